@@ -1,0 +1,169 @@
+//! Identifiers that are parsed once and then trusted.
+//!
+//! Each is text that came from outside: a SKU in a feed, a location in the configuration. Parsing
+//! trims, bounds the length and refuses control characters, so that no later layer has to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a piece of text is not an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Nothing is left after trimming.
+    #[error("{what} is empty")]
+    Empty {
+        /// Which identifier was being read.
+        what: &'static str,
+    },
+    /// Longer than the identifier may be.
+    #[error("{what} has {found} characters; at most {most} are allowed")]
+    TooLong {
+        /// Which identifier was being read.
+        what: &'static str,
+        /// Characters found.
+        found: usize,
+        /// Characters allowed.
+        most: usize,
+    },
+    /// A character that may not stand in it.
+    #[error("{what}: character {position} ({character:?}) is not allowed; {allowed}")]
+    Character {
+        /// Which identifier was being read.
+        what: &'static str,
+        /// One-based position of the offending character.
+        position: usize,
+        /// The character itself.
+        character: char,
+        /// What would have been accepted.
+        allowed: &'static str,
+    },
+}
+
+pub(crate) fn checked(
+    what: &'static str,
+    text: &str,
+    most: usize,
+    accept: fn(char) -> bool,
+    allowed: &'static str,
+) -> Result<Box<str>, IdError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(IdError::Empty { what });
+    }
+    let found = text.chars().count();
+    if found > most {
+        return Err(IdError::TooLong { what, found, most });
+    }
+    match text.chars().enumerate().find(|(_, c)| !accept(*c)) {
+        Some((index, character)) => Err(IdError::Character {
+            what,
+            position: index + 1,
+            character,
+            allowed,
+        }),
+        None => Ok(text.into()),
+    }
+}
+
+/// Declares a text newtype whose only door is `FromStr`; serde goes through it too.
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $most:literal, $accept:expr, $allowed:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The identifier as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                checked($what, text, $most, $accept, $allowed).map(Self)
+            }
+        }
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.into()
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+pub(crate) use text_id;
+
+pub(crate) fn slug(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+pub(crate) fn printable(c: char) -> bool {
+    !c.is_control()
+}
+
+text_id!(
+    /// A stock keeping unit, as the merchant writes it. Case matters.
+    Sku, "SKU", 128, printable, "no control characters"
+);
+text_id!(
+    /// A warehouse or a rooftop: the short name it has in the configuration.
+    LocationId, "location", 64, slug, "use letters, digits, '-', '_' and '.'"
+);
+text_id!(
+    /// A group of locations whose stock may be looked at as one.
+    GroupName, "location group", 64, slug, "use letters, digits, '-', '_' and '.'"
+);
+text_id!(
+    /// A configured connector: an external system, and the last part of its webhook address.
+    ConnectorName, "connector", 48, slug, "use letters, digits, '-', '_' and '.'"
+);
+text_id!(
+    /// A configured channel: one destination where people are told.
+    ChannelName, "channel", 48, slug, "use letters, digits, '-', '_' and '.'"
+);
+text_id!(
+    /// A threshold rule's name, unique in the configuration.
+    RuleId, "rule", 200, printable, "no control characters"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_trimmed_and_bounded() {
+        assert_eq!("  AB-1 ".parse::<Sku>().unwrap().as_str(), "AB-1");
+        assert_eq!(" ".parse::<Sku>(), Err(IdError::Empty { what: "SKU" }));
+        assert_eq!(
+            "a b".parse::<LocationId>().unwrap_err().to_string(),
+            "location: character 2 (' ') is not allowed; use letters, digits, '-', '_' and '.'"
+        );
+        assert!("x".repeat(129).parse::<Sku>().is_err());
+    }
+
+    #[test]
+    fn serde_uses_the_same_door() {
+        assert!(serde_json::from_str::<LocationId>("\"mil#1\"").is_err());
+        let id: LocationId = serde_json::from_str("\"milano\"").unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), "\"milano\"");
+    }
+}

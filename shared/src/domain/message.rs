@@ -1,0 +1,84 @@
+//! The message contract: what every alert revision says, whichever channel carries it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::alert::{AlertKind, RevisionKind, Severity, Subject};
+
+/// One alert revision, with everything a reader needs to act on it (F51).
+///
+/// Written together with the alert, so that what is sent later is what was true at the crossing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// The alert's id; with `revision` and the channel's name it is the idempotency key.
+    pub alert: String,
+    /// Counts the alert's revisions from 1.
+    pub revision: u32,
+    /// What this revision says about the alert.
+    pub change: RevisionKind,
+    /// What the alert is about.
+    pub kind: AlertKind,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is attached to.
+    pub subject: Subject,
+    /// When the condition was met, UTC.
+    pub at: Timestamp,
+    /// The product's name for people, or what stands in its place (a connector, a VIN).
+    pub product: String,
+    /// The location's name for people, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// The IANA zone in which times are shown.
+    pub zone: String,
+    /// Stock before the change; absent on the first sight of a product and for other subjects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Stock>,
+    /// Stock after the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Stock>,
+    /// The threshold that was crossed (units of stock, or units sold).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<i64>,
+    /// The rule's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Why this rule and this number, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Days the available stock lasts at the recent rate of sale; absent when nothing was sold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days_of_supply: Option<i64>,
+    /// Units sold in the rule's window, for demand alerts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sold: Option<i64>,
+    /// What else matters, a sentence each: the evidence against a feed, the other owner of a VIN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Where to look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// The quantities of a position, in units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stock {
+    /// Physically there.
+    pub on_hand: i64,
+    /// Promised.
+    pub reserved: i64,
+    /// On hand less reserved.
+    pub available: i64,
+    /// On the way.
+    pub incoming: i64,
+    /// Promised beyond what is there.
+    #[serde(default)]
+    pub backordered: i64,
+}
+
+impl Stock {
+    /// What will be available once everything on the way has arrived and every debt is served.
+    pub fn projected(&self) -> i64 {
+        self.available + self.incoming - self.backordered
+    }
+}

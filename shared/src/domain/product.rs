@@ -1,0 +1,114 @@
+//! What a threshold counts: a SKU, or a vehicle model line.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{IdError, Sku, checked, printable};
+
+/// A product: `OIL-5W40` (a SKU) or `line:bentley/continental-gt` (all units of a make and model).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProductId(Box<str>);
+
+const LINE: &str = "line:";
+
+impl ProductId {
+    /// The model line that a unit of this make and model counts towards.
+    ///
+    /// ```
+    /// use shared::domain::ProductId;
+    /// let line = ProductId::model_line("BENTLEY", " Continental  GT ")?;
+    /// assert_eq!(line.as_str(), "line:bentley/continental-gt");
+    /// # Ok::<(), shared::domain::IdError>(())
+    /// ```
+    pub fn model_line(make: &str, model: &str) -> Result<Self, IdError> {
+        let make = checked("make", &folded(make), 60, printable, "no control characters")?;
+        let model = checked("model", &folded(model), 60, printable, "no control characters")?;
+        Ok(Self(format!("{LINE}{make}/{model}").into()))
+    }
+
+    /// The product as text, in the form that keys, addresses and messages use.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Make and model in their folded form, when this is a model line.
+    pub fn line(&self) -> Option<(&str, &str)> {
+        self.0.strip_prefix(LINE)?.split_once('/')
+    }
+}
+
+/// Lower case, and every run of blanks or dashes made one dash, so that two systems' spellings meet.
+fn folded(text: &str) -> String {
+    text.to_lowercase()
+        .replace('/', "-")
+        .split(|c: char| c.is_whitespace() || c == '-')
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
+impl From<Sku> for ProductId {
+    fn from(sku: Sku) -> Self {
+        // A SKU that happens to start like a model line is folded into one by `FromStr` alone.
+        Self(sku.as_str().into())
+    }
+}
+
+impl FromStr for ProductId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let text = checked("product", text, 128, printable, "no control characters")?;
+        match text.strip_prefix(LINE).map(|line| line.split_once('/')) {
+            Some(Some((make, model))) => Self::model_line(make, model),
+            Some(None) => Err(IdError::Character {
+                what: "product",
+                position: text.chars().count(),
+                character: text.chars().last().unwrap_or(':'),
+                allowed: "a model line is written line:make/model",
+            }),
+            None => Ok(Self(text)),
+        }
+    }
+}
+
+impl TryFrom<String> for ProductId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<ProductId> for String {
+    fn from(product: ProductId) -> Self {
+        product.0.into()
+    }
+}
+
+impl fmt::Display for ProductId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_spellings_of_a_model_are_one_line() {
+        let a = ProductId::model_line("Bentley", "CONTINENTAL GT").unwrap();
+        let b = ProductId::model_line("BENTLEY ", "continental-gt").unwrap();
+        assert_eq!(a, b);
+        assert_eq!(a.line(), Some(("bentley", "continental-gt")));
+        assert_eq!("line:Bentley/Continental GT".parse::<ProductId>().unwrap(), a);
+    }
+
+    #[test]
+    fn half_a_model_line_is_refused() {
+        assert!("line:bentley".parse::<ProductId>().is_err());
+        assert!(ProductId::model_line("Bentley", "").is_err());
+    }
+}
