@@ -11,6 +11,7 @@
 //! | [`config`] | `lotwire.toml` and the environment, read into types |
 
 pub mod bus;
+pub mod chance;
 pub mod channels;
 pub mod clock;
 pub mod config;

@@ -4,6 +4,7 @@
 //! change means is decided here, and only here; the store merely makes it durable.
 
 pub mod alert;
+pub mod authority;
 pub mod distance;
 pub mod event;
 pub mod id;
@@ -18,6 +19,7 @@ pub mod unit;
 pub mod vin;
 
 pub use alert::{AlertKind, Severity, Subject};
+pub use authority::Authority;
 pub use event::{Change, EventId, Level, StockEvent, Version};
 pub use id::{ChannelName, ConnectorName, GroupName, IdError, LocationId, RuleId, Sku};
 pub use position::Position;
