@@ -49,12 +49,12 @@ pub struct Intent {
     /// When the alert's revision was written.
     #[serde(with = "millis")]
     pub created_at: Timestamp,
-    /// When it is to be tried (again); a running try's lease ends then.
+    /// Not to be tried before then: a running try's lease, a back-off, a vendor's Retry-After.
+    #[serde(with = "millis")]
+    pub not_before: Timestamp,
+    /// When the clock puts it back on its queue, in case the queue lost it.
     #[serde(with = "millis")]
     pub due_at: Timestamp,
-    /// Whether somebody is at it until `due_at`.
-    #[serde(default)]
-    pub leased: bool,
     /// The vendor's id of the delivered message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
@@ -92,7 +92,7 @@ pub struct Attempt {
 /// What came of asking for an intent.
 #[derive(Debug, Clone)]
 pub enum Lease {
-    /// It is ours until its `due_at`.
+    /// It is ours until its `not_before`.
     Ours(Box<Stored<Intent>>),
     /// It is delivered, or given up: nothing to do.
     Settled,
@@ -127,15 +127,13 @@ impl Store {
         if stored.data.state != IntentState::Pending {
             return Ok(Lease::Settled);
         }
-        // A fresh intent is due from the start; its `due_at` only says when the clock should worry.
-        let fresh = stored.data.attempts == 0;
-        if !fresh && stored.data.due_at > now {
-            return Ok(Lease::Later(stored.data.due_at));
+        if stored.data.not_before > now {
+            return Ok(Lease::Later(stored.data.not_before));
         }
         let mut ours = stored.data.clone();
         ours.attempts += 1;
-        ours.leased = true;
-        ours.due_at = now.checked_add(span).unwrap_or(Timestamp::MAX);
+        ours.not_before = now.checked_add(span).unwrap_or(Timestamp::MAX);
+        ours.due_at = ours.not_before;
         let row = intent_row(&ours)?;
         if self.put(OPERATION, row, Expect::Version(stored.version)).await? {
             return Ok(Lease::Ours(Box::new(Stored {
@@ -182,10 +180,8 @@ impl Store {
     pub async fn postpone(&self, leased: &Stored<Intent>, until: Timestamp) -> Result<bool, StoreError> {
         let mut later = leased.data.clone();
         later.attempts = later.attempts.saturating_sub(1);
-        later.leased = false;
+        later.not_before = until;
         later.due_at = until;
-        // A first try that was put off must not look fresh, or it would be due at once.
-        later.attempts = later.attempts.max(1);
         self.put(
             "postpone a delivery intent",
             intent_row(&later)?,
