@@ -1,1 +1,6 @@
 //! domain
+
+pub mod distance;
+pub mod money;
+mod numeral;
+pub mod vin;
