@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod authority;
+pub mod catalogue;
 pub mod distance;
 pub mod event;
 pub mod id;
@@ -14,9 +15,11 @@ pub mod money;
 mod numeral;
 pub mod position;
 pub mod product;
+pub mod route;
 pub mod rule;
 pub mod unit;
 pub mod vin;
+pub mod watch;
 
 pub use alert::{AlertKind, Severity, Subject};
 pub use authority::Authority;
