@@ -4,9 +4,11 @@
 //! change means is decided here, and only here; the store merely makes it durable.
 
 pub mod alert;
+pub mod catalogue;
 pub mod id;
 pub mod message;
 pub mod product;
+pub mod route;
 pub mod rule;
 
 pub use alert::{AlertKind, Severity, Subject};

@@ -170,4 +170,3 @@ pub mod seconds {
         i64::deserialize(from).map(SignedDuration::from_secs)
     }
 }
-
