@@ -19,7 +19,6 @@ pub mod route;
 pub mod rule;
 pub mod unit;
 pub mod vin;
-pub mod watch;
 
 pub use alert::{AlertKind, Severity, Subject};
 pub use authority::Authority;
