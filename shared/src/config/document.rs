@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::error::Problems;
-use super::setting::Setting;
+use super::setting::{Setting, unknown_choice};
 use super::words::{last_of, nearest, one_of};
 
 /// A value of the document, with its path and its place.
@@ -125,18 +125,19 @@ fn join(base: &str, key: &str) -> String {
 /// Reads the fields of one table, and remembers which keys it was asked for.
 pub(crate) struct Fields<'n, 'd> {
     node: &'n Node<'d>,
-    table: &'d DeTable<'d>,
     asked: Vec<&'static str>,
+    /// Without a known kind it is unknown which keys belong here.
+    kind_unknown: bool,
 }
 
 impl<'n, 'd> Fields<'n, 'd> {
     /// The fields of a table, or a problem if the node is anything else.
     pub(crate) fn of(node: &'n Node<'d>, problems: &mut Problems<'_>) -> Option<Self> {
         match node.value.as_table() {
-            Some(table) => Some(Self {
+            Some(_) => Some(Self {
                 node,
-                table,
                 asked: Vec::new(),
+                kind_unknown: false,
             }),
             None => node.mismatch("a table", problems),
         }
@@ -168,9 +169,25 @@ impl<'n, 'd> Fields<'n, 'd> {
         }
     }
 
-    /// Whether the table has this key.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+    /// The `kind` that tells tables of one sort apart.
+    pub(crate) fn kind(&mut self, kinds: &[&'static str], problems: &mut Problems<'_>) -> Option<&'static str> {
+        let kind = self.kind_among(kinds, problems);
+        self.kind_unknown = kind.is_none();
+        kind
+    }
+
+    fn kind_among(&mut self, kinds: &[&'static str], problems: &mut Problems<'_>) -> Option<&'static str> {
+        let expected = one_of(kinds);
+        let Some(child) = self.child("kind") else {
+            self.node.refuse_field(problems, "kind", format!("missing; use {expected}"));
+            return None;
+        };
+        let text = child.text(&expected, problems)?;
+        let kind = kinds.iter().copied().find(|kind| *kind == text);
+        if kind.is_none() {
+            child.refuse(problems, unknown_choice(&child, text, kinds));
+        }
+        kind
     }
 
     /// The fields that nobody has asked for, taken out for another reader.
@@ -183,6 +200,9 @@ impl<'n, 'd> Fields<'n, 'd> {
 
     /// Every key that was not asked for is a problem.
     pub(crate) fn finish(self, problems: &mut Problems<'_>) {
+        if self.kind_unknown {
+            return;
+        }
         for (key, child) in self.rest() {
             problems.add(&key.span(), &child.path, unknown_key(key.get_ref(), &self.asked));
         }

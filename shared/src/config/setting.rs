@@ -493,7 +493,10 @@ impl<K: Key, V: Setting> Setting for BTreeMap<K, V> {
                 .ok();
             let value = V::read(&child, problems);
             read = read.zip(key.zip(value)).map(|(mut map, (key, value))| {
-                map.insert(key, value);
+                // Two spellings of one key differ in blanks only; the text shows which.
+                if map.insert(key, value).is_some() {
+                    child.refuse(problems, "stands here twice, once with blanks around its key");
+                }
                 map
             });
         }
