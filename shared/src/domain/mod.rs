@@ -4,12 +4,14 @@
 //! change means is decided here, and only here; the store merely makes it durable.
 
 pub mod alert;
+pub mod catalogue;
 pub mod distance;
 pub mod id;
 pub mod message;
 pub mod money;
 mod numeral;
 pub mod product;
+pub mod route;
 pub mod rule;
 pub mod vin;
 

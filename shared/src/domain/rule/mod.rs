@@ -1,0 +1,172 @@
+//! Threshold rules: what counts as low, out or in demand, and which of several rules applies.
+
+use jiff::{SignedDuration, civil};
+use serde::{Deserialize, Serialize};
+
+use super::alert::{AlertKind, Severity, named};
+use super::id::{GroupName, LocationId, RuleId};
+use super::product::ProductId;
+
+/// One rule: where it applies, what it checks, and how steady the answer must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Its name.
+    pub id: RuleId,
+    /// Where it applies.
+    pub scope: Scope,
+    /// What it checks.
+    pub check: Check,
+    /// `false` mutes its kind within its scope.
+    pub enabled: bool,
+    /// How much the alert matters.
+    pub severity: Severity,
+    /// How long the condition must hold before people are told.
+    #[serde(with = "seconds")]
+    pub pending: SignedDuration,
+    /// How long a marginal recovery must hold before the alert is over.
+    #[serde(with = "seconds")]
+    pub keep_firing: SignedDuration,
+    /// Other thresholds for a while (a season, a launch).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seasons: Vec<Season>,
+    /// Where it was written: `lotwire.toml:41`, `import 2026-11-22 thresholds.csv:7`.
+    pub origin: String,
+}
+
+/// What a rule applies to: each part that is set must match. All unset: the whole account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Scope {
+    /// One product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<ProductId>,
+    /// Products of one category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Model lines of one make.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub make: Option<String>,
+    /// Model lines of one model (with `make`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// One location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<LocationId>,
+    /// The locations of a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
+}
+
+/// What a rule checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Check {
+    /// Stock down to a threshold.
+    LowStock(Threshold),
+    /// Nothing left, on a basis.
+    OutOfStock {
+        /// The quantity that is compared with zero.
+        basis: Basis,
+    },
+    /// Sold fast.
+    HighDemand(Demand),
+}
+
+impl Check {
+    /// The kind of alert that this check opens.
+    pub const fn kind(&self) -> AlertKind {
+        match self {
+            Self::LowStock(_) => AlertKind::LowStock,
+            Self::OutOfStock { .. } => AlertKind::OutOfStock,
+            Self::HighDemand(_) => AlertKind::HighDemand,
+        }
+    }
+}
+
+/// A stock threshold in units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Threshold {
+    /// The number of units.
+    pub units: i64,
+    /// Whether the threshold itself already fires.
+    pub boundary: Boundary,
+    /// Which quantity is compared.
+    pub basis: Basis,
+    /// The quantity from which the alert may be over; by default one more than still fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<i64>,
+    /// For a group scope: each location by itself, or the sum over the group.
+    pub over: Over,
+}
+
+/// Fast sale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// The window, in days, today included.
+    pub days: u16,
+    /// The least number of units sold in the window.
+    pub at_least: i64,
+    /// And, when set, at least this many tenths of the product's own usual rate (30 = three times).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_tenths: Option<u32>,
+    /// The days before the window that the usual rate is taken from.
+    pub baseline_days: u16,
+}
+
+/// A different threshold for a while, by the location's calendar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Season {
+    /// First moment, local to the location.
+    pub from: civil::DateTime,
+    /// First moment after it, local to the location.
+    pub until: civil::DateTime,
+    /// The threshold (or, for demand, the least number sold) meanwhile.
+    pub units: i64,
+}
+
+named!(
+    /// Whether reaching the threshold fires, or only falling below it.
+    Boundary {
+        /// "drops to or below": ≤
+        AtOrBelow => "at_or_below",
+        /// "drops below": <
+        Below => "below",
+    }
+);
+
+named!(
+    /// Which quantity is compared with a threshold.
+    Basis {
+        /// Physically there.
+        OnHand => "on_hand",
+        /// On hand less reserved.
+        Available => "available",
+        /// Available, plus incoming, less backordered.
+        Projected => "projected",
+    }
+);
+
+named!(
+    /// How a rule with a group scope looks at the group.
+    Over {
+        /// Each location by itself.
+        Each => "each",
+        /// The sum over the group's locations.
+        Sum => "sum",
+    }
+);
+
+/// Durations as whole seconds.
+pub mod seconds {
+    use jiff::SignedDuration;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes whole seconds.
+    pub fn serialize<S: Serializer>(span: &SignedDuration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_i64(span.as_secs())
+    }
+
+    /// Reads whole seconds.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SignedDuration, D::Error> {
+        i64::deserialize(from).map(SignedDuration::from_secs)
+    }
+}
