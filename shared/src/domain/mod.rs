@@ -4,18 +4,10 @@
 //! change means is decided here, and only here; the store merely makes it durable.
 
 pub mod alert;
-pub mod event;
 pub mod id;
-pub mod ledger;
 pub mod message;
-pub mod position;
 pub mod product;
-pub mod rule;
-pub mod unit;
-pub mod watch;
 
 pub use alert::{AlertKind, Severity, Subject};
-pub use event::{Change, EventId, Level, StockEvent, Version};
 pub use id::{ChannelName, ConnectorName, GroupName, IdError, LocationId, RuleId, Sku};
-pub use position::Position;
 pub use product::ProductId;
