@@ -1,7 +1,5 @@
 //! What people are told, and about what.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::id::{ConnectorName, GroupName, LocationId};
@@ -23,8 +21,8 @@ macro_rules! named {
                 match self { $(Self::$variant => $name),+ }
             }
         }
-        impl fmt::Display for $enum {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $enum {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(self.name())
             }
         }
@@ -119,7 +117,7 @@ pub enum Subject {
 }
 
 impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
         match self {
             Self::Position { product, location } => write!(f, "{product} at {location}"),
             Self::Group { product, group } => write!(f, "{product} in {group}"),
