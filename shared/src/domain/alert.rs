@@ -21,8 +21,8 @@ macro_rules! named {
                 match self { $(Self::$variant => $name),+ }
             }
         }
-        impl ::std::fmt::Display for $enum {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+        impl std::fmt::Display for $enum {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.name())
             }
         }
@@ -116,8 +116,8 @@ pub enum Subject {
     },
 }
 
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Position { product, location } => write!(f, "{product} at {location}"),
             Self::Group { product, group } => write!(f, "{product} in {group}"),
