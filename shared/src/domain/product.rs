@@ -24,8 +24,20 @@ impl ProductId {
     /// # Ok::<(), shared::domain::IdError>(())
     /// ```
     pub fn model_line(make: &str, model: &str) -> Result<Self, IdError> {
-        let make = checked("make", &folded(make), 60, printable, "no control characters")?;
-        let model = checked("model", &folded(model), 60, printable, "no control characters")?;
+        let make = checked(
+            "make",
+            &folded(make),
+            60,
+            printable,
+            "no control characters",
+        )?;
+        let model = checked(
+            "model",
+            &folded(model),
+            60,
+            printable,
+            "no control characters",
+        )?;
         Ok(Self(format!("{LINE}{make}/{model}").into()))
     }
 
@@ -103,7 +115,10 @@ mod tests {
         let b = ProductId::model_line("BENTLEY ", "continental-gt").unwrap();
         assert_eq!(a, b);
         assert_eq!(a.line(), Some(("bentley", "continental-gt")));
-        assert_eq!("line:Bentley/Continental GT".parse::<ProductId>().unwrap(), a);
+        assert_eq!(
+            "line:Bentley/Continental GT".parse::<ProductId>().unwrap(),
+            a
+        );
     }
 
     #[test]
