@@ -60,7 +60,7 @@ impl LocationSettings {
 settings! {
     /// Which connectors' word counts for each field; where several speak, the first that has spoken.
     /// A field without an entry belongs to whichever connector spoke last.
-    pub struct Ownership {
+    pub struct Ownership: Default {
         /// Units physically there.
         on_hand: Vec<ConnectorName> = Vec::new(),
         /// Units promised.
@@ -86,7 +86,7 @@ settings! {
 
 settings! {
     /// What is held for a person to look at instead of being believed.
-    pub struct Guards {
+    pub struct Guards: Default {
         /// How a VIN with a wrong check digit is treated: `strict` refuses it (North America),
         /// `warn` accepts and flags it, `off` does not look.
         vin: VinPolicy = VinPolicy::Warn,
@@ -97,19 +97,9 @@ settings! {
 
 settings! {
     /// How much is kept.
-    pub struct Limits {
+    pub struct Limits: Default {
         /// Days for which an event's id is remembered, so that a late repeat has no effect.
         event_memory_days: MemoryDays = MemoryDays::of(8),
-    }
-}
-
-settings! {
-    /// A title and a text; each may be left out for the default wording.
-    pub struct Wording {
-        /// The title, in Jinja syntax.
-        title: Option<String> = None,
-        /// The text, in Jinja syntax.
-        text: Option<String> = None,
     }
 }
 

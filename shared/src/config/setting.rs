@@ -67,10 +67,28 @@ pub(crate) fn table_schema(fields: &[Described]) -> Value {
 
 /// Declares a table of settings: the struct, its reader, its stored form and its documentation.
 ///
-/// A field with `= default` may be left out. The stored form is read leniently (unknown keys are
+/// A field with `= default` may be left out; where all fields have one, `pub struct Name: Default`
+/// makes the empty table the type's default. The stored form is read leniently (unknown keys are
 /// passed over, new ones get their default), because during a deployment old and new functions read
 /// the same document; the text people write is read strictly.
 macro_rules! settings {
+    (
+        $(#[doc = $doc:literal])+
+        pub struct $name:ident: Default {
+            $( $(#[doc = $field_doc:literal])+ $field:ident : $ty:ty = $default:expr ),+ $(,)?
+        }
+    ) => {
+        $crate::config::setting::settings! {
+            $(#[doc = $doc])+
+            pub struct $name { $( $(#[doc = $field_doc])+ $field: $ty = $default ),+ }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default ),+ }
+            }
+        }
+    };
     (
         $(#[doc = $doc:literal])+
         pub struct $name:ident {
