@@ -19,6 +19,7 @@ pub mod route;
 pub mod rule;
 pub mod unit;
 pub mod vin;
+pub mod watch;
 
 pub use alert::{AlertKind, Severity, Subject};
 pub use authority::Authority;
