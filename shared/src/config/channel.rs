@@ -70,7 +70,8 @@ impl Setting for Channel {
     }
     fn schema() -> Value {
         let mut schema = table_schema(&ChannelCommon::described());
-        schema["properties"]["kind"] = json!({ "enum": KINDS, "description": "Which vendor it is." });
+        schema["properties"]["kind"] =
+            json!({ "enum": KINDS, "description": "Which vendor it is." });
         schema["required"] = json!(["kind"]);
         schema["additionalProperties"] = json!(true);
         schema

@@ -290,7 +290,8 @@ impl Setting for Verify {
         read
     }
     fn expected() -> String {
-        "a table such as `{ kind = \"header-secret\", header = \"…\", secret = \"env:…\" }`".to_owned()
+        "a table such as `{ kind = \"header-secret\", header = \"…\", secret = \"env:…\" }`"
+            .to_owned()
     }
     fn schema() -> Value {
         kinds_schema(Vec::new, Self::described())
@@ -361,7 +362,14 @@ named!(
         Base64 => "base64",
     }
 );
-choice!(Orders, Payload, VehicleEvent, Ready, Covers, SignatureEncoding);
+choice!(
+    Orders,
+    Payload,
+    VehicleEvent,
+    Ready,
+    Covers,
+    SignatureEncoding
+);
 parsed!(
     SecretRef => "a secret reference such as `env:LOTWIRE_SHOP_SECRET`",
     Network => "a block of addresses such as `203.0.113.0/24`",

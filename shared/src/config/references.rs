@@ -25,7 +25,10 @@ pub(crate) fn check(root: &Node<'_>, problems: &mut Problems<'_>) {
     }
     for (key, connector) in children(root, "connectors") {
         if key == API {
-            connector.refuse(problems, "`api` stands for our own API; choose another name");
+            connector.refuse(
+                problems,
+                "`api` stands for our own API; choose another name",
+            );
         }
     }
     for (_, field) in children(root, "ownership") {
@@ -66,7 +69,12 @@ impl Names {
         let keys = |section| children(root, section).map(|(key, _)| key).collect();
         let groups = children(root, "locations").filter_map(|(_, location)| location.get("groups"));
         let mut groups: Vec<String> = groups
-            .flat_map(|groups| groups.elements().filter_map(|group| text(&group)).collect::<Vec<_>>())
+            .flat_map(|groups| {
+                groups
+                    .elements()
+                    .filter_map(|group| text(&group))
+                    .collect::<Vec<_>>()
+            })
             .collect();
         groups.sort();
         groups.dedup();
@@ -82,7 +90,9 @@ impl Names {
 fn children<'d>(node: &Node<'d>, section: &str) -> impl Iterator<Item = (String, Node<'d>)> {
     let section = node.get(section);
     let entries: Vec<_> = section.iter().flat_map(Node::entries).collect();
-    entries.into_iter().map(|(key, child)| (key.get_ref().trim().to_owned(), child))
+    entries
+        .into_iter()
+        .map(|(key, child)| (key.get_ref().trim().to_owned(), child))
 }
 
 fn elements<'d>(node: &Node<'d>, section: &str) -> Vec<Node<'d>> {
@@ -109,7 +119,13 @@ fn known(node: &Node<'_>, what: &str, name: &str, names: &[String], problems: &m
     node.refuse(problems, format!("unknown {what} {name}; {hint}"));
 }
 
-fn one_known(node: &Node<'_>, key: &str, what: &str, names: &[String], problems: &mut Problems<'_>) {
+fn one_known(
+    node: &Node<'_>,
+    key: &str,
+    what: &str,
+    names: &[String],
+    problems: &mut Problems<'_>,
+) {
     if let Some(field) = node.get(key)
         && let Some(name) = text(&field)
     {
@@ -142,9 +158,15 @@ fn check_route(route: &Node<'_>, names: &Names, problems: &mut Problems<'_>) {
         }
     }
     if let Some(channels) = route.get("channels")
-        && channels.value.as_array().is_some_and(|list| list.is_empty())
+        && channels
+            .value
+            .as_array()
+            .is_some_and(|list| list.is_empty())
     {
-        channels.refuse(problems, "a route without channels leads nowhere; name at least one");
+        channels.refuse(
+            problems,
+            "a route without channels leads nowhere; name at least one",
+        );
     }
 }
 
@@ -152,7 +174,9 @@ fn check_route(route: &Node<'_>, names: &Names, problems: &mut Problems<'_>) {
 fn check_named(root: &Node<'_>, section: &str, problems: &mut Problems<'_>) {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for element in elements(root, section) {
-        let Some(field) = element.get("name") else { continue };
+        let Some(field) = element.get("name") else {
+            continue;
+        };
         let Some(name) = text(&field) else { continue };
         let line = problems.line(&field.span);
         match seen.get(&name) {
@@ -165,7 +189,11 @@ fn check_named(root: &Node<'_>, section: &str, problems: &mut Problems<'_>) {
 }
 
 /// Two rules of one kind for one scope would leave it to chance which of them applies.
-fn check_only_rule(rule: &Node<'_>, seen: &mut HashMap<String, (String, usize)>, problems: &mut Problems<'_>) {
+fn check_only_rule(
+    rule: &Node<'_>,
+    seen: &mut HashMap<String, (String, usize)>,
+    problems: &mut Problems<'_>,
+) {
     const SCOPE: [&str; 6] = ["product", "category", "make", "model", "location", "group"];
     let field = |key: &str| rule.get(key).and_then(|field| text(&field));
     let Some(kind) = field("kind") else { return };
@@ -179,7 +207,9 @@ fn check_only_rule(rule: &Node<'_>, seen: &mut HashMap<String, (String, usize)>,
     let line = problems.line(&rule.span);
     let own = (rule.name().to_owned(), line);
     if let Some((other, first)) = seen.insert(format!("{kind:?} {scope:?} {sum}"), own) {
-        let problem = format!("has the kind and scope of `{other}` on line {first}; only one of them could apply");
+        let problem = format!(
+            "has the kind and scope of `{other}` on line {first}; only one of them could apply"
+        );
         rule.refuse(problems, problem);
     }
 }
@@ -191,15 +221,23 @@ fn check_locations(connector: &Node<'_>, names: &Names, problems: &mut Problems<
         let Some(name) = text(&ours) else { continue };
         known(&ours, "location", &name, &names.locations, problems);
         if let Some(other) = seen.insert(name.clone(), theirs) {
-            let problem = format!("`{name}` is also what \"{other}\" maps to; each would overwrite the other's levels");
+            let problem = format!(
+                "`{name}` is also what \"{other}\" maps to; each would overwrite the other's levels"
+            );
             ours.refuse(problems, problem);
         }
     }
 }
 
 fn check_files(connector: &Node<'_>, problems: &mut Problems<'_>) {
-    let is_files = connector.get("kind").and_then(|kind| text(&kind)).as_deref() == Some("files");
-    let Some(url) = connector.get("url").filter(|_| is_files) else { return };
+    let is_files = connector
+        .get("kind")
+        .and_then(|kind| text(&kind))
+        .as_deref()
+        == Some("files");
+    let Some(url) = connector.get("url").filter(|_| is_files) else {
+        return;
+    };
     let Some(address) = text(&url) else { return };
     let has = |key: &str| connector.get(key).is_some();
     let Some((scheme, _)) = address.split_once("://") else {
@@ -207,13 +245,19 @@ fn check_files(connector: &Node<'_>, problems: &mut Problems<'_>) {
     };
     let parsed = Url::parse(&address);
     if parsed.as_ref().is_ok_and(|url| url.password().is_some()) {
-        url.refuse(problems, "holds a password; give it as a secret reference in `password`");
+        url.refuse(
+            problems,
+            "holds a password; give it as a secret reference in `password`",
+        );
     }
     match scheme {
         "file" => return,
         "sftp" | "ftps" | "ftp" | "https" => {}
         _ => {
-            let problem = format!("{} is no way to fetch files; use sftp, ftps, ftp, https or a folder", shown("", scheme));
+            let problem = format!(
+                "{} is no way to fetch files; use sftp, ftps, ftp, https or a folder",
+                shown("", scheme)
+            );
             url.refuse(problems, problem);
             return;
         }
@@ -226,16 +270,29 @@ fn check_files(connector: &Node<'_>, problems: &mut Problems<'_>) {
         connector.refuse_field(problems, "host_key", problem);
     }
     if scheme == "sftp" && !has("password") && !has("private_key") {
-        connector.refuse_field(problems, "private_key", "missing; give a `private_key` or a `password`");
+        connector.refuse_field(
+            problems,
+            "private_key",
+            "missing; give a `private_key` or a `password`",
+        );
     }
-    let insecure = connector.get("insecure").and_then(|field| field.value.as_bool());
+    let insecure = connector
+        .get("insecure")
+        .and_then(|field| field.value.as_bool());
     if scheme == "ftp" && insecure != Some(true) {
-        url.refuse(problems, "plain FTP sends the password in the clear; use `ftps`, or set `insecure = true`");
+        url.refuse(
+            problems,
+            "plain FTP sends the password in the clear; use `ftps`, or set `insecure = true`",
+        );
     }
     if scheme != "sftp" {
         for key in ["host_key", "private_key", "passphrase"] {
             if has(key) {
-                connector.refuse_field(problems, key, format!("belongs to `sftp`, and this is `{scheme}`"));
+                connector.refuse_field(
+                    problems,
+                    key,
+                    format!("belongs to `sftp`, and this is `{scheme}`"),
+                );
             }
         }
     }

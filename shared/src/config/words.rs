@@ -74,7 +74,11 @@ fn may_be_secret(path: &str, value: &str) -> bool {
 /// Text cut to a length that suits one line, with control characters made visible.
 pub(crate) fn shortened(text: &str) -> String {
     const MOST: usize = 40;
-    let mut short: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
+    let mut short: String = text
+        .chars()
+        .take(MOST)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(MOST).is_some() {
         short.push('…');
     }
@@ -91,7 +95,10 @@ mod tests {
         assert_eq!(nearest("treshold", &names), Some("threshold"));
         assert_eq!(nearest("Boundray", &names), Some("boundary"));
         assert_eq!(nearest("colour", &names), None);
-        assert_eq!(nearest("keep-firing", &["keep_firing"]), Some("keep_firing"));
+        assert_eq!(
+            nearest("keep-firing", &["keep_firing"]),
+            Some("keep_firing")
+        );
     }
 
     #[test]
@@ -107,7 +114,10 @@ mod tests {
         for (path, value) in [
             ("channels.a.token", "short"),
             ("rules.a.boundary", "xoxb-1234567890-abcdef"),
-            ("account.name2", "https://hooks.example.com/T000/B000XXXX1234"),
+            (
+                "account.name2",
+                "https://hooks.example.com/T000/B000XXXX1234",
+            ),
             ("routes.a.channels", "abcdefghijklmnopqrstuvwxyz"),
         ] {
             assert_eq!(shown(path, value), "this value", "{path} = {value}");

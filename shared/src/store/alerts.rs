@@ -96,7 +96,10 @@ impl Store {
             watches: Vec::new(),
         };
         let prefix = keys::at_location(location);
-        for (kind, item) in self.partition(OPERATION, &keys::product(product), &prefix).await? {
+        for (kind, item) in self
+            .partition(OPERATION, &keys::product(product), &prefix)
+            .await?
+        {
             match kind.as_str() {
                 "position" => post.position = Some(read(OPERATION, item)?.data),
                 "watch" => post.watches.push(read(OPERATION, item)?),

@@ -135,7 +135,10 @@ impl Store {
         ours.not_before = now.checked_add(span).unwrap_or(Timestamp::MAX);
         ours.due_at = ours.not_before;
         let row = intent_row(&ours)?;
-        if self.put(OPERATION, row, Expect::Version(stored.version)).await? {
+        if self
+            .put(OPERATION, row, Expect::Version(stored.version))
+            .await?
+        {
             return Ok(Lease::Ours(Box::new(Stored {
                 key,
                 version: stored.version + 1,
@@ -143,7 +146,9 @@ impl Store {
             })));
         }
         // Somebody else was faster; theirs is the lease.
-        Ok(Lease::Later(now.checked_add(span).unwrap_or(Timestamp::MAX)))
+        Ok(Lease::Later(
+            now.checked_add(span).unwrap_or(Timestamp::MAX),
+        ))
     }
 
     /// Records what came of a try. `false` if the lease ran out and somebody else went on: the try is
@@ -156,7 +161,12 @@ impl Store {
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "settle a delivery intent";
         let attempt_row = || -> Result<Row, StoreError> {
-            let key = keys::attempt(&attempt.alert, attempt.revision, &attempt.channel, attempt.number);
+            let key = keys::attempt(
+                &attempt.alert,
+                attempt.revision,
+                &attempt.channel,
+                attempt.number,
+            );
             let expires = attempt.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
             Ok(Row::new(key, "attempt", attempt)?.expires(expires))
         };
@@ -172,12 +182,17 @@ impl Store {
         if written == Written::Done {
             return Ok(true);
         }
-        self.put(OPERATION, attempt_row()?, Expect::Anything).await?;
+        self.put(OPERATION, attempt_row()?, Expect::Anything)
+            .await?;
         Ok(false)
     }
 
     /// Puts an intent off without counting a try (its destination is known to be down).
-    pub async fn postpone(&self, leased: &Stored<Intent>, until: Timestamp) -> Result<bool, StoreError> {
+    pub async fn postpone(
+        &self,
+        leased: &Stored<Intent>,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
         let mut later = leased.data.clone();
         later.attempts = later.attempts.saturating_sub(1);
         later.not_before = until;
@@ -224,9 +239,20 @@ impl Store {
     }
 
     /// A page of deliveries, newest first.
-    pub async fn intents(&self, cursor: Option<&str>, limit: i32) -> Result<Page<Intent>, StoreError> {
+    pub async fn intents(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Intent>, StoreError> {
         let page = self
-            .list("list deliveries", "intents", (None, None), true, cursor, limit)
+            .list(
+                "list deliveries",
+                "intents",
+                (None, None),
+                true,
+                cursor,
+                limit,
+            )
             .await?;
         Ok(Page {
             items: page.items.into_iter().map(|stored| stored.data).collect(),
@@ -239,7 +265,10 @@ pub(super) fn intent_row(intent: &Intent) -> Result<Row, StoreError> {
     let key = keys::intent(&intent.alert, intent.revision, &intent.channel);
     let place = format!("{}#{:06}#{}", intent.alert, intent.revision, intent.channel);
     let due = (intent.state == IntentState::Pending).then_some(intent.due_at);
-    let expires = intent.created_at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
+    let expires = intent
+        .created_at
+        .checked_add(KEPT)
+        .unwrap_or(Timestamp::MAX);
     Ok(Row::new(key, "intent", intent)?
         .listed(Listed::by_time("intents", intent.created_at, &place))
         .due(due)

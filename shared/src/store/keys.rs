@@ -110,10 +110,13 @@ pub(crate) fn external(connector: &ConnectorName, kind: &str, name: &str) -> Key
 /// Partition and sort-key prefix under which a subject's watches stand.
 pub(crate) fn watches(subject: &Subject) -> (String, String) {
     match subject {
-        Subject::Position { product: of, location } => {
-            (product(of), format!("{}watch#", at_location(location)))
+        Subject::Position {
+            product: of,
+            location,
+        } => (product(of), format!("{}watch#", at_location(location))),
+        Subject::Group { product: of, group } => {
+            (product(of), format!("{}watch#", in_group(group)))
         }
-        Subject::Group { product: of, group } => (product(of), format!("{}watch#", in_group(group))),
         Subject::Unit { vin } => (format!("U#{vin}"), "watch#".into()),
         Subject::Connector { connector } => (self::connector(connector), "watch#".into()),
     }

@@ -17,8 +17,10 @@ pub mod row;
 pub mod schema;
 
 pub mod alerts;
+pub mod feeds;
 pub mod intents;
 pub mod products;
+pub mod settings;
 pub mod stock;
 pub mod units;
 

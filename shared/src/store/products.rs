@@ -9,10 +9,10 @@ use super::keys;
 use super::row::{Expect, Row, Write, Written};
 use super::stock::Applied;
 use super::{Store, StoreError};
+use crate::domain::ProductId;
 use crate::domain::event::{ProductDescription, StockEvent, Version};
 use crate::domain::id::{ConnectorName, Sku};
 use crate::domain::ledger::LedgerRow;
-use crate::domain::ProductId;
 
 const OPERATION: &str = "describe a product";
 
@@ -46,7 +46,9 @@ struct External {
 impl Store {
     /// What is known of a product.
     pub async fn product(&self, product: &ProductId) -> Result<Option<Product>, StoreError> {
-        let stored = self.get("read a product", &keys::description(product)).await?;
+        let stored = self
+            .get("read a product", &keys::description(product))
+            .await?;
         Ok(stored.map(|stored| stored.data))
     }
 
@@ -82,9 +84,15 @@ impl Store {
                 return Ok(Applied::Known);
             }
             let mut after = before.clone();
-            after.heard.insert(event.source.clone(), description.version);
+            after
+                .heard
+                .insert(event.source.clone(), description.version);
             // Another source's newer description stands; an absent field wipes nothing.
-            if before.heard.values().all(|known| *known <= description.version) {
+            if before
+                .heard
+                .values()
+                .all(|known| *known <= description.version)
+            {
                 after.title = description.title.clone().or(after.title);
                 after.category = description.category.clone().or(after.category);
             }
@@ -119,7 +127,9 @@ impl Store {
                 Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
             }
         }
-        Err(StoreError::Contended { operation: OPERATION })
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
     }
 
     async fn learn_name(
@@ -132,7 +142,10 @@ impl Store {
         let key = keys::external(&event.source, kind, name);
         for attempt in 0.. {
             let stored = self.get::<External>(OPERATION, &key).await?;
-            if stored.as_ref().is_some_and(|s| s.data.version >= description.version) {
+            if stored
+                .as_ref()
+                .is_some_and(|s| s.data.version >= description.version)
+            {
                 return Ok(());
             }
             let external = External {
@@ -140,11 +153,16 @@ impl Store {
                 version: description.version,
             };
             let row = Row::new(key.clone(), "external", &external)?;
-            if self.put(OPERATION, row, Expect::from_read(stored.as_ref())).await? {
+            if self
+                .put(OPERATION, row, Expect::from_read(stored.as_ref()))
+                .await?
+            {
                 return Ok(());
             }
             self.after_conflict(OPERATION, attempt).await?;
         }
-        Err(StoreError::Contended { operation: OPERATION })
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
     }
 }

@@ -143,8 +143,14 @@ impl Row {
             item.insert("lsk".to_owned(), text(listed.place));
         }
         if let Some(due) = self.due {
-            item.insert("dpk".to_owned(), text(keys::due_list(keys::shard(&self.key.pk))));
-            item.insert("dsk".to_owned(), text(format!("{:015}", due.as_millisecond())));
+            item.insert(
+                "dpk".to_owned(),
+                text(keys::due_list(keys::shard(&self.key.pk))),
+            );
+            item.insert(
+                "dsk".to_owned(),
+                text(format!("{:015}", due.as_millisecond())),
+            );
         }
         if let Some(expires) = self.expires {
             item.insert(
@@ -157,7 +163,10 @@ impl Row {
 }
 
 /// Reads an item's content.
-pub fn read<T: DeserializeOwned>(operation: &'static str, mut item: Item) -> Result<Stored<T>, StoreError> {
+pub fn read<T: DeserializeOwned>(
+    operation: &'static str,
+    mut item: Item,
+) -> Result<Stored<T>, StoreError> {
     let key = Key::new(
         text(&item, "pk").unwrap_or_default(),
         text(&item, "sk").unwrap_or_default(),
@@ -175,7 +184,8 @@ pub fn read<T: DeserializeOwned>(operation: &'static str, mut item: Item) -> Res
     let data = item
         .remove("d")
         .ok_or_else(|| unreadable("it has no content".into()))?;
-    let data = serde_dynamo::from_attribute_value(data).map_err(|error| unreadable(error.to_string()))?;
+    let data =
+        serde_dynamo::from_attribute_value(data).map_err(|error| unreadable(error.to_string()))?;
     Ok(Stored { key, version, data })
 }
 
@@ -227,7 +237,10 @@ impl Store {
                     .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
                     .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
             };
-            let reply = request.send().await.map_err(|error| failed(operation, error))?;
+            let reply = request
+                .send()
+                .await
+                .map_err(|error| failed(operation, error))?;
             items.extend(
                 reply
                     .items
@@ -263,7 +276,10 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed(operation, error))?;
-        let next = reply.last_evaluated_key.as_ref().and_then(|key| text(key, "sk"));
+        let next = reply
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| text(key, "sk"));
         let items = reply
             .items
             .unwrap_or_default()
@@ -429,13 +445,19 @@ impl Store {
             .map(|reason| reason.code().unwrap_or("None").to_owned())
             .collect();
         if codes.iter().any(|code| code == "ConditionalCheckFailed") {
-            let unmet = codes.iter().map(|code| code == "ConditionalCheckFailed").collect();
+            let unmet = codes
+                .iter()
+                .map(|code| code == "ConditionalCheckFailed")
+                .collect();
             return Ok(Written::Unexpected(unmet));
         }
         if codes.iter().any(|code| code == "TransactionConflict") {
             return Ok(Written::Unexpected(vec![false; codes.len()]));
         }
-        if codes.iter().any(|code| code.contains("Throttl") || code.contains("Provisioned")) {
+        if codes
+            .iter()
+            .any(|code| code.contains("Throttl") || code.contains("Provisioned"))
+        {
             return Err(StoreError::Busy {
                 operation,
                 source: error.into(),
@@ -478,7 +500,9 @@ impl Store {
                     ConditionCheck::builder()
                         .table_name(&self.table)
                         .set_key(Some(key_item(&key)))
-                        .condition_expression(condition.unwrap_or_else(|| "attribute_exists(pk) OR attribute_not_exists(pk)".into()))
+                        .condition_expression(condition.unwrap_or_else(|| {
+                            "attribute_exists(pk) OR attribute_not_exists(pk)".into()
+                        }))
                         .set_expression_attribute_values(values)
                         .build()
                         .map_err(wrong)?,
@@ -546,7 +570,9 @@ where
     R: std::fmt::Debug + Send + Sync + 'static,
 {
     let busy = match &error {
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+            true
+        }
         _ => matches!(
             error.code(),
             Some(

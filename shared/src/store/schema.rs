@@ -23,7 +23,8 @@ pub fn create_table(
     client: &aws_sdk_dynamodb::Client,
     table: &str,
 ) -> Result<CreateTableFluentBuilder, StoreError> {
-    let built = |error: aws_sdk_dynamodb::error::BuildError| StoreError::aws("describe the table", error);
+    let built =
+        |error: aws_sdk_dynamodb::error::BuildError| StoreError::aws("describe the table", error);
     let mut request = client
         .create_table()
         .table_name(table)

@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::keys::{self, Listed};
 use super::row::{Expect, Page, Row, Stored, Write, Written, read};
 use super::{Store, StoreError};
+use crate::digest::sha256_hex;
 use crate::domain::event::{Change, EventId, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::ledger::LedgerRow;
@@ -143,8 +143,13 @@ impl Store {
     ) -> Result<Applied, ApplyError> {
         const OPERATION: &str = "apply a change of stock";
         // A statement of a source is guarded by its version; everything else by its event id.
-        let guarded = matches!(change, PositionChange::Level { .. }) && event.source.as_str() != API;
-        let marker = if guarded { None } else { Some(self.marker(event, change)?) };
+        let guarded =
+            matches!(change, PositionChange::Level { .. }) && event.source.as_str() != API;
+        let marker = if guarded {
+            None
+        } else {
+            Some(self.marker(event, change)?)
+        };
         for attempt in 0.. {
             let stored = self
                 .get::<Position>(OPERATION, &keys::position(product, location))
@@ -164,7 +169,8 @@ impl Store {
                     };
                 }
             };
-            let mut writes = self.position_writes(event, stored.as_ref(), &before, after, sources)?;
+            let mut writes =
+                self.position_writes(event, stored.as_ref(), &before, after, sources)?;
             writes.extend(marker.clone());
             match self.transact(OPERATION, writes).await? {
                 Written::Done => return Ok(Applied::Changed),
@@ -178,7 +184,10 @@ impl Store {
                 }
             }
         }
-        Err(StoreError::Contended { operation: OPERATION }.into())
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
     }
 
     /// The position's new state and its ledger row.
@@ -368,6 +377,5 @@ fn fingerprint(event: &StockEvent, change: &PositionChange) -> String {
             said
         }
     };
-    hex::encode(Sha256::digest(said.to_string().as_bytes()))
+    sha256_hex(said.to_string().as_bytes())
 }
-

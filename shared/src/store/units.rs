@@ -51,7 +51,12 @@ impl Store {
                 });
             }
             let mut writes = self
-                .count_writes(event, before.counted.as_ref(), after.counted.as_ref(), authority)
+                .count_writes(
+                    event,
+                    before.counted.as_ref(),
+                    after.counted.as_ref(),
+                    authority,
+                )
                 .await?;
             writes.extend(self.unit_writes(event, stored.as_ref(), &before, after, authority)?);
             match self.transact(OPERATION, writes).await? {
@@ -59,7 +64,10 @@ impl Store {
                 Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
             }
         }
-        Err(StoreError::Contended { operation: OPERATION }.into())
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
     }
 
     fn unit_writes(
@@ -80,7 +88,11 @@ impl Store {
             event: event.id.clone(),
             actor: event.actor.clone(),
             change: "unit".to_owned(),
-            before: if before.revision == 0 { Value::Null } else { words(before, authority) },
+            before: if before.revision == 0 {
+                Value::Null
+            } else {
+                words(before, authority)
+            },
             after: words(&after, authority),
             previous: before.chain.clone(),
             hash: String::new(),
@@ -183,7 +195,12 @@ fn words(unit: &Unit, authority: &Authority) -> Value {
     let fields: serde_json::Map<_, _> = unit
         .fields
         .keys()
-        .filter_map(|name| Some((name.clone(), json!(unit.field(name, authority.field(name))?))))
+        .filter_map(|name| {
+            Some((
+                name.clone(),
+                json!(unit.field(name, authority.field(name))?),
+            ))
+        })
         .collect();
     json!({
         "state": resolved.state,
