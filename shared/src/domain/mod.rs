@@ -10,6 +10,7 @@ pub mod message;
 pub mod product;
 pub mod route;
 pub mod rule;
+pub mod watch;
 
 pub use alert::{AlertKind, Severity, Subject};
 pub use id::{ChannelName, ConnectorName, GroupName, IdError, LocationId, RuleId, Sku};
