@@ -335,7 +335,7 @@ fn due(next: &Watch, verdict: &Verdict) -> Option<Timestamp> {
     let due = match (&next.phase, verdict.condition) {
         (Phase::Pending { since }, Condition::Breached) => Some(after(since.0, verdict.pending)),
         (Phase::Recovering { since, episode }, Condition::Marginal) => {
-            Some(after(since.0, verdict.keep_firing))
+            held_back(episode).max(Some(after(since.0, verdict.keep_firing)))
         }
         (Phase::Recovering { episode, .. }, Condition::Clear) => held_back(episode),
         (Phase::Open(episode), Condition::Breached) if verdict.severity > episode.severity => {
@@ -362,3 +362,6 @@ fn flapping() -> String {
 fn minutes(span: SignedDuration) -> String {
     format!("{} minutes", span.as_mins())
 }
+
+#[cfg(test)]
+mod tests;
