@@ -4,9 +4,13 @@
 //! change means is decided here, and only here; the store merely makes it durable.
 
 pub mod alert;
+pub mod distance;
 pub mod id;
 pub mod message;
+pub mod money;
+mod numeral;
 pub mod product;
+pub mod vin;
 
 pub use alert::{AlertKind, Severity, Subject};
 pub use id::{ChannelName, ConnectorName, GroupName, IdError, LocationId, RuleId, Sku};

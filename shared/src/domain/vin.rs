@@ -1,0 +1,470 @@
+//! Vehicle identification numbers: one spelling for each, wherever it was typed.
+//!
+//! A [`Vin`] is normalised once, at the door; letters that no VIN has are named and a correction
+//! is *suggested*, never made. The check digit is law in North America and free elsewhere, so it
+//! is advice here and [`VinPolicy`] says what to do with it. No maker table is carried: take the
+//! make from the feed ([`Vin::wmi`] is there for those who have one).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+const LENGTH: usize = 17;
+const CHECK_POSITION: usize = 9;
+const WEIGHTS: [u32; LENGTH] = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2];
+/// Position 10, in the order of the years of one thirty-year cycle.
+const YEAR_CODES: &str = "ABCDEFGHJKLMNPRSTVWXY123456789";
+
+/// A 17-character vehicle identification number (ISO 3779): upper case, without I, O or Q.
+///
+/// ```
+/// use shared::domain::vin::Vin;
+///
+/// let vin: Vin = " scbcp7za4kc-073115 ".parse()?;
+/// assert_eq!(vin.as_str(), "SCBCP7ZA4KC073115");
+/// assert_eq!(vin.wmi(), "SCB");
+/// # Ok::<(), shared::domain::vin::VinError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Vin(Box<str>);
+
+/// Why a text is no VIN.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VinError {
+    /// Too short or too long, once blanks and dashes are gone.
+    #[error("a VIN has 17 characters, this has {found}{}", before_1981(*.found))]
+    Length {
+        /// Characters counted.
+        found: usize,
+    },
+    /// A character that no VIN contains.
+    #[error("a VIN has no {found:?}, as at position {position}{}", did_you_mean(.suggestion.as_ref()))]
+    Character {
+        /// Counted from 1, blanks and dashes left out.
+        position: usize,
+        /// The offending character, upper case.
+        found: char,
+        /// The VIN it would be if I, O and Q stood for 1, 0 and 0: to be confirmed by a person.
+        suggestion: Option<Vin>,
+    },
+    /// One character seventeen times: a placeholder, though its check digit may be right.
+    #[error("a VIN does not repeat {found:?} seventeen times")]
+    Repeated {
+        /// The repeated character.
+        found: char,
+    },
+}
+
+fn before_1981(found: usize) -> &'static str {
+    if (1..LENGTH).contains(&found) {
+        " (shorter numbers from before model year 1981 are not supported)"
+    } else {
+        ""
+    }
+}
+
+fn did_you_mean(suggestion: Option<&Vin>) -> String {
+    suggestion.map_or_else(String::new, |vin| format!("; did you mean {vin}?"))
+}
+
+/// What the check digit says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckDigit {
+    /// Position 9 is what the other sixteen characters call for.
+    Matches,
+    /// It is not: a typing error, or a VIN from outside North America.
+    Differs {
+        /// What stands in position 9.
+        found: char,
+        /// What the arithmetic gives.
+        computed: char,
+    },
+}
+
+/// How seriously a market takes the check digit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VinPolicy {
+    /// North America: a wrong check digit refuses the VIN.
+    Strict,
+    /// Elsewhere: accepted, and flagged for a person to look at.
+    #[default]
+    Warn,
+    /// The check digit is not looked at.
+    Off,
+}
+
+/// What becomes of a VIN under a [`VinPolicy`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VinVerdict {
+    /// Nothing to say against it.
+    Accepted,
+    /// Accepted, with a check digit that does not fit.
+    Flagged {
+        /// What stands in position 9.
+        found: char,
+        /// What the arithmetic gives.
+        computed: char,
+    },
+    /// Not accepted: the policy wants a check digit that fits.
+    Refused {
+        /// What stands in position 9.
+        found: char,
+        /// What the arithmetic gives.
+        computed: char,
+    },
+}
+
+impl VinPolicy {
+    /// Applies the policy to one VIN.
+    pub fn judge(self, vin: &Vin) -> VinVerdict {
+        match (self, vin.check_digit()) {
+            (Self::Off, _) | (_, CheckDigit::Matches) => VinVerdict::Accepted,
+            (Self::Warn, CheckDigit::Differs { found, computed }) => {
+                VinVerdict::Flagged { found, computed }
+            }
+            (Self::Strict, CheckDigit::Differs { found, computed }) => {
+                VinVerdict::Refused { found, computed }
+            }
+        }
+    }
+}
+
+impl Vin {
+    /// The seventeen characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares position 9 with the check digit of the other sixteen characters.
+    pub fn check_digit(&self) -> CheckDigit {
+        let sum: u32 = self
+            .0
+            .chars()
+            .zip(WEIGHTS)
+            .map(|(c, weight)| value_of(c) * weight)
+            .sum();
+        let computed = match sum % 11 {
+            10 => 'X',
+            rest => char::from_digit(rest, 10).unwrap_or('X'),
+        };
+        let found = self.at(CHECK_POSITION);
+        if found == computed {
+            CheckDigit::Matches
+        } else {
+            CheckDigit::Differs { found, computed }
+        }
+    }
+
+    /// The world manufacturer identifier: the first three characters, or the six-character key of
+    /// a low-volume maker (third character `9`), whose other half stands in positions 12 to 14.
+    pub fn wmi(&self) -> Cow<'_, str> {
+        if self.at(3) == '9' {
+            Cow::Owned(format!("{}{}", &self.0[..3], &self.0[11..14]))
+        } else {
+            Cow::Borrowed(&self.0[..3])
+        }
+    }
+
+    /// The model year that position 10 stands for, if it is a year code.
+    ///
+    /// Reliable for cars built for North America only. Prefer the feed's own year, and use this to
+    /// warn when the two differ.
+    pub fn model_year_hint(&self) -> Option<i16> {
+        let in_cycle = YEAR_CODES.find(self.at(10))?;
+        let cycle = if self.at(7).is_ascii_digit() {
+            1980
+        } else {
+            2010
+        };
+        Some(cycle + i16::try_from(in_cycle).ok()?)
+    }
+
+    /// The character at a position counted from 1; every character is one byte.
+    fn at(&self, position: usize) -> char {
+        char::from(self.0.as_bytes()[position - 1])
+    }
+}
+
+/// The check-digit value of a character that a VIN may hold.
+fn value_of(c: char) -> u32 {
+    match c {
+        '0'..='9' => u32::from(c) - u32::from('0'),
+        'A'..='H' => u32::from(c) - u32::from('A') + 1,
+        'J'..='R' => u32::from(c) - u32::from('J') + 1,
+        _ => u32::from(c) - u32::from('S') + 2,
+    }
+}
+
+fn is_foreign(c: char) -> bool {
+    !matches!(c, '0'..='9' | 'A'..='Z') || matches!(c, 'I' | 'O' | 'Q')
+}
+
+fn is_filler(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+}
+
+fn suggestion(typed: &str) -> Option<Vin> {
+    let swapped = typed.replace('I', "1").replace(['O', 'Q'], "0");
+    let readable = !swapped.contains(is_foreign) && !is_repeated(&swapped);
+    readable.then(|| Vin(swapped.into()))
+}
+
+fn is_repeated(text: &str) -> bool {
+    text.chars().all(|c| text.starts_with(c))
+}
+
+impl FromStr for Vin {
+    type Err = VinError;
+
+    fn from_str(text: &str) -> Result<Self, VinError> {
+        let mut characters = text.chars().filter(|c| !is_filler(*c));
+        let vin: String = characters
+            .by_ref()
+            .take(LENGTH)
+            .map(|c| c.to_ascii_uppercase())
+            .collect();
+        let found = vin.chars().count() + characters.count();
+        if found != LENGTH {
+            return Err(VinError::Length { found });
+        }
+        if let Some((index, foreign)) = vin.chars().enumerate().find(|(_, c)| is_foreign(*c)) {
+            return Err(VinError::Character {
+                position: index + 1,
+                found: foreign,
+                suggestion: suggestion(&vin),
+            });
+        }
+        let vin = Self(vin.into());
+        if is_repeated(&vin.0) {
+            return Err(VinError::Repeated { found: vin.at(1) });
+        }
+        Ok(vin)
+    }
+}
+
+impl TryFrom<String> for Vin {
+    type Error = VinError;
+
+    fn try_from(text: String) -> Result<Self, VinError> {
+        text.parse()
+    }
+}
+
+impl From<Vin> for String {
+    fn from(vin: Vin) -> Self {
+        vin.0.into()
+    }
+}
+
+impl AsRef<str> for Vin {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Vin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SEVENTEEN: &str = "[0-9A-HJ-NPR-Z]{17}";
+
+    fn vin(text: &str) -> Vin {
+        text.parse().unwrap()
+    }
+
+    /// A VIN with a right check digit, from any sixteen other characters.
+    fn checked(text: &str) -> Option<Vin> {
+        let vin: Vin = text.parse().ok()?;
+        match vin.check_digit() {
+            CheckDigit::Matches => Some(vin),
+            CheckDigit::Differs { computed, .. } => {
+                format!("{}{computed}{}", &text[..8], &text[9..])
+                    .parse()
+                    .ok()
+            }
+        }
+    }
+
+    #[test]
+    fn check_digits_of_known_vins() {
+        let known = [
+            ("SCBCG2ZG0RC012345", CheckDigit::Matches),
+            ("1HGCM82633A004352", CheckDigit::Matches),
+            ("1M8GDM9AXKP042788", CheckDigit::Matches),
+            ("SCBCP7ZA4KC073115", CheckDigit::Matches),
+            ("SCBBR53W36C034889", CheckDigit::Matches),
+            ("SJAAX14V4RC004321", CheckDigit::Matches),
+            ("SJAAM2ZV0KC024861", differs('0', '8')),
+            ("ZFF67NFA8C0189035", differs('8', '6')),
+            ("WVGZZZ5NZJM131395", differs('Z', '6')),
+            ("ZFA31200003123456", differs('0', '4')),
+        ];
+        for (text, expected) in known {
+            assert_eq!(vin(text).check_digit(), expected, "{text}");
+        }
+    }
+
+    fn differs(found: char, computed: char) -> CheckDigit {
+        CheckDigit::Differs { found, computed }
+    }
+
+    #[test]
+    fn a_european_vin_is_flagged_and_blocked_only_where_the_law_says_so() {
+        let european = vin("WVGZZZ5NZJM131395");
+        let (found, computed) = ('Z', '6');
+        assert_eq!(
+            VinPolicy::default().judge(&european),
+            VinVerdict::Flagged { found, computed }
+        );
+        assert_eq!(
+            VinPolicy::Strict.judge(&european),
+            VinVerdict::Refused { found, computed }
+        );
+        assert_eq!(VinPolicy::Off.judge(&european), VinVerdict::Accepted);
+        assert_eq!(
+            VinPolicy::Strict.judge(&vin("1HGCM82633A004352")),
+            VinVerdict::Accepted
+        );
+    }
+
+    #[test]
+    fn a_forbidden_letter_is_named_and_a_correction_suggested_but_not_made() {
+        let error = "1hgcm82633aOO4352".parse::<Vin>().unwrap_err();
+        assert_eq!(
+            error,
+            VinError::Character {
+                position: 12,
+                found: 'O',
+                suggestion: Some(vin("1HGCM82633A004352"))
+            }
+        );
+        assert_eq!(
+            error.to_string(),
+            "a VIN has no 'O', as at position 12; did you mean 1HGCM82633A004352?"
+        );
+        // Nothing to suggest where the character stands for nothing.
+        let error = "1HGCM82633A0*4352".parse::<Vin>().unwrap_err();
+        assert_eq!(error.to_string(), "a VIN has no '*', as at position 13");
+    }
+
+    #[test]
+    fn a_placeholder_is_refused_though_its_arithmetic_is_right() {
+        for text in [
+            "11111111111111111",
+            "00000000000000000",
+            "XXXXXXXXXXXXXXXXX",
+        ] {
+            assert!(
+                matches!(text.parse::<Vin>(), Err(VinError::Repeated { .. })),
+                "{text}"
+            );
+        }
+        // Neither is it suggested.
+        assert!(matches!(
+            "IIIIIIIIIIIIIIIII".parse::<Vin>(),
+            Err(VinError::Character {
+                suggestion: None,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn the_length_is_counted_and_short_numbers_are_explained() {
+        assert_eq!("".parse::<Vin>(), Err(VinError::Length { found: 0 }));
+        assert_eq!(
+            "1HGCM82633A0043521".parse::<Vin>(),
+            Err(VinError::Length { found: 18 })
+        );
+        let error = "194677S102345".parse::<Vin>().unwrap_err().to_string();
+        assert!(
+            error.contains("this has 13") && error.contains("1981"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn makers_and_model_years() {
+        let known = [
+            ("1HGCM82633A004352", "1HG", Some(2003)),
+            ("1M8GDM9AXKP042788", "1M8", Some(1989)),
+            ("SCBCG2ZG0RC012345", "SCB", Some(2024)),
+            ("ZFA31200003123456", "ZFA", None),
+            // A low-volume maker: the other half of its key stands in positions 12 to 14.
+            ("1F9CM82633AABC352", "1F9ABC", Some(2003)),
+        ];
+        for (text, wmi, year) in known {
+            assert_eq!(vin(text).wmi(), wmi, "{text}");
+            assert_eq!(vin(text).model_year_hint(), year, "{text}");
+        }
+    }
+
+    #[test]
+    fn serde_goes_through_the_same_door() {
+        let read: Vin = serde_json::from_str("\" 1hgcm82633a004352\"").unwrap();
+        assert_eq!(read, vin("1HGCM82633A004352"));
+        assert_eq!(
+            serde_json::to_string(&read).unwrap(),
+            "\"1HGCM82633A004352\""
+        );
+        assert!(serde_json::from_str::<Vin>("\"1HGCM82633A00435\"").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn reading_any_text_gives_a_fixed_point_or_an_error(text in ".{0,40}") {
+            if let Ok(read) = text.parse::<Vin>() {
+                prop_assert_eq!(vin(read.as_str()), read);
+            }
+        }
+
+        #[test]
+        fn case_blanks_and_dashes_do_not_matter(
+            text in SEVENTEEN,
+            cut in 1usize..16,
+            filler in "[ \t-]{1,3}",
+        ) {
+            let plain = text.parse::<Vin>();
+            let typed = format!(" {}{filler}{}\n", text[..cut].to_lowercase(), &text[cut..]);
+            prop_assert_eq!(typed.parse::<Vin>(), plain);
+        }
+
+        /// What the check digit is for: any one wrong character shows.
+        #[test]
+        fn one_mistyped_character_shows(
+            text in SEVENTEEN,
+            position in 0usize..17,
+            digit in 0u32..10,
+        ) {
+            let Some(right) = checked(&text) else { return Ok(()) };
+            let wrong = char::from_digit(digit, 10).unwrap();
+            let old = right.as_str().as_bytes()[position];
+            prop_assume!(position != 8 && value_of(char::from(old)) != digit);
+            let mut mistyped = right.as_str().to_owned();
+            mistyped.replace_range(position..=position, &wrong.to_string());
+            prop_assert_ne!(vin(&mistyped).check_digit(), CheckDigit::Matches);
+        }
+
+        #[test]
+        fn a_suggestion_is_a_vin_that_differs_only_where_a_forbidden_letter_stood(
+            text in "[0-9A-Z]{17}"
+        ) {
+            if let Err(VinError::Character { suggestion: Some(suggested), .. }) = text.parse::<Vin>() {
+                for (typed, proposed) in text.chars().zip(suggested.as_str().chars()) {
+                    prop_assert!(typed == proposed || matches!((typed, proposed), ('I', '1') | ('O' | 'Q', '0')));
+                }
+            }
+        }
+    }
+}
