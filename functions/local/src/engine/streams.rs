@@ -359,8 +359,8 @@ impl StreamReader {
                     0
                 }
             };
+            let halve = self.mapping.bisect_batch_on_function_error;
             if done > 0 {
-                // The head of what remains has failed once.
                 let rest = segment.changes.split_off(done);
                 if !self.keep(&segment.changes[done - 1].sequence).await {
                     return Ended::Unsure;
@@ -370,8 +370,13 @@ impl StreamReader {
                     failures: 0,
                     runs: 1,
                 };
-            } else if self.mapping.bisect_batch_on_function_error && segment.changes.len() > 1 {
-                // Halving does not count as a retry.
+                if halve {
+                    // Cut at the failed record, which does not count as a retry.
+                    segments.push(segment);
+                    continue;
+                }
+            } else if halve && segment.changes.len() > 1 {
+                // Nor does cutting in half.
                 let second = segment.changes.split_off(segment.changes.len() / 2);
                 segments.push(Segment {
                     changes: second,

@@ -4,8 +4,15 @@ use crate::engine::testing::{
 };
 use crate::engine::{Call, EmbeddedAws, Interference, Pump, QueueAttributes, Settings, Verdict};
 use async_trait::async_trait;
+use aws_lambda_events::event::streams::DynamoDbBatchItemFailure;
 use aws_sdk_dynamodb::types::AttributeValue;
 use proptest::prelude::*;
+
+fn fail(answer: &mut DynamoDbEventResponse, record: &EventRecord) {
+    let mut failure = DynamoDbBatchItemFailure::default();
+    failure.item_identifier = record.change.sequence_number.clone();
+    answer.batch_item_failures.push(failure);
+}
 
 /// Notes every record's value and fails those that are `poison`, one by one.
 fn reporting(seen: &Seen) -> Function<Event, DynamoDbEventResponse> {
@@ -16,7 +23,7 @@ fn reporting(seen: &Seen) -> Function<Event, DynamoDbEventResponse> {
             let value = value_of(record);
             seen.note(&value);
             if value.starts_with("poison") {
-                answer.add_failure(record.change.sequence_number.clone().unwrap());
+                fail(&mut answer, record);
                 break;
             }
         }
@@ -148,7 +155,7 @@ async fn a_partial_failure_resumes_at_the_lowest_failed_record() {
         if values.len() == 4 {
             // Named out of order: the lowest counts.
             for index in [3, 1] {
-                answer.add_failure(records[index].change.sequence_number.clone().unwrap());
+                fail(&mut answer, &records[index]);
             }
         }
         Ok(answer)
@@ -176,8 +183,7 @@ async fn an_identifier_that_names_no_record_fails_the_whole_batch() {
         let notes = seen.clone();
         let function = on_records(move |records| {
             notes.note(records.len().to_string());
-            let mut failure =
-                aws_lambda_events::event::streams::DynamoDbBatchItemFailure::default();
+            let mut failure = DynamoDbBatchItemFailure::default();
             failure.item_identifier = identifier.map(str::to_owned);
             let mut answer = DynamoDbEventResponse::default();
             answer.batch_item_failures.push(failure);
@@ -325,7 +331,8 @@ async fn a_filter_keeps_records_from_the_function() {
     pump.idle().await;
     assert_eq!(seen.all(), ["yes-1", "yes-3"]);
     // What was filtered out is behind the checkpoint as well.
-    assert_eq!(pump.streams[0].checkpoint(), last_sequence(&aws));
+    let checkpoint = aws.tables().checkpoint(&mapping.name()).unwrap();
+    assert_eq!(checkpoint, last_sequence(&aws));
 }
 
 fn last_sequence(aws: &EmbeddedAws) -> Option<String> {
@@ -431,12 +438,10 @@ async fn read_records_are_trimmed_and_unread_ones_kept() {
     let aws = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
     aws.tables().ensure_table(&table()).unwrap();
     let (quick, slow) = (Seen::default(), Seen::default());
-    let named = |name: &str, function: Function<Event, DynamoDbEventResponse>| Function {
-        name: name.to_owned(),
-        ..function
-    };
     let mapping = |name: &str, seen: &Seen| {
-        StreamMapping::new(TABLE, named(name, reporting(seen)))
+        let mut function = reporting(seen);
+        function.name = name.to_owned();
+        StreamMapping::new(TABLE, function)
     };
     for value in ["1", "2", "3"] {
         put(&aws, "a", value).await;
