@@ -142,7 +142,11 @@ impl Gateway {
         };
         match run.result {
             Ok(answer) => response(answer).unwrap_or_else(|problem| {
-                tracing::error!(problem, route = route.key, "a function's answer is malformed");
+                tracing::error!(
+                    problem,
+                    route = route.key,
+                    "a function's answer is malformed"
+                );
                 internal_error()
             }),
             Err(failure) => {
@@ -227,9 +231,9 @@ impl Route {
         };
         let method = match method {
             "ANY" => None,
-            name => Some(
-                Method::from_bytes(name.as_bytes()).map_err(|_| refused("no such method"))?,
-            ),
+            name => {
+                Some(Method::from_bytes(name.as_bytes()).map_err(|_| refused("no such method"))?)
+            }
         };
         let path = path
             .strip_prefix('/')
@@ -295,7 +299,9 @@ impl Route {
 
 impl Segment {
     fn parse(text: &str) -> Self {
-        let inside = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+        let inside = text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'));
         match inside.map(|name| (name.strip_suffix('+'), name)) {
             Some((Some(name), _)) => Self::Greedy(name.to_owned()),
             Some((None, name)) => Self::Variable(name.to_owned()),
@@ -339,7 +345,11 @@ fn joined_query(query: &str) -> BTreeMap<String, String> {
 fn joined_headers(headers: &HeaderMap) -> HeaderMap {
     let mut joined = HeaderMap::with_capacity(headers.keys_len());
     for name in headers.keys().filter(|name| **name != COOKIE) {
-        let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        let values: Vec<&[u8]> = headers
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
         if let Ok(value) = HeaderValue::from_bytes(&values.join(&b',')) {
             joined.insert(name.clone(), value);
         }
@@ -382,9 +392,9 @@ fn response(answer: ApiGatewayV2httpResponse) -> Result<Response, &'static str> 
     let body = match answer.body {
         None | Some(EventBody::Empty) => Vec::new(),
         Some(EventBody::Binary(bytes)) => bytes,
-        Some(EventBody::Text(text)) if answer.is_base64_encoded => {
-            STANDARD.decode(text).map_err(|_| "the body is not base64")?
-        }
+        Some(EventBody::Text(text)) if answer.is_base64_encoded => STANDARD
+            .decode(text)
+            .map_err(|_| "the body is not base64")?,
         Some(EventBody::Text(text)) => text.into_bytes(),
         Some(_) => return Err("the body is of an unknown kind"),
     };

@@ -162,8 +162,16 @@ mod tests {
             (json!([{"prefix": "sh"}]), json!("ebay"), false),
             (json!([{"suffix": "fy"}]), json!("shopify"), true),
             (json!([{"anything-but": "sms"}]), json!("mail"), true),
-            (json!([{"anything-but": ["sms", "mail"]}]), json!("mail"), false),
-            (json!([{"anything-but": {"prefix": "s"}}]), json!("sms"), false),
+            (
+                json!([{"anything-but": ["sms", "mail"]}]),
+                json!("mail"),
+                false,
+            ),
+            (
+                json!([{"anything-but": {"prefix": "s"}}]),
+                json!("sms"),
+                false,
+            ),
             (json!([{"exists": true}]), json!("x"), true),
             (json!([{"exists": false}]), json!("x"), false),
             (json!([1]), json!(1.0), true),

@@ -4,12 +4,12 @@
 //! to the dead-letter queue when it was received too often.
 
 use super::EngineError;
+use super::REGION;
 use super::function::Function;
 use super::interference::Service;
 use super::pump::Line;
 use super::queue_calls::system_attributes;
 use super::queues::{Queue, Received};
-use super::REGION;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -41,10 +41,7 @@ pub struct QueueMapping {
 
 impl QueueMapping {
     /// A mapping as AWS creates it when told nothing else, five runs at a time.
-    pub fn new(
-        queue: impl Into<String>,
-        function: Function<SqsEvent, SqsBatchResponse>,
-    ) -> Self {
+    pub fn new(queue: impl Into<String>, function: Function<SqsEvent, SqsBatchResponse>) -> Self {
         Self {
             queue: queue.into(),
             function,
@@ -143,7 +140,10 @@ impl QueuePoller {
         }
         let _active = self.line.active();
         let mut event = SqsEvent::default();
-        event.records = batch.iter().map(|received| self.message(received)).collect();
+        event.records = batch
+            .iter()
+            .map(|received| self.message(received))
+            .collect();
         let run = self.mapping.function.run(&self.line.aws, event).await;
         let failed = match run.result {
             Ok(answer) if self.mapping.report_batch_item_failures => failed(&batch, &answer),

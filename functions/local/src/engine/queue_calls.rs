@@ -45,9 +45,11 @@ pub(crate) async fn answer(queues: &Queues, operation: &str, body: &[u8]) -> Rep
             let queue = queues.find(&request.queue_url)?;
             change_visibility(queues, &queue, request.rest)
         }),
-        "ChangeMessageVisibilityBatch" => read(body).and_then(
-            |request: Addressed<Batch<Visibility>>| batch(queues, request, change_visibility),
-        ),
+        "ChangeMessageVisibilityBatch" => {
+            read(body).and_then(|request: Addressed<Batch<Visibility>>| {
+                batch(queues, request, change_visibility)
+            })
+        }
         other => Err(Refusal::Unsupported(other.to_owned())),
     };
     match outcome {
@@ -156,11 +158,15 @@ enum Refusal {
     TooManyEntries(usize),
     #[error("Two or more batch entries in the request have the same Id.")]
     SameIds,
-    #[error("A batch entry id can only contain alphanumeric characters, hyphens and underscores. \
-             It can be at most 80 letters long.")]
+    #[error(
+        "A batch entry id can only contain alphanumeric characters, hyphens and underscores. \
+             It can be at most 80 letters long."
+    )]
     InvalidEntryId,
-    #[error("Batch requests cannot be longer than {MAXIMUM_MESSAGE_BYTES} bytes. You have sent \
-             {0} bytes.")]
+    #[error(
+        "Batch requests cannot be longer than {MAXIMUM_MESSAGE_BYTES} bytes. You have sent \
+             {0} bytes."
+    )]
     BatchTooLong(usize),
 }
 
@@ -169,9 +175,10 @@ impl Refusal {
     fn names(&self) -> (&'static str, &'static str) {
         match self {
             Self::Queue(error) => match error {
-                QueueError::NoSuchQueue => {
-                    ("QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue")
-                }
+                QueueError::NoSuchQueue => (
+                    "QueueDoesNotExist",
+                    "AWS.SimpleQueueService.NonExistentQueue",
+                ),
                 QueueError::NameTaken => ("QueueNameExists", "QueueAlreadyExists"),
                 QueueError::InvalidParameter { .. } => {
                     ("InvalidParameterValueException", "InvalidParameterValue")
@@ -273,10 +280,9 @@ fn attributes(queues: &Queues, request: GetAttributes) -> Result<Value, Refusal>
     }
     let names = &request.attribute_names;
     let all = names.iter().any(|name| name == "All");
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| *name != "All" && *name != "RedrivePolicy" && !known.contains_key(name.as_str()))
-    {
+    if let Some(unknown) = names.iter().find(|name| {
+        *name != "All" && *name != "RedrivePolicy" && !known.contains_key(name.as_str())
+    }) {
         return Err(QueueError::UnknownAttribute(unknown.clone()).into());
     }
     known.retain(|name, _| all || names.iter().any(|wanted| wanted == name));
@@ -285,7 +291,12 @@ fn attributes(queues: &Queues, request: GetAttributes) -> Result<Value, Refusal>
 
 fn send(queues: &Queues, queue: &Arc<Queue>, request: Send) -> Result<Value, Refusal> {
     let delay = request.delay_seconds.map(Duration::from_secs);
-    let id = queues.send(queue, request.message_body, request.message_attributes, delay)?;
+    let id = queues.send(
+        queue,
+        request.message_body,
+        request.message_attributes,
+        delay,
+    )?;
     Ok(json!({ "MessageId": id }))
 }
 

@@ -445,7 +445,11 @@ impl Queues {
 
     fn read_receipt(&self, receipt: &str) -> Result<(u64, u32), QueueError> {
         let mut parts = receipt.split('.');
-        let mut number = || parts.next().and_then(|part| u64::from_str_radix(part, 16).ok());
+        let mut number = || {
+            parts
+                .next()
+                .and_then(|part| u64::from_str_radix(part, 16).ok())
+        };
         match (number(), number(), number()) {
             (Some(epoch), Some(key), Some(receives)) if epoch == self.ids.epoch() => {
                 let receives = u32::try_from(receives).map_err(|_| QueueError::InvalidReceipt)?;

@@ -90,7 +90,8 @@ impl Schedule {
             "resources": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", self.name)],
             "detail": {},
         });
-        let event = serde_json::from_value(event).map_err(|error| failed(Failure::Error(error.into())))?;
+        let event =
+            serde_json::from_value(event).map_err(|error| failed(Failure::Error(error.into())))?;
         self.function
             .run(&line.aws, event)
             .await
@@ -110,7 +111,13 @@ mod tests {
         assert_eq!(seconds("rate(15 minutes)"), Ok(900));
         assert_eq!(seconds("rate(2 hours)"), Ok(7_200));
         assert_eq!(seconds("rate(1 day)"), Ok(86_400));
-        for wrong in ["rate(1 minutes)", "rate(0 minutes)", "rate(5 minute)", "cron(* * * * ? *)", "5m"] {
+        for wrong in [
+            "rate(1 minutes)",
+            "rate(0 minutes)",
+            "rate(5 minute)",
+            "cron(* * * * ? *)",
+            "5m",
+        ] {
             assert_eq!(seconds(wrong), Err(RateError(wrong.to_owned())));
         }
     }

@@ -64,10 +64,7 @@ pub enum StartingPosition {
 
 impl StreamMapping {
     /// A mapping as AWS creates it when told nothing else, from the oldest record kept.
-    pub fn new(
-        table: impl Into<String>,
-        function: Function<Event, DynamoDbEventResponse>,
-    ) -> Self {
+    pub fn new(table: impl Into<String>, function: Function<Event, DynamoDbEventResponse>) -> Self {
         Self {
             table: table.into(),
             function,
@@ -276,7 +273,9 @@ impl StreamReader {
                 }
             }
         }
-        let last = records.last().map(|last| last.dynamodb.sequence_number.clone());
+        let last = records
+            .last()
+            .map(|last| last.dynamodb.sequence_number.clone());
         let changes = match self.changes(records) {
             Ok(changes) => changes,
             Err(error) => {
@@ -355,7 +354,12 @@ impl StreamReader {
                 Settled::From(first_failed) => first_failed,
                 Settled::None(reason) => {
                     let function = &self.mapping.function.name;
-                    tracing::warn!(function, reason, records = segment.changes.len(), "a batch failed");
+                    tracing::warn!(
+                        function,
+                        reason,
+                        records = segment.changes.len(),
+                        "a batch failed"
+                    );
                     0
                 }
             };
@@ -390,7 +394,12 @@ impl StreamReader {
             let cap = self.mapping.maximum_retry_attempts;
             if cap.is_some_and(|cap| segment.failures > cap) {
                 let told = self
-                    .give_up(&segment.changes, segment.runs, &request_id, "RetryAttemptsExhausted")
+                    .give_up(
+                        &segment.changes,
+                        segment.runs,
+                        &request_id,
+                        "RetryAttemptsExhausted",
+                    )
                     .await;
                 if !told || !self.keep(&last).await {
                     return Ended::Unsure;
@@ -493,7 +502,11 @@ impl StreamReader {
         });
         let queues = self.line.aws.queues();
         let send = async { queues.send(queue, letter.to_string(), BTreeMap::new(), None) };
-        let sent = self.line.aws.call(Service::Mapping, "OnFailure", send).await;
+        let sent = self
+            .line
+            .aws
+            .call(Service::Mapping, "OnFailure", send)
+            .await;
         matches!(sent, Ok(Ok(_)))
     }
 
@@ -502,7 +515,12 @@ impl StreamReader {
         let tables = self.line.aws.tables();
         let name = self.mapping.name();
         let write = async { tables.set_checkpoint(&name, sequence) };
-        match self.line.aws.call(Service::Mapping, "Checkpoint", write).await {
+        match self
+            .line
+            .aws
+            .call(Service::Mapping, "Checkpoint", write)
+            .await
+        {
             Ok(Ok(())) => {
                 let checkpoint = self.progress.checkpoint.lock();
                 *checkpoint.unwrap_or_else(PoisonError::into_inner) = Some(sequence.to_owned());

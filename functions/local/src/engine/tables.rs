@@ -218,7 +218,10 @@ impl Tables {
         }
         if let Some(attribute) = &wanted.expiry {
             let current = self
-                .read(json!({ "TableName": name }), Database::describe_time_to_live)
+                .read(
+                    json!({ "TableName": name }),
+                    Database::describe_time_to_live,
+                )
                 .map_err(doing("describe the expiry of"))?;
             if current["TimeToLiveDescription"]["TimeToLiveStatus"] != "ENABLED" {
                 let wish = json!({ "TableName": name, "TimeToLiveSpecification":
@@ -275,7 +278,8 @@ impl Tables {
             }
         }
         if wanted.stream && found["StreamSpecification"]["StreamEnabled"] != true {
-            let request = json!({ "TableName": name, "StreamSpecification": stream_specification() });
+            let request =
+                json!({ "TableName": name, "StreamSpecification": stream_specification() });
             self.read(request, Database::update_table)
                 .map_err(doing("add a stream to"))?;
         }
@@ -372,7 +376,8 @@ impl Tables {
 
     /// Deletes the items whose time has come; each removal goes to the stream.
     pub fn sweep_expired(&self) -> Result<usize, EngineError> {
-        let swept = blocking(|| self.database.sweep_ttl()).map_err(during("sweep expired items"))?;
+        let swept =
+            blocking(|| self.database.sweep_ttl()).map_err(during("sweep expired items"))?;
         if swept > 0 {
             self.wrote();
         }
@@ -512,7 +517,11 @@ fn index_in_memory(database: &Database) -> Result<(), EngineError> {
 fn unique() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// dynoxide's clock, following ours.

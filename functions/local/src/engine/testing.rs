@@ -97,10 +97,14 @@ pub(super) fn on_records<H>(handle: H) -> Function<Event, DynamoDbEventResponse>
 where
     H: Fn(&[EventRecord]) -> Result<DynamoDbEventResponse, BoxError> + Send + Sync + 'static,
 {
-    Function::new("evaluate", Duration::from_secs(10), move |event: Event, _| {
-        let answer = handle(&event.records);
-        async move { answer }
-    })
+    Function::new(
+        "evaluate",
+        Duration::from_secs(10),
+        move |event: Event, _| {
+            let answer = handle(&event.records);
+            async move { answer }
+        },
+    )
 }
 
 /// A queue function that answers for the whole batch at once.
@@ -108,8 +112,12 @@ pub(super) fn on_messages<H>(handle: H) -> Function<SqsEvent, SqsBatchResponse>
 where
     H: Fn(&[SqsMessage]) -> Result<SqsBatchResponse, BoxError> + Send + Sync + 'static,
 {
-    Function::new("notify", Duration::from_secs(10), move |event: SqsEvent, _| {
-        let answer = handle(&event.records);
-        async move { answer }
-    })
+    Function::new(
+        "notify",
+        Duration::from_secs(10),
+        move |event: SqsEvent, _| {
+            let answer = handle(&event.records);
+            async move { answer }
+        },
+    )
 }

@@ -157,7 +157,10 @@ impl Topics {
             .take_while(|prefix| fields.contains_key(&format!("{prefix}Id")))
             .collect();
         if entries.is_empty() {
-            return Err(Refusal::new("EmptyBatchRequest", "The batch request is empty."));
+            return Err(Refusal::new(
+                "EmptyBatchRequest",
+                "The batch request is empty.",
+            ));
         }
         if entries.len() > 10 {
             return Err(Refusal::new(
@@ -209,7 +212,9 @@ impl Topics {
         published: &Published,
     ) -> Result<String, Refusal> {
         if published.message.is_empty() {
-            return Err(Refusal::invalid("Invalid parameter: Empty message".to_owned()));
+            return Err(Refusal::invalid(
+                "Invalid parameter: Empty message".to_owned(),
+            ));
         }
         if size(&published.message, &published.attributes) > MAXIMUM_MESSAGE_BYTES {
             return Err(Refusal::invalid(
@@ -248,7 +253,9 @@ impl Topics {
             .attributes
             .iter()
             .map(|(name, value)| {
-                let text = value["StringValue"].as_str().or(value["BinaryValue"].as_str());
+                let text = value["StringValue"]
+                    .as_str()
+                    .or(value["BinaryValue"].as_str());
                 (name, json!({ "Type": value["DataType"], "Value": text }))
             })
             .collect();

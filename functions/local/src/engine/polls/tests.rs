@@ -11,7 +11,9 @@ fn queue(aws: &EmbeddedAws, name: &str, attributes: QueueAttributes) -> Arc<Queu
 fn send(aws: &EmbeddedAws, queue: &Queue, bodies: &[&str]) {
     for body in bodies {
         let body = (*body).to_owned();
-        aws.queues().send(queue, body, BTreeMap::new(), None).unwrap();
+        aws.queues()
+            .send(queue, body, BTreeMap::new(), None)
+            .unwrap();
     }
 }
 
@@ -58,7 +60,11 @@ async fn a_failed_message_comes_back_after_its_visibility_timeout_and_dies_in_th
     pump.idle().await;
     assert_eq!(seen.count("poison"), 3);
     assert_eq!((seen.count("1"), seen.count("3")), (1, 1));
-    assert_eq!(began.elapsed().as_secs(), 90, "three visibility timeouts of 30 s");
+    assert_eq!(
+        began.elapsed().as_secs(),
+        90,
+        "three visibility timeouts of 30 s"
+    );
     let letters = aws.queues().take(&dead, 10, None).unwrap();
     assert_eq!(letters[0].message.body, "poison");
     assert_eq!(letters.len(), 1);
@@ -158,14 +164,20 @@ async fn an_event_carries_what_sqs_says_of_the_message() {
         "channel".to_owned(),
         serde_json::json!({ "DataType": "String", "StringValue": "slack" }),
     )]);
-    let id = aws.queues().send(&source, "hello".into(), attributes, None).unwrap();
+    let id = aws
+        .queues()
+        .send(&source, "hello".into(), attributes, None)
+        .unwrap();
     let seen = Seen::default();
     let notes = seen.clone();
     let function = on_messages(move |messages| {
         notes.note(serde_json::to_string(&messages[0])?);
         Ok(SqsBatchResponse::default())
     });
-    let pump = Pump::builder(&aws).queue(QueueMapping::new("source", function)).start().unwrap();
+    let pump = Pump::builder(&aws)
+        .queue(QueueMapping::new("source", function))
+        .start()
+        .unwrap();
     pump.idle().await;
     let message: Value = serde_json::from_str(&seen.all()[0]).unwrap();
     assert_eq!(message["messageId"], id);
@@ -173,8 +185,14 @@ async fn an_event_carries_what_sqs_says_of_the_message() {
     assert_eq!(message["eventSource"], "aws:sqs");
     assert_eq!(message["eventSourceARN"], source.arn());
     assert_eq!(message["attributes"]["ApproximateReceiveCount"], "1");
-    assert_eq!(message["messageAttributes"]["channel"]["stringValue"], "slack");
-    assert_eq!(message["messageAttributes"]["channel"]["dataType"], "String");
+    assert_eq!(
+        message["messageAttributes"]["channel"]["stringValue"],
+        "slack"
+    );
+    assert_eq!(
+        message["messageAttributes"]["channel"]["dataType"],
+        "String"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,5 +208,8 @@ async fn a_visibility_timeout_below_the_functions_timeout_is_refused() {
     );
     let mapping = QueueMapping::new("source", noting(&Seen::default()));
     let refused = Pump::builder(&aws).queue(mapping).start().unwrap_err();
-    assert!(matches!(refused, EngineError::VisibilityTooShort { .. }), "{refused}");
+    assert!(
+        matches!(refused, EngineError::VisibilityTooShort { .. }),
+        "{refused}"
+    );
 }

@@ -12,7 +12,11 @@ fn every_minute(seen: &Seen) -> Schedule {
     let seen = seen.clone();
     let handler = move |event: EventBridgeEvent<Value>, invocation: Invocation| {
         let time = serde_json::to_value(&event).unwrap()["time"].clone();
-        seen.note(format!("{} until {}", time.as_str().unwrap(), invocation.deadline));
+        seen.note(format!(
+            "{} until {}",
+            time.as_str().unwrap(),
+            invocation.deadline
+        ));
         async { Ok::<(), BoxError>(()) }
     };
     Schedule {
@@ -26,7 +30,10 @@ fn every_minute(seen: &Seen) -> Schedule {
 async fn a_schedule_runs_at_its_rate_and_when_fired() {
     let aws = aws();
     let seen = Seen::default();
-    let pump = Pump::builder(&aws).schedule(every_minute(&seen)).start().unwrap();
+    let pump = Pump::builder(&aws)
+        .schedule(every_minute(&seen))
+        .start()
+        .unwrap();
     tokio::time::sleep(Duration::from_secs(130)).await;
     pump.fire("every-minute").await.unwrap();
     assert_eq!(
@@ -44,7 +51,10 @@ async fn a_schedule_runs_at_its_rate_and_when_fired() {
 #[tokio::test(start_paused = true)]
 async fn idle_waits_for_the_last_link_of_a_chain() {
     let aws = aws();
-    let queue = aws.queues().create("relay", QueueAttributes::default()).unwrap();
+    let queue = aws
+        .queues()
+        .create("relay", QueueAttributes::default())
+        .unwrap();
     let seen = Seen::default();
     let (notes, sender, target) = (seen.clone(), aws.clone(), Arc::clone(&queue));
     let to_queue = on_records(move |records| {
@@ -88,7 +98,10 @@ async fn idle_waits_for_the_last_link_of_a_chain() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_is_not_fooled_by_a_chain_on_several_threads() {
     let aws = crate::engine::testing::aws_with(crate::engine::Settings::default());
-    let queue = aws.queues().create("relay", QueueAttributes::default()).unwrap();
+    let queue = aws
+        .queues()
+        .create("relay", QueueAttributes::default())
+        .unwrap();
     let seen = Seen::default();
     let (sender, target) = (aws.clone(), Arc::clone(&queue));
     let to_queue = on_records(move |records| {
@@ -100,7 +113,9 @@ async fn idle_is_not_fooled_by_a_chain_on_several_threads() {
     });
     let notes = seen.clone();
     let count = on_messages(move |messages| {
-        messages.iter().for_each(|message| notes.note(message.body.clone().unwrap()));
+        messages
+            .iter()
+            .for_each(|message| notes.note(message.body.clone().unwrap()));
         Ok(SqsBatchResponse::default())
     });
     let pump = Pump::builder(&aws)
@@ -111,7 +126,11 @@ async fn idle_is_not_fooled_by_a_chain_on_several_threads() {
     for number in 0..50 {
         put(&aws, "a", &number.to_string()).await;
         pump.idle().await;
-        assert_eq!(seen.count(&number.to_string()), 1, "idle came early for {number}");
+        assert_eq!(
+            seen.count(&number.to_string()),
+            1,
+            "idle came early for {number}"
+        );
     }
     pump.stop().await;
 }

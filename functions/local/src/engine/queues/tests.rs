@@ -1,14 +1,18 @@
 use super::*;
-use crate::engine::testing::aws;
 use crate::engine::EmbeddedAws;
+use crate::engine::testing::aws;
 use aws_sdk_sqs::operation::receive_message::ReceiveMessageOutput;
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, Message as SdkMessage,
-    MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    Message as SdkMessage, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
 
-async fn create(aws: &EmbeddedAws, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
+async fn create(
+    aws: &EmbeddedAws,
+    name: &str,
+    attributes: &[(QueueAttributeName, &str)],
+) -> String {
     let mut request = aws.sqs().create_queue().queue_name(name);
     for (attribute, value) in attributes {
         request = request.attributes(attribute.clone(), *value);
@@ -17,11 +21,21 @@ async fn create(aws: &EmbeddedAws, name: &str, attributes: &[(QueueAttributeName
 }
 
 async fn send(aws: &EmbeddedAws, url: &str, body: &str) {
-    aws.sqs().send_message().queue_url(url).message_body(body).send().await.unwrap();
+    aws.sqs()
+        .send_message()
+        .queue_url(url)
+        .message_body(body)
+        .send()
+        .await
+        .unwrap();
 }
 
 async fn receive(aws: &EmbeddedAws, url: &str) -> Vec<SdkMessage> {
-    let request = aws.sqs().receive_message().queue_url(url).max_number_of_messages(10);
+    let request = aws
+        .sqs()
+        .receive_message()
+        .queue_url(url)
+        .max_number_of_messages(10);
     let answer: ReceiveMessageOutput = request
         .message_system_attribute_names(MessageSystemAttributeName::All)
         .message_attribute_names("All")
@@ -56,14 +70,26 @@ async fn a_message_comes_with_its_attributes_and_is_gone_when_deleted() {
     let received = receive(&aws, &url).await;
     let message = &received[0];
     assert_eq!(message.message_id, sent.message_id);
-    assert_eq!(message.message_attributes.as_ref().unwrap()["channel"], channel);
+    assert_eq!(
+        message.message_attributes.as_ref().unwrap()["channel"],
+        channel
+    );
     let system = message.attributes.as_ref().unwrap();
-    assert_eq!(system[&MessageSystemAttributeName::ApproximateReceiveCount], "1");
+    assert_eq!(
+        system[&MessageSystemAttributeName::ApproximateReceiveCount],
+        "1"
+    );
     let sent_at = aws.clock().now().as_millisecond().to_string();
     assert_eq!(system[&MessageSystemAttributeName::SentTimestamp], sent_at);
 
     let handle = message.receipt_handle().unwrap();
-    let delete = || aws.sqs().delete_message().queue_url(&url).receipt_handle(handle).send();
+    let delete = || {
+        aws.sqs()
+            .delete_message()
+            .queue_url(&url)
+            .receipt_handle(handle)
+            .send()
+    };
     delete().await.unwrap();
     delete().await.unwrap(); // again is no error
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -81,7 +107,10 @@ async fn a_message_not_deleted_comes_back_after_its_visibility_timeout() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let again = receive(&aws, &url).await;
     let system = again[0].attributes.as_ref().unwrap();
-    assert_eq!(system[&MessageSystemAttributeName::ApproximateReceiveCount], "2");
+    assert_eq!(
+        system[&MessageSystemAttributeName::ApproximateReceiveCount],
+        "2"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +148,13 @@ async fn a_stale_receipt_deletes_nothing() {
     let stale = receive(&aws, &url).await[0].receipt_handle.clone().unwrap();
     tokio::time::sleep(Duration::from_secs(31)).await;
     assert_eq!(receive(&aws, &url).await.len(), 1);
-    aws.sqs().delete_message().queue_url(&url).receipt_handle(stale).send().await.unwrap();
+    aws.sqs()
+        .delete_message()
+        .queue_url(&url)
+        .receipt_handle(stale)
+        .send()
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_secs(31)).await;
     assert_eq!(receive(&aws, &url).await.len(), 1);
 }
@@ -148,7 +183,12 @@ async fn delays_hide_a_message_and_are_bounded() {
     let url = create(&aws, "q", &[(QueueAttributeName::DelaySeconds, "20")]).await;
     send(&aws, &url, "by the queue").await;
     let delayed = |seconds| {
-        aws.sqs().send_message().queue_url(&url).message_body("by itself").delay_seconds(seconds).send()
+        aws.sqs()
+            .send_message()
+            .queue_url(&url)
+            .message_body("by itself")
+            .delay_seconds(seconds)
+            .send()
     };
     delayed(900).await.unwrap();
     delayed(901).await.unwrap_err();
@@ -156,7 +196,14 @@ async fn delays_hide_a_message_and_are_bounded() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(bodies(&receive(&aws, &url).await), ["by the queue"]);
     let counts = aws.queues().find("q").unwrap().counts();
-    assert_eq!(counts, Counts { visible: 0, in_flight: 1, delayed: 1 });
+    assert_eq!(
+        counts,
+        Counts {
+            visible: 0,
+            in_flight: 1,
+            delayed: 1
+        }
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +211,11 @@ async fn a_long_poll_returns_with_the_first_message_or_when_its_time_is_up() {
     let aws = aws();
     let url = create(&aws, "q", &[]).await;
     let poll = || {
-        let request = aws.sqs().receive_message().queue_url(&url).wait_time_seconds(20);
+        let request = aws
+            .sqs()
+            .receive_message()
+            .queue_url(&url)
+            .wait_time_seconds(20);
         tokio::spawn(request.send())
     };
     let began = Instant::now();
@@ -190,7 +241,11 @@ async fn batches_report_each_entry_on_its_own() {
     let aws = aws();
     let url = create(&aws, "q", &[]).await;
     let entry = |id: &str, body: &str| {
-        SendMessageBatchRequestEntry::builder().id(id).message_body(body).build().unwrap()
+        SendMessageBatchRequestEntry::builder()
+            .id(id)
+            .message_body(body)
+            .build()
+            .unwrap()
     };
     let sent = aws
         .sqs()
@@ -202,7 +257,10 @@ async fn batches_report_each_entry_on_its_own() {
         .await
         .unwrap();
     assert_eq!(sent.successful()[0].id(), "one");
-    assert_eq!((sent.failed()[0].id(), sent.failed()[0].code()), ("two", "InvalidMessageContents"));
+    assert_eq!(
+        (sent.failed()[0].id(), sent.failed()[0].code()),
+        ("two", "InvalidMessageContents")
+    );
 
     let handle = receive(&aws, &url).await[0].receipt_handle.clone().unwrap();
     let change = |handle: &str| {
@@ -214,9 +272,22 @@ async fn batches_report_each_entry_on_its_own() {
             .unwrap()
     };
     let changes = aws.sqs().change_message_visibility_batch().queue_url(&url);
-    assert_eq!(changes.entries(change(&handle)).send().await.unwrap().successful().len(), 1);
+    assert_eq!(
+        changes
+            .entries(change(&handle))
+            .send()
+            .await
+            .unwrap()
+            .successful()
+            .len(),
+        1
+    );
     let delete = |id: &str, handle: &str| {
-        DeleteMessageBatchRequestEntry::builder().id(id).receipt_handle(handle).build().unwrap()
+        DeleteMessageBatchRequestEntry::builder()
+            .id(id)
+            .receipt_handle(handle)
+            .build()
+            .unwrap()
     };
     let deleted = aws
         .sqs()
@@ -231,16 +302,41 @@ async fn batches_report_each_entry_on_its_own() {
     assert_eq!(deleted.failed()[0].code(), "ReceiptHandleIsInvalid");
 
     let batch = || aws.sqs().send_message_batch().queue_url(&url);
-    let same = batch().entries(entry("a", "1")).entries(entry("a", "2")).send().await;
-    assert!(same.unwrap_err().into_service_error().is_batch_entry_ids_not_distinct());
+    let same = batch()
+        .entries(entry("a", "1"))
+        .entries(entry("a", "2"))
+        .send()
+        .await;
+    assert!(
+        same.unwrap_err()
+            .into_service_error()
+            .is_batch_entry_ids_not_distinct()
+    );
     let empty = batch().set_entries(Some(Vec::new())).send().await;
-    assert!(empty.unwrap_err().into_service_error().is_empty_batch_request());
+    assert!(
+        empty
+            .unwrap_err()
+            .into_service_error()
+            .is_empty_batch_request()
+    );
     let many = (0..11).map(|id| entry(&id.to_string(), "x")).collect();
     let many = batch().set_entries(Some(many)).send().await;
-    assert!(many.unwrap_err().into_service_error().is_too_many_entries_in_batch_request());
+    assert!(
+        many.unwrap_err()
+            .into_service_error()
+            .is_too_many_entries_in_batch_request()
+    );
     let half = "x".repeat(MAXIMUM_MESSAGE_BYTES / 2 + 1);
-    let long = batch().entries(entry("a", &half)).entries(entry("b", &half)).send().await;
-    assert!(long.unwrap_err().into_service_error().is_batch_request_too_long());
+    let long = batch()
+        .entries(entry("a", &half))
+        .entries(entry("b", &half))
+        .send()
+        .await;
+    assert!(
+        long.unwrap_err()
+            .into_service_error()
+            .is_batch_request_too_long()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,22 +346,51 @@ async fn limits_and_unknown_queues_fail_as_on_aws() {
     send(&aws, &url, &"x".repeat(MAXIMUM_MESSAGE_BYTES)).await;
     let long = "x".repeat(MAXIMUM_MESSAGE_BYTES + 1);
     let send = |url: &str, body: &str| {
-        aws.sqs().send_message().queue_url(url).message_body(body).send()
+        aws.sqs()
+            .send_message()
+            .queue_url(url)
+            .message_body(body)
+            .send()
     };
     let error = send(&url, &long).await.unwrap_err().into_service_error();
     assert_eq!(error.meta().code(), Some("InvalidParameterValue"));
-    let error = send("https://sqs.localhost/0/none", "x").await.unwrap_err().into_service_error();
+    let error = send("https://sqs.localhost/0/none", "x")
+        .await
+        .unwrap_err()
+        .into_service_error();
     assert!(error.is_queue_does_not_exist(), "{error:?}");
-    let error = aws.sqs().get_queue_url().queue_name("none").send().await.unwrap_err();
+    let error = aws
+        .sqs()
+        .get_queue_url()
+        .queue_name("none")
+        .send()
+        .await
+        .unwrap_err();
     assert!(error.into_service_error().is_queue_does_not_exist());
 
     create(&aws, "q", &[]).await; // again, the same: fine
     let other = aws.sqs().create_queue().queue_name("q");
-    let other = other.attributes(QueueAttributeName::DelaySeconds, "3").send().await;
-    assert!(other.unwrap_err().into_service_error().is_queue_name_exists());
+    let other = other
+        .attributes(QueueAttributeName::DelaySeconds, "3")
+        .send()
+        .await;
+    assert!(
+        other
+            .unwrap_err()
+            .into_service_error()
+            .is_queue_name_exists()
+    );
     let wrong = aws.sqs().create_queue().queue_name("r");
-    let wrong = wrong.attributes(QueueAttributeName::DelaySeconds, "901").send().await;
-    assert!(wrong.unwrap_err().into_service_error().is_invalid_attribute_value());
+    let wrong = wrong
+        .attributes(QueueAttributeName::DelaySeconds, "901")
+        .send()
+        .await;
+    assert!(
+        wrong
+            .unwrap_err()
+            .into_service_error()
+            .is_invalid_attribute_value()
+    );
 
     let attributes = aws.sqs().get_queue_attributes().queue_url(&url);
     let attributes = attributes
@@ -273,14 +398,22 @@ async fn limits_and_unknown_queues_fail_as_on_aws() {
         .send()
         .await
         .unwrap();
-    let expected = HashMap::from([(QueueAttributeName::ApproximateNumberOfMessages, "1".to_owned())]);
+    let expected = HashMap::from([(
+        QueueAttributeName::ApproximateNumberOfMessages,
+        "1".to_owned(),
+    )]);
     assert_eq!(attributes.attributes, Some(expected));
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_end_with_their_retention() {
     let aws = aws();
-    let url = create(&aws, "q", &[(QueueAttributeName::MessageRetentionPeriod, "60")]).await;
+    let url = create(
+        &aws,
+        "q",
+        &[(QueueAttributeName::MessageRetentionPeriod, "60")],
+    )
+    .await;
     send(&aws, &url, "x").await;
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert!(receive(&aws, &url).await.is_empty());
@@ -292,7 +425,9 @@ async fn a_hundred_thousand_messages_are_each_received_once() {
     let queues = aws.queues();
     let queue = queues.create("q", QueueAttributes::default()).unwrap();
     for number in 0..100_000 {
-        queues.send(&queue, number.to_string(), BTreeMap::new(), None).unwrap();
+        queues
+            .send(&queue, number.to_string(), BTreeMap::new(), None)
+            .unwrap();
     }
     let mut seen = std::collections::HashSet::new();
     loop {

@@ -85,7 +85,10 @@ async fn changes_arrive_in_order_with_both_images() {
     pump.idle().await;
 
     let records = records.lock().unwrap();
-    let names: Vec<&str> = records.iter().map(|record| record.event_name.as_str()).collect();
+    let names: Vec<&str> = records
+        .iter()
+        .map(|record| record.event_name.as_str())
+        .collect();
     assert_eq!(names, ["INSERT", "MODIFY", "REMOVE"]);
     let modified = &records[1];
     let text = |value: &str| serde_dynamo::AttributeValue::S(value.to_owned());
@@ -97,11 +100,16 @@ async fn changes_arrive_in_order_with_both_images() {
         "2026-01-15T09:30:00+00:00"
     );
     assert!(
-        modified.event_source_arn.as_deref().unwrap()
+        modified
+            .event_source_arn
+            .as_deref()
+            .unwrap()
             .starts_with("arn:aws:dynamodb:eu-central-1:000000000000:table/items/stream/")
     );
-    let ids: std::collections::HashSet<&str> =
-        records.iter().map(|record| record.event_id.as_str()).collect();
+    let ids: std::collections::HashSet<&str> = records
+        .iter()
+        .map(|record| record.event_id.as_str())
+        .collect();
     assert_eq!(ids.len(), 3);
 }
 
@@ -116,7 +124,10 @@ async fn an_expired_item_leaves_with_the_identity_of_the_expiry_service() {
             notes.note(format!(
                 "{} {}",
                 record.event_name,
-                identity.map_or("-".to_owned(), |who| format!("{} {}", who.type_, who.principal_id)),
+                identity.map_or("-".to_owned(), |who| format!(
+                    "{} {}",
+                    who.type_, who.principal_id
+                )),
             ));
         }
         Ok(DynamoDbEventResponse::default())
@@ -202,7 +213,10 @@ async fn an_identifier_that_names_no_record_fails_the_whole_batch() {
             .unwrap();
         pump.idle().await;
         assert_eq!(seen.all(), ["2", "2"], "{identifier:?}");
-        assert_eq!(letters(&aws, &queue)[0]["DDBStreamBatchInfo"]["batchSize"], 2);
+        assert_eq!(
+            letters(&aws, &queue)[0]["DDBStreamBatchInfo"]["batchSize"],
+            2
+        );
     }
 }
 
@@ -225,14 +239,21 @@ async fn halving_isolates_a_poison_record_and_the_others_proceed() {
         .unwrap();
     pump.idle().await;
 
-    let done: Vec<String> = seen.all().into_iter().filter(|seen| !seen.starts_with("failed")).collect();
+    let done: Vec<String> = seen
+        .all()
+        .into_iter()
+        .filter(|seen| !seen.starts_with("failed"))
+        .collect();
     assert_eq!(done, ["1", "2", "4", "5"]);
     // Alone, it is run once and retried twice.
     assert_eq!(seen.count("failed poison"), 3);
     let letters = letters(&aws, &queue);
     assert_eq!(letters.len(), 1);
     let letter = &letters[0];
-    assert_eq!(letter["requestContext"]["condition"], "RetryAttemptsExhausted");
+    assert_eq!(
+        letter["requestContext"]["condition"],
+        "RetryAttemptsExhausted"
+    );
     let batch = &letter["DDBStreamBatchInfo"];
     assert_eq!(batch["batchSize"], 1);
     assert_eq!(batch["startSequenceNumber"], batch["endSequenceNumber"]);
@@ -312,7 +333,10 @@ async fn records_too_old_are_given_up_and_younger_ones_delivered() {
         .unwrap();
     pump.idle().await;
     assert_eq!(seen.all(), ["young"]);
-    assert_eq!(letters(&aws, &queue)[0]["requestContext"]["condition"], "RecordAgeExceeded");
+    assert_eq!(
+        letters(&aws, &queue)[0]["requestContext"]["condition"],
+        "RecordAgeExceeded"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -447,7 +471,10 @@ async fn read_records_are_trimmed_and_unread_ones_kept() {
         put(&aws, "a", value).await;
     }
     // The slow mapping has read nothing yet: nothing may go.
-    let pump = Pump::builder(&aws).stream(mapping("quick", &quick)).start().unwrap();
+    let pump = Pump::builder(&aws)
+        .stream(mapping("quick", &quick))
+        .start()
+        .unwrap();
     pump.idle().await;
     pump.stop().await;
     let both = || {
@@ -469,7 +496,11 @@ async fn read_records_are_trimmed_and_unread_ones_kept() {
         label,
     };
     let kept = aws.tables().records_after(&stream, None, 100).unwrap();
-    assert_eq!(kept.len(), 1, "only the last record is kept, for its number");
+    assert_eq!(
+        kept.len(),
+        1,
+        "only the last record is kept, for its number"
+    );
     put(&aws, "a", "4").await;
     pump.idle().await;
     assert_eq!(quick.all(), ["1", "2", "3", "4"]);
@@ -555,16 +586,29 @@ async fn a_pump_that_is_cut_off_delivers_again_and_one_that_stops_does_not() {
 
     let pump = start();
     pump.idle().await;
-    assert_eq!(seen.all().len(), 3, "the stopped pump had kept its checkpoint");
+    assert_eq!(
+        seen.all().len(),
+        3,
+        "the stopped pump had kept its checkpoint"
+    );
 }
 
 #[test]
 fn a_mapping_without_its_table_or_queue_does_not_start() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let aws = aws_with(Settings::default());
         let seen = Seen::default();
-        let start = |mapping| Pump::builder(&aws).stream(mapping).start().unwrap_err().to_string();
+        let start = |mapping| {
+            Pump::builder(&aws)
+                .stream(mapping)
+                .start()
+                .unwrap_err()
+                .to_string()
+        };
         let elsewhere = StreamMapping::new("elsewhere", reporting(&seen));
         assert_eq!(
             start(elsewhere),

@@ -28,7 +28,11 @@ async fn conditions_fail_typed_and_transactions_say_why() {
         .into_service_error();
     assert!(refused.is_conditional_check_failed_exception());
 
-    let new = Put::builder().table_name(TABLE).item("pk", text("b")).build().unwrap();
+    let new = Put::builder()
+        .table_name(TABLE)
+        .item("pk", text("b"))
+        .build()
+        .unwrap();
     let gone = Delete::builder()
         .table_name(TABLE)
         .key("pk", text("a"))
@@ -46,7 +50,11 @@ async fn conditions_fail_typed_and_transactions_say_why() {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = cancelled else {
         panic!("{cancelled:?}");
     };
-    let codes: Vec<_> = cancelled.cancellation_reasons().iter().map(|reason| reason.code()).collect();
+    let codes: Vec<_> = cancelled
+        .cancellation_reasons()
+        .iter()
+        .map(|reason| reason.code())
+        .collect();
     assert_eq!(codes, [Some("None"), Some("ConditionalCheckFailed")]);
 }
 
@@ -62,11 +70,20 @@ async fn batches_transactions_and_descriptions_answer_through_the_sdk() {
         .keys([("pk".to_owned(), text("none"))].into())
         .build()
         .unwrap();
-    let batch = client.batch_get_item().request_items(TABLE, wanted).send().await.unwrap();
+    let batch = client
+        .batch_get_item()
+        .request_items(TABLE, wanted)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(batch.responses.unwrap()[TABLE].len(), 1);
 
     let get = |pk: &str| {
-        let get = Get::builder().table_name(TABLE).key("pk", text(pk)).build().unwrap();
+        let get = Get::builder()
+            .table_name(TABLE)
+            .key("pk", text(pk))
+            .build()
+            .unwrap();
         TransactGetItem::builder().get(get).build()
     };
     let both = client
@@ -85,11 +102,25 @@ async fn batches_transactions_and_descriptions_answer_through_the_sdk() {
 
     let tables = client.list_tables().send().await.unwrap();
     assert!(tables.table_names().contains(&TABLE.to_owned()));
-    let expiry = client.describe_time_to_live().table_name(TABLE).send().await.unwrap();
+    let expiry = client
+        .describe_time_to_live()
+        .table_name(TABLE)
+        .send()
+        .await
+        .unwrap();
     let expiry = expiry.time_to_live_description.unwrap();
     assert_eq!(expiry.attribute_name(), Some("expires"));
-    let unknown = client.describe_table().table_name("none").send().await.unwrap_err();
-    assert!(unknown.into_service_error().is_resource_not_found_exception());
+    let unknown = client
+        .describe_table()
+        .table_name("none")
+        .send()
+        .await
+        .unwrap_err();
+    assert!(
+        unknown
+            .into_service_error()
+            .is_resource_not_found_exception()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +162,10 @@ async fn a_table_gains_what_a_newer_definition_adds_and_keeps_its_items() {
         ..table()
     };
     let refused = aws.tables().ensure_table(&other).unwrap_err();
-    assert!(matches!(refused, EngineError::OtherKeys { .. }), "{refused}");
+    assert!(
+        matches!(refused, EngineError::OtherKeys { .. }),
+        "{refused}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +176,10 @@ async fn the_stream_index_is_there_in_memory_too() {
     put(&aws, "a", "1").await;
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("copy.db");
-    aws.tables().database.vacuum_into(copy.to_str().unwrap()).unwrap();
+    aws.tables()
+        .database
+        .vacuum_into(copy.to_str().unwrap())
+        .unwrap();
     let connection = rusqlite::Connection::open(&copy).unwrap();
     let indexes: i64 = connection
         .query_row(
@@ -178,7 +215,10 @@ fn a_killed_process_loses_no_acknowledged_write() {
         }
     }
     child.wait().unwrap();
-    assert!(acknowledged.len() >= 50, "the child ended early: {acknowledged:?}");
+    assert!(
+        acknowledged.len() >= 50,
+        "the child ended early: {acknowledged:?}"
+    );
 
     let aws = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
     for number in &acknowledged {
@@ -202,7 +242,10 @@ fn write_until_killed() {
     let directory = std::env::var(CHILD).unwrap();
     let aws = EmbeddedAws::open(Path::new(&directory), Settings::default()).unwrap();
     aws.tables().ensure_table(&table()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         for number in 0..100_000 {
             put(&aws, &number.to_string(), "x").await;

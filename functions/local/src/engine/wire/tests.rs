@@ -19,7 +19,11 @@ impl Interference for Once {
     async fn before(&self, call: &Call) -> Verdict {
         let mut calls = self.calls.lock().unwrap();
         calls.push(call.clone());
-        let first = calls.iter().filter(|known| known.operation == self.operation).count() == 1;
+        let first = calls
+            .iter()
+            .filter(|known| known.operation == self.operation)
+            .count()
+            == 1;
         if first && call.operation == self.operation {
             self.before
         } else {
@@ -71,7 +75,9 @@ async fn a_throttled_put_reads_as_dynamodbs_own_error_and_is_not_applied() {
         .await
         .unwrap_err();
     assert!(
-        error.into_service_error().is_provisioned_throughput_exceeded_exception()
+        error
+            .into_service_error()
+            .is_provisioned_throughput_exceeded_exception()
     );
     assert!(!stored(&aws, "a").await);
 }
@@ -100,8 +106,15 @@ async fn a_lost_connection_is_a_dispatch_failure_applied_or_not() {
 #[tokio::test(start_paused = true)]
 async fn sqs_and_sns_throttle_in_their_own_words() {
     let aws = interfered(once("SendMessage", Verdict::Throttle, Verdict::Proceed));
-    let queue = aws.queues().create("q", QueueAttributes::default()).unwrap();
-    let send = aws.sqs().send_message().queue_url(queue.url()).message_body("x");
+    let queue = aws
+        .queues()
+        .create("q", QueueAttributes::default())
+        .unwrap();
+    let send = aws
+        .sqs()
+        .send_message()
+        .queue_url(queue.url())
+        .message_body("x");
     let error = send.send().await.unwrap_err().into_service_error();
     assert!(error.is_request_throttled(), "{error:?}");
 
@@ -139,7 +152,10 @@ fn one_directory_serves_one_process() {
     let directory = tempfile::tempdir().unwrap();
     let first = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
     let second = EmbeddedAws::open(directory.path(), Settings::default());
-    assert!(matches!(second, Err(EngineError::InUse { .. })), "{second:?}");
+    assert!(
+        matches!(second, Err(EngineError::InUse { .. })),
+        "{second:?}"
+    );
     drop(first);
     EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
 }
