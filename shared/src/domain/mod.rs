@@ -14,6 +14,7 @@ pub mod product;
 pub mod route;
 pub mod rule;
 pub mod vin;
+pub mod watch;
 
 pub use alert::{AlertKind, Severity, Subject};
 pub use id::{ChannelName, ConnectorName, GroupName, IdError, LocationId, RuleId, Sku};
