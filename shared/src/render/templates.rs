@@ -224,7 +224,7 @@ const fn default_source(kind: AlertKind, change: RevisionKind, part: Part) -> &'
         },
         (Part::Text, _) => match kind {
             K::LowStock => {
-                "{% if available == 1 %}Low stock: {{ product }} – just 1 unit left.{% else %}Low stock: {{ product }} – just {{ available }} units left.{% endif %}"
+                "{% if available is none %}Low stock: {{ product }}.{% elif available == 1 %}Low stock: {{ product }} – just 1 unit left.{% else %}Low stock: {{ product }} – just {{ available }} units left.{% endif %}"
             }
             K::OutOfStock => {
                 "Out of stock: {{ product }} – none left{% if backordered %}, {{ backordered }} backordered{% endif %}."
