@@ -232,6 +232,11 @@ impl<'n, 'd> Fields<'n, 'd> {
             .filter(move |(key, _)| !asked.contains(&key.get_ref().as_ref()))
     }
 
+    /// The keys that were asked for.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &'static str> {
+        self.asked.iter().copied()
+    }
+
     /// Every key that was not asked for is a problem.
     pub(crate) fn finish(self, problems: &mut Problems<'_>) {
         if self.kind_unknown {

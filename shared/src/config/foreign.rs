@@ -29,9 +29,10 @@ impl Foreign {
         T::deserialize(self.value())
     }
 
-    /// Whether nothing is set.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The settings as a TOML table.
+    pub(crate) fn table(&self) -> toml::Table {
+        // Whatever was read from TOML can be written as TOML; it holds no null.
+        toml::Table::try_from(&self.0).unwrap_or_default()
     }
 
     pub(crate) fn insert(&mut self, key: &str, value: Value) {
@@ -175,14 +176,8 @@ fn take_out(value: &mut DeValue<'_>, keys: &[String]) -> bool {
 }
 
 /// serde's sentence in our words, and without the value, which may be a secret.
-fn reworded(path: &str, message: &str) -> String {
-    let quoted = |text: &str| -> Vec<String> {
-        text.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect()
-    };
+pub(crate) fn reworded(path: &str, message: &str) -> String {
+    let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     if message.starts_with("unknown field") || message.starts_with("unknown variant") {
         let names = quoted(message);
         if let Some((found, known)) = names.split_first() {

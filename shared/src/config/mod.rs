@@ -17,6 +17,7 @@ pub mod account;
 pub mod channel;
 pub mod connector;
 mod document;
+pub mod environment;
 mod error;
 mod foreign;
 mod network;
