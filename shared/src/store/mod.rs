@@ -19,6 +19,7 @@ pub mod schema;
 pub mod alerts;
 pub mod feeds;
 pub mod intents;
+pub mod jobs;
 pub mod products;
 pub mod settings;
 pub mod stock;
