@@ -6,7 +6,8 @@
 
 use super::stream_log::StreamLog;
 use super::{ACCOUNT, EngineError, REGION};
-use dynoxide::actions::get_records::Record;
+use dynoxide::actions::get_records::{GetRecordsRequest, Record};
+use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
 use dynoxide::storage_backend::Clock as TableClock;
 use dynoxide::{Database, DynoxideError};
 use serde_json::{Value, json};
@@ -325,18 +326,20 @@ impl Tables {
         limit: usize,
     ) -> Result<Vec<Record>, EngineError> {
         let doing = || during(format!("read the stream of {}", stream.table));
-        let mut request = dynoxide::actions::get_shard_iterator::GetShardIteratorRequest::default();
-        request.stream_arn = dynoxide::streams::stream_arn(&stream.table, &stream.label);
-        request.shard_id = stream.shard();
-        request.shard_iterator_type = match after {
-            Some(_) => "AFTER_SEQUENCE_NUMBER".to_owned(),
-            None => "TRIM_HORIZON".to_owned(),
+        let request = GetShardIteratorRequest {
+            stream_arn: dynoxide::streams::stream_arn(&stream.table, &stream.label),
+            shard_id: stream.shard(),
+            shard_iterator_type: match after {
+                Some(_) => "AFTER_SEQUENCE_NUMBER".to_owned(),
+                None => "TRIM_HORIZON".to_owned(),
+            },
+            sequence_number: after.map(str::to_owned),
         };
-        request.sequence_number = after.map(str::to_owned);
         let iterator = self.database.get_shard_iterator(request).map_err(doing())?;
-        let mut request = dynoxide::actions::get_records::GetRecordsRequest::default();
-        request.shard_iterator = iterator.shard_iterator.unwrap_or_default();
-        request.limit = Some(limit);
+        let request = GetRecordsRequest {
+            shard_iterator: iterator.shard_iterator.unwrap_or_default(),
+            limit: Some(limit),
+        };
         let answer = self.database.get_records(request).map_err(doing())?;
         Ok(answer.records)
     }
