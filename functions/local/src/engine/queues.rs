@@ -310,6 +310,7 @@ impl Queues {
             let due = queue.state().hidden.first().map(|(instant, _)| *instant);
             let wake = due.map_or(until, |due| due.min(until));
             tokio::select! {
+                biased;
                 () = arrived => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
