@@ -8,6 +8,8 @@ use aws_sdk_sqs::types::{
     SendMessageBatchRequestEntry,
 };
 use proptest::prelude::*;
+use serde_json::json;
+use std::collections::HashMap;
 
 async fn create(
     aws: &EmbeddedAws,
