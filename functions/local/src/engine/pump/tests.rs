@@ -264,3 +264,54 @@ fn a_run_under_faults_repeats_exactly() {
     assert!(first.len() > 40, "{first:#?}");
     assert_eq!(first, run());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_keeps_the_tables_and_loses_the_queues() {
+    let aws = aws();
+    let seen = Seen::default();
+    let queue = aws
+        .queues()
+        .create("relay", QueueAttributes::default())
+        .unwrap();
+    let send = |body: &str| {
+        aws.queues()
+            .send(&queue, body.into(), BTreeMap::new(), None)
+    };
+    let lost = send("lost").unwrap();
+    let receipt = aws
+        .queues()
+        .take(&queue, 1, None)
+        .unwrap()
+        .remove(0)
+        .receipt;
+    put(&aws, "a", "kept").await;
+
+    let aws = aws.restarted();
+    assert!(aws.queues().find("relay").is_err());
+    let queue = aws
+        .queues()
+        .create("relay", QueueAttributes::default())
+        .unwrap();
+    let id = aws
+        .queues()
+        .send(&queue, "new".into(), BTreeMap::new(), None)
+        .unwrap();
+    assert_ne!(id, lost);
+    assert!(
+        aws.queues().delete(&queue, &receipt).is_err(),
+        "a receipt of the earlier run"
+    );
+    let notes = seen.clone();
+    let function = on_records(move |records| {
+        records
+            .iter()
+            .for_each(|record| notes.note(value_of(record)));
+        Ok(DynamoDbEventResponse::default())
+    });
+    let pump = Pump::builder(&aws)
+        .stream(StreamMapping::new(TABLE, function))
+        .start()
+        .unwrap();
+    pump.idle().await;
+    assert_eq!(seen.all(), ["kept"]);
+}
