@@ -10,6 +10,8 @@
 //! | [`row`] | an item as it is stored; conditional writes, queries, pages |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
 //! | [`alerts`], [`intents`] | what people are told |
+//! | [`breakers`] | which destinations are down |
+//! | [`due`], [`heartbeat`] | what the clock looks at every minute |
 
 mod error;
 pub mod keys;
@@ -17,7 +19,10 @@ pub mod row;
 pub mod schema;
 
 pub mod alerts;
+pub mod breakers;
+pub mod due;
 pub mod feeds;
+pub mod heartbeat;
 pub mod intents;
 pub mod jobs;
 pub mod products;
