@@ -85,7 +85,9 @@ impl Notifier {
     async fn put_back(&self, which: &IntentRef, wait: SignedDuration) {
         // Rounded up: a message that came early would find nothing to do.
         let seconds = wait.unsigned_abs().as_millis().div_ceil(1_000);
-        let delay = i32::try_from(seconds).unwrap_or(i32::MAX).min(LONGEST_DELAY);
+        let delay = i32::try_from(seconds)
+            .unwrap_or(i32::MAX)
+            .min(LONGEST_DELAY);
         let Ok(body) = serde_json::to_string(which) else {
             return;
         };
