@@ -182,7 +182,7 @@ impl Push for Generic {
             tolerance: self.tolerance,
             names,
         };
-        let data = envelope.need("data", |value| Ok(Some(value)))?;
+        let data = envelope.need("data", |value| Ok(Some(value).filter(|value| !value.is_null())))?;
         let single = Object::of(data, "/data")?;
 
         let mut parsed = Parsed::default();

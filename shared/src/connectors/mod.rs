@@ -127,4 +127,6 @@ connectors! {
 }
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod conformance;
