@@ -103,7 +103,7 @@ settings! {
     }
 }
 
-choice!(LocationKind);
+choice!(LocationKind => "kind of location");
 parsed!(Currency => "a currency such as `EUR`");
 
 /// An IANA time zone.
@@ -160,7 +160,7 @@ impl Setting for VinPolicy {
             "off" => Some(Self::Off),
             other => {
                 let names = ["strict", "warn", "off"];
-                node.refuse(problems, super::setting::unknown_choice(node, other, &names));
+                node.refuse(problems, super::setting::unknown_choice(node, "policy", other, &names));
                 None
             }
         }

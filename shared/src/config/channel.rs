@@ -36,7 +36,7 @@ named!(
         AtMostOnce => "at_most_once",
     }
 );
-choice!(Delivery, RevisionKind);
+choice!(Delivery => "delivery", RevisionKind => "revision");
 
 /// One place where people are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ fn own_settings(
         }
     }
     for field in documented.iter().filter(|field| field.required && node.get(field.name).is_none()) {
-        node.refuse_field(problems, field.name, format!("missing; {}", field.meaning));
+        node.refuse_field(problems, field.name, format!("missing: {}", field.meaning));
         faultless = false;
     }
     // The module stops at its first fault. So that all are told, the faulty field is taken out and
@@ -127,13 +127,8 @@ fn own_settings(
         let key = fault.field.split('.').next().unwrap_or_default();
         let known_fault = !faultless && !rest.contains_key(key);
         if !known_fault {
-            let at = if node.get(key).is_some() { Some(key) } else { None };
             let path = format!("{}.{}", node.path, fault.field);
-            let problem = reworded(&path, &fault.problem);
-            match at {
-                Some(key) => node.refuse_field(problems, key, problem),
-                None => node.refuse(problems, format!("{}: {problem}", fault.field)),
-            }
+            node.refuse_field(problems, key, reworded(&path, &fault.problem));
         }
         faultless = false;
         if rest.remove(key).is_none() {

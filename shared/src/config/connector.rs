@@ -361,7 +361,14 @@ named!(
         Base64 => "base64",
     }
 );
-choice!(Orders, Payload, VehicleEvent, Ready, Covers, SignatureEncoding);
+choice!(
+    Orders => "treatment of orders",
+    Payload => "treatment of the payload",
+    VehicleEvent => "event",
+    Ready => "sign of readiness",
+    Covers => "coverage",
+    SignatureEncoding => "encoding",
+);
 parsed!(
     SecretRef => "a secret reference such as `env:LOTWIRE_SHOP_SECRET`",
     Network => "a block of addresses such as `203.0.113.0/24`",

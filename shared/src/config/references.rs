@@ -10,6 +10,8 @@ use url::Url;
 use super::document::Node;
 use super::error::Problems;
 use super::words::{nearest, one_of, shown};
+use crate::domain::ProductId;
+use crate::domain::catalogue::folded_category;
 use crate::domain::rule::Over;
 use crate::render::Templates;
 
@@ -169,9 +171,16 @@ fn check_only_rule(rule: &Node<'_>, seen: &mut HashMap<String, (String, usize)>,
     const SCOPE: [&str; 6] = ["product", "category", "make", "model", "location", "group"];
     let field = |key: &str| rule.get(key).and_then(|field| text(&field));
     let Some(kind) = field("kind") else { return };
+    // Compared as the domain compares them: without regard to case, and models to their dashes.
+    let folded = |make: &str, model: &str| {
+        ProductId::model_line(make, model).map_or_else(|_| make.to_lowercase(), String::from)
+    };
+    let make = field("make");
     let scope = SCOPE.map(|key| match (key, field(key)) {
-        // Compared as the domain compares them.
-        ("category" | "make" | "model", Some(name)) => Some(name.to_lowercase()),
+        ("product", Some(name)) => Some(name.parse::<ProductId>().map_or(name, String::from)),
+        ("category", Some(name)) => Some(folded_category(&name)),
+        ("make", Some(name)) => Some(folded(&name, "any")),
+        ("model", Some(name)) => Some(folded(make.as_deref().unwrap_or("any"), &name)),
         (_, name) => name,
     });
     // A sum over a group and its locations one by one are two different questions.
