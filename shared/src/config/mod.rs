@@ -22,6 +22,7 @@ mod error;
 mod foreign;
 mod network;
 mod references;
+pub mod reference;
 pub mod rule;
 mod setting;
 mod summary;
