@@ -25,3 +25,5 @@ pub mod secrets;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
