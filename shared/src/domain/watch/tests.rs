@@ -314,6 +314,47 @@ fn an_inhibited_alert_that_recovers_was_never_heard_of() {
 }
 
 #[test]
+fn an_inhibited_alert_on_its_way_back_is_not_told_as_a_beginning() {
+    let mut story = Story::new();
+    story.verdict.inhibited = true;
+    story.sees(Breached);
+    story.verdict.inhibited = false;
+    assert_eq!(story.sees(Marginal), None);
+    assert_eq!(story.rests(300), []);
+    assert_eq!(story.watch.phase, Phase::Quiet);
+}
+
+#[test]
+fn what_nobody_was_told_of_ends_without_waiting_for_steadiness() {
+    for (away, rest) in [(Clear, 0), (Marginal, 300)] {
+        let mut story = Story::new();
+        story.verdict.inhibited = true;
+        for flip in 0..6 {
+            story
+                .passes(90)
+                .sees(if flip % 2 == 0 { Breached } else { away });
+        }
+        assert!(story.watch.damped_until.is_some());
+        assert_eq!(story.rests(rest), []);
+        assert_eq!(story.watch.phase, Phase::Quiet, "{away:?}");
+    }
+}
+
+#[test]
+fn a_graver_severity_waits_for_steadiness_too() {
+    let mut story = Story::new();
+    for flip in 0..6 {
+        story
+            .passes(90)
+            .sees(if flip % 2 == 0 { Breached } else { Marginal });
+    }
+    story.verdict.severity = Severity::Critical;
+    assert_eq!(story.sees(Breached), None);
+    assert_eq!(story.rests(30 * 60 - 1), []);
+    assert_eq!(story.rests(1), [Escalated]);
+}
+
+#[test]
 fn a_graver_severity_is_told_once() {
     let mut story = Story::new();
     story.sees(Breached);
@@ -329,6 +370,20 @@ fn a_graver_severity_is_told_once() {
     }
     assert_eq!(said, [Some(Escalated), None, None, None]);
     assert_eq!(story.sees(Clear), Some(Resolved));
+}
+
+#[test]
+fn an_alert_ends_with_the_rule_that_opened_it() {
+    let mut rule = crate::domain::rule::book::tests::low("oil", 3);
+    rule.severity = Severity::Critical;
+    rule.pending = SignedDuration::from_mins(2);
+    let mut story = Story::new();
+    story.verdict = Verdict::under(&rule, Breached, false);
+    story.look();
+    assert_eq!(story.rests(120), [Opened]);
+    assert_eq!(story.watch.episode().unwrap().severity, Severity::Critical);
+    story.verdict = Verdict::without_rule();
+    assert_eq!(story.look(), Some(Resolved));
 }
 
 #[test]
