@@ -120,6 +120,10 @@ fn webhook_address(secret: &SecretString) -> Result<Url, ConfigError> {
         .expose_secret()
         .parse()
         .map_err(|problem: String| ConfigError::new(KIND, "url", problem))?;
+    if address.url().path() == "/" {
+        // The path is what is kept secret; without one this is some other address.
+        return Err(ConfigError::new(KIND, "url", "the address has no path"));
+    }
     Ok(address.url().clone())
 }
 
