@@ -16,7 +16,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use self::cases::{Case, body, cases};
 use super::settings::Form;
 use super::*;
-use crate::delivery::{Exchange, Outcome, backoff, exchange};
+use crate::delivery::{Exchange, Outcome, Unsent, backoff, exchange};
 use crate::domain::ChannelName;
 use crate::domain::alert::{AlertKind, RevisionKind};
 use crate::http::{Guard, Http, HttpSettings, mask};
@@ -28,6 +28,56 @@ const KEY: &str = "0199b6a1/1/ops.desk";
 
 fn all() -> impl Iterator<Item = Case> {
     ChannelKind::ALL.iter().flat_map(|kind| cases(*kind))
+}
+
+/// A channel from settings in TOML, with dummies for its secrets.
+pub(super) fn channel(kind: ChannelKind, settings: &str) -> Box<dyn Channel> {
+    let settings = kind.settings(settings.parse().unwrap()).unwrap();
+    let secret = |reference: &SecretRef| cases::secret(reference, "https://hooks.slack.com");
+    settings.build(secret).unwrap()
+}
+
+/// The fault found with settings in TOML.
+pub(super) fn fault(kind: ChannelKind, settings: &str) -> String {
+    let settings = kind.settings(settings.parse().unwrap());
+    settings.unwrap_err().to_string()
+}
+
+/// An envelope around a message, as the notifier makes it.
+pub(super) fn envelope(message: &Message) -> Envelope<'_> {
+    Envelope {
+        message,
+        title: "Inventory alert for Oil 5W-40",
+        text: "Low stock: Oil 5W-40 – just 2 units left.",
+        key: KEY,
+        now: now(),
+        attempt: 1,
+        thread: None,
+    }
+}
+
+/// What the channel sends next, as JSON.
+pub(super) fn sent(
+    channel: &dyn Channel,
+    envelope: &Envelope<'_>,
+    replies: &[Reply],
+) -> serde_json::Value {
+    match channel.step(envelope, replies).unwrap() {
+        Step::Send(request) | Step::Ask(request) => body(&request),
+        Step::Done(outcome) => panic!("nothing was sent: {outcome:?}"),
+    }
+}
+
+/// What the channel makes of the replies.
+pub(super) fn concluded(
+    channel: &dyn Channel,
+    envelope: &Envelope<'_>,
+    replies: &[Reply],
+) -> Outcome {
+    match channel.step(envelope, replies).unwrap() {
+        Step::Done(outcome) => outcome,
+        other => panic!("not done: {other:?}"),
+    }
 }
 
 fn now() -> Timestamp {
@@ -148,6 +198,20 @@ async fn a_vendors_yes_is_a_delivery_with_its_receipt_at_the_configured_address(
             other => panic!("{}: {other:?}", case.name),
         }
         assert_eq!(exchange.last_status, Some(yes.status), "{}", case.name);
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_the_outbox_takes_it() {
+    for case in all() {
+        let channel = case.settings(case.home).build_unsent().unwrap();
+        let letter = Letter::new(samples::low_stock(), &*channel);
+        let exchange = exchange(&*channel, &letter.envelope(), &Unsent(&*channel)).await;
+        assert_eq!(exchange.outcome.name(), "delivered", "{}", case.name);
+        assert_eq!(exchange.requests.len(), 1, "{}", case.name);
+        let masked = mask(&exchange.requests[0], &channel.secrets());
+        let home = case.home.split("//").last().unwrap();
+        assert!(masked.url.contains(home), "{}: {}", case.name, masked.url);
     }
 }
 

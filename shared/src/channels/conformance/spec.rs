@@ -48,7 +48,8 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str, found: &mut Vec<
         _ => None,
     };
     if let Some((size, least, most)) = size {
-        let limit = |key: &str| schema[key].as_u64().map(|limit| limit as usize);
+        let size = size as u64;
+        let limit = |key: &str| schema[key].as_u64();
         if limit(least).is_some_and(|least| size < least)
             || limit(most).is_some_and(|most| size > most)
         {
