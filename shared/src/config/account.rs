@@ -160,7 +160,10 @@ impl Setting for VinPolicy {
             "off" => Some(Self::Off),
             other => {
                 let names = ["strict", "warn", "off"];
-                node.refuse(problems, super::setting::unknown_choice(node, "policy", other, &names));
+                node.refuse(
+                    problems,
+                    super::setting::unknown_choice(node, "policy", other, &names),
+                );
                 None
             }
         }

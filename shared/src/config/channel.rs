@@ -62,7 +62,10 @@ impl Setting for Channel {
         let mut fields = Fields::of(node, problems)?;
         let common = ChannelCommon::take(&mut fields, problems);
         let kind = fields.kind(&kinds(), problems)?;
-        let kind = ChannelKind::ALL.iter().copied().find(|known| known.name() == kind)?;
+        let kind = ChannelKind::ALL
+            .iter()
+            .copied()
+            .find(|known| known.name() == kind)?;
         let settings = own_settings(node, &fields, kind, problems);
         Some(Self {
             kind,
@@ -78,9 +81,15 @@ impl Setting for Channel {
         let each = ChannelKind::ALL.iter().map(|kind| {
             let mut schema = table_schema(&common());
             let own = kind.schema();
-            if let (Some(all), Some(own)) = (schema["properties"].as_object_mut(), own["properties"].as_object()) {
+            if let (Some(all), Some(own)) = (
+                schema["properties"].as_object_mut(),
+                own["properties"].as_object(),
+            ) {
                 all.extend(own.clone());
-                all.insert("kind".to_owned(), json!({ "const": kind.name(), "description": "Which vendor it is." }));
+                all.insert(
+                    "kind".to_owned(),
+                    json!({ "const": kind.name(), "description": "Which vendor it is." }),
+                );
             }
             let required = own["required"].as_array().cloned().unwrap_or_default();
             schema["required"] = std::iter::once(json!("kind")).chain(required).collect();
@@ -104,7 +113,11 @@ fn own_settings(
     let mut settings = Foreign::default();
     let mut faultless = true;
     let documented = kind.documentation();
-    let known: Vec<_> = documented.iter().map(|field| field.name).chain(fields.asked()).collect();
+    let known: Vec<_> = documented
+        .iter()
+        .map(|field| field.name)
+        .chain(fields.asked())
+        .collect();
     for (key, child) in fields.rest() {
         let name = key.get_ref().as_ref();
         if !known.contains(&name) {
@@ -116,7 +129,10 @@ fn own_settings(
             faultless = false;
         }
     }
-    for field in documented.iter().filter(|field| field.required && node.get(field.name).is_none()) {
+    for field in documented
+        .iter()
+        .filter(|field| field.required && node.get(field.name).is_none())
+    {
         node.refuse_field(problems, field.name, format!("missing: {}", field.meaning));
         faultless = false;
     }

@@ -41,13 +41,18 @@ impl<'d> Node<'d> {
     }
 
     /// The fields of a table, each with the place of its key; nothing for any other value.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'d Spanned<std::borrow::Cow<'d, str>>, Node<'d>)> {
+    pub(crate) fn entries(
+        &self,
+    ) -> impl Iterator<Item = (&'d Spanned<std::borrow::Cow<'d, str>>, Node<'d>)> {
         let table = self.value.as_table();
         let base = self.path.clone();
-        table.into_iter().flat_map(|table| table.iter()).map(move |(key, value)| {
-            let path = join(&base, key.get_ref());
-            (key, Node::new(path, value))
-        })
+        table
+            .into_iter()
+            .flat_map(|table| table.iter())
+            .map(move |(key, value)| {
+                let path = join(&base, key.get_ref());
+                (key, Node::new(path, value))
+            })
     }
 
     /// The elements of a list; nothing for any other value. An element that has a `name` goes by it.
@@ -58,7 +63,10 @@ impl<'d> Node<'d> {
             .flat_map(|list| list.iter())
             .enumerate()
             .map(move |(index, value)| {
-                let name = value.get_ref().as_table().and_then(|table| table.get("name"));
+                let name = value
+                    .get_ref()
+                    .as_table()
+                    .and_then(|table| table.get("name"));
                 let path = match name.and_then(|name| name.get_ref().as_str()) {
                     Some(name) if !name.is_empty() => join(&base, name),
                     _ => format!("{base}[{}]", index + 1),
@@ -73,8 +81,15 @@ impl<'d> Node<'d> {
     }
 
     /// Adds a problem with a field of this table, or with the table where it lacks that field.
-    pub(crate) fn refuse_field(&self, problems: &mut Problems<'_>, key: &str, problem: impl Into<String>) {
-        let span = self.get(key).map_or_else(|| self.span.clone(), |field| field.span);
+    pub(crate) fn refuse_field(
+        &self,
+        problems: &mut Problems<'_>,
+        key: &str,
+        problem: impl Into<String>,
+    ) {
+        let span = self
+            .get(key)
+            .map_or_else(|| self.span.clone(), |field| field.span);
         problems.add(&span, &self.path_to(key), problem);
     }
 
@@ -119,7 +134,11 @@ fn join(base: &str, key: &str) -> String {
     } else {
         format!("\"{}\"", super::words::shortened(key))
     };
-    if base.is_empty() { key } else { format!("{base}.{key}") }
+    if base.is_empty() {
+        key
+    } else {
+        format!("{base}.{key}")
+    }
 }
 
 /// Reads the fields of one table, and remembers which keys it was asked for.
@@ -144,7 +163,11 @@ impl<'n, 'd> Fields<'n, 'd> {
     }
 
     /// A field that must be there.
-    pub(crate) fn required<T: Setting>(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<T> {
+    pub(crate) fn required<T: Setting>(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Option<T> {
         match self.child(key) {
             Some(child) => T::read(&child, problems),
             None => {
@@ -170,16 +193,25 @@ impl<'n, 'd> Fields<'n, 'd> {
     }
 
     /// The `kind` that tells tables of one sort apart.
-    pub(crate) fn kind(&mut self, kinds: &[&'static str], problems: &mut Problems<'_>) -> Option<&'static str> {
+    pub(crate) fn kind(
+        &mut self,
+        kinds: &[&'static str],
+        problems: &mut Problems<'_>,
+    ) -> Option<&'static str> {
         let kind = self.kind_among(kinds, problems);
         self.kind_unknown = kind.is_none();
         kind
     }
 
-    fn kind_among(&mut self, kinds: &[&'static str], problems: &mut Problems<'_>) -> Option<&'static str> {
+    fn kind_among(
+        &mut self,
+        kinds: &[&'static str],
+        problems: &mut Problems<'_>,
+    ) -> Option<&'static str> {
         let expected = one_of(kinds);
         let Some(child) = self.child("kind") else {
-            self.node.refuse_field(problems, "kind", format!("missing; use {expected}"));
+            self.node
+                .refuse_field(problems, "kind", format!("missing; use {expected}"));
             return None;
         };
         let text = child.text(&expected, problems)?;
@@ -191,7 +223,9 @@ impl<'n, 'd> Fields<'n, 'd> {
     }
 
     /// The fields that nobody has asked for, taken out for another reader.
-    pub(crate) fn rest(&self) -> impl Iterator<Item = (&'d Spanned<std::borrow::Cow<'d, str>>, Node<'d>)> {
+    pub(crate) fn rest(
+        &self,
+    ) -> impl Iterator<Item = (&'d Spanned<std::borrow::Cow<'d, str>>, Node<'d>)> {
         let asked = self.asked.clone();
         self.node
             .entries()
@@ -209,7 +243,11 @@ impl<'n, 'd> Fields<'n, 'd> {
             return;
         }
         for (key, child) in self.rest() {
-            problems.add(&key.span(), &child.path, unknown_key(key.get_ref(), &self.asked));
+            problems.add(
+                &key.span(),
+                &child.path,
+                unknown_key(key.get_ref(), &self.asked),
+            );
         }
     }
 

@@ -20,12 +20,12 @@ pub struct Foreign(Map<String, Value>);
 
 impl Foreign {
     /// The settings as JSON.
-    pub fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         Value::Object(self.0.clone())
     }
 
     /// The settings as the type of the module that owns them.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(self.value())
     }
 
@@ -70,13 +70,18 @@ pub(crate) fn json_of(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Va
         DeValue::Boolean(value) => json!(value),
         DeValue::Datetime(at) => json!(at.to_string()),
         DeValue::Array(_) => {
-            let elements: Vec<_> = node.elements().map(|element| json_of(&element, problems)).collect();
+            let elements: Vec<_> = node
+                .elements()
+                .map(|element| json_of(&element, problems))
+                .collect();
             Value::Array(elements.into_iter().collect::<Option<_>>()?)
         }
         DeValue::Table(_) => {
             let fields: Vec<_> = node
                 .entries()
-                .map(|(key, child)| json_of(&child, problems).map(|value| (key.get_ref().to_string(), value)))
+                .map(|(key, child)| {
+                    json_of(&child, problems).map(|value| (key.get_ref().to_string(), value))
+                })
                 .collect();
             Value::Object(fields.into_iter().collect::<Option<_>>()?)
         }
@@ -87,7 +92,10 @@ pub(crate) fn json_of(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Va
 ///
 /// serde stops at the first fault. So that all are told, the faulty field is taken out and the rest
 /// read again; every round takes one field away, so it ends.
-pub(crate) fn read_into<T: DeserializeOwned>(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<T> {
+pub(crate) fn read_into<T: DeserializeOwned>(
+    node: &Node<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<T> {
     let mut value = node.value.clone();
     let mut faultless = true;
     loop {
@@ -105,7 +113,11 @@ pub(crate) fn read_into<T: DeserializeOwned>(node: &Node<'_>, problems: &mut Pro
                 return None;
             }
             Some(fault) => {
-                problems.add(&fault.span, &fault.path, reworded(&fault.path, error.message()));
+                problems.add(
+                    &fault.span,
+                    &fault.path,
+                    reworded(&fault.path, error.message()),
+                );
                 faultless = false;
                 if !take_out(&mut value, &fault.keys) {
                     return None;
@@ -140,7 +152,11 @@ impl Fault {
                 }
                 None => Self {
                     path: child.path.clone(),
-                    span: if on_key { key.span() } else { child.span.clone() },
+                    span: if on_key {
+                        key.span()
+                    } else {
+                        child.span.clone()
+                    },
                     keys: vec![name],
                 },
             })
@@ -161,7 +177,13 @@ fn take_out(value: &mut DeValue<'_>, keys: &[String]) -> bool {
 
 /// serde's sentence in our words, and without the value, which may be a secret.
 pub(crate) fn reworded(path: &str, message: &str) -> String {
-    let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
     if message.starts_with("unknown field") || message.starts_with("unknown variant") {
         let names = quoted(message);
         if let Some((found, known)) = names.split_first() {
@@ -169,7 +191,11 @@ pub(crate) fn reworded(path: &str, message: &str) -> String {
             return if message.starts_with("unknown field") {
                 unknown_key(found, &known)
             } else {
-                format!("unknown value {}; use {}", shown(path, found), super::words::one_of(&known))
+                format!(
+                    "unknown value {}; use {}",
+                    shown(path, found),
+                    super::words::one_of(&known)
+                )
             };
         }
     }

@@ -20,9 +20,10 @@ mod document;
 pub mod environment;
 mod error;
 mod foreign;
+mod format;
 mod network;
-mod references;
 pub mod reference;
+mod references;
 pub mod rule;
 mod setting;
 mod summary;
@@ -50,9 +51,12 @@ use crate::domain::{AlertKind, ChannelName, ConnectorName, LocationId};
 
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::foreign::Foreign;
+pub use self::format::Format;
 pub use self::network::{Network, NetworkError};
 pub use self::summary::Summary;
-pub use self::value::{Bytes, Grace, HeaderName, JsonPointer, MemoryDays, PerSecond, Percent, ShopName};
+pub use self::value::{
+    Bytes, Grace, HeaderName, JsonPointer, MemoryDays, PerSecond, Percent, ShopName,
+};
 
 /// One installation, checked: every name in it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +151,9 @@ impl Config {
     fn assemble(document: Document, root: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
         let zone = &document.account.zone;
         let locations = document.locations.into_iter();
-        let locations = locations.map(|(id, settings)| settings.into_location(id, zone)).collect();
+        let locations = locations
+            .map(|(id, settings)| settings.into_location(id, zone))
+            .collect();
         // A TOML table cannot hold a key twice, so this cannot fail; if it did, it would be told.
         let locations = Directory::new(locations)
             .map_err(|error| root.refuse_field(problems, "locations", error.to_string()))

@@ -84,9 +84,15 @@ impl FromStr for Network {
             None => most,
         };
         if prefix > most {
-            return Err(NetworkError::Prefix { found: prefix, most });
+            return Err(NetworkError::Prefix {
+                found: prefix,
+                most,
+            });
         }
-        let meant = Self { address: block(address, prefix), prefix };
+        let meant = Self {
+            address: block(address, prefix),
+            prefix,
+        };
         if meant.address != address {
             return Err(NetworkError::HostBits { prefix, meant });
         }
@@ -132,7 +138,11 @@ mod tests {
             ("::ffff:203.0.113.70", true),
             ("2001:db8::1", false),
         ] {
-            assert_eq!(block.contains(address.parse().unwrap()), inside, "{address}");
+            assert_eq!(
+                block.contains(address.parse().unwrap()),
+                inside,
+                "{address}"
+            );
         }
         assert!(network("0.0.0.0/0").contains("198.51.100.1".parse().unwrap()));
         assert!(!network("0.0.0.0/0").contains("2001:db8::1".parse().unwrap()));
@@ -147,9 +157,25 @@ mod tests {
             "203.0.113.7/24".parse::<Network>().unwrap_err().to_string(),
             "the address has bits beyond /24; for this block write `203.0.113.0/24`"
         );
-        assert_eq!("203.0.113.0/33".parse::<Network>(), Err(NetworkError::Prefix { found: 33, most: 32 }));
-        for text in ["", "example.com", "203.0.113.0/", "203.0.113/24", "203.0.113.0/-1"] {
-            assert_eq!(text.parse::<Network>(), Err(NetworkError::Syntax), "{text:?}");
+        assert_eq!(
+            "203.0.113.0/33".parse::<Network>(),
+            Err(NetworkError::Prefix {
+                found: 33,
+                most: 32
+            })
+        );
+        for text in [
+            "",
+            "example.com",
+            "203.0.113.0/",
+            "203.0.113/24",
+            "203.0.113.0/-1",
+        ] {
+            assert_eq!(
+                text.parse::<Network>(),
+                Err(NetworkError::Syntax),
+                "{text:?}"
+            );
         }
     }
 }

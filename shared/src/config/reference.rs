@@ -10,6 +10,7 @@ use super::channel::{ChannelCommon, ChannelTemplate, RouteSettings, TemplateSett
 use super::connector::{
     ConnectorCommon, ConnectorSettings, MaxRemovals, Pointers, Verify, Webhook,
 };
+use super::format::Format;
 use super::rule::{RuleSettings, SeasonSettings};
 use super::setting::{Described, Section, Setting};
 use crate::channels::ChannelKind;
@@ -20,7 +21,8 @@ pub fn schema() -> Value {
     let mut schema = Document::schema();
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("lotwire.toml");
-    schema["description"] = json!("One Lotwire installation. docs/configuration.md explains every key.");
+    schema["description"] =
+        json!("One Lotwire installation. docs/configuration.md explains every key.");
     schema
 }
 
@@ -31,32 +33,93 @@ pub fn tables() -> String {
         // Writing to a String cannot fail.
         let _ = write!(page, "### {title}\n\n{lead}\n\n{}", rows_of(&rows));
     };
-    section("`[account]`", "Whose installation this is.", Account::described());
-    section("`[locations.<id>]`", "One warehouse or rooftop, under the short name that all else uses.", LocationSettings::described());
-    section("`[connectors.<name>]`", "What every connector has, beside its `kind`.", ConnectorCommon::described());
+    section(
+        "`[account]`",
+        "Whose installation this is.",
+        Account::described(),
+    );
+    section(
+        "`[locations.<id>]`",
+        "One warehouse or rooftop, under the short name that all else uses.",
+        LocationSettings::described(),
+    );
+    section(
+        "`[connectors.<name>]`",
+        "What every connector has, beside its `kind`.",
+        ConnectorCommon::described(),
+    );
     for (kind, doc, rows) in ConnectorSettings::described() {
         section(&format!("`kind = \"{kind}\"`"), &doc, rows);
     }
-    section("`[connectors.<name>.webhook]`", "How an incoming webhook is checked.", Webhook::described());
+    section(
+        "`[connectors.<name>.webhook]`",
+        "How an incoming webhook is checked.",
+        Webhook::described(),
+    );
     for (kind, doc, rows) in Verify::described() {
         section(&format!("`verify = {{ kind = \"{kind}\" }}`"), &doc, rows);
     }
-    section("`[connectors.<name>.pointers]`", "JSON pointers (RFC 6901) into a webhook's body.", Pointers::described());
-    section("`max_removals`", "Removals are held when they exceed both.", MaxRemovals::described());
-    section("`[ownership]`", "Which connectors' word counts for each field; where several speak, the first that has spoken. A field without an entry belongs to whichever spoke last.", Ownership::described());
-    section("`[channels.<name>]`", "What every channel has, beside its `kind`.", ChannelCommon::described());
+    section(
+        "`[connectors.<name>.pointers]`",
+        "JSON pointers (RFC 6901) into a webhook's body.",
+        Pointers::described(),
+    );
+    section(
+        "`[connectors.<name>.format]`",
+        "How a file is written.",
+        Format::described(),
+    );
+    section(
+        "`max_removals`",
+        "Removals are held when they exceed both.",
+        MaxRemovals::described(),
+    );
+    section(
+        "`[ownership]`",
+        "Which connectors' word counts for each field; where several speak, the first that has spoken. A field without an entry belongs to whichever spoke last.",
+        Ownership::described(),
+    );
+    section(
+        "`[channels.<name>]`",
+        "What every channel has, beside its `kind`.",
+        ChannelCommon::described(),
+    );
     for kind in ChannelKind::ALL {
         let _ = write!(page, "### `kind = \"{kind}\"`\n\n{}", channel_rows(*kind));
     }
     let mut section = |title: &str, lead: &str, rows: Vec<Described>| {
         let _ = write!(page, "### {title}\n\n{lead}\n\n{}", rows_of(&rows));
     };
-    section("`[[routes]]`", "Leads alerts to channels. Every filter that is given must match; one left out matches all.", RouteSettings::described());
-    section("`[[rules]]`", "When people are told about stock, and where that applies. The most specific rule wins.", RuleSettings::described());
-    section("`seasons`", "Other numbers for a while, by each location's own calendar.", SeasonSettings::described());
-    section("`[templates.<kind of alert>]`", "Titles and texts, in Jinja syntax. What is left out keeps its default.", TemplateSettings::described());
-    section("`[templates.<kind of alert>.channels.<name>]`", "The same for one channel.", ChannelTemplate::described());
-    section("`[guards]`", "What is held for a person to look at instead of being believed.", Guards::described());
+    section(
+        "`[[routes]]`",
+        "Leads alerts to channels. Every filter that is given must match; one left out matches all.",
+        RouteSettings::described(),
+    );
+    section(
+        "`[[rules]]`",
+        "When people are told about stock, and where that applies. The most specific rule wins.",
+        RuleSettings::described(),
+    );
+    section(
+        "`seasons`",
+        "Other numbers for a while, by each location's own calendar.",
+        SeasonSettings::described(),
+    );
+    section(
+        "`[templates.<kind of alert>]`",
+        "Titles and texts, in Jinja syntax. What is left out keeps its default.",
+        TemplateSettings::described(),
+    );
+    section(
+        "`[templates.<kind of alert>.channels.<name>]`",
+        "The same for one channel.",
+        ChannelTemplate::described(),
+    );
+    section(
+        "`[guards]`",
+        "What is held for a person to look at instead of being believed.",
+        Guards::described(),
+    );
     section("`[limits]`", "How much is kept.", Limits::described());
     page.truncate(page.trim_end().len());
     page
@@ -70,7 +133,12 @@ fn rows_of(rows: &[Described]) -> String {
             Some(default) => shown(default),
         };
         let expected = cell(&row.expected);
-        let _ = writeln!(table, "| `{}` | {expected} | {default} | {} |", row.key, cell(&row.doc));
+        let _ = writeln!(
+            table,
+            "| `{}` | {expected} | {default} | {} |",
+            row.key,
+            cell(&row.doc)
+        );
     }
     table.push('\n');
     table
@@ -88,7 +156,12 @@ fn channel_rows(kind: ChannelKind) -> String {
             Form::Secret => "a secret reference",
         };
         let default = if field.required { "required" } else { "" };
-        let _ = writeln!(table, "| `{}` | {holds} | {default} | {} |", field.name, cell(field.meaning));
+        let _ = writeln!(
+            table,
+            "| `{}` | {holds} | {default} | {} |",
+            field.name,
+            cell(field.meaning)
+        );
     }
     table.push('\n');
     table
@@ -101,7 +174,10 @@ fn shown(default: &Value) -> String {
         Value::Array(list) if list.is_empty() => "`[]`".to_owned(),
         Value::Object(map) if map.is_empty() => "`{}`".to_owned(),
         Value::Object(map) if map.values().all(Value::is_number) => {
-            let fields: Vec<_> = map.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            let fields: Vec<_> = map
+                .iter()
+                .map(|(key, value)| format!("{key} = {value}"))
+                .collect();
             format!("`{{ {} }}`", fields.join(", "))
         }
         Value::Object(_) => "its own defaults".to_owned(),

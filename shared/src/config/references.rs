@@ -5,14 +5,13 @@
 
 use std::collections::HashMap;
 
-use url::Url;
-
 use super::document::Node;
 use super::error::Problems;
 use super::words::{nearest, one_of, shown};
 use crate::domain::ProductId;
 use crate::domain::catalogue::folded_category;
 use crate::domain::rule::Over;
+use crate::feeds::transport::{Place, SourceSettings};
 use crate::render::Templates;
 
 /// The connector that our own API's changes are attributed to.
@@ -27,7 +26,10 @@ pub(crate) fn check(root: &Node<'_>, problems: &mut Problems<'_>) {
     }
     for (key, connector) in children(root, "connectors") {
         if key == API {
-            connector.refuse(problems, "`api` stands for our own API; choose another name");
+            connector.refuse(
+                problems,
+                "`api` stands for our own API; choose another name",
+            );
         }
     }
     for (_, field) in children(root, "ownership") {
@@ -68,7 +70,12 @@ impl Names {
         let keys = |section| children(root, section).map(|(key, _)| key).collect();
         let groups = children(root, "locations").filter_map(|(_, location)| location.get("groups"));
         let mut groups: Vec<String> = groups
-            .flat_map(|groups| groups.elements().filter_map(|group| text(&group)).collect::<Vec<_>>())
+            .flat_map(|groups| {
+                groups
+                    .elements()
+                    .filter_map(|group| text(&group))
+                    .collect::<Vec<_>>()
+            })
             .collect();
         groups.sort();
         groups.dedup();
@@ -84,7 +91,9 @@ impl Names {
 fn children<'d>(node: &Node<'d>, section: &str) -> impl Iterator<Item = (String, Node<'d>)> {
     let section = node.get(section);
     let entries: Vec<_> = section.iter().flat_map(Node::entries).collect();
-    entries.into_iter().map(|(key, child)| (key.get_ref().trim().to_owned(), child))
+    entries
+        .into_iter()
+        .map(|(key, child)| (key.get_ref().trim().to_owned(), child))
 }
 
 fn elements<'d>(node: &Node<'d>, section: &str) -> Vec<Node<'d>> {
@@ -111,7 +120,13 @@ fn known(node: &Node<'_>, what: &str, name: &str, names: &[String], problems: &m
     node.refuse(problems, format!("unknown {what} {name}; {hint}"));
 }
 
-fn one_known(node: &Node<'_>, key: &str, what: &str, names: &[String], problems: &mut Problems<'_>) {
+fn one_known(
+    node: &Node<'_>,
+    key: &str,
+    what: &str,
+    names: &[String],
+    problems: &mut Problems<'_>,
+) {
     if let Some(field) = node.get(key)
         && let Some(name) = text(&field)
     {
@@ -144,9 +159,15 @@ fn check_route(route: &Node<'_>, names: &Names, problems: &mut Problems<'_>) {
         }
     }
     if let Some(channels) = route.get("channels")
-        && channels.value.as_array().is_some_and(|list| list.is_empty())
+        && channels
+            .value
+            .as_array()
+            .is_some_and(|list| list.is_empty())
     {
-        channels.refuse(problems, "a route without channels leads nowhere; name at least one");
+        channels.refuse(
+            problems,
+            "a route without channels leads nowhere; name at least one",
+        );
     }
 }
 
@@ -154,7 +175,9 @@ fn check_route(route: &Node<'_>, names: &Names, problems: &mut Problems<'_>) {
 fn check_named(root: &Node<'_>, section: &str, problems: &mut Problems<'_>) {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for element in elements(root, section) {
-        let Some(field) = element.get("name") else { continue };
+        let Some(field) = element.get("name") else {
+            continue;
+        };
         let Some(name) = text(&field) else { continue };
         let line = problems.line(&field.span);
         match seen.get(&name) {
@@ -167,7 +190,11 @@ fn check_named(root: &Node<'_>, section: &str, problems: &mut Problems<'_>) {
 }
 
 /// Two rules of one kind for one scope would leave it to chance which of them applies.
-fn check_only_rule(rule: &Node<'_>, seen: &mut HashMap<String, (String, usize)>, problems: &mut Problems<'_>) {
+fn check_only_rule(
+    rule: &Node<'_>,
+    seen: &mut HashMap<String, (String, usize)>,
+    problems: &mut Problems<'_>,
+) {
     const SCOPE: [&str; 6] = ["product", "category", "make", "model", "location", "group"];
     let field = |key: &str| rule.get(key).and_then(|field| text(&field));
     let Some(kind) = field("kind") else { return };
@@ -188,7 +215,9 @@ fn check_only_rule(rule: &Node<'_>, seen: &mut HashMap<String, (String, usize)>,
     let line = problems.line(&rule.span);
     let own = (rule.name().to_owned(), line);
     if let Some((other, first)) = seen.insert(format!("{kind:?} {scope:?} {sum}"), own) {
-        let problem = format!("has the kind and scope of `{other}` on line {first}; only one of them could apply");
+        let problem = format!(
+            "has the kind and scope of `{other}` on line {first}; only one of them could apply"
+        );
         rule.refuse(problems, problem);
     }
 }
@@ -200,53 +229,76 @@ fn check_locations(connector: &Node<'_>, names: &Names, problems: &mut Problems<
         let Some(name) = text(&ours) else { continue };
         known(&ours, "location", &name, &names.locations, problems);
         if let Some(other) = seen.insert(name.clone(), theirs) {
-            let problem = format!("`{name}` is also what \"{other}\" maps to; each would overwrite the other's levels");
+            let problem = format!(
+                "`{name}` is also what \"{other}\" maps to; each would overwrite the other's levels"
+            );
             ours.refuse(problems, problem);
         }
     }
 }
 
 fn check_files(connector: &Node<'_>, problems: &mut Problems<'_>) {
-    let is_files = connector.get("kind").and_then(|kind| text(&kind)).as_deref() == Some("files");
-    let Some(url) = connector.get("url").filter(|_| is_files) else { return };
-    let Some(address) = text(&url) else { return };
-    let has = |key: &str| connector.get(key).is_some();
-    let Some((scheme, _)) = address.split_once("://") else {
-        return; // a folder
+    let is_files = connector
+        .get("kind")
+        .and_then(|kind| text(&kind))
+        .as_deref()
+        == Some("files");
+    let Some(url) = connector.get("url").filter(|_| is_files) else {
+        return;
     };
-    let parsed = Url::parse(&address);
-    if parsed.as_ref().is_ok_and(|url| url.password().is_some()) {
-        url.refuse(problems, "holds a password; give it as a secret reference in `password`");
-    }
-    match scheme {
-        "file" => return,
-        "sftp" | "ftps" | "ftp" | "https" => {}
-        _ => {
-            let problem = format!("{} is no way to fetch files; use sftp, ftps, ftp, https or a folder", shown("", scheme));
-            url.refuse(problems, problem);
+    let Some(address) = text(&url) else { return };
+    let insecure = connector
+        .get("insecure")
+        .and_then(|field| field.value.as_bool());
+    let source = SourceSettings {
+        insecure: insecure.unwrap_or(false),
+        ..SourceSettings::at(address)
+    };
+    let place = match source.place() {
+        Ok(place) => place,
+        Err(error) => {
+            url.refuse(problems, error.problem);
             return;
         }
+    };
+    let (what, keys): (_, &[&str]) = match place {
+        Place::Folder(_) => ("a folder", &[]),
+        Place::Https(_) => ("a web address", &["token"]),
+        Place::Sftp(_) => (
+            "an SFTP server",
+            &["password", "private_key", "passphrase", "host_key"],
+        ),
+        Place::Ftp { .. } => ("an FTP server", &["password", "extra_root"]),
+    };
+    for key in [
+        "password",
+        "private_key",
+        "passphrase",
+        "host_key",
+        "token",
+        "extra_root",
+    ] {
+        if connector.get(key).is_some() && !keys.contains(&key) {
+            connector.refuse_field(
+                problems,
+                key,
+                format!("is of no use for {what}; leave it out"),
+            );
+        }
     }
-    if !parsed.as_ref().is_ok_and(Url::has_host) {
-        url.refuse(problems, "names no host; write `sftp://user@host/folder/`");
+    if !matches!(place, Place::Sftp(_)) {
+        return;
     }
-    if scheme == "sftp" && !has("host_key") {
-        let problem = "missing; an SFTP server is only trusted by its key: give `SHA256:…`, as `ssh-keygen -lf` prints it";
+    if connector.get("host_key").is_none() {
+        let problem = "missing; an SFTP server is known by its key alone: give `SHA256:…`, as `ssh-keygen -lf` prints it";
         connector.refuse_field(problems, "host_key", problem);
     }
-    if scheme == "sftp" && !has("password") && !has("private_key") {
-        connector.refuse_field(problems, "private_key", "missing; give a `private_key` or a `password`");
-    }
-    let insecure = connector.get("insecure").and_then(|field| field.value.as_bool());
-    if scheme == "ftp" && insecure != Some(true) {
-        url.refuse(problems, "plain FTP sends the password in the clear; use `ftps`, or set `insecure = true`");
-    }
-    if scheme != "sftp" {
-        for key in ["host_key", "private_key", "passphrase"] {
-            if has(key) {
-                connector.refuse_field(problems, key, format!("belongs to `sftp`, and this is `{scheme}`"));
-            }
-        }
+    if connector.get("password").is_none() && connector.get("private_key").is_none() {
+        connector.refuse_field(
+            problems,
+            "private_key",
+            "missing; give a `private_key` or a `password`",
+        );
     }
 }
 

@@ -110,12 +110,18 @@ impl Setting for Tenths {
             DeValue::Float(number) => number.as_str(),
             _ => return node.mismatch(&Self::expected(), problems),
         };
-        let tenths = text.parse::<Decimal>().ok().and_then(|factor| factor.checked_mul(Decimal::TEN));
+        let tenths = text
+            .parse::<Decimal>()
+            .ok()
+            .and_then(|factor| factor.checked_mul(Decimal::TEN));
         let read = tenths.filter(|tenths| tenths.is_integer() && *tenths > Decimal::TEN);
         match read.and_then(|tenths| u32::try_from(tenths).ok()) {
             Some(tenths) => Some(Self(tenths)),
             None => {
-                node.refuse(problems, format!("{text} is out of range; give {}", Self::expected()));
+                node.refuse(
+                    problems,
+                    format!("{text} is out of range; give {}", Self::expected()),
+                );
                 None
             }
         }
@@ -203,18 +209,24 @@ impl RuleSettings {
         // A muting rule need not repeat a number that nobody compares with.
         let units = match self.threshold {
             None if self.enabled => {
-                node.refuse_field(problems, "threshold", "missing; a `low_stock` rule needs a number of units");
+                node.refuse_field(
+                    problems,
+                    "threshold",
+                    "missing; a `low_stock` rule needs a number of units",
+                );
                 return None;
             }
             units => units.unwrap_or(0),
         };
         let boundary = self.boundary.unwrap_or(Boundary::AtOrBelow);
         if units < 0 {
-            let problem = format!("{units} is below zero; a threshold is a number of units from 0 up");
+            let problem =
+                format!("{units} is below zero; a threshold is a number of units from 0 up");
             node.refuse_field(problems, "threshold", problem);
         }
         if units == 0 && boundary == Boundary::Below && self.enabled {
-            let problem = "nothing is below 0 units; raise the threshold or use boundary `at_or_below`";
+            let problem =
+                "nothing is below 0 units; raise the threshold or use boundary `at_or_below`";
             node.refuse_field(problems, "threshold", problem);
         }
         let highest = self.seasons.iter().map(|season| season.units).max();
@@ -228,7 +240,9 @@ impl RuleSettings {
                 Boundary::AtOrBelow => "at or below",
                 Boundary::Below => "below",
             };
-            let problem = format!("{recovery} is not above what fires ({words} {highest}); use at least {least}");
+            let problem = format!(
+                "{recovery} is not above what fires ({words} {highest}); use at least {least}"
+            );
             node.refuse_field(problems, "recovery", problem);
         }
         Some(Threshold {
@@ -250,14 +264,19 @@ impl RuleSettings {
             at_least => at_least.unwrap_or(1),
         };
         if at_least < 1 {
-            let problem = format!("{at_least} would always fire; give the least number sold, from 1 up");
+            let problem =
+                format!("{at_least} would always fire; give the least number sold, from 1 up");
             node.refuse_field(problems, "at_least", problem);
         }
         let days = self.days.unwrap_or(7);
         let baseline_days = self.usual_days.unwrap_or(28);
         for (key, days) in [("days", days), ("usual_days", baseline_days)] {
             if !(1..=366).contains(&days) {
-                node.refuse_field(problems, key, format!("{days} is out of range; give 1 to 366 days"));
+                node.refuse_field(
+                    problems,
+                    key,
+                    format!("{days} is out of range; give 1 to 366 days"),
+                );
             }
         }
         Some(Demand {
@@ -281,22 +300,46 @@ impl RuleSettings {
 
     fn check_scope(&self, node: &Node<'_>, problems: &mut Problems<'_>) {
         if self.product.is_some() {
-            for (key, given) in [("category", &self.category), ("make", &self.make), ("model", &self.model)] {
+            for (key, given) in [
+                ("category", &self.category),
+                ("make", &self.make),
+                ("model", &self.model),
+            ] {
                 if given.is_some() {
-                    node.refuse_field(problems, key, format!("a rule for one `product` has no `{key}`; leave one out"));
+                    node.refuse_field(
+                        problems,
+                        key,
+                        format!("a rule for one `product` has no `{key}`; leave one out"),
+                    );
                 }
             }
         } else if self.category.is_some() && self.make.is_some() {
-            node.refuse_field(problems, "make", "a rule is for a `category` or for a `make`; leave one out");
+            node.refuse_field(
+                problems,
+                "make",
+                "a rule is for a `category` or for a `make`; leave one out",
+            );
         }
         if self.model.is_some() && self.make.is_none() {
-            node.refuse_field(problems, "model", "needs `make` beside it: models of two makes may share a name");
+            node.refuse_field(
+                problems,
+                "model",
+                "needs `make` beside it: models of two makes may share a name",
+            );
         }
         if self.location.is_some() && self.group.is_some() {
-            node.refuse_field(problems, "group", "a rule is for one `location` or for a `group`; leave one out");
+            node.refuse_field(
+                problems,
+                "group",
+                "a rule is for one `location` or for a `group`; leave one out",
+            );
         }
         if self.over == Some(Over::Sum) && self.group.is_none() {
-            node.refuse_field(problems, "over", "a sum needs a `group` of locations to be taken over");
+            node.refuse_field(
+                problems,
+                "over",
+                "a sum needs a `group` of locations to be taken over",
+            );
         }
     }
 
@@ -304,21 +347,36 @@ impl RuleSettings {
         let seasons = node.get("seasons");
         let nodes = seasons.iter().flat_map(Node::elements);
         if self.kind == RuleKind::OutOfStock && !self.seasons.is_empty() {
-            node.refuse_field(problems, "seasons", "an `out_of_stock` rule has no number that a season could change");
+            node.refuse_field(
+                problems,
+                "seasons",
+                "an `out_of_stock` rule has no number that a season could change",
+            );
         }
         let mut earlier: Vec<&SeasonSettings> = Vec::new();
         for (season, node) in self.seasons.iter().zip(nodes) {
             if season.until <= season.from {
-                node.refuse_field(problems, "until", "ends before it starts; `until` must be after `from`");
+                node.refuse_field(
+                    problems,
+                    "until",
+                    "ends before it starts; `until` must be after `from`",
+                );
             }
             let least = i64::from(self.kind == RuleKind::HighDemand);
             if season.units < least {
-                let problem = format!("{} is out of range; give a number from {least} up", season.units);
+                let problem = format!(
+                    "{} is out of range; give a number from {least} up",
+                    season.units
+                );
                 node.refuse_field(problems, "units", problem);
             }
-            let overlaps = |other: &&&SeasonSettings| season.from < other.until && other.from < season.until;
+            let overlaps =
+                |other: &&&SeasonSettings| season.from < other.until && other.from < season.until;
             if let Some(other) = earlier.iter().find(overlaps) {
-                let problem = format!("overlaps the season from {}; only one number can apply at a time", other.from);
+                let problem = format!(
+                    "overlaps the season from {}; only one number can apply at a time",
+                    other.from
+                );
                 node.refuse_field(problems, "from", problem);
             }
             earlier.push(season);

@@ -30,7 +30,10 @@ pub(crate) trait Setting: Sized {
 /// A table whose fields may stand in a larger table.
 pub(crate) trait Section: Sized {
     /// Reads its fields; the caller finishes the table.
-    fn take(fields: &mut super::document::Fields<'_, '_>, problems: &mut Problems<'_>) -> Option<Self>;
+    fn take(
+        fields: &mut super::document::Fields<'_, '_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self>;
     /// Its fields, for the schema and the reference page.
     fn described() -> Vec<Described>;
 }
@@ -57,8 +60,13 @@ pub(crate) fn table_schema(fields: &[Described]) -> Value {
         }
         properties.insert(field.key.to_owned(), schema);
     }
-    let required: Vec<_> = fields.iter().filter(|f| f.default.is_none()).map(|f| f.key).collect();
-    let mut table = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    let required: Vec<_> = fields
+        .iter()
+        .filter(|f| f.default.is_none())
+        .map(|f| f.key)
+        .collect();
+    let mut table =
+        json!({ "type": "object", "additionalProperties": false, "properties": properties });
     if !required.is_empty() {
         table["required"] = json!(required);
     }
@@ -200,7 +208,10 @@ pub(crate) use choice;
 /// The sentence about a name that is none of those known.
 pub(crate) fn unknown_choice(node: &Node<'_>, what: &str, found: &str, names: &[&str]) -> String {
     let found = super::words::shown(&node.path, found);
-    format!("unknown {what} {found}; use {}", super::words::one_of(names))
+    format!(
+        "unknown {what} {found}; use {}",
+        super::words::one_of(names)
+    )
 }
 
 /// Declares an enum of tables, told apart by their `kind`.
@@ -282,7 +293,11 @@ macro_rules! parsed {
 }
 pub(crate) use parsed;
 
-pub(crate) fn parse<T: FromStr<Err: Display>>(node: &Node<'_>, text: &str, problems: &mut Problems<'_>) -> Option<T> {
+pub(crate) fn parse<T: FromStr<Err: Display>>(
+    node: &Node<'_>,
+    text: &str,
+    problems: &mut Problems<'_>,
+) -> Option<T> {
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
@@ -370,12 +385,18 @@ impl Setting for SignedDuration {
         match text.parse::<SignedDuration>() {
             Ok(span) if !span.is_negative() => Some(span),
             Ok(_) => {
-                node.refuse(problems, format!("a duration cannot be negative; give {expected}"));
+                node.refuse(
+                    problems,
+                    format!("a duration cannot be negative; give {expected}"),
+                );
                 None
             }
             Err(_) => {
                 let found = super::words::shown(&node.path, text);
-                node.refuse(problems, format!("{found} is not a duration; give {expected}"));
+                node.refuse(
+                    problems,
+                    format!("{found} is not a duration; give {expected}"),
+                );
                 None
             }
         }
@@ -400,7 +421,10 @@ impl Setting for civil::DateTime {
         // An offset would be dropped by the parser, and the season would begin at the wrong hour.
         let has_offset = text.parse::<jiff::Timestamp>().is_ok();
         if has_offset {
-            node.refuse(problems, "has an offset, but is read by each location's own calendar; leave the offset out");
+            node.refuse(
+                problems,
+                "has an offset, but is read by each location's own calendar; leave the offset out",
+            );
             return None;
         }
         let read = text.parse().ok();
@@ -423,11 +447,17 @@ impl Setting for Url {
         match Url::parse(text) {
             Ok(url) if url.has_host() && url.password().is_none() => Some(url),
             Ok(url) if url.password().is_some() => {
-                node.refuse(problems, "holds a password; give it as a secret reference in its own field");
+                node.refuse(
+                    problems,
+                    "holds a password; give it as a secret reference in its own field",
+                );
                 None
             }
             Ok(_) => {
-                node.refuse(problems, format!("names no host; give {}", Self::expected()));
+                node.refuse(
+                    problems,
+                    format!("names no host; give {}", Self::expected()),
+                );
                 None
             }
             Err(error) => {
@@ -462,7 +492,10 @@ impl<T: Setting> Setting for Vec<T> {
             return node.mismatch(&Self::expected(), problems);
         }
         // Collected first: every element is read, also those after a bad one.
-        let read: Vec<Option<T>> = node.elements().map(|element| T::read(&element, problems)).collect();
+        let read: Vec<Option<T>> = node
+            .elements()
+            .map(|element| T::read(&element, problems))
+            .collect();
         read.into_iter().collect()
     }
     fn expected() -> String {
@@ -512,7 +545,10 @@ impl<K: Key, V: Setting> Setting for BTreeMap<K, V> {
             read = read.zip(key.zip(value)).map(|(mut map, (key, value))| {
                 // Two spellings of one key differ in blanks only; the text shows which.
                 if map.insert(key, value).is_some() {
-                    child.refuse(problems, "stands here twice, once with blanks around its key");
+                    child.refuse(
+                        problems,
+                        "stands here twice, once with blanks around its key",
+                    );
                 }
                 map
             });

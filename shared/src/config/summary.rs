@@ -40,11 +40,13 @@ impl Config {
     /// What this installation amounts to, for people to look over before it is applied.
     pub fn summary(&self) -> Summary {
         let connectors = self.connectors.iter();
-        let connectors = connectors.map(|(name, it)| named(name, it.settings.kind(), it.common.enabled));
+        let connectors =
+            connectors.map(|(name, it)| named(name, it.settings.kind(), it.common.enabled));
         let channels = self.channels.iter();
         let channels = channels.map(|(name, it)| named(name, it.kind.name(), it.common.enabled));
         let locations = self.locations.locations().iter();
-        let locations = locations.map(|it| format!("{} ({}, {})", it.id, it.kind, zone_name(&it.zone)));
+        let locations =
+            locations.map(|it| format!("{} ({}, {})", it.id, it.kind, zone_name(&it.zone)));
         let contents = vec![
             format!("account: {} ({})", self.account.name, self.account.zone),
             listed("locations", locations),
@@ -82,15 +84,29 @@ impl Config {
             .filter(|it| it.common.enabled)
             .flat_map(|it| it.common.locations.values())
             .collect();
-        for location in self.locations.locations().iter().filter(|it| !fed.contains(&it.id)) {
-            notes.push(format!("no connector in use reports stock at `{}`", location.id));
+        for location in self
+            .locations
+            .locations()
+            .iter()
+            .filter(|it| !fed.contains(&it.id))
+        {
+            notes.push(format!(
+                "no connector in use reports stock at `{}`",
+                location.id
+            ));
         }
-        let reached: BTreeSet<_> = self.routes.iter().flat_map(|route| &route.channels).collect();
+        let reached: BTreeSet<_> = self
+            .routes
+            .iter()
+            .flat_map(|route| &route.channels)
+            .collect();
         for (name, channel) in &self.channels {
             if !reached.contains(name) {
                 notes.push(format!("no route leads to channel `{name}`"));
             } else if !channel.common.enabled {
-                notes.push(format!("routes lead to channel `{name}`, which is switched off"));
+                notes.push(format!(
+                    "routes lead to channel `{name}`, which is switched off"
+                ));
             }
         }
         if self.routes.is_empty() {
@@ -102,7 +118,9 @@ impl Config {
                 _ => false,
             };
             if trusted {
-                notes.push(format!("connector `{name}` sends its password in the clear"));
+                notes.push(format!(
+                    "connector `{name}` sends its password in the clear"
+                ));
             }
         }
         notes
@@ -112,8 +130,12 @@ impl Config {
 fn collect_secrets(value: &serde_json::Value, found: &mut BTreeSet<SecretRef>) {
     match value {
         serde_json::Value::String(text) => found.extend(text.parse::<SecretRef>().ok()),
-        serde_json::Value::Array(list) => list.iter().for_each(|value| collect_secrets(value, found)),
-        serde_json::Value::Object(map) => map.values().for_each(|value| collect_secrets(value, found)),
+        serde_json::Value::Array(list) => {
+            list.iter().for_each(|value| collect_secrets(value, found))
+        }
+        serde_json::Value::Object(map) => {
+            map.values().for_each(|value| collect_secrets(value, found))
+        }
         _ => {}
     }
 }

@@ -60,7 +60,10 @@ texts! {
 }
 
 fn is_pointer(text: &str) -> bool {
-    let escapes = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    let escapes = text
+        .split('~')
+        .skip(1)
+        .all(|rest| rest.starts_with(['0', '1']));
     (text.is_empty() || text.starts_with('/')) && escapes
 }
 
@@ -137,7 +140,13 @@ mod tests {
     #[test]
     fn a_shop_is_a_label_and_no_address() {
         assert!("northern-supply".parse::<ShopName>().is_ok());
-        for bad in ["", "northern-supply.myshopify.com", "https://a", "-a", "UPPER"] {
+        for bad in [
+            "",
+            "northern-supply.myshopify.com",
+            "https://a",
+            "-a",
+            "UPPER",
+        ] {
             assert!(bad.parse::<ShopName>().is_err(), "{bad}");
         }
     }
