@@ -157,6 +157,13 @@ macro_rules! channels {
             ) -> Result<Box<dyn Channel>, ConfigError> {
                 match self { $(Self::$Variant(settings) => settings.build(&secret)),+ }
             }
+
+            /// The channel with stand-ins for its secrets: for the outbox, where none are set.
+            pub fn build_unsent(&self) -> Result<Box<dyn Channel>, ConfigError> {
+                match self {
+                    $(Self::$Variant(settings) => settings.build(&|secret| settings.stand_in(secret))),+
+                }
+            }
         }
     };
 }

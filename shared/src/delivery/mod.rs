@@ -13,5 +13,5 @@ pub mod exchange;
 pub mod outcome;
 
 pub use breaker::{Breaker, Pass, Turn};
-pub use exchange::{Exchange, exchange};
+pub use exchange::{Exchange, Unsent, exchange};
 pub use outcome::Outcome;
