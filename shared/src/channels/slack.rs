@@ -17,6 +17,7 @@ use url::Url;
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
 use super::{Channel, ChannelError, ChannelKind, Envelope, Step};
 use crate::delivery::Outcome;
+use crate::delivery::outcome::retry_after;
 use crate::domain::alert::RevisionKind;
 use crate::domain::message::Message;
 use crate::http::{Reply, Request};
@@ -235,11 +236,12 @@ impl Slack {
 
     fn outcome(&self, reply: &Reply, envelope: &Envelope<'_>) -> Outcome {
         let usual = Outcome::of(reply.status, &reply.headers, envelope.now);
+        let after = retry_after(&reply.headers, envelope.now);
         match self {
             Self::Webhook { .. } => match (reply.status.as_u16(), reply.text().trim()) {
                 (200, "ok") => usual,
                 // A name that Slack gives for a reason; its status says less.
-                (200 | 400..=404 | 410, name) => match named(name) {
+                (200 | 400..=404 | 410, name) => match named(name, after) {
                     Some(outcome) => outcome,
                     None if reply.status == StatusCode::OK => Outcome::Unknown,
                     None => usual,
@@ -260,7 +262,7 @@ impl Slack {
                     ok: false,
                     error: Some(name),
                     ..
-                }) => named(&name).unwrap_or_else(|| Outcome::rejected("unnamed error")),
+                }) => named(&name, after).unwrap_or_else(|| Outcome::rejected("unnamed error")),
                 // Not what Slack answers: something between us and Slack spoke.
                 _ => Outcome::Unknown,
             },
@@ -278,7 +280,7 @@ struct Answer {
 }
 
 /// What one of Slack's error names means for us; `None` if it is no such name at all.
-fn named(name: &str) -> Option<Outcome> {
+fn named(name: &str, after: Option<SignedDuration>) -> Option<Outcome> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || name.len() > 80 || !name.chars().all(is_name) {
         return None;
@@ -290,9 +292,9 @@ fn named(name: &str) -> Option<Outcome> {
         | "service_unavailable"
         | "internal_error"
         | "request_timeout"
-        | "rollup_error" => Outcome::Retry { after: None },
+        | "rollup_error" => Outcome::Retry { after },
         "team_added_to_org" => Outcome::Retry {
-            after: Some(BEING_MOVED),
+            after: after.or(Some(BEING_MOVED)),
         },
         "fatal_error" => Outcome::Unknown,
         "invalid_auth"

@@ -46,16 +46,9 @@ fn the_documentation_lists_exactly_the_settings_there_are() {
         let unknown = toml::Table::from_iter([("?".to_owned(), toml::Value::from(1))]);
         let problem = kind.settings(unknown).unwrap_err().problem;
         // "unknown field `?`, expected one of `url`, `token`"
-        let mut known: Vec<_> = problem.split('`').skip(3).step_by(2).collect();
-        let mut documented: Vec<_> = kind
-            .documentation()
-            .iter()
-            .map(|field| field.name)
-            .collect();
-        assert_eq!(known, documented, "{kind}");
-        known.sort_unstable();
-        documented.dedup();
-        assert_eq!(known.len(), documented.len(), "{kind}");
+        let known: Vec<_> = problem.split('`').skip(3).step_by(2).collect();
+        let documented = kind.documentation().iter().map(|field| field.name);
+        assert_eq!(known, documented.collect::<Vec<_>>(), "{kind}");
         let schema = kind.schema();
         assert_eq!(
             schema["properties"].as_object().unwrap().len(),

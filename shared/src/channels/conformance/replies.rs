@@ -170,8 +170,8 @@ async fn vendor_that_hangs_up() -> SocketAddr {
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
             let mut beginning = [0; 64 * 1024];
-            let read = connection.read(&mut beginning).await.unwrap_or_default();
-            assert!(read > 0, "hung up before anything was sent");
+            // Whether it all came does not matter: the sender cannot tell either.
+            connection.read(&mut beginning).await.unwrap_or_default();
         }
     });
     address

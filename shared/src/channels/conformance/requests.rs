@@ -1,6 +1,7 @@
 //! What is sent says what happened, within the vendor's limits, under one key.
 
 use jiff::SignedDuration;
+use proptest::prelude::*;
 
 use super::*;
 use crate::domain::alert::{AlertKind, RevisionKind};
@@ -181,6 +182,41 @@ fn a_webhook_is_signed_anew_on_each_attempt_with_both_secrets() {
             let window = ReplayWindow::default();
             let verified = standard::verify(&request.headers, &request.body, &keys, window, sent);
             assert!(verified.is_ok(), "{name}: {verified:?}");
+        }
+    }
+}
+
+/// Text as it may come from a feed: any script, markup, blanks, none at all.
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "\\PC{0,60}",
+        "[&<>\"'*_~`|€ –\n]{0,400}",
+        "(é|🚗|x ){0,900}"
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_message_breaks_the_vendors_rules(
+        product in texts(),
+        location in prop::option::of(texts()),
+        why in prop::option::of(texts()),
+        link in prop::option::of("https://stock\\.example\\.com/[a-z?=&<]{0,300}|[ -~]{0,30}"),
+        notes in prop::collection::vec(texts(), 0..8),
+        kind in prop::sample::select(AlertKind::ALL),
+        change in prop::sample::select(RevisionKind::ALL),
+        quantity in any::<i64>(),
+    ) {
+        let mut message = samples::full(kind, change);
+        message.days_of_supply = Some(quantity);
+        (message.product, message.location, message.why) = (product, location, why);
+        (message.link, message.notes) = (link, notes);
+        for case in all() {
+            let channel = case.channel(case.home);
+            let faults = (case.faults)(&request(&*channel, message.clone()));
+            prop_assert!(faults.is_empty(), "{}: {:?}", case.name, faults);
         }
     }
 }

@@ -68,17 +68,32 @@ fn a_thread_that_is_gone_does_not_lose_the_message() {
 }
 
 #[test]
+fn a_limit_that_comes_as_a_200_is_waited_for_too() {
+    let api = channel(KIND, API);
+    let message = samples::low_stock();
+    let mut limited = answer(json!({"ok": false, "error": "ratelimited"}));
+    limited
+        .headers
+        .insert("retry-after", http::HeaderValue::from_static("7"));
+    let after = Some(SignedDuration::from_secs(7));
+    assert_eq!(
+        concluded(&*api, &envelope(&message), &[limited]),
+        Outcome::Retry { after }
+    );
+}
+
+#[test]
 fn each_of_slacks_names_has_its_meaning() {
     let names = include_str!("../../../../tests/fixtures/slack/errors.json");
     let names: Vec<String> = serde_json::from_str(names).unwrap();
     let meanings: Vec<_> = names
         .iter()
-        .map(|name| format!("{name}: {}", named(name).unwrap().name()))
+        .map(|name| format!("{name}: {}", named(name, None).unwrap().name()))
         .filter(|meaning| !meaning.ends_with("rejected"))
         .collect();
     insta::assert_snapshot!(meanings.join("\n"));
-    assert_eq!(named("<html>"), None);
-    assert_eq!(named(""), None);
+    assert_eq!(named("<html>", None), None);
+    assert_eq!(named("", None), None);
 }
 
 #[test]
