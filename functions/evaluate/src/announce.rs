@@ -197,7 +197,7 @@ fn announcement(
             alert: message.alert.clone(),
             revision: message.revision,
             channel: recipient.channel.clone(),
-            kind: channel.kind.clone(),
+            kind: channel.kind.to_string(),
             state: IntentState::Pending,
             attempts: 0,
             created_at: now,
