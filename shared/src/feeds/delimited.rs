@@ -98,7 +98,10 @@ impl<R: Read> Reader<R> {
     fn advance(&mut self) -> Result<Option<Result<Row, BadRow>>, FeedError> {
         loop {
             let line = self.lines.line;
-            let Some(found) = self.lines.next(&mut self.spans, self.format.max_row_bytes)? else {
+            let Some(found) = self
+                .lines
+                .next(&mut self.spans, self.format.max_row_bytes)?
+            else {
                 return Ok(None);
             };
             let length = match found {

@@ -100,7 +100,10 @@ impl SchemaDrift {
             .dropped
             .iter()
             .map(|name| format!("Column {name:?} is gone."));
-        let added = self.added.iter().map(|name| format!("Column {name:?} is new."));
+        let added = self
+            .added
+            .iter()
+            .map(|name| format!("Column {name:?} is new."));
         renamed.chain(dropped).chain(added).collect()
     }
 }
@@ -172,7 +175,9 @@ mod tests {
         let found = drift(&["Stock #", "VIN", "Preis", "Colour", "Web Note"]);
         assert_eq!(
             found.sentences(),
-            ["Column \"Price\" (price) went and \"Preis\" came: probably renamed; map it under columns."]
+            [
+                "Column \"Price\" (price) went and \"Preis\" came: probably renamed; map it under columns."
+            ]
         );
     }
 }
