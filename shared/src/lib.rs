@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod domain;
 pub mod feeds;
 pub mod http;
+pub mod metrics;
 pub mod render;
 pub mod secrets;
 pub mod signature;
