@@ -28,3 +28,5 @@ pub mod secrets;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -103,7 +103,7 @@ settings! {
     }
 }
 
-choice!(LocationKind);
+choice!(LocationKind => "kind of location");
 parsed!(Currency => "a currency such as `EUR`");
 
 /// An IANA time zone.
@@ -162,7 +162,7 @@ impl Setting for VinPolicy {
                 let names = ["strict", "warn", "off"];
                 node.refuse(
                     problems,
-                    super::setting::unknown_choice(node, other, &names),
+                    super::setting::unknown_choice(node, "policy", other, &names),
                 );
                 None
             }

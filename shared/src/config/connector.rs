@@ -9,12 +9,14 @@ use url::Url;
 
 use super::document::{Fields, Node};
 use super::error::Problems;
-use super::foreign::Foreign;
+use super::format::Format;
 use super::network::Network;
 use super::setting::{Section, Setting, choice, kinds, kinds_schema, parsed, settings};
 use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
 use crate::domain::LocationId;
 use crate::domain::alert::named;
+use crate::feeds::pickup::{PickupSettings, ReadyWhen};
+use crate::feeds::transport::SourceSettings;
 use crate::secrets::SecretRef;
 
 /// One connected system.
@@ -197,7 +199,9 @@ settings! {
         token: Option<SecretRef> = None,
         /// The server's key: `SHA256:…`, as `ssh-keygen -lf` prints it.
         host_key: Option<String> = None,
-        /// `true` permits FTP without encryption.
+        /// A certificate authority to trust beside the system's, as PEM, for `ftps`.
+        extra_root: Option<String> = None,
+        /// `true` permits FTP and HTTP without encryption.
         insecure: bool = false,
         /// How long one step of the transfer may take.
         timeout: SignedDuration = SignedDuration::from_secs(30),
@@ -205,8 +209,12 @@ settings! {
         ready: Ready = Ready::Stable,
         /// How long a file must not change before it counts as `stable`.
         stable_for: SignedDuration = SignedDuration::from_secs(30),
+        /// What is added to a file's name to name its marker.
+        done_suffix: String = ".done".to_owned(),
+        /// What is added to a file's name to name its checksum.
+        checksum_suffix: String = ".sha256".to_owned(),
         /// How a file is written.
-        format: Foreign = Foreign::default(),
+        format: Format = Format::default(),
         /// What a file leaves out: `all` of the stock is in each file, or only the `changes`.
         covers: Covers = Covers::All,
         /// How long after the last good file people are told that the feed is stale.
@@ -218,6 +226,47 @@ settings! {
         /// The rows a file must have, in percent of the usual number; with fewer it is held.
         min_rows_percent: Percent = Percent::of(70),
     }
+}
+
+impl Files {
+    /// Where the files are, as the transports take it.
+    pub fn source(&self) -> SourceSettings {
+        SourceSettings {
+            url: self.url.clone(),
+            host_key: self.host_key.clone(),
+            insecure: self.insecure,
+            extra_root: self.extra_root.clone(),
+            timeout_seconds: whole_seconds(self.timeout),
+        }
+    }
+
+    /// Which files are meant, and when they are ready.
+    pub fn pickup(&self) -> PickupSettings {
+        PickupSettings {
+            glob: self.glob.clone(),
+            ready: match self.ready {
+                Ready::DoneMarker => ReadyWhen::DoneMarker,
+                Ready::Checksum => ReadyWhen::Checksum,
+                Ready::Stable => ReadyWhen::Stable,
+            },
+            stable_seconds: whole_seconds(self.stable_for),
+            done_suffix: self.done_suffix.clone(),
+            checksum_suffix: self.checksum_suffix.clone(),
+        }
+    }
+
+    /// The rows a file must have, as a share of the usual number.
+    pub fn min_rows_share(&self) -> f64 {
+        f64::from(self.min_rows_percent.get()) / 100.0
+    }
+}
+
+/// Rounded up, so that a short wait does not become none.
+fn whole_seconds(span: SignedDuration) -> u32 {
+    let seconds = span
+        .as_secs()
+        .saturating_add(i64::from(span.subsec_nanos() > 0));
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 settings! {
@@ -363,12 +412,12 @@ named!(
     }
 );
 choice!(
-    Orders,
-    Payload,
-    VehicleEvent,
-    Ready,
-    Covers,
-    SignatureEncoding
+    Orders => "treatment of orders",
+    Payload => "treatment of the payload",
+    VehicleEvent => "event",
+    Ready => "sign of readiness",
+    Covers => "coverage",
+    SignatureEncoding => "encoding",
 );
 parsed!(
     SecretRef => "a secret reference such as `env:LOTWIRE_SHOP_SECRET`",

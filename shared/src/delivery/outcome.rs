@@ -6,6 +6,8 @@ use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::http::TransportError;
+
 /// The longest wait that a vendor can impose. Nobody waits longer than a day for a stock alert.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
 
@@ -84,6 +86,17 @@ impl Outcome {
             Self::Unknown => "unknown",
             Self::Denied { .. } => "denied",
             Self::Rejected { .. } => "rejected",
+        }
+    }
+}
+
+/// What a request that got no reply means, if it may have had an effect.
+impl From<TransportError> for Outcome {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Refused { .. } => Self::rejected(error.to_string()),
+            TransportError::NotSent { .. } => Self::Retry { after: None },
+            TransportError::NoAnswer { .. } | TransportError::Incomplete { .. } => Self::Unknown,
         }
     }
 }

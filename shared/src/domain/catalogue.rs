@@ -1,6 +1,6 @@
 //! What rules and routes need to know of the world: locations, their groups, and products.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -84,7 +84,11 @@ pub struct Directory {
 
 impl Directory {
     /// Indexes the locations; an id may stand only once.
-    pub fn new(locations: Vec<Location>) -> Result<Self, DuplicateLocation> {
+    pub fn new(mut locations: Vec<Location>) -> Result<Self, DuplicateLocation> {
+        for Location { groups, .. } in &mut locations {
+            let mut named = HashSet::new();
+            groups.retain(|group| named.insert(group.clone()));
+        }
         let mut by_id = HashMap::with_capacity(locations.len());
         let mut members: HashMap<GroupName, Vec<LocationId>> = HashMap::new();
         for (index, location) in locations.iter().enumerate() {
@@ -96,10 +100,10 @@ impl Directory {
                 });
             }
             for group in &location.groups {
-                let group = members.entry(group.clone()).or_default();
-                if group.last() != Some(&location.id) {
-                    group.push(location.id.clone());
-                }
+                members
+                    .entry(group.clone())
+                    .or_default()
+                    .push(location.id.clone());
             }
         }
         Ok(Self {
@@ -178,6 +182,11 @@ mod tests {
         assert_eq!(
             directory.groups_of(&"roma".parse().unwrap()),
             ["italy".parse().unwrap()]
+        );
+        let of_milano = directory.groups_of(&"milano".parse().unwrap());
+        assert_eq!(
+            of_milano,
+            ["italy".parse().unwrap(), "north".parse().unwrap()]
         );
         assert!(directory.location(&"torino".parse().unwrap()).is_none());
     }

@@ -18,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::alert::{RevisionKind, Severity};
-use super::rule::Condition;
+use super::rule::{Condition, Rule};
 
 /// More crossings of the threshold than this within [`FLAP_WINDOW`] are flapping.
 pub const FLAP_LIMIT: usize = 4;
@@ -104,7 +104,7 @@ pub struct Moment(
 /// One look at the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// What the rule says. Where no rule applies any more, `Clear`.
+    /// What the rule says.
     pub condition: Condition,
     /// How much it matters, now.
     pub severity: Severity,
@@ -114,6 +114,30 @@ pub struct Verdict {
     pub keep_firing: SignedDuration,
     /// Whether people are not to be told: its feed is down, or a graver alert covers it.
     pub inhibited: bool,
+}
+
+impl Verdict {
+    /// What a rule says of a condition, with the rule's own steadiness and severity.
+    pub fn under(rule: &Rule, condition: Condition, inhibited: bool) -> Self {
+        Self {
+            condition,
+            severity: rule.severity,
+            pending: rule.pending,
+            keep_firing: rule.keep_firing,
+            inhibited,
+        }
+    }
+
+    /// Where no rule applies, or no longer: nothing can be wrong, and what was open is over.
+    pub const fn without_rule() -> Self {
+        Self {
+            condition: Condition::Clear,
+            severity: Severity::Info,
+            pending: SignedDuration::ZERO,
+            keep_firing: SignedDuration::ZERO,
+            inhibited: false,
+        }
+    }
 }
 
 /// What follows from one look.
@@ -335,7 +359,7 @@ fn due(next: &Watch, verdict: &Verdict) -> Option<Timestamp> {
     let due = match (&next.phase, verdict.condition) {
         (Phase::Pending { since }, Condition::Breached) => Some(after(since.0, verdict.pending)),
         (Phase::Recovering { since, episode }, Condition::Marginal) => {
-            Some(after(since.0, verdict.keep_firing))
+            held_back(episode).max(Some(after(since.0, verdict.keep_firing)))
         }
         (Phase::Recovering { episode, .. }, Condition::Clear) => held_back(episode),
         (Phase::Open(episode), Condition::Breached) if verdict.severity > episode.severity => {
@@ -362,3 +386,6 @@ fn flapping() -> String {
 fn minutes(span: SignedDuration) -> String {
     format!("{} minutes", span.as_mins())
 }
+
+#[cfg(test)]
+mod tests;

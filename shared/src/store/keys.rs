@@ -64,10 +64,6 @@ pub(crate) fn description(of: &ProductId) -> Key {
     Key::new(product(of), "product")
 }
 
-pub(crate) fn at_location(location: &LocationId) -> String {
-    format!("L#{location}#")
-}
-
 pub(crate) fn position(of: &ProductId, location: &LocationId) -> Key {
     Key::new(product(of), format!("L#{location}#position"))
 }
@@ -113,7 +109,7 @@ pub(crate) fn watches(subject: &Subject) -> (String, String) {
         Subject::Position {
             product: of,
             location,
-        } => (product(of), format!("{}watch#", at_location(location))),
+        } => (product(of), format!("L#{location}#watch#")),
         Subject::Group { product: of, group } => {
             (product(of), format!("{}watch#", in_group(group)))
         }

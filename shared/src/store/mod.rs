@@ -20,6 +20,7 @@ pub mod schema;
 pub mod alerts;
 pub mod feeds;
 pub mod intents;
+pub mod jobs;
 pub mod products;
 pub mod quarantine;
 pub mod settings;

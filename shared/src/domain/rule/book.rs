@@ -178,7 +178,6 @@ impl RuleBook {
                     .filter_map(|group| level.groups.get_key_value(group))
                     .collect();
                 groups.sort_unstable_by_key(|(group, _)| (self.sizes.get(*group), *group));
-                groups.dedup();
                 considered.extend(groups.into_iter().map(|(_, slot)| slot));
                 considered.extend(&level.all);
             }

@@ -241,6 +241,16 @@ fn a_rule_that_is_off_mutes_what_it_covers() {
     assert_eq!(found.rule, None);
     assert_eq!(found.muted_by().unwrap().id.as_str(), "milano-oil");
     assert!(explained(&rules, "OIL-5W40", None, "roma", NOW).contains("`italy-low`"));
+
+    let roma = "roma".parse().unwrap();
+    let found = rules.resolve(
+        AlertKind::LowStock,
+        &Facts::of(&product, None, &roma, &directory),
+    );
+    assert_eq!(
+        (found.rule.unwrap().id.as_str(), found.muted_by()),
+        ("italy-low", None)
+    );
 }
 
 #[test]
@@ -363,6 +373,14 @@ fn a_sum_over_a_group_stands_beside_the_rule_of_each_location() {
         [pair("WIPER in europe", "europe-sum")]
     );
     assert_eq!(sums("OIL", "austin"), []);
+    let only_italy = book(vec![scoped("sum", 10, &[], &[("sum", "italy")])]);
+    let (product, location, places) = (
+        "OIL".parse().unwrap(),
+        "milano".parse().unwrap(),
+        directory(),
+    );
+    let found = only_italy.rules_over_sums(&Facts::of(&product, None, &location, &places));
+    assert_eq!(found.len(), 1, "Europe has none");
 
     let (oil, italy) = ("OIL".parse().unwrap(), "italy".parse().unwrap());
     let found = rules.resolve_sum(&oil, None, &italy);
