@@ -157,6 +157,10 @@ pub(crate) fn breaker(channel: &ChannelName) -> Key {
     Key::new(format!("K#{channel}"), "breaker")
 }
 
+pub(crate) fn quarantined(id: &str) -> Key {
+    Key::new(format!("Q#{id}"), "quarantine")
+}
+
 pub(crate) fn connector(connector: &ConnectorName) -> String {
     format!("C#{connector}")
 }
