@@ -23,6 +23,7 @@ pub mod intents;
 pub mod jobs;
 pub mod products;
 pub mod quarantine;
+pub mod received;
 pub mod settings;
 pub mod stock;
 pub mod units;
