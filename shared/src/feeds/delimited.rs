@@ -19,6 +19,9 @@ use super::scan::{Dialect, Scanned, Span, line_length};
 
 const CHUNK: usize = 64 << 10;
 
+/// Bytes of a bad row looked at to show how it begins.
+const SHOWN: usize = 200;
+
 /// Reads one file, row by row.
 pub struct Reader<R: Read> {
     lines: Lines<R>,
@@ -98,16 +101,21 @@ impl<R: Read> Reader<R> {
     fn advance(&mut self) -> Result<Option<Result<Row, BadRow>>, FeedError> {
         loop {
             let line = self.lines.line;
-            let Some(found) = self.lines.next(&mut self.spans, self.format.max_row_bytes)? else {
+            let Some(found) = self
+                .lines
+                .next(&mut self.spans, self.format.max_row_bytes)?
+            else {
                 return Ok(None);
             };
             let length = match found {
                 Found::Row { length } => length,
                 Found::Broken { field, why } => {
                     let column = field.and_then(|field| self.sheet.header.label(field));
+                    let column = column.map(str::to_owned);
+                    self.lines.fill_line(SHOWN)?;
                     let bad = BadRow {
                         line,
-                        column: column.map(str::to_owned),
+                        column,
                         found: self.shown(self.lines.first_line()),
                         why: why.into(),
                     };
@@ -117,8 +125,8 @@ impl<R: Read> Reader<R> {
             };
             let bytes = self.lines.peek(length);
             // Spreadsheets close with lines of nothing but delimiters.
-            let hollow = |span: &Span| span.start == span.end && !span.quoted;
-            if blank(bytes) || (self.spans.len() > 1 && self.spans.iter().all(hollow)) {
+            let hollow = |span: &Span| !span.quoted && blank(&bytes[span.start..span.end]);
+            if self.spans.iter().all(hollow) {
                 self.lines.consume(length);
                 continue;
             }
@@ -213,7 +221,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn shown(&self, bytes: &[u8]) -> String {
-        let bytes = bytes[..bytes.len().min(200)].trim_ascii_end();
+        let bytes = bytes[..bytes.len().min(SHOWN)].trim_ascii_end();
         let charset = match self.format.charset {
             // A byte that is not UTF-8 should not hide the rest.
             Charset::Utf8 | Charset::Utf16 => return shorten(&String::from_utf8_lossy(bytes), 40),
@@ -366,6 +374,14 @@ impl<R: Read> Lines<R> {
         }
     }
 
+    /// Makes the window hold the first line, or this much of it.
+    fn fill_line(&mut self, enough: usize) -> Result<(), FeedError> {
+        while self.end - self.start < enough && line_length(self.window(), self.last).is_none() {
+            self.fill()?;
+        }
+        Ok(())
+    }
+
     /// As much of the first line as is in the window.
     fn first_line(&self) -> &[u8] {
         let window = self.window();
@@ -448,7 +464,7 @@ impl<R: Read> Lines<R> {
             } else {
                 usize::from(names.len() == format.names.len())
             };
-            if (known, names.len()) > best.1 {
+            if names.len() > 1 && (known, names.len()) > best.1 {
                 best = (delimiter, (known, names.len()));
             }
         }

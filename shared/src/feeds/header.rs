@@ -111,8 +111,8 @@ fn find(
     taken: &[usize],
 ) -> Result<Option<usize>, FeedError> {
     for name in wanted {
-        let mut found = (0..normals.len())
-            .filter(|index| normals[*index] == name && !taken.contains(index));
+        let mut found =
+            (0..normals.len()).filter(|index| normals[*index] == name && !taken.contains(index));
         match (found.next(), found.next()) {
             (None, _) => {}
             (Some(index), None) => return Ok(Some(index)),
@@ -142,7 +142,10 @@ mod tests {
         let format = FeedFormat::default();
         let header = Header::map(names("STOCK #,vIn,Ext_Color,Qty-On-Hand"), &format).unwrap();
         let columns: Vec<_> = header.columns().collect();
-        assert_eq!(columns, ["exterior_colour", "on_hand", "stock_number", "vin"]);
+        assert_eq!(
+            columns,
+            ["exterior_colour", "on_hand", "stock_number", "vin"]
+        );
         assert_eq!(header.source_of("exterior_colour"), Some("Ext_Color"));
     }
 
@@ -159,7 +162,10 @@ mod tests {
     fn missing_required_columns_are_all_named() {
         let format: FeedFormat = toml::from_str("required = ['vin', 'price', 'make']").unwrap();
         let error = Header::map(names("Make,Odometer"), &format).unwrap_err();
-        assert!(error.to_string().contains("missing: vin, price;"), "{error}");
+        assert!(
+            error.to_string().contains("missing: vin, price;"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -60,14 +60,21 @@ impl Https {
         format!("{verb} {name} from {}://{host}", self.url.scheme())
     }
 
-    async fn ask(&self, method: Method, name: &str, action: &str) -> Result<Response, TransferError> {
+    async fn ask(
+        &self,
+        method: Method,
+        name: &str,
+        action: &str,
+    ) -> Result<Response, TransferError> {
         check_name(name)?;
         let refused = |problem: &str| TransferError::new(Fault::Refused, action, problem);
         let mut url = self.url.clone();
         if name != self.name {
             // The address's own query (a signature, say) belongs to its own file.
             url.set_query(None);
-            let mut parts = url.path_segments_mut().map_err(|()| refused("not a web address"))?;
+            let mut parts = url
+                .path_segments_mut()
+                .map_err(|()| refused("not a web address"))?;
             parts.pop().extend(name.split('/'));
         }
         let mut request = self.client.request(method, url.clone());
@@ -91,7 +98,11 @@ impl Https {
             }
             _ => Fault::Refused,
         };
-        Err(TransferError::new(fault, action, format!("HTTP {}", status.as_u16())))
+        Err(TransferError::new(
+            fault,
+            action,
+            format!("HTTP {}", status.as_u16()),
+        ))
     }
 
     async fn in_time<T>(
@@ -101,7 +112,10 @@ impl Https {
     ) -> Result<T, TransferError> {
         let transient = |problem: String| TransferError::new(Fault::Transient, action, problem);
         match tokio::time::timeout(self.timeout, work).await {
-            Err(_) => Err(transient(format!("no answer within {} s", self.timeout.as_secs()))),
+            Err(_) => Err(transient(format!(
+                "no answer within {} s",
+                self.timeout.as_secs()
+            ))),
             // The address may hold a signature; it has no place in a message.
             Ok(result) => result.map_err(|error| transient(in_words(&error.without_url()))),
         }

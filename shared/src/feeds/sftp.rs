@@ -46,7 +46,11 @@ impl Sftp {
         let action = source.action("open", &source.remote.path);
         match source.files.metadata(&source.remote.path).await {
             Ok(found) if found.file_type().is_dir() => Ok(source),
-            Ok(_) => Err(TransferError::new(Fault::NotFound, action, "it is not a directory")),
+            Ok(_) => Err(TransferError::new(
+                Fault::NotFound,
+                action,
+                "it is not a directory",
+            )),
             Err(error) => Err(sftp_error(action, &error)),
         }
     }
@@ -81,7 +85,11 @@ impl Sftp {
         let attributes = self.files.symlink_metadata(path).await;
         let attributes = attributes.map_err(|error| sftp_error(action, &error))?;
         if attributes.permissions.is_some() && !attributes.file_type().is_file() {
-            return Err(TransferError::new(Fault::Refused, action, "it is not a plain file"));
+            return Err(TransferError::new(
+                Fault::Refused,
+                action,
+                "it is not a plain file",
+            ));
         }
         match attributes.size {
             None => Err(TransferError::new(
@@ -158,13 +166,20 @@ impl FileSource for Sftp {
         let action = self.action(&format!("move {from} to"), to);
         for (at, _) in to.match_indices('/') {
             // It may be there already; if it could not be made, the rename says so.
-            self.files.create_dir(self.remote.join(&to[..at])).await.ok();
+            self.files
+                .create_dir(self.remote.join(&to[..at]))
+                .await
+                .ok();
         }
         // Version 3 of the protocol refuses to rename onto a file; not every server does.
         let (from, to) = (self.remote.join(from), self.remote.join(to));
         let taken = self.files.try_exists(to.as_str()).await;
         if taken.map_err(|error| sftp_error(&action, &error))? {
-            return Err(TransferError::new(Fault::Refused, action, "the new name is taken"));
+            return Err(TransferError::new(
+                Fault::Refused,
+                action,
+                "the new name is taken",
+            ));
         }
         let renamed = self.files.rename(from, to).await;
         renamed.map_err(|error| sftp_error(action, &error))?;
