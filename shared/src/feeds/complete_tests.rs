@@ -42,13 +42,17 @@ fn read(bytes: &[u8], format: &FeedFormat) -> Evidence {
     read_all(bytes, format).2
 }
 
+fn comma(settings: &str) -> FeedFormat {
+    toml::from_str(&format!("delimiter = ','\n{settings}")).unwrap()
+}
+
 fn is_suspect(evidence: &Evidence, expectations: &Expectations) -> bool {
     prove(evidence, expectations) != Proof::Complete
 }
 
 #[test]
 fn a_plain_file_cut_anywhere_but_at_a_row_end_is_suspect() {
-    let format = FeedFormat::default();
+    let format = comma("");
     for sample in SAMPLES {
         let whole = grown(sample, 5 << 10);
         let evidence = read(&whole, &format);
@@ -83,7 +87,7 @@ fn a_plain_file_cut_anywhere_but_at_a_row_end_is_suspect() {
 fn a_cut_file_is_always_suspect_where_anything_vouches_for_its_end() {
     for sample in SAMPLES {
         let plain = grown(sample, 3 << 10);
-        let format = FeedFormat::default();
+        let format = comma("");
         let evidence = read(&plain, &format);
         let checksum = Expectations {
             sha256: evidence.sha256.clone(),
@@ -118,7 +122,7 @@ fn a_cut_file_is_always_suspect_where_anything_vouches_for_its_end() {
                 "gzip cut at {cut}"
             );
         }
-        let counted: FeedFormat = toml::from_str("trailer = '#rows={rows}'").unwrap();
+        let counted = comma("trailer = '#rows={rows}'");
         let closed = [
             &plain[..],
             format!("#rows={}\r\n", evidence.rows).as_bytes(),
@@ -137,7 +141,7 @@ fn a_cut_file_is_always_suspect_where_anything_vouches_for_its_end() {
 
 #[test]
 fn a_feed_that_never_ends_its_last_line_is_held_to_that() {
-    let format = FeedFormat::default();
+    let format = comma("");
     let mut whole = grown(SAMPLES[3], 6 << 10);
     whole.truncate(whole.len() - 2);
     let evidence = read(&whole, &format);

@@ -368,6 +368,18 @@ impl<'a> Landing<'a> {
     }
 }
 
+/// Gives up on work that takes longer than `limit`.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    action: &str,
+    work: impl Future<Output = Result<T, TransferError>>,
+) -> Result<T, TransferError> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        let problem = format!("no answer within {} s", limit.as_secs());
+        Err(TransferError::new(Fault::Transient, action, problem))
+    })
+}
+
 pub(super) fn too_large(action: &str, limit: u64) -> TransferError {
     let problem = format!("the file has more than {limit} bytes");
     TransferError::new(Fault::Refused, action, problem)
