@@ -1,7 +1,8 @@
 //! Real SFTP and FTP servers on loopback ports, as child processes over a temporary directory.
 //!
-//! OpenSSH and ProFTPD are started with their own configuration files, as whoever runs the tests;
-//! nothing of the system's configuration is read or changed.
+//! OpenSSH and ProFTPD are started with configuration files of their own, as whoever runs the tests
+//! (root or not, but an account that may sign in: not `nobody`); nothing of the system's
+//! configuration is read or changed.
 
 use std::fs;
 use std::io::Read;
