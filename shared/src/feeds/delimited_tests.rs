@@ -7,7 +7,9 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::feeds::evidence::Gzip;
+use crate::feeds::evidence::{Ending, Gzip};
+use crate::feeds::format::Delimiter;
+use crate::feeds::lines::CHUNK;
 use crate::feeds::row::Cell;
 use crate::feeds::value::{Condition, DistanceUnit};
 

@@ -13,9 +13,9 @@ use reqwest::{Client, Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::landing::{Landing, in_time, too_large};
 use super::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, Landing, SIDECAR_LIMIT, TransferError,
-    check_name, in_time, too_large,
+    Claimed, Credentials, Entry, Fault, FileSource, SIDECAR_LIMIT, TransferError, check_name,
 };
 
 /// One file on a web server.

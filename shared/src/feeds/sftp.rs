@@ -14,10 +14,11 @@ use russh_sftp::protocol::{FileAttributes, StatusCode};
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
 
+use super::landing::{Landing, in_time, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, Landing, Remote, SIDECAR_LIMIT, SourceSettings,
-    TransferError, check_name, in_time, too_large,
+    Claimed, Credentials, Entry, Fault, FileSource, Remote, SIDECAR_LIMIT, SourceSettings,
+    TransferError, check_name,
 };
 
 /// A directory on an SSH server.
