@@ -45,7 +45,7 @@ kinds! {
         /// A Shopify shop.
         Shopify(Shopify) => "shopify",
         /// Dealertrack DMS.
-        Dealertrack(Dealertrack) => "dealertrack",
+        Dealertrack(Box<Dealertrack>) => "dealertrack",
         /// Any program that signs its webhooks by the Standard Webhooks specification.
         Generic(Generic) => "generic",
         /// Files dropped in a folder or on a server.
@@ -80,7 +80,7 @@ settings! {
         /// The secret before that, during a rotation.
         previous_secret: Option<SecretRef> = None,
         /// The largest body that is accepted, in bytes.
-        body_limit: Bytes = Bytes::of(1_048_576),
+        body_limit: Bytes = Bytes(1_048_576),
         /// How old, or how far ahead of our clock, a signed time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
@@ -113,7 +113,7 @@ settings! {
         /// How its webhooks are authenticated.
         verify: Verify,
         /// The largest body that is accepted, in bytes.
-        body_limit: Bytes = Bytes::of(1_048_576),
+        body_limit: Bytes = Bytes(1_048_576),
         /// How old, or how far ahead of our clock, an event's time may be, where it is signed.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
@@ -220,11 +220,11 @@ settings! {
         /// How long after the last good file people are told that the feed is stale.
         stale_after: SignedDuration = SignedDuration::from_mins(45),
         /// How many removals one file may bring before they are held for approval.
-        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent::of(10) },
+        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent(10) },
         /// In how many complete files in a row something must be missing before it is removed.
-        grace: Grace = Grace::of(2),
+        grace: Grace = Grace(2),
         /// The rows a file must have, in percent of the usual number; with fewer it is held.
-        min_rows_percent: Percent = Percent::of(70),
+        min_rows_percent: Percent = Percent(70),
     }
 }
 
@@ -275,7 +275,7 @@ settings! {
         /// This many rows.
         count: u32 = 10,
         /// This share of all rows.
-        percent: Percent = Percent::of(10),
+        percent: Percent = Percent(10),
     }
 }
 
