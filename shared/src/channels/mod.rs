@@ -1,7 +1,7 @@
 //! Ways of telling people: one file per channel, and one line in the list below.
 //!
 //! A channel says what to send and reads what comes back. It never sends: that is
-//! [`crate::delivery::exchange`], the same for all of them, so that the outbox can show what nobody
+//! [`exchange`](mod@crate::delivery::exchange), the same for all of them, so that the outbox can show what nobody
 //! sends, and a channel can be tested without a network.
 //!
 //! | file | job |

@@ -17,6 +17,7 @@ use url::Url;
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
 use super::{Channel, ChannelError, ChannelKind, Envelope, Step};
 use crate::delivery::Outcome;
+use crate::delivery::outcome::retry_after;
 use crate::domain::alert::RevisionKind;
 use crate::domain::message::Message;
 use crate::http::{Reply, Request};
@@ -235,11 +236,12 @@ impl Slack {
 
     fn outcome(&self, reply: &Reply, envelope: &Envelope<'_>) -> Outcome {
         let usual = Outcome::of(reply.status, &reply.headers, envelope.now);
+        let after = retry_after(&reply.headers, envelope.now);
         match self {
             Self::Webhook { .. } => match (reply.status.as_u16(), reply.text().trim()) {
                 (200, "ok") => usual,
                 // A name that Slack gives for a reason; its status says less.
-                (200 | 400..=404 | 410, name) => match named(name) {
+                (200 | 400..=404 | 410, name) => match named(name, after) {
                     Some(outcome) => outcome,
                     None if reply.status == StatusCode::OK => Outcome::Unknown,
                     None => usual,
@@ -260,7 +262,7 @@ impl Slack {
                     ok: false,
                     error: Some(name),
                     ..
-                }) => named(&name).unwrap_or_else(|| Outcome::rejected("unnamed error")),
+                }) => named(&name, after).unwrap_or_else(|| Outcome::rejected("unnamed error")),
                 // Not what Slack answers: something between us and Slack spoke.
                 _ => Outcome::Unknown,
             },
@@ -278,7 +280,7 @@ struct Answer {
 }
 
 /// What one of Slack's error names means for us; `None` if it is no such name at all.
-fn named(name: &str) -> Option<Outcome> {
+fn named(name: &str, after: Option<SignedDuration>) -> Option<Outcome> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || name.len() > 80 || !name.chars().all(is_name) {
         return None;
@@ -290,9 +292,9 @@ fn named(name: &str) -> Option<Outcome> {
         | "service_unavailable"
         | "internal_error"
         | "request_timeout"
-        | "rollup_error" => Outcome::Retry { after: None },
+        | "rollup_error" => Outcome::Retry { after },
         "team_added_to_org" => Outcome::Retry {
-            after: Some(BEING_MOVED),
+            after: after.or(Some(BEING_MOVED)),
         },
         "fatal_error" => Outcome::Unknown,
         "invalid_auth"
@@ -391,148 +393,4 @@ fn cost(character: char) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::channels::conformance::{channel, concluded, envelope, fault, sent};
-    use crate::domain::alert::AlertKind;
-    use crate::render::samples;
-
-    const API: &str = "token = 'env:SLACK_TOKEN'\nchannel = 'C0123456789'";
-    const WEBHOOK: &str = "url = 'env:SLACK_URL'";
-
-    fn answer(body: Value) -> Reply {
-        Reply::new(StatusCode::OK, body.to_string())
-    }
-
-    #[test]
-    fn later_revisions_join_the_first_ones_thread() {
-        let api = channel(KIND, API);
-        let posted =
-            answer(json!({"ok": true, "channel": "C0123456789", "ts": "1768469400.000100"}));
-        let message = samples::low_stock();
-        let Outcome::Delivered { receipt } = concluded(&*api, &envelope(&message), &[posted])
-        else {
-            panic!("not delivered");
-        };
-        let resolved = samples::full(AlertKind::LowStock, RevisionKind::Resolved);
-        let envelope = Envelope {
-            thread: receipt.as_deref(),
-            ..envelope(&resolved)
-        };
-        let body = sent(&*api, &envelope, &[]);
-        assert_eq!(body["thread_ts"], "1768469400.000100");
-        assert_eq!(body["reply_broadcast"], false);
-        let escalated = samples::full(AlertKind::LowStock, RevisionKind::Escalated);
-        let envelope = Envelope {
-            message: &escalated,
-            ..envelope
-        };
-        assert_eq!(sent(&*api, &envelope, &[])["reply_broadcast"], true);
-        // An incoming webhook is told nothing it could thread by.
-        assert_eq!(
-            sent(&*channel(KIND, WEBHOOK), &envelope, &[])["thread_ts"],
-            Value::Null
-        );
-    }
-
-    #[test]
-    fn a_thread_that_is_gone_does_not_lose_the_message() {
-        let api = channel(KIND, API);
-        let resolved = samples::full(AlertKind::LowStock, RevisionKind::Resolved);
-        let threaded = Envelope {
-            thread: Some("C0123456789/1.2"),
-            ..envelope(&resolved)
-        };
-        let gone = answer(json!({"ok": false, "error": "cannot_reply_to_message"}));
-        let again = sent(&*api, &threaded, std::slice::from_ref(&gone));
-        assert_eq!(again["thread_ts"], Value::Null);
-        assert_eq!(again["channel"], "C0123456789");
-        let twice = [gone.clone(), gone.clone()];
-        assert_eq!(
-            concluded(&*api, &threaded, &twice),
-            Outcome::rejected("cannot_reply_to_message")
-        );
-        let refused = answer(json!({"ok": false, "error": "is_archived"}));
-        assert_eq!(
-            concluded(&*api, &threaded, &[refused]),
-            Outcome::rejected("is_archived")
-        );
-        assert_eq!(
-            concluded(&*api, &envelope(&resolved), &[gone]).name(),
-            "rejected"
-        );
-    }
-
-    #[test]
-    fn each_of_slacks_names_has_its_meaning() {
-        let names = include_str!("../../../tests/fixtures/slack/errors.json");
-        let names: Vec<String> = serde_json::from_str(names).unwrap();
-        let meanings: Vec<_> = names
-            .iter()
-            .map(|name| format!("{name}: {}", named(name).unwrap().name()))
-            .filter(|meaning| !meaning.ends_with("rejected"))
-            .collect();
-        insta::assert_snapshot!(meanings.join("\n"));
-        assert_eq!(named("<html>"), None);
-        assert_eq!(named(""), None);
-    }
-
-    #[test]
-    fn what_a_name_holds_is_no_markup() {
-        let mut message = samples::low_stock();
-        message.location = Some("<!channel> & <https://evil.example.com|here>".into());
-        let body = sent(&*channel(KIND, API), &envelope(&message), &[]);
-        let field = &body["blocks"][2]["fields"][0]["text"];
-        let expected = "*Location*\n&lt;!channel&gt; &amp; &lt;https://evil.example.com|here&gt;";
-        assert_eq!(field, expected);
-    }
-
-    #[test]
-    fn a_link_that_no_button_takes_is_left_out() {
-        let mut message = samples::low_stock();
-        message.link = Some("not a link".into());
-        let body = sent(&*channel(KIND, API), &envelope(&message), &[]);
-        let types = body["blocks"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|block| block["type"].as_str().unwrap());
-        assert_eq!(
-            types.collect::<Vec<_>>(),
-            ["header", "section", "section", "context"]
-        );
-    }
-
-    #[test]
-    fn settings_are_one_way_or_the_other() {
-        assert_eq!(
-            fault(KIND, ""),
-            "slack channel, token: set either url, or token and channel"
-        );
-        assert_eq!(
-            fault(KIND, "url = 'env:A'\nchannel = 'C1'"),
-            "slack channel, url: set either url, or token and channel"
-        );
-        assert_eq!(
-            fault(KIND, "token = 'env:A'"),
-            "slack channel, channel: a token needs the channel to post to"
-        );
-        let settings = KIND.settings(WEBHOOK.parse().unwrap()).unwrap();
-        for (secret, problem) in [
-            (
-                "xoxb-hunter2",
-                "slack channel, url: not an address: relative URL without a base",
-            ),
-            (
-                "https://hooks.slack.com",
-                "slack channel, url: the address has no path",
-            ),
-        ] {
-            let error = settings
-                .build(|_| SecretString::from(secret))
-                .err()
-                .unwrap();
-            assert_eq!(error.to_string(), problem);
-        }
-    }
-}
+mod tests;

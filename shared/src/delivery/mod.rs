@@ -5,7 +5,7 @@
 //! | [`outcome`] | what came of an attempt, and so what happens next |
 //! | [`backoff`] | when the next attempt is due |
 //! | [`breaker`] | whether a destination may be tried at all |
-//! | [`exchange`] | one attempt: a channel's requests over a transport, and what came of them |
+//! | [`mod@exchange`] | one attempt: a channel's requests over a transport, and what came of them |
 
 pub mod backoff;
 pub mod breaker;

@@ -8,14 +8,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::{ConnectorName, LocationId, Sku, printable, text_id};
+pub use super::id::EventId;
+use super::id::{ConnectorName, LocationId, Sku};
 use super::product::ProductId;
 use super::unit::UnitReport;
-
-text_id!(
-    /// Names one event within its source, the same however often and by whichever path it arrives.
-    EventId, "event id", 256, printable, "no control characters"
-);
 
 /// The source's own order of its absolute statements: its time first, then its sequence number.
 ///

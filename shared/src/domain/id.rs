@@ -110,8 +110,6 @@ macro_rules! text_id {
         }
     };
 }
-pub(crate) use text_id;
-
 pub(crate) fn slug(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
@@ -143,6 +141,11 @@ text_id!(
 text_id!(
     /// A threshold rule's name, unique in the configuration.
     RuleId, "rule", 200, printable, "no control characters"
+);
+
+text_id!(
+    /// Names one event within its source, the same however often and by whichever path it arrives.
+    EventId, "event id", 256, printable, "no control characters"
 );
 
 #[cfg(test)]

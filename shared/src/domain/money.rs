@@ -30,7 +30,7 @@ const DOLLARS: &str =
 pub struct Currency([u8; 3]);
 
 /// An exact amount of one currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Money {
     /// The amount in the currency's main unit; a string on the wire, so that nothing makes a
     /// float of it on the way.
