@@ -11,10 +11,14 @@ use super::document::{Fields, Node};
 use super::error::Problems;
 use super::format::Format;
 use super::network::Network;
-use super::setting::{Section, Setting, choice, kinds, kinds_schema, parsed, settings};
-use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
+use super::setting::{Section, Setting, choice, kinds, kinds_schema, names, parsed, settings};
+use super::value::{Bytes, Grace, HeaderName, Percent, ShopName};
+use crate::connectors::settings::{JsonPointer, Orders, Payload, SignatureEncoding, VehicleEvent};
 use crate::domain::LocationId;
 use crate::domain::alert::named;
+use crate::domain::distance::DistanceUnit;
+use crate::domain::money::Currency;
+use crate::domain::unit::UnitState;
 use crate::feeds::pickup::{PickupSettings, ReadyWhen};
 use crate::feeds::transport::SourceSettings;
 use crate::secrets::SecretRef;
@@ -45,7 +49,7 @@ kinds! {
         /// A Shopify shop.
         Shopify(Shopify) => "shopify",
         /// Dealertrack DMS.
-        Dealertrack(Dealertrack) => "dealertrack",
+        Dealertrack(Box<Dealertrack>) => "dealertrack",
         /// Any program that signs its webhooks by the Standard Webhooks specification.
         Generic(Generic) => "generic",
         /// Files dropped in a folder or on a server.
@@ -80,7 +84,7 @@ settings! {
         /// The secret before that, during a rotation.
         previous_secret: Option<SecretRef> = None,
         /// The largest body that is accepted, in bytes.
-        body_limit: Bytes = Bytes::of(1_048_576),
+        body_limit: Bytes = Bytes(1_048_576),
         /// How old, or how far ahead of our clock, a signed time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
@@ -98,6 +102,8 @@ settings! {
         orders: Orders = Orders::Demand,
         /// How its webhooks are checked; the secret is the app's client secret.
         webhook: Webhook,
+        /// Where an order counts that names no location, as those from the web shop do.
+        default_location: Option<LocationId> = None,
         /// The Admin API's access token, for reading levels.
         access_token: Option<SecretRef> = None,
         /// The version of the Admin API.
@@ -113,7 +119,7 @@ settings! {
         /// How its webhooks are authenticated.
         verify: Verify,
         /// The largest body that is accepted, in bytes.
-        body_limit: Bytes = Bytes::of(1_048_576),
+        body_limit: Bytes = Bytes(1_048_576),
         /// How old, or how far ahead of our clock, an event's time may be, where it is signed.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
@@ -122,6 +128,12 @@ settings! {
         pointers: Pointers,
         /// Its names for events, and ours.
         events: BTreeMap<String, VehicleEvent>,
+        /// Its codes for the state of stock, and ours. A code that is not listed states nothing.
+        statuses: BTreeMap<String, UnitState> = known_statuses(),
+        /// What prices are in.
+        currency: Currency = Currency::USD,
+        /// What odometers count.
+        distance: DistanceUnit = DistanceUnit::Miles,
         /// Whether what a webhook says is taken as fact (`trusted`), or only as a hint to look the
         /// vehicle up (`lookup`).
         payload: Payload = Payload::Lookup,
@@ -134,6 +146,13 @@ settings! {
         /// The address of the OpenTrack services.
         base_url: Option<Url> = None,
     }
+}
+
+/// The two codes that are known from recorded answers.
+fn known_statuses() -> BTreeMap<String, UnitState> {
+    [("I", UnitState::InStock), ("C", UnitState::Removed)]
+        .map(|(code, state)| (code.to_owned(), state))
+        .into()
 }
 
 settings! {
@@ -155,6 +174,10 @@ settings! {
         to_company: Option<JsonPointer> = None,
         /// The stock number.
         stock_number: Option<JsonPointer> = None,
+        /// The day it came into stock.
+        since: Option<JsonPointer> = None,
+        /// New or used.
+        condition: Option<JsonPointer> = None,
         /// The make.
         make: Option<JsonPointer> = None,
         /// The model.
@@ -169,7 +192,7 @@ settings! {
         price: Option<JsonPointer> = None,
         /// The odometer.
         mileage: Option<JsonPointer> = None,
-        /// The stock status.
+        /// The stock status, as named in `statuses`.
         status: Option<JsonPointer> = None,
     }
 }
@@ -220,11 +243,11 @@ settings! {
         /// How long after the last good file people are told that the feed is stale.
         stale_after: SignedDuration = SignedDuration::from_mins(45),
         /// How many removals one file may bring before they are held for approval.
-        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent::of(10) },
+        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent(10) },
         /// In how many complete files in a row something must be missing before it is removed.
-        grace: Grace = Grace::of(2),
+        grace: Grace = Grace(2),
         /// The rows a file must have, in percent of the usual number; with fewer it is held.
-        min_rows_percent: Percent = Percent::of(70),
+        min_rows_percent: Percent = Percent(70),
     }
 }
 
@@ -275,7 +298,7 @@ settings! {
         /// This many rows.
         count: u32 = 10,
         /// This share of all rows.
-        percent: Percent = Percent::of(10),
+        percent: Percent = Percent(10),
     }
 }
 
@@ -348,41 +371,6 @@ impl Setting for Verify {
 }
 
 named!(
-    /// How an order counts.
-    Orders {
-        /// As demand; the shop's own levels say what is left.
-        Demand => "demand",
-        /// As demand, and it takes stock away.
-        Deduct => "deduct",
-    }
-);
-named!(
-    /// What a webhook's body is worth.
-    Payload {
-        /// It is fact.
-        Trusted => "trusted",
-        /// It is a reason to look.
-        Lookup => "lookup",
-    }
-);
-named!(
-    /// What happened to a vehicle.
-    VehicleEvent {
-        /// It is new in stock, or something about it changed.
-        Updated => "updated",
-        /// A customer has put money on it.
-        Reserved => "reserved",
-        /// It is sold.
-        Sold => "sold",
-        /// It went to another rooftop.
-        Transferred => "transferred",
-        /// It left the stock in some other way.
-        Removed => "removed",
-        /// Not for us.
-        Ignored => "ignored",
-    }
-);
-named!(
     /// When a file may be picked up.
     Ready {
         /// Once `<name>.done` lies beside it.
@@ -402,16 +390,9 @@ named!(
         Changes => "changes",
     }
 );
-named!(
-    /// How a signature is written.
-    SignatureEncoding {
-        /// Hexadecimal digits.
-        Hex => "hex",
-        /// Base64.
-        Base64 => "base64",
-    }
-);
+names!(DistanceUnit => "unit of distance" { "mi" => Miles, "km" => Kilometres });
 choice!(
+    UnitState => "state",
     Orders => "treatment of orders",
     Payload => "treatment of the payload",
     VehicleEvent => "event",

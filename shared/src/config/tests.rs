@@ -111,6 +111,43 @@ fn what_was_written_is_what_is_in_force() {
 }
 
 #[test]
+fn every_connector_of_the_sample_can_be_built_to_receive() {
+    let config = Config::check(SAMPLE, "lotwire.toml").unwrap();
+    let receivers: BTreeMap<_, _> = config
+        .connectors
+        .iter()
+        .filter_map(|(name, connector)| Some((name.clone(), connector.receiver()?)))
+        .collect();
+    let names: Vec<&str> = receivers.keys().map(ConnectorName::as_str).collect();
+    assert_eq!(
+        names,
+        ["dealertrack", "generic", "shopify"],
+        "files send no webhooks"
+    );
+    for (name, receiver) in receivers {
+        assert_eq!(receiver.secrets.len(), 1);
+        let secret =
+            secrecy::SecretString::from("whsec_bG90d2lyZS1zYW1wbGUtc2VjcmV0LW9mLTMyYnl0ZXM=");
+        let built = crate::connectors::Connector::build(name, receiver.settings, &[secret]);
+        assert!(built.is_ok(), "{:?}", built.err());
+    }
+}
+
+#[test]
+fn during_a_rotation_the_newest_secret_comes_first() {
+    let text = format!(
+        "{BASE}[connectors.x]\nkind = \"dealertrack\"\nevents = {{}}\n\
+         verify = {{ kind = \"basic\", username = \"u\", password = \"env:NEW\", previous_password = \"env:OLD\" }}\n\
+         pointers = {{ event_id = \"/a\", event_type = \"/b\", vin = \"/c\", company = \"/d\", time = \"/e\" }}\n"
+    );
+    let config = Config::check(&text, "lotwire.toml").unwrap_or_else(|errors| panic!("{errors}"));
+    let receiver = config.connectors[&"x".parse().unwrap()].receiver().unwrap();
+    let secrets: Vec<_> = receiver.secrets.iter().map(ToString::to_string).collect();
+    assert_eq!(secrets, ["env:NEW", "env:OLD"]);
+    assert_eq!(receiver.body_limit.get(), 1_048_576);
+}
+
+#[test]
 fn the_smallest_document_is_enough() {
     let config = Config::check(
         "[account]\nname = \"A\"\nzone = \"UTC\"\ncurrency = \"EUR\"\n[locations]\n",
@@ -144,13 +181,10 @@ fn columns_count_characters_and_not_bytes() {
 
 #[test]
 fn ten_thousand_rules_are_checked_in_one_go() {
-    use std::fmt::Write as _;
     let mut text = BASE.to_owned();
     for number in 0..10_000 {
-        let _ = write!(
-            text,
-            "[[rules]]\nname = \"r{number}\"\nkind = \"low_stock\"\nproduct = \"P{number}\"\nthreshold = 3\n"
-        );
+        text.push_str(&format!("[[rules]]\nname = \"r{number}\"\nkind = \"low_stock\"\nproduct = \"P{number}\"\nthreshold = 3\n"
+        ));
     }
     assert_eq!(
         Config::check(&text, "lotwire.toml").unwrap().rules.len(),
@@ -347,7 +381,9 @@ fn the_sample_stock_fits_the_sample_configuration() {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in any::<String>()) {
-        let _ = Config::check(&text, "lotwire.toml").map(|config| config.summary());
+        if let Ok(config) = Config::check(&text, "lotwire.toml") {
+            prop_assert!(!config.summary().contents.is_empty());
+        }
     }
 
     /// The sample with a piece taken out, doubled or replaced: almost right is harder than noise.
