@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use sha2::Sha256;
 
-use super::settings::{self, Header, JsonPointer, Payload, SignatureEncoding, VehicleEvent, Verify};
+use super::settings::{
+    self, Header, JsonPointer, Payload, SignatureEncoding, VehicleEvent, Verify,
+};
 use super::{
     Connector, ConnectorKind, Delivery, External, KnownNames, ParseError, Parsed, Settings,
 };
@@ -41,13 +43,7 @@ macro_rules! sample {
             kind: ConnectorKind::$kind,
             name: concat!($folder, "/", $file),
             topic: $topic,
-            body: include_bytes!(concat!(
-                "../../../tests/fixtures/",
-                $folder,
-                "/",
-                $file
-            ))
-            .to_vec(),
+            body: include_bytes!(concat!("../../../tests/fixtures/", $folder, "/", $file)).to_vec(),
         }
     };
 }
@@ -55,9 +51,19 @@ macro_rules! sample {
 /// Every recorded delivery.
 pub(super) fn samples() -> Vec<Sample> {
     vec![
-        sample!(Shopify, "shopify", "inventory_levels_update.json", "inventory_levels/update"),
+        sample!(
+            Shopify,
+            "shopify",
+            "inventory_levels_update.json",
+            "inventory_levels/update"
+        ),
         sample!(Shopify, "shopify", "orders_create.json", "orders/create"),
-        sample!(Shopify, "shopify", "products_update.json", "products/update"),
+        sample!(
+            Shopify,
+            "shopify",
+            "products_update.json",
+            "products/update"
+        ),
         sample!(Dealertrack, "dealertrack", "vehicle_updated.json", ""),
         sample!(Dealertrack, "dealertrack", "vehicle_sold.json", ""),
         sample!(Dealertrack, "dealertrack", "vehicle_transferred.json", ""),
@@ -72,7 +78,10 @@ pub(super) fn samples() -> Vec<Sample> {
 }
 
 pub(super) fn sample(name: &str) -> Sample {
-    samples().into_iter().find(|sample| sample.name == name).unwrap()
+    samples()
+        .into_iter()
+        .find(|sample| sample.name == name)
+        .unwrap()
 }
 
 impl Sample {
@@ -86,7 +95,10 @@ impl Sample {
 
     pub(super) fn with_bytes(&self, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        Self { body, ..self.clone() }
+        Self {
+            body,
+            ..self.clone()
+        }
     }
 
     /// The same with one place of the body changed.
@@ -140,7 +152,9 @@ pub(super) fn dealertrack() -> settings::Dealertrack {
             to_company: Some(pointer("/to/CompanyNumber")),
             ..settings::Pointers::default()
         },
-        events: events.map(|(theirs, ours)| (theirs.to_owned(), ours)).into(),
+        events: events
+            .map(|(theirs, ours)| (theirs.to_owned(), ours))
+            .into(),
         statuses: BTreeMap::from([
             ("I".to_owned(), crate::domain::unit::UnitState::InStock),
             ("C".to_owned(), crate::domain::unit::UnitState::Removed),
@@ -177,6 +191,7 @@ pub(super) fn location(text: &str) -> LocationId {
 pub(super) fn names() -> KnownNames {
     let locations = [
         ("346779380", "london"),
+        ("346779381", "south"),
         ("W2", "south"),
         ("EX1", "london"),
         ("EX2", "milano"),
@@ -185,7 +200,10 @@ pub(super) fn names() -> KnownNames {
     let locations = locations.map(|(theirs, ours)| (theirs.to_owned(), location(ours)));
     let own = ["north", "south", "london", "milano"].map(location);
     let sku = |text: &str| text.parse::<Sku>().unwrap();
-    let external = |kind, id: &str| External { kind, id: id.to_owned() };
+    let external = |kind, id: &str| External {
+        kind,
+        id: id.to_owned(),
+    };
     KnownNames::new(locations.into(), own).with_products([
         (external("inventory_item", "30322695"), sku("OIL-5W40")),
         (external("variant", "808950810"), sku("CHG-11KW")),
@@ -193,7 +211,10 @@ pub(super) fn names() -> KnownNames {
 }
 
 pub(super) fn texts(secrets: &[&str]) -> Vec<SecretString> {
-    secrets.iter().map(|secret| SecretString::from(*secret)).collect()
+    secrets
+        .iter()
+        .map(|secret| SecretString::from(*secret))
+        .collect()
 }
 
 pub(super) fn connector(settings: Settings) -> Connector {
@@ -234,19 +255,33 @@ pub(super) fn signed(sample: &Sample, secret: &str, at: Timestamp) -> HeaderMap 
     };
     match sample.kind {
         ConnectorKind::Generic => {
-            let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+            let key = STANDARD
+                .decode(secret.strip_prefix("whsec_").unwrap())
+                .unwrap();
             let at = at.as_second().to_string();
-            let signature = hmac(&key, &[b"msg_27UH4WbU6Z5A5EzD8u03.", at.as_bytes(), b".", body]);
+            let signature = hmac(
+                &key,
+                &[b"msg_27UH4WbU6Z5A5EzD8u03.", at.as_bytes(), b".", body],
+            );
             set(standard::ID, "msg_27UH4WbU6Z5A5EzD8u03".to_owned());
             set(standard::TIMESTAMP, at);
-            set(standard::SIGNATURE, format!("v1,{}", STANDARD.encode(signature)));
+            set(
+                standard::SIGNATURE,
+                format!("v1,{}", STANDARD.encode(signature)),
+            );
         }
         ConnectorKind::Shopify => {
             let signature = hmac(secret.as_bytes(), &[body]);
             set("x-shopify-hmac-sha256", STANDARD.encode(signature));
             set("x-shopify-topic", sample.topic.to_owned());
-            set("x-shopify-shop-domain", "bentley-parts.myshopify.com".to_owned());
-            set("x-shopify-webhook-id", "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043".to_owned());
+            set(
+                "x-shopify-shop-domain",
+                "bentley-parts.myshopify.com".to_owned(),
+            );
+            set(
+                "x-shopify-webhook-id",
+                "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043".to_owned(),
+            );
         }
         ConnectorKind::Dealertrack => {
             let signature = hmac(secret.as_bytes(), &[body]);
@@ -298,11 +333,14 @@ pub(super) fn verify(
 ) -> Result<usize, SignatureError> {
     let push = connector.push.as_ref().unwrap();
     let delivery = delivery(headers, body, received);
-    push.verify(&delivery).map(|signed| signed.verified().secret)
+    push.verify(&delivery)
+        .map(|signed| signed.verified().secret)
 }
 
 /// The reason codes of the quarantine, each with its pointer.
 pub(super) fn reasons(parsed: &Parsed) -> Vec<(&'static str, &str)> {
     let problems = parsed.quarantine.iter().map(|rejected| &rejected.problem);
-    problems.map(|problem| (problem.reason.name(), problem.pointer.as_str())).collect()
+    problems
+        .map(|problem| (problem.reason.name(), problem.pointer.as_str()))
+        .collect()
 }

@@ -4,7 +4,7 @@
 //! they are authenticated, where in the JSON body each fact stands ([`Pointers`]), what the events
 //! are called, and the codes of the stock status. **Unconfirmed** until a dealer's own set-up says
 //! so. A body that is XML is read as the vehicle records that the OpenTrack services answer with;
-//! those are known from recordings (see [`record`]).
+//! those are known from recordings (see `record.rs`).
 //!
 //! `payload = "lookup"`, the default, takes a webhook only as a reason to fetch the vehicle's record
 //! with an authenticated call: parsing yields no event, but a [`Lookup`]. `payload = "trusted"`
@@ -18,11 +18,15 @@
 //! | `reserved`, `sold`, `removed` | the same, in that state |
 //! | `transferred` | the same, at the location of `to_company` (or `company`, where that is not set) |
 //!
-//! Of a record only what this page names is read. Key and radio codes are never among it.
+//! Of a record only what this page names is read. Key and radio codes are never among it, and
+//! [`Push::keepable`] takes them out of what is kept.
 //!
 //! [`Pointers`]: super::settings::Pointers
 
+mod codes;
 mod record;
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -30,12 +34,8 @@ use serde_json::{Value, json};
 
 use super::json::{self, Read, Wrong};
 use super::names::{External, Names};
-use super::push::{
-    Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Signed, event,
-};
-use super::settings::{
-    self, JsonPointer, Payload, SignatureEncoding, VehicleEvent, Verify,
-};
+use super::push::{Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Signed, event};
+use super::settings::{self, JsonPointer, Payload, SignatureEncoding, VehicleEvent, Verify};
 use super::vehicle::{self, Implied, Sort};
 use super::{About, xml};
 use crate::domain::event::{Change, StockEvent, Version};
@@ -50,8 +50,14 @@ pub const ABOUT: About = About {
     title: "Dealertrack DMS",
     authenticity: "as set: HMAC-SHA256 of the body, HTTP basic, or a secret in a header",
     takes: &[
-        ("JSON events, by JSON pointers", "updated, reserved, sold, transferred, removed vehicles"),
-        ("XML vehicle records", "the same, as the OpenTrack services write them"),
+        (
+            "JSON events, by JSON pointers",
+            "updated, reserved, sold, transferred, removed vehicles",
+        ),
+        (
+            "XML vehicle records",
+            "the same, as the OpenTrack services write them",
+        ),
     ],
 };
 
@@ -97,6 +103,10 @@ impl Push for Dealertrack {
     fn delivery_id(&self, _: &Delivery<'_>) -> Option<String> {
         // The event's id stands in the body, which is not to be read before it is verified.
         None
+    }
+
+    fn keepable<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        codes::without(body)
     }
 
     fn wanted(&self, _: &Signed<'_>) -> Result<Vec<External>, ParseError> {
@@ -193,9 +203,9 @@ impl Reading<'_> {
 
     fn event(&self, one: &Value, base: &str, parsed: &mut Parsed) {
         let pointers = &self.connector.settings.pointers;
-        let kind = self.kind(one, base).and_then(|kind| {
-            kind.ok_or_else(|| missing(base, &pointers.event_type))
-        });
+        let kind = self
+            .kind(one, base)
+            .and_then(|kind| kind.ok_or_else(|| missing(base, &pointers.event_type)));
         let frame = match kind {
             Ok(kind) if kind.event == VehicleEvent::Ignored => {
                 parsed.ignored.push(format!("event {}", kind.written));
@@ -238,7 +248,10 @@ impl Reading<'_> {
             return Ok(Some(Kind { event, written }));
         }
         let known: Vec<_> = settings.events.keys().map(String::as_str).collect();
-        let sentence = format!("is not among the connector's `events` ({})", known.join(", "));
+        let sentence = format!(
+            "is not among the connector's `events` ({})",
+            known.join(", ")
+        );
         let wrong = Wrong::new(Reason::UnknownType, sentence);
         Err(wrong.at(format!("{base}{}", pointer.as_str())))
     }
@@ -269,7 +282,8 @@ impl Reading<'_> {
             }
             _ => (&pointers.company, frame.company.clone()),
         };
-        let location = self.location(company.as_deref(), || format!("{base}{}", pointer.as_str()))?;
+        let location =
+            self.location(company.as_deref(), || format!("{base}{}", pointer.as_str()))?;
         if frame.kind.event == VehicleEvent::Transferred && location.is_none() {
             return Err(missing(base, pointer));
         }
@@ -301,7 +315,9 @@ impl Reading<'_> {
         let condition = optional(one, base, pointers.condition.as_ref(), json::name)?;
         if let Some(condition) = condition {
             let condition = record::condition(&condition, false).to_owned();
-            report.fields.insert("condition".to_owned(), Field::Text(condition));
+            report
+                .fields
+                .insert("condition".to_owned(), Field::Text(condition));
         }
         Ok(report)
     }

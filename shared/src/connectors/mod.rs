@@ -21,7 +21,9 @@ mod xml;
 use secrecy::SecretString;
 
 pub use self::names::{External, KnownNames, Names};
-pub use self::push::{Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Rejected, Signed};
+pub use self::push::{
+    Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Rejected, Signed,
+};
 use crate::domain::ConnectorName;
 use crate::signature::SecretsError;
 

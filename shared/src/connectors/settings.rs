@@ -78,7 +78,10 @@ named!(
     }
 );
 
-#[expect(clippy::derivable_impls, reason = "`named!` has no place for #[default]")]
+#[expect(
+    clippy::derivable_impls,
+    reason = "`named!` has no place for #[default]"
+)]
 impl Default for Orders {
     fn default() -> Self {
         Self::Demand
@@ -166,7 +169,10 @@ named!(
     }
 );
 
-#[expect(clippy::derivable_impls, reason = "`named!` has no place for #[default]")]
+#[expect(
+    clippy::derivable_impls,
+    reason = "`named!` has no place for #[default]"
+)]
 impl Default for SignatureEncoding {
     fn default() -> Self {
         Self::Hex
@@ -183,7 +189,10 @@ named!(
     }
 );
 
-#[expect(clippy::derivable_impls, reason = "`named!` has no place for #[default]")]
+#[expect(
+    clippy::derivable_impls,
+    reason = "`named!` has no place for #[default]"
+)]
 impl Default for Payload {
     fn default() -> Self {
         Self::Lookup
@@ -298,7 +307,9 @@ impl FromStr for JsonPointer {
     type Err = NotAPointer;
     fn from_str(text: &str) -> Result<Self, NotAPointer> {
         let whole_or_inside = text.is_empty() || text.starts_with('/');
-        whole_or_inside.then(|| Self(text.to_owned())).ok_or(NotAPointer)
+        whole_or_inside
+            .then(|| Self(text.to_owned()))
+            .ok_or(NotAPointer)
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::connectors::bench::*;
 use crate::connectors::settings::{self, Header, Payload, SignatureEncoding, Verify};
-use crate::connectors::{Connector, ConnectorKind, Parsed, Settings};
+use crate::connectors::{Connector, ConnectorKind, Parsed, Settings, Signed};
 use crate::domain::event::Change;
 use crate::domain::unit::{UnitReport, UnitState};
 
@@ -54,13 +54,20 @@ fn the_events() {
 
 #[test]
 fn a_hint_is_only_a_reason_to_look() {
-    let hints = |settings| settings::Dealertrack { payload: Payload::Lookup, ..settings };
+    let hints = |settings| settings::Dealertrack {
+        payload: Payload::Lookup,
+        ..settings
+    };
     for (name, settings) in [
         ("dealertrack/vehicle_updated.json", hints(dealertrack())),
         ("dealertrack/vehicle_event.xml", hints(dealertrack_xml())),
     ] {
         let parsed = deliver_to(&dms(settings), &sample(name), now()).unwrap();
-        assert_eq!((parsed.events.len(), parsed.quarantine.len()), (0, 0), "{name}");
+        assert_eq!(
+            (parsed.events.len(), parsed.quarantine.len()),
+            (0, 0),
+            "{name}"
+        );
         assert_eq!(parsed.lookups.len(), 1, "{name}");
     }
 }
@@ -76,7 +83,10 @@ fn a_recorded_answer_without_a_time_is_only_a_reason_to_look() {
     );
     let parsed = xml(SEARCH);
     assert_eq!(parsed.lookups.len(), 1, "the VIN with a leading blank");
-    let expected = [("invalid_vin", "/VehicleSearchResponse/VehicleSearchResult/1/VIN")];
+    let expected = [(
+        "invalid_vin",
+        "/VehicleSearchResponse/VehicleSearchResult/1/VIN",
+    )];
     assert_eq!(reasons(&parsed), expected);
 }
 
@@ -87,7 +97,10 @@ fn codes_that_open_a_car_are_nowhere() {
     // Nor in the quarantine.
     let body = String::from_utf8(sample("dealertrack/vehicle_event.xml").body).unwrap();
     let parsed = xml(body.replace("DT1", "NOWHERE"));
-    assert_eq!(parsed.quarantine[0].problem.reason.name(), "unknown_location");
+    assert_eq!(
+        parsed.quarantine[0].problem.reason.name(),
+        "unknown_location"
+    );
     assert!(!serde_json::to_string(&parsed).unwrap().contains("35910"));
 }
 
@@ -115,6 +128,28 @@ fn a_document_type_is_refused() {
     assert_eq!((refused.status(), refused.reason()), (400, "not_xml"));
 }
 
+/// What is kept for replays holds none of the codes, and says the same.
+#[test]
+fn a_replay_of_what_was_kept_gives_the_same_events() {
+    for name in [
+        "dealertrack/vehicle_event.xml",
+        "dealertrack/vehicle_updated.json",
+    ] {
+        let sample = sample(name);
+        let connector = receiver(&sample);
+        let push = connector.push.as_ref().unwrap();
+        let kept = push.keepable(&sample.body).into_owned();
+        assert!(!String::from_utf8_lossy(&kept).contains("35910"), "{name}");
+        let headers = HeaderMap::new();
+        let replay = Signed::kept(delivery(&headers, &kept, now()));
+        assert_eq!(
+            push.parse(&replay, &names()).unwrap(),
+            deliver(&sample).unwrap(),
+            "{name}"
+        );
+    }
+}
+
 /// Every way of proving who sent it; what is right for one is wrong for the others.
 #[test]
 fn authenticity_as_configured() {
@@ -125,32 +160,68 @@ fn authenticity_as_configured() {
         encoding,
         prefix: prefix.to_owned(),
     };
-    let signature = signed(&updated(), newest, now())["x-signature"].to_str().unwrap().to_owned();
+    let signature = signed(&updated(), newest, now())["x-signature"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     let hex = signature.strip_prefix("sha256=").unwrap().to_owned();
     let base64 = STANDARD.encode(hex::decode(&hex).unwrap());
     let basic = |user: &str, password: &str| {
         format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
     };
     let ways = [
-        (hmac(SignatureEncoding::Hex, "sha256="), "x-signature", signature, Ok(0)),
-        (hmac(SignatureEncoding::Hex, ""), "x-signature", hex.clone(), Ok(0)),
-        (hmac(SignatureEncoding::Base64, ""), "x-signature", base64, Ok(0)),
-        (hmac(SignatureEncoding::Hex, "v1="), "x-signature", hex, Err("signature_malformed")),
-        (Verify::Basic { username: "dms".into() }, "authorization", basic("dms", previous), Ok(1)),
         (
-            Verify::Basic { username: "dms".into() },
+            hmac(SignatureEncoding::Hex, "sha256="),
+            "x-signature",
+            signature,
+            Ok(0),
+        ),
+        (
+            hmac(SignatureEncoding::Hex, ""),
+            "x-signature",
+            hex.clone(),
+            Ok(0),
+        ),
+        (
+            hmac(SignatureEncoding::Base64, ""),
+            "x-signature",
+            base64,
+            Ok(0),
+        ),
+        (
+            hmac(SignatureEncoding::Hex, "v1="),
+            "x-signature",
+            hex,
+            Err("signature_malformed"),
+        ),
+        (
+            Verify::Basic {
+                username: "dms".into(),
+            },
+            "authorization",
+            basic("dms", previous),
+            Ok(1),
+        ),
+        (
+            Verify::Basic {
+                username: "dms".into(),
+            },
             "authorization",
             basic("dmz", newest),
             Err("signature_mismatch"),
         ),
         (
-            Verify::HeaderSecret { header: header("x-dms-key") },
+            Verify::HeaderSecret {
+                header: header("x-dms-key"),
+            },
             "x-dms-key",
             previous.to_owned(),
             Ok(1),
         ),
         (
-            Verify::HeaderSecret { header: header("x-dms-key") },
+            Verify::HeaderSecret {
+                header: header("x-dms-key"),
+            },
             "x-dms-key",
             "guess".to_owned(),
             Err("signature_mismatch"),
@@ -158,7 +229,10 @@ fn authenticity_as_configured() {
     ];
     for (verify_by, name, value, expected) in ways {
         let way = format!("{verify_by:?}");
-        let connector = dms(settings::Dealertrack { verify: verify_by, ..dealertrack() });
+        let connector = dms(settings::Dealertrack {
+            verify: verify_by,
+            ..dealertrack()
+        });
         let mut headers = HeaderMap::new();
         let missing = verify(&connector, &headers, &updated().body, now()).unwrap_err();
         assert_eq!(missing.reason(), "signature_missing", "{way}");
@@ -172,8 +246,14 @@ fn authenticity_as_configured() {
 fn an_event_is_quarantined_alone_with_a_pointer() {
     let settings = || {
         let trusted = dealertrack();
-        let pointers = settings::Pointers { list: Some(pointer("/events")), ..trusted.pointers };
-        settings::Dealertrack { pointers, ..trusted }
+        let pointers = settings::Pointers {
+            list: Some(pointer("/events")),
+            ..trusted.pointers
+        };
+        settings::Dealertrack {
+            pointers,
+            ..trusted
+        }
     };
     let good = updated().json();
     let edited = |pointer: &str, value| {
@@ -195,7 +275,11 @@ fn an_event_is_quarantined_alone_with_a_pointer() {
         sample("dealertrack/vehicle_sold.json").json(),
     ]});
     let parsed = deliver_to(&dms(settings()), &updated().with(&body), now()).unwrap();
-    let ids: Vec<_> = parsed.events.iter().map(|event| event.id.as_str()).collect();
+    let ids: Vec<_> = parsed
+        .events
+        .iter()
+        .map(|event| event.id.as_str())
+        .collect();
     assert_eq!(ids, ["event/evt-7001", "event/evt-7002"]);
     assert_eq!(parsed.ignored, ["event deal.opened"]);
     let expected = [
@@ -211,7 +295,10 @@ fn an_event_is_quarantined_alone_with_a_pointer() {
     ];
     assert_eq!(reasons(&parsed), expected);
     let refused = deliver_to(&dms(settings()), &updated(), now()).unwrap_err();
-    assert_eq!((refused.status(), refused.pointer()), (422, Some("/events")));
+    assert_eq!(
+        (refused.status(), refused.pointer()),
+        (422, Some("/events"))
+    );
 }
 
 /// A price is exact, and what the vendor leaves unsaid comes from the settings.
