@@ -11,16 +11,22 @@
 //! | [`config`] | `lotwire.toml` and the environment, read into types |
 
 pub mod bus;
+pub mod chance;
 pub mod channels;
 pub mod clock;
 pub mod config;
 pub mod connectors;
 pub mod delivery;
+pub mod digest;
 pub mod domain;
 pub mod feeds;
 pub mod http;
+pub mod installation;
+pub mod metrics;
 pub mod render;
 pub mod secrets;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

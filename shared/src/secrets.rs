@@ -1,1 +1,255 @@
-//! secrets
+//! Secrets by reference: the table, the configuration and the logs hold `ssm:/lotwire/slack`,
+//! never what it stands for.
+//!
+//! References to AWS are read through the Parameters and Secrets Lambda extension, over HTTP on
+//! the function's own host, so no further SDK is linked. The extension serves once the function is
+//! being invoked, not while it initialises, and keeps values for five minutes of its own.
+
+mod reference;
+
+pub use reference::{SecretRef, SecretRefError};
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderName, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::http::{Reply, Request, Transport, TransportError};
+
+/// Where the extension listens; its port is `PARAMETERS_SECRETS_EXTENSION_HTTP_PORT`.
+pub const EXTENSION: &str = "http://localhost:2773";
+
+const TOKEN: HeaderName = HeaderName::from_static("x-aws-parameters-secrets-token");
+const TOKEN_VARIABLE: &str = "AWS_SESSION_TOKEN";
+const KEPT_FOR: SignedDuration = SignedDuration::from_mins(5);
+
+/// Reads an environment variable; injected, so that tests need not touch the process.
+pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Why a secret cannot be had. Names the reference, never a value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    /// There is no such secret, or it is empty: configure it.
+    #[error("{reference} is not set")]
+    NotSet {
+        /// Which one.
+        reference: SecretRef,
+    },
+    /// It could not be read this time.
+    #[error("{reference} could not be read: {problem}")]
+    Failed {
+        /// Which one.
+        reference: SecretRef,
+        /// What went wrong.
+        problem: String,
+    },
+}
+
+/// Resolves references, and remembers what they stand for for five minutes.
+pub struct Secrets {
+    environment: Environment,
+    transport: Arc<dyn Transport>,
+    extension: Url,
+    clock: Clock,
+    kept: Mutex<HashMap<SecretRef, Kept>>,
+}
+
+struct Kept {
+    value: SecretString,
+    until: Timestamp,
+}
+
+impl Secrets {
+    /// A resolver. The transport has to allow plain http to the extension's address.
+    pub fn new(
+        environment: Environment,
+        transport: Arc<dyn Transport>,
+        extension: Url,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            environment,
+            transport,
+            extension,
+            clock,
+            kept: Mutex::default(),
+        }
+    }
+
+    /// What a reference stands for now, or did at most five minutes ago.
+    pub async fn get(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
+        let now = self.clock.now();
+        if let Some(value) = self.remembered(reference, now) {
+            return Ok(value);
+        }
+        let value = self.read(reference).await?;
+        let until = now.saturating_add(KEPT_FOR).unwrap_or(now);
+        let kept = Kept {
+            value: value.clone(),
+            until,
+        };
+        self.kept().insert(reference.clone(), kept);
+        Ok(value)
+    }
+
+    /// Reads a reference anew next time: for when a vendor no longer accepts what it stood for.
+    pub fn forget(&self, reference: &SecretRef) {
+        self.kept().remove(reference);
+    }
+
+    /// Every value handed out and still remembered: what to mask before a request is shown.
+    pub fn known(&self) -> Vec<SecretString> {
+        self.kept()
+            .values()
+            .map(|kept| kept.value.clone())
+            .collect()
+    }
+
+    fn remembered(&self, reference: &SecretRef, now: Timestamp) -> Option<SecretString> {
+        let kept = self.kept();
+        let found = kept.get(reference).filter(|kept| now < kept.until)?;
+        Some(found.value.clone())
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<SecretRef, Kept>> {
+        // A panic elsewhere leaves the map whole: it changes by single insertions.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn read(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
+        let value = match reference {
+            SecretRef::Env { variable } => (self.environment)(variable),
+            SecretRef::Ssm { name } => {
+                let query = [("name", name.as_str()), ("withDecryption", "true")];
+                let reply = self
+                    .ask(reference, "systemsmanager/parameters/get", &query)
+                    .await?;
+                reply
+                    .map(|reply| parameter(&reply))
+                    .transpose()
+                    .map_err(|problem| failed(reference, problem))?
+            }
+            SecretRef::SecretsManager { name, field } => {
+                let query = [("secretId", name.as_str())];
+                let reply = self.ask(reference, "secretsmanager/get", &query).await?;
+                reply
+                    .map(|reply| secret(&reply, field.as_deref()))
+                    .transpose()
+                    .map_err(|problem| failed(reference, problem))?
+                    .flatten()
+            }
+        };
+        match value {
+            Some(value) if !value.is_empty() => Ok(value.into()),
+            _ => Err(SecretError::NotSet {
+                reference: reference.clone(),
+            }),
+        }
+    }
+
+    /// Asks the extension; `None` if there is no such thing.
+    async fn ask(
+        &self,
+        reference: &SecretRef,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Option<Reply>, SecretError> {
+        let failed = |problem: String| failed(reference, problem);
+        let token = (self.environment)(TOKEN_VARIABLE)
+            .ok_or_else(|| failed(format!("{TOKEN_VARIABLE} is not set, so this is no Lambda")))?;
+        let mut url = self
+            .extension
+            .join(path)
+            .map_err(|error| failed(error.to_string()))?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = Request::get(url)
+            .secret_header(TOKEN, &SecretString::from(token))
+            .map_err(|error| failed(error.to_string()))?;
+
+        let reply = match self.transport.call(request).await {
+            Ok(reply) => reply,
+            Err(error @ TransportError::NotSent { .. }) => {
+                let hint = "is the extension's layer on this function?";
+                return Err(failed(format!("{error}; {hint}")));
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        if reply.status == StatusCode::OK {
+            return Ok(Some(reply));
+        }
+        // Whatever its status, the extension's answer names the exception it met.
+        let text = reply.text();
+        let unknown = ["ParameterNotFound", "ResourceNotFoundException"];
+        if unknown.iter().any(|exception| text.contains(exception)) {
+            return Ok(None);
+        }
+        Err(failed(format!("the extension answered {}", reply.status)))
+    }
+}
+
+fn failed(reference: &SecretRef, problem: String) -> SecretError {
+    SecretError::Failed {
+        reference: reference.clone(),
+        problem,
+    }
+}
+
+/// The part of `GetParameter`'s answer that is wanted.
+fn parameter(reply: &Reply) -> Result<String, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        parameter: Parameter,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Parameter {
+        value: String,
+    }
+    // An error of serde_json may quote what it read, so it is not passed on.
+    match reply.json::<Answer>() {
+        Ok(answer) => Ok(answer.parameter.value),
+        Err(_) => Err("the extension's answer is no parameter".to_owned()),
+    }
+}
+
+/// The part of `GetSecretValue`'s answer that is wanted: all of it, or one field.
+fn secret(reply: &Reply, field: Option<&str>) -> Result<Option<String>, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        secret_string: Option<String>,
+    }
+    let answer: Answer = reply
+        .json()
+        .map_err(|_| "the extension's answer is no secret".to_owned())?;
+    let text = answer
+        .secret_string
+        .ok_or_else(|| "the secret is binary, not text".to_owned())?;
+    let Some(field) = field else {
+        return Ok(Some(text));
+    };
+    let fields: HashMap<String, serde_json::Value> =
+        serde_json::from_str(&text).map_err(|_| "the secret is no JSON object".to_owned())?;
+    match fields.get(field) {
+        None | Some(serde_json::Value::Null) => Ok(None),
+        Some(serde_json::Value::String(value)) => Ok(Some(value.clone())),
+        Some(_) => Err(format!("field {field:?} of the secret is no text")),
+    }
+}
+
+/// How many are remembered, and nothing of what.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({} remembered)", self.kept().len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use super::event::{EventId, millis};
 use super::id::ConnectorName;
+use crate::digest::sha256_hex;
 
 /// One change of one position or unit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ impl LedgerRow {
         };
         // Field order is the struct's, and maps inside values are sorted: one row has one spelling.
         let text = serde_json::to_string(&unsealed).unwrap_or_default();
-        hex::encode(Sha256::digest(text.as_bytes()))
+        sha256_hex(text.as_bytes())
     }
 }
 

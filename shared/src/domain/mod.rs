@@ -4,6 +4,8 @@
 //! change means is decided here, and only here; the store merely makes it durable.
 
 pub mod alert;
+pub mod authority;
+pub mod catalogue;
 pub mod distance;
 pub mod event;
 pub mod id;
@@ -13,11 +15,14 @@ pub mod money;
 mod numeral;
 pub mod position;
 pub mod product;
+pub mod route;
 pub mod rule;
 pub mod unit;
 pub mod vin;
+pub mod watch;
 
 pub use alert::{AlertKind, Severity, Subject};
+pub use authority::Authority;
 pub use event::{Change, EventId, Level, StockEvent, Version};
 pub use id::{ChannelName, ConnectorName, GroupName, IdError, LocationId, RuleId, Sku};
 pub use position::Position;

@@ -1,8 +1,8 @@
 //! Who sent this? The checks every connector shares, on the raw bytes, in constant time.
 //!
-//! | file | scheme |
+//! | where | scheme |
 //! |---|---|
-//! | [`hmac`](self) | HMAC-SHA256 of the body (and what a vendor puts before it), hex or base64 |
+//! | [`HmacSha256`] | HMAC-SHA256 of the body (and what a vendor puts before it), hex or base64 |
 //! | [`standard`] | Standard Webhooks `v1`: verifying what others send, signing what we send |
 //! | [`slack`] | Slack's `v0` |
 //! | [`shared_secret`] | a fixed header, or HTTP basic authentication |

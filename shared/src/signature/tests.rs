@@ -251,6 +251,29 @@ fn a_forged_time_is_a_mismatch_and_moves_no_skew_metric() {
 }
 
 #[test]
+fn a_signed_text_cannot_be_divided_anew() {
+    let secrets = live(&["secret"]);
+    let at = Timestamp::from_second(1_768_469_400).unwrap();
+    // "a.1768469400.1768469401.rest" was signed for the first division of it.
+    let signature = standard::sign("a", at, b"1768469401.rest", &secrets);
+    let check = |id, timestamp, body: &[u8]| {
+        let headers = headers([
+            (standard::ID, id),
+            (standard::TIMESTAMP, timestamp),
+            (standard::SIGNATURE, signature.as_str()),
+        ]);
+        standard::verify(&headers, body, &secrets, ReplayWindow::default(), at)
+    };
+    assert!(check("a", "1768469400", b"1768469401.rest").is_ok());
+    assert_eq!(
+        check("a.1768469400", "1768469401", b"rest"),
+        Err(SignatureError::Malformed {
+            header: standard::ID
+        })
+    );
+}
+
+#[test]
 fn several_signatures_rotation_and_unknown_versions() {
     let mut message = standard_vectors().remove(0);
     let old = message.secret.clone();

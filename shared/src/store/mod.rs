@@ -1,1 +1,68 @@
-//! store
+//! The one DynamoDB table: what it holds, and conditional writes to it.
+//!
+//! Every item carries a version (`v`); a write states which version it replaces, so that of two
+//! writers one fails and looks again. No SDK type stands in a signature outside this module.
+//!
+//! | file | what it writes |
+//! |---|---|
+//! | [`keys`] | every key, and the questions it answers |
+//! | [`schema`] | the table itself |
+//! | [`row`] | an item as it is stored; conditional writes, queries, pages |
+//! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
+//! | [`alerts`], [`intents`] | what people are told |
+
+mod error;
+pub mod keys;
+pub mod row;
+pub mod schema;
+
+pub mod alerts;
+pub mod feeds;
+pub mod intents;
+pub mod jobs;
+pub mod products;
+pub mod settings;
+pub mod stock;
+pub mod units;
+
+pub use error::StoreError;
+pub use row::{Expect, Page, Row, Stored, Write};
+
+use crate::chance::Chance;
+use crate::clock::Clock;
+
+/// The table.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: aws_sdk_dynamodb::Client,
+    table: String,
+    clock: Clock,
+    chance: Chance,
+}
+
+impl Store {
+    /// A table reached through this client.
+    pub fn new(
+        client: aws_sdk_dynamodb::Client,
+        table: impl Into<String>,
+        clock: Clock,
+        chance: Chance,
+    ) -> Self {
+        Self {
+            client,
+            table: table.into(),
+            clock,
+            chance,
+        }
+    }
+
+    /// The clock that stamps what is written.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The dice that identifiers and jitter come from.
+    pub fn chance(&self) -> &Chance {
+        &self.chance
+    }
+}

@@ -1,4 +1,13 @@
 //! Threshold rules: what counts as low, out or in demand, and which of several rules applies.
+//!
+//! | file | its question |
+//! |---|---|
+//! | [`book`] | which rule applies here? |
+//! | [`explain`] | why that one, in words? |
+//! | [`problem`] | can these rules stand? |
+//! | [`season`] | which number is in force now, and until when? |
+//! | [`measure`] | is this stock low, recovering or fine? |
+//! | [`demand`] | does this sell fast, and how long will it last? |
 
 use jiff::{SignedDuration, civil};
 use serde::{Deserialize, Serialize};
@@ -6,6 +15,19 @@ use serde::{Deserialize, Serialize};
 use super::alert::{AlertKind, Severity, named};
 use super::id::{GroupName, LocationId, RuleId};
 use super::product::ProductId;
+
+pub mod book;
+pub mod demand;
+pub mod explain;
+pub mod measure;
+pub mod problem;
+pub mod season;
+
+pub use book::{Facts, Place, Resolution, RuleBook};
+pub use demand::{DemandReading, days_of_supply};
+pub use measure::{Condition, total};
+pub use problem::{RuleErrors, RuleProblem};
+pub use season::InForce;
 
 /// One rule: where it applies, what it checks, and how steady the answer must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +56,8 @@ pub struct Rule {
 }
 
 /// What a rule applies to: each part that is set must match. All unset: the whole account.
+///
+/// At most one of product, category and make (with or without model), and one of location and group.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Scope {
     /// One product.
@@ -57,7 +81,7 @@ pub struct Scope {
 }
 
 /// What a rule checks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Check {
     /// Stock down to a threshold.
@@ -80,10 +104,25 @@ impl Check {
             Self::HighDemand(_) => AlertKind::HighDemand,
         }
     }
+
+    /// The stock threshold it compares with, when it looks at stock: for "nothing left", zero.
+    pub const fn threshold(&self) -> Option<Threshold> {
+        match *self {
+            Self::LowStock(threshold) => Some(threshold),
+            Self::OutOfStock { basis } => Some(Threshold {
+                units: 0,
+                boundary: Boundary::AtOrBelow,
+                basis,
+                recovery: None,
+                over: Over::Each,
+            }),
+            Self::HighDemand(_) => None,
+        }
+    }
 }
 
 /// A stock threshold in units.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Threshold {
     /// The number of units.
     pub units: i64,
@@ -99,13 +138,14 @@ pub struct Threshold {
 }
 
 /// Fast sale.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Demand {
     /// The window, in days, today included.
     pub days: u16,
     /// The least number of units sold in the window.
     pub at_least: i64,
     /// And, when set, at least this many tenths of the product's own usual rate (30 = three times).
+    /// A product that sold nothing before has no usual rate, and `at_least` alone decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline_tenths: Option<u32>,
     /// The days before the window that the usual rate is taken from.

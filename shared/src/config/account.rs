@@ -1,0 +1,177 @@
+//! The account, its locations, who owns which field, and what is held back.
+
+use std::fmt;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::document::Node;
+use super::error::Problems;
+use super::setting::{Setting, choice, parsed, settings};
+use super::value::MemoryDays;
+use super::words::{nearest, shown};
+use crate::domain::catalogue::{Location, LocationKind};
+use crate::domain::money::Currency;
+use crate::domain::vin::VinPolicy;
+use crate::domain::{ConnectorName, GroupName, LocationId};
+
+settings! {
+    /// Whose installation this is.
+    pub struct Account {
+        /// The name that messages and the dashboard show.
+        name: String,
+        /// The time zone of people and places that have none of their own.
+        zone: Zone,
+        /// Where the dashboard is reachable; messages link to it.
+        link_base: Option<Url> = None,
+        /// The currency of prices that state none.
+        currency: Currency,
+    }
+}
+
+settings! {
+    /// One warehouse or rooftop.
+    pub struct LocationSettings {
+        /// Its name for people.
+        name: String,
+        /// What kind of place it is.
+        kind: LocationKind,
+        /// Its time zone; by default the account's.
+        zone: Option<Zone> = None,
+        /// The groups whose stock it counts towards.
+        groups: Vec<GroupName> = Vec::new(),
+    }
+}
+
+impl LocationSettings {
+    pub(crate) fn into_location(self, id: LocationId, account: &Zone) -> Location {
+        Location {
+            id,
+            name: self.name,
+            zone: self.zone.unwrap_or_else(|| account.clone()).0,
+            kind: self.kind,
+            groups: self.groups,
+        }
+    }
+}
+
+settings! {
+    /// Which connectors' word counts for each field; where several speak, the first that has spoken.
+    /// A field without an entry belongs to whichever connector spoke last.
+    pub struct Ownership: Default {
+        /// Units physically there.
+        on_hand: Vec<ConnectorName> = Vec::new(),
+        /// Units promised.
+        reserved: Vec<ConnectorName> = Vec::new(),
+        /// Units on the way.
+        incoming: Vec<ConnectorName> = Vec::new(),
+        /// A vehicle's state: in stock, reserved, sold.
+        state: Vec<ConnectorName> = Vec::new(),
+        /// Where a vehicle stands.
+        location: Vec<ConnectorName> = Vec::new(),
+        /// The asking price.
+        price: Vec<ConnectorName> = Vec::new(),
+        /// A vehicle's mileage.
+        mileage: Vec<ConnectorName> = Vec::new(),
+        /// A vehicle's make, model, year, trim and colour.
+        spec: Vec<ConnectorName> = Vec::new(),
+        /// A product's name for people.
+        title: Vec<ConnectorName> = Vec::new(),
+        /// A product's category.
+        category: Vec<ConnectorName> = Vec::new(),
+    }
+}
+
+settings! {
+    /// What is held for a person to look at instead of being believed.
+    pub struct Guards: Default {
+        /// How a VIN with a wrong check digit is treated: `strict` refuses it (North America),
+        /// `warn` accepts and flags it, `off` does not look.
+        vin: VinPolicy = VinPolicy::Warn,
+        /// Whether a price of zero, or one that changed more than tenfold, is held for review.
+        hold_price_jumps: bool = true,
+    }
+}
+
+settings! {
+    /// How much is kept.
+    pub struct Limits: Default {
+        /// Days for which an event's id is remembered, so that a late repeat has no effect.
+        event_memory_days: MemoryDays = MemoryDays(8),
+    }
+}
+
+choice!(LocationKind => "kind of location");
+parsed!(Currency => "a currency such as `EUR`");
+
+/// An IANA time zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Zone(#[serde(with = "jiff::fmt::serde::tz::required")] pub TimeZone);
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.iana_name().unwrap_or("UTC"))
+    }
+}
+
+impl Setting for Zone {
+    fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
+        let text = node.text(&Self::expected(), problems)?;
+        // The database holds no zone of one machine: a stored document means the same everywhere.
+        if let Ok(zone) = jiff::tz::db().get(text) {
+            return Some(Self(zone));
+        }
+        let known: Vec<_> = jiff::tz::db().available().collect();
+        let names: Vec<_> = known.iter().map(|name| name.as_str()).collect();
+        let hint = match nearest_zone(text, &names) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("give {}", Self::expected()),
+        };
+        let found = shown(&node.path, text);
+        node.refuse(problems, format!("unknown time zone {found}; {hint}"));
+        None
+    }
+    fn expected() -> String {
+        "an IANA time zone such as `Europe/Rome`".to_owned()
+    }
+    fn schema() -> Value {
+        json!({ "type": "string", "examples": ["Europe/Rome"] })
+    }
+}
+
+/// Zone names hold capitals, so both sides are compared in lower case.
+fn nearest_zone<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
+    let lower: Vec<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+    let meant = nearest(found, &lower)?;
+    let index = lower.iter().position(|name| *name == meant)?;
+    names.get(index).copied()
+}
+
+impl Setting for VinPolicy {
+    fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
+        let expected = Self::expected();
+        match node.text(&expected, problems)? {
+            "strict" => Some(Self::Strict),
+            "warn" => Some(Self::Warn),
+            "off" => Some(Self::Off),
+            other => {
+                let names = ["strict", "warn", "off"];
+                node.refuse(
+                    problems,
+                    super::setting::unknown_choice(node, "policy", other, &names),
+                );
+                None
+            }
+        }
+    }
+    fn expected() -> String {
+        "`strict`, `warn` or `off`".to_owned()
+    }
+    fn schema() -> Value {
+        json!({ "enum": ["strict", "warn", "off"] })
+    }
+}

@@ -1,0 +1,428 @@
+//! Settings of the systems that stock is read from.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use super::document::{Fields, Node};
+use super::error::Problems;
+use super::format::Format;
+use super::network::Network;
+use super::setting::{Section, Setting, choice, kinds, kinds_schema, parsed, settings};
+use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
+use crate::domain::LocationId;
+use crate::domain::alert::named;
+use crate::feeds::pickup::{PickupSettings, ReadyWhen};
+use crate::feeds::transport::SourceSettings;
+use crate::secrets::SecretRef;
+
+/// One connected system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connector {
+    /// What every connector has.
+    #[serde(flatten)]
+    pub common: ConnectorCommon,
+    /// What its kind has.
+    pub settings: ConnectorSettings,
+}
+
+settings! {
+    /// What every connector has.
+    pub struct ConnectorCommon {
+        /// `false` switches it off: its webhooks are refused and it is not read.
+        enabled: bool = true,
+        /// Its names for locations, and ours. Stock at a place that is not listed is quarantined.
+        locations: BTreeMap<String, LocationId> = BTreeMap::new(),
+    }
+}
+
+kinds! {
+    /// What a connector's kind has.
+    pub enum ConnectorSettings {
+        /// A Shopify shop.
+        Shopify(Shopify) => "shopify",
+        /// Dealertrack DMS.
+        Dealertrack(Box<Dealertrack>) => "dealertrack",
+        /// Any program that signs its webhooks by the Standard Webhooks specification.
+        Generic(Generic) => "generic",
+        /// Files dropped in a folder or on a server.
+        Files(Files) => "files",
+    }
+}
+
+impl Setting for Connector {
+    fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
+        let mut fields = Fields::of(node, problems)?;
+        let common = ConnectorCommon::take(&mut fields, problems);
+        let settings = ConnectorSettings::take(&mut fields, problems);
+        fields.finish(problems);
+        Some(Self {
+            common: common?,
+            settings: settings?,
+        })
+    }
+    fn expected() -> String {
+        "a table".to_owned()
+    }
+    fn schema() -> Value {
+        kinds_schema(ConnectorCommon::described, ConnectorSettings::described())
+    }
+}
+
+settings! {
+    /// How an incoming webhook is checked.
+    pub struct Webhook {
+        /// The secret that the sender signs with.
+        secret: SecretRef,
+        /// The secret before that, during a rotation.
+        previous_secret: Option<SecretRef> = None,
+        /// The largest body that is accepted, in bytes.
+        body_limit: Bytes = Bytes(1_048_576),
+        /// How old, or how far ahead of our clock, a signed time may be.
+        tolerance: SignedDuration = SignedDuration::from_mins(5),
+        /// The blocks of addresses it may come from; empty accepts any.
+        allow_from: Vec<Network> = Vec::new(),
+    }
+}
+
+settings! {
+    /// A Shopify shop.
+    pub struct Shopify {
+        /// The shop's name: what stands before `.myshopify.com`.
+        shop: ShopName,
+        /// How an order counts: `demand` where the shop reports its levels itself, `deduct` where
+        /// an order is the only word we get.
+        orders: Orders = Orders::Demand,
+        /// How its webhooks are checked; the secret is the app's client secret.
+        webhook: Webhook,
+        /// The Admin API's access token, for reading levels.
+        access_token: Option<SecretRef> = None,
+        /// The version of the Admin API.
+        api_version: String = "2026-10".to_owned(),
+        /// Another address of the Admin API.
+        base_url: Option<Url> = None,
+    }
+}
+
+settings! {
+    /// Dealertrack DMS.
+    pub struct Dealertrack {
+        /// How its webhooks are authenticated.
+        verify: Verify,
+        /// The largest body that is accepted, in bytes.
+        body_limit: Bytes = Bytes(1_048_576),
+        /// How old, or how far ahead of our clock, an event's time may be, where it is signed.
+        tolerance: SignedDuration = SignedDuration::from_mins(5),
+        /// The blocks of addresses it may come from; empty accepts any.
+        allow_from: Vec<Network> = Vec::new(),
+        /// Where in the body each fact stands.
+        pointers: Pointers,
+        /// Its names for events, and ours.
+        events: BTreeMap<String, VehicleEvent>,
+        /// Whether what a webhook says is taken as fact (`trusted`), or only as a hint to look the
+        /// vehicle up (`lookup`).
+        payload: Payload = Payload::Lookup,
+        /// The enterprise code that the dealer was given, for look-ups.
+        enterprise: Option<String> = None,
+        /// The user name for look-ups.
+        username: Option<SecretRef> = None,
+        /// The password for look-ups.
+        password: Option<SecretRef> = None,
+        /// The address of the OpenTrack services.
+        base_url: Option<Url> = None,
+    }
+}
+
+settings! {
+    /// JSON pointers (RFC 6901) into a webhook's body.
+    pub struct Pointers {
+        /// The event's id, the same on every repeat.
+        event_id: JsonPointer,
+        /// The event's type, as named in `events`.
+        event_type: JsonPointer,
+        /// The VIN.
+        vin: JsonPointer,
+        /// The company number, as named in `locations`.
+        company: JsonPointer,
+        /// When it happened.
+        time: JsonPointer,
+        /// The list of events, where a body holds several; the others then point into one of them.
+        list: Option<JsonPointer> = None,
+        /// The company it went to, for a transfer.
+        to_company: Option<JsonPointer> = None,
+        /// The stock number.
+        stock_number: Option<JsonPointer> = None,
+        /// The make.
+        make: Option<JsonPointer> = None,
+        /// The model.
+        model: Option<JsonPointer> = None,
+        /// The trim.
+        trim: Option<JsonPointer> = None,
+        /// The model year.
+        year: Option<JsonPointer> = None,
+        /// The exterior colour.
+        colour: Option<JsonPointer> = None,
+        /// The asking price.
+        price: Option<JsonPointer> = None,
+        /// The odometer.
+        mileage: Option<JsonPointer> = None,
+        /// The stock status.
+        status: Option<JsonPointer> = None,
+    }
+}
+
+settings! {
+    /// Any program that signs its webhooks by the Standard Webhooks specification.
+    pub struct Generic {
+        /// How its webhooks are checked.
+        webhook: Webhook,
+    }
+}
+
+settings! {
+    /// Files dropped in a folder or on a server.
+    pub struct Files {
+        /// Where they are: `sftp://user@host:22/drop/`, `ftps://…`, `https://…`, or a folder.
+        url: String,
+        /// Which files are meant.
+        glob: String = "*".to_owned(),
+        /// The password.
+        password: Option<SecretRef> = None,
+        /// The private key, in OpenSSH format.
+        private_key: Option<SecretRef> = None,
+        /// The private key's passphrase.
+        passphrase: Option<SecretRef> = None,
+        /// The bearer token, for `https`.
+        token: Option<SecretRef> = None,
+        /// The server's key: `SHA256:…`, as `ssh-keygen -lf` prints it.
+        host_key: Option<String> = None,
+        /// A certificate authority to trust beside the system's, as PEM, for `ftps`.
+        extra_root: Option<String> = None,
+        /// `true` permits FTP and HTTP without encryption.
+        insecure: bool = false,
+        /// How long one step of the transfer may take.
+        timeout: SignedDuration = SignedDuration::from_secs(30),
+        /// When a file is complete enough to be picked up.
+        ready: Ready = Ready::Stable,
+        /// How long a file must not change before it counts as `stable`.
+        stable_for: SignedDuration = SignedDuration::from_secs(30),
+        /// What is added to a file's name to name its marker.
+        done_suffix: String = ".done".to_owned(),
+        /// What is added to a file's name to name its checksum.
+        checksum_suffix: String = ".sha256".to_owned(),
+        /// How a file is written.
+        format: Format = Format::default(),
+        /// What a file leaves out: `all` of the stock is in each file, or only the `changes`.
+        covers: Covers = Covers::All,
+        /// How long after the last good file people are told that the feed is stale.
+        stale_after: SignedDuration = SignedDuration::from_mins(45),
+        /// How many removals one file may bring before they are held for approval.
+        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent(10) },
+        /// In how many complete files in a row something must be missing before it is removed.
+        grace: Grace = Grace(2),
+        /// The rows a file must have, in percent of the usual number; with fewer it is held.
+        min_rows_percent: Percent = Percent(70),
+    }
+}
+
+impl Files {
+    /// Where the files are, as the transports take it.
+    pub fn source(&self) -> SourceSettings {
+        SourceSettings {
+            url: self.url.clone(),
+            host_key: self.host_key.clone(),
+            insecure: self.insecure,
+            extra_root: self.extra_root.clone(),
+            timeout_seconds: whole_seconds(self.timeout),
+        }
+    }
+
+    /// Which files are meant, and when they are ready.
+    pub fn pickup(&self) -> PickupSettings {
+        PickupSettings {
+            glob: self.glob.clone(),
+            ready: match self.ready {
+                Ready::DoneMarker => ReadyWhen::DoneMarker,
+                Ready::Checksum => ReadyWhen::Checksum,
+                Ready::Stable => ReadyWhen::Stable,
+            },
+            stable_seconds: whole_seconds(self.stable_for),
+            done_suffix: self.done_suffix.clone(),
+            checksum_suffix: self.checksum_suffix.clone(),
+        }
+    }
+
+    /// The rows a file must have, as a share of the usual number.
+    pub fn min_rows_share(&self) -> f64 {
+        f64::from(self.min_rows_percent.get()) / 100.0
+    }
+}
+
+/// Rounded up, so that a short wait does not become none.
+fn whole_seconds(span: SignedDuration) -> u32 {
+    let seconds = span
+        .as_secs()
+        .saturating_add(i64::from(span.subsec_nanos() > 0));
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+settings! {
+    /// Removals are held when they exceed both.
+    pub struct MaxRemovals {
+        /// This many rows.
+        count: u32 = 10,
+        /// This share of all rows.
+        percent: Percent = Percent(10),
+    }
+}
+
+kinds! {
+    /// How a webhook is authenticated.
+    pub enum Verify {
+        /// An HMAC-SHA256 of the raw body in a header.
+        HmacSha256(VerifyHmac) => "hmac-sha256",
+        /// A user name and a password.
+        Basic(VerifyBasic) => "basic",
+        /// A secret as the value of a header.
+        HeaderSecret(VerifyHeader) => "header-secret",
+    }
+}
+
+settings! {
+    /// An HMAC-SHA256 of the raw body in a header.
+    pub struct VerifyHmac {
+        /// The header.
+        header: HeaderName,
+        /// How the signature is written.
+        encoding: SignatureEncoding = SignatureEncoding::Hex,
+        /// What stands before the signature, such as `sha256=`.
+        prefix: Option<String> = None,
+        /// The secret that the sender signs with.
+        secret: SecretRef,
+        /// The secret before that, during a rotation.
+        previous_secret: Option<SecretRef> = None,
+    }
+}
+
+settings! {
+    /// A user name and a password.
+    pub struct VerifyBasic {
+        /// The user name.
+        username: String,
+        /// The password.
+        password: SecretRef,
+        /// The password before that, during a rotation.
+        previous_password: Option<SecretRef> = None,
+    }
+}
+
+settings! {
+    /// A secret as the value of a header.
+    pub struct VerifyHeader {
+        /// The header.
+        header: HeaderName,
+        /// Its value.
+        secret: SecretRef,
+        /// The value before that, during a rotation.
+        previous_secret: Option<SecretRef> = None,
+    }
+}
+
+impl Setting for Verify {
+    fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
+        let mut fields = Fields::of(node, problems)?;
+        let read = Self::take(&mut fields, problems);
+        fields.finish(problems);
+        read
+    }
+    fn expected() -> String {
+        "a table such as `{ kind = \"header-secret\", header = \"…\", secret = \"env:…\" }`"
+            .to_owned()
+    }
+    fn schema() -> Value {
+        kinds_schema(Vec::new, Self::described())
+    }
+}
+
+named!(
+    /// How an order counts.
+    Orders {
+        /// As demand; the shop's own levels say what is left.
+        Demand => "demand",
+        /// As demand, and it takes stock away.
+        Deduct => "deduct",
+    }
+);
+named!(
+    /// What a webhook's body is worth.
+    Payload {
+        /// It is fact.
+        Trusted => "trusted",
+        /// It is a reason to look.
+        Lookup => "lookup",
+    }
+);
+named!(
+    /// What happened to a vehicle.
+    VehicleEvent {
+        /// It is new in stock, or something about it changed.
+        Updated => "updated",
+        /// A customer has put money on it.
+        Reserved => "reserved",
+        /// It is sold.
+        Sold => "sold",
+        /// It went to another rooftop.
+        Transferred => "transferred",
+        /// It left the stock in some other way.
+        Removed => "removed",
+        /// Not for us.
+        Ignored => "ignored",
+    }
+);
+named!(
+    /// When a file may be picked up.
+    Ready {
+        /// Once `<name>.done` lies beside it.
+        DoneMarker => "done_marker",
+        /// Once `<name>.sha256` lies beside it.
+        Checksum => "checksum",
+        /// Once it has not changed for a while.
+        Stable => "stable",
+    }
+);
+named!(
+    /// What a file holds.
+    Covers {
+        /// The whole stock: what is missing is gone.
+        All => "all",
+        /// Changes only: what is missing is unchanged.
+        Changes => "changes",
+    }
+);
+named!(
+    /// How a signature is written.
+    SignatureEncoding {
+        /// Hexadecimal digits.
+        Hex => "hex",
+        /// Base64.
+        Base64 => "base64",
+    }
+);
+choice!(
+    Orders => "treatment of orders",
+    Payload => "treatment of the payload",
+    VehicleEvent => "event",
+    Ready => "sign of readiness",
+    Covers => "coverage",
+    SignatureEncoding => "encoding",
+);
+parsed!(
+    SecretRef => "a secret reference such as `env:LOTWIRE_SHOP_SECRET`",
+    Network => "a block of addresses such as `203.0.113.0/24`",
+    ShopName => "the shop's name before `.myshopify.com`",
+    JsonPointer => "a JSON pointer such as `/data/vin`",
+    HeaderName => "a header's name such as `X-Signature`",
+);

@@ -1,0 +1,314 @@
+//! Names that must exist, and settings that must agree with each other.
+//!
+//! It works on the text's nodes rather than on what was read from them: a rule with a bad threshold
+//! may also name a location that does not exist, and its author wants to hear of both.
+
+use std::collections::HashMap;
+
+use super::document::Node;
+use super::error::Problems;
+use super::words::{nearest, one_of, shown};
+use crate::domain::ProductId;
+use crate::domain::catalogue::folded_category;
+use crate::domain::rule::Over;
+use crate::feeds::transport::{Place, SourceSettings};
+use crate::render::Templates;
+
+/// The connector that our own API's changes are attributed to.
+const API: &str = "api";
+
+/// Checks the whole document.
+pub(crate) fn check(root: &Node<'_>, problems: &mut Problems<'_>) {
+    let names = Names::of(root);
+    for (_, connector) in children(root, "connectors") {
+        check_locations(&connector, &names, problems);
+        check_files(&connector, problems);
+    }
+    for (key, connector) in children(root, "connectors") {
+        if key == API {
+            connector.refuse(
+                problems,
+                "`api` stands for our own API; choose another name",
+            );
+        }
+    }
+    for (_, field) in children(root, "ownership") {
+        let mut sources = names.connectors.clone();
+        sources.push(API.to_owned());
+        each_known(&field, "connector", &sources, problems);
+    }
+    check_named(root, "routes", problems);
+    check_named(root, "rules", problems);
+    for route in elements(root, "routes") {
+        check_route(&route, &names, problems);
+    }
+    let mut seen = HashMap::new();
+    for rule in elements(root, "rules") {
+        one_known(&rule, "location", "location", &names.locations, problems);
+        one_known(&rule, "group", "location group", &names.groups, problems);
+        check_only_rule(&rule, &mut seen, problems);
+    }
+    for (_, template) in children(root, "templates") {
+        check_templates(&template, problems);
+        for (channel, own) in children(&template, "channels") {
+            known(&own, "channel", &channel, &names.channels, problems);
+            check_templates(&own, problems);
+        }
+    }
+}
+
+/// Every name that something else may refer to.
+struct Names {
+    locations: Vec<String>,
+    groups: Vec<String>,
+    connectors: Vec<String>,
+    channels: Vec<String>,
+}
+
+impl Names {
+    fn of(root: &Node<'_>) -> Self {
+        let keys = |section| children(root, section).map(|(key, _)| key).collect();
+        let groups = children(root, "locations").filter_map(|(_, location)| location.get("groups"));
+        let mut groups: Vec<String> = groups
+            .flat_map(|groups| {
+                groups
+                    .elements()
+                    .filter_map(|group| text(&group))
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        groups.sort();
+        groups.dedup();
+        Self {
+            locations: keys("locations"),
+            groups,
+            connectors: keys("connectors"),
+            channels: keys("channels"),
+        }
+    }
+}
+
+fn children<'d>(node: &Node<'d>, section: &str) -> impl Iterator<Item = (String, Node<'d>)> {
+    let section = node.get(section);
+    let entries: Vec<_> = section.iter().flat_map(Node::entries).collect();
+    entries
+        .into_iter()
+        .map(|(key, child)| (key.get_ref().trim().to_owned(), child))
+}
+
+fn elements<'d>(node: &Node<'d>, section: &str) -> Vec<Node<'d>> {
+    node.get(section).iter().flat_map(Node::elements).collect()
+}
+
+/// The value as it will be read: without blanks around it.
+fn text(node: &Node<'_>) -> Option<String> {
+    node.value.as_str().map(|text| text.trim().to_owned())
+}
+
+fn known(node: &Node<'_>, what: &str, name: &str, names: &[String], problems: &mut Problems<'_>) {
+    if names.iter().any(|known| known == name) {
+        return;
+    }
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    let hint = match nearest(name, &known) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if known.is_empty() => "none is declared".to_owned(),
+        None if known.len() > 12 => format!("{} are declared, none like it", known.len()),
+        None => format!("declared: {}", one_of(&known).replace(" or ", ", ")),
+    };
+    let name = shown(&node.path, name);
+    node.refuse(problems, format!("unknown {what} {name}; {hint}"));
+}
+
+fn one_known(
+    node: &Node<'_>,
+    key: &str,
+    what: &str,
+    names: &[String],
+    problems: &mut Problems<'_>,
+) {
+    if let Some(field) = node.get(key)
+        && let Some(name) = text(&field)
+    {
+        known(&field, what, &name, names, problems);
+    }
+}
+
+/// Every element of a list names one of these, and none twice.
+fn each_known(list: &Node<'_>, what: &str, names: &[String], problems: &mut Problems<'_>) {
+    let mut seen: Vec<String> = Vec::new();
+    for element in list.elements() {
+        let Some(name) = text(&element) else { continue };
+        known(&element, what, &name, names, problems);
+        if seen.contains(&name) {
+            element.refuse(problems, format!("names {what} `{name}` a second time"));
+        }
+        seen.push(name);
+    }
+}
+
+fn check_route(route: &Node<'_>, names: &Names, problems: &mut Problems<'_>) {
+    for (key, what, names) in [
+        ("locations", "location", &names.locations),
+        ("groups", "location group", &names.groups),
+        ("connectors", "connector", &names.connectors),
+        ("channels", "channel", &names.channels),
+    ] {
+        if let Some(list) = route.get(key) {
+            each_known(&list, what, names, problems);
+        }
+    }
+    if let Some(channels) = route.get("channels")
+        && channels
+            .value
+            .as_array()
+            .is_some_and(|list| list.is_empty())
+    {
+        channels.refuse(
+            problems,
+            "a route without channels leads nowhere; name at least one",
+        );
+    }
+}
+
+/// Names in a list of tables are unique.
+fn check_named(root: &Node<'_>, section: &str, problems: &mut Problems<'_>) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for element in elements(root, section) {
+        let Some(field) = element.get("name") else {
+            continue;
+        };
+        let Some(name) = text(&field) else { continue };
+        let line = problems.line(&field.span);
+        match seen.get(&name) {
+            Some(first) => field.refuse(problems, format!("the name is taken, on line {first}")),
+            None => {
+                seen.insert(name, line);
+            }
+        }
+    }
+}
+
+/// Two rules of one kind for one scope would leave it to chance which of them applies.
+fn check_only_rule(
+    rule: &Node<'_>,
+    seen: &mut HashMap<String, (String, usize)>,
+    problems: &mut Problems<'_>,
+) {
+    const SCOPE: [&str; 6] = ["product", "category", "make", "model", "location", "group"];
+    let field = |key: &str| rule.get(key).and_then(|field| text(&field));
+    let Some(kind) = field("kind") else { return };
+    // Compared as the domain compares them: without regard to case, and models to their dashes.
+    let folded = |make: &str, model: &str| {
+        ProductId::model_line(make, model).map_or_else(|_| make.to_lowercase(), String::from)
+    };
+    let make = field("make");
+    let scope = SCOPE.map(|key| match (key, field(key)) {
+        ("product", Some(name)) => Some(name.parse::<ProductId>().map_or(name, String::from)),
+        ("category", Some(name)) => Some(folded_category(&name)),
+        ("make", Some(name)) => Some(folded(&name, "any")),
+        ("model", Some(name)) => Some(folded(make.as_deref().unwrap_or("any"), &name)),
+        (_, name) => name,
+    });
+    // A sum over a group and its locations one by one are two different questions.
+    let sum = field("over").is_some_and(|over| over == Over::Sum.name());
+    let line = problems.line(&rule.span);
+    let own = (rule.name().to_owned(), line);
+    if let Some((other, first)) = seen.insert(format!("{kind:?} {scope:?} {sum}"), own) {
+        let problem = format!(
+            "has the kind and scope of `{other}` on line {first}; only one of them could apply"
+        );
+        rule.refuse(problems, problem);
+    }
+}
+
+/// Two of their places must not report the level of one of ours: each would overwrite the other.
+fn check_locations(connector: &Node<'_>, names: &Names, problems: &mut Problems<'_>) {
+    let mut seen: HashMap<String, String> = HashMap::new();
+    for (theirs, ours) in children(connector, "locations") {
+        let Some(name) = text(&ours) else { continue };
+        known(&ours, "location", &name, &names.locations, problems);
+        if let Some(other) = seen.insert(name.clone(), theirs) {
+            let problem = format!(
+                "`{name}` is also what \"{other}\" maps to; each would overwrite the other's levels"
+            );
+            ours.refuse(problems, problem);
+        }
+    }
+}
+
+fn check_files(connector: &Node<'_>, problems: &mut Problems<'_>) {
+    let is_files = connector
+        .get("kind")
+        .and_then(|kind| text(&kind))
+        .as_deref()
+        == Some("files");
+    let Some(url) = connector.get("url").filter(|_| is_files) else {
+        return;
+    };
+    let Some(address) = text(&url) else { return };
+    let insecure = connector
+        .get("insecure")
+        .and_then(|field| field.value.as_bool());
+    let source = SourceSettings {
+        insecure: insecure.unwrap_or(false),
+        ..SourceSettings::at(address)
+    };
+    let place = match source.place() {
+        Ok(place) => place,
+        Err(error) => {
+            url.refuse(problems, error.problem);
+            return;
+        }
+    };
+    let (what, keys): (_, &[&str]) = match place {
+        Place::Folder(_) => ("a folder", &[]),
+        Place::Https(_) => ("a web address", &["token"]),
+        Place::Sftp(_) => (
+            "an SFTP server",
+            &["password", "private_key", "passphrase", "host_key"],
+        ),
+        Place::Ftp { .. } => ("an FTP server", &["password", "extra_root"]),
+    };
+    for key in [
+        "password",
+        "private_key",
+        "passphrase",
+        "host_key",
+        "token",
+        "extra_root",
+    ] {
+        if connector.get(key).is_some() && !keys.contains(&key) {
+            connector.refuse_field(
+                problems,
+                key,
+                format!("is of no use for {what}; leave it out"),
+            );
+        }
+    }
+    if !matches!(place, Place::Sftp(_)) {
+        return;
+    }
+    if connector.get("host_key").is_none() {
+        let problem = "missing; an SFTP server is known by its key alone: give `SHA256:…`, as `ssh-keygen -lf` prints it";
+        connector.refuse_field(problems, "host_key", problem);
+    }
+    if connector.get("password").is_none() && connector.get("private_key").is_none() {
+        connector.refuse_field(
+            problems,
+            "private_key",
+            "missing; give a `private_key` or a `password`",
+        );
+    }
+}
+
+fn check_templates(texts: &Node<'_>, problems: &mut Problems<'_>) {
+    for key in ["title", "text", "resolved_title", "resolved_text"] {
+        if let Some(field) = texts.get(key)
+            && let Some(source) = field.value.as_str()
+            && let Err(error) = Templates::check(source)
+        {
+            field.refuse(problems, error.to_string());
+        }
+    }
+}

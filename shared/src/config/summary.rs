@@ -1,0 +1,158 @@
+//! What a checked document amounts to, for people.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::Config;
+use super::connector::ConnectorSettings;
+use crate::secrets::SecretRef;
+
+/// What `lotwire check` says of a document that is in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// What there is of each section, a line each.
+    pub contents: Vec<String>,
+    /// What is allowed but perhaps not meant, a sentence each.
+    pub notes: Vec<String>,
+    /// The secrets that must be set where the functions run.
+    pub secrets: Vec<SecretRef>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.contents {
+            writeln!(f, "{line}")?;
+        }
+        if !self.secrets.is_empty() {
+            writeln!(f, "needs these secrets:")?;
+        }
+        for secret in &self.secrets {
+            writeln!(f, "  {secret}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// What this installation amounts to, for people to look over before it is applied.
+    pub fn summary(&self) -> Summary {
+        let connectors = self.connectors.iter();
+        let connectors =
+            connectors.map(|(name, it)| named(name, it.settings.kind(), it.common.enabled));
+        let channels = self.channels.iter();
+        let channels = channels.map(|(name, it)| named(name, it.kind.name(), it.common.enabled));
+        let locations = self.locations.locations().iter();
+        let locations =
+            locations.map(|it| format!("{} ({}, {})", it.id, it.kind, zone_name(&it.zone)));
+        let contents = vec![
+            format!("account: {} ({})", self.account.name, self.account.zone),
+            listed("locations", locations),
+            listed("connectors", connectors),
+            listed("channels", channels),
+            listed("routes", self.routes.iter().map(|route| route.name.clone())),
+            listed("rules", self.rules.iter().map(|rule| rule.id.to_string())),
+        ];
+        Summary {
+            contents,
+            notes: self.notes(),
+            secrets: self.secrets().into_iter().collect(),
+        }
+    }
+
+    /// Every secret that a connector or channel in use refers to.
+    pub fn secrets(&self) -> BTreeSet<SecretRef> {
+        let mut found = BTreeSet::new();
+        let connectors = self.connectors.values().filter(|it| it.common.enabled);
+        for value in connectors.filter_map(|it| serde_json::to_value(&it.settings).ok()) {
+            collect_secrets(&value, &mut found);
+        }
+        let channels = self.channels.values().filter(|it| it.common.enabled);
+        for settings in channels.filter_map(|it| it.settings().ok()) {
+            found.extend(settings.secret_refs().into_iter().cloned());
+        }
+        found
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let fed: BTreeSet<_> = self
+            .connectors
+            .values()
+            .filter(|it| it.common.enabled)
+            .flat_map(|it| it.common.locations.values())
+            .collect();
+        for location in self
+            .locations
+            .locations()
+            .iter()
+            .filter(|it| !fed.contains(&it.id))
+        {
+            notes.push(format!(
+                "no connector in use reports stock at `{}`",
+                location.id
+            ));
+        }
+        let reached: BTreeSet<_> = self
+            .routes
+            .iter()
+            .flat_map(|route| &route.channels)
+            .collect();
+        for (name, channel) in &self.channels {
+            if !reached.contains(name) {
+                notes.push(format!("no route leads to channel `{name}`"));
+            } else if !channel.common.enabled {
+                notes.push(format!(
+                    "routes lead to channel `{name}`, which is switched off"
+                ));
+            }
+        }
+        if self.routes.is_empty() {
+            notes.push("there are no routes: alerts are recorded, and nobody is told".to_owned());
+        }
+        for (name, connector) in &self.connectors {
+            let trusted = match &connector.settings {
+                ConnectorSettings::Files(files) => files.url.starts_with("ftp://"),
+                _ => false,
+            };
+            if trusted {
+                notes.push(format!(
+                    "connector `{name}` sends its password in the clear"
+                ));
+            }
+        }
+        notes
+    }
+}
+
+fn collect_secrets(value: &serde_json::Value, found: &mut BTreeSet<SecretRef>) {
+    match value {
+        serde_json::Value::String(text) => found.extend(text.parse::<SecretRef>().ok()),
+        serde_json::Value::Array(list) => {
+            list.iter().for_each(|value| collect_secrets(value, found))
+        }
+        serde_json::Value::Object(map) => {
+            map.values().for_each(|value| collect_secrets(value, found))
+        }
+        _ => {}
+    }
+}
+
+fn named(name: impl fmt::Display, kind: &str, enabled: bool) -> String {
+    let off = if enabled { "" } else { ", off" };
+    format!("{name} ({kind}{off})")
+}
+
+fn listed(what: &str, names: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = names.collect();
+    match names.len() {
+        0 => format!("{what}: none"),
+        count => format!("{what}: {count}: {}", names.join(", ")),
+    }
+}
+
+fn zone_name(zone: &jiff::tz::TimeZone) -> &str {
+    zone.iana_name().unwrap_or("UTC")
+}

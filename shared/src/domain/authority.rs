@@ -1,0 +1,54 @@
+//! Who has the last word: which source owns which field, and which calendar a place keeps.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::id::{ConnectorName, LocationId};
+use super::position::Sources;
+
+/// What applying a change needs to know besides the change and the state.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// Who owns quantities, and when each source's snapshot last confirmed them.
+    pub quantities: Sources,
+    /// Who owns a unit's state and rooftop, best first.
+    pub units: Vec<ConnectorName>,
+    /// Who owns a unit's other fields, by field name, best first.
+    pub fields: BTreeMap<String, Vec<ConnectorName>>,
+    /// The calendar of each location.
+    pub zones: BTreeMap<LocationId, TimeZone>,
+    /// The calendar of everything else.
+    pub zone: TimeZone,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        Self {
+            quantities: Sources::default(),
+            units: Vec::new(),
+            fields: BTreeMap::new(),
+            zones: BTreeMap::new(),
+            zone: TimeZone::UTC,
+        }
+    }
+}
+
+impl Authority {
+    /// The calendar of a location.
+    pub fn zone(&self, location: &LocationId) -> &TimeZone {
+        self.zones.get(location).unwrap_or(&self.zone)
+    }
+
+    /// The calendar day of an instant at a location.
+    pub fn day(&self, location: &LocationId, at: Timestamp) -> Date {
+        self.zone(location).to_datetime(at).date()
+    }
+
+    /// Who owns a unit's field, best first.
+    pub fn field(&self, name: &str) -> &[ConnectorName] {
+        self.fields.get(name).map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,323 @@
+//! All rules, indexed so that finding the one that applies costs a few look-ups however many there are.
+//!
+//! The most specific rule wins, as a whole: product before model, before make, before category,
+//! before none of them; and within that, location before group (of several groups, the one with
+//! fewer locations, then by name), before neither.
+
+use std::collections::HashMap;
+
+use super::problem::{RuleErrors, RuleProblem};
+use super::{Rule, Scope};
+use crate::domain::alert::{AlertKind, Subject};
+use crate::domain::catalogue::{Directory, folded_category};
+use crate::domain::id::{GroupName, LocationId, RuleId};
+use crate::domain::product::ProductId;
+
+/// What decides which rules apply to a position.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The product.
+    pub product: &'a ProductId,
+    /// Its category, when it has one.
+    pub category: Option<&'a str>,
+    /// The location.
+    pub location: &'a LocationId,
+    /// The location's groups.
+    pub groups: &'a [GroupName],
+}
+
+impl<'a> Facts<'a> {
+    /// The facts of a position, its groups taken from the directory.
+    pub fn of(
+        product: &'a ProductId,
+        category: Option<&'a str>,
+        location: &'a LocationId,
+        directory: &'a Directory,
+    ) -> Self {
+        Self {
+            product,
+            category,
+            location,
+            groups: directory.groups_of(location),
+        }
+    }
+}
+
+/// Where stock is looked at: in one location, or summed over a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// One location.
+    Location(&'a LocationId),
+    /// The sum over a group.
+    Group(&'a GroupName),
+}
+
+/// Which rule applies, and what else was looked at.
+#[derive(Debug, Clone)]
+pub struct Resolution<'a> {
+    /// The kind of alert.
+    pub kind: AlertKind,
+    /// The product.
+    pub product: &'a ProductId,
+    /// The location or group.
+    pub place: Place<'a>,
+    /// The rule that applies; `None` when there is none, or the most specific one is switched off.
+    pub rule: Option<&'a Rule>,
+    /// Every rule whose scope covers this, the most specific first.
+    pub considered: Vec<&'a Rule>,
+}
+
+impl<'a> Resolution<'a> {
+    /// The rule that keeps this kind silent here, when one does.
+    pub fn muted_by(&self) -> Option<&'a Rule> {
+        self.considered
+            .first()
+            .copied()
+            .filter(|rule| !rule.enabled)
+    }
+
+    /// What an alert under this rule is attached to.
+    pub fn subject(&self) -> Subject {
+        let product = self.product.clone();
+        match self.place {
+            Place::Location(location) => Subject::Position {
+                product,
+                location: location.clone(),
+            },
+            Place::Group(group) => Subject::Group {
+                product,
+                group: group.clone(),
+            },
+        }
+    }
+}
+
+/// All rules.
+#[derive(Debug, Clone, Default)]
+pub struct RuleBook {
+    rules: Vec<Rule>,
+    /// Rules that look at one location each.
+    each: HashMap<AlertKind, ByProduct>,
+    /// Rules that look at the sum over a group.
+    sums: ByProduct,
+    sizes: HashMap<GroupName, usize>,
+    strays: Vec<usize>,
+}
+
+/// The index of a rule in the book.
+type Slot = usize;
+
+#[derive(Debug, Clone, Default)]
+struct ByProduct {
+    products: HashMap<ProductId, ByPlace>,
+    models: HashMap<ProductId, ByPlace>,
+    makes: HashMap<String, ByPlace>,
+    categories: HashMap<String, ByPlace>,
+    all: ByPlace,
+}
+
+#[derive(Debug, Clone, Default)]
+struct ByPlace {
+    locations: HashMap<LocationId, Slot>,
+    groups: HashMap<GroupName, Slot>,
+    all: Option<Slot>,
+}
+
+impl RuleBook {
+    /// Checks and indexes the rules; on refusal, everything that is wrong is named at once.
+    pub fn new(rules: Vec<Rule>, directory: &Directory) -> Result<Self, RuleErrors> {
+        let mut book = Self::default();
+        let mut problems = Vec::new();
+        let mut names: HashMap<&RuleId, Slot> = HashMap::with_capacity(rules.len());
+        for (slot, rule) in rules.iter().enumerate() {
+            if let Some(earlier) = names.insert(&rule.id, slot) {
+                problems.push(RuleProblem::SameName {
+                    rule: rule.id.clone(),
+                    first: rules[earlier].origin.clone(),
+                    second: rule.origin.clone(),
+                });
+                continue;
+            }
+            match rule.checked().and_then(|()| book.index(slot, rule)) {
+                Ok(None) => book.note_place(slot, rule, directory),
+                Ok(Some(earlier)) => problems.push(RuleProblem::same_scope(&rules[earlier], rule)),
+                Err(reason) => problems.push(RuleProblem::Invalid {
+                    rule: rule.id.clone(),
+                    origin: rule.origin.clone(),
+                    reason,
+                }),
+            }
+        }
+        if problems.is_empty() {
+            Ok(Self { rules, ..book })
+        } else {
+            Err(RuleErrors(problems))
+        }
+    }
+
+    /// Every rule, in the order given.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Rules for a location or group that the directory does not have. They apply to nothing: a
+    /// misspelling when they were just written, and harmless when the location has since closed.
+    pub fn strays(&self) -> impl Iterator<Item = &Rule> {
+        self.strays.iter().map(|slot| &self.rules[*slot])
+    }
+
+    /// The rule of this kind for a position.
+    pub fn resolve<'a>(&'a self, kind: AlertKind, facts: &Facts<'a>) -> Resolution<'a> {
+        let mut considered = Vec::new();
+        if let Some(index) = self.each.get(&kind) {
+            for level in index.levels(facts.product, facts.category) {
+                considered.extend(level.locations.get(facts.location));
+                let mut groups: Vec<_> = facts
+                    .groups
+                    .iter()
+                    .filter_map(|group| level.groups.get_key_value(group))
+                    .collect();
+                groups.sort_unstable_by_key(|(group, _)| (self.sizes.get(*group), *group));
+                considered.extend(groups.into_iter().map(|(_, slot)| slot));
+                considered.extend(&level.all);
+            }
+        }
+        self.resolution(
+            kind,
+            facts.product,
+            Place::Location(facts.location),
+            &considered,
+        )
+    }
+
+    /// The low-stock rule for a product summed over a group.
+    pub fn resolve_sum<'a>(
+        &'a self,
+        product: &'a ProductId,
+        category: Option<&str>,
+        group: &'a GroupName,
+    ) -> Resolution<'a> {
+        let levels = self.sums.levels(product, category);
+        let considered: Vec<_> = levels.filter_map(|level| level.groups.get(group)).collect();
+        self.resolution(
+            AlertKind::LowStock,
+            product,
+            Place::Group(group),
+            &considered,
+        )
+    }
+
+    /// The rules over group sums that a change of this position concerns, one per group that has
+    /// any. They stand beside the position's own rule: the group is another subject.
+    pub fn rules_over_sums<'a>(&'a self, facts: &Facts<'a>) -> Vec<Resolution<'a>> {
+        let groups = facts.groups.iter();
+        groups
+            .map(|group| self.resolve_sum(facts.product, facts.category, group))
+            .filter(|found| !found.considered.is_empty())
+            .collect()
+    }
+
+    fn resolution<'a>(
+        &'a self,
+        kind: AlertKind,
+        product: &'a ProductId,
+        place: Place<'a>,
+        considered: &[&Slot],
+    ) -> Resolution<'a> {
+        let considered: Vec<_> = considered.iter().map(|slot| &self.rules[**slot]).collect();
+        Resolution {
+            kind,
+            product,
+            place,
+            rule: considered.first().copied().filter(|rule| rule.enabled),
+            considered,
+        }
+    }
+
+    /// Puts a rule where its scope says, and returns the one that stood there before.
+    fn index(&mut self, slot: Slot, rule: &Rule) -> Result<Option<Slot>, &'static str> {
+        let index = if rule.is_over_sum() {
+            &mut self.sums
+        } else {
+            self.each.entry(rule.check.kind()).or_default()
+        };
+        let scope = &rule.scope;
+        let level = match (&scope.product, &scope.make, &scope.model, &scope.category) {
+            (None, None, None, None) => &mut index.all,
+            (Some(product), None, None, None) => index.products.entry(product.clone()).or_default(),
+            (None, Some(make), Some(model), None) => {
+                index.models.entry(line(make, model)?).or_default()
+            }
+            (None, Some(make), None, None) => {
+                let line = line(make, "any")?;
+                let (make, _) = line.line().ok_or(UNREADABLE_LINE)?;
+                index.makes.entry(make.to_owned()).or_default()
+            }
+            (None, None, None, Some(category)) => index
+                .categories
+                .entry(folded_category(category))
+                .or_default(),
+            (None, None, Some(_), _) => return Err("a model needs its make"),
+            _ => return Err("of product, make and category only one may be set"),
+        };
+        Ok(match (&scope.location, &scope.group) {
+            (None, None) => level.all.replace(slot),
+            (Some(location), None) => level.locations.insert(location.clone(), slot),
+            (None, Some(group)) => level.groups.insert(group.clone(), slot),
+            (Some(_), Some(_)) => return Err("of location and group only one may be set"),
+        })
+    }
+
+    fn note_place(&mut self, slot: Slot, rule: &Rule, directory: &Directory) {
+        let Scope {
+            location, group, ..
+        } = &rule.scope;
+        if let Some(group) = group {
+            self.sizes
+                .insert(group.clone(), directory.members(group).len());
+        }
+        let unknown_location = location
+            .as_ref()
+            .is_some_and(|id| directory.location(id).is_none());
+        let unknown_group = group
+            .as_ref()
+            .is_some_and(|name| !directory.has_group(name));
+        if unknown_location || unknown_group {
+            self.strays.push(slot);
+        }
+    }
+}
+
+impl ByProduct {
+    /// What is indexed for a product, the most specific first.
+    fn levels(
+        &self,
+        product: &ProductId,
+        category: Option<&str>,
+    ) -> impl Iterator<Item = &ByPlace> {
+        let line = product.line();
+        let model = line.and_then(|_| self.models.get(product));
+        let make = line.and_then(|(make, _)| self.makes.get(make));
+        let category = category
+            .filter(|_| !self.categories.is_empty())
+            .and_then(|category| self.categories.get(&folded_category(category)));
+        [
+            self.products.get(product),
+            model,
+            make,
+            category,
+            Some(&self.all),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+const UNREADABLE_LINE: &str = "make and model cannot be read: each needs 1 to 60 characters";
+
+fn line(make: &str, model: &str) -> Result<ProductId, &'static str> {
+    ProductId::model_line(make, model).map_err(|_| UNREADABLE_LINE)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

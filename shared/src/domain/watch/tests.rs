@@ -1,0 +1,566 @@
+use proptest::prelude::*;
+
+use super::Condition::{Breached, Clear, Held, Marginal, NoData};
+use super::RevisionKind::{Escalated, Opened, Resolved, Updated};
+use super::*;
+use crate::domain::message::Stock;
+use crate::domain::rule::{Basis, Boundary, Over, Threshold};
+
+/// A watch, a clock in seconds and everything that people were told.
+struct Story {
+    watch: Watch,
+    now: Timestamp,
+    seen: u64,
+    verdict: Verdict,
+    told: Vec<Announcement>,
+    due: Option<Timestamp>,
+    ids: u32,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self {
+            watch: Watch::default(),
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            seen: 0,
+            verdict: Verdict {
+                condition: Clear,
+                severity: Severity::Warning,
+                pending: SignedDuration::ZERO,
+                keep_firing: SignedDuration::from_mins(5),
+                inhibited: false,
+            },
+            told: vec![],
+            due: None,
+            ids: 0,
+        }
+    }
+
+    /// Looks again at the same stock.
+    fn look(&mut self) -> Option<RevisionKind> {
+        let ids = &mut self.ids;
+        let mint = || {
+            *ids += 1;
+            format!("alert-{ids}")
+        };
+        let step = step(&self.watch, &self.verdict, self.now, self.seen, mint)?;
+        // What is remembered is what the table gives back.
+        let stored = serde_json::to_string(&step.next).unwrap();
+        self.watch = serde_json::from_str(&stored).unwrap();
+        assert_eq!(self.watch, step.next);
+        self.due = step.due;
+        let change = step
+            .announce
+            .as_ref()
+            .map(|announcement| announcement.change);
+        self.told.extend(step.announce);
+        change
+    }
+
+    /// The stock changed.
+    fn sees(&mut self, condition: Condition) -> Option<RevisionKind> {
+        self.seen += 1;
+        self.verdict.condition = condition;
+        self.look()
+    }
+
+    fn passes(&mut self, seconds: i64) -> &mut Self {
+        self.now += SignedDuration::from_secs(seconds);
+        self
+    }
+
+    /// Lets time pass with a clock that looks only when something is due.
+    fn rests(&mut self, seconds: i64) -> Vec<RevisionKind> {
+        let end = self.now + SignedDuration::from_secs(seconds);
+        let mut changes = vec![];
+        while let Some(due) = self.due.filter(|due| *due <= end) {
+            assert!(
+                due > self.now,
+                "a clock that is told to look at once would never rest"
+            );
+            self.now = due;
+            changes.extend(self.look());
+        }
+        self.now = end;
+        changes
+    }
+
+    fn changes(&self) -> Vec<RevisionKind> {
+        self.told
+            .iter()
+            .map(|announcement| announcement.change)
+            .collect()
+    }
+
+    fn is_told_open(&self) -> bool {
+        self.told.last().is_some_and(|last| last.change != Resolved)
+    }
+}
+
+#[test]
+fn low_then_fine_then_low_is_two_alerts() {
+    let mut story = Story::new();
+    let mut said = vec![];
+    for condition in [
+        Clear, Breached, Breached, Breached, Clear, Clear, Breached, Clear,
+    ] {
+        said.push(story.passes(6 * 3600).sees(condition));
+    }
+    let (opened, resolved) = (Some(Opened), Some(Resolved));
+    assert_eq!(
+        said,
+        [None, opened, None, None, resolved, None, opened, resolved]
+    );
+    let ids: Vec<_> = story
+        .told
+        .iter()
+        .map(|a| (a.alert.as_str(), a.revision))
+        .collect();
+    assert_eq!(
+        ids,
+        [
+            ("alert-1", 1),
+            ("alert-1", 2),
+            ("alert-2", 1),
+            ("alert-2", 2)
+        ]
+    );
+}
+
+#[test]
+fn around_the_threshold_there_is_one_beginning_and_one_end() {
+    let threshold = Threshold {
+        units: 3,
+        boundary: Boundary::AtOrBelow,
+        basis: Basis::Available,
+        recovery: Some(5),
+        over: Over::Each,
+    };
+    let mut story = Story::new();
+    for available in [7, 4, 3, 2, 3, 4, 3, 2, 3, 4, 2, 4, 3, 4, 9] {
+        let stock = Stock {
+            available,
+            ..Stock::default()
+        };
+        story.passes(60).sees(threshold.judge(Some(&stock)));
+    }
+    assert_eq!(story.changes(), [Opened, Resolved]);
+}
+
+#[test]
+fn pending_must_hold_without_a_break() {
+    let mut story = Story::new();
+    story.verdict.pending = SignedDuration::from_mins(10);
+    assert_eq!(story.sees(Breached), None);
+    assert_eq!(story.rests(9 * 60), []);
+    assert_eq!(story.sees(Clear), None);
+    assert_eq!(story.watch.phase, Phase::Quiet);
+    assert_eq!(story.sees(Breached), None);
+    assert_eq!(story.rests(9 * 60), []);
+    assert_eq!(story.rests(60), [Opened]);
+}
+
+#[test]
+fn a_marginal_recovery_must_last_and_a_decisive_one_need_not() {
+    let mut story = Story::new();
+    story.sees(Breached);
+    assert_eq!(story.sees(Marginal), None);
+    assert_eq!(story.rests(299), []);
+    assert_eq!(story.rests(1), [Resolved]);
+
+    story.sees(Breached);
+    assert_eq!(story.sees(Clear), Some(Resolved));
+
+    // Short of the recovery level again: the wait begins anew.
+    story.passes(7200).sees(Breached);
+    story.sees(Marginal);
+    story.passes(200).sees(Held);
+    assert_eq!(story.passes(3600).look(), None);
+    story.sees(Marginal);
+    assert_eq!(story.rests(299), []);
+    assert_eq!(story.rests(1), [Resolved]);
+}
+
+#[test]
+fn what_is_not_known_neither_begins_nor_ends_an_alert() {
+    let mut story = Story::new();
+    story.verdict.pending = SignedDuration::from_mins(1);
+    story.sees(Breached);
+    assert_eq!(story.passes(600).sees(NoData), None);
+    assert_eq!(story.due, None);
+    assert_eq!(story.sees(Breached), Some(Opened));
+    story.sees(Marginal);
+    assert_eq!(story.passes(600).sees(NoData), None);
+    assert_eq!(story.sees(Clear), Some(Resolved));
+    assert_eq!(story.sees(NoData), None);
+    assert_eq!(story.watch.phase, Phase::Quiet);
+}
+
+#[test]
+fn old_news_changes_nothing() {
+    let mut story = Story::new();
+    story.sees(Breached);
+    story.sees(Clear);
+    let breached = Verdict {
+        condition: Breached,
+        ..story.verdict
+    };
+    let mint = || unreachable!("no alert is opened");
+    assert_eq!(step(&story.watch, &breached, story.now, 1, mint), None);
+}
+
+#[test]
+fn forty_flips_an_hour_are_at_most_two_messages_and_the_state_is_kept() {
+    for (away, expected) in [(Marginal, 2), (Held, 1)] {
+        let mut story = Story::new();
+        for flip in 0..40 {
+            story
+                .passes(90)
+                .sees(if flip % 2 == 0 { Breached } else { away });
+        }
+        assert_eq!(story.told.len(), expected, "{away:?}: {:?}", story.told);
+        // It settles where people think it is: nothing more to say.
+        story.sees(Breached);
+        assert_eq!(story.rests(7200), []);
+        assert!(story.is_told_open() && story.watch.breached);
+        // Later it recovers, as any other.
+        assert_eq!(story.sees(Clear), Some(Resolved));
+    }
+}
+
+#[test]
+fn an_alert_that_flaps_and_settles_elsewhere_is_told_once_it_is_steady() {
+    let mut story = Story::new();
+    for flip in 0..40 {
+        story
+            .passes(90)
+            .sees(if flip % 2 == 0 { Breached } else { Marginal });
+    }
+    assert_eq!(story.changes(), [Opened, Updated]);
+    assert!(story.told[1].note.as_ref().unwrap().starts_with("Flapping"));
+    assert_eq!(story.rests(30 * 60 - 1), []);
+    assert_eq!(story.rests(1), [Resolved]);
+    assert_eq!(
+        story.told[2].note.as_deref(),
+        Some("It has been steady for 30 minutes.")
+    );
+    let numbers: Vec<_> = story
+        .told
+        .iter()
+        .map(|a| (a.alert.as_str(), a.revision))
+        .collect();
+    assert_eq!(numbers, [("alert-1", 1), ("alert-1", 2), ("alert-1", 3)]);
+}
+
+#[test]
+fn full_deliveries_and_sell_outs_in_turn_are_damped_too() {
+    let mut story = Story::new();
+    for flip in 0..41 {
+        story
+            .passes(90)
+            .sees(if flip % 2 == 0 { Breached } else { Clear });
+    }
+    // Two alerts of an ordinary day; the third says that it flaps, and then there is silence.
+    assert_eq!(
+        story.changes(),
+        [Opened, Resolved, Opened, Resolved, Opened]
+    );
+    assert!(story.told[4].note.as_ref().unwrap().starts_with("Flapping"));
+    story.sees(Clear);
+    assert_eq!(story.rests(3600), [Resolved]);
+}
+
+#[test]
+fn four_crossings_an_hour_are_no_flapping() {
+    let mut story = Story::new();
+    for flip in 0..48 {
+        story
+            .passes(16 * 60)
+            .sees(if flip % 2 == 0 { Breached } else { Clear });
+    }
+    assert_eq!(story.told.len(), 48);
+    assert_eq!(story.watch.damped_until, None);
+}
+
+#[test]
+fn an_inhibited_alert_is_told_when_the_inhibition_ends_if_it_still_stands() {
+    let mut story = Story::new();
+    story.verdict.inhibited = true;
+    assert_eq!(story.sees(Breached), None);
+    assert!(story.watch.is_withheld());
+    story.verdict.inhibited = false;
+    assert_eq!(story.passes(600).look(), Some(Opened));
+    let opened = story.told.last().unwrap();
+    assert_eq!(
+        story.now.duration_since(opened.opened_at),
+        SignedDuration::from_mins(10)
+    );
+    assert!(!story.watch.is_withheld());
+    // Told is told: its end is told even while a graver alert covers it.
+    story.verdict.inhibited = true;
+    assert_eq!(story.sees(Clear), Some(Resolved));
+}
+
+#[test]
+fn an_inhibited_alert_that_recovers_was_never_heard_of() {
+    let mut story = Story::new();
+    story.verdict.inhibited = true;
+    story.sees(Breached);
+    story.sees(Clear);
+    story.verdict.inhibited = false;
+    story.look();
+    story.passes(3600).look();
+    assert_eq!(story.told, []);
+}
+
+#[test]
+fn an_inhibited_alert_on_its_way_back_is_not_told_as_a_beginning() {
+    let mut story = Story::new();
+    story.verdict.inhibited = true;
+    story.sees(Breached);
+    story.verdict.inhibited = false;
+    assert_eq!(story.sees(Marginal), None);
+    assert_eq!(story.rests(300), []);
+    assert_eq!(story.watch.phase, Phase::Quiet);
+}
+
+#[test]
+fn what_nobody_was_told_of_ends_without_waiting_for_steadiness() {
+    for (away, rest) in [(Clear, 0), (Marginal, 300)] {
+        let mut story = Story::new();
+        story.verdict.inhibited = true;
+        for flip in 0..6 {
+            story
+                .passes(90)
+                .sees(if flip % 2 == 0 { Breached } else { away });
+        }
+        assert!(story.watch.damped_until.is_some());
+        assert_eq!(story.rests(rest), []);
+        assert_eq!(story.watch.phase, Phase::Quiet, "{away:?}");
+    }
+}
+
+#[test]
+fn a_graver_severity_waits_for_steadiness_too() {
+    let mut story = Story::new();
+    for flip in 0..6 {
+        story
+            .passes(90)
+            .sees(if flip % 2 == 0 { Breached } else { Marginal });
+    }
+    story.verdict.severity = Severity::Critical;
+    assert_eq!(story.sees(Breached), None);
+    assert_eq!(story.rests(30 * 60 - 1), []);
+    assert_eq!(story.rests(1), [Escalated]);
+}
+
+#[test]
+fn a_graver_severity_is_told_once() {
+    let mut story = Story::new();
+    story.sees(Breached);
+    let mut said = vec![];
+    for severity in [
+        Severity::Critical,
+        Severity::Critical,
+        Severity::Info,
+        Severity::Critical,
+    ] {
+        story.verdict.severity = severity;
+        said.push(story.sees(Breached));
+    }
+    assert_eq!(said, [Some(Escalated), None, None, None]);
+    assert_eq!(story.sees(Clear), Some(Resolved));
+}
+
+#[test]
+fn an_alert_ends_with_the_rule_that_opened_it() {
+    let mut rule = crate::domain::rule::book::tests::low("oil", 3);
+    rule.severity = Severity::Critical;
+    rule.pending = SignedDuration::from_mins(2);
+    let mut story = Story::new();
+    story.verdict = Verdict::under(&rule, Breached, false);
+    story.look();
+    assert_eq!(story.rests(120), [Opened]);
+    assert_eq!(story.watch.episode().unwrap().severity, Severity::Critical);
+    story.verdict = Verdict::without_rule();
+    assert_eq!(story.look(), Some(Resolved));
+}
+
+#[test]
+fn a_quiet_watch_is_stored_in_a_few_bytes() {
+    assert_eq!(
+        serde_json::to_string(&Watch::default()).unwrap(),
+        r#"{"p":"q","e":0}"#
+    );
+    let mut story = Story::new();
+    story.sees(Breached);
+    assert_eq!(
+        serde_json::to_string(&story.watch).unwrap(),
+        r#"{"p":{"o":{"a":"alert-1","o":1800000000000,"n":1,"s":"warning"}},"e":1,"b":true,"f":[1800000000000]}"#
+    );
+    assert_eq!(
+        serde_json::from_str::<Watch>("{}").unwrap(),
+        Watch::default()
+    );
+}
+
+/// One look: seconds since the last, what it says, and whether the stock itself had changed.
+#[derive(Debug, Clone)]
+struct Glance {
+    after: i64,
+    condition: Condition,
+    severity: Severity,
+    inhibited: bool,
+    changed: bool,
+}
+
+fn glances() -> impl Strategy<Value = Vec<Glance>> {
+    let condition = prop_oneof![
+        4 => Just(Breached),
+        3 => Just(Clear),
+        2 => Just(Marginal),
+        1 => Just(Held),
+        1 => Just(NoData),
+    ];
+    let severity = prop_oneof![
+        Just(Severity::Info),
+        Just(Severity::Warning),
+        Just(Severity::Critical)
+    ];
+    let after = prop_oneof![3 => 0_i64..120, 2 => 120_i64..900, 1 => 900_i64..7200];
+    let glance = (
+        after,
+        condition,
+        severity,
+        proptest::bool::weighted(0.2),
+        proptest::bool::weighted(0.9),
+    );
+    proptest::collection::vec(
+        glance.prop_map(|(after, condition, severity, inhibited, changed)| Glance {
+            after,
+            condition,
+            severity,
+            inhibited,
+            changed,
+        }),
+        1..60,
+    )
+}
+
+fn spans() -> impl Strategy<Value = (i64, i64)> {
+    (
+        prop_oneof![Just(0_i64), 1_i64..1200],
+        prop_oneof![Just(300_i64), 0_i64..4000],
+    )
+}
+
+fn told_story(
+    glances: &[Glance],
+    (pending, keep_firing): (i64, i64),
+) -> (Story, Vec<(Verdict, Timestamp, u64)>) {
+    let mut story = Story::new();
+    story.verdict.pending = SignedDuration::from_secs(pending);
+    story.verdict.keep_firing = SignedDuration::from_secs(keep_firing);
+    let mut looks = vec![];
+    for glance in glances {
+        story.passes(glance.after);
+        story.verdict.severity = glance.severity;
+        story.verdict.inhibited = glance.inhibited;
+        if glance.changed {
+            story.sees(glance.condition);
+        } else {
+            story.look();
+        }
+        looks.push((story.verdict, story.now, story.seen));
+    }
+    (story, looks)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Per alert: opened first, numbered without a gap, resolved last; and one at a time.
+    #[test]
+    fn every_alert_told_has_one_beginning_and_at_most_one_end(glances in glances(), spans in spans()) {
+        let (story, _) = told_story(&glances, spans);
+        let mut open: Option<(String, u32)> = None;
+        let mut known = std::collections::HashSet::new();
+        for Announcement { alert, revision, change, .. } in &story.told {
+            match (&open, change) {
+                (None, Opened) => {
+                    prop_assert!(known.insert(alert.clone()), "{} opened twice", alert);
+                    prop_assert_eq!(*revision, 1);
+                    open = Some((alert.clone(), 1));
+                }
+                (Some((current, last)), Updated | Escalated | Resolved) => {
+                    prop_assert_eq!(current, alert);
+                    prop_assert_eq!(*revision, last + 1);
+                    open = (*change != Resolved).then(|| (alert.clone(), *revision));
+                }
+                (open, change) => prop_assert!(false, "{:?} while {:?} is open", change, open),
+            }
+        }
+        let remembered = story.watch.episode().filter(|episode| episode.told());
+        prop_assert_eq!(open, remembered.map(|episode| (episode.alert.clone(), episode.revision)));
+    }
+
+    /// What was looked at before, looked at again, says nothing new: neither older revisions nor
+    /// the last look itself.
+    #[test]
+    fn looks_taken_again_change_nothing(glances in glances(), spans in spans()) {
+        let glances: Vec<_> = glances.into_iter().map(|g| Glance { changed: true, ..g }).collect();
+        let (story, looks) = told_story(&glances, spans);
+        for (verdict, now, seen) in looks {
+            let mint = || unreachable!("a look taken again opens no alert");
+            if let Some(step) = step(&story.watch, &verdict, now, seen, mint) {
+                prop_assert_eq!(&step.next, &story.watch);
+                prop_assert_eq!(step.announce, None);
+            }
+        }
+    }
+
+    /// Once things stay as they are, people come to know exactly that, with no look but those the
+    /// steps themselves ask for.
+    #[test]
+    fn nothing_is_lost_once_it_is_steady(
+        glances in glances(), spans in spans(), breached: bool, marginal: bool, severity in 0_usize..3,
+    ) {
+        let (mut story, _) = told_story(&glances, spans);
+        story.verdict.severity = Severity::ALL[severity];
+        story.verdict.inhibited = false;
+        story.sees(match (breached, marginal) {
+            (true, _) => Breached,
+            (false, true) => Marginal,
+            (false, false) => Clear,
+        });
+        story.rests(100_000);
+        prop_assert_eq!(story.is_told_open(), breached);
+        prop_assert_eq!(story.watch.episode().is_some(), breached);
+        if let Some(episode) = story.watch.episode() {
+            prop_assert!(episode.severity >= story.verdict.severity);
+        }
+        prop_assert!(!story.watch.is_withheld());
+    }
+
+    /// However wildly it flaps: within an hour no more messages than four crossings make, and one.
+    #[test]
+    fn the_messages_of_an_hour_are_bounded(glances in glances()) {
+        let glances: Vec<_> = glances
+            .into_iter()
+            .map(|g| Glance { after: g.after % 60, severity: Severity::Warning, inhibited: false, ..g })
+            .collect();
+        let (story, _) = told_story(&glances, (0, 300));
+        prop_assert!(story.told.len() <= FLAP_LIMIT + 1, "{:?}", story.changes());
+        let last_says_so = story.told.last().is_some_and(|last| last.note.is_some());
+        prop_assert_eq!(story.watch.damped_until.is_some(), last_says_so);
+    }
+
+    /// What is not known opens and ends nothing.
+    #[test]
+    fn no_data_says_nothing(glances in glances(), spans in spans(), later in 0_i64..10_000) {
+        let (mut story, _) = told_story(&glances, spans);
+        let before = story.told.len();
+        story.passes(later).sees(NoData);
+        prop_assert_eq!(story.told.len(), before);
+    }
+}

@@ -1,0 +1,245 @@
+//! Numbers for CloudWatch, in its embedded metric format: a line on standard output becomes a
+//! metric, without a call.
+//!
+//! Which metrics there are stands in one enum, so that dashboards and alarms can be checked
+//! against it. Dimensions stay few and bounded: a connector or a channel, never a SKU.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+
+/// The namespace of all our metrics.
+pub const NAMESPACE: &str = "Lotwire";
+
+/// Everything that is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Our clock minus a webhook sender's.
+    IngestSkewSeconds,
+    /// Events that changed something.
+    EventsApplied,
+    /// Events that had been applied before.
+    EventsDuplicate,
+    /// Events held for a person to look at.
+    EventsQuarantined,
+    /// Positions that differed from their source when it was read whole.
+    SyncDrift,
+    /// Rows read from a source.
+    SyncRows,
+    /// From the change of stock to the alert's leaving.
+    AlertLatencyMs,
+    /// Attempts, by channel and outcome.
+    DeliveryOutcome,
+    /// A destination's circuit breaker: 0 closed, 1 half-open, 2 open.
+    BreakerState,
+    /// How far the stream's reader is behind.
+    StreamIteratorAgeMs,
+    /// DynamoDB capacity consumed.
+    CapacityUnits,
+}
+
+impl Metric {
+    /// Every metric there is.
+    pub const ALL: &[Self] = &[
+        Self::IngestSkewSeconds,
+        Self::EventsApplied,
+        Self::EventsDuplicate,
+        Self::EventsQuarantined,
+        Self::SyncDrift,
+        Self::SyncRows,
+        Self::AlertLatencyMs,
+        Self::DeliveryOutcome,
+        Self::BreakerState,
+        Self::StreamIteratorAgeMs,
+        Self::CapacityUnits,
+    ];
+
+    /// Its name in CloudWatch, and the unit it is counted in.
+    pub const fn name_and_unit(self) -> (&'static str, &'static str) {
+        match self {
+            Self::IngestSkewSeconds => ("IngestSkewSeconds", "Seconds"),
+            Self::EventsApplied => ("EventsApplied", "Count"),
+            Self::EventsDuplicate => ("EventsDuplicate", "Count"),
+            Self::EventsQuarantined => ("EventsQuarantined", "Count"),
+            Self::SyncDrift => ("SyncDrift", "Count"),
+            Self::SyncRows => ("SyncRows", "Count"),
+            Self::AlertLatencyMs => ("AlertLatencyMs", "Milliseconds"),
+            Self::DeliveryOutcome => ("DeliveryOutcome", "Count"),
+            Self::BreakerState => ("BreakerState", "None"),
+            Self::StreamIteratorAgeMs => ("StreamIteratorAgeMs", "Milliseconds"),
+            Self::CapacityUnits => ("CapacityUnits", "Count"),
+        }
+    }
+
+    /// One line of the embedded metric format. An empty dimension is left out: CloudWatch would
+    /// drop the whole line for it.
+    pub fn line(self, value: f64, dimensions: &[(&'static str, &str)], at: Timestamp) -> Value {
+        let (name, unit) = self.name_and_unit();
+        let said = || dimensions.iter().filter(|(_, value)| !value.is_empty());
+        let keys: Vec<_> = said().map(|(key, _)| *key).collect();
+        let mut line = json!({
+            name: value,
+            "_aws": {
+                "Timestamp": at.as_millisecond(),
+                "CloudWatchMetrics": [{
+                    "Namespace": NAMESPACE,
+                    "Dimensions": [keys],
+                    "Metrics": [{ "Name": name, "Unit": unit }],
+                }],
+            },
+        });
+        for (key, value) in said() {
+            line[*key] = json!(value);
+        }
+        line
+    }
+}
+
+/// Where the lines go. Cheap to clone; clones write to the same place, a whole line at a time.
+#[derive(Clone)]
+pub struct Metrics {
+    writer: Arc<Mutex<dyn Write + Send>>,
+    clock: Clock,
+}
+
+impl Metrics {
+    /// Metrics written elsewhere: into a test, or nowhere.
+    pub fn to(writer: impl Write + Send + 'static, clock: Clock) -> Self {
+        let writer = Arc::new(Mutex::new(writer));
+        Self { writer, clock }
+    }
+
+    /// Metrics on standard output, where Lambda collects them.
+    pub fn to_stdout(clock: Clock) -> Self {
+        Self::to(io::stdout(), clock)
+    }
+
+    /// Writes one value. What cannot be written is logged and dropped: no work fails for a metric.
+    pub fn record(&self, metric: Metric, value: f64, dimensions: &[(&'static str, &str)]) {
+        let name = metric.name_and_unit().0;
+        if !value.is_finite() {
+            tracing::warn!(metric = name, "a metric is not a finite number");
+            return;
+        }
+        let line = format!("{}\n", metric.line(value, dimensions, self.clock.now()));
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = writer
+            .write_all(line.as_bytes())
+            .and_then(|()| writer.flush());
+        if let Err(error) = written {
+            tracing::warn!(metric = name, %error, "a metric could not be written");
+        }
+    }
+
+    /// Counts one.
+    pub fn count(&self, metric: Metric, dimensions: &[(&'static str, &str)]) {
+        self.record(metric, 1.0, dimensions);
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_metric_keeps_its_shape() {
+        let dimensions = [("Channel", "slack"), ("Outcome", "delivered"), ("Site", "")];
+        let at = "2026-01-15T09:30:00Z".parse().unwrap();
+        insta::assert_json_snapshot!(Metric::DeliveryOutcome.line(1.0, &dimensions, at), @r#"
+        {
+          "Channel": "slack",
+          "DeliveryOutcome": 1.0,
+          "Outcome": "delivered",
+          "_aws": {
+            "CloudWatchMetrics": [
+              {
+                "Dimensions": [
+                  [
+                    "Channel",
+                    "Outcome"
+                  ]
+                ],
+                "Metrics": [
+                  {
+                    "Name": "DeliveryOutcome",
+                    "Unit": "Count"
+                  }
+                ],
+                "Namespace": "Lotwire"
+              }
+            ],
+            "Timestamp": 1768469400000
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn names_are_those_of_the_enum_and_none_stands_twice() {
+        let mut names = HashSet::new();
+        for metric in Metric::ALL {
+            let (name, _) = metric.name_and_unit();
+            assert_eq!(name, format!("{metric:?}"));
+            assert!(names.insert(name), "{name}");
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn each_value_is_a_line_and_what_is_no_number_is_left_out() {
+        let lines = Lines::default();
+        let metrics = Metrics::to(lines.clone(), Clock::starting_at(Timestamp::UNIX_EPOCH));
+        metrics.count(Metric::EventsApplied, &[("Connector", "shopify")]);
+        metrics.record(Metric::IngestSkewSeconds, f64::NAN, &[]);
+        metrics.record(Metric::IngestSkewSeconds, -1.5, &[]);
+        let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let values: Vec<Value> = written
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(values.len(), 2);
+        assert_eq!(values[0]["EventsApplied"], 1.0);
+        assert_eq!(values[0]["Connector"], "shopify");
+        assert_eq!(values[1]["IngestSkewSeconds"], -1.5);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_fails_stops_nobody() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let metrics = Metrics::to(Full, Clock::starting_at(Timestamp::UNIX_EPOCH));
+        metrics.count(Metric::EventsApplied, &[]);
+    }
+}

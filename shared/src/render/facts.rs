@@ -1,0 +1,125 @@
+//! The message contract as labelled values, most important first (F51).
+//!
+//! A channel that shows a table takes them all; one with little room takes what fits, from the top.
+
+use jiff::tz::TimeZone;
+
+use crate::domain::Subject;
+use crate::domain::message::{Message, Stock};
+
+/// One labelled value of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is, for people.
+    pub label: &'static str,
+    /// Its value, for people.
+    pub value: String,
+}
+
+/// What a message says besides its text; only what is known, never a made-up zero.
+pub fn facts(message: &Message) -> Vec<Fact> {
+    let quantity = |label, of: fn(&Stock) -> i64| {
+        let before = message.before.as_ref().map(of);
+        let after = message.after.as_ref().map(of);
+        after.map(|after| (label, change(before, after)))
+    };
+    let backordered = message
+        .after
+        .is_some_and(|stock| stock.backordered > 0)
+        .then(|| quantity("Backordered", |stock| stock.backordered))
+        .flatten();
+    let number = |label, value: Option<i64>| value.map(|value| (label, value.to_string()));
+    [
+        message.location.clone().map(|place| ("Location", place)),
+        quantity("Available", |stock| stock.available),
+        number("Threshold", message.threshold),
+        rule(message).map(|rule| ("Rule", rule)),
+        quantity("On hand", |stock| stock.on_hand),
+        quantity("Reserved", |stock| stock.reserved),
+        quantity("Incoming", |stock| stock.incoming),
+        backordered,
+        number("Days of supply", message.days_of_supply),
+        number("Sold", message.sold),
+        identity(&message.subject),
+        Some(("Since", local_time(message))),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|(label, value)| Fact { label, value })
+    .collect()
+}
+
+/// When the condition was met, in the zone of the people concerned (UTC if the zone is unknown).
+pub fn local_time(message: &Message) -> String {
+    let zone = TimeZone::get(&message.zone).unwrap_or(TimeZone::UTC);
+    let at = message.at.to_zoned(zone);
+    at.strftime("%Y-%m-%d %H:%M %Z").to_string()
+}
+
+fn change(before: Option<i64>, after: i64) -> String {
+    match before {
+        Some(before) if before != after => format!("{before} → {after}"),
+        _ => after.to_string(),
+    }
+}
+
+fn rule(message: &Message) -> Option<String> {
+    match (&message.rule, &message.why) {
+        (Some(rule), Some(why)) => Some(format!("{rule} ({why})")),
+        (Some(only), None) | (None, Some(only)) => Some(only.clone()),
+        (None, None) => None,
+    }
+}
+
+fn identity(subject: &Subject) -> Option<(&'static str, String)> {
+    Some(match subject {
+        Subject::Position { product, .. } | Subject::Group { product, .. } => {
+            match product.line() {
+                None => ("SKU", product.to_string()),
+                Some((make, model)) => ("Model line", format!("{make} {model}")),
+            }
+        }
+        Subject::Unit { vin } => ("VIN", vin.clone()),
+        Subject::Connector { connector } => ("Connector", connector.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples;
+
+    fn lines(message: &Message) -> Vec<String> {
+        facts(message)
+            .into_iter()
+            .map(|fact| format!("{}: {}", fact.label, fact.value))
+            .collect()
+    }
+
+    #[test]
+    fn a_low_stock_message_says_it_all() {
+        assert_eq!(
+            lines(&samples::low_stock()),
+            [
+                "Location: Milano Nord",
+                "Available: 5 → 2",
+                "Threshold: 3",
+                "Rule: oil (category oil at milano: 3 or fewer available)",
+                "On hand: 6 → 3",
+                "Reserved: 1",
+                "Incoming: 12",
+                "Days of supply: 4",
+                "SKU: OIL-5W40",
+                "Since: 2026-01-15 10:30 CET",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        assert_eq!(
+            lines(&samples::feed_stale()),
+            ["Connector: dms", "Since: 2026-01-15 09:30 UTC"]
+        );
+    }
+}

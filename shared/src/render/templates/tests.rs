@@ -1,0 +1,225 @@
+use proptest::prelude::*;
+
+use super::harmless::LONGEST_SOURCE;
+use super::*;
+
+fn channel(name: &str) -> ChannelName {
+    name.parse().unwrap()
+}
+
+fn worded(message: &Message) -> Rendered {
+    Templates::new().render(message, &channel("ops"))
+}
+
+fn with_available(available: i64) -> Message {
+    let mut message = samples::low_stock();
+    let after = message.after.as_mut().unwrap();
+    (after.available, after.on_hand) = (available, available + after.reserved);
+    message
+}
+
+fn problem(source: &str) -> String {
+    Templates::check(source).unwrap_err().to_string()
+}
+
+#[test]
+fn the_default_wording_is_kept_to_the_letter() {
+    let low = worded(&with_available(2));
+    assert_eq!(low.title, "Inventory alert for Oil 5W-40");
+    assert_eq!(low.text, "Low stock: Oil 5W-40 – just 2 units left.");
+    assert_eq!(low.fallback, None);
+    let one = worded(&with_available(1));
+    assert_eq!(one.text, "Low stock: Oil 5W-40 – just 1 unit left.");
+    let none = worded(&with_available(0));
+    assert_eq!(none.text, "Low stock: Oil 5W-40 – just 0 units left.");
+}
+
+#[test]
+fn every_kind_and_revision_has_its_words() {
+    let mut words = String::new();
+    for kind in AlertKind::ALL {
+        for change in RevisionKind::ALL {
+            for message in [samples::full(*kind, *change), samples::bare(*kind, *change)] {
+                let Rendered {
+                    title,
+                    text,
+                    fallback,
+                } = worded(&message);
+                assert_eq!(fallback, None);
+                assert!(
+                    title.contains("Oil 5W-40") && text.contains("Oil 5W-40"),
+                    "{title} / {text}"
+                );
+                words += &format!("{kind} {change}: {title} / {text}\n");
+            }
+        }
+    }
+    insta::assert_snapshot!(words);
+}
+
+#[test]
+fn every_default_passes_the_check() {
+    for kind in AlertKind::ALL {
+        for change in RevisionKind::ALL {
+            for part in [Part::Title, Part::Text] {
+                let source = default_source(*kind, *change, part);
+                assert_eq!(Templates::check(source), Ok(()), "{source}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_users_words_win_and_a_channels_own_win_over_those() {
+    let texts = |text: &str| TemplateTexts {
+        text: Some(text.into()),
+        resolved_text: Some(format!("over: {text}")),
+        ..TemplateTexts::default()
+    };
+    let mut templates = Templates::new();
+    templates
+        .set(
+            AlertKind::LowStock,
+            None,
+            texts("{{ sku }}: {{ before_available }} to {{ available }}"),
+        )
+        .unwrap();
+    templates
+        .set(
+            AlertKind::LowStock,
+            Some(&channel("sms")),
+            texts("{{ sku }} {{ location | upper }} {{ at }}"),
+        )
+        .unwrap();
+    let low = samples::low_stock();
+    assert_eq!(
+        templates.render(&low, &channel("ops")).text,
+        "OIL-5W40: 5 to 2"
+    );
+    assert_eq!(
+        templates.render(&low, &channel("sms")).text,
+        "OIL-5W40 MILANO NORD 2026-01-15 10:30 CET"
+    );
+    assert_eq!(
+        templates.render(&low, &channel("sms")).title,
+        "Inventory alert for Oil 5W-40"
+    );
+    let resolved = samples::full(AlertKind::LowStock, RevisionKind::Resolved);
+    assert_eq!(
+        templates.render(&resolved, &channel("ops")).text,
+        "over: OIL-5W40: 5 to 2"
+    );
+    let demand = samples::full(AlertKind::HighDemand, RevisionKind::Opened);
+    assert_eq!(templates.render(&demand, &channel("ops")), worded(&demand));
+}
+
+#[test]
+fn a_mistake_is_named_with_its_line() {
+    assert!(
+        problem("{{ product }}\n{{ lokation }}")
+            .starts_with("line 2: there is no variable \"lokation\"; there are alert, at,")
+    );
+    assert!(problem("{% if available > 9000 %}{{ lokation }}{% endif %}").contains("lokation"));
+    assert!(
+        problem("a\n{{ product ").starts_with("line 2: syntax error"),
+        "{}",
+        problem("a\n{{ product ")
+    );
+    assert!(problem("{{ product | shout }}").contains("shout"));
+    assert!(
+        problem("{{ days_of_supply + 1 }}").starts_with("line 1: "),
+        "absent for some messages"
+    );
+    assert_eq!(
+        Templates::check("{{ notes | join('; ') }} {{ notes | length }} *{{ product }}*"),
+        Ok(())
+    );
+}
+
+#[test]
+fn nothing_can_run_long_or_grow() {
+    assert_eq!(
+        problem("a\nb {% for n in notes %}{% endfor %}"),
+        "line 2: \"for\" is not available; the only statement is \"if\""
+    );
+    for source in [
+        "{%- set x = 'a' -%}",
+        "{% macro m() %}{% endmacro %}",
+        "{% include 'x' %}",
+        "{{ '}}' * 1000000 }}",
+        "{{ \"\\\"}}\" * 1000000 }}",
+        "{# {{ #}{{ 'a' * 1000000 }}",
+        "{{ {'a': {}} and 'a' * 1000000 }}",
+        "{{ notes | replace('a', 'aaaa') }}",
+        "{{ range(1000000) }}",
+    ] {
+        assert!(Templates::check(source).is_err(), "{source}");
+    }
+    assert!(problem(&"x".repeat(LONGEST_SOURCE + 1)).contains("at most 8192 bytes"));
+    let wide = format!("{{{{ [{}] | join('x') }}}}", "product,".repeat(900));
+    assert_eq!(Templates::check(&wide), Ok(()));
+    let mut long = samples::low_stock();
+    long.product = "x".repeat(2000);
+    let result = render(&environment(), &wide, context(&long)).unwrap_err();
+    assert!(
+        result.problem.contains("longer than 65536 bytes"),
+        "{result}"
+    );
+    let literal = "{{ product }}".repeat(500);
+    let result = render(&environment(), &literal, context(&long)).unwrap_err();
+    assert_eq!(result.line, 1, "{result}");
+}
+
+#[test]
+fn a_template_that_fails_when_it_matters_gives_way_to_the_default() {
+    let mut templates = Templates::new();
+    let texts = TemplateTexts {
+        text: Some("{{ product }}".repeat(500)),
+        ..TemplateTexts::default()
+    };
+    templates.set(AlertKind::LowStock, None, texts).unwrap();
+    let mut message = samples::low_stock();
+    message.product = "x".repeat(2000);
+    let rendered = templates.render(&message, &channel("ops"));
+    assert!(rendered.text.ends_with("just 2 units left."));
+    assert!(rendered.fallback.is_some());
+}
+
+#[test]
+fn a_template_that_comes_to_nothing_gives_way_too() {
+    let mut templates = Templates::new();
+    let texts = TemplateTexts {
+        title: Some("{{ vin }}".into()),
+        ..TemplateTexts::default()
+    };
+    templates.set(AlertKind::LowStock, None, texts).unwrap();
+    let rendered = templates.render(&samples::low_stock(), &channel("ops"));
+    assert_eq!(rendered.title, "Inventory alert for Oil 5W-40");
+    assert_eq!(rendered.fallback.unwrap().problem, "the result is empty");
+}
+
+#[test]
+fn a_name_is_text_and_never_a_template() {
+    let mut message = samples::low_stock();
+    message.product = "{{ alert }} <b>&\nSecond".into();
+    let rendered = worded(&message);
+    assert_eq!(
+        rendered.title,
+        "Inventory alert for {{ alert }} <b>& Second"
+    );
+    assert!(
+        rendered
+            .text
+            .starts_with("Low stock: {{ alert }} <b>&\nSecond – just")
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_source_is_answered(source in "([ -~]|\\{\\{|\\}\\}|\\{%|%\\}|'|\n){0,60}") {
+        if Templates::check(&source).is_ok() {
+            let message = samples::low_stock();
+            prop_assert!(render(&environment(), &source, context(&message)).is_ok());
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What can go wrong with the table, and whether trying again helps.
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed table operation.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The table refused or dropped the request for now.
+    #[error("{operation}: the table is busy or out of reach")]
+    Busy {
+        /// What was being done.
+        operation: &'static str,
+        /// The SDK's words.
+        source: BoxError,
+    },
+    /// Others kept changing the same item.
+    #[error("{operation}: too many others are changing the same item")]
+    Contended {
+        /// What was being done.
+        operation: &'static str,
+    },
+    /// An item does not have the shape that this version reads.
+    #[error("{operation}: the stored item {key} cannot be read: {problem}")]
+    Unreadable {
+        /// What was being done.
+        operation: &'static str,
+        /// The item's key.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A page cursor that we did not hand out.
+    #[error("the cursor is not one of ours")]
+    Cursor,
+    /// Anything else.
+    #[error("{operation} failed")]
+    Aws {
+        /// What was being done.
+        operation: &'static str,
+        /// The SDK's words.
+        source: BoxError,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn aws(operation: &'static str, source: impl Into<BoxError>) -> Self {
+        Self::Aws {
+            operation,
+            source: source.into(),
+        }
+    }
+
+    /// Whether the same request may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Contended { .. })
+    }
+}

@@ -1,0 +1,276 @@
+//! Delivery intents: one per alert revision and channel, leased before the call, settled after it.
+//!
+//! The intent is the truth about a delivery; the queue only says "look at it". A notifier that
+//! crashes leaves its lease behind, and when that has run out the clock puts the intent back on its
+//! queue, under the same idempotency key (G6, F39, F40).
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::keys::{self, Listed};
+use super::row::{Expect, Page, Row, Stored, Write, Written, read};
+use super::{Store, StoreError};
+use crate::domain::alert::named;
+use crate::domain::event::millis;
+use crate::domain::id::ChannelName;
+
+/// How long a delivery's record is kept.
+const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
+
+named!(
+    /// Where a delivery stands.
+    IntentState {
+        /// Not yet delivered; it will be tried (again).
+        Pending => "pending",
+        /// The vendor took it.
+        Delivered => "delivered",
+        /// The vendor will never take it as it is.
+        Rejected => "rejected",
+        /// Tried for as long as the schedule allows.
+        Exhausted => "exhausted",
+    }
+);
+
+/// That a channel is to carry an alert's revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The alert.
+    pub alert: String,
+    /// Its revision.
+    pub revision: u32,
+    /// The configured channel.
+    pub channel: ChannelName,
+    /// The channel's kind: which queue and notifier carry it.
+    pub kind: String,
+    /// Where it stands.
+    pub state: IntentState,
+    /// Tries so far, the running one included.
+    pub attempts: u32,
+    /// When the alert's revision was written.
+    #[serde(with = "millis")]
+    pub created_at: Timestamp,
+    /// Not to be tried before then: a running try's lease, a back-off, a vendor's Retry-After.
+    #[serde(with = "millis")]
+    pub not_before: Timestamp,
+    /// When the clock puts it back on its queue, in case the queue lost it.
+    #[serde(with = "millis")]
+    pub due_at: Timestamp,
+    /// The vendor's id of the delivered message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    /// What came of the last try, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_outcome: Option<String>,
+}
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The alert.
+    pub alert: String,
+    /// Its revision.
+    pub revision: u32,
+    /// The channel.
+    pub channel: ChannelName,
+    /// Counts the tries from 1.
+    pub number: u32,
+    /// When it began.
+    #[serde(with = "millis")]
+    pub at: Timestamp,
+    /// How long the vendor took, in milliseconds.
+    pub duration_ms: u64,
+    /// What came of it: `delivered`, `retry`, `unknown`, `denied`, `rejected`.
+    pub outcome: String,
+    /// The vendor's HTTP status, if it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The vendor's words, or ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What came of asking for an intent.
+#[derive(Debug, Clone)]
+pub enum Lease {
+    /// It is ours until its `not_before`.
+    Ours(Box<Stored<Intent>>),
+    /// It is delivered, or given up: nothing to do.
+    Settled,
+    /// Not now: somebody else is at it, or it is to be tried later.
+    Later(Timestamp),
+    /// There is no such intent.
+    Unknown,
+}
+
+impl Intent {
+    /// The idempotency key: the same on every try, different for every revision and channel.
+    pub fn key(&self) -> String {
+        format!("{}-{}-{}", self.alert, self.revision, self.channel)
+    }
+}
+
+impl Store {
+    /// Takes an intent for `span`, if it is due and nobody else has it. Counts as a try.
+    pub async fn lease(
+        &self,
+        alert: &str,
+        revision: u32,
+        channel: &ChannelName,
+        span: SignedDuration,
+    ) -> Result<Lease, StoreError> {
+        const OPERATION: &str = "lease a delivery intent";
+        let key = keys::intent(alert, revision, channel);
+        let Some(stored) = self.get::<Intent>(OPERATION, &key).await? else {
+            return Ok(Lease::Unknown);
+        };
+        let now = self.clock.now();
+        if stored.data.state != IntentState::Pending {
+            return Ok(Lease::Settled);
+        }
+        if stored.data.not_before > now {
+            return Ok(Lease::Later(stored.data.not_before));
+        }
+        let mut ours = stored.data.clone();
+        ours.attempts += 1;
+        ours.not_before = now.checked_add(span).unwrap_or(Timestamp::MAX);
+        ours.due_at = ours.not_before;
+        let row = intent_row(&ours)?;
+        if self
+            .put(OPERATION, row, Expect::Version(stored.version))
+            .await?
+        {
+            return Ok(Lease::Ours(Box::new(Stored {
+                key,
+                version: stored.version + 1,
+                data: ours,
+            })));
+        }
+        // Somebody else was faster; theirs is the lease.
+        Ok(Lease::Later(
+            now.checked_add(span).unwrap_or(Timestamp::MAX),
+        ))
+    }
+
+    /// Records what came of a try. `false` if the lease ran out and somebody else went on: the try is
+    /// recorded, the intent is theirs.
+    pub async fn settle(
+        &self,
+        leased: &Stored<Intent>,
+        after: &Intent,
+        attempt: &Attempt,
+    ) -> Result<bool, StoreError> {
+        const OPERATION: &str = "settle a delivery intent";
+        let attempt_row = || -> Result<Row, StoreError> {
+            let key = keys::attempt(
+                &attempt.alert,
+                attempt.revision,
+                &attempt.channel,
+                attempt.number,
+            );
+            let expires = attempt.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
+            Ok(Row::new(key, "attempt", attempt)?.expires(expires))
+        };
+        let written = self
+            .transact(
+                OPERATION,
+                vec![
+                    Write::Put(intent_row(after)?, Expect::Version(leased.version)),
+                    Write::Put(attempt_row()?, Expect::Anything),
+                ],
+            )
+            .await?;
+        if written == Written::Done {
+            return Ok(true);
+        }
+        self.put(OPERATION, attempt_row()?, Expect::Anything)
+            .await?;
+        Ok(false)
+    }
+
+    /// Puts an intent off without counting a try (its destination is known to be down).
+    pub async fn postpone(
+        &self,
+        leased: &Stored<Intent>,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut later = leased.data.clone();
+        later.attempts = later.attempts.saturating_sub(1);
+        later.not_before = until;
+        later.due_at = until;
+        self.put(
+            "postpone a delivery intent",
+            intent_row(&later)?,
+            Expect::Version(leased.version),
+        )
+        .await
+    }
+
+    /// An alert's deliveries, all revisions.
+    pub async fn intents_of(&self, alert: &str) -> Result<Vec<Intent>, StoreError> {
+        const OPERATION: &str = "read an alert's deliveries";
+        self.partition(OPERATION, &keys::alert_partition(alert), "intent#")
+            .await?
+            .into_iter()
+            .map(|(_, item)| Ok(read::<Intent>(OPERATION, item)?.data))
+            .collect()
+    }
+
+    /// An alert's delivery attempts, all revisions and channels.
+    pub async fn attempts_of(&self, alert: &str) -> Result<Vec<Attempt>, StoreError> {
+        const OPERATION: &str = "read an alert's delivery attempts";
+        self.partition(OPERATION, &keys::alert_partition(alert), "attempt#")
+            .await?
+            .into_iter()
+            .map(|(_, item)| Ok(read::<Attempt>(OPERATION, item)?.data))
+            .collect()
+    }
+
+    /// The vendor's id of what this channel was first told of an alert, to thread or edit.
+    pub async fn first_receipt(
+        &self,
+        alert: &str,
+        channel: &ChannelName,
+    ) -> Result<Option<String>, StoreError> {
+        let intents = self.intents_of(alert).await?;
+        Ok(intents
+            .into_iter()
+            .filter(|intent| &intent.channel == channel)
+            .find_map(|intent| intent.receipt))
+    }
+
+    /// A page of deliveries, newest first.
+    pub async fn intents(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Intent>, StoreError> {
+        let page = self
+            .list(
+                "list deliveries",
+                "intents",
+                (None, None),
+                true,
+                cursor,
+                limit,
+            )
+            .await?;
+        Ok(Page {
+            items: page.items.into_iter().map(|stored| stored.data).collect(),
+            next: page.next,
+        })
+    }
+}
+
+pub(super) fn intent_row(intent: &Intent) -> Result<Row, StoreError> {
+    let key = keys::intent(&intent.alert, intent.revision, &intent.channel);
+    let place = format!("{}#{:06}#{}", intent.alert, intent.revision, intent.channel);
+    let due = (intent.state == IntentState::Pending).then_some(intent.due_at);
+    let expires = intent
+        .created_at
+        .checked_add(KEPT)
+        .unwrap_or(Timestamp::MAX);
+    Ok(Row::new(key, "intent", intent)?
+        .listed(Listed::by_time("intents", intent.created_at, &place))
+        .due(due)
+        .expires(expires))
+}

@@ -1,0 +1,197 @@
+//! Every key of the one table, and the questions it answers. Nothing else spells `pk` or `sk`.
+//!
+//! | item (`t`) | `pk` | `sk` | read by |
+//! |---|---|---|---|
+//! | `product` | `P#<product>` | `product` | describing a product |
+//! | `position` | `P#<product>` | `L#<location>#position` | one position; all positions of a product |
+//! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it |
+//! | `watch` | `P#<product>` | `G#<group>#watch#<kind>` | a group's sum |
+//! | `unit` | `U#<vin>` | `unit` | one vehicle |
+//! | `watch` | `U#<vin>` | `watch#<kind>` | with its vehicle |
+//! | `ledger` | `H#<of>` | `<revision>` | the history of one position, unit or product, in order |
+//! | `marker` | `M#<source>#<event>` | `marker` | has this event been applied? (expires) |
+//! | `external` | `X#<connector>#<kind>#<name>` | `external` | which SKU another system means |
+//! | `received` | `R#<connector>#<id>` | `head`, `body#<n>` | a webhook as it came; `list`: by connector and time |
+//! | `quarantine` | `Q#<id>` | `quarantine` | `list`: newest first |
+//! | `alert` | `A#<alert>` | `alert` | `list`: by state, newest first |
+//! | `revision` | `A#<alert>` | `revision#<n>` | what to say |
+//! | `intent` | `A#<alert>` | `intent#<n>#<channel>` | `due`: undelivered; `list`: newest first |
+//! | `attempt` | `A#<alert>` | `attempt#<n>#<channel>#<k>` | every try, for people |
+//! | `breaker` | `K#<channel>` | `breaker` | is this destination up? |
+//! | `feed` | `C#<connector>` | `feed` | a source's health, and its last complete snapshot |
+//! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint |
+//! | `missing` | `C#<connector>` | `missing#<what>` | absent from how many snapshots in a row |
+//! | `watch` | `C#<connector>` | `watch#<kind>` | a source's alerts |
+//! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
+//! | `config` | `CONFIG` | `head`, `document#<n>` | the applied configuration |
+//! | `rule` | `RULES` | `<rule>` | rules that were imported rather than written in the document |
+//! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
+//!
+//! Two sparse indexes: `list` (`lpk`, `lsk`, everything projected) for what people page through and
+//! for a source's positions, and `due` (`dpk`, `dsk`, keys only) for what time alone sets off.
+
+use jiff::Timestamp;
+
+use crate::domain::id::{ChannelName, ConnectorName, EventId, GroupName, LocationId};
+use crate::domain::{AlertKind, ProductId, Subject};
+
+/// A primary key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Partition key.
+    pub pk: String,
+    /// Sort key.
+    pub sk: String,
+}
+
+impl Key {
+    pub(crate) fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self {
+            pk: pk.into(),
+            sk: sk.into(),
+        }
+    }
+}
+
+/// How many partitions a busy index key is spread over.
+pub(crate) const SHARDS: u64 = 8;
+
+pub(crate) fn product(product: &ProductId) -> String {
+    format!("P#{product}")
+}
+
+pub(crate) fn description(of: &ProductId) -> Key {
+    Key::new(product(of), "product")
+}
+
+pub(crate) fn position(of: &ProductId, location: &LocationId) -> Key {
+    Key::new(product(of), format!("L#{location}#position"))
+}
+
+pub(crate) fn unit(vin: &str) -> Key {
+    Key::new(format!("U#{vin}"), "unit")
+}
+
+pub(crate) fn ledger(of: &str, revision: u64) -> Key {
+    Key::new(history(of), format!("{revision:012}"))
+}
+
+pub(crate) fn history(of: &str) -> String {
+    format!("H#{of}")
+}
+
+/// How the ledger names a position.
+pub fn position_history(product: &ProductId, location: &LocationId) -> String {
+    format!("position {product} {location}")
+}
+
+/// How the ledger names a unit.
+pub fn unit_history(vin: &str) -> String {
+    format!("unit {vin}")
+}
+
+/// How the ledger names a product's description.
+pub fn product_history(product: &ProductId) -> String {
+    format!("product {product}")
+}
+
+pub(crate) fn marker(source: &ConnectorName, event: &EventId) -> Key {
+    Key::new(format!("M#{source}#{event}"), "marker")
+}
+
+pub(crate) fn external(connector: &ConnectorName, kind: &str, name: &str) -> Key {
+    Key::new(format!("X#{connector}#{kind}#{name}"), "external")
+}
+
+/// Partition and sort-key prefix under which a subject's watches stand.
+pub(crate) fn watches(subject: &Subject) -> (String, String) {
+    match subject {
+        Subject::Position {
+            product: of,
+            location,
+        } => (product(of), format!("L#{location}#watch#")),
+        Subject::Group { product: of, group } => {
+            (product(of), format!("{}watch#", in_group(group)))
+        }
+        Subject::Unit { vin } => (format!("U#{vin}"), "watch#".into()),
+        Subject::Connector { connector } => (self::connector(connector), "watch#".into()),
+    }
+}
+
+pub(crate) fn in_group(group: &GroupName) -> String {
+    format!("G#{group}#")
+}
+
+pub(crate) fn watch(subject: &Subject, kind: AlertKind) -> Key {
+    let (pk, prefix) = watches(subject);
+    Key::new(pk, format!("{prefix}{kind}"))
+}
+
+pub(crate) fn alert_partition(alert: &str) -> String {
+    format!("A#{alert}")
+}
+
+pub(crate) fn alert(alert: &str) -> Key {
+    Key::new(alert_partition(alert), "alert")
+}
+
+pub(crate) fn revision(alert: &str, revision: u32) -> Key {
+    Key::new(alert_partition(alert), format!("revision#{revision:06}"))
+}
+
+pub(crate) fn intent(alert: &str, revision: u32, channel: &ChannelName) -> Key {
+    Key::new(
+        alert_partition(alert),
+        format!("intent#{revision:06}#{channel}"),
+    )
+}
+
+pub(crate) fn attempt(alert: &str, revision: u32, channel: &ChannelName, attempt: u32) -> Key {
+    Key::new(
+        alert_partition(alert),
+        format!("attempt#{revision:06}#{channel}#{attempt:04}"),
+    )
+}
+
+pub(crate) fn breaker(channel: &ChannelName) -> Key {
+    Key::new(format!("K#{channel}"), "breaker")
+}
+
+pub(crate) fn connector(connector: &ConnectorName) -> String {
+    format!("C#{connector}")
+}
+
+/// Index keys of something that people page through: a list, and its place in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Which list.
+    pub list: String,
+    /// Where in it.
+    pub place: String,
+}
+
+impl Listed {
+    /// In a list ordered by time.
+    pub(crate) fn by_time(list: impl Into<String>, at: Timestamp, tie: &str) -> Self {
+        Self {
+            list: list.into(),
+            place: format!("{:015}#{tie}", at.as_millisecond()),
+        }
+    }
+}
+
+/// One of [`SHARDS`] lists, chosen by what is listed, so that no index partition runs hot.
+pub(crate) fn shard(of: &str) -> u64 {
+    // FNV-1a: stable across builds, which `std`'s hasher does not promise.
+    of.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    }) % SHARDS
+}
+
+pub(crate) fn positions_list(shard: u64) -> String {
+    format!("positions#{shard}")
+}
+
+pub(crate) fn due_list(shard: u64) -> String {
+    format!("due#{shard}")
+}

@@ -1,0 +1,168 @@
+//! Product descriptions, and the names that other systems have for our SKUs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::keys;
+use super::row::{Expect, Row, Write, Written};
+use super::stock::Applied;
+use super::{Store, StoreError};
+use crate::domain::ProductId;
+use crate::domain::event::{ProductDescription, StockEvent, Version};
+use crate::domain::id::{ConnectorName, Sku};
+use crate::domain::ledger::LedgerRow;
+
+const OPERATION: &str = "describe a product";
+
+/// What is known of a product.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Its category.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// Each source's latest version.
+    #[serde(default)]
+    pub heard: BTreeMap<ConnectorName, Version>,
+    /// Counts the changes; each is one ledger row.
+    #[serde(default)]
+    pub revision: u64,
+    /// The last ledger row's hash, in hex.
+    #[serde(default)]
+    pub chain: String,
+}
+
+/// Which SKU another system's name means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct External {
+    sku: Sku,
+    version: Version,
+}
+
+impl Store {
+    /// What is known of a product.
+    pub async fn product(&self, product: &ProductId) -> Result<Option<Product>, StoreError> {
+        let stored = self
+            .get("read a product", &keys::description(product))
+            .await?;
+        Ok(stored.map(|stored| stored.data))
+    }
+
+    /// The SKU that a connector's name of this kind (`inventory_item`) stands for.
+    pub async fn sku_of(
+        &self,
+        connector: &ConnectorName,
+        kind: &str,
+        name: &str,
+    ) -> Result<Option<Sku>, StoreError> {
+        let stored = self
+            .get::<External>("look up a product", &keys::external(connector, kind, name))
+            .await?;
+        Ok(stored.map(|stored| stored.data.sku))
+    }
+
+    pub(super) async fn apply_description(
+        &self,
+        event: &StockEvent,
+        description: &ProductDescription,
+    ) -> Result<Applied, StoreError> {
+        // Names first: they are looked up by themselves, and writing one twice is harmless.
+        for (kind, name) in &description.external {
+            self.learn_name(event, description, kind, name).await?;
+        }
+        let product = ProductId::from(description.sku.clone());
+        let key = keys::description(&product);
+        for attempt in 0.. {
+            let stored = self.get::<Product>(OPERATION, &key).await?;
+            let before = stored.as_ref().map(|s| s.data.clone()).unwrap_or_default();
+            let heard = before.heard.get(&event.source);
+            if heard.is_some_and(|known| *known >= description.version) {
+                return Ok(Applied::Known);
+            }
+            let mut after = before.clone();
+            after
+                .heard
+                .insert(event.source.clone(), description.version);
+            // Another source's newer description stands; an absent field wipes nothing.
+            if before
+                .heard
+                .values()
+                .all(|known| *known <= description.version)
+            {
+                after.title = description.title.clone().or(after.title);
+                after.category = description.category.clone().or(after.category);
+            }
+            after.revision += 1;
+            let row = LedgerRow {
+                of: keys::product_history(&product),
+                revision: after.revision,
+                at: self.clock.now(),
+                source: event.source.clone(),
+                event: event.id.clone(),
+                actor: event.actor.clone(),
+                change: "described".to_owned(),
+                before: json!({ "title": before.title, "category": before.category }),
+                after: json!({ "title": after.title, "category": after.category }),
+                previous: before.chain.clone(),
+                hash: String::new(),
+            }
+            .sealed();
+            after.chain.clone_from(&row.hash);
+            let writes = vec![
+                Write::Put(
+                    Row::new(key.clone(), "product", &after)?,
+                    Expect::from_read(stored.as_ref()),
+                ),
+                Write::Put(
+                    Row::new(keys::ledger(&row.of, row.revision), "ledger", &row)?,
+                    Expect::Absent,
+                ),
+            ];
+            match self.transact(OPERATION, writes).await? {
+                Written::Done => return Ok(Applied::Changed),
+                Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
+            }
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
+    async fn learn_name(
+        &self,
+        event: &StockEvent,
+        description: &ProductDescription,
+        kind: &str,
+        name: &str,
+    ) -> Result<(), StoreError> {
+        let key = keys::external(&event.source, kind, name);
+        for attempt in 0.. {
+            let stored = self.get::<External>(OPERATION, &key).await?;
+            if stored
+                .as_ref()
+                .is_some_and(|s| s.data.version >= description.version)
+            {
+                return Ok(());
+            }
+            let external = External {
+                sku: description.sku.clone(),
+                version: description.version,
+            };
+            let row = Row::new(key.clone(), "external", &external)?;
+            if self
+                .put(OPERATION, row, Expect::from_read(stored.as_ref()))
+                .await?
+            {
+                return Ok(());
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+}

@@ -1,0 +1,599 @@
+//! An item as it is stored, and the few operations everything else is made of.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem,
+};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::keys::{self, Key, Listed};
+use super::schema::{DUE_INDEX, LIST_INDEX, TTL_ATTRIBUTE};
+use super::{Store, StoreError};
+
+type Item = HashMap<String, AttributeValue>;
+
+/// How often a write that met another writer looks again.
+const ATTEMPTS: u32 = 12;
+
+/// An item to be written: its key, what it is, and where it is listed.
+#[derive(Debug, Clone)]
+pub struct Row {
+    key: Key,
+    kind: &'static str,
+    version: u64,
+    data: AttributeValue,
+    listed: Option<Listed>,
+    due: Option<Timestamp>,
+    expires: Option<Timestamp>,
+}
+
+/// An item as it was read.
+#[derive(Debug, Clone)]
+pub struct Stored<T> {
+    /// Its key.
+    pub key: Key,
+    /// The version that a write must name to replace it.
+    pub version: u64,
+    /// What it says.
+    pub data: T,
+}
+
+/// What a write expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// No such item.
+    Absent,
+    /// This version of it.
+    Version(u64),
+    /// Whatever is there.
+    Anything,
+}
+
+impl Expect {
+    /// What a write that replaces `stored`, or creates it, expects.
+    pub fn from_read<T>(stored: Option<&Stored<T>>) -> Self {
+        stored.map_or(Self::Absent, |stored| Self::Version(stored.version))
+    }
+}
+
+/// One part of a transaction.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Write the item if what is there is as expected. The new version is one more than expected.
+    Put(Row, Expect),
+    /// Remove the item if it is as expected.
+    Delete(Key, Expect),
+    /// Write nothing; only insist.
+    Check(Key, Expect),
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// All of it is written.
+    Done,
+    /// Nothing is; true where the expectation was not met.
+    Unexpected(Vec<bool>),
+}
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// The items, in the list's order.
+    pub items: Vec<T>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+impl Row {
+    /// An item of this kind (`t`) with this content.
+    pub fn new<T: Serialize>(key: Key, kind: &'static str, data: &T) -> Result<Self, StoreError> {
+        let data = serde_dynamo::to_attribute_value(data)
+            .map_err(|error| StoreError::aws("encode an item", error))?;
+        Ok(Self {
+            key,
+            kind,
+            version: 1,
+            data,
+            listed: None,
+            due: None,
+            expires: None,
+        })
+    }
+
+    /// Puts it on a list.
+    pub fn listed(mut self, listed: Listed) -> Self {
+        self.listed = Some(listed);
+        self
+    }
+
+    /// Has the clock look at it then.
+    pub fn due(mut self, at: Option<Timestamp>) -> Self {
+        self.due = at;
+        self
+    }
+
+    /// Lets the table remove it some time after then.
+    pub fn expires(mut self, at: Timestamp) -> Self {
+        self.expires = Some(at);
+        self
+    }
+
+    fn item(self, expect: Expect) -> Item {
+        let version = match expect {
+            Expect::Version(version) => version + 1,
+            Expect::Absent | Expect::Anything => self.version,
+        };
+        let text = AttributeValue::S;
+        let mut item = Item::from([
+            ("pk".to_owned(), text(self.key.pk.clone())),
+            ("sk".to_owned(), text(self.key.sk.clone())),
+            ("t".to_owned(), text(self.kind.to_owned())),
+            ("v".to_owned(), AttributeValue::N(version.to_string())),
+            ("d".to_owned(), self.data),
+        ]);
+        if let Some(listed) = self.listed {
+            item.insert("lpk".to_owned(), text(listed.list));
+            item.insert("lsk".to_owned(), text(listed.place));
+        }
+        if let Some(due) = self.due {
+            item.insert(
+                "dpk".to_owned(),
+                text(keys::due_list(keys::shard(&self.key.pk))),
+            );
+            item.insert(
+                "dsk".to_owned(),
+                text(format!("{:015}", due.as_millisecond())),
+            );
+        }
+        if let Some(expires) = self.expires {
+            item.insert(
+                TTL_ATTRIBUTE.to_owned(),
+                AttributeValue::N(expires.as_second().to_string()),
+            );
+        }
+        item
+    }
+}
+
+/// Reads an item's content.
+pub fn read<T: DeserializeOwned>(
+    operation: &'static str,
+    mut item: Item,
+) -> Result<Stored<T>, StoreError> {
+    let key = Key::new(
+        text(&item, "pk").unwrap_or_default(),
+        text(&item, "sk").unwrap_or_default(),
+    );
+    let unreadable = |problem: String| StoreError::Unreadable {
+        operation,
+        key: format!("{}|{}", key.pk, key.sk),
+        problem,
+    };
+    let version = item
+        .get("v")
+        .and_then(|v| v.as_n().ok())
+        .and_then(|v| v.parse().ok())
+        .ok_or_else(|| unreadable("it has no version".into()))?;
+    let data = item
+        .remove("d")
+        .ok_or_else(|| unreadable("it has no content".into()))?;
+    let data =
+        serde_dynamo::from_attribute_value(data).map_err(|error| unreadable(error.to_string()))?;
+    Ok(Stored { key, version, data })
+}
+
+fn text(item: &Item, name: &str) -> Option<String> {
+    item.get(name)?.as_s().ok().cloned()
+}
+
+impl Store {
+    /// One item, as it is now.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        key: &Key,
+    ) -> Result<Option<Stored<T>>, StoreError> {
+        let reply = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key_item(key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed(operation, error))?;
+        reply.item.map(|item| read(operation, item)).transpose()
+    }
+
+    /// Every item of a partition whose sort key begins so, as it is now, with its kind.
+    pub(crate) async fn partition(
+        &self,
+        operation: &'static str,
+        pk: &str,
+        prefix: &str,
+    ) -> Result<Vec<(String, Item)>, StoreError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let mut request = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+                .set_exclusive_start_key(start.take());
+            // An empty string is no key value, so "all of it" is another expression.
+            request = if prefix.is_empty() {
+                request.key_condition_expression("pk = :pk")
+            } else {
+                request
+                    .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            };
+            let reply = request
+                .send()
+                .await
+                .map_err(|error| failed(operation, error))?;
+            items.extend(
+                reply
+                    .items
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|item| (text(&item, "t").unwrap_or_default(), item)),
+            );
+            start = reply.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Items of one partition in key order, a page at a time.
+    pub(crate) async fn page_of_partition<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        pk: &str,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Stored<T>>, StoreError> {
+        let start = after.map(|sk| key_item(&Key::new(pk, sk)));
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|error| failed(operation, error))?;
+        let next = reply
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| text(key, "sk"));
+        let items = reply
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| read(operation, item))
+            .collect::<Result<_, _>>()?;
+        Ok(Page { items, next })
+    }
+
+    /// A page of a list. `from` and `until` bound the place (inclusive, exclusive).
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        list: &str,
+        (from, until): (Option<&str>, Option<&str>),
+        newest_first: bool,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Stored<T>>, StoreError> {
+        let start = cursor.map(|cursor| list_cursor(list, cursor)).transpose()?;
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(LIST_INDEX)
+            .key_condition_expression("lpk = :list AND lsk BETWEEN :from AND :until")
+            .expression_attribute_values(":list", AttributeValue::S(list.to_owned()))
+            .expression_attribute_values(":from", AttributeValue::S(from.unwrap_or(" ").to_owned()))
+            .expression_attribute_values(
+                ":until",
+                AttributeValue::S(until.unwrap_or("\u{10ffff}").to_owned()),
+            )
+            .scan_index_forward(!newest_first)
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|error| failed(operation, error))?;
+        let next = reply.last_evaluated_key.as_ref().and_then(|key| {
+            Some([text(key, "lsk")?, text(key, "pk")?, text(key, "sk")?].join("\u{1f}"))
+        });
+        let items = reply
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| read(operation, item))
+            .collect::<Result<_, _>>()?;
+        Ok(Page { items, next })
+    }
+
+    /// Keys of what has fallen due by now, oldest first, from one shard of the index.
+    pub(crate) async fn due_keys(
+        &self,
+        shard: u64,
+        by: Timestamp,
+        limit: i32,
+    ) -> Result<Vec<Key>, StoreError> {
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("dpk = :shard AND dsk <= :by")
+            .expression_attribute_values(":shard", AttributeValue::S(keys::due_list(shard)))
+            .expression_attribute_values(
+                ":by",
+                AttributeValue::S(format!("{:015}", by.as_millisecond())),
+            )
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|error| failed("list what is due", error))?;
+        Ok(reply
+            .items
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|item| Some(Key::new(text(item, "pk")?, text(item, "sk")?)))
+            .collect())
+    }
+
+    /// Writes one item if what is there is as expected; `false` if it is not.
+    pub async fn put(
+        &self,
+        operation: &'static str,
+        row: Row,
+        expect: Expect,
+    ) -> Result<bool, StoreError> {
+        let (condition, values) = condition(expect);
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(row.item(expect)))
+            .set_condition_expression(condition)
+            .set_expression_attribute_values(values)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(failed(operation, error)),
+        }
+    }
+
+    /// Removes one item if it is as expected; `false` if it is not.
+    pub async fn delete(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        expect: Expect,
+    ) -> Result<bool, StoreError> {
+        let (condition, values) = condition(expect);
+        let sent = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key_item(key)))
+            .set_condition_expression(condition)
+            .set_expression_attribute_values(values)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(failed(operation, error)),
+        }
+    }
+
+    /// Writes all of it or nothing.
+    pub async fn transact(
+        &self,
+        operation: &'static str,
+        writes: Vec<Write>,
+    ) -> Result<Written, StoreError> {
+        let mut request = self
+            .client
+            .transact_write_items()
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        for write in writes {
+            request = request.transact_items(self.part(operation, write)?);
+        }
+        let error = match request.send().await {
+            Ok(reply) => {
+                let units: f64 = reply
+                    .consumed_capacity
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|used| used.capacity_units)
+                    .sum();
+                tracing::debug!(operation, write_units = units, "transaction written");
+                return Ok(Written::Done);
+            }
+            Err(error) => error,
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        else {
+            return Err(failed(operation, error));
+        };
+        let codes: Vec<_> = cancelled
+            .cancellation_reasons()
+            .iter()
+            .map(|reason| reason.code().unwrap_or("None").to_owned())
+            .collect();
+        if codes.iter().any(|code| code == "ConditionalCheckFailed") {
+            let unmet = codes
+                .iter()
+                .map(|code| code == "ConditionalCheckFailed")
+                .collect();
+            return Ok(Written::Unexpected(unmet));
+        }
+        if codes.iter().any(|code| code == "TransactionConflict") {
+            return Ok(Written::Unexpected(vec![false; codes.len()]));
+        }
+        if codes
+            .iter()
+            .any(|code| code.contains("Throttl") || code.contains("Provisioned"))
+        {
+            return Err(StoreError::Busy {
+                operation,
+                source: error.into(),
+            });
+        }
+        Err(StoreError::aws(operation, error))
+    }
+
+    fn part(&self, operation: &'static str, write: Write) -> Result<TransactWriteItem, StoreError> {
+        let wrong = |error| StoreError::aws(operation, error);
+        let part = TransactWriteItem::builder();
+        Ok(match write {
+            Write::Put(row, expect) => {
+                let (condition, values) = condition(expect);
+                part.put(
+                    Put::builder()
+                        .table_name(&self.table)
+                        .set_item(Some(row.item(expect)))
+                        .set_condition_expression(condition)
+                        .set_expression_attribute_values(values)
+                        .build()
+                        .map_err(wrong)?,
+                )
+            }
+            Write::Delete(key, expect) => {
+                let (condition, values) = condition(expect);
+                part.delete(
+                    Delete::builder()
+                        .table_name(&self.table)
+                        .set_key(Some(key_item(&key)))
+                        .set_condition_expression(condition)
+                        .set_expression_attribute_values(values)
+                        .build()
+                        .map_err(wrong)?,
+                )
+            }
+            Write::Check(key, expect) => {
+                let (condition, values) = condition(expect);
+                part.condition_check(
+                    ConditionCheck::builder()
+                        .table_name(&self.table)
+                        .set_key(Some(key_item(&key)))
+                        .condition_expression(condition.unwrap_or_else(|| {
+                            "attribute_exists(pk) OR attribute_not_exists(pk)".into()
+                        }))
+                        .set_expression_attribute_values(values)
+                        .build()
+                        .map_err(wrong)?,
+                )
+            }
+        }
+        .build())
+    }
+
+    /// Waits a little before looking again, longer each time; fails after the last attempt.
+    pub(crate) async fn after_conflict(
+        &self,
+        operation: &'static str,
+        attempt: u32,
+    ) -> Result<(), StoreError> {
+        if attempt + 1 >= ATTEMPTS {
+            return Err(StoreError::Contended { operation });
+        }
+        // Full jitter: up to 2, 4, 8 … 256 ms, so that writers who met part ways.
+        let most = f64::from(2_u32 << attempt.min(7));
+        let wait = Duration::from_secs_f64(most * self.chance.fraction() / 1_000.0);
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+fn key_item(key: &Key) -> Item {
+    Item::from([
+        ("pk".to_owned(), AttributeValue::S(key.pk.clone())),
+        ("sk".to_owned(), AttributeValue::S(key.sk.clone())),
+    ])
+}
+
+fn condition(expect: Expect) -> (Option<String>, Option<Item>) {
+    match expect {
+        Expect::Absent => (Some("attribute_not_exists(pk)".to_owned()), None),
+        Expect::Version(version) => (
+            Some("v = :v".to_owned()),
+            Some(Item::from([(
+                ":v".to_owned(),
+                AttributeValue::N(version.to_string()),
+            )])),
+        ),
+        Expect::Anything => (None, None),
+    }
+}
+
+fn list_cursor(list: &str, cursor: &str) -> Result<Item, StoreError> {
+    let mut parts = cursor.split('\u{1f}');
+    let (Some(place), Some(pk), Some(sk), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(StoreError::Cursor);
+    };
+    let mut start = key_item(&Key::new(pk, sk));
+    start.insert("lpk".to_owned(), AttributeValue::S(list.to_owned()));
+    start.insert("lsk".to_owned(), AttributeValue::S(place.to_owned()));
+    Ok(start)
+}
+
+/// An SDK failure in our terms.
+fn failed<E, R>(operation: &'static str, error: SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let busy = match &error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+            true
+        }
+        _ => matches!(
+            error.code(),
+            Some(
+                "ProvisionedThroughputExceededException"
+                    | "ThrottlingException"
+                    | "RequestLimitExceeded"
+                    | "InternalServerError"
+                    | "ServiceUnavailable"
+                    | "TransactionInProgressException"
+            )
+        ),
+    };
+    if busy {
+        StoreError::Busy {
+            operation,
+            source: error.into(),
+        }
+    } else {
+        StoreError::Aws {
+            operation,
+            source: error.into(),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The applied configuration: the document, the rules that were imported beside it, and their version.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::keys::Key;
+use super::row::{Expect, Row, Stored, Write, Written, read};
+use super::{Store, StoreError};
+use crate::config::Config;
+use crate::domain::event::millis;
+use crate::domain::rule::Rule;
+
+const PARTITION: &str = "CONFIG";
+const RULES: &str = "RULES";
+/// An item holds 400 KB; this leaves room for its keys.
+const CHUNK: usize = 300_000;
+
+/// Which configuration applies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Counts every change of the document or of the imported rules.
+    pub version: u64,
+    /// The version at which the document last changed: its chunks carry it.
+    pub document: u64,
+    /// How many chunks the document has.
+    pub chunks: usize,
+    /// The document's SHA-256, in hex.
+    pub hash: String,
+    /// When this version was applied.
+    #[serde(with = "millis")]
+    pub applied_at: Timestamp,
+    /// Who applied it.
+    pub by: String,
+}
+
+fn head_key() -> Key {
+    Key::new(PARTITION, "head")
+}
+
+fn chunk_key(version: u64, chunk: usize) -> Key {
+    Key::new(PARTITION, format!("document#{version:010}#{chunk:04}"))
+}
+
+impl Store {
+    /// Which configuration applies, if any was ever applied.
+    pub async fn config_head(&self) -> Result<Option<Stored<Head>>, StoreError> {
+        self.get("read the configuration's version", &head_key())
+            .await
+    }
+
+    /// The document of a version.
+    pub async fn config_document(&self, head: &Head) -> Result<Config, StoreError> {
+        const OPERATION: &str = "read the configuration";
+        let mut text = String::new();
+        for chunk in 0..head.chunks {
+            let key = chunk_key(head.document, chunk);
+            let part = self.get::<String>(OPERATION, &key).await?;
+            text.push_str(&part.map(|part| part.data).unwrap_or_default());
+        }
+        Config::from_json(&text).map_err(|error| StoreError::Unreadable {
+            operation: OPERATION,
+            key: format!("{PARTITION} version {}", head.document),
+            problem: error.to_string(),
+        })
+    }
+
+    /// The rules that were imported beside the document.
+    pub async fn imported_rules(&self) -> Result<Vec<Rule>, StoreError> {
+        const OPERATION: &str = "read the imported rules";
+        self.partition(OPERATION, RULES, "")
+            .await?
+            .into_iter()
+            .map(|(_, item)| Ok(read::<Rule>(OPERATION, item)?.data))
+            .collect()
+    }
+
+    /// Applies a document; `false` if this very document applies already.
+    ///
+    /// The chunks come first and the head last, so a half-written document is never in force.
+    pub async fn apply_config(&self, config: &Config, by: &str) -> Result<bool, StoreError> {
+        const OPERATION: &str = "apply a configuration";
+        let json = config
+            .to_json()
+            .map_err(|error| StoreError::aws(OPERATION, error))?;
+        let hash = crate::digest::sha256_hex(json.as_bytes());
+        for attempt in 0.. {
+            let stored = self.config_head().await?;
+            if stored
+                .as_ref()
+                .is_some_and(|stored| stored.data.hash == hash)
+            {
+                return Ok(false);
+            }
+            let version = stored.as_ref().map_or(1, |stored| stored.data.version + 1);
+            let chunks = chunks_of(&json);
+            for (index, chunk) in chunks.iter().enumerate() {
+                let row = Row::new(chunk_key(version, index), "document", chunk)?;
+                self.put(OPERATION, row, Expect::Anything).await?;
+            }
+            let head = Head {
+                version,
+                document: version,
+                chunks: chunks.len(),
+                hash: hash.clone(),
+                applied_at: self.clock.now(),
+                by: by.to_owned(),
+            };
+            let row = Row::new(head_key(), "config", &head)?;
+            if self
+                .put(OPERATION, row, Expect::from_read(stored.as_ref()))
+                .await?
+            {
+                return Ok(true);
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
+    /// Sets and removes imported rules, then lets everybody know by a new version.
+    pub async fn change_rules(
+        &self,
+        set: &[Rule],
+        remove: &[String],
+        by: &str,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "import rules";
+        let mut writes = Vec::new();
+        for rule in set {
+            let row = Row::new(Key::new(RULES, rule.id.as_str()), "rule", rule)?;
+            writes.push(Write::Put(row, Expect::Anything));
+        }
+        writes.extend(
+            remove
+                .iter()
+                .map(|id| Write::Delete(Key::new(RULES, id), Expect::Anything)),
+        );
+        // The head goes with the last batch: a crash before it leaves rules that nobody reads yet, and
+        // repeating the import completes it.
+        for attempt in 0.. {
+            let stored = self.config_head().await?;
+            let Some(stored) = stored else {
+                return Err(StoreError::Unreadable {
+                    operation: OPERATION,
+                    key: PARTITION.to_owned(),
+                    problem: "no configuration was applied yet".to_owned(),
+                });
+            };
+            let mut head = stored.data.clone();
+            head.version += 1;
+            head.applied_at = self.clock.now();
+            by.clone_into(&mut head.by);
+            let last = Write::Put(
+                Row::new(head_key(), "config", &head)?,
+                Expect::Version(stored.version),
+            );
+            let mut batches: Vec<Vec<Write>> = writes.chunks(99).map(<[Write]>::to_vec).collect();
+            if batches.is_empty() {
+                return Ok(());
+            }
+            if let Some(batch) = batches.last_mut() {
+                batch.push(last);
+            }
+            let mut done = true;
+            for batch in batches {
+                done &= self.transact(OPERATION, batch).await? == Written::Done;
+            }
+            if done {
+                return Ok(());
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+}
+
+fn chunks_of(text: &str) -> Vec<String> {
+    let mut chunks = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let mut end = rest.len().min(CHUNK);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (chunk, tail) = rest.split_at(end);
+        chunks.push(chunk.to_owned());
+        rest = tail;
+    }
+    chunks
+}

@@ -1,0 +1,381 @@
+//! Changes of stock: the position, its ledger row and the event's marker, in one transaction.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::keys::{self, Listed};
+use super::row::{Expect, Page, Row, Stored, Write, Written, read};
+use super::{Store, StoreError};
+use crate::digest::sha256_hex;
+use crate::domain::event::{Change, EventId, StockEvent};
+use crate::domain::id::{ConnectorName, LocationId};
+use crate::domain::ledger::LedgerRow;
+use crate::domain::position::{PositionChange, Refusal, Sources};
+use crate::domain::{Authority, Position, ProductId};
+
+/// How long an applied event is remembered: longer than any sender retries.
+pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// The source name of our own API.
+pub const API: &str = "api";
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// It changed the stock.
+    Changed,
+    /// It says what is known already, or is older than that.
+    Known,
+    /// This very event was applied before.
+    Before,
+}
+
+/// Why an event was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The stock does not allow it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The same event id came before with other content.
+    #[error("event {event} of {source_name} was applied before with other content")]
+    Reused {
+        /// The event.
+        event: EventId,
+        /// Its source.
+        source_name: ConnectorName,
+    },
+    /// A vehicle of which neither make and model nor rooftop are known cannot be counted.
+    #[error("vehicle {vin}: {missing} not known yet, so it cannot be counted anywhere")]
+    Unplaced {
+        /// The vehicle.
+        vin: String,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// A price that cannot be believed.
+    #[error("vehicle {vin}: {field}: {problem}")]
+    Held {
+        /// The vehicle.
+        vin: String,
+        /// Which field.
+        field: String,
+        /// Why it is held for review.
+        problem: String,
+    },
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    at: i64,
+    content: String,
+}
+
+impl Store {
+    /// Applies one event: at most once, in any order, with its audit row (G2, G3, G8).
+    pub async fn apply(
+        &self,
+        event: &StockEvent,
+        authority: &Authority,
+    ) -> Result<Applied, ApplyError> {
+        let (product, location, change) = match &event.change {
+            Change::Unit(report) => return self.apply_unit(event, report, authority).await,
+            Change::Described(description) => {
+                return Ok(self.apply_description(event, description).await?);
+            }
+            Change::LevelSet {
+                product,
+                location,
+                level,
+                version,
+            } => (
+                product,
+                location,
+                PositionChange::Level {
+                    source: event.source.clone(),
+                    level: level.clone(),
+                    version: *version,
+                },
+            ),
+            Change::Moved {
+                product,
+                location,
+                delta,
+                ..
+            } => (
+                product,
+                location,
+                PositionChange::Move {
+                    at: event.at,
+                    delta: *delta,
+                },
+            ),
+            Change::Sold {
+                product,
+                location,
+                quantity,
+                deducts,
+            } => (
+                product,
+                location,
+                PositionChange::Sale {
+                    at: event.at,
+                    day: authority.day(location, event.at),
+                    quantity: *quantity,
+                    deducts: *deducts,
+                },
+            ),
+        };
+        self.apply_to_position(event, product, location, &change, &authority.quantities)
+            .await
+    }
+
+    /// Applies a change that the API asks for, such as a reservation, at most once per event id.
+    pub async fn apply_to_position(
+        &self,
+        event: &StockEvent,
+        product: &ProductId,
+        location: &LocationId,
+        change: &PositionChange,
+        sources: &Sources,
+    ) -> Result<Applied, ApplyError> {
+        const OPERATION: &str = "apply a change of stock";
+        // A statement of a source is guarded by its version; everything else by its event id.
+        let guarded =
+            matches!(change, PositionChange::Level { .. }) && event.source.as_str() != API;
+        let marker = if guarded {
+            None
+        } else {
+            Some(self.marker(event, change)?)
+        };
+        for attempt in 0.. {
+            let stored = self
+                .get::<Position>(OPERATION, &keys::position(product, location))
+                .await?;
+            let before = stored.as_ref().map_or_else(
+                || Position::unknown(product.clone(), location.clone()),
+                |stored| stored.data.clone(),
+            );
+            let after = match before.after(change, sources) {
+                Ok(Some(after)) => after,
+                Ok(None) => return Ok(Applied::Known),
+                // The refusal may be the echo of this very event: it was applied, and took the last one.
+                Err(refusal) => {
+                    return match self.applied_before(event, change).await? {
+                        Some(outcome) => outcome,
+                        None => Err(refusal.into()),
+                    };
+                }
+            };
+            let mut writes =
+                self.position_writes(event, stored.as_ref(), &before, after, sources)?;
+            writes.extend(marker.clone());
+            match self.transact(OPERATION, writes).await? {
+                Written::Done => return Ok(Applied::Changed),
+                Written::Unexpected(unmet) => {
+                    if marker.is_some() && unmet.last() == Some(&true) {
+                        if let Some(outcome) = self.applied_before(event, change).await? {
+                            return outcome;
+                        }
+                    }
+                    self.after_conflict(OPERATION, attempt).await?;
+                }
+            }
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
+    }
+
+    /// The position's new state and its ledger row.
+    pub(super) fn position_writes(
+        &self,
+        event: &StockEvent,
+        stored: Option<&Stored<Position>>,
+        before: &Position,
+        mut after: Position,
+        sources: &Sources,
+    ) -> Result<Vec<Write>, StoreError> {
+        after.revision = before.revision + 1;
+        let of = keys::position_history(&after.product, &after.location);
+        let row = LedgerRow {
+            of: of.clone(),
+            revision: after.revision,
+            at: self.clock.now(),
+            source: event.source.clone(),
+            event: event.id.clone(),
+            actor: event.actor.clone(),
+            change: change_name(&event.change).to_owned(),
+            before: position_words(before, sources),
+            after: position_words(&after, sources),
+            previous: before.chain.clone(),
+            hash: String::new(),
+        }
+        .sealed();
+        after.chain.clone_from(&row.hash);
+        Ok(vec![
+            Write::Put(position_row(&after)?, Expect::from_read(stored)),
+            Write::Put(
+                Row::new(keys::ledger(&of, row.revision), "ledger", &row)?,
+                Expect::Absent,
+            ),
+        ])
+    }
+
+    fn marker(&self, event: &StockEvent, change: &PositionChange) -> Result<Write, StoreError> {
+        let now = self.clock.now();
+        let marker = Marker {
+            at: now.as_millisecond(),
+            content: fingerprint(event, change),
+        };
+        let expires = now.checked_add(REMEMBERED).unwrap_or(Timestamp::MAX);
+        let row = Row::new(keys::marker(&event.source, &event.id), "marker", &marker)?;
+        Ok(Write::Put(row.expires(expires), Expect::Absent))
+    }
+
+    async fn applied_before(
+        &self,
+        event: &StockEvent,
+        change: &PositionChange,
+    ) -> Result<Option<Result<Applied, ApplyError>>, StoreError> {
+        let key = keys::marker(&event.source, &event.id);
+        let Some(found) = self.get::<Marker>("look up an event", &key).await? else {
+            return Ok(None);
+        };
+        Ok(Some(if found.data.content == fingerprint(event, change) {
+            Ok(Applied::Before)
+        } else {
+            Err(ApplyError::Reused {
+                event: event.id.clone(),
+                source_name: event.source.clone(),
+            })
+        }))
+    }
+
+    /// One position, as it is now.
+    pub async fn position(
+        &self,
+        product: &ProductId,
+        location: &LocationId,
+    ) -> Result<Option<Position>, StoreError> {
+        let stored = self
+            .get("read a position", &keys::position(product, location))
+            .await?;
+        Ok(stored.map(|stored| stored.data))
+    }
+
+    /// All positions of a product, as they are now.
+    pub async fn positions_of(&self, product: &ProductId) -> Result<Vec<Position>, StoreError> {
+        const OPERATION: &str = "read a product's positions";
+        self.partition(OPERATION, &keys::product(product), "L#")
+            .await?
+            .into_iter()
+            .filter(|(kind, _)| kind == "position")
+            .map(|(_, item)| Ok(read::<Position>(OPERATION, item)?.data))
+            .collect()
+    }
+
+    /// A page of all positions, by product and location within each of the list's shards.
+    pub async fn positions(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Position>, StoreError> {
+        let (shard, inner) = match cursor {
+            None => (0, None),
+            Some(cursor) => {
+                let (shard, inner) = cursor.split_once('\u{1e}').ok_or(StoreError::Cursor)?;
+                let shard = shard.parse::<u64>().map_err(|_| StoreError::Cursor)?;
+                (shard, Some(inner).filter(|inner| !inner.is_empty()))
+            }
+        };
+        if shard >= keys::SHARDS {
+            return Err(StoreError::Cursor);
+        }
+        let list = keys::positions_list(shard);
+        let page = self
+            .list::<Position>("list positions", &list, (None, None), false, inner, limit)
+            .await?;
+        let next = match page.next {
+            Some(inner) => Some(format!("{shard}\u{1e}{inner}")),
+            None if shard + 1 < keys::SHARDS => Some(format!("{}\u{1e}", shard + 1)),
+            None => None,
+        };
+        Ok(Page {
+            items: page.items.into_iter().map(|stored| stored.data).collect(),
+            next,
+        })
+    }
+
+    /// A page of a history, oldest row first. `of` is one of [`keys`]' history names.
+    pub async fn history(
+        &self,
+        of: &str,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<LedgerRow>, StoreError> {
+        let page = self
+            .page_of_partition("read the ledger", &keys::history(of), cursor, limit)
+            .await?;
+        Ok(Page {
+            items: page.items.into_iter().map(|stored| stored.data).collect(),
+            next: page.next,
+        })
+    }
+}
+
+pub(super) fn position_row(position: &Position) -> Result<Row, StoreError> {
+    let key = keys::position(&position.product, &position.location);
+    let place = format!("{}#{}", position.product, position.location);
+    let list = keys::positions_list(keys::shard(&place));
+    Ok(Row::new(key, "position", position)?.listed(Listed { list, place }))
+}
+
+/// What the ledger shows of a position: its quantities, and what it has sold.
+fn position_words(position: &Position, sources: &Sources) -> Value {
+    let sold: i64 = position.sold.values().sum();
+    match position.stock(sources) {
+        None if sold == 0 => Value::Null,
+        None => json!({ "sold": sold }),
+        Some(stock) => json!({
+            "on_hand": stock.on_hand,
+            "reserved": stock.reserved,
+            "available": stock.available,
+            "incoming": stock.incoming,
+            "backordered": stock.backordered,
+            "sold": sold,
+        }),
+    }
+}
+
+fn change_name(change: &Change) -> &'static str {
+    match change {
+        Change::LevelSet { .. } => "level_set",
+        Change::Moved { .. } => "moved",
+        Change::Sold { .. } => "sold",
+        Change::Unit(_) => "unit",
+        Change::Described(_) => "described",
+    }
+}
+
+/// What an event says, so that the same id with other content is noticed. When it was received does
+/// not count: a repeated API call without a time of its own is the same call.
+fn fingerprint(event: &StockEvent, change: &PositionChange) -> String {
+    let said = match change {
+        PositionChange::Reserve(units) => json!({ "reserve": units }),
+        PositionChange::Release(units) => json!({ "release": units }),
+        _ => {
+            let mut said = serde_json::to_value(&event.change).unwrap_or(Value::Null);
+            if event.source.as_str() == API
+                && let Some(said) = said.as_object_mut()
+            {
+                said.remove("version");
+            }
+            said
+        }
+    };
+    sha256_hex(said.to_string().as_bytes())
+}
