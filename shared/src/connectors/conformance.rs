@@ -12,7 +12,7 @@ use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
 use super::bench::*;
-use super::{Connector, ConnectorKind, Parsed, Reason, Settings};
+use super::{Connector, ConnectorKind, Parsed, Reason, webhook_secrets};
 use crate::domain::event::Change;
 use crate::signature::SecretsError;
 
@@ -84,7 +84,7 @@ fn a_second_signature_header_is_refused() {
 fn a_connector_without_a_secret_cannot_be_built() {
     for kind in ConnectorKind::ALL {
         let built = |secrets: &[&str]| {
-            Connector::build("bench".parse().unwrap(), settings(*kind), &texts(secrets)).err()
+            Connector::build("bench".parse().unwrap(), &settings(*kind), &texts(secrets)).err()
         };
         let refused = built(&[]).unwrap();
         assert_eq!(
@@ -95,6 +95,25 @@ fn a_connector_without_a_secret_cannot_be_built() {
             built(&[""]).unwrap().problem,
             SecretsError::Empty { number: 1 }
         );
+    }
+}
+
+#[test]
+fn every_kind_says_which_secrets_it_needs() {
+    for kind in ConnectorKind::ALL {
+        let rotating = match kind {
+            ConnectorKind::Dealertrack => json!({"verify": {"previous_secret": "env:OLD"}}),
+            _ => json!({"webhook": {"previous_secret": "env:OLD"}}),
+        };
+        let names = |changes| -> Vec<String> {
+            let settings = settings_with(*kind, changes);
+            webhook_secrets(&settings)
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(names(json!({})), ["env:LOTWIRE_BENCH_SECRET"]);
+        assert_eq!(names(rotating), ["env:LOTWIRE_BENCH_SECRET", "env:OLD"]);
     }
 }
 
@@ -340,11 +359,8 @@ fn sample_invocations_are_genuine_and_understood() {
             .iter()
             .find(|kind| kind.name() == name)
             .unwrap();
-        let connector = if body.starts_with(b"<") {
-            connector(Settings::Dealertrack(dealertrack_xml()))
-        } else {
-            connector(settings(*kind))
-        };
+        let is_xml = body.starts_with(b"<");
+        let connector = connector_with(*kind, if is_xml { xml_pointers() } else { json!({}) });
         let push = connector.push.as_ref().unwrap();
         let delivery = delivery(&event.headers, &body, received);
         let parsed = push

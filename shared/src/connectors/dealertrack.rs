@@ -14,6 +14,7 @@
 //!
 //! | event | becomes |
 //! |---|---|
+//! | `stocked` | the same as `updated`, in stock unless a status code says otherwise |
 //! | `updated` | what the body says of the vehicle; its state only if there is a status code |
 //! | `reserved`, `sold`, `removed` | the same, in that state |
 //! | `transferred` | the same, at the location of `to_company` (or `company`, where that is not set) |
@@ -21,7 +22,7 @@
 //! Of a record only what this page names is read. Key and radio codes are never among it, and
 //! [`Push::keepable`] takes them out of what is kept.
 //!
-//! [`Pointers`]: super::settings::Pointers
+//! [`Pointers`]: crate::config::connector::Pointers
 
 mod codes;
 mod record;
@@ -35,9 +36,12 @@ use serde_json::{Value, json};
 use super::json::{self, Read, Wrong};
 use super::names::{External, Names};
 use super::push::{Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Signed, event};
-use super::settings::{self, JsonPointer, Payload, SignatureEncoding, VehicleEvent, Verify};
 use super::vehicle::{self, Implied, Sort};
 use super::{About, xml};
+use crate::config::connector::{
+    self as settings, Payload, SignatureEncoding, VehicleEvent, Verify, VerifyHmac,
+};
+use crate::config::{HeaderName, JsonPointer};
 use crate::domain::event::{Change, StockEvent, Version};
 use crate::domain::unit::{Field, UnitReport, UnitState};
 use crate::domain::{ConnectorName, LocationId, Vin};
@@ -66,13 +70,13 @@ const ROWS_MOST: usize = 1_000;
 
 pub(super) fn push(
     source: ConnectorName,
-    settings: settings::Dealertrack,
+    settings: &settings::Dealertrack,
     secrets: &[SecretString],
 ) -> Result<Dealertrack, SecretsError> {
     Ok(Dealertrack {
         source,
         secrets: LiveSecrets::new(secrets)?,
-        settings,
+        settings: settings.clone(),
     })
 }
 
@@ -86,15 +90,11 @@ pub struct Dealertrack {
 impl Push for Dealertrack {
     fn verify<'a>(&self, delivery: &Delivery<'a>) -> Result<Signed<'a>, SignatureError> {
         let verified = match &self.settings.verify {
-            Verify::HmacSha256 {
-                header,
-                encoding,
-                prefix,
-            } => self.hmac(delivery, header, *encoding, prefix),
-            Verify::Basic { username } => {
-                shared_secret::verify_basic(delivery.headers, username, &self.secrets)
+            Verify::HmacSha256(by) => self.hmac(delivery, by),
+            Verify::Basic(by) => {
+                shared_secret::verify_basic(delivery.headers, &by.username, &self.secrets)
             }
-            Verify::HeaderSecret { header } => sole_value(delivery, header)
+            Verify::HeaderSecret(by) => sole_value(delivery, &by.header)
                 .and_then(|value| shared_secret::verify_value(value, &self.secrets)),
         }?;
         Ok(Signed::proven(delivery, verified))
@@ -131,19 +131,13 @@ impl Push for Dealertrack {
 const SET_HEADER: &str = "configured authentication";
 
 impl Dealertrack {
-    fn hmac(
-        &self,
-        delivery: &Delivery<'_>,
-        header: &settings::Header,
-        encoding: SignatureEncoding,
-        prefix: &str,
-    ) -> Result<Verified, SignatureError> {
-        let scheme = match encoding {
+    fn hmac(&self, delivery: &Delivery<'_>, by: &VerifyHmac) -> Result<Verified, SignatureError> {
+        let scheme = match by.encoding {
             SignatureEncoding::Hex => HmacSha256::hex(SET_HEADER),
             SignatureEncoding::Base64 => HmacSha256::base64(SET_HEADER),
         };
-        let value = sole_value(delivery, header)?;
-        let signature = value.strip_prefix(prefix.as_bytes());
+        let value = sole_value(delivery, &by.header)?;
+        let signature = value.strip_prefix(by.prefix.as_deref().unwrap_or_default().as_bytes());
         let signature = signature.ok_or(SignatureError::Malformed { header: SET_HEADER })?;
         scheme.verify_value(signature, &[delivery.body], &self.secrets)
     }
@@ -152,9 +146,9 @@ impl Dealertrack {
 /// The value of a header that must be there exactly once: of two, either could be the forged one.
 fn sole_value<'a>(
     delivery: &Delivery<'a>,
-    header: &settings::Header,
+    header: &HeaderName,
 ) -> Result<&'a [u8], SignatureError> {
-    let mut values = delivery.headers.get_all(&header.0).iter();
+    let mut values = delivery.headers.get_all(header.as_str()).iter();
     let header = SET_HEADER;
     match (values.next(), values.next()) {
         (None, _) => Err(SignatureError::Missing { header }),
@@ -324,13 +318,13 @@ impl Reading<'_> {
 
     /// The state: what the event says, else what the status code stands for, else nothing.
     fn state(&self, event: VehicleEvent, status: Option<&str>) -> Option<UnitState> {
+        let of_code = || self.connector.settings.statuses.get(status?).copied();
         match event {
+            VehicleEvent::Stocked => of_code().or(Some(UnitState::InStock)),
             VehicleEvent::Reserved => Some(UnitState::Reserved),
             VehicleEvent::Sold => Some(UnitState::Sold),
             VehicleEvent::Removed => Some(UnitState::Removed),
-            VehicleEvent::Updated | VehicleEvent::Transferred | VehicleEvent::Ignored => {
-                self.connector.settings.statuses.get(status?).copied()
-            }
+            VehicleEvent::Updated | VehicleEvent::Transferred | VehicleEvent::Ignored => of_code(),
         }
     }
 

@@ -36,11 +36,12 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::About;
 use super::json::{self, Object, Wrong};
 use super::names::{External, Names};
 use super::push::{Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event};
 use super::vehicle::{self, Implied};
-use super::{About, settings};
+use crate::config::connector as settings;
 use crate::domain::event::{Change, Level, MoveReason, ProductDescription, StockEvent, Version};
 use crate::domain::money::Currency;
 use crate::domain::unit::{UnitReport, UnitState};
@@ -80,13 +81,13 @@ const ID_MOST: usize = 200;
 
 pub(super) fn push(
     source: ConnectorName,
-    settings: settings::Generic,
+    settings: &settings::Generic,
     secrets: &[SecretString],
 ) -> Result<Generic, SecretsError> {
     Ok(Generic {
         source,
         secrets: standard::secrets(secrets)?,
-        tolerance: settings.tolerance,
+        tolerance: settings.webhook.tolerance,
     })
 }
 

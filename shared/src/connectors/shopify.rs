@@ -18,11 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::About;
 use super::json::{self, Object, Wrong};
 use super::names::{External, Names};
 use super::push::{Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event};
-use super::settings::Orders;
-use super::{About, settings};
+use crate::config::connector::{self as settings, Orders};
 use crate::domain::event::{Change, Level, ProductDescription, StockEvent, Version};
 use crate::domain::{ConnectorName, LocationId, Sku};
 use crate::signature::{HmacSha256, LiveSecrets, SecretsError, SignatureError};
@@ -58,34 +58,24 @@ const ROWS_MOST: usize = 5_000;
 
 pub(super) fn push(
     source: ConnectorName,
-    settings: settings::Shopify,
+    settings: &settings::Shopify,
     secrets: &[SecretString],
 ) -> Result<Shopify, SecretsError> {
     Ok(Shopify {
         source,
         secrets: LiveSecrets::new(secrets)?,
-        domain: settings.shop.map(|shop| domain(&shop)),
+        domain: format!("{}.myshopify.com", settings.shop.as_str()),
         deducts: settings.orders == Orders::Deduct,
-        default_location: settings.default_location,
-        tolerance: settings.tolerance,
+        default_location: settings.default_location.clone(),
+        tolerance: settings.webhook.tolerance,
     })
-}
-
-/// The domain of a shop that may be named with or without it.
-fn domain(shop: &str) -> String {
-    let shop = shop.trim().to_ascii_lowercase();
-    if shop.contains('.') {
-        shop
-    } else {
-        format!("{shop}.myshopify.com")
-    }
 }
 
 /// A Shopify shop.
 pub struct Shopify {
     source: ConnectorName,
     secrets: LiveSecrets,
-    domain: Option<String>,
+    domain: String,
     deducts: bool,
     default_location: Option<LocationId>,
     tolerance: SignedDuration,
@@ -167,9 +157,7 @@ impl Shopify {
                 problem: "is missing",
             })
         };
-        if let Some(domain) = &self.domain
-            && !header(SHOP)?.eq_ignore_ascii_case(domain)
-        {
+        if !header(SHOP)?.eq_ignore_ascii_case(&self.domain) {
             return Err(ParseError::Header {
                 header: SHOP,
                 problem: "names another shop than the connector's `shop`",

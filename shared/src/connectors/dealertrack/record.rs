@@ -9,9 +9,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Frame, Kind, Reading, bounded, find};
+use crate::config::connector::{Payload, VehicleEvent};
 use crate::connectors::json::{self, Object};
 use crate::connectors::push::{ParseError, Parsed, Problem, event};
-use crate::connectors::settings::{Payload, VehicleEvent};
 use crate::connectors::vehicle::{self, Sort};
 use crate::domain::event::{Change, StockEvent, Version};
 use crate::domain::unit::{Field, UnitReport, UnitState};

@@ -2,12 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName};
-use serde_json::json;
+use http::HeaderMap;
+use serde_json::{Value, json};
 
 use crate::connectors::bench::*;
-use crate::connectors::settings::{self, Header, Payload, SignatureEncoding, Verify};
-use crate::connectors::{Connector, ConnectorKind, Parsed, Settings, Signed};
+use crate::connectors::{Connector, ConnectorKind, Parsed, Signed};
 use crate::domain::event::Change;
 use crate::domain::unit::{UnitReport, UnitState};
 
@@ -15,8 +14,17 @@ const INVENTORY: &[u8] =
     include_bytes!("../../../../tests/fixtures/dealertrack/vehicle_inventory.xml");
 const SEARCH: &[u8] = include_bytes!("../../../../tests/fixtures/dealertrack/vehicle_search.xml");
 
-fn dms(settings: settings::Dealertrack) -> Connector {
-    connector(Settings::Dealertrack(settings))
+fn dms(changes: Value) -> Connector {
+    connector_with(ConnectorKind::Dealertrack, changes)
+}
+
+/// Another way of proving who sent it, in place of the usual one.
+fn dms_verified_by(verify: Value) -> Connector {
+    let kind = ConnectorKind::Dealertrack;
+    let mut settings = serde_json::to_value(settings(kind)).unwrap();
+    settings["verify"] = verify;
+    let settings = serde_json::from_value(settings).unwrap();
+    Connector::build("bench".parse().unwrap(), &settings, &texts(&secrets(kind))).unwrap()
 }
 
 fn updated() -> Sample {
@@ -54,15 +62,12 @@ fn the_events() {
 
 #[test]
 fn a_hint_is_only_a_reason_to_look() {
-    let hints = |settings| settings::Dealertrack {
-        payload: Payload::Lookup,
-        ..settings
-    };
-    for (name, settings) in [
-        ("dealertrack/vehicle_updated.json", hints(dealertrack())),
-        ("dealertrack/vehicle_event.xml", hints(dealertrack_xml())),
+    for (name, mut changes) in [
+        ("dealertrack/vehicle_updated.json", json!({})),
+        ("dealertrack/vehicle_event.xml", xml_pointers()),
     ] {
-        let parsed = deliver_to(&dms(settings), &sample(name), now()).unwrap();
+        changes["payload"] = json!("lookup");
+        let parsed = deliver_to(&dms(changes), &sample(name), now()).unwrap();
         assert_eq!(
             (parsed.events.len(), parsed.quarantine.len()),
             (0, 0),
@@ -154,12 +159,13 @@ fn a_replay_of_what_was_kept_gives_the_same_events() {
 #[test]
 fn authenticity_as_configured() {
     let [newest, previous] = secrets(ConnectorKind::Dealertrack);
-    let header = |name| Header(HeaderName::from_static(name));
-    let hmac = |encoding, prefix: &str| Verify::HmacSha256 {
-        header: header("x-signature"),
-        encoding,
-        prefix: prefix.to_owned(),
+    let secret = "env:LOTWIRE_BENCH_SECRET";
+    let hmac = |encoding: &str, prefix: &str| {
+        json!({"kind": "hmac-sha256", "header": "X-Signature", "encoding": encoding,
+            "prefix": prefix, "secret": secret})
     };
+    let by_password = || json!({"kind": "basic", "username": "dms", "password": secret});
+    let by_header = || json!({"kind": "header-secret", "header": "X-DMS-Key", "secret": secret});
     let signature = signed(&updated(), newest, now())["x-signature"]
         .to_str()
         .unwrap()
@@ -170,69 +176,38 @@ fn authenticity_as_configured() {
         format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
     };
     let ways = [
+        (hmac("hex", "sha256="), "x-signature", signature, Ok(0)),
+        (hmac("hex", ""), "x-signature", hex.clone(), Ok(0)),
+        (hmac("base64", ""), "x-signature", base64, Ok(0)),
         (
-            hmac(SignatureEncoding::Hex, "sha256="),
-            "x-signature",
-            signature,
-            Ok(0),
-        ),
-        (
-            hmac(SignatureEncoding::Hex, ""),
-            "x-signature",
-            hex.clone(),
-            Ok(0),
-        ),
-        (
-            hmac(SignatureEncoding::Base64, ""),
-            "x-signature",
-            base64,
-            Ok(0),
-        ),
-        (
-            hmac(SignatureEncoding::Hex, "v1="),
+            hmac("hex", "v1="),
             "x-signature",
             hex,
             Err("signature_malformed"),
         ),
         (
-            Verify::Basic {
-                username: "dms".into(),
-            },
+            by_password(),
             "authorization",
             basic("dms", previous),
             Ok(1),
         ),
         (
-            Verify::Basic {
-                username: "dms".into(),
-            },
+            by_password(),
             "authorization",
             basic("dmz", newest),
             Err("signature_mismatch"),
         ),
+        (by_header(), "x-dms-key", previous.to_owned(), Ok(1)),
         (
-            Verify::HeaderSecret {
-                header: header("x-dms-key"),
-            },
-            "x-dms-key",
-            previous.to_owned(),
-            Ok(1),
-        ),
-        (
-            Verify::HeaderSecret {
-                header: header("x-dms-key"),
-            },
+            by_header(),
             "x-dms-key",
             "guess".to_owned(),
             Err("signature_mismatch"),
         ),
     ];
     for (verify_by, name, value, expected) in ways {
-        let way = format!("{verify_by:?}");
-        let connector = dms(settings::Dealertrack {
-            verify: verify_by,
-            ..dealertrack()
-        });
+        let way = verify_by.to_string();
+        let connector = dms_verified_by(verify_by);
         let mut headers = HeaderMap::new();
         let missing = verify(&connector, &headers, &updated().body, now()).unwrap_err();
         assert_eq!(missing.reason(), "signature_missing", "{way}");
@@ -244,17 +219,7 @@ fn authenticity_as_configured() {
 
 #[test]
 fn an_event_is_quarantined_alone_with_a_pointer() {
-    let settings = || {
-        let trusted = dealertrack();
-        let pointers = settings::Pointers {
-            list: Some(pointer("/events")),
-            ..trusted.pointers
-        };
-        settings::Dealertrack {
-            pointers,
-            ..trusted
-        }
-    };
+    let listing = || dms(json!({"pointers": {"list": "/events"}}));
     let good = updated().json();
     let edited = |pointer: &str, value| {
         let edited = updated().edit(pointer, value);
@@ -274,7 +239,7 @@ fn an_event_is_quarantined_alone_with_a_pointer() {
         edited("/type", json!("vehicle.transferred")),
         sample("dealertrack/vehicle_sold.json").json(),
     ]});
-    let parsed = deliver_to(&dms(settings()), &updated().with(&body), now()).unwrap();
+    let parsed = deliver_to(&listing(), &updated().with(&body), now()).unwrap();
     let ids: Vec<_> = parsed
         .events
         .iter()
@@ -294,11 +259,32 @@ fn an_event_is_quarantined_alone_with_a_pointer() {
         ("missing_field", "/events/10/to/CompanyNumber"),
     ];
     assert_eq!(reasons(&parsed), expected);
-    let refused = deliver_to(&dms(settings()), &updated(), now()).unwrap_err();
+    let refused = deliver_to(&listing(), &updated(), now()).unwrap_err();
     assert_eq!(
         (refused.status(), refused.pointer()),
         (422, Some("/events"))
     );
+}
+
+#[test]
+fn a_new_vehicle_is_in_stock_unless_its_status_says_otherwise() {
+    let created = updated().edit("/type", json!("vehicle.created"));
+    for (code, expected) in [
+        (json!(null), UnitState::InStock),
+        (json!("?"), UnitState::InStock),
+        (json!("T"), UnitState::InTransit),
+    ] {
+        let sample = created.edit("/vehicle/Status", code);
+        let parsed = deliver_to(
+            &dms(json!({"statuses": {"T": "in_transit"}})),
+            &sample,
+            now(),
+        );
+        assert_eq!(report(&parsed.unwrap()).state, Some(expected));
+    }
+    // A change of something else does not bring a vehicle back that has been sold.
+    let silent = deliver(&updated().edit("/vehicle/Status", json!(null))).unwrap();
+    assert_eq!(report(&silent).state, None);
 }
 
 /// A price is exact, and what the vendor leaves unsaid comes from the settings.

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::connectors::bench::*;
-use crate::connectors::settings::Generic;
-use crate::connectors::{Connector, ParseError, Parsed, Settings};
+use crate::connectors::{Connector, ConnectorKind, ParseError, Parsed};
 
 const VECTORS: &str = include_str!("../../../../tests/fixtures/generic/signature.json");
 
@@ -32,9 +31,9 @@ fn published_vectors_verify_and_one_flipped_bit_does_not() {
     assert_eq!(vectors.len(), 2);
     for vector in vectors {
         let text = |field: &str| vector[field].as_str().unwrap();
-        let settings = Settings::Generic(Generic::default());
+        let settings = settings(ConnectorKind::Generic);
         let secrets = texts(&[text("secret")]);
-        let connector = Connector::build("bench".parse().unwrap(), settings, &secrets).unwrap();
+        let connector = Connector::build("bench".parse().unwrap(), &settings, &secrets).unwrap();
         let seconds = vector["timestamp"].as_i64().unwrap();
         let mut headers = http::HeaderMap::new();
         headers.insert("webhook-id", text("id").parse().unwrap());

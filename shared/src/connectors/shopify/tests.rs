@@ -4,8 +4,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::connectors::bench::*;
-use crate::connectors::settings::{self, Orders};
-use crate::connectors::{Connector, External, KnownNames, Parsed, Settings};
+use crate::connectors::{Connector, ConnectorKind, External, KnownNames, Parsed};
 use crate::domain::event::Change;
 
 const VECTORS: &str = include_str!("../../../../tests/fixtures/shopify/signature.json");
@@ -18,8 +17,8 @@ fn order() -> Sample {
     sample("shopify/orders_create.json")
 }
 
-fn shop(settings: settings::Shopify) -> Connector {
-    connector(Settings::Shopify(settings))
+fn shop(changes: Value) -> Connector {
+    connector_with(ConnectorKind::Shopify, changes)
 }
 
 /// The body delivered under other headers than a genuine shop's.
@@ -43,8 +42,8 @@ fn the_vector_verifies_and_one_flipped_bit_does_not() {
     let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
     let vector = &vectors[0];
     let secrets = texts(&[vector["secret"].as_str().unwrap()]);
-    let settings = Settings::Shopify(settings::Shopify::default());
-    let connector = Connector::build("shop".parse().unwrap(), settings, &secrets).unwrap();
+    let settings = settings(ConnectorKind::Shopify);
+    let connector = Connector::build("shop".parse().unwrap(), &settings, &secrets).unwrap();
     let mut headers = HeaderMap::new();
     let value = vector["value"].as_str().unwrap();
     headers.insert("x-shopify-hmac-sha256", value.parse().unwrap());
@@ -163,11 +162,7 @@ fn sold(parsed: &Parsed) -> Vec<(&str, i64, &str, bool)> {
 
 #[test]
 fn an_order_deducts_only_where_it_is_the_only_word_we_get() {
-    let deduct = shop(settings::Shopify {
-        orders: Orders::Deduct,
-        default_location: Some(location("south")),
-        ..settings::Shopify::default()
-    });
+    let deduct = shop(json!({"orders": "deduct", "default_location": "south"}));
     let parsed = deliver_to(&deduct, &order(), now()).unwrap();
     let expected = [
         ("OIL-5W40", 2, "south", true),
@@ -204,7 +199,7 @@ fn an_order_counts_where_the_line_says_then_the_order_then_the_default() {
         reasons(&parsed),
         [("unknown_location", "/line_items/1/location_id")]
     );
-    let homeless = deliver_to(&shop(settings::Shopify::default()), &order(), now()).unwrap();
+    let homeless = deliver_to(&shop(json!({"default_location": null})), &order(), now()).unwrap();
     assert_eq!(homeless.events, []);
     assert_eq!(
         reasons(&homeless),
