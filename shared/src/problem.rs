@@ -46,7 +46,11 @@ impl Problem {
 }
 
 /// A JSON response.
-pub fn json_response(status: u16, body: &Value, media_type: &'static str) -> ApiGatewayV2httpResponse {
+pub fn json_response(
+    status: u16,
+    body: &Value,
+    media_type: &'static str,
+) -> ApiGatewayV2httpResponse {
     let mut response = ApiGatewayV2httpResponse::default();
     response.status_code = i64::from(status);
     response

@@ -31,7 +31,10 @@ impl Ingest {
     ) -> Result<Parsed, IngestError> {
         let mut products = Vec::new();
         for external in door.push.wanted(signed)? {
-            let sku = self.store.sku_of(&door.name, external.kind, &external.id).await?;
+            let sku = self
+                .store
+                .sku_of(&door.name, external.kind, &external.id)
+                .await?;
             products.extend(sku.map(|sku| (external, sku)));
         }
         let config = &door.installation.config;
@@ -40,7 +43,11 @@ impl Ingest {
             .get(&door.name)
             .map(|connector| connector.common.locations.clone())
             .unwrap_or_default();
-        let ours = config.locations.locations().iter().map(|location| location.id.clone());
+        let ours = config
+            .locations
+            .locations()
+            .iter()
+            .map(|location| location.id.clone());
         let names = KnownNames::new(theirs, ours).with_products(products);
         Ok(door.push.parse(signed, &names)?)
     }
@@ -63,7 +70,8 @@ impl Ingest {
             tracing::info!(connector = %door.name, vin = %lookup.vin, "vehicle to be looked up");
         }
         for event in &parsed.events {
-            self.apply_one(&door.name, received, event, &authority, &mut outcome).await?;
+            self.apply_one(&door.name, received, event, &authority, &mut outcome)
+                .await?;
         }
         for rejected in &parsed.quarantine {
             let held = Quarantined::new(
@@ -71,7 +79,10 @@ impl Ingest {
                 received.at,
                 format!("{}{}", received.id, rejected.problem.pointer),
                 &rejected.excerpt.to_string(),
-                (rejected.problem.reason.name(), rejected.problem.sentence.clone()),
+                (
+                    rejected.problem.reason.name(),
+                    rejected.problem.sentence.clone(),
+                ),
             );
             self.hold(&held, &mut outcome).await?;
         }

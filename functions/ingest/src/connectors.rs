@@ -56,7 +56,9 @@ impl Connectors {
         let unknown = || IngestError::UnknownConnector(name.chars().take(48).collect());
         let name: ConnectorName = name.parse().map_err(|_| unknown())?;
         let configured = installation.config.connectors.get(&name);
-        let configured = configured.filter(|c| c.common.enabled).ok_or_else(unknown)?;
+        let configured = configured
+            .filter(|c| c.common.enabled)
+            .ok_or_else(unknown)?;
         let now = self.secrets.clock().now();
         let mut built = self.built.lock().await;
         let usable = built.get(&name).filter(|built| {
@@ -122,7 +124,12 @@ pub(crate) fn admit(door: &Door, source: Option<IpAddr>, length: usize) -> Resul
 }
 
 fn limits(door: &Door) -> Option<(usize, &[Network])> {
-    let settings = &door.installation.config.connectors.get(&door.name)?.settings;
+    let settings = &door
+        .installation
+        .config
+        .connectors
+        .get(&door.name)?
+        .settings;
     let (bytes, allowed) = match settings {
         ConnectorSettings::Shopify(shop) => (&shop.webhook.body_limit, &shop.webhook.allow_from),
         ConnectorSettings::Generic(any) => (&any.webhook.body_limit, &any.webhook.allow_from),
@@ -134,7 +141,13 @@ fn limits(door: &Door) -> Option<(usize, &[Network])> {
 
 /// The headers that a replay's parser may need, without any that authenticates.
 pub(crate) fn headers_to_keep(door: &Door, headers: &HeaderMap) -> BTreeMap<String, String> {
-    let secret_header = match door.installation.config.connectors.get(&door.name).map(|c| &c.settings) {
+    let secret_header = match door
+        .installation
+        .config
+        .connectors
+        .get(&door.name)
+        .map(|c| &c.settings)
+    {
         Some(ConnectorSettings::Dealertrack(dms)) => match &dms.verify {
             Verify::HeaderSecret(by) => Some(by.header.as_str().to_ascii_lowercase()),
             Verify::HmacSha256(_) | Verify::Basic(_) => None,

@@ -114,7 +114,11 @@ impl Ingest {
         request: ApiGatewayV2httpRequest,
         _deadline: Timestamp,
     ) -> ApiGatewayV2httpResponse {
-        let name = request.path_parameters.get("connector").cloned().unwrap_or_default();
+        let name = request
+            .path_parameters
+            .get("connector")
+            .cloned()
+            .unwrap_or_default();
         match self.take(&name, &request).await {
             Ok(response) => response,
             Err(error) => self.refuse(&name, &error),
@@ -134,7 +138,10 @@ impl Ingest {
         let delivery = Delivery {
             method: request.request_context.http.method.as_str(),
             headers: &request.headers,
-            query: request.raw_query_string.as_deref().filter(|query| !query.is_empty()),
+            query: request
+                .raw_query_string
+                .as_deref()
+                .filter(|query| !query.is_empty()),
             body: &body,
             source_ip,
             received: now,
@@ -146,8 +153,10 @@ impl Ingest {
         let id = delivery_id(&door.name, vendor_id.as_deref(), &body);
         let known = self.store.received(&door.name, &id).await?;
         if let Some(known) = known.filter(|known| known.data.state == ReceivedState::Applied) {
-            self.metrics
-                .count(Metric::EventsDuplicate, &[("Connector", door.name.as_str())]);
+            self.metrics.count(
+                Metric::EventsDuplicate,
+                &[("Connector", door.name.as_str())],
+            );
             let body = json!({ "received": known.data.id, "duplicate": true });
             return Ok(json_response(200, &body, "application/json"));
         }
@@ -195,7 +204,8 @@ impl Ingest {
         if let Some(skew) = verified.skew {
             #[expect(clippy::cast_precision_loss, reason = "a skew of seconds, for a graph")]
             let seconds = skew.as_secs() as f64;
-            self.metrics.record(Metric::IngestSkewSeconds, seconds, &connector);
+            self.metrics
+                .record(Metric::IngestSkewSeconds, seconds, &connector);
         }
         if verified.by_old_secret() {
             tracing::warn!(connector = %door.name, "signed with the previous secret");
@@ -232,7 +242,9 @@ impl Ingest {
         if let IngestError::Parse(error) = error
             && let Some(pointer) = error.pointer()
         {
-            problem.errors.push(json!({ "pointer": pointer, "detail": error.to_string() }));
+            problem
+                .errors
+                .push(json!({ "pointer": pointer, "detail": error.to_string() }));
         }
         problem.response()
     }
@@ -248,5 +260,11 @@ fn raw_body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, IngestError> {
 }
 
 fn source_ip(request: &ApiGatewayV2httpRequest) -> Option<IpAddr> {
-    request.request_context.http.source_ip.as_deref()?.parse().ok()
+    request
+        .request_context
+        .http
+        .source_ip
+        .as_deref()?
+        .parse()
+        .ok()
 }

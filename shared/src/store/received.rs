@@ -78,7 +78,8 @@ impl Store {
         connector: &ConnectorName,
         id: &str,
     ) -> Result<Option<Stored<Received>>, StoreError> {
-        self.get("look up a webhook", &keys::received(connector, id)).await
+        self.get("look up a webhook", &keys::received(connector, id))
+            .await
     }
 
     /// Keeps a webhook, body first and record last: where there is a record, the body is whole.
@@ -91,7 +92,8 @@ impl Store {
             self.put(OPERATION, row, Expect::Anything).await?;
         }
         // Another copy of the same delivery may have been faster; its record is as good.
-        self.put(OPERATION, received_row(received)?, Expect::Absent).await?;
+        self.put(OPERATION, received_row(received)?, Expect::Absent)
+            .await?;
         Ok(())
     }
 
@@ -101,8 +103,12 @@ impl Store {
             state: ReceivedState::Applied,
             ..received.clone()
         };
-        self.put("mark a webhook as applied", received_row(&done)?, Expect::Anything)
-            .await?;
+        self.put(
+            "mark a webhook as applied",
+            received_row(&done)?,
+            Expect::Anything,
+        )
+        .await?;
         Ok(())
     }
 
@@ -121,7 +127,9 @@ impl Store {
                 .get::<String>(OPERATION, &key)
                 .await?
                 .ok_or_else(|| unreadable(format!("part {number} is gone")))?;
-            let bytes = STANDARD.decode(part.data).map_err(|e| unreadable(e.to_string()))?;
+            let bytes = STANDARD
+                .decode(part.data)
+                .map_err(|e| unreadable(e.to_string()))?;
             compressed.extend(bytes);
         }
         let mut body = Vec::with_capacity(received.length);
@@ -177,12 +185,14 @@ fn received_row(received: &Received) -> Result<Row, StoreError> {
     let overdue = received.at.checked_add(OVERDUE).unwrap_or(Timestamp::MAX);
     let waiting = received.state == ReceivedState::Waiting;
     let list = keys::received_list(&received.connector);
-    Ok(
-        Row::new(keys::received(&received.connector, &received.id), "received", received)?
-            .listed(Listed::by_time(list, received.at, &received.id))
-            .due(waiting.then_some(overdue))
-            .expires(received.at.checked_add(KEPT).unwrap_or(Timestamp::MAX)),
-    )
+    Ok(Row::new(
+        keys::received(&received.connector, &received.id),
+        "received",
+        received,
+    )?
+    .listed(Listed::by_time(list, received.at, &received.id))
+    .due(waiting.then_some(overdue))
+    .expires(received.at.checked_add(KEPT).unwrap_or(Timestamp::MAX)))
 }
 
 /// How many parts a body will be kept in.
@@ -198,7 +208,10 @@ fn parts_of(body: &[u8]) -> Result<Vec<String>, StoreError> {
     let compressed = encoder
         .finish()
         .map_err(|error| StoreError::aws("compress a webhook", error))?;
-    Ok(compressed.chunks(PART).map(|part| STANDARD.encode(part)).collect())
+    Ok(compressed
+        .chunks(PART)
+        .map(|part| STANDARD.encode(part))
+        .collect())
 }
 
 #[cfg(test)]
