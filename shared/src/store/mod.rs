@@ -11,6 +11,8 @@
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
 //! | [`alerts`], [`intents`] | what people are told |
 //! | [`quarantine`] | what could not be applied, and why |
+//! | [`breakers`] | which destinations are down |
+//! | [`due`], [`heartbeat`] | what the clock looks at every minute |
 
 mod error;
 pub mod keys;
@@ -18,7 +20,10 @@ pub mod row;
 pub mod schema;
 
 pub mod alerts;
+pub mod breakers;
+pub mod due;
 pub mod feeds;
+pub mod heartbeat;
 pub mod intents;
 pub mod jobs;
 pub mod products;
