@@ -54,11 +54,13 @@ impl Store {
         }
         if key.sk.starts_with("watch#") || key.sk.contains("#watch#") {
             let stored = self.get::<Watched>(OPERATION, key).await?;
-            return Ok(stored.map(|stored| Due::Watch(Box::new(stored))));
+            let due = stored.filter(|stored| stored.data.due.is_some_and(|due| due.0 <= by));
+            return Ok(due.map(|stored| Due::Watch(Box::new(stored))));
         }
         if key.sk == "job" {
             let stored = self.get::<Reexamination>(OPERATION, key).await?;
-            return Ok(stored.map(|stored| Due::Job(Box::new(stored))));
+            let due = stored.filter(|stored| stored.data.not_before.is_some_and(|at| at.0 <= by));
+            return Ok(due.map(|stored| Due::Job(Box::new(stored))));
         }
         Ok(None)
     }
