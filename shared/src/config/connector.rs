@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
+use super::declare::{choice, kinds, names, parsed, settings};
 use super::document::{Fields, Node};
 use super::error::Problems;
 use super::format::Format;
 use super::network::Network;
-use super::setting::{Section, Setting, choice, kinds, kinds_schema, names, parsed, settings};
+use super::setting::{Section, Setting, kinds_schema};
 use super::value::{Bytes, Grace, HeaderName, Percent, ShopName};
 use crate::connectors::settings::{JsonPointer, Orders, Payload, SignatureEncoding, VehicleEvent};
 use crate::domain::LocationId;
