@@ -225,6 +225,16 @@ mod tests {
     }
 
     #[test]
+    fn a_full_body_keeps_as_many_notes_as_it_can() {
+        let mut message = samples::low_stock();
+        message.notes = (0..2000).map(|n| format!("note {n:04}")).collect();
+        let body = body(&envelope(&message));
+        // One more note, with its quotes and comma, would not fit.
+        let note = "\"note 0000\",".len();
+        assert!((BODY - note..BODY).contains(&body.len()), "{}", body.len());
+    }
+
+    #[test]
     fn a_link_too_long_for_a_full_body_is_dropped_whole() {
         let mut message = samples::low_stock();
         message.why = Some("x".repeat(30_000));

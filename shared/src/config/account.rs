@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::declare::{choice, names, parsed, settings};
+use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
 use super::setting::Setting;
@@ -105,7 +105,6 @@ settings! {
 }
 
 choice!(LocationKind => "kind of location");
-names!(VinPolicy => "policy" { "strict" => Strict, "warn" => Warn, "off" => Off });
 parsed!(Currency => "a currency such as `EUR`");
 
 /// An IANA time zone.
@@ -151,4 +150,29 @@ fn nearest_zone<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
     let meant = nearest(found, &lower)?;
     let index = lower.iter().position(|name| *name == meant)?;
     names.get(index).copied()
+}
+
+impl Setting for VinPolicy {
+    fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
+        let expected = Self::expected();
+        match node.text(&expected, problems)? {
+            "strict" => Some(Self::Strict),
+            "warn" => Some(Self::Warn),
+            "off" => Some(Self::Off),
+            other => {
+                let names = ["strict", "warn", "off"];
+                node.refuse(
+                    problems,
+                    super::setting::unknown_choice(node, "policy", other, &names),
+                );
+                None
+            }
+        }
+    }
+    fn expected() -> String {
+        "`strict`, `warn` or `off`".to_owned()
+    }
+    fn schema() -> Value {
+        json!({ "enum": ["strict", "warn", "off"] })
+    }
 }

@@ -7,14 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::declare::{choice, kinds, names, parsed, settings};
+use super::declare::{choice, kinds, parsed, settings};
 use super::document::{Fields, Node};
 use super::error::Problems;
 use super::format::Format;
 use super::network::Network;
 use super::setting::{Section, Setting, kinds_schema};
-use super::value::{Bytes, Grace, HeaderName, Percent, ShopName};
-use crate::connectors::settings::{JsonPointer, Orders, Payload, SignatureEncoding, VehicleEvent};
+use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
 use crate::domain::LocationId;
 use crate::domain::alert::named;
 use crate::domain::distance::DistanceUnit;
@@ -101,10 +100,11 @@ settings! {
         /// How an order counts: `demand` where the shop reports its levels itself, `deduct` where
         /// an order is the only word we get.
         orders: Orders = Orders::Demand,
+        /// Where an order counts that names no location, as those of the web shop do; without it
+        /// they are quarantined.
+        default_location: Option<LocationId> = None,
         /// How its webhooks are checked; the secret is the app's client secret.
         webhook: Webhook,
-        /// Where an order counts that names no location, as those from the web shop do.
-        default_location: Option<LocationId> = None,
         /// The Admin API's access token, for reading levels.
         access_token: Option<SecretRef> = None,
         /// The version of the Admin API.
@@ -121,7 +121,7 @@ settings! {
         verify: Verify,
         /// The largest body that is accepted, in bytes.
         body_limit: Bytes = Bytes(1_048_576),
-        /// How old, or how far ahead of our clock, an event's time may be, where it is signed.
+        /// How far ahead of our clock an event's time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
         allow_from: Vec<Network> = Vec::new(),
@@ -131,9 +131,9 @@ settings! {
         events: BTreeMap<String, VehicleEvent>,
         /// Its codes for the state of stock, and ours. A code that is not listed states nothing.
         statuses: BTreeMap<String, UnitState> = known_statuses(),
-        /// What prices are in.
+        /// What prices are in that name no currency.
         currency: Currency = Currency::USD,
-        /// What odometers count.
+        /// What odometers count that name no unit.
         distance: DistanceUnit = DistanceUnit::Miles,
         /// Whether what a webhook says is taken as fact (`trusted`), or only as a hint to look the
         /// vehicle up (`lookup`).
@@ -147,13 +147,6 @@ settings! {
         /// The address of the OpenTrack services.
         base_url: Option<Url> = None,
     }
-}
-
-/// The two codes that are known from recorded answers.
-fn known_statuses() -> BTreeMap<String, UnitState> {
-    [("I", UnitState::InStock), ("C", UnitState::Removed)]
-        .map(|(code, state)| (code.to_owned(), state))
-        .into()
 }
 
 settings! {
@@ -175,10 +168,6 @@ settings! {
         to_company: Option<JsonPointer> = None,
         /// The stock number.
         stock_number: Option<JsonPointer> = None,
-        /// The day it came into stock.
-        since: Option<JsonPointer> = None,
-        /// New or used.
-        condition: Option<JsonPointer> = None,
         /// The make.
         make: Option<JsonPointer> = None,
         /// The model.
@@ -195,7 +184,18 @@ settings! {
         mileage: Option<JsonPointer> = None,
         /// The stock status, as named in `statuses`.
         status: Option<JsonPointer> = None,
+        /// The day it came into stock.
+        since: Option<JsonPointer> = None,
+        /// New or used.
+        condition: Option<JsonPointer> = None,
     }
+}
+
+/// The two codes that are known from recorded answers: in stock, and a customer's own.
+fn known_statuses() -> BTreeMap<String, UnitState> {
+    [("I", UnitState::InStock), ("C", UnitState::Removed)]
+        .map(|(code, state)| (code.to_owned(), state))
+        .into()
 }
 
 settings! {
@@ -372,6 +372,43 @@ impl Setting for Verify {
 }
 
 named!(
+    /// How an order counts.
+    Orders {
+        /// As demand; the shop's own levels say what is left.
+        Demand => "demand",
+        /// As demand, and it takes stock away.
+        Deduct => "deduct",
+    }
+);
+named!(
+    /// What a webhook's body is worth.
+    Payload {
+        /// It is fact.
+        Trusted => "trusted",
+        /// It is a reason to look.
+        Lookup => "lookup",
+    }
+);
+named!(
+    /// What happened to a vehicle.
+    VehicleEvent {
+        /// It is new in stock.
+        Stocked => "stocked",
+        /// Something about it changed.
+        Updated => "updated",
+        /// A customer has put money on it.
+        Reserved => "reserved",
+        /// It is sold.
+        Sold => "sold",
+        /// It went to another rooftop.
+        Transferred => "transferred",
+        /// It left the stock in some other way.
+        Removed => "removed",
+        /// Not for us.
+        Ignored => "ignored",
+    }
+);
+named!(
     /// When a file may be picked up.
     Ready {
         /// Once `<name>.done` lies beside it.
@@ -391,18 +428,27 @@ named!(
         Changes => "changes",
     }
 );
-names!(DistanceUnit => "unit of distance" { "mi" => Miles, "km" => Kilometres });
+named!(
+    /// How a signature is written.
+    SignatureEncoding {
+        /// Hexadecimal digits.
+        Hex => "hex",
+        /// Base64.
+        Base64 => "base64",
+    }
+);
 choice!(
-    UnitState => "state",
     Orders => "treatment of orders",
     Payload => "treatment of the payload",
     VehicleEvent => "event",
     Ready => "sign of readiness",
     Covers => "coverage",
+    UnitState => "state",
     SignatureEncoding => "encoding",
 );
 parsed!(
     SecretRef => "a secret reference such as `env:LOTWIRE_SHOP_SECRET`",
+    DistanceUnit => "`mi` or `km`",
     Network => "a block of addresses such as `203.0.113.0/24`",
     ShopName => "the shop's name before `.myshopify.com`",
     JsonPointer => "a JSON pointer such as `/data/vin`",

@@ -173,34 +173,6 @@ macro_rules! choice {
 }
 pub(crate) use choice;
 
-/// Makes enums that have no list of their names readable by the names given here.
-macro_rules! names {
-    ($choice:ty => $what:literal { $($name:literal => $variant:ident),+ $(,)? }) => {
-        impl $crate::config::setting::Setting for $choice {
-            fn read(
-                node: &$crate::config::document::Node<'_>,
-                problems: &mut $crate::config::error::Problems<'_>,
-            ) -> Option<Self> {
-                match node.text(&<Self as $crate::config::setting::Setting>::expected(), problems)? {
-                    $($name => Some(Self::$variant),)+
-                    other => {
-                        let problem = $crate::config::setting::unknown_choice(node, $what, other, &[$($name),+]);
-                        node.refuse(problems, problem);
-                        None
-                    }
-                }
-            }
-            fn expected() -> String {
-                $crate::config::words::one_of(&[$($name),+])
-            }
-            fn schema() -> ::serde_json::Value {
-                ::serde_json::json!({ "enum": [$($name),+] })
-            }
-        }
-    };
-}
-pub(crate) use names;
-
 /// Makes types that parse themselves from text readable.
 macro_rules! parsed {
     ($($ty:ty => $expected:literal),+ $(,)?) => { $(

@@ -10,7 +10,6 @@
 //! | `setting` | how one value is read |
 //! | `declare` | the declarations that sections are made of |
 //! | [`account`], [`connector`], [`channel`], [`rule`] | the sections |
-//! | `receiver` | from a connector's section to what its module is built from |
 //! | `references` | names that must exist, and settings that must agree |
 //! | [`reference`] | the JSON Schema and the reference page, from the same declarations |
 //! | [`environment`] | what each function reads from its environment |
@@ -25,7 +24,6 @@ mod error;
 mod foreign;
 mod format;
 mod network;
-mod receiver;
 pub mod reference;
 mod references;
 pub mod rule;
@@ -58,9 +56,10 @@ pub use self::error::{ConfigError, ConfigErrors};
 pub use self::foreign::Foreign;
 pub use self::format::Format;
 pub use self::network::{Network, NetworkError};
-pub use self::receiver::Receiver;
 pub use self::summary::Summary;
-pub use self::value::{Bytes, Grace, HeaderName, MemoryDays, PerSecond, Percent, ShopName};
+pub use self::value::{
+    Bytes, Grace, HeaderName, JsonPointer, MemoryDays, PerSecond, Percent, ShopName,
+};
 
 /// One installation, checked: every name in it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,40 +51,25 @@ macro_rules! texts {
 }
 
 texts! {
+    /// A JSON pointer (RFC 6901).
+    JsonPointer: is_pointer, "not a JSON pointer; write `/data/vin`, with `~1` for a slash in a name and `~0` for a tilde";
+    /// The name of an HTTP header.
+    HeaderName: |text| http::HeaderName::from_bytes(text.as_bytes()).is_ok(), "not a header's name; write letters, digits and dashes, such as `X-Signature`";
     /// A Shopify shop's name: the first label of its `myshopify.com` address.
     ShopName: is_shop, "not a shop's name; write only what stands before `.myshopify.com`";
+}
+
+fn is_pointer(text: &str) -> bool {
+    let escapes = text
+        .split('~')
+        .skip(1)
+        .all(|rest| rest.starts_with(['0', '1']));
+    (text.is_empty() || text.starts_with('/')) && escapes
 }
 
 fn is_shop(text: &str) -> bool {
     let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !text.is_empty() && text.len() <= 63 && !text.starts_with('-') && text.chars().all(label)
-}
-
-/// The name of an HTTP header; case does not matter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct HeaderName(pub http::HeaderName);
-
-impl FromStr for HeaderName {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(
-            |_| "not a header's name; write letters, digits and dashes, such as `X-Signature`",
-        )
-    }
-}
-
-impl TryFrom<String> for HeaderName {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<HeaderName> for String {
-    fn from(name: HeaderName) -> Self {
-        name.0.as_str().to_owned()
-    }
 }
 
 /// Declares a bounded whole number.
@@ -136,6 +121,16 @@ numbers! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pointer_is_read_as_rfc_6901_has_it() {
+        for good in ["", "/", "/data/vin", "/a~1b/~0", "/events/0/id"] {
+            assert!(good.parse::<JsonPointer>().is_ok(), "{good}");
+        }
+        for bad in ["data/vin", "/a~2", "/a~", "$.data.vin"] {
+            assert!(bad.parse::<JsonPointer>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_shop_is_a_label_and_no_address() {

@@ -1,20 +1,17 @@
 //! What the tests of every connector stand on: a configured connector of each kind, recorded
 //! deliveries, and a sender that signs as the vendor does.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::settings::{self, Header, JsonPointer, Payload, SignatureEncoding, VehicleEvent, Verify};
-use super::{
-    Connector, ConnectorKind, Delivery, External, KnownNames, ParseError, Parsed, Settings,
-};
+use super::{Connector, ConnectorKind, Delivery, External, KnownNames, ParseError, Parsed};
+use crate::config::connector::ConnectorSettings;
 use crate::domain::{LocationId, Sku};
 use crate::signature::{SignatureError, standard};
 
@@ -41,13 +38,7 @@ macro_rules! sample {
             kind: ConnectorKind::$kind,
             name: concat!($folder, "/", $file),
             topic: $topic,
-            body: include_bytes!(concat!(
-                "../../../tests/fixtures/",
-                $folder,
-                "/",
-                $file
-            ))
-            .to_vec(),
+            body: include_bytes!(concat!("../../../tests/fixtures/", $folder, "/", $file)).to_vec(),
         }
     };
 }
@@ -55,9 +46,19 @@ macro_rules! sample {
 /// Every recorded delivery.
 pub(super) fn samples() -> Vec<Sample> {
     vec![
-        sample!(Shopify, "shopify", "inventory_levels_update.json", "inventory_levels/update"),
+        sample!(
+            Shopify,
+            "shopify",
+            "inventory_levels_update.json",
+            "inventory_levels/update"
+        ),
         sample!(Shopify, "shopify", "orders_create.json", "orders/create"),
-        sample!(Shopify, "shopify", "products_update.json", "products/update"),
+        sample!(
+            Shopify,
+            "shopify",
+            "products_update.json",
+            "products/update"
+        ),
         sample!(Dealertrack, "dealertrack", "vehicle_updated.json", ""),
         sample!(Dealertrack, "dealertrack", "vehicle_sold.json", ""),
         sample!(Dealertrack, "dealertrack", "vehicle_transferred.json", ""),
@@ -72,25 +73,31 @@ pub(super) fn samples() -> Vec<Sample> {
 }
 
 pub(super) fn sample(name: &str) -> Sample {
-    samples().into_iter().find(|sample| sample.name == name).unwrap()
+    samples()
+        .into_iter()
+        .find(|sample| sample.name == name)
+        .unwrap()
 }
 
 impl Sample {
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub(super) fn with(&self, body: &serde_json::Value) -> Self {
+    pub(super) fn with(&self, body: &Value) -> Self {
         self.with_bytes(serde_json::to_vec(body).unwrap())
     }
 
     pub(super) fn with_bytes(&self, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        Self { body, ..self.clone() }
+        Self {
+            body,
+            ..self.clone()
+        }
     }
 
     /// The same with one place of the body changed.
-    pub(super) fn edit(&self, pointer: &str, value: serde_json::Value) -> Self {
+    pub(super) fn edit(&self, pointer: &str, value: Value) -> Self {
         let mut body = self.json();
         *body.pointer_mut(pointer).unwrap() = value;
         self.with(&body)
@@ -109,64 +116,79 @@ pub(super) fn secrets(kind: ConnectorKind) -> [&'static str; 2] {
     }
 }
 
-pub(super) fn settings(kind: ConnectorKind) -> Settings {
-    match kind {
-        ConnectorKind::Generic => Settings::Generic(settings::Generic::default()),
-        ConnectorKind::Shopify => Settings::Shopify(settings::Shopify {
-            shop: Some("bentley-parts".to_owned()),
-            default_location: Some(location("north")),
-            ..settings::Shopify::default()
+/// Settings as the configuration stores them, with some of them changed.
+pub(super) fn settings_with(kind: ConnectorKind, changes: Value) -> ConnectorSettings {
+    let secret = "env:LOTWIRE_BENCH_SECRET";
+    let mut settings = match kind {
+        ConnectorKind::Generic => json!({"webhook": {"secret": secret}}),
+        ConnectorKind::Shopify => json!({
+            "shop": "bentley-parts",
+            "default_location": "north",
+            "webhook": {"secret": secret},
         }),
-        ConnectorKind::Dealertrack => Settings::Dealertrack(dealertrack()),
+        ConnectorKind::Dealertrack => json!({
+            "verify": {
+                "kind": "hmac-sha256",
+                "header": "X-Signature",
+                "prefix": "sha256=",
+                "secret": secret,
+            },
+            "payload": "trusted",
+            "events": {
+                "vehicle.created": "stocked",
+                "vehicle.updated": "updated",
+                "vehicle.sold": "sold",
+                "vehicle.transferred": "transferred",
+                "deal.opened": "ignored",
+            },
+            "pointers": {
+                "event_id": "/id",
+                "event_type": "/type",
+                "time": "/time",
+                "vin": "/vehicle/VIN",
+                "company": "/vehicle/CompanyNumber",
+                "to_company": "/to/CompanyNumber",
+                "stock_number": "/vehicle/StockNumber",
+                "status": "/vehicle/Status",
+                "since": "/vehicle/DateInInventory",
+                "condition": "/vehicle/TypeNU",
+                "make": "/vehicle/Make",
+                "model": "/vehicle/Model",
+                "trim": "/vehicle/Trim",
+                "year": "/vehicle/ModelYear",
+                "colour": "/vehicle/Color",
+                "price": "/vehicle/ListPrice",
+                "mileage": "/vehicle/Odometer",
+            },
+        }),
+    };
+    settings["kind"] = json!(kind.name());
+    merge(&mut settings, changes);
+    serde_json::from_value(settings).unwrap()
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(fields), Value::Object(changes)) => {
+            for (name, change) in changes {
+                merge(fields.entry(name).or_insert(Value::Null), change);
+            }
+        }
+        (place, change) => *place = change,
     }
 }
 
-/// Settings under which bodies are believed.
-pub(super) fn dealertrack() -> settings::Dealertrack {
-    let events = [
-        ("vehicle.updated", VehicleEvent::Updated),
-        ("vehicle.sold", VehicleEvent::Sold),
-        ("vehicle.transferred", VehicleEvent::Transferred),
-        ("deal.opened", VehicleEvent::Ignored),
-    ];
-    settings::Dealertrack {
-        verify: Verify::HmacSha256 {
-            header: Header(HeaderName::from_static("x-signature")),
-            encoding: SignatureEncoding::Hex,
-            prefix: "sha256=".to_owned(),
-        },
-        tolerance: settings::Generic::default().tolerance,
-        pointers: settings::Pointers {
-            to_company: Some(pointer("/to/CompanyNumber")),
-            ..settings::Pointers::default()
-        },
-        events: events.map(|(theirs, ours)| (theirs.to_owned(), ours)).into(),
-        statuses: BTreeMap::from([
-            ("I".to_owned(), crate::domain::unit::UnitState::InStock),
-            ("C".to_owned(), crate::domain::unit::UnitState::Removed),
-        ]),
-        payload: Payload::Trusted,
-        currency: crate::domain::money::Currency::USD,
-        distance: crate::domain::distance::DistanceUnit::Miles,
-    }
+pub(super) fn settings(kind: ConnectorKind) -> ConnectorSettings {
+    settings_with(kind, json!({}))
 }
 
-/// Settings under which the sample XML document is understood.
-pub(super) fn dealertrack_xml() -> settings::Dealertrack {
-    let trusted = dealertrack();
-    settings::Dealertrack {
-        pointers: settings::Pointers {
-            event_id: pointer("/VehicleEvent/EventId"),
-            event_type: pointer("/VehicleEvent/EventType"),
-            time: pointer("/VehicleEvent/EventTime"),
-            ..trusted.pointers
-        },
-        ..trusted
-    }
-}
-
-pub(super) fn pointer(text: &str) -> JsonPointer {
-    text.parse().unwrap()
+/// Where the sample XML document has what other events have in JSON.
+pub(super) fn xml_pointers() -> Value {
+    json!({"pointers": {
+        "event_id": "/VehicleEvent/EventId",
+        "event_type": "/VehicleEvent/EventType",
+        "time": "/VehicleEvent/EventTime",
+    }})
 }
 
 pub(super) fn location(text: &str) -> LocationId {
@@ -177,6 +199,7 @@ pub(super) fn location(text: &str) -> LocationId {
 pub(super) fn names() -> KnownNames {
     let locations = [
         ("346779380", "london"),
+        ("346779381", "south"),
         ("W2", "south"),
         ("EX1", "london"),
         ("EX2", "milano"),
@@ -185,7 +208,10 @@ pub(super) fn names() -> KnownNames {
     let locations = locations.map(|(theirs, ours)| (theirs.to_owned(), location(ours)));
     let own = ["north", "south", "london", "milano"].map(location);
     let sku = |text: &str| text.parse::<Sku>().unwrap();
-    let external = |kind, id: &str| External { kind, id: id.to_owned() };
+    let external = |kind, id: &str| External {
+        kind,
+        id: id.to_owned(),
+    };
     KnownNames::new(locations.into(), own).with_products([
         (external("inventory_item", "30322695"), sku("OIL-5W40")),
         (external("variant", "808950810"), sku("CHG-11KW")),
@@ -193,20 +219,24 @@ pub(super) fn names() -> KnownNames {
 }
 
 pub(super) fn texts(secrets: &[&str]) -> Vec<SecretString> {
-    secrets.iter().map(|secret| SecretString::from(*secret)).collect()
+    secrets
+        .iter()
+        .map(|secret| SecretString::from(*secret))
+        .collect()
 }
 
-pub(super) fn connector(settings: Settings) -> Connector {
-    let secrets = texts(&secrets(settings.kind()));
-    Connector::build("bench".parse().unwrap(), settings, &secrets).unwrap()
+/// A connector of the kind, with some of its settings changed.
+pub(super) fn connector_with(kind: ConnectorKind, changes: Value) -> Connector {
+    let secrets = texts(&secrets(kind));
+    let settings = settings_with(kind, changes);
+    Connector::build("bench".parse().unwrap(), &settings, &secrets).unwrap()
 }
 
 /// The connector that a sample is meant for.
 pub(super) fn receiver(sample: &Sample) -> Connector {
-    if sample.name.ends_with(".xml") {
-        return connector(Settings::Dealertrack(dealertrack_xml()));
-    }
-    connector(settings(sample.kind))
+    let is_xml = sample.name.ends_with(".xml");
+    let changes = if is_xml { xml_pointers() } else { json!({}) };
+    connector_with(sample.kind, changes)
 }
 
 fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
@@ -234,19 +264,33 @@ pub(super) fn signed(sample: &Sample, secret: &str, at: Timestamp) -> HeaderMap 
     };
     match sample.kind {
         ConnectorKind::Generic => {
-            let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+            let key = STANDARD
+                .decode(secret.strip_prefix("whsec_").unwrap())
+                .unwrap();
             let at = at.as_second().to_string();
-            let signature = hmac(&key, &[b"msg_27UH4WbU6Z5A5EzD8u03.", at.as_bytes(), b".", body]);
+            let signature = hmac(
+                &key,
+                &[b"msg_27UH4WbU6Z5A5EzD8u03.", at.as_bytes(), b".", body],
+            );
             set(standard::ID, "msg_27UH4WbU6Z5A5EzD8u03".to_owned());
             set(standard::TIMESTAMP, at);
-            set(standard::SIGNATURE, format!("v1,{}", STANDARD.encode(signature)));
+            set(
+                standard::SIGNATURE,
+                format!("v1,{}", STANDARD.encode(signature)),
+            );
         }
         ConnectorKind::Shopify => {
             let signature = hmac(secret.as_bytes(), &[body]);
             set("x-shopify-hmac-sha256", STANDARD.encode(signature));
             set("x-shopify-topic", sample.topic.to_owned());
-            set("x-shopify-shop-domain", "bentley-parts.myshopify.com".to_owned());
-            set("x-shopify-webhook-id", "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043".to_owned());
+            set(
+                "x-shopify-shop-domain",
+                "bentley-parts.myshopify.com".to_owned(),
+            );
+            set(
+                "x-shopify-webhook-id",
+                "b54557e4-bdd9-4b37-8a5f-bf7d70bcd043".to_owned(),
+            );
         }
         ConnectorKind::Dealertrack => {
             let signature = hmac(secret.as_bytes(), &[body]);
@@ -298,11 +342,14 @@ pub(super) fn verify(
 ) -> Result<usize, SignatureError> {
     let push = connector.push.as_ref().unwrap();
     let delivery = delivery(headers, body, received);
-    push.verify(&delivery).map(|signed| signed.verified().secret)
+    push.verify(&delivery)
+        .map(|signed| signed.verified().secret)
 }
 
 /// The reason codes of the quarantine, each with its pointer.
 pub(super) fn reasons(parsed: &Parsed) -> Vec<(&'static str, &str)> {
     let problems = parsed.quarantine.iter().map(|rejected| &rejected.problem);
-    problems.map(|problem| (problem.reason.name(), problem.pointer.as_str())).collect()
+    problems
+        .map(|problem| (problem.reason.name(), problem.pointer.as_str()))
+        .collect()
 }

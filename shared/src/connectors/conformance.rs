@@ -12,7 +12,7 @@ use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
 use super::bench::*;
-use super::{Connector, ConnectorKind, Parsed, Reason, Settings};
+use super::{Connector, ConnectorKind, Parsed, Reason, webhook_secrets};
 use crate::domain::event::Change;
 use crate::signature::SecretsError;
 
@@ -21,7 +21,11 @@ fn seconds(seconds: i64) -> SignedDuration {
 }
 
 fn ids(parsed: &Parsed) -> Vec<&str> {
-    parsed.events.iter().map(|event| event.id.as_str()).collect()
+    parsed
+        .events
+        .iter()
+        .map(|event| event.id.as_str())
+        .collect()
 }
 
 #[test]
@@ -30,7 +34,11 @@ fn every_kind_has_deliveries_that_become_events() {
         let samples: Vec<_> = samples().into_iter().filter(|s| s.kind == *kind).collect();
         assert!(!samples.is_empty(), "{}", kind.name());
         for sample in samples {
-            assert!(!deliver(&sample).unwrap().events.is_empty(), "{}", sample.name);
+            assert!(
+                !deliver(&sample).unwrap().events.is_empty(),
+                "{}",
+                sample.name
+            );
         }
     }
 }
@@ -76,17 +84,45 @@ fn a_second_signature_header_is_refused() {
 fn a_connector_without_a_secret_cannot_be_built() {
     for kind in ConnectorKind::ALL {
         let built = |secrets: &[&str]| {
-            Connector::build("bench".parse().unwrap(), settings(*kind), &texts(secrets)).err()
+            Connector::build("bench".parse().unwrap(), &settings(*kind), &texts(secrets)).err()
         };
         let refused = built(&[]).unwrap();
-        assert_eq!((refused.kind, refused.problem), (kind.name(), SecretsError::None));
-        assert_eq!(built(&[""]).unwrap().problem, SecretsError::Empty { number: 1 });
+        assert_eq!(
+            (refused.kind, refused.problem),
+            (kind.name(), SecretsError::None)
+        );
+        assert_eq!(
+            built(&[""]).unwrap().problem,
+            SecretsError::Empty { number: 1 }
+        );
+    }
+}
+
+#[test]
+fn every_kind_says_which_secrets_it_needs() {
+    for kind in ConnectorKind::ALL {
+        let rotating = match kind {
+            ConnectorKind::Dealertrack => json!({"verify": {"previous_secret": "env:OLD"}}),
+            _ => json!({"webhook": {"previous_secret": "env:OLD"}}),
+        };
+        let names = |changes| -> Vec<String> {
+            let settings = settings_with(*kind, changes);
+            webhook_secrets(&settings)
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(names(json!({})), ["env:LOTWIRE_BENCH_SECRET"]);
+        assert_eq!(names(rotating), ["env:LOTWIRE_BENCH_SECRET", "env:OLD"]);
     }
 }
 
 #[test]
 fn a_signed_time_is_good_for_five_minutes_either_way() {
-    for sample in samples().iter().filter(|sample| sample.kind == ConnectorKind::Generic) {
+    for sample in samples()
+        .iter()
+        .filter(|sample| sample.kind == ConnectorKind::Generic)
+    {
         let connector = receiver(sample);
         let headers = signed(sample, secrets(sample.kind)[0], now());
         let check = |after| verify(&connector, &headers, &sample.body, now() + seconds(after));
@@ -102,14 +138,34 @@ fn a_signed_time_is_good_for_five_minutes_either_way() {
 fn an_event_from_our_future_is_quarantined() {
     for sample in samples() {
         let connector = receiver(&sample);
-        let first = deliver(&sample).unwrap().events.iter().map(|event| event.at).min().unwrap();
-        let last = deliver(&sample).unwrap().events.iter().map(|event| event.at).max().unwrap();
+        let first = deliver(&sample)
+            .unwrap()
+            .events
+            .iter()
+            .map(|event| event.at)
+            .min()
+            .unwrap();
+        let last = deliver(&sample)
+            .unwrap()
+            .events
+            .iter()
+            .map(|event| event.at)
+            .max()
+            .unwrap();
         let good = deliver_to(&connector, &sample, last - seconds(299)).unwrap();
-        assert_eq!(ids(&good), ids(&deliver(&sample).unwrap()), "{}", sample.name);
+        assert_eq!(
+            ids(&good),
+            ids(&deliver(&sample).unwrap()),
+            "{}",
+            sample.name
+        );
         let early = deliver_to(&connector, &sample, first - seconds(301)).unwrap();
         assert_eq!(early.events, [], "{}", sample.name);
         assert!(
-            early.quarantine.iter().any(|row| row.problem.reason == Reason::TimeInFuture),
+            early
+                .quarantine
+                .iter()
+                .any(|row| row.problem.reason == Reason::TimeInFuture),
             "{}",
             sample.name
         );
@@ -118,7 +174,6 @@ fn an_event_from_our_future_is_quarantined() {
 
 #[test]
 fn what_is_not_a_document_is_refused_with_400_and_no_panic() {
-    let megabyte = |byte: u8| vec![byte; 1 << 20];
     let noise: Vec<u8> = (0..1_u32 << 20)
         .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
         .collect();
@@ -128,19 +183,33 @@ fn what_is_not_a_document_is_refused_with_400_and_no_panic() {
         b"{".to_vec(),
         b"\xff\xfe".to_vec(),
         noise,
-        megabyte(b'['),
-        megabyte(b'<'),
-        megabyte(b'"'),
-        megabyte(0),
-        b"{\"a\":".repeat(200_000),
-        b"<a>".repeat(300_000),
-        [b"{\"data\":", &b"[".repeat(40)[..], &b"]".repeat(40)[..], b"}"].concat(),
+        vec![b'['; 1 << 20],
+        vec![b'<'; 1 << 16],
+        vec![b'"'; 1 << 16],
+        vec![0; 1 << 16],
+        b"{\"a\":".repeat(10_000),
+        b"<a>".repeat(10_000),
+        [
+            b"{\"data\":",
+            &b"[".repeat(40)[..],
+            &b"]".repeat(40)[..],
+            b"}",
+        ]
+        .concat(),
     ];
-    for sample in samples() {
+    // One for each way that a body is read: by kind, and by Shopify's topics.
+    let mut ways = samples();
+    ways.dedup_by_key(|sample| (sample.kind, sample.topic));
+    for sample in ways {
         for body in &bodies {
             let start = String::from_utf8_lossy(&body[..body.len().min(8)]).into_owned();
             let refused = deliver(&sample.with_bytes(body.clone())).unwrap_err();
-            assert_eq!(refused.status(), 400, "{} {start:?}: {refused}", sample.name);
+            assert_eq!(
+                refused.status(),
+                400,
+                "{} {start:?}: {refused}",
+                sample.name
+            );
         }
     }
 }
@@ -149,7 +218,14 @@ fn what_is_not_a_document_is_refused_with_400_and_no_panic() {
 #[test]
 fn what_is_not_an_object_brings_no_event() {
     for sample in samples() {
-        for body in [json!(null), json!([]), json!("text"), json!(4), json!({}), json!([[{}]])] {
+        for body in [
+            json!(null),
+            json!([]),
+            json!("text"),
+            json!(4),
+            json!({}),
+            json!([[{}]]),
+        ] {
             match deliver(&sample.with(&body)) {
                 Ok(parsed) => assert_eq!(parsed.events, [], "{} {body}", sample.name),
                 Err(refused) => assert_eq!(refused.status(), 422, "{} {body}", sample.name),
@@ -187,22 +263,37 @@ fn ids_do_not_depend_on_the_order_of_arrival_and_differ() {
                 .collect()
         };
         let forwards = named(&mut samples.iter());
-        assert_eq!(forwards, named(&mut samples.iter().rev()), "{}", kind.name());
+        assert_eq!(
+            forwards,
+            named(&mut samples.iter().rev()),
+            "{}",
+            kind.name()
+        );
     }
 }
 
 /// Headers that no signature covers must not be able to make a second event of one.
 #[test]
 fn unsigned_headers_name_nothing() {
-    for sample in samples().iter().filter(|sample| sample.kind != ConnectorKind::Generic) {
+    for sample in samples()
+        .iter()
+        .filter(|sample| sample.kind != ConnectorKind::Generic)
+    {
         let connector = receiver(sample);
         let push = connector.push.as_ref().unwrap();
         let mut headers = signed(sample, secrets(sample.kind)[0], now());
-        for forged in ["x-shopify-webhook-id", "x-shopify-event-id", "webhook-id", "x-event-id"] {
+        for forged in [
+            "x-shopify-webhook-id",
+            "x-shopify-event-id",
+            "webhook-id",
+            "x-event-id",
+        ] {
             headers.insert(forged, "forged".parse().unwrap());
         }
         let delivery = delivery(&headers, &sample.body, now());
-        let parsed = push.parse(&push.verify(&delivery).unwrap(), &names()).unwrap();
+        let parsed = push
+            .parse(&push.verify(&delivery).unwrap(), &names())
+            .unwrap();
         assert_eq!(parsed, deliver(sample).unwrap(), "{}", sample.name);
     }
 }
@@ -211,19 +302,32 @@ fn unsigned_headers_name_nothing() {
 fn nothing_personal_or_secret_is_carried_on() {
     for sample in samples() {
         let parsed = serde_json::to_string(&deliver(&sample).unwrap()).unwrap();
-        for private in ["buyer@example.com", "Test", "Buyer", "Example Street", "35910", "4711"] {
+        for private in [
+            "buyer@example.com",
+            "Test",
+            "Buyer",
+            "Example Street",
+            "35910",
+            "4711",
+        ] {
             assert!(!parsed.contains(private), "{}: {private}", sample.name);
         }
         let headers = signed(&sample, secrets(sample.kind)[0], now());
         let shown = format!("{:?}", delivery(&headers, &sample.body, now()));
-        assert!(!shown.contains("VIN") && !shown.contains("sha256"), "{shown}");
+        assert!(
+            !shown.contains("VIN") && !shown.contains("sha256"),
+            "{shown}"
+        );
     }
 }
 
 /// The documentation names every kind, and no two alike.
 #[test]
 fn every_kind_is_documented() {
-    let titles: BTreeSet<_> = ConnectorKind::ALL.iter().map(|kind| kind.about().title).collect();
+    let titles: BTreeSet<_> = ConnectorKind::ALL
+        .iter()
+        .map(|kind| kind.about().title)
+        .collect();
     assert_eq!(titles.len(), ConnectorKind::ALL.len());
     for kind in ConnectorKind::ALL {
         assert!(!kind.about().takes.is_empty() && !kind.about().authenticity.is_empty());
@@ -251,15 +355,17 @@ fn sample_invocations_are_genuine_and_understood() {
         let received = event.request_context.time_epoch;
         let received = Timestamp::from_millisecond(received).unwrap();
         let name = event.path_parameters["connector"].clone();
-        let kind = ConnectorKind::ALL.iter().find(|kind| kind.name() == name).unwrap();
-        let connector = if body.starts_with(b"<") {
-            connector(Settings::Dealertrack(dealertrack_xml()))
-        } else {
-            connector(settings(*kind))
-        };
+        let kind = ConnectorKind::ALL
+            .iter()
+            .find(|kind| kind.name() == name)
+            .unwrap();
+        let is_xml = body.starts_with(b"<");
+        let connector = connector_with(*kind, if is_xml { xml_pointers() } else { json!({}) });
         let push = connector.push.as_ref().unwrap();
         let delivery = delivery(&event.headers, &body, received);
-        let parsed = push.parse(&push.verify(&delivery).unwrap(), &names()).unwrap();
+        let parsed = push
+            .parse(&push.verify(&delivery).unwrap(), &names())
+            .unwrap();
         assert!(!parsed.events.is_empty(), "{}", path.display());
         replayed.insert(name);
     }
@@ -312,13 +418,19 @@ fn junk() -> impl Strategy<Value = Value> {
 }
 
 fn json_samples() -> impl Strategy<Value = Sample> {
-    let json: Vec<_> = samples().into_iter().filter(|s| s.name.ends_with(".json")).collect();
+    let json: Vec<_> = samples()
+        .into_iter()
+        .filter(|s| s.name.ends_with(".json"))
+        .collect();
     select(json)
 }
 
 /// `None` takes the place out altogether.
 fn mutations() -> impl Strategy<Value = Vec<(Index, Option<Value>)>> {
-    prop::collection::vec((any::<Index>(), proptest::option::weighted(0.8, junk())), 1..4)
+    prop::collection::vec(
+        (any::<Index>(), proptest::option::weighted(0.8, junk())),
+        1..4,
+    )
 }
 
 fn mutated(sample: &Sample, mutations: &[(Index, Option<Value>)]) -> Sample {

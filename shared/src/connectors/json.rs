@@ -330,7 +330,14 @@ mod tests {
 
     #[test]
     fn a_missing_quantity_is_no_data_however_it_is_written() {
-        for nothing in [json!(null), json!(""), json!(" "), json!("N/A"), json!("-"), json!("NaN")] {
+        for nothing in [
+            json!(null),
+            json!(""),
+            json!(" "),
+            json!("N/A"),
+            json!("-"),
+            json!("NaN"),
+        ] {
             let row = json!({ "on_hand": nothing });
             let row = Object::of(&row, "/data").unwrap();
             let problem = row.need_quantity("on_hand").unwrap_err();
@@ -390,7 +397,12 @@ mod tests {
             day(json!("2012-10-15T00:00:00")).as_deref(),
             Some("2012-10-15")
         );
-        for none in [json!("0"), json!(0), json!("0001-01-01T00:00:00"), json!("")] {
+        for none in [
+            json!("0"),
+            json!(0),
+            json!("0001-01-01T00:00:00"),
+            json!(""),
+        ] {
             assert_eq!(day(none), None);
         }
     }

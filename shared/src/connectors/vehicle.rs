@@ -100,9 +100,12 @@ pub(super) fn vin(value: &Value) -> Read<Vin> {
 fn money(value: &Value, implied: Option<Currency>) -> Read<Money> {
     if let Value::Object(_) = value {
         return amount_and(value, "currency", |amount, currency| {
-            let currency = currency.parse().map_err(|error: crate::domain::money::MoneyError| {
-                Wrong::new(Reason::InvalidValue, error.to_string())
-            })?;
+            let currency =
+                currency
+                    .parse()
+                    .map_err(|error: crate::domain::money::MoneyError| {
+                        Wrong::new(Reason::InvalidValue, error.to_string())
+                    })?;
             Ok(Money::new(amount, currency))
         });
     }
@@ -137,9 +140,9 @@ fn money(value: &Value, implied: Option<Currency>) -> Read<Money> {
 /// `"2560 mi"`, `{"amount": 2560, "unit": "mi"}`, or a bare number of the implied unit.
 fn distance(value: &Value, implied: Option<DistanceUnit>) -> Read<String> {
     let written = match value {
-        Value::Object(_) => {
-            amount_and(value, "unit", |amount, unit| Ok(format!("{} {unit}", amount.normalize())))?
-        }
+        Value::Object(_) => amount_and(value, "unit", |amount, unit| {
+            Ok(format!("{} {unit}", amount.normalize()))
+        })?,
         other => name(other)?,
     };
     let Some(written) = written else {
@@ -198,11 +201,19 @@ mod tests {
         let pounds = || Ok(Some("239950.00 GBP".to_owned()));
         assert_eq!(read(json!("239950 GBP"), None), pounds());
         assert_eq!(read(json!("£239,950.00"), None), pounds());
-        assert_eq!(read(json!({"amount": 239950, "currency": "gbp"}), None), pounds());
+        assert_eq!(
+            read(json!({"amount": 239950, "currency": "gbp"}), None),
+            pounds()
+        );
         assert_eq!(read(json!(239950), Some(Currency::GBP)), pounds());
         assert_eq!(read(json!("239,950"), Some(Currency::GBP)), pounds());
         assert_eq!(read(json!(""), None), Ok(None));
-        for unclear in [json!(239950), json!("239950"), json!({"amount": 1}), json!("cheap")] {
+        for unclear in [
+            json!(239950),
+            json!("239950"),
+            json!({"amount": 1}),
+            json!("cheap"),
+        ] {
             assert!(read(unclear.clone(), None).is_err(), "{unclear}");
         }
     }
@@ -212,9 +223,15 @@ mod tests {
         let read = |value: Value, implied| distance(&value, implied);
         let expected = || Ok(Some("2560 mi".to_owned()));
         assert_eq!(read(json!("2,560 miles"), None), expected());
-        assert_eq!(read(json!({"amount": 2560, "unit": "mi"}), None), expected());
+        assert_eq!(
+            read(json!({"amount": 2560, "unit": "mi"}), None),
+            expected()
+        );
         assert_eq!(read(json!(2560), AMERICAN.distance), expected());
-        assert_eq!(read(json!("21034 km"), AMERICAN.distance), Ok(Some("21034 km".to_owned())));
+        assert_eq!(
+            read(json!("21034 km"), AMERICAN.distance),
+            Ok(Some("21034 km".to_owned()))
+        );
         assert!(read(json!(2560), None).is_err());
         assert!(read(json!(-1), AMERICAN.distance).is_err());
     }

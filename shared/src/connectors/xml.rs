@@ -174,7 +174,15 @@ mod tests {
 
     #[test]
     fn half_a_document_is_no_document() {
-        for body in ["", "<a>", "<a><b></a>", "</a>", "<a/><b/>", "text", "<a>\u{0}"] {
+        for body in [
+            "",
+            "<a>",
+            "<a><b></a>",
+            "</a>",
+            "<a/><b/>",
+            "text",
+            "<a>\u{0}",
+        ] {
             assert!(document(body.as_bytes()).is_err(), "{body:?}");
         }
         assert!(document(b"<a>\xff</a>").is_err());

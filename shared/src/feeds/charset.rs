@@ -33,7 +33,9 @@ impl Charset {
     pub(super) fn plan(self, first: &[u8]) -> (usize, Option<&'static Encoding>) {
         match (self, Encoding::for_bom(first)) {
             (Self::Windows1252, _) => (0, None),
-            (Self::Utf8 | Self::Auto, Some((encoding, length))) if encoding == encoding_rs::UTF_8 => {
+            (Self::Utf8 | Self::Auto, Some((encoding, length)))
+                if encoding == encoding_rs::UTF_8 =>
+            {
                 (length, None)
             }
             (Self::Utf16 | Self::Auto, Some((encoding, length)))
@@ -140,8 +142,14 @@ mod tests {
 
     #[test]
     fn auto_reads_each_row_as_utf8_or_windows_1252() {
-        assert_eq!(Charset::Auto.decode("Citroën".as_bytes()).unwrap(), "Citroën");
-        assert_eq!(Charset::Auto.decode(b"Citro\xebn \x80").unwrap(), "Citroën €");
+        assert_eq!(
+            Charset::Auto.decode("Citroën".as_bytes()).unwrap(),
+            "Citroën"
+        );
+        assert_eq!(
+            Charset::Auto.decode(b"Citro\xebn \x80").unwrap(),
+            "Citroën €"
+        );
         assert_eq!(Charset::Utf8.decode(b"Citro\xebn"), Err(5));
     }
 }

@@ -159,7 +159,10 @@ impl fmt::Display for Suspicion {
                 source,
                 expected,
                 found,
-            } => write!(f, "The {source} counts {expected} rows, the file has {found}."),
+            } => write!(
+                f,
+                "The {source} counts {expected} rows, the file has {found}."
+            ),
             Self::TrailerMissing => f.write_str("The closing line with the row count is missing."),
             Self::RowsAfterTrailer(rows) => {
                 write!(f, "{rows} rows follow the closing line with the row count.")
@@ -203,14 +206,13 @@ pub fn prove(evidence: &Evidence, expectations: &Expectations) -> Proof {
 }
 
 /// Checks whatever announces the content itself; true if one of them vouches for the end.
-fn settle(
-    evidence: &Evidence,
-    expectations: &Expectations,
-    reasons: &mut Vec<Suspicion>,
-) -> bool {
+fn settle(evidence: &Evidence, expectations: &Expectations, reasons: &mut Vec<Suspicion>) -> bool {
     let mut settled = false;
     if let Some(expected) = &expectations.sha256 {
-        let found = evidence.sha256.as_deref().unwrap_or("none: not read to the end");
+        let found = evidence
+            .sha256
+            .as_deref()
+            .unwrap_or("none: not read to the end");
         if expected.eq_ignore_ascii_case(found) {
             settled = true;
         } else {
@@ -264,8 +266,7 @@ fn settle(
 }
 
 fn judge_ending(evidence: &Evidence, history: &[AcceptedRead], reasons: &mut Vec<Suspicion>) {
-    let always_bare =
-        !history.is_empty() && history.iter().all(|read| read.ending == Ending::Bare);
+    let always_bare = !history.is_empty() && history.iter().all(|read| read.ending == Ending::Bare);
     match evidence.ending {
         Ending::Bare if evidence.last_row_bad => reasons.push(Suspicion::CutRow),
         Ending::Bare if !always_bare => reasons.push(Suspicion::NoFinalNewline),

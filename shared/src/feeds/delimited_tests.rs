@@ -7,7 +7,9 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::feeds::evidence::Gzip;
+use crate::feeds::evidence::{Ending, Gzip};
+use crate::feeds::format::Delimiter;
+use crate::feeds::lines::CHUNK;
 use crate::feeds::row::Cell;
 use crate::feeds::value::{Condition, DistanceUnit};
 
@@ -39,7 +41,10 @@ fn rows_of(bytes: &[u8], settings: &str) -> Vec<Row> {
 
 #[test]
 fn a_dealer_export_reads_cell_by_cell() {
-    let rows = rows_of(GENERIC, "distance_unit = 'mi'\ncurrency = 'USD'\nrequired = ['vin', 'price']");
+    let rows = rows_of(
+        GENERIC,
+        "distance_unit = 'mi'\ncurrency = 'USD'\nrequired = ['vin', 'price']",
+    );
     let [bentley, abarth, bad] = &rows[..] else {
         panic!("{} rows", rows.len());
     };
@@ -49,11 +54,20 @@ fn a_dealer_export_reads_cell_by_cell() {
     assert_eq!(bentley.condition(), Cell::Value(Condition::Used));
     assert_eq!(bentley.text("trim"), Cell::Value("Speed"));
     let odometer = bentley.distance("odometer").value().unwrap();
-    assert_eq!((odometer.amount, odometer.unit), (Decimal::from(2560), Some(DistanceUnit::Miles)));
+    assert_eq!(
+        (odometer.amount, odometer.unit),
+        (Decimal::from(2560), Some(DistanceUnit::Miles))
+    );
     let price = bentley.money("price").value().unwrap();
-    assert_eq!((price.amount, price.currency.as_deref()), (Decimal::from(239950), Some("USD")));
+    assert_eq!(
+        (price.amount, price.currency.as_deref()),
+        (Decimal::from(239950), Some("USD"))
+    );
     assert_eq!(bentley.money("msrp"), Cell::NoData);
-    assert_eq!(bentley.text("description"), Cell::Value("One owner, full history"));
+    assert_eq!(
+        bentley.text("description"),
+        Cell::Value("One owner, full history")
+    );
     assert_eq!(bentley.list("image_urls").value().unwrap().len(), 3);
     assert_eq!(abarth.text("vin"), Cell::Value("ZFA31200003123456"));
     assert_eq!(abarth.text("location"), Cell::Absent);
@@ -61,24 +75,39 @@ fn a_dealer_export_reads_cell_by_cell() {
         panic!("POA is no price");
     };
     let bad = bad.bad("price", invalid);
-    assert_eq!(bad.to_string(), "line 4, column price: not a number (found \"POA\")");
+    assert_eq!(
+        bad.to_string(),
+        "line 4, column price: not a number (found \"POA\")"
+    );
 }
 
 #[test]
 fn marketplace_feeds_keep_their_units_and_meanings() {
     let google = rows_of(GOOGLE, "");
     let odometer = google[0].distance("odometer").value().unwrap();
-    assert_eq!((odometer.amount, odometer.unit), (Decimal::from(2560), Some(DistanceUnit::Miles)));
+    assert_eq!(
+        (odometer.amount, odometer.unit),
+        (Decimal::from(2560), Some(DistanceUnit::Miles))
+    );
     let price = google[1].money("price").value().unwrap();
-    assert_eq!((price.amount, price.currency.as_deref()), (Decimal::from(28990), Some("USD")));
+    assert_eq!(
+        (price.amount, price.currency.as_deref()),
+        (Decimal::from(28990), Some("USD"))
+    );
     assert_eq!(google[0].condition(), Cell::Value(Condition::Certified));
     assert_eq!(google[1].condition(), Cell::Value(Condition::New));
-    assert_eq!(google[1].date("date_in_stock"), Cell::Value(jiff::civil::date(2026, 1, 3)));
+    assert_eq!(
+        google[1].date("date_in_stock"),
+        Cell::Value(jiff::civil::date(2026, 1, 3))
+    );
     assert_eq!(google[0].text("dealer_id"), Cell::Value("D-001"));
 
     let meta = rows_of(META, "");
     let odometer = meta[0].distance("odometer").value().unwrap();
-    assert_eq!((odometer.amount, odometer.unit), (Decimal::from(2560), Some(DistanceUnit::Miles)));
+    assert_eq!(
+        (odometer.amount, odometer.unit),
+        (Decimal::from(2560), Some(DistanceUnit::Miles))
+    );
     assert_eq!(meta[0].condition(), Cell::Value(Condition::Certified));
     let Cell::Value(address) = meta[0].named("address") else {
         panic!("the address is there");
@@ -87,8 +116,14 @@ fn marketplace_feeds_keep_their_units_and_meanings() {
     assert_eq!(address["city"], "Springfield");
 
     let cargurus = rows_of(CARGURUS, "");
-    let conditions: Vec<_> = cargurus.iter().map(|row| row.condition().value().unwrap()).collect();
-    assert_eq!(conditions, [Condition::Certified, Condition::New, Condition::New]);
+    let conditions: Vec<_> = cargurus
+        .iter()
+        .map(|row| row.condition().value().unwrap())
+        .collect();
+    assert_eq!(
+        conditions,
+        [Condition::Certified, Condition::New, Condition::New]
+    );
     assert_eq!(
         cargurus[1].text("description"),
         Cell::Value("He said \"sold as seen\", second line follows")
@@ -105,7 +140,10 @@ fn a_stock_file_never_reads_a_missing_quantity_as_zero() {
         assert_eq!(read[1..6], [const { Cell::NoData }; 5]);
         assert_eq!(read[6], Cell::Value(0));
         assert!(matches!(&read[7], Cell::Invalid(invalid) if invalid.found == "many"));
-        assert!(rows.iter().all(|row| row.quantity("reserved") == Cell::Absent));
+        assert!(
+            rows.iter()
+                .all(|row| row.quantity("reserved") == Cell::Absent)
+        );
     }
 }
 
@@ -114,7 +152,9 @@ fn a_quoted_empty_text_can_mean_clear_it() {
     let bytes = b"vin,comments,price\n1,\"\",\n2,,\"\"\n";
     let read = |settings| {
         let rows = rows_of(bytes, settings);
-        rows.iter().map(|row| row.text("description").value().map(str::to_owned)).collect::<Vec<_>>()
+        rows.iter()
+            .map(|row| row.text("description").value().map(str::to_owned))
+            .collect::<Vec<_>>()
     };
     assert_eq!(read(""), [None, None]);
     assert_eq!(read("quoted_empty = 'empty'"), [Some(String::new()), None]);
@@ -125,7 +165,8 @@ fn every_delimiter_is_found_and_every_charset_read() {
     let table = "VIN|Make|Colour\n1|Citroën|grün\n2|Škoda|\"schwarz|weiß\"\n";
     for delimiter in ["|", ",", ";", "\t"] {
         let text = table.replace('|', delimiter);
-        let utf16 = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        let utf16 =
+            |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
         let files = [
             text.clone().into_bytes(),
             [b"\xef\xbb\xbf", text.as_bytes()].concat(),
@@ -136,7 +177,11 @@ fn every_delimiter_is_found_and_every_charset_read() {
         ];
         for bytes in files {
             let rows = rows_of(&bytes, "");
-            assert_eq!(rows[0].text("make"), Cell::Value("Citroën"), "{delimiter:?}");
+            assert_eq!(
+                rows[0].text("make"),
+                Cell::Value("Citroën"),
+                "{delimiter:?}"
+            );
             assert_eq!(rows[1].text("make"), Cell::Value("Škoda"));
             let colours = format!("schwarz{delimiter}weiß");
             assert_eq!(rows[1].text("exterior_colour"), Cell::Value(&*colours));
@@ -148,7 +193,11 @@ fn every_delimiter_is_found_and_every_charset_read() {
 fn one_row_in_another_charset_spoils_one_row_at_most() {
     let bytes = b"vin,make\n1,Citro\xc3\xabn\n2,Citro\xebn\n3,Mini\n";
     let rows = rows_of(bytes, "");
-    assert!(rows[..2].iter().all(|row| row.text("make") == Cell::Value("Citroën")));
+    assert!(
+        rows[..2]
+            .iter()
+            .all(|row| row.text("make") == Cell::Value("Citroën"))
+    );
     let (rows, bad, _) = read_all(bytes, &format("charset = 'utf-8'"));
     assert_eq!(rows.len(), 2);
     assert_eq!((bad[0].line, bad[0].column.as_deref()), (3, Some("make")));
@@ -159,7 +208,10 @@ fn one_row_in_another_charset_spoils_one_row_at_most() {
 fn bad_rows_are_set_aside_and_the_rest_read() {
     let bytes = b"vin,price\n1,10\n2\n3,30,extra\n4,\"40\"x\n5,\"50\n6,60\n\n,\n7,\"7\n0\"\n8,80\n";
     let (rows, bad, evidence) = read_all(bytes, &FeedFormat::default());
-    let vins: Vec<_> = rows.iter().map(|row| row.text("vin").value().unwrap()).collect();
+    let vins: Vec<_> = rows
+        .iter()
+        .map(|row| row.text("vin").value().unwrap())
+        .collect();
     assert_eq!(vins, ["1", "6", "7", "8"]);
     assert_eq!(rows[3].line(), 12);
     let lines: Vec<_> = bad.iter().map(|bad| bad.line).collect();
@@ -177,14 +229,20 @@ fn files_without_header_and_with_preamble() {
     let settings = "header = false\nskip_lines = 2\nnames = ['sku', 'ignored', 'on_hand']";
     let bytes = b"Report of 5 January\nall \"stores\nA1,x,5\nB2,y,7\n";
     let rows = rows_of(bytes, settings);
-    let read: Vec<_> = rows.iter().map(|row| row.quantity("on_hand").value().unwrap()).collect();
+    let read: Vec<_> = rows
+        .iter()
+        .map(|row| row.quantity("on_hand").value().unwrap())
+        .collect();
     assert_eq!(read, [5, 7]);
     assert_eq!(rows[0].line(), 3);
 }
 
 #[test]
 fn quoting_can_be_off() {
-    let rows = rows_of(b"sku\ttitle\nA\t\"6 inch\" kit\nB\t\"open\n", "quoting = false");
+    let rows = rows_of(
+        b"sku\ttitle\nA\t\"6 inch\" kit\nB\t\"open\n",
+        "quoting = false",
+    );
     assert_eq!(rows[0].text("title"), Cell::Value("\"6 inch\" kit"));
     assert_eq!(rows[1].text("title"), Cell::Value("\"open"));
 }
@@ -219,7 +277,10 @@ fn the_trailer_is_no_row_and_rows_after_it_are_counted() {
     };
     let found = |rows, rows_after| Trailer::Found { rows, rows_after };
     assert_eq!(trailer("vin,price\n1,2\nTRAILER,1\n"), (1, found(1, 0)));
-    assert_eq!(trailer("vin,price\n1,2\nTRAILER,1\n3,4\n"), (2, found(1, 1)));
+    assert_eq!(
+        trailer("vin,price\n1,2\nTRAILER,1\n3,4\n"),
+        (2, found(1, 1))
+    );
     assert_eq!(trailer("vin,price\n1,2\n"), (1, Trailer::Missing));
     let (_, _, evidence) = read_all(b"vin\n1\n", &FeedFormat::default());
     assert_eq!(evidence.trailer, Trailer::NotDeclared);
@@ -244,8 +305,14 @@ fn limits_hold() {
     let bytes = b"vin,make\n1,aaaaaaaaaa\n2,b\n3,c\n";
     let stopped = |settings: &str, bytes: &[u8]| read_all(bytes, &format(settings)).2.stopped;
     assert_eq!(stopped("max_rows = 3", bytes), None);
-    assert_eq!(stopped("max_rows = 2", bytes), Some(FeedError::TooManyRows { limit: 2 }));
-    assert_eq!(stopped("max_bytes = 20", bytes), Some(FeedError::TooManyBytes { limit: 20 }));
+    assert_eq!(
+        stopped("max_rows = 2", bytes),
+        Some(FeedError::TooManyRows { limit: 2 })
+    );
+    assert_eq!(
+        stopped("max_bytes = 20", bytes),
+        Some(FeedError::TooManyBytes { limit: 20 })
+    );
     assert_eq!(
         stopped("max_expanded_bytes = 20", &gzip(bytes)),
         Some(FeedError::TooMuchText { limit: 20 })
@@ -269,19 +336,28 @@ fn a_gzip_bomb_is_stopped_by_its_ratio() {
 
 #[test]
 fn gzip_vouches_for_itself_or_not() {
-    let text = CARGURUS.repeat(1);
+    let text = CARGURUS.to_vec();
     let packed = gzip(&text);
     let (plain, _, _) = read_all(&text, &FeedFormat::default());
     let (rows, _, evidence) = read_all(&packed, &FeedFormat::default());
     assert_eq!(evidence.gzip, Gzip::Complete);
-    assert_eq!(evidence.sha256.unwrap(), hex::encode(Sha256::digest(&packed)));
+    assert_eq!(
+        evidence.sha256.unwrap(),
+        hex::encode(Sha256::digest(&packed))
+    );
     assert_eq!(evidence.text_bytes, text.len() as u64);
-    assert_eq!(rows.iter().map(fields).collect::<Vec<_>>(), plain.iter().map(fields).collect::<Vec<_>>());
+    assert_eq!(
+        rows.iter().map(fields).collect::<Vec<_>>(),
+        plain.iter().map(fields).collect::<Vec<_>>()
+    );
 
     let mut corrupt = packed.clone();
     let crc = corrupt.len() - 8;
     corrupt[crc] ^= 1;
-    assert_eq!(read_all(&corrupt, &FeedFormat::default()).2.gzip, Gzip::Corrupt);
+    assert_eq!(
+        read_all(&corrupt, &FeedFormat::default()).2.gzip,
+        Gzip::Corrupt
+    );
     let members = [gzip(b"vin,make\n1,a\n"), gzip(b"2,b\n")].concat();
     let (rows, _, evidence) = read_all(&members, &FeedFormat::default());
     assert_eq!((rows.len(), evidence.gzip), (2, Gzip::Complete));
@@ -296,7 +372,8 @@ struct Endless {
 impl Read for Endless {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.pending.is_empty() {
-            self.pending = format!("{:017},\"some, text\",{}\n", self.rows, self.rows % 9).into_bytes();
+            self.pending =
+                format!("{:017},\"some, text\",{}\n", self.rows, self.rows % 9).into_bytes();
             self.rows += 1;
         }
         let count = out.len().min(self.pending.len());
@@ -320,7 +397,10 @@ fn memory_does_not_grow_with_rows() {
     }
     assert_eq!(expected, 20_000);
     assert!(reader.lines.buffer.capacity() <= 4 * CHUNK);
-    assert_eq!(reader.lines.stopped, Some(FeedError::TooManyRows { limit: 20_000 }));
+    assert_eq!(
+        reader.lines.stopped,
+        Some(FeedError::TooManyRows { limit: 20_000 })
+    );
 }
 
 #[test]
@@ -352,7 +432,10 @@ fn a_source_that_fails_is_not_the_end_of_the_file() {
     struct Fails;
     impl Read for Fails {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::Error::new(io::ErrorKind::ConnectionReset, "connection reset"))
+            Err(io::Error::new(
+                io::ErrorKind::ConnectionReset,
+                "connection reset",
+            ))
         }
     }
     let source = (&b"vin,make\n1,a\n2,b\n"[..]).chain(Fails);
@@ -361,7 +444,10 @@ fn a_source_that_fails_is_not_the_end_of_the_file() {
     let evidence = reader.finish();
     assert_eq!(evidence.sha256, None);
     let stopped = evidence.stopped.unwrap();
-    assert!(matches!(&stopped, FeedError::Read { after: 17, why } if why == "connection reset"), "{stopped}");
+    assert!(
+        matches!(&stopped, FeedError::Read { after: 17, why } if why == "connection reset"),
+        "{stopped}"
+    );
 }
 
 /// Hands out its bytes in pieces of the given sizes, over and over.
@@ -385,7 +471,14 @@ fn delimited_noise() -> impl Strategy<Value = Vec<u8>> {
         1 => any::<u8>(),
     ];
     let body = prop::collection::vec(byte, 0..300);
-    let head = prop::sample::select(vec![&b"vin,make\n"[..], b"sku;qty\r\n", b"", b"\xff\xfe", b"\xef\xbb\xbfVIN\n", b"\x1f\x8b"]);
+    let head = prop::sample::select(vec![
+        &b"vin,make\n"[..],
+        b"sku;qty\r\n",
+        b"",
+        b"\xff\xfe",
+        b"\xef\xbb\xbfVIN\n",
+        b"\x1f\x8b",
+    ]);
     (head, body).prop_map(|(head, body)| [head, &body].concat())
 }
 
@@ -456,12 +549,11 @@ proptest! {
         let (rows, bad, _) = read_all(&bytes, &settings);
         prop_assert_eq!(bad, vec![]);
         let read: Vec<_> = rows.iter().map(fields).collect();
-        // A row of nothing but delimiters says nothing; neither do blanks alone on a line.
+        // A row of nothing but delimiters and blanks says nothing.
         let mut oracle = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(&bytes[..]);
         let expected: Vec<Vec<String>> = oracle.records()
             .map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
-            .filter(|row: &Vec<String>| row.iter().any(|field| !field.is_empty()))
-            .filter(|row: &Vec<String>| delimiter != b'\t' || row.iter().any(|field| !field.trim().is_empty()))
+            .filter(|row: &Vec<String>| row.iter().any(|field| field.contains(|c| c != ' ')))
             .collect();
         prop_assert_eq!(read, expected);
     }

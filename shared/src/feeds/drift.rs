@@ -56,11 +56,11 @@ impl SchemaDrift {
                 .map(str::to_owned)
         };
         let gone = missing(before, after);
-        // A new name is one we cannot place; known ones explain themselves.
         let mut came = missing(after, before);
         let mut drift = Self::default();
         for position in gone {
             let column = fed_from(&old, position).filter(|column| !feeds(&new, column));
+            // A new name is one we cannot place; known ones explain themselves.
             let unknown = |index: &usize| fed_from(&new, *index).is_none();
             let successor = column.as_ref().and_then(|_| {
                 let in_place = came.iter().position(|at| *at == position && unknown(at));
@@ -100,7 +100,10 @@ impl SchemaDrift {
             .dropped
             .iter()
             .map(|name| format!("Column {name:?} is gone."));
-        let added = self.added.iter().map(|name| format!("Column {name:?} is new."));
+        let added = self
+            .added
+            .iter()
+            .map(|name| format!("Column {name:?} is new."));
         renamed.chain(dropped).chain(added).collect()
     }
 }
@@ -172,7 +175,9 @@ mod tests {
         let found = drift(&["Stock #", "VIN", "Preis", "Colour", "Web Note"]);
         assert_eq!(
             found.sentences(),
-            ["Column \"Price\" (price) went and \"Preis\" came: probably renamed; map it under columns."]
+            [
+                "Column \"Price\" (price) went and \"Preis\" came: probably renamed; map it under columns."
+            ]
         );
     }
 }

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use tokio::fs;
 use tokio::io::AsyncReadExt;
 
+use super::landing::{Landing, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
-    Claimed, Entry, Fault, FileSource, Landing, SIDECAR_LIMIT, TransferError, check_name, too_large,
+    Claimed, Entry, Fault, FileSource, SIDECAR_LIMIT, TransferError, check_name,
 };
 
 /// A directory on this machine.
@@ -48,7 +49,11 @@ impl Folder {
         let failed = |error| TransferError::io(action, &error);
         let metadata = fs::symlink_metadata(&path).await.map_err(failed)?;
         if !metadata.is_file() {
-            return Err(TransferError::new(Fault::Refused, action, "it is not a plain file"));
+            return Err(TransferError::new(
+                Fault::Refused,
+                action,
+                "it is not a plain file",
+            ));
         }
         if metadata.len() > limit {
             return Err(too_large(action, limit));
@@ -114,7 +119,11 @@ impl FileSource for Folder {
         // Two workers race for the source, which only one of them can move; this check keeps
         // an older file of the same name.
         if fs::try_exists(&target).await.map_err(failed)? {
-            return Err(TransferError::new(Fault::Refused, action, "the new name is taken"));
+            return Err(TransferError::new(
+                Fault::Refused,
+                action,
+                "the new name is taken",
+            ));
         }
         fs::rename(&source, &target).await.map_err(failed)?;
         Ok(Claimed::Yes)
@@ -165,7 +174,10 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", directory.path().join("link.csv")).unwrap();
         let listing = folder.list().await.unwrap();
         assert_eq!(listing.len(), 1);
-        assert_eq!((listing[0].name.as_str(), listing[0].size), ("a.csv", Some(4)));
+        assert_eq!(
+            (listing[0].name.as_str(), listing[0].size),
+            ("a.csv", Some(4))
+        );
         assert!(listing[0].modified.is_some());
         assert!(folder.list_claimed().await.unwrap().is_empty());
     }
@@ -176,10 +188,16 @@ mod tests {
         std::fs::write(directory.path().join("a.csv"), "one").unwrap();
         let claimed = folder.rename("a.csv", "processing/a.csv").await.unwrap();
         assert_eq!(claimed, Claimed::Yes);
-        let again = folder.rename("a.csv", "processing/b.csv").await.unwrap_err();
+        let again = folder
+            .rename("a.csv", "processing/b.csv")
+            .await
+            .unwrap_err();
         assert_eq!(again.fault, Fault::NotFound);
         std::fs::write(directory.path().join("a.csv"), "two").unwrap();
-        let taken = folder.rename("a.csv", "processing/a.csv").await.unwrap_err();
+        let taken = folder
+            .rename("a.csv", "processing/a.csv")
+            .await
+            .unwrap_err();
         assert_eq!(taken.fault, Fault::Refused);
         let kept = std::fs::read_to_string(directory.path().join("processing/a.csv")).unwrap();
         assert_eq!(kept, "one");
@@ -191,7 +209,10 @@ mod tests {
         let (directory, mut folder) = place();
         std::fs::write(directory.path().join("a.csv"), vec![b'x'; 100_000]).unwrap();
         let into = directory.path().join("landed");
-        assert_eq!(folder.download("a.csv", &into, 100_000).await.unwrap(), 100_000);
+        assert_eq!(
+            folder.download("a.csv", &into, 100_000).await.unwrap(),
+            100_000
+        );
         assert_eq!(std::fs::read(&into).unwrap(), vec![b'x'; 100_000]);
         std::fs::remove_file(&into).unwrap();
         let error = folder.download("a.csv", &into, 99_999).await.unwrap_err();

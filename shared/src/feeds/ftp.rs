@@ -20,10 +20,11 @@ use suppaftp::types::FileType;
 use suppaftp::{FtpError, Status};
 use tokio::io::AsyncReadExt;
 
+use super::landing::{Landing, in_time, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, Landing, Remote, SIDECAR_LIMIT, SourceSettings,
-    TransferError, check_name, too_large,
+    Claimed, Credentials, Entry, Fault, FileSource, Remote, SIDECAR_LIMIT, SourceSettings,
+    TransferError, check_name,
 };
 
 /// A directory on an FTP server.
@@ -60,22 +61,33 @@ impl Ftp {
     async fn entries(&mut self, path: &str) -> Result<Vec<Entry>, TransferError> {
         let action = self.action("list", path);
         let exact = in_time(self.timeout, &action, async {
-            self.stream.mlsd(Some(path)).await.map_err(|error| ftp_error(&action, &error))
+            self.stream
+                .mlsd(Some(path))
+                .await
+                .map_err(|error| ftp_error(&action, &error))
         });
         let (lines, parse): (_, fn(&str) -> Option<Listed>) = match exact.await {
             Ok(lines) => (lines, |line| ListParser::parse_mlsd(line).ok()),
             // Servers without MLSD refuse it; a directory that is missing is refused again.
             Err(error) if error.fault == Fault::Refused => {
                 let lines = in_time(self.timeout, &action, async {
-                    self.stream.list(Some(path)).await.map_err(|error| ftp_error(&action, &error))
+                    self.stream
+                        .list(Some(path))
+                        .await
+                        .map_err(|error| ftp_error(&action, &error))
                 });
                 (lines.await?, |line| {
-                    ListParser::parse_posix(line).or_else(|_| ListParser::parse_dos(line)).ok()
+                    ListParser::parse_posix(line)
+                        .or_else(|_| ListParser::parse_dos(line))
+                        .ok()
                 })
             }
             Err(error) => return Err(error),
         };
-        let files = lines.iter().filter_map(|line| parse(line)).filter(Listed::is_file);
+        let files = lines
+            .iter()
+            .filter_map(|line| parse(line))
+            .filter(Listed::is_file);
         let entries = files.map(|file| Entry {
             name: file.name().to_owned(),
             size: Some(file.size() as u64),
@@ -107,7 +119,10 @@ impl Ftp {
                 count => landing.write(&chunk[..count]).await?,
             }
         }
-        in_time(timeout, action, async { transfer.finish().await.map_err(failed) }).await
+        in_time(timeout, action, async {
+            transfer.finish().await.map_err(failed)
+        })
+        .await
     }
 
     async fn size(&mut self, path: &str, action: &str) -> Result<u64, TransferError> {
@@ -195,7 +210,9 @@ impl FileSource for Ftp {
 
     async fn close(mut self: Box<Self>) {
         // The server notices either way.
-        tokio::time::timeout(self.timeout, self.stream.quit()).await.ok();
+        tokio::time::timeout(self.timeout, self.stream.quit())
+            .await
+            .ok();
     }
 }
 
@@ -208,23 +225,30 @@ async fn open(
 ) -> Result<AsyncRustlsFtpStream, TransferError> {
     let failed = |error: FtpError| ftp_error(action, &error);
     let Some(password) = &credentials.password else {
-        return Err(TransferError::new(Fault::Credentials, action, "no password is set"));
+        return Err(TransferError::new(
+            Fault::Credentials,
+            action,
+            "no password is set",
+        ));
     };
     let address = (remote.host.as_str(), remote.port);
-    let mut stream = AsyncRustlsFtpStream::connect(address).await.map_err(failed)?;
+    let mut stream = AsyncRustlsFtpStream::connect(address)
+        .await
+        .map_err(failed)?;
     if tls {
         let connector = connector(settings.extra_root.as_deref(), action)?;
-        stream = stream
-            .into_secure(connector, &remote.host)
-            .await
-            .map_err(|error| match error {
-                // Going on in the clear would give the password away.
-                FtpError::UnexpectedResponse(_) => {
-                    let problem = format!("the server offers no TLS: {error}");
-                    TransferError::new(Fault::Refused, action, problem)
-                }
-                error => failed(error),
-            })?;
+        stream =
+            stream
+                .into_secure(connector, &remote.host)
+                .await
+                .map_err(|error| match error {
+                    // Going on in the clear would give the password away.
+                    FtpError::UnexpectedResponse(_) => {
+                        let problem = format!("the server offers no TLS: {error}");
+                        TransferError::new(Fault::Refused, action, problem)
+                    }
+                    error => failed(error),
+                })?;
     }
     // Behind NAT a server names an address that cannot be reached; the control connection's can.
     stream.set_passive_nat_workaround(true);
@@ -238,7 +262,10 @@ async fn open(
             }
             error => failed(error),
         })?;
-    stream.transfer_type(FileType::Binary).await.map_err(failed)?;
+    stream
+        .transfer_type(FileType::Binary)
+        .await
+        .map_err(failed)?;
     match stream.cwd(&remote.path).await {
         Ok(()) => Ok(stream),
         Err(FtpError::UnexpectedResponse(_)) => {
@@ -279,17 +306,6 @@ fn at(remote: &Remote) -> String {
     format!("ftp://{}:{}", remote.host, remote.port)
 }
 
-async fn in_time<T>(
-    limit: Duration,
-    action: &str,
-    work: impl Future<Output = Result<T, TransferError>>,
-) -> Result<T, TransferError> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        let problem = format!("no answer within {} s", limit.as_secs());
-        Err(TransferError::new(Fault::Transient, action, problem))
-    })
-}
-
 fn ftp_error(action: &str, error: &FtpError) -> TransferError {
     let fault = match error {
         FtpError::UnexpectedResponse(reply) => match reply.status.code() {
@@ -299,14 +315,16 @@ fn ftp_error(action: &str, error: &FtpError) -> TransferError {
             code if code < 500 => Fault::Transient,
             _ => Fault::Refused,
         },
-        // Certificates and protocol versions do not mend themselves.
-        FtpError::SecureError(_) => Fault::HostKey,
+        // The library keeps only the words; rustls's for a bad certificate are these. Any other
+        // failed handshake is a connection that broke.
+        FtpError::SecureError(words) if words.contains("certificate") => Fault::HostKey,
         FtpError::InvalidAddress(_) => Fault::Refused,
         _ => Fault::Transient,
     };
     TransferError::new(fault, action, error.to_string())
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 #[path = "ftp_tests.rs"]
 mod tests;

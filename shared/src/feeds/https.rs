@@ -13,9 +13,9 @@ use reqwest::{Client, Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::landing::{Landing, in_time, too_large};
 use super::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, Landing, SIDECAR_LIMIT, TransferError,
-    check_name, too_large,
+    Claimed, Credentials, Entry, Fault, FileSource, SIDECAR_LIMIT, TransferError, check_name,
 };
 
 /// One file on a web server.
@@ -60,14 +60,21 @@ impl Https {
         format!("{verb} {name} from {}://{host}", self.url.scheme())
     }
 
-    async fn ask(&self, method: Method, name: &str, action: &str) -> Result<Response, TransferError> {
+    async fn ask(
+        &self,
+        method: Method,
+        name: &str,
+        action: &str,
+    ) -> Result<Response, TransferError> {
         check_name(name)?;
         let refused = |problem: &str| TransferError::new(Fault::Refused, action, problem);
         let mut url = self.url.clone();
         if name != self.name {
             // The address's own query (a signature, say) belongs to its own file.
             url.set_query(None);
-            let mut parts = url.path_segments_mut().map_err(|()| refused("not a web address"))?;
+            let mut parts = url
+                .path_segments_mut()
+                .map_err(|()| refused("not a web address"))?;
             parts.pop().extend(name.split('/'));
         }
         let mut request = self.client.request(method, url.clone());
@@ -91,7 +98,11 @@ impl Https {
             }
             _ => Fault::Refused,
         };
-        Err(TransferError::new(fault, action, format!("HTTP {}", status.as_u16())))
+        Err(TransferError::new(
+            fault,
+            action,
+            format!("HTTP {}", status.as_u16()),
+        ))
     }
 
     async fn in_time<T>(
@@ -99,12 +110,14 @@ impl Https {
         action: &str,
         work: impl Future<Output = reqwest::Result<T>>,
     ) -> Result<T, TransferError> {
-        let transient = |problem: String| TransferError::new(Fault::Transient, action, problem);
-        match tokio::time::timeout(self.timeout, work).await {
-            Err(_) => Err(transient(format!("no answer within {} s", self.timeout.as_secs()))),
-            // The address may hold a signature; it has no place in a message.
-            Ok(result) => result.map_err(|error| transient(in_words(&error.without_url()))),
-        }
+        let work = async {
+            work.await.map_err(|error| {
+                // The address may hold a signature; it has no place in a message.
+                let problem = in_words(&error.without_url());
+                TransferError::new(Fault::Transient, action, problem)
+            })
+        };
+        in_time(self.timeout, action, work).await
     }
 }
 

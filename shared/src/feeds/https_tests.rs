@@ -43,7 +43,11 @@ async fn a_listing_is_a_head_request() {
         .insert_header("etag", "\"v7\"")
         .insert_header("last-modified", "Mon, 05 Jan 2026 10:00:00 GMT")
         .insert_header("content-length", "1234");
-    Mock::given(method("HEAD")).respond_with(head).expect(1).mount(&server).await;
+    Mock::given(method("HEAD"))
+        .respond_with(head)
+        .expect(1)
+        .mount(&server)
+        .await;
     let mut source = source(&format!("{}/feeds/stock.csv?sig=1", server.uri())).await;
     let expected = Entry {
         name: "stock.csv".into(),
@@ -53,14 +57,20 @@ async fn a_listing_is_a_head_request() {
     };
     assert_eq!(source.list().await.unwrap(), [expected]);
     assert_eq!(source.list_claimed().await.unwrap(), []);
-    assert_eq!(source.rename("stock.csv", "x").await.unwrap(), Claimed::NotSupported);
+    assert_eq!(
+        source.rename("stock.csv", "x").await.unwrap(),
+        Claimed::NotSupported
+    );
 }
 
 #[tokio::test]
 async fn a_server_without_head_is_asked_with_get() {
     let server = server(200, "vin\n1\n").await;
     let refused = ResponseTemplate::new(405);
-    Mock::given(method("HEAD")).respond_with(refused).mount(&server).await;
+    Mock::given(method("HEAD"))
+        .respond_with(refused)
+        .mount(&server)
+        .await;
     let mut source = source(&format!("{}/feeds/stock.csv", server.uri())).await;
     assert_eq!(source.list().await.unwrap()[0].size, Some(6));
 }
@@ -157,8 +167,15 @@ async fn a_body_that_stops_short_is_an_error_and_leaves_nothing() {
         let mut source = source(&url).await;
         let place = tempfile::tempdir().unwrap();
         let into = place.path().join("landed");
-        let error = source.download("stock.csv", &into, 1 << 20).await.unwrap_err();
-        assert_eq!((error.fault, into.exists()), (Fault::Transient, false), "{error}");
+        let error = source
+            .download("stock.csv", &into, 1 << 20)
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.fault, into.exists()),
+            (Fault::Transient, false),
+            "{error}"
+        );
         thread.join().unwrap();
     }
 }
@@ -166,6 +183,12 @@ async fn a_body_that_stops_short_is_an_error_and_leaves_nothing() {
 #[tokio::test]
 async fn a_directory_is_no_file() {
     let url = Url::parse("https://feeds.example/drop/").unwrap();
-    let error = Https::new(url, &Credentials::default(), client(), Duration::from_secs(1)).unwrap_err();
+    let error = Https::new(
+        url,
+        &Credentials::default(),
+        client(),
+        Duration::from_secs(1),
+    )
+    .unwrap_err();
     assert_eq!(error.fault, Fault::Refused);
 }

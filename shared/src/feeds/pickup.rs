@@ -131,7 +131,9 @@ pub fn pick(listing: &[Entry], watch: &Watch, settings: &PickupSettings, at: Tim
     // A file without a time is taken last: nothing says that it is old.
     picked.ready.sort_by(|a, b| {
         let age = |it: &Ready| (it.entry.modified.is_none(), it.entry.modified);
-        age(a).cmp(&age(b)).then_with(|| a.entry.name.cmp(&b.entry.name))
+        age(a)
+            .cmp(&age(b))
+            .then_with(|| a.entry.name.cmp(&b.entry.name))
     });
     picked
 }
@@ -218,7 +220,11 @@ mod tests {
     }
 
     fn ready(picked: &Picked) -> Vec<&str> {
-        picked.ready.iter().map(|it| it.entry.name.as_str()).collect()
+        picked
+            .ready
+            .iter()
+            .map(|it| it.entry.name.as_str())
+            .collect()
     }
 
     #[test]
@@ -228,7 +234,9 @@ mod tests {
         let mut look = |size, second| {
             let listing = [entry("stock.csv", size, 0)];
             watch.observe(&listing, at(second));
-            !pick(&listing, &watch, &settings, at(second)).ready.is_empty()
+            !pick(&listing, &watch, &settings, at(second))
+                .ready
+                .is_empty()
         };
         assert!(!look(100, 0), "seen once");
         assert!(!look(100, 29), "too soon");
@@ -247,7 +255,10 @@ mod tests {
             watch.observe(&listing, at(second));
         }
         assert!(ready(&pick(&listing, &watch, &settings, at(-100))).is_empty());
-        assert_eq!(ready(&pick(&listing, &watch, &settings, at(30))), ["stock.csv"]);
+        assert_eq!(
+            ready(&pick(&listing, &watch, &settings, at(30))),
+            ["stock.csv"]
+        );
     }
 
     #[test]
@@ -266,8 +277,16 @@ mod tests {
         let settings: PickupSettings =
             toml::from_str("glob = '*.csv*'\nready = 'stable'\nstable_seconds = 0").unwrap();
         let names = [
-            ".stock.csv", "stock.csv.part", "stock.csv.TMP", "stock.csv.filepart",
-            "stock.csv.done", "stock.csv.sha256", "readme.txt", "sub/stock.csv", "b.csv.gz", "a.csv",
+            ".stock.csv",
+            "stock.csv.part",
+            "stock.csv.TMP",
+            "stock.csv.filepart",
+            "stock.csv.done",
+            "stock.csv.sha256",
+            "readme.txt",
+            "sub/stock.csv",
+            "b.csv.gz",
+            "a.csv",
         ];
         let mut listing: Vec<Entry> = names.iter().map(|name| entry(name, 5, 0)).collect();
         listing.push(entry("empty.csv", 0, 0));
@@ -285,8 +304,13 @@ mod tests {
         let mut unknown = entry("c.csv", 5, 0);
         unknown.modified = None;
         let listing = [
-            entry("b.csv", 5, 10), entry("b.csv.done", 0, 11), unknown, entry("c.csv.done", 0, 1),
-            entry("a.csv", 5, 20), entry("a.csv.done", 0, 21), entry("d.csv", 5, 0),
+            entry("b.csv", 5, 10),
+            entry("b.csv.done", 0, 11),
+            unknown,
+            entry("c.csv.done", 0, 1),
+            entry("a.csv", 5, 20),
+            entry("a.csv.done", 0, 21),
+            entry("d.csv", 5, 0),
         ];
         let picked = pick(&listing, &Watch::default(), &settings, at(0));
         assert_eq!(ready(&picked), ["b.csv", "a.csv", "c.csv"]);
@@ -307,16 +331,25 @@ mod tests {
         let time: Timestamp = "2026-01-05T23:59:59Z".parse().unwrap();
         assert_eq!(claim_name("a.csv"), "processing/a.csv");
         let hash = "0123456789abcdef";
-        assert_eq!(archive_name("a.csv", hash, time), "archive/2026/01/05/a.csv.0123456789ab");
+        assert_eq!(
+            archive_name("a.csv", hash, time),
+            "archive/2026/01/05/a.csv.0123456789ab"
+        );
         assert_eq!(error_name("a.csv", hash), "error/a.csv.0123456789ab");
     }
 
     #[test]
     fn globs_match_as_in_a_shell() {
         for (glob, name, expected) in [
-            ("*", "a.csv", true), ("*.csv", "a.csv", true), ("*.csv", "a.csv.gz", false),
-            ("D-???_*.csv", "D-001_17.csv", true), ("D-???_*.csv", "D-01_17.csv", false),
-            ("", "a", false), ("a*b*c", "a-b-b-c", true), ("a*b*c", "a-c-b", false), ("?", "é", true),
+            ("*", "a.csv", true),
+            ("*.csv", "a.csv", true),
+            ("*.csv", "a.csv.gz", false),
+            ("D-???_*.csv", "D-001_17.csv", true),
+            ("D-???_*.csv", "D-01_17.csv", false),
+            ("", "a", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("?", "é", true),
         ] {
             assert_eq!(matches(glob, name), expected, "{glob} {name}");
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 use super::format::{FeedFormat, QuotedEmpty};
@@ -173,7 +173,9 @@ impl Row {
 
     /// A point in time.
     pub fn instant(&self, column: &str) -> Cell<Timestamp> {
-        self.parse(column, |text| value::instant(text, self.sheet.zone.as_ref()))
+        self.parse(column, |text| {
+            value::instant(text, self.sheet.zone.as_ref())
+        })
     }
 
     /// Yes or no.

@@ -51,9 +51,10 @@ impl Dialect {
                     Err(other) => return other,
                 }
             } else {
-                let Some(length) = bytes[at..].iter().position(|byte| {
-                    *byte == self.delimiter || matches!(byte, b'\r' | b'\n')
-                }) else {
+                let Some(length) = bytes[at..]
+                    .iter()
+                    .position(|byte| *byte == self.delimiter || matches!(byte, b'\r' | b'\n'))
+                else {
                     if !last {
                         return Scanned::More;
                     }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -15,10 +14,11 @@ use russh_sftp::protocol::{FileAttributes, StatusCode};
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
 
+use super::landing::{Landing, in_time, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, Landing, Remote, SIDECAR_LIMIT, SourceSettings,
-    TransferError, check_name, too_large,
+    Claimed, Credentials, Entry, Fault, FileSource, Remote, SIDECAR_LIMIT, SourceSettings,
+    TransferError, check_name,
 };
 
 /// A directory on an SSH server.
@@ -46,7 +46,11 @@ impl Sftp {
         let action = source.action("open", &source.remote.path);
         match source.files.metadata(&source.remote.path).await {
             Ok(found) if found.file_type().is_dir() => Ok(source),
-            Ok(_) => Err(TransferError::new(Fault::NotFound, action, "it is not a directory")),
+            Ok(_) => Err(TransferError::new(
+                Fault::NotFound,
+                action,
+                "it is not a directory",
+            )),
             Err(error) => Err(sftp_error(action, &error)),
         }
     }
@@ -81,7 +85,11 @@ impl Sftp {
         let attributes = self.files.symlink_metadata(path).await;
         let attributes = attributes.map_err(|error| sftp_error(action, &error))?;
         if attributes.permissions.is_some() && !attributes.file_type().is_file() {
-            return Err(TransferError::new(Fault::Refused, action, "it is not a plain file"));
+            return Err(TransferError::new(
+                Fault::Refused,
+                action,
+                "it is not a plain file",
+            ));
         }
         match attributes.size {
             None => Err(TransferError::new(
@@ -158,13 +166,20 @@ impl FileSource for Sftp {
         let action = self.action(&format!("move {from} to"), to);
         for (at, _) in to.match_indices('/') {
             // It may be there already; if it could not be made, the rename says so.
-            self.files.create_dir(self.remote.join(&to[..at])).await.ok();
+            self.files
+                .create_dir(self.remote.join(&to[..at]))
+                .await
+                .ok();
         }
         // Version 3 of the protocol refuses to rename onto a file; not every server does.
         let (from, to) = (self.remote.join(from), self.remote.join(to));
         let taken = self.files.try_exists(to.as_str()).await;
         if taken.map_err(|error| sftp_error(&action, &error))? {
-            return Err(TransferError::new(Fault::Refused, action, "the new name is taken"));
+            return Err(TransferError::new(
+                Fault::Refused,
+                action,
+                "the new name is taken",
+            ));
         }
         let renamed = self.files.rename(from, to).await;
         renamed.map_err(|error| sftp_error(action, &error))?;
@@ -307,17 +322,6 @@ fn at(remote: &Remote) -> String {
     format!("sftp://{}:{}", remote.host, remote.port)
 }
 
-async fn in_time<T>(
-    limit: Duration,
-    action: &str,
-    work: impl Future<Output = Result<T, TransferError>>,
-) -> Result<T, TransferError> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        let problem = format!("no answer within {} s", limit.as_secs());
-        Err(TransferError::new(Fault::Transient, action, problem))
-    })
-}
-
 fn ssh_error(action: &str, error: &russh::Error) -> TransferError {
     match error {
         russh::Error::IO(error) => TransferError {
@@ -344,6 +348,7 @@ fn sftp_error(action: impl Into<String>, error: &SftpError) -> TransferError {
     TransferError::new(fault, action, error.to_string())
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 #[path = "sftp_tests.rs"]
 mod tests;

@@ -23,7 +23,12 @@ async fn open(
     settings: &SourceSettings,
     credentials: &Credentials,
 ) -> Result<Box<dyn FileSource>, TransferError> {
-    connect(settings, credentials, &reqwest::Client::builder().build().unwrap()).await
+    connect(
+        settings,
+        credentials,
+        &reqwest::Client::builder().build().unwrap(),
+    )
+    .await
 }
 
 async fn fault(settings: &SourceSettings, credentials: &Credentials) -> (Fault, String) {
@@ -41,30 +46,62 @@ async fn lists_claims_and_downloads_from_openssh() {
     std::fs::write(root.join("stock.csv.sha256"), "abc").unwrap();
     std::fs::create_dir(root.join("folder")).unwrap();
     symlink("/etc/passwd", root.join("link.csv")).unwrap();
-    let mut source = open(&settings(&server), &with_key(&server.private_key)).await.unwrap();
+    let mut source = open(&settings(&server), &with_key(&server.private_key))
+        .await
+        .unwrap();
 
     let mut listing = source.list().await.unwrap();
     listing.sort_by(|a, b| a.name.cmp(&b.name));
-    let names: Vec<_> = listing.iter().map(|entry| (entry.name.as_str(), entry.size)).collect();
-    assert_eq!(names, [("stock.csv", Some(6)), ("stock.csv.sha256", Some(3))]);
-    let written = std::fs::metadata(root.join("stock.csv")).unwrap().modified().unwrap();
-    let written = written.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    assert_eq!(listing[0].modified.unwrap().as_second().cast_unsigned(), written);
+    let names: Vec<_> = listing
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry.size))
+        .collect();
+    assert_eq!(
+        names,
+        [("stock.csv", Some(6)), ("stock.csv.sha256", Some(3))]
+    );
+    let written = std::fs::metadata(root.join("stock.csv"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    let written = written
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    assert_eq!(
+        listing[0].modified.unwrap().as_second().cast_unsigned(),
+        written
+    );
     assert_eq!(source.read_small("stock.csv.sha256").await.unwrap(), b"abc");
 
     assert_eq!(source.list_claimed().await.unwrap(), []);
-    let claimed = source.rename("stock.csv", "processing/stock.csv").await.unwrap();
+    let claimed = source
+        .rename("stock.csv", "processing/stock.csv")
+        .await
+        .unwrap();
     assert_eq!(claimed, Claimed::Yes);
-    let second = source.rename("stock.csv", "processing/other.csv").await.unwrap_err();
+    let second = source
+        .rename("stock.csv", "processing/other.csv")
+        .await
+        .unwrap_err();
     assert_eq!(second.fault, Fault::NotFound);
     assert_eq!(source.list_claimed().await.unwrap()[0].name, "stock.csv");
     let place = tempfile::tempdir().unwrap();
     let into = place.path().join("landed");
-    assert_eq!(source.download("processing/stock.csv", &into, 6).await.unwrap(), 6);
+    assert_eq!(
+        source
+            .download("processing/stock.csv", &into, 6)
+            .await
+            .unwrap(),
+        6
+    );
     assert_eq!(std::fs::read(&into).unwrap(), b"vin\n1\n");
 
     let archived = "archive/2026/01/05/stock.csv.0123456789ab";
-    source.rename("processing/stock.csv", archived).await.unwrap();
+    source
+        .rename("processing/stock.csv", archived)
+        .await
+        .unwrap();
     assert!(root.join(archived).exists());
     std::fs::write(root.join("stock.csv"), "new").unwrap();
     let taken = source.rename("stock.csv", archived).await.unwrap_err();
@@ -79,7 +116,9 @@ async fn a_large_file_arrives_whole() {
     let line = b"SCBCG2ZG0RC012345,BX1042,2024,Bentley\n";
     let content = line.repeat((30 << 20) / line.len());
     std::fs::write(server.root().join("stock.csv"), &content).unwrap();
-    let mut source = open(&settings(&server), &with_key(&server.private_key)).await.unwrap();
+    let mut source = open(&settings(&server), &with_key(&server.private_key))
+        .await
+        .unwrap();
     let place = tempfile::tempdir().unwrap();
     let into = place.path().join("landed");
     let size = source.download("stock.csv", &into, 64 << 20).await.unwrap();
@@ -92,14 +131,23 @@ async fn limits_names_and_links_are_refused_and_leave_nothing() {
     let server = Sshd::start();
     std::fs::write(server.root().join("stock.csv"), vec![b'x'; 70_000]).unwrap();
     symlink("/etc/passwd", server.root().join("link.csv")).unwrap();
-    let mut source = open(&settings(&server), &with_key(&server.private_key)).await.unwrap();
+    let mut source = open(&settings(&server), &with_key(&server.private_key))
+        .await
+        .unwrap();
     let place = tempfile::tempdir().unwrap();
     let into = place.path().join("landed");
     for name in ["stock.csv", "link.csv", "../host", "/etc/passwd"] {
         let error = source.download(name, &into, 69_999).await.unwrap_err();
-        assert_eq!((error.fault, into.exists()), (Fault::Refused, false), "{error}");
+        assert_eq!(
+            (error.fault, into.exists()),
+            (Fault::Refused, false),
+            "{error}"
+        );
     }
-    assert_eq!(source.read_small("stock.csv").await.unwrap_err().fault, Fault::Refused);
+    assert_eq!(
+        source.read_small("stock.csv").await.unwrap_err().fault,
+        Fault::Refused
+    );
     let error = source.download("none.csv", &into, 10).await.unwrap_err();
     assert_eq!(error.fault, Fault::NotFound);
 }
@@ -112,7 +160,10 @@ async fn another_host_key_is_a_permanent_error_that_names_both() {
     settings.host_key = Some(expected.into());
     let (kind, words) = fault(&settings, &with_key(&server.private_key)).await;
     assert_eq!(kind, Fault::HostKey);
-    assert!(words.contains(expected) && words.contains(&server.host_key), "{words}");
+    assert!(
+        words.contains(expected) && words.contains(&server.host_key),
+        "{words}"
+    );
     settings.host_key = None;
     let (kind, words) = fault(&settings, &with_key(&server.private_key)).await;
     assert_eq!(kind, Fault::HostKey);
@@ -136,7 +187,10 @@ async fn wrong_credentials_are_told_apart_from_an_absent_server() {
     ] {
         let (kind, words) = fault(&settings, &credentials).await;
         assert_eq!(kind, Fault::Credentials, "{words}");
-        assert!(!words.contains("hunter2") && !words.contains("not a key"), "{words}");
+        assert!(
+            !words.contains("hunter2") && !words.contains("not a key"),
+            "{words}"
+        );
     }
     let mut missing = settings.clone();
     missing.url.push_str("/nowhere");
@@ -174,8 +228,14 @@ async fn a_password_signs_in_and_a_server_that_is_not_openssh_serves() {
     assert_eq!(source.list().await.unwrap()[0].size, Some(300_000));
     let place = tempfile::tempdir().unwrap();
     let into = place.path().join("landed");
-    assert_eq!(source.download("stock.csv", &into, 1 << 20).await.unwrap(), 300_000);
-    assert_eq!(fault(&settings, &password("wrong")).await.0, Fault::Credentials);
+    assert_eq!(
+        source.download("stock.csv", &into, 1 << 20).await.unwrap(),
+        300_000
+    );
+    assert_eq!(
+        fault(&settings, &password("wrong")).await.0,
+        Fault::Credentials
+    );
 }
 
 #[tokio::test]

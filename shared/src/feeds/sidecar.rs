@@ -12,7 +12,9 @@ pub enum SidecarError {
         name: String,
     },
     /// Not a done marker.
-    #[error("the done marker cannot be read: expected nothing, a row count, JSON or rows=… sha256=…")]
+    #[error(
+        "the done marker cannot be read: expected nothing, a row count, JSON or rows=… sha256=…"
+    )]
     NotADoneMarker,
 }
 
@@ -111,7 +113,12 @@ mod tests {
         }
         assert_eq!(done_marker(b"\n").unwrap(), DoneMarker::default());
         assert_eq!(done_marker(b"42").unwrap().rows, Some(42));
-        for text in ["failed", "rows=many", r#"{"rows":-1}"#, r#"{"sha256":"12"}"#] {
+        for text in [
+            "failed",
+            "rows=many",
+            r#"{"rows":-1}"#,
+            r#"{"sha256":"12"}"#,
+        ] {
             assert!(done_marker(text.as_bytes()).is_err(), "{text}");
         }
     }

@@ -23,12 +23,8 @@ pub trait FileSource: Send {
 
     /// Streams a file to disk and returns its size. A file larger than `limit`, or one that
     /// ends before its announced size, is an error, and nothing is left at `into`.
-    async fn download(
-        &mut self,
-        name: &str,
-        into: &Path,
-        limit: u64,
-    ) -> Result<u64, TransferError>;
+    async fn download(&mut self, name: &str, into: &Path, limit: u64)
+    -> Result<u64, TransferError>;
 
     /// A sidecar file, of [`SIDECAR_LIMIT`] bytes at most.
     async fn read_small(&mut self, name: &str) -> Result<Vec<u8>, TransferError>;
@@ -91,11 +87,7 @@ pub struct TransferError {
 }
 
 impl TransferError {
-    pub(super) fn new(
-        fault: Fault,
-        action: impl Into<String>,
-        problem: impl Into<String>,
-    ) -> Self {
+    pub(super) fn new(fault: Fault, action: impl Into<String>, problem: impl Into<String>) -> Self {
         Self {
             fault,
             action: action.into(),
@@ -163,34 +155,53 @@ impl SourceSettings {
 
     /// Reads and checks the address.
     pub fn place(&self) -> Result<Place, TransferError> {
-        let refused = |problem: &str| TransferError::new(Fault::Refused, "read the feed's url", problem);
+        let refused =
+            |problem: &str| TransferError::new(Fault::Refused, "read the feed's url", problem);
         if !self.url.contains("://") {
             return Ok(Place::Folder(PathBuf::from(&self.url)));
         }
         let url = Url::parse(&self.url).map_err(|error| refused(&error.to_string()))?;
         if url.password().is_some() {
-            return Err(refused("a password stands in it; set it as a secret reference"));
+            return Err(refused(
+                "a password stands in it; set it as a secret reference",
+            ));
         }
         let remote = |port| -> Result<Remote, TransferError> {
-            let path = percent_decoded(url.path()).ok_or_else(|| refused("its path is not UTF-8"))?;
-            let user = percent_decoded(url.username()).ok_or_else(|| refused("its user is not UTF-8"))?;
+            let path =
+                percent_decoded(url.path()).ok_or_else(|| refused("its path is not UTF-8"))?;
+            let user =
+                percent_decoded(url.username()).ok_or_else(|| refused("its user is not UTF-8"))?;
             if path.contains(['\r', '\n', '\0']) || user.contains(['\r', '\n', '\0']) {
                 return Err(refused("it contains control characters"));
             }
             let host = url.host_str().filter(|host| !host.is_empty());
             Ok(Remote {
-                host: host.ok_or_else(|| refused("it names no host"))?.trim_matches(['[', ']']).to_owned(),
+                host: host
+                    .ok_or_else(|| refused("it names no host"))?
+                    .trim_matches(['[', ']'])
+                    .to_owned(),
                 port: url.port().unwrap_or(port),
                 user,
                 path: if path.is_empty() { "/".into() } else { path },
             })
         };
         match url.scheme() {
-            "file" => url.to_file_path().map(Place::Folder).map_err(|()| refused("not a local path")),
+            "file" => url
+                .to_file_path()
+                .map(Place::Folder)
+                .map_err(|()| refused("not a local path")),
             "sftp" => Ok(Place::Sftp(remote(22)?)),
-            "ftps" => Ok(Place::Ftp { remote: remote(21)?, tls: true }),
-            "ftp" if self.insecure => Ok(Place::Ftp { remote: remote(21)?, tls: false }),
-            "ftp" => Err(refused("plain FTP shows password and stock to everyone on the way: use ftps:// or sftp://, or set insecure = true")),
+            "ftps" => Ok(Place::Ftp {
+                remote: remote(21)?,
+                tls: true,
+            }),
+            "ftp" if self.insecure => Ok(Place::Ftp {
+                remote: remote(21)?,
+                tls: false,
+            }),
+            "ftp" => Err(refused(
+                "plain FTP shows password and stock to everyone on the way: use ftps:// or sftp://, or set insecure = true",
+            )),
             "https" => Ok(Place::Https(url)),
             "http" if self.insecure => Ok(Place::Https(url)),
             "http" => Err(refused("plain HTTP: use https://, or set insecure = true")),
@@ -295,73 +306,6 @@ pub(super) fn check_name(name: &str) -> Result<(), TransferError> {
     ))
 }
 
-/// Writes a stream to disk within a limit, and leaves nothing behind if it fails.
-pub(super) struct Landing<'a> {
-    path: &'a Path,
-    file: tokio::fs::File,
-    written: u64,
-    limit: u64,
-    action: &'a str,
-}
-
-impl<'a> Landing<'a> {
-    pub(super) async fn create(
-        path: &'a Path,
-        limit: u64,
-        action: &'a str,
-    ) -> Result<Self, TransferError> {
-        let file = tokio::fs::File::create(path).await;
-        Ok(Self {
-            path,
-            file: file.map_err(|error| TransferError::io(action, &error))?,
-            written: 0,
-            limit,
-            action,
-        })
-    }
-
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
-        use tokio::io::AsyncWriteExt;
-        self.written += bytes.len() as u64;
-        if self.written > self.limit {
-            return Err(too_large(self.action, self.limit));
-        }
-        let written = self.file.write_all(bytes).await;
-        written.map_err(|error| TransferError::io(self.action, &error))
-    }
-
-    /// Settles the outcome: the size, or the error with the partial file removed.
-    pub(super) async fn finish(
-        mut self,
-        received: Result<(), TransferError>,
-        announced: Option<u64>,
-    ) -> Result<u64, TransferError> {
-        use tokio::io::AsyncWriteExt;
-        let flushed = self.file.flush().await;
-        let outcome = received
-            .and(flushed.map_err(|error| TransferError::io(self.action, &error)))
-            .and(match announced {
-                Some(size) if size != self.written => Err(TransferError::new(
-                    Fault::Transient,
-                    self.action,
-                    format!("{size} bytes were announced, {} arrived", self.written),
-                )),
-                _ => Ok(self.written),
-            });
-        if outcome.is_err() {
-            drop(self.file);
-            // The error that brought us here is the one to tell.
-            tokio::fs::remove_file(self.path).await.ok();
-        }
-        outcome
-    }
-}
-
-pub(super) fn too_large(action: &str, limit: u64) -> TransferError {
-    let problem = format!("the file has more than {limit} bytes");
-    TransferError::new(Fault::Refused, action, problem)
-}
-
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -383,8 +327,14 @@ mod tests {
     #[test]
     fn urls_say_where_files_are() {
         let place = |url: &str| SourceSettings::at(url).place();
-        assert_eq!(place("/srv/feeds").unwrap(), Place::Folder("/srv/feeds".into()));
-        assert_eq!(place("file:///srv/feeds").unwrap(), Place::Folder("/srv/feeds".into()));
+        assert_eq!(
+            place("/srv/feeds").unwrap(),
+            Place::Folder("/srv/feeds".into())
+        );
+        assert_eq!(
+            place("file:///srv/feeds").unwrap(),
+            Place::Folder("/srv/feeds".into())
+        );
         let remote = Remote {
             host: "feeds.example".into(),
             port: 2222,
@@ -416,7 +366,17 @@ mod tests {
         for name in ["a.csv", "processing/a.csv", "archive/2026/01/05/a.csv.0123"] {
             check_name(name).unwrap();
         }
-        for name in ["", "/etc/passwd", "../a", "a/../../b", "a//b", "./a", "a\r\nDELE b", "a\\b", "a/"] {
+        for name in [
+            "",
+            "/etc/passwd",
+            "../a",
+            "a/../../b",
+            "a//b",
+            "./a",
+            "a\r\nDELE b",
+            "a\\b",
+            "a/",
+        ] {
             assert!(check_name(name).is_err(), "{name:?}");
         }
     }

@@ -122,12 +122,11 @@ fn ungroup(whole: &str, group: char, plain: &mut String) -> Result<(), Why> {
     let separator = whole
         .chars()
         .find(|c| *c == group || matches!(c, ' ' | '\'' | '\u{2019}' | '\u{a0}' | '\u{202f}'));
-    let mut groups = 0;
-    for part in whole.split(|c| Some(c) == separator) {
+    for (index, part) in whole.split(|c| Some(c) == separator).enumerate() {
         if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(not_a_number(whole));
         }
-        let right_size = if groups == 0 {
+        let right_size = if index == 0 {
             separator.is_none() || part.len() <= 3
         } else {
             part.len() == 3
@@ -136,7 +135,6 @@ fn ungroup(whole: &str, group: char, plain: &mut String) -> Result<(), Why> {
             return Err("thousands are not in groups of three: is decimal_mark right?");
         }
         plain.push_str(part);
-        groups += 1;
     }
     Ok(())
 }
@@ -162,7 +160,8 @@ pub fn whole(text: &str, mark: DecimalMark) -> Result<i64, Why> {
 /// Reads an amount and the currency it states, if it does.
 pub fn money(text: &str, mark: DecimalMark) -> Result<Money, Why> {
     let text = text.trim();
-    let (number, stated) = if let Some(rest) = text.strip_suffix('€').or(text.strip_prefix('€')) {
+    let (number, stated) = if let Some(rest) = text.strip_suffix('€').or(text.strip_prefix('€'))
+    {
         (rest, Some("EUR"))
     } else if let Some(rest) = text.strip_prefix('£') {
         (rest, Some("GBP"))
@@ -335,8 +334,21 @@ mod tests {
             assert_eq!(number(text).as_deref(), Ok(expected), "{text:?}");
         }
         for text in [
-            "", "POA", "2,56", "2,5600", "1,234 567", "1.2.3", ".5", "5.", "1E+05", "--1", "1,,000",
-            "NaN", "0x10", "١٢", "12345678901234567890123456789012",
+            "",
+            "POA",
+            "2,56",
+            "2,5600",
+            "1,234 567",
+            "1.2.3",
+            ".5",
+            "5.",
+            "1E+05",
+            "--1",
+            "1,,000",
+            "NaN",
+            "0x10",
+            "١٢",
+            "12345678901234567890123456789012",
         ] {
             assert!(number(text).is_err(), "{text:?}");
         }
@@ -362,9 +374,8 @@ mod tests {
 
     #[test]
     fn money_keeps_the_currency_it_states() {
-        let money = |text| {
-            money(text, DecimalMark::Point).map(|it| (it.amount.to_string(), it.currency))
-        };
+        let money =
+            |text| money(text, DecimalMark::Point).map(|it| (it.amount.to_string(), it.currency));
         let usd = Some("USD".to_owned());
         assert_eq!(money("10499 USD"), Ok(("10499".into(), usd.clone())));
         assert_eq!(money("usd10,499.50"), Ok(("10499.50".into(), usd)));
@@ -377,9 +388,8 @@ mod tests {
 
     #[test]
     fn distances_keep_the_unit_they_state() {
-        let distance = |text| {
-            distance(text, DecimalMark::Point).map(|it| (it.amount.to_string(), it.unit))
-        };
+        let distance =
+            |text| distance(text, DecimalMark::Point).map(|it| (it.amount.to_string(), it.unit));
         let (miles, km) = (Some(DistanceUnit::Miles), Some(DistanceUnit::Kilometres));
         assert_eq!(distance("2,560"), Ok(("2560".into(), None)));
         assert_eq!(distance("52777 miles"), Ok(("52777".into(), miles)));
@@ -392,7 +402,12 @@ mod tests {
     #[test]
     fn dates_are_not_guessed() {
         let expected = civil::date(2026, 4, 3);
-        for text in ["2026-04-03", "20260403", "2026-04-03T10:00:00Z", "03.04.2026"] {
+        for text in [
+            "2026-04-03",
+            "20260403",
+            "2026-04-03T10:00:00Z",
+            "03.04.2026",
+        ] {
             assert_eq!(date(text, None), Ok(expected), "{text}");
         }
         assert_eq!(date("03/04/2026", Some(DateOrder::DayFirst)), Ok(expected));
@@ -415,7 +430,10 @@ mod tests {
     fn an_n_means_what_its_header_says() {
         assert_eq!(condition("N", "New/Used"), Ok(Condition::New));
         assert_eq!(condition("N", "Is New"), Ok(Condition::Used));
-        assert_eq!(condition("CPO", "state_of_vehicle"), Ok(Condition::Certified));
+        assert_eq!(
+            condition("CPO", "state_of_vehicle"),
+            Ok(Condition::Certified)
+        );
         assert!(condition("GOOD", "Condition").is_err());
     }
 
@@ -423,9 +441,16 @@ mod tests {
     fn lists_keep_commas_inside_addresses() {
         assert_eq!(
             list("https://a.example/w_1,h_2/x.jpg,https://a.example/2.jpg | http://b.example/3"),
-            ["https://a.example/w_1,h_2/x.jpg", "https://a.example/2.jpg", "http://b.example/3"]
+            [
+                "https://a.example/w_1,h_2/x.jpg",
+                "https://a.example/2.jpg",
+                "http://b.example/3"
+            ]
         );
-        assert_eq!(list("Naim audio; Tow bar, electric"), ["Naim audio", "Tow bar, electric"]);
+        assert_eq!(
+            list("Naim audio; Tow bar, electric"),
+            ["Naim audio", "Tow bar, electric"]
+        );
         assert!(list(" ").is_empty());
     }
 

@@ -1,7 +1,8 @@
 //! Real SFTP and FTP servers on loopback ports, as child processes over a temporary directory.
 //!
-//! OpenSSH and ProFTPD are started with their own configuration files, as whoever runs the tests;
-//! nothing of the system's configuration is read or changed.
+//! OpenSSH and ProFTPD are started with configuration files of their own, as whoever runs the tests
+//! (root or not, but an account that may sign in: not `nobody`); nothing of the system's
+//! configuration is read or changed.
 
 use std::fs;
 use std::io::Read;
@@ -63,7 +64,9 @@ impl Sshd {
             );
             fs::write(home.join("sshd_config"), config).expect("write sshd_config");
             let mut command = Command::new(binary("sshd"));
-            command.args(["-D", "-e", "-f"]).arg(home.join("sshd_config"));
+            command
+                .args(["-D", "-e", "-f"])
+                .arg(home.join("sshd_config"));
             command
         });
         let home = process.place.path();
@@ -92,7 +95,12 @@ impl Sshd {
     /// The address of that directory.
     pub fn url(&self) -> String {
         let root = self.root();
-        format!("sftp://{}@127.0.0.1:{}{}", self.user, self.port, root.display())
+        format!(
+            "sftp://{}@127.0.0.1:{}{}",
+            self.user,
+            self.port,
+            root.display()
+        )
     }
 }
 
@@ -101,7 +109,7 @@ pub struct Ftpd {
     process: Server,
     /// Its port on 127.0.0.1.
     pub port: u16,
-    /// The certificate it presents, to be trusted as PEM.
+    /// The certificate it presents, in the name of `localhost`, as PEM.
     pub certificate: String,
     /// In SFTP mode, the fingerprint of its host key.
     pub host_key: String,
@@ -130,20 +138,34 @@ impl Ftpd {
         let home = place.path();
         keygen(home, "host", "");
         run(Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+            ])
             .args(["-days", "2", "-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-addext", "subjectAltName=DNS:localhost"])
             .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(home.join("tls.key"))
             .arg("-out")
             .arg(home.join("tls.crt")));
         let hash = run(Command::new("openssl").args(["passwd", "-6", Self::PASSWORD]));
-        let (uid, gid) = (run(Command::new("id").arg("-u")), run(Command::new("id").arg("-g")));
+        let (uid, gid) = (
+            run(Command::new("id").arg("-u")),
+            run(Command::new("id").arg("-g")),
+        );
         let root = home.join("root").display().to_string();
         let passwd = format!("{}:{hash}:{uid}:{gid}::{root}:/bin/false\n", Self::USER);
         secret_file(&home.join("passwd"), &passwd);
-        let (user, group) = (run(Command::new("id").arg("-un")), run(Command::new("id").arg("-gn")));
+        let (user, group) = (
+            run(Command::new("id").arg("-un")),
+            run(Command::new("id").arg("-gn")),
+        );
         let (process, port) = Server::start(place, |home, port| {
             let show = |name: &str| home.join(name).display().to_string();
             let mut config = format!(
@@ -152,7 +174,10 @@ impl Ftpd {
                  RootLogin on\nAuthOrder mod_auth_file.c\nAuthUserFile {}\nPidFile {}\n\
                  ScoreboardFile {}\nDelayEngine off\nSystemLog {}\nWtmpLog off\nUseReverseDNS off\n\
                  TimesGMT on\nMaxInstances 20\n",
-                show("passwd"), show("pid"), show("scoreboard"), show("log"),
+                show("passwd"),
+                show("pid"),
+                show("scoreboard"),
+                show("log"),
             );
             config.push_str(&match speaks {
                 Speaks::PlainFtp => String::new(),
@@ -168,7 +193,9 @@ impl Ftpd {
             });
             fs::write(home.join("proftpd.conf"), config).expect("write proftpd.conf");
             let mut command = Command::new(binary("proftpd"));
-            command.args(["-n", "-q", "-c"]).arg(home.join("proftpd.conf"));
+            command
+                .args(["-n", "-q", "-c"])
+                .arg(home.join("proftpd.conf"));
             command
         });
         let home = process.place.path();
@@ -189,7 +216,12 @@ impl Ftpd {
     /// The address of that directory for a URL scheme.
     pub fn url(&self, scheme: &str) -> String {
         let root = self.root();
-        format!("{scheme}://{}@localhost:{}{}", Self::USER, self.port, root.display())
+        format!(
+            "{scheme}://{}@localhost:{}{}",
+            Self::USER,
+            self.port,
+            root.display()
+        )
     }
 }
 
@@ -209,7 +241,11 @@ impl Server {
             let stderr = place.path().join("stderr");
             let log = fs::File::create(&stderr).expect("create the server's log");
             let mut command = command(place.path(), port);
-            let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+            let child = command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log)
+                .spawn();
             let child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
             let mut server = Self { child, place };
             if server.greets(port) {
@@ -230,11 +266,18 @@ impl Server {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            if self.child.try_wait().expect("ask after the server").is_some() {
+            if self
+                .child
+                .try_wait()
+                .expect("ask after the server")
+                .is_some()
+            {
                 return false;
             }
             if let Ok(mut stream) = TcpStream::connect(address) {
-                stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
+                stream
+                    .set_read_timeout(Some(PATIENCE))
+                    .expect("set a timeout");
                 if matches!(stream.read(&mut [0]), Ok(1)) {
                     return true;
                 }
@@ -297,7 +340,10 @@ fn secret_file(path: &Path, text: &str) {
 /// Runs a small program to its end and returns what it printed.
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| {
-        panic!("cannot run {:?} ({error}): run tests/setup.sh", command.get_program())
+        panic!(
+            "cannot run {:?} ({error}): run tests/setup.sh",
+            command.get_program()
+        )
     });
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");

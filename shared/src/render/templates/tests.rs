@@ -155,6 +155,14 @@ fn nothing_can_run_long_or_grow() {
     ] {
         assert!(Templates::check(source).is_err(), "{source}");
     }
+    for source in [
+        "{{ {'a': {}} and 2 * 3 }}",
+        "{{ \"\\\"}}\" * 2 }}",
+        "{{ '}}' * 2 }}",
+    ] {
+        let problem = harmless(source).unwrap_err().problem;
+        assert!(problem.ends_with("is not available"), "{source}: {problem}");
+    }
     assert!(problem(&"x".repeat(LONGEST_SOURCE + 1)).contains("at most 8192 bytes"));
     let wide = format!("{{{{ [{}] | join('x') }}}}", "product,".repeat(900));
     assert_eq!(Templates::check(&wide), Ok(()));
