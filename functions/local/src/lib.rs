@@ -2,5 +2,5 @@
 
 pub mod engine;
 pub mod gateway;
-pub mod stack;
 pub mod outbox;
+pub mod stack;

@@ -171,7 +171,9 @@ impl Store {
         for shard in 0..keys::SHARDS {
             let mut cursor = None;
             loop {
-                let page = self.due_keys(shard, due_by, cursor.as_deref(), limit).await?;
+                let page = self
+                    .due_keys(shard, due_by, cursor.as_deref(), limit)
+                    .await?;
                 for key in page.items.iter().filter(|key| key.pk.starts_with("R#")) {
                     let stored = self.get::<Received>("read a waiting webhook", key).await?;
                     waiting.extend(stored.map(|stored| stored.data));
