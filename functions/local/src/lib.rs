@@ -1,1 +1,4 @@
-//! local
+//! The one-process runner: the same handlers as on AWS, around an embedded AWS.
+
+pub mod engine;
+pub mod gateway;

@@ -1,0 +1,544 @@
+//! DynamoDB, embedded: items, transactions, indexes, streams and expiry, from dynoxide.
+//!
+//! Calls run where they are made. One takes a fraction of a millisecond to two, less than handing
+//! it to another thread and back would cost under load, and a virtual-time runtime stays
+//! deterministic. Only sweeps, which can be long, tell a multi-thread runtime that they block.
+
+use super::stream_log::StreamLog;
+use super::{ACCOUNT, EngineError, REGION};
+use dynoxide::actions::get_records::{GetRecordsRequest, Record};
+use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
+use dynoxide::storage_backend::Clock as TableClock;
+use dynoxide::{Database, DynoxideError};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::watch;
+
+/// Where each stream mapping has got to; in the same file, so a restart resumes.
+const CHECKPOINTS: &str = "embedded-checkpoints";
+
+/// The embedded DynamoDB.
+pub struct Tables {
+    database: Database,
+    /// In memory there is nothing to trim: the process ends first.
+    log: Option<StreamLog>,
+    /// Counts successful writes; the pump waits on it instead of polling.
+    writes: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tables")
+    }
+}
+
+/// A table as the runner wants it.
+#[derive(Debug, Clone)]
+pub struct TableDefinition {
+    /// Its name.
+    pub name: String,
+    /// Its primary key.
+    pub keys: Keys,
+    /// Its global secondary indexes.
+    pub indexes: Vec<Index>,
+    /// Whether changes go to a stream, with both images.
+    pub stream: bool,
+    /// The attribute that holds an item's expiry in epoch seconds, if items expire.
+    pub expiry: Option<String>,
+}
+
+/// The primary key of a table or an index.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// The partition key.
+    pub partition: Attribute,
+    /// The sort key, if there is one.
+    pub sort: Option<Attribute>,
+}
+
+/// A key attribute and its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attribute {
+    /// A string.
+    Text(String),
+    /// A number.
+    Number(String),
+}
+
+/// A global secondary index.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub keys: Keys,
+    /// What it carries beside the keys.
+    pub projection: Projection,
+}
+
+/// What an index carries beside the keys.
+#[derive(Debug, Clone)]
+pub enum Projection {
+    /// Every attribute.
+    All,
+    /// Nothing else.
+    KeysOnly,
+    /// These attributes.
+    Include(Vec<String>),
+}
+
+/// The answer to one call, in DynamoDB's own JSON.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Runs one operation: JSON in, JSON out.
+macro_rules! operations {
+    ($database:expr, $name:expr, $body:expr, $($operation:literal => $method:ident),* $(,)?) => {
+        match $name {
+            $($operation => serde_json::from_slice($body)
+                .map_err(|error| DynoxideError::SerializationException(error.to_string()))
+                .and_then(|request| $database.$method(request))
+                .and_then(|response| serde_json::to_vec(&response)
+                    .map_err(|error| DynoxideError::InternalServerError(error.to_string()))),)*
+            other => Err(DynoxideError::ValidationException(
+                format!("the embedded DynamoDB does not offer {other}"))),
+        }
+    };
+}
+
+impl Tables {
+    /// Tables that end with the process, on the given clock.
+    pub(crate) fn in_memory(clock: Clock) -> Result<Self, EngineError> {
+        let database = Database::memory_with_clock(Arc::new(Following(clock)))
+            .map_err(during("open tables in memory"))?;
+        index_in_memory(&database)?;
+        Self::over(database, None)
+    }
+
+    /// Tables kept in `directory`.
+    ///
+    /// dynoxide takes only the machine's clock here. Under WAL, `synchronous = NORMAL` loses
+    /// nothing when the process is killed; a power cut can lose the last commits.
+    pub(crate) fn in_directory(directory: &Path) -> Result<Self, EngineError> {
+        let path = directory.join("tables.db");
+        let name = path.to_str().ok_or_else(|| EngineError::Directory {
+            directory: directory.to_owned(),
+            source: std::io::Error::other("the path is not valid UTF-8"),
+        })?;
+        let database = Database::new(name).map_err(during("open the tables"))?;
+        database
+            .disable_bulk_loading()
+            .map_err(during("set synchronous = NORMAL"))?;
+        let log = StreamLog::open(&path)?;
+        Self::over(database, Some(log))
+    }
+
+    fn over(database: Database, log: Option<StreamLog>) -> Result<Self, EngineError> {
+        let tables = Self {
+            database,
+            log,
+            writes: watch::Sender::new(0),
+        };
+        tables.ensure_table(&TableDefinition {
+            name: CHECKPOINTS.to_owned(),
+            keys: Keys {
+                partition: Attribute::Text("mapping".to_owned()),
+                sort: None,
+            },
+            indexes: Vec::new(),
+            stream: false,
+            expiry: None,
+        })?;
+        Ok(tables)
+    }
+
+    /// Answers one API call.
+    pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> Answer {
+        let result = operations!(self.database, operation, body,
+            "CreateTable" => create_table,
+            "DescribeTable" => describe_table,
+            "UpdateTable" => update_table,
+            "DeleteTable" => delete_table,
+            "ListTables" => list_tables,
+            "PutItem" => put_item,
+            "GetItem" => get_item,
+            "UpdateItem" => update_item,
+            "DeleteItem" => delete_item,
+            "Query" => query,
+            "Scan" => scan,
+            "BatchGetItem" => batch_get_item,
+            "BatchWriteItem" => batch_write_item,
+            "TransactGetItems" => transact_get_items,
+            "TransactWriteItems" => transact_write_items,
+            "UpdateTimeToLive" => update_time_to_live,
+            "DescribeTimeToLive" => describe_time_to_live,
+            "ListStreams" => list_streams,
+            "DescribeStream" => describe_stream,
+            "GetShardIterator" => get_shard_iterator,
+            "GetRecords" => get_records,
+        );
+        match result {
+            Ok(body) => {
+                if writes(operation) {
+                    self.wrote();
+                }
+                Answer { status: 200, body }
+            }
+            Err(error) => Answer {
+                status: error.status_code(),
+                body: error.to_json().into_bytes(),
+            },
+        }
+    }
+
+    fn wrote(&self) {
+        self.writes.send_modify(|count| *count += 1);
+    }
+
+    /// Changes with every successful write.
+    pub(crate) fn writes(&self) -> watch::Receiver<u64> {
+        self.writes.subscribe()
+    }
+
+    /// Creates what is missing of a table: the table, an index, its stream, its expiry.
+    pub fn ensure_table(&self, wanted: &TableDefinition) -> Result<(), EngineError> {
+        let name = &wanted.name;
+        let doing = |what: &str| during(format!("{what} {name}"));
+        match self.describe(name) {
+            Ok(found) => self.extend(wanted, &found)?,
+            Err(DynoxideError::ResourceNotFoundException(_)) => {
+                self.create(wanted).map_err(doing("create table"))?;
+            }
+            Err(error) => return Err(doing("describe table")(error)),
+        }
+        if let Some(attribute) = &wanted.expiry {
+            let current = self
+                .read(
+                    json!({ "TableName": name }),
+                    Database::describe_time_to_live,
+                )
+                .map_err(doing("describe the expiry of"))?;
+            if current["TimeToLiveDescription"]["TimeToLiveStatus"] != "ENABLED" {
+                let wish = json!({ "TableName": name, "TimeToLiveSpecification":
+                    { "AttributeName": attribute, "Enabled": true } });
+                self.read(wish, Database::update_time_to_live)
+                    .map_err(doing("set the expiry of"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, wanted: &TableDefinition) -> Result<Value, DynoxideError> {
+        let mut request = json!({
+            "TableName": wanted.name,
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": wanted.keys.schema(),
+            "AttributeDefinitions": wanted.attributes(),
+        });
+        if !wanted.indexes.is_empty() {
+            let indexes: Vec<Value> = wanted.indexes.iter().map(Index::json).collect();
+            request["GlobalSecondaryIndexes"] = indexes.into();
+        }
+        if wanted.stream {
+            request["StreamSpecification"] = stream_specification();
+        }
+        self.read(request, Database::create_table)
+    }
+
+    /// Adds to an existing table what an older version of the program did not ask for.
+    fn extend(&self, wanted: &TableDefinition, found: &Value) -> Result<(), EngineError> {
+        let name = &wanted.name;
+        let doing = |what: &str| during(format!("{what} table {name}"));
+        if found["KeySchema"] != wanted.keys.schema() {
+            return Err(EngineError::OtherKeys {
+                table: name.clone(),
+                found: found["KeySchema"].to_string(),
+            });
+        }
+        let indexed: Vec<&str> = found["GlobalSecondaryIndexes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|index| index["IndexName"].as_str())
+            .collect();
+        for index in &wanted.indexes {
+            if !indexed.contains(&index.name.as_str()) {
+                let request = json!({
+                    "TableName": name,
+                    "AttributeDefinitions": wanted.attributes(),
+                    "GlobalSecondaryIndexUpdates": [{ "Create": index.json() }],
+                });
+                self.read(request, Database::update_table)
+                    .map_err(doing("add an index to"))?;
+            }
+        }
+        if wanted.stream && found["StreamSpecification"]["StreamEnabled"] != true {
+            let request =
+                json!({ "TableName": name, "StreamSpecification": stream_specification() });
+            self.read(request, Database::update_table)
+                .map_err(doing("add a stream to"))?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, name: &str) -> Result<Value, DynoxideError> {
+        self.read(json!({ "TableName": name }), Database::describe_table)
+            .map(|mut described| described["Table"].take())
+    }
+
+    /// One operation with JSON on both sides.
+    fn read<Q, A>(
+        &self,
+        request: Value,
+        operation: impl Fn(&Database, Q) -> Result<A, DynoxideError>,
+    ) -> Result<Value, DynoxideError>
+    where
+        Q: serde::de::DeserializeOwned,
+        A: serde::Serialize,
+    {
+        let internal = |error: serde_json::Error| {
+            DynoxideError::InternalServerError(format!("translate a request: {error}"))
+        };
+        let request = serde_json::from_value(request).map_err(internal)?;
+        serde_json::to_value(operation(&self.database, request)?).map_err(internal)
+    }
+
+    /// The stream's label, where the table has a stream.
+    pub(crate) fn stream_label(&self, table: &str) -> Result<Option<String>, EngineError> {
+        match self.describe(table) {
+            Ok(found) => Ok(found["LatestStreamLabel"].as_str().map(str::to_owned)),
+            Err(DynoxideError::ResourceNotFoundException(_)) => Ok(None),
+            Err(error) => Err(during(format!("describe table {table}"))(error)),
+        }
+    }
+
+    /// Up to `limit` stream records after a sequence number, or from the oldest kept.
+    pub(crate) fn records_after(
+        &self,
+        stream: &StreamName,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Record>, EngineError> {
+        let doing = || during(format!("read the stream of {}", stream.table));
+        let request = GetShardIteratorRequest {
+            stream_arn: dynoxide::streams::stream_arn(&stream.table, &stream.label),
+            shard_id: stream.shard(),
+            shard_iterator_type: match after {
+                Some(_) => "AFTER_SEQUENCE_NUMBER".to_owned(),
+                None => "TRIM_HORIZON".to_owned(),
+            },
+            sequence_number: after.map(str::to_owned),
+        };
+        let iterator = self.database.get_shard_iterator(request).map_err(doing())?;
+        let request = GetRecordsRequest {
+            shard_iterator: iterator.shard_iterator.unwrap_or_default(),
+            limit: Some(limit),
+        };
+        let answer = self.database.get_records(request).map_err(doing())?;
+        Ok(answer.records)
+    }
+
+    /// The number of the stream's last record, if it has any.
+    pub(crate) fn last_sequence(&self, stream: &StreamName) -> Result<Option<String>, EngineError> {
+        let request = json!({
+            "StreamArn": dynoxide::streams::stream_arn(&stream.table, &stream.label),
+        });
+        let described = self
+            .read(request, Database::describe_stream)
+            .map_err(during(format!("describe the stream of {}", stream.table)))?;
+        let range = &described["StreamDescription"]["Shards"][0]["SequenceNumberRange"];
+        let last = range["EndingSequenceNumber"].as_str();
+        Ok(last.map(str::to_owned))
+    }
+
+    /// Where a mapping has got to.
+    pub(crate) fn checkpoint(&self, mapping: &str) -> Result<Option<String>, EngineError> {
+        let request = json!({ "TableName": CHECKPOINTS, "Key": { "mapping": { "S": mapping } } });
+        let found = self
+            .read(request, Database::get_item)
+            .map_err(during(format!("read the checkpoint of {mapping}")))?;
+        Ok(found["Item"]["sequence"]["S"].as_str().map(str::to_owned))
+    }
+
+    /// Keeps where a mapping has got to.
+    pub(crate) fn set_checkpoint(&self, mapping: &str, sequence: &str) -> Result<(), EngineError> {
+        let item = json!({ "mapping": { "S": mapping }, "sequence": { "S": sequence } });
+        self.read(
+            json!({ "TableName": CHECKPOINTS, "Item": item }),
+            Database::put_item,
+        )
+        .map(drop)
+        .map_err(during(format!("write the checkpoint of {mapping}")))
+    }
+
+    /// Deletes the items whose time has come; each removal goes to the stream.
+    pub fn sweep_expired(&self) -> Result<usize, EngineError> {
+        let swept =
+            blocking(|| self.database.sweep_ttl()).map_err(during("sweep expired items"))?;
+        if swept > 0 {
+            self.wrote();
+        }
+        Ok(swept)
+    }
+
+    /// Forgets a table's stream records before the given one, once every reader is past them.
+    ///
+    /// AWS forgets them after 24 hours, read or not; a laptop that slept a weekend keeps them.
+    pub(crate) fn trim_stream(&self, table: &str, sequence: &str) -> Result<usize, EngineError> {
+        match &self.log {
+            Some(log) => blocking(|| log.trim_before(table, sequence)),
+            None => Ok(0),
+        }
+    }
+}
+
+/// Which stream.
+#[derive(Debug, Clone)]
+pub(crate) struct StreamName {
+    pub(crate) table: String,
+    pub(crate) label: String,
+}
+
+impl StreamName {
+    /// The name AWS would give it.
+    pub(crate) fn arn(&self) -> String {
+        let (table, label) = (&self.table, &self.label);
+        format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{table}/stream/{label}")
+    }
+
+    pub(crate) fn shard(&self) -> String {
+        dynoxide::streams::shard_id(&self.table)
+    }
+}
+
+impl TableDefinition {
+    /// Every key attribute once.
+    fn attributes(&self) -> Vec<Value> {
+        let keys = std::iter::once(&self.keys).chain(self.indexes.iter().map(|index| &index.keys));
+        let mut seen: Vec<&Attribute> = Vec::new();
+        for attribute in keys.flat_map(Keys::attributes) {
+            if !seen.contains(&attribute) {
+                seen.push(attribute);
+            }
+        }
+        seen.into_iter()
+            .map(|attribute| {
+                let (name, kind) = attribute.parts();
+                json!({ "AttributeName": name, "AttributeType": kind })
+            })
+            .collect()
+    }
+}
+
+impl Keys {
+    fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+        std::iter::once(&self.partition).chain(&self.sort)
+    }
+
+    fn schema(&self) -> Value {
+        self.attributes()
+            .zip(["HASH", "RANGE"])
+            .map(|(attribute, kind)| json!({ "AttributeName": attribute.parts().0, "KeyType": kind }))
+            .collect()
+    }
+}
+
+impl Attribute {
+    fn parts(&self) -> (&str, &'static str) {
+        match self {
+            Self::Text(name) => (name, "S"),
+            Self::Number(name) => (name, "N"),
+        }
+    }
+}
+
+impl Index {
+    fn json(&self) -> Value {
+        let projection = match &self.projection {
+            Projection::All => json!({ "ProjectionType": "ALL" }),
+            Projection::KeysOnly => json!({ "ProjectionType": "KEYS_ONLY" }),
+            Projection::Include(names) => {
+                json!({ "ProjectionType": "INCLUDE", "NonKeyAttributes": names })
+            }
+        };
+        json!({ "IndexName": self.name, "KeySchema": self.keys.schema(), "Projection": projection })
+    }
+}
+
+fn stream_specification() -> Value {
+    json!({ "StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES" })
+}
+
+fn writes(operation: &str) -> bool {
+    matches!(
+        operation,
+        "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems"
+    )
+}
+
+fn during(doing: impl Into<String>) -> impl FnOnce(DynoxideError) -> EngineError {
+    let doing = doing.into();
+    move |source| EngineError::Tables { doing, source }
+}
+
+/// Lets other tasks move to another worker while this one works.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+/// Adds the stream index to a database in memory, which no second connection can reach: out to a
+/// file, index it there, and back in.
+fn index_in_memory(database: &Database) -> Result<(), EngineError> {
+    let directory = std::env::temp_dir();
+    let path = directory.join(format!("embedded-tables-{}.db", unique()));
+    let name = path.to_string_lossy();
+    let indexed = database
+        .vacuum_into(&name)
+        .map_err(during("copy the empty tables out"))
+        .and_then(|()| StreamLog::open(&path))
+        .map(drop)
+        .and_then(|()| {
+            database
+                .restore_from(&name)
+                .map_err(during("copy the indexed tables in"))
+        });
+    let removed = std::fs::remove_file(&path);
+    indexed?;
+    removed.map_err(|source| EngineError::Directory { directory, source })
+}
+
+/// Distinct per process and per call.
+fn unique() -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!(
+        "{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+/// dynoxide's clock, following ours.
+struct Following(Clock);
+
+impl TableClock for Following {
+    fn now_unix_secs(&self) -> u64 {
+        u64::try_from(self.0.now().as_second()).unwrap_or_default()
+    }
+
+    fn now_unix_secs_f64(&self) -> f64 {
+        self.0.now().as_duration().as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests;

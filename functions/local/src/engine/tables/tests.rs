@@ -1,0 +1,255 @@
+use super::*;
+use crate::engine::testing::{TABLE, aws, put, table};
+use crate::engine::{EmbeddedAws, Settings};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Get, KeysAndAttributes, Put, TransactGetItem, TransactWriteItem,
+};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn conditions_fail_typed_and_transactions_say_why() {
+    let aws = aws();
+    put(&aws, "a", "1").await;
+    let client = aws.dynamodb();
+    let refused = client
+        .put_item()
+        .table_name(TABLE)
+        .item("pk", text("a"))
+        .condition_expression("attribute_not_exists(pk)")
+        .send()
+        .await
+        .unwrap_err()
+        .into_service_error();
+    assert!(refused.is_conditional_check_failed_exception());
+
+    let new = Put::builder()
+        .table_name(TABLE)
+        .item("pk", text("b"))
+        .build()
+        .unwrap();
+    let gone = Delete::builder()
+        .table_name(TABLE)
+        .key("pk", text("a"))
+        .condition_expression("attribute_not_exists(pk)")
+        .build()
+        .unwrap();
+    let cancelled = client
+        .transact_write_items()
+        .transact_items(TransactWriteItem::builder().put(new).build())
+        .transact_items(TransactWriteItem::builder().delete(gone).build())
+        .send()
+        .await
+        .unwrap_err()
+        .into_service_error();
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = cancelled else {
+        panic!("{cancelled:?}");
+    };
+    let codes: Vec<_> = cancelled
+        .cancellation_reasons()
+        .iter()
+        .map(|reason| reason.code())
+        .collect();
+    assert_eq!(codes, [Some("None"), Some("ConditionalCheckFailed")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_transactions_and_descriptions_answer_through_the_sdk() {
+    let aws = aws();
+    put(&aws, "a", "1").await;
+    put(&aws, "b", "2").await;
+    let client = aws.dynamodb();
+
+    let wanted = KeysAndAttributes::builder()
+        .keys([("pk".to_owned(), text("a"))].into())
+        .keys([("pk".to_owned(), text("none"))].into())
+        .build()
+        .unwrap();
+    let batch = client
+        .batch_get_item()
+        .request_items(TABLE, wanted)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(batch.responses.unwrap()[TABLE].len(), 1);
+
+    let get = |pk: &str| {
+        let get = Get::builder()
+            .table_name(TABLE)
+            .key("pk", text(pk))
+            .build()
+            .unwrap();
+        TransactGetItem::builder().get(get).build()
+    };
+    let both = client
+        .transact_get_items()
+        .transact_items(get("a"))
+        .transact_items(get("b"))
+        .send()
+        .await
+        .unwrap();
+    let values: Vec<_> = both
+        .responses()
+        .iter()
+        .map(|response| response.item().unwrap()["value"].clone())
+        .collect();
+    assert_eq!(values, [text("1"), text("2")]);
+
+    let tables = client.list_tables().send().await.unwrap();
+    assert!(tables.table_names().contains(&TABLE.to_owned()));
+    let expiry = client
+        .describe_time_to_live()
+        .table_name(TABLE)
+        .send()
+        .await
+        .unwrap();
+    let expiry = expiry.time_to_live_description.unwrap();
+    assert_eq!(expiry.attribute_name(), Some("expires"));
+    let unknown = client
+        .describe_table()
+        .table_name("none")
+        .send()
+        .await
+        .unwrap_err();
+    assert!(
+        unknown
+            .into_service_error()
+            .is_resource_not_found_exception()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_gains_what_a_newer_definition_adds_and_keeps_its_items() {
+    let aws = aws();
+    put(&aws, "a", "1").await;
+    let wanted = TableDefinition {
+        indexes: vec![Index {
+            name: "by-value".to_owned(),
+            keys: Keys {
+                partition: Attribute::Text("value".to_owned()),
+                sort: None,
+            },
+            projection: Projection::KeysOnly,
+        }],
+        ..table()
+    };
+    for _ in 0..2 {
+        aws.tables().ensure_table(&wanted).unwrap();
+    }
+    let found = aws
+        .dynamodb()
+        .query()
+        .table_name(TABLE)
+        .index_name("by-value")
+        .key_condition_expression("#value = :one")
+        .expression_attribute_names("#value", "value")
+        .expression_attribute_values(":one", text("1"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(found.items()[0]["pk"], text("a"));
+
+    let other = TableDefinition {
+        keys: Keys {
+            partition: Attribute::Text("elsewhere".to_owned()),
+            sort: None,
+        },
+        ..table()
+    };
+    let refused = aws.tables().ensure_table(&other).unwrap_err();
+    assert!(
+        matches!(refused, EngineError::OtherKeys { .. }),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stream_index_is_there_in_memory_too() {
+    // Without it a write scans every earlier record: twice the records, twice the time. The plan
+    // is checked where a file can be opened; here, that the index got into memory at all.
+    let aws = aws();
+    put(&aws, "a", "1").await;
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("copy.db");
+    aws.tables()
+        .database
+        .vacuum_into(copy.to_str().unwrap())
+        .unwrap();
+    let connection = rusqlite::Connection::open(&copy).unwrap();
+    let indexes: i64 = connection
+        .query_row(
+            "SELECT count(*) FROM sqlite_master WHERE name = 'stream_records_by_sequence'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(indexes, 1);
+}
+
+/// Names the directory to the child process of the next test.
+const CHILD: &str = "EMBEDDED_TABLES_CHILD";
+
+#[test]
+fn a_killed_process_loses_no_acknowledged_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture"])
+        .arg("engine::tables::tests::write_until_killed")
+        .env(CHILD, directory.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut acknowledged = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some(number) = line.strip_prefix("acknowledged ") {
+            acknowledged.push(number.to_owned());
+        }
+        if acknowledged.len() == 50 {
+            child.kill().unwrap(); // SIGKILL: no destructor runs
+        }
+    }
+    child.wait().unwrap();
+    assert!(
+        acknowledged.len() >= 50,
+        "the child ended early: {acknowledged:?}"
+    );
+
+    let aws = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
+    for number in &acknowledged {
+        let request = json!({ "TableName": TABLE, "Key": { "pk": { "S": number } } });
+        let found = aws.tables().read(request, Database::get_item).unwrap();
+        assert_eq!(found["Item"]["pk"]["S"], number.as_str());
+    }
+    let label = aws.tables().stream_label(TABLE).unwrap().unwrap();
+    let stream = StreamName {
+        table: TABLE.to_owned(),
+        label,
+    };
+    let records = aws.tables().records_after(&stream, None, 1_000).unwrap();
+    assert!(records.len() >= acknowledged.len());
+}
+
+#[test]
+#[ignore = "the child process of the test above"]
+fn write_until_killed() {
+    #[expect(clippy::disallowed_methods, reason = "set by the parent test alone")]
+    let directory = std::env::var(CHILD).unwrap();
+    let aws = EmbeddedAws::open(Path::new(&directory), Settings::default()).unwrap();
+    aws.tables().ensure_table(&table()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for number in 0..100_000 {
+            put(&aws, &number.to_string(), "x").await;
+            println!("acknowledged {number}");
+        }
+    });
+}

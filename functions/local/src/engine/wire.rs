@@ -1,0 +1,329 @@
+//! The SDK's HTTP client: each request is answered in this process, without a socket.
+
+use super::interference::{Call, Interference, Interruption, Service, Untouched};
+use super::queue_calls;
+use super::{EngineError, Ids, Queues, REGION, Tables, Topics};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::RetryConfig;
+use shared::clock::Clock;
+use std::fmt;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The embedded services behind the official SDK clients. Clones share everything.
+#[derive(Clone)]
+pub struct EmbeddedAws(Arc<Services>);
+
+struct Services {
+    tables: Tables,
+    queues: Queues,
+    topics: Topics,
+    clock: Clock,
+    ids: Arc<Ids>,
+    interference: Arc<dyn Interference>,
+    retries: RetryConfig,
+    calls: AtomicU64,
+    /// Held as long as the directory is in use.
+    _lock: Option<File>,
+}
+
+impl fmt::Debug for EmbeddedAws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedAws").finish_non_exhaustive()
+    }
+}
+
+/// What an engine is built with.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where the services ask the time.
+    pub clock: Clock,
+    /// Asked before and after every call.
+    pub interference: Arc<dyn Interference>,
+    /// How the SDK clients retry. They wait on tokio's time, so virtual time covers them.
+    pub retries: RetryConfig,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("retries", &self.retries)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            clock: Clock::system(),
+            interference: Arc::new(Untouched),
+            // Without jitter: a run on a virtual clock repeats exactly.
+            retries: RetryConfig::standard().with_use_static_exponential_base(true),
+        }
+    }
+}
+
+impl EmbeddedAws {
+    /// Services that end with the process.
+    pub fn in_memory(settings: Settings) -> Result<Self, EngineError> {
+        let tables = Tables::in_memory(settings.clock.clone())?;
+        Ok(Self::over(tables, None, settings))
+    }
+
+    /// Services whose tables are kept in `directory`, which is created if need be.
+    ///
+    /// Queues are in memory either way: what must survive is in the tables.
+    pub fn open(directory: &Path, settings: Settings) -> Result<Self, EngineError> {
+        let lock = lock(directory)?;
+        let tables = Tables::in_directory(directory)?;
+        Ok(Self::over(tables, Some(lock), settings))
+    }
+
+    fn over(tables: Tables, lock: Option<File>, settings: Settings) -> Self {
+        let Settings {
+            clock,
+            interference,
+            retries,
+        } = settings;
+        let ids = Arc::new(Ids::starting_at(clock.now()));
+        let queues = Queues::new(clock.clone(), Arc::clone(&ids));
+        Self(Arc::new(Services {
+            tables,
+            queues,
+            topics: Topics::new(clock.clone(), Arc::clone(&ids)),
+            clock,
+            ids,
+            interference,
+            retries,
+            calls: AtomicU64::new(0),
+            _lock: lock,
+        }))
+    }
+
+    /// The tables, for setting them up.
+    pub fn tables(&self) -> &Tables {
+        &self.0.tables
+    }
+
+    /// The queues, for setting them up.
+    pub fn queues(&self) -> &Queues {
+        &self.0.queues
+    }
+
+    /// The topics, for setting them up.
+    pub fn topics(&self) -> &Topics {
+        &self.0.topics
+    }
+
+    /// The clock the services ask.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// A fresh identifier, shaped as a UUID.
+    pub(crate) fn request_id(&self) -> String {
+        self.0.ids.next()
+    }
+
+    /// The official DynamoDB client.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(REGION))
+            .credentials_provider(credentials())
+            .retry_config(self.0.retries.clone())
+            .http_client(self.clone())
+            .build();
+        aws_sdk_dynamodb::Client::from_conf(config)
+    }
+
+    /// The official SQS client.
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(REGION))
+            .credentials_provider(credentials())
+            .retry_config(self.0.retries.clone())
+            .http_client(self.clone())
+            .build();
+        aws_sdk_sqs::Client::from_conf(config)
+    }
+
+    /// The official SNS client.
+    pub fn sns(&self) -> aws_sdk_sns::Client {
+        let config = aws_sdk_sns::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(REGION))
+            .credentials_provider(credentials())
+            .retry_config(self.0.retries.clone())
+            .http_client(self.clone())
+            .build();
+        aws_sdk_sns::Client::from_conf(config)
+    }
+
+    /// Runs one call under the interference hook.
+    pub(crate) async fn call<T>(
+        &self,
+        service: Service,
+        operation: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Interruption> {
+        let call = Call {
+            service,
+            operation: operation.to_owned(),
+            sequence: self.0.calls.fetch_add(1, Ordering::Relaxed) + 1,
+        };
+        self.0.interference.before(&call).await.check()?;
+        let answer = work.await;
+        self.0.interference.after(&call).await.check()?;
+        Ok(answer)
+    }
+
+    /// Routes a request by its target header; SNS alone has none.
+    async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let body = request.body().bytes().unwrap_or_default();
+        let (service, operation) = match target.split_once('.') {
+            Some((prefix, operation)) if prefix.starts_with("DynamoDB") => {
+                (Service::DynamoDb, operation.to_owned())
+            }
+            Some((_, operation)) => (Service::Sqs, operation.to_owned()),
+            None => (Service::Sns, Topics::operation(body)),
+        };
+        let work = async {
+            match service {
+                Service::DynamoDb => {
+                    let answer = self.0.tables.answer(&operation, body);
+                    Reply::json(answer.status, answer.body)
+                }
+                Service::Sqs => queue_calls::answer(&self.0.queues, &operation, body).await,
+                _ => self.0.topics.answer(&self.0.queues, &operation, body),
+            }
+        };
+        match self.call(service, &operation, work).await {
+            Ok(reply) => reply.into_response(),
+            Err(Interruption::Throttled) => Reply::throttled(service).into_response(),
+            Err(Interruption::ConnectionLost) => Err(ConnectorError::io(
+                format!("{operation}: the connection was closed").into(),
+            )),
+        }
+    }
+}
+
+fn credentials() -> Credentials {
+    Credentials::new("embedded", "embedded", None, None, "embedded")
+}
+
+/// Takes the directory for this process.
+fn lock(directory: &Path) -> Result<File, EngineError> {
+    let refused = |source| EngineError::Directory {
+        directory: directory.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(directory).map_err(refused)?;
+    let file = File::create(directory.join("lock")).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(EngineError::InUse {
+            directory: directory.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(refused(source)),
+    }
+}
+
+impl HttpConnector for EmbeddedAws {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let services = self.clone();
+        HttpConnectorFuture::new(async move { services.answer(request).await })
+    }
+}
+
+impl HttpClient for EmbeddedAws {
+    fn http_connector(
+        &self,
+        _: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+/// What goes back to the SDK.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: u16,
+    content_type: &'static str,
+    /// The error's name in SQS's older protocol, which clients still read first.
+    query_error: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn json(status: u16, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            content_type: "application/x-amz-json-1.0",
+            query_error: None,
+            body,
+        }
+    }
+
+    pub(crate) fn json_error(shape: &str, query_error: &str, message: &str) -> Self {
+        let body = serde_json::json!({
+            "__type": format!("com.amazonaws.sqs#{shape}"), "message": message });
+        Self {
+            query_error: Some(format!("{query_error};Sender")),
+            ..Self::json(400, body.to_string().into_bytes())
+        }
+    }
+
+    pub(crate) fn xml(status: u16, body: String) -> Self {
+        Self {
+            status,
+            content_type: "text/xml",
+            query_error: None,
+            body: body.into_bytes(),
+        }
+    }
+
+    fn throttled(service: Service) -> Self {
+        let words = "The rate of requests exceeds the allowed throughput.";
+        match service {
+            Service::DynamoDb => {
+                let shape = "ProvisionedThroughputExceededException";
+                let body = serde_json::json!({
+                    "__type": format!("com.amazonaws.dynamodb.v20120810#{shape}"),
+                    "message": words });
+                Self::json(400, body.to_string().into_bytes())
+            }
+            Service::Sqs => Self::json_error("RequestThrottled", "RequestThrottled", words),
+            _ => super::topics::error(400, "Throttling", words),
+        }
+    }
+
+    fn into_response(self) -> Result<HttpResponse, ConnectorError> {
+        let status = StatusCode::try_from(self.status)
+            .map_err(|error| ConnectorError::other(error.into(), None))?;
+        let mut response = HttpResponse::new(status, SdkBody::from(self.body));
+        response
+            .headers_mut()
+            .insert("content-type", self.content_type);
+        if let Some(error) = self.query_error {
+            response.headers_mut().insert("x-amzn-query-error", error);
+        }
+        Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests;

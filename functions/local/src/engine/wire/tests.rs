@@ -1,0 +1,161 @@
+use super::*;
+use crate::engine::testing::{TABLE, interfered, put};
+use crate::engine::{QueueAttributes, Verdict};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use std::sync::Mutex;
+
+/// Gives its verdict on one operation, before or after it, the first time; and notes every call.
+struct Once {
+    operation: &'static str,
+    before: Verdict,
+    after: Verdict,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+#[async_trait]
+impl Interference for Once {
+    async fn before(&self, call: &Call) -> Verdict {
+        let mut calls = self.calls.lock().unwrap();
+        calls.push(call.clone());
+        let first = calls
+            .iter()
+            .filter(|known| known.operation == self.operation)
+            .count()
+            == 1;
+        if first && call.operation == self.operation {
+            self.before
+        } else {
+            Verdict::Proceed
+        }
+    }
+
+    async fn after(&self, call: &Call) -> Verdict {
+        let calls = self.calls.lock().unwrap();
+        let first = calls.iter().find(|known| known.operation == self.operation);
+        if first == Some(call) {
+            self.after
+        } else {
+            Verdict::Proceed
+        }
+    }
+}
+
+fn once(operation: &'static str, before: Verdict, after: Verdict) -> Once {
+    Once {
+        operation,
+        before,
+        after,
+        calls: Arc::default(),
+    }
+}
+
+async fn stored(aws: &EmbeddedAws, pk: &str) -> bool {
+    let found = aws
+        .dynamodb()
+        .get_item()
+        .table_name(TABLE)
+        .key("pk", AttributeValue::S(pk.to_owned()))
+        .send()
+        .await
+        .unwrap();
+    found.item.is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_put_reads_as_dynamodbs_own_error_and_is_not_applied() {
+    let aws = interfered(once("PutItem", Verdict::Throttle, Verdict::Proceed));
+    let error = aws
+        .dynamodb()
+        .put_item()
+        .table_name(TABLE)
+        .item("pk", AttributeValue::S("a".into()))
+        .send()
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .into_service_error()
+            .is_provisioned_throughput_exceeded_exception()
+    );
+    assert!(!stored(&aws, "a").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_connection_is_a_dispatch_failure_applied_or_not() {
+    let cases = [
+        (Verdict::ConnectionLost, Verdict::Proceed, false),
+        (Verdict::Proceed, Verdict::ConnectionLost, true),
+    ];
+    for (before, after, applied) in cases {
+        let aws = interfered(once("PutItem", before, after));
+        let error = aws
+            .dynamodb()
+            .put_item()
+            .table_name(TABLE)
+            .item("pk", AttributeValue::S("a".into()))
+            .send()
+            .await
+            .unwrap_err();
+        assert!(matches!(error, SdkError::DispatchFailure(_)), "{error:?}");
+        assert_eq!(stored(&aws, "a").await, applied);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sqs_and_sns_throttle_in_their_own_words() {
+    let aws = interfered(once("SendMessage", Verdict::Throttle, Verdict::Proceed));
+    let queue = aws
+        .queues()
+        .create("q", QueueAttributes::default())
+        .unwrap();
+    let send = aws
+        .sqs()
+        .send_message()
+        .queue_url(queue.url())
+        .message_body("x");
+    let error = send.send().await.unwrap_err().into_service_error();
+    assert!(error.is_request_throttled(), "{error:?}");
+
+    let aws = interfered(once("Publish", Verdict::Throttle, Verdict::Proceed));
+    let topic = aws.topics().create("t");
+    let publish = aws.sns().publish().topic_arn(topic).message("x");
+    let error = publish.send().await.unwrap_err().into_service_error();
+    assert_eq!(error.meta().code(), Some("Throttling"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sdk_retries_what_the_hook_broke_on_virtual_time() {
+    let interference = once("PutItem", Verdict::ConnectionLost, Verdict::Proceed);
+    let calls = Arc::clone(&interference.calls);
+    let aws = crate::engine::testing::aws_with(Settings {
+        clock: crate::engine::testing::virtual_clock(),
+        interference: Arc::new(interference),
+        ..Settings::default()
+    });
+    let before = tokio::time::Instant::now();
+    put(&aws, "a", "1").await;
+    assert!(stored(&aws, "a").await);
+    assert!(before.elapsed() >= std::time::Duration::from_millis(500));
+
+    let calls = calls.lock().unwrap();
+    let seen: Vec<(&str, u64)> = calls
+        .iter()
+        .map(|call| (call.operation.as_str(), call.sequence))
+        .collect();
+    assert_eq!(seen, [("PutItem", 1), ("PutItem", 2), ("GetItem", 3)]);
+}
+
+#[test]
+fn one_directory_serves_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
+    let second = EmbeddedAws::open(directory.path(), Settings::default());
+    assert!(
+        matches!(second, Err(EngineError::InUse { .. })),
+        "{second:?}"
+    );
+    drop(first);
+    EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
+}
