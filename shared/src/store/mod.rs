@@ -9,6 +9,8 @@
 //! | [`schema`] | the table itself |
 //! | [`row`] | an item as it is stored; conditional writes, queries, pages |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
+//! | [`movements`], [`imports`] | what people and programs ask for through the API |
+//! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
 
 mod error;
@@ -17,8 +19,11 @@ pub mod row;
 pub mod schema;
 
 pub mod alerts;
+pub mod doctor;
 pub mod feeds;
+pub mod imports;
 pub mod intents;
+pub mod movements;
 pub mod products;
 pub mod settings;
 pub mod stock;
