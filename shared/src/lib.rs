@@ -23,8 +23,11 @@ pub mod feeds;
 pub mod http;
 pub mod installation;
 pub mod metrics;
+pub mod problem;
 pub mod render;
 pub mod secrets;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

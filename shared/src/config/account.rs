@@ -99,11 +99,11 @@ settings! {
     /// How much is kept.
     pub struct Limits: Default {
         /// Days for which an event's id is remembered, so that a late repeat has no effect.
-        event_memory_days: MemoryDays = MemoryDays::of(8),
+        event_memory_days: MemoryDays = MemoryDays(8),
     }
 }
 
-choice!(LocationKind);
+choice!(LocationKind => "kind of location");
 parsed!(Currency => "a currency such as `EUR`");
 
 /// An IANA time zone.
@@ -162,7 +162,7 @@ impl Setting for VinPolicy {
                 let names = ["strict", "warn", "off"];
                 node.refuse(
                     problems,
-                    super::setting::unknown_choice(node, other, &names),
+                    super::setting::unknown_choice(node, "policy", other, &names),
                 );
                 None
             }

@@ -3,11 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::document::{Fields, Node};
+use super::document::{Fields, Node, unknown_key};
 use super::error::Problems;
-use super::foreign::{Foreign, json_of};
+use super::foreign::{Foreign, json_of, reworded};
 use super::setting::{Key, Section, Setting, choice, settings, table_schema};
 use super::value::PerSecond;
+use crate::channels::settings::ConfigError;
+use crate::channels::{ChannelKind, ChannelSettings};
 use crate::domain::alert::{RevisionKind, named};
 use crate::domain::route::Route;
 use crate::domain::{AlertKind, ChannelName, ConnectorName, GroupName, LocationId, Severity};
@@ -34,51 +36,123 @@ named!(
         AtMostOnce => "at_most_once",
     }
 );
-choice!(Delivery, RevisionKind);
+choice!(Delivery => "delivery", RevisionKind => "revision");
 
 /// One place where people are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// Its vendor: the name of a channel kind.
-    pub kind: String,
+    /// Its vendor.
+    pub kind: ChannelKind,
     /// What every channel has.
     #[serde(flatten)]
     pub common: ChannelCommon,
     /// What its kind has, as the kind's own module reads it.
-    pub settings: Foreign,
+    settings: Foreign,
+}
+
+impl Channel {
+    /// What its kind has.
+    pub fn settings(&self) -> Result<ChannelSettings, ConfigError> {
+        self.kind.settings(self.settings.table())
+    }
 }
 
 impl Setting for Channel {
     fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
         let mut fields = Fields::of(node, problems)?;
         let common = ChannelCommon::take(&mut fields, problems);
-        let kind = fields.kind(KINDS, problems);
-        let mut settings = Foreign::default();
-        for (key, child) in fields.rest() {
-            if let Some(value) = json_of(&child, problems) {
-                settings.insert(key.get_ref(), value);
-            }
-        }
+        let kind = fields.kind(&kinds(), problems)?;
+        let kind = ChannelKind::ALL
+            .iter()
+            .copied()
+            .find(|known| known.name() == kind)?;
+        let settings = own_settings(node, &fields, kind, problems);
         Some(Self {
-            kind: kind?.to_owned(),
+            kind,
             common: common?,
-            settings,
+            settings: settings?,
         })
     }
     fn expected() -> String {
         "a table".to_owned()
     }
     fn schema() -> Value {
-        let mut schema = table_schema(&ChannelCommon::described());
-        schema["properties"]["kind"] =
-            json!({ "enum": KINDS, "description": "Which vendor it is." });
-        schema["required"] = json!(["kind"]);
-        schema["additionalProperties"] = json!(true);
-        schema
+        let common = ChannelCommon::described;
+        let each = ChannelKind::ALL.iter().map(|kind| {
+            let mut schema = table_schema(&common());
+            let own = kind.schema();
+            if let (Some(all), Some(own)) = (
+                schema["properties"].as_object_mut(),
+                own["properties"].as_object(),
+            ) {
+                all.extend(own.clone());
+                all.insert(
+                    "kind".to_owned(),
+                    json!({ "const": kind.name(), "description": "Which vendor it is." }),
+                );
+            }
+            let required = own["required"].as_array().cloned().unwrap_or_default();
+            schema["required"] = std::iter::once(json!("kind")).chain(required).collect();
+            schema
+        });
+        json!({ "oneOf": each.collect::<Vec<_>>() })
     }
 }
 
-const KINDS: &[&str] = &["slack", "twilio_sms", "sendgrid", "webhook"];
+fn kinds() -> Vec<&'static str> {
+    ChannelKind::ALL.iter().map(|kind| kind.name()).collect()
+}
+
+/// What is left of the table once the common fields are read, checked by the channel's own module.
+fn own_settings(
+    node: &Node<'_>,
+    fields: &Fields<'_, '_>,
+    kind: ChannelKind,
+    problems: &mut Problems<'_>,
+) -> Option<Foreign> {
+    let mut settings = Foreign::default();
+    let mut faultless = true;
+    let documented = kind.documentation();
+    let known: Vec<_> = documented
+        .iter()
+        .map(|field| field.name)
+        .chain(fields.asked())
+        .collect();
+    for (key, child) in fields.rest() {
+        let name = key.get_ref().as_ref();
+        if !known.contains(&name) {
+            problems.add(&key.span(), &child.path, unknown_key(name, &known));
+            faultless = false;
+        } else if let Some(value) = json_of(&child, problems) {
+            settings.insert(name, value);
+        } else {
+            faultless = false;
+        }
+    }
+    for field in documented
+        .iter()
+        .filter(|field| field.required && node.get(field.name).is_none())
+    {
+        node.refuse_field(problems, field.name, format!("missing: {}", field.meaning));
+        faultless = false;
+    }
+    // The module stops at its first fault. So that all are told, the faulty field is taken out and
+    // the rest read again; every round takes one away, so it ends.
+    let mut rest = settings.table();
+    while let Err(fault) = kind.settings(rest.clone()) {
+        let key = fault.field.split('.').next().unwrap_or_default();
+        let known_fault = !faultless && !rest.contains_key(key);
+        if !known_fault {
+            let path = format!("{}.{}", node.path, fault.field);
+            node.refuse_field(problems, key, reworded(&path, &fault.problem));
+        }
+        faultless = false;
+        if rest.remove(key).is_none() {
+            break;
+        }
+    }
+    faultless.then_some(settings)
+}
 
 settings! {
     /// Leads alerts to channels. Every filter that is given must match; one left out matches all.

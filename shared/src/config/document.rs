@@ -217,7 +217,7 @@ impl<'n, 'd> Fields<'n, 'd> {
         let text = child.text(&expected, problems)?;
         let kind = kinds.iter().copied().find(|kind| *kind == text);
         if kind.is_none() {
-            child.refuse(problems, unknown_choice(&child, text, kinds));
+            child.refuse(problems, unknown_choice(&child, "kind", text, kinds));
         }
         kind
     }
@@ -230,6 +230,11 @@ impl<'n, 'd> Fields<'n, 'd> {
         self.node
             .entries()
             .filter(move |(key, _)| !asked.contains(&key.get_ref().as_ref()))
+    }
+
+    /// The keys that were asked for.
+    pub(crate) fn asked(&self) -> impl Iterator<Item = &'static str> {
+        self.asked.iter().copied()
     }
 
     /// Every key that was not asked for is a problem.

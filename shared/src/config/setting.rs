@@ -38,6 +38,18 @@ pub(crate) trait Section: Sized {
     fn described() -> Vec<Described>;
 }
 
+impl<T: Section> Section for Box<T> {
+    fn take(
+        fields: &mut super::document::Fields<'_, '_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        T::take(fields, problems).map(Self::new)
+    }
+    fn described() -> Vec<Described> {
+        T::described()
+    }
+}
+
 /// What the schema and the reference page say of one field.
 pub(crate) struct Described {
     pub(crate) key: &'static str,
@@ -178,7 +190,7 @@ pub(crate) use settings;
 
 /// Makes enums that have `ALL` and `name()` readable by name.
 macro_rules! choice {
-    ($($choice:ty),+ $(,)?) => { $(
+    ($($choice:ty => $what:literal),+ $(,)?) => { $(
         impl $crate::config::setting::Setting for $choice {
             fn read(
                 node: &$crate::config::document::Node<'_>,
@@ -188,7 +200,7 @@ macro_rules! choice {
                 let found = Self::ALL.iter().copied().find(|choice| choice.name() == text);
                 if found.is_none() {
                     let names: Vec<_> = Self::ALL.iter().map(|choice| choice.name()).collect();
-                    node.refuse(problems, $crate::config::setting::unknown_choice(node, text, &names));
+                    node.refuse(problems, $crate::config::setting::unknown_choice(node, $what, text, &names));
                 }
                 found
             }
@@ -206,10 +218,7 @@ macro_rules! choice {
 pub(crate) use choice;
 
 /// The sentence about a name that is none of those known.
-pub(crate) fn unknown_choice(node: &Node<'_>, found: &str, names: &[&str]) -> String {
-    let what = node
-        .name()
-        .trim_end_matches(|c: char| matches!(c, '[' | ']') || c.is_ascii_digit());
+pub(crate) fn unknown_choice(node: &Node<'_>, what: &str, found: &str, names: &[&str]) -> String {
     let found = super::words::shown(&node.path, found);
     format!(
         "unknown {what} {found}; use {}",

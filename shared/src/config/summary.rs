@@ -43,7 +43,7 @@ impl Config {
         let connectors =
             connectors.map(|(name, it)| named(name, it.settings.kind(), it.common.enabled));
         let channels = self.channels.iter();
-        let channels = channels.map(|(name, it)| named(name, &it.kind, it.common.enabled));
+        let channels = channels.map(|(name, it)| named(name, it.kind.name(), it.common.enabled));
         let locations = self.locations.locations().iter();
         let locations =
             locations.map(|it| format!("{} ({}, {})", it.id, it.kind, zone_name(&it.zone)));
@@ -64,13 +64,14 @@ impl Config {
 
     /// Every secret that a connector or channel in use refers to.
     pub fn secrets(&self) -> BTreeSet<SecretRef> {
-        let connectors = self.connectors.values().filter(|it| it.common.enabled);
-        let connectors = connectors.filter_map(|it| serde_json::to_value(&it.settings).ok());
-        let channels = self.channels.values().filter(|it| it.common.enabled);
-        let channels = channels.map(|it| it.settings.value());
         let mut found = BTreeSet::new();
-        for value in connectors.chain(channels) {
+        let connectors = self.connectors.values().filter(|it| it.common.enabled);
+        for value in connectors.filter_map(|it| serde_json::to_value(&it.settings).ok()) {
             collect_secrets(&value, &mut found);
+        }
+        let channels = self.channels.values().filter(|it| it.common.enabled);
+        for settings in channels.filter_map(|it| it.settings().ok()) {
+            found.extend(settings.secret_refs().into_iter().cloned());
         }
         found
     }

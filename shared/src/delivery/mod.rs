@@ -5,7 +5,7 @@
 //! | [`outcome`] | what came of an attempt, and so what happens next |
 //! | [`backoff`] | when the next attempt is due |
 //! | [`breaker`] | whether a destination may be tried at all |
-//! | [`exchange`] | one attempt: a channel's requests over a transport, and what came of them |
+//! | [`mod@exchange`] | one attempt: a channel's requests over a transport, and what came of them |
 
 pub mod backoff;
 pub mod breaker;
@@ -13,5 +13,5 @@ pub mod exchange;
 pub mod outcome;
 
 pub use breaker::{Breaker, Pass, Turn};
-pub use exchange::{Exchange, exchange};
+pub use exchange::{Exchange, Unsent, exchange};
 pub use outcome::Outcome;

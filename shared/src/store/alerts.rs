@@ -1,17 +1,20 @@
 //! Alerts: the watch over a subject, the alert it opened, what to say, and to whom, written together.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::intents::{Intent, intent_row};
 use super::keys::{self, Listed};
+use super::products::Product;
 use super::row::{Expect, Page, Row, Stored, Write, Written, read};
 use super::{Store, StoreError};
 use crate::domain::alert::{AlertState, RevisionKind};
 use crate::domain::event::millis;
 use crate::domain::id::{ChannelName, LocationId};
 use crate::domain::message::Message;
-use crate::domain::watch::Watch;
+use crate::domain::watch::{Moment, Watch};
 use crate::domain::{AlertKind, Position, ProductId, Severity, Subject};
 
 /// An alert, as people see it.
@@ -50,6 +53,9 @@ pub struct Watched {
     pub kind: AlertKind,
     /// Where the watch stands.
     pub watch: Watch,
+    /// When time alone may change the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Moment>,
 }
 
 /// A decision about one watch, to be written as a whole.
@@ -59,10 +65,8 @@ pub struct Decision {
     pub watched: Watched,
     /// The state it was decided from.
     pub expect: Expect,
-    /// When time alone may change the answer.
-    pub due: Option<Timestamp>,
     /// What people are to be told, if anything.
-    pub announcement: Option<Announcement>,
+    pub announcements: Vec<Announcement>,
 }
 
 /// What people are to be told.
@@ -74,39 +78,48 @@ pub struct Announcement {
     pub intents: Vec<Intent>,
 }
 
-/// A position and its watches, read together.
-#[derive(Debug, Clone)]
-pub struct Watchpost {
-    /// The position, if anything is known of it.
-    pub position: Option<Position>,
-    /// What is watched there.
+/// Everything that is kept under a product, read together.
+#[derive(Debug, Clone, Default)]
+pub struct ProductPicture {
+    /// What is known of the product itself.
+    pub description: Option<Product>,
+    /// Its position at each location.
+    pub positions: BTreeMap<LocationId, Position>,
+    /// What is watched, at each location and over groups.
     pub watches: Vec<Stored<Watched>>,
 }
 
+impl ProductPicture {
+    /// The watch over a subject for a kind of alert.
+    pub fn watch(&self, subject: &Subject, kind: AlertKind) -> Option<&Stored<Watched>> {
+        self.watches
+            .iter()
+            .find(|stored| stored.data.kind == kind && &stored.data.subject == subject)
+    }
+}
+
 impl Store {
-    /// A position with its watches, as they are now, in one query.
-    pub async fn watchpost(
-        &self,
-        product: &ProductId,
-        location: &LocationId,
-    ) -> Result<Watchpost, StoreError> {
-        const OPERATION: &str = "read a position and its watches";
-        let mut post = Watchpost {
-            position: None,
-            watches: Vec::new(),
-        };
-        let prefix = keys::at_location(location);
+    /// A product with all its positions and watches, as they are now, in one query.
+    pub async fn picture(&self, product: &ProductId) -> Result<ProductPicture, StoreError> {
+        const OPERATION: &str = "read a product, its positions and watches";
+        let mut picture = ProductPicture::default();
         for (kind, item) in self
-            .partition(OPERATION, &keys::product(product), &prefix)
+            .partition(OPERATION, &keys::product(product), "")
             .await?
         {
             match kind.as_str() {
-                "position" => post.position = Some(read(OPERATION, item)?.data),
-                "watch" => post.watches.push(read(OPERATION, item)?),
+                "product" => picture.description = Some(read(OPERATION, item)?.data),
+                "position" => {
+                    let position = read::<Position>(OPERATION, item)?.data;
+                    picture
+                        .positions
+                        .insert(position.location.clone(), position);
+                }
+                "watch" => picture.watches.push(read(OPERATION, item)?),
                 _ => {}
             }
         }
-        Ok(post)
+        Ok(picture)
     }
 
     /// A subject's watches, as they are now.
@@ -125,25 +138,22 @@ impl Store {
         const OPERATION: &str = "write an alert decision";
         let watched = &decision.watched;
         let key = keys::watch(&watched.subject, watched.kind);
-        let row = Row::new(key, "watch", watched)?.due(decision.due);
-        let Some(announcement) = decision.announcement else {
+        let row = Row::new(key, "watch", watched)?.due(watched.due.map(|due| due.0));
+        if decision.announcements.is_empty() {
             return self.put(OPERATION, row, decision.expect).await;
-        };
-        let mut writes = vec![
-            Write::Put(row, decision.expect),
-            // The watch's version guards the alert: no two decisions of one revision can both be written.
-            Write::Put(alert_row(&announcement.alert)?, Expect::Anything),
-            Write::Put(
-                Row::new(
-                    keys::revision(&announcement.alert.id, announcement.alert.revision),
-                    "revision",
-                    &announcement.alert.message,
-                )?,
+        }
+        // The watch's version guards the rest: no two decisions from one state can both be written.
+        let mut writes = vec![Write::Put(row, decision.expect)];
+        for Announcement { alert, intents } in &decision.announcements {
+            let revision = keys::revision(&alert.id, alert.revision);
+            writes.push(Write::Put(alert_row(alert)?, Expect::Anything));
+            writes.push(Write::Put(
+                Row::new(revision, "revision", &alert.message)?,
                 Expect::Absent,
-            ),
-        ];
-        for intent in &announcement.intents {
-            writes.push(Write::Put(intent_row(intent)?, Expect::Absent));
+            ));
+            for intent in intents {
+                writes.push(Write::Put(intent_row(intent)?, Expect::Absent));
+            }
         }
         Ok(self.transact(OPERATION, writes).await? == Written::Done)
     }

@@ -64,10 +64,6 @@ pub(crate) fn description(of: &ProductId) -> Key {
     Key::new(product(of), "product")
 }
 
-pub(crate) fn at_location(location: &LocationId) -> String {
-    format!("L#{location}#")
-}
-
 pub(crate) fn position(of: &ProductId, location: &LocationId) -> Key {
     Key::new(product(of), format!("L#{location}#position"))
 }
@@ -113,7 +109,7 @@ pub(crate) fn watches(subject: &Subject) -> (String, String) {
         Subject::Position {
             product: of,
             location,
-        } => (product(of), format!("{}watch#", at_location(location))),
+        } => (product(of), format!("L#{location}#watch#")),
         Subject::Group { product: of, group } => {
             (product(of), format!("{}watch#", in_group(group)))
         }
@@ -157,8 +153,24 @@ pub(crate) fn attempt(alert: &str, revision: u32, channel: &ChannelName, attempt
     )
 }
 
+pub(crate) fn received(connector: &ConnectorName, id: &str) -> Key {
+    Key::new(format!("R#{connector}#{id}"), "head")
+}
+
+pub(crate) fn received_body(connector: &ConnectorName, id: &str, part: usize) -> Key {
+    Key::new(format!("R#{connector}#{id}"), format!("body#{part:04}"))
+}
+
+pub(crate) fn received_list(connector: &ConnectorName) -> String {
+    format!("received#{connector}")
+}
+
 pub(crate) fn breaker(channel: &ChannelName) -> Key {
     Key::new(format!("K#{channel}"), "breaker")
+}
+
+pub(crate) fn quarantined(id: &str) -> Key {
+    Key::new(format!("Q#{id}"), "quarantine")
 }
 
 pub(crate) fn connector(connector: &ConnectorName) -> String {

@@ -12,6 +12,7 @@
 //! | [`movements`], [`imports`] | what people and programs ask for through the API |
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
+//! | [`quarantine`] | what could not be applied, and why |
 
 mod error;
 pub mod keys;
@@ -23,8 +24,11 @@ pub mod doctor;
 pub mod feeds;
 pub mod imports;
 pub mod intents;
+pub mod jobs;
 pub mod movements;
 pub mod products;
+pub mod quarantine;
+pub mod received;
 pub mod settings;
 pub mod stock;
 pub mod units;

@@ -135,6 +135,15 @@ impl Ids {
         }
     }
 
+    /// Those of the next run, which are others even at the same instant.
+    pub(crate) fn successor(&self, start: Timestamp) -> Self {
+        let next = Self::starting_at(start);
+        Self {
+            epoch: next.epoch.max(self.epoch + 1),
+            ..next
+        }
+    }
+
     /// The run these identifiers belong to.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch

@@ -199,6 +199,7 @@ impl Pump {
                 return;
             }
             tokio::select! {
+                biased;
                 _ = progress.changed() => {}
                 _ = queued.changed() => {}
                 _ = written.changed() => {}

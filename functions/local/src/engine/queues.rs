@@ -3,11 +3,17 @@
 //! A message is ready, or hidden until an instant (delayed, or in flight). Sending, receiving and
 //! deleting cost O(log n) at most, so a backlog of a hundred thousand changes nothing.
 
+mod attributes;
+mod state;
+
+pub use attributes::{QueueAttributes, QueueError, Redrive};
+use state::State;
+pub(crate) use state::{Counts, Message};
+
 use super::{ACCOUNT, Ids, REGION};
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use shared::clock::Clock;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -20,84 +26,6 @@ pub(crate) const MAXIMUM_MESSAGE_BYTES: usize = 1024 * 1024;
 pub(crate) const MAXIMUM_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 /// AWS's limit on a message's delay.
 pub(crate) const MAXIMUM_DELAY: Duration = Duration::from_secs(900);
-/// AWS's limit on messages in flight in a standard queue.
-const MAXIMUM_IN_FLIGHT: usize = 120_000;
-
-/// What a queue is created with; the defaults are AWS's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueAttributes {
-    /// How long a received message stays hidden.
-    pub visibility_timeout: Duration,
-    /// How long a sent message stays hidden.
-    pub delay: Duration,
-    /// How long a receive waits for a message.
-    pub receive_wait: Duration,
-    /// How long a message is kept at all.
-    pub retention: Duration,
-    /// The largest message taken, in bytes.
-    pub maximum_message_bytes: usize,
-    /// Where messages go that were received too often.
-    pub redrive: Option<Redrive>,
-}
-
-/// When a message goes to the dead-letter queue, and to which.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redrive {
-    /// The dead-letter queue's ARN.
-    pub dead_letter_arn: String,
-    /// How often a message may be received before.
-    pub maximum_receives: u32,
-}
-
-impl Default for QueueAttributes {
-    fn default() -> Self {
-        Self {
-            visibility_timeout: Duration::from_secs(30),
-            delay: Duration::ZERO,
-            receive_wait: Duration::ZERO,
-            retention: Duration::from_secs(4 * 24 * 3600),
-            maximum_message_bytes: MAXIMUM_MESSAGE_BYTES,
-            redrive: None,
-        }
-    }
-}
-
-/// Why a queue refused, in the terms of its API.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QueueError {
-    /// No such queue.
-    #[error("The specified queue does not exist.")]
-    NoSuchQueue,
-    /// The name is taken, with other attributes.
-    #[error("A queue already exists with the same name and a different value for an attribute.")]
-    NameTaken,
-    /// A parameter is out of its range.
-    #[error("Value for parameter {parameter} is invalid. Reason: {reason}")]
-    InvalidParameter {
-        /// Which one.
-        parameter: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// An attribute of a queue is out of its range.
-    #[error("Invalid value for the parameter {0}.")]
-    InvalidAttributeValue(String),
-    /// There is no such attribute.
-    #[error("Unknown Attribute {0}.")]
-    UnknownAttribute(String),
-    /// The body holds a character that XML 1.0 does not.
-    #[error("Invalid characters found in the message body.")]
-    InvalidContents,
-    /// The receipt handle was never given out by this queue.
-    #[error("The input receipt handle is invalid.")]
-    InvalidReceipt,
-    /// The message is visible, so its visibility cannot change.
-    #[error("The specified message isn't in flight.")]
-    NotInFlight,
-    /// Too many messages are in flight.
-    #[error("Too many messages are in flight.")]
-    OverLimit,
-}
 
 /// All queues of one engine.
 pub struct Queues {
@@ -123,57 +51,11 @@ pub struct Queue {
     arrived: Notify,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    messages: HashMap<u64, Stored>,
-    /// Visible messages, oldest first; entries of deleted ones are skipped.
-    ready: VecDeque<u64>,
-    /// Invisible messages by the instant they come back.
-    hidden: BTreeSet<(Instant, u64)>,
-    in_flight: usize,
-    next: u64,
-}
-
-#[derive(Debug)]
-struct Stored {
-    message: Message,
-    place: Place,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Ready,
-    Delayed(Instant),
-    InFlight(Instant),
-}
-
-/// A message and its history.
-#[derive(Debug, Clone)]
-pub(crate) struct Message {
-    pub(crate) id: String,
-    pub(crate) body: String,
-    /// Message attributes, in the API's own JSON.
-    pub(crate) attributes: BTreeMap<String, Value>,
-    pub(crate) sent: Timestamp,
-    pub(crate) first_received: Option<Timestamp>,
-    pub(crate) receives: u32,
-    /// When its retention ends.
-    expires: Instant,
-}
-
 /// A message as handed out.
 #[derive(Debug, Clone)]
 pub(crate) struct Received {
     pub(crate) message: Message,
     pub(crate) receipt: String,
-}
-
-/// The counts AWS calls approximate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
-    pub(crate) visible: usize,
-    pub(crate) in_flight: usize,
-    pub(crate) delayed: usize,
 }
 
 impl Queues {
@@ -307,9 +189,10 @@ impl Queues {
             if !received.is_empty() || Instant::now() >= until {
                 return Ok(received);
             }
-            let due = queue.state().hidden.first().map(|(instant, _)| *instant);
+            let due = queue.state().next_due();
             let wake = due.map_or(until, |due| due.min(until));
             tokio::select! {
+                biased;
                 () = arrived => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -331,45 +214,20 @@ impl Queues {
             _ => u32::MAX,
         };
         let visibility = visibility.unwrap_or(queue.attributes.visibility_timeout);
-        let mut dead = Vec::new();
-        let mut received = Vec::new();
-        {
-            let mut state = queue.state();
-            let now = Instant::now();
-            state.reveal(now);
-            if state.in_flight >= MAXIMUM_IN_FLIGHT {
-                return Err(QueueError::OverLimit);
-            }
-            while received.len() < most {
-                let Some(key) = state.ready.pop_front() else {
-                    break;
-                };
-                let Some(stored) = state.messages.get_mut(&key) else {
-                    continue; // deleted while visible
-                };
-                if stored.message.expires <= now {
-                    state.messages.remove(&key);
-                    continue;
-                }
-                if stored.message.receives >= receives {
-                    dead.extend(state.messages.remove(&key).map(|stored| stored.message));
-                    continue;
-                }
-                stored.message.receives += 1;
-                stored
-                    .message
-                    .first_received
-                    .get_or_insert_with(|| self.clock.now());
-                let message = stored.message.clone();
-                state.hide(key, now + visibility);
-                received.push(Received {
-                    receipt: self.receipt(key, message.receives),
-                    message,
-                });
-            }
-        }
-        if let Some(dead_letters) = dead_letters.filter(|_| !dead.is_empty()) {
-            for message in dead {
+        let first_received = self.clock.now();
+        let taken = queue
+            .state()
+            .take(most, visibility, receives, first_received)?;
+        let received: Vec<Received> = taken
+            .live
+            .into_iter()
+            .map(|(key, message)| Received {
+                receipt: self.receipt(key, message.receives),
+                message,
+            })
+            .collect();
+        if let Some(dead_letters) = dead_letters.filter(|_| !taken.dead.is_empty()) {
+            for message in taken.dead {
                 dead_letters.state().put(message, Duration::ZERO);
             }
             self.changed(&dead_letters);
@@ -384,15 +242,7 @@ impl Queues {
     /// Deletes a message. A receipt that a later receive replaced deletes nothing, as on AWS.
     pub(crate) fn delete(&self, queue: &Queue, receipt: &str) -> Result<(), QueueError> {
         let (key, receives) = self.read_receipt(receipt)?;
-        let mut state = queue.state();
-        let latest = state
-            .messages
-            .get(&key)
-            .is_some_and(|stored| stored.message.receives == receives);
-        if latest {
-            state.remove(key);
-        }
-        drop(state);
+        queue.state().remove(key, receives);
         self.changed(queue);
         Ok(())
     }
@@ -411,29 +261,7 @@ impl Queues {
             });
         }
         let (key, receives) = self.read_receipt(receipt)?;
-        let mut state = queue.state();
-        let now = Instant::now();
-        state.reveal(now);
-        match state.messages.get(&key) {
-            Some(stored) if stored.message.receives == receives => {
-                let Place::InFlight(due) = stored.place else {
-                    return Err(QueueError::NotInFlight);
-                };
-                state.hidden.remove(&(due, key));
-                state.in_flight -= 1;
-                state.hide(key, now + visibility);
-                state.reveal(now);
-            }
-            _ => {
-                return Err(QueueError::InvalidParameter {
-                    parameter: "ReceiptHandle",
-                    reason: "Message does not exist or is not available for visibility timeout \
-                             change."
-                        .to_owned(),
-                });
-            }
-        }
-        drop(state);
+        queue.state().change_visibility(key, receives, visibility)?;
         self.changed(queue);
         Ok(())
     }
@@ -481,75 +309,11 @@ impl Queue {
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        let mut state = self.state();
-        state.reveal(Instant::now());
-        Counts {
-            visible: state.messages.len() - state.hidden.len(),
-            in_flight: state.in_flight,
-            delayed: state.hidden.len() - state.in_flight,
-        }
+        self.state().counts()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn put(&mut self, message: Message, delay: Duration) {
-        let key = self.next;
-        self.next += 1;
-        let place = if delay.is_zero() {
-            self.ready.push_back(key);
-            Place::Ready
-        } else {
-            let due = Instant::now() + delay;
-            self.hidden.insert((due, key));
-            Place::Delayed(due)
-        };
-        self.messages.insert(key, Stored { message, place });
-    }
-
-    /// Marks a message as in flight until `due`.
-    fn hide(&mut self, key: u64, due: Instant) {
-        if let Some(stored) = self.messages.get_mut(&key) {
-            stored.place = Place::InFlight(due);
-            self.hidden.insert((due, key));
-            self.in_flight += 1;
-        }
-    }
-
-    /// Makes visible what is due.
-    fn reveal(&mut self, now: Instant) {
-        while let Some(&(due, key)) = self.hidden.first() {
-            if due > now {
-                break;
-            }
-            self.hidden.pop_first();
-            if let Some(stored) = self.messages.get_mut(&key) {
-                if matches!(stored.place, Place::InFlight(_)) {
-                    self.in_flight -= 1;
-                }
-                stored.place = Place::Ready;
-                self.ready.push_back(key);
-            }
-        }
-    }
-
-    fn remove(&mut self, key: u64) {
-        let Some(stored) = self.messages.remove(&key) else {
-            return;
-        };
-        match stored.place {
-            Place::Ready => {} // its entry in `ready` is skipped when it is reached
-            Place::Delayed(due) => {
-                self.hidden.remove(&(due, key));
-            }
-            Place::InFlight(due) => {
-                self.hidden.remove(&(due, key));
-                self.in_flight -= 1;
-            }
-        }
     }
 }
 
@@ -565,65 +329,6 @@ pub(crate) fn size(body: &str, attributes: &BTreeMap<String, Value>) -> usize {
 /// The characters of XML 1.0.
 fn allowed_in_a_body(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..)
-}
-
-impl QueueAttributes {
-    /// Reads the attributes of `CreateQueue`.
-    pub(crate) fn parse(given: &BTreeMap<String, String>) -> Result<Self, QueueError> {
-        let mut attributes = Self::default();
-        for (name, text) in given {
-            let invalid = || QueueError::InvalidAttributeValue(name.clone());
-            let number = |least: u64, most: u64| {
-                let number = text.parse().map_err(|_| invalid())?;
-                (least..=most)
-                    .contains(&number)
-                    .then_some(number)
-                    .ok_or_else(invalid)
-            };
-            let seconds = |least, most| number(least, most).map(Duration::from_secs);
-            match name.as_str() {
-                "VisibilityTimeout" => attributes.visibility_timeout = seconds(0, 43_200)?,
-                "DelaySeconds" => attributes.delay = seconds(0, 900)?,
-                "ReceiveMessageWaitTimeSeconds" => attributes.receive_wait = seconds(0, 20)?,
-                "MessageRetentionPeriod" => attributes.retention = seconds(60, 1_209_600)?,
-                "MaximumMessageSize" => {
-                    let bytes = number(1_024, 1_048_576)?;
-                    attributes.maximum_message_bytes =
-                        usize::try_from(bytes).map_err(|_| invalid())?;
-                }
-                "RedrivePolicy" => {
-                    let policy: Value = serde_json::from_str(text).map_err(|_| invalid())?;
-                    attributes.redrive = Some(Redrive::parse(&policy).ok_or_else(invalid)?);
-                }
-                _ => return Err(QueueError::UnknownAttribute(name.clone())),
-            }
-        }
-        Ok(attributes)
-    }
-}
-
-impl Redrive {
-    /// The count may be written as a number or as text.
-    fn parse(policy: &Value) -> Option<Self> {
-        let count = &policy["maxReceiveCount"];
-        let count = match count.as_str() {
-            Some(text) => text.parse().ok()?,
-            None => u32::try_from(count.as_u64()?).ok()?,
-        };
-        (1..=1_000).contains(&count).then_some(())?;
-        Some(Self {
-            dead_letter_arn: policy["deadLetterTargetArn"].as_str()?.to_owned(),
-            maximum_receives: count,
-        })
-    }
-
-    pub(crate) fn policy(&self) -> String {
-        json!({
-            "deadLetterTargetArn": self.dead_letter_arn,
-            "maxReceiveCount": self.maximum_receives,
-        })
-        .to_string()
-    }
 }
 
 #[cfg(test)]

@@ -25,16 +25,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct EmbeddedAws(Arc<Services>);
 
 struct Services {
-    tables: Tables,
+    tables: Arc<Tables>,
     queues: Queues,
     topics: Topics,
     clock: Clock,
     ids: Arc<Ids>,
     interference: Arc<dyn Interference>,
     retries: RetryConfig,
-    calls: AtomicU64,
+    calls: Arc<AtomicU64>,
     /// Held as long as the directory is in use.
-    _lock: Option<File>,
+    lock: Option<Arc<File>>,
 }
 
 impl fmt::Debug for EmbeddedAws {
@@ -90,23 +90,37 @@ impl EmbeddedAws {
     }
 
     fn over(tables: Tables, lock: Option<File>, settings: Settings) -> Self {
-        let Settings {
-            clock,
-            interference,
-            retries,
-        } = settings;
-        let ids = Arc::new(Ids::starting_at(clock.now()));
-        let queues = Queues::new(clock.clone(), Arc::clone(&ids));
+        let ids = Arc::new(Ids::starting_at(settings.clock.now()));
         Self(Arc::new(Services {
-            tables,
-            queues,
+            tables: Arc::new(tables),
+            queues: Queues::new(settings.clock.clone(), Arc::clone(&ids)),
+            topics: Topics::new(settings.clock.clone(), Arc::clone(&ids)),
+            clock: settings.clock,
+            ids,
+            interference: settings.interference,
+            retries: settings.retries,
+            calls: Arc::default(),
+            lock: lock.map(Arc::new),
+        }))
+    }
+
+    /// The services as a restarted process finds them: the same tables, no queue, no topic.
+    ///
+    /// For simulations, which drop the pump first and set up queues and mappings again after.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        let clock = self.0.clock.clone();
+        let ids = Arc::new(self.0.ids.successor(clock.now()));
+        Self(Arc::new(Services {
+            tables: Arc::clone(&self.0.tables),
+            queues: Queues::new(clock.clone(), Arc::clone(&ids)),
             topics: Topics::new(clock.clone(), Arc::clone(&ids)),
             clock,
             ids,
-            interference,
-            retries,
-            calls: AtomicU64::new(0),
-            _lock: lock,
+            interference: Arc::clone(&self.0.interference),
+            retries: self.0.retries.clone(),
+            calls: Arc::clone(&self.0.calls),
+            lock: self.0.lock.clone(),
         }))
     }
 

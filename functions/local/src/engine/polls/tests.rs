@@ -213,3 +213,66 @@ async fn a_visibility_timeout_below_the_functions_timeout_is_refused() {
         "{refused}"
     );
 }
+
+/// Loses the first deletion of messages that are done.
+struct FirstDeletionLost(AtomicUsize);
+
+#[async_trait::async_trait]
+impl crate::engine::Interference for FirstDeletionLost {
+    async fn before(&self, call: &crate::engine::Call) -> crate::engine::Verdict {
+        let deletion = call.operation == "DeleteMessages";
+        if deletion && self.0.fetch_add(1, Ordering::SeqCst) == 0 {
+            crate::engine::Verdict::ConnectionLost
+        } else {
+            crate::engine::Verdict::Proceed
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_deletion_delivers_the_message_twice() {
+    let aws = crate::engine::testing::interfered(FirstDeletionLost(AtomicUsize::new(0)));
+    let source = queue(&aws, "source", QueueAttributes::default());
+    let seen = Seen::default();
+    send(&aws, &source, &["1"]);
+    let pump = Pump::builder(&aws)
+        .queue(QueueMapping::new("source", noting(&seen)))
+        .start()
+        .unwrap();
+    pump.idle().await;
+    assert_eq!(seen.all(), ["1", "1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_the_running_batch_finish_and_takes_no_more() {
+    let aws = aws();
+    let source = queue(&aws, "source", QueueAttributes::default());
+    let seen = Seen::default();
+    let notes = seen.clone();
+    let function = Function::new(
+        "slow",
+        Duration::from_secs(20),
+        move |event: SqsEvent, _| {
+            let notes = notes.clone();
+            async move {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                notes.note(event.records[0].body.clone().unwrap());
+                Ok(SqsBatchResponse::default())
+            }
+        },
+    );
+    let pump = Pump::builder(&aws)
+        .queue(QueueMapping {
+            batch_size: 1,
+            maximum_concurrency: 1,
+            ..QueueMapping::new("source", function)
+        })
+        .start()
+        .unwrap();
+    send(&aws, &source, &["1", "2"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    pump.stop().await;
+    assert_eq!(seen.all(), ["1"]);
+    let counts = source.counts();
+    assert_eq!((counts.visible, counts.in_flight), (1, 0));
+}

@@ -178,3 +178,181 @@ async fn a_broken_run_is_a_failed_run() {
         assert_eq!(seen.count("run"), expected, "finished: {finished}");
     }
 }
+
+/// Notes every call, and loses a connection now and then.
+struct Recording(Seen);
+
+#[async_trait]
+impl Interference for Recording {
+    async fn before(&self, call: &Call) -> Verdict {
+        self.0.note(format!("{call:?}"));
+        if call.sequence % 7 == 3 {
+            Verdict::ConnectionLost
+        } else {
+            Verdict::Proceed
+        }
+    }
+}
+
+/// One run of a little system under faults: every call, and what the functions saw and when.
+async fn faulty_run() -> Vec<String> {
+    let seen = Seen::default();
+    let aws = crate::engine::testing::aws_with(crate::engine::Settings {
+        clock: crate::engine::testing::virtual_clock(),
+        interference: Arc::new(Recording(seen.clone())),
+        ..crate::engine::Settings::default()
+    });
+    let queue = aws
+        .queues()
+        .create("relay", QueueAttributes::default())
+        .unwrap();
+    let (sender, url) = (aws.sqs(), queue.url());
+    let to_queue = Function::new(
+        "relay",
+        Duration::from_secs(10),
+        move |event: aws_lambda_events::event::dynamodb::Event, _| {
+            let (sender, url) = (sender.clone(), url.clone());
+            async move {
+                for record in &event.records {
+                    let body = format!("{} {}", record.event_id, value_of(record));
+                    sender
+                        .send_message()
+                        .queue_url(&url)
+                        .message_body(body)
+                        .send()
+                        .await?;
+                }
+                Ok(DynamoDbEventResponse::default())
+            }
+        },
+    );
+    let (notes, clock) = (seen.clone(), aws.clock().clone());
+    let count = on_messages(move |messages| {
+        for message in messages {
+            let (id, body) = (message.message_id.as_deref(), message.body.as_deref());
+            notes.note(format!(
+                "{} {id:?} {:?} {body:?}",
+                clock.now(),
+                message.receipt_handle
+            ));
+        }
+        Ok(SqsBatchResponse::default())
+    });
+    let pump = Pump::builder(&aws)
+        .stream(StreamMapping::new(TABLE, to_queue))
+        .queue(QueueMapping::new("relay", count))
+        .start()
+        .unwrap();
+    for number in 0..10 {
+        put(&aws, &format!("item-{}", number % 3), &number.to_string()).await;
+    }
+    pump.idle().await;
+    seen.all()
+}
+
+#[test]
+fn a_run_under_faults_repeats_exactly() {
+    let run = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+            .block_on(faulty_run())
+    };
+    let first = run();
+    assert!(first.len() > 40, "{first:#?}");
+    assert_eq!(first, run());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_keeps_the_tables_and_loses_the_queues() {
+    let aws = aws();
+    let seen = Seen::default();
+    let queue = aws
+        .queues()
+        .create("relay", QueueAttributes::default())
+        .unwrap();
+    let send = |body: &str| {
+        aws.queues()
+            .send(&queue, body.into(), BTreeMap::new(), None)
+    };
+    let lost = send("lost").unwrap();
+    let receipt = aws
+        .queues()
+        .take(&queue, 1, None)
+        .unwrap()
+        .remove(0)
+        .receipt;
+    put(&aws, "a", "kept").await;
+
+    let aws = aws.restarted();
+    assert!(aws.queues().find("relay").is_err());
+    let queue = aws
+        .queues()
+        .create("relay", QueueAttributes::default())
+        .unwrap();
+    let id = aws
+        .queues()
+        .send(&queue, "new".into(), BTreeMap::new(), None)
+        .unwrap();
+    assert_ne!(id, lost);
+    assert!(
+        aws.queues().delete(&queue, &receipt).is_err(),
+        "a receipt of the earlier run"
+    );
+    let notes = seen.clone();
+    let function = on_records(move |records| {
+        records
+            .iter()
+            .for_each(|record| notes.note(value_of(record)));
+        Ok(DynamoDbEventResponse::default())
+    });
+    let pump = Pump::builder(&aws)
+        .stream(StreamMapping::new(TABLE, function))
+        .start()
+        .unwrap();
+    pump.idle().await;
+    assert_eq!(seen.all(), ["kept"]);
+}
+
+/// The upkeep's own connection to the file, against writers and readers on several threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upkeep_beside_writes_and_reads_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = crate::engine::Settings::default();
+    let aws = EmbeddedAws::open(directory.path(), settings).unwrap();
+    aws.tables()
+        .ensure_table(&crate::engine::testing::table())
+        .unwrap();
+    let seen = Seen::default();
+    let notes = seen.clone();
+    let function = on_records(move |records| {
+        records
+            .iter()
+            .for_each(|record| notes.note(value_of(record)));
+        Ok(DynamoDbEventResponse::default())
+    });
+    let pump = Pump::builder(&aws)
+        .stream(StreamMapping::new(TABLE, function))
+        .start()
+        .unwrap();
+    let writer = aws.clone();
+    let mut writing = tokio::spawn(async move {
+        for number in 0..100 {
+            put(&writer, "a", &number.to_string()).await;
+        }
+    });
+    let mut writes = aws.tables().writes();
+    loop {
+        tokio::select! {
+            biased;
+            written = &mut writing => break written.unwrap(),
+            _ = writes.changed() => pump.upkeep().unwrap(),
+        }
+    }
+    pump.idle().await;
+    let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(seen.all(), expected);
+    pump.stop().await;
+}

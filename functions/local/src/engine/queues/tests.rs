@@ -7,6 +7,9 @@ use aws_sdk_sqs::types::{
     Message as SdkMessage, MessageAttributeValue, MessageSystemAttributeName, QueueAttributeName,
     SendMessageBatchRequestEntry,
 };
+use proptest::prelude::*;
+use serde_json::json;
+use std::collections::HashMap;
 
 async fn create(
     aws: &EmbeddedAws,
@@ -442,4 +445,85 @@ async fn a_hundred_thousand_messages_are_each_received_once() {
     }
     assert_eq!(seen.len(), 100_000);
     assert_eq!(queue.counts(), Counts::default());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send { delay: u64 },
+    Take { most: usize },
+    Delete { which: usize },
+    Hide { which: usize, seconds: u64 },
+    Wait { seconds: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0_u64..40).prop_map(|delay| Step::Send { delay }),
+        (1_usize..5).prop_map(|most| Step::Take { most }),
+        any::<usize>().prop_map(|which| Step::Delete { which }),
+        (any::<usize>(), 0_u64..60).prop_map(|(which, seconds)| Step::Hide { which, seconds }),
+        (0_u64..40).prop_map(|seconds| Step::Wait { seconds }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Against a plain model: a message is handed out only when due, never twice at a time, and
+    /// is there until it is deleted.
+    #[test]
+    fn no_message_is_lost_or_in_two_hands(steps in prop::collection::vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let aws = aws();
+            let queues = aws.queues();
+            let queue = queues.create("q", QueueAttributes::default()).unwrap();
+            // The model: when each message is next visible, and its latest receipt.
+            let mut due: BTreeMap<String, Instant> = BTreeMap::new();
+            let mut receipts: Vec<(String, String)> = Vec::new();
+            for step in steps {
+                let now = Instant::now();
+                match step {
+                    Step::Send { delay } => {
+                        let delay = Duration::from_secs(delay);
+                        let id = queues.send(&queue, "x".into(), BTreeMap::new(), Some(delay));
+                        due.insert(id.unwrap(), now + delay);
+                    }
+                    Step::Take { most } => {
+                        let visible = due.values().filter(|due| **due <= now).count();
+                        let taken = queues.take(&queue, most, None).unwrap();
+                        prop_assert_eq!(taken.len(), visible.min(most));
+                        for received in taken {
+                            let id = received.message.id;
+                            prop_assert!(due[&id] <= now, "handed out while hidden");
+                            due.insert(id.clone(), now + Duration::from_secs(30));
+                            receipts.retain(|(known, _)| *known != id);
+                            receipts.push((id, received.receipt));
+                        }
+                    }
+                    Step::Delete { which } if !receipts.is_empty() => {
+                        let (id, receipt) = receipts.swap_remove(which % receipts.len());
+                        queues.delete(&queue, &receipt).unwrap();
+                        due.remove(&id);
+                    }
+                    Step::Hide { which, seconds } if !receipts.is_empty() => {
+                        let (id, receipt) = &receipts[which % receipts.len()];
+                        let hidden = Duration::from_secs(seconds);
+                        let changed = queues.change_visibility(&queue, receipt, hidden);
+                        prop_assert_eq!(changed.is_ok(), due[id] > now);
+                        if changed.is_ok() {
+                            due.insert(id.clone(), now + hidden);
+                        }
+                    }
+                    Step::Wait { seconds } => tokio::time::advance(Duration::from_secs(seconds)).await,
+                    Step::Delete { .. } | Step::Hide { .. } => {}
+                }
+                let counts = queue.counts();
+                let total = counts.visible + counts.in_flight + counts.delayed;
+                prop_assert_eq!(total, due.len());
+            }
+            Ok(())
+        })?;
+    }
 }

@@ -239,7 +239,9 @@ fn a_killed_process_loses_no_acknowledged_write() {
 #[ignore = "the child process of the test above"]
 fn write_until_killed() {
     #[expect(clippy::disallowed_methods, reason = "set by the parent test alone")]
-    let directory = std::env::var(CHILD).unwrap();
+    let Ok(directory) = std::env::var(CHILD) else {
+        return; // run on its own, it has nothing to do
+    };
     let aws = EmbeddedAws::open(Path::new(&directory), Settings::default()).unwrap();
     aws.tables().ensure_table(&table()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,0 +1,452 @@
+//! What each function reads from its environment: once, at init, into types.
+//!
+//! Each `read` takes the environment as a closure, so that tests need not touch the process, and
+//! names everything that is missing or unreadable at once. It never quotes a value.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::domain::ChannelName;
+use crate::secrets::SecretRef;
+
+/// The process's own environment.
+pub fn process(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    std::env::var(name).ok()
+}
+
+/// What is wrong with a function's environment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the environment of `{function}` is incomplete: {}", .problems.join("; "))]
+pub struct EnvironmentError {
+    /// The function.
+    pub function: &'static str,
+    /// What is wrong with each variable, in the order in which they were asked for.
+    pub problems: Vec<String>,
+}
+
+/// Reads variables, and remembers what was wrong with them.
+struct Reader<E> {
+    function: &'static str,
+    environment: E,
+    problems: Vec<String>,
+}
+
+impl<E: Fn(&str) -> Option<String>> Reader<E> {
+    fn new(function: &'static str, environment: E) -> Self {
+        Self {
+            function,
+            environment,
+            problems: Vec::new(),
+        }
+    }
+
+    /// A variable that must be set.
+    fn required<T: Variable>(&mut self, name: &str) -> Option<T> {
+        match self.optional(name) {
+            Some(None) => {
+                self.problems
+                    .push(format!("{name} is not set ({})", T::MEANING));
+                None
+            }
+            read => read.flatten(),
+        }
+    }
+
+    /// A variable that has a default. An empty one counts as not set: templates set those.
+    fn or<T: Variable>(&mut self, name: &str, default: T) -> Option<T> {
+        self.optional(name).map(|read| read.unwrap_or(default))
+    }
+
+    /// A variable that may be left out; the outer `None` is one that cannot be read.
+    fn optional<T: Variable>(&mut self, name: &str) -> Option<Option<T>> {
+        let Some(text) = (self.environment)(name).filter(|text| !text.trim().is_empty()) else {
+            return Some(None);
+        };
+        let read = T::parse(text.trim());
+        if read.is_none() {
+            self.problems.push(format!("{name} is not {}", T::MEANING));
+        }
+        read.map(Some)
+    }
+
+    /// What was read, unless anything was wrong.
+    fn finish<T>(self, read: impl FnOnce() -> Option<T>) -> Result<T, EnvironmentError> {
+        match read() {
+            Some(read) if self.problems.is_empty() => Ok(read),
+            _ => Err(EnvironmentError {
+                function: self.function,
+                problems: self.problems,
+            }),
+        }
+    }
+}
+
+/// A type that a variable can be read into.
+trait Variable: Sized {
+    /// What it should hold.
+    const MEANING: &'static str;
+    fn parse(text: &str) -> Option<Self>;
+}
+
+/// The value, if it parses; why it does not is left out, because it would quote it.
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+macro_rules! variables {
+    ($($ty:ty, $meaning:literal, $parse:expr;)+) => { $(
+        impl Variable for $ty {
+            const MEANING: &'static str = $meaning;
+            fn parse(text: &str) -> Option<Self> {
+                let parse: fn(&str) -> Option<Self> = $parse;
+                parse(text)
+            }
+        }
+    )+ };
+}
+variables! {
+    String, "text", |text| Some(text.to_owned());
+    Url, "an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name", |text| parsed::<Url>(text).filter(Url::has_host);
+    Arn, "an ARN such as arn:aws:sns:eu-west-1:111122223333:name", parsed;
+    ChannelName, "a channel's name", parsed;
+    SecretRef, "a secret reference such as ssm:/lotwire/api-token", parsed;
+    Millis, "a number of milliseconds from 1 to 900000", |text| parsed(text).filter(|ms| (1..=900_000).contains(ms)).map(Millis);
+    Days, "a number of days from 1 to 3650", |text| parsed(text).filter(|days| (1..=3_650).contains(days)).map(Days);
+}
+
+struct Millis(u64);
+struct Days(u16);
+
+impl Millis {
+    fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+/// The name of a resource in AWS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arn(Box<str>);
+
+impl Arn {
+    /// It as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Arn {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        match parts[..] {
+            ["arn", partition, service, _, _, resource]
+                if ![partition, service, resource].contains(&"") =>
+            {
+                Ok(Self(text.into()))
+            }
+            _ => Err("not an ARN"),
+        }
+    }
+}
+
+/// What `ingest` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IngestEnv {
+    /// `TABLE_NAME`: the table.
+    pub table: String,
+    /// `RAW_RETENTION_DAYS`: for how long a raw payload is kept; 30 unless set.
+    pub raw_retention_days: u16,
+}
+
+impl IngestEnv {
+    /// Reads it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let mut env = Reader::new("ingest", environment);
+        let table = env.required("TABLE_NAME");
+        let days = env.or("RAW_RETENTION_DAYS", Days(30));
+        env.finish(|| {
+            Some(Self {
+                table: table?,
+                raw_retention_days: days?.0,
+            })
+        })
+    }
+}
+
+/// What `sync` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncEnv {
+    /// `TABLE_NAME`: the table.
+    pub table: String,
+    /// `SYNC_QUEUE_URL`: the queue of jobs, one per connector.
+    pub jobs: Url,
+    /// `RAW_RETENTION_DAYS`: for how long a raw payload is kept; 30 unless set.
+    pub raw_retention_days: u16,
+}
+
+impl SyncEnv {
+    /// Reads it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let mut env = Reader::new("sync", environment);
+        let table = env.required("TABLE_NAME");
+        let jobs = env.required("SYNC_QUEUE_URL");
+        let days = env.or("RAW_RETENTION_DAYS", Days(30));
+        env.finish(|| {
+            Some(Self {
+                table: table?,
+                jobs: jobs?,
+                raw_retention_days: days?.0,
+            })
+        })
+    }
+}
+
+/// What `evaluate` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvaluateEnv {
+    /// `TABLE_NAME`: the table.
+    pub table: String,
+    /// `TOPIC_ARN`: the topic that delivery intents are announced on.
+    pub topic: Arn,
+}
+
+impl EvaluateEnv {
+    /// Reads it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let mut env = Reader::new("evaluate", environment);
+        let (table, topic) = (env.required("TABLE_NAME"), env.required("TOPIC_ARN"));
+        env.finish(|| {
+            Some(Self {
+                table: table?,
+                topic: topic?,
+            })
+        })
+    }
+}
+
+/// What `notify` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyEnv {
+    /// `TABLE_NAME`: the table.
+    pub table: String,
+    /// `CHANNEL`: the channel that this copy of the function serves.
+    pub channel: ChannelName,
+    /// `QUEUE_URL`: the channel's queue, where an intent waits for its next attempt.
+    pub queue: Url,
+    /// `SEND_TIMEOUT_MS`: how long a vendor may take to answer; 8 s unless set.
+    pub send_timeout: Duration,
+}
+
+impl NotifyEnv {
+    /// Reads it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let mut env = Reader::new("notify", environment);
+        let (table, channel) = (env.required("TABLE_NAME"), env.required("CHANNEL"));
+        let queue = env.required("QUEUE_URL");
+        let timeout = env.or("SEND_TIMEOUT_MS", Millis(8_000));
+        env.finish(|| {
+            Some(Self {
+                table: table?,
+                channel: channel?,
+                queue: queue?,
+                send_timeout: timeout?.duration(),
+            })
+        })
+    }
+}
+
+/// What `clock` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockEnv {
+    /// `TABLE_NAME`: the table.
+    pub table: String,
+    /// `TOPIC_ARN`: the topic that overdue delivery intents are announced on again.
+    pub topic: Arn,
+    /// `HEARTBEAT_URL`: what is called each minute while all is well, so that its silence is noticed.
+    pub heartbeat: Option<Url>,
+}
+
+impl ClockEnv {
+    /// Reads it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let mut env = Reader::new("clock", environment);
+        let (table, topic) = (env.required("TABLE_NAME"), env.required("TOPIC_ARN"));
+        let heartbeat = env.optional("HEARTBEAT_URL");
+        env.finish(|| {
+            Some(Self {
+                table: table?,
+                topic: topic?,
+                heartbeat: heartbeat?,
+            })
+        })
+    }
+}
+
+/// What `api` needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiEnv {
+    /// `TABLE_NAME`: the table.
+    pub table: String,
+    /// `API_TOKEN`: a reference to the token that callers present.
+    pub token: SecretRef,
+    /// `SYNC_QUEUE_URL`: the queue of jobs, for "read this connector now".
+    pub jobs: Url,
+}
+
+impl ApiEnv {
+    /// Reads it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let mut env = Reader::new("api", environment);
+        let (table, token) = (env.required("TABLE_NAME"), env.required("API_TOKEN"));
+        let jobs = env.required("SYNC_QUEUE_URL");
+        env.finish(|| {
+            Some(Self {
+                table: table?,
+                token: token?,
+                jobs: jobs?,
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: (&str, &str) = ("TABLE_NAME", "lotwire");
+    const TOPIC: (&str, &str) = ("TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:alerts");
+    const QUEUE: (&str, &str) = (
+        "QUEUE_URL",
+        "https://sqs.eu-west-1.amazonaws.com/111122223333/buyers",
+    );
+
+    fn environment<'a>(set: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| {
+            set.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        }
+    }
+
+    #[test]
+    fn a_complete_environment_is_read() {
+        let set = [
+            TABLE,
+            QUEUE,
+            ("CHANNEL", "buyers"),
+            ("SEND_TIMEOUT_MS", "2500"),
+        ];
+        assert_eq!(
+            NotifyEnv::read(environment(&set)).unwrap(),
+            NotifyEnv {
+                table: "lotwire".into(),
+                channel: "buyers".parse().unwrap(),
+                queue: QUEUE.1.parse().unwrap(),
+                send_timeout: Duration::from_millis(2_500),
+            }
+        );
+        let clock = ClockEnv::read(environment(&[TABLE, TOPIC, ("HEARTBEAT_URL", "")])).unwrap();
+        assert_eq!((clock.topic.as_str(), clock.heartbeat), (TOPIC.1, None));
+        assert_eq!(
+            IngestEnv::read(environment(&[TABLE]))
+                .unwrap()
+                .raw_retention_days,
+            30
+        );
+    }
+
+    #[test]
+    fn everything_missing_is_named_at_once() {
+        let nothing = environment(&[]);
+        assert_eq!(
+            NotifyEnv::read(&nothing).unwrap_err().to_string(),
+            "the environment of `notify` is incomplete: TABLE_NAME is not set (text); \
+             CHANNEL is not set (a channel's name); QUEUE_URL is not set (an address such as \
+             https://sqs.eu-west-1.amazonaws.com/111122223333/name)"
+        );
+        let named = |error: EnvironmentError| -> Vec<String> {
+            let names = error
+                .problems
+                .iter()
+                .filter_map(|problem| problem.split(' ').next());
+            names.map(str::to_owned).collect()
+        };
+        assert_eq!(
+            named(IngestEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME"]
+        );
+        assert_eq!(
+            named(SyncEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME", "SYNC_QUEUE_URL"]
+        );
+        assert_eq!(
+            named(EvaluateEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME", "TOPIC_ARN"]
+        );
+        assert_eq!(
+            named(ClockEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME", "TOPIC_ARN"]
+        );
+        assert_eq!(
+            named(ApiEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME", "API_TOKEN", "SYNC_QUEUE_URL"]
+        );
+    }
+
+    #[test]
+    fn an_unreadable_variable_is_named_and_never_quoted() {
+        let set = [
+            TABLE,
+            ("QUEUE_URL", "hunter2 is no address"),
+            ("CHANNEL", "hunter2!"),
+            ("SEND_TIMEOUT_MS", "hunter2"),
+        ];
+        let error = NotifyEnv::read(environment(&set)).unwrap_err();
+        assert_eq!(
+            error.problems,
+            [
+                "CHANNEL is not a channel's name",
+                "QUEUE_URL is not an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name",
+                "SEND_TIMEOUT_MS is not a number of milliseconds from 1 to 900000",
+            ]
+        );
+        assert!(!format!("{error:?}{error}").contains("hunter2"));
+
+        let set = [TABLE, ("SYNC_QUEUE_URL", QUEUE.1), ("API_TOKEN", "hunter2")];
+        let error = ApiEnv::read(environment(&set)).unwrap_err();
+        assert_eq!(
+            error.problems,
+            ["API_TOKEN is not a secret reference such as ssm:/lotwire/api-token"]
+        );
+    }
+
+    #[test]
+    fn a_bound_is_kept() {
+        for (value, fits) in [
+            ("0", false),
+            ("1", true),
+            ("3650", true),
+            ("3651", false),
+            ("-1", false),
+        ] {
+            let read = IngestEnv::read(environment(&[TABLE, ("RAW_RETENTION_DAYS", value)]));
+            assert_eq!(read.is_ok(), fits, "{value}");
+        }
+        for arn in [
+            "",
+            "arn:aws:sns",
+            "sns:eu-west-1",
+            "arn::sns:r:a:x",
+            "arn:aws:sns:r:a:",
+        ] {
+            assert!(arn.parse::<Arn>().is_err(), "{arn}");
+        }
+    }
+}
