@@ -41,7 +41,9 @@ impl Tokens {
     /// Admits a request that carries one of the tokens.
     pub(crate) async fn admit(&self, request: &Request) -> Result<(), Problem> {
         let Some(header) = request.headers.get(AUTHORIZATION) else {
-            return Err(Problem::unauthorized("send `Authorization: Bearer <token>`"));
+            return Err(Problem::unauthorized(
+                "send `Authorization: Bearer <token>`",
+            ));
         };
         let presented = header.as_bytes();
         let token = match presented.split_at_checked("Bearer ".len()) {

@@ -52,30 +52,42 @@ pub struct Selection {
     pub id: Option<String>,
 }
 
-/// What came of a page of a replay.
+/// What came of a page of a replay. Counts rows: a payload may hold several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Replayed {
     /// Payloads looked at.
-    pub received: u64,
-    /// Events that changed something: they had been lost.
-    pub changed: u64,
-    /// Events that had been applied before, or are known otherwise.
-    pub known: u64,
-    /// What was quarantined or refused, a sentence each.
-    pub refused: Vec<String>,
+    pub received: usize,
+    /// Rows that changed the stock: they had been lost.
+    pub changed: usize,
+    /// Rows that had been applied before, or are known otherwise.
+    pub known: usize,
+    /// Rows held for a person to look at.
+    pub quarantined: usize,
+    /// Rows that are of no use to us.
+    pub ignored: usize,
+    /// Payloads that could not be applied.
+    pub failed: Vec<Failed>,
     /// Where the next page begins.
     pub next: Option<String>,
+}
+
+/// A payload that could not be applied again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// Its id.
+    pub id: String,
+    /// Why.
+    pub detail: String,
 }
 
 /// Applies what was received again.
 #[async_trait]
 pub trait Replay: Send + Sync {
-    /// Works from a cursor until the selection or the time is over.
+    /// Applies a page, from a cursor on.
     async fn replay(
         &self,
         selection: &Selection,
         cursor: Option<&str>,
-        until: Timestamp,
     ) -> Result<Replayed, PortError>;
 }
 
@@ -89,16 +101,9 @@ pub enum Decision {
     Reject,
 }
 
-/// What waits for a person, and what could not be believed.
+/// What waits for a person.
 #[async_trait]
 pub trait Review: Send + Sync {
-    /// A page of what could not be read or believed, newest first.
-    async fn quarantine(
-        &self,
-        cursor: Option<&str>,
-        limit: i32,
-    ) -> Result<Page<Value>, PortError>;
-
     /// A page of what waits for a person, newest first.
     async fn inbox(&self, cursor: Option<&str>, limit: i32) -> Result<Page<Value>, PortError>;
 
@@ -113,7 +118,7 @@ pub struct Ports {
     pub sync: Arc<dyn StartSync>,
     /// Applies what was received again.
     pub replay: Arc<dyn Replay>,
-    /// Inbox and quarantine.
+    /// The inbox.
     pub review: Arc<dyn Review>,
 }
 
@@ -132,6 +137,43 @@ impl Default for Ports {
 }
 
 #[async_trait]
+impl Replay for ingest::Ingest {
+    async fn replay(
+        &self,
+        selection: &Selection,
+        cursor: Option<&str>,
+    ) -> Result<Replayed, PortError> {
+        let chosen = match &selection.id {
+            Some(id) => ingest::Selection::One(id.clone()),
+            None => ingest::Selection::Between {
+                from: selection.from,
+                until: selection.to,
+            },
+        };
+        let replayed = Self::replay(self, &selection.connector, &chosen, cursor).await;
+        let replayed = replayed.map_err(|error| match error {
+            ingest::IngestError::Store(StoreError::Cursor) => PortError::Cursor,
+            ingest::IngestError::Store(error) => PortError::Store(error),
+            other => PortError::Refused(other.to_string()),
+        })?;
+        if let (Some(id), 0) = (&selection.id, replayed.webhooks) {
+            let what = format!("payload `{id}` of {}", selection.connector);
+            return Err(PortError::NotFound(what));
+        }
+        let failed = replayed.failed.into_iter();
+        Ok(Replayed {
+            received: replayed.webhooks,
+            changed: replayed.outcome.applied,
+            known: replayed.outcome.known,
+            quarantined: replayed.outcome.quarantined,
+            ignored: replayed.outcome.ignored,
+            failed: failed.map(|(id, detail)| Failed { id, detail }).collect(),
+            next: replayed.next,
+        })
+    }
+}
+
+#[async_trait]
 impl StartSync for Nobody {
     async fn start(&self, _: &ConnectorName) -> Result<String, PortError> {
         Err(PortError::Absent("scheduled sync"))
@@ -140,22 +182,13 @@ impl StartSync for Nobody {
 
 #[async_trait]
 impl Replay for Nobody {
-    async fn replay(
-        &self,
-        _: &Selection,
-        _: Option<&str>,
-        _: Timestamp,
-    ) -> Result<Replayed, PortError> {
+    async fn replay(&self, _: &Selection, _: Option<&str>) -> Result<Replayed, PortError> {
         Err(PortError::Absent("the record of what was received"))
     }
 }
 
 #[async_trait]
 impl Review for Nobody {
-    async fn quarantine(&self, _: Option<&str>, _: i32) -> Result<Page<Value>, PortError> {
-        Err(PortError::Absent("the quarantine"))
-    }
-
     async fn inbox(&self, _: Option<&str>, _: i32) -> Result<Page<Value>, PortError> {
         Err(PortError::Absent("the inbox"))
     }

@@ -198,6 +198,7 @@ impl From<Problem> for Answer {
             "title": problem.title,
             "status": problem.status.as_u16(),
             "detail": problem.detail,
+            "reason": problem.slug,
         });
         if let Some(instance) = problem.instance {
             body["instance"] = instance.into();
@@ -224,7 +225,9 @@ impl From<StoreError> for Problem {
         }
         if error.is_transient() {
             tracing::warn!(%error, "a request met a busy table");
-            return Self::unavailable("the table is busy; the same request may succeed a little later");
+            return Self::unavailable(
+                "the table is busy; the same request may succeed a little later",
+            );
         }
         tracing::error!(%error, source = ?std::error::Error::source(&error), "a request failed");
         Self::internal()

@@ -48,7 +48,10 @@ fn decoded(segment: &str) -> String {
         .replace('&', "%26")
         .replace('=', "%3D");
     let mut pairs = form_urlencoded::parse(segment.as_bytes());
-    pairs.next().map(|(name, _)| name.into_owned()).unwrap_or_default()
+    pairs
+        .next()
+        .map(|(name, _)| name.into_owned())
+        .unwrap_or_default()
 }
 
 impl Request {

@@ -292,11 +292,7 @@ impl Store {
     }
 
     /// A position that is counted from vehicles, against the vehicles.
-    async fn miscount(
-        &self,
-        of: &str,
-        position: &Position,
-    ) -> Result<Option<Finding>, StoreError> {
+    async fn miscount(&self, of: &str, position: &Position) -> Result<Option<Finding>, StoreError> {
         let Holding::Counted {
             on_hand,
             reserved,

@@ -10,4 +10,3 @@ mod rows;
 
 pub use compare::{Context, Difference, Effect, ImportError, Imported};
 pub use rows::{COLUMNS, Import, Line, Rejected, Row, TableError, Target};
-

@@ -104,7 +104,7 @@ impl Store {
                 source: event.source.clone(),
                 event: event.id.clone(),
                 actor: event.actor.clone(),
-            reason: None,
+                reason: None,
                 change: "described".to_owned(),
                 before: json!({ "title": before.title, "category": before.category }),
                 after: json!({ "title": after.title, "category": after.category }),

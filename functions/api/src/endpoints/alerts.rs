@@ -22,7 +22,10 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         Some("open") => &[AlertState::Open],
         Some("resolved") => &[AlertState::Resolved],
         Some(other) => {
-            query.refuse("state", format!("`{other}` is neither `open` nor `resolved`"));
+            query.refuse(
+                "state",
+                format!("`{other}` is neither `open` nor `resolved`"),
+            );
             &[]
         }
     };
@@ -99,7 +102,8 @@ pub(super) async fn deliveries(context: &Context<'_>) -> Result<Answer, Problem>
     }
     let items = page.items.iter().map(|intent| {
         let tries = attempts.get(&intent.alert).into_iter().flatten();
-        let tries = tries.filter(|it| it.revision == intent.revision && it.channel == intent.channel);
+        let tries =
+            tries.filter(|it| it.revision == intent.revision && it.channel == intent.channel);
         delivery(intent, &tries.map(attempt).collect::<Vec<_>>())
     });
     Ok(wanted.answer(items.collect(), page.next.as_deref()))

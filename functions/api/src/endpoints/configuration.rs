@@ -61,7 +61,9 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
         store.apply_config(&config, by).await?
     };
     let head = store.config_head().await?.map(|head| head.data);
-    let mut body = head.as_ref().map_or_else(|| json!({ "version": null }), shown);
+    let mut body = head
+        .as_ref()
+        .map_or_else(|| json!({ "version": null }), shown);
     body["dry_run"] = json!(dry_run);
     body["changed"] = json!(changed);
     body["differences"] = json!(differences);
@@ -99,7 +101,13 @@ fn checked(text: &str, name: &str) -> Result<Config, Problem> {
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_configuration",
             "The document cannot be applied",
-            format!("{count} error{s}, the first: {}", errors.0.first().map_or_else(String::new, ToString::to_string)),
+            format!(
+                "{count} error{s}, the first: {}",
+                errors
+                    .0
+                    .first()
+                    .map_or_else(String::new, ToString::to_string)
+            ),
         )
         .with("errors", listed)
     })

@@ -7,7 +7,7 @@ use shared::domain::ConnectorName;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
-use crate::ports::Selection;
+use crate::ports::{Replayed, Selection};
 use crate::problem::{FieldError, Problem};
 
 pub(super) async fn sync(context: &Context<'_>, connector: &str) -> Result<Answer, Problem> {
@@ -37,7 +37,7 @@ pub(super) async fn replay(context: &Context<'_>) -> Result<Answer, Problem> {
     let connector: Option<ConnectorName> = body.required("connector");
     let (from, to) = (body.time("from"), body.time("to"));
     let id: Option<String> = body.parsed("id");
-    let cursor: Option<String> = body.parsed("cursor");
+    let mut cursor: Option<String> = body.parsed("cursor");
     if id.is_some() && (from.is_some() || to.is_some()) {
         body.refuse("id", "names one payload; leave out `from` and `to`");
     }
@@ -56,11 +56,26 @@ pub(super) async fn replay(context: &Context<'_>) -> Result<Answer, Problem> {
     let name = &selection.connector;
     if !installation.config.connectors.contains_key(name) {
         let detail = format!("`{name}` is not in the configuration");
-        return Err(Problem::invalid(vec![FieldError::body("connector", detail)]));
+        return Err(Problem::invalid(vec![FieldError::body(
+            "connector",
+            detail,
+        )]));
     }
-    let replay = &context.ports.replay;
-    let replayed = replay
-        .replay(&selection, cursor.as_deref(), context.until)
-        .await?;
-    Ok(Answer::ok(replayed))
+    // Until the selection or the time is over.
+    let mut sum = Replayed::default();
+    loop {
+        let page = context.ports.replay.replay(&selection, cursor.as_deref());
+        let page = page.await?;
+        sum.received += page.received;
+        sum.changed += page.changed;
+        sum.known += page.known;
+        sum.quarantined += page.quarantined;
+        sum.ignored += page.ignored;
+        sum.failed.extend(page.failed);
+        cursor = page.next;
+        if cursor.is_none() || context.is_late() {
+            sum.next = cursor;
+            return Ok(Answer::ok(sum));
+        }
+    }
 }

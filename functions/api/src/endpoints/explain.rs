@@ -11,7 +11,7 @@ use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
 use shared::domain::watch::{Phase, Watch};
 use shared::domain::{AlertKind, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
-use shared::store::StoreError;
+use shared::store::alerts::ProductPicture;
 use shared::store::feeds::FeedState;
 
 use crate::Context;
@@ -44,35 +44,42 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let installation = context.installation().await?;
     if installation.config.locations.location(&location).is_none() {
         let detail = format!("`{location}` is not in the configuration");
-        return Err(Problem::invalid(vec![FieldError::query("location", detail)]));
+        return Err(Problem::invalid(vec![FieldError::query(
+            "location", detail,
+        )]));
     }
     let authority = context.authority(&installation).await?;
     let sources = &authority.quantities;
     let store = context.store;
-    let post = store.watchpost(&product, &location).await?;
-    let known = store.product(&product).await?;
-    let category = known.as_ref().and_then(|known| known.category.as_deref());
-    let owner = post.position.as_ref().and_then(|it| it.owner(sources));
+    let picture = store.picture(&product).await?;
+    let known = picture.description.as_ref();
+    let category = known.and_then(|known| known.category.as_deref());
+    let position = picture.positions.get(&location);
+    let owner = position.and_then(|it| it.owner(sources));
     let feed = match owner {
         Some(owner) => store.feed(owner).await?.map(|feed| feed.data),
         None => None,
     };
     let scene = Scene {
         installation: &installation,
-        facts: Facts::of(&product, category, &location, &installation.config.locations),
-        position: post.position.as_ref(),
-        stock: post.position.as_ref().and_then(|it| it.stock(sources)),
+        facts: Facts::of(
+            &product,
+            category,
+            &location,
+            &installation.config.locations,
+        ),
+        position,
+        stock: position.and_then(|it| it.stock(sources)),
         now: context.now(),
         zone: authority.zone(&location).clone(),
         feed_down: feed.as_ref().is_some_and(is_down),
     };
     let kinds = KINDS.map(|kind| {
-        let mut watches = post.watches.iter().map(|stored| &stored.data);
-        let watch = watches.find(|it| it.kind == kind).map(|it| &it.watch);
         let resolution = installation.rules.resolve(kind, &scene.facts);
-        scene.explained(&resolution, scene.stock, watch)
+        let watch = picture.watch(&resolution.subject(), kind);
+        scene.explained(&resolution, scene.stock, watch.map(|it| &it.data.watch))
     });
-    let sums = sums(context, &scene, sources).await?;
+    let sums = sums(&scene, &picture, sources);
     Ok(Answer::ok(json!({
         "product": product,
         "location": location,
@@ -95,38 +102,25 @@ fn is_down(feed: &FeedState) -> bool {
 }
 
 /// The rules over sums of the location's groups, which stand beside its own.
-async fn sums(
-    context: &Context<'_>,
-    scene: &Scene<'_>,
-    sources: &Sources,
-) -> Result<Vec<Value>, StoreError> {
-    let mut explained = Vec::new();
-    for resolution in scene.installation.rules.rules_over_sums(&scene.facts) {
+fn sums(scene: &Scene<'_>, picture: &ProductPicture, sources: &Sources) -> Vec<Value> {
+    let rules = scene.installation.rules.rules_over_sums(&scene.facts);
+    let explained = rules.into_iter().filter_map(|resolution| {
         let subject = resolution.subject();
         let Subject::Group { group, .. } = &subject else {
-            continue;
+            return None;
         };
         let members = scene.installation.config.locations.members(group);
-        let positions = context.store.positions_of(scene.facts.product).await?;
-        let stocks: Vec<_> = positions
-            .iter()
-            .filter(|position| members.contains(&position.location))
-            .map(|position| position.stock(sources))
-            .collect();
-        let stock = if stocks.is_empty() {
-            None
-        } else {
-            total(stocks.iter().map(Option::as_ref))
-        };
-        let watches = context.store.watches(&subject).await?;
-        let mut watches = watches.iter().map(|stored| &stored.data);
-        let watch = watches.find(|it| it.kind == resolution.kind).map(|it| &it.watch);
-        let mut one = scene.explained(&resolution, stock, watch);
+        let positions = members.iter().filter_map(|it| picture.positions.get(it));
+        let stocks: Vec<_> = positions.map(|it| it.stock(sources)).collect();
+        let known = Some(&stocks).filter(|stocks| !stocks.is_empty());
+        let stock = known.and_then(|stocks| total(stocks.iter().map(Option::as_ref)));
+        let watch = picture.watch(&subject, resolution.kind);
+        let mut one = scene.explained(&resolution, stock, watch.map(|it| &it.data.watch));
         one["group"] = json!(group);
         one["stock"] = json!(stock);
-        explained.push(one);
-    }
-    Ok(explained)
+        Some(one)
+    });
+    explained.collect()
 }
 
 impl Scene<'_> {
@@ -195,9 +189,9 @@ impl Scene<'_> {
                 _ if !episode.told() && self.feed_down => format!(
                     "Alert {alert} is open, and nobody was told: the feed that states this stock is down."
                 ),
-                _ if !episode.told() => format!(
-                    "Alert {alert} is open, and nobody was told: a graver alert covers it."
-                ),
+                _ if !episode.told() => {
+                    format!("Alert {alert} is open, and nobody was told: a graver alert covers it.")
+                }
                 Some(Phase::Recovering { since, .. }) => format!(
                     "Alert {alert} is open; it has been recovering since {}.",
                     since.0
@@ -217,7 +211,8 @@ impl Scene<'_> {
                 "No alert yet: the rule fires, and the position has not been evaluated.".to_owned()
             }
             (Condition::Breached, Some(_)) => {
-                "No alert yet: the rule fires, and the last change is still to be evaluated.".to_owned()
+                "No alert yet: the rule fires, and the last change is still to be evaluated."
+                    .to_owned()
             }
             (Condition::Held | Condition::Marginal | Condition::Clear, _) => {
                 "No alert: the rule does not fire.".to_owned()

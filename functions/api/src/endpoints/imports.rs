@@ -50,7 +50,10 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
                 installation: &installation,
                 authority: &authority,
                 name: &name,
-                key: context.request.header("idempotency-key").unwrap_or(&content),
+                key: context
+                    .request
+                    .header("idempotency-key")
+                    .unwrap_or(&content),
                 by: context.request.actor().unwrap_or("api"),
                 dry_run,
             },
@@ -95,7 +98,10 @@ fn cells(context: &Context<'_>) -> Result<Vec<BTreeMap<String, String>>, Problem
     body.finish(|| Some(()))?;
     let read = rows.into_iter().enumerate().map(|(index, row)| match row {
         Value::Object(row) => Ok(as_text(row)),
-        _ => Err(FieldError::body("rows", format!("row {} is not an object", index + 1))),
+        _ => Err(FieldError::body(
+            "rows",
+            format!("row {} is not an object", index + 1),
+        )),
     });
     let read: Result<_, _> = read.collect();
     read.map_err(|error| Problem::invalid(vec![error]))

@@ -57,10 +57,16 @@ fn idempotency_key(context: &Context<'_>) -> Result<EventId, Problem> {
         )
     };
     let key = context.request.header("idempotency-key").ok_or_else(|| {
-        missing("send an Idempotency-Key header that is new for each movement, such as a UUID".to_owned())
+        missing(
+            "send an Idempotency-Key header that is new for each movement, such as a UUID"
+                .to_owned(),
+        )
     })?;
-    key.parse()
-        .map_err(|error| missing(format!("the Idempotency-Key header cannot be used: {error}")))
+    key.parse().map_err(|error| {
+        missing(format!(
+            "the Idempotency-Key header cannot be used: {error}"
+        ))
+    })
 }
 
 fn read(context: &Context<'_>, key: EventId) -> Result<Movement, Problem> {
@@ -92,7 +98,10 @@ fn act(kind: &str, from: Option<&LocationId>, body: &mut Fields) -> Option<Act> 
             delta: body.required_integer("delta")?,
         },
         "transfer" => {
-            let (quantity, to) = (body.required_integer("quantity"), body.required("to_location"));
+            let (quantity, to) = (
+                body.required_integer("quantity"),
+                body.required("to_location"),
+            );
             if from.is_some() && from == to.as_ref() {
                 body.refuse("to_location", "is where the units are already");
             }
@@ -104,14 +113,27 @@ fn act(kind: &str, from: Option<&LocationId>, body: &mut Fields) -> Option<Act> 
         _ => {
             let quantity = body.required_integer("quantity");
             match kind {
-                "receipt" => Act::Receipt { quantity: quantity? },
-                "return" => Act::Return { quantity: quantity? },
-                "sale" => Act::Sale { quantity: quantity? },
-                "count" => Act::Count { quantity: quantity? },
-                "reserve" => Act::Reserve { quantity: quantity? },
-                "release" => Act::Release { quantity: quantity? },
+                "receipt" => Act::Receipt {
+                    quantity: quantity?,
+                },
+                "return" => Act::Return {
+                    quantity: quantity?,
+                },
+                "sale" => Act::Sale {
+                    quantity: quantity?,
+                },
+                "count" => Act::Count {
+                    quantity: quantity?,
+                },
+                "reserve" => Act::Reserve {
+                    quantity: quantity?,
+                },
+                "release" => Act::Release {
+                    quantity: quantity?,
+                },
                 other => {
-                    let known = "receipt, return, adjustment, transfer, sale, count, reserve, release";
+                    let known =
+                        "receipt, return, adjustment, transfer, sale, count, reserve, release";
                     body.refuse("type", format!("`{other}` is none of {known}"));
                     return None;
                 }
@@ -135,7 +157,10 @@ fn known_places(movement: &Movement, directory: &Directory) -> Result<(), Proble
     ];
     let unknown = places.into_iter().filter_map(|(field, place)| {
         let place = place.filter(|place| directory.location(place).is_none())?;
-        Some(FieldError::body(field, format!("`{place}` is not in the configuration")))
+        Some(FieldError::body(
+            field,
+            format!("`{place}` is not in the configuration"),
+        ))
     });
     let unknown: Vec<_> = unknown.collect();
     if unknown.is_empty() {

@@ -21,7 +21,8 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     let sources = context.authority(&installation).await?.quantities;
     let store = context.store;
     let Some(product) = product else {
-        let here = |position: &Position| location.as_ref().is_none_or(|it| *it == position.location);
+        let here =
+            |position: &Position| location.as_ref().is_none_or(|it| *it == position.location);
         return fill(
             context,
             &wanted,
@@ -32,7 +33,11 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     };
     // A product has few positions, and they are read together.
     let mut all = match &location {
-        Some(location) => store.position(&product, location).await?.into_iter().collect(),
+        Some(location) => store
+            .position(&product, location)
+            .await?
+            .into_iter()
+            .collect(),
         None => store.positions_of(&product).await?,
     };
     all.sort_by(|a: &Position, b| a.location.cmp(&b.location));
@@ -50,7 +55,10 @@ fn page_of(all: &[Position], after: Option<&str>, room: i32) -> Page<Position> {
         .iter()
         .filter(|it| after.is_none_or(|after| it.location.as_str() > after))
         .cloned();
-    let items: Vec<_> = left.by_ref().take(usize::try_from(room).unwrap_or(0)).collect();
+    let items: Vec<_> = left
+        .by_ref()
+        .take(usize::try_from(room).unwrap_or(0))
+        .collect();
     let last = items.last().map(|it: &Position| it.location.to_string());
     let next = left.next().and(last);
     Page { items, next }

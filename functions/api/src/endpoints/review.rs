@@ -1,5 +1,8 @@
 //! What could not be believed, and what waits for a person.
 
+use serde_json::{Value, json};
+use shared::store::quarantine::Quarantined;
+
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -9,14 +12,27 @@ use crate::problem::Problem;
 
 pub(super) async fn quarantine(context: &Context<'_>) -> Result<Answer, Problem> {
     let wanted = wanted(context)?;
-    let review = &context.ports.review;
+    let store = context.store;
     fill(
         context,
         &wanted,
-        async |cursor, room| review.quarantine(cursor.as_deref(), room).await,
-        Some,
+        async |cursor, room| store.quarantined(cursor.as_deref(), room).await,
+        |held| Some(shown(&held)),
     )
     .await
+}
+
+fn shown(held: &Quarantined) -> Value {
+    json!({
+        "id": held.id,
+        "at": held.at,
+        "source": held.source,
+        "event": held.event,
+        "reason": held.reason,
+        "detail": held.sentence,
+        "where": held.place,
+        "row": held.row,
+    })
 }
 
 pub(super) async fn inbox(context: &Context<'_>) -> Result<Answer, Problem> {

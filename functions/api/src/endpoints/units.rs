@@ -46,8 +46,14 @@ fn fields(unit: &Unit, authority: &Authority) -> Map<String, Value> {
     let names = unit.fields.keys();
     let shown = names.filter_map(|name| {
         let (source, stamped) = unit.field_and_source(name, authority.field(name))?;
-        let others = unit.fields.get(name)?.iter().filter(|(other, _)| *other != source);
-        let others: Vec<_> = others.map(|(other, stamped)| said(other, stamped)).collect();
+        let others = unit
+            .fields
+            .get(name)?
+            .iter()
+            .filter(|(other, _)| *other != source);
+        let others: Vec<_> = others
+            .map(|(other, stamped)| said(other, stamped))
+            .collect();
         let mut field = said(source, stamped);
         field["others"] = others.into();
         Some((name.clone(), field))

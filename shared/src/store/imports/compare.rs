@@ -160,7 +160,9 @@ impl Import {
             let place = columns.position(|column| *column == rejected.field);
             rejected.column = rejected.column.or(place.map(|index| index + 1));
         }
-        imported.differences.sort_by_key(|difference| difference.line);
+        imported
+            .differences
+            .sort_by_key(|difference| difference.line);
         imported.rejected.sort_by_key(|rejected| rejected.line);
         Ok(imported)
     }
@@ -211,11 +213,8 @@ impl Context<'_> {
         let (after, planned) = match target.units {
             Some(units) => {
                 let rule = altered(stands, blank, target, units);
-                let book = RuleBook::new(
-                    vec![rule.clone()],
-                    &self.installation.config.locations,
-                )
-                .map_err(|errors| reject("", reason(errors.0)))?;
+                let book = RuleBook::new(vec![rule.clone()], &self.installation.config.locations)
+                    .map_err(|errors| reject("", reason(errors.0)))?;
                 if book.strays().next().is_some() {
                     let field = if rule.scope.location.is_some() {
                         "location"
@@ -225,7 +224,10 @@ impl Context<'_> {
                     return Err(reject(field, "is not in the configuration".to_owned()));
                 }
                 if let Some(other) = self.namesake(&rule) {
-                    let detail = format!("rule `{}` ({}) has the import's name", other.id, other.origin);
+                    let detail = format!(
+                        "rule `{}` ({}) has the import's name",
+                        other.id, other.origin
+                    );
                     return Err(reject("", detail));
                 }
                 (shown(&rule), Planned::Set(Box::new(rule)))
@@ -262,11 +264,7 @@ impl Context<'_> {
     }
 
     /// The rule that an import gives to a scope of which nothing is said yet.
-    fn blank(
-        &self,
-        line: u64,
-        target: &Target,
-    ) -> Result<Rule, crate::domain::IdError> {
+    fn blank(&self, line: u64, target: &Target) -> Result<Rule, crate::domain::IdError> {
         Ok(Rule {
             id: format!("imported: {}", target.in_words()).parse()?,
             scope: target.scope.folded(),
@@ -313,7 +311,13 @@ impl Context<'_> {
                 detail: detail.to_owned(),
             }))
         };
-        if self.installation.config.locations.location(&location).is_none() {
+        if self
+            .installation
+            .config
+            .locations
+            .location(&location)
+            .is_none()
+        {
             return reject("location", "is not in the configuration");
         }
         let position = store.position(&product, &location).await?;
