@@ -24,6 +24,7 @@ pub mod http;
 pub mod installation;
 pub mod metrics;
 pub mod render;
+pub mod run_queue;
 pub mod secrets;
 pub mod signature;
 pub mod store;

@@ -6,7 +6,7 @@
 //! | `position` | `P#<product>` | `L#<location>#position` | one position; all positions of a product |
 //! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it |
 //! | `watch` | `P#<product>` | `G#<group>#watch#<kind>` | a group's sum |
-//! | `unit` | `U#<vin>` | `unit` | one vehicle |
+//! | `unit` | `U#<vin>` | `unit` | one vehicle; `list`: all of them, in shards |
 //! | `watch` | `U#<vin>` | `watch#<kind>` | with its vehicle |
 //! | `ledger` | `H#<of>` | `<revision>` | the history of one position, unit or product, in order |
 //! | `marker` | `M#<source>#<event>` | `marker` | has this event been applied? (expires) |
@@ -19,7 +19,8 @@
 //! | `attempt` | `A#<alert>` | `attempt#<n>#<channel>#<k>` | every try, for people |
 //! | `breaker` | `K#<channel>` | `breaker` | is this destination up? |
 //! | `feed` | `C#<connector>` | `feed` | a source's health, and its last complete snapshot |
-//! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint |
+//! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint; `list`: a source's runs by time |
+//! | `lease` | `C#<connector>` | `lease` | who may run the source now |
 //! | `missing` | `C#<connector>` | `missing#<what>` | absent from how many snapshots in a row |
 //! | `watch` | `C#<connector>` | `watch#<kind>` | a source's alerts |
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
@@ -194,6 +195,10 @@ pub(crate) fn shard(of: &str) -> u64 {
 
 pub(crate) fn positions_list(shard: u64) -> String {
     format!("positions#{shard}")
+}
+
+pub(crate) fn units_list(shard: u64) -> String {
+    format!("units#{shard}")
 }
 
 pub(crate) fn due_list(shard: u64) -> String {

@@ -10,7 +10,8 @@
 //! | [`row`] | an item as it is stored; conditional writes, queries, pages |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
 //! | [`alerts`], [`intents`] | what people are told |
-//! | [`quarantine`] | what could not be applied, and why |
+//! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
+//! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
 
 mod error;
 pub mod keys;
@@ -19,10 +20,13 @@ pub mod schema;
 
 pub mod alerts;
 pub mod feeds;
+pub mod inbox;
 pub mod intents;
 pub mod jobs;
+pub mod missing;
 pub mod products;
 pub mod quarantine;
+pub mod runs;
 pub mod settings;
 pub mod stock;
 pub mod units;

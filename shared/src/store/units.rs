@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::keys;
-use super::row::{Expect, Row, Stored, Write, Written};
+use super::keys::{self, Listed};
+use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError};
 use crate::domain::event::StockEvent;
@@ -21,6 +21,16 @@ impl Store {
     pub async fn unit(&self, vin: &str) -> Result<Option<Unit>, StoreError> {
         let stored = self.get("read a vehicle", &keys::unit(vin)).await?;
         Ok(stored.map(|stored| stored.data))
+    }
+
+    /// A page of all vehicles, by VIN within each of the list's shards.
+    pub async fn units(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Unit>, StoreError> {
+        self.sharded("list vehicles", keys::units_list, cursor, limit)
+            .await
     }
 
     pub(super) async fn apply_unit(
@@ -99,7 +109,11 @@ impl Store {
         }
         .sealed();
         after.chain.clone_from(&row.hash);
-        let unit = Row::new(keys::unit(after.vin.as_str()), "unit", &after)?;
+        let vin = after.vin.as_str();
+        let unit = Row::new(keys::unit(vin), "unit", &after)?.listed(Listed {
+            list: keys::units_list(keys::shard(vin)),
+            place: vin.to_owned(),
+        });
         Ok(vec![
             Write::Put(unit, Expect::from_read(stored)),
             Write::Put(
