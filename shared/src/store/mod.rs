@@ -15,6 +15,8 @@
 //! | [`quarantine`] | what could not be applied, and why |
 //! | [`breakers`] | which destinations are down |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
+//! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
+//! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
 
 mod error;
 pub mod keys;
@@ -34,6 +36,9 @@ pub mod movements;
 pub mod products;
 pub mod quarantine;
 pub mod received;
+pub mod inbox;
+pub mod missing;
+pub mod runs;
 pub mod settings;
 pub mod stock;
 pub mod units;
