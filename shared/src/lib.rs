@@ -23,6 +23,7 @@ pub mod feeds;
 pub mod http;
 pub mod installation;
 pub mod metrics;
+pub mod problem;
 pub mod render;
 pub mod secrets;
 pub mod signature;

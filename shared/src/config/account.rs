@@ -99,7 +99,7 @@ settings! {
     /// How much is kept.
     pub struct Limits: Default {
         /// Days for which an event's id is remembered, so that a late repeat has no effect.
-        event_memory_days: MemoryDays = MemoryDays::of(8),
+        event_memory_days: MemoryDays = MemoryDays(8),
     }
 }
 

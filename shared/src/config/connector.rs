@@ -15,6 +15,9 @@ use super::setting::{Section, Setting, choice, kinds, kinds_schema, parsed, sett
 use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
 use crate::domain::LocationId;
 use crate::domain::alert::named;
+use crate::domain::distance::DistanceUnit;
+use crate::domain::money::Currency;
+use crate::domain::unit::UnitState;
 use crate::feeds::pickup::{PickupSettings, ReadyWhen};
 use crate::feeds::transport::SourceSettings;
 use crate::secrets::SecretRef;
@@ -45,7 +48,7 @@ kinds! {
         /// A Shopify shop.
         Shopify(Shopify) => "shopify",
         /// Dealertrack DMS.
-        Dealertrack(Dealertrack) => "dealertrack",
+        Dealertrack(Box<Dealertrack>) => "dealertrack",
         /// Any program that signs its webhooks by the Standard Webhooks specification.
         Generic(Generic) => "generic",
         /// Files dropped in a folder or on a server.
@@ -80,7 +83,7 @@ settings! {
         /// The secret before that, during a rotation.
         previous_secret: Option<SecretRef> = None,
         /// The largest body that is accepted, in bytes.
-        body_limit: Bytes = Bytes::of(1_048_576),
+        body_limit: Bytes = Bytes(1_048_576),
         /// How old, or how far ahead of our clock, a signed time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
@@ -96,6 +99,9 @@ settings! {
         /// How an order counts: `demand` where the shop reports its levels itself, `deduct` where
         /// an order is the only word we get.
         orders: Orders = Orders::Demand,
+        /// Where an order counts that names no location, as those of the web shop do; without it
+        /// they are quarantined.
+        default_location: Option<LocationId> = None,
         /// How its webhooks are checked; the secret is the app's client secret.
         webhook: Webhook,
         /// The Admin API's access token, for reading levels.
@@ -113,8 +119,8 @@ settings! {
         /// How its webhooks are authenticated.
         verify: Verify,
         /// The largest body that is accepted, in bytes.
-        body_limit: Bytes = Bytes::of(1_048_576),
-        /// How old, or how far ahead of our clock, an event's time may be, where it is signed.
+        body_limit: Bytes = Bytes(1_048_576),
+        /// How far ahead of our clock an event's time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
         allow_from: Vec<Network> = Vec::new(),
@@ -122,6 +128,12 @@ settings! {
         pointers: Pointers,
         /// Its names for events, and ours.
         events: BTreeMap<String, VehicleEvent>,
+        /// Its codes for the state of stock, and ours. A code that is not listed states nothing.
+        statuses: BTreeMap<String, UnitState> = known_statuses(),
+        /// What prices are in that name no currency.
+        currency: Currency = Currency::USD,
+        /// What odometers count that name no unit.
+        distance: DistanceUnit = DistanceUnit::Miles,
         /// Whether what a webhook says is taken as fact (`trusted`), or only as a hint to look the
         /// vehicle up (`lookup`).
         payload: Payload = Payload::Lookup,
@@ -169,9 +181,20 @@ settings! {
         price: Option<JsonPointer> = None,
         /// The odometer.
         mileage: Option<JsonPointer> = None,
-        /// The stock status.
+        /// The stock status, as named in `statuses`.
         status: Option<JsonPointer> = None,
+        /// The day it came into stock.
+        since: Option<JsonPointer> = None,
+        /// New or used.
+        condition: Option<JsonPointer> = None,
     }
+}
+
+/// The two codes that are known from recorded answers: in stock, and a customer's own.
+fn known_statuses() -> BTreeMap<String, UnitState> {
+    [("I", UnitState::InStock), ("C", UnitState::Removed)]
+        .map(|(code, state)| (code.to_owned(), state))
+        .into()
 }
 
 settings! {
@@ -220,11 +243,11 @@ settings! {
         /// How long after the last good file people are told that the feed is stale.
         stale_after: SignedDuration = SignedDuration::from_mins(45),
         /// How many removals one file may bring before they are held for approval.
-        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent::of(10) },
+        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent(10) },
         /// In how many complete files in a row something must be missing before it is removed.
-        grace: Grace = Grace::of(2),
+        grace: Grace = Grace(2),
         /// The rows a file must have, in percent of the usual number; with fewer it is held.
-        min_rows_percent: Percent = Percent::of(70),
+        min_rows_percent: Percent = Percent(70),
     }
 }
 
@@ -275,7 +298,7 @@ settings! {
         /// This many rows.
         count: u32 = 10,
         /// This share of all rows.
-        percent: Percent = Percent::of(10),
+        percent: Percent = Percent(10),
     }
 }
 
@@ -368,7 +391,9 @@ named!(
 named!(
     /// What happened to a vehicle.
     VehicleEvent {
-        /// It is new in stock, or something about it changed.
+        /// It is new in stock.
+        Stocked => "stocked",
+        /// Something about it changed.
         Updated => "updated",
         /// A customer has put money on it.
         Reserved => "reserved",
@@ -417,10 +442,12 @@ choice!(
     VehicleEvent => "event",
     Ready => "sign of readiness",
     Covers => "coverage",
+    UnitState => "state",
     SignatureEncoding => "encoding",
 );
 parsed!(
     SecretRef => "a secret reference such as `env:LOTWIRE_SHOP_SECRET`",
+    DistanceUnit => "`mi` or `km`",
     Network => "a block of addresses such as `203.0.113.0/24`",
     ShopName => "the shop's name before `.myshopify.com`",
     JsonPointer => "a JSON pointer such as `/data/vin`",

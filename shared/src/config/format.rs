@@ -7,6 +7,7 @@ use super::document::Node;
 use super::error::Problems;
 use super::foreign::{Foreign, read_into};
 use super::setting::{Described, Setting, table_schema};
+use super::words::one_of;
 use crate::feeds::format::FeedFormat;
 
 /// How a file is written, as [`FeedFormat`] reads it.
@@ -24,15 +25,21 @@ impl Format {
     pub(crate) fn described() -> Vec<Described> {
         let text = || json!({ "type": "string" });
         let texts = || json!({ "type": "array", "items": { "type": "string" } });
-        let names = || json!({ "anyOf": [text(), texts()] });
         let flag = || json!({ "type": "boolean" });
         let count = || json!({ "type": "integer", "minimum": 0 });
+        let columns =
+            json!({ "type": "object", "additionalProperties": { "anyOf": [text(), texts()] } });
         let field = |key, expected: &str, schema, default, doc: &str| Described {
             key,
             doc: doc.to_owned(),
             expected: expected.to_owned(),
             schema,
             default: Some(default),
+        };
+        let choice = |key, default, doc: &str| {
+            let names = CHOICES.iter().find(|(choice, _)| *choice == key);
+            let names = names.map_or(&[][..], |(_, names)| names);
+            field(key, &one_of(names), json!({ "enum": names }), default, doc)
         };
         vec![
             field(
@@ -42,13 +49,7 @@ impl Format {
                 json!("auto"),
                 "What separates fields.",
             ),
-            field(
-                "charset",
-                "`auto`, `utf8`, `utf16` or `windows1252`",
-                text(),
-                json!("auto"),
-                "How bytes become text.",
-            ),
+            choice("charset", json!("auto"), "How bytes become text."),
             field(
                 "quoting",
                 "`true` or `false`",
@@ -80,7 +81,7 @@ impl Format {
             field(
                 "columns",
                 "a table, each value a header name or a list of them",
-                json!({ "type": "object", "additionalProperties": names() }),
+                columns,
                 json!({}),
                 "Our column and the header names to accept for it; wins over the built-in aliases.",
             ),
@@ -91,17 +92,13 @@ impl Format {
                 json!([]),
                 "Columns without which the whole file is refused.",
             ),
-            field(
+            choice(
                 "decimal_mark",
-                "`point` or `comma`",
-                text(),
                 json!("point"),
                 "What parts whole numbers from fractions; the other mark groups thousands.",
             ),
-            field(
+            choice(
                 "date_order",
-                "`day_month_year`, `month_day_year` or `year_month_day`",
-                text(),
                 Value::Null,
                 "How dates such as `03/04/2026` are to be read; unset, they are invalid.",
             ),
@@ -112,10 +109,8 @@ impl Format {
                 Value::Null,
                 "The zone of times that state none; unset, such times are invalid.",
             ),
-            field(
+            choice(
                 "distance_unit",
-                "`mi` or `km`",
-                text(),
                 Value::Null,
                 "The unit of distances that state none.",
             ),
@@ -133,10 +128,8 @@ impl Format {
                 json!(["n/a", "#n/a", "null", "-", "--"]),
                 "Words that mean \"no data\", compared ignoring case.",
             ),
-            field(
+            choice(
                 "quoted_empty",
-                "`no_data` or `empty`",
-                text(),
                 json!("no_data"),
                 "What `\"\"` says, as opposed to nothing between two delimiters: no data, or for text \"clear this field\".",
             ),
@@ -193,6 +186,15 @@ impl Format {
     }
 }
 
+/// The names that some fields choose from.
+const CHOICES: [(&str, &[&str]); 5] = [
+    ("charset", &["auto", "utf-8", "utf-16", "windows-1252"]),
+    ("decimal_mark", &["point", "comma", ".", ","]),
+    ("date_order", &["day_first", "month_first"]),
+    ("distance_unit", &["mi", "km"]),
+    ("quoted_empty", &["no_data", "empty"]),
+];
+
 impl Setting for Format {
     fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
         let kept = Foreign::read(node, problems);
@@ -234,5 +236,18 @@ mod tests {
             serde_json::from_value::<FeedFormat>(written.into()).unwrap(),
             FeedFormat::default()
         );
+    }
+
+    #[test]
+    fn every_choice_described_is_the_choice_there_is() {
+        for (key, described) in CHOICES {
+            let error = serde_json::from_value::<FeedFormat>(json!({ key: "nobody" }));
+            let error = error.unwrap_err().to_string();
+            let mut names: Vec<&str> = error.split('`').skip(1).step_by(2).skip(1).collect();
+            let mut described = described.to_vec();
+            names.sort_unstable();
+            described.sort_unstable();
+            assert_eq!(described, names, "{key}");
+        }
     }
 }

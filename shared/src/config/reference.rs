@@ -1,7 +1,5 @@
 //! The JSON Schema and the reference page of `lotwire.toml`, from the declarations that read it.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
 use super::Document;
@@ -30,8 +28,7 @@ pub fn schema() -> Value {
 pub fn tables() -> String {
     let mut page = String::new();
     let mut section = |title: &str, lead: &str, rows: Vec<Described>| {
-        // Writing to a String cannot fail.
-        let _ = write!(page, "### {title}\n\n{lead}\n\n{}", rows_of(&rows));
+        page.push_str(&format!("### {title}\n\n{lead}\n\n{}", rows_of(&rows)));
     };
     section(
         "`[account]`",
@@ -85,10 +82,13 @@ pub fn tables() -> String {
         ChannelCommon::described(),
     );
     for kind in ChannelKind::ALL {
-        let _ = write!(page, "### `kind = \"{kind}\"`\n\n{}", channel_rows(*kind));
+        page.push_str(&format!(
+            "### `kind = \"{kind}\"`\n\n{}",
+            channel_rows(*kind)
+        ));
     }
     let mut section = |title: &str, lead: &str, rows: Vec<Described>| {
-        let _ = write!(page, "### {title}\n\n{lead}\n\n{}", rows_of(&rows));
+        page.push_str(&format!("### {title}\n\n{lead}\n\n{}", rows_of(&rows)));
     };
     section(
         "`[[routes]]`",
@@ -133,12 +133,11 @@ fn rows_of(rows: &[Described]) -> String {
             Some(default) => shown(default),
         };
         let expected = cell(&row.expected);
-        let _ = writeln!(
-            table,
-            "| `{}` | {expected} | {default} | {} |",
+        table.push_str(&format!(
+            "| `{}` | {expected} | {default} | {} |\n",
             row.key,
             cell(&row.doc)
-        );
+        ));
     }
     table.push('\n');
     table
@@ -156,12 +155,11 @@ fn channel_rows(kind: ChannelKind) -> String {
             Form::Secret => "a secret reference",
         };
         let default = if field.required { "required" } else { "" };
-        let _ = writeln!(
-            table,
-            "| `{}` | {holds} | {default} | {} |",
+        table.push_str(&format!(
+            "| `{}` | {holds} | {default} | {} |\n",
             field.name,
             cell(field.meaning)
-        );
+        ));
     }
     table.push('\n');
     table

@@ -38,6 +38,18 @@ pub(crate) trait Section: Sized {
     fn described() -> Vec<Described>;
 }
 
+impl<T: Section> Section for Box<T> {
+    fn take(
+        fields: &mut super::document::Fields<'_, '_>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        T::take(fields, problems).map(Self::new)
+    }
+    fn described() -> Vec<Described> {
+        T::described()
+    }
+}
+
 /// What the schema and the reference page say of one field.
 pub(crate) struct Described {
     pub(crate) key: &'static str,

@@ -1,22 +1,17 @@
 //! What the tests of every connector stand on: a configured connector of each kind, recorded
 //! deliveries, and a sender that signs as the vendor does.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::settings::{
-    self, Header, JsonPointer, Payload, SignatureEncoding, VehicleEvent, Verify,
-};
-use super::{
-    Connector, ConnectorKind, Delivery, External, KnownNames, ParseError, Parsed, Settings,
-};
+use super::{Connector, ConnectorKind, Delivery, External, KnownNames, ParseError, Parsed};
+use crate::config::connector::ConnectorSettings;
 use crate::domain::{LocationId, Sku};
 use crate::signature::{SignatureError, standard};
 
@@ -85,11 +80,11 @@ pub(super) fn sample(name: &str) -> Sample {
 }
 
 impl Sample {
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    pub(super) fn with(&self, body: &serde_json::Value) -> Self {
+    pub(super) fn with(&self, body: &Value) -> Self {
         self.with_bytes(serde_json::to_vec(body).unwrap())
     }
 
@@ -102,7 +97,7 @@ impl Sample {
     }
 
     /// The same with one place of the body changed.
-    pub(super) fn edit(&self, pointer: &str, value: serde_json::Value) -> Self {
+    pub(super) fn edit(&self, pointer: &str, value: Value) -> Self {
         let mut body = self.json();
         *body.pointer_mut(pointer).unwrap() = value;
         self.with(&body)
@@ -121,66 +116,79 @@ pub(super) fn secrets(kind: ConnectorKind) -> [&'static str; 2] {
     }
 }
 
-pub(super) fn settings(kind: ConnectorKind) -> Settings {
-    match kind {
-        ConnectorKind::Generic => Settings::Generic(settings::Generic::default()),
-        ConnectorKind::Shopify => Settings::Shopify(settings::Shopify {
-            shop: Some("bentley-parts".to_owned()),
-            default_location: Some(location("north")),
-            ..settings::Shopify::default()
+/// Settings as the configuration stores them, with some of them changed.
+pub(super) fn settings_with(kind: ConnectorKind, changes: Value) -> ConnectorSettings {
+    let secret = "env:LOTWIRE_BENCH_SECRET";
+    let mut settings = match kind {
+        ConnectorKind::Generic => json!({"webhook": {"secret": secret}}),
+        ConnectorKind::Shopify => json!({
+            "shop": "bentley-parts",
+            "default_location": "north",
+            "webhook": {"secret": secret},
         }),
-        ConnectorKind::Dealertrack => Settings::Dealertrack(dealertrack()),
+        ConnectorKind::Dealertrack => json!({
+            "verify": {
+                "kind": "hmac-sha256",
+                "header": "X-Signature",
+                "prefix": "sha256=",
+                "secret": secret,
+            },
+            "payload": "trusted",
+            "events": {
+                "vehicle.created": "stocked",
+                "vehicle.updated": "updated",
+                "vehicle.sold": "sold",
+                "vehicle.transferred": "transferred",
+                "deal.opened": "ignored",
+            },
+            "pointers": {
+                "event_id": "/id",
+                "event_type": "/type",
+                "time": "/time",
+                "vin": "/vehicle/VIN",
+                "company": "/vehicle/CompanyNumber",
+                "to_company": "/to/CompanyNumber",
+                "stock_number": "/vehicle/StockNumber",
+                "status": "/vehicle/Status",
+                "since": "/vehicle/DateInInventory",
+                "condition": "/vehicle/TypeNU",
+                "make": "/vehicle/Make",
+                "model": "/vehicle/Model",
+                "trim": "/vehicle/Trim",
+                "year": "/vehicle/ModelYear",
+                "colour": "/vehicle/Color",
+                "price": "/vehicle/ListPrice",
+                "mileage": "/vehicle/Odometer",
+            },
+        }),
+    };
+    settings["kind"] = json!(kind.name());
+    merge(&mut settings, changes);
+    serde_json::from_value(settings).unwrap()
+}
+
+fn merge(into: &mut Value, changes: Value) {
+    match (into, changes) {
+        (Value::Object(fields), Value::Object(changes)) => {
+            for (name, change) in changes {
+                merge(fields.entry(name).or_insert(Value::Null), change);
+            }
+        }
+        (place, change) => *place = change,
     }
 }
 
-/// Settings under which bodies are believed.
-pub(super) fn dealertrack() -> settings::Dealertrack {
-    let events = [
-        ("vehicle.updated", VehicleEvent::Updated),
-        ("vehicle.sold", VehicleEvent::Sold),
-        ("vehicle.transferred", VehicleEvent::Transferred),
-        ("deal.opened", VehicleEvent::Ignored),
-    ];
-    settings::Dealertrack {
-        verify: Verify::HmacSha256 {
-            header: Header(HeaderName::from_static("x-signature")),
-            encoding: SignatureEncoding::Hex,
-            prefix: "sha256=".to_owned(),
-        },
-        tolerance: settings::Generic::default().tolerance,
-        pointers: settings::Pointers {
-            to_company: Some(pointer("/to/CompanyNumber")),
-            ..settings::Pointers::default()
-        },
-        events: events
-            .map(|(theirs, ours)| (theirs.to_owned(), ours))
-            .into(),
-        statuses: BTreeMap::from([
-            ("I".to_owned(), crate::domain::unit::UnitState::InStock),
-            ("C".to_owned(), crate::domain::unit::UnitState::Removed),
-        ]),
-        payload: Payload::Trusted,
-        currency: crate::domain::money::Currency::USD,
-        distance: crate::domain::distance::DistanceUnit::Miles,
-    }
+pub(super) fn settings(kind: ConnectorKind) -> ConnectorSettings {
+    settings_with(kind, json!({}))
 }
 
-/// Settings under which the sample XML document is understood.
-pub(super) fn dealertrack_xml() -> settings::Dealertrack {
-    let trusted = dealertrack();
-    settings::Dealertrack {
-        pointers: settings::Pointers {
-            event_id: pointer("/VehicleEvent/EventId"),
-            event_type: pointer("/VehicleEvent/EventType"),
-            time: pointer("/VehicleEvent/EventTime"),
-            ..trusted.pointers
-        },
-        ..trusted
-    }
-}
-
-pub(super) fn pointer(text: &str) -> JsonPointer {
-    text.parse().unwrap()
+/// Where the sample XML document has what other events have in JSON.
+pub(super) fn xml_pointers() -> Value {
+    json!({"pointers": {
+        "event_id": "/VehicleEvent/EventId",
+        "event_type": "/VehicleEvent/EventType",
+        "time": "/VehicleEvent/EventTime",
+    }})
 }
 
 pub(super) fn location(text: &str) -> LocationId {
@@ -191,6 +199,7 @@ pub(super) fn location(text: &str) -> LocationId {
 pub(super) fn names() -> KnownNames {
     let locations = [
         ("346779380", "london"),
+        ("346779381", "south"),
         ("W2", "south"),
         ("EX1", "london"),
         ("EX2", "milano"),
@@ -216,17 +225,18 @@ pub(super) fn texts(secrets: &[&str]) -> Vec<SecretString> {
         .collect()
 }
 
-pub(super) fn connector(settings: Settings) -> Connector {
-    let secrets = texts(&secrets(settings.kind()));
-    Connector::build("bench".parse().unwrap(), settings, &secrets).unwrap()
+/// A connector of the kind, with some of its settings changed.
+pub(super) fn connector_with(kind: ConnectorKind, changes: Value) -> Connector {
+    let secrets = texts(&secrets(kind));
+    let settings = settings_with(kind, changes);
+    Connector::build("bench".parse().unwrap(), &settings, &secrets).unwrap()
 }
 
 /// The connector that a sample is meant for.
 pub(super) fn receiver(sample: &Sample) -> Connector {
-    if sample.name.ends_with(".xml") {
-        return connector(Settings::Dealertrack(dealertrack_xml()));
-    }
-    connector(settings(sample.kind))
+    let is_xml = sample.name.ends_with(".xml");
+    let changes = if is_xml { xml_pointers() } else { json!({}) };
+    connector_with(sample.kind, changes)
 }
 
 fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! they are authenticated, where in the JSON body each fact stands ([`Pointers`]), what the events
 //! are called, and the codes of the stock status. **Unconfirmed** until a dealer's own set-up says
 //! so. A body that is XML is read as the vehicle records that the OpenTrack services answer with;
-//! those are known from recordings (see [`record`]).
+//! those are known from recordings (see `record.rs`).
 //!
 //! `payload = "lookup"`, the default, takes a webhook only as a reason to fetch the vehicle's record
 //! with an authenticated call: parsing yields no event, but a [`Lookup`]. `payload = "trusted"`
@@ -14,15 +14,20 @@
 //!
 //! | event | becomes |
 //! |---|---|
+//! | `stocked` | the same as `updated`, in stock unless a status code says otherwise |
 //! | `updated` | what the body says of the vehicle; its state only if there is a status code |
 //! | `reserved`, `sold`, `removed` | the same, in that state |
 //! | `transferred` | the same, at the location of `to_company` (or `company`, where that is not set) |
 //!
-//! Of a record only what this page names is read. Key and radio codes are never among it.
+//! Of a record only what this page names is read. Key and radio codes are never among it, and
+//! [`Push::keepable`] takes them out of what is kept.
 //!
-//! [`Pointers`]: super::settings::Pointers
+//! [`Pointers`]: crate::config::connector::Pointers
 
+mod codes;
 mod record;
+
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -30,14 +35,13 @@ use serde_json::{Value, json};
 
 use super::json::{self, Read, Wrong};
 use super::names::{External, Names};
-use super::push::{
-    Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Signed, event,
-};
-use super::settings::{
-    self, JsonPointer, Payload, SignatureEncoding, VehicleEvent, Verify,
-};
+use super::push::{Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Signed, event};
 use super::vehicle::{self, Implied, Sort};
 use super::{About, xml};
+use crate::config::connector::{
+    self as settings, Payload, SignatureEncoding, VehicleEvent, Verify, VerifyHmac,
+};
+use crate::config::{HeaderName, JsonPointer};
 use crate::domain::event::{Change, StockEvent, Version};
 use crate::domain::unit::{Field, UnitReport, UnitState};
 use crate::domain::{ConnectorName, LocationId, Vin};
@@ -50,8 +54,14 @@ pub const ABOUT: About = About {
     title: "Dealertrack DMS",
     authenticity: "as set: HMAC-SHA256 of the body, HTTP basic, or a secret in a header",
     takes: &[
-        ("JSON events, by JSON pointers", "updated, reserved, sold, transferred, removed vehicles"),
-        ("XML vehicle records", "the same, as the OpenTrack services write them"),
+        (
+            "JSON events, by JSON pointers",
+            "updated, reserved, sold, transferred, removed vehicles",
+        ),
+        (
+            "XML vehicle records",
+            "the same, as the OpenTrack services write them",
+        ),
     ],
 };
 
@@ -60,13 +70,13 @@ const ROWS_MOST: usize = 1_000;
 
 pub(super) fn push(
     source: ConnectorName,
-    settings: settings::Dealertrack,
+    settings: &settings::Dealertrack,
     secrets: &[SecretString],
 ) -> Result<Dealertrack, SecretsError> {
     Ok(Dealertrack {
         source,
         secrets: LiveSecrets::new(secrets)?,
-        settings,
+        settings: settings.clone(),
     })
 }
 
@@ -80,15 +90,11 @@ pub struct Dealertrack {
 impl Push for Dealertrack {
     fn verify<'a>(&self, delivery: &Delivery<'a>) -> Result<Signed<'a>, SignatureError> {
         let verified = match &self.settings.verify {
-            Verify::HmacSha256 {
-                header,
-                encoding,
-                prefix,
-            } => self.hmac(delivery, header, *encoding, prefix),
-            Verify::Basic { username } => {
-                shared_secret::verify_basic(delivery.headers, username, &self.secrets)
+            Verify::HmacSha256(by) => self.hmac(delivery, by),
+            Verify::Basic(by) => {
+                shared_secret::verify_basic(delivery.headers, &by.username, &self.secrets)
             }
-            Verify::HeaderSecret { header } => sole_value(delivery, header)
+            Verify::HeaderSecret(by) => sole_value(delivery, &by.header)
                 .and_then(|value| shared_secret::verify_value(value, &self.secrets)),
         }?;
         Ok(Signed::proven(delivery, verified))
@@ -97,6 +103,10 @@ impl Push for Dealertrack {
     fn delivery_id(&self, _: &Delivery<'_>) -> Option<String> {
         // The event's id stands in the body, which is not to be read before it is verified.
         None
+    }
+
+    fn keepable<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        codes::without(body)
     }
 
     fn wanted(&self, _: &Signed<'_>) -> Result<Vec<External>, ParseError> {
@@ -121,19 +131,13 @@ impl Push for Dealertrack {
 const SET_HEADER: &str = "configured authentication";
 
 impl Dealertrack {
-    fn hmac(
-        &self,
-        delivery: &Delivery<'_>,
-        header: &settings::Header,
-        encoding: SignatureEncoding,
-        prefix: &str,
-    ) -> Result<Verified, SignatureError> {
-        let scheme = match encoding {
+    fn hmac(&self, delivery: &Delivery<'_>, by: &VerifyHmac) -> Result<Verified, SignatureError> {
+        let scheme = match by.encoding {
             SignatureEncoding::Hex => HmacSha256::hex(SET_HEADER),
             SignatureEncoding::Base64 => HmacSha256::base64(SET_HEADER),
         };
-        let value = sole_value(delivery, header)?;
-        let signature = value.strip_prefix(prefix.as_bytes());
+        let value = sole_value(delivery, &by.header)?;
+        let signature = value.strip_prefix(by.prefix.as_deref().unwrap_or_default().as_bytes());
         let signature = signature.ok_or(SignatureError::Malformed { header: SET_HEADER })?;
         scheme.verify_value(signature, &[delivery.body], &self.secrets)
     }
@@ -142,9 +146,9 @@ impl Dealertrack {
 /// The value of a header that must be there exactly once: of two, either could be the forged one.
 fn sole_value<'a>(
     delivery: &Delivery<'a>,
-    header: &settings::Header,
+    header: &HeaderName,
 ) -> Result<&'a [u8], SignatureError> {
-    let mut values = delivery.headers.get_all(&header.0).iter();
+    let mut values = delivery.headers.get_all(header.as_str()).iter();
     let header = SET_HEADER;
     match (values.next(), values.next()) {
         (None, _) => Err(SignatureError::Missing { header }),
@@ -193,9 +197,9 @@ impl Reading<'_> {
 
     fn event(&self, one: &Value, base: &str, parsed: &mut Parsed) {
         let pointers = &self.connector.settings.pointers;
-        let kind = self.kind(one, base).and_then(|kind| {
-            kind.ok_or_else(|| missing(base, &pointers.event_type))
-        });
+        let kind = self
+            .kind(one, base)
+            .and_then(|kind| kind.ok_or_else(|| missing(base, &pointers.event_type)));
         let frame = match kind {
             Ok(kind) if kind.event == VehicleEvent::Ignored => {
                 parsed.ignored.push(format!("event {}", kind.written));
@@ -238,7 +242,10 @@ impl Reading<'_> {
             return Ok(Some(Kind { event, written }));
         }
         let known: Vec<_> = settings.events.keys().map(String::as_str).collect();
-        let sentence = format!("is not among the connector's `events` ({})", known.join(", "));
+        let sentence = format!(
+            "is not among the connector's `events` ({})",
+            known.join(", ")
+        );
         let wrong = Wrong::new(Reason::UnknownType, sentence);
         Err(wrong.at(format!("{base}{}", pointer.as_str())))
     }
@@ -269,7 +276,8 @@ impl Reading<'_> {
             }
             _ => (&pointers.company, frame.company.clone()),
         };
-        let location = self.location(company.as_deref(), || format!("{base}{}", pointer.as_str()))?;
+        let location =
+            self.location(company.as_deref(), || format!("{base}{}", pointer.as_str()))?;
         if frame.kind.event == VehicleEvent::Transferred && location.is_none() {
             return Err(missing(base, pointer));
         }
@@ -301,20 +309,22 @@ impl Reading<'_> {
         let condition = optional(one, base, pointers.condition.as_ref(), json::name)?;
         if let Some(condition) = condition {
             let condition = record::condition(&condition, false).to_owned();
-            report.fields.insert("condition".to_owned(), Field::Text(condition));
+            report
+                .fields
+                .insert("condition".to_owned(), Field::Text(condition));
         }
         Ok(report)
     }
 
     /// The state: what the event says, else what the status code stands for, else nothing.
     fn state(&self, event: VehicleEvent, status: Option<&str>) -> Option<UnitState> {
+        let of_code = || self.connector.settings.statuses.get(status?).copied();
         match event {
+            VehicleEvent::Stocked => of_code().or(Some(UnitState::InStock)),
             VehicleEvent::Reserved => Some(UnitState::Reserved),
             VehicleEvent::Sold => Some(UnitState::Sold),
             VehicleEvent::Removed => Some(UnitState::Removed),
-            VehicleEvent::Updated | VehicleEvent::Transferred | VehicleEvent::Ignored => {
-                self.connector.settings.statuses.get(status?).copied()
-            }
+            VehicleEvent::Updated | VehicleEvent::Transferred | VehicleEvent::Ignored => of_code(),
         }
     }
 

@@ -36,13 +36,12 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::About;
 use super::json::{self, Object, Wrong};
 use super::names::{External, Names};
-use super::push::{
-    Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event,
-};
+use super::push::{Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event};
 use super::vehicle::{self, Implied};
-use super::{About, settings};
+use crate::config::connector as settings;
 use crate::domain::event::{Change, Level, MoveReason, ProductDescription, StockEvent, Version};
 use crate::domain::money::Currency;
 use crate::domain::unit::{UnitReport, UnitState};
@@ -57,9 +56,18 @@ pub const ABOUT: About = About {
         ("`stock.level`", "how much there is"),
         ("`stock.moved`", "stock that came or went"),
         ("`stock.sold`", "a sale"),
-        ("`unit.updated`, `unit.reserved`, `unit.sold`", "a vehicle's state and description"),
-        ("`unit.transferred`, `unit.removed`", "a vehicle that went elsewhere"),
-        ("`product.described`", "a product's title, category and other names"),
+        (
+            "`unit.updated`, `unit.reserved`, `unit.sold`",
+            "a vehicle's state and description",
+        ),
+        (
+            "`unit.transferred`, `unit.removed`",
+            "a vehicle that went elsewhere",
+        ),
+        (
+            "`product.described`",
+            "a product's title, category and other names",
+        ),
         ("`ping`", "nothing: for trying out the signature"),
     ],
 };
@@ -73,13 +81,13 @@ const ID_MOST: usize = 200;
 
 pub(super) fn push(
     source: ConnectorName,
-    settings: settings::Generic,
+    settings: &settings::Generic,
     secrets: &[SecretString],
 ) -> Result<Generic, SecretsError> {
     Ok(Generic {
         source,
         secrets: standard::secrets(secrets)?,
-        tolerance: settings.tolerance,
+        tolerance: settings.webhook.tolerance,
     })
 }
 
@@ -118,15 +126,28 @@ impl Kind {
     /// The fields that are read, besides what describes a vehicle.
     fn fields(self) -> &'static [&'static str] {
         match self {
-            Self::Level => &["sku", "product", "location", "on_hand", "reserved", "incoming", "version"],
+            Self::Level => &[
+                "sku", "product", "location", "on_hand", "reserved", "incoming", "version",
+            ],
             Self::Moved => &["sku", "product", "location", "delta", "reason"],
             Self::Sold => &["sku", "product", "location", "quantity", "deducts"],
-            Self::Unit(None) | Self::Transferred => {
-                &["vin", "state", "location", "stock_number", "since", "currency", "version"]
-            }
-            Self::Unit(Some(_)) => {
-                &["vin", "location", "stock_number", "since", "currency", "version"]
-            }
+            Self::Unit(None) | Self::Transferred => &[
+                "vin",
+                "state",
+                "location",
+                "stock_number",
+                "since",
+                "currency",
+                "version",
+            ],
+            Self::Unit(Some(_)) => &[
+                "vin",
+                "location",
+                "stock_number",
+                "since",
+                "currency",
+                "version",
+            ],
             Self::Described => &["sku", "product", "title", "category", "external", "version"],
         }
     }
@@ -171,7 +192,9 @@ impl Push for Generic {
         let Some((_, kind)) = known else {
             let known: Vec<_> = Kind::ALL.iter().map(|(name, _)| *name).collect();
             let sentence = format!("is not a type of event; known are {}", known.join(", "));
-            return Err(Wrong::new(Reason::UnknownType, sentence).at("/type".to_owned()).into());
+            return Err(Wrong::new(Reason::UnknownType, sentence)
+                .at("/type".to_owned())
+                .into());
         };
         let delivery = Reading {
             source: &self.source,
@@ -182,7 +205,9 @@ impl Push for Generic {
             tolerance: self.tolerance,
             names,
         };
-        let data = envelope.need("data", |value| Ok(Some(value).filter(|value| !value.is_null())))?;
+        let data = envelope.need("data", |value| {
+            Ok(Some(value).filter(|value| !value.is_null()))
+        })?;
         let single = Object::of(data, "/data")?;
 
         let mut parsed = Parsed::default();
@@ -211,7 +236,10 @@ fn message_id<'a>(signed: &Signed<'a>) -> Result<&'a str, ParseError> {
     let header = standard::ID;
     let problem = |problem| ParseError::Header { header, problem };
     let value = signed.headers().get(header).ok_or(problem("is missing"))?;
-    let id = value.to_str().map_err(|_| problem("is not plain text"))?.trim();
+    let id = value
+        .to_str()
+        .map_err(|_| problem("is not plain text"))?
+        .trim();
     if id.is_empty() {
         return Err(problem("is empty"));
     }
@@ -288,7 +316,9 @@ impl Reading<'_> {
     fn moved(&self, row: &Object<'_>) -> Result<Change, Problem> {
         let (product, location) = self.position(row)?;
         let delta = row.need_quantity("delta")?;
-        let reason = row.get("reason", move_reason)?.unwrap_or(MoveReason::Adjustment);
+        let reason = row
+            .get("reason", move_reason)?
+            .unwrap_or(MoveReason::Adjustment);
         let believable = match reason {
             MoveReason::Adjustment => delta != 0,
             MoveReason::Receipt | MoveReason::Return | MoveReason::TransferIn => delta > 0,
@@ -375,7 +405,10 @@ impl Reading<'_> {
         };
         match self.names.location(&theirs) {
             Some(ours) => Ok(Some(ours)),
-            None => Err(Problem::unknown_location(row.pointer_to("location"), &theirs)),
+            None => Err(Problem::unknown_location(
+                row.pointer_to("location"),
+                &theirs,
+            )),
         }
     }
 }
@@ -392,9 +425,8 @@ fn sku(row: &Object<'_>) -> Result<(&'static str, Sku), Problem> {
 
 fn version(row: &Object<'_>, at: Timestamp) -> Result<Version, Problem> {
     let sequence = row.get("version", json::whole)?.unwrap_or(0);
-    let sequence = u64::try_from(sequence).map_err(|_| {
-        Wrong::new(Reason::OutOfRange, "is negative").at(row.pointer_to("version"))
-    })?;
+    let sequence = u64::try_from(sequence)
+        .map_err(|_| Wrong::new(Reason::OutOfRange, "is negative").at(row.pointer_to("version")))?;
     Ok(Version { at, sequence })
 }
 

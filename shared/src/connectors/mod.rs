@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`push`] | what a webhook is, from raw delivery to events; the errors its sender gets |
 //! | [`names`] | other systems' names for products and locations |
-//! | [`settings`] | what each kind of connector can be told |
 //! | `json`, `xml`, `vehicle` | bounded readers that the vendors share |
 //!
 //! A connector's authenticity check stands between it and its parser as a type: only [`Push::verify`]
@@ -14,7 +13,6 @@
 mod json;
 pub mod names;
 pub mod push;
-pub mod settings;
 mod vehicle;
 mod xml;
 
@@ -24,15 +22,15 @@ pub use self::names::{External, KnownNames, Names};
 pub use self::push::{
     Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Rejected, Signed,
 };
+use crate::config::connector::{ConnectorSettings, Verify};
 use crate::domain::ConnectorName;
+use crate::secrets::SecretRef;
 use crate::signature::SecretsError;
 
 /// One configured system, and what it can do.
 pub struct Connector {
     /// The name it has in the configuration, and at the end of its webhook address.
     pub name: ConnectorName,
-    /// Which vendor it is.
-    pub kind: ConnectorKind,
     /// Signed webhooks, if it sends any.
     pub push: Option<Box<dyn Push>>,
 }
@@ -58,12 +56,13 @@ pub struct BuildError {
     pub problem: SecretsError,
 }
 
-/// Declares the vendors: for each its module (which has `push` and `ABOUT`) and its settings' type.
+/// Declares the vendors that send webhooks: for each its module, which has `push` and `ABOUT`, and
+/// the variant of [`ConnectorSettings`] that it is built from.
 macro_rules! connectors {
     ($($(#[$doc:meta])* $module:ident => $Variant:ident,)*) => {
         $(pub mod $module;)*
 
-        /// Which vendor a connector is.
+        /// A vendor that sends webhooks.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum ConnectorKind { $($(#[$doc])* $Variant),* }
 
@@ -82,37 +81,25 @@ macro_rules! connectors {
             }
         }
 
-        /// What a connector was told, by kind.
-        #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-        #[serde(tag = "kind", rename_all = "snake_case")]
-        pub enum Settings {
-            $($(#[$doc])* $Variant(settings::$Variant)),*
-        }
-
-        impl Settings {
-            /// The kind they are for.
-            pub const fn kind(&self) -> ConnectorKind {
-                match self { $(Self::$Variant(_) => ConnectorKind::$Variant),* }
-            }
-        }
-
         impl Connector {
-            /// A connector from its settings and the values of its secrets, newest first.
+            /// A connector from its settings and the values of its
+            /// [`webhook_secrets`], newest first.
             pub fn build(
                 name: ConnectorName,
-                settings: Settings,
+                settings: &ConnectorSettings,
                 secrets: &[SecretString],
             ) -> Result<Self, BuildError> {
-                let kind = settings.kind();
                 let push: Result<Box<dyn Push>, SecretsError> = match settings {
-                    $(Settings::$Variant(settings) => {
+                    $(ConnectorSettings::$Variant(settings) => {
                         $module::push(name.clone(), settings, secrets)
                             .map(|push| Box::new(push) as Box<dyn Push>)
                     })*
+                    // Files are fetched; nobody sends them here.
+                    ConnectorSettings::Files(_) => return Ok(Self { name, push: None }),
                 };
                 match push {
-                    Ok(push) => Ok(Self { name, kind, push: Some(push) }),
-                    Err(problem) => Err(BuildError { kind: kind.name(), problem }),
+                    Ok(push) => Ok(Self { name, push: Some(push) }),
+                    Err(problem) => Err(BuildError { kind: settings.kind(), problem }),
                 }
             }
         }
@@ -126,6 +113,23 @@ connectors! {
     dealertrack => Dealertrack,
     /// Any program that signs its webhooks by the Standard Webhooks specification.
     generic => Generic,
+}
+
+/// The secrets that a connector's webhooks are checked with, newest first.
+pub fn webhook_secrets(settings: &ConnectorSettings) -> Vec<&SecretRef> {
+    let (secret, previous) = match settings {
+        ConnectorSettings::Shopify(shop) => (&shop.webhook.secret, &shop.webhook.previous_secret),
+        ConnectorSettings::Generic(sender) => {
+            (&sender.webhook.secret, &sender.webhook.previous_secret)
+        }
+        ConnectorSettings::Dealertrack(dms) => match &dms.verify {
+            Verify::HmacSha256(by) => (&by.secret, &by.previous_secret),
+            Verify::Basic(by) => (&by.password, &by.previous_password),
+            Verify::HeaderSecret(by) => (&by.secret, &by.previous_secret),
+        },
+        ConnectorSettings::Files(_) => return Vec::new(),
+    };
+    std::iter::once(secret).chain(previous).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! its reason, and the rest of the delivery proceeds. A row is never made good by guessing: an
 //! unknown product or place and a quantity that is not stated are rejected, never read as zero.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -114,6 +115,13 @@ pub trait Push: Send + Sync {
     /// The vendor's own id of this delivery, for the raw log only: mostly it is not signed, so no
     /// event is named after it.
     fn delivery_id(&self, delivery: &Delivery<'_>) -> Option<String>;
+
+    /// The body as it may be kept for replays: without what nobody but the sender should hold.
+    ///
+    /// Parsing it again gives the same events as the body itself.
+    fn keepable<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        Cow::Borrowed(body)
+    }
 
     /// The vendor's names of products that have to be looked up before [`parse`](Self::parse).
     fn wanted(&self, signed: &Signed<'_>) -> Result<Vec<External>, ParseError>;

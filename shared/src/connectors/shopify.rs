@@ -18,13 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::About;
 use super::json::{self, Object, Wrong};
 use super::names::{External, Names};
-use super::push::{
-    Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event,
-};
-use super::settings::Orders;
-use super::{About, settings};
+use super::push::{Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event};
+use crate::config::connector::{self as settings, Orders};
 use crate::domain::event::{Change, Level, ProductDescription, StockEvent, Version};
 use crate::domain::{ConnectorName, LocationId, Sku};
 use crate::signature::{HmacSha256, LiveSecrets, SecretsError, SignatureError};
@@ -34,9 +32,18 @@ pub const ABOUT: About = About {
     title: "Shopify",
     authenticity: "`X-Shopify-Hmac-Sha256`, made with the app's client secret",
     takes: &[
-        ("`inventory_levels/update`", "how much is available at a location"),
-        ("`orders/create`", "demand, or a sale that takes stock away (`orders = \"deduct\"`)"),
-        ("`products/create`, `products/update`", "SKU, title and category of each variant"),
+        (
+            "`inventory_levels/update`",
+            "how much is available at a location",
+        ),
+        (
+            "`orders/create`",
+            "demand, or a sale that takes stock away (`orders = \"deduct\"`)",
+        ),
+        (
+            "`products/create`, `products/update`",
+            "SKU, title and category of each variant",
+        ),
     ],
 };
 
@@ -51,34 +58,24 @@ const ROWS_MOST: usize = 5_000;
 
 pub(super) fn push(
     source: ConnectorName,
-    settings: settings::Shopify,
+    settings: &settings::Shopify,
     secrets: &[SecretString],
 ) -> Result<Shopify, SecretsError> {
     Ok(Shopify {
         source,
         secrets: LiveSecrets::new(secrets)?,
-        domain: settings.shop.map(|shop| domain(&shop)),
+        domain: format!("{}.myshopify.com", settings.shop.as_str()),
         deducts: settings.orders == Orders::Deduct,
-        default_location: settings.default_location,
-        tolerance: settings.tolerance,
+        default_location: settings.default_location.clone(),
+        tolerance: settings.webhook.tolerance,
     })
-}
-
-/// The domain of a shop that may be named with or without it.
-fn domain(shop: &str) -> String {
-    let shop = shop.trim().to_ascii_lowercase();
-    if shop.contains('.') {
-        shop
-    } else {
-        format!("{shop}.myshopify.com")
-    }
 }
 
 /// A Shopify shop.
 pub struct Shopify {
     source: ConnectorName,
     secrets: LiveSecrets,
-    domain: Option<String>,
+    domain: String,
     deducts: bool,
     default_location: Option<LocationId>,
     tolerance: SignedDuration,
@@ -99,7 +96,11 @@ impl Push for Shopify {
     }
 
     fn delivery_id(&self, delivery: &Delivery<'_>) -> Option<String> {
-        let id = delivery.headers.get("x-shopify-webhook-id")?.to_str().ok()?;
+        let id = delivery
+            .headers
+            .get("x-shopify-webhook-id")?
+            .to_str()
+            .ok()?;
         Some(id.to_owned())
     }
 
@@ -111,8 +112,11 @@ impl Push for Shopify {
         let body = json::document(signed.body())?;
         let body = Object::of(&body, "")?;
         if topic == Ok(Topic::Level) {
-            let id = body.need("inventory_item_id", json::name)?;
-            return Ok(vec![External { kind: INVENTORY_ITEM, id }]);
+            let id = body.need("inventory_item_id", whole_id)?;
+            return Ok(vec![External {
+                kind: INVENTORY_ITEM,
+                id,
+            }]);
         }
         let mut wanted: Vec<_> = rows(&body, "line_items")?
             .into_iter()
@@ -153,9 +157,7 @@ impl Shopify {
                 problem: "is missing",
             })
         };
-        if let Some(domain) = &self.domain
-            && !header(SHOP)?.eq_ignore_ascii_case(domain)
-        {
+        if !header(SHOP)?.eq_ignore_ascii_case(&self.domain) {
             return Err(ParseError::Header {
                 header: SHOP,
                 problem: "names another shop than the connector's `shop`",
@@ -177,17 +179,17 @@ impl Shopify {
     ) -> Result<Parsed, ParseError> {
         let external = External {
             kind: INVENTORY_ITEM,
-            id: body.need("inventory_item_id", json::name)?,
+            id: body.need("inventory_item_id", whole_id)?,
         };
-        let place = body.need("location_id", json::name)?;
+        let place = body.need("location_id", whole_id)?;
         let at = body.need("updated_at", json::time)?;
         let row = || -> Result<StockEvent, Problem> {
             let pointer = || body.pointer_to("updated_at");
             let at = signed.not_in_future(at, self.tolerance, pointer)?;
             let on_hand = body.need_quantity("available")?;
-            let location = names.location(&place).ok_or_else(|| {
-                Problem::unknown_location(body.pointer_to("location_id"), &place)
-            })?;
+            let location = names
+                .location(&place)
+                .ok_or_else(|| Problem::unknown_location(body.pointer_to("location_id"), &place))?;
             let sku = names.product(&external).ok_or_else(|| {
                 Problem::unknown_product(body.pointer_to("inventory_item_id"), &external)
             })?;
@@ -207,7 +209,12 @@ impl Shopify {
         };
         let mut parsed = Parsed::default();
         parsed.add(row(), || {
-            body.excerpt(&["inventory_item_id", "location_id", "available", "updated_at"])
+            body.excerpt(&[
+                "inventory_item_id",
+                "location_id",
+                "available",
+                "updated_at",
+            ])
         });
         Ok(parsed)
     }
@@ -218,7 +225,7 @@ impl Shopify {
         signed: &Signed<'_>,
         names: &dyn Names,
     ) -> Result<Parsed, ParseError> {
-        let id = body.need("id", json::name)?;
+        let id = body.need("id", whole_id)?;
         let at = body.need("created_at", json::time)?;
         let lines = rows(body, "line_items")?;
         if body.get("test", json::flag)? == Some(true) {
@@ -236,7 +243,10 @@ impl Shopify {
         let order = Order {
             id,
             at,
-            place: (body.pointer_to("location_id"), body.get("location_id", json::name)?),
+            place: (
+                body.pointer_to("location_id"),
+                body.get("location_id", whole_id)?,
+            ),
         };
         for (pointer, line) in lines {
             let line = match Object::of(line, pointer) {
@@ -277,7 +287,7 @@ impl Shopify {
             }
             1.. => {}
         }
-        let id = line.need("id", json::name)?;
+        let id = line.need("id", whole_id)?;
         let location = self.sold_from(order, line, names)?;
         let change = Change::Sold {
             product: product.into(),
@@ -286,7 +296,12 @@ impl Shopify {
             deducts: self.deducts,
         };
         let id = format!("order/{}/line/{id}", order.id);
-        Ok(Sale::Event(Box::new(event(&self.source, &id, order.at, change)?)))
+        Ok(Sale::Event(Box::new(event(
+            &self.source,
+            &id,
+            order.at,
+            change,
+        )?)))
     }
 
     /// Where a line counts: where the line says, else where the order says, else the default.
@@ -296,7 +311,7 @@ impl Shopify {
         line: &Object<'_>,
         names: &dyn Names,
     ) -> Result<LocationId, Problem> {
-        let (pointer, place) = match line.get("location_id", json::name)? {
+        let (pointer, place) = match line.get("location_id", whole_id)? {
             Some(place) => (line.pointer_to("location_id"), Some(place)),
             None => order.place.clone(),
         };
@@ -315,7 +330,7 @@ impl Shopify {
 
     fn product(&self, body: &Object<'_>, signed: &Signed<'_>) -> Result<Parsed, ParseError> {
         let product = Product {
-            id: body.need("id", json::name)?,
+            id: body.need("id", whole_id)?,
             at: body.need("updated_at", json::time)?,
             title: body.get("title", json::text)?.map(str::to_owned),
             category: body.get("product_type", json::text)?.map(str::to_owned),
@@ -337,10 +352,15 @@ impl Shopify {
             match self.variant(&product, &variant) {
                 Ok(Some(event)) => parsed.events.push(event),
                 Ok(None) => {
-                    parsed.ignored.push(format!("{}: no SKU", variant.pointer()));
+                    parsed
+                        .ignored
+                        .push(format!("{}: no SKU", variant.pointer()));
                 }
                 Err(problem) => {
-                    parsed.reject(problem, variant.excerpt(&["id", "sku", "inventory_item_id"]));
+                    parsed.reject(
+                        problem,
+                        variant.excerpt(&["id", "sku", "inventory_item_id"]),
+                    );
                 }
             }
         }
@@ -355,9 +375,9 @@ impl Shopify {
         let Some(sku) = variant.get("sku", json::parsed::<Sku>)? else {
             return Ok(None);
         };
-        let id = variant.need("id", json::name)?;
+        let id = variant.need("id", whole_id)?;
         let mut external = BTreeMap::from([(VARIANT.to_owned(), id.clone())]);
-        if let Some(inventory_item) = variant.get("inventory_item_id", json::name)? {
+        if let Some(inventory_item) = variant.get("inventory_item_id", whole_id)? {
             external.insert(INVENTORY_ITEM.to_owned(), inventory_item);
         }
         let of_variant = variant.get("title", json::text)?;
@@ -417,11 +437,16 @@ impl Line {
         if let Some(sku) = line.get("sku", json::parsed)? {
             return Ok(Self::Sku(sku));
         }
-        Ok(match line.get("variant_id", json::name)? {
+        Ok(match line.get("variant_id", whole_id)? {
             Some(id) => Self::Variant(External { kind: VARIANT, id }),
             None => Self::NotStock("a line without SKU or variant is no stock"),
         })
     }
+}
+
+/// One of Shopify's ids: a whole number, sometimes written as text.
+fn whole_id(value: &Value) -> json::Read<String> {
+    Ok(json::whole(value)?.map(|id| id.to_string()))
 }
 
 /// The rows of a list that must be there, each with the pointer to it.
@@ -436,7 +461,9 @@ fn rows<'v>(body: &Object<'v>, key: &str) -> Result<Vec<(String, &'v Value)>, Pa
         });
     }
     let numbered = rows.iter().enumerate();
-    Ok(numbered.map(|(index, row)| (format!("{list}/{index}"), row)).collect())
+    Ok(numbered
+        .map(|(index, row)| (format!("{list}/{index}"), row))
+        .collect())
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Names are compared without case, blanks, `_`, `-` and `#`. The order of aliases is the order
 //! of preference. A settings file can map any column, these or its own, by name.
 
+use std::sync::LazyLock;
+
 /// Canonical column → header names accepted for it, beside its own.
 pub const ALIASES: &[(&str, &[&str])] = &[
     // One merchant's stock.
@@ -146,7 +148,7 @@ pub const ALIASES: &[(&str, &[&str])] = &[
     ("msrp", &["list price", "vehicle msrp"]),
     ("engine", &["engine description"]),
     ("transmission", &["gearbox", "transmission type"]),
-    ("drivetrain", &["drive train", "drive type"]),
+    ("drivetrain", &["drive type"]),
     ("fuel", &["fuel type"]),
     ("options", &["installed options", "vehicle option"]),
     ("description", &["comments", "dealer comments"]),
@@ -163,6 +165,15 @@ pub const ALIASES: &[(&str, &[&str])] = &[
     ("link", &["vehicle detail link", "url"]),
     ("date_in_stock", &["entry date", "date first on lot"]),
 ];
+
+/// [`ALIASES`] as compared, each column's own name first.
+pub(super) static KNOWN: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
+    let columns = ALIASES.iter().map(|(column, aliases)| {
+        let names = std::iter::once(column).chain(*aliases);
+        (*column, names.map(|name| normal(name)).collect())
+    });
+    columns.collect()
+});
 
 /// A name as it is compared.
 pub(crate) fn normal(name: &str) -> String {

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use encoding_rs::WINDOWS_1252;
 
 use super::charset::Charset;
-use super::evidence::{Ending, Evidence, FeedError, Trailer};
-use super::format::{Delimiter, FeedFormat};
-use super::header::{self, Header};
-use super::input::Input;
+use super::evidence::{Evidence, FeedError, Trailer};
+use super::format::FeedFormat;
+use super::header::Header;
+use super::lines::{Found, Lines, blank};
 use super::row::{BadRow, Field, Row, Sheet, shorten};
-use super::scan::{Dialect, Scanned, Span, line_length};
+use super::scan::{Dialect, Span};
 
-const CHUNK: usize = 64 << 10;
+/// Bytes of a bad row looked at to show how it begins.
+const SHOWN: usize = 200;
 
 /// Reads one file, row by row.
 pub struct Reader<R: Read> {
@@ -108,9 +109,11 @@ impl<R: Read> Reader<R> {
                 Found::Row { length } => length,
                 Found::Broken { field, why } => {
                     let column = field.and_then(|field| self.sheet.header.label(field));
+                    let column = column.map(str::to_owned);
+                    self.lines.fill_line(SHOWN)?;
                     let bad = BadRow {
                         line,
-                        column: column.map(str::to_owned),
+                        column,
                         found: self.shown(self.lines.first_line()),
                         why: why.into(),
                     };
@@ -120,8 +123,8 @@ impl<R: Read> Reader<R> {
             };
             let bytes = self.lines.peek(length);
             // Spreadsheets close with lines of nothing but delimiters.
-            let hollow = |span: &Span| span.start == span.end && !span.quoted;
-            if blank(bytes) || (self.spans.len() > 1 && self.spans.iter().all(hollow)) {
+            let hollow = |span: &Span| !span.quoted && blank(&bytes[span.start..span.end]);
+            if self.spans.iter().all(hollow) {
                 self.lines.consume(length);
                 continue;
             }
@@ -216,7 +219,7 @@ impl<R: Read> Reader<R> {
     }
 
     fn shown(&self, bytes: &[u8]) -> String {
-        let bytes = bytes[..bytes.len().min(200)].trim_ascii_end();
+        let bytes = bytes[..bytes.len().min(SHOWN)].trim_ascii_end();
         let charset = match self.format.charset {
             // A byte that is not UTF-8 should not hide the rest.
             Charset::Utf8 | Charset::Utf16 => return shorten(&String::from_utf8_lossy(bytes), 40),
@@ -256,244 +259,6 @@ pub fn read_all(bytes: &[u8], format: &FeedFormat) -> (Vec<Row>, Vec<BadRow>, Ev
         }
     }
     (rows, bad_rows, reader.finish())
-}
-
-fn blank(line: &[u8]) -> bool {
-    line.trim_ascii().is_empty()
-}
-
-/// What stands next in the buffer.
-enum Found {
-    Row {
-        length: usize,
-    },
-    Broken {
-        field: Option<usize>,
-        why: &'static str,
-    },
-}
-
-/// A window on the text that always begins at the start of a line.
-struct Lines<R: Read> {
-    input: Input<R>,
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    last: bool,
-    /// Line number of the window's first byte.
-    line: u64,
-    dialect: Dialect,
-    /// The last two bytes of text seen, and whether any line ended in CR LF.
-    tail: [u8; 2],
-    crlf: bool,
-    stopped: Option<FeedError>,
-}
-
-impl<R: Read> Lines<R> {
-    fn open(source: R, format: &FeedFormat) -> Result<Self, FeedError> {
-        Ok(Self {
-            input: Input::open(source, format)?,
-            buffer: vec![0; CHUNK],
-            start: 0,
-            end: 0,
-            last: false,
-            line: 1,
-            dialect: Dialect {
-                delimiter: b',',
-                quoting: format.quoting,
-            },
-            tail: [0; 2],
-            crlf: false,
-            stopped: None,
-        })
-    }
-
-    fn window(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    fn peek(&self, length: usize) -> &[u8] {
-        &self.buffer[self.start..self.start + length]
-    }
-
-    /// Makes the window longer, or sets `last`.
-    fn fill(&mut self) -> Result<(), FeedError> {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        if self.buffer.len() - self.end < CHUNK / 2 {
-            self.buffer.resize(self.buffer.len() + CHUNK, 0);
-        }
-        let count = self.input.read(&mut self.buffer[self.end..])?;
-        let new = &self.buffer[self.end..self.end + count];
-        match new {
-            [] => self.last = true,
-            [only] => self.tail = [self.tail[1], *only],
-            [.., before, after] => self.tail = [*before, *after],
-        }
-        self.end += count;
-        Ok(())
-    }
-
-    /// Finds the next row, following an open quote or a long line for `limit` bytes at most.
-    fn next(&mut self, spans: &mut Vec<Span>, limit: usize) -> Result<Option<Found>, FeedError> {
-        loop {
-            if self.start == self.end && self.last {
-                return Ok(None);
-            }
-            let found = self.dialect.scan(self.window(), self.last, spans);
-            match found {
-                Scanned::Row { length } if length > limit => {
-                    return Ok(Some(Found::Broken {
-                        field: None,
-                        why: "the row has more than max_row_bytes bytes",
-                    }));
-                }
-                Scanned::Row { length } => return Ok(Some(Found::Row { length })),
-                Scanned::Broken { field, why } => {
-                    return Ok(Some(Found::Broken {
-                        field: Some(field),
-                        why,
-                    }));
-                }
-                Scanned::More if self.end - self.start > limit => {
-                    return Ok(Some(Found::Broken {
-                        field: None,
-                        why: "the row, or a quote in it, does not end within max_row_bytes",
-                    }));
-                }
-                Scanned::More => self.fill()?,
-            }
-        }
-    }
-
-    /// As much of the first line as is in the window.
-    fn first_line(&self) -> &[u8] {
-        let window = self.window();
-        &window[..line_length(window, true).unwrap_or(window.len())]
-    }
-
-    /// Steps over a row of `length` bytes.
-    fn consume(&mut self, length: usize) {
-        let bytes = &self.buffer[self.start..self.start + length];
-        // Most rows are one line; a CR or LF inside quotes is counted as an editor would.
-        let mut lines = 0;
-        let mut previous = 0;
-        for byte in bytes {
-            match (previous, byte) {
-                (b'\r', b'\n') => self.crlf = true,
-                (_, b'\r' | b'\n') => lines += 1,
-                _ => {}
-            }
-            previous = *byte;
-        }
-        self.line += lines;
-        self.start += length;
-    }
-
-    /// Steps over the first line, however long, without keeping it.
-    fn drop_line(&mut self) -> Result<(), FeedError> {
-        loop {
-            if let Some(length) = line_length(self.window(), self.last) {
-                self.consume(length);
-                return Ok(());
-            }
-            // All of it belongs to the line, except that a CR may be half of a line end.
-            let kept = usize::from(self.window().last() == Some(&b'\r'));
-            self.start = self.end - kept;
-            self.fill()?;
-        }
-    }
-
-    fn skip_line(&mut self) -> Result<(), FeedError> {
-        if self.start == self.end && !self.last {
-            self.fill()?;
-        }
-        self.drop_line()
-    }
-
-    fn skip_blank_lines(&mut self) -> Result<(), FeedError> {
-        loop {
-            match line_length(self.window(), self.last) {
-                None => self.fill()?,
-                Some(0) => return Ok(()),
-                Some(length) if blank(self.peek(length)) => self.consume(length),
-                Some(_) => return Ok(()),
-            }
-            if self.end - self.start > CHUNK {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The delimiter that is set, or the candidate that suits the next line best.
-    fn delimiter(&mut self, format: &FeedFormat) -> Result<u8, FeedError> {
-        if let Delimiter::Byte(byte) = format.delimiter {
-            return Ok(byte);
-        }
-        let mut best = (b',', (0, 0));
-        for delimiter in Delimiter::CANDIDATES {
-            self.dialect.delimiter = delimiter;
-            let mut spans = Vec::new();
-            let Some(Found::Row { length }) = self.next(&mut spans, format.max_row_bytes)? else {
-                continue;
-            };
-            let bytes = self.peek(length);
-            let names = spans.iter().map(|span| {
-                let name = String::from_utf8_lossy(&bytes[span.start..span.end]);
-                name.into_owned()
-            });
-            let names: Vec<String> = names.collect();
-            let known = if format.header {
-                header::known_columns(&names, format)
-            } else {
-                usize::from(names.len() == format.names.len())
-            };
-            if (known, names.len()) > best.1 {
-                best = (delimiter, (known, names.len()));
-            }
-        }
-        Ok(best.0)
-    }
-
-    /// Reads the header line.
-    fn header(
-        &mut self,
-        charset: Charset,
-        spans: &mut Vec<Span>,
-    ) -> Result<Vec<String>, FeedError> {
-        let line = self.line;
-        let bad = |why: &str| FeedError::BadHeader {
-            line,
-            why: why.into(),
-        };
-        let length = match self.next(spans, CHUNK)? {
-            None => return Err(FeedError::NoHeader),
-            Some(Found::Broken { why, .. }) => return Err(bad(why)),
-            Some(Found::Row { length }) => length,
-        };
-        let bytes = self.peek(length);
-        let names = spans.iter().map(|span| {
-            let name = charset.decode(&bytes[span.start..span.end]);
-            let name = name.map_err(|_| bad("it is not UTF-8"))?;
-            Ok(name.replace("\"\"", "\"").trim().to_owned())
-        });
-        let names: Vec<String> = names.collect::<Result<_, FeedError>>()?;
-        self.consume(length);
-        Ok(names)
-    }
-
-    fn ending(&self) -> Ending {
-        match self.tail {
-            [0, 0] => Ending::Empty,
-            [_, b'\n'] => Ending::Newline,
-            [_, b'\r'] if self.crlf => Ending::HalfNewline,
-            [_, b'\r'] => Ending::Newline,
-            _ => Ending::Bare,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::feeds::evidence::Gzip;
+use crate::feeds::evidence::{Ending, Gzip};
+use crate::feeds::format::Delimiter;
+use crate::feeds::lines::CHUNK;
 use crate::feeds::row::Cell;
 use crate::feeds::value::{Condition, DistanceUnit};
 
@@ -334,7 +336,7 @@ fn a_gzip_bomb_is_stopped_by_its_ratio() {
 
 #[test]
 fn gzip_vouches_for_itself_or_not() {
-    let text = CARGURUS.repeat(1);
+    let text = CARGURUS.to_vec();
     let packed = gzip(&text);
     let (plain, _, _) = read_all(&text, &FeedFormat::default());
     let (rows, _, evidence) = read_all(&packed, &FeedFormat::default());
@@ -547,12 +549,11 @@ proptest! {
         let (rows, bad, _) = read_all(&bytes, &settings);
         prop_assert_eq!(bad, vec![]);
         let read: Vec<_> = rows.iter().map(fields).collect();
-        // A row of nothing but delimiters says nothing; neither do blanks alone on a line.
+        // A row of nothing but delimiters and blanks says nothing.
         let mut oracle = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(&bytes[..]);
         let expected: Vec<Vec<String>> = oracle.records()
             .map(|record| record.unwrap().iter().map(str::to_owned).collect::<Vec<_>>())
-            .filter(|row: &Vec<String>| row.iter().any(|field| !field.is_empty()))
-            .filter(|row: &Vec<String>| delimiter != b'\t' || row.iter().any(|field| !field.trim().is_empty()))
+            .filter(|row: &Vec<String>| row.iter().any(|field| field.contains(|c| c != ' ')))
             .collect();
         prop_assert_eq!(read, expected);
     }

@@ -56,11 +56,11 @@ impl SchemaDrift {
                 .map(str::to_owned)
         };
         let gone = missing(before, after);
-        // A new name is one we cannot place; known ones explain themselves.
         let mut came = missing(after, before);
         let mut drift = Self::default();
         for position in gone {
             let column = fed_from(&old, position).filter(|column| !feeds(&new, column));
+            // A new name is one we cannot place; known ones explain themselves.
             let unknown = |index: &usize| fed_from(&new, *index).is_none();
             let successor = column.as_ref().and_then(|_| {
                 let in_place = came.iter().position(|at| *at == position && unknown(at));

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use tokio::fs;
 use tokio::io::AsyncReadExt;
 
+use super::landing::{Landing, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
-    Claimed, Entry, Fault, FileSource, Landing, SIDECAR_LIMIT, TransferError, check_name, too_large,
+    Claimed, Entry, Fault, FileSource, SIDECAR_LIMIT, TransferError, check_name,
 };
 
 /// A directory on this machine.

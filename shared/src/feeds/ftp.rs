@@ -20,10 +20,11 @@ use suppaftp::types::FileType;
 use suppaftp::{FtpError, Status};
 use tokio::io::AsyncReadExt;
 
+use super::landing::{Landing, in_time, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, Landing, Remote, SIDECAR_LIMIT, SourceSettings,
-    TransferError, check_name, too_large,
+    Claimed, Credentials, Entry, Fault, FileSource, Remote, SIDECAR_LIMIT, SourceSettings,
+    TransferError, check_name,
 };
 
 /// A directory on an FTP server.
@@ -305,17 +306,6 @@ fn at(remote: &Remote) -> String {
     format!("ftp://{}:{}", remote.host, remote.port)
 }
 
-async fn in_time<T>(
-    limit: Duration,
-    action: &str,
-    work: impl Future<Output = Result<T, TransferError>>,
-) -> Result<T, TransferError> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        let problem = format!("no answer within {} s", limit.as_secs());
-        Err(TransferError::new(Fault::Transient, action, problem))
-    })
-}
-
 fn ftp_error(action: &str, error: &FtpError) -> TransferError {
     let fault = match error {
         FtpError::UnexpectedResponse(reply) => match reply.status.code() {
@@ -325,14 +315,16 @@ fn ftp_error(action: &str, error: &FtpError) -> TransferError {
             code if code < 500 => Fault::Transient,
             _ => Fault::Refused,
         },
-        // Certificates and protocol versions do not mend themselves.
-        FtpError::SecureError(_) => Fault::HostKey,
+        // The library keeps only the words; rustls's for a bad certificate are these. Any other
+        // failed handshake is a connection that broke.
+        FtpError::SecureError(words) if words.contains("certificate") => Fault::HostKey,
         FtpError::InvalidAddress(_) => Fault::Refused,
         _ => Fault::Transient,
     };
     TransferError::new(fault, action, error.to_string())
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 #[path = "ftp_tests.rs"]
 mod tests;

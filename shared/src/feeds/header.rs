@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::columns::{ALIASES, normal};
+use super::columns::{KNOWN, normal};
 use super::evidence::FeedError;
 use super::format::FeedFormat;
 
@@ -20,18 +20,16 @@ impl Header {
         let normals: Vec<String> = names.iter().map(|name| normal(name)).collect();
         let mut columns = BTreeMap::new();
         for (column, wanted) in &format.columns {
-            let wanted = wanted.as_slice().iter().map(|name| normal(name));
-            if let Some(index) = find(column, wanted, &names, &normals, &[])? {
+            let wanted: Vec<_> = wanted.as_slice().iter().map(|name| normal(name)).collect();
+            if let Some(index) = find(column, &wanted, &names, &normals, &[])? {
                 columns.insert(column.clone(), index);
             }
         }
         let taken: Vec<usize> = columns.values().copied().collect();
-        for (column, aliases) in ALIASES {
+        for (column, wanted) in KNOWN.iter() {
             if format.columns.contains_key(*column) {
                 continue;
             }
-            let wanted = std::iter::once(column).chain(*aliases);
-            let wanted = wanted.map(|name| normal(name));
             if let Some(index) = find(column, wanted, &names, &normals, &taken)? {
                 columns.insert((*column).to_owned(), index);
             }
@@ -42,9 +40,8 @@ impl Header {
                 header: header.shown(),
             });
         }
-        let missing: Vec<&str> = format.required.iter().map(String::as_str).collect();
-        let missing: Vec<&str> = missing
-            .into_iter()
+        let required = format.required.iter().map(String::as_str);
+        let missing: Vec<&str> = required
             .filter(|column| !header.columns.contains_key(*column))
             .collect();
         if missing.is_empty() {
@@ -105,14 +102,14 @@ pub(super) fn known_columns(names: &[String], format: &FeedFormat) -> usize {
 
 fn find(
     column: &str,
-    wanted: impl Iterator<Item = String>,
+    wanted: &[String],
     names: &[String],
     normals: &[String],
     taken: &[usize],
 ) -> Result<Option<usize>, FeedError> {
     for name in wanted {
         let mut found =
-            (0..normals.len()).filter(|index| normals[*index] == name && !taken.contains(index));
+            (0..normals.len()).filter(|index| normals[*index] == *name && !taken.contains(index));
         match (found.next(), found.next()) {
             (None, _) => {}
             (Some(index), None) => return Ok(Some(index)),

@@ -13,9 +13,9 @@ use reqwest::{Client, Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::landing::{Landing, in_time, too_large};
 use super::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, Landing, SIDECAR_LIMIT, TransferError,
-    check_name, too_large,
+    Claimed, Credentials, Entry, Fault, FileSource, SIDECAR_LIMIT, TransferError, check_name,
 };
 
 /// One file on a web server.
@@ -110,15 +110,14 @@ impl Https {
         action: &str,
         work: impl Future<Output = reqwest::Result<T>>,
     ) -> Result<T, TransferError> {
-        let transient = |problem: String| TransferError::new(Fault::Transient, action, problem);
-        match tokio::time::timeout(self.timeout, work).await {
-            Err(_) => Err(transient(format!(
-                "no answer within {} s",
-                self.timeout.as_secs()
-            ))),
-            // The address may hold a signature; it has no place in a message.
-            Ok(result) => result.map_err(|error| transient(in_words(&error.without_url()))),
-        }
+        let work = async {
+            work.await.map_err(|error| {
+                // The address may hold a signature; it has no place in a message.
+                let problem = in_words(&error.without_url());
+                TransferError::new(Fault::Transient, action, problem)
+            })
+        };
+        in_time(self.timeout, action, work).await
     }
 }
 

@@ -35,4 +35,6 @@ pub mod value;
 
 mod charset;
 mod input;
+mod landing;
+mod lines;
 mod scan;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -15,10 +14,11 @@ use russh_sftp::protocol::{FileAttributes, StatusCode};
 use secrecy::ExposeSecret;
 use tokio::io::AsyncReadExt;
 
+use super::landing::{Landing, in_time, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, Landing, Remote, SIDECAR_LIMIT, SourceSettings,
-    TransferError, check_name, too_large,
+    Claimed, Credentials, Entry, Fault, FileSource, Remote, SIDECAR_LIMIT, SourceSettings,
+    TransferError, check_name,
 };
 
 /// A directory on an SSH server.
@@ -322,17 +322,6 @@ fn at(remote: &Remote) -> String {
     format!("sftp://{}:{}", remote.host, remote.port)
 }
 
-async fn in_time<T>(
-    limit: Duration,
-    action: &str,
-    work: impl Future<Output = Result<T, TransferError>>,
-) -> Result<T, TransferError> {
-    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-        let problem = format!("no answer within {} s", limit.as_secs());
-        Err(TransferError::new(Fault::Transient, action, problem))
-    })
-}
-
 fn ssh_error(action: &str, error: &russh::Error) -> TransferError {
     match error {
         russh::Error::IO(error) => TransferError {
@@ -359,6 +348,7 @@ fn sftp_error(action: impl Into<String>, error: &SftpError) -> TransferError {
     TransferError::new(fault, action, error.to_string())
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 #[path = "sftp_tests.rs"]
 mod tests;

@@ -122,12 +122,11 @@ fn ungroup(whole: &str, group: char, plain: &mut String) -> Result<(), Why> {
     let separator = whole
         .chars()
         .find(|c| *c == group || matches!(c, ' ' | '\'' | '\u{2019}' | '\u{a0}' | '\u{202f}'));
-    let mut groups = 0;
-    for part in whole.split(|c| Some(c) == separator) {
+    for (index, part) in whole.split(|c| Some(c) == separator).enumerate() {
         if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(not_a_number(whole));
         }
-        let right_size = if groups == 0 {
+        let right_size = if index == 0 {
             separator.is_none() || part.len() <= 3
         } else {
             part.len() == 3
@@ -136,7 +135,6 @@ fn ungroup(whole: &str, group: char, plain: &mut String) -> Result<(), Why> {
             return Err("thousands are not in groups of three: is decimal_mark right?");
         }
         plain.push_str(part);
-        groups += 1;
     }
     Ok(())
 }

@@ -153,8 +153,24 @@ pub(crate) fn attempt(alert: &str, revision: u32, channel: &ChannelName, attempt
     )
 }
 
+pub(crate) fn received(connector: &ConnectorName, id: &str) -> Key {
+    Key::new(format!("R#{connector}#{id}"), "head")
+}
+
+pub(crate) fn received_body(connector: &ConnectorName, id: &str, part: usize) -> Key {
+    Key::new(format!("R#{connector}#{id}"), format!("body#{part:04}"))
+}
+
+pub(crate) fn received_list(connector: &ConnectorName) -> String {
+    format!("received#{connector}")
+}
+
 pub(crate) fn breaker(channel: &ChannelName) -> Key {
     Key::new(format!("K#{channel}"), "breaker")
+}
+
+pub(crate) fn quarantined(id: &str) -> Key {
+    Key::new(format!("Q#{id}"), "quarantine")
 }
 
 pub(crate) fn connector(connector: &ConnectorName) -> String {

@@ -10,6 +10,7 @@
 //! | [`row`] | an item as it is stored; conditional writes, queries, pages |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
 //! | [`alerts`], [`intents`] | what people are told |
+//! | [`quarantine`] | what could not be applied, and why |
 
 mod error;
 pub mod keys;
@@ -21,6 +22,8 @@ pub mod feeds;
 pub mod intents;
 pub mod jobs;
 pub mod products;
+pub mod quarantine;
+pub mod received;
 pub mod settings;
 pub mod stock;
 pub mod units;

@@ -91,6 +91,16 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// The same page of something else.
+    pub fn map<U>(self, each: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            items: self.items.into_iter().map(each).collect(),
+            next: self.next,
+        }
+    }
+}
+
 impl Row {
     /// An item of this kind (`t`) with this content.
     pub fn new<T: Serialize>(key: Key, kind: &'static str, data: &T) -> Result<Self, StoreError> {

@@ -1,7 +1,8 @@
 //! Real SFTP and FTP servers on loopback ports, as child processes over a temporary directory.
 //!
-//! OpenSSH and ProFTPD are started with their own configuration files, as whoever runs the tests;
-//! nothing of the system's configuration is read or changed.
+//! OpenSSH and ProFTPD are started with configuration files of their own, as whoever runs the tests
+//! (root or not, but an account that may sign in: not `nobody`); nothing of the system's
+//! configuration is read or changed.
 
 use std::fs;
 use std::io::Read;
@@ -108,7 +109,7 @@ pub struct Ftpd {
     process: Server,
     /// Its port on 127.0.0.1.
     pub port: u16,
-    /// The certificate it presents, to be trusted as PEM.
+    /// The certificate it presents, in the name of `localhost`, as PEM.
     pub certificate: String,
     /// In SFTP mode, the fingerprint of its host key.
     pub host_key: String,
@@ -147,7 +148,7 @@ impl Ftpd {
                 "-nodes",
             ])
             .args(["-days", "2", "-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-addext", "subjectAltName=DNS:localhost"])
             .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(home.join("tls.key"))

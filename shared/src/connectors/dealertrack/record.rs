@@ -9,9 +9,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Frame, Kind, Reading, bounded, find};
+use crate::config::connector::{Payload, VehicleEvent};
 use crate::connectors::json::{self, Object};
 use crate::connectors::push::{ParseError, Parsed, Problem, event};
-use crate::connectors::settings::{Payload, VehicleEvent};
 use crate::connectors::vehicle::{self, Sort};
 use crate::domain::event::{Change, StockEvent, Version};
 use crate::domain::unit::{Field, UnitReport, UnitState};
@@ -29,7 +29,13 @@ const FIELDS: &[(&str, &str, Sort)] = &[
 ];
 
 /// What quarantine shows of a record. Key and radio codes are no more among it than in `FIELDS`.
-const SHOWN: &[&str] = &["VIN", "CompanyNumber", "StockNumber", "Status", "StockStatus"];
+const SHOWN: &[&str] = &[
+    "VIN",
+    "CompanyNumber",
+    "StockNumber",
+    "Status",
+    "StockStatus",
+];
 
 /// `new`, `used`, `certified`, or the vendor's own word for it.
 pub(super) fn condition(code: &str, certified: bool) -> &str {
@@ -61,11 +67,15 @@ impl Reading<'_> {
         };
         let mut parsed = Parsed::default();
         if around.kind.event == VehicleEvent::Ignored {
-            parsed.ignored.push(format!("event {}", around.kind.written));
+            parsed
+                .ignored
+                .push(format!("event {}", around.kind.written));
             return Ok(parsed);
         }
         if records.is_empty() {
-            parsed.ignored.push("a document without vehicles".to_owned());
+            parsed
+                .ignored
+                .push("a document without vehicles".to_owned());
         }
         for found in records {
             self.record(&found, &around, &mut parsed);
@@ -84,7 +94,9 @@ impl Reading<'_> {
         };
         match around.time {
             Some(at) if self.connector.settings.payload == Payload::Trusted => {
-                parsed.add(self.of_record(&row, &frame, around, at), || row.excerpt(SHOWN));
+                parsed.add(self.of_record(&row, &frame, around, at), || {
+                    row.excerpt(SHOWN)
+                });
             }
             _ => parsed.lookups.push(frame.into_lookup()),
         }
@@ -106,7 +118,12 @@ impl Reading<'_> {
             // The same record of the same time is the same statement, however often it is sent.
             None => format!("record/{}/{at}/{}", frame.vin, fingerprint(&report)),
         };
-        event(&self.connector.source, &id, at, Change::Unit(Box::new(report)))
+        event(
+            &self.connector.source,
+            &id,
+            at,
+            Change::Unit(Box::new(report)),
+        )
     }
 
     /// What a record says of its vehicle, true at `version`.
@@ -162,7 +179,9 @@ impl Reading<'_> {
         };
         if let Some(code) = code {
             let condition = condition(&code, certified).to_owned();
-            report.fields.insert("condition".to_owned(), Field::Text(condition));
+            report
+                .fields
+                .insert("condition".to_owned(), Field::Text(condition));
         }
         Ok(report)
     }

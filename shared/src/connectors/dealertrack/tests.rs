@@ -2,12 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName};
-use serde_json::json;
+use http::HeaderMap;
+use serde_json::{Value, json};
 
 use crate::connectors::bench::*;
-use crate::connectors::settings::{self, Header, Payload, SignatureEncoding, Verify};
-use crate::connectors::{Connector, ConnectorKind, Parsed, Settings};
+use crate::connectors::{Connector, ConnectorKind, Parsed, Signed};
 use crate::domain::event::Change;
 use crate::domain::unit::{UnitReport, UnitState};
 
@@ -15,8 +14,17 @@ const INVENTORY: &[u8] =
     include_bytes!("../../../../tests/fixtures/dealertrack/vehicle_inventory.xml");
 const SEARCH: &[u8] = include_bytes!("../../../../tests/fixtures/dealertrack/vehicle_search.xml");
 
-fn dms(settings: settings::Dealertrack) -> Connector {
-    connector(Settings::Dealertrack(settings))
+fn dms(changes: Value) -> Connector {
+    connector_with(ConnectorKind::Dealertrack, changes)
+}
+
+/// Another way of proving who sent it, in place of the usual one.
+fn dms_verified_by(verify: Value) -> Connector {
+    let kind = ConnectorKind::Dealertrack;
+    let mut settings = serde_json::to_value(settings(kind)).unwrap();
+    settings["verify"] = verify;
+    let settings = serde_json::from_value(settings).unwrap();
+    Connector::build("bench".parse().unwrap(), &settings, &texts(&secrets(kind))).unwrap()
 }
 
 fn updated() -> Sample {
@@ -54,13 +62,17 @@ fn the_events() {
 
 #[test]
 fn a_hint_is_only_a_reason_to_look() {
-    let hints = |settings| settings::Dealertrack { payload: Payload::Lookup, ..settings };
-    for (name, settings) in [
-        ("dealertrack/vehicle_updated.json", hints(dealertrack())),
-        ("dealertrack/vehicle_event.xml", hints(dealertrack_xml())),
+    for (name, mut changes) in [
+        ("dealertrack/vehicle_updated.json", json!({})),
+        ("dealertrack/vehicle_event.xml", xml_pointers()),
     ] {
-        let parsed = deliver_to(&dms(settings), &sample(name), now()).unwrap();
-        assert_eq!((parsed.events.len(), parsed.quarantine.len()), (0, 0), "{name}");
+        changes["payload"] = json!("lookup");
+        let parsed = deliver_to(&dms(changes), &sample(name), now()).unwrap();
+        assert_eq!(
+            (parsed.events.len(), parsed.quarantine.len()),
+            (0, 0),
+            "{name}"
+        );
         assert_eq!(parsed.lookups.len(), 1, "{name}");
     }
 }
@@ -76,7 +88,10 @@ fn a_recorded_answer_without_a_time_is_only_a_reason_to_look() {
     );
     let parsed = xml(SEARCH);
     assert_eq!(parsed.lookups.len(), 1, "the VIN with a leading blank");
-    let expected = [("invalid_vin", "/VehicleSearchResponse/VehicleSearchResult/1/VIN")];
+    let expected = [(
+        "invalid_vin",
+        "/VehicleSearchResponse/VehicleSearchResult/1/VIN",
+    )];
     assert_eq!(reasons(&parsed), expected);
 }
 
@@ -87,7 +102,10 @@ fn codes_that_open_a_car_are_nowhere() {
     // Nor in the quarantine.
     let body = String::from_utf8(sample("dealertrack/vehicle_event.xml").body).unwrap();
     let parsed = xml(body.replace("DT1", "NOWHERE"));
-    assert_eq!(parsed.quarantine[0].problem.reason.name(), "unknown_location");
+    assert_eq!(
+        parsed.quarantine[0].problem.reason.name(),
+        "unknown_location"
+    );
     assert!(!serde_json::to_string(&parsed).unwrap().contains("35910"));
 }
 
@@ -115,50 +133,81 @@ fn a_document_type_is_refused() {
     assert_eq!((refused.status(), refused.reason()), (400, "not_xml"));
 }
 
+/// What is kept for replays holds none of the codes, and says the same.
+#[test]
+fn a_replay_of_what_was_kept_gives_the_same_events() {
+    for name in [
+        "dealertrack/vehicle_event.xml",
+        "dealertrack/vehicle_updated.json",
+    ] {
+        let sample = sample(name);
+        let connector = receiver(&sample);
+        let push = connector.push.as_ref().unwrap();
+        let kept = push.keepable(&sample.body).into_owned();
+        assert!(!String::from_utf8_lossy(&kept).contains("35910"), "{name}");
+        let headers = HeaderMap::new();
+        let replay = Signed::kept(delivery(&headers, &kept, now()));
+        assert_eq!(
+            push.parse(&replay, &names()).unwrap(),
+            deliver(&sample).unwrap(),
+            "{name}"
+        );
+    }
+}
+
 /// Every way of proving who sent it; what is right for one is wrong for the others.
 #[test]
 fn authenticity_as_configured() {
     let [newest, previous] = secrets(ConnectorKind::Dealertrack);
-    let header = |name| Header(HeaderName::from_static(name));
-    let hmac = |encoding, prefix: &str| Verify::HmacSha256 {
-        header: header("x-signature"),
-        encoding,
-        prefix: prefix.to_owned(),
+    let secret = "env:LOTWIRE_BENCH_SECRET";
+    let hmac = |encoding: &str, prefix: &str| {
+        json!({"kind": "hmac-sha256", "header": "X-Signature", "encoding": encoding,
+            "prefix": prefix, "secret": secret})
     };
-    let signature = signed(&updated(), newest, now())["x-signature"].to_str().unwrap().to_owned();
+    let by_password = || json!({"kind": "basic", "username": "dms", "password": secret});
+    let by_header = || json!({"kind": "header-secret", "header": "X-DMS-Key", "secret": secret});
+    let signature = signed(&updated(), newest, now())["x-signature"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     let hex = signature.strip_prefix("sha256=").unwrap().to_owned();
     let base64 = STANDARD.encode(hex::decode(&hex).unwrap());
     let basic = |user: &str, password: &str| {
         format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
     };
     let ways = [
-        (hmac(SignatureEncoding::Hex, "sha256="), "x-signature", signature, Ok(0)),
-        (hmac(SignatureEncoding::Hex, ""), "x-signature", hex.clone(), Ok(0)),
-        (hmac(SignatureEncoding::Base64, ""), "x-signature", base64, Ok(0)),
-        (hmac(SignatureEncoding::Hex, "v1="), "x-signature", hex, Err("signature_malformed")),
-        (Verify::Basic { username: "dms".into() }, "authorization", basic("dms", previous), Ok(1)),
+        (hmac("hex", "sha256="), "x-signature", signature, Ok(0)),
+        (hmac("hex", ""), "x-signature", hex.clone(), Ok(0)),
+        (hmac("base64", ""), "x-signature", base64, Ok(0)),
         (
-            Verify::Basic { username: "dms".into() },
+            hmac("hex", "v1="),
+            "x-signature",
+            hex,
+            Err("signature_malformed"),
+        ),
+        (
+            by_password(),
+            "authorization",
+            basic("dms", previous),
+            Ok(1),
+        ),
+        (
+            by_password(),
             "authorization",
             basic("dmz", newest),
             Err("signature_mismatch"),
         ),
+        (by_header(), "x-dms-key", previous.to_owned(), Ok(1)),
         (
-            Verify::HeaderSecret { header: header("x-dms-key") },
-            "x-dms-key",
-            previous.to_owned(),
-            Ok(1),
-        ),
-        (
-            Verify::HeaderSecret { header: header("x-dms-key") },
+            by_header(),
             "x-dms-key",
             "guess".to_owned(),
             Err("signature_mismatch"),
         ),
     ];
     for (verify_by, name, value, expected) in ways {
-        let way = format!("{verify_by:?}");
-        let connector = dms(settings::Dealertrack { verify: verify_by, ..dealertrack() });
+        let way = verify_by.to_string();
+        let connector = dms_verified_by(verify_by);
         let mut headers = HeaderMap::new();
         let missing = verify(&connector, &headers, &updated().body, now()).unwrap_err();
         assert_eq!(missing.reason(), "signature_missing", "{way}");
@@ -170,11 +219,7 @@ fn authenticity_as_configured() {
 
 #[test]
 fn an_event_is_quarantined_alone_with_a_pointer() {
-    let settings = || {
-        let trusted = dealertrack();
-        let pointers = settings::Pointers { list: Some(pointer("/events")), ..trusted.pointers };
-        settings::Dealertrack { pointers, ..trusted }
-    };
+    let listing = || dms(json!({"pointers": {"list": "/events"}}));
     let good = updated().json();
     let edited = |pointer: &str, value| {
         let edited = updated().edit(pointer, value);
@@ -194,8 +239,12 @@ fn an_event_is_quarantined_alone_with_a_pointer() {
         edited("/type", json!("vehicle.transferred")),
         sample("dealertrack/vehicle_sold.json").json(),
     ]});
-    let parsed = deliver_to(&dms(settings()), &updated().with(&body), now()).unwrap();
-    let ids: Vec<_> = parsed.events.iter().map(|event| event.id.as_str()).collect();
+    let parsed = deliver_to(&listing(), &updated().with(&body), now()).unwrap();
+    let ids: Vec<_> = parsed
+        .events
+        .iter()
+        .map(|event| event.id.as_str())
+        .collect();
     assert_eq!(ids, ["event/evt-7001", "event/evt-7002"]);
     assert_eq!(parsed.ignored, ["event deal.opened"]);
     let expected = [
@@ -210,8 +259,32 @@ fn an_event_is_quarantined_alone_with_a_pointer() {
         ("missing_field", "/events/10/to/CompanyNumber"),
     ];
     assert_eq!(reasons(&parsed), expected);
-    let refused = deliver_to(&dms(settings()), &updated(), now()).unwrap_err();
-    assert_eq!((refused.status(), refused.pointer()), (422, Some("/events")));
+    let refused = deliver_to(&listing(), &updated(), now()).unwrap_err();
+    assert_eq!(
+        (refused.status(), refused.pointer()),
+        (422, Some("/events"))
+    );
+}
+
+#[test]
+fn a_new_vehicle_is_in_stock_unless_its_status_says_otherwise() {
+    let created = updated().edit("/type", json!("vehicle.created"));
+    for (code, expected) in [
+        (json!(null), UnitState::InStock),
+        (json!("?"), UnitState::InStock),
+        (json!("T"), UnitState::InTransit),
+    ] {
+        let sample = created.edit("/vehicle/Status", code);
+        let parsed = deliver_to(
+            &dms(json!({"statuses": {"T": "in_transit"}})),
+            &sample,
+            now(),
+        );
+        assert_eq!(report(&parsed.unwrap()).state, Some(expected));
+    }
+    // A change of something else does not bring a vehicle back that has been sold.
+    let silent = deliver(&updated().edit("/vehicle/Status", json!(null))).unwrap();
+    assert_eq!(report(&silent).state, None);
 }
 
 /// A price is exact, and what the vendor leaves unsaid comes from the settings.

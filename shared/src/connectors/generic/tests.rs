@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::connectors::bench::*;
-use crate::connectors::settings::Generic;
-use crate::connectors::{Connector, ParseError, Parsed, Settings};
+use crate::connectors::{Connector, ConnectorKind, ParseError, Parsed};
 
 const VECTORS: &str = include_str!("../../../../tests/fixtures/generic/signature.json");
 
@@ -19,7 +18,11 @@ fn change(kind: &str, data: Value) -> Parsed {
 
 fn refused(body: &Value) -> (u16, &'static str, String) {
     let refused = parsed(body).unwrap_err();
-    (refused.status(), refused.reason(), refused.pointer().unwrap_or("-").to_owned())
+    (
+        refused.status(),
+        refused.reason(),
+        refused.pointer().unwrap_or("-").to_owned(),
+    )
 }
 
 #[test]
@@ -28,9 +31,9 @@ fn published_vectors_verify_and_one_flipped_bit_does_not() {
     assert_eq!(vectors.len(), 2);
     for vector in vectors {
         let text = |field: &str| vector[field].as_str().unwrap();
-        let settings = Settings::Generic(Generic::default());
+        let settings = settings(ConnectorKind::Generic);
         let secrets = texts(&[text("secret")]);
-        let connector = Connector::build("bench".parse().unwrap(), settings, &secrets).unwrap();
+        let connector = Connector::build("bench".parse().unwrap(), &settings, &secrets).unwrap();
         let seconds = vector["timestamp"].as_i64().unwrap();
         let mut headers = http::HeaderMap::new();
         headers.insert("webhook-id", text("id").parse().unwrap());
@@ -49,10 +52,22 @@ fn published_vectors_verify_and_one_flipped_bit_does_not() {
 
 #[test]
 fn the_documented_events() {
-    insta::assert_json_snapshot!("stock_level", deliver(&sample("generic/stock_level.json")).unwrap());
-    insta::assert_json_snapshot!("stock_moved", deliver(&sample("generic/stock_moved.json")).unwrap());
-    insta::assert_json_snapshot!("stock_sold", deliver(&sample("generic/stock_sold.json")).unwrap());
-    insta::assert_json_snapshot!("unit_updated", deliver(&sample("generic/unit_updated.json")).unwrap());
+    insta::assert_json_snapshot!(
+        "stock_level",
+        deliver(&sample("generic/stock_level.json")).unwrap()
+    );
+    insta::assert_json_snapshot!(
+        "stock_moved",
+        deliver(&sample("generic/stock_moved.json")).unwrap()
+    );
+    insta::assert_json_snapshot!(
+        "stock_sold",
+        deliver(&sample("generic/stock_sold.json")).unwrap()
+    );
+    insta::assert_json_snapshot!(
+        "unit_updated",
+        deliver(&sample("generic/unit_updated.json")).unwrap()
+    );
     insta::assert_json_snapshot!(
         "unit_transferred",
         deliver(&sample("generic/unit_transferred.json")).unwrap()
@@ -82,16 +97,27 @@ fn an_envelope_is_refused_as_a_whole_with_a_pointer() {
         assert_eq!(with(field, json!(null)).1, "missing_field", "{field}");
     }
     let wrong = |reason, pointer: &str| (422, reason, pointer.to_owned());
-    assert_eq!(with("type", json!("stock.levels")), wrong("unknown_type", "/type"));
+    assert_eq!(
+        with("type", json!("stock.levels")),
+        wrong("unknown_type", "/type")
+    );
     assert_eq!(with("type", json!(4)), wrong("wrong_type", "/type"));
-    assert_eq!(with("timestamp", json!("yesterday")), wrong("invalid_value", "/timestamp"));
+    assert_eq!(
+        with("timestamp", json!("yesterday")),
+        wrong("invalid_value", "/timestamp")
+    );
     assert_eq!(with("data", json!([1])), wrong("wrong_type", "/data"));
     let not_a_list = json!({"changes": {}});
-    assert_eq!(with("data", not_a_list), wrong("wrong_type", "/data/changes"));
+    assert_eq!(
+        with("data", not_a_list),
+        wrong("wrong_type", "/data/changes")
+    );
     let many = json!({"changes": vec![json!({}); 1_001]});
     assert_eq!(with("data", many), wrong("too_many", "/data/changes"));
     assert_eq!(
-        deliver(&sample("generic/stock_level.json").with_bytes("{")).unwrap_err().reason(),
+        deliver(&sample("generic/stock_level.json").with_bytes("{"))
+            .unwrap_err()
+            .reason(),
         "not_json"
     );
 }
@@ -113,8 +139,15 @@ fn a_change_is_rejected_alone_with_a_pointer() {
         {"sku": "B", "location": "north", "on_hand": -2},
     ]}});
     let parsed = parsed(&body).unwrap();
-    let ids: Vec<_> = parsed.events.iter().map(|event| event.id.as_str()).collect();
-    assert_eq!(ids, ["msg_27UH4WbU6Z5A5EzD8u03/0", "msg_27UH4WbU6Z5A5EzD8u03/11"]);
+    let ids: Vec<_> = parsed
+        .events
+        .iter()
+        .map(|event| event.id.as_str())
+        .collect();
+    assert_eq!(
+        ids,
+        ["msg_27UH4WbU6Z5A5EzD8u03/0", "msg_27UH4WbU6Z5A5EzD8u03/11"]
+    );
     let expected = [
         ("missing_field", "/data/changes/1/sku"),
         ("missing_field", "/data/changes/2/location"),
@@ -135,7 +168,10 @@ fn a_movement_must_not_contradict_its_reason() {
     let moved = |delta: i64, reason: &str| {
         let data = json!({"sku": "A", "location": "north", "delta": delta, "reason": reason});
         let parsed = change("stock.moved", data);
-        parsed.quarantine.first().map(|rejected| rejected.problem.reason.name())
+        parsed
+            .quarantine
+            .first()
+            .map(|rejected| rejected.problem.reason.name())
     };
     for (delta, reason, expected) in [
         (1, "receipt", None),
@@ -157,18 +193,46 @@ fn a_vehicle_needs_a_vin_and_a_transfer_a_destination() {
     let vin = "SCBCG2ZG0RC012345";
     for (kind, data, expected) in [
         ("unit.updated", json!({}), ("missing_field", "/data/vin")),
-        ("unit.updated", json!({"vin": "SHORT"}), ("invalid_vin", "/data/vin")),
-        ("unit.updated", json!({"vin": vin, "state": "gone"}), ("invalid_value", "/data/state")),
-        ("unit.updated", json!({"vin": vin, "price": 100}), ("invalid_value", "/data/price")),
-        ("unit.updated", json!({"vin": vin, "mileage": 100}), ("invalid_value", "/data/mileage")),
-        ("unit.transferred", json!({"vin": vin}), ("missing_field", "/data/location")),
-        ("stock.sold", json!({"sku": "A", "location": "north"}), ("missing_quantity", "/data/quantity")),
+        (
+            "unit.updated",
+            json!({"vin": "SHORT"}),
+            ("invalid_vin", "/data/vin"),
+        ),
+        (
+            "unit.updated",
+            json!({"vin": vin, "state": "gone"}),
+            ("invalid_value", "/data/state"),
+        ),
+        (
+            "unit.updated",
+            json!({"vin": vin, "price": 100}),
+            ("invalid_value", "/data/price"),
+        ),
+        (
+            "unit.updated",
+            json!({"vin": vin, "mileage": 100}),
+            ("invalid_value", "/data/mileage"),
+        ),
+        (
+            "unit.transferred",
+            json!({"vin": vin}),
+            ("missing_field", "/data/location"),
+        ),
+        (
+            "stock.sold",
+            json!({"sku": "A", "location": "north"}),
+            ("missing_quantity", "/data/quantity"),
+        ),
         (
             "stock.sold",
             json!({"sku": "A", "location": "north", "quantity": 0}),
             ("out_of_range", "/data/quantity"),
         ),
-        ("product.described", json!({"sku": "A", "external": 4}), ("wrong_type", "/data/external")),
+        (
+            "product.described",
+            json!({"sku": "A", "external": 4}),
+            ("wrong_type", "/data/external"),
+        ),
     ] {
         let parsed = change(kind, data.clone());
         assert_eq!(parsed.events, [], "{kind} {data}");
@@ -182,5 +246,8 @@ fn a_ping_does_nothing_and_unused_fields_are_named() {
     let data = json!({"sku": "A", "location": "north", "on_hand": 1, "onhand": 2, "price": 3});
     let parsed = change("stock.level", data);
     assert_eq!(parsed.events.len(), 1);
-    assert_eq!(parsed.ignored, ["/data/onhand is not used", "/data/price is not used"]);
+    assert_eq!(
+        parsed.ignored,
+        ["/data/onhand is not used", "/data/price is not used"]
+    );
 }

@@ -4,8 +4,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::connectors::bench::*;
-use crate::connectors::settings::{self, Orders};
-use crate::connectors::{Connector, External, KnownNames, Parsed, Settings};
+use crate::connectors::{Connector, ConnectorKind, External, KnownNames, Parsed};
 use crate::domain::event::Change;
 
 const VECTORS: &str = include_str!("../../../../tests/fixtures/shopify/signature.json");
@@ -18,8 +17,8 @@ fn order() -> Sample {
     sample("shopify/orders_create.json")
 }
 
-fn shop(settings: settings::Shopify) -> Connector {
-    connector(Settings::Shopify(settings))
+fn shop(changes: Value) -> Connector {
+    connector_with(ConnectorKind::Shopify, changes)
 }
 
 /// The body delivered under other headers than a genuine shop's.
@@ -43,8 +42,8 @@ fn the_vector_verifies_and_one_flipped_bit_does_not() {
     let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
     let vector = &vectors[0];
     let secrets = texts(&[vector["secret"].as_str().unwrap()]);
-    let settings = Settings::Shopify(settings::Shopify::default());
-    let connector = Connector::build("shop".parse().unwrap(), settings, &secrets).unwrap();
+    let settings = settings(ConnectorKind::Shopify);
+    let connector = Connector::build("shop".parse().unwrap(), &settings, &secrets).unwrap();
     let mut headers = HeaderMap::new();
     let value = vector["value"].as_str().unwrap();
     headers.insert("x-shopify-hmac-sha256", value.parse().unwrap());
@@ -63,7 +62,10 @@ fn the_topics() {
     insta::assert_json_snapshot!("order", deliver(&order()).unwrap());
     let product = sample("shopify/products_update.json");
     insta::assert_json_snapshot!("product", deliver(&product).unwrap());
-    let created = Sample { topic: "products/create", ..product.clone() };
+    let created = Sample {
+        topic: "products/create",
+        ..product.clone()
+    };
     assert_eq!(deliver(&created).unwrap(), deliver(&product).unwrap());
 }
 
@@ -71,7 +73,10 @@ fn the_topics() {
 fn a_level_that_is_not_stated_is_quarantined() {
     let mut without = level().json();
     without.as_object_mut().unwrap().remove("available");
-    for sample in [level().edit("/available", json!(null)), level().with(&without)] {
+    for sample in [
+        level().edit("/available", json!(null)),
+        level().with(&without),
+    ] {
         let parsed = deliver(&sample).unwrap();
         assert_eq!(parsed.events, []);
         assert_eq!(reasons(&parsed), [("missing_quantity", "/available")]);
@@ -107,7 +112,10 @@ fn ids_may_be_numbers_or_texts() {
 #[test]
 fn an_unknown_item_or_place_is_quarantined_and_asked_for() {
     let place = deliver(&level().edit("/location_id", json!(1))).unwrap();
-    assert_eq!((place.events.len(), reasons(&place)), (0, vec![("unknown_location", "/location_id")]));
+    assert_eq!(
+        (place.events.len(), reasons(&place)),
+        (0, vec![("unknown_location", "/location_id")])
+    );
     let item = deliver(&level().edit("/inventory_item_id", json!(1))).unwrap();
     let expected = vec![("unknown_product", "/inventory_item_id")];
     assert_eq!((item.events.len(), reasons(&item)), (0, expected));
@@ -123,21 +131,30 @@ fn what_has_to_be_looked_up_is_listed_once() {
         let delivery = delivery(&headers, &sample.body, now());
         push.wanted(&push.verify(&delivery).unwrap()).unwrap()
     };
-    let external = |kind, id: &str| External { kind, id: id.to_owned() };
+    let external = |kind, id: &str| External {
+        kind,
+        id: id.to_owned(),
+    };
     assert_eq!(wanted(&level()), [external("inventory_item", "30322695")]);
     // Two lines of one variant without a SKU: one name.
     let mut body = order().json();
     let line = body["line_items"][2].clone();
     body["line_items"].as_array_mut().unwrap().push(line);
-    assert_eq!(wanted(&order().with(&body)), [external("variant", "808950810")]);
+    assert_eq!(
+        wanted(&order().with(&body)),
+        [external("variant", "808950810")]
+    );
     assert_eq!(wanted(&sample("shopify/products_update.json")), []);
 }
 
 fn sold(parsed: &Parsed) -> Vec<(&str, i64, &str, bool)> {
     let sales = parsed.events.iter().map(|event| match &event.change {
-        Change::Sold { product, location, quantity, deducts } => {
-            (product.as_str(), *quantity, location.as_str(), *deducts)
-        }
+        Change::Sold {
+            product,
+            location,
+            quantity,
+            deducts,
+        } => (product.as_str(), *quantity, location.as_str(), *deducts),
         other => panic!("not a sale: {other:?}"),
     });
     sales.collect()
@@ -145,11 +162,7 @@ fn sold(parsed: &Parsed) -> Vec<(&str, i64, &str, bool)> {
 
 #[test]
 fn an_order_deducts_only_where_it_is_the_only_word_we_get() {
-    let deduct = shop(settings::Shopify {
-        orders: Orders::Deduct,
-        default_location: Some(location("south")),
-        ..settings::Shopify::default()
-    });
+    let deduct = shop(json!({"orders": "deduct", "default_location": "south"}));
     let parsed = deliver_to(&deduct, &order(), now()).unwrap();
     let expected = [
         ("OIL-5W40", 2, "south", true),
@@ -157,24 +170,41 @@ fn an_order_deducts_only_where_it_is_the_only_word_we_get() {
         ("CHG-11KW", 1, "south", true),
     ];
     assert_eq!(sold(&parsed), expected);
-    assert!(sold(&deliver(&order()).unwrap()).iter().all(|(.., deducts)| !deducts));
+    assert!(
+        sold(&deliver(&order()).unwrap())
+            .iter()
+            .all(|(.., deducts)| !deducts)
+    );
 }
 
 #[test]
 fn an_order_counts_where_the_line_says_then_the_order_then_the_default() {
     let placed = order().edit("/location_id", json!(346779380));
     let parsed = deliver(&placed).unwrap();
-    assert!(sold(&parsed).iter().all(|(_, _, location, _)| *location == "london"));
+    assert!(
+        sold(&parsed)
+            .iter()
+            .all(|(_, _, location, _)| *location == "london")
+    );
     let mut body = placed.json();
-    body["line_items"][0]["location_id"] = json!("W2");
-    body["line_items"][1]["location_id"] = json!("nowhere");
+    body["line_items"][0]["location_id"] = json!("346779381");
+    body["line_items"][1]["location_id"] = json!(346779382);
     let parsed = deliver(&order().with(&body)).unwrap();
-    let places: Vec<_> = sold(&parsed).iter().map(|(_, _, location, _)| *location).collect();
+    let places: Vec<_> = sold(&parsed)
+        .iter()
+        .map(|(_, _, location, _)| *location)
+        .collect();
     assert_eq!(places, ["south", "london"]);
-    assert_eq!(reasons(&parsed), [("unknown_location", "/line_items/1/location_id")]);
-    let homeless = deliver_to(&shop(settings::Shopify::default()), &order(), now()).unwrap();
+    assert_eq!(
+        reasons(&parsed),
+        [("unknown_location", "/line_items/1/location_id")]
+    );
+    let homeless = deliver_to(&shop(json!({"default_location": null})), &order(), now()).unwrap();
     assert_eq!(homeless.events, []);
-    assert_eq!(reasons(&homeless), [("unknown_location", "/location_id"); 3]);
+    assert_eq!(
+        reasons(&homeless),
+        [("unknown_location", "/location_id"); 3]
+    );
 }
 
 #[test]
@@ -193,7 +223,10 @@ fn tests_and_cancelled_orders_are_no_demand() {
 fn a_variant_that_nobody_has_described_is_quarantined_and_the_rest_proceeds() {
     let parsed = deliver(&order().edit("/line_items/2/variant_id", json!(5))).unwrap();
     assert_eq!(parsed.events.len(), 2);
-    assert_eq!(reasons(&parsed), [("unknown_product", "/line_items/2/variant_id")]);
+    assert_eq!(
+        reasons(&parsed),
+        [("unknown_product", "/line_items/2/variant_id")]
+    );
 }
 
 #[test]
@@ -205,7 +238,10 @@ fn a_line_without_a_quantity_or_an_id_is_quarantined() {
         assert_eq!(reasons(&parsed), [(reason, pointer.as_str())]);
     }
     let parsed = deliver(&order().edit("/line_items/0/quantity", json!(-1))).unwrap();
-    assert_eq!(reasons(&parsed), [("out_of_range", "/line_items/0/quantity")]);
+    assert_eq!(
+        reasons(&parsed),
+        [("out_of_range", "/line_items/0/quantity")]
+    );
 }
 
 #[test]
@@ -229,22 +265,37 @@ fn a_body_under_another_topic_is_refused() {
 #[test]
 fn another_shop_is_refused() {
     let header = "x-shopify-shop-domain";
-    assert_eq!(with_header(&level(), header, Some("other.myshopify.com")).0, 400);
+    assert_eq!(
+        with_header(&level(), header, Some("other.myshopify.com")).0,
+        400
+    );
     assert_eq!(with_header(&level(), header, None).0, 400);
-    assert_eq!(with_header(&level(), header, Some("Bentley-Parts.MyShopify.com")).0, 200);
+    assert_eq!(
+        with_header(&level(), header, Some("Bentley-Parts.MyShopify.com")).0,
+        200
+    );
 }
 
 /// What a product update teaches is what a level needs.
 #[test]
 fn a_described_variant_is_found_again_by_its_inventory_item() {
     let described = deliver(&sample("shopify/products_update.json")).unwrap();
-    let learned = described.events.iter().filter_map(|event| match &event.change {
-        Change::Described(product) => {
-            let id = product.external["inventory_item"].clone();
-            Some((External { kind: "inventory_item", id }, product.sku.clone()))
-        }
-        _ => None,
-    });
+    let learned = described
+        .events
+        .iter()
+        .filter_map(|event| match &event.change {
+            Change::Described(product) => {
+                let id = product.external["inventory_item"].clone();
+                Some((
+                    External {
+                        kind: "inventory_item",
+                        id,
+                    },
+                    product.sku.clone(),
+                ))
+            }
+            _ => None,
+        });
     let places = [("346779380".to_owned(), location("london"))].into();
     let names = KnownNames::new(places, []).with_products(learned);
     let connector = receiver(&level());
@@ -252,7 +303,9 @@ fn a_described_variant_is_found_again_by_its_inventory_item() {
     let sample = level().edit("/inventory_item_id", json!(30322696));
     let headers = signed(&sample, secrets(sample.kind)[0], now());
     let delivery = delivery(&headers, &sample.body, now());
-    let parsed = push.parse(&push.verify(&delivery).unwrap(), &names).unwrap();
+    let parsed = push
+        .parse(&push.verify(&delivery).unwrap(), &names)
+        .unwrap();
     let Change::LevelSet { product, .. } = &parsed.events[0].change else {
         panic!("not a level")
     };
