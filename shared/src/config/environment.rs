@@ -296,6 +296,8 @@ pub struct ApiEnv {
     pub table: String,
     /// `API_TOKEN`: a reference to the token that callers present.
     pub token: SecretRef,
+    /// `API_TOKEN_PREVIOUS`: the one before it, while callers still change over.
+    pub previous_token: Option<SecretRef>,
     /// `SYNC_QUEUE_URL`: the queue of jobs, for "read this connector now".
     pub jobs: Url,
 }
@@ -305,11 +307,13 @@ impl ApiEnv {
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let mut env = Reader::new("api", environment);
         let (table, token) = (env.required("TABLE_NAME"), env.required("API_TOKEN"));
+        let previous_token = env.optional("API_TOKEN_PREVIOUS");
         let jobs = env.required("SYNC_QUEUE_URL");
         env.finish(|| {
             Some(Self {
                 table: table?,
                 token: token?,
+                previous_token: previous_token?,
                 jobs: jobs?,
             })
         })

@@ -2,11 +2,11 @@
 //!
 //! | item (`t`) | `pk` | `sk` | read by |
 //! |---|---|---|---|
-//! | `product` | `P#<product>` | `product` | describing a product |
+//! | `product` | `P#<product>` | `product` | describing a product; `list`: by product |
 //! | `position` | `P#<product>` | `L#<location>#position` | one position; all positions of a product |
 //! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it |
 //! | `watch` | `P#<product>` | `G#<group>#watch#<kind>` | a group's sum |
-//! | `unit` | `U#<vin>` | `unit` | one vehicle |
+//! | `unit` | `U#<vin>` | `unit` | one vehicle; `list`: by model line and rooftop |
 //! | `watch` | `U#<vin>` | `watch#<kind>` | with its vehicle |
 //! | `ledger` | `H#<of>` | `<revision>` | the history of one position, unit or product, in order |
 //! | `marker` | `M#<source>#<event>` | `marker` | has this event been applied? (expires) |
@@ -23,6 +23,7 @@
 //! | `missing` | `C#<connector>` | `missing#<what>` | absent from how many snapshots in a row |
 //! | `watch` | `C#<connector>` | `watch#<kind>` | a source's alerts |
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
+//! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
 //! | `config` | `CONFIG` | `head`, `document#<n>` | the applied configuration |
 //! | `rule` | `RULES` | `<rule>` | rules that were imported rather than written in the document |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
@@ -206,6 +207,19 @@ pub(crate) fn shard(of: &str) -> u64 {
 
 pub(crate) fn positions_list(shard: u64) -> String {
     format!("positions#{shard}")
+}
+
+pub(crate) fn units_list(shard: u64) -> String {
+    format!("units#{shard}")
+}
+
+/// A unit's place in its list: beside the others of its model line and rooftop.
+pub(crate) fn units_place(product: &ProductId, location: &LocationId, vin: &str) -> String {
+    format!("{product}#{location}#{vin}")
+}
+
+pub(crate) fn products_list(shard: u64) -> String {
+    format!("products#{shard}")
 }
 
 pub(crate) fn due_list(shard: u64) -> String {

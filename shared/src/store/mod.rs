@@ -9,8 +9,12 @@
 //! | [`schema`] | the table itself |
 //! | [`row`] | an item as it is stored; conditional writes, queries, pages |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
+//! | [`movements`], [`imports`] | what people and programs ask for through the API |
+//! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
 //! | [`quarantine`] | what could not be applied, and why |
+//! | [`breakers`] | which destinations are down |
+//! | [`due`], [`heartbeat`] | what the clock looks at every minute |
 
 mod error;
 pub mod keys;
@@ -18,9 +22,15 @@ pub mod row;
 pub mod schema;
 
 pub mod alerts;
+pub mod breakers;
+pub mod due;
 pub mod feeds;
+pub mod heartbeat;
+pub mod doctor;
+pub mod imports;
 pub mod intents;
 pub mod jobs;
+pub mod movements;
 pub mod products;
 pub mod quarantine;
 pub mod received;
