@@ -1,6 +1,6 @@
 //! The configuration in force, as handlers use it: read once, kept until its version changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -91,15 +91,11 @@ impl Installation {
     ) -> Result<Self, InstallationError> {
         let inconsistent =
             |error: &dyn std::fmt::Display| InstallationError::Inconsistent(error.to_string());
-        let replaced = |rule: &Rule| {
-            imported
-                .iter()
-                .any(|other| other.scope == rule.scope && other.check.kind() == rule.check.kind())
-        };
+        let taken: HashSet<_> = imported.iter().map(Rule::slot).collect();
         let mut rules: Vec<_> = config
             .rules
             .iter()
-            .filter(|rule| !replaced(rule))
+            .filter(|rule| !taken.contains(&rule.slot()))
             .cloned()
             .collect();
         rules.extend(imported.iter().cloned());

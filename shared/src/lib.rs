@@ -23,8 +23,12 @@ pub mod feeds;
 pub mod http;
 pub mod installation;
 pub mod metrics;
+pub mod problem;
 pub mod render;
+pub mod run_queue;
 pub mod secrets;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -66,6 +66,11 @@ struct Kept {
 }
 
 impl Secrets {
+    /// The clock that says how old a value is.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// A resolver. The transport has to allow plain http to the extension's address.
     pub fn new(
         environment: Environment,

@@ -1,1 +1,130 @@
-//! api
+//! The HTTP API: what people and programs ask of the stock, and tell it.
+//!
+//! | file | job |
+//! |---|---|
+//! | `router` | which endpoint a method and path mean |
+//! | `auth` | who may enter |
+//! | `request`, `fields` | what was asked, read strictly |
+//! | `problem`, `answer`, `paging` | what is answered |
+//! | [`ports`] | what other functions do for the API |
+//! | `endpoints` | one file per subject |
+//!
+//! `docs/api.md` describes every endpoint; a test keeps the two equal.
+
+mod answer;
+mod auth;
+mod differences;
+mod endpoints;
+mod fields;
+mod paging;
+pub mod ports;
+mod problem;
+mod request;
+mod router;
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use jiff::{SignedDuration, Timestamp};
+use shared::domain::Authority;
+use shared::installation::{Installation, Installations};
+use shared::store::Store;
+
+pub use self::auth::Tokens;
+pub use self::ports::Ports;
+pub use self::router::{Endpoint, ROUTES};
+
+use self::answer::Answer;
+use self::problem::Problem;
+use self::request::Request;
+
+/// Time kept back to answer in, when work could go on until the deadline.
+const RESERVE: SignedDuration = SignedDuration::from_secs(2);
+
+/// The API.
+#[derive(Clone)]
+pub struct Api {
+    store: Store,
+    installations: Installations,
+    tokens: Tokens,
+    ports: Ports,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").finish_non_exhaustive()
+    }
+}
+
+/// What an endpoint works with.
+struct Context<'a> {
+    store: &'a Store,
+    installations: &'a Installations,
+    ports: &'a Ports,
+    request: &'a Request,
+    /// When work that can be continued later must stop.
+    until: Timestamp,
+}
+
+impl Api {
+    /// An API over this table.
+    pub fn new(store: Store, installations: Installations, tokens: Tokens, ports: Ports) -> Self {
+        Self {
+            store,
+            installations,
+            tokens,
+            ports,
+        }
+    }
+
+    /// Answers one request. Every failure is an answer too.
+    pub async fn handle(
+        &self,
+        request: ApiGatewayV2httpRequest,
+        deadline: Timestamp,
+    ) -> ApiGatewayV2httpResponse {
+        let request = Request::from(request);
+        let answered = self.answer(&request, deadline).await;
+        answered
+            .unwrap_or_else(|problem| problem.about(&request).into())
+            .into()
+    }
+
+    async fn answer(&self, request: &Request, deadline: Timestamp) -> Result<Answer, Problem> {
+        let (endpoint, variable) = router::find(request)?;
+        if endpoint.needs_token() {
+            self.tokens.admit(request).await?;
+        }
+        request.check_body(endpoint.body_limit())?;
+        let context = Context {
+            store: &self.store,
+            installations: &self.installations,
+            ports: &self.ports,
+            request,
+            until: deadline.saturating_sub(RESERVE).unwrap_or(deadline),
+        };
+        endpoints::answer(endpoint, &variable, &context).await
+    }
+}
+
+impl Context<'_> {
+    /// The configuration in force.
+    async fn installation(&self) -> Result<Arc<Installation>, Problem> {
+        Ok(self.installations.current().await?)
+    }
+
+    /// Who has the last word on what, now.
+    async fn authority(&self, installation: &Installation) -> Result<Authority, Problem> {
+        let confirmed = self.store.confirmed(installation.pulled()).await?;
+        Ok(installation.authority(confirmed))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.store.clock().now()
+    }
+
+    /// Whether work that can be continued later must stop now.
+    fn is_late(&self) -> bool {
+        self.now() >= self.until
+    }
+}

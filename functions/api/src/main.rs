@@ -1,1 +1,63 @@
-fn main() {}
+//! The API as a Lambda function.
+
+use std::sync::Arc;
+
+use api::{Api, Ports, Tokens};
+use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
+use ingest::Ingest;
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::environment::{ApiEnv, process};
+use shared::http::{Guard, Http, HttpSettings};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::secrets::{EXTENSION, Secrets};
+use shared::store::Store;
+use shared::telemetry;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let api = api().await?;
+    run(service_fn(
+        async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
+            let deadline = i64::try_from(event.context.deadline)?;
+            let deadline = Timestamp::from_millisecond(deadline)?;
+            Ok::<_, Error>(Box::pin(api.handle(event.payload, deadline)).await)
+        },
+    ))
+    .await
+}
+
+async fn api() -> Result<Api, Error> {
+    let env = ApiEnv::read(process)?;
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let clock = Clock::system();
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
+    let installations = Installations::new(store.clone());
+    let extension = Http::new(HttpSettings {
+        guard: Guard::new(vec!["localhost:2773".parse()?]),
+        ..HttpSettings::default()
+    })?;
+    let secrets = Arc::new(Secrets::new(
+        Box::new(process),
+        Arc::new(extension),
+        EXTENSION.parse()?,
+        clock.clone(),
+    ));
+    let ingest = Ingest::new(
+        store.clone(),
+        installations.clone(),
+        Arc::clone(&secrets),
+        Metrics::to_stdout(clock),
+    );
+    let tokens = Tokens::referred(secrets, [env.token].into_iter().chain(env.previous_token));
+    let ports = Ports {
+        replay: Arc::new(ingest),
+        ..Ports::default()
+    };
+    Ok(Api::new(store, installations, tokens, ports))
+}

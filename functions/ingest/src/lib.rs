@@ -1,1 +1,271 @@
-//! ingest
+//! `ingest`: webhooks in, stock changes out.
+//!
+//! In this order, and nothing is written before the third step: who sent it (on the raw body), what
+//! it says, keep it as it came, apply it, answer. An acknowledged webhook is in the table, whole; one
+//! that could not be applied for now is answered with 503 *and* kept, so that either the sender's
+//! retry or the clock applies it (G1). Applying it again has no second effect (G2).
+//!
+//! | file | job |
+//! |---|---|
+//! | [`connectors`] | the configured connectors with their secrets, kept while the configuration stands |
+//! | [`application`] | events into the store, what cannot be used into quarantine |
+//! | [`replay`] | applying again what was kept: on request, or because it was never applied |
+
+mod application;
+mod connectors;
+mod replay;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::json;
+use shared::connectors::{Delivery, ParseError, Push};
+use shared::domain::ConnectorName;
+use shared::installation::{Installation, InstallationError, Installations};
+use shared::metrics::{Metric, Metrics};
+use shared::problem::{Problem, json_response};
+use shared::secrets::{SecretError, Secrets};
+use shared::signature::SignatureError;
+use shared::store::received::{Received, ReceivedState, delivery_id, part_count};
+use shared::store::{Store, StoreError};
+
+pub use application::Outcome;
+pub use replay::{Replayed, Selection};
+
+/// Why a webhook was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// No connector of this name takes webhooks.
+    #[error("no connector `{0}` takes webhooks here")]
+    UnknownConnector(String),
+    /// It came from an address that the connector does not allow.
+    #[error("this address is not one that the connector may be called from")]
+    Address,
+    /// The body is larger than the connector allows.
+    #[error("the body has {found} bytes; at most {most} are accepted")]
+    TooLarge {
+        /// Bytes found.
+        found: usize,
+        /// Bytes allowed.
+        most: usize,
+    },
+    /// The gateway's encoding of the body is broken.
+    #[error("the body's base64 cannot be decoded")]
+    Encoding,
+    /// Who sent it could not be proven.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// What it says could not be read.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// A secret that the check needs is not to be had.
+    #[error("the connector's secret cannot be read")]
+    Secret(#[from] SecretError),
+    /// The connector's settings do not hold together.
+    #[error("the connector cannot be used: {0}")]
+    Settings(String),
+    /// There is no configuration.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Takes webhooks.
+#[derive(Clone)]
+pub struct Ingest {
+    store: Store,
+    installations: Installations,
+    metrics: Metrics,
+    connectors: connectors::Connectors,
+}
+
+/// A webhook's way in: its connector, and what that may take.
+pub(crate) struct Door {
+    pub(crate) installation: Arc<Installation>,
+    pub(crate) name: ConnectorName,
+    pub(crate) push: Arc<dyn Push>,
+}
+
+impl Ingest {
+    /// Webhooks into this table, checked with these secrets.
+    pub fn new(
+        store: Store,
+        installations: Installations,
+        secrets: Arc<Secrets>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            store,
+            installations,
+            metrics,
+            connectors: connectors::Connectors::new(secrets),
+        }
+    }
+
+    /// Handles one webhook.
+    pub async fn handle(
+        &self,
+        request: ApiGatewayV2httpRequest,
+        _deadline: Timestamp,
+    ) -> ApiGatewayV2httpResponse {
+        let name = request
+            .path_parameters
+            .get("connector")
+            .cloned()
+            .unwrap_or_default();
+        match self.take(&name, &request).await {
+            Ok(response) => response,
+            Err(error) => self.refuse(&name, &error),
+        }
+    }
+
+    async fn take(
+        &self,
+        name: &str,
+        request: &ApiGatewayV2httpRequest,
+    ) -> Result<ApiGatewayV2httpResponse, IngestError> {
+        let door = self.door(name).await?;
+        let body = raw_body(request)?;
+        let source_ip = source_ip(request);
+        connectors::admit(&door, source_ip, body.len())?;
+        let now = self.store.clock().now();
+        let delivery = Delivery {
+            method: request.request_context.http.method.as_str(),
+            headers: &request.headers,
+            query: request
+                .raw_query_string
+                .as_deref()
+                .filter(|query| !query.is_empty()),
+            body: &body,
+            source_ip,
+            received: now,
+        };
+        let signed = door.push.verify(&delivery)?;
+        self.note_verified(&door, signed.verified());
+
+        let vendor_id = door.push.delivery_id(&delivery);
+        let id = delivery_id(&door.name, vendor_id.as_deref(), &body);
+        let known = self.store.received(&door.name, &id).await?;
+        if let Some(known) = known.filter(|known| known.data.state == ReceivedState::Applied) {
+            self.metrics.count(
+                Metric::EventsDuplicate,
+                &[("Connector", door.name.as_str())],
+            );
+            let body = json!({ "received": known.data.id, "duplicate": true });
+            return Ok(json_response(200, &body, "application/json"));
+        }
+        let parsed = self.parse(&door, &signed).await?;
+        let kept = door.push.keepable(&body);
+        let received = Received {
+            id,
+            connector: door.name.clone(),
+            at: now,
+            method: delivery.method.to_owned(),
+            headers: connectors::headers_to_keep(&door, &request.headers),
+            parts: part_count(&kept)?,
+            length: kept.len(),
+            state: ReceivedState::Waiting,
+        };
+        self.store.receive(&received, &kept).await?;
+        let outcome = self.apply(&door, &received, parsed).await?;
+        self.store.mark_applied(&received).await?;
+        tracing::info!(
+            connector = %door.name,
+            received.id = received.id,
+            applied = outcome.applied,
+            known = outcome.known,
+            quarantined = outcome.quarantined,
+            "webhook taken"
+        );
+        let body = json!({
+            "received": received.id,
+            "duplicate": false,
+            "applied": outcome.applied,
+            "known": outcome.known,
+            "quarantined": outcome.quarantined,
+            "ignored": outcome.ignored,
+        });
+        Ok(json_response(200, &body, "application/json"))
+    }
+
+    /// The way in for a connector, by the configuration in force.
+    async fn door(&self, name: &str) -> Result<Door, IngestError> {
+        let installation = self.installations.current().await?;
+        self.connectors.door(installation, name).await
+    }
+
+    fn note_verified(&self, door: &Door, verified: shared::signature::Verified) {
+        let connector = [("Connector", door.name.as_str())];
+        if let Some(skew) = verified.skew {
+            #[expect(clippy::cast_precision_loss, reason = "a skew of seconds, for a graph")]
+            let seconds = skew.as_secs() as f64;
+            self.metrics
+                .record(Metric::IngestSkewSeconds, seconds, &connector);
+        }
+        if verified.by_old_secret() {
+            tracing::warn!(connector = %door.name, "signed with the previous secret");
+        }
+    }
+
+    fn refuse(&self, name: &str, error: &IngestError) -> ApiGatewayV2httpResponse {
+        let (status, reason) = match error {
+            IngestError::UnknownConnector(_) => (404, "unknown_connector"),
+            IngestError::Address => (403, "address_not_allowed"),
+            IngestError::TooLarge { .. } => (413, "body_too_large"),
+            IngestError::Encoding => (400, "bad_encoding"),
+            IngestError::Signature(error) => (401, error.reason()),
+            IngestError::Parse(error) => (error.status(), error.reason()),
+            IngestError::Secret(_) => (503, "secret_unavailable"),
+            IngestError::Settings(_) | IngestError::Installation(_) => (503, "not_configured"),
+            IngestError::Store(error) if error.is_transient() => (503, "busy"),
+            IngestError::Store(_) => (503, "store_failed"),
+        };
+        let cause = error as &(dyn std::error::Error + 'static);
+        if status >= 500 {
+            tracing::error!(connector = name, reason, error = cause, "webhook not taken");
+        } else {
+            tracing::warn!(connector = name, reason, error = cause, "webhook refused");
+        }
+        let detail = match error {
+            // Its words are for the log: they tell more of our insides than a sender needs.
+            IngestError::Store(_) | IngestError::Installation(_) | IngestError::Secret(_) => {
+                "the webhook cannot be taken at the moment; send it again".to_owned()
+            }
+            told => told.to_string(),
+        };
+        let mut problem = Problem::new(status, reason, detail);
+        if let IngestError::Parse(error) = error
+            && let Some(pointer) = error.pointer()
+        {
+            problem
+                .errors
+                .push(json!({ "pointer": pointer, "detail": error.to_string() }));
+        }
+        problem.response()
+    }
+}
+
+fn raw_body(request: &ApiGatewayV2httpRequest) -> Result<Vec<u8>, IngestError> {
+    let body = request.body.as_deref().unwrap_or_default();
+    if request.is_base64_encoded {
+        STANDARD.decode(body).map_err(|_| IngestError::Encoding)
+    } else {
+        Ok(body.as_bytes().to_vec())
+    }
+}
+
+fn source_ip(request: &ApiGatewayV2httpRequest) -> Option<IpAddr> {
+    request
+        .request_context
+        .http
+        .source_ip
+        .as_deref()?
+        .parse()
+        .ok()
+}

@@ -3,3 +3,4 @@
 pub mod engine;
 pub mod gateway;
 pub mod outbox;
+pub mod stack;

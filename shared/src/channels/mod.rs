@@ -1,7 +1,7 @@
 //! Ways of telling people: one file per channel, and one line in the list below.
 //!
 //! A channel says what to send and reads what comes back. It never sends: that is
-//! [`crate::delivery::exchange`], the same for all of them, so that the outbox can show what nobody
+//! [`exchange`](mod@crate::delivery::exchange), the same for all of them, so that the outbox can show what nobody
 //! sends, and a channel can be tested without a network.
 //!
 //! | file | job |
@@ -156,6 +156,13 @@ macro_rules! channels {
                 secret: impl Fn(&SecretRef) -> SecretString,
             ) -> Result<Box<dyn Channel>, ConfigError> {
                 match self { $(Self::$Variant(settings) => settings.build(&secret)),+ }
+            }
+
+            /// The channel with stand-ins for its secrets: for the outbox, where none are set.
+            pub fn build_unsent(&self) -> Result<Box<dyn Channel>, ConfigError> {
+                match self {
+                    $(Self::$Variant(settings) => settings.build(&|secret| settings.stand_in(secret))),+
+                }
             }
         }
     };

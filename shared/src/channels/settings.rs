@@ -97,6 +97,11 @@ pub(crate) trait Configure: DeserializeOwned {
     /// The secrets it needs.
     fn secret_refs(&self) -> Vec<&SecretRef>;
 
+    /// A value of the form the vendor gives out, for an outbox that shows what nobody sends.
+    fn stand_in(&self, _: &SecretRef) -> SecretString {
+        SecretString::from("not-set")
+    }
+
     /// The channel, with the secrets' values.
     fn build(
         &self,

@@ -17,6 +17,7 @@ use url::Url;
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
 use super::{Channel, ChannelError, ChannelKind, Envelope, Step};
 use crate::delivery::Outcome;
+use crate::delivery::outcome::retry_after;
 use crate::domain::alert::RevisionKind;
 use crate::domain::message::Message;
 use crate::http::{Reply, Request};
@@ -97,6 +98,14 @@ impl Configure for Settings {
         self.url.iter().chain(&self.token).collect()
     }
 
+    fn stand_in(&self, reference: &SecretRef) -> SecretString {
+        SecretString::from(if self.url.as_ref() == Some(reference) {
+            "https://hooks.slack.com/services/not/set"
+        } else {
+            "not-set"
+        })
+    }
+
     fn build(
         &self,
         secret: &dyn Fn(&SecretRef) -> SecretString,
@@ -120,6 +129,10 @@ fn webhook_address(secret: &SecretString) -> Result<Url, ConfigError> {
         .expose_secret()
         .parse()
         .map_err(|problem: String| ConfigError::new(KIND, "url", problem))?;
+    if address.url().path() == "/" {
+        // The path is what is kept secret; without one this is some other address.
+        return Err(ConfigError::new(KIND, "url", "the address has no path"));
+    }
     Ok(address.url().clone())
 }
 
@@ -223,11 +236,12 @@ impl Slack {
 
     fn outcome(&self, reply: &Reply, envelope: &Envelope<'_>) -> Outcome {
         let usual = Outcome::of(reply.status, &reply.headers, envelope.now);
+        let after = retry_after(&reply.headers, envelope.now);
         match self {
             Self::Webhook { .. } => match (reply.status.as_u16(), reply.text().trim()) {
                 (200, "ok") => usual,
                 // A name that Slack gives for a reason; its status says less.
-                (200 | 400..=404 | 410, name) => match named(name) {
+                (200 | 400..=404 | 410, name) => match named(name, after) {
                     Some(outcome) => outcome,
                     None if reply.status == StatusCode::OK => Outcome::Unknown,
                     None => usual,
@@ -248,7 +262,7 @@ impl Slack {
                     ok: false,
                     error: Some(name),
                     ..
-                }) => named(&name).unwrap_or_else(|| Outcome::rejected("unnamed error")),
+                }) => named(&name, after).unwrap_or_else(|| Outcome::rejected("unnamed error")),
                 // Not what Slack answers: something between us and Slack spoke.
                 _ => Outcome::Unknown,
             },
@@ -266,7 +280,7 @@ struct Answer {
 }
 
 /// What one of Slack's error names means for us; `None` if it is no such name at all.
-fn named(name: &str) -> Option<Outcome> {
+fn named(name: &str, after: Option<SignedDuration>) -> Option<Outcome> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || name.len() > 80 || !name.chars().all(is_name) {
         return None;
@@ -278,9 +292,9 @@ fn named(name: &str) -> Option<Outcome> {
         | "service_unavailable"
         | "internal_error"
         | "request_timeout"
-        | "rollup_error" => Outcome::Retry { after: None },
+        | "rollup_error" => Outcome::Retry { after },
         "team_added_to_org" => Outcome::Retry {
-            after: Some(BEING_MOVED),
+            after: after.or(Some(BEING_MOVED)),
         },
         "fatal_error" => Outcome::Unknown,
         "invalid_auth"
@@ -377,3 +391,6 @@ fn cost(character: char) -> usize {
         other => other.len_utf16(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use url::Url;
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
 use super::{Channel, ChannelError, ChannelKind, Envelope, Step};
 use crate::delivery::Outcome;
+use crate::domain::Subject;
 use crate::domain::message::Message;
 use crate::http::{Reply, Request};
 use crate::render::fit::fit_lines;
@@ -243,16 +244,19 @@ fn body(envelope: &Envelope<'_>, parts: usize) -> String {
     gsm7::fit(envelope.text, parts).into_owned()
 }
 
+/// What may follow the text, most important first.
 fn extras(message: &Message) -> Vec<String> {
     let facts = facts(message).into_iter();
-    let mut extras: Vec<String> = facts
-        .map(|fact| format!("{}: {}", fact.label, fact.value))
-        .collect();
-    if !message.notes.is_empty() {
-        let notes = fit_lines(&message.notes, NOTES, |_| 1);
-        extras.push(notes.replace('\n', "; "));
+    let facts = facts.map(|fact| format!("{}: {}", fact.label, fact.value));
+    let notes = fit_lines(&message.notes, NOTES, |_| 1).replace('\n', "; ");
+    let notes = (!notes.is_empty()).then_some(notes);
+    match message.subject {
+        Subject::Position { .. } | Subject::Group { .. } => facts.chain(notes).collect(),
+        // Without quantities, the notes are what it is about.
+        Subject::Unit { .. } | Subject::Connector { .. } => {
+            notes.into_iter().chain(facts).collect()
+        }
     }
-    extras
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -313,3 +317,6 @@ const fn meaning(code: u32) -> &'static str {
         _ => "see twilio.com/docs/api/errors",
     }
 }
+
+#[cfg(test)]
+mod tests;

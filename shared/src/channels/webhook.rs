@@ -23,8 +23,9 @@ const KIND: ChannelKind = ChannelKind::Webhook;
 
 /// Receivers are advised to accept this much.
 const BODY: usize = 20 * 1024;
-/// The longest single text in a body that would otherwise be too big, in bytes.
-const TEXT: usize = 600;
+/// The longest single text in a body that would otherwise be too big, in bytes. Even if JSON had to
+/// escape every one of them, sixfold, all texts together would leave room.
+const TEXT: usize = 300;
 
 /// Settings of a `webhook` channel.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -60,6 +61,10 @@ impl Configure for Settings {
             .collect()
     }
 
+    fn stand_in(&self, _: &SecretRef) -> SecretString {
+        SecretString::from("whsec_bm90IHNldCwgbm90IHNldCwgbm90IHNldCE=")
+    }
+
     fn build(
         &self,
         secret: &dyn Fn(&SecretRef) -> SecretString,
@@ -91,7 +96,7 @@ impl Channel for Webhook {
 
     fn limits(&self) -> Limits {
         Limits {
-            title: Measure::Bytes(TEXT),
+            title: Measure::Bytes(600),
             text: Measure::Bytes(4 * 1024),
         }
     }
@@ -150,8 +155,10 @@ fn body(envelope: &Envelope<'_>) -> String {
         return whole;
     }
     // Too long: every text is cut, then as many notes are kept as fit, and the others are counted.
-    let text = fit(envelope.text, Measure::Bytes(TEXT));
-    data["text"] = json!(text);
+    if message.link.as_ref().is_some_and(|link| link.len() > TEXT) {
+        // Half a link leads nowhere.
+        data["link"] = Value::Null;
+    }
     cut_texts(&mut data);
     let notes = data["notes"].as_array().cloned().unwrap_or_default();
     let with = |kept: usize| {
@@ -183,5 +190,85 @@ fn outcome(reply: &Reply, envelope: &Envelope<'_>) -> Outcome {
             after: retry_after(&reply.headers, envelope.now),
         },
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::channels::conformance::{channel, concluded, envelope};
+    use crate::render::samples;
+
+    const SETTINGS: &str = "url = 'https://customer.example.net/hook'\nsecret = 'env:NEW_SECRET'";
+
+    #[test]
+    fn an_endpoint_that_is_gone_is_to_be_switched_off() {
+        let message = samples::low_stock();
+        let channel = channel(KIND, SETTINGS);
+        let gone = Reply::new(StatusCode::GONE, "");
+        let outcome = concluded(&*channel, &envelope(&message), &[gone]);
+        let reason = "HTTP 410: the endpoint is gone; switch it off";
+        assert_eq!(outcome, Outcome::rejected(reason));
+    }
+
+    #[test]
+    fn a_secret_of_another_form_is_refused_and_not_quoted() {
+        let settings = KIND.settings(SETTINGS.parse().unwrap()).unwrap();
+        let error = settings
+            .build(|_| SecretString::from("hunter2!"))
+            .err()
+            .unwrap();
+        assert_eq!(error.field, "secret");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_full_body_keeps_as_many_notes_as_it_can() {
+        let mut message = samples::low_stock();
+        message.notes = (0..2000).map(|n| format!("note {n:04}")).collect();
+        let body = body(&envelope(&message));
+        // One more note, with its quotes and comma, would not fit.
+        let note = "\"note 0000\",".len();
+        assert!((BODY - note..BODY).contains(&body.len()), "{}", body.len());
+    }
+
+    #[test]
+    fn a_link_too_long_for_a_full_body_is_dropped_whole() {
+        let mut message = samples::low_stock();
+        message.why = Some("x".repeat(30_000));
+        let data = |message: &_| -> Value {
+            let body: Value = serde_json::from_str(&body(&envelope(message))).unwrap();
+            body["data"].clone()
+        };
+        assert_eq!(data(&message)["link"], json!(message.link));
+        message.link = Some(format!("https://stock.example.com/{}", "p".repeat(400)));
+        assert_eq!(data(&message)["link"], Value::Null);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn an_id_has_no_full_stop_and_is_the_keys_own(a in "[a-z./%-]{1,12}", b in "[a-z./%-]{1,12}") {
+            prop_assert!(!id(&a).contains('.'));
+            prop_assert_eq!(id(&a) == id(&b), a == b);
+        }
+
+        #[test]
+        fn a_body_stays_below_twenty_kilobytes(
+            product in "\\PC{0,400}|\u{1}{0,9000}", why in "\\PC{0,400}|\u{1}{0,9000}", notes in prop::collection::vec("\\PC{0,90}", 0..300)
+        ) {
+            let mut message = samples::low_stock();
+            let count = notes.len();
+            (message.product, message.why, message.notes) = (product, Some(why), notes);
+            let body = body(&envelope(&message));
+            prop_assert!(body.len() < BODY, "{} bytes", body.len());
+            let body: Value = serde_json::from_str(&body).unwrap();
+            let kept = body["data"]["notes"].as_array().map_or(0, Vec::len);
+            let left_out = body["data"]["notes_left_out"].as_u64().unwrap_or_default();
+            prop_assert_eq!(kept + usize::try_from(left_out).unwrap(), count);
+        }
     }
 }

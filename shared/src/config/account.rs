@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
-use super::setting::{Setting, choice, parsed, settings};
+use super::setting::Setting;
 use super::value::MemoryDays;
 use super::words::{nearest, shown};
 use crate::domain::catalogue::{Location, LocationKind};
@@ -99,11 +100,11 @@ settings! {
     /// How much is kept.
     pub struct Limits: Default {
         /// Days for which an event's id is remembered, so that a late repeat has no effect.
-        event_memory_days: MemoryDays = MemoryDays::of(8),
+        event_memory_days: MemoryDays = MemoryDays(8),
     }
 }
 
-choice!(LocationKind);
+choice!(LocationKind => "kind of location");
 parsed!(Currency => "a currency such as `EUR`");
 
 /// An IANA time zone.
@@ -162,7 +163,7 @@ impl Setting for VinPolicy {
                 let names = ["strict", "warn", "off"];
                 node.refuse(
                     problems,
-                    super::setting::unknown_choice(node, other, &names),
+                    super::setting::unknown_choice(node, "policy", other, &names),
                 );
                 None
             }

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::declare::{choice, settings};
 use super::document::{Fields, Node, unknown_key};
 use super::error::Problems;
 use super::foreign::{Foreign, json_of, reworded};
-use super::setting::{Key, Section, Setting, choice, settings, table_schema};
+use super::setting::{Key, Section, Setting, table_schema};
 use super::value::PerSecond;
 use crate::channels::settings::ConfigError;
 use crate::channels::{ChannelKind, ChannelSettings};
@@ -36,7 +37,7 @@ named!(
         AtMostOnce => "at_most_once",
     }
 );
-choice!(Delivery, RevisionKind);
+choice!(Delivery => "delivery", RevisionKind => "revision");
 
 /// One place where people are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +63,10 @@ impl Setting for Channel {
         let mut fields = Fields::of(node, problems)?;
         let common = ChannelCommon::take(&mut fields, problems);
         let kind = fields.kind(&kinds(), problems)?;
-        let kind = ChannelKind::ALL.iter().copied().find(|known| known.name() == kind)?;
+        let kind = ChannelKind::ALL
+            .iter()
+            .copied()
+            .find(|known| known.name() == kind)?;
         let settings = own_settings(node, &fields, kind, problems);
         Some(Self {
             kind,
@@ -78,9 +82,15 @@ impl Setting for Channel {
         let each = ChannelKind::ALL.iter().map(|kind| {
             let mut schema = table_schema(&common());
             let own = kind.schema();
-            if let (Some(all), Some(own)) = (schema["properties"].as_object_mut(), own["properties"].as_object()) {
+            if let (Some(all), Some(own)) = (
+                schema["properties"].as_object_mut(),
+                own["properties"].as_object(),
+            ) {
                 all.extend(own.clone());
-                all.insert("kind".to_owned(), json!({ "const": kind.name(), "description": "Which vendor it is." }));
+                all.insert(
+                    "kind".to_owned(),
+                    json!({ "const": kind.name(), "description": "Which vendor it is." }),
+                );
             }
             let required = own["required"].as_array().cloned().unwrap_or_default();
             schema["required"] = std::iter::once(json!("kind")).chain(required).collect();
@@ -104,7 +114,11 @@ fn own_settings(
     let mut settings = Foreign::default();
     let mut faultless = true;
     let documented = kind.documentation();
-    let known: Vec<_> = documented.iter().map(|field| field.name).chain(fields.asked()).collect();
+    let known: Vec<_> = documented
+        .iter()
+        .map(|field| field.name)
+        .chain(fields.asked())
+        .collect();
     for (key, child) in fields.rest() {
         let name = key.get_ref().as_ref();
         if !known.contains(&name) {
@@ -116,8 +130,11 @@ fn own_settings(
             faultless = false;
         }
     }
-    for field in documented.iter().filter(|field| field.required && node.get(field.name).is_none()) {
-        node.refuse_field(problems, field.name, format!("missing; {}", field.meaning));
+    for field in documented
+        .iter()
+        .filter(|field| field.required && node.get(field.name).is_none())
+    {
+        node.refuse_field(problems, field.name, format!("missing: {}", field.meaning));
         faultless = false;
     }
     // The module stops at its first fault. So that all are told, the faulty field is taken out and
@@ -127,13 +144,8 @@ fn own_settings(
         let key = fault.field.split('.').next().unwrap_or_default();
         let known_fault = !faultless && !rest.contains_key(key);
         if !known_fault {
-            let at = if node.get(key).is_some() { Some(key) } else { None };
             let path = format!("{}.{}", node.path, fault.field);
-            let problem = reworded(&path, &fault.problem);
-            match at {
-                Some(key) => node.refuse_field(problems, key, problem),
-                None => node.refuse(problems, format!("{}: {problem}", fault.field)),
-            }
+            node.refuse_field(problems, key, reworded(&path, &fault.problem));
         }
         faultless = false;
         if rest.remove(key).is_none() {

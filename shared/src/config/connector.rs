@@ -7,14 +7,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
+use super::declare::{choice, kinds, parsed, settings};
 use super::document::{Fields, Node};
 use super::error::Problems;
-use super::foreign::Foreign;
+use super::format::Format;
 use super::network::Network;
-use super::setting::{Section, Setting, choice, kinds, kinds_schema, parsed, settings};
+use super::setting::{Section, Setting, kinds_schema};
 use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
 use crate::domain::LocationId;
 use crate::domain::alert::named;
+use crate::domain::distance::DistanceUnit;
+use crate::domain::money::Currency;
+use crate::domain::unit::UnitState;
+use crate::feeds::pickup::{PickupSettings, ReadyWhen};
+use crate::feeds::transport::SourceSettings;
 use crate::secrets::SecretRef;
 
 /// One connected system.
@@ -43,7 +49,7 @@ kinds! {
         /// A Shopify shop.
         Shopify(Shopify) => "shopify",
         /// Dealertrack DMS.
-        Dealertrack(Dealertrack) => "dealertrack",
+        Dealertrack(Box<Dealertrack>) => "dealertrack",
         /// Any program that signs its webhooks by the Standard Webhooks specification.
         Generic(Generic) => "generic",
         /// Files dropped in a folder or on a server.
@@ -78,7 +84,7 @@ settings! {
         /// The secret before that, during a rotation.
         previous_secret: Option<SecretRef> = None,
         /// The largest body that is accepted, in bytes.
-        body_limit: Bytes = Bytes::of(1_048_576),
+        body_limit: Bytes = Bytes(1_048_576),
         /// How old, or how far ahead of our clock, a signed time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
@@ -94,6 +100,9 @@ settings! {
         /// How an order counts: `demand` where the shop reports its levels itself, `deduct` where
         /// an order is the only word we get.
         orders: Orders = Orders::Demand,
+        /// Where an order counts that names no location, as those of the web shop do; without it
+        /// they are quarantined.
+        default_location: Option<LocationId> = None,
         /// How its webhooks are checked; the secret is the app's client secret.
         webhook: Webhook,
         /// The Admin API's access token, for reading levels.
@@ -111,8 +120,8 @@ settings! {
         /// How its webhooks are authenticated.
         verify: Verify,
         /// The largest body that is accepted, in bytes.
-        body_limit: Bytes = Bytes::of(1_048_576),
-        /// How old, or how far ahead of our clock, an event's time may be, where it is signed.
+        body_limit: Bytes = Bytes(1_048_576),
+        /// How far ahead of our clock an event's time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
         allow_from: Vec<Network> = Vec::new(),
@@ -120,6 +129,12 @@ settings! {
         pointers: Pointers,
         /// Its names for events, and ours.
         events: BTreeMap<String, VehicleEvent>,
+        /// Its codes for the state of stock, and ours. A code that is not listed states nothing.
+        statuses: BTreeMap<String, UnitState> = known_statuses(),
+        /// What prices are in that name no currency.
+        currency: Currency = Currency::USD,
+        /// What odometers count that name no unit.
+        distance: DistanceUnit = DistanceUnit::Miles,
         /// Whether what a webhook says is taken as fact (`trusted`), or only as a hint to look the
         /// vehicle up (`lookup`).
         payload: Payload = Payload::Lookup,
@@ -167,9 +182,20 @@ settings! {
         price: Option<JsonPointer> = None,
         /// The odometer.
         mileage: Option<JsonPointer> = None,
-        /// The stock status.
+        /// The stock status, as named in `statuses`.
         status: Option<JsonPointer> = None,
+        /// The day it came into stock.
+        since: Option<JsonPointer> = None,
+        /// New or used.
+        condition: Option<JsonPointer> = None,
     }
+}
+
+/// The two codes that are known from recorded answers: in stock, and a customer's own.
+fn known_statuses() -> BTreeMap<String, UnitState> {
+    [("I", UnitState::InStock), ("C", UnitState::Removed)]
+        .map(|(code, state)| (code.to_owned(), state))
+        .into()
 }
 
 settings! {
@@ -197,7 +223,9 @@ settings! {
         token: Option<SecretRef> = None,
         /// The server's key: `SHA256:…`, as `ssh-keygen -lf` prints it.
         host_key: Option<String> = None,
-        /// `true` permits FTP without encryption.
+        /// A certificate authority to trust beside the system's, as PEM, for `ftps`.
+        extra_root: Option<String> = None,
+        /// `true` permits FTP and HTTP without encryption.
         insecure: bool = false,
         /// How long one step of the transfer may take.
         timeout: SignedDuration = SignedDuration::from_secs(30),
@@ -205,19 +233,64 @@ settings! {
         ready: Ready = Ready::Stable,
         /// How long a file must not change before it counts as `stable`.
         stable_for: SignedDuration = SignedDuration::from_secs(30),
+        /// What is added to a file's name to name its marker.
+        done_suffix: String = ".done".to_owned(),
+        /// What is added to a file's name to name its checksum.
+        checksum_suffix: String = ".sha256".to_owned(),
         /// How a file is written.
-        format: Foreign = Foreign::default(),
+        format: Format = Format::default(),
         /// What a file leaves out: `all` of the stock is in each file, or only the `changes`.
         covers: Covers = Covers::All,
         /// How long after the last good file people are told that the feed is stale.
         stale_after: SignedDuration = SignedDuration::from_mins(45),
         /// How many removals one file may bring before they are held for approval.
-        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent::of(10) },
+        max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent(10) },
         /// In how many complete files in a row something must be missing before it is removed.
-        grace: Grace = Grace::of(2),
+        grace: Grace = Grace(2),
         /// The rows a file must have, in percent of the usual number; with fewer it is held.
-        min_rows_percent: Percent = Percent::of(70),
+        min_rows_percent: Percent = Percent(70),
     }
+}
+
+impl Files {
+    /// Where the files are, as the transports take it.
+    pub fn source(&self) -> SourceSettings {
+        SourceSettings {
+            url: self.url.clone(),
+            host_key: self.host_key.clone(),
+            insecure: self.insecure,
+            extra_root: self.extra_root.clone(),
+            timeout_seconds: whole_seconds(self.timeout),
+        }
+    }
+
+    /// Which files are meant, and when they are ready.
+    pub fn pickup(&self) -> PickupSettings {
+        PickupSettings {
+            glob: self.glob.clone(),
+            ready: match self.ready {
+                Ready::DoneMarker => ReadyWhen::DoneMarker,
+                Ready::Checksum => ReadyWhen::Checksum,
+                Ready::Stable => ReadyWhen::Stable,
+            },
+            stable_seconds: whole_seconds(self.stable_for),
+            done_suffix: self.done_suffix.clone(),
+            checksum_suffix: self.checksum_suffix.clone(),
+        }
+    }
+
+    /// The rows a file must have, as a share of the usual number.
+    pub fn min_rows_share(&self) -> f64 {
+        f64::from(self.min_rows_percent.get()) / 100.0
+    }
+}
+
+/// Rounded up, so that a short wait does not become none.
+fn whole_seconds(span: SignedDuration) -> u32 {
+    let seconds = span
+        .as_secs()
+        .saturating_add(i64::from(span.subsec_nanos() > 0));
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }
 
 settings! {
@@ -226,7 +299,7 @@ settings! {
         /// This many rows.
         count: u32 = 10,
         /// This share of all rows.
-        percent: Percent = Percent::of(10),
+        percent: Percent = Percent(10),
     }
 }
 
@@ -319,7 +392,9 @@ named!(
 named!(
     /// What happened to a vehicle.
     VehicleEvent {
-        /// It is new in stock, or something about it changed.
+        /// It is new in stock.
+        Stocked => "stocked",
+        /// Something about it changed.
         Updated => "updated",
         /// A customer has put money on it.
         Reserved => "reserved",
@@ -363,15 +438,17 @@ named!(
     }
 );
 choice!(
-    Orders,
-    Payload,
-    VehicleEvent,
-    Ready,
-    Covers,
-    SignatureEncoding
+    Orders => "treatment of orders",
+    Payload => "treatment of the payload",
+    VehicleEvent => "event",
+    Ready => "sign of readiness",
+    Covers => "coverage",
+    UnitState => "state",
+    SignatureEncoding => "encoding",
 );
 parsed!(
     SecretRef => "a secret reference such as `env:LOTWIRE_SHOP_SECRET`",
+    DistanceUnit => "`mi` or `km`",
     Network => "a block of addresses such as `203.0.113.0/24`",
     ShopName => "the shop's name before `.myshopify.com`",
     JsonPointer => "a JSON pointer such as `/data/vin`",

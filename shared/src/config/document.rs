@@ -217,7 +217,7 @@ impl<'n, 'd> Fields<'n, 'd> {
         let text = child.text(&expected, problems)?;
         let kind = kinds.iter().copied().find(|kind| *kind == text);
         if kind.is_none() {
-            child.refuse(problems, unknown_choice(&child, text, kinds));
+            child.refuse(problems, unknown_choice(&child, "kind", text, kinds));
         }
         kind
     }

@@ -14,7 +14,10 @@ use crate::secrets::SecretRef;
 
 /// The process's own environment.
 pub fn process(name: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
     std::env::var(name).ok()
 }
 
@@ -48,7 +51,8 @@ impl<E: Fn(&str) -> Option<String>> Reader<E> {
     fn required<T: Variable>(&mut self, name: &str) -> Option<T> {
         match self.optional(name) {
             Some(None) => {
-                self.problems.push(format!("{name} is not set ({})", T::MEANING));
+                self.problems
+                    .push(format!("{name} is not set ({})", T::MEANING));
                 None
             }
             read => read.flatten(),
@@ -292,6 +296,8 @@ pub struct ApiEnv {
     pub table: String,
     /// `API_TOKEN`: a reference to the token that callers present.
     pub token: SecretRef,
+    /// `API_TOKEN_PREVIOUS`: the one before it, while callers still change over.
+    pub previous_token: Option<SecretRef>,
     /// `SYNC_QUEUE_URL`: the queue of jobs, for "read this connector now".
     pub jobs: Url,
 }
@@ -301,11 +307,13 @@ impl ApiEnv {
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let mut env = Reader::new("api", environment);
         let (table, token) = (env.required("TABLE_NAME"), env.required("API_TOKEN"));
+        let previous_token = env.optional("API_TOKEN_PREVIOUS");
         let jobs = env.required("SYNC_QUEUE_URL");
         env.finish(|| {
             Some(Self {
                 table: table?,
                 token: token?,
+                previous_token: previous_token?,
                 jobs: jobs?,
             })
         })
@@ -318,15 +326,27 @@ mod tests {
 
     const TABLE: (&str, &str) = ("TABLE_NAME", "lotwire");
     const TOPIC: (&str, &str) = ("TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:alerts");
-    const QUEUE: (&str, &str) = ("QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com/111122223333/buyers");
+    const QUEUE: (&str, &str) = (
+        "QUEUE_URL",
+        "https://sqs.eu-west-1.amazonaws.com/111122223333/buyers",
+    );
 
     fn environment<'a>(set: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
-        |name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        |name| {
+            set.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        }
     }
 
     #[test]
     fn a_complete_environment_is_read() {
-        let set = [TABLE, QUEUE, ("CHANNEL", "buyers"), ("SEND_TIMEOUT_MS", "2500")];
+        let set = [
+            TABLE,
+            QUEUE,
+            ("CHANNEL", "buyers"),
+            ("SEND_TIMEOUT_MS", "2500"),
+        ];
         assert_eq!(
             NotifyEnv::read(environment(&set)).unwrap(),
             NotifyEnv {
@@ -338,7 +358,12 @@ mod tests {
         );
         let clock = ClockEnv::read(environment(&[TABLE, TOPIC, ("HEARTBEAT_URL", "")])).unwrap();
         assert_eq!((clock.topic.as_str(), clock.heartbeat), (TOPIC.1, None));
-        assert_eq!(IngestEnv::read(environment(&[TABLE])).unwrap().raw_retention_days, 30);
+        assert_eq!(
+            IngestEnv::read(environment(&[TABLE]))
+                .unwrap()
+                .raw_retention_days,
+            30
+        );
     }
 
     #[test]
@@ -351,14 +376,32 @@ mod tests {
              https://sqs.eu-west-1.amazonaws.com/111122223333/name)"
         );
         let named = |error: EnvironmentError| -> Vec<String> {
-            let names = error.problems.iter().filter_map(|problem| problem.split(' ').next());
+            let names = error
+                .problems
+                .iter()
+                .filter_map(|problem| problem.split(' ').next());
             names.map(str::to_owned).collect()
         };
-        assert_eq!(named(IngestEnv::read(&nothing).unwrap_err()), ["TABLE_NAME"]);
-        assert_eq!(named(SyncEnv::read(&nothing).unwrap_err()), ["TABLE_NAME", "SYNC_QUEUE_URL"]);
-        assert_eq!(named(EvaluateEnv::read(&nothing).unwrap_err()), ["TABLE_NAME", "TOPIC_ARN"]);
-        assert_eq!(named(ClockEnv::read(&nothing).unwrap_err()), ["TABLE_NAME", "TOPIC_ARN"]);
-        assert_eq!(named(ApiEnv::read(&nothing).unwrap_err()), ["TABLE_NAME", "API_TOKEN", "SYNC_QUEUE_URL"]);
+        assert_eq!(
+            named(IngestEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME"]
+        );
+        assert_eq!(
+            named(SyncEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME", "SYNC_QUEUE_URL"]
+        );
+        assert_eq!(
+            named(EvaluateEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME", "TOPIC_ARN"]
+        );
+        assert_eq!(
+            named(ClockEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME", "TOPIC_ARN"]
+        );
+        assert_eq!(
+            named(ApiEnv::read(&nothing).unwrap_err()),
+            ["TABLE_NAME", "API_TOKEN", "SYNC_QUEUE_URL"]
+        );
     }
 
     #[test]
@@ -382,16 +425,31 @@ mod tests {
 
         let set = [TABLE, ("SYNC_QUEUE_URL", QUEUE.1), ("API_TOKEN", "hunter2")];
         let error = ApiEnv::read(environment(&set)).unwrap_err();
-        assert_eq!(error.problems, ["API_TOKEN is not a secret reference such as ssm:/lotwire/api-token"]);
+        assert_eq!(
+            error.problems,
+            ["API_TOKEN is not a secret reference such as ssm:/lotwire/api-token"]
+        );
     }
 
     #[test]
     fn a_bound_is_kept() {
-        for (value, fits) in [("0", false), ("1", true), ("3650", true), ("3651", false), ("-1", false)] {
+        for (value, fits) in [
+            ("0", false),
+            ("1", true),
+            ("3650", true),
+            ("3651", false),
+            ("-1", false),
+        ] {
             let read = IngestEnv::read(environment(&[TABLE, ("RAW_RETENTION_DAYS", value)]));
             assert_eq!(read.is_ok(), fits, "{value}");
         }
-        for arn in ["", "arn:aws:sns", "sns:eu-west-1", "arn::sns:r:a:x", "arn:aws:sns:r:a:"] {
+        for arn in [
+            "",
+            "arn:aws:sns",
+            "sns:eu-west-1",
+            "arn::sns:r:a:x",
+            "arn:aws:sns:r:a:",
+        ] {
             assert!(arn.parse::<Arn>().is_err(), "{arn}");
         }
     }

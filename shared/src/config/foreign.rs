@@ -20,12 +20,12 @@ pub struct Foreign(Map<String, Value>);
 
 impl Foreign {
     /// The settings as JSON.
-    pub fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         Value::Object(self.0.clone())
     }
 
     /// The settings as the type of the module that owns them.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(self.value())
     }
 
@@ -175,9 +175,28 @@ fn take_out(value: &mut DeValue<'_>, keys: &[String]) -> bool {
     }
 }
 
+/// Rust's name for a type in people's words.
+fn plainly(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0 up",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "`true` or `false`",
+        "a string" => "text",
+        "a sequence" => "a list",
+        other => other,
+    }
+}
+
 /// serde's sentence in our words, and without the value, which may be a secret.
 pub(crate) fn reworded(path: &str, message: &str) -> String {
-    let quoted = |text: &str| -> Vec<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
     if message.starts_with("unknown field") || message.starts_with("unknown variant") {
         let names = quoted(message);
         if let Some((found, known)) = names.split_first() {
@@ -196,7 +215,7 @@ pub(crate) fn reworded(path: &str, message: &str) -> String {
     if message.starts_with("invalid ")
         && let Some((_, expected)) = message.rsplit_once(", expected ")
     {
-        return format!("expected {expected}");
+        return format!("expected {}", plainly(expected));
     }
     message.to_owned()
 }

@@ -7,7 +7,8 @@
 //! | file | job |
 //! |---|---|
 //! | `document` | the TOML text as nodes that know their place |
-//! | `setting` | how one value is read; the `settings!` declaration |
+//! | `setting` | how one value is read |
+//! | `declare` | the declarations that sections are made of |
 //! | [`account`], [`connector`], [`channel`], [`rule`] | the sections |
 //! | `references` | names that must exist, and settings that must agree |
 //! | [`reference`] | the JSON Schema and the reference page, from the same declarations |
@@ -16,11 +17,14 @@
 pub mod account;
 pub mod channel;
 pub mod connector;
+mod declare;
 mod document;
 pub mod environment;
 mod error;
 mod foreign;
+mod format;
 mod network;
+pub mod reference;
 mod references;
 pub mod rule;
 mod setting;
@@ -39,17 +43,18 @@ use toml::de::{DeTable, DeValue};
 use self::account::{Account, Guards, Limits, LocationSettings, Ownership};
 use self::channel::{Channel, RouteSettings, TemplateSettings};
 use self::connector::Connector;
+use self::declare::settings;
 use self::document::Node;
 use self::error::Problems;
-use self::rule::RuleSettings;
-use self::setting::{Setting, settings};
+use self::setting::Setting;
 use crate::domain::catalogue::Directory;
 use crate::domain::route::Route;
-use crate::domain::rule::Rule;
+use crate::domain::rule::{Rule, RuleBook};
 use crate::domain::{AlertKind, ChannelName, ConnectorName, LocationId};
 
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::foreign::Foreign;
+pub use self::format::Format;
 pub use self::network::{Network, NetworkError};
 pub use self::summary::Summary;
 pub use self::value::{
@@ -97,7 +102,7 @@ settings! {
         /// Which alerts go to which channels.
         routes: Vec<RouteSettings> = Vec::new(),
         /// When people are told.
-        rules: Vec<RuleSettings> = Vec::new(),
+        rules: Vec<Rule> = Vec::new(),
         /// Your own titles and texts, by kind of alert.
         templates: BTreeMap<AlertKind, TemplateSettings> = BTreeMap::new(),
         /// What is held for a person to look at instead of being believed.
@@ -126,6 +131,13 @@ impl Config {
         // Names are checked as far as they could be read, so that one slip does not hide another.
         references::check(&root, &mut problems);
         let config = document.and_then(|document| Self::assemble(document, &root, &mut problems));
+        // The domain has the last word on rules; whatever it refuses that the text's own checks let
+        // pass still comes with its line, which is in the rule's origin.
+        if let Some(config) = config.as_ref().filter(|_| problems.is_empty())
+            && let Err(errors) = RuleBook::new(config.rules.clone(), &config.locations)
+        {
+            root.refuse_field(&mut problems, "rules", errors.to_string());
+        }
         problems.finish(config)
     }
 
@@ -149,13 +161,6 @@ impl Config {
         let locations = Directory::new(locations)
             .map_err(|error| root.refuse_field(problems, "locations", error.to_string()))
             .ok()?;
-        let nodes: Vec<_> = root.get("rules").iter().flat_map(Node::elements).collect();
-        let rules: Vec<_> = document
-            .rules
-            .into_iter()
-            .zip(&nodes)
-            .map(|(rule, node)| rule.into_rule(node, problems))
-            .collect();
         Some(Self {
             account: document.account,
             locations,
@@ -163,7 +168,7 @@ impl Config {
             ownership: document.ownership,
             channels: document.channels,
             routes: document.routes.into_iter().map(Route::from).collect(),
-            rules: rules.into_iter().collect::<Option<_>>()?,
+            rules: document.rules,
             templates: document.templates,
             guards: document.guards,
             limits: document.limits,

@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
-use url::Url;
-
 use super::document::Node;
 use super::error::Problems;
 use super::words::{nearest, one_of, shown};
+use crate::domain::ProductId;
+use crate::domain::catalogue::folded_category;
 use crate::domain::rule::Over;
+use crate::feeds::transport::{Place, SourceSettings};
 use crate::render::Templates;
 
 /// The connector that our own API's changes are attributed to.
@@ -21,6 +22,13 @@ pub(crate) fn check(root: &Node<'_>, problems: &mut Problems<'_>) {
     let names = Names::of(root);
     for (_, connector) in children(root, "connectors") {
         check_locations(&connector, &names, problems);
+        one_known(
+            &connector,
+            "default_location",
+            "location",
+            &names.locations,
+            problems,
+        );
         check_files(&connector, problems);
     }
     for (key, connector) in children(root, "connectors") {
@@ -197,9 +205,16 @@ fn check_only_rule(
     const SCOPE: [&str; 6] = ["product", "category", "make", "model", "location", "group"];
     let field = |key: &str| rule.get(key).and_then(|field| text(&field));
     let Some(kind) = field("kind") else { return };
+    // Compared as the domain compares them: without regard to case, and models to their dashes.
+    let folded = |make: &str, model: &str| {
+        ProductId::model_line(make, model).map_or_else(|_| make.to_lowercase(), String::from)
+    };
+    let make = field("make");
     let scope = SCOPE.map(|key| match (key, field(key)) {
-        // Compared as the domain compares them.
-        ("category" | "make" | "model", Some(name)) => Some(name.to_lowercase()),
+        ("product", Some(name)) => Some(name.parse::<ProductId>().map_or(name, String::from)),
+        ("category", Some(name)) => Some(folded_category(&name)),
+        ("make", Some(name)) => Some(folded(&name, "any")),
+        ("model", Some(name)) => Some(folded(make.as_deref().unwrap_or("any"), &name)),
         (_, name) => name,
     });
     // A sum over a group and its locations one by one are two different questions.
@@ -239,62 +254,58 @@ fn check_files(connector: &Node<'_>, problems: &mut Problems<'_>) {
         return;
     };
     let Some(address) = text(&url) else { return };
-    let has = |key: &str| connector.get(key).is_some();
-    let Some((scheme, _)) = address.split_once("://") else {
-        return; // a folder
+    let insecure = connector
+        .get("insecure")
+        .and_then(|field| field.value.as_bool());
+    let source = SourceSettings {
+        insecure: insecure.unwrap_or(false),
+        ..SourceSettings::at(address)
     };
-    let parsed = Url::parse(&address);
-    if parsed.as_ref().is_ok_and(|url| url.password().is_some()) {
-        url.refuse(
-            problems,
-            "holds a password; give it as a secret reference in `password`",
-        );
-    }
-    match scheme {
-        "file" => return,
-        "sftp" | "ftps" | "ftp" | "https" => {}
-        _ => {
-            let problem = format!(
-                "{} is no way to fetch files; use sftp, ftps, ftp, https or a folder",
-                shown("", scheme)
-            );
-            url.refuse(problems, problem);
+    let place = match source.place() {
+        Ok(place) => place,
+        Err(error) => {
+            url.refuse(problems, error.problem);
             return;
         }
+    };
+    let (what, keys): (_, &[&str]) = match place {
+        Place::Folder(_) => ("a folder", &[]),
+        Place::Https(_) => ("a web address", &["token"]),
+        Place::Sftp(_) => (
+            "an SFTP server",
+            &["password", "private_key", "passphrase", "host_key"],
+        ),
+        Place::Ftp { .. } => ("an FTP server", &["password", "extra_root"]),
+    };
+    for key in [
+        "password",
+        "private_key",
+        "passphrase",
+        "host_key",
+        "token",
+        "extra_root",
+    ] {
+        if connector.get(key).is_some() && !keys.contains(&key) {
+            connector.refuse_field(
+                problems,
+                key,
+                format!("is of no use for {what}; leave it out"),
+            );
+        }
     }
-    if !parsed.as_ref().is_ok_and(Url::has_host) {
-        url.refuse(problems, "names no host; write `sftp://user@host/folder/`");
+    if !matches!(place, Place::Sftp(_)) {
+        return;
     }
-    if scheme == "sftp" && !has("host_key") {
-        let problem = "missing; an SFTP server is only trusted by its key: give `SHA256:…`, as `ssh-keygen -lf` prints it";
+    if connector.get("host_key").is_none() {
+        let problem = "missing; an SFTP server is known by its key alone: give `SHA256:…`, as `ssh-keygen -lf` prints it";
         connector.refuse_field(problems, "host_key", problem);
     }
-    if scheme == "sftp" && !has("password") && !has("private_key") {
+    if connector.get("password").is_none() && connector.get("private_key").is_none() {
         connector.refuse_field(
             problems,
             "private_key",
             "missing; give a `private_key` or a `password`",
         );
-    }
-    let insecure = connector
-        .get("insecure")
-        .and_then(|field| field.value.as_bool());
-    if scheme == "ftp" && insecure != Some(true) {
-        url.refuse(
-            problems,
-            "plain FTP sends the password in the clear; use `ftps`, or set `insecure = true`",
-        );
-    }
-    if scheme != "sftp" {
-        for key in ["host_key", "private_key", "passphrase"] {
-            if has(key) {
-                connector.refuse_field(
-                    problems,
-                    key,
-                    format!("belongs to `sftp`, and this is `{scheme}`"),
-                );
-            }
-        }
     }
 }
 

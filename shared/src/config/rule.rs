@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
+use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
-use super::setting::{Setting, choice, parsed, settings};
+use super::setting::Setting;
 use crate::domain::alert::named;
 use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Rule, Scope, Season, Threshold};
 use crate::domain::{AlertKind, GroupName, LocationId, ProductId, RuleId, Severity};
@@ -88,7 +89,14 @@ named!(
         HighDemand => "high_demand",
     }
 );
-choice!(RuleKind, Boundary, Basis, Over, Severity, AlertKind);
+choice!(
+    RuleKind => "kind of rule",
+    Boundary => "boundary",
+    Basis => "basis",
+    Over => "way to look at a group",
+    Severity => "severity",
+    AlertKind => "kind of alert",
+);
 parsed!(RuleId => "a rule's name");
 
 /// A factor with one decimal, such as 2.5.
@@ -140,9 +148,21 @@ const BELONGS: [(&str, &[RuleKind]); 9] = [
     ("usual_days", &[RuleKind::HighDemand]),
 ];
 
+impl Setting for Rule {
+    fn read(node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Self> {
+        RuleSettings::read(node, problems)?.into_rule(node, problems)
+    }
+    fn expected() -> String {
+        RuleSettings::expected()
+    }
+    fn schema() -> Value {
+        RuleSettings::schema()
+    }
+}
+
 impl RuleSettings {
     /// The rule as the domain knows it, or what keeps it from being one.
-    pub(crate) fn into_rule(self, node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Rule> {
+    fn into_rule(self, node: &Node<'_>, problems: &mut Problems<'_>) -> Option<Rule> {
         self.check_keys(node, problems);
         self.check_scope(node, problems);
         self.check_seasons(node, problems);
@@ -343,12 +363,13 @@ impl RuleSettings {
                     "ends before it starts; `until` must be after `from`",
                 );
             }
-            if season.units < 0 {
-                node.refuse_field(
-                    problems,
-                    "units",
-                    format!("{} is below zero; give a number from 0 up", season.units),
+            let least = i64::from(self.kind == RuleKind::HighDemand);
+            if season.units < least {
+                let problem = format!(
+                    "{} is out of range; give a number from {least} up",
+                    season.units
                 );
+                node.refuse_field(problems, "units", problem);
             }
             let overlaps =
                 |other: &&&SeasonSettings| season.from < other.until && other.from < season.until;

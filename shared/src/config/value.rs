@@ -78,14 +78,9 @@ macro_rules! numbers {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name($ty);
+        pub struct $name(pub(crate) $ty);
 
         impl $name {
-            pub(crate) const fn of(number: $ty) -> Self {
-                assert!(number >= $least && number <= $most);
-                Self(number)
-            }
-
             /// The number.
             pub const fn get(self) -> $ty {
                 self.0

@@ -63,12 +63,24 @@ pub(crate) fn shown(path: &str, value: &str) -> String {
 fn may_be_secret(path: &str, value: &str) -> bool {
     const TELLING: [&str; 6] = ["secret", "token", "password", "key", "url", "credential"];
     let telling = TELLING.iter().any(|word| last_of(path).contains(word));
-    let dense = |word: &str| {
-        let digits = word.chars().any(|c| c.is_ascii_digit());
-        let letters = word.chars().any(|c| c.is_ascii_alphabetic());
-        word.len() >= 24 || (word.len() >= 12 && digits && letters)
+    telling || !looks_like_words(value)
+}
+
+/// Words and small numbers, as in `Europe/Rome` or `north-warehouse-12`. Anything denser is a
+/// secret for all we know.
+fn looks_like_words(value: &str) -> bool {
+    let short = value.len() < 12;
+    let word = |part: &str| {
+        let same_case = |rest: &str| {
+            rest.chars().all(char::is_lowercase) || rest.chars().all(char::is_uppercase)
+        };
+        let mut rest = part.chars();
+        rest.next();
+        let number = part.len() <= 4 && part.chars().all(|c| c.is_ascii_digit());
+        let letters = part.chars().all(char::is_alphabetic) && same_case(rest.as_str());
+        part.len() < 16 && (short || number || letters)
     };
-    telling || value.split([' ', '/', ':', '.', ',']).any(dense)
+    value.len() <= 40 && value.split([' ', '/', ':', '.', ',', '-', '_']).all(word)
 }
 
 /// Text cut to a length that suits one line, with control characters made visible.
@@ -110,7 +122,16 @@ mod tests {
 
     #[test]
     fn what_might_be_a_secret_is_not_shown() {
-        assert_eq!(shown("rules.a.boundary", "under"), "`under`");
+        for value in [
+            "under",
+            "15 minutes",
+            "America/New_Yrok",
+            "north-warehouse-12",
+            "Größe",
+            "",
+        ] {
+            assert_eq!(shown("rules.a.boundary", value), format!("`{value}`"));
+        }
         for (path, value) in [
             ("channels.a.token", "short"),
             ("rules.a.boundary", "xoxb-1234567890-abcdef"),
@@ -119,6 +140,8 @@ mod tests {
                 "https://hooks.example.com/T000/B000XXXX1234",
             ),
             ("routes.a.channels", "abcdefghijklmnopqrstuvwxyz"),
+            ("routes.a.channels", "+0aAA0a0/a00+0Aa"),
+            ("rules.a.kind", "AbCdEfGhIjKl"),
         ] {
             assert_eq!(shown(path, value), "this value", "{path} = {value}");
         }

@@ -207,6 +207,8 @@ mod tests {
         for _ in 0..20 {
             assert_eq!(breaker.record(Pass::Open, &rejected, at(0)), None);
         }
+        let mut fifth = breaker.clone();
+        assert!(fifth.record(Pass::Open, &DOWN, at(0)).is_some());
         breaker.record(Pass::Open, &FINE, at(0));
         for _ in 0..4 {
             assert_eq!(breaker.record(Pass::Open, &DOWN, at(0)), None);

@@ -5,7 +5,7 @@
 //! | [`outcome`] | what came of an attempt, and so what happens next |
 //! | [`backoff`] | when the next attempt is due |
 //! | [`breaker`] | whether a destination may be tried at all |
-//! | [`exchange`] | one attempt: a channel's requests over a transport, and what came of them |
+//! | [`mod@exchange`] | one attempt: a channel's requests over a transport, and what came of them |
 //! | [`outgoing`] | who carries the requests: the wire, or an outbox where credentials are missing |
 //! | [`placeholder`] | a channel whose credentials are missing, built all the same, to be shown |
 //! | [`pace`] | no more messages a second than a destination wants |
@@ -28,6 +28,6 @@ mod wording;
 
 pub use breaker::{Breaker, Pass, Turn};
 pub use deliver::{DeliverError, Delivered, Deliverer};
-pub use exchange::{Exchange, exchange};
+pub use exchange::{Exchange, Unsent, exchange};
 pub use outcome::Outcome;
 pub use outgoing::{Outgoing, Party, Sender, Wire};

@@ -28,6 +28,9 @@ pub struct LedgerRow {
     /// Who did it, when the source says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// Why, in the words of whoever asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What kind of change it was: `level_set`, `sold`, `unit`.
     pub change: String,
     /// What stood there before; null before the first change.
@@ -158,6 +161,7 @@ mod tests {
                     source: "erp".parse().unwrap(),
                     event: format!("e{revision}").parse().unwrap(),
                     actor: None,
+                    reason: None,
                     change: "level_set".into(),
                     before: json!({"on_hand": revision - 1}),
                     after: json!({"on_hand": revision}),

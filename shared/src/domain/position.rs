@@ -235,6 +235,15 @@ impl Position {
         }
     }
 
+    /// Until when the statement that counts holds: what moved before then is already in it.
+    pub fn stated_until(&self, sources: &Sources) -> Option<Timestamp> {
+        let Holding::Stated { bases, .. } = &self.holding else {
+            return None;
+        };
+        let (source, base) = effective(bases, &sources.ranking)?;
+        Some(sources.confirmed_at(source, base))
+    }
+
     /// What one source last stated.
     pub fn stated_by(&self, source: &ConnectorName) -> Option<&Base> {
         match &self.holding {

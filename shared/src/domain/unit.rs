@@ -302,17 +302,25 @@ impl Unit {
 
     /// A field's value by precedence: the best-ranked source's, else the newest.
     pub fn field(&self, name: &str, ranking: &[ConnectorName]) -> Option<&Field> {
+        let (_, stamped) = self.field_and_source(name, ranking)?;
+        Some(&stamped.value)
+    }
+
+    /// The source whose word on a field counts, and what it said.
+    pub fn field_and_source(
+        &self,
+        name: &str,
+        ranking: &[ConnectorName],
+    ) -> Option<(&ConnectorName, &Stamped<Field>)> {
         let heard = self.fields.get(name)?;
         ranking
             .iter()
-            .find_map(|source| heard.get(source))
+            .find_map(|source| heard.get_key_value(source))
             .or_else(|| {
                 heard
                     .iter()
                     .max_by_key(|(source, stamped)| (stamped.version, (*source).clone()))
-                    .map(|(_, stamped)| stamped)
             })
-            .map(|stamped| &stamped.value)
     }
 
     /// The model line it counts towards, once make and model are known.

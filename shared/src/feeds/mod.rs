@@ -1,1 +1,40 @@
-//! feeds
+//! File feeds: how delimited files are fetched, read and proved whole.
+//!
+//! Nothing here knows our store. A connector lists and downloads through [`transport`], decides
+//! what to take with [`pickup`], reads rows with [`delimited`], and asks [`complete`] whether the
+//! read may be believed before it lets absence mean anything.
+//!
+//! | module | its job |
+//! |---|---|
+//! | [`format`] | settings of one feed: delimiter, charset, columns, limits |
+//! | [`delimited`] | bytes → rows, streaming, bad rows set aside |
+//! | [`row`], [`value`] | typed cells: absent, no data, value, invalid |
+//! | [`columns`], [`header`] | canonical columns and which header feeds them |
+//! | [`evidence`], [`complete`], [`drift`] | what a read showed, whether it was whole, how its header changed |
+//! | [`pickup`], [`sidecar`] | which listed files are ready, and what their marker files say |
+//! | [`transport`] and below | folder, HTTPS, SFTP, FTP |
+
+pub mod columns;
+pub mod complete;
+pub mod delimited;
+pub mod drift;
+pub mod evidence;
+pub mod folder;
+pub mod format;
+#[cfg(feature = "file-transfer")]
+pub mod ftp;
+pub mod header;
+pub mod https;
+pub mod pickup;
+pub mod row;
+#[cfg(feature = "file-transfer")]
+pub mod sftp;
+pub mod sidecar;
+pub mod transport;
+pub mod value;
+
+mod charset;
+mod input;
+mod landing;
+mod lines;
+mod scan;

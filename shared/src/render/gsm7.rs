@@ -173,6 +173,9 @@ mod tests {
     fn a_text_that_needs_the_large_alphabet_keeps_its_dashes() {
         assert_eq!(plain("在庫 – 2"), "在庫 – 2");
         assert_eq!(plain("Größe 2"), "Größe 2");
+        // As 7-bit text it would be 210 characters long.
+        let dots = "…".repeat(70);
+        assert_eq!(plain(&dots), dots);
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! | file | job |
 //! |---|---|
 //! | [`templates`] | titles and texts, the defaults and the user's own |
-//! | [`facts`] | the message contract as labelled values, for channels that show a table |
-//! | [`fit`] | cutting to a channel's limits without losing count |
+//! | [`mod@facts`] | the message contract as labelled values, for channels that show a table |
+//! | [`mod@fit`] | cutting to a channel's limits without losing count |
 //! | [`gsm7`] | what a text message really costs |
 //! | `samples` | messages to try a template on |
 

@@ -3,24 +3,28 @@
 //! A template is checked when it is configured, where a mistake can be told to its author. If it
 //! still fails when an alert is due, the default speaks instead: a plain alert beats none.
 //!
-//! A template can neither hang nor explode. Its only statement is `if`, so it runs no longer than it
+//! A template can neither hang nor explode (`harmless.rs`). Its only statement is `if`, so it runs no longer than it
 //! is; there are no names of its own, no `*` and no filter that multiplies, so nothing grows by
 //! repetition; source and result are bounded. That leaves no need to meter it.
+
+mod harmless;
+mod wording;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
+use minijinja::tests::is_none;
 use minijinja::value::Value;
-use minijinja::{Environment, UndefinedBehavior, filters, tests};
+use minijinja::{Environment, UndefinedBehavior, filters};
 use serde::{Deserialize, Serialize};
 
-use super::{facts, samples};
+use super::facts;
+use super::samples;
 use crate::domain::alert::{AlertKind, RevisionKind};
 use crate::domain::message::{Message, Stock};
 use crate::domain::{ChannelName, Subject};
-
-/// The longest source, in bytes.
-const LONGEST_SOURCE: usize = 8 * 1024;
+use harmless::harmless;
+use wording::default_source;
 
 /// The longest result, in bytes: more than any channel shows.
 const LONGEST_RESULT: usize = 64 * 1024;
@@ -167,6 +171,7 @@ impl Templates {
         let mut part = |part| {
             let own = self.own(message, part, channel);
             match own.map(|source| render(&environment, source, context(message))) {
+                Some(Ok(text)) if text.trim().is_empty() => fallback = Some(empty()),
                 Some(Ok(text)) => return text,
                 Some(Err(error)) => fallback = Some(error),
                 None => {}
@@ -199,50 +204,6 @@ impl Templates {
             found = self.own.get(&slot);
         }
         found.map(String::as_str)
-    }
-}
-
-/// The wording that everybody has until they change it.
-const fn default_source(kind: AlertKind, change: RevisionKind, part: Part) -> &'static str {
-    use AlertKind as K;
-    match (part, change) {
-        (Part::Title, RevisionKind::Resolved) => "Inventory alert for {{ product }} resolved",
-        (Part::Title, RevisionKind::Escalated) => "Inventory alert for {{ product }} escalated",
-        (Part::Title, _) => "Inventory alert for {{ product }}",
-        (Part::Text, RevisionKind::Resolved) => match kind {
-            K::LowStock => {
-                "Stock recovered: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
-            }
-            K::OutOfStock => {
-                "No longer out of stock: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
-            }
-            K::BackInStock => "Back in stock: {{ product }} – closed.",
-            K::HighDemand => "Demand back to normal: {{ product }}.",
-            K::FeedStale => "Feed fresh again: {{ product }}.",
-            K::FeedSuspect => "Feed accepted again: {{ product }}.",
-            K::Conflict => "Conflict settled: {{ product }} has one owner.",
-        },
-        (Part::Text, _) => match kind {
-            K::LowStock => {
-                "{% if available is none %}Low stock: {{ product }}.{% elif available == 1 %}Low stock: {{ product }} – just 1 unit left.{% else %}Low stock: {{ product }} – just {{ available }} units left.{% endif %}"
-            }
-            K::OutOfStock => {
-                "Out of stock: {{ product }} – none left{% if backordered %}, {{ backordered }} backordered{% endif %}."
-            }
-            K::BackInStock => {
-                "Back in stock: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
-            }
-            K::HighDemand => {
-                "High demand: {{ product }}{% if sold is not none %} – {{ sold }} sold{% endif %}{% if available is not none %}, {{ available }} left{% endif %}."
-            }
-            K::FeedStale => {
-                "Feed stale: {{ product }} – nothing new since {{ at }}, so its stock figures may be out of date."
-            }
-            K::FeedSuspect => {
-                "Feed held back: {{ product }} – what it sent cannot be believed and was not applied."
-            }
-            K::Conflict => "Conflict: {{ product }} is claimed by two owners.",
-        },
     }
 }
 
@@ -317,7 +278,7 @@ fn environment<'source>() -> Environment<'source> {
     environment.add_filter("title", filters::title);
     environment.add_filter("trim", filters::trim);
     environment.add_filter("upper", filters::upper);
-    environment.add_test("none", tests::is_none);
+    environment.add_test("none", is_none);
     environment
 }
 
@@ -368,6 +329,14 @@ impl io::Write for Bounded {
     }
 }
 
+/// A vendor refuses a message that says nothing.
+fn empty() -> TemplateError {
+    TemplateError {
+        line: 1,
+        problem: "the result is empty".into(),
+    }
+}
+
 fn too_long() -> minijinja::Error {
     minijinja::Error::new(
         minijinja::ErrorKind::InvalidOperation,
@@ -386,81 +355,9 @@ fn template_error(error: &minijinja::Error) -> TemplateError {
     }
 }
 
-/// Refuses what could make a template run long or grow: statements other than `if`, and `*`.
-///
-/// Reads the source as the template engine does: text, comments, and code in which a quoted string
-/// is no code.
-fn harmless(source: &str) -> Result<(), TemplateError> {
-    let refuse = |at: usize, problem: String| TemplateError {
-        line: source[..at].matches('\n').count() + 1,
-        problem,
-    };
-    if source.len() > LONGEST_SOURCE {
-        let problem = format!("a template has at most {LONGEST_SOURCE} bytes");
-        return Err(TemplateError { line: 1, problem });
-    }
-    let mut at = 0;
-    while let Some(found) = source[at..]
-        .find("{{")
-        .into_iter()
-        .chain(source[at..].find("{%"))
-        .chain(source[at..].find("{#"))
-        .min()
-    {
-        at += found;
-        let kind = &source[at..at + 2];
-        let inside = at + 2;
-        if kind == "{#" {
-            at = source[inside..]
-                .find("#}")
-                .map_or(source.len(), |end| inside + end + 2);
-            continue;
-        }
-        if kind == "{%" {
-            let word: String = source[inside..]
-                .trim_start_matches(['-', '+'])
-                .trim_start()
-                .chars()
-                .take_while(char::is_ascii_alphanumeric)
-                .collect();
-            if !matches!(word.as_str(), "if" | "elif" | "else" | "endif") {
-                return Err(refuse(
-                    at,
-                    format!("\"{word}\" is not available; the only statement is \"if\""),
-                ));
-            }
-        }
-        at = code_end(source, inside)
-            .map_err(|(at, what)| refuse(at, format!("\"{what}\" is not available")))?;
-    }
-    Ok(())
-}
-
-/// Where the code that begins here ends, or where it uses `*` or a map, whose closing braces would
-/// look like the end of the code.
-fn code_end(source: &str, begin: usize) -> Result<usize, (usize, char)> {
-    let mut quote = None;
-    let mut characters = source[begin..].char_indices().peekable();
-    while let Some((offset, character)) = characters.next() {
-        match (quote, character) {
-            (Some(_), '\\') => drop(characters.next()),
-            (Some(open), close) if open == close => quote = None,
-            (Some(_), _) => {}
-            (None, '"' | '\'') => quote = Some(character),
-            (None, '*' | '{') => return Err((begin + offset, character)),
-            (None, '}' | '%') if characters.peek().is_some_and(|(_, next)| *next == '}') => {
-                return Ok(begin + offset + 2);
-            }
-            (None, _) => {}
-        }
-    }
-    Ok(source.len())
-}
-
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
-#[path = "templates_tests.rs"]
-mod template_tests;
+mod tests;

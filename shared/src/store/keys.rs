@@ -2,11 +2,11 @@
 //!
 //! | item (`t`) | `pk` | `sk` | read by |
 //! |---|---|---|---|
-//! | `product` | `P#<product>` | `product` | describing a product |
+//! | `product` | `P#<product>` | `product` | describing a product; `list`: by product |
 //! | `position` | `P#<product>` | `L#<location>#position` | one position; all positions of a product |
 //! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it |
 //! | `watch` | `P#<product>` | `G#<group>#watch#<kind>` | a group's sum |
-//! | `unit` | `U#<vin>` | `unit` | one vehicle |
+//! | `unit` | `U#<vin>` | `unit` | one vehicle; `list`: by model line and rooftop |
 //! | `watch` | `U#<vin>` | `watch#<kind>` | with its vehicle |
 //! | `ledger` | `H#<of>` | `<revision>` | the history of one position, unit or product, in order |
 //! | `marker` | `M#<source>#<event>` | `marker` | has this event been applied? (expires) |
@@ -19,7 +19,8 @@
 //! | `attempt` | `A#<alert>` | `attempt#<n>#<channel>#<k>` | every try, for people |
 //! | `breaker` | `K#<channel>` | `breaker` | is this destination up? |
 //! | `feed` | `C#<connector>` | `feed` | a source's health, and its last complete snapshot |
-//! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint |
+//! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint; `list`: a source's runs by time |
+//! | `lease` | `C#<connector>` | `lease` | who may run the source now |
 //! | `missing` | `C#<connector>` | `missing#<what>` | absent from how many snapshots in a row |
 //! | `watch` | `C#<connector>` | `watch#<kind>` | a source's alerts |
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
@@ -154,8 +155,24 @@ pub(crate) fn attempt(alert: &str, revision: u32, channel: &ChannelName, attempt
     )
 }
 
+pub(crate) fn received(connector: &ConnectorName, id: &str) -> Key {
+    Key::new(format!("R#{connector}#{id}"), "head")
+}
+
+pub(crate) fn received_body(connector: &ConnectorName, id: &str, part: usize) -> Key {
+    Key::new(format!("R#{connector}#{id}"), format!("body#{part:04}"))
+}
+
+pub(crate) fn received_list(connector: &ConnectorName) -> String {
+    format!("received#{connector}")
+}
+
 pub(crate) fn breaker(channel: &ChannelName) -> Key {
     Key::new(format!("K#{channel}"), "breaker")
+}
+
+pub(crate) fn quarantined(id: &str) -> Key {
+    Key::new(format!("Q#{id}"), "quarantine")
 }
 
 pub(crate) fn connector(connector: &ConnectorName) -> String {
@@ -191,6 +208,19 @@ pub(crate) fn shard(of: &str) -> u64 {
 
 pub(crate) fn positions_list(shard: u64) -> String {
     format!("positions#{shard}")
+}
+
+pub(crate) fn units_list(shard: u64) -> String {
+    format!("units#{shard}")
+}
+
+/// A unit's place in its list: beside the others of its model line and rooftop.
+pub(crate) fn units_place(product: &ProductId, location: &LocationId, vin: &str) -> String {
+    format!("{product}#{location}#{vin}")
+}
+
+pub(crate) fn products_list(shard: u64) -> String {
+    format!("products#{shard}")
 }
 
 pub(crate) fn due_list(shard: u64) -> String {

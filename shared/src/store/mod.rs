@@ -9,9 +9,14 @@
 //! | [`schema`] | the table itself |
 //! | [`row`] | an item as it is stored; conditional writes, queries, pages |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
+//! | [`movements`], [`imports`] | what people and programs ask for through the API |
+//! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
+//! | [`quarantine`] | what could not be applied, and why |
 //! | [`breakers`] | which destinations are down |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
+//! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
+//! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
 
 mod error;
 pub mod keys;
@@ -23,9 +28,17 @@ pub mod breakers;
 pub mod due;
 pub mod feeds;
 pub mod heartbeat;
+pub mod doctor;
+pub mod imports;
 pub mod intents;
 pub mod jobs;
+pub mod movements;
 pub mod products;
+pub mod quarantine;
+pub mod received;
+pub mod inbox;
+pub mod missing;
+pub mod runs;
 pub mod settings;
 pub mod stock;
 pub mod units;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::keys;
+use super::keys::{self, Listed};
 use super::row::{Expect, Row, Write, Written};
 use super::stock::Applied;
 use super::{Store, StoreError};
@@ -104,6 +104,7 @@ impl Store {
                 source: event.source.clone(),
                 event: event.id.clone(),
                 actor: event.actor.clone(),
+                reason: None,
                 change: "described".to_owned(),
                 before: json!({ "title": before.title, "category": before.category }),
                 after: json!({ "title": after.title, "category": after.category }),
@@ -114,7 +115,7 @@ impl Store {
             after.chain.clone_from(&row.hash);
             let writes = vec![
                 Write::Put(
-                    Row::new(key.clone(), "product", &after)?,
+                    product_row(&product, &after)?,
                     Expect::from_read(stored.as_ref()),
                 ),
                 Write::Put(
@@ -165,4 +166,10 @@ impl Store {
             operation: OPERATION,
         })
     }
+}
+
+fn product_row(id: &ProductId, product: &Product) -> Result<Row, StoreError> {
+    let list = keys::products_list(keys::shard(id.as_str()));
+    let place = id.to_string();
+    Ok(Row::new(keys::description(id), "product", product)?.listed(Listed { list, place }))
 }

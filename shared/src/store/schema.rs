@@ -1,80 +1,46 @@
-//! The table as it must be: `template.yaml` declares the same, and a test keeps the two equal.
+//! The table as it must be. `template.yaml` declares the same for AWS, the local engine makes it
+//! from this.
 
-use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
-};
-
-use super::StoreError;
-
+/// The partition key.
+pub const PARTITION_KEY: &str = "pk";
+/// The sort key.
+pub const SORT_KEY: &str = "sk";
+/// The attribute that holds an item's expiry, in seconds since 1970.
+pub const TTL_ATTRIBUTE: &str = "ttl";
 /// The index of everything that people page through.
 pub const LIST_INDEX: &str = "list";
 /// The index of everything that time alone sets off.
 pub const DUE_INDEX: &str = "due";
-/// The attribute that holds an item's expiry, in seconds since 1970.
-pub const TTL_ATTRIBUTE: &str = "ttl";
 
-/// The attributes that keys are made of; all are strings.
-pub const KEY_ATTRIBUTES: [&str; 6] = ["pk", "sk", "lpk", "lsk", "dpk", "dsk"];
-
-/// A request that creates the table with its indexes and its stream.
-pub fn create_table(
-    client: &aws_sdk_dynamodb::Client,
-    table: &str,
-) -> Result<CreateTableFluentBuilder, StoreError> {
-    let built =
-        |error: aws_sdk_dynamodb::error::BuildError| StoreError::aws("describe the table", error);
-    let mut request = client
-        .create_table()
-        .table_name(table)
-        .billing_mode(BillingMode::PayPerRequest)
-        .stream_specification(
-            StreamSpecification::builder()
-                .stream_enabled(true)
-                .stream_view_type(StreamViewType::NewAndOldImages)
-                .build()
-                .map_err(built)?,
-        );
-    for name in KEY_ATTRIBUTES {
-        request = request.attribute_definitions(
-            AttributeDefinition::builder()
-                .attribute_name(name)
-                .attribute_type(ScalarAttributeType::S)
-                .build()
-                .map_err(built)?,
-        );
-    }
-    for element in key_schema("pk", "sk").map_err(built)? {
-        request = request.key_schema(element);
-    }
-    for (name, hash, range, projection) in [
-        (LIST_INDEX, "lpk", "lsk", ProjectionType::All),
-        (DUE_INDEX, "dpk", "dsk", ProjectionType::KeysOnly),
-    ] {
-        request = request.global_secondary_indexes(
-            GlobalSecondaryIndex::builder()
-                .index_name(name)
-                .set_key_schema(Some(key_schema(hash, range).map_err(built)?))
-                .projection(Projection::builder().projection_type(projection).build())
-                .build()
-                .map_err(built)?,
-        );
-    }
-    Ok(request)
+/// A global secondary index. All keys are strings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Index {
+    /// Its name.
+    pub name: &'static str,
+    /// Its partition key.
+    pub partition_key: &'static str,
+    /// Its sort key.
+    pub sort_key: &'static str,
+    /// Whether it holds whole items, or only their keys.
+    pub whole_items: bool,
 }
 
-fn key_schema(
-    hash: &str,
-    range: &str,
-) -> Result<Vec<KeySchemaElement>, aws_sdk_dynamodb::error::BuildError> {
-    [(hash, KeyType::Hash), (range, KeyType::Range)]
-        .into_iter()
-        .map(|(name, kind)| {
-            KeySchemaElement::builder()
-                .attribute_name(name)
-                .key_type(kind)
-                .build()
-        })
-        .collect()
-}
+/// The table's indexes; both are sparse.
+pub const INDEXES: [Index; 2] = [
+    Index {
+        name: LIST_INDEX,
+        partition_key: "lpk",
+        sort_key: "lsk",
+        whole_items: true,
+    },
+    Index {
+        name: DUE_INDEX,
+        partition_key: "dpk",
+        sort_key: "dsk",
+        whole_items: false,
+    },
+];
+
+/// The kinds of item (`t`) whose changes the evaluator looks at; the event-source mapping filters on
+/// them, so that our own alerts and records cost no invocation.
+pub const EVALUATED_KINDS: [&str; 5] = ["position", "unit", "feed", "config", "job"];

@@ -67,6 +67,15 @@ pub enum ApplyError {
     Store(#[from] StoreError),
 }
 
+/// What a ledger row says of why a position changed.
+pub(super) struct Cause<'a> {
+    pub(super) source: &'a ConnectorName,
+    pub(super) event: &'a EventId,
+    pub(super) actor: Option<&'a str>,
+    pub(super) reason: Option<&'a str>,
+    pub(super) change: &'a str,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Marker {
     at: i64,
@@ -196,19 +205,39 @@ impl Store {
         event: &StockEvent,
         stored: Option<&Stored<Position>>,
         before: &Position,
-        mut after: Position,
+        after: Position,
         sources: &Sources,
     ) -> Result<Vec<Write>, StoreError> {
+        let cause = Cause {
+            source: &event.source,
+            event: &event.id,
+            actor: event.actor.as_deref(),
+            reason: None,
+            change: change_name(&event.change),
+        };
+        let (writes, _) = self.recorded(&cause, stored, before, after, sources)?;
+        Ok(writes.into())
+    }
+
+    /// The writes of a position's new state and its ledger row, and that row.
+    pub(super) fn recorded(
+        &self,
+        cause: &Cause<'_>,
+        stored: Option<&Stored<Position>>,
+        before: &Position,
+        mut after: Position,
+        sources: &Sources,
+    ) -> Result<([Write; 2], LedgerRow), StoreError> {
         after.revision = before.revision + 1;
-        let of = keys::position_history(&after.product, &after.location);
         let row = LedgerRow {
-            of: of.clone(),
+            of: keys::position_history(&after.product, &after.location),
             revision: after.revision,
             at: self.clock.now(),
-            source: event.source.clone(),
-            event: event.id.clone(),
-            actor: event.actor.clone(),
-            change: change_name(&event.change).to_owned(),
+            source: cause.source.clone(),
+            event: cause.event.clone(),
+            actor: cause.actor.map(str::to_owned),
+            reason: cause.reason.map(str::to_owned),
+            change: cause.change.to_owned(),
             before: position_words(before, sources),
             after: position_words(&after, sources),
             previous: before.chain.clone(),
@@ -216,13 +245,12 @@ impl Store {
         }
         .sealed();
         after.chain.clone_from(&row.hash);
-        Ok(vec![
+        let key = keys::ledger(&row.of, row.revision);
+        let writes = [
             Write::Put(position_row(&after)?, Expect::from_read(stored)),
-            Write::Put(
-                Row::new(keys::ledger(&of, row.revision), "ledger", &row)?,
-                Expect::Absent,
-            ),
-        ])
+            Write::Put(Row::new(key, "ledger", &row)?, Expect::Absent),
+        ];
+        Ok((writes, row))
     }
 
     fn marker(&self, event: &StockEvent, change: &PositionChange) -> Result<Write, StoreError> {
@@ -284,30 +312,8 @@ impl Store {
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<Page<Position>, StoreError> {
-        let (shard, inner) = match cursor {
-            None => (0, None),
-            Some(cursor) => {
-                let (shard, inner) = cursor.split_once('\u{1e}').ok_or(StoreError::Cursor)?;
-                let shard = shard.parse::<u64>().map_err(|_| StoreError::Cursor)?;
-                (shard, Some(inner).filter(|inner| !inner.is_empty()))
-            }
-        };
-        if shard >= keys::SHARDS {
-            return Err(StoreError::Cursor);
-        }
-        let list = keys::positions_list(shard);
-        let page = self
-            .list::<Position>("list positions", &list, (None, None), false, inner, limit)
-            .await?;
-        let next = match page.next {
-            Some(inner) => Some(format!("{shard}\u{1e}{inner}")),
-            None if shard + 1 < keys::SHARDS => Some(format!("{}\u{1e}", shard + 1)),
-            None => None,
-        };
-        Ok(Page {
-            items: page.items.into_iter().map(|stored| stored.data).collect(),
-            next,
-        })
+        self.sharded("list positions", keys::positions_list, cursor, limit)
+            .await
     }
 
     /// A page of a history, oldest row first. `of` is one of [`keys`]' history names.
@@ -335,7 +341,7 @@ pub(super) fn position_row(position: &Position) -> Result<Row, StoreError> {
 }
 
 /// What the ledger shows of a position: its quantities, and what it has sold.
-fn position_words(position: &Position, sources: &Sources) -> Value {
+pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
     let sold: i64 = position.sold.values().sum();
     match position.stock(sources) {
         None if sold == 0 => Value::Null,

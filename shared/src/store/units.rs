@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::keys;
-use super::row::{Expect, Row, Stored, Write, Written};
+use super::keys::{self, Listed};
+use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError};
 use crate::domain::event::StockEvent;
@@ -21,6 +21,16 @@ impl Store {
     pub async fn unit(&self, vin: &str) -> Result<Option<Unit>, StoreError> {
         let stored = self.get("read a vehicle", &keys::unit(vin)).await?;
         Ok(stored.map(|stored| stored.data))
+    }
+
+    /// A page of all vehicles, by VIN within each of the list's shards.
+    pub async fn units(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Unit>, StoreError> {
+        self.sharded("list vehicles", keys::units_list, cursor, limit)
+            .await
     }
 
     pub(super) async fn apply_unit(
@@ -87,6 +97,7 @@ impl Store {
             source: event.source.clone(),
             event: event.id.clone(),
             actor: event.actor.clone(),
+            reason: None,
             change: "unit".to_owned(),
             before: if before.revision == 0 {
                 Value::Null
@@ -99,9 +110,8 @@ impl Store {
         }
         .sealed();
         after.chain.clone_from(&row.hash);
-        let unit = Row::new(keys::unit(after.vin.as_str()), "unit", &after)?;
         Ok(vec![
-            Write::Put(unit, Expect::from_read(stored)),
+            Write::Put(unit_row(&after)?, Expect::from_read(stored)),
             Write::Put(
                 Row::new(keys::ledger(&of, row.revision), "ledger", &row)?,
                 Expect::Absent,
@@ -189,8 +199,21 @@ fn believable(known: &Unit, event: &StockEvent, report: &UnitReport) -> Result<(
     Ok(())
 }
 
+fn unit_row(unit: &Unit) -> Result<Row, StoreError> {
+    let vin = unit.vin.as_str();
+    let row = Row::new(keys::unit(vin), "unit", unit)?;
+    // By where it is counted, so that the units behind a position can be listed by themselves.
+    Ok(match &unit.counted {
+        None => row,
+        Some(counted) => row.listed(Listed {
+            list: keys::units_list(keys::shard(vin)),
+            place: keys::units_place(&counted.product, &counted.location, vin),
+        }),
+    })
+}
+
 /// What the ledger shows of a unit.
-fn words(unit: &Unit, authority: &Authority) -> Value {
+pub(super) fn words(unit: &Unit, authority: &Authority) -> Value {
     let resolved = unit.resolve(&authority.units);
     let fields: serde_json::Map<_, _> = unit
         .fields

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, civil};
 use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, Severity, named};
+use super::catalogue::folded_category;
 use super::id::{GroupName, LocationId, RuleId};
 use super::product::ProductId;
 
@@ -78,6 +79,41 @@ pub struct Scope {
     /// The locations of a group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupName>,
+}
+
+/// The one place that a rule takes among all rules: two rules of one place cannot both stand.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Slot {
+    kind: AlertKind,
+    over_sum: bool,
+    scope: Scope,
+}
+
+impl Rule {
+    /// The place it takes, whichever way its category, make and model are spelled.
+    pub fn slot(&self) -> Slot {
+        Slot {
+            kind: self.check.kind(),
+            over_sum: self.is_over_sum(),
+            scope: self.scope.folded(),
+        }
+    }
+}
+
+impl Scope {
+    /// The same scope in the spelling by which rules are compared.
+    pub fn folded(&self) -> Self {
+        let mut scope = self.clone();
+        scope.category = scope.category.as_deref().map(folded_category);
+        if let Some(make) = &self.make {
+            let line = ProductId::model_line(make, self.model.as_deref().unwrap_or("any"));
+            if let Some((make, model)) = line.as_ref().ok().and_then(ProductId::line) {
+                scope.model = scope.model.is_some().then(|| model.to_owned());
+                scope.make = Some(make.to_owned());
+            }
+        }
+        scope
+    }
 }
 
 /// What a rule checks.

@@ -315,3 +315,44 @@ async fn a_restart_keeps_the_tables_and_loses_the_queues() {
     pump.idle().await;
     assert_eq!(seen.all(), ["kept"]);
 }
+
+/// The upkeep's own connection to the file, against writers and readers on several threads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upkeep_beside_writes_and_reads_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = crate::engine::Settings::default();
+    let aws = EmbeddedAws::open(directory.path(), settings).unwrap();
+    aws.tables()
+        .ensure_table(&crate::engine::testing::table())
+        .unwrap();
+    let seen = Seen::default();
+    let notes = seen.clone();
+    let function = on_records(move |records| {
+        records
+            .iter()
+            .for_each(|record| notes.note(value_of(record)));
+        Ok(DynamoDbEventResponse::default())
+    });
+    let pump = Pump::builder(&aws)
+        .stream(StreamMapping::new(TABLE, function))
+        .start()
+        .unwrap();
+    let writer = aws.clone();
+    let mut writing = tokio::spawn(async move {
+        for number in 0..100 {
+            put(&writer, "a", &number.to_string()).await;
+        }
+    });
+    let mut writes = aws.tables().writes();
+    loop {
+        tokio::select! {
+            biased;
+            written = &mut writing => break written.unwrap(),
+            _ = writes.changed() => pump.upkeep().unwrap(),
+        }
+    }
+    pump.idle().await;
+    let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+    assert_eq!(seen.all(), expected);
+    pump.stop().await;
+}

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::harmless::LONGEST_SOURCE;
 use super::*;
 
 fn channel(name: &str) -> ChannelName {
@@ -154,6 +155,14 @@ fn nothing_can_run_long_or_grow() {
     ] {
         assert!(Templates::check(source).is_err(), "{source}");
     }
+    for source in [
+        "{{ {'a': {}} and 2 * 3 }}",
+        "{{ \"\\\"}}\" * 2 }}",
+        "{{ '}}' * 2 }}",
+    ] {
+        let problem = harmless(source).unwrap_err().problem;
+        assert!(problem.ends_with("is not available"), "{source}: {problem}");
+    }
     assert!(problem(&"x".repeat(LONGEST_SOURCE + 1)).contains("at most 8192 bytes"));
     let wide = format!("{{{{ [{}] | join('x') }}}}", "product,".repeat(900));
     assert_eq!(Templates::check(&wide), Ok(()));
@@ -182,6 +191,19 @@ fn a_template_that_fails_when_it_matters_gives_way_to_the_default() {
     let rendered = templates.render(&message, &channel("ops"));
     assert!(rendered.text.ends_with("just 2 units left."));
     assert!(rendered.fallback.is_some());
+}
+
+#[test]
+fn a_template_that_comes_to_nothing_gives_way_too() {
+    let mut templates = Templates::new();
+    let texts = TemplateTexts {
+        title: Some("{{ vin }}".into()),
+        ..TemplateTexts::default()
+    };
+    templates.set(AlertKind::LowStock, None, texts).unwrap();
+    let rendered = templates.render(&samples::low_stock(), &channel("ops"));
+    assert_eq!(rendered.title, "Inventory alert for Oil 5W-40");
+    assert_eq!(rendered.fallback.unwrap().problem, "the result is empty");
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! What people were told, and how it reached them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use shared::domain::alert::AlertState;
+use shared::store::alerts::Alert;
+use shared::store::intents::{Attempt, Intent};
+use shared::store::{Page, StoreError};
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::paging::{Wanted, fill};
+use crate::problem::Problem;
+
+pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
+    let mut query = Fields::of_query(context.request);
+    let state: Option<String> = query.parsed("state");
+    let states = match state.as_deref() {
+        None => AlertState::ALL,
+        Some("open") => &[AlertState::Open],
+        Some("resolved") => &[AlertState::Resolved],
+        Some(other) => {
+            query.refuse(
+                "state",
+                format!("`{other}` is neither `open` nor `resolved`"),
+            );
+            &[]
+        }
+    };
+    let wanted = Wanted::read(context.request, &mut query)?;
+    query.finish(|| Some(()))?;
+    fill(
+        context,
+        &wanted,
+        async |cursor, room| one_after_another(context, states, cursor, room).await,
+        |alert| Some(shown(&alert)),
+    )
+    .await
+}
+
+/// Pages through the lists of these states as if they were one list.
+async fn one_after_another(
+    context: &Context<'_>,
+    states: &[AlertState],
+    cursor: Option<String>,
+    room: i32,
+) -> Result<Page<Alert>, StoreError> {
+    let (index, inner) = match &cursor {
+        None => (0, None),
+        Some(cursor) => {
+            let (index, inner) = cursor.split_once('\u{1e}').ok_or(StoreError::Cursor)?;
+            let index: usize = index.parse().map_err(|_| StoreError::Cursor)?;
+            (index, Some(inner).filter(|inner| !inner.is_empty()))
+        }
+    };
+    let state = states.get(index).ok_or(StoreError::Cursor)?;
+    let page = context.store.alerts(*state, inner, room).await?;
+    let next = match page.next {
+        Some(inner) => Some(format!("{index}\u{1e}{inner}")),
+        None if index + 1 < states.len() => Some(format!("{}\u{1e}", index + 1)),
+        None => None,
+    };
+    Ok(Page {
+        items: page.items,
+        next,
+    })
+}
+
+fn shown(alert: &Alert) -> Value {
+    json!({
+        "id": alert.id,
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "state": alert.state,
+        "subject": alert.subject,
+        "revision": alert.revision,
+        "opened_at": alert.opened_at,
+        "updated_at": alert.updated_at,
+        "channels": alert.told,
+        "message": alert.message,
+    })
+}
+
+pub(super) async fn deliveries(context: &Context<'_>) -> Result<Answer, Problem> {
+    let mut query = Fields::of_query(context.request);
+    let alert: Option<String> = query.parsed("alert");
+    let wanted = Wanted::read(context.request, &mut query)?;
+    query.finish(|| Some(()))?;
+    let store = context.store;
+    let page = match &alert {
+        None => store.intents(wanted.cursor(), wanted.limit).await?,
+        Some(alert) => page_of(store.intents_of(alert).await?, &wanted)?,
+    };
+    let mut attempts: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
+    for intent in &page.items {
+        if !attempts.contains_key(&intent.alert) {
+            let of_alert = store.attempts_of(&intent.alert).await?;
+            attempts.insert(intent.alert.clone(), of_alert);
+        }
+    }
+    let items = page.items.iter().map(|intent| {
+        let tries = attempts.get(&intent.alert).into_iter().flatten();
+        let tries =
+            tries.filter(|it| it.revision == intent.revision && it.channel == intent.channel);
+        delivery(intent, &tries.map(attempt).collect::<Vec<_>>())
+    });
+    Ok(wanted.answer(items.collect(), page.next.as_deref()))
+}
+
+/// An alert's deliveries are read together; the cursor counts them.
+fn page_of(all: Vec<Intent>, wanted: &Wanted) -> Result<Page<Intent>, Problem> {
+    let start = wanted.cursor().map_or(Ok(0), str::parse);
+    let start: usize = start.map_err(|_| Problem::cursor())?;
+    let length = usize::try_from(wanted.limit).unwrap_or(0);
+    let end = start.saturating_add(length);
+    let next = (end < all.len()).then(|| end.to_string());
+    Ok(Page {
+        items: all.into_iter().skip(start).take(length).collect(),
+        next,
+    })
+}
+
+fn delivery(intent: &Intent, attempts: &[Value]) -> Value {
+    json!({
+        "alert": intent.alert,
+        "revision": intent.revision,
+        "channel": intent.channel,
+        "kind": intent.kind,
+        "state": intent.state,
+        "idempotency_key": intent.key(),
+        "created_at": intent.created_at,
+        "next_attempt_at": intent.not_before,
+        "receipt": intent.receipt,
+        "last_outcome": intent.last_outcome,
+        "attempts": attempts,
+    })
+}
+
+fn attempt(attempt: &Attempt) -> Value {
+    json!({
+        "number": attempt.number,
+        "at": attempt.at,
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "detail": attempt.detail,
+    })
+}

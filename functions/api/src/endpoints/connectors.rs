@@ -1,0 +1,81 @@
+//! Connected systems: read one now, or apply what it sent again.
+
+use http::StatusCode;
+use serde_json::json;
+use shared::domain::ConnectorName;
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::ports::{Replayed, Selection};
+use crate::problem::{FieldError, Problem};
+
+pub(super) async fn sync(context: &Context<'_>, connector: &str) -> Result<Answer, Problem> {
+    Fields::of_query(context.request).finish(|| Some(()))?;
+    let unknown = || Problem::not_found(format!("there is no connector `{connector}`"));
+    let name: ConnectorName = connector.parse().map_err(|_| unknown())?;
+    let installation = context.installation().await?;
+    if !installation.config.connectors.contains_key(&name) {
+        return Err(unknown());
+    }
+    if !installation.pulled().any(|pulled| *pulled == name) {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "not_pulled",
+            "This connector is not read",
+            format!("`{name}` sends by itself, or is switched off"),
+        ));
+    }
+    let run = context.ports.sync.start(&name).await?;
+    let body = json!({ "connector": name, "run": run });
+    Ok(Answer::new(StatusCode::ACCEPTED, body))
+}
+
+pub(super) async fn replay(context: &Context<'_>) -> Result<Answer, Problem> {
+    Fields::of_query(context.request).finish(|| Some(()))?;
+    let mut body = Fields::of_body(context.request)?;
+    let connector: Option<ConnectorName> = body.required("connector");
+    let (from, to) = (body.time("from"), body.time("to"));
+    let id: Option<String> = body.parsed("id");
+    let mut cursor: Option<String> = body.parsed("cursor");
+    if id.is_some() && (from.is_some() || to.is_some()) {
+        body.refuse("id", "names one payload; leave out `from` and `to`");
+    }
+    if from.zip(to).is_some_and(|(from, to)| from >= to) {
+        body.refuse("to", "is not after `from`");
+    }
+    let selection = body.finish(|| {
+        Some(Selection {
+            connector: connector?,
+            from,
+            to,
+            id,
+        })
+    })?;
+    let installation = context.installation().await?;
+    let name = &selection.connector;
+    if !installation.config.connectors.contains_key(name) {
+        let detail = format!("`{name}` is not in the configuration");
+        return Err(Problem::invalid(vec![FieldError::body(
+            "connector",
+            detail,
+        )]));
+    }
+    // Until the selection or the time is over.
+    let mut sum = Replayed::default();
+    loop {
+        let page = context.ports.replay.replay(&selection, cursor.as_deref());
+        let page = page.await?;
+        sum.received += page.received;
+        sum.changed += page.changed;
+        sum.known += page.known;
+        sum.quarantined += page.quarantined;
+        sum.ignored += page.ignored;
+        sum.failed.extend(page.failed);
+        cursor = page.next;
+        if cursor.is_none() || context.is_late() {
+            sum.next = cursor;
+            return Ok(Answer::ok(sum));
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Why is there an alert here, or none? Which rule, which quantity, what state, who is told.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use shared::domain::alert::RevisionKind;
+use shared::domain::message::Stock;
+use shared::domain::position::Sources;
+use shared::domain::route::About;
+use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
+use shared::domain::watch::{Phase, Watch};
+use shared::domain::{AlertKind, LocationId, Position, ProductId, Subject};
+use shared::installation::Installation;
+use shared::store::alerts::ProductPicture;
+use shared::store::feeds::FeedState;
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::problem::{FieldError, Problem};
+
+const KINDS: [AlertKind; 3] = [
+    AlertKind::LowStock,
+    AlertKind::OutOfStock,
+    AlertKind::HighDemand,
+];
+
+/// What is known where the question is asked.
+struct Scene<'a> {
+    installation: &'a Installation,
+    facts: Facts<'a>,
+    position: Option<&'a Position>,
+    stock: Option<Stock>,
+    now: Timestamp,
+    zone: TimeZone,
+    feed_down: bool,
+}
+
+pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
+    let mut query = Fields::of_query(context.request);
+    let product: Option<ProductId> = query.required("product");
+    let location: Option<LocationId> = query.required("location");
+    let (product, location) = query.finish(|| product.zip(location))?;
+    let installation = context.installation().await?;
+    if installation.config.locations.location(&location).is_none() {
+        let detail = format!("`{location}` is not in the configuration");
+        return Err(Problem::invalid(vec![FieldError::query(
+            "location", detail,
+        )]));
+    }
+    let authority = context.authority(&installation).await?;
+    let sources = &authority.quantities;
+    let store = context.store;
+    let picture = store.picture(&product).await?;
+    let known = picture.description.as_ref();
+    let category = known.and_then(|known| known.category.as_deref());
+    let position = picture.positions.get(&location);
+    let owner = position.and_then(|it| it.owner(sources));
+    let feed = match owner {
+        Some(owner) => store.feed(owner).await?.map(|feed| feed.data),
+        None => None,
+    };
+    let scene = Scene {
+        installation: &installation,
+        facts: Facts::of(
+            &product,
+            category,
+            &location,
+            &installation.config.locations,
+        ),
+        position,
+        stock: position.and_then(|it| it.stock(sources)),
+        now: context.now(),
+        zone: authority.zone(&location).clone(),
+        feed_down: feed.as_ref().is_some_and(is_down),
+    };
+    let kinds = KINDS.map(|kind| {
+        let resolution = installation.rules.resolve(kind, &scene.facts);
+        let watch = picture.watch(&resolution.subject(), kind);
+        scene.explained(&resolution, scene.stock, watch.map(|it| &it.data.watch))
+    });
+    let sums = sums(&scene, &picture, sources);
+    Ok(Answer::ok(json!({
+        "product": product,
+        "location": location,
+        "category": category,
+        "stock": scene.stock,
+        "stated_by": owner,
+        "feed": feed.map(|feed| json!({
+            "down": is_down(&feed),
+            "succeeded_at": feed.succeeded_at,
+            "suspicions": feed.suspicions,
+            "last_error": feed.last_error,
+        })),
+        "kinds": kinds,
+        "group_sums": sums,
+    })))
+}
+
+fn is_down(feed: &FeedState) -> bool {
+    !feed.suspicions.is_empty() || feed.last_error.is_some()
+}
+
+/// The rules over sums of the location's groups, which stand beside its own.
+fn sums(scene: &Scene<'_>, picture: &ProductPicture, sources: &Sources) -> Vec<Value> {
+    let rules = scene.installation.rules.rules_over_sums(&scene.facts);
+    let explained = rules.into_iter().filter_map(|resolution| {
+        let subject = resolution.subject();
+        let Subject::Group { group, .. } = &subject else {
+            return None;
+        };
+        let members = scene.installation.config.locations.members(group);
+        let positions = members.iter().filter_map(|it| picture.positions.get(it));
+        let stocks: Vec<_> = positions.map(|it| it.stock(sources)).collect();
+        let known = Some(&stocks).filter(|stocks| !stocks.is_empty());
+        let stock = known.and_then(|stocks| total(stocks.iter().map(Option::as_ref)));
+        let watch = picture.watch(&subject, resolution.kind);
+        let mut one = scene.explained(&resolution, stock, watch.map(|it| &it.data.watch));
+        one["group"] = json!(group);
+        one["stock"] = json!(stock);
+        Some(one)
+    });
+    explained.collect()
+}
+
+impl Scene<'_> {
+    fn explained(
+        &self,
+        resolution: &Resolution<'_>,
+        stock: Option<Stock>,
+        watch: Option<&Watch>,
+    ) -> Value {
+        let condition = self.condition(resolution, stock);
+        let routes = resolution.rule.map(|rule| {
+            self.installation.routes.explain(&About {
+                kind: resolution.kind,
+                change: RevisionKind::Opened,
+                severity: rule.severity,
+                location: Some(self.facts.location),
+                groups: self.facts.groups,
+                category: self.facts.category,
+                connector: None,
+            })
+        });
+        json!({
+            "kind": resolution.kind,
+            "rule": resolution.rule.map(|rule| &rule.id),
+            "why": resolution.explain(self.now, &self.zone),
+            "condition": condition.map(name),
+            "watch": watch.map(shown),
+            "answer": self.verdict(resolution, condition, watch),
+            "routes": routes,
+        })
+    }
+
+    /// What the rule says now; nothing where there is no rule.
+    fn condition(&self, resolution: &Resolution<'_>, stock: Option<Stock>) -> Option<Condition> {
+        let check = resolution.rule?.in_force(self.now, &self.zone).check;
+        Some(match (check, check.threshold()) {
+            (_, Some(threshold)) => threshold.judge(stock.as_ref()),
+            (Check::HighDemand(demand), None) => {
+                let today = self.zone.to_datetime(self.now).date();
+                let sold = self.position.map(|it| it.sold.clone()).unwrap_or_default();
+                demand.judge(&sold, today).condition
+            }
+            (_, None) => Condition::NoData,
+        })
+    }
+
+    /// The answer in one sentence.
+    fn verdict(
+        &self,
+        resolution: &Resolution<'_>,
+        condition: Option<Condition>,
+        watch: Option<&Watch>,
+    ) -> String {
+        let kind = resolution.kind;
+        let Some(condition) = condition else {
+            return match resolution.muted_by() {
+                Some(rule) => format!("No alert: rule `{}` switches {kind} off here.", rule.id),
+                None => format!("No alert: no {kind} rule applies here."),
+            };
+        };
+        let phase = watch.map(|watch| &watch.phase);
+        let episode = watch.and_then(Watch::episode);
+        if let Some(episode) = episode {
+            let alert = &episode.alert;
+            return match phase {
+                _ if !episode.told() && self.feed_down => format!(
+                    "Alert {alert} is open, and nobody was told: the feed that states this stock is down."
+                ),
+                _ if !episode.told() => {
+                    format!("Alert {alert} is open, and nobody was told: a graver alert covers it.")
+                }
+                Some(Phase::Recovering { since, .. }) => format!(
+                    "Alert {alert} is open; it has been recovering since {}.",
+                    since.0
+                ),
+                _ => format!("Alert {alert} is open since {}.", episode.opened_at.0),
+            };
+        }
+        match (condition, phase) {
+            (_, Some(Phase::Pending { since })) => format!(
+                "No alert yet: it fires since {}, and the rule waits until it has lasted.",
+                since.0
+            ),
+            (Condition::NoData, _) => {
+                "No alert: nobody has stated the quantity, and unknown is not zero.".to_owned()
+            }
+            (Condition::Breached, None) => {
+                "No alert yet: the rule fires, and the position has not been evaluated.".to_owned()
+            }
+            (Condition::Breached, Some(_)) => {
+                "No alert yet: the rule fires, and the last change is still to be evaluated."
+                    .to_owned()
+            }
+            (Condition::Held | Condition::Marginal | Condition::Clear, _) => {
+                "No alert: the rule does not fire.".to_owned()
+            }
+        }
+    }
+}
+
+fn shown(watch: &Watch) -> Value {
+    let (phase, since) = match &watch.phase {
+        Phase::Quiet => ("quiet", None),
+        Phase::Pending { since } => ("pending", Some(since)),
+        Phase::Open(episode) => ("open", Some(&episode.opened_at)),
+        Phase::Recovering { since, .. } => ("recovering", Some(since)),
+    };
+    let episode = watch.episode();
+    json!({
+        "phase": phase,
+        "since": since.map(|since| since.0),
+        "alert": episode.map(|episode| &episode.alert),
+        "people_told": episode.is_some_and(|episode| episode.told()),
+        "evaluated_revision": watch.evaluated,
+        "quiet_for_flapping_until": watch.damped_until.map(|until| until.0),
+    })
+}
+
+const fn name(condition: Condition) -> &'static str {
+    match condition {
+        Condition::NoData => "no_data",
+        Condition::Breached => "fires",
+        Condition::Held => "short_of_recovery",
+        Condition::Marginal => "barely_recovered",
+        Condition::Clear => "clear",
+    }
+}

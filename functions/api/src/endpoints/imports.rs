@@ -1,0 +1,140 @@
+//! Thresholds and stock in bulk.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use shared::digest::sha256_hex;
+use shared::store::imports::{self, Effect, Import, Imported};
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::problem::{FieldError, Problem};
+
+/// Rows taken at once: what can be applied well within a request's time.
+const MOST_ROWS: usize = 2_000;
+/// Differences and rejections that an answer lists.
+const MOST_SHOWN: usize = 100;
+
+pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
+    let mut query = Fields::of_query(context.request);
+    let dry_run = query.flag("dry_run");
+    let name = query.text("name", 100).unwrap_or_else(|| "rows".to_owned());
+    let first_line = query.integer("line").unwrap_or(2);
+    let first_line = match u64::try_from(first_line) {
+        Ok(line) if line >= 2 => line,
+        _ => {
+            query.refuse("line", "is not a line from 2 on");
+            2
+        }
+    };
+    query.finish(|| Some(()))?;
+    let import = read(context, first_line)?;
+    let rows = import.rows.len();
+    if rows > MOST_ROWS {
+        return Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_many_rows",
+            "Too many rows at once",
+            format!("{rows} rows; send at most {MOST_ROWS}, and the others after them"),
+        ));
+    }
+    let installation = context.installation().await?;
+    let authority = context.authority(&installation).await?;
+    let content = sha256_hex(context.request.body());
+    let imported = import
+        .run(
+            context.store,
+            &imports::Context {
+                installation: &installation,
+                authority: &authority,
+                name: &name,
+                key: context
+                    .request
+                    .header("idempotency-key")
+                    .unwrap_or(&content),
+                by: context.request.actor().unwrap_or("api"),
+                dry_run,
+            },
+        )
+        .await?;
+    Ok(Answer::ok(shown(&imported, dry_run)))
+}
+
+fn read(context: &Context<'_>, first_line: u64) -> Result<Import, Problem> {
+    let request = context.request;
+    if request.is_of_type("application/json") {
+        return Ok(Import::from_cells(&cells(context)?));
+    }
+    if !request.is_of_type("text/csv") {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Not a type that can be read here",
+            "send Content-Type: text/csv, or application/json",
+        ));
+    }
+    Import::from_csv(request.text()?, first_line).map_err(|error| {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "unreadable_table",
+            "The table cannot be read",
+            error.to_string(),
+        )
+    })
+}
+
+/// `{"rows": [{"product": "OIL", "location": "north", "threshold": 3}]}`
+fn cells(context: &Context<'_>) -> Result<Vec<BTreeMap<String, String>>, Problem> {
+    let mut body = Fields::of_body(context.request)?;
+    let rows = match body.take("rows") {
+        Some(Value::Array(rows)) => rows,
+        _ => {
+            body.refuse("rows", "is not a list of rows");
+            Vec::new()
+        }
+    };
+    body.finish(|| Some(()))?;
+    let read = rows.into_iter().enumerate().map(|(index, row)| match row {
+        Value::Object(row) => Ok(as_text(row)),
+        _ => Err(FieldError::body(
+            "rows",
+            format!("row {} is not an object", index + 1),
+        )),
+    });
+    let read: Result<_, _> = read.collect();
+    read.map_err(|error| Problem::invalid(vec![error]))
+}
+
+fn as_text(row: Map<String, Value>) -> BTreeMap<String, String> {
+    let cells = row.into_iter().map(|(name, value)| match value {
+        Value::Null => (name, String::new()),
+        Value::String(text) => (name, text),
+        other => (name, other.to_string()),
+    });
+    cells.collect()
+}
+
+fn shown(imported: &Imported, dry_run: bool) -> Value {
+    let telling = |effect: &Effect| *effect != Effect::Unchanged;
+    let differences: Vec<_> = imported
+        .differences
+        .iter()
+        .filter(|it| telling(&it.effect))
+        .take(MOST_SHOWN)
+        .collect();
+    let rejected: Vec<_> = imported.rejected.iter().take(MOST_SHOWN).collect();
+    json!({
+        "dry_run": dry_run,
+        "counts": {
+            "new": imported.count(Effect::New),
+            "changed": imported.count(Effect::Changed),
+            "unchanged": imported.count(Effect::Unchanged),
+            "repeated": imported.count(Effect::Repeated),
+            "rejected": imported.rejected.len(),
+        },
+        "differences": differences,
+        "rejected": rejected,
+    })
+}

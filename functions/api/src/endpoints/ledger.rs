@@ -1,0 +1,55 @@
+//! Who changed what, from what to what, when and why.
+
+use serde_json::{Value, json};
+use shared::domain::ledger::LedgerRow;
+use shared::domain::{LocationId, ProductId, Vin};
+use shared::store::keys;
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::paging::{Wanted, fill};
+use crate::problem::Problem;
+
+pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
+    let mut query = Fields::of_query(context.request);
+    let product: Option<ProductId> = query.parsed("product");
+    let location: Option<LocationId> = query.parsed("location");
+    let vin: Option<Vin> = query.parsed("vin");
+    let wanted = Wanted::read(context.request, &mut query)?;
+    let of = match (&product, &location, &vin) {
+        (Some(product), Some(location), None) => Some(keys::position_history(product, location)),
+        (Some(product), None, None) => Some(keys::product_history(product)),
+        (None, None, Some(vin)) => Some(keys::unit_history(vin.as_str())),
+        _ => None,
+    };
+    if of.is_none() {
+        let wanted = "is needed: give `product` with `location`, `product` alone for its description, or `vin`";
+        query.refuse("product", wanted);
+    }
+    let of = query.finish(|| of)?;
+    fill(
+        context,
+        &wanted,
+        async |cursor, room| context.store.history(&of, cursor.as_deref(), room).await,
+        |row| Some(shown(&row)),
+    )
+    .await
+}
+
+fn shown(row: &LedgerRow) -> Value {
+    json!({
+        "of": row.of,
+        "revision": row.revision,
+        "at": row.at,
+        "source": row.source,
+        "event": row.event,
+        "actor": row.actor,
+        "reason": row.reason,
+        "change": row.change,
+        "before": row.before,
+        "after": row.after,
+        "previous": row.previous,
+        "hash": row.hash,
+    })
+}

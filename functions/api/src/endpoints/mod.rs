@@ -1,0 +1,48 @@
+//! One file per subject.
+
+mod alerts;
+mod configuration;
+mod connectors;
+mod doctor;
+mod explain;
+mod health;
+mod imports;
+mod ledger;
+mod movements;
+mod positions;
+mod review;
+mod units;
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::ports::Decision;
+use crate::problem::Problem;
+use crate::router::Endpoint;
+
+/// Answers a request. `variable` is the part of the path that the route leaves open.
+pub(crate) async fn answer(
+    endpoint: Endpoint,
+    variable: &str,
+    context: &Context<'_>,
+) -> Result<Answer, Problem> {
+    match endpoint {
+        Endpoint::Health => health::check(context).await,
+        Endpoint::Positions => positions::list(context).await,
+        Endpoint::Unit => units::show(context, variable).await,
+        Endpoint::Move => movements::carry_out(context).await,
+        Endpoint::Alerts => alerts::list(context).await,
+        Endpoint::Deliveries => alerts::deliveries(context).await,
+        Endpoint::Ledger => ledger::list(context).await,
+        Endpoint::Quarantine => review::quarantine(context).await,
+        Endpoint::Inbox => review::inbox(context).await,
+        Endpoint::Approve => review::resolve(context, variable, Decision::Approve).await,
+        Endpoint::Reject => review::resolve(context, variable, Decision::Reject).await,
+        Endpoint::Sync => connectors::sync(context, variable).await,
+        Endpoint::Explain => explain::show(context).await,
+        Endpoint::Replay => connectors::replay(context).await,
+        Endpoint::Import => imports::run(context).await,
+        Endpoint::Doctor => doctor::examine(context).await,
+        Endpoint::ReadConfig => configuration::show(context).await,
+        Endpoint::ApplyConfig => configuration::apply(context).await,
+    }
+}

@@ -1,0 +1,187 @@
+//! Changes of stock that somebody asks for.
+
+use http::{HeaderName, StatusCode};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use shared::domain::catalogue::Directory;
+use shared::domain::ledger::LedgerRow;
+use shared::domain::{EventId, LocationId};
+use shared::store::movements::{Act, Movement};
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::problem::{FieldError, Problem};
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// How far ahead of ours a caller's clock may be.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+pub(super) async fn carry_out(context: &Context<'_>) -> Result<Answer, Problem> {
+    Fields::of_query(context.request).finish(|| Some(()))?;
+    let key = idempotency_key(context)?;
+    let movement = read(context, key)?;
+    let installation = context.installation().await?;
+    known_places(&movement, &installation.config.locations)?;
+    let authority = context.authority(&installation).await?;
+    let moved = context.store.carry_out(&movement, &authority).await?;
+    let places = [Some(&movement.location), destination(&movement.act)];
+    let mut shown = moved
+        .rows
+        .iter()
+        .zip(places.into_iter().flatten())
+        .map(|(row, location)| position(&movement, location, row));
+    let mut body = json!({
+        "id": movement.key,
+        "type": movement.act.name(),
+        "position": shown.next(),
+    });
+    if let Some(arrived) = shown.next() {
+        body["to_position"] = arrived;
+    }
+    let answer = Answer::new(StatusCode::CREATED, body);
+    Ok(if moved.replayed {
+        answer.with(REPLAYED, "true")
+    } else {
+        answer
+    })
+}
+
+fn idempotency_key(context: &Context<'_>) -> Result<EventId, Problem> {
+    let missing = |detail: String| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "idempotency_key_missing",
+            "An idempotency key is needed",
+            detail,
+        )
+    };
+    let key = context.request.header("idempotency-key").ok_or_else(|| {
+        missing(
+            "send an Idempotency-Key header that is new for each movement, such as a UUID"
+                .to_owned(),
+        )
+    })?;
+    key.parse().map_err(|error| {
+        missing(format!(
+            "the Idempotency-Key header cannot be used: {error}"
+        ))
+    })
+}
+
+fn read(context: &Context<'_>, key: EventId) -> Result<Movement, Problem> {
+    let mut body = Fields::of_body(context.request)?;
+    let kind: Option<String> = body.required("type");
+    let (product, location) = (body.required("product"), body.required("location"));
+    let act = kind.and_then(|kind| act(&kind, location.as_ref(), &mut body));
+    let at = body.time("at");
+    if at.is_some_and(|at| at > context.now().saturating_add(SKEW).unwrap_or(at)) {
+        body.refuse("at", "lies in the future");
+    }
+    let (reason, actor) = (body.text("reason", 500), body.text("actor", 100));
+    body.finish(|| {
+        Some(Movement {
+            key,
+            product: product?,
+            location: location?,
+            act: act?,
+            at,
+            reason,
+            actor: actor.or_else(|| context.request.actor().map(str::to_owned)),
+        })
+    })
+}
+
+fn act(kind: &str, from: Option<&LocationId>, body: &mut Fields) -> Option<Act> {
+    Some(match kind {
+        "adjustment" => Act::Adjustment {
+            delta: body.required_integer("delta")?,
+        },
+        "transfer" => {
+            let (quantity, to) = (
+                body.required_integer("quantity"),
+                body.required("to_location"),
+            );
+            if from.is_some() && from == to.as_ref() {
+                body.refuse("to_location", "is where the units are already");
+            }
+            Act::Transfer {
+                quantity: quantity?,
+                to_location: to?,
+            }
+        }
+        _ => {
+            let quantity = body.required_integer("quantity");
+            match kind {
+                "receipt" => Act::Receipt {
+                    quantity: quantity?,
+                },
+                "return" => Act::Return {
+                    quantity: quantity?,
+                },
+                "sale" => Act::Sale {
+                    quantity: quantity?,
+                },
+                "count" => Act::Count {
+                    quantity: quantity?,
+                },
+                "reserve" => Act::Reserve {
+                    quantity: quantity?,
+                },
+                "release" => Act::Release {
+                    quantity: quantity?,
+                },
+                other => {
+                    let known =
+                        "receipt, return, adjustment, transfer, sale, count, reserve, release";
+                    body.refuse("type", format!("`{other}` is none of {known}"));
+                    return None;
+                }
+            }
+        }
+    })
+}
+
+fn destination(act: &Act) -> Option<&LocationId> {
+    match act {
+        Act::Transfer { to_location, .. } => Some(to_location),
+        _ => None,
+    }
+}
+
+/// Stock at a place that nobody configured would belong to no rule and no zone.
+fn known_places(movement: &Movement, directory: &Directory) -> Result<(), Problem> {
+    let places = [
+        ("location", Some(&movement.location)),
+        ("to_location", destination(&movement.act)),
+    ];
+    let unknown = places.into_iter().filter_map(|(field, place)| {
+        let place = place.filter(|place| directory.location(place).is_none())?;
+        Some(FieldError::body(
+            field,
+            format!("`{place}` is not in the configuration"),
+        ))
+    });
+    let unknown: Vec<_> = unknown.collect();
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::invalid(unknown))
+    }
+}
+
+/// A position as the movement left it.
+fn position(movement: &Movement, location: &LocationId, row: &LedgerRow) -> Value {
+    let quantity = |name: &str| row.after.get(name).cloned().unwrap_or_default();
+    json!({
+        "product": movement.product,
+        "location": location,
+        "on_hand": quantity("on_hand"),
+        "reserved": quantity("reserved"),
+        "available": quantity("available"),
+        "incoming": quantity("incoming"),
+        "backordered": quantity("backordered"),
+        "revision": row.revision,
+        "at": row.at,
+    })
+}

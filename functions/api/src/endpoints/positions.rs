@@ -1,0 +1,86 @@
+//! How much there is, and where.
+
+use serde_json::{Value, json};
+use shared::domain::position::{Holding, Sources};
+use shared::domain::{LocationId, Position, ProductId};
+use shared::store::{Page, StoreError};
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::paging::{Wanted, fill};
+use crate::problem::Problem;
+
+pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
+    let mut query = Fields::of_query(context.request);
+    let product: Option<ProductId> = query.parsed("product");
+    let location: Option<LocationId> = query.parsed("location");
+    let wanted = Wanted::read(context.request, &mut query)?;
+    query.finish(|| Some(()))?;
+    let installation = context.installation().await?;
+    let sources = context.authority(&installation).await?.quantities;
+    let store = context.store;
+    let Some(product) = product else {
+        let here =
+            |position: &Position| location.as_ref().is_none_or(|it| *it == position.location);
+        return fill(
+            context,
+            &wanted,
+            async |cursor, room| store.positions(cursor.as_deref(), room).await,
+            |position| here(&position).then(|| shown(&position, &sources)),
+        )
+        .await;
+    };
+    // A product has few positions, and they are read together.
+    let mut all = match &location {
+        Some(location) => store
+            .position(&product, location)
+            .await?
+            .into_iter()
+            .collect(),
+        None => store.positions_of(&product).await?,
+    };
+    all.sort_by(|a: &Position, b| a.location.cmp(&b.location));
+    fill(
+        context,
+        &wanted,
+        async |cursor, room| Ok::<_, StoreError>(page_of(&all, cursor.as_deref(), room)),
+        |position| Some(shown(&position, &sources)),
+    )
+    .await
+}
+
+fn page_of(all: &[Position], after: Option<&str>, room: i32) -> Page<Position> {
+    let mut left = all
+        .iter()
+        .filter(|it| after.is_none_or(|after| it.location.as_str() > after))
+        .cloned();
+    let items: Vec<_> = left
+        .by_ref()
+        .take(usize::try_from(room).unwrap_or(0))
+        .collect();
+    let last = items.last().map(|it: &Position| it.location.to_string());
+    let next = left.next().and(last);
+    Page { items, next }
+}
+
+/// A position as the API shows it. Quantities that nobody stated are null.
+fn shown(position: &Position, sources: &Sources) -> Value {
+    let stock = position.stock(sources);
+    let owner = position.owner(sources);
+    json!({
+        "product": position.product,
+        "location": position.location,
+        "on_hand": stock.map(|it| it.on_hand),
+        "reserved": stock.map(|it| it.reserved),
+        "available": stock.map(|it| it.available),
+        "incoming": stock.map(|it| it.incoming),
+        "backordered": stock.map(|it| it.backordered),
+        "projected": stock.map(|it| it.projected()),
+        "counted_from_vehicles": matches!(position.holding, Holding::Counted { .. }),
+        "stated_by": owner,
+        "stated_at": owner.and_then(|it| position.stated_by(it)).map(|base| base.version.at),
+        "sold_by_day": position.sold,
+        "revision": position.revision,
+    })
+}

@@ -1,0 +1,199 @@
+//! What other functions do for the API, named here by what the API needs of them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use shared::domain::ConnectorName;
+use shared::store::{Page, StoreError};
+
+/// Why another function could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// There is no such thing.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// It cannot be done as things stand.
+    #[error("{0}")]
+    Refused(String),
+    /// This installation has nobody to do it.
+    #[error("{0} is not part of this installation")]
+    Absent(&'static str),
+    /// A page cursor that nobody handed out.
+    #[error("the cursor is not one of ours")]
+    Cursor,
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Reads connectors now instead of at the next quarter of an hour.
+#[async_trait]
+pub trait StartSync: Send + Sync {
+    /// Starts a run and gives its id; if one is going on already, that one's.
+    async fn start(&self, connector: &ConnectorName) -> Result<String, PortError>;
+}
+
+/// What is to be applied again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// What this connector received,
+    pub connector: ConnectorName,
+    /// from then on,
+    pub from: Option<Timestamp>,
+    /// until before then;
+    pub to: Option<Timestamp>,
+    /// or only this one.
+    pub id: Option<String>,
+}
+
+/// What came of a page of a replay. Counts rows: a payload may hold several.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Replayed {
+    /// Payloads looked at.
+    pub received: usize,
+    /// Rows that changed the stock: they had been lost.
+    pub changed: usize,
+    /// Rows that had been applied before, or are known otherwise.
+    pub known: usize,
+    /// Rows held for a person to look at.
+    pub quarantined: usize,
+    /// Rows that are of no use to us.
+    pub ignored: usize,
+    /// Payloads that could not be applied.
+    pub failed: Vec<Failed>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// A payload that could not be applied again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    /// Its id.
+    pub id: String,
+    /// Why.
+    pub detail: String,
+}
+
+/// Applies what was received again.
+#[async_trait]
+pub trait Replay: Send + Sync {
+    /// Applies a page, from a cursor on.
+    async fn replay(
+        &self,
+        selection: &Selection,
+        cursor: Option<&str>,
+    ) -> Result<Replayed, PortError>;
+}
+
+/// What a person says to an entry of the inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Let it happen.
+    Approve,
+    /// Do not.
+    Reject,
+}
+
+/// What waits for a person.
+#[async_trait]
+pub trait Review: Send + Sync {
+    /// A page of what waits for a person, newest first.
+    async fn inbox(&self, cursor: Option<&str>, limit: i32) -> Result<Page<Value>, PortError>;
+
+    /// Settles an entry of the inbox and gives it as it then is.
+    async fn resolve(&self, id: &str, decision: Decision, by: &str) -> Result<Value, PortError>;
+}
+
+/// Everything that others do for the API.
+#[derive(Clone)]
+pub struct Ports {
+    /// Reads connectors.
+    pub sync: Arc<dyn StartSync>,
+    /// Applies what was received again.
+    pub replay: Arc<dyn Replay>,
+    /// The inbox.
+    pub review: Arc<dyn Review>,
+}
+
+/// Nobody: every request for it is answered with "not installed".
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            sync: Arc::new(Nobody),
+            replay: Arc::new(Nobody),
+            review: Arc::new(Nobody),
+        }
+    }
+}
+
+#[async_trait]
+impl Replay for ingest::Ingest {
+    async fn replay(
+        &self,
+        selection: &Selection,
+        cursor: Option<&str>,
+    ) -> Result<Replayed, PortError> {
+        let chosen = match &selection.id {
+            Some(id) => ingest::Selection::One(id.clone()),
+            None => ingest::Selection::Between {
+                from: selection.from,
+                until: selection.to,
+            },
+        };
+        let replayed = Self::replay(self, &selection.connector, &chosen, cursor).await;
+        let replayed = replayed.map_err(|error| match error {
+            ingest::IngestError::Store(StoreError::Cursor) => PortError::Cursor,
+            ingest::IngestError::Store(error) => PortError::Store(error),
+            other => PortError::Refused(other.to_string()),
+        })?;
+        if let (Some(id), 0) = (&selection.id, replayed.webhooks) {
+            let what = format!("payload `{id}` of {}", selection.connector);
+            return Err(PortError::NotFound(what));
+        }
+        let failed = replayed.failed.into_iter();
+        Ok(Replayed {
+            received: replayed.webhooks,
+            changed: replayed.outcome.applied,
+            known: replayed.outcome.known,
+            quarantined: replayed.outcome.quarantined,
+            ignored: replayed.outcome.ignored,
+            failed: failed.map(|(id, detail)| Failed { id, detail }).collect(),
+            next: replayed.next,
+        })
+    }
+}
+
+#[async_trait]
+impl StartSync for Nobody {
+    async fn start(&self, _: &ConnectorName) -> Result<String, PortError> {
+        Err(PortError::Absent("scheduled sync"))
+    }
+}
+
+#[async_trait]
+impl Replay for Nobody {
+    async fn replay(&self, _: &Selection, _: Option<&str>) -> Result<Replayed, PortError> {
+        Err(PortError::Absent("the record of what was received"))
+    }
+}
+
+#[async_trait]
+impl Review for Nobody {
+    async fn inbox(&self, _: Option<&str>, _: i32) -> Result<Page<Value>, PortError> {
+        Err(PortError::Absent("the inbox"))
+    }
+
+    async fn resolve(&self, _: &str, _: Decision, _: &str) -> Result<Value, PortError> {
+        Err(PortError::Absent("the inbox"))
+    }
+}

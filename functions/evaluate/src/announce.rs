@@ -1,0 +1,235 @@
+//! From a verdict to an alert revision and its delivery intents, written together.
+
+use jiff::{SignedDuration, Timestamp};
+use shared::domain::alert::{AlertState, RevisionKind};
+use shared::domain::id::{ChannelName, ConnectorName, GroupName, LocationId};
+use shared::domain::message::Message;
+use shared::domain::route::{About, Recipient};
+use shared::domain::watch::{self, Moment, Verdict, Watch};
+use shared::domain::{AlertKind, Subject};
+use shared::installation::Installation;
+use shared::store::alerts::{Alert, Announcement, Decision, Watched};
+use shared::store::intents::{Intent, IntentState};
+use shared::store::{Expect, Stored};
+
+use crate::{EvaluateError, Evaluator};
+
+/// How long the queue has before the clock announces an intent again.
+const OVERDUE: SignedDuration = SignedDuration::from_secs(90);
+
+/// One look at one subject for one kind of alert.
+pub(crate) struct Look<'a> {
+    pub(crate) installation: &'a Installation,
+    pub(crate) subject: Subject,
+    pub(crate) kind: AlertKind,
+    pub(crate) stored: Option<&'a Stored<Watched>>,
+    pub(crate) verdict: Verdict,
+    /// The revision of what was looked at.
+    pub(crate) seen: u64,
+    /// When, besides the watch's own reasons, time alone may change the answer.
+    pub(crate) changes_at: Option<Timestamp>,
+    pub(crate) category: Option<&'a str>,
+}
+
+/// What came of a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// Nothing new, or it is written.
+    Done {
+        /// Whether an alert that people knew of is over.
+        resolved: bool,
+    },
+    /// The watch has moved on since it was read: read it again.
+    Again,
+}
+
+/// Says what a revision has to say; the alert's own numbers are filled in after it.
+pub(crate) type Words<'a> = &'a dyn Fn(RevisionKind) -> Message;
+
+impl Evaluator {
+    /// Takes one step of a watch, and writes what follows.
+    pub(crate) async fn step(
+        &self,
+        look: Look<'_>,
+        words: Words<'_>,
+    ) -> Result<Looked, EvaluateError> {
+        let now = self.store.clock().now();
+        let old = look
+            .stored
+            .map(|stored| stored.data.watch.clone())
+            .unwrap_or_default();
+        let old_due = look.stored.and_then(|stored| stored.data.due);
+        let new_id = || self.store.chance().id(now);
+        let Some(step) = watch::step(&old, &look.verdict, now, look.seen, new_id) else {
+            return Ok(Looked::Done { resolved: false });
+        };
+        // A watch that has nothing to remember needs no clock either.
+        let idle = step.next == Watch::default() && look.stored.is_none();
+        let due = [step.due, look.changes_at.filter(|_| !idle)]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(Moment);
+        if step.next == old && due == old_due {
+            return Ok(Looked::Done { resolved: false });
+        }
+        let mut announcements = Vec::new();
+        let mut resolved = false;
+        if let Some(said) = &step.announce {
+            let known = self.store.alert(&said.alert).await?;
+            let told = known.as_ref().map(|alert| alert.told.clone());
+            let mut message = words(said.change);
+            message.notes.extend(said.note.clone());
+            message.alert.clone_from(&said.alert);
+            message.revision = said.revision;
+            let recipients = self.recipients(&look, said.change, told.as_deref());
+            resolved = said.change == RevisionKind::Resolved;
+            if resolved && look.kind == AlertKind::OutOfStock {
+                announcements.extend(self.back_in_stock(&look, &recipients, words, now));
+            }
+            announcements.push(announcement(
+                &look,
+                message,
+                said.opened_at,
+                told.unwrap_or_default(),
+                &recipients,
+                now,
+            ));
+        }
+        let intents: Vec<Intent> = announcements
+            .iter()
+            .flat_map(|a| a.intents.clone())
+            .collect();
+        let decision = Decision {
+            watched: Watched {
+                subject: look.subject.clone(),
+                kind: look.kind,
+                watch: step.next,
+                due,
+            },
+            expect: Expect::from_read(look.stored),
+            announcements,
+        };
+        if !self.store.decide(decision).await? {
+            return Ok(Looked::Again);
+        }
+        self.bus.announce(&intents).await;
+        Ok(Looked::Done { resolved })
+    }
+
+    /// "There is stock again", for those who asked for it and are not told by the other's end.
+    fn back_in_stock(
+        &self,
+        look: &Look<'_>,
+        already: &[Recipient],
+        words: Words<'_>,
+        now: Timestamp,
+    ) -> Option<Announcement> {
+        let look = Look {
+            kind: AlertKind::BackInStock,
+            subject: look.subject.clone(),
+            ..*look
+        };
+        let mut recipients = self.recipients(&look, RevisionKind::Opened, None);
+        recipients.retain(|one| already.iter().all(|other| other.channel != one.channel));
+        if recipients.is_empty() {
+            return None;
+        }
+        let mut message = words(RevisionKind::Opened);
+        message.kind = AlertKind::BackInStock;
+        message.alert = self.store.chance().id(now);
+        message.revision = 1;
+        let mut announcement = announcement(&look, message, now, Vec::new(), &recipients, now);
+        // It is news, not a condition: over as soon as it is told.
+        announcement.alert.state = AlertState::Resolved;
+        Some(announcement)
+    }
+
+    fn recipients(
+        &self,
+        look: &Look<'_>,
+        change: RevisionKind,
+        told: Option<&[ChannelName]>,
+    ) -> Vec<Recipient> {
+        let groups_of_group: Vec<GroupName>;
+        let directory = &look.installation.config.locations;
+        let (location, groups, connector): (
+            Option<&LocationId>,
+            &[GroupName],
+            Option<&ConnectorName>,
+        ) = match &look.subject {
+            Subject::Position { location, .. } => {
+                (Some(location), directory.groups_of(location), None)
+            }
+            Subject::Group { group, .. } => {
+                groups_of_group = vec![group.clone()];
+                (None, &groups_of_group, None)
+            }
+            Subject::Unit { .. } => (None, &[], None),
+            Subject::Connector { connector } => (None, &[], Some(connector)),
+        };
+        let about = About {
+            kind: look.kind,
+            change,
+            severity: look.verdict.severity,
+            location,
+            groups,
+            category: look.category,
+            connector,
+        };
+        look.installation.routes.recipients(told, &about)
+    }
+}
+
+fn announcement(
+    look: &Look<'_>,
+    message: Message,
+    opened_at: Timestamp,
+    mut told: Vec<ChannelName>,
+    recipients: &[Recipient],
+    now: Timestamp,
+) -> Announcement {
+    let channels = &look.installation.config.channels;
+    let intents = recipients
+        .iter()
+        .filter_map(|recipient| Some((recipient, channels.get(&recipient.channel)?)))
+        .map(|(recipient, channel)| Intent {
+            alert: message.alert.clone(),
+            revision: message.revision,
+            channel: recipient.channel.clone(),
+            kind: channel.kind.to_string(),
+            state: IntentState::Pending,
+            attempts: 0,
+            created_at: now,
+            not_before: now,
+            due_at: now.checked_add(OVERDUE).unwrap_or(Timestamp::MAX),
+            receipt: None,
+            last_outcome: None,
+        })
+        .collect();
+    for recipient in recipients {
+        if !told.contains(&recipient.channel) {
+            told.push(recipient.channel.clone());
+        }
+    }
+    let over = message.change == RevisionKind::Resolved;
+    Announcement {
+        alert: Alert {
+            id: message.alert.clone(),
+            kind: look.kind,
+            subject: look.subject.clone(),
+            severity: message.severity,
+            state: if over {
+                AlertState::Resolved
+            } else {
+                AlertState::Open
+            },
+            revision: message.revision,
+            opened_at,
+            updated_at: now,
+            message,
+            told,
+        },
+        intents,
+    }
+}

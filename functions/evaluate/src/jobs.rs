@@ -1,0 +1,99 @@
+//! Looking again at everything a change of configuration, or a feed's recovery, may concern (F26).
+
+use jiff::Timestamp;
+use shared::domain::watch::Moment;
+use shared::installation::Installation;
+use shared::store::jobs::Reexamination;
+
+use crate::{EvaluateError, Evaluator};
+
+/// Positions per page: well inside one invocation's time.
+const PAGE: i32 = 50;
+
+impl Evaluator {
+    /// Starts looking at every position by the new rules, and again when a season begins or ends.
+    pub(crate) async fn configuration_changed(&self, version: u64) -> Result<(), EvaluateError> {
+        let job = Reexamination {
+            id: format!("configuration-{version}"),
+            owned_by: None,
+            cursor: None,
+            not_before: None,
+        };
+        self.store.start_job(&job).await?;
+        let installation = self.installation().await?;
+        self.plan_next_season(&installation).await
+    }
+
+    /// Looks at the next page of a job, if it is time for it.
+    pub async fn proceed(&self, id: &str) -> Result<(), EvaluateError> {
+        let Some(stored) = self.store.job(id).await? else {
+            return Ok(()); // done already
+        };
+        let job = &stored.data;
+        if job
+            .not_before
+            .is_some_and(|at| self.store.clock().now() < at.0)
+        {
+            return Ok(());
+        }
+        let installation = self.installation().await?;
+        let authority = self.authority(&installation).await?;
+        let page = self.store.positions(job.cursor.as_deref(), PAGE).await?;
+        for position in &page.items {
+            let owner = position.owner(&authority.quantities);
+            if job.owned_by.is_none() || owner == job.owned_by.as_ref() {
+                // The list may lag behind; the position itself is read again.
+                let current = self
+                    .store
+                    .position(&position.product, &position.location)
+                    .await?;
+                if let Some(position) = current {
+                    self.look_at_position(&installation, None, &position)
+                        .await?;
+                }
+            }
+        }
+        if page.next.is_none() && job.id.starts_with(SEASON) {
+            self.plan_next_season(&installation).await?;
+        }
+        // Somebody else may have looked at the same page meanwhile; then the job is theirs.
+        self.store.advance_job(&stored, page.next).await?;
+        Ok(())
+    }
+
+    /// Has the clock start a job when a rule's season next begins or ends.
+    async fn plan_next_season(&self, installation: &Installation) -> Result<(), EvaluateError> {
+        let now = self.store.clock().now();
+        let Some(at) = next_season(installation, now) else {
+            return Ok(());
+        };
+        let job = Reexamination {
+            id: format!("{SEASON}{}-{}", installation.version, at.as_millisecond()),
+            owned_by: None,
+            cursor: None,
+            not_before: Some(Moment(at)),
+        };
+        self.store.start_job(&job).await?;
+        Ok(())
+    }
+}
+
+const SEASON: &str = "season-";
+
+fn next_season(installation: &Installation, now: Timestamp) -> Option<Timestamp> {
+    let account = &installation.config.account.zone.0;
+    let locations = installation.config.locations.locations();
+    installation
+        .rules
+        .rules()
+        .iter()
+        .filter(|rule| !rule.seasons.is_empty())
+        .flat_map(|rule| {
+            locations
+                .iter()
+                .map(|location| &location.zone)
+                .chain([account])
+                .filter_map(|zone| rule.in_force(now, zone).changes_at)
+        })
+        .min()
+}

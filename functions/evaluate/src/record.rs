@@ -1,0 +1,97 @@
+//! What a stream record says: which thing changed, from what to what.
+
+use aws_lambda_events::event::dynamodb::EventRecord;
+use serde::de::DeserializeOwned;
+use serde_dynamo::{AttributeValue, Item};
+use shared::domain::id::ConnectorName;
+use shared::domain::{Position, Unit};
+use shared::store::jobs::Reexamination;
+use shared::store::settings::Head;
+
+/// What changed.
+#[derive(Debug, Clone)]
+pub enum Changed {
+    /// The quantities at one location.
+    Position {
+        /// Before; `None` on first sight.
+        before: Option<Box<Position>>,
+        /// Now.
+        after: Box<Position>,
+    },
+    /// A vehicle.
+    Unit(Box<Unit>),
+    /// A source's health.
+    Feed(ConnectorName),
+    /// The configuration, to this version.
+    Configuration(u64),
+    /// A page of a job is due.
+    Job(String),
+    /// Nothing that anybody evaluates: our own alerts and records among it.
+    Nothing,
+}
+
+/// A record that this version cannot read. Retrying does not help; the failure queue gets it.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream record of {key} cannot be read: {problem}")]
+pub struct UnreadableRecord {
+    /// The changed item's key.
+    pub key: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Reads a stream record.
+pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
+    let change = record.change;
+    let text = |item: &Item, name: &str| match item.get(name) {
+        Some(AttributeValue::S(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let key = |name| text(&change.keys, name).unwrap_or_default();
+    let (pk, sk) = (key("pk"), key("sk"));
+    let Some(kind) = text(&change.new_image, "t") else {
+        return Ok(Changed::Nothing); // removed: by its lifetime, or a job that is done
+    };
+    let content = Content {
+        key: format!("{pk}|{sk}"),
+    };
+    Ok(match kind.as_str() {
+        "position" => Changed::Position {
+            before: if change.old_image.is_empty() {
+                None
+            } else {
+                Some(Box::new(content.read(change.old_image)?))
+            },
+            after: Box::new(content.read(change.new_image)?),
+        },
+        "unit" => Changed::Unit(Box::new(content.read(change.new_image)?)),
+        "feed" => {
+            let name = pk.strip_prefix("C#").unwrap_or_default();
+            Changed::Feed(name.parse().map_err(|error| content.wrong(&error))?)
+        }
+        "config" => Changed::Configuration(content.read::<Head>(change.new_image)?.version),
+        "job" => Changed::Job(content.read::<Reexamination>(change.new_image)?.id),
+        _ => Changed::Nothing,
+    })
+}
+
+struct Content {
+    key: String,
+}
+
+impl Content {
+    fn read<T: DeserializeOwned>(&self, item: Item) -> Result<T, UnreadableRecord> {
+        let mut item = item.into_inner();
+        let data = item
+            .remove("d")
+            .ok_or_else(|| self.wrong(&"it has no content"))?;
+        serde_dynamo::from_attribute_value(data).map_err(|error| self.wrong(&error))
+    }
+
+    fn wrong(&self, problem: &dyn std::fmt::Display) -> UnreadableRecord {
+        UnreadableRecord {
+            key: self.key.clone(),
+            problem: problem.to_string(),
+        }
+    }
+}

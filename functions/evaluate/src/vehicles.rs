@@ -1,0 +1,101 @@
+//! Vehicles: one VIN that two rooftops claim is a conflict for a person, not a race to be won (F19).
+
+use shared::domain::alert::RevisionKind;
+use shared::domain::message::Message;
+use shared::domain::rule::Condition;
+use shared::domain::unit::Field;
+use shared::domain::watch::Verdict;
+use shared::domain::{AlertKind, Severity, Subject, Unit};
+use shared::installation::Installation;
+use shared::store::StoreError;
+
+use crate::announce::{Look, Looked};
+use crate::stock::link;
+use crate::{EvaluateError, Evaluator};
+
+const ATTEMPTS: usize = 8;
+
+impl Evaluator {
+    /// Looks for rivals of a vehicle's holder.
+    pub(crate) async fn look_at_unit(
+        &self,
+        installation: &Installation,
+        unit: &Unit,
+    ) -> Result<(), EvaluateError> {
+        let owners = &installation.config.ownership;
+        let resolved = unit.resolve(&owners.state);
+        let subject = Subject::Unit {
+            vin: unit.vin.to_string(),
+        };
+        let mut verdict = Verdict::without_rule();
+        if !resolved.rivals.is_empty() {
+            verdict.condition = Condition::Breached;
+        }
+        verdict.severity = Severity::Warning;
+        let text = |name: &str| match unit.field(name, &owners.spec) {
+            Some(Field::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        let name = [text("make"), text("model"), Some(unit.vin.to_string())]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ");
+        let holder = resolved.holder.as_ref().zip(resolved.location.as_ref());
+        let mut notes: Vec<String> = holder
+            .map(|(source, location)| {
+                format!("It is counted once, at {location}, by the word of {source}.")
+            })
+            .into_iter()
+            .collect();
+        notes.extend(
+            resolved
+                .rivals
+                .iter()
+                .map(|(source, location)| format!("{source} has it at {location}, too.")),
+        );
+        let location = resolved.location.as_ref().map(ToString::to_string);
+        for _ in 0..ATTEMPTS {
+            let watches = self.store.watches(&subject).await?;
+            let now = self.store.clock().now();
+            let words = |change: RevisionKind| Message {
+                alert: String::new(),
+                revision: 0,
+                change,
+                kind: AlertKind::Conflict,
+                severity: Severity::Warning,
+                subject: subject.clone(),
+                at: now,
+                product: name.clone(),
+                location: location.clone(),
+                zone: installation.config.account.zone.to_string(),
+                before: None,
+                after: None,
+                threshold: None,
+                rule: None,
+                why: None,
+                days_of_supply: None,
+                sold: None,
+                notes: notes.clone(),
+                link: link(installation, &subject),
+            };
+            let look = Look {
+                installation,
+                subject: subject.clone(),
+                kind: AlertKind::Conflict,
+                stored: watches.iter().find(|s| s.data.kind == AlertKind::Conflict),
+                verdict,
+                seen: unit.revision,
+                changes_at: None,
+                category: None,
+            };
+            if self.step(look, &words).await? != Looked::Again {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Contended {
+            operation: "evaluate a vehicle",
+        }
+        .into())
+    }
+}

@@ -1,0 +1,129 @@
+//! Applying again what was kept: on request (F14), or because it was never wholly applied (G1).
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use shared::connectors::{Delivery, Signed};
+use shared::domain::ConnectorName;
+use shared::store::received::{Received, ReceivedState};
+
+use crate::{Ingest, IngestError, Outcome};
+
+/// Webhooks per step of a replay.
+const PAGE: i32 = 25;
+
+/// Which webhooks to apply again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// One, by the id that its answer named.
+    One(String),
+    /// All received in a span of time.
+    Between {
+        /// From this instant on; unset: from the oldest kept.
+        from: Option<Timestamp>,
+        /// Until before this instant; unset: to the newest.
+        until: Option<Timestamp>,
+    },
+}
+
+/// What one step of a replay did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Webhooks looked at.
+    pub webhooks: usize,
+    /// What became of their rows.
+    pub outcome: Outcome,
+    /// Webhooks that could not be read any more, with the reason.
+    pub failed: Vec<(String, String)>,
+    /// Where the next step begins; `None` when all is done.
+    pub next: Option<String>,
+}
+
+impl Ingest {
+    /// Applies a page of a connector's kept webhooks again. What was applied has no second effect.
+    pub async fn replay(
+        &self,
+        connector: &ConnectorName,
+        selection: &Selection,
+        cursor: Option<&str>,
+    ) -> Result<Replayed, IngestError> {
+        let (webhooks, next) = match selection {
+            Selection::One(id) => {
+                let found = self.store.received(connector, id).await?;
+                (found.into_iter().map(|stored| stored.data).collect(), None)
+            }
+            Selection::Between { from, until } => {
+                let page = self
+                    .store
+                    .received_between(connector, *from, *until, cursor, PAGE)
+                    .await?;
+                (page.items, page.next)
+            }
+        };
+        let mut replayed = Replayed {
+            next,
+            ..Replayed::default()
+        };
+        for received in webhooks {
+            replayed.webhooks += 1;
+            match self.again(&received).await {
+                Ok(outcome) => {
+                    replayed.outcome.applied += outcome.applied;
+                    replayed.outcome.known += outcome.known;
+                    replayed.outcome.quarantined += outcome.quarantined;
+                    replayed.outcome.ignored += outcome.ignored;
+                }
+                Err(IngestError::Store(error)) if error.is_transient() => return Err(error.into()),
+                Err(error) => replayed.failed.push((received.id, error.to_string())),
+            }
+        }
+        Ok(replayed)
+    }
+
+    /// Applies what was kept before `by` and still waits; says how many webhooks that were.
+    pub async fn recover(&self, by: Timestamp) -> Result<usize, IngestError> {
+        let mut recovered = 0;
+        for received in self.store.waiting(by, PAGE).await? {
+            match self.again(&received).await {
+                Ok(_) => recovered += 1,
+                Err(error) => {
+                    let cause = &error as &(dyn std::error::Error + 'static);
+                    tracing::error!(
+                        connector = %received.connector,
+                        received.id = received.id,
+                        error = cause,
+                        "a kept webhook cannot be applied"
+                    );
+                }
+            }
+        }
+        Ok(recovered)
+    }
+
+    async fn again(&self, received: &Received) -> Result<Outcome, IngestError> {
+        let door = self.door(received.connector.as_str()).await?;
+        let body = self.store.received_body(received).await?;
+        let headers: HeaderMap = received
+            .headers
+            .iter()
+            .filter_map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                Some((name, HeaderValue::from_str(value).ok()?))
+            })
+            .collect();
+        let delivery = Delivery {
+            method: &received.method,
+            headers: &headers,
+            query: None,
+            body: &body,
+            source_ip: None,
+            received: received.at,
+        };
+        let signed = Signed::kept(delivery);
+        let parsed = self.parse(&door, &signed).await?;
+        let outcome = self.apply(&door, received, parsed).await?;
+        if received.state == ReceivedState::Waiting {
+            self.store.mark_applied(received).await?;
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,198 @@
+//! The JSON Schema and the reference page of `lotwire.toml`, from the declarations that read it.
+
+use serde_json::{Value, json};
+
+use super::Document;
+use super::account::{Account, Guards, Limits, LocationSettings, Ownership};
+use super::channel::{ChannelCommon, ChannelTemplate, RouteSettings, TemplateSettings};
+use super::connector::{
+    ConnectorCommon, ConnectorSettings, MaxRemovals, Pointers, Verify, Webhook,
+};
+use super::format::Format;
+use super::rule::{RuleSettings, SeasonSettings};
+use super::setting::{Described, Section, Setting};
+use crate::channels::ChannelKind;
+use crate::channels::settings::Form;
+
+/// The JSON Schema (2020-12) of the document, for editors.
+pub fn schema() -> Value {
+    let mut schema = Document::schema();
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("lotwire.toml");
+    schema["description"] =
+        json!("One Lotwire installation. docs/configuration.md explains every key.");
+    schema
+}
+
+/// Every key of the document with what it holds and its default, as Markdown.
+pub fn tables() -> String {
+    let mut page = String::new();
+    let mut section = |title: &str, lead: &str, rows: Vec<Described>| {
+        page.push_str(&format!("### {title}\n\n{lead}\n\n{}", rows_of(&rows)));
+    };
+    section(
+        "`[account]`",
+        "Whose installation this is.",
+        Account::described(),
+    );
+    section(
+        "`[locations.<id>]`",
+        "One warehouse or rooftop, under the short name that all else uses.",
+        LocationSettings::described(),
+    );
+    section(
+        "`[connectors.<name>]`",
+        "What every connector has, beside its `kind`.",
+        ConnectorCommon::described(),
+    );
+    for (kind, doc, rows) in ConnectorSettings::described() {
+        section(&format!("`kind = \"{kind}\"`"), &doc, rows);
+    }
+    section(
+        "`[connectors.<name>.webhook]`",
+        "How an incoming webhook is checked.",
+        Webhook::described(),
+    );
+    for (kind, doc, rows) in Verify::described() {
+        section(&format!("`verify = {{ kind = \"{kind}\" }}`"), &doc, rows);
+    }
+    section(
+        "`[connectors.<name>.pointers]`",
+        "JSON pointers (RFC 6901) into a webhook's body.",
+        Pointers::described(),
+    );
+    section(
+        "`[connectors.<name>.format]`",
+        "How a file is written.",
+        Format::described(),
+    );
+    section(
+        "`max_removals`",
+        "Removals are held when they exceed both.",
+        MaxRemovals::described(),
+    );
+    section(
+        "`[ownership]`",
+        "Which connectors' word counts for each field; where several speak, the first that has spoken. A field without an entry belongs to whichever spoke last.",
+        Ownership::described(),
+    );
+    section(
+        "`[channels.<name>]`",
+        "What every channel has, beside its `kind`.",
+        ChannelCommon::described(),
+    );
+    for kind in ChannelKind::ALL {
+        page.push_str(&format!(
+            "### `kind = \"{kind}\"`\n\n{}",
+            channel_rows(*kind)
+        ));
+    }
+    let mut section = |title: &str, lead: &str, rows: Vec<Described>| {
+        page.push_str(&format!("### {title}\n\n{lead}\n\n{}", rows_of(&rows)));
+    };
+    section(
+        "`[[routes]]`",
+        "Leads alerts to channels. Every filter that is given must match; one left out matches all.",
+        RouteSettings::described(),
+    );
+    section(
+        "`[[rules]]`",
+        "When people are told about stock, and where that applies. The most specific rule wins.",
+        RuleSettings::described(),
+    );
+    section(
+        "`seasons`",
+        "Other numbers for a while, by each location's own calendar.",
+        SeasonSettings::described(),
+    );
+    section(
+        "`[templates.<kind of alert>]`",
+        "Titles and texts, in Jinja syntax. What is left out keeps its default.",
+        TemplateSettings::described(),
+    );
+    section(
+        "`[templates.<kind of alert>.channels.<name>]`",
+        "The same for one channel.",
+        ChannelTemplate::described(),
+    );
+    section(
+        "`[guards]`",
+        "What is held for a person to look at instead of being believed.",
+        Guards::described(),
+    );
+    section("`[limits]`", "How much is kept.", Limits::described());
+    page.truncate(page.trim_end().len());
+    page
+}
+
+fn rows_of(rows: &[Described]) -> String {
+    let mut table = String::from("| key | holds | default | meaning |\n|---|---|---|---|\n");
+    for row in rows {
+        let default = match &row.default {
+            None => "required".to_owned(),
+            Some(default) => shown(default),
+        };
+        let expected = cell(&row.expected);
+        table.push_str(&format!(
+            "| `{}` | {expected} | {default} | {} |\n",
+            row.key,
+            cell(&row.doc)
+        ));
+    }
+    table.push('\n');
+    table
+}
+
+fn channel_rows(kind: ChannelKind) -> String {
+    let mut table = String::from("| key | holds | default | meaning |\n|---|---|---|---|\n");
+    for field in kind.documentation() {
+        let holds = match field.form {
+            Form::Text => "text",
+            Form::Texts => "a list, each text",
+            Form::Number => "a whole number",
+            Form::Flag => "`true` or `false`",
+            Form::Address => "an address",
+            Form::Secret => "a secret reference",
+        };
+        let default = if field.required { "required" } else { "" };
+        table.push_str(&format!(
+            "| `{}` | {holds} | {default} | {} |\n",
+            field.name,
+            cell(field.meaning)
+        ));
+    }
+    table.push('\n');
+    table
+}
+
+/// A default as it would be written.
+fn shown(default: &Value) -> String {
+    match default {
+        Value::Null => String::new(),
+        Value::Array(list) if list.is_empty() => "`[]`".to_owned(),
+        Value::Object(map) if map.is_empty() => "`{}`".to_owned(),
+        Value::Object(map) if map.values().all(Value::is_number) => {
+            let fields: Vec<_> = map
+                .iter()
+                .map(|(key, value)| format!("{key} = {value}"))
+                .collect();
+            format!("`{{ {} }}`", fields.join(", "))
+        }
+        Value::Object(_) => "its own defaults".to_owned(),
+        Value::String(text) => match text.parse::<jiff::SignedDuration>() {
+            Ok(span) => format!("`\"{}\"`", written(span)),
+            Err(_) => format!("`\"{text}\"`"),
+        },
+        other => format!("`{other}`"),
+    }
+}
+
+/// A duration as people write it.
+pub(crate) fn written(span: jiff::SignedDuration) -> String {
+    format!("{span:#}").replace(' ', "")
+}
+
+/// Text within a table: a bar would end the cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}

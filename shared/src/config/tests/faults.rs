@@ -1,0 +1,106 @@
+//! Everything that can be wrong with a document, with the sentence and the place people are told.
+
+use super::*;
+
+fn base_lines() -> usize {
+    BASE.lines().count()
+}
+
+/// What is wrong with the base document and these lines after it; line numbers count from the first.
+fn faults(more: &str) -> Vec<String> {
+    let text = format!("{BASE}{more}");
+    let Err(ConfigErrors(errors)) = Config::check(&text, "lotwire.toml") else {
+        return Vec::new();
+    };
+    let relative = |mut error: ConfigError| {
+        error.line -= base_lines();
+        error.to_string()
+    };
+    errors.into_iter().map(relative).collect()
+}
+
+/// Pieces that stand after the base document; the snapshot holds what is said of each.
+const CASES: &[&str] = &[
+    "[[rules]]\nname = \"milano-oil\"\nkind = \"low_stock\"\nthreshold = 3\nboundary = \"under\"",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\ntreshold = 3",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = \"three\"\ncolour = 1",
+    "[[rules]]\nkind = \"low_stock\"\nthreshold = 1",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stok\"\nthreshold = 1",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = -1",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nrecovery = 3",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nrecovery = 5\nseasons = [{ from = 2026-12-01, until = 2027-01-01, units = 9 }]",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nseasons = [{ from = 2026-12-24, until = 2026-12-01T08:00:00, units = 9 }]",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nseasons = [\n  { from = 2026-12-01T00:00:00Z, until = 2027-01-01, units = 9 },\n]",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nlocation = \"milan\"\n[[rules]]\nname = \"b\"\nkind = \"low_stock\"\nthreshold = 3\ngroup = \"germany\"",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nmake = \"Bentley\"\nmodel = \"Continental GT\"\n\n[[rules]]\nname = \"b\"\nkind = \"low_stock\"\nthreshold = 4\nmake = \"bentley\"\nmodel = \"continental-gt\"",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\n[[rules]]\nname = \"a\"\nkind = \"out_of_stock\"\n",
+    "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nthreshold = 3\npending = \"soon\"",
+    "[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = 3\nover = \"sum\"\nproduct = \"A\"\nmake = \"B\"",
+    "[[routes]]\nname = \"r\"\nchannels = [\"rooom\", \"room\", \"room\"]\nkinds = [\"low_stock\", \"sold_out\"]",
+    "[[routes]]\nname = \"r\"\nchannels = []\nlocations = [\"berlin\"]",
+    "[locations.roma]\nname = \"Roma\"\nkind = \"rooftop\"\nzone = \"Europe/Milano\"",
+    "[locations.roma]\nname = \"Roma\"\nkind = \"rooftop\"\nzone = \"Europe/Roma\"",
+    "[locations.\"ro ma\"]\nname = \"Roma\"\nkind = \"rooftop\"",
+    "[connectors.x]\nkind = \"generic\"\nlocations = { A = \"milano\", B = \"milano\", C = \"roma\" }\nwebhook = { secret = \"hunter2hunter2\" }",
+    "[connectors.x]\nkind = \"generic\"\nwebhook = { secret = 5, tolerance = \"-5m\", body_limit = 0, allow_from = [\"203.0.113.7/24\", \"here\"] }",
+    "[connectors.x]\nkind = \"shopfy\"\nshop = \"a\"",
+    "[connectors.x]\nshop = \"a\"",
+    "[connectors.api]\nkind = \"generic\"\nwebhook = { secret = \"env:A\" }",
+    "[connectors.x]\nkind = \"shopify\"\nshop = \"a.myshopify.com\"\nwebhook = { secret = \"env:A\" }",
+    "[connectors.x]\nkind = \"files\"\nurl = \"sftp://user:pw@host/drop/\"",
+    "[connectors.x]\nkind = \"files\"\nurl = \"ftp://host/drop/\"\nhost_key = \"SHA256:x\"\nmin_rows_percent = 101",
+    "[connectors.x]\nkind = \"dealertrack\"\nverify = { kind = \"basic\", username = \"u\", header = \"X\" }\nevents = { a = \"vanished\" }\npointers = { event_id = \"id\" }",
+    "[channels.x]\nkind = \"slack\"\ntokn = \"env:A\"",
+    "[channels.x]\nkind = \"slack\"\ntoken = \"xoxb-123456789-very-secret\"\nchannel = 5",
+    "[channels.x]\nkind = \"slack\"\ntoken = \"env:A\"",
+    "[channels.x]\nkind = \"twilio_sms\"",
+    "[channels.x]\nkind = \"twillio_sms\"\ndelivery = \"twice\"",
+    "[ownership]\nprice = [\"shop\", \"erp\", \"api\"]",
+    "[templates.low_stock]\ntext = \"{{ produkt }}\"\n[templates.lowstock]\ntitle = \"x\"\n[templates.out_of_stock.channels.nowhere]\ntext = \"{% if %}\"",
+    "[guards]\nvin = \"sometimes\"\nhold_price_jumps = 1",
+    "[limits]\nevent_memory_days = 3",
+    "[rule]\nname = \"a\"",
+    "a = \n[b\nc = \"x",
+    "[account]\nname = \"again\"",
+    "rules = 5",
+    // Two faults of different sections, and of one rule that cannot be read and another that can.
+    "[guards]\nvin = 1\n[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = true\n[[rules]]\nname = \"b\"\nkind = \"low_stock\"",
+    "[[rules]]\nname = \"a\"\nkind = \"out_of_stock\"\ntimes_usual = 2.5\nmodel = \"500e\"\nlocation = \"milano\"\ngroup = \"italy\"",
+    "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nat_least = 0\ndays = 400\nseasons = [{ from = 2026-12-01, until = 2027-01-01, units = 0 }, { from = 2026-12-31, until = 2027-02-01, units = 2 }]",
+    "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nat_least = 3\ntimes_usual = 2.55\nusual_days = 99999",
+    "[connectors.x]\nkind = \"files\"\nurl = \"drop\"\npassword = \"env:A\"\nformat = { delimeter = \";\", header = 1, max_rows = \"many\", decimal_mark = \"dot\" }",
+    "[connectors.x]\nkind = \"files\"\nurl = \"https://example.com/stock.csv\"\nformat = { header = false }",
+    "[[routes]]\nname = \"r\"\nchannels = \"room\"\n[[routes]]\nname = \"r\"\nchannels = [\"room\"]\nmin_severity = \"high\"",
+    "[channels.x]\nkind = \"webhook\"\nurl = \"ftp://example.com\"\nsecret = \"env:A\"\nmax_per_second = 0",
+    "[connectors.x]\nkind = \"shopify\"\nshop = \"a\"\nwebhook = { secret = \"env:A\" }\ndefault_location = \"milan\"",
+];
+
+#[test]
+fn every_fault_is_told_with_its_place() {
+    let mut told = String::new();
+    for case in CASES {
+        let faults = faults(case);
+        assert!(!faults.is_empty(), "nothing is said of:\n{case}");
+        told.push_str(&format!("{case}\n\n{}\n\n----\n\n", faults.join("\n")));
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn the_place_counts_from_the_top_of_the_file() {
+    let errors =
+        Config::check("[account]\nname = 5\n\n\n  zone = \"Mars\"", "a/b.toml").unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "a/b.toml:1:1: account.currency: missing; give a currency such as `EUR`\n\
+         a/b.toml:1:1: locations: missing; give a table, each value a table\n\
+         a/b.toml:2:8: account.name: expected text, found a whole number\n\
+         a/b.toml:5:10: account.zone: unknown time zone `Mars`; give an IANA time zone such as `Europe/Rome`"
+    );
+    let first = &errors.0[0];
+    assert_eq!(
+        (first.file.as_str(), first.line, first.column),
+        ("a/b.toml", 1, 1)
+    );
+    assert_eq!(first.field, "account.currency");
+}

@@ -1,0 +1,484 @@
+//! The documented way in for any other system: JSON signed by the Standard Webhooks specification.
+//!
+//! ```json
+//! {
+//!   "type": "stock.level",
+//!   "timestamp": "2026-11-22T09:15:00Z",
+//!   "data": { "sku": "OIL-5W40", "location": "north", "on_hand": 12 }
+//! }
+//! ```
+//!
+//! `data` is one change, or `{"changes": […]}` with up to 1,000 of them, all of the envelope's type.
+//!
+//! | type | needs | may have |
+//! |---|---|---|
+//! | `stock.level` | `sku`, `location`, `on_hand` | `reserved`, `incoming`, `version` |
+//! | `stock.moved` | `sku`, `location`, `delta` | `reason` (default `adjustment`) |
+//! | `stock.sold` | `sku`, `location`, `quantity` | `deducts` (default `true`) |
+//! | `unit.updated` | `vin` | `state`, `location`, `stock_number`, `since`, and what describes it |
+//! | `unit.reserved`, `unit.sold`, `unit.removed` | `vin` | as `unit.updated`, but no `state` |
+//! | `unit.transferred` | `vin`, `location` (the new one) | as `unit.updated` |
+//! | `product.described` | `sku` | `title`, `category`, `external` |
+//! | `ping` | | nothing is done with it |
+//!
+//! Every change may have `at`, when it happened, in place of the envelope's `timestamp`, and
+//! `actor`, who did it. `product` may be written for `sku`. Of two statements on one thing the later
+//! `at` counts, then the larger `version`; so the order of arrival does not matter.
+//!
+//! The envelope is accepted or refused as a whole. A change that cannot be used goes to quarantine
+//! alone, with a pointer to what is wrong. Fields that are not listed here are tolerated, since
+//! senders add some, and named in [`Parsed::ignored`], since they may be misspelt. Events are named
+//! after the signed `webhook-id` and the change's place in the list.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::About;
+use super::json::{self, Object, Wrong};
+use super::names::{External, Names};
+use super::push::{Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event};
+use super::vehicle::{self, Implied};
+use crate::config::connector as settings;
+use crate::domain::event::{Change, Level, MoveReason, ProductDescription, StockEvent, Version};
+use crate::domain::money::Currency;
+use crate::domain::unit::{UnitReport, UnitState};
+use crate::domain::{ConnectorName, LocationId, ProductId, Sku};
+use crate::signature::{LiveSecrets, ReplayWindow, SecretsError, SignatureError, standard};
+
+/// What the documentation says of it.
+pub const ABOUT: About = About {
+    title: "Standard Webhooks",
+    authenticity: "`webhook-signature`, version 1 of the Standard Webhooks specification",
+    takes: &[
+        ("`stock.level`", "how much there is"),
+        ("`stock.moved`", "stock that came or went"),
+        ("`stock.sold`", "a sale"),
+        (
+            "`unit.updated`, `unit.reserved`, `unit.sold`",
+            "a vehicle's state and description",
+        ),
+        (
+            "`unit.transferred`, `unit.removed`",
+            "a vehicle that went elsewhere",
+        ),
+        (
+            "`product.described`",
+            "a product's title, category and other names",
+        ),
+        ("`ping`", "nothing: for trying out the signature"),
+    ],
+};
+
+/// Changes that one delivery may hold.
+const CHANGES_MOST: usize = 1_000;
+/// Unused fields that are named; more of them add nothing.
+const NOTES_MOST: usize = 20;
+/// Characters of a `webhook-id`; an event's name has room for an index after it.
+const ID_MOST: usize = 200;
+
+pub(super) fn push(
+    source: ConnectorName,
+    settings: &settings::Generic,
+    secrets: &[SecretString],
+) -> Result<Generic, SecretsError> {
+    Ok(Generic {
+        source,
+        secrets: standard::secrets(secrets)?,
+        tolerance: settings.webhook.tolerance,
+    })
+}
+
+/// A sender of Standard Webhooks.
+pub struct Generic {
+    source: ConnectorName,
+    secrets: LiveSecrets,
+    tolerance: SignedDuration,
+}
+
+/// What an envelope is about.
+#[derive(Clone, Copy)]
+enum Kind {
+    Level,
+    Moved,
+    Sold,
+    /// A vehicle, with the state that the type itself states.
+    Unit(Option<UnitState>),
+    Transferred,
+    Described,
+}
+
+impl Kind {
+    const ALL: &[(&str, Self)] = &[
+        ("stock.level", Self::Level),
+        ("stock.moved", Self::Moved),
+        ("stock.sold", Self::Sold),
+        ("unit.updated", Self::Unit(None)),
+        ("unit.reserved", Self::Unit(Some(UnitState::Reserved))),
+        ("unit.sold", Self::Unit(Some(UnitState::Sold))),
+        ("unit.removed", Self::Unit(Some(UnitState::Removed))),
+        ("unit.transferred", Self::Transferred),
+        ("product.described", Self::Described),
+    ];
+
+    /// The fields that are read, besides what describes a vehicle.
+    fn fields(self) -> &'static [&'static str] {
+        match self {
+            Self::Level => &[
+                "sku", "product", "location", "on_hand", "reserved", "incoming", "version",
+            ],
+            Self::Moved => &["sku", "product", "location", "delta", "reason"],
+            Self::Sold => &["sku", "product", "location", "quantity", "deducts"],
+            Self::Unit(None) | Self::Transferred => &[
+                "vin",
+                "state",
+                "location",
+                "stock_number",
+                "since",
+                "currency",
+                "version",
+            ],
+            Self::Unit(Some(_)) => &[
+                "vin",
+                "location",
+                "stock_number",
+                "since",
+                "currency",
+                "version",
+            ],
+            Self::Described => &["sku", "product", "title", "category", "external", "version"],
+        }
+    }
+
+    fn reads(self, field: &str) -> bool {
+        let describes = || vehicle::FIELDS.iter().any(|(name, _)| *name == field);
+        matches!(field, "at" | "actor")
+            || self.fields().contains(&field)
+            || (matches!(self, Self::Unit(_) | Self::Transferred) && describes())
+    }
+}
+
+impl Push for Generic {
+    fn verify<'a>(&self, delivery: &Delivery<'a>) -> Result<Signed<'a>, SignatureError> {
+        let verified = standard::verify(
+            delivery.headers,
+            delivery.body,
+            &self.secrets,
+            ReplayWindow::of(self.tolerance),
+            delivery.received,
+        )?;
+        Ok(Signed::proven(delivery, verified))
+    }
+
+    fn delivery_id(&self, delivery: &Delivery<'_>) -> Option<String> {
+        let id = delivery.headers.get(standard::ID)?.to_str().ok()?;
+        Some(id.to_owned())
+    }
+
+    fn wanted(&self, _: &Signed<'_>) -> Result<Vec<External>, ParseError> {
+        Ok(Vec::new())
+    }
+
+    fn parse(&self, signed: &Signed<'_>, names: &dyn Names) -> Result<Parsed, ParseError> {
+        let body = json::document(signed.body())?;
+        let envelope = Object::of(&body, "")?;
+        let written = envelope.need("type", json::text)?;
+        if written == "ping" {
+            return Ok(Parsed::ignoring("ping"));
+        }
+        let known = Kind::ALL.iter().find(|(name, _)| *name == written);
+        let Some((_, kind)) = known else {
+            let known: Vec<_> = Kind::ALL.iter().map(|(name, _)| *name).collect();
+            let sentence = format!("is not a type of event; known are {}", known.join(", "));
+            return Err(Wrong::new(Reason::UnknownType, sentence)
+                .at("/type".to_owned())
+                .into());
+        };
+        let delivery = Reading {
+            source: &self.source,
+            message: message_id(signed)?,
+            kind: *kind,
+            sent: envelope.need("timestamp", json::time)?,
+            signed,
+            tolerance: self.tolerance,
+            names,
+        };
+        let data = envelope.need("data", |value| {
+            Ok(Some(value).filter(|value| !value.is_null()))
+        })?;
+        let single = Object::of(data, "/data")?;
+
+        let mut parsed = Parsed::default();
+        match single.get("changes", json::list)? {
+            None => delivery.read(data, "/data".to_owned(), 0, &mut parsed),
+            Some(changes) if changes.len() > CHANGES_MOST => {
+                return Err(ParseError::TooMany {
+                    pointer: "/data/changes".to_owned(),
+                    found: changes.len(),
+                    most: CHANGES_MOST,
+                });
+            }
+            Some(changes) => {
+                for (index, change) in changes.iter().enumerate() {
+                    let pointer = format!("/data/changes/{index}");
+                    delivery.read(change, pointer, index, &mut parsed);
+                }
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+/// The signed id of the message, from which its events are named.
+fn message_id<'a>(signed: &Signed<'a>) -> Result<&'a str, ParseError> {
+    let header = standard::ID;
+    let problem = |problem| ParseError::Header { header, problem };
+    let value = signed.headers().get(header).ok_or(problem("is missing"))?;
+    let id = value
+        .to_str()
+        .map_err(|_| problem("is not plain text"))?
+        .trim();
+    if id.is_empty() {
+        return Err(problem("is empty"));
+    }
+    if id.len() > ID_MOST {
+        return Err(problem("has more than 200 characters"));
+    }
+    Ok(id)
+}
+
+/// One envelope, while its changes are being read.
+struct Reading<'r> {
+    source: &'r ConnectorName,
+    message: &'r str,
+    kind: Kind,
+    sent: Timestamp,
+    signed: &'r Signed<'r>,
+    tolerance: SignedDuration,
+    names: &'r dyn Names,
+}
+
+impl Reading<'_> {
+    fn read(&self, change: &Value, pointer: String, index: usize, parsed: &mut Parsed) {
+        let row = match Object::of(change, pointer) {
+            Ok(row) => row,
+            Err(problem) => return parsed.reject(problem, Value::Null),
+        };
+        parsed.add(self.event(&row, index), || row.excerpt(self.kind.fields()));
+        for field in row.keys().filter(|field| !self.kind.reads(field)) {
+            if parsed.ignored.len() < NOTES_MOST {
+                let field: String = row.pointer_to(field).chars().take(120).collect();
+                parsed.ignored.push(format!("{field} is not used"));
+            }
+        }
+    }
+
+    fn event(&self, row: &Object<'_>, index: usize) -> Result<StockEvent, Problem> {
+        let (field, at) = match row.get("at", json::time)? {
+            Some(at) => (row.pointer_to("at"), at),
+            None => ("/timestamp".to_owned(), self.sent),
+        };
+        let at = self.signed.not_in_future(at, self.tolerance, || field)?;
+        let change = match self.kind {
+            Kind::Level => self.level(row, at),
+            Kind::Moved => self.moved(row),
+            Kind::Sold => self.sold(row),
+            Kind::Unit(stated) => self.unit(row, at, stated),
+            Kind::Transferred => self.transferred(row, at),
+            Kind::Described => described(row, at),
+        }?;
+        let id = format!("{}/{index}", self.message);
+        let actor = row.get("actor", json::text)?;
+        let actor = actor.map(|actor| actor.chars().take(80).collect());
+        Ok(StockEvent {
+            actor,
+            ..event(self.source, &id, at, change)?
+        })
+    }
+
+    fn level(&self, row: &Object<'_>, at: Timestamp) -> Result<Change, Problem> {
+        let (product, location) = self.position(row)?;
+        let level = Level {
+            on_hand: row.need_quantity("on_hand")?,
+            reserved: row.get("reserved", json::count)?,
+            incoming: row.get("incoming", json::count)?,
+        };
+        Ok(Change::LevelSet {
+            product,
+            location,
+            level,
+            version: version(row, at)?,
+        })
+    }
+
+    fn moved(&self, row: &Object<'_>) -> Result<Change, Problem> {
+        let (product, location) = self.position(row)?;
+        let delta = row.need_quantity("delta")?;
+        let reason = row
+            .get("reason", move_reason)?
+            .unwrap_or(MoveReason::Adjustment);
+        let believable = match reason {
+            MoveReason::Adjustment => delta != 0,
+            MoveReason::Receipt | MoveReason::Return | MoveReason::TransferIn => delta > 0,
+            MoveReason::TransferOut => delta < 0,
+        };
+        if !believable {
+            let sentence = "positive is in and negative is out; this contradicts the reason";
+            return Err(Wrong::new(Reason::Contradiction, sentence).at(row.pointer_to("delta")));
+        }
+        Ok(Change::Moved {
+            product,
+            location,
+            delta,
+            reason,
+        })
+    }
+
+    fn sold(&self, row: &Object<'_>) -> Result<Change, Problem> {
+        let (product, location) = self.position(row)?;
+        let quantity = row.need_quantity("quantity")?;
+        if quantity < 1 {
+            let sentence = "a sale is of one unit or more; say what came back as `stock.moved`";
+            return Err(Wrong::new(Reason::OutOfRange, sentence).at(row.pointer_to("quantity")));
+        }
+        Ok(Change::Sold {
+            product,
+            location,
+            quantity,
+            deducts: row.get("deducts", json::flag)?.unwrap_or(true),
+        })
+    }
+
+    fn unit(
+        &self,
+        row: &Object<'_>,
+        at: Timestamp,
+        stated: Option<UnitState>,
+    ) -> Result<Change, Problem> {
+        let state = match stated {
+            Some(state) => Some(state),
+            None => row.get("state", unit_state)?,
+        };
+        let currency = row.get("currency", json::parsed::<Currency>)?;
+        let implied = Implied {
+            currency,
+            distance: None,
+        };
+        Ok(Change::Unit(Box::new(UnitReport {
+            vin: row.need("vin", vehicle::vin)?,
+            version: version(row, at)?,
+            state,
+            location: self.location(row)?,
+            stock_number: row.get("stock_number", json::name)?,
+            since: row.get("since", json::day)?,
+            fields: vehicle::fields(row, implied)?,
+        })))
+    }
+
+    fn transferred(&self, row: &Object<'_>, at: Timestamp) -> Result<Change, Problem> {
+        // A transfer that does not say where to would move nothing, and look as if it had.
+        row.need("location", json::name)?;
+        self.unit(row, at, None)
+    }
+
+    /// The position that a row is about. Vehicles have none of their own: theirs follow from the
+    /// units, and could contradict them if they were set here.
+    fn position(&self, row: &Object<'_>) -> Result<(ProductId, LocationId), Problem> {
+        let (key, sku) = sku(row)?;
+        let product = ProductId::from(sku);
+        if product.line().is_some() {
+            let sentence = "a model line is counted from its units; send `unit.updated` instead";
+            return Err(Wrong::new(Reason::InvalidValue, sentence).at(row.pointer_to(key)));
+        }
+        let location = self.location(row)?.ok_or_else(|| {
+            let missing = Wrong::new(Reason::MissingField, "is missing");
+            missing.at(row.pointer_to("location"))
+        })?;
+        Ok((product, location))
+    }
+
+    fn location(&self, row: &Object<'_>) -> Result<Option<LocationId>, Problem> {
+        let Some(theirs) = row.get("location", json::name)? else {
+            return Ok(None);
+        };
+        match self.names.location(&theirs) {
+            Some(ours) => Ok(Some(ours)),
+            None => Err(Problem::unknown_location(
+                row.pointer_to("location"),
+                &theirs,
+            )),
+        }
+    }
+}
+
+/// The SKU, and the field it was found in.
+fn sku(row: &Object<'_>) -> Result<(&'static str, Sku), Problem> {
+    let key = if row.value("sku").is_none() && row.value("product").is_some() {
+        "product"
+    } else {
+        "sku"
+    };
+    Ok((key, row.need(key, json::parsed)?))
+}
+
+fn version(row: &Object<'_>, at: Timestamp) -> Result<Version, Problem> {
+    let sequence = row.get("version", json::whole)?.unwrap_or(0);
+    let sequence = u64::try_from(sequence)
+        .map_err(|_| Wrong::new(Reason::OutOfRange, "is negative").at(row.pointer_to("version")))?;
+    Ok(Version { at, sequence })
+}
+
+fn described(row: &Object<'_>, at: Timestamp) -> Result<Change, Problem> {
+    let mut external = BTreeMap::new();
+    if let Some(names) = row.value("external") {
+        let names = Object::of(names, row.pointer_to("external"))?;
+        for kind in names.keys() {
+            if let Some(id) = names.get(kind, json::name)? {
+                external.insert(kind.to_owned(), id);
+            }
+        }
+    }
+    let text = |key| Ok::<_, Problem>(row.get(key, json::text)?.map(str::to_owned));
+    Ok(Change::Described(ProductDescription {
+        sku: sku(row)?.1,
+        version: version(row, at)?,
+        title: text("title")?,
+        category: text("category")?,
+        external,
+    }))
+}
+
+fn unit_state(value: &Value) -> json::Read<UnitState> {
+    one_of(value, UnitState::ALL, UnitState::name)
+}
+
+fn move_reason(value: &Value) -> json::Read<MoveReason> {
+    const ALL: &[(&str, MoveReason)] = &[
+        ("receipt", MoveReason::Receipt),
+        ("return", MoveReason::Return),
+        ("adjustment", MoveReason::Adjustment),
+        ("transfer_in", MoveReason::TransferIn),
+        ("transfer_out", MoveReason::TransferOut),
+    ];
+    Ok(one_of(value, ALL, |(name, _)| name)?.map(|(_, reason)| reason))
+}
+
+/// The value that goes by the name; an unknown name is answered with those there are.
+fn one_of<T: Copy>(value: &Value, all: &[T], name: impl Fn(T) -> &'static str) -> json::Read<T> {
+    let Some(written) = json::text(value)? else {
+        return Ok(None);
+    };
+    match all.iter().find(|one| name(**one) == written) {
+        Some(one) => Ok(Some(*one)),
+        None => {
+            let known: Vec<_> = all.iter().map(|one| name(*one)).collect();
+            let sentence = format!("should be one of {}", known.join(", "));
+            Err(Wrong::new(Reason::InvalidValue, sentence))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

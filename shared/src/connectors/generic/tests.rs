@@ -1,0 +1,253 @@
+//! What senders of Standard Webhooks may say, and what they are told when it cannot be used.
+
+use serde_json::{Value, json};
+
+use crate::connectors::bench::*;
+use crate::connectors::{Connector, ConnectorKind, ParseError, Parsed};
+
+const VECTORS: &str = include_str!("../../../../tests/fixtures/generic/signature.json");
+
+fn parsed(body: &Value) -> Result<Parsed, ParseError> {
+    deliver(&sample("generic/stock_level.json").with(body))
+}
+
+/// An envelope around one change.
+fn change(kind: &str, data: Value) -> Parsed {
+    parsed(&json!({"type": kind, "timestamp": "2026-11-22T09:15:00Z", "data": data})).unwrap()
+}
+
+fn refused(body: &Value) -> (u16, &'static str, String) {
+    let refused = parsed(body).unwrap_err();
+    (
+        refused.status(),
+        refused.reason(),
+        refused.pointer().unwrap_or("-").to_owned(),
+    )
+}
+
+#[test]
+fn published_vectors_verify_and_one_flipped_bit_does_not() {
+    let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+    assert_eq!(vectors.len(), 2);
+    for vector in vectors {
+        let text = |field: &str| vector[field].as_str().unwrap();
+        let settings = settings(ConnectorKind::Generic);
+        let secrets = texts(&[text("secret")]);
+        let connector = Connector::build("bench".parse().unwrap(), &settings, &secrets).unwrap();
+        let seconds = vector["timestamp"].as_i64().unwrap();
+        let mut headers = http::HeaderMap::new();
+        headers.insert("webhook-id", text("id").parse().unwrap());
+        headers.insert("webhook-timestamp", seconds.into());
+        headers.insert("webhook-signature", text("signature").parse().unwrap());
+        let received = jiff::Timestamp::from_second(seconds + 7).unwrap();
+        let mut body = text("body").as_bytes().to_vec();
+        assert_eq!(verify(&connector, &headers, &body, received), Ok(0));
+        for index in 0..body.len() {
+            body[index] ^= 1;
+            assert!(verify(&connector, &headers, &body, received).is_err());
+            body[index] ^= 1;
+        }
+    }
+}
+
+#[test]
+fn the_documented_events() {
+    insta::assert_json_snapshot!(
+        "stock_level",
+        deliver(&sample("generic/stock_level.json")).unwrap()
+    );
+    insta::assert_json_snapshot!(
+        "stock_moved",
+        deliver(&sample("generic/stock_moved.json")).unwrap()
+    );
+    insta::assert_json_snapshot!(
+        "stock_sold",
+        deliver(&sample("generic/stock_sold.json")).unwrap()
+    );
+    insta::assert_json_snapshot!(
+        "unit_updated",
+        deliver(&sample("generic/unit_updated.json")).unwrap()
+    );
+    insta::assert_json_snapshot!(
+        "unit_transferred",
+        deliver(&sample("generic/unit_transferred.json")).unwrap()
+    );
+    insta::assert_json_snapshot!(
+        "product_described",
+        deliver(&sample("generic/product_described.json")).unwrap()
+    );
+}
+
+#[test]
+fn an_envelope_is_refused_as_a_whole_with_a_pointer() {
+    let good = sample("generic/stock_level.json").json();
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        refused(&body)
+    };
+    let without = |field: &str| {
+        let mut body = good.clone();
+        body.as_object_mut().unwrap().remove(field);
+        refused(&body)
+    };
+    for field in ["type", "timestamp", "data"] {
+        let expected = (422, "missing_field", format!("/{field}"));
+        assert_eq!(without(field), expected);
+        assert_eq!(with(field, json!(null)).1, "missing_field", "{field}");
+    }
+    let wrong = |reason, pointer: &str| (422, reason, pointer.to_owned());
+    assert_eq!(
+        with("type", json!("stock.levels")),
+        wrong("unknown_type", "/type")
+    );
+    assert_eq!(with("type", json!(4)), wrong("wrong_type", "/type"));
+    assert_eq!(
+        with("timestamp", json!("yesterday")),
+        wrong("invalid_value", "/timestamp")
+    );
+    assert_eq!(with("data", json!([1])), wrong("wrong_type", "/data"));
+    let not_a_list = json!({"changes": {}});
+    assert_eq!(
+        with("data", not_a_list),
+        wrong("wrong_type", "/data/changes")
+    );
+    let many = json!({"changes": vec![json!({}); 1_001]});
+    assert_eq!(with("data", many), wrong("too_many", "/data/changes"));
+    assert_eq!(
+        deliver(&sample("generic/stock_level.json").with_bytes("{"))
+            .unwrap_err()
+            .reason(),
+        "not_json"
+    );
+}
+
+#[test]
+fn a_change_is_rejected_alone_with_a_pointer() {
+    let body = json!({"type": "stock.level", "timestamp": "2026-11-22T09:15:00Z", "data": {"changes": [
+        {"sku": "A", "location": "north", "on_hand": 1},
+        {"location": "north", "on_hand": 1},
+        {"sku": "A", "on_hand": 1},
+        {"sku": "A", "location": "north"},
+        {"sku": "A", "location": "north", "on_hand": "many"},
+        {"sku": "A", "location": "north", "on_hand": 1, "reserved": -1},
+        {"sku": "A", "location": "north", "on_hand": 1, "version": -1},
+        {"sku": "A", "location": "paris", "on_hand": 1},
+        {"sku": "line:bentley/bentayga", "location": "north", "on_hand": 1},
+        {"sku": "A", "location": "north", "on_hand": 1, "at": "2036-01-01T00:00:00Z"},
+        "text",
+        {"sku": "B", "location": "north", "on_hand": -2},
+    ]}});
+    let parsed = parsed(&body).unwrap();
+    let ids: Vec<_> = parsed
+        .events
+        .iter()
+        .map(|event| event.id.as_str())
+        .collect();
+    assert_eq!(
+        ids,
+        ["msg_27UH4WbU6Z5A5EzD8u03/0", "msg_27UH4WbU6Z5A5EzD8u03/11"]
+    );
+    let expected = [
+        ("missing_field", "/data/changes/1/sku"),
+        ("missing_field", "/data/changes/2/location"),
+        ("missing_quantity", "/data/changes/3/on_hand"),
+        ("invalid_value", "/data/changes/4/on_hand"),
+        ("out_of_range", "/data/changes/5/reserved"),
+        ("out_of_range", "/data/changes/6/version"),
+        ("unknown_location", "/data/changes/7/location"),
+        ("invalid_value", "/data/changes/8/sku"),
+        ("time_in_future", "/data/changes/9/at"),
+        ("wrong_type", "/data/changes/10"),
+    ];
+    assert_eq!(reasons(&parsed), expected);
+}
+
+#[test]
+fn a_movement_must_not_contradict_its_reason() {
+    let moved = |delta: i64, reason: &str| {
+        let data = json!({"sku": "A", "location": "north", "delta": delta, "reason": reason});
+        let parsed = change("stock.moved", data);
+        parsed
+            .quarantine
+            .first()
+            .map(|rejected| rejected.problem.reason.name())
+    };
+    for (delta, reason, expected) in [
+        (1, "receipt", None),
+        (-1, "receipt", Some("contradiction")),
+        (1, "return", None),
+        (1, "transfer_out", Some("contradiction")),
+        (-1, "transfer_out", None),
+        (-1, "transfer_in", Some("contradiction")),
+        (-1, "adjustment", None),
+        (0, "adjustment", Some("contradiction")),
+        (1, "theft", Some("invalid_value")),
+    ] {
+        assert_eq!(moved(delta, reason), expected, "{delta} {reason}");
+    }
+}
+
+#[test]
+fn a_vehicle_needs_a_vin_and_a_transfer_a_destination() {
+    let vin = "SCBCG2ZG0RC012345";
+    for (kind, data, expected) in [
+        ("unit.updated", json!({}), ("missing_field", "/data/vin")),
+        (
+            "unit.updated",
+            json!({"vin": "SHORT"}),
+            ("invalid_vin", "/data/vin"),
+        ),
+        (
+            "unit.updated",
+            json!({"vin": vin, "state": "gone"}),
+            ("invalid_value", "/data/state"),
+        ),
+        (
+            "unit.updated",
+            json!({"vin": vin, "price": 100}),
+            ("invalid_value", "/data/price"),
+        ),
+        (
+            "unit.updated",
+            json!({"vin": vin, "mileage": 100}),
+            ("invalid_value", "/data/mileage"),
+        ),
+        (
+            "unit.transferred",
+            json!({"vin": vin}),
+            ("missing_field", "/data/location"),
+        ),
+        (
+            "stock.sold",
+            json!({"sku": "A", "location": "north"}),
+            ("missing_quantity", "/data/quantity"),
+        ),
+        (
+            "stock.sold",
+            json!({"sku": "A", "location": "north", "quantity": 0}),
+            ("out_of_range", "/data/quantity"),
+        ),
+        (
+            "product.described",
+            json!({"sku": "A", "external": 4}),
+            ("wrong_type", "/data/external"),
+        ),
+    ] {
+        let parsed = change(kind, data.clone());
+        assert_eq!(parsed.events, [], "{kind} {data}");
+        assert_eq!(reasons(&parsed), [expected], "{kind} {data}");
+    }
+}
+
+#[test]
+fn a_ping_does_nothing_and_unused_fields_are_named() {
+    assert_eq!(parsed(&json!({"type": "ping"})).unwrap().ignored, ["ping"]);
+    let data = json!({"sku": "A", "location": "north", "on_hand": 1, "onhand": 2, "price": 3});
+    let parsed = change("stock.level", data);
+    assert_eq!(parsed.events.len(), 1);
+    assert_eq!(
+        parsed.ignored,
+        ["/data/onhand is not used", "/data/price is not used"]
+    );
+}

@@ -1,0 +1,313 @@
+//! What a shop may send, with the odd cases that real shops have.
+
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::connectors::bench::*;
+use crate::connectors::{Connector, ConnectorKind, External, KnownNames, Parsed};
+use crate::domain::event::Change;
+
+const VECTORS: &str = include_str!("../../../../tests/fixtures/shopify/signature.json");
+
+fn level() -> Sample {
+    sample("shopify/inventory_levels_update.json")
+}
+
+fn order() -> Sample {
+    sample("shopify/orders_create.json")
+}
+
+fn shop(changes: Value) -> Connector {
+    connector_with(ConnectorKind::Shopify, changes)
+}
+
+/// The body delivered under other headers than a genuine shop's.
+fn with_header(sample: &Sample, header: &'static str, value: Option<&str>) -> (u16, String) {
+    let connector = receiver(sample);
+    let push = connector.push.as_ref().unwrap();
+    let mut headers = signed(sample, secrets(sample.kind)[0], now());
+    match value {
+        Some(value) => drop(headers.insert(header, value.parse().unwrap())),
+        None => drop(headers.remove(header)),
+    }
+    let delivery = delivery(&headers, &sample.body, now());
+    match push.parse(&push.verify(&delivery).unwrap(), &names()) {
+        Ok(parsed) => (200, parsed.ignored.join(", ")),
+        Err(refused) => (refused.status(), refused.to_string()),
+    }
+}
+
+#[test]
+fn the_vector_verifies_and_one_flipped_bit_does_not() {
+    let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+    let vector = &vectors[0];
+    let secrets = texts(&[vector["secret"].as_str().unwrap()]);
+    let settings = settings(ConnectorKind::Shopify);
+    let connector = Connector::build("shop".parse().unwrap(), &settings, &secrets).unwrap();
+    let mut headers = HeaderMap::new();
+    let value = vector["value"].as_str().unwrap();
+    headers.insert("x-shopify-hmac-sha256", value.parse().unwrap());
+    let mut body = vector["body"].as_str().unwrap().as_bytes().to_vec();
+    assert_eq!(verify(&connector, &headers, &body, now()), Ok(0));
+    for index in 0..body.len() {
+        body[index] ^= 1;
+        assert!(verify(&connector, &headers, &body, now()).is_err());
+        body[index] ^= 1;
+    }
+}
+
+#[test]
+fn the_topics() {
+    insta::assert_json_snapshot!("inventory_level", deliver(&level()).unwrap());
+    insta::assert_json_snapshot!("order", deliver(&order()).unwrap());
+    let product = sample("shopify/products_update.json");
+    insta::assert_json_snapshot!("product", deliver(&product).unwrap());
+    let created = Sample {
+        topic: "products/create",
+        ..product.clone()
+    };
+    assert_eq!(deliver(&created).unwrap(), deliver(&product).unwrap());
+}
+
+#[test]
+fn a_level_that_is_not_stated_is_quarantined() {
+    let mut without = level().json();
+    without.as_object_mut().unwrap().remove("available");
+    for sample in [
+        level().edit("/available", json!(null)),
+        level().with(&without),
+    ] {
+        let parsed = deliver(&sample).unwrap();
+        assert_eq!(parsed.events, []);
+        assert_eq!(reasons(&parsed), [("missing_quantity", "/available")]);
+    }
+}
+
+#[test]
+fn a_stated_zero_is_a_zero_and_an_oversold_level_is_negative() {
+    for (stated, expected) in [(json!(0), 0), (json!("0"), 0), (json!(-3), -3)] {
+        let parsed = deliver(&level().edit("/available", stated)).unwrap();
+        let Change::LevelSet { level, .. } = &parsed.events[0].change else {
+            panic!("not a level")
+        };
+        assert_eq!(level.on_hand, expected);
+    }
+}
+
+#[test]
+fn two_levels_of_one_second_are_two_events() {
+    let one = deliver(&level()).unwrap();
+    let other = deliver(&level().edit("/available", json!(6))).unwrap();
+    assert_ne!(one.events[0].id, other.events[0].id);
+}
+
+#[test]
+fn ids_may_be_numbers_or_texts() {
+    let sample = level()
+        .edit("/inventory_item_id", json!("30322695"))
+        .edit("/location_id", json!("346779380"));
+    assert_eq!(deliver(&sample).unwrap(), deliver(&level()).unwrap());
+}
+
+#[test]
+fn an_unknown_item_or_place_is_quarantined_and_asked_for() {
+    let place = deliver(&level().edit("/location_id", json!(1))).unwrap();
+    assert_eq!(
+        (place.events.len(), reasons(&place)),
+        (0, vec![("unknown_location", "/location_id")])
+    );
+    let item = deliver(&level().edit("/inventory_item_id", json!(1))).unwrap();
+    let expected = vec![("unknown_product", "/inventory_item_id")];
+    assert_eq!((item.events.len(), reasons(&item)), (0, expected));
+    assert_eq!(item.quarantine[0].excerpt["available"], json!(7));
+}
+
+#[test]
+fn what_has_to_be_looked_up_is_listed_once() {
+    let wanted = |sample: &Sample| {
+        let connector = receiver(sample);
+        let push = connector.push.as_ref().unwrap();
+        let headers = signed(sample, secrets(sample.kind)[0], now());
+        let delivery = delivery(&headers, &sample.body, now());
+        push.wanted(&push.verify(&delivery).unwrap()).unwrap()
+    };
+    let external = |kind, id: &str| External {
+        kind,
+        id: id.to_owned(),
+    };
+    assert_eq!(wanted(&level()), [external("inventory_item", "30322695")]);
+    // Two lines of one variant without a SKU: one name.
+    let mut body = order().json();
+    let line = body["line_items"][2].clone();
+    body["line_items"].as_array_mut().unwrap().push(line);
+    assert_eq!(
+        wanted(&order().with(&body)),
+        [external("variant", "808950810")]
+    );
+    assert_eq!(wanted(&sample("shopify/products_update.json")), []);
+}
+
+fn sold(parsed: &Parsed) -> Vec<(&str, i64, &str, bool)> {
+    let sales = parsed.events.iter().map(|event| match &event.change {
+        Change::Sold {
+            product,
+            location,
+            quantity,
+            deducts,
+        } => (product.as_str(), *quantity, location.as_str(), *deducts),
+        other => panic!("not a sale: {other:?}"),
+    });
+    sales.collect()
+}
+
+#[test]
+fn an_order_deducts_only_where_it_is_the_only_word_we_get() {
+    let deduct = shop(json!({"orders": "deduct", "default_location": "south"}));
+    let parsed = deliver_to(&deduct, &order(), now()).unwrap();
+    let expected = [
+        ("OIL-5W40", 2, "south", true),
+        ("OIL-5W40", 1, "south", true),
+        ("CHG-11KW", 1, "south", true),
+    ];
+    assert_eq!(sold(&parsed), expected);
+    assert!(
+        sold(&deliver(&order()).unwrap())
+            .iter()
+            .all(|(.., deducts)| !deducts)
+    );
+}
+
+#[test]
+fn an_order_counts_where_the_line_says_then_the_order_then_the_default() {
+    let placed = order().edit("/location_id", json!(346779380));
+    let parsed = deliver(&placed).unwrap();
+    assert!(
+        sold(&parsed)
+            .iter()
+            .all(|(_, _, location, _)| *location == "london")
+    );
+    let mut body = placed.json();
+    body["line_items"][0]["location_id"] = json!("346779381");
+    body["line_items"][1]["location_id"] = json!(346779382);
+    let parsed = deliver(&order().with(&body)).unwrap();
+    let places: Vec<_> = sold(&parsed)
+        .iter()
+        .map(|(_, _, location, _)| *location)
+        .collect();
+    assert_eq!(places, ["south", "london"]);
+    assert_eq!(
+        reasons(&parsed),
+        [("unknown_location", "/line_items/1/location_id")]
+    );
+    let homeless = deliver_to(&shop(json!({"default_location": null})), &order(), now()).unwrap();
+    assert_eq!(homeless.events, []);
+    assert_eq!(
+        reasons(&homeless),
+        [("unknown_location", "/location_id"); 3]
+    );
+}
+
+#[test]
+fn tests_and_cancelled_orders_are_no_demand() {
+    for sample in [
+        order().edit("/test", json!(true)),
+        order().edit("/cancelled_at", json!("2026-11-22T09:17:00+00:00")),
+    ] {
+        let parsed = deliver(&sample).unwrap();
+        assert_eq!((parsed.events.len(), parsed.quarantine.len()), (0, 0));
+        assert_eq!(parsed.ignored.len(), 1);
+    }
+}
+
+#[test]
+fn a_variant_that_nobody_has_described_is_quarantined_and_the_rest_proceeds() {
+    let parsed = deliver(&order().edit("/line_items/2/variant_id", json!(5))).unwrap();
+    assert_eq!(parsed.events.len(), 2);
+    assert_eq!(
+        reasons(&parsed),
+        [("unknown_product", "/line_items/2/variant_id")]
+    );
+}
+
+#[test]
+fn a_line_without_a_quantity_or_an_id_is_quarantined() {
+    for (field, reason) in [("quantity", "missing_quantity"), ("id", "missing_field")] {
+        let pointer = format!("/line_items/0/{field}");
+        let parsed = deliver(&order().edit(&pointer, json!(null))).unwrap();
+        assert_eq!(parsed.events.len(), 2);
+        assert_eq!(reasons(&parsed), [(reason, pointer.as_str())]);
+    }
+    let parsed = deliver(&order().edit("/line_items/0/quantity", json!(-1))).unwrap();
+    assert_eq!(
+        reasons(&parsed),
+        [("out_of_range", "/line_items/0/quantity")]
+    );
+}
+
+#[test]
+fn other_topics_are_answered_and_left_alone() {
+    let (status, ignored) = with_header(&level(), "x-shopify-topic", Some("app/uninstalled"));
+    assert_eq!((status, ignored.as_str()), (200, "topic app/uninstalled"));
+    assert_eq!(with_header(&level(), "x-shopify-topic", None).0, 400);
+}
+
+/// The topic is not signed. A body of another topic is found out by its form.
+#[test]
+fn a_body_under_another_topic_is_refused() {
+    for topic in ["orders/create", "products/update"] {
+        let (status, problem) = with_header(&level(), "x-shopify-topic", Some(topic));
+        assert_eq!(status, 422, "{problem}");
+    }
+    let (status, _) = with_header(&order(), "x-shopify-topic", Some("inventory_levels/update"));
+    assert_eq!(status, 422);
+}
+
+#[test]
+fn another_shop_is_refused() {
+    let header = "x-shopify-shop-domain";
+    assert_eq!(
+        with_header(&level(), header, Some("other.myshopify.com")).0,
+        400
+    );
+    assert_eq!(with_header(&level(), header, None).0, 400);
+    assert_eq!(
+        with_header(&level(), header, Some("Bentley-Parts.MyShopify.com")).0,
+        200
+    );
+}
+
+/// What a product update teaches is what a level needs.
+#[test]
+fn a_described_variant_is_found_again_by_its_inventory_item() {
+    let described = deliver(&sample("shopify/products_update.json")).unwrap();
+    let learned = described
+        .events
+        .iter()
+        .filter_map(|event| match &event.change {
+            Change::Described(product) => {
+                let id = product.external["inventory_item"].clone();
+                Some((
+                    External {
+                        kind: "inventory_item",
+                        id,
+                    },
+                    product.sku.clone(),
+                ))
+            }
+            _ => None,
+        });
+    let places = [("346779380".to_owned(), location("london"))].into();
+    let names = KnownNames::new(places, []).with_products(learned);
+    let connector = receiver(&level());
+    let push = connector.push.as_ref().unwrap();
+    let sample = level().edit("/inventory_item_id", json!(30322696));
+    let headers = signed(&sample, secrets(sample.kind)[0], now());
+    let delivery = delivery(&headers, &sample.body, now());
+    let parsed = push
+        .parse(&push.verify(&delivery).unwrap(), &names)
+        .unwrap();
+    let Change::LevelSet { product, .. } = &parsed.events[0].change else {
+        panic!("not a level")
+    };
+    assert_eq!(product.as_str(), "OIL-5W40-1");
+}

@@ -1,0 +1,52 @@
+//! What everybody is told until they write their own words.
+
+use super::Part;
+use crate::domain::alert::{AlertKind, RevisionKind};
+
+/// The wording that everybody has until they change it.
+pub(super) const fn default_source(
+    kind: AlertKind,
+    change: RevisionKind,
+    part: Part,
+) -> &'static str {
+    use AlertKind as K;
+    match (part, change) {
+        (Part::Title, RevisionKind::Resolved) => "Inventory alert for {{ product }} resolved",
+        (Part::Title, RevisionKind::Escalated) => "Inventory alert for {{ product }} escalated",
+        (Part::Title, _) => "Inventory alert for {{ product }}",
+        (Part::Text, RevisionKind::Resolved) => match kind {
+            K::LowStock => {
+                "Stock recovered: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
+            }
+            K::OutOfStock => {
+                "No longer out of stock: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
+            }
+            K::BackInStock => "Back in stock: {{ product }} – closed.",
+            K::HighDemand => "Demand back to normal: {{ product }}.",
+            K::FeedStale => "Feed fresh again: {{ product }}.",
+            K::FeedSuspect => "Feed accepted again: {{ product }}.",
+            K::Conflict => "Conflict settled: {{ product }} has one owner.",
+        },
+        (Part::Text, _) => match kind {
+            K::LowStock => {
+                "{% if available is none %}Low stock: {{ product }}.{% elif available == 1 %}Low stock: {{ product }} – just 1 unit left.{% else %}Low stock: {{ product }} – just {{ available }} units left.{% endif %}"
+            }
+            K::OutOfStock => {
+                "Out of stock: {{ product }} – none left{% if backordered %}, {{ backordered }} backordered{% endif %}."
+            }
+            K::BackInStock => {
+                "Back in stock: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
+            }
+            K::HighDemand => {
+                "High demand: {{ product }}{% if sold is not none %} – {{ sold }} sold{% endif %}{% if available is not none %}, {{ available }} left{% endif %}."
+            }
+            K::FeedStale => {
+                "Feed stale: {{ product }} – nothing new since {{ at }}, so its stock figures may be out of date."
+            }
+            K::FeedSuspect => {
+                "Feed held back: {{ product }} – what it sent cannot be believed and was not applied."
+            }
+            K::Conflict => "Conflict: {{ product }} is claimed by two owners.",
+        },
+    }
+}

@@ -1,0 +1,12 @@
+//! Thresholds and stock set in bulk: read, compared, and only then applied.
+//!
+//! A row is judged by itself: one that cannot be read or carried out is rejected with its line and
+//! column, and the others go on. Thresholds become imported rules, each in the one slot that its
+//! scope has; stock is counted, as if somebody had counted it by hand. A row's idempotency key comes
+//! from the import's own and from what the row says, so a repeated import has no second effect.
+
+mod compare;
+mod rows;
+
+pub use compare::{Context, Difference, Effect, ImportError, Imported};
+pub use rows::{COLUMNS, Import, Line, Rejected, Row, TableError, Target};

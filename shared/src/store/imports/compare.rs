@@ -1,0 +1,440 @@
+//! What an import would change, and the change.
+
+use std::collections::{HashMap, HashSet};
+
+use futures::StreamExt as _;
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::rows::{Import, Line, Rejected, Row, Target};
+use crate::digest::sha256_hex;
+use crate::domain::id::EventId;
+use crate::domain::position::Holding;
+use crate::domain::rule::{
+    Basis, Boundary, Check, Over, Rule, RuleBook, RuleProblem, Slot, Threshold,
+};
+use crate::domain::{Authority, LocationId, ProductId, RuleId, Severity};
+use crate::installation::Installation;
+use crate::store::movements::{Act, Movement};
+use crate::store::stock::ApplyError;
+use crate::store::{Store, StoreError};
+
+/// Positions that are looked at together.
+const TOGETHER: usize = 16;
+
+/// What becomes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// There was nothing of the kind before.
+    New,
+    /// It becomes something else.
+    Changed,
+    /// It is so already.
+    Unchanged,
+    /// This very import set it before, and it has changed since: it is left alone.
+    Repeated,
+}
+
+/// One row beside what stands now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The line of the file, counted from 1; for JSON, the row.
+    pub line: u64,
+    /// `stock` or `threshold`.
+    pub sets: String,
+    /// Of what: `OIL-5W40 at north`, `category oils`.
+    pub of: String,
+    /// What becomes of it.
+    pub effect: Effect,
+    /// What stands now; null if nothing does.
+    pub before: Value,
+    /// What will.
+    pub after: Value,
+}
+
+/// An import beside what stands now: what it would do, or what it has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// One for each row that was taken, in their order.
+    pub differences: Vec<Difference>,
+    /// The rows that were not taken.
+    pub rejected: Vec<Rejected>,
+}
+
+impl Imported {
+    /// How many rows have this effect.
+    pub fn count(&self, effect: Effect) -> usize {
+        let same = self.differences.iter().filter(|it| it.effect == effect);
+        same.count()
+    }
+}
+
+/// Why an import cannot go on. What is done stays done; a repetition completes it.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The import's own key cannot be one.
+    #[error("the import's key cannot be used: {0}")]
+    Key(#[from] crate::domain::IdError),
+}
+
+/// What an import is done with.
+pub struct Context<'a> {
+    /// The configuration in force.
+    pub installation: &'a Installation,
+    /// Who owns what.
+    pub authority: &'a Authority,
+    /// Where the rows come from, for rules' origins: `thresholds.csv`.
+    pub name: &'a str,
+    /// The import's idempotency key.
+    pub key: &'a str,
+    /// Who imports.
+    pub by: &'a str,
+    /// Only compare.
+    pub dry_run: bool,
+}
+
+enum Planned {
+    Set(Box<Rule>),
+    Remove(RuleId),
+}
+
+impl Import {
+    /// Compares every row with what stands, and unless this is a dry run, makes it so.
+    pub async fn run(self, store: &Store, context: &Context<'_>) -> Result<Imported, ImportError> {
+        let mut imported = Imported {
+            differences: Vec::new(),
+            rejected: self.rejected,
+        };
+        let (mut seen, mut rules) = (HashSet::new(), Vec::new());
+        let mut stock = Vec::new();
+        let standing: HashMap<_, _> = context
+            .installation
+            .rules
+            .rules()
+            .iter()
+            .map(|rule| (rule.slot(), rule))
+            .collect();
+        for line in self.rows {
+            let Some(what) = context.unrepeated(&line, &mut seen, &mut imported.rejected) else {
+                continue;
+            };
+            match line.row {
+                Row::Threshold(target) => match context.threshold(line.line, &target, &standing) {
+                    Ok((difference, planned)) => {
+                        rules.extend(planned);
+                        imported.differences.push(Difference {
+                            of: what,
+                            ..difference
+                        });
+                    }
+                    Err(rejected) => imported.rejected.push(rejected),
+                },
+                Row::Stock {
+                    product,
+                    location,
+                    on_hand,
+                } => stock.push((line.line, product, location, on_hand)),
+            }
+        }
+        if !context.dry_run {
+            context.apply_rules(store, rules).await?;
+        }
+        let counted: Vec<_> = futures::stream::iter(stock)
+            .map(|row| context.stock(store, row))
+            .buffered(TOGETHER)
+            .collect()
+            .await;
+        for outcome in counted {
+            match outcome? {
+                Ok(difference) => imported.differences.push(difference),
+                Err(rejected) => imported.rejected.push(rejected),
+            }
+        }
+        for rejected in &mut imported.rejected {
+            let mut columns = self.columns.iter();
+            let place = columns.position(|column| *column == rejected.field);
+            rejected.column = rejected.column.or(place.map(|index| index + 1));
+        }
+        imported
+            .differences
+            .sort_by_key(|difference| difference.line);
+        imported.rejected.sort_by_key(|rejected| rejected.line);
+        Ok(imported)
+    }
+}
+
+impl Context<'_> {
+    /// What a row is about, unless an earlier row of this page is about the same.
+    fn unrepeated(
+        &self,
+        line: &Line,
+        seen: &mut HashSet<String>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Option<String> {
+        let (sets, what) = match &line.row {
+            Row::Stock {
+                product, location, ..
+            } => ("on_hand", format!("{product} at {location}")),
+            Row::Threshold(target) => ("threshold", target.in_words()),
+        };
+        if seen.insert(format!("{sets} {what}")) {
+            return Some(what);
+        }
+        rejected.push(Rejected {
+            line: line.line,
+            column: None,
+            field: sets.to_owned(),
+            detail: format!("an earlier row sets it for {what} already"),
+        });
+        None
+    }
+
+    fn threshold(
+        &self,
+        line: u64,
+        target: &Target,
+        standing: &HashMap<Slot, &Rule>,
+    ) -> Result<(Difference, Option<Planned>), Rejected> {
+        let reject = |field: &str, detail: String| Rejected {
+            line,
+            column: None,
+            field: field.to_owned(),
+            detail,
+        };
+        let blank = self
+            .blank(line, target)
+            .map_err(|error| reject("", error.to_string()))?;
+        let stands = standing.get(&blank.slot()).copied();
+        let (after, planned) = match target.units {
+            Some(units) => {
+                let rule = altered(stands, blank, target, units);
+                let book = RuleBook::new(vec![rule.clone()], &self.installation.config.locations)
+                    .map_err(|errors| reject("", reason(errors.0)))?;
+                if book.strays().next().is_some() {
+                    let field = if rule.scope.location.is_some() {
+                        "location"
+                    } else {
+                        "group"
+                    };
+                    return Err(reject(field, "is not in the configuration".to_owned()));
+                }
+                if let Some(other) = self.namesake(&rule) {
+                    let detail = format!(
+                        "rule `{}` ({}) has the import's name",
+                        other.id, other.origin
+                    );
+                    return Err(reject("", detail));
+                }
+                (shown(&rule), Planned::Set(Box::new(rule)))
+            }
+            None => match stands.filter(|rule| rule.id == blank.id) {
+                Some(rule) => (Value::Null, Planned::Remove(rule.id.clone())),
+                None => {
+                    let detail = "no threshold was imported for this, so none can be taken away";
+                    return Err(reject("threshold", detail.to_owned()));
+                }
+            },
+        };
+        let before = stands.map_or(Value::Null, shown);
+        let effect = match stands {
+            None => Effect::New,
+            Some(_) if before == after => Effect::Unchanged,
+            Some(_) => Effect::Changed,
+        };
+        let difference = Difference {
+            line,
+            sets: "threshold".to_owned(),
+            of: String::new(),
+            effect,
+            before,
+            after,
+        };
+        Ok((difference, (effect != Effect::Unchanged).then_some(planned)))
+    }
+
+    /// A rule of the document that happens to have the name of an imported one.
+    fn namesake(&self, rule: &Rule) -> Option<&Rule> {
+        let mut written = self.installation.config.rules.iter();
+        written.find(|other| other.id == rule.id)
+    }
+
+    /// The rule that an import gives to a scope of which nothing is said yet.
+    fn blank(&self, line: u64, target: &Target) -> Result<Rule, crate::domain::IdError> {
+        Ok(Rule {
+            id: format!("imported: {}", target.in_words()).parse()?,
+            scope: target.scope.folded(),
+            check: Check::LowStock(Threshold {
+                units: 0,
+                boundary: Boundary::AtOrBelow,
+                basis: Basis::Available,
+                recovery: None,
+                over: target.over.unwrap_or(Over::Each),
+            }),
+            enabled: true,
+            severity: Severity::Warning,
+            pending: SignedDuration::ZERO,
+            keep_firing: SignedDuration::from_mins(5),
+            seasons: Vec::new(),
+            origin: format!("import {}:{line}", self.name),
+        })
+    }
+
+    async fn apply_rules(&self, store: &Store, rules: Vec<Planned>) -> Result<(), StoreError> {
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        for planned in rules {
+            match planned {
+                Planned::Set(rule) => set.push(*rule),
+                Planned::Remove(id) => remove.push(id.to_string()),
+            }
+        }
+        if set.is_empty() && remove.is_empty() {
+            return Ok(());
+        }
+        store.change_rules(&set, &remove, self.by).await
+    }
+
+    async fn stock(
+        &self,
+        store: &Store,
+        (line, product, location, on_hand): (u64, ProductId, LocationId, i64),
+    ) -> Result<Result<Difference, Rejected>, ImportError> {
+        let reject = |field: &str, detail: &str| {
+            Ok(Err(Rejected {
+                line,
+                column: None,
+                field: field.to_owned(),
+                detail: detail.to_owned(),
+            }))
+        };
+        if self
+            .installation
+            .config
+            .locations
+            .location(&location)
+            .is_none()
+        {
+            return reject("location", "is not in the configuration");
+        }
+        let position = store.position(&product, &location).await?;
+        let counted = position
+            .as_ref()
+            .is_some_and(|it| matches!(it.holding, Holding::Counted { .. }));
+        if counted {
+            return reject("on_hand", "is counted from the vehicles that stand there");
+        }
+        let before = position
+            .as_ref()
+            .and_then(|it| it.stock(&self.authority.quantities))
+            .map(|stock| stock.on_hand);
+        let mut effect = match before {
+            None => Effect::New,
+            Some(known) if known == on_hand => Effect::Unchanged,
+            Some(_) => Effect::Changed,
+        };
+        let of = format!("{product} at {location}");
+        if effect != Effect::Unchanged {
+            let movement = Movement {
+                key: self.row_key(&of, on_hand)?,
+                product,
+                location,
+                act: Act::Count { quantity: on_hand },
+                at: None,
+                reason: Some(format!("import {}:{line}", self.name)),
+                actor: Some(self.by.to_owned()),
+            };
+            if store.was_carried_out(&movement.key).await? {
+                effect = Effect::Repeated;
+            } else if !self.dry_run {
+                match store.carry_out(&movement, self.authority).await {
+                    Ok(moved) if moved.replayed => effect = Effect::Repeated,
+                    Ok(_) => {}
+                    Err(ApplyError::Store(error)) => return Err(error.into()),
+                    Err(refused) => return reject("on_hand", &refused.to_string()),
+                }
+            }
+        }
+        Ok(Ok(Difference {
+            line,
+            sets: "stock".to_owned(),
+            of,
+            effect,
+            before: json!(before),
+            after: json!(on_hand),
+        }))
+    }
+
+    fn row_key(&self, of: &str, on_hand: i64) -> Result<EventId, crate::domain::IdError> {
+        let said = json!([self.key, of, on_hand]).to_string();
+        format!("import-{}", sha256_hex(said.as_bytes())).parse()
+    }
+}
+
+/// The rule that stands in this slot with the row's values in it, or the blank one with them.
+fn altered(stands: Option<&Rule>, blank: Rule, target: &Target, units: i64) -> Rule {
+    let base = stands.unwrap_or(&blank);
+    let known = match base.check {
+        Check::LowStock(threshold) => threshold,
+        Check::OutOfStock { .. } | Check::HighDemand(_) => return blank,
+    };
+    let mut threshold = known.with_units(units);
+    threshold.boundary = target.boundary.unwrap_or(threshold.boundary);
+    threshold.basis = target.basis.unwrap_or(threshold.basis);
+    threshold.recovery = target.recovery.or(threshold.recovery);
+    Rule {
+        check: Check::LowStock(threshold),
+        enabled: true,
+        severity: target.severity.unwrap_or(base.severity),
+        pending: base.pending,
+        keep_firing: base.keep_firing,
+        seasons: base.seasons.clone(),
+        ..blank
+    }
+}
+
+/// What people see of a threshold rule.
+fn shown(rule: &Rule) -> Value {
+    let Check::LowStock(threshold) = rule.check else {
+        return Value::Null;
+    };
+    json!({
+        "threshold": threshold.units,
+        "boundary": threshold.boundary,
+        "basis": threshold.basis,
+        "recovery": threshold.recovery,
+        "severity": rule.severity,
+        "enabled": rule.enabled,
+    })
+}
+
+impl Target {
+    /// What the threshold is for, whichever way category, make and model are spelled.
+    fn in_words(&self) -> String {
+        let scope = self.scope.folded();
+        let what = match (&scope.product, &scope.make, &scope.model, &scope.category) {
+            (Some(product), ..) => product.to_string(),
+            (None, Some(make), Some(model), _) => format!("{make} {model}"),
+            (None, Some(make), None, _) => format!("make {make}"),
+            (None, None, _, Some(category)) => format!("category {category}"),
+            (None, None, _, None) => "every product".to_owned(),
+        };
+        match (&scope.location, &scope.group, self.over) {
+            (Some(location), ..) => format!("{what} at {location}"),
+            (None, Some(group), Some(Over::Sum)) => format!("{what} summed over {group}"),
+            (None, Some(group), _) => format!("{what} in {group}"),
+            (None, None, _) => what,
+        }
+    }
+}
+
+fn reason(problems: Vec<RuleProblem>) -> String {
+    let words = problems.into_iter().map(|problem| match problem {
+        RuleProblem::Invalid { reason, .. } => reason.to_owned(),
+        other => other.to_string(),
+    });
+    words.collect::<Vec<_>>().join("; ")
+}

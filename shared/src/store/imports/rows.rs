@@ -1,0 +1,335 @@
+//! Rows of an import, from CSV or JSON to values.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::position::MOST_UNITS;
+use crate::domain::rule::{Basis, Boundary, Over, Scope};
+use crate::domain::{LocationId, ProductId, Severity};
+
+/// The columns that an import may have.
+pub const COLUMNS: [&str; 13] = [
+    "product",
+    "category",
+    "make",
+    "model",
+    "location",
+    "group",
+    "on_hand",
+    "threshold",
+    "boundary",
+    "basis",
+    "recovery",
+    "over",
+    "severity",
+];
+
+/// A table of rows that were read, and of rows that could not be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Import {
+    /// The rows, in their order. A line that sets stock and a threshold gives two.
+    pub rows: Vec<Line>,
+    /// The lines that cannot be read.
+    pub rejected: Vec<Rejected>,
+    /// The columns, in their order; for JSON there are none.
+    pub columns: Vec<&'static str>,
+}
+
+/// One thing that a line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// The line of the file, counted from 1; for JSON, the row.
+    pub line: u64,
+    /// What it asks for.
+    pub row: Row,
+}
+
+/// What a row sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// Units on hand.
+    Stock {
+        /// The product.
+        product: ProductId,
+        /// Where it lies.
+        location: LocationId,
+        /// Units.
+        on_hand: i64,
+    },
+    /// A low-stock threshold.
+    Threshold(Box<Target>),
+}
+
+/// A threshold as a row gives it: what is left out stays as it is, or as it is by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Where it applies.
+    pub scope: Scope,
+    /// Units; `None` takes an imported threshold away again.
+    pub units: Option<i64>,
+    /// Whether the threshold itself already fires.
+    pub boundary: Option<Boundary>,
+    /// Which quantity is compared.
+    pub basis: Option<Basis>,
+    /// The quantity from which it is over.
+    pub recovery: Option<i64>,
+    /// Each location by itself, or their sum.
+    pub over: Option<Over>,
+    /// How much it matters.
+    pub severity: Option<Severity>,
+}
+
+/// A row that was not taken, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The line of the file, counted from 1; for JSON, the row.
+    pub line: u64,
+    /// The column, counted from 1; absent where the whole row is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// The column's name; empty where the whole row is meant.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub detail: String,
+}
+
+/// Why nothing of a table can be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// A column that imports do not have.
+    #[error("column {column} is `{name}`; the columns are {}", COLUMNS.join(", "))]
+    UnknownColumn {
+        /// Which, counted from 1.
+        column: usize,
+        /// Its name.
+        name: String,
+    },
+    /// The same column twice.
+    #[error("column {column} is `{name}`, which stands before already")]
+    RepeatedColumn {
+        /// Which, counted from 1.
+        column: usize,
+        /// Its name.
+        name: String,
+    },
+    /// Neither stock nor thresholds.
+    #[error("there is neither an `on_hand` nor a `threshold` column")]
+    NothingToSet,
+    /// The text is no table.
+    #[error("the header cannot be read: {0}")]
+    Header(String),
+}
+
+/// The cells of one row: name, column and text; empty ones left out.
+struct Cells<'a> {
+    line: u64,
+    cells: BTreeMap<&'a str, (usize, &'a str)>,
+}
+
+impl Import {
+    /// Reads a CSV text with a header. `first_line` is the file's line on which the first row after
+    /// the header stands: 2, unless this is a later page of a file.
+    pub fn from_csv(text: &str, first_line: u64) -> Result<Self, TableError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut reader = csv::ReaderBuilder::new()
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(text.as_bytes());
+        let header = reader
+            .headers()
+            .map_err(|error| TableError::Header(error.to_string()))?;
+        let names = columns(header)?;
+        // Line numbers in this text count from its own header.
+        let header_line = header.position().map_or(1, csv::Position::line);
+        let in_file = |line: u64| (line + first_line).saturating_sub(header_line + 1);
+        let mut import = Self {
+            columns: names.clone(),
+            ..Self::default()
+        };
+        for record in reader.records() {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    let line = in_file(error.position().map_or(0, csv::Position::line));
+                    import.reject(line, None, "", format!("cannot be read: {error}"));
+                    continue;
+                }
+            };
+            let line = in_file(record.position().map_or(0, csv::Position::line));
+            if record.len() > names.len() {
+                let problem = format!("has {} cells for {} columns", record.len(), names.len());
+                import.reject(line, Some(names.len() + 1), "", problem);
+                continue;
+            }
+            let cells = names.iter().zip(&record).enumerate();
+            let cells = cells
+                .filter(|(_, (_, text))| !text.is_empty())
+                .map(|(index, (name, text))| (*name, (index + 1, text)))
+                .collect();
+            import.read(&Cells { line, cells });
+        }
+        Ok(import)
+    }
+
+    /// Reads rows that came as JSON objects: cells by column name.
+    pub fn from_cells(rows: &[BTreeMap<String, String>]) -> Self {
+        let mut import = Self::default();
+        for (line, row) in (1..).zip(rows) {
+            let unknown = row.keys().find(|name| !COLUMNS.contains(&name.as_str()));
+            if let Some(name) = unknown {
+                let known = COLUMNS.join(", ");
+                import.reject(line, None, name, format!("is no column; they are {known}"));
+                continue;
+            }
+            let cells = row.iter().filter(|(_, text)| !text.trim().is_empty());
+            let cells = cells
+                .map(|(name, text)| (name.as_str(), (0, text.trim())))
+                .collect();
+            import.read(&Cells { line, cells });
+        }
+        import
+    }
+
+    fn reject(&mut self, line: u64, column: Option<usize>, field: &str, detail: String) {
+        self.rejected.push(Rejected {
+            line,
+            column,
+            field: field.to_owned(),
+            detail,
+        });
+    }
+
+    fn read(&mut self, cells: &Cells<'_>) {
+        match cells.rows() {
+            Ok(rows) => self.rows.extend(rows.into_iter().map(|row| Line {
+                line: cells.line,
+                row,
+            })),
+            Err(rejected) => self.rejected.push(rejected),
+        }
+    }
+}
+
+fn columns(header: &csv::StringRecord) -> Result<Vec<&'static str>, TableError> {
+    let mut names: Vec<&'static str> = Vec::new();
+    for (index, written) in header.iter().enumerate() {
+        let column = index + 1;
+        let folded = written.to_lowercase().replace([' ', '-'], "_");
+        let folded = if folded == "sku" { "product" } else { &folded };
+        let name = written.to_owned();
+        match COLUMNS.iter().find(|known| **known == folded) {
+            None => return Err(TableError::UnknownColumn { column, name }),
+            Some(known) if names.contains(known) => {
+                return Err(TableError::RepeatedColumn { column, name });
+            }
+            Some(known) => names.push(known),
+        }
+    }
+    if names.contains(&"on_hand") || names.contains(&"threshold") {
+        Ok(names)
+    } else {
+        Err(TableError::NothingToSet)
+    }
+}
+
+impl Cells<'_> {
+    fn rows(&self) -> Result<Vec<Row>, Rejected> {
+        let mut rows = Vec::new();
+        if let Some(on_hand) = self.units("on_hand")? {
+            rows.push(Row::Stock {
+                product: self.required("product")?,
+                location: self.required("location")?,
+                on_hand,
+            });
+        }
+        let units = match self.cells.get("threshold") {
+            None => {
+                let lonely = ["boundary", "basis", "recovery", "over", "severity"];
+                if let Some(field) = lonely.iter().find(|name| self.cells.contains_key(*name)) {
+                    return Err(self.rejected(field, "belongs to a threshold, and there is none"));
+                }
+                if rows.is_empty() {
+                    return Err(self.rejected("", "sets neither `on_hand` nor `threshold`"));
+                }
+                return Ok(rows);
+            }
+            Some((_, "none")) => None,
+            Some(_) => self.units("threshold")?,
+        };
+        rows.push(Row::Threshold(Box::new(Target {
+            scope: Scope {
+                product: self.parsed("product")?,
+                category: self.parsed("category")?,
+                make: self.parsed("make")?,
+                model: self.parsed("model")?,
+                location: self.parsed("location")?,
+                group: self.parsed("group")?,
+            },
+            units,
+            boundary: self.named("boundary", Boundary::ALL, Boundary::name)?,
+            basis: self.named("basis", Basis::ALL, Basis::name)?,
+            recovery: self.units("recovery")?,
+            over: self.named("over", Over::ALL, Over::name)?,
+            severity: self.named("severity", Severity::ALL, Severity::name)?,
+        })));
+        Ok(rows)
+    }
+
+    fn rejected(&self, field: &str, detail: impl Into<String>) -> Rejected {
+        let column = self.cells.get(field).map(|(column, _)| *column);
+        Rejected {
+            line: self.line,
+            column: column.filter(|column| *column > 0),
+            field: field.to_owned(),
+            detail: detail.into(),
+        }
+    }
+
+    fn parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Option<T>, Rejected> {
+        let cell = self.cells.get(field);
+        cell.map(|(_, text)| text.parse())
+            .transpose()
+            .map_err(|error: T::Err| self.rejected(field, error.to_string()))
+    }
+
+    fn required<T: FromStr<Err: Display>>(&self, field: &str) -> Result<T, Rejected> {
+        self.parsed(field)?
+            .ok_or_else(|| self.rejected(field, "is missing"))
+    }
+
+    fn units(&self, field: &str) -> Result<Option<i64>, Rejected> {
+        let Some((_, text)) = self.cells.get(field) else {
+            return Ok(None);
+        };
+        let units = text.parse().ok();
+        match units.filter(|units| (0..=MOST_UNITS).contains(units)) {
+            Some(units) => Ok(Some(units)),
+            None => {
+                let problem = format!("`{text}` is not a whole number of units from 0 up");
+                Err(self.rejected(field, problem))
+            }
+        }
+    }
+
+    fn named<T: Copy>(
+        &self,
+        field: &str,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Result<Option<T>, Rejected> {
+        let Some((_, text)) = self.cells.get(field) else {
+            return Ok(None);
+        };
+        match all.iter().find(|it| name(**it) == *text) {
+            Some(it) => Ok(Some(*it)),
+            None => {
+                let names: Vec<_> = all.iter().map(|it| format!("`{}`", name(*it))).collect();
+                let problem = format!("`{text}` is none of {}", names.join(", "));
+                Err(self.rejected(field, problem))
+            }
+        }
+    }
+}

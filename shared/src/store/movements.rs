@@ -1,0 +1,446 @@
+//! Movements that people and programs ask for: all of one, or nothing, at most once per key.
+//!
+//! An event from outside reports what has happened and is believed; a movement asks for something,
+//! and is refused where the stock does not allow it (G4). A transfer is two positions and one marker
+//! in one transaction. The marker remembers the ledger rows that the movement left, so that a
+//! repeated request gets the answer that the first one got.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::keys;
+use super::row::{Expect, Row, Write, Written};
+use super::stock::{API, ApplyError, Cause, REMEMBERED};
+use super::{Store, StoreError};
+use crate::digest::sha256_hex;
+use crate::domain::event::{EventId, Level, Version, millis};
+use crate::domain::id::{ConnectorName, IdError, LocationId};
+use crate::domain::ledger::LedgerRow;
+use crate::domain::position::{MOST_UNITS, PositionChange, Refusal};
+use crate::domain::{Authority, Position, ProductId};
+
+const OPERATION: &str = "carry out a movement";
+
+/// Something to be done to the stock of one product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Movement {
+    /// The caller's idempotency key.
+    pub key: EventId,
+    /// The product.
+    pub product: ProductId,
+    /// Where it lies.
+    pub location: LocationId,
+    /// What is to be done.
+    pub act: Act,
+    /// When it happened; by default now, after everything that is known.
+    pub at: Option<Timestamp>,
+    /// Why, for the ledger.
+    pub reason: Option<String>,
+    /// Who asks, for the ledger.
+    pub actor: Option<String>,
+}
+
+/// What is to be done. Quantities are positive numbers of units.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Act {
+    /// Goods arrived.
+    Receipt {
+        /// Units.
+        quantity: i64,
+    },
+    /// A customer brought something back.
+    Return {
+        /// Units.
+        quantity: i64,
+    },
+    /// Breakage, or another correction.
+    Adjustment {
+        /// Units; positive is in, negative is out.
+        delta: i64,
+    },
+    /// From one location to another.
+    Transfer {
+        /// Units.
+        quantity: i64,
+        /// Where they go.
+        to_location: LocationId,
+    },
+    /// Sold: counts as demand and takes stock away.
+    Sale {
+        /// Units.
+        quantity: i64,
+    },
+    /// Somebody counted what is there.
+    Count {
+        /// Units that are there, from 0 up.
+        quantity: i64,
+    },
+    /// Promise units to somebody.
+    Reserve {
+        /// Units.
+        quantity: i64,
+    },
+    /// Give promised units back.
+    Release {
+        /// Units.
+        quantity: i64,
+    },
+}
+
+impl Act {
+    /// The name in requests and answers; in the ledger, except that a transfer has two sides there.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Receipt { .. } => "receipt",
+            Self::Return { .. } => "return",
+            Self::Adjustment { .. } => "adjustment",
+            Self::Transfer { .. } => "transfer",
+            Self::Sale { .. } => "sale",
+            Self::Count { .. } => "count",
+            Self::Reserve { .. } => "reserve",
+            Self::Release { .. } => "release",
+        }
+    }
+
+    fn possible(&self) -> Result<(), Refusal> {
+        let (least, quantity) = match *self {
+            Self::Count { quantity } => (0, quantity),
+            Self::Adjustment { delta } => (1, delta.saturating_abs()),
+            Self::Receipt { quantity }
+            | Self::Return { quantity }
+            | Self::Transfer { quantity, .. }
+            | Self::Sale { quantity }
+            | Self::Reserve { quantity }
+            | Self::Release { quantity } => (1, quantity),
+        };
+        if (least..=MOST_UNITS).contains(&quantity) {
+            Ok(())
+        } else {
+            Err(Refusal::Impossible { quantity })
+        }
+    }
+}
+
+/// A movement that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Whether that was an earlier request with the same key.
+    pub replayed: bool,
+    /// Each position as the movement left it: for a transfer, where it left and where it arrived.
+    pub rows: Vec<LedgerRow>,
+}
+
+/// One side of a movement.
+struct Side<'a> {
+    location: &'a LocationId,
+    change: &'static str,
+    what: What,
+}
+
+enum What {
+    Shift(i64),
+    Sale(i64),
+    Count(i64),
+    Reserve(i64),
+    Release(i64),
+}
+
+/// The marker of a carried-out movement; begins like the marker of an applied event.
+#[derive(Debug, Serialize, Deserialize)]
+struct Receipt {
+    #[serde(with = "millis")]
+    at: Timestamp,
+    content: String,
+    /// Ledger rows, by history and revision.
+    #[serde(default)]
+    rows: Vec<(String, u64)>,
+}
+
+impl Store {
+    /// Carries out a movement, unless it was before; then its first outcome is given again.
+    pub async fn carry_out(
+        &self,
+        movement: &Movement,
+        authority: &Authority,
+    ) -> Result<Moved, ApplyError> {
+        let source = api()?;
+        for attempt in 0.. {
+            let (mut writes, rows) = match self.sides(movement, &source, authority).await {
+                Ok(decided) => decided,
+                // The refusal may be the echo of this very movement: it took the last one.
+                Err(ApplyError::Refused(refusal)) => {
+                    return match self.carried_out_before(movement, &source).await? {
+                        Some(moved) => Ok(moved),
+                        None => Err(refusal.into()),
+                    };
+                }
+                Err(error) => return Err(error),
+            };
+            writes.push(self.receipt(movement, &source, &rows)?);
+            match self.transact(OPERATION, writes).await? {
+                Written::Done => {
+                    return Ok(Moved {
+                        replayed: false,
+                        rows,
+                    });
+                }
+                Written::Unexpected(unmet) => {
+                    if unmet.last() == Some(&true)
+                        && let Some(moved) = self.carried_out_before(movement, &source).await?
+                    {
+                        return Ok(moved);
+                    }
+                    self.after_conflict(OPERATION, attempt).await?;
+                }
+            }
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
+    }
+
+    /// Whether a movement with this key was carried out, in the time for which keys are remembered.
+    pub async fn was_carried_out(&self, key: &EventId) -> Result<bool, StoreError> {
+        let key = keys::marker(&api()?, key);
+        Ok(self.get::<Receipt>(OPERATION, &key).await?.is_some())
+    }
+
+    /// The writes that a movement needs now, and the ledger rows that it leaves.
+    async fn sides(
+        &self,
+        movement: &Movement,
+        source: &ConnectorName,
+        authority: &Authority,
+    ) -> Result<(Vec<Write>, Vec<LedgerRow>), ApplyError> {
+        movement.act.possible()?;
+        let sources = &authority.quantities;
+        let (mut writes, mut rows) = (Vec::new(), Vec::new());
+        for side in movement.parts() {
+            let key = keys::position(&movement.product, side.location);
+            let stored = self.get::<Position>(OPERATION, &key).await?;
+            let before = stored.as_ref().map_or_else(
+                || Position::unknown(movement.product.clone(), side.location.clone()),
+                |stored| stored.data.clone(),
+            );
+            let at = movement.time(&before, authority, self.clock().now());
+            let change = side.on(&before, source, at, authority)?;
+            let after = match change {
+                Some(change) => before.after(&change, sources)?,
+                None => None,
+            };
+            let Some(after) = after else {
+                // A count that confirms what is known: the row that stands is the answer.
+                let of = keys::position_history(&before.product, &before.location);
+                rows.extend(self.ledger_row(&of, before.revision).await?);
+                writes.extend(stored.map(|it| Write::Check(it.key, Expect::Version(it.version))));
+                continue;
+            };
+            side.allowed(&before, &after, authority)?;
+            let cause = Cause {
+                source,
+                event: &movement.key,
+                actor: movement.actor.as_deref(),
+                reason: movement.reason.as_deref(),
+                change: side.change,
+            };
+            let (written, row) = self.recorded(&cause, stored.as_ref(), &before, after, sources)?;
+            writes.extend(written);
+            rows.push(row);
+        }
+        Ok((writes, rows))
+    }
+
+    /// One row of a history.
+    pub async fn ledger_row(
+        &self,
+        of: &str,
+        revision: u64,
+    ) -> Result<Option<LedgerRow>, StoreError> {
+        let stored = self
+            .get("read a ledger row", &keys::ledger(of, revision))
+            .await?;
+        Ok(stored.map(|stored| stored.data))
+    }
+
+    fn receipt(
+        &self,
+        movement: &Movement,
+        source: &ConnectorName,
+        rows: &[LedgerRow],
+    ) -> Result<Write, StoreError> {
+        let now = self.clock().now();
+        let receipt = Receipt {
+            at: now,
+            content: movement.fingerprint(),
+            rows: rows
+                .iter()
+                .map(|row| (row.of.clone(), row.revision))
+                .collect(),
+        };
+        let expires = now.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX);
+        let row = Row::new(keys::marker(source, &movement.key), "marker", &receipt)?;
+        Ok(Write::Put(row.expires(expires), Expect::Absent))
+    }
+
+    async fn carried_out_before(
+        &self,
+        movement: &Movement,
+        source: &ConnectorName,
+    ) -> Result<Option<Moved>, ApplyError> {
+        let key = keys::marker(source, &movement.key);
+        let Some(receipt) = self.get::<Receipt>(OPERATION, &key).await? else {
+            return Ok(None);
+        };
+        if receipt.data.content != movement.fingerprint() {
+            return Err(ApplyError::Reused {
+                event: movement.key.clone(),
+                source_name: source.clone(),
+            });
+        }
+        let mut rows = Vec::new();
+        for (of, revision) in &receipt.data.rows {
+            rows.extend(self.ledger_row(of, *revision).await?);
+        }
+        Ok(Some(Moved {
+            replayed: true,
+            rows,
+        }))
+    }
+}
+
+impl Movement {
+    fn parts(&self) -> Vec<Side<'_>> {
+        let change = self.act.name();
+        let side = |what| Side {
+            location: &self.location,
+            change,
+            what,
+        };
+        vec![match &self.act {
+            Act::Receipt { quantity } | Act::Return { quantity } => side(What::Shift(*quantity)),
+            Act::Adjustment { delta } => side(What::Shift(*delta)),
+            Act::Sale { quantity } => side(What::Sale(*quantity)),
+            Act::Count { quantity } => side(What::Count(*quantity)),
+            Act::Reserve { quantity } => side(What::Reserve(*quantity)),
+            Act::Release { quantity } => side(What::Release(*quantity)),
+            Act::Transfer {
+                quantity,
+                to_location,
+            } => {
+                let from = Side {
+                    location: &self.location,
+                    change: "transfer_out",
+                    what: What::Shift(-quantity),
+                };
+                let to = Side {
+                    location: to_location,
+                    change: "transfer_in",
+                    what: What::Shift(*quantity),
+                };
+                return vec![from, to];
+            }
+        }]
+    }
+
+    /// When it counts. What is asked for now comes after all that is known, even where the clock of
+    /// the source that stated the stock runs ahead of ours: otherwise it would take nothing away.
+    fn time(&self, before: &Position, authority: &Authority, now: Timestamp) -> Timestamp {
+        let known = before
+            .stated_until(&authority.quantities)
+            .and_then(|at| at.checked_add(SignedDuration::from_millis(1)).ok());
+        self.at
+            .unwrap_or_else(|| known.map_or(now, |known| known.max(now)))
+    }
+
+    /// What was asked for, so that a key that comes again with something else is noticed.
+    fn fingerprint(&self) -> String {
+        let said = json!({
+            "product": self.product,
+            "location": self.location,
+            "act": self.act,
+            "at": self.at.map(Timestamp::as_millisecond),
+            "reason": self.reason,
+            "actor": self.actor,
+        });
+        sha256_hex(said.to_string().as_bytes())
+    }
+}
+
+impl Side<'_> {
+    /// The change of the position, or `None` if there is nothing to change.
+    fn on(
+        &self,
+        before: &Position,
+        source: &ConnectorName,
+        at: Timestamp,
+        authority: &Authority,
+    ) -> Result<Option<PositionChange>, Refusal> {
+        let sources = &authority.quantities;
+        let stock = before.stock(sources);
+        if stock.is_none() && !matches!(self.what, What::Count(_)) {
+            return Err(Refusal::NoData);
+        }
+        Ok(Some(match self.what {
+            What::Shift(delta) => PositionChange::Move { at, delta },
+            What::Sale(quantity) => PositionChange::Sale {
+                at,
+                day: authority.day(self.location, at),
+                quantity,
+                deducts: true,
+            },
+            What::Reserve(quantity) => PositionChange::Reserve(quantity),
+            What::Release(quantity) => PositionChange::Release(quantity),
+            What::Count(quantity) => {
+                let level = Level {
+                    on_hand: quantity,
+                    ..Level::default()
+                };
+                let owned_elsewhere = before.owner(sources).is_some_and(|owner| owner != source);
+                match stock {
+                    // Somebody else has the last word here: the count corrects what they stated, and
+                    // holds until they state it again.
+                    Some(stock) if owned_elsewhere => match quantity - stock.on_hand {
+                        0 => return Ok(None),
+                        delta => PositionChange::Move { at, delta },
+                    },
+                    _ => PositionChange::Level {
+                        source: source.clone(),
+                        level,
+                        version: Version::at(at),
+                    },
+                }
+            }
+        }))
+    }
+
+    /// Refuses what would leave more promised than is there.
+    fn allowed(
+        &self,
+        before: &Position,
+        after: &Position,
+        authority: &Authority,
+    ) -> Result<(), Refusal> {
+        let asked = match self.what {
+            What::Shift(delta) if delta < 0 => -delta,
+            What::Sale(quantity) => quantity,
+            What::Shift(_) | What::Count(_) | What::Reserve(_) | What::Release(_) => return Ok(()),
+        };
+        let stock = |position: &Position| position.stock(&authority.quantities).unwrap_or_default();
+        let (was, is) = (stock(before), stock(after));
+        if is.backordered > was.backordered {
+            return Err(Refusal::Insufficient {
+                asked,
+                available: was.available,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn api() -> Result<ConnectorName, StoreError> {
+    API.parse()
+        .map_err(|error: IdError| StoreError::aws(OPERATION, error))
+}

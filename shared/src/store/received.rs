@@ -1,0 +1,254 @@
+//! Webhooks as they came: kept before anything of them is applied, so that an acknowledged one is
+//! never lost (G1) and any of them can be applied again (F14).
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::keys::{self, Listed};
+use super::row::{Expect, Page, Row, Stored};
+use super::{Store, StoreError};
+use crate::digest::sha256_hex;
+use crate::domain::alert::named;
+use crate::domain::event::millis;
+use crate::domain::id::ConnectorName;
+
+/// How long a webhook is kept.
+pub const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long the function that received it has before the clock applies it instead.
+const OVERDUE: SignedDuration = SignedDuration::from_secs(60);
+/// An item holds 400 KB; base64 text of this many compressed bytes fits with room.
+const PART: usize = 200_000;
+
+named!(
+    /// What has become of a webhook.
+    ReceivedState {
+        /// It is kept, and not yet (wholly) applied.
+        Waiting => "waiting",
+        /// Everything it says is applied, known, or in quarantine.
+        Applied => "applied",
+    }
+);
+
+/// A webhook's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Received {
+    /// The same for the same delivery, so that a repeated one is recognised.
+    pub id: String,
+    /// Which connector it came to.
+    pub connector: ConnectorName,
+    /// When it first came.
+    #[serde(with = "millis")]
+    pub at: Timestamp,
+    /// The HTTP method.
+    pub method: String,
+    /// The headers that its parser may need; none that authenticates.
+    pub headers: BTreeMap<String, String>,
+    /// How many parts its body is kept in.
+    pub parts: usize,
+    /// The body's length in bytes.
+    pub length: usize,
+    /// What has become of it.
+    pub state: ReceivedState,
+}
+
+/// Names a delivery by what it is: length-prefixed, so that no two deliveries share a name (F4).
+pub fn delivery_id(connector: &ConnectorName, vendor_id: Option<&str>, body: &[u8]) -> String {
+    let vendor_id = vendor_id.unwrap_or_default();
+    let name = format!(
+        "{}:{connector}{}:{vendor_id}{}",
+        connector.as_str().len(),
+        vendor_id.len(),
+        sha256_hex(body)
+    );
+    sha256_hex(name.as_bytes())[..40].to_owned()
+}
+
+impl Store {
+    /// A webhook's record.
+    pub async fn received(
+        &self,
+        connector: &ConnectorName,
+        id: &str,
+    ) -> Result<Option<Stored<Received>>, StoreError> {
+        self.get("look up a webhook", &keys::received(connector, id))
+            .await
+    }
+
+    /// Keeps a webhook, body first and record last: where there is a record, the body is whole.
+    pub async fn receive(&self, received: &Received, body: &[u8]) -> Result<(), StoreError> {
+        const OPERATION: &str = "keep a webhook";
+        let expires = received.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
+        for (number, part) in parts_of(body)?.iter().enumerate() {
+            let key = keys::received_body(&received.connector, &received.id, number);
+            let row = Row::new(key, "body", part)?.expires(expires);
+            self.put(OPERATION, row, Expect::Anything).await?;
+        }
+        // Another copy of the same delivery may have been faster; its record is as good.
+        self.put(OPERATION, received_row(received)?, Expect::Absent)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes that everything a webhook says is dealt with.
+    pub async fn mark_applied(&self, received: &Received) -> Result<(), StoreError> {
+        let done = Received {
+            state: ReceivedState::Applied,
+            ..received.clone()
+        };
+        self.put(
+            "mark a webhook as applied",
+            received_row(&done)?,
+            Expect::Anything,
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A webhook's body.
+    pub async fn received_body(&self, received: &Received) -> Result<Vec<u8>, StoreError> {
+        const OPERATION: &str = "read a webhook's body";
+        let unreadable = |problem: String| StoreError::Unreadable {
+            operation: OPERATION,
+            key: format!("R#{}#{}", received.connector, received.id),
+            problem,
+        };
+        let mut compressed = Vec::new();
+        for number in 0..received.parts {
+            let key = keys::received_body(&received.connector, &received.id, number);
+            let part = self
+                .get::<String>(OPERATION, &key)
+                .await?
+                .ok_or_else(|| unreadable(format!("part {number} is gone")))?;
+            let bytes = STANDARD
+                .decode(part.data)
+                .map_err(|e| unreadable(e.to_string()))?;
+            compressed.extend(bytes);
+        }
+        let mut body = Vec::with_capacity(received.length);
+        GzDecoder::new(compressed.as_slice())
+            .take(u64::try_from(received.length).unwrap_or(u64::MAX))
+            .read_to_end(&mut body)
+            .map_err(|error| unreadable(error.to_string()))?;
+        Ok(body)
+    }
+
+    /// A page of a connector's webhooks, oldest first, received from `from` until before `until`.
+    pub async fn received_between(
+        &self,
+        connector: &ConnectorName,
+        from: Option<Timestamp>,
+        until: Option<Timestamp>,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Received>, StoreError> {
+        let place = |at: Timestamp| format!("{:015}", at.as_millisecond());
+        let (from, until) = (from.map(place), until.map(place));
+        let page = self
+            .list(
+                "list webhooks",
+                &keys::received_list(connector),
+                (from.as_deref(), until.as_deref()),
+                false,
+                cursor,
+                limit,
+            )
+            .await?;
+        Ok(page.map(|stored: Stored<Received>| stored.data))
+    }
+
+    /// Webhooks that came before `by` and still wait to be applied.
+    pub async fn waiting(&self, by: Timestamp, limit: i32) -> Result<Vec<Received>, StoreError> {
+        let due_by = by.checked_add(OVERDUE).unwrap_or(Timestamp::MAX);
+        let mut waiting = Vec::new();
+        for shard in 0..keys::SHARDS {
+            let mut cursor = None;
+            loop {
+                let page = self
+                    .due_keys(shard, due_by, cursor.as_deref(), limit)
+                    .await?;
+                for key in page.items.iter().filter(|key| key.pk.starts_with("R#")) {
+                    let stored = self.get::<Received>("read a waiting webhook", key).await?;
+                    waiting.extend(stored.map(|stored| stored.data));
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        waiting.retain(|received| received.state == ReceivedState::Waiting && received.at <= by);
+        Ok(waiting)
+    }
+}
+
+fn received_row(received: &Received) -> Result<Row, StoreError> {
+    let overdue = received.at.checked_add(OVERDUE).unwrap_or(Timestamp::MAX);
+    let waiting = received.state == ReceivedState::Waiting;
+    let list = keys::received_list(&received.connector);
+    Ok(Row::new(
+        keys::received(&received.connector, &received.id),
+        "received",
+        received,
+    )?
+    .listed(Listed::by_time(list, received.at, &received.id))
+    .due(waiting.then_some(overdue))
+    .expires(received.at.checked_add(KEPT).unwrap_or(Timestamp::MAX)))
+}
+
+/// How many parts a body will be kept in.
+pub fn part_count(body: &[u8]) -> Result<usize, StoreError> {
+    Ok(parts_of(body)?.len())
+}
+
+fn parts_of(body: &[u8]) -> Result<Vec<String>, StoreError> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder
+        .write_all(body)
+        .map_err(|error| StoreError::aws("compress a webhook", error))?;
+    let compressed = encoder
+        .finish()
+        .map_err(|error| StoreError::aws("compress a webhook", error))?;
+    Ok(compressed
+        .chunks(PART)
+        .map(|part| STANDARD.encode(part))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_deliveries_share_a_name() {
+        let connector = |name: &str| name.parse::<ConnectorName>().unwrap();
+        let ids = [
+            delivery_id(&connector("a"), Some("b1"), b"x"),
+            delivery_id(&connector("a"), Some("b"), b"x"),
+            delivery_id(&connector("ab"), Some("1"), b"x"),
+            delivery_id(&connector("a"), None, b"x"),
+            delivery_id(&connector("a"), None, b"y"),
+        ];
+        for (index, id) in ids.iter().enumerate() {
+            assert!(!ids[..index].contains(id));
+        }
+        assert_eq!(ids[0], delivery_id(&connector("a"), Some("b1"), b"x"));
+    }
+
+    #[test]
+    fn a_large_body_is_kept_in_parts() {
+        // Incompressible enough: a counter through SHA-256.
+        let body: Vec<u8> = (0..20_000_u32)
+            .flat_map(|n| sha256_hex(&n.to_be_bytes()).into_bytes())
+            .collect();
+        assert!(part_count(&body).unwrap() > 1);
+        assert_eq!(part_count(b"{}").unwrap(), 1);
+    }
+}

@@ -1,0 +1,329 @@
+//! The table's guarantees: once (G2), in any order (G3), never more reserved than there (G4), always
+//! with an unbroken audit trail (G8).
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use shared::domain::Authority;
+use shared::domain::event::{Change, MoveReason, Version};
+use shared::domain::ledger::{ChainFault, check_chain};
+use shared::domain::message::Stock;
+use shared::domain::position::{PositionChange, Refusal};
+use shared::domain::unit::{Field, UnitReport, UnitState};
+use shared::store::keys;
+use shared::store::stock::{Applied, ApplyError};
+
+use crate::bench::{Bench, at, event, level, sold};
+
+async fn stock(bench: &Bench, product: &str, location: &str) -> Option<Stock> {
+    let authority = Authority::default();
+    bench
+        .store
+        .position(&product.parse().unwrap(), &location.parse().unwrap())
+        .await
+        .unwrap()
+        .and_then(|position| position.stock(&authority.quantities))
+}
+
+async fn chain_faults(bench: &Bench, product: &str, location: &str) -> Vec<ChainFault> {
+    let (product, location) = (product.parse().unwrap(), location.parse().unwrap());
+    let of = keys::position_history(&product, &location);
+    let rows = bench.store.history(&of, None, 1_000).await.unwrap().items;
+    let position = bench
+        .store
+        .position(&product, &location)
+        .await
+        .unwrap()
+        .unwrap();
+    check_chain(&of, &rows, position.revision, &position.chain)
+}
+
+#[tokio::test]
+async fn a_hundred_parallel_copies_of_a_sale_are_one_sale() {
+    let bench = Arc::new(Bench::new());
+    let authority = Authority::default();
+    bench
+        .store
+        .apply(&level("erp", 0, "OIL", "milano", 10), &authority)
+        .await
+        .unwrap();
+    let copies = (0..100).map(|_| {
+        let bench = Arc::clone(&bench);
+        tokio::spawn(async move {
+            let sale = sold("order-1", "shop", 5, "OIL", "milano", 2);
+            bench
+                .store
+                .apply(&sale, &Authority::default())
+                .await
+                .unwrap()
+        })
+    });
+    let outcomes: Vec<_> = join_all(copies)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(
+        outcomes.iter().filter(|o| **o == Applied::Changed).count(),
+        1
+    );
+    assert_eq!(
+        outcomes.iter().filter(|o| **o == Applied::Before).count(),
+        99
+    );
+    assert_eq!(stock(&bench, "OIL", "milano").await.unwrap().on_hand, 8);
+    assert_eq!(chain_faults(&bench, "OIL", "milano").await, []);
+}
+
+#[tokio::test]
+async fn the_same_event_id_with_other_content_is_refused() {
+    let bench = Bench::new();
+    let authority = Authority::default();
+    bench
+        .store
+        .apply(&level("erp", 0, "OIL", "milano", 10), &authority)
+        .await
+        .unwrap();
+    bench
+        .store
+        .apply(&sold("order-1", "shop", 5, "OIL", "milano", 2), &authority)
+        .await
+        .unwrap();
+    let tampered = bench
+        .store
+        .apply(&sold("order-1", "shop", 5, "OIL", "milano", 9), &authority)
+        .await;
+    assert!(matches!(tampered, Err(ApplyError::Reused { .. })));
+    // Another source may use the same id for something else.
+    let other = sold("order-1", "market", 6, "OIL", "milano", 1);
+    assert_eq!(
+        bench.store.apply(&other, &authority).await.unwrap(),
+        Applied::Changed
+    );
+    assert_eq!(stock(&bench, "OIL", "milano").await.unwrap().on_hand, 7);
+}
+
+#[tokio::test]
+async fn a_hundred_buyers_and_one_unit_have_one_winner() {
+    for round in 0..10 {
+        let bench = Arc::new(Bench::new());
+        let authority = Authority::default();
+        bench
+            .store
+            .apply(&level("erp", 0, "OIL", "milano", 1), &authority)
+            .await
+            .unwrap();
+        let buyers = (0..100).map(|buyer| {
+            let bench = Arc::clone(&bench);
+            tokio::spawn(async move {
+                let authority = Authority::default();
+                let asked = event(
+                    &format!("reserve-{buyer}"),
+                    "api",
+                    1,
+                    Change::Moved {
+                        product: "OIL".parse().unwrap(),
+                        location: "milano".parse().unwrap(),
+                        delta: 1,
+                        reason: MoveReason::Adjustment,
+                    },
+                );
+                bench
+                    .store
+                    .apply_to_position(
+                        &asked,
+                        &"OIL".parse().unwrap(),
+                        &"milano".parse().unwrap(),
+                        &PositionChange::Reserve(1),
+                        &authority.quantities,
+                    )
+                    .await
+            })
+        });
+        let outcomes: Vec<_> = join_all(buyers)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let won = outcomes
+            .iter()
+            .filter(|o| matches!(o, Ok(Applied::Changed)))
+            .count();
+        let refused = outcomes
+            .iter()
+            .filter(|o| matches!(o, Err(ApplyError::Refused(Refusal::Insufficient { .. }))))
+            .count();
+        assert_eq!((won, refused), (1, 99), "round {round}");
+        let stock = stock(&bench, "OIL", "milano").await.unwrap();
+        assert_eq!((stock.on_hand, stock.reserved, stock.available), (1, 1, 0));
+    }
+}
+
+fn vehicle(
+    source: &str,
+    minute: i64,
+    state: UnitState,
+    location: &str,
+) -> shared::domain::StockEvent {
+    let report = UnitReport {
+        vin: "SCBCG2ZG0RC012345".parse().unwrap(),
+        version: Version::at(at(minute)),
+        state: Some(state),
+        location: Some(location.parse().unwrap()),
+        stock_number: Some("BX1042".into()),
+        since: None,
+        fields: [
+            ("make".to_owned(), Field::Text("Bentley".into())),
+            ("model".to_owned(), Field::Text("Continental GT".into())),
+        ]
+        .into(),
+    };
+    event(
+        &format!("unit-{source}-{minute}"),
+        source,
+        minute,
+        Change::Unit(Box::new(report)),
+    )
+}
+
+#[tokio::test]
+async fn units_and_positions_never_disagree() {
+    let bench = Bench::new();
+    let authority = Authority::default();
+    let line = "line:bentley/continental-gt";
+    let apply = async |event| bench.store.apply(&event, &authority).await.unwrap();
+    let on_hand = async |location: &str| stock(&bench, line, location).await.map(|s| s.on_hand);
+
+    assert_eq!(
+        apply(vehicle("dms", 0, UnitState::InStock, "london")).await,
+        Applied::Changed
+    );
+    assert_eq!(on_hand("london").await, Some(1));
+    assert_eq!(
+        apply(vehicle("dms", 1, UnitState::InStock, "milano")).await,
+        Applied::Changed
+    );
+    assert_eq!(
+        (on_hand("london").await, on_hand("milano").await),
+        (Some(0), Some(1))
+    );
+    apply(vehicle("dms", 2, UnitState::Reserved, "milano")).await;
+    assert_eq!(stock(&bench, line, "milano").await.unwrap().available, 0);
+    apply(vehicle("market", 3, UnitState::Sold, "milano")).await;
+    assert_eq!(on_hand("milano").await, Some(0));
+    // The DMS has not heard of the sale yet; a VIN sells once.
+    apply(vehicle("dms", 9, UnitState::InStock, "milano")).await;
+    assert_eq!(on_hand("milano").await, Some(0));
+    let position = bench
+        .store
+        .position(&line.parse().unwrap(), &"milano".parse().unwrap())
+        .await;
+    let sold: i64 = position.unwrap().unwrap().sold.values().sum();
+    assert_eq!(sold, 1, "one sale is one unit of demand");
+    for location in ["london", "milano"] {
+        assert_eq!(chain_faults(&bench, line, location).await, []);
+    }
+    let unit = bench
+        .store
+        .unit("SCBCG2ZG0RC012345")
+        .await
+        .unwrap()
+        .unwrap();
+    let of = keys::unit_history("SCBCG2ZG0RC012345");
+    let rows = bench.store.history(&of, None, 100).await.unwrap().items;
+    assert_eq!(check_chain(&of, &rows, unit.revision, &unit.chain), []);
+}
+
+#[tokio::test]
+async fn a_vehicle_that_cannot_be_placed_is_not_half_written() {
+    let bench = Bench::new();
+    let mut nowhere = vehicle("market", 0, UnitState::Sold, "london");
+    if let Change::Unit(report) = &mut nowhere.change {
+        report.location = None;
+    }
+    let refused = bench.store.apply(&nowhere, &Authority::default()).await;
+    assert!(matches!(
+        refused,
+        Err(ApplyError::Unplaced {
+            missing: "its rooftop is",
+            ..
+        })
+    ));
+    assert!(
+        bench
+            .store
+            .unit("SCBCG2ZG0RC012345")
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn many_writers_of_one_position_lose_nothing() {
+    let bench = Arc::new(Bench::new());
+    bench
+        .store
+        .apply(
+            &level("erp", 0, "OIL", "milano", 1_000),
+            &Authority::default(),
+        )
+        .await
+        .unwrap();
+    let writers = (0..20).map(|writer| {
+        let bench = Arc::clone(&bench);
+        tokio::spawn(async move {
+            for order in 0..5 {
+                let sale = sold(
+                    &format!("o-{writer}-{order}"),
+                    "shop",
+                    1,
+                    "OIL",
+                    "milano",
+                    1,
+                );
+                while let Err(error) = bench.store.apply(&sale, &Authority::default()).await {
+                    assert!(
+                        matches!(&error, ApplyError::Store(e) if e.is_transient()),
+                        "{error}"
+                    );
+                }
+            }
+        })
+    });
+    join_all(writers)
+        .await
+        .into_iter()
+        .for_each(|done| done.unwrap());
+    assert_eq!(stock(&bench, "OIL", "milano").await.unwrap().on_hand, 900);
+    assert_eq!(chain_faults(&bench, "OIL", "milano").await, []);
+}
+
+#[tokio::test]
+async fn all_positions_are_listed_page_by_page() {
+    let bench = Bench::new();
+    for number in 0..45 {
+        let event = level("erp", 0, &format!("SKU-{number}"), "milano", number);
+        bench
+            .store
+            .apply(&event, &Authority::default())
+            .await
+            .unwrap();
+    }
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = bench.store.positions(cursor.as_deref(), 7).await.unwrap();
+        seen.extend(
+            page.items
+                .into_iter()
+                .map(|position| position.product.to_string()),
+        );
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 45);
+}
