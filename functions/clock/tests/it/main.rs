@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use clock::{BoxError, Heartbeat, Recover, Reexamine, TickError, Ticked, Ticker};
+use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, TickError, Ticked, Ticker};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use lotwire::engine::{Function, Invocation, Pump, QueueAttributes, QueueMapping, Subscription};
@@ -123,11 +122,12 @@ impl Desk {
         Pump::builder(&world.aws).queue(mapping).start().unwrap()
     }
 
+    /// A tick by the sample event.
     async fn tick(&self) -> Result<Ticked, TickError> {
+        let event = include_str!("../../../../events/clock/tick.json");
+        let event: EventBridgeEvent = serde_json::from_str(event).unwrap();
         let deadline = self.world.clock.now() + SignedDuration::from_secs(50);
-        self.ticker
-            .tick(EventBridgeEvent::default(), deadline)
-            .await
+        self.ticker.tick(event, deadline).await
     }
 
     /// How many messages wait in the notifier's queue; they are taken out.

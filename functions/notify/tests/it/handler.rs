@@ -228,3 +228,22 @@ async fn a_message_that_comes_many_times_is_delivered_once() {
     assert_eq!(world.intent(&which).await.state, IntentState::Delivered);
     pump.stop().await;
 }
+
+/// The sample invocations are what the handler takes.
+#[tokio::test(start_paused = true)]
+async fn the_sample_events_are_handled() {
+    let world = World::new(&webhooks(&[("buyers", "")])).await;
+    let notifier = notifier(&world);
+    let alert = "0199b6a1-7c3e-7d52-9d0c-5b1f0c2a4e11";
+    let which = world.open(alert, &["buyers"]).await.remove(0);
+    let one = include_str!("../../../../events/notify/one-intent.json");
+    let event: SqsEvent = serde_json::from_str(one).unwrap();
+    let response = notifier.handle(event, world.deadline()).await;
+    assert!(failed(&response).is_empty());
+    assert_eq!(world.intent(&which).await.state, IntentState::Delivered);
+    let poison = include_str!("../../../../events/notify/poison.json");
+    let event: SqsEvent = serde_json::from_str(poison).unwrap();
+    let id = event.records[0].message_id.clone().unwrap();
+    let response = notifier.handle(event, world.deadline()).await;
+    assert_eq!(failed(&response), [id]);
+}
