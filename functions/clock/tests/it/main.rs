@@ -14,9 +14,6 @@ use async_trait::async_trait;
 use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, TickError, Ticked, Ticker};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use lotwire::engine::{Function, Invocation, Pump, QueueAttributes, QueueMapping, Subscription};
-use notify::Notifier;
-use shared::bus::Bus;
 use shared::domain::watch::{Moment, Watch};
 use shared::domain::{AlertKind, Subject};
 use shared::http::{Reply, Request, Transport, TransportError};
@@ -27,7 +24,7 @@ use shared::store::intents::IntentState;
 use shared::store::jobs::Reexamination;
 use shared::store::{Expect, Store};
 
-use world::{Answer, World, webhooks};
+use world::{Answer, QUEUE, World, webhooks};
 
 const HOST: &str = "ops.example.com";
 
@@ -75,51 +72,18 @@ struct Desk {
     world: World,
     neighbours: Arc<Neighbours>,
     ticker: Arc<Ticker>,
-    bus: Bus,
 }
 
 impl Desk {
     async fn new(channels: &str) -> Self {
         let world = World::new(channels).await;
-        let topic = world.aws.topics().create("alerts");
-        let attributes = QueueAttributes {
-            visibility_timeout: Duration::from_secs(60),
-            ..QueueAttributes::default()
-        };
-        let queue = world.aws.queues().create("webhook", attributes).unwrap();
-        let policy = serde_json::json!({ "channel": ["webhook"] });
-        let subscription = Subscription::raw_where(&policy).unwrap();
-        let topics = world.aws.topics();
-        topics.subscribe("alerts", &queue, subscription).unwrap();
         let neighbours = Arc::new(Neighbours::default());
-        let bus = Bus::new(world.aws.sns(), topic);
-        let ticker = Arc::new(ticker(&world, &neighbours, bus.clone()));
+        let ticker = Arc::new(ticker(&world, &neighbours));
         Self {
             world,
             neighbours,
             ticker,
-            bus,
         }
-    }
-
-    /// The notifier behind its queue.
-    fn notifying(&self) -> Pump {
-        let world = &self.world;
-        let queue = world.aws.queues().find("webhook").unwrap();
-        let url = queue.url().parse().unwrap();
-        let notifier = Notifier::new(world.deliverer(), world.clock.clone(), world.aws.sqs(), url);
-        let notifier = Arc::new(notifier);
-        let function = Function::new(
-            "notify",
-            Duration::from_secs(30),
-            move |event, invocation: Invocation| {
-                let notifier = notifier.clone();
-                async move { Ok(notifier.handle(event, invocation.deadline).await) }
-            },
-        );
-        let mut mapping = QueueMapping::new("webhook", function);
-        mapping.report_batch_item_failures = true;
-        Pump::builder(&world.aws).queue(mapping).start().unwrap()
     }
 
     /// A tick by the sample event.
@@ -128,23 +92,6 @@ impl Desk {
         let event: EventBridgeEvent = serde_json::from_str(event).unwrap();
         let deadline = self.world.clock.now() + SignedDuration::from_secs(50);
         self.ticker.tick(event, deadline).await
-    }
-
-    /// How many messages wait in the notifier's queue; they are taken out.
-    async fn queued(&self) -> usize {
-        let url = self.world.aws.queues().find("webhook").unwrap().url();
-        let sqs = self.world.aws.sqs();
-        let received = sqs
-            .receive_message()
-            .queue_url(url)
-            .max_number_of_messages(10);
-        received
-            .send()
-            .await
-            .unwrap()
-            .messages
-            .unwrap_or_default()
-            .len()
     }
 
     /// A watch that time alone may change then.
@@ -165,13 +112,13 @@ impl Desk {
     }
 }
 
-fn ticker(world: &World, neighbours: &Arc<Neighbours>, bus: Bus) -> Ticker {
+fn ticker(world: &World, neighbours: &Arc<Neighbours>) -> Ticker {
     let monitor = Arc::new(Monitor(neighbours.clone()));
     let url = "https://monitor.example.com/ping/1".parse().unwrap();
     Ticker::new(
         world.store.clone(),
         Installations::new(world.store.clone()),
-        bus,
+        world.bus.clone(),
         neighbours.clone(),
         neighbours.clone(),
         Heartbeat::to(url, monitor),
@@ -186,7 +133,7 @@ async fn minutes(count: u64) {
 #[tokio::test(start_paused = true)]
 async fn an_alert_whose_announcement_was_lost_is_delivered_and_not_repeated() {
     let desk = Desk::new(&webhooks(&[("ops", "")])).await;
-    let pump = desk.notifying();
+    let pump = desk.world.notifying();
     // Nobody announces it.
     let which = desk.world.open("a1", &["ops"]).await.remove(0);
     assert_eq!(desk.tick().await.unwrap().redriven, 0, "not overdue yet");
@@ -218,7 +165,7 @@ async fn what_was_put_back_is_not_put_back_again_the_next_minute() {
     }
     // No notifier runs: after five minutes it is tried again.
     assert_eq!(redriven, [1, 0, 0, 0, 0, 1, 0]);
-    assert_eq!(desk.queued().await, 2);
+    assert_eq!(desk.world.messages(QUEUE).await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,10 +186,10 @@ async fn ticks_that_overlap_put_an_intent_back_once() {
 #[tokio::test(start_paused = true)]
 async fn long_waits_are_kept_by_the_clock() {
     let desk = Desk::new(&webhooks(&[("ops", "")])).await;
-    let pump = desk.notifying();
+    let pump = desk.world.notifying();
     desk.world.vendors.always(HOST, Answer::Status(503));
     let which = desk.world.open("a1", &["ops"]).await.remove(0);
-    desk.bus.announce(&[desk.world.intent(&which).await]).await;
+    desk.world.announce(&which).await;
     for _ in 0..50 {
         minutes(1).await;
         desk.tick().await.unwrap();

@@ -10,8 +10,13 @@ use async_trait::async_trait;
 use aws_smithy_types::retry::RetryConfig;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use lotwire::engine::{Call, EmbeddedAws, Interference, Settings, Untouched, Verdict};
-use shared::bus::IntentRef;
+use lotwire::engine::{
+    Call, EmbeddedAws, Function, Interference, Invocation, Pump, QueueMapping, Settings, Untouched,
+    Verdict,
+};
+use lotwire::stack::resources::{self, TABLE};
+use notify::Notifier;
+use shared::bus::{Bus, IntentRef};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
@@ -25,9 +30,11 @@ use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::{Attempt, Intent, IntentState};
-use shared::store::{Expect, Store, schema};
+use shared::store::{Expect, Store};
 
-pub(crate) const TABLE: &str = "lotwire";
+/// The queue of the webhook channels' intents, and where its poison goes.
+pub(crate) const QUEUE: &str = "notify-webhook";
+pub(crate) const FAILURES: &str = "notify-webhook-failures";
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// How long a vendor may take.
 pub(crate) const SLOWEST: Duration = Duration::from_secs(8);
@@ -149,6 +156,8 @@ pub(crate) struct World {
     pub(crate) aws: EmbeddedAws,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    /// The topic that leads to the channels' queues.
+    pub(crate) bus: Bus,
     pub(crate) vendors: Arc<Vendors>,
     /// The environment that secrets are read from.
     pub(crate) environment: Arc<Mutex<BTreeMap<String, String>>>,
@@ -185,10 +194,9 @@ impl World {
             retries: RetryConfig::disabled(),
         })
         .unwrap();
-        let dynamodb = aws.dynamodb();
-        let create = schema::create_table(&dynamodb, TABLE).unwrap();
-        create.send().await.unwrap();
-        let store = Store::new(dynamodb, TABLE, clock.clone(), Chance::seeded(7));
+        let topic = resources::make(&aws).unwrap();
+        let store = Store::new(aws.dynamodb(), TABLE, clock.clone(), Chance::seeded(7));
+        let bus = Bus::new(aws.sns(), topic);
         let vendors = Arc::new(Vendors {
             clock: clock.clone(),
             seen: Mutex::default(),
@@ -201,6 +209,7 @@ impl World {
             aws,
             clock,
             store,
+            bus,
             vendors,
             environment: Arc::new(Mutex::new(environment)),
         };
@@ -239,6 +248,49 @@ impl World {
             Metrics::to(std::io::sink(), self.clock.clone()),
             SLOWEST,
         )
+    }
+
+    /// The notifier of the webhook channels.
+    pub(crate) fn notifier(&self) -> Notifier {
+        let queue = resources::queue_url(&self.aws, QUEUE).unwrap();
+        Notifier::new(self.deliverer(), self.clock.clone(), self.aws.sqs(), queue)
+    }
+
+    /// The notifier behind its queue, running.
+    pub(crate) fn notifying(&self) -> Pump {
+        let notifier = Arc::new(self.notifier());
+        let function = Function::new(
+            "notify",
+            Duration::from_secs(30),
+            move |event, invocation: Invocation| {
+                let notifier = notifier.clone();
+                async move { Ok(notifier.handle(event, invocation.deadline).await) }
+            },
+        );
+        let mut mapping = QueueMapping::new(QUEUE, function);
+        mapping.report_batch_item_failures = true;
+        Pump::builder(&self.aws).queue(mapping).start().unwrap()
+    }
+
+    /// What waits in a queue; it is taken out.
+    pub(crate) async fn messages(&self, queue: &str) -> Vec<String> {
+        let url = resources::queue_url(&self.aws, queue).unwrap();
+        let sqs = self.aws.sqs();
+        let received = sqs
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(10);
+        let received = received.send().await.unwrap().messages.unwrap_or_default();
+        received
+            .into_iter()
+            .filter_map(|message| message.body)
+            .collect()
+    }
+
+    /// Announces an intent, as the evaluator does.
+    pub(crate) async fn announce(&self, which: &IntentRef) {
+        let intent = self.intent(which).await;
+        assert_eq!(self.bus.announce(&[intent]).await, 1);
     }
 
     pub(crate) fn deadline(&self) -> Timestamp {
