@@ -18,12 +18,15 @@ pub enum Settled {
 
 /// Handles a batch in order. A record that fails, panics or would start after `start_by` goes back
 /// alone; the rest are done. The runtime's own guard covers only the invocation as a whole.
-pub async fn each_record(
+pub async fn each_record<F>(
     event: SqsEvent,
     clock: &Clock,
     start_by: Timestamp,
-    handle: impl AsyncFn(SqsMessage) -> Settled,
-) -> SqsBatchResponse {
+    handle: impl Fn(SqsMessage) -> F,
+) -> SqsBatchResponse
+where
+    F: Future<Output = Settled>,
+{
     let mut response = SqsBatchResponse::default();
     for record in event.records {
         // An empty id fails the whole batch, which is the safe reading of a record without one.

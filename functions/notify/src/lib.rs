@@ -44,8 +44,8 @@ impl Notifier {
     pub async fn handle(&self, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
         let needed = self.deliverer.time_needed();
         let start_by = deadline.checked_sub(needed).unwrap_or(Timestamp::MIN);
-        each_record(event, &self.clock, start_by, async |record| {
-            self.look(record, deadline).await
+        each_record(event, &self.clock, start_by, |record| {
+            self.look(record, deadline)
         })
         .await
     }

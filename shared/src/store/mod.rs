@@ -15,6 +15,8 @@
 //! | [`quarantine`] | what could not be applied, and why |
 //! | [`breakers`] | which destinations are down |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
+//! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
+//! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
 
 mod error;
 pub mod keys;
@@ -23,17 +25,20 @@ pub mod schema;
 
 pub mod alerts;
 pub mod breakers;
+pub mod doctor;
 pub mod due;
 pub mod feeds;
 pub mod heartbeat;
-pub mod doctor;
 pub mod imports;
+pub mod inbox;
 pub mod intents;
 pub mod jobs;
+pub mod missing;
 pub mod movements;
 pub mod products;
 pub mod quarantine;
 pub mod received;
+pub mod runs;
 pub mod settings;
 pub mod stock;
 pub mod units;

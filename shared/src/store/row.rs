@@ -343,6 +343,39 @@ impl Store {
         Ok(Page { items, next })
     }
 
+    /// A page of a list that is spread over shards, one shard after the other.
+    pub(crate) async fn sharded<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        list: fn(u64) -> String,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<T>, StoreError> {
+        let (shard, inner) = match cursor {
+            None => (0, None),
+            Some(cursor) => {
+                let (shard, inner) = cursor.split_once('\u{1e}').ok_or(StoreError::Cursor)?;
+                let shard = shard.parse::<u64>().map_err(|_| StoreError::Cursor)?;
+                (shard, Some(inner).filter(|inner| !inner.is_empty()))
+            }
+        };
+        if shard >= keys::SHARDS {
+            return Err(StoreError::Cursor);
+        }
+        let page = self
+            .list::<T>(operation, &list(shard), (None, None), false, inner, limit)
+            .await?;
+        let next = match page.next {
+            Some(inner) => Some(format!("{shard}\u{1e}{inner}")),
+            None if shard + 1 < keys::SHARDS => Some(format!("{}\u{1e}", shard + 1)),
+            None => None,
+        };
+        Ok(Page {
+            items: page.items.into_iter().map(|stored| stored.data).collect(),
+            next,
+        })
+    }
+
     /// A page of the keys of what has fallen due by then, oldest first, from one shard of the index.
     pub(crate) async fn due_keys(
         &self,

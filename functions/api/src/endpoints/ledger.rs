@@ -28,10 +28,11 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         query.refuse("product", wanted);
     }
     let of = query.finish(|| of)?;
+    let (store, of) = (context.store, of.as_str());
     fill(
         context,
         &wanted,
-        async |cursor, room| context.store.history(&of, cursor.as_deref(), room).await,
+        |cursor: Option<String>, room| async move { store.history(of, cursor.as_deref(), room).await },
         |row| Some(shown(&row)),
     )
     .await

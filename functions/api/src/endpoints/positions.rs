@@ -26,7 +26,9 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         return fill(
             context,
             &wanted,
-            async |cursor, room| store.positions(cursor.as_deref(), room).await,
+            |cursor: Option<String>, room| async move {
+                store.positions(cursor.as_deref(), room).await
+            },
             |position| here(&position).then(|| shown(&position, &sources)),
         )
         .await;
@@ -44,7 +46,10 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     fill(
         context,
         &wanted,
-        async |cursor, room| Ok::<_, StoreError>(page_of(&all, cursor.as_deref(), room)),
+        |cursor: Option<String>, room| {
+            let page = page_of(&all, cursor.as_deref(), room);
+            async move { Ok::<_, StoreError>(page) }
+        },
         |position| Some(shown(&position, &sources)),
     )
     .await

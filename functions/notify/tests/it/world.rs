@@ -77,7 +77,10 @@ impl Vendors {
 
     pub fn seen(&self, host: &str) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap();
-        seen.iter().filter(|seen| seen.host == host).cloned().collect()
+        seen.iter()
+            .filter(|seen| seen.host == host)
+            .cloned()
+            .collect()
     }
 
     pub fn count(&self) -> usize {
@@ -92,11 +95,18 @@ impl Transport for Vendors {
         let key = request.headers.get("webhook-id");
         self.seen.lock().unwrap().push(Seen {
             host: host.clone(),
-            key: key.map(|key| key.to_str().unwrap().to_owned()).unwrap_or_default(),
+            key: key
+                .map(|key| key.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
             at: self.clock.now(),
             body: String::from_utf8(request.body.to_vec()).unwrap(),
         });
-        let next = self.next.lock().unwrap().get_mut(&host).and_then(VecDeque::pop_front);
+        let next = self
+            .next
+            .lock()
+            .unwrap()
+            .get_mut(&host)
+            .and_then(VecDeque::pop_front);
         let answer = next.or_else(|| self.always.lock().unwrap().get(&host).cloned());
         tokio::time::sleep(self.latency).await;
         let status = |status| StatusCode::from_u16(status).unwrap();
@@ -267,13 +277,15 @@ impl World {
         channels: &[&str],
         due_at: Timestamp,
     ) -> Vec<IntentRef> {
-        self.write(alert, 1, RevisionKind::Opened, channels, due_at).await
+        self.write(alert, 1, RevisionKind::Opened, channels, due_at)
+            .await
     }
 
     /// Writes the alert's second revision: it is over.
     pub async fn resolve(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
         let due_at = self.clock.now() + SignedDuration::from_mins(1);
-        self.write(alert, 2, RevisionKind::Resolved, channels, due_at).await
+        self.write(alert, 2, RevisionKind::Resolved, channels, due_at)
+            .await
     }
 
     async fn write(
@@ -352,7 +364,10 @@ impl World {
     /// What came of each attempt, in order.
     pub async fn outcomes(&self, which: &IntentRef) -> Vec<String> {
         let attempts = self.attempts(which).await;
-        attempts.into_iter().map(|attempt| attempt.outcome).collect()
+        attempts
+            .into_iter()
+            .map(|attempt| attempt.outcome)
+            .collect()
     }
 }
 
