@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
+use super::Outcome;
 use super::deliver::{DeliverError, Deliverer, Made, attempt};
-use super::{Outcome, placeholder};
 use crate::channels::settings::ConfigError;
 use crate::channels::{Channel, ChannelKind};
 use crate::config::channel::{Channel as Configured, Delivery};
@@ -160,7 +160,12 @@ impl Deliverer {
         {
             return Err(Outcome::denied(error.to_string()));
         }
-        let channel = placeholder::build(&settings, &known).map_err(misconfigured)?;
+        let built = if real {
+            settings.build(|reference| known.get(reference).cloned().unwrap_or_default())
+        } else {
+            settings.build_unsent()
+        };
+        let channel = built.map_err(misconfigured)?;
         Ok(Credentialed {
             channel,
             references,
