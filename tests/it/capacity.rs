@@ -1,1 +1,0 @@
-//! What each kind of change costs in DynamoDB capacity, as the engine counts it by AWS's rules.
