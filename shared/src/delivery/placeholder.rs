@@ -10,7 +10,11 @@ use crate::channels::{Channel, ChannelSettings};
 use crate::secrets::SecretRef;
 
 /// What may stand for a missing secret: text, an address that leads nowhere, a signing secret.
-const PLACEHOLDERS: [&str; 3] = ["not-set", "https://not-set.invalid/", "whsec_bm90LXNldA=="];
+const PLACEHOLDERS: [&str; 3] = [
+    "not-set",
+    "https://not-set.invalid/not-set",
+    "whsec_bm90LXNldA==",
+];
 
 /// Builds a channel from the secrets that are known, and a placeholder for each that is missing.
 ///
