@@ -1,5 +1,7 @@
 //! The clock over the real table, with the notifier behind its queue.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "../../../notify/tests/it/world.rs"]
 #[expect(
     dead_code,
