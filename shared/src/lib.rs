@@ -25,6 +25,7 @@ pub mod installation;
 pub mod metrics;
 pub mod problem;
 pub mod render;
+pub mod run_queue;
 pub mod secrets;
 pub mod signature;
 pub mod store;

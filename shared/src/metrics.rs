@@ -37,6 +37,10 @@ pub enum Metric {
     DeliveryOutcome,
     /// A destination's circuit breaker: 0 closed, 1 half-open, 2 open.
     BreakerState,
+    /// Deliveries that nobody settled in time, put back on their queues.
+    DeliveriesRedriven,
+    /// A minute in which the clock ticked and found nothing wrong with itself. Alarm on its absence.
+    Heartbeat,
     /// How far the stream's reader is behind.
     StreamIteratorAgeMs,
     /// DynamoDB capacity consumed.
@@ -55,6 +59,8 @@ impl Metric {
         Self::AlertLatencyMs,
         Self::DeliveryOutcome,
         Self::BreakerState,
+        Self::DeliveriesRedriven,
+        Self::Heartbeat,
         Self::StreamIteratorAgeMs,
         Self::CapacityUnits,
     ];
@@ -71,6 +77,8 @@ impl Metric {
             Self::AlertLatencyMs => ("AlertLatencyMs", "Milliseconds"),
             Self::DeliveryOutcome => ("DeliveryOutcome", "Count"),
             Self::BreakerState => ("BreakerState", "None"),
+            Self::DeliveriesRedriven => ("DeliveriesRedriven", "Count"),
+            Self::Heartbeat => ("Heartbeat", "Count"),
             Self::StreamIteratorAgeMs => ("StreamIteratorAgeMs", "Milliseconds"),
             Self::CapacityUnits => ("CapacityUnits", "Count"),
         }

@@ -1,1 +1,249 @@
-//! clock
+//! The clock: once a minute, whatever time alone sets off.
+//!
+//! Deliveries that nobody settled in time go back on their queues, so SNS and SQS may lose a message
+//! without harm; watches whose answer time may have changed are looked at again; jobs begin; raw
+//! webhooks that a crash left unapplied are applied. Last comes the heartbeat, and only if all of
+//! that went well: its silence is how somebody outside learns that alerting has stopped (F54).
+//!
+//! A tick that ends early is continued by the next, and ticks that overlap do no harm: each step is a
+//! conditional write, or may be repeated.
+
+mod heartbeat;
+mod sweep;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use jiff::{SignedDuration, Timestamp};
+use shared::bus::Bus;
+use shared::config::connector::ConnectorSettings;
+use shared::domain::Subject;
+use shared::installation::{InstallationError, Installations};
+use shared::metrics::{Metric, Metrics};
+use shared::store::{Store, StoreError};
+
+pub use heartbeat::Heartbeat;
+
+/// Any error of a part that is plugged in.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Time to finish what has been begun.
+const MARGIN: SignedDuration = SignedDuration::from_secs(3);
+
+/// How old a raw webhook must be before it counts as forgotten.
+const FORGOTTEN: SignedDuration = SignedDuration::from_mins(1);
+
+/// Looks at a subject again, because time has passed.
+#[async_trait]
+pub trait Reexamine: Send + Sync {
+    /// Decides anew what its watches say. May be asked for nothing, and more than once.
+    async fn look(&self, subject: &Subject) -> Result<(), BoxError>;
+}
+
+/// Applies what was kept and never applied.
+#[async_trait]
+pub trait Recover: Send + Sync {
+    /// Applies the raw webhooks that came before `by` and still wait; says how many.
+    async fn recover(&self, by: Timestamp) -> Result<usize, BoxError>;
+}
+
+/// Ticks.
+pub struct Ticker {
+    store: Store,
+    installations: Installations,
+    bus: Bus,
+    reexamine: Arc<dyn Reexamine>,
+    recover: Arc<dyn Recover>,
+    heartbeat: Heartbeat,
+    metrics: Metrics,
+}
+
+/// What one tick did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// Deliveries put back on their queues.
+    pub redriven: usize,
+    /// Subjects looked at again.
+    pub looked: usize,
+    /// Jobs begun.
+    pub begun: usize,
+    /// Raw webhooks applied.
+    pub recovered: usize,
+    /// Steps that failed; each is in the log, and the next tick repeats it.
+    pub failed: usize,
+    /// Whether time ran out before the work did.
+    pub cut_short: bool,
+    /// Whether this tick gave the minute's heartbeat.
+    pub beat: bool,
+}
+
+/// A tick of which something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{} steps of the tick failed; the next tick repeats them", .ticked.failed)]
+pub struct TickError {
+    /// What it did all the same.
+    pub ticked: Ticked,
+}
+
+impl std::ops::AddAssign for Ticked {
+    fn add_assign(&mut self, other: Self) {
+        self.redriven += other.redriven;
+        self.looked += other.looked;
+        self.begun += other.begun;
+        self.recovered += other.recovered;
+        self.failed += other.failed;
+        self.cut_short |= other.cut_short;
+        self.beat |= other.beat;
+    }
+}
+
+impl Ticker {
+    /// A clock over this table.
+    pub fn new(
+        store: Store,
+        installations: Installations,
+        bus: Bus,
+        reexamine: Arc<dyn Reexamine>,
+        recover: Arc<dyn Recover>,
+        heartbeat: Heartbeat,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            store,
+            installations,
+            bus,
+            reexamine,
+            recover,
+            heartbeat,
+            metrics,
+        }
+    }
+
+    /// Does what fell due by now, until `deadline` at the latest.
+    pub async fn tick(
+        &self,
+        event: EventBridgeEvent,
+        deadline: Timestamp,
+    ) -> Result<Ticked, TickError> {
+        tracing::debug!(event = event.id, "tick");
+        let now = self.store.clock().now();
+        let stop_at = deadline.checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
+        let mut ticked = self.sweep(now, stop_at).await;
+        ticked += self.look_at_feeds(now).await;
+        ticked += self.recover_raw(now).await;
+        if ticked.failed == 0 {
+            match self.heartbeat.beat(&self.store, &self.metrics).await {
+                Ok(beat) => ticked.beat = beat,
+                Err(error) => ticked.failed += failed("the heartbeat was not given", &error),
+            }
+        }
+        let Ticked {
+            redriven, looked, ..
+        } = ticked;
+        if redriven > 0 {
+            tracing::warn!(redriven, "overdue deliveries were put back on their queues");
+            #[expect(clippy::cast_precision_loss, reason = "a count of one tick's work")]
+            let count = redriven as f64;
+            self.metrics.record(Metric::DeliveriesRedriven, count, &[]);
+        }
+        tracing::debug!(redriven, looked, "ticked");
+        if ticked.failed > 0 {
+            return Err(TickError { ticked });
+        }
+        Ok(ticked)
+    }
+
+    /// Looks at each source that was not read for too long.
+    async fn look_at_feeds(&self, now: Timestamp) -> Ticked {
+        let mut ticked = Ticked::default();
+        let stale = match self.stale_feeds(now).await {
+            Ok(stale) => stale,
+            Err(error) => {
+                ticked.failed += failed("the feeds' age is unknown", &error);
+                return ticked;
+            }
+        };
+        for subject in stale {
+            ticked += self.look(&subject).await;
+        }
+        ticked
+    }
+
+    async fn stale_feeds(&self, now: Timestamp) -> Result<Vec<Subject>, InstallationError> {
+        let installation = match self.installations.current().await {
+            Err(InstallationError::NotConfigured) => return Ok(Vec::new()),
+            current => current?,
+        };
+        let mut stale = Vec::new();
+        for name in installation.pulled() {
+            let Some(connector) = installation.config.connectors.get(name) else {
+                continue;
+            };
+            let ConnectorSettings::Files(files) = &connector.settings else {
+                continue;
+            };
+            let feed = self.store.feed(name).await?;
+            let succeeded = feed.and_then(|feed| feed.data.succeeded_at);
+            // A source that was never read has no age; whether that is stale is the evaluator's to say.
+            if succeeded.is_none_or(|at| now.duration_since(at.0) >= files.stale_after) {
+                stale.push(Subject::Connector {
+                    connector: name.clone(),
+                });
+            }
+        }
+        Ok(stale)
+    }
+
+    async fn recover_raw(&self, now: Timestamp) -> Ticked {
+        let mut ticked = Ticked::default();
+        let by = now.checked_sub(FORGOTTEN).unwrap_or(Timestamp::MIN);
+        match self.recover.recover(by).await {
+            Ok(recovered) => ticked.recovered = recovered,
+            Err(error) => ticked.failed += failed("raw webhooks were not applied", &*error),
+        }
+        ticked
+    }
+
+    async fn look(&self, subject: &Subject) -> Ticked {
+        let mut ticked = Ticked::default();
+        match self.reexamine.look(subject).await {
+            Ok(()) => ticked.looked = 1,
+            Err(error) => {
+                tracing::error!(%subject, error = &*error as &dyn std::error::Error, "a subject was not looked at");
+                ticked.failed = 1;
+            }
+        }
+        ticked
+    }
+}
+
+/// Logs a failed step, and counts it.
+fn failed(what: &'static str, error: &(dyn std::error::Error + 'static)) -> usize {
+    tracing::error!(error, "{what}");
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_add_up() {
+        let one = Ticked {
+            redriven: 1,
+            failed: 2,
+            cut_short: true,
+            ..Ticked::default()
+        };
+        let mut sum = one;
+        sum += Ticked {
+            looked: 3,
+            ..Ticked::default()
+        };
+        assert_eq!(
+            (sum.redriven, sum.failed, sum.looked, sum.cut_short),
+            (1, 2, 3, true)
+        );
+    }
+}

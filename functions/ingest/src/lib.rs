@@ -161,17 +161,18 @@ impl Ingest {
             return Ok(json_response(200, &body, "application/json"));
         }
         let parsed = self.parse(&door, &signed).await?;
+        let kept = door.push.keepable(&body);
         let received = Received {
             id,
             connector: door.name.clone(),
             at: now,
             method: delivery.method.to_owned(),
             headers: connectors::headers_to_keep(&door, &request.headers),
-            parts: part_count(&body)?,
-            length: body.len(),
+            parts: part_count(&kept)?,
+            length: kept.len(),
             state: ReceivedState::Waiting,
         };
-        self.store.receive(&received, &body).await?;
+        self.store.receive(&received, &kept).await?;
         let outcome = self.apply(&door, &received, parsed).await?;
         self.store.mark_applied(&received).await?;
         tracing::info!(

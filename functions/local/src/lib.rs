@@ -2,4 +2,5 @@
 
 pub mod engine;
 pub mod gateway;
+pub mod outbox;
 pub mod stack;

@@ -1,1 +1,64 @@
-fn main() {}
+//! The notifier as a Lambda function.
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use notify::Notifier;
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::environment::{NotifyEnv, process};
+use shared::delivery::{Deliverer, Wire};
+use shared::http::{Guard, Http, HttpSettings};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::secrets::{EXTENSION, Secrets};
+use shared::store::Store;
+use shared::telemetry;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let notifier = notifier().await?;
+    run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let deadline = i64::try_from(event.context.deadline)?;
+        let deadline = Timestamp::from_millisecond(deadline)?;
+        // Boxed: the whole of a delivery in one type is deeper than the compiler looks.
+        Ok::<_, Error>(Box::pin(notifier.handle(event.payload, deadline)).await)
+    }))
+    .await
+}
+
+async fn notifier() -> Result<Notifier, Error> {
+    let env = NotifyEnv::read(process)?;
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let clock = Clock::system();
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
+    // Only secrets are read from this host; what users configure never gets there.
+    let extension = Http::new(HttpSettings {
+        guard: Guard::new(vec!["localhost:2773".parse()?]),
+        ..HttpSettings::default()
+    })?;
+    let secrets = Secrets::new(
+        Box::new(process),
+        Arc::new(extension),
+        EXTENSION.parse()?,
+        clock.clone(),
+    );
+    let wire = Http::new(HttpSettings {
+        timeout: env.send_timeout,
+        ..HttpSettings::default()
+    })?;
+    let deliverer = Deliverer::new(
+        store.clone(),
+        Installations::new(store),
+        Arc::new(secrets),
+        Arc::new(Wire(Arc::new(wire))),
+        Metrics::to_stdout(clock.clone()),
+        env.send_timeout,
+    );
+    let sqs = aws_sdk_sqs::Client::new(&aws);
+    Ok(Notifier::new(deliverer, clock, sqs, env.queue))
+}

@@ -1,1 +1,172 @@
-//! sync
+//! `sync`: reads each source on a schedule, proves what it read, and applies the difference.
+//!
+//! A tick queues one job per source; a job runs until it is done or its time is up, and is then
+//! queued again from its checkpoint. A source is run by one worker at a time, and once per slot.
+//!
+//! | file | its job |
+//! |---|---|
+//! | [`run`] | one run: the lease, the place, its files one after the other |
+//! | [`file`](mod@file) | one file, from its download to the archive |
+//! | [`examine`] | the first reading: counts, proof, what the file says |
+//! | [`rows`], [`snapshot`] | a row in our terms; a whole file in a few bytes a row |
+//! | [`apply`] | one row, or one removal |
+//! | [`absence`] | what a file no longer has: grace, guard, inbox |
+//! | [`memory`] | what a feed remembers between runs |
+
+mod absence;
+mod apply;
+mod examine;
+mod file;
+mod memory;
+mod rows;
+mod run;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
+use futures::FutureExt;
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::domain::id::ConnectorName;
+use shared::installation::{InstallationError, Installations};
+use shared::metrics::Metrics;
+use shared::run_queue::{Job, QueueError, RunQueue, Started};
+use shared::secrets::Secrets;
+use shared::store::Store;
+
+use crate::run::RunError;
+
+/// Reads sources on a schedule.
+pub struct Sync {
+    /// The table.
+    pub store: Store,
+    /// The queue of runs.
+    pub queue: RunQueue,
+    /// The configuration in force.
+    pub installations: Installations,
+    /// What secret references stand for.
+    pub secrets: Arc<Secrets>,
+    /// For sources behind `https`; it must not follow redirects.
+    pub client: reqwest::Client,
+    /// Where numbers go.
+    pub metrics: Metrics,
+    /// Where files are kept while they are read: `/tmp` in Lambda.
+    pub scratch: PathBuf,
+}
+
+/// Why a tick failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// There is no configuration to work with.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// Some runs could not be queued; the others were.
+    #[error("{failed} runs of slot {slot} could not be queued")]
+    Incomplete {
+        /// The slot.
+        slot: String,
+        /// How many.
+        failed: usize,
+        /// The first reason.
+        #[source]
+        first: QueueError,
+    },
+}
+
+impl Sync {
+    /// Handles a scheduled tick: queues a run of each source that is read on a schedule.
+    pub async fn schedule(
+        &self,
+        event: EventBridgeEvent<Value>,
+        _deadline: Timestamp,
+    ) -> Result<(), ScheduleError> {
+        let slot = self.slot(&event);
+        let installation = self.installations.current().await?;
+        let mut failures = Vec::new();
+        for connector in installation.pulled() {
+            if let Err(error) = self.queue.begin(connector, &slot).await {
+                tracing::warn!(%connector, slot, %error, "a run could not be queued");
+                failures.push(error);
+            }
+        }
+        let failed = failures.len();
+        match failures.into_iter().next() {
+            None => Ok(()),
+            Some(first) => Err(ScheduleError::Incomplete {
+                slot,
+                failed,
+                first,
+            }),
+        }
+    }
+
+    /// The tick's scheduled time: the same however often the tick is delivered.
+    fn slot(&self, event: &EventBridgeEvent<Value>) -> String {
+        let scheduled = event
+            .time
+            .and_then(|time| Timestamp::from_second(time.timestamp()).ok());
+        let at = scheduled.unwrap_or_else(|| self.store.clock().now());
+        let minute = at.as_second() - at.as_second().rem_euclid(60);
+        Timestamp::from_second(minute).unwrap_or(at).to_string()
+    }
+
+    /// Handles queued runs. A run that is not done comes back alone.
+    pub async fn jobs(&self, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
+        let mut response = SqsBatchResponse::default();
+        for (index, message) in event.records.into_iter().enumerate() {
+            let id = message.message_id.clone().unwrap_or_default();
+            // The first always gets on, however little; the others not without time.
+            let in_time = index == 0 || self.store.clock().now() < deadline;
+            if in_time && self.job(message.body.as_deref(), deadline).await {
+                continue;
+            }
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            response.batch_item_failures.push(failure);
+        }
+        response
+    }
+
+    async fn job(&self, body: Option<&str>, deadline: Timestamp) -> bool {
+        let job: Job = match serde_json::from_str(body.unwrap_or_default()) {
+            Ok(job) => job,
+            Err(error) => {
+                // No repeat makes it readable: after its retries it stands in the dead-letter queue.
+                tracing::error!(%error, "a message is no job");
+                return false;
+            }
+        };
+        let work = AssertUnwindSafe(self.take_up(&job, deadline));
+        match work.catch_unwind().await {
+            Ok(Ok(())) => true,
+            Ok(Err(error @ RunError::Busy { .. })) => {
+                tracing::info!(connector = %job.connector, slot = job.slot, %error, "a run has to wait");
+                false
+            }
+            Ok(Err(error)) => {
+                let cause = &error as &(dyn std::error::Error + 'static);
+                tracing::warn!(connector = %job.connector, slot = job.slot, error = cause, "a run comes back");
+                false
+            }
+            // The panic hook has said why.
+            Err(_) => false,
+        }
+    }
+
+    /// Queues a run of one source now, unless one is going.
+    pub async fn start(&self, connector: &ConnectorName) -> Result<Started, QueueError> {
+        self.queue.start(connector).await
+    }
+}
+
+impl std::fmt::Debug for Sync {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sync").finish_non_exhaustive()
+    }
+}

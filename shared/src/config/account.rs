@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
+use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
-use super::setting::{Setting, choice, parsed, settings};
+use super::setting::Setting;
 use super::value::MemoryDays;
 use super::words::{nearest, shown};
 use crate::domain::catalogue::{Location, LocationKind};

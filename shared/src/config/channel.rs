@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::declare::{choice, settings};
 use super::document::{Fields, Node, unknown_key};
 use super::error::Problems;
 use super::foreign::{Foreign, json_of, reworded};
-use super::setting::{Key, Section, Setting, choice, settings, table_schema};
+use super::setting::{Key, Section, Setting, table_schema};
 use super::value::PerSecond;
 use crate::channels::settings::ConfigError;
 use crate::channels::{ChannelKind, ChannelSettings};

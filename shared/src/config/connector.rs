@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
+use super::declare::{choice, kinds, parsed, settings};
 use super::document::{Fields, Node};
 use super::error::Problems;
 use super::format::Format;
 use super::network::Network;
-use super::setting::{Section, Setting, choice, kinds, kinds_schema, parsed, settings};
+use super::setting::{Section, Setting, kinds_schema};
 use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
 use crate::domain::LocationId;
 use crate::domain::alert::named;

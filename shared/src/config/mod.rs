@@ -7,7 +7,8 @@
 //! | file | job |
 //! |---|---|
 //! | `document` | the TOML text as nodes that know their place |
-//! | `setting` | how one value is read; the `settings!` declaration |
+//! | `setting` | how one value is read |
+//! | `declare` | the declarations that sections are made of |
 //! | [`account`], [`connector`], [`channel`], [`rule`] | the sections |
 //! | `references` | names that must exist, and settings that must agree |
 //! | [`reference`] | the JSON Schema and the reference page, from the same declarations |
@@ -16,6 +17,7 @@
 pub mod account;
 pub mod channel;
 pub mod connector;
+mod declare;
 mod document;
 pub mod environment;
 mod error;
@@ -41,9 +43,10 @@ use toml::de::{DeTable, DeValue};
 use self::account::{Account, Guards, Limits, LocationSettings, Ownership};
 use self::channel::{Channel, RouteSettings, TemplateSettings};
 use self::connector::Connector;
+use self::declare::settings;
 use self::document::Node;
 use self::error::Problems;
-use self::setting::{Setting, settings};
+use self::setting::Setting;
 use crate::domain::catalogue::Directory;
 use crate::domain::route::Route;
 use crate::domain::rule::{Rule, RuleBook};

@@ -22,6 +22,13 @@ pub(crate) fn check(root: &Node<'_>, problems: &mut Problems<'_>) {
     let names = Names::of(root);
     for (_, connector) in children(root, "connectors") {
         check_locations(&connector, &names, problems);
+        one_known(
+            &connector,
+            "default_location",
+            "location",
+            &names.locations,
+            problems,
+        );
         check_files(&connector, problems);
     }
     for (key, connector) in children(root, "connectors") {

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
+use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
-use super::setting::{Setting, choice, parsed, settings};
+use super::setting::Setting;
 use crate::domain::alert::named;
 use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Rule, Scope, Season, Threshold};
 use crate::domain::{AlertKind, GroupName, LocationId, ProductId, RuleId, Severity};

@@ -6,12 +6,26 @@
 //! | [`backoff`] | when the next attempt is due |
 //! | [`breaker`] | whether a destination may be tried at all |
 //! | [`mod@exchange`] | one attempt: a channel's requests over a transport, and what came of them |
+//! | [`outgoing`] | who carries the requests: the wire, or an outbox where credentials are missing |
+//! | [`placeholder`] | a channel whose credentials are missing, built all the same, to be shown |
+//! | [`pace`] | no more messages a second than a destination wants |
+//! | [`verdict`] | what an attempt makes of its intent |
+//! | `wording` | the templates in force |
+//! | [`deliver`] | all of it for one intent: lease, render, send, record |
 
 pub mod backoff;
 pub mod breaker;
+pub mod deliver;
 pub mod exchange;
 pub mod outcome;
+pub mod outgoing;
+pub mod pace;
+pub mod placeholder;
+pub mod verdict;
+mod wording;
 
 pub use breaker::{Breaker, Pass, Turn};
+pub use deliver::{DeliverError, Delivered, Deliverer};
 pub use exchange::{Exchange, Unsent, exchange};
 pub use outcome::Outcome;
+pub use outgoing::{Outgoing, Party, Sender, Wire};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::keys::{self, Key};
 use super::row::{Expect, Row, Stored};
 use super::{Store, StoreError};
-use crate::domain::event::millis;
 use crate::domain::id::ConnectorName;
+pub use crate::domain::watch::Moment;
 
 /// What is known of a source that is read on a schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +34,6 @@ pub struct FeedState {
     pub memory: serde_json::Value,
 }
 
-/// A time in whole milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Moment(#[serde(with = "millis")] pub Timestamp);
-
 pub(crate) fn feed_key(connector: &ConnectorName) -> Key {
     Key::new(keys::connector(connector), "feed")
 }
@@ -61,6 +56,34 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let row = Row::new(feed_key(connector), "feed", state)?;
         self.put("write a feed's state", row, expect).await
+    }
+
+    /// Changes a source's health, whoever else does so at the same time.
+    pub async fn change_feed(
+        &self,
+        connector: &ConnectorName,
+        change: impl Fn(&mut FeedState),
+    ) -> Result<FeedState, StoreError> {
+        const OPERATION: &str = "change a feed's state";
+        for attempt in 0.. {
+            let stored = self.feed(connector).await?;
+            let mut state = stored.as_ref().map_or_else(FeedState::default, |stored| {
+                stored.data.clone()
+            });
+            change(&mut state);
+            let unchanged = stored.as_ref().is_some_and(|stored| stored.data == state);
+            if unchanged
+                || self
+                    .save_feed(connector, &state, Expect::from_read(stored.as_ref()))
+                    .await?
+            {
+                return Ok(state);
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
     }
 
     /// When each of these sources' snapshots last confirmed what we hold.

@@ -160,43 +160,42 @@ impl Store {
         attempt: &Attempt,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "settle a delivery intent";
-        let attempt_row = || -> Result<Row, StoreError> {
-            let key = keys::attempt(
-                &attempt.alert,
-                attempt.revision,
-                &attempt.channel,
-                attempt.number,
-            );
-            let expires = attempt.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
-            Ok(Row::new(key, "attempt", attempt)?.expires(expires))
-        };
-        let written = self
-            .transact(
-                OPERATION,
-                vec![
-                    Write::Put(intent_row(after)?, Expect::Version(leased.version)),
-                    Write::Put(attempt_row()?, Expect::Anything),
-                ],
-            )
-            .await?;
-        if written == Written::Done {
-            return Ok(true);
+        for tries in 0.. {
+            let writes = vec![
+                Write::Put(intent_row(after)?, Expect::Version(leased.version)),
+                Write::Put(attempt_row(attempt)?, Expect::Anything),
+            ];
+            match self.transact(OPERATION, writes).await? {
+                Written::Done => return Ok(true),
+                Written::Unexpected(unmet) if unmet.first() == Some(&true) => break,
+                // Only in each other's way for a moment: giving up here would deliver twice.
+                Written::Unexpected(_) => self.after_conflict(OPERATION, tries).await?,
+            }
         }
-        self.put(OPERATION, attempt_row()?, Expect::Anything)
-            .await?;
+        self.record_attempt(attempt).await?;
         Ok(false)
     }
 
-    /// Puts an intent off without counting a try (its destination is known to be down).
+    /// Records a try alone: one whose notifier did not live to settle its intent.
+    pub async fn record_attempt(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        let row = attempt_row(attempt)?;
+        self.put("record a delivery attempt", row, Expect::Anything)
+            .await?;
+        Ok(())
+    }
+
+    /// Puts an intent off until then, without counting a try (its destination is known to be down).
+    /// At `due_at` the clock makes sure that it was not forgotten.
     pub async fn postpone(
         &self,
         leased: &Stored<Intent>,
         until: Timestamp,
+        due_at: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut later = leased.data.clone();
         later.attempts = later.attempts.saturating_sub(1);
         later.not_before = until;
-        later.due_at = until;
+        later.due_at = due_at;
         self.put(
             "postpone a delivery intent",
             intent_row(&later)?,
@@ -273,4 +272,15 @@ pub(super) fn intent_row(intent: &Intent) -> Result<Row, StoreError> {
         .listed(Listed::by_time("intents", intent.created_at, &place))
         .due(due)
         .expires(expires))
+}
+
+fn attempt_row(attempt: &Attempt) -> Result<Row, StoreError> {
+    let key = keys::attempt(
+        &attempt.alert,
+        attempt.revision,
+        &attempt.channel,
+        attempt.number,
+    );
+    let expires = attempt.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
+    Ok(Row::new(key, "attempt", attempt)?.expires(expires))
 }

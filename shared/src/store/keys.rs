@@ -19,10 +19,12 @@
 //! | `attempt` | `A#<alert>` | `attempt#<n>#<channel>#<k>` | every try, for people |
 //! | `breaker` | `K#<channel>` | `breaker` | is this destination up? |
 //! | `feed` | `C#<connector>` | `feed` | a source's health, and its last complete snapshot |
-//! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint |
+//! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint; `list`: a source's runs by time |
+//! | `lease` | `C#<connector>` | `lease` | who may run the source now |
 //! | `missing` | `C#<connector>` | `missing#<what>` | absent from how many snapshots in a row |
 //! | `watch` | `C#<connector>` | `watch#<kind>` | a source's alerts |
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
+//! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
 //! | `config` | `CONFIG` | `head`, `document#<n>` | the applied configuration |
 //! | `rule` | `RULES` | `<rule>` | rules that were imported rather than written in the document |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |

@@ -13,6 +13,10 @@
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
 //! | [`quarantine`] | what could not be applied, and why |
+//! | [`breakers`] | which destinations are down |
+//! | [`due`], [`heartbeat`] | what the clock looks at every minute |
+//! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
+//! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
 
 mod error;
 pub mod keys;
@@ -20,8 +24,11 @@ pub mod row;
 pub mod schema;
 
 pub mod alerts;
-pub mod doctor;
+pub mod breakers;
+pub mod due;
 pub mod feeds;
+pub mod heartbeat;
+pub mod doctor;
 pub mod imports;
 pub mod intents;
 pub mod jobs;
@@ -29,6 +36,9 @@ pub mod movements;
 pub mod products;
 pub mod quarantine;
 pub mod received;
+pub mod inbox;
+pub mod missing;
+pub mod runs;
 pub mod settings;
 pub mod stock;
 pub mod units;

@@ -169,10 +169,18 @@ impl Store {
         let due_by = by.checked_add(OVERDUE).unwrap_or(Timestamp::MAX);
         let mut waiting = Vec::new();
         for shard in 0..keys::SHARDS {
-            for key in self.due_keys(shard, due_by, limit).await? {
-                if key.pk.starts_with("R#") {
-                    let stored = self.get::<Received>("read a waiting webhook", &key).await?;
+            let mut cursor = None;
+            loop {
+                let page = self
+                    .due_keys(shard, due_by, cursor.as_deref(), limit)
+                    .await?;
+                for key in page.items.iter().filter(|key| key.pk.starts_with("R#")) {
+                    let stored = self.get::<Received>("read a waiting webhook", key).await?;
                     waiting.extend(stored.map(|stored| stored.data));
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
                 }
             }
         }

@@ -309,7 +309,9 @@ impl Store {
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<Page<Stored<T>>, StoreError> {
-        let start = cursor.map(|cursor| list_cursor(list, cursor)).transpose()?;
+        let start = cursor
+            .map(|cursor| index_cursor(["lpk", "lsk"], list, cursor))
+            .transpose()?;
         let reply = self
             .client
             .query()
@@ -328,9 +330,10 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed(operation, error))?;
-        let next = reply.last_evaluated_key.as_ref().and_then(|key| {
-            Some([text(key, "lsk")?, text(key, "pk")?, text(key, "sk")?].join("\u{1f}"))
-        });
+        let next = reply
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| cursor_after(key, "lsk"));
         let items = reply
             .items
             .unwrap_or_default()
@@ -340,34 +343,78 @@ impl Store {
         Ok(Page { items, next })
     }
 
-    /// Keys of what has fallen due by now, oldest first, from one shard of the index.
+    /// A page of a list that is spread over shards, one shard after the other.
+    pub(crate) async fn sharded<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        list: fn(u64) -> String,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<T>, StoreError> {
+        let (shard, inner) = match cursor {
+            None => (0, None),
+            Some(cursor) => {
+                let (shard, inner) = cursor.split_once('\u{1e}').ok_or(StoreError::Cursor)?;
+                let shard = shard.parse::<u64>().map_err(|_| StoreError::Cursor)?;
+                (shard, Some(inner).filter(|inner| !inner.is_empty()))
+            }
+        };
+        if shard >= keys::SHARDS {
+            return Err(StoreError::Cursor);
+        }
+        let page = self
+            .list::<T>(operation, &list(shard), (None, None), false, inner, limit)
+            .await?;
+        let next = match page.next {
+            Some(inner) => Some(format!("{shard}\u{1e}{inner}")),
+            None if shard + 1 < keys::SHARDS => Some(format!("{}\u{1e}", shard + 1)),
+            None => None,
+        };
+        Ok(Page {
+            items: page.items.into_iter().map(|stored| stored.data).collect(),
+            next,
+        })
+    }
+
+    /// A page of the keys of what has fallen due by then, oldest first, from one shard of the index.
     pub(crate) async fn due_keys(
         &self,
         shard: u64,
         by: Timestamp,
+        cursor: Option<&str>,
         limit: i32,
-    ) -> Result<Vec<Key>, StoreError> {
+    ) -> Result<Page<Key>, StoreError> {
+        let list = keys::due_list(shard);
+        let start = cursor
+            .map(|cursor| index_cursor(["dpk", "dsk"], &list, cursor))
+            .transpose()?;
         let reply = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(DUE_INDEX)
             .key_condition_expression("dpk = :shard AND dsk <= :by")
-            .expression_attribute_values(":shard", AttributeValue::S(keys::due_list(shard)))
+            .expression_attribute_values(":shard", AttributeValue::S(list))
             .expression_attribute_values(
                 ":by",
                 AttributeValue::S(format!("{:015}", by.as_millisecond())),
             )
+            .set_exclusive_start_key(start)
             .limit(limit)
             .send()
             .await
             .map_err(|error| failed("list what is due", error))?;
-        Ok(reply
+        let next = reply
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| cursor_after(key, "dsk"));
+        let items = reply
             .items
             .unwrap_or_default()
             .iter()
             .filter_map(|item| Some(Key::new(text(item, "pk")?, text(item, "sk")?)))
-            .collect())
+            .collect();
+        Ok(Page { items, next })
     }
 
     /// Writes one item if what is there is as expected; `false` if it is not.
@@ -560,7 +607,13 @@ fn condition(expect: Expect) -> (Option<String>, Option<Item>) {
     }
 }
 
-fn list_cursor(list: &str, cursor: &str) -> Result<Item, StoreError> {
+/// Where a page of an index ended, as text.
+fn cursor_after(key: &Item, place: &str) -> Option<String> {
+    Some([text(key, place)?, text(key, "pk")?, text(key, "sk")?].join("\u{1f}"))
+}
+
+/// Where a page of an index begins: [`cursor_after`], read back. `names` are the index's own keys.
+fn index_cursor(names: [&str; 2], list: &str, cursor: &str) -> Result<Item, StoreError> {
     let mut parts = cursor.split('\u{1f}');
     let (Some(place), Some(pk), Some(sk), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -568,8 +621,9 @@ fn list_cursor(list: &str, cursor: &str) -> Result<Item, StoreError> {
         return Err(StoreError::Cursor);
     };
     let mut start = key_item(&Key::new(pk, sk));
-    start.insert("lpk".to_owned(), AttributeValue::S(list.to_owned()));
-    start.insert("lsk".to_owned(), AttributeValue::S(place.to_owned()));
+    for (name, value) in names.into_iter().zip([list, place]) {
+        start.insert(name.to_owned(), AttributeValue::S(value.to_owned()));
+    }
     Ok(start)
 }
 
@@ -592,6 +646,7 @@ where
                     | "InternalServerError"
                     | "ServiceUnavailable"
                     | "TransactionInProgressException"
+                    | "TransactionConflictException"
             )
         ),
     };

@@ -312,30 +312,8 @@ impl Store {
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<Page<Position>, StoreError> {
-        let (shard, inner) = match cursor {
-            None => (0, None),
-            Some(cursor) => {
-                let (shard, inner) = cursor.split_once('\u{1e}').ok_or(StoreError::Cursor)?;
-                let shard = shard.parse::<u64>().map_err(|_| StoreError::Cursor)?;
-                (shard, Some(inner).filter(|inner| !inner.is_empty()))
-            }
-        };
-        if shard >= keys::SHARDS {
-            return Err(StoreError::Cursor);
-        }
-        let list = keys::positions_list(shard);
-        let page = self
-            .list::<Position>("list positions", &list, (None, None), false, inner, limit)
-            .await?;
-        let next = match page.next {
-            Some(inner) => Some(format!("{shard}\u{1e}{inner}")),
-            None if shard + 1 < keys::SHARDS => Some(format!("{}\u{1e}", shard + 1)),
-            None => None,
-        };
-        Ok(Page {
-            items: page.items.into_iter().map(|stored| stored.data).collect(),
-            next,
-        })
+        self.sharded("list positions", keys::positions_list, cursor, limit)
+            .await
     }
 
     /// A page of a history, oldest row first. `of` is one of [`keys`]' history names.

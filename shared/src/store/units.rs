@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
-use super::row::{Expect, Row, Stored, Write, Written};
+use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError};
 use crate::domain::event::StockEvent;
@@ -21,6 +21,16 @@ impl Store {
     pub async fn unit(&self, vin: &str) -> Result<Option<Unit>, StoreError> {
         let stored = self.get("read a vehicle", &keys::unit(vin)).await?;
         Ok(stored.map(|stored| stored.data))
+    }
+
+    /// A page of all vehicles, by VIN within each of the list's shards.
+    pub async fn units(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Unit>, StoreError> {
+        self.sharded("list vehicles", keys::units_list, cursor, limit)
+            .await
     }
 
     pub(super) async fn apply_unit(

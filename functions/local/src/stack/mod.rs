@@ -1,3 +1,18 @@
-//! The stack in one process: the resources, the functions, and what connects them.
+//! The stack in one process: the resources, the functions, and what connects them, as
+//! `template.yaml` connects them on AWS.
+//!
+//! | file | job |
+//! |---|---|
+//! | [`resources`] | table, queues, topic |
+//! | [`functions`] | the handlers, built once, and the event-source mappings to them |
+//! | [`keys`] | the API token and the development secrets, kept in the data directory |
+//! | [`sample`] | the stock that a first start shows |
+//! | [`serve`] | one run of it all, from the first line printed to the clean end |
 
+pub mod functions;
+pub mod keys;
 pub mod resources;
+pub mod sample;
+pub mod serve;
+
+pub use functions::{Parts, Stack};

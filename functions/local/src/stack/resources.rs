@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::bus::CHANNEL_ATTRIBUTE;
 use shared::channels::ChannelKind;
 use shared::store::schema;
+use url::Url;
 
 use crate::engine::{
     Attribute, EmbeddedAws, EngineError, Index, Keys, Projection, Queue, QueueAttributes, Redrive,
@@ -69,6 +70,12 @@ fn create(
     aws.queues()
         .create(name, attributes)
         .map_err(|_| missing(name))
+}
+
+/// The address of a queue.
+pub fn queue_url(aws: &EmbeddedAws, name: &str) -> Result<Url, EngineError> {
+    let queue = aws.queues().find(name).map_err(|_| missing(name))?;
+    queue.url().parse().map_err(|_| missing(name))
 }
 
 fn missing(queue: &str) -> EngineError {

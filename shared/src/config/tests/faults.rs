@@ -72,6 +72,7 @@ const CASES: &[&str] = &[
     "[connectors.x]\nkind = \"files\"\nurl = \"https://example.com/stock.csv\"\nformat = { header = false }",
     "[[routes]]\nname = \"r\"\nchannels = \"room\"\n[[routes]]\nname = \"r\"\nchannels = [\"room\"]\nmin_severity = \"high\"",
     "[channels.x]\nkind = \"webhook\"\nurl = \"ftp://example.com\"\nsecret = \"env:A\"\nmax_per_second = 0",
+    "[connectors.x]\nkind = \"shopify\"\nshop = \"a\"\nwebhook = { secret = \"env:A\" }\ndefault_location = \"milan\"",
 ];
 
 #[test]

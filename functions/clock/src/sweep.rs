@@ -1,0 +1,101 @@
+//! What is due, shard by shard and page by page.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use shared::store::due::Due;
+use shared::store::intents::Intent;
+
+use super::{Store, StoreError, Subject, Ticked, Ticker, failed};
+
+/// How many keys of one shard are read at once.
+const PAGE: i32 = 100;
+
+/// After this long an intent that was put back on its queue, and is still not settled, is put back
+/// again.
+const AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// A page's work, in the order in which it is done.
+#[derive(Default)]
+struct Work {
+    ticked: Ticked,
+    overdue: Vec<Intent>,
+    subjects: Vec<Subject>,
+}
+
+impl Ticker {
+    /// Works through every shard of what fell due, all of them at once.
+    pub(crate) async fn sweep(&self, by: Timestamp, stop_at: Timestamp) -> Ticked {
+        let shards = Store::due_shards().map(|shard| self.sweep_shard(shard, by, stop_at));
+        let mut ticked = Ticked::default();
+        for shard in futures::future::join_all(shards).await {
+            ticked += shard;
+        }
+        if ticked.cut_short {
+            tracing::warn!("time ran out; the next tick goes on");
+        }
+        ticked
+    }
+
+    async fn sweep_shard(&self, shard: u64, by: Timestamp, stop_at: Timestamp) -> Ticked {
+        let mut ticked = Ticked::default();
+        // A subject's watches stand in one shard: it is looked at once, however many fell due.
+        let mut seen = BTreeSet::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            if self.store.clock().now() >= stop_at {
+                ticked.cut_short = true;
+                return ticked;
+            }
+            let page = self.store.due_page(shard, by, cursor.as_deref(), PAGE);
+            let page = match page.await {
+                Ok(page) => page,
+                Err(error) => {
+                    ticked.failed += failed("what is due could not be listed", &error);
+                    return ticked;
+                }
+            };
+            let mut work = Work::default();
+            for key in &page.items {
+                if let Err(error) = self.sort(key, by, &mut work).await {
+                    work.ticked.failed += failed("something due could not be dealt with", &error);
+                }
+            }
+            ticked += work.ticked;
+            ticked.redriven += self.bus.announce(&work.overdue).await;
+            for subject in work.subjects {
+                if seen.insert(subject.clone()) {
+                    ticked += self.look(&subject).await;
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return ticked;
+            }
+        }
+    }
+
+    async fn sort(
+        &self,
+        key: &shared::store::keys::Key,
+        by: Timestamp,
+        work: &mut Work,
+    ) -> Result<(), StoreError> {
+        match self.store.due(key, by).await? {
+            Some(Due::Intent(stored)) => {
+                // First the time, then the message: whoever gets the message finds the time set, and a
+                // crash in between only means that the intent waits for its next turn.
+                let again = by.checked_add(AGAIN).unwrap_or(Timestamp::MAX);
+                if self.store.put_off(&stored, again).await? {
+                    work.overdue.push(stored.data);
+                }
+            }
+            Some(Due::Watch(stored)) => work.subjects.push(stored.data.subject),
+            Some(Due::Job(stored)) => {
+                work.ticked.begun += usize::from(self.store.begin_job(&stored).await?);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}

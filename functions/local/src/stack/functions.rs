@@ -1,0 +1,281 @@
+//! The handlers, built once, and the event-source mappings to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use notify::Notifier;
+use secrecy::SecretString;
+use shared::bus::Bus;
+use shared::chance::Chance;
+use shared::channels::ChannelKind;
+use shared::delivery::{Deliverer, Outgoing};
+use shared::domain::Subject;
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::secrets::Secrets;
+use shared::store::{Store, schema};
+
+use super::resources::{self, STREAM_FAILURES, SYNC_QUEUE, TABLE};
+use crate::engine::{
+    BoxError, EmbeddedAws, EngineError, Function, Pattern, Pump, QueueMapping, Schedule,
+    StreamMapping,
+};
+use crate::gateway::{Gateway, HttpFunction, RouteError};
+
+/// How long a function may run.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a webhook's sender waits: an answer after that is an answer to nobody.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a vendor may take over one message.
+const SLOWEST_SEND: Duration = Duration::from_secs(20);
+
+/// What the stack is built from.
+pub struct Parts {
+    /// The embedded services.
+    pub aws: EmbeddedAws,
+    /// The dice.
+    pub chance: Chance,
+    /// Secrets by reference.
+    pub secrets: Arc<Secrets>,
+    /// Who carries requests to vendors.
+    pub outgoing: Arc<dyn Outgoing>,
+    /// Where metrics go.
+    pub metrics: Metrics,
+    /// The bearer token of the API.
+    pub token: SecretString,
+    /// Where files are kept while they are read.
+    pub scratch: std::path::PathBuf,
+}
+
+/// The functions, connected.
+pub struct Stack {
+    /// The table.
+    pub store: Store,
+    /// The configuration in force.
+    pub installations: Installations,
+    /// The evaluator.
+    pub evaluator: evaluate::Evaluator,
+    /// Webhooks in.
+    pub ingest: ingest::Ingest,
+    /// Scheduled reads.
+    pub sync: Arc<sync::Sync>,
+    /// The API.
+    pub api: api::Api,
+    ticker: Arc<clock::Ticker>,
+    notifiers: Vec<(ChannelKind, Arc<Notifier>)>,
+    aws: EmbeddedAws,
+}
+
+impl Stack {
+    /// Makes the resources and builds the functions. Nothing runs yet.
+    pub fn build(parts: Parts) -> Result<Self, EngineError> {
+        let Parts {
+            aws,
+            chance,
+            secrets,
+            outgoing,
+            metrics,
+            token,
+            scratch,
+        } = parts;
+        let topic = resources::make(&aws)?;
+        let clock = aws.clock().clone();
+        let store = Store::new(aws.dynamodb(), TABLE, clock.clone(), chance);
+        let installations = Installations::new(store.clone());
+        let bus = Bus::new(aws.sns(), topic);
+        let evaluator = evaluate::Evaluator::new(store.clone(), bus.clone(), installations.clone());
+        let ingest = ingest::Ingest::new(
+            store.clone(),
+            installations.clone(),
+            Arc::clone(&secrets),
+            metrics.clone(),
+        );
+        let sync = Arc::new(sync::Sync::new(sync::Parts {
+            store: store.clone(),
+            installations: installations.clone(),
+            secrets: Arc::clone(&secrets),
+            sqs: aws.sqs(),
+            queue: resources::queue_url(&aws, SYNC_QUEUE)?,
+            metrics: metrics.clone(),
+            scratch,
+        }));
+        let ports = api::Ports {
+            sync: Arc::clone(&sync) as Arc<dyn api::StartSync>,
+            replay: Arc::new(ingest.clone()),
+            ..api::Ports::default()
+        };
+        let tokens = api::Tokens::known([token]);
+        let api = api::Api::new(store.clone(), installations.clone(), tokens, ports);
+        let ticker = Arc::new(clock::Ticker::new(
+            store.clone(),
+            installations.clone(),
+            bus,
+            Arc::new(Looks(evaluator.clone())),
+            Arc::new(Recovers(ingest.clone())),
+            clock::Heartbeat::metric_only(),
+            metrics.clone(),
+        ));
+        let mut notifiers = Vec::new();
+        for kind in ChannelKind::ALL {
+            let deliverer = Deliverer::new(
+                store.clone(),
+                installations.clone(),
+                Arc::clone(&secrets),
+                Arc::clone(&outgoing),
+                metrics.clone(),
+                SLOWEST_SEND,
+            );
+            let queue = resources::queue_url(&aws, &resources::notify_queue(*kind))?;
+            let notifier = Notifier::new(deliverer, clock.clone(), aws.sqs(), queue);
+            notifiers.push((*kind, Arc::new(notifier)));
+        }
+        Ok(Self {
+            store,
+            installations,
+            evaluator,
+            ingest,
+            sync,
+            api,
+            ticker,
+            notifiers,
+            aws,
+        })
+    }
+
+    /// Connects the functions to the stream, the queues and the schedules, and lets them run.
+    pub fn start(&self) -> Result<Pump, EngineError> {
+        let mut pump = Pump::builder(&self.aws)
+            .stream(self.stream())
+            .queue(self.sync_jobs())
+            .schedule(self.sync_schedule()?)
+            .schedule(self.clock_schedule()?);
+        for (kind, notifier) in &self.notifiers {
+            pump = pump.queue(intents(*kind, notifier));
+        }
+        pump.start()
+    }
+
+    fn stream(&self) -> StreamMapping {
+        let evaluator = self.evaluator.clone();
+        let function = Function::new("evaluate", TIMEOUT, move |event, invocation: crate::engine::Invocation| {
+            let evaluator = evaluator.clone();
+            async move { Ok(evaluator.handle(event, invocation.deadline).await) }
+        });
+        let evaluated = serde_json::json!({
+            "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } }
+        });
+        let mut mapping = StreamMapping::new(TABLE, function);
+        mapping.batch_size = 50;
+        mapping.filters = Pattern::parse(&evaluated).into_iter().collect();
+        mapping.report_batch_item_failures = true;
+        mapping.bisect_batch_on_function_error = true;
+        mapping.maximum_retry_attempts = Some(5);
+        mapping.maximum_record_age = Some(Duration::from_secs(6 * 3600));
+        mapping.on_failure = Some(STREAM_FAILURES.to_owned());
+        mapping
+    }
+
+    fn sync_jobs(&self) -> QueueMapping {
+        let sync = Arc::clone(&self.sync);
+        let function = Function::new("sync", TIMEOUT, move |event, invocation: crate::engine::Invocation| {
+            let sync = Arc::clone(&sync);
+            async move { Ok(sync.jobs(event, invocation.deadline).await) }
+        });
+        let mut mapping = QueueMapping::new(SYNC_QUEUE, function);
+        mapping.batch_size = 1;
+        mapping.report_batch_item_failures = true;
+        mapping
+    }
+
+    fn sync_schedule(&self) -> Result<Schedule, EngineError> {
+        let sync = Arc::clone(&self.sync);
+        schedule("sync", "rate(15 minutes)", move |event, deadline| {
+            let sync = Arc::clone(&sync);
+            async move { sync.schedule(event, deadline).await.map_err(BoxError::from) }
+        })
+    }
+
+    fn clock_schedule(&self) -> Result<Schedule, EngineError> {
+        let ticker = Arc::clone(&self.ticker);
+        schedule("clock", "rate(1 minute)", move |event, deadline| {
+            let ticker = Arc::clone(&ticker);
+            async move {
+                ticker.tick(event, deadline).await?;
+                Ok(())
+            }
+        })
+    }
+
+    /// The HTTP API in front of the functions.
+    pub fn gateway(&self) -> Result<Gateway, RouteError> {
+        let ingest = self.ingest.clone();
+        let hooks: HttpFunction = Function::new("ingest", HOOK_TIMEOUT, move |request, invocation: crate::engine::Invocation| {
+            let ingest = ingest.clone();
+            async move { Ok(ingest.handle(request, invocation.deadline).await) }
+        });
+        let api = self.api.clone();
+        let api: HttpFunction = Function::new("api", TIMEOUT, move |request, invocation: crate::engine::Invocation| {
+            let api = api.clone();
+            async move { Ok(api.handle(request, invocation.deadline).await) }
+        });
+        Gateway::new(&self.aws)
+            .route("ANY /hooks/{connector}", hooks)?
+            .route("GET /healthz", api.clone())?
+            .route("ANY /api/v1/{proxy+}", api)
+    }
+}
+
+fn intents(kind: ChannelKind, notifier: &Arc<Notifier>) -> QueueMapping {
+    let notifier = Arc::clone(notifier);
+    let function = Function::new(
+        format!("notify-{}", kind.name()),
+        TIMEOUT,
+        move |event, invocation: crate::engine::Invocation| {
+            let notifier = Arc::clone(&notifier);
+            async move { Ok(notifier.handle(event, invocation.deadline).await) }
+        },
+    );
+    let mut mapping = QueueMapping::new(resources::notify_queue(kind), function);
+    mapping.report_batch_item_failures = true;
+    mapping
+}
+
+fn schedule<H, F>(name: &str, rate: &str, handler: H) -> Result<Schedule, EngineError>
+where
+    H: Fn(clock::EventBridgeEvent, Timestamp) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    let rate = rate.parse().map_err(|_| EngineError::Missing {
+        wanted_by: format!("schedule {name}"),
+        missing: format!("rate {rate}"),
+    })?;
+    Ok(Schedule {
+        name: name.to_owned(),
+        rate,
+        function: Function::new(name, TIMEOUT, move |event, invocation: crate::engine::Invocation| {
+            handler(event, invocation.deadline)
+        }),
+    })
+}
+
+/// The evaluator, as the clock knows it.
+struct Looks(evaluate::Evaluator);
+
+#[async_trait]
+impl clock::Reexamine for Looks {
+    async fn look(&self, subject: &Subject) -> Result<(), clock::BoxError> {
+        Ok(self.0.look(subject).await?)
+    }
+}
+
+/// Ingest, as the clock knows it.
+struct Recovers(ingest::Ingest);
+
+#[async_trait]
+impl clock::Recover for Recovers {
+    async fn recover(&self, by: Timestamp) -> Result<usize, clock::BoxError> {
+        Ok(self.0.recover(by).await?)
+    }
+}

@@ -1,0 +1,149 @@
+//! F44: the circuit breaker, shared by notifiers that share only the table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use shared::bus::IntentRef;
+use shared::delivery::Delivered;
+use shared::store::intents::IntentState;
+
+use crate::world::{Answer, World, webhooks};
+
+const HOST: &str = "ops.example.com";
+
+/// Fails five messages, which opens the circuit.
+async fn tripped() -> Arc<World> {
+    let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+    world.vendors.always(HOST, Answer::Status(503));
+    for alert in 0..5 {
+        let which = world
+            .open(&format!("down{alert}"), &["ops"])
+            .await
+            .remove(0);
+        assert!(matches!(world.look(&which).await, Delivered::Again(_)));
+    }
+    assert_eq!(world.vendors.count(), 5);
+    Arc::new(world)
+}
+
+async fn waiting(world: &World, count: usize) -> Vec<IntentRef> {
+    let mut intents = Vec::new();
+    for alert in 0..count {
+        intents.extend(world.open(&format!("new{alert}"), &["ops"]).await);
+    }
+    intents
+}
+
+/// Twenty notifiers at once, each with an intent of its own.
+async fn all_look(world: &Arc<World>, intents: &[IntentRef]) -> Vec<Delivered> {
+    let looks: Vec<_> = intents
+        .iter()
+        .map(|which| {
+            let (world, which) = (world.clone(), which.clone());
+            tokio::spawn(async move { world.look(&which).await })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for look in looks {
+        results.push(look.await.unwrap());
+    }
+    results
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_destination_is_down_messages_wait_without_counting_a_try() {
+    let world = tripped().await;
+    let intents = waiting(&world, 20).await;
+    for look in all_look(&world, &intents).await {
+        let Delivered::Again(wait) = look else {
+            panic!("{look:?}");
+        };
+        assert!(wait >= SignedDuration::from_secs(29) && wait <= SignedDuration::from_secs(33));
+    }
+    assert_eq!(world.vendors.seen(HOST).len(), 5, "nothing was sent");
+    for which in &intents {
+        assert_eq!(world.intent(which).await.attempts, 0);
+        assert!(world.attempts(which).await.is_empty());
+    }
+    // Another destination knows nothing of it.
+    let other = world.open("other", &["other"]).await.remove(0);
+    assert_eq!(
+        world.look(&other).await,
+        Delivered::Done(IntentState::Delivered)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_parallel_workers_send_one_probe_and_its_success_lets_all_through() {
+    let world = tripped().await;
+    let intents = waiting(&world, 20).await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    world.vendors.always(HOST, Answer::Status(200));
+    let looks = all_look(&world, &intents).await;
+    assert_eq!(world.vendors.seen(HOST).len(), 6, "one probe");
+    let delivered = |look: &&Delivered| **look == Delivered::Done(IntentState::Delivered);
+    assert_eq!(looks.iter().filter(delivered).count(), 1);
+
+    // The others come back when their wait is over, and none is lost.
+    let states = intents
+        .iter()
+        .zip(&looks)
+        .map(async |(which, look)| match look {
+            Delivered::Again(wait) => {
+                tokio::time::sleep(wait.unsigned_abs()).await;
+                world.drive(which).await
+            }
+            _ => IntentState::Delivered,
+        });
+    let states = futures::future::join_all(states).await;
+    assert_eq!(states, [IntentState::Delivered; 20]);
+    assert_eq!(world.vendors.seen(HOST).len(), 25);
+    assert!(
+        world
+            .store
+            .breaker(&"ops".parse().unwrap())
+            .await
+            .unwrap()
+            .is_closed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_probe_keeps_the_others_away_for_longer() {
+    let world = tripped().await;
+    let intents = waiting(&world, 3).await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert!(matches!(world.look(&intents[0]).await, Delivered::Again(_)));
+    assert_eq!(world.vendors.seen(HOST).len(), 6);
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert!(matches!(world.look(&intents[1]).await, Delivered::Again(_)));
+    assert_eq!(
+        world.vendors.seen(HOST).len(),
+        6,
+        "a minute, not half of one"
+    );
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert!(matches!(world.look(&intents[2]).await, Delivered::Again(_)));
+    assert_eq!(world.vendors.seen(HOST).len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_whose_notifier_died_is_followed_by_another() {
+    let world = tripped().await;
+    let intents = waiting(&world, 2).await;
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    world.vendors.first(HOST, [Answer::Silence]);
+    let dying = tokio::time::timeout(Duration::from_secs(1), world.look(&intents[0])).await;
+    assert!(dying.is_err());
+    assert!(matches!(world.look(&intents[1]).await, Delivered::Again(_)));
+    assert_eq!(
+        world.vendors.seen(HOST).len(),
+        6,
+        "the lost probe, and no other yet"
+    );
+    world.vendors.always(HOST, Answer::Status(200));
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    assert_eq!(world.drive(&intents[1]).await, IntentState::Delivered);
+    assert_eq!(world.drive(&intents[0]).await, IntentState::Delivered);
+}

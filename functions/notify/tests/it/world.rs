@@ -1,0 +1,420 @@
+//! A whole delivery in one process: the real table, and vendors that answer as they are told.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_smithy_types::retry::RetryConfig;
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::{Call, EmbeddedAws, Interference, Settings, Untouched, Verdict};
+use shared::bus::IntentRef;
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::delivery::{Delivered, Deliverer, Outgoing, Wire};
+use shared::domain::alert::{AlertState, RevisionKind, Severity};
+use shared::domain::message::{Message, Stock};
+use shared::domain::{AlertKind, Subject};
+use shared::http::{Reply, Request, Transport, TransportError};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::secrets::{EXTENSION, Secrets};
+use shared::store::alerts::{Alert, Announcement, Decision, Watched};
+use shared::store::intents::{Attempt, Intent, IntentState};
+use shared::store::{Expect, Store, schema};
+
+pub const TABLE: &str = "lotwire";
+pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// How long a vendor may take.
+pub const SLOWEST: Duration = Duration::from_secs(8);
+
+/// A request that reached a vendor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub host: String,
+    /// The idempotency key, where the vendor has one.
+    pub key: String,
+    pub at: Timestamp,
+    pub body: String,
+}
+
+/// What a vendor does with a request.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Status(u16),
+    After(u16, u32),
+    Body(&'static str),
+    /// It takes the request, and is never heard of again.
+    Silence,
+    /// The connection is lost after the request was sent.
+    Lost,
+}
+
+/// Vendors by host. Each answers 200 after a moment, unless told otherwise.
+pub struct Vendors {
+    clock: Clock,
+    seen: Mutex<Vec<Seen>>,
+    next: Mutex<HashMap<String, VecDeque<Answer>>>,
+    always: Mutex<HashMap<String, Answer>>,
+    latency: Duration,
+}
+
+impl Vendors {
+    /// From now on, this is what the vendor does.
+    pub fn always(&self, host: &str, answer: Answer) {
+        self.always.lock().unwrap().insert(host.to_owned(), answer);
+    }
+
+    /// Before that, these, one after the other.
+    pub fn first(&self, host: &str, answers: impl IntoIterator<Item = Answer>) {
+        let mut next = self.next.lock().unwrap();
+        next.entry(host.to_owned()).or_default().extend(answers);
+    }
+
+    pub fn seen(&self, host: &str) -> Vec<Seen> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter()
+            .filter(|seen| seen.host == host)
+            .cloned()
+            .collect()
+    }
+
+    pub fn count(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+#[async_trait]
+impl Transport for Vendors {
+    async fn call(&self, request: Request) -> Result<Reply, TransportError> {
+        let host = request.host().to_owned();
+        let key = request.headers.get("webhook-id");
+        self.seen.lock().unwrap().push(Seen {
+            host: host.clone(),
+            key: key
+                .map(|key| key.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
+            at: self.clock.now(),
+            body: String::from_utf8(request.body.to_vec()).unwrap(),
+        });
+        let next = self
+            .next
+            .lock()
+            .unwrap()
+            .get_mut(&host)
+            .and_then(VecDeque::pop_front);
+        let answer = next.or_else(|| self.always.lock().unwrap().get(&host).cloned());
+        tokio::time::sleep(self.latency).await;
+        let status = |status| StatusCode::from_u16(status).unwrap();
+        Ok(match answer {
+            None => Reply::new(StatusCode::OK, "ok"),
+            Some(Answer::Status(code)) => Reply::new(status(code), ""),
+            Some(Answer::Body(body)) => Reply::new(StatusCode::OK, body),
+            Some(Answer::After(code, seconds)) => {
+                let mut reply = Reply::new(status(code), "");
+                let seconds = seconds.to_string().parse().unwrap();
+                reply.headers.insert(http::header::RETRY_AFTER, seconds);
+                reply
+            }
+            Some(Answer::Silence) => std::future::pending().await,
+            Some(Answer::Lost) => {
+                let reason = "connection reset".to_owned();
+                return Err(TransportError::NoAnswer { host, reason });
+            }
+        })
+    }
+}
+
+/// Makes every call to the table a point at which a process can end.
+struct Yielding;
+
+#[async_trait]
+impl Interference for Yielding {
+    async fn before(&self, _: &Call) -> Verdict {
+        tokio::task::yield_now().await;
+        Verdict::Proceed
+    }
+
+    async fn after(&self, _: &Call) -> Verdict {
+        tokio::task::yield_now().await;
+        Verdict::Proceed
+    }
+}
+
+pub struct World {
+    pub aws: EmbeddedAws,
+    pub clock: Clock,
+    pub store: Store,
+    pub vendors: Arc<Vendors>,
+    /// The environment that secrets are read from.
+    pub environment: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+/// A webhook channel for each name, at `<name>.example.com`, with these further lines.
+pub fn webhooks(channels: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, more) in channels {
+        text.push_str(&format!(
+            "[channels.{name}]\nkind = 'webhook'\nurl = 'https://{name}.example.com/hook'\n\
+             secret = 'env:SECRET'\n{more}\n"
+        ));
+    }
+    text
+}
+
+impl World {
+    /// With these channels (TOML), on the runtime's clock.
+    pub async fn new(channels: &str) -> Self {
+        Self::over(channels, Arc::new(Untouched)).await
+    }
+
+    /// As [`World::new`], where every call to the table is a point at which a process can end.
+    pub async fn yielding(channels: &str) -> Self {
+        Self::over(channels, Arc::new(Yielding)).await
+    }
+
+    async fn over(channels: &str, interference: Arc<dyn Interference>) -> Self {
+        let clock = Clock::starting_at("2026-01-15T09:30:00Z".parse().unwrap());
+        let aws = EmbeddedAws::in_memory(Settings {
+            clock: clock.clone(),
+            interference,
+            retries: RetryConfig::disabled(),
+        })
+        .unwrap();
+        let dynamodb = aws.dynamodb();
+        let create = schema::create_table(&dynamodb, TABLE).unwrap();
+        create.send().await.unwrap();
+        let store = Store::new(dynamodb, TABLE, clock.clone(), Chance::seeded(7));
+        let vendors = Arc::new(Vendors {
+            clock: clock.clone(),
+            seen: Mutex::default(),
+            next: Mutex::default(),
+            always: Mutex::default(),
+            latency: Duration::from_millis(40),
+        });
+        let environment = BTreeMap::from([("SECRET".to_owned(), SECRET.to_owned())]);
+        let world = Self {
+            aws,
+            clock,
+            store,
+            vendors,
+            environment: Arc::new(Mutex::new(environment)),
+        };
+        world.configure(channels).await;
+        world
+    }
+
+    /// Applies a configuration with these channels.
+    pub async fn configure(&self, channels: &str) {
+        let text = format!(
+            "[account]\nname = 'Northgate'\nzone = 'Europe/London'\ncurrency = 'EUR'\n\
+             [locations.north]\nname = 'North'\nkind = 'warehouse'\n{channels}"
+        );
+        let config = Config::check(&text, "test.toml").unwrap_or_else(|e| panic!("{e}"));
+        assert!(self.store.apply_config(&config, "test").await.unwrap());
+    }
+
+    /// A notifier's process: nothing in it is shared with another but the table.
+    pub fn deliverer(&self) -> Deliverer {
+        self.deliverer_over(Arc::new(Wire(self.vendors.clone())))
+    }
+
+    pub fn deliverer_over(&self, outgoing: Arc<dyn Outgoing>) -> Deliverer {
+        let environment = self.environment.clone();
+        let secrets = Secrets::new(
+            Box::new(move |name| environment.lock().unwrap().get(name).cloned()),
+            self.vendors.clone(),
+            EXTENSION.parse().unwrap(),
+            self.clock.clone(),
+        );
+        Deliverer::new(
+            self.store.clone(),
+            Installations::new(self.store.clone()),
+            Arc::new(secrets),
+            outgoing,
+            Metrics::to(std::io::sink(), self.clock.clone()),
+            SLOWEST,
+        )
+    }
+
+    pub fn deadline(&self) -> Timestamp {
+        self.clock.now() + SignedDuration::from_secs(60)
+    }
+
+    /// One look at an intent, by a process of its own.
+    pub async fn look(&self, which: &IntentRef) -> Delivered {
+        let deliverer = self.deliverer();
+        deliverer.deliver(which, self.deadline()).await.unwrap()
+    }
+
+    /// Looks again and again, each time when it is due, until the intent is settled.
+    pub async fn drive(&self, which: &IntentRef) -> IntentState {
+        let deliverer = self.deliverer();
+        loop {
+            match deliverer.deliver(which, self.deadline()).await.unwrap() {
+                Delivered::Again(wait) => tokio::time::sleep(wait.unsigned_abs()).await,
+                Delivered::Done(state) => return state,
+                other => panic!("{which:?}: {other:?}"),
+            }
+        }
+    }
+
+    /// Opens an alert with one intent for each channel.
+    pub async fn open(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
+        let now = self.clock.now();
+        self.open_due(alert, channels, now + SignedDuration::from_mins(1))
+            .await
+    }
+
+    /// As [`World::open`]; the clock is to look after the intents at `due_at`.
+    pub async fn open_due(
+        &self,
+        alert: &str,
+        channels: &[&str],
+        due_at: Timestamp,
+    ) -> Vec<IntentRef> {
+        self.write(alert, 1, RevisionKind::Opened, channels, due_at)
+            .await
+    }
+
+    /// Writes the alert's second revision: it is over.
+    pub async fn resolve(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
+        let due_at = self.clock.now() + SignedDuration::from_mins(1);
+        self.write(alert, 2, RevisionKind::Resolved, channels, due_at)
+            .await
+    }
+
+    async fn write(
+        &self,
+        id: &str,
+        revision: u32,
+        change: RevisionKind,
+        channels: &[&str],
+        due_at: Timestamp,
+    ) -> Vec<IntentRef> {
+        let now = self.clock.now();
+        let subject = Subject::Unit { vin: id.to_owned() };
+        let kind = AlertKind::LowStock;
+        let intents: Vec<Intent> = channels
+            .iter()
+            .map(|channel| Intent {
+                alert: id.to_owned(),
+                revision,
+                channel: channel.parse().unwrap(),
+                kind: "webhook".to_owned(),
+                state: IntentState::Pending,
+                attempts: 0,
+                created_at: now,
+                not_before: now,
+                due_at,
+                receipt: None,
+                last_outcome: None,
+            })
+            .collect();
+        let watches = self.store.watches(&subject).await.unwrap();
+        let alert = Alert {
+            id: id.to_owned(),
+            kind,
+            subject: subject.clone(),
+            severity: Severity::Warning,
+            state: AlertState::Open,
+            revision,
+            opened_at: now,
+            updated_at: now,
+            message: message(id, revision, change, now),
+            told: Vec::new(),
+        };
+        let decision = Decision {
+            watched: Watched {
+                subject,
+                kind,
+                watch: shared::domain::watch::Watch {
+                    evaluated: u64::from(revision),
+                    ..Default::default()
+                },
+                due: None,
+            },
+            expect: Expect::from_read(watches.first()),
+            announcements: vec![Announcement {
+                alert,
+                intents: intents.clone(),
+            }],
+        };
+        assert!(self.store.decide(decision).await.unwrap());
+        intents.iter().map(IntentRef::from).collect()
+    }
+
+    pub async fn intent(&self, which: &IntentRef) -> Intent {
+        let intents = self.store.intents_of(&which.alert).await.unwrap();
+        let ours = |intent: &Intent| IntentRef::from(intent) == *which;
+        intents.into_iter().find(ours).unwrap()
+    }
+
+    /// The ledger of one intent, in order.
+    pub async fn attempts(&self, which: &IntentRef) -> Vec<Attempt> {
+        let mut attempts = self.store.attempts_of(&which.alert).await.unwrap();
+        attempts.retain(|a| a.channel == which.channel && a.revision == which.revision);
+        attempts
+    }
+
+    /// What came of each attempt, in order.
+    pub async fn outcomes(&self, which: &IntentRef) -> Vec<String> {
+        let attempts = self.attempts(which).await;
+        attempts
+            .into_iter()
+            .map(|attempt| attempt.outcome)
+            .collect()
+    }
+}
+
+fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> Message {
+    let stock = |available| {
+        Some(Stock {
+            on_hand: available,
+            available,
+            ..Stock::default()
+        })
+    };
+    Message {
+        alert: alert.to_owned(),
+        revision,
+        change,
+        kind: AlertKind::LowStock,
+        severity: Severity::Warning,
+        subject: Subject::Unit {
+            vin: alert.to_owned(),
+        },
+        at,
+        product: "Oil 5W-40".to_owned(),
+        location: Some("North".to_owned()),
+        zone: "Europe/London".to_owned(),
+        before: stock(5),
+        after: stock(2),
+        threshold: Some(3),
+        rule: Some("oil".to_owned()),
+        why: None,
+        days_of_supply: None,
+        sold: None,
+        notes: Vec::new(),
+        link: None,
+    }
+}
+
+/// Ends a process at its `polls`-th suspension: what it had not done by then is never done.
+pub async fn crash_after<F: Future>(polls: usize, process: F) -> Option<F::Output> {
+    let mut process = pin!(process);
+    let mut left = polls;
+    std::future::poll_fn(|context| match process.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}

@@ -1,0 +1,301 @@
+//! One row applied: what it says beyond what its source said before.
+
+use std::collections::BTreeMap;
+
+use shared::domain::Authority;
+use shared::domain::event::{Change, EventId, Level, ProductDescription, StockEvent, Version};
+use shared::domain::id::{ConnectorName, LocationId};
+use shared::domain::unit::{Unit, UnitReport, UnitState};
+use shared::domain::{IdError, ProductId};
+use shared::store::missing::Item;
+use shared::store::stock::{Applied, ApplyError};
+use shared::store::{Store, StoreError};
+
+use crate::rows::{Flaw, Statement};
+
+/// Applies what one file of one source says.
+#[derive(Debug)]
+pub(crate) struct Applier<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) source: &'a ConnectorName,
+    pub(crate) authority: &'a Authority,
+    /// Names the file in event ids.
+    pub(crate) file: &'a str,
+    /// When the file as a whole was true.
+    pub(crate) snapshot_at: jiff::Timestamp,
+}
+
+/// What a row came to.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) outcome: Outcome,
+    /// What of it could not be applied.
+    pub(crate) flaws: Vec<Flaw>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// We held it already, or something newer; or none of it can be applied.
+    Known,
+    /// The source had not stated this item before.
+    Added,
+    /// It differed from what the source had stated before.
+    Differed,
+}
+
+impl Taken {
+    fn known() -> Self {
+        Self {
+            outcome: Outcome::Known,
+            flaws: Vec::new(),
+        }
+    }
+}
+
+impl Applier<'_> {
+    /// Applies a row.
+    pub(crate) async fn row(
+        &self,
+        line: u64,
+        statement: &Statement,
+    ) -> Result<Taken, StoreError> {
+        let id = self.event_id(&line.to_string());
+        let taken = match &statement.change {
+            Change::LevelSet {
+                product,
+                location,
+                level,
+                version,
+            } => {
+                self.level(id, product, location, level, *version, statement)
+                    .await?
+            }
+            Change::Unit(report) => self.vehicle(id, report, statement).await?,
+            _ => Taken::known(),
+        };
+        if let Some(description) = &statement.description {
+            self.describe(line, description).await?;
+        }
+        Ok(taken)
+    }
+
+    async fn level(
+        &self,
+        id: Result<EventId, IdError>,
+        product: &ProductId,
+        location: &LocationId,
+        level: &Level,
+        version: Version,
+        statement: &Statement,
+    ) -> Result<Taken, StoreError> {
+        let position = self.store.position(product, location).await?;
+        let base = position
+            .as_ref()
+            .and_then(|position| position.stated_by(self.source));
+        let held = base.map(|base| &base.level);
+        // What the row does not say stays as the source last said it.
+        let level = Level {
+            on_hand: level.on_hand,
+            reserved: level.reserved.or(held.and_then(|held| held.reserved)),
+            incoming: level.incoming.or(held.and_then(|held| held.incoming)),
+        };
+        if held == Some(&level) {
+            return Ok(Taken::known());
+        }
+        let stated_before = held.is_some();
+        let change = Change::LevelSet {
+            product: product.clone(),
+            location: location.clone(),
+            level,
+            version,
+        };
+        let applied = self.change(id, change, version).await;
+        taken(applied, stated_before, statement)
+    }
+
+    async fn vehicle(
+        &self,
+        id: Result<EventId, IdError>,
+        report: &UnitReport,
+        statement: &Statement,
+    ) -> Result<Taken, StoreError> {
+        let mut held = Vec::new();
+        let unit = self.store.unit(report.vin.as_str()).await?;
+        let stated_before = unit
+            .as_ref()
+            .is_some_and(|unit| unit.claims.contains_key(self.source));
+        let mut news = match &unit {
+            Some(unit) => news(unit, self.source, report),
+            None => report.clone(),
+        };
+        loop {
+            if says_nothing(&news) {
+                return Ok(Taken {
+                    outcome: Outcome::Known,
+                    flaws: held,
+                });
+            }
+            let change = Change::Unit(Box::new(news.clone()));
+            let applied = self.change(id.clone(), change, report.version).await;
+            // A price that cannot be believed does not hold back the rest.
+            if let Err(ApplyError::Held { field, problem, .. }) = &applied
+                && news.fields.remove(field).is_some()
+            {
+                held.push(Flaw {
+                    item: Some(statement.item.clone()),
+                    reason: "held",
+                    sentence: format!("{}: {field}: {problem}.", statement.item),
+                });
+                continue;
+            }
+            let mut taken = taken(applied, stated_before, statement)?;
+            taken.flaws.append(&mut held);
+            return Ok(taken);
+        }
+    }
+
+    /// Sets what a product is called, where that is news.
+    async fn describe(
+        &self,
+        line: u64,
+        description: &ProductDescription,
+    ) -> Result<(), StoreError> {
+        let product = ProductId::from(description.sku.clone());
+        let known = self.store.product(&product).await?.unwrap_or_default();
+        let news = |said: &Option<String>, known: &Option<String>| said.is_some() && said != known;
+        if news(&description.title, &known.title) || news(&description.category, &known.category)
+        {
+            let id = self.event_id(&format!("{line}:described"));
+            let change = Change::Described(description.clone());
+            match self.change(id, change, description.version).await {
+                Err(ApplyError::Store(error)) => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what the file no longer has; `false` if what we hold is newer than the file.
+    pub(crate) async fn remove(&self, item: &Item) -> Result<bool, StoreError> {
+        let version = Version::at(self.snapshot_at);
+        let (name, change) = match item {
+            Item::Position { product, location } => (
+                format!("{location}:{product}"),
+                Change::LevelSet {
+                    product: product.clone(),
+                    location: location.clone(),
+                    level: Level::default(),
+                    version,
+                },
+            ),
+            Item::Unit { vin } => (
+                vin.to_string(),
+                Change::Unit(Box::new(UnitReport {
+                    vin: vin.clone(),
+                    version,
+                    state: Some(UnitState::Removed),
+                    location: None,
+                    stock_number: None,
+                    since: None,
+                    fields: BTreeMap::new(),
+                })),
+            ),
+        };
+        // A product's name may be too long to stand in an event's.
+        let id = self
+            .event_id(&format!("gone:{name}"))
+            .or_else(|_| self.event_id("gone"));
+        match self.change(id, change, version).await {
+            Ok(applied) => Ok(applied == Applied::Changed),
+            Err(ApplyError::Store(error)) => Err(error),
+            Err(refusal) => {
+                tracing::warn!(source = %self.source, %item, %refusal, "could not be removed");
+                Ok(false)
+            }
+        }
+    }
+
+    async fn change(
+        &self,
+        id: Result<EventId, IdError>,
+        change: Change,
+        version: Version,
+    ) -> Result<Applied, ApplyError> {
+        let id = id.map_err(|error| StoreError::Unreadable {
+            operation: "name a row's event",
+            key: self.file.to_owned(),
+            problem: error.to_string(),
+        })?;
+        let event = StockEvent {
+            id,
+            source: self.source.clone(),
+            at: version.at,
+            actor: None,
+            change,
+        };
+        self.store.apply(&event, self.authority).await
+    }
+
+    fn event_id(&self, what: &str) -> Result<EventId, IdError> {
+        format!("file:{}:{what}", self.file).parse()
+    }
+}
+
+fn taken(
+    applied: Result<Applied, ApplyError>,
+    stated_before: bool,
+    statement: &Statement,
+) -> Result<Taken, StoreError> {
+    let refused = |reason, error: ApplyError| Taken {
+        outcome: Outcome::Known,
+        flaws: vec![Flaw {
+            item: Some(statement.item.clone()),
+            reason,
+            sentence: format!("{}: {error}.", statement.item),
+        }],
+    };
+    let outcome = match applied {
+        Ok(Applied::Changed) if stated_before => Outcome::Differed,
+        Ok(Applied::Changed) => Outcome::Added,
+        Ok(Applied::Known | Applied::Before) => Outcome::Known,
+        Err(ApplyError::Store(error)) => return Err(error),
+        Err(error @ ApplyError::Unplaced { .. }) => return Ok(refused("unplaced", error)),
+        Err(error @ ApplyError::Held { .. }) => return Ok(refused("held", error)),
+        Err(error) => return Ok(refused("refused", error)),
+    };
+    Ok(Taken {
+        outcome,
+        flaws: Vec::new(),
+    })
+}
+
+/// The part of a report that its source has not said before.
+fn news(unit: &Unit, source: &ConnectorName, report: &UnitReport) -> UnitReport {
+    let mut news = report.clone();
+    if let Some(claim) = unit.claims.get(source) {
+        let said = |state: &UnitState| claim.state.as_ref().is_some_and(|it| it.value == *state);
+        news.state = news.state.filter(|state| !said(state));
+        news.location = news
+            .location
+            .filter(|new| claim.location.as_ref().is_none_or(|it| it.value != *new));
+        news.stock_number = news
+            .stock_number
+            .filter(|new| claim.stock_number.as_ref().is_none_or(|it| it.value != *new));
+        news.since = news
+            .since
+            .filter(|new| claim.since.as_ref().is_none_or(|it| it.value != *new));
+    }
+    news.fields.retain(|name, value| {
+        let heard = unit.fields.get(name).and_then(|heard| heard.get(source));
+        heard.is_none_or(|stamped| stamped.value != *value)
+    });
+    news
+}
+
+fn says_nothing(report: &UnitReport) -> bool {
+    report.state.is_none()
+        && report.location.is_none()
+        && report.stock_number.is_none()
+        && report.since.is_none()
+        && report.fields.is_empty()
+}

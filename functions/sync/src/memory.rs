@@ -1,0 +1,129 @@
+//! What a file feed remembers between runs.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use shared::feeds::complete::AcceptedRead;
+use shared::feeds::pickup::Watch;
+use shared::feeds::transport::Entry;
+use shared::store::feeds::FeedState;
+
+/// Accepted reads that the next one is measured against.
+const READS: usize = 10;
+/// Deliveries remembered, to know one that comes again.
+const DELIVERIES: usize = 50;
+
+/// What a file feed remembers between runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Memory {
+    /// Since when each listed file has looked as it does.
+    pub(crate) watch: Watch,
+    /// The latest accepted reads.
+    pub(crate) reads: Vec<AcceptedRead>,
+    /// The header of the last file that had every column we used.
+    pub(crate) header: Vec<String>,
+    /// What was applied, oldest first.
+    pub(crate) deliveries: Vec<Delivery>,
+    /// The inbox entry that the latest withheld removals wait under.
+    pub(crate) held: Option<String>,
+}
+
+/// One file as it was delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Delivery {
+    /// Lower-case hex SHA-256 of its content.
+    pub(crate) sha256: String,
+    /// How it was listed.
+    pub(crate) entry: Entry,
+}
+
+impl Memory {
+    /// What the feed's state holds; nothing if it holds what another version wrote.
+    pub(crate) fn of(state: &FeedState) -> Self {
+        serde_json::from_value(state.memory.clone()).unwrap_or_default()
+    }
+
+    /// Puts it back.
+    pub(crate) fn keep(&self, state: &mut FeedState) {
+        state.memory = serde_json::to_value(self).unwrap_or_default();
+    }
+
+    /// Whether this delivery was applied before. The same content under a later time is another
+    /// delivery: it says that the stock is as it was then.
+    pub(crate) fn has(&self, delivery: &Delivery) -> bool {
+        self.deliveries.iter().any(|known| {
+            known.sha256 == delivery.sha256
+                && known.entry.tag == delivery.entry.tag
+                && known.entry.modified >= delivery.entry.modified
+        })
+    }
+
+    /// Whether a file that cannot be moved away still lies there as it was applied.
+    pub(crate) fn has_listed(&self, entry: &Entry) -> bool {
+        let datable = entry.tag.is_some() || entry.modified.is_some();
+        datable && self.deliveries.iter().any(|known| known.entry == *entry)
+    }
+
+    /// When the latest file that was applied had been written.
+    pub(crate) fn latest(&self) -> Option<Timestamp> {
+        let times = self.deliveries.iter().map(|known| known.entry.modified);
+        times.max().flatten()
+    }
+
+    /// Remembers what was applied.
+    pub(crate) fn applied(&mut self, delivery: Delivery) {
+        self.deliveries.push(delivery);
+        drop_oldest(&mut self.deliveries, DELIVERIES);
+    }
+
+    /// Remembers an accepted read.
+    pub(crate) fn accepted(&mut self, read: AcceptedRead) {
+        self.reads.push(read);
+        drop_oldest(&mut self.reads, READS);
+    }
+}
+
+fn drop_oldest<T>(list: &mut Vec<T>, most: usize) {
+    let excess = list.len().saturating_sub(most);
+    list.drain(..excess);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(sha256: &str, second: i64) -> Delivery {
+        Delivery {
+            sha256: sha256.to_owned(),
+            entry: Entry {
+                name: "stock.csv".to_owned(),
+                size: Some(1),
+                modified: Timestamp::from_second(second).ok(),
+                tag: None,
+            },
+        }
+    }
+
+    #[test]
+    fn the_same_content_later_is_another_delivery() {
+        let mut memory = Memory::default();
+        memory.applied(delivery("a", 10));
+        assert!(memory.has(&delivery("a", 10)));
+        assert!(memory.has(&delivery("a", 9)));
+        assert!(!memory.has(&delivery("a", 11)));
+        assert!(!memory.has(&delivery("b", 10)));
+    }
+
+    #[test]
+    fn it_survives_storage_and_stays_small() {
+        let mut memory = Memory::default();
+        for second in 0..200 {
+            memory.applied(delivery("a", second));
+        }
+        assert_eq!(memory.deliveries.len(), DELIVERIES);
+        assert_eq!(memory.latest(), Timestamp::from_second(199).ok());
+        let mut state = FeedState::default();
+        memory.keep(&mut state);
+        assert_eq!(Memory::of(&state), memory);
+    }
+}

@@ -1,0 +1,529 @@
+//! One row of a file in our terms: the level of a SKU at a location, or a report on a vehicle.
+//!
+//! A cell that says nothing wipes nothing: it is left out of what the row says. A quantity on hand
+//! that is missing or unreadable leaves the whole row unsaid, because it is never zero (F36).
+
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+use jiff::{SignedDuration, Timestamp};
+use shared::config::connector::ConnectorCommon;
+use shared::domain::catalogue::Directory;
+use shared::domain::event::{Change, Level, ProductDescription, Version};
+use shared::domain::id::{ConnectorName, LocationId, Sku};
+use shared::domain::money::{Currency, Money};
+use shared::domain::position::whole_millis;
+use shared::domain::unit::{Field, Unit, UnitReport, UnitState};
+use shared::domain::vin::{VinPolicy, VinVerdict};
+use shared::domain::{ProductId, Vin};
+use shared::feeds::header::Header;
+use shared::feeds::row::{Cell, Invalid, Row};
+use shared::feeds::value::{Condition, DistanceUnit};
+use shared::store::missing::Item;
+
+use crate::snapshot::{ItemKey, Said};
+
+/// How far after the file's own time a row may be dated before its time is not believed.
+const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+
+/// Columns of a vehicle that are taken over as text.
+const TEXTS: [&str; 12] = [
+    "make",
+    "model",
+    "trim",
+    "body",
+    "exterior_colour",
+    "interior_colour",
+    "engine",
+    "transmission",
+    "drivetrain",
+    "fuel",
+    "description",
+    "link",
+];
+const NUMBERS: [&str; 3] = ["year", "doors", "seats"];
+const AMOUNTS: [&str; 2] = ["price", "msrp"];
+const LISTS: [&str; 2] = ["options", "image_urls"];
+
+/// What reading rows takes besides the rows.
+#[derive(Debug)]
+pub(crate) struct Reading<'a> {
+    /// The connector's names for locations.
+    pub(crate) common: &'a ConnectorCommon,
+    /// All locations.
+    pub(crate) locations: &'a Directory,
+    /// The currency of prices that state none.
+    pub(crate) currency: Currency,
+    /// How a wrong check digit is taken.
+    pub(crate) vins: VinPolicy,
+    /// When the file was written.
+    pub(crate) written_at: Timestamp,
+    /// When the last complete snapshot had been written.
+    pub(crate) confirmed_at: Option<Timestamp>,
+}
+
+/// What a row says.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    /// Of what.
+    pub(crate) item: Item,
+    /// What. A level's quantities that are `None` were not said.
+    pub(crate) change: Change,
+    /// The product's title and category, where it has some.
+    pub(crate) description: Option<ProductDescription>,
+    /// Whether the source itself dates it after its last complete snapshot.
+    pub(crate) dated_since: bool,
+    /// Cells that could not be read and were left out.
+    pub(crate) flaws: Vec<Flaw>,
+}
+
+/// Why a row, or a cell of it, cannot be taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Flaw {
+    /// What the row is about, if that much could be read.
+    pub(crate) item: Option<Item>,
+    /// A short code that does not change.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) sentence: String,
+}
+
+/// A quantity that is not there.
+pub(crate) const NO_DATA: &str = "no_data";
+const UNREADABLE: &str = "unreadable";
+
+impl Flaw {
+    fn new(item: Option<&Item>, reason: &'static str, sentence: impl Into<String>) -> Self {
+        Self {
+            item: item.cloned(),
+            reason,
+            sentence: sentence.into(),
+        }
+    }
+
+    fn cell(item: Option<&Item>, column: &str, invalid: &Invalid) -> Self {
+        let Invalid { found, why } = invalid;
+        let sentence = format!("The {column} {found:?} cannot be read: {why}.");
+        Self::new(item, UNREADABLE, sentence)
+    }
+}
+
+/// Why no row of the file can be taken.
+pub(crate) fn unusable(header: &Header) -> Option<&'static str> {
+    let fed = |column| header.position(column).is_some();
+    match (fed("vin"), fed("sku"), fed("on_hand")) {
+        (false, false, _) => Some("The file has neither a SKU nor a VIN column."),
+        (false, true, false) => Some("The file has a SKU column but no quantity on hand."),
+        _ => None,
+    }
+}
+
+impl Reading<'_> {
+    /// Reads a row.
+    pub(crate) fn statement(&self, row: &Row) -> Result<Statement, Flaw> {
+        match (row.text("vin"), row.text("sku")) {
+            (Cell::Value(vin), _) if !vin.is_empty() => self.vehicle(row, vin),
+            (_, Cell::Value(sku)) if !sku.is_empty() => self.stock(row, sku),
+            _ => Err(Flaw::new(
+                None,
+                "no_key",
+                "The row has neither a SKU nor a VIN.",
+            )),
+        }
+    }
+
+    fn stock(&self, row: &Row, sku: &str) -> Result<Statement, Flaw> {
+        let sku: Sku = sku
+            .parse()
+            .map_err(|error| Flaw::new(None, UNREADABLE, format!("The SKU is unusable: {error}.")))?;
+        let location = self.location(row)?.ok_or_else(|| {
+            let sentence = format!("No location is given for {sku}.");
+            Flaw::new(None, "no_location", sentence)
+        })?;
+        let product = ProductId::from(sku.clone());
+        let item = Item::Position {
+            product: product.clone(),
+            location: location.clone(),
+        };
+        let optional = |column| match row.quantity(column) {
+            Cell::Invalid(invalid) => Err(Flaw::cell(Some(&item), column, &invalid)),
+            cell => Ok(cell.value()),
+        };
+        let on_hand = optional("on_hand")?.ok_or_else(|| {
+            let sentence = format!("{item} has no quantity, which is not zero.");
+            Flaw::new(Some(&item), NO_DATA, sentence)
+        })?;
+        let level = Level {
+            on_hand,
+            reserved: optional("reserved")?,
+            incoming: optional("incoming")?,
+        };
+        let (mut version, dated_since) = self.version(row, &item)?;
+        // A "version" that is no number is some other thing by that name.
+        let sequence = row.quantity("version").value();
+        version.sequence = sequence.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        let text = |column| match row.text(column) {
+            Cell::Value(text) if !text.is_empty() => Some(text.to_owned()),
+            _ => None,
+        };
+        let (title, category) = (text("title"), text("category"));
+        let described = title.is_some() || category.is_some();
+        Ok(Statement {
+            change: Change::LevelSet {
+                product,
+                location,
+                level,
+                version,
+            },
+            description: described.then(|| ProductDescription {
+                sku,
+                version,
+                title,
+                category,
+                external: BTreeMap::new(),
+            }),
+            item,
+            dated_since,
+            flaws: Vec::new(),
+        })
+    }
+
+    fn vehicle(&self, row: &Row, vin: &str) -> Result<Statement, Flaw> {
+        let vin: Vin = vin
+            .parse()
+            .map_err(|error| Flaw::new(None, "bad_vin", format!("The VIN is unusable: {error}.")))?;
+        let item = Item::Unit { vin: vin.clone() };
+        if let VinVerdict::Refused { found, computed } = self.vins.judge(&vin) {
+            let sentence = format!("{vin} has check digit {found} where {computed} fits.");
+            return Err(Flaw::new(Some(&item), "bad_vin", sentence));
+        }
+        let mut flaws = Vec::new();
+        let state = match row.text("status") {
+            Cell::Value(text) => state(text).ok_or_else(|| {
+                let sentence = format!("{vin} has a status that is not known: {text:?}.");
+                Flaw::new(Some(&item), "unknown_status", sentence)
+            })?,
+            // Whatever stands in a stock file is in stock.
+            _ => UnitState::InStock,
+        };
+        let location = self.location(row).map_err(|flaw| Flaw {
+            item: Some(item.clone()),
+            ..flaw
+        })?;
+        let (version, dated_since) = self.version(row, &item)?;
+        let mut readable = Readable {
+            item: &item,
+            flaws: &mut flaws,
+        };
+        let since = readable.value("date_in_stock", row.date("date_in_stock"));
+        let stock_number = readable.value("stock_number", row.text("stock_number"));
+        let stock_number = stock_number.filter(|text| !text.is_empty());
+        let report = UnitReport {
+            vin,
+            version,
+            state: Some(state),
+            location,
+            stock_number: stock_number.map(str::to_owned),
+            since,
+            fields: self.fields(row, &mut readable),
+        };
+        Ok(Statement {
+            item,
+            change: Change::Unit(Box::new(report)),
+            description: None,
+            dated_since,
+            flaws,
+        })
+    }
+
+    fn fields(&self, row: &Row, readable: &mut Readable<'_>) -> BTreeMap<String, Field> {
+        let mut fields = BTreeMap::new();
+        let mut put = |name: &str, field: Option<Field>| {
+            fields.extend(field.map(|field| (name.to_owned(), field)));
+        };
+        for column in TEXTS {
+            let text = readable.value(column, row.text(column));
+            put(column, text.map(|text| Field::Text(text.to_owned())));
+        }
+        for column in NUMBERS {
+            let number = readable.value(column, row.quantity(column));
+            put(column, number.map(Field::Number));
+        }
+        for column in AMOUNTS {
+            let amount = row.money(column).and_then(|money| {
+                let currency = match &money.currency {
+                    None => self.currency,
+                    Some(code) => code
+                        .parse()
+                        .map_err(|_| Invalid::new(code, "not a currency (ISO 4217)"))?,
+                };
+                Ok(Field::Money(Money::new(money.amount, currency)))
+            });
+            put(column, readable.value(column, amount));
+        }
+        for column in LISTS {
+            let list = readable.value(column, row.list(column));
+            let owned = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
+            put(column, list.map(|list| Field::List(owned(list))));
+        }
+        let condition = readable.value("condition", row.condition());
+        put(
+            "condition",
+            condition.map(|condition| {
+                let word = match condition {
+                    Condition::New => "new",
+                    Condition::Used => "used",
+                    Condition::Certified => "certified",
+                };
+                Field::Text(word.to_owned())
+            }),
+        );
+        let distance = row.distance("odometer").and_then(|distance| {
+            let amount = distance.amount.normalize();
+            let unit = match distance.unit {
+                Some(DistanceUnit::Miles) => "mi",
+                Some(DistanceUnit::Kilometres) => "km",
+                None => {
+                    let why = "no unit is given: set distance_unit";
+                    return Err(Invalid::new(&amount.to_string(), why));
+                }
+            };
+            Ok(Field::Distance(format!("{amount} {unit}")))
+        });
+        put("mileage", readable.value("odometer", distance));
+        fields
+    }
+
+    /// The location that a row names, or the only one there can be.
+    fn location(&self, row: &Row) -> Result<Option<LocationId>, Flaw> {
+        for column in ["location", "dealer_id"] {
+            if let Cell::Value(name) = row.text(column)
+                && !name.is_empty()
+            {
+                let known = self.common.locations.get(name);
+                return known.cloned().map(Some).ok_or_else(|| {
+                    let sentence = format!("The location {name:?} is not in the connector's list.");
+                    Flaw::new(None, "unknown_location", sentence)
+                });
+            }
+        }
+        let mut listed: Vec<_> = self.common.locations.values().collect();
+        listed.sort_unstable();
+        listed.dedup();
+        Ok(match (&listed[..], self.locations.locations()) {
+            ([only], _) => Some((*only).clone()),
+            ([], [only]) => Some(only.id.clone()),
+            _ => None,
+        })
+    }
+
+    /// When a row was true by the source's order, and whether it says itself that this is news.
+    ///
+    /// A row of this file was still true when the file was written, so after the last complete
+    /// snapshot, however long ago it last changed. Its own time, where later, counts as such, so
+    /// that a webhook from after it is not overwritten by an export that began before.
+    fn version(&self, row: &Row, item: &Item) -> Result<(Version, bool), Flaw> {
+        let dated = match row.instant("updated_at") {
+            Cell::Invalid(invalid) => return Err(Flaw::cell(Some(item), "updated_at", &invalid)),
+            cell => cell.value().map(whole_millis),
+        };
+        if let Some(dated) = dated.filter(|at| at.duration_since(self.written_at) > AHEAD) {
+            let sentence = format!("{item} was updated at {dated}, which is after its file.");
+            return Err(Flaw::new(Some(item), "from_the_future", sentence));
+        }
+        let after_confirmed = self.confirmed_at.map(next_millisecond);
+        let at = dated.unwrap_or(self.written_at);
+        let news = dated.is_some_and(|at| self.confirmed_at.is_some_and(|then| at > then));
+        Ok((
+            Version::at(after_confirmed.map_or(at, |after| at.max(after))),
+            news,
+        ))
+    }
+
+    /// When the file as a whole was true: removals, and what it confirms, carry this time.
+    pub(crate) fn snapshot_at(&self) -> Timestamp {
+        let after = self.confirmed_at.map(next_millisecond);
+        after.map_or(self.written_at, |after| self.written_at.max(after))
+    }
+}
+
+fn next_millisecond(at: Timestamp) -> Timestamp {
+    at.checked_add(SignedDuration::from_millis(1)).unwrap_or(at)
+}
+
+/// Collects what is wrong with single cells.
+struct Readable<'a> {
+    item: &'a Item,
+    flaws: &'a mut Vec<Flaw>,
+}
+
+impl Readable<'_> {
+    fn value<T>(&mut self, column: &str, cell: Cell<T>) -> Option<T> {
+        if let Cell::Invalid(invalid) = &cell {
+            self.flaws
+                .push(Flaw::cell(Some(self.item), column, invalid));
+        }
+        cell.value()
+    }
+}
+
+fn state(text: &str) -> Option<UnitState> {
+    let word: String = text
+        .trim()
+        .to_ascii_lowercase()
+        .replace([' ', '-'], "_");
+    match word.as_str() {
+        "available" | "active" | "in_stock" => Some(UnitState::InStock),
+        "intransit" | "in_transit" => Some(UnitState::InTransit),
+        "pending" | "sale_pending" => Some(UnitState::SalePending),
+        "on_hold" | "reserved" => Some(UnitState::Reserved),
+        "demo" => Some(UnitState::Demo),
+        "sold" => Some(UnitState::Sold),
+        "transferred" => Some(UnitState::Transferred),
+        "wholesale" => Some(UnitState::Wholesale),
+        "removed" => Some(UnitState::Removed),
+        _ => None,
+    }
+}
+
+/// Which facts a file's header can say, so that what it cannot say is not compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Sayable {
+    columns: Vec<&'static str>,
+}
+
+impl Sayable {
+    pub(crate) fn by(header: &Header) -> Self {
+        let fixed = [
+            "reserved",
+            "incoming",
+            "stock_number",
+            "date_in_stock",
+            "condition",
+        ];
+        let plain = TEXTS.iter().chain(&NUMBERS).chain(&AMOUNTS).chain(&LISTS);
+        let mut columns: Vec<_> = plain
+            .chain(&fixed)
+            .copied()
+            .filter(|column| header.position(column).is_some())
+            .collect();
+        if header.position("odometer").is_some() {
+            columns.push("mileage");
+        }
+        Self { columns }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.columns.contains(&name)
+    }
+
+    /// What we hold of a source's statement, as far as the file can say it.
+    pub(crate) fn of_level(&self, level: &Level) -> Said {
+        let sayable = |name, quantity: Option<i64>| quantity.filter(|_| self.has(name));
+        said_of_level(&Level {
+            on_hand: level.on_hand,
+            reserved: sayable("reserved", level.reserved),
+            incoming: sayable("incoming", level.incoming),
+        })
+    }
+
+    /// What a source said of a vehicle, as far as the file can say it.
+    pub(crate) fn of_unit(&self, unit: &Unit, source: &ConnectorName) -> Said {
+        let claim = unit.claims.get(source);
+        let mut said = Said::default();
+        if let Some(claim) = claim {
+            said = said_of_claim(
+                claim.state.as_ref().map(|it| it.value),
+                claim.location.as_ref().map(|it| &it.value),
+                claim
+                    .stock_number
+                    .as_ref()
+                    .map(|it| it.value.as_str())
+                    .filter(|_| self.has("stock_number")),
+                claim
+                    .since
+                    .as_ref()
+                    .map(|it| it.value)
+                    .filter(|_| self.has("date_in_stock")),
+            );
+        }
+        for (name, heard) in &unit.fields {
+            if let Some(stamped) = heard.get(source).filter(|_| self.has(name)) {
+                said = said.and(name, &Hashed(&stamped.value));
+            }
+        }
+        said
+    }
+}
+
+impl Statement {
+    /// What it says, to be compared with what we hold.
+    pub(crate) fn said(&self) -> Said {
+        match &self.change {
+            Change::LevelSet { level, .. } => said_of_level(level),
+            Change::Unit(report) => {
+                let claim = said_of_claim(
+                    report.state,
+                    report.location.as_ref(),
+                    report.stock_number.as_deref(),
+                    report.since,
+                );
+                report
+                    .fields
+                    .iter()
+                    .fold(claim, |said, (name, field)| said.and(name, &Hashed(field)))
+            }
+            _ => Said::default(),
+        }
+    }
+
+    pub(crate) fn key(&self) -> ItemKey {
+        ItemKey::of(&self.item)
+    }
+}
+
+fn said_of_level(level: &Level) -> Said {
+    let mut said = Said::default().and("on_hand", &level.on_hand);
+    for (name, quantity) in [("reserved", level.reserved), ("incoming", level.incoming)] {
+        if let Some(quantity) = quantity {
+            said = said.and(name, &quantity);
+        }
+    }
+    said
+}
+
+fn said_of_claim(
+    state: Option<UnitState>,
+    location: Option<&LocationId>,
+    stock_number: Option<&str>,
+    since: Option<jiff::civil::Date>,
+) -> Said {
+    let mut said = Said::default();
+    if let Some(state) = state {
+        said = said.and("state", &state);
+    }
+    if let Some(location) = location {
+        said = said.and("location", location);
+    }
+    if let Some(stock_number) = stock_number {
+        said = said.and("stock_number", &stock_number);
+    }
+    if let Some(since) = since {
+        said = said.and("since", &since);
+    }
+    said
+}
+
+struct Hashed<'a>(&'a Field);
+
+impl Hash for Hashed<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self.0).hash(state);
+        match self.0 {
+            Field::Text(text) | Field::Distance(text) => text.hash(state),
+            Field::Money(money) => money.hash(state),
+            Field::Number(number) => number.hash(state),
+            Field::List(list) => list.hash(state),
+        }
+    }
+}

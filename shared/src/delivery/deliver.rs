@@ -1,0 +1,559 @@
+//! One intent, from its lease to its record: what every channel shares.
+//!
+//! The lease keeps parallel notifiers from one intent (F39). The try and the intent's next state are
+//! written in one transaction after the call; a notifier that crashes in between leaves its lease to
+//! run out, and whoever comes next sends under the same key (F40). Nothing here looks at another
+//! channel (F41).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
+
+use super::breaker::{Change, Pass, Turn};
+use super::outgoing::Line;
+use super::pace::Paces;
+use super::verdict::{self, due_after, later};
+use super::wording::Wording;
+use super::{Exchange, Outcome, Outgoing, Party, Sender, backoff, exchange, placeholder};
+use crate::bus::IntentRef;
+use crate::channels::settings::ConfigError;
+use crate::channels::{Channel, ChannelKind, Envelope};
+use crate::config::channel::{Channel as Configured, Delivery};
+use crate::domain::id::ChannelName;
+use crate::domain::message::Message;
+use crate::http::Request;
+use crate::installation::{InstallationError, Installations};
+use crate::metrics::{Metric, Metrics};
+use crate::render::fit;
+use crate::secrets::{SecretError, SecretRef, Secrets};
+use crate::store::intents::{Attempt, Intent, IntentState, Lease};
+use crate::store::{Store, StoreError, Stored};
+
+/// The longest wait for a channel's turn; a turn further away is left to the queue.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
+
+/// What recording an attempt may take.
+const RECORDING: SignedDuration = SignedDuration::from_secs(3);
+
+/// How much longer than the slowest attempt a lease lasts.
+const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// How far the clocks of two machines may be apart: an intent that is this early is not forgotten.
+const SKEW: SignedDuration = SignedDuration::from_secs(2);
+
+/// What an attempt on a channel that is at most once says when an earlier one was lost.
+const PERHAPS: &str = "outcome unknown: an earlier attempt may have been delivered";
+
+/// What became of one look at an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// This attempt was the last: delivered, rejected or exhausted.
+    Done(IntentState),
+    /// It is to be looked at again after this long. Up to
+    /// [`QUEUE_REACH`](verdict::QUEUE_REACH) that is the queue's, beyond it the clock's.
+    Again(SignedDuration),
+    /// It was settled before.
+    Settled,
+    /// Somebody else has it in hand, or has set its time.
+    Waiting,
+    /// There is no such intent.
+    Missing,
+}
+
+/// Why an intent could not even be attempted. Looking again may help.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The configuration.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+}
+
+/// Delivers intents. One per process: it knows when each channel's next turn is.
+pub struct Deliverer {
+    store: Store,
+    installations: Installations,
+    secrets: Arc<Secrets>,
+    outgoing: Arc<dyn Outgoing>,
+    metrics: Metrics,
+    slowest_send: SignedDuration,
+    paces: Paces,
+    wording: Wording,
+}
+
+/// Everything that an attempt needs.
+struct Errand {
+    name: ChannelName,
+    kind: ChannelKind,
+    at_most_once: bool,
+    channel: Box<dyn Channel>,
+    references: Vec<SecretRef>,
+    /// Whether all credentials are set.
+    real: bool,
+    message: Message,
+    title: String,
+    text: String,
+    thread: Option<String>,
+    per_second: Option<u32>,
+}
+
+/// Whether an attempt can be made.
+enum Prepared {
+    Ready(Box<Errand>),
+    /// No request is made; this is what came of it.
+    Not(Outcome),
+}
+
+/// Whether it is the attempt's turn.
+enum Permit {
+    Go(Pass),
+    Wait(SignedDuration),
+}
+
+/// An attempt that is over.
+struct Made {
+    at: Timestamp,
+    outcome: Outcome,
+    status: Option<StatusCode>,
+    detail: Option<String>,
+    at_most_once: bool,
+}
+
+impl Deliverer {
+    /// A deliverer that gives no vendor longer than `slowest_send` for one message.
+    pub fn new(
+        store: Store,
+        installations: Installations,
+        secrets: Arc<Secrets>,
+        outgoing: Arc<dyn Outgoing>,
+        metrics: Metrics,
+        slowest_send: Duration,
+    ) -> Self {
+        Self {
+            store,
+            installations,
+            secrets,
+            outgoing,
+            metrics,
+            slowest_send: SignedDuration::try_from(slowest_send).unwrap_or(SignedDuration::MAX),
+            paces: Paces::default(),
+            wording: Wording::default(),
+        }
+    }
+
+    /// The least time before its deadline at which to begin with an intent.
+    pub fn time_needed(&self) -> SignedDuration {
+        self.slowest_send.saturating_add(RECORDING)
+    }
+
+    /// Looks at one intent, and makes an attempt if one is due.
+    pub async fn deliver(
+        &self,
+        which: &IntentRef,
+        deadline: Timestamp,
+    ) -> Result<Delivered, DeliverError> {
+        let span = PATIENCE + LEASE_MARGIN;
+        let span = span.saturating_add(self.time_needed());
+        let lease = self
+            .store
+            .lease(&which.alert, which.revision, &which.channel, span)
+            .await?;
+        let leased = match lease {
+            Lease::Ours(leased) => leased,
+            Lease::Settled => return Ok(Delivered::Settled),
+            Lease::Unknown => return Ok(Delivered::Missing),
+            Lease::Later(until) => {
+                let early = until.duration_since(self.store.clock().now());
+                let ours_by_a_hair = early <= SKEW;
+                return Ok(if ours_by_a_hair {
+                    Delivered::Again(early.max(SignedDuration::ZERO))
+                } else {
+                    Delivered::Waiting
+                });
+            }
+        };
+        // Until something is sent, an error gives the lease back: the try did not take place.
+        let errand = match self.prepare(&leased.data).await {
+            Ok(Prepared::Ready(errand)) => errand,
+            Ok(Prepared::Not(outcome)) => return self.refrain(&leased, outcome).await,
+            Err(error) => return Err(self.give_back(&leased, error).await),
+        };
+        match self.permit(&errand, deadline).await {
+            Ok(Permit::Go(pass)) => self.send(&leased, &errand, pass, deadline).await,
+            Ok(Permit::Wait(wait)) => self.postpone(&leased, wait).await,
+            Err(error) => Err(self.give_back(&leased, error).await),
+        }
+    }
+
+    /// Gathers what an attempt needs.
+    async fn prepare(&self, intent: &Intent) -> Result<Prepared, DeliverError> {
+        let lost = self.recover_lost_attempt(intent).await?;
+        let installation = self.installations.current().await?;
+        let name = &intent.channel;
+        let configured = match installation.config.channels.get(name) {
+            None => {
+                let reason = format!("channel `{name}` is no longer in the configuration");
+                return Ok(Prepared::Not(Outcome::rejected(reason)));
+            }
+            Some(channel) if !channel.common.enabled => {
+                let reason = format!("channel `{name}` is switched off");
+                return Ok(Prepared::Not(Outcome::rejected(reason)));
+            }
+            Some(channel) => channel,
+        };
+        let at_most_once = configured.common.delivery == Delivery::AtMostOnce;
+        if lost && at_most_once {
+            return Ok(Prepared::Not(Outcome::rejected(PERHAPS)));
+        }
+        let Some(message) = self.store.revision(&intent.alert, intent.revision).await? else {
+            return Ok(Prepared::Not(Outcome::rejected(
+                "the table does not hold what this revision says",
+            )));
+        };
+        let credentialed = match self.channel(configured).await {
+            Ok(credentialed) => credentialed,
+            Err(outcome) => return Ok(Prepared::Not(outcome)),
+        };
+        let thread = match intent.revision {
+            0 | 1 => None,
+            _ => self.store.first_receipt(&intent.alert, name).await?,
+        };
+        let words = self.wording.of(&installation).render(&message, name);
+        if let Some(error) = &words.fallback {
+            tracing::warn!(channel = %name, %error, "a template failed; the default speaks");
+        }
+        let limits = credentialed.channel.limits();
+        Ok(Prepared::Ready(Box::new(Errand {
+            name: name.clone(),
+            kind: configured.kind,
+            at_most_once,
+            channel: credentialed.channel,
+            references: credentialed.references,
+            real: credentialed.real,
+            message,
+            title: fit(&words.title, limits.title).into_owned(),
+            text: fit(&words.text, limits.text).into_owned(),
+            thread,
+            per_second: configured.common.max_per_second.map(|rate| rate.get()),
+        })))
+    }
+
+    /// Whether the try before this one never reported back. If so, it is put on record: nobody
+    /// knows whether it was delivered.
+    async fn recover_lost_attempt(&self, intent: &Intent) -> Result<bool, StoreError> {
+        let before = intent.attempts.saturating_sub(1);
+        if before == 0 {
+            return Ok(false);
+        }
+        let attempts = self.store.attempts_of(&intent.alert).await?;
+        let reported = attempts.iter().any(|attempt| {
+            attempt.number == before
+                && attempt.revision == intent.revision
+                && attempt.channel == intent.channel
+        });
+        if reported {
+            return Ok(false);
+        }
+        let detail = "its notifier ended before it could say what came of it";
+        let lost = Made {
+            at: self.store.clock().now(),
+            outcome: Outcome::Unknown,
+            status: None,
+            detail: Some(detail.to_owned()),
+            at_most_once: false,
+        };
+        let attempt = attempt(intent, before, &lost, SignedDuration::ZERO);
+        self.store.record_attempt(&attempt).await?;
+        Ok(true)
+    }
+
+    /// The channel with its credentials; or, where somebody stands in for vendors, with placeholders
+    /// for those that are missing.
+    async fn channel(&self, configured: &Configured) -> Result<Credentialed, Outcome> {
+        let settings = configured.settings().map_err(misconfigured)?;
+        let references: Vec<SecretRef> = settings.secret_refs().into_iter().cloned().collect();
+        let mut known: HashMap<SecretRef, SecretString> = HashMap::new();
+        let mut missing = None;
+        for reference in &references {
+            match self.secrets.get(reference).await {
+                Ok(value) => {
+                    known.insert(reference.clone(), value);
+                }
+                Err(error @ SecretError::NotSet { .. }) => missing = missing.or(Some(error)),
+                Err(error @ SecretError::Failed { .. }) => {
+                    tracing::warn!(%error, "a secret could not be read");
+                    return Err(Outcome::Retry { after: None });
+                }
+            }
+        }
+        let real = missing.is_none();
+        if let Some(error) = missing
+            && !self.outgoing.stands_in()
+        {
+            return Err(Outcome::denied(error.to_string()));
+        }
+        let channel = placeholder::build(&settings, &known).map_err(misconfigured)?;
+        Ok(Credentialed {
+            channel,
+            references,
+            real,
+        })
+    }
+
+    /// Waits for the channel's turn, then asks its circuit breaker.
+    async fn permit(&self, errand: &Errand, deadline: Timestamp) -> Result<Permit, StoreError> {
+        let clock = self.store.clock();
+        if let Some(per_second) = errand.per_second {
+            let spare = deadline.duration_since(clock.now()) - self.time_needed();
+            let patience = spare.clamp(SignedDuration::ZERO, PATIENCE);
+            let turn = self.paces.turn(&errand.name, per_second, patience).await;
+            if let Err(far) = turn {
+                return Ok(Permit::Wait(far.wait));
+            }
+        }
+        Ok(match self.store.ask_breaker(&errand.name).await? {
+            Turn::Go(pass) => Permit::Go(pass),
+            Turn::Wait { until } => {
+                let wait = until.duration_since(clock.now());
+                Permit::Wait(wait.max(SignedDuration::ZERO))
+            }
+        })
+    }
+
+    /// Makes the attempt and records it.
+    async fn send(
+        &self,
+        leased: &Stored<Intent>,
+        errand: &Errand,
+        pass: Pass,
+        deadline: Timestamp,
+    ) -> Result<Delivered, DeliverError> {
+        let made = self.exchange(&leased.data, errand, deadline).await;
+        if let Outcome::Denied { .. } = made.outcome {
+            // They may have been changed since they were read.
+            for reference in &errand.references {
+                self.secrets.forget(reference);
+            }
+        }
+        let delivered = self.conclude(leased, &made).await;
+        let told = self
+            .store
+            .tell_breaker(&errand.name, pass, &made.outcome)
+            .await;
+        match told {
+            Ok(change) => self.announce(&errand.name, change),
+            Err(error) => {
+                tracing::warn!(channel = %errand.name, %error, "a circuit breaker missed an outcome");
+            }
+        }
+        delivered
+    }
+
+    async fn exchange(&self, intent: &Intent, errand: &Errand, deadline: Timestamp) -> Made {
+        let at = self.store.clock().now();
+        let left = deadline.duration_since(at) - RECORDING;
+        let limit = self.slowest_send.min(left).max(SignedDuration::ZERO);
+        let key = intent.key();
+        let envelope = Envelope {
+            message: &errand.message,
+            title: &errand.title,
+            text: &errand.text,
+            key: &key,
+            now: at,
+            attempt: intent.attempts,
+            thread: errand.thread.as_deref(),
+        };
+        let mut secrets = self.secrets.known();
+        if errand.real {
+            secrets.extend(errand.channel.secrets());
+        }
+        let channel = &*errand.channel;
+        let accepted = |request: &Request| channel.accepted(request);
+        let line = Line::new(
+            &*self.outgoing,
+            Sender {
+                party: Party::Channel(&errand.name),
+                kind: errand.kind.name(),
+                real: errand.real,
+                accepted: &accepted,
+                secrets: &secrets,
+            },
+        );
+        let exchanged =
+            tokio::time::timeout(limit.unsigned_abs(), exchange(channel, &envelope, &line)).await;
+        let (outcome, status, detail) = match exchanged {
+            Ok(Exchange {
+                outcome,
+                last_status,
+                ..
+            }) => {
+                let words = match &outcome {
+                    Outcome::Denied { reason } | Outcome::Rejected { reason } => {
+                        Some(reason.clone())
+                    }
+                    _ => line.problem(),
+                };
+                (outcome, last_status, words)
+            }
+            Err(_) => {
+                let detail = format!("no answer within {} s", limit.as_secs_f32());
+                (Outcome::Unknown, None, Some(detail))
+            }
+        };
+        Made {
+            at,
+            outcome,
+            status,
+            detail,
+            at_most_once: errand.at_most_once,
+        }
+    }
+
+    /// Records an attempt at which nothing was sent.
+    async fn refrain(
+        &self,
+        leased: &Stored<Intent>,
+        outcome: Outcome,
+    ) -> Result<Delivered, DeliverError> {
+        let detail = match &outcome {
+            Outcome::Denied { reason } | Outcome::Rejected { reason } => Some(reason.clone()),
+            _ => Some("nothing was sent: a secret could not be read".to_owned()),
+        };
+        let made = Made {
+            at: self.store.clock().now(),
+            outcome,
+            status: None,
+            detail,
+            at_most_once: false,
+        };
+        self.conclude(leased, &made).await
+    }
+
+    /// Writes the attempt and what it makes of the intent, in one transaction.
+    async fn conclude(
+        &self,
+        leased: &Stored<Intent>,
+        made: &Made,
+    ) -> Result<Delivered, DeliverError> {
+        let now = self.store.clock().now();
+        let detail = made.detail.as_deref();
+        let (after, wait) =
+            verdict::after(&leased.data, &made.outcome, made.at_most_once, detail, now);
+        let took = now.duration_since(made.at);
+        let attempt = attempt(&leased.data, leased.data.attempts, made, took);
+        self.measure(&leased.data, made, now);
+        let ours = self.store.settle(leased, &after, &attempt).await?;
+        self.log(&after, made);
+        Ok(match wait {
+            _ if !ours => Delivered::Waiting,
+            Some(wait) => Delivered::Again(wait),
+            None => Delivered::Done(after.state),
+        })
+    }
+
+    /// Puts an intent off without counting a try.
+    async fn postpone(
+        &self,
+        leased: &Stored<Intent>,
+        wait: SignedDuration,
+    ) -> Result<Delivered, DeliverError> {
+        // Spread upwards, so that a crowd held back together does not come back together.
+        let jitter = backoff::jitter(&leased.data.key(), leased.data.attempts);
+        let wait = wait + wait.mul_f64(jitter / 10.0);
+        let now = self.store.clock().now();
+        let (until, due_at) = (later(now, wait), due_after(now, wait));
+        let ours = self.store.postpone(leased, until, due_at).await?;
+        Ok(if ours {
+            Delivered::Again(wait)
+        } else {
+            Delivered::Waiting
+        })
+    }
+
+    /// Gives an intent back as if it had not been leased, and the error that made it so.
+    async fn give_back(
+        &self,
+        leased: &Stored<Intent>,
+        error: impl Into<DeliverError>,
+    ) -> DeliverError {
+        let now = self.store.clock().now();
+        let due_at = due_after(now, SignedDuration::ZERO);
+        if let Err(error) = self.store.postpone(leased, now, due_at).await {
+            tracing::warn!(%error, "a lease could not be given back; it will run out");
+        }
+        error.into()
+    }
+
+    fn measure(&self, intent: &Intent, made: &Made, now: Timestamp) {
+        let channel = ("Channel", intent.channel.as_str());
+        let outcome = ("Outcome", made.outcome.name());
+        self.metrics
+            .count(Metric::DeliveryOutcome, &[channel, outcome]);
+        if let Outcome::Delivered { .. } = made.outcome {
+            let latency = now.duration_since(intent.created_at).as_secs_f64() * 1_000.0;
+            self.metrics
+                .record(Metric::AlertLatencyMs, latency, &[channel]);
+        }
+    }
+
+    fn log(&self, after: &Intent, made: &Made) {
+        let (channel, alert, revision) = (&after.channel, &after.alert, after.revision);
+        let (outcome, attempt) = (made.outcome.name(), after.attempts);
+        let detail = made.detail.as_deref();
+        if let Outcome::Denied { .. } = made.outcome {
+            tracing::error!(%channel, alert, revision, attempt, detail,
+                "the channel's credentials are missing or not accepted; correct them");
+        } else if matches!(after.state, IntentState::Delivered | IntentState::Pending) {
+            tracing::info!(%channel, alert, revision, attempt, outcome, detail, "delivery attempted");
+        } else {
+            tracing::error!(%channel, alert, revision, attempt, outcome, detail, "delivery given up");
+        }
+    }
+
+    fn announce(&self, channel: &ChannelName, change: Option<Change>) {
+        let dimension = [("Channel", channel.as_str())];
+        match change {
+            Some(Change::Opened { until }) => {
+                tracing::error!(%channel, %until, "the destination is down; its messages wait");
+                self.metrics.record(Metric::BreakerState, 2.0, &dimension);
+            }
+            Some(Change::Closed) => {
+                tracing::info!(%channel, "the destination answers again");
+                self.metrics.record(Metric::BreakerState, 0.0, &dimension);
+            }
+            None => {}
+        }
+    }
+}
+
+/// A channel, and whether it may really send.
+struct Credentialed {
+    channel: Box<dyn Channel>,
+    references: Vec<SecretRef>,
+    real: bool,
+}
+
+/// A person has to mend it: as with credentials that are refused.
+fn misconfigured(error: ConfigError) -> Outcome {
+    Outcome::denied(error.to_string())
+}
+
+fn attempt(intent: &Intent, number: u32, made: &Made, took: SignedDuration) -> Attempt {
+    Attempt {
+        alert: intent.alert.clone(),
+        revision: intent.revision,
+        channel: intent.channel.clone(),
+        number,
+        at: made.at,
+        duration_ms: u64::try_from(took.as_millis()).unwrap_or_default(),
+        outcome: made.outcome.name().to_owned(),
+        status: made.status.map(|status| status.as_u16()),
+        detail: made.detail.clone(),
+    }
+}

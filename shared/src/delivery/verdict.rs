@@ -1,0 +1,145 @@
+//! What an attempt makes of its intent: delivered, given up, or when it is tried again.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Outcome, backoff};
+use crate::store::intents::{Intent, IntentState};
+
+/// The longest that a queue can hold a message back; a longer wait is the clock's.
+pub const QUEUE_REACH: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long after the queue should have brought an intent back the clock does.
+const GRACE: SignedDuration = SignedDuration::from_mins(1);
+
+/// The least wait after credentials were refused: until a person has looked.
+const CREDENTIALS_WAIT: SignedDuration = SignedDuration::from_mins(15);
+
+/// When the clock looks after an intent that is to be tried in `wait`.
+pub(crate) fn due_after(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    let watched_by_queue = wait <= QUEUE_REACH;
+    later(now, if watched_by_queue { wait + GRACE } else { wait })
+}
+
+pub(crate) fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// The intent after an attempt, and how long to wait if there is to be another.
+pub(crate) fn after(
+    leased: &Intent,
+    outcome: &Outcome,
+    at_most_once: bool,
+    detail: Option<&str>,
+    now: Timestamp,
+) -> (Intent, Option<SignedDuration>) {
+    let mut intent = leased.clone();
+    let words = detail.map_or_else(
+        || outcome.name().to_owned(),
+        |detail| format!("{}: {detail}", outcome.name()),
+    );
+    let (state, wait) = match outcome {
+        Outcome::Delivered { receipt } => {
+            intent.receipt.clone_from(receipt);
+            (IntentState::Delivered, None)
+        }
+        Outcome::Rejected { .. } => (IntentState::Rejected, None),
+        Outcome::Unknown if at_most_once => (IntentState::Rejected, None),
+        Outcome::Retry { .. } | Outcome::Unknown | Outcome::Denied { .. } => {
+            let floor = match outcome {
+                Outcome::Retry { after } => *after,
+                Outcome::Denied { .. } => Some(CREDENTIALS_WAIT),
+                _ => None,
+            };
+            let jitter = backoff::jitter(&leased.key(), leased.attempts);
+            match backoff::next(leased.attempts, floor, jitter) {
+                Some(wait) => (IntentState::Pending, Some(wait)),
+                None => (IntentState::Exhausted, None),
+            }
+        }
+    };
+    intent.state = state;
+    intent.last_outcome = Some(words);
+    if let Some(wait) = wait {
+        intent.not_before = later(now, wait);
+        intent.due_at = due_after(now, wait);
+    }
+    (intent, wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn now() -> Timestamp {
+        "2026-01-15T09:30:00Z".parse().unwrap()
+    }
+
+    fn intent(attempts: u32) -> Intent {
+        Intent {
+            alert: "0199b6a1".into(),
+            revision: 1,
+            channel: "ops".parse().unwrap(),
+            kind: "slack".into(),
+            state: IntentState::Pending,
+            attempts,
+            created_at: now(),
+            not_before: now(),
+            due_at: now(),
+            receipt: None,
+            last_outcome: None,
+        }
+    }
+
+    fn outcomes() -> impl Strategy<Value = Outcome> {
+        prop_oneof![
+            Just(Outcome::Delivered {
+                receipt: Some("m1".into())
+            }),
+            Just(Outcome::Unknown),
+            Just(Outcome::denied("HTTP 401")),
+            Just(Outcome::rejected("HTTP 404")),
+            prop::option::of(0i64..86_400).prop_map(|after| Outcome::Retry {
+                after: after.map(SignedDuration::from_secs)
+            }),
+        ]
+    }
+
+    proptest! {
+        /// An intent is settled or has a next time, never both and never neither; the clock looks no
+        /// earlier than the attempt may be made, and soon after.
+        #[test]
+        fn every_outcome_settles_or_has_a_next_time(
+            attempts in 1u32..14, outcome in outcomes(), at_most_once in any::<bool>(),
+        ) {
+            let (after, wait) = after(&intent(attempts), &outcome, at_most_once, None, now());
+            prop_assert_eq!(after.state == IntentState::Pending, wait.is_some());
+            if let Some(wait) = wait {
+                prop_assert_eq!(after.not_before, now() + wait);
+                let slack = after.due_at.duration_since(after.not_before);
+                prop_assert!(slack >= SignedDuration::ZERO && slack <= GRACE);
+                if let Outcome::Retry { after: Some(floor) } = outcome {
+                    prop_assert!(wait >= floor);
+                }
+                if matches!(outcome, Outcome::Denied { .. }) {
+                    prop_assert!(wait >= CREDENTIALS_WAIT);
+                }
+            }
+            if at_most_once && outcome == Outcome::Unknown {
+                prop_assert_eq!(after.state, IntentState::Rejected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_schedule_ends() {
+        let last = u32::try_from(backoff::attempts()).unwrap();
+        let state = |attempts| {
+            after(&intent(attempts), &Outcome::Unknown, false, None, now())
+                .0
+                .state
+        };
+        assert_eq!(state(last - 1), IntentState::Pending);
+        assert_eq!(state(last), IntentState::Exhausted);
+    }
+}

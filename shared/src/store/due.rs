@@ -1,0 +1,91 @@
+//! What time alone sets off: the `due` index, read shard by shard.
+
+use std::ops::Range;
+
+use jiff::Timestamp;
+
+use super::alerts::Watched;
+use super::intents::{Intent, IntentState, intent_row};
+use super::jobs::Reexamination;
+use super::keys::{self, Key};
+use super::row::{Expect, Page, Row, Stored};
+use super::{Store, StoreError};
+
+const OPERATION: &str = "read what is due";
+
+/// Something that fell due.
+#[derive(Debug, Clone)]
+pub enum Due {
+    /// A delivery that nobody has settled in time.
+    Intent(Box<Stored<Intent>>),
+    /// A watch whose answer time alone may have changed.
+    Watch(Box<Stored<Watched>>),
+    /// A job that was to begin now.
+    Job(Box<Stored<Reexamination>>),
+}
+
+impl Store {
+    /// The shards of the index; each is read on its own, from its beginning.
+    pub fn due_shards() -> Range<u64> {
+        0..keys::SHARDS
+    }
+
+    /// A page of the keys of what fell due by then in one shard, oldest first.
+    ///
+    /// The index lags behind the table a little: [`Store::due`] says whether a key still is due.
+    pub async fn due_page(
+        &self,
+        shard: u64,
+        by: Timestamp,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Key>, StoreError> {
+        self.due_keys(shard, by, cursor, limit).await
+    }
+
+    /// What is due under a key, or `None` if it is settled meanwhile, or is nothing of the clock's.
+    pub async fn due(&self, key: &Key, by: Timestamp) -> Result<Option<Due>, StoreError> {
+        if key.sk.starts_with("intent#") {
+            let stored = self.get::<Intent>(OPERATION, key).await?;
+            let due = stored.filter(|stored| {
+                stored.data.state == IntentState::Pending && stored.data.due_at <= by
+            });
+            return Ok(due.map(|stored| Due::Intent(Box::new(stored))));
+        }
+        if key.sk.starts_with("watch#") || key.sk.contains("#watch#") {
+            let stored = self.get::<Watched>(OPERATION, key).await?;
+            let due = stored.filter(|stored| stored.data.due.is_some_and(|due| due.0 <= by));
+            return Ok(due.map(|stored| Due::Watch(Box::new(stored))));
+        }
+        if key.sk == "job" {
+            let stored = self.get::<Reexamination>(OPERATION, key).await?;
+            let due = stored.filter(|stored| stored.data.not_before.is_some_and(|at| at.0 <= by));
+            return Ok(due.map(|stored| Due::Job(Box::new(stored))));
+        }
+        Ok(None)
+    }
+
+    /// Lets a job begin whose time has come: the stream carries the rewritten job to the evaluator.
+    /// `false` if somebody else did.
+    pub async fn begin_job(&self, due: &Stored<Reexamination>) -> Result<bool, StoreError> {
+        let mut job = due.data.clone();
+        job.not_before = None;
+        let row = Row::new(due.key.clone(), "job", &job)?;
+        self.put("begin a job", row, Expect::Version(due.version))
+            .await
+    }
+
+    /// Has the clock look at an overdue intent again then, and not before: `false` if somebody
+    /// has it in hand, who will set its time.
+    pub async fn put_off(
+        &self,
+        overdue: &Stored<Intent>,
+        due_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut later = overdue.data.clone();
+        later.due_at = due_at;
+        let row = intent_row(&later)?;
+        let expect = Expect::Version(overdue.version);
+        self.put("put off a delivery intent", row, expect).await
+    }
+}

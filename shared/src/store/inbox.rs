@@ -1,0 +1,183 @@
+//! What waits for a person: removals that a source's file asks for and that are too many to believe
+//! (F11).
+
+use serde::{Deserialize, Serialize};
+
+use super::feeds::Moment;
+use super::keys::{Key, Listed};
+use super::row::{Expect, Page, Row, Stored};
+use super::{Store, StoreError};
+use crate::domain::id::ConnectorName;
+
+const WAITING: &str = "inbox";
+const SETTLED: &str = "inbox#settled";
+
+/// Removals that wait for approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboxEntry {
+    /// Its name.
+    pub id: String,
+    /// When it was last written.
+    pub at: Moment,
+    /// The source.
+    pub connector: ConnectorName,
+    /// The file that lacks them.
+    pub file: String,
+    /// How many removals. An approval covers this many at most.
+    pub count: u64,
+    /// Of how many that the source had stated.
+    pub held: u64,
+    /// The source's own limit, in words.
+    pub limit: String,
+    /// Some of them.
+    pub examples: Vec<String>,
+    /// A digest of all of them: a rejection holds for exactly these.
+    pub set: String,
+    /// Where it stands.
+    pub state: InboxState,
+    /// Who decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Moment>,
+}
+
+/// Where an inbox entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InboxState {
+    /// For a person to decide.
+    Waiting,
+    /// The next complete file may remove up to this many.
+    Approved,
+    /// They are kept.
+    Rejected,
+    /// They were removed.
+    Applied,
+    /// They are back in the file, so there is nothing to decide.
+    Withdrawn,
+}
+
+/// What a person decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// Remove them.
+    Approve,
+    /// Keep them.
+    Reject,
+}
+
+/// Why an entry could not be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum InboxError {
+    /// No such entry.
+    #[error("there is no inbox entry {0}")]
+    Unknown(String),
+    /// Somebody was faster, or it settled itself.
+    #[error("inbox entry {id} is settled already: {}", words(.state))]
+    Settled {
+        /// The entry.
+        id: String,
+        /// Where it stands.
+        state: InboxState,
+    },
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn words(state: &InboxState) -> &'static str {
+    match state {
+        InboxState::Waiting => "waiting",
+        InboxState::Approved => "approved",
+        InboxState::Rejected => "rejected",
+        InboxState::Applied => "applied",
+        InboxState::Withdrawn => "withdrawn",
+    }
+}
+
+fn key(id: &str) -> Key {
+    Key::new(format!("I#{id}"), "inbox")
+}
+
+impl Store {
+    /// A page of what waits for a person, newest first.
+    pub async fn inbox(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<InboxEntry>, StoreError> {
+        let page = self
+            .list(
+                "list the inbox",
+                WAITING,
+                (None, None),
+                true,
+                cursor,
+                limit,
+            )
+            .await?;
+        Ok(page.map(|stored| stored.data))
+    }
+
+    /// One entry.
+    pub async fn inbox_entry(&self, id: &str) -> Result<Option<Stored<InboxEntry>>, StoreError> {
+        self.get("read an inbox entry", &key(id)).await
+    }
+
+    /// Writes an entry; `false` if somebody else did since it was read.
+    pub async fn save_inbox(
+        &self,
+        entry: &InboxEntry,
+        expect: Expect,
+    ) -> Result<bool, StoreError> {
+        let list = match entry.state {
+            InboxState::Waiting => WAITING,
+            _ => SETTLED,
+        };
+        let row = Row::new(key(&entry.id), "inbox", entry)?;
+        let row = row.listed(Listed::by_time(list, entry.at.0, &entry.id));
+        self.put("write an inbox entry", row, expect).await
+    }
+
+    /// Approves or rejects what an entry asks.
+    pub async fn resolve_inbox(
+        &self,
+        id: &str,
+        resolution: Resolution,
+        by: &str,
+    ) -> Result<InboxEntry, InboxError> {
+        const OPERATION: &str = "resolve an inbox entry";
+        for attempt in 0.. {
+            let Some(stored) = self.inbox_entry(id).await? else {
+                return Err(InboxError::Unknown(id.to_owned()));
+            };
+            let mut entry = stored.data;
+            if entry.state != InboxState::Waiting {
+                return Err(InboxError::Settled {
+                    id: entry.id,
+                    state: entry.state,
+                });
+            }
+            entry.state = match resolution {
+                Resolution::Approve => InboxState::Approved,
+                Resolution::Reject => InboxState::Rejected,
+            };
+            entry.by = Some(by.to_owned());
+            entry.resolved_at = Some(Moment(self.clock.now()));
+            if self
+                .save_inbox(&entry, Expect::Version(stored.version))
+                .await?
+            {
+                return Ok(entry);
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
+    }
+}
