@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use api::{Api, Ports, Tokens};
-use async_trait::async_trait;
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use jiff::{SignedDuration, Timestamp};
@@ -15,12 +14,11 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::event::{Level, ProductDescription, Version};
 use shared::domain::unit::{Field, UnitReport, UnitState};
-use shared::domain::{Authority, Change, ConnectorName, StockEvent};
+use shared::domain::{Authority, Change, StockEvent};
 use shared::installation::Installations;
+use shared::run_queue::RunQueue;
 use shared::store::stock::Applied;
-use shared::store::{Page, Store};
-
-use api::ports::{Decision, PortError, Review, StartSync};
+use shared::store::Store;
 
 pub const TABLE: &str = resources::TABLE;
 pub const TOKEN: &str = "correct horse";
@@ -124,13 +122,13 @@ impl Scene {
     pub async fn unconfigured() -> Self {
         let clock = Clock::system();
         let aws = EmbeddedAws::in_memory(Settings::default()).unwrap();
-        aws.tables().ensure_table(&resources::table()).unwrap();
         let store = Store::new(aws.dynamodb(), TABLE, clock, Chance::seeded(7));
         let installations = Installations::new(store.clone());
+        resources::make(&aws).unwrap();
+        let queue = resources::queue_url(&aws, resources::SYNC_QUEUE).unwrap();
         let tokens = ["correct horse", "the one before"].map(|token| token.to_owned().into());
         let ports = Ports {
-            sync: Arc::new(Others),
-            review: Arc::new(Others),
+            sync: Arc::new(RunQueue::new(store.clone(), aws.sqs(), queue)),
             ..Ports::default()
         };
         let api = Api::new(store.clone(), installations, Tokens::known(tokens), ports);
@@ -266,36 +264,6 @@ impl Ask<'_> {
             status: response.status_code,
             body: serde_json::from_str(&text).unwrap(),
             response,
-        }
-    }
-}
-
-/// What other functions would do.
-struct Others;
-
-#[async_trait]
-impl StartSync for Others {
-    async fn start(&self, connector: &ConnectorName) -> Result<String, PortError> {
-        Ok(format!("{connector}-2026-01-15T09:30"))
-    }
-}
-
-#[async_trait]
-impl Review for Others {
-    async fn inbox(&self, cursor: Option<&str>, limit: i32) -> Result<Page<Value>, PortError> {
-        let start: i32 = cursor.map_or(0, |cursor| cursor.parse().unwrap());
-        let end = (start + limit).min(3);
-        Ok(Page {
-            items: (start..end).map(|id| json!({ "id": format!("entry-{id}") })).collect(),
-            next: (end < 3).then(|| end.to_string()),
-        })
-    }
-
-    async fn resolve(&self, id: &str, decision: Decision, by: &str) -> Result<Value, PortError> {
-        match id {
-            "entry-1" => Ok(json!({ "id": id, "decision": decision, "by": by })),
-            "settled" => Err(PortError::Refused("entry `settled` was rejected before".to_owned())),
-            _ => Err(PortError::NotFound(format!("inbox entry `{id}`"))),
         }
     }
 }
