@@ -77,13 +77,15 @@ fn opened(cursor: &str, list: &str) -> Result<String, Problem> {
 ///
 /// A filter or an empty shard may leave a stored page without anything to show; the caller would
 /// have to come back for nothing.
-pub(crate) async fn fill<T, E>(
+pub(crate) async fn fill<T, E, F>(
     context: &Context<'_>,
     wanted: &Wanted,
-    mut fetch: impl AsyncFnMut(Option<String>, i32) -> Result<Page<T>, E>,
+    // No async closure: the compiler cannot tell yet that its futures may change threads.
+    mut fetch: impl FnMut(Option<String>, i32) -> F,
     mut show: impl FnMut(T) -> Option<Value>,
 ) -> Result<Answer, Problem>
 where
+    F: Future<Output = Result<Page<T>, E>>,
     Problem: From<E>,
 {
     let mut items = Vec::new();

@@ -27,11 +27,12 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         let wanted = "is needed: give `product` with `location`, `product` alone for its description, or `vin`";
         query.refuse("product", wanted);
     }
-    let of = query.finish(|| of)?;
+    let of = &query.finish(|| of)?;
+    let store = context.store;
     fill(
         context,
         &wanted,
-        async |cursor, room| context.store.history(&of, cursor.as_deref(), room).await,
+        |cursor: Option<String>, room| async move { store.history(of, cursor.as_deref(), room).await },
         |row| Some(shown(&row)),
     )
     .await

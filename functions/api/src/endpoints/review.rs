@@ -16,7 +16,7 @@ pub(super) async fn quarantine(context: &Context<'_>) -> Result<Answer, Problem>
     fill(
         context,
         &wanted,
-        async |cursor, room| store.quarantined(cursor.as_deref(), room).await,
+        |cursor: Option<String>, room| async move { store.quarantined(cursor.as_deref(), room).await },
         |held| Some(shown(&held)),
     )
     .await
@@ -41,7 +41,7 @@ pub(super) async fn inbox(context: &Context<'_>) -> Result<Answer, Problem> {
     fill(
         context,
         &wanted,
-        async |cursor, room| store.inbox(cursor.as_deref(), room).await,
+        |cursor: Option<String>, room| async move { store.inbox(cursor.as_deref(), room).await },
         |entry| Some(waiting(&entry)),
     )
     .await
