@@ -4,3 +4,4 @@
 mod bench;
 mod capacity;
 mod store;
+mod template;

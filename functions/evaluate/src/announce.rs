@@ -44,7 +44,7 @@ pub(crate) enum Looked {
 }
 
 /// Says what a revision has to say; the alert's own numbers are filled in after it.
-pub(crate) type Words<'a> = &'a dyn Fn(RevisionKind) -> Message;
+pub(crate) type Words<'a> = &'a (dyn Fn(RevisionKind) -> Message + Sync);
 
 impl Evaluator {
     /// Takes one step of a watch, and writes what follows.

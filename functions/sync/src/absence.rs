@@ -222,7 +222,12 @@ impl Absence<'_> {
         let sentence = format!(
             "{} lacks {count} of {held} items, such as {}; none is removed until the inbox entry is approved.",
             self.file,
-            examples.iter().take(3).cloned().collect::<Vec<_>>().join(", "),
+            examples
+                .iter()
+                .take(3)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", "),
         );
         let entry = InboxEntry {
             id,

@@ -54,11 +54,7 @@ impl Taken {
 
 impl Applier<'_> {
     /// Applies a row.
-    pub(crate) async fn row(
-        &self,
-        line: u64,
-        statement: &Statement,
-    ) -> Result<Taken, StoreError> {
+    pub(crate) async fn row(&self, line: u64, statement: &Statement) -> Result<Taken, StoreError> {
         let id = self.event_id(&line.to_string());
         let taken = match &statement.change {
             Change::LevelSet {
@@ -163,8 +159,7 @@ impl Applier<'_> {
         let product = ProductId::from(description.sku.clone());
         let known = self.store.product(&product).await?.unwrap_or_default();
         let news = |said: &Option<String>, known: &Option<String>| said.is_some() && said != known;
-        if news(&description.title, &known.title) || news(&description.category, &known.category)
-        {
+        if news(&description.title, &known.title) || news(&description.category, &known.category) {
             let id = self.event_id(&format!("{line}:described"));
             let change = Change::Described(description.clone());
             match self.change(id, change, description.version).await {
@@ -278,9 +273,12 @@ fn news(unit: &Unit, source: &ConnectorName, report: &UnitReport) -> UnitReport 
         news.location = news
             .location
             .filter(|new| claim.location.as_ref().is_none_or(|it| it.value != *new));
-        news.stock_number = news
-            .stock_number
-            .filter(|new| claim.stock_number.as_ref().is_none_or(|it| it.value != *new));
+        news.stock_number = news.stock_number.filter(|new| {
+            claim
+                .stock_number
+                .as_ref()
+                .is_none_or(|it| it.value != *new)
+        });
         news.since = news
             .since
             .filter(|new| claim.since.as_ref().is_none_or(|it| it.value != *new));

@@ -122,11 +122,15 @@ impl Feed<'_> {
         let covers_all = self.files.covers == Covers::All;
         let older = memory.latest() > delivery.entry.modified && delivery.entry.modified.is_some();
         if memory.has(&delivery) {
-            return self.set_aside(place, found, &delivery, FileOutcome::Duplicate).await;
+            return self
+                .set_aside(place, found, &delivery, FileOutcome::Duplicate)
+                .await;
         }
         // A file of changes says what no other file says, so its age does not matter.
         if older && covers_all {
-            return self.set_aside(place, found, &delivery, FileOutcome::Older).await;
+            return self
+                .set_aside(place, found, &delivery, FileOutcome::Older)
+                .await;
         }
         let reading = self.reading(&found.entry, state.snapshot_at.map(|at| at.0));
         let mut expectations = match self.expectations(place, found, &memory).await? {
@@ -138,9 +142,8 @@ impl Feed<'_> {
             expectations.history.clear();
             expectations.zero_rows = true;
         }
-        let refuse = |header: &shared::feeds::header::Header| {
-            lost_key(&self.drift(&memory, header.names()))
-        };
+        let refuse =
+            |header: &shared::feeds::header::Header| lost_key(&self.drift(&memory, header.names()));
         let examined = match examine(&copy.0, &self.format, &reading, refuse).await {
             Ok(examined) => examined,
             Err(ExamineError::Copy(error)) => return Err(error.into()),
@@ -156,7 +159,9 @@ impl Feed<'_> {
             return self.refuse(place, found, &delivery.sha256, reason).await;
         }
         let done = self
-            .apply(&copy.0, &reading, examined, &delivery, &memory, trust, record)
+            .apply(
+                &copy.0, &reading, examined, &delivery, &memory, trust, record,
+            )
             .await?;
         let Some(mut applied) = done else {
             return Ok(Step::Paused);
@@ -228,7 +233,10 @@ impl Feed<'_> {
     }
 
     /// Applies what a file says and judges what it lacks; nothing if time ran out.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing that was found out before")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is one thing that was found out before"
+    )]
     async fn apply(
         &self,
         copy: &Path,
@@ -250,7 +258,10 @@ impl Feed<'_> {
         let mut at = record.checkpoint(delivery);
         at.counts.rows = examined.evidence.rows;
         let name = &delivery.sha256[..12];
-        let doubt = trust == (Trust::Cut { doubt_last_row: true });
+        let doubt = trust
+            == (Trust::Cut {
+                doubt_last_row: true,
+            });
         let work = Work {
             feed: self,
             copy,
@@ -295,8 +306,7 @@ impl Feed<'_> {
                 .settle(InboxState::Applied)
                 .await?;
         }
-        let nothing_lacking =
-            verdict.withheld + verdict.missing == 0 && examined.evidence.rows > 0;
+        let nothing_lacking = verdict.withheld + verdict.missing == 0 && examined.evidence.rows > 0;
         let quietly_kept = verdict.withheld > 0 && verdict.sentence.is_none();
         let accepted = match trust {
             Trust::Whole => true,
@@ -315,7 +325,12 @@ impl Feed<'_> {
         }))
     }
 
-    fn absent<'f>(&'f self, file: &'f str, delivery: &'f str, held: Option<&'f str>) -> Absence<'f> {
+    fn absent<'f>(
+        &'f self,
+        file: &'f str,
+        delivery: &'f str,
+        held: Option<&'f str>,
+    ) -> Absence<'f> {
         Absence {
             store: &self.sync.store,
             source: self.connector,
@@ -340,8 +355,8 @@ impl Feed<'_> {
             held: memory.held.clone(),
             ..Verdict::default()
         };
-        let counts_for_nothing =
-            matches!(trust, Trust::Cut { .. } | Trust::Damaged) || self.files.covers == Covers::Changes;
+        let counts_for_nothing = matches!(trust, Trust::Cut { .. } | Trust::Damaged)
+            || self.files.covers == Covers::Changes;
         if counts_for_nothing {
             return Ok(quiet);
         }
@@ -392,7 +407,13 @@ impl Feed<'_> {
         let name = &found.entry.name;
         let sentences: Vec<String> = sentences
             .into_iter()
-            .map(|sentence| if sentence.starts_with(name.as_str()) { sentence } else { format!("{name}: {sentence}") })
+            .map(|sentence| {
+                if sentence.starts_with(name.as_str()) {
+                    sentence
+                } else {
+                    format!("{name}: {sentence}")
+                }
+            })
             .collect();
         let now = Moment(self.sync.store.clock().now());
         let whole = accepted && (counts.withheld == 0 || quietly_kept);
@@ -428,7 +449,8 @@ impl Feed<'_> {
         } else {
             FileOutcome::Suspect
         };
-        self.put_away(place, found, &delivery.sha256, accepted).await?;
+        self.put_away(place, found, &delivery.sha256, accepted)
+            .await?;
         let report = FileReport {
             name: name.clone(),
             outcome,
@@ -533,8 +555,12 @@ impl Feed<'_> {
             tracing::warn!(connector = %self.connector, "{sentence}");
         }
         let dimensions = [("Connector", self.connector.as_str())];
-        #[expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^53")]
-        let record = |metric, count: u64| self.sync.metrics.record(metric, count as f64, &dimensions);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of rows are far below 2^53"
+        )]
+        let record =
+            |metric, count: u64| self.sync.metrics.record(metric, count as f64, &dimensions);
         record(Metric::SyncRows, rows);
         record(Metric::SyncDrift, drift);
         record(Metric::EventsApplied, added + drift + removed);
@@ -584,7 +610,9 @@ impl Work<'_> {
             match row {
                 Err(bad) if fresh => {
                     let (reason, sentence) = ("bad_row", format!("{}.", bad.why));
-                    batch.quarantine.push(self.held(line, &bad.found, reason, sentence));
+                    batch
+                        .quarantine
+                        .push(self.held(line, &bad.found, reason, sentence));
                 }
                 Err(_) => {}
                 Ok(row) => self.sort(&row, snapshot, fresh, &mut batch),
@@ -645,11 +673,22 @@ impl Work<'_> {
         at: &mut Checkpoint,
         record: &mut Record,
     ) -> Result<(), RunError> {
-        let Batch { rows, mut quarantine } = std::mem::take(batch);
+        let Batch {
+            rows,
+            mut quarantine,
+        } = std::mem::take(batch);
         let vehicles = |(_, _, row): &(_, _, Statement)| matches!(row.item, Item::Unit { .. });
-        let at_once = if rows.iter().any(vehicles) { 1 } else { AT_ONCE };
-        let applied: Vec<_> = stream::iter(&rows)
-            .map(async |(line, _, row)| self.applier.row(*line, row).await)
+        let at_once = if rows.iter().any(vehicles) {
+            1
+        } else {
+            AT_ONCE
+        };
+        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
+        let pending: Vec<_> = rows
+            .iter()
+            .map(|(line, _, row)| self.applier.row(*line, row))
+            .collect();
+        let applied: Vec<_> = stream::iter(pending)
             .buffered(at_once)
             .try_collect()
             .await?;
@@ -668,8 +707,12 @@ impl Work<'_> {
         let room = QUARANTINED.saturating_sub(at.counts.quarantined);
         at.counts.quarantined += quarantine.len() as u64;
         let store = &self.feed.sync.store;
-        stream::iter(quarantine.iter().take(usize::try_from(room).unwrap_or(usize::MAX)))
-            .map(async |held| store.quarantine(held).await)
+        let pending: Vec<_> = quarantine
+            .iter()
+            .take(usize::try_from(room).unwrap_or(usize::MAX))
+            .map(|held| store.quarantine(held))
+            .collect();
+        stream::iter(pending)
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<_>>()
             .await?;

@@ -133,9 +133,9 @@ impl Reading<'_> {
     }
 
     fn stock(&self, row: &Row, sku: &str) -> Result<Statement, Flaw> {
-        let sku: Sku = sku
-            .parse()
-            .map_err(|error| Flaw::new(None, UNREADABLE, format!("The SKU is unusable: {error}.")))?;
+        let sku: Sku = sku.parse().map_err(|error| {
+            Flaw::new(None, UNREADABLE, format!("The SKU is unusable: {error}."))
+        })?;
         let location = self.location(row)?.ok_or_else(|| {
             let sentence = format!("No location is given for {sku}.");
             Flaw::new(None, "no_location", sentence)
@@ -189,9 +189,9 @@ impl Reading<'_> {
     }
 
     fn vehicle(&self, row: &Row, vin: &str) -> Result<Statement, Flaw> {
-        let vin: Vin = vin
-            .parse()
-            .map_err(|error| Flaw::new(None, "bad_vin", format!("The VIN is unusable: {error}.")))?;
+        let vin: Vin = vin.parse().map_err(|error| {
+            Flaw::new(None, "bad_vin", format!("The VIN is unusable: {error}."))
+        })?;
         let item = Item::Unit { vin: vin.clone() };
         if let VinVerdict::Refused { found, computed } = self.vins.judge(&vin) {
             let sentence = format!("{vin} has check digit {found} where {computed} fits.");
@@ -368,10 +368,7 @@ impl Readable<'_> {
 }
 
 fn state(text: &str) -> Option<UnitState> {
-    let word: String = text
-        .trim()
-        .to_ascii_lowercase()
-        .replace([' ', '-'], "_");
+    let word: String = text.trim().to_ascii_lowercase().replace([' ', '-'], "_");
     match word.as_str() {
         "available" | "active" | "in_stock" => Some(UnitState::InStock),
         "intransit" | "in_transit" => Some(UnitState::InTransit),

@@ -9,7 +9,7 @@ use shared::config::connector::{ConnectorCommon, ConnectorSettings, Files, Ready
 use shared::domain::Authority;
 use shared::domain::id::ConnectorName;
 use shared::feeds::format::FeedFormat;
-use shared::feeds::pickup::{self, Picked, PROCESSING, claim_name, pick};
+use shared::feeds::pickup::{self, PROCESSING, Picked, claim_name, pick};
 use shared::feeds::transport::{
     Claimed, Credentials, Entry, Fault, FileSource, TransferError, connect,
 };
@@ -73,7 +73,10 @@ impl RunError {
     /// Whether the source is to blame, rather than us: then the run is over, and the next slot tries
     /// again.
     fn is_the_sources(&self) -> bool {
-        matches!(self, Self::Transfer(_) | Self::Secret(_) | Self::Settings(_))
+        matches!(
+            self,
+            Self::Transfer(_) | Self::Secret(_) | Self::Settings(_)
+        )
     }
 }
 
@@ -353,7 +356,8 @@ impl Feed<'_> {
         // What arrived just now is worth the short wait that shows whether it is finished.
         let waits = files_wait(self.files, &picked);
         let wait = self.files.stable_for + SignedDuration::from_millis(1);
-        let enough = self.deadline.duration_since(self.sync.store.clock().now()) > wait + MARGIN * 2;
+        let enough =
+            self.deadline.duration_since(self.sync.store.clock().now()) > wait + MARGIN * 2;
         if waits && enough {
             tokio::time::sleep(wait.unsigned_abs()).await;
             let picked = self.listed(place).await?;

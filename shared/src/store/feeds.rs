@@ -67,9 +67,9 @@ impl Store {
         const OPERATION: &str = "change a feed's state";
         for attempt in 0.. {
             let stored = self.feed(connector).await?;
-            let mut state = stored.as_ref().map_or_else(FeedState::default, |stored| {
-                stored.data.clone()
-            });
+            let mut state = stored
+                .as_ref()
+                .map_or_else(FeedState::default, |stored| stored.data.clone());
             change(&mut state);
             let unchanged = stored.as_ref().is_some_and(|stored| stored.data == state);
             if unchanged

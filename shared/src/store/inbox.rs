@@ -110,14 +110,7 @@ impl Store {
         limit: i32,
     ) -> Result<Page<InboxEntry>, StoreError> {
         let page = self
-            .list(
-                "list the inbox",
-                WAITING,
-                (None, None),
-                true,
-                cursor,
-                limit,
-            )
+            .list("list the inbox", WAITING, (None, None), true, cursor, limit)
             .await?;
         Ok(page.map(|stored| stored.data))
     }
@@ -128,11 +121,7 @@ impl Store {
     }
 
     /// Writes an entry; `false` if somebody else did since it was read.
-    pub async fn save_inbox(
-        &self,
-        entry: &InboxEntry,
-        expect: Expect,
-    ) -> Result<bool, StoreError> {
+    pub async fn save_inbox(&self, entry: &InboxEntry, expect: Expect) -> Result<bool, StoreError> {
         let list = match entry.state {
             InboxState::Waiting => WAITING,
             _ => SETTLED,

@@ -217,9 +217,7 @@ impl Store {
     ) -> Result<Option<Lease>, StoreError> {
         const OPERATION: &str = "take a source's lease";
         for attempt in 0.. {
-            let stored = self
-                .get::<Lease>(OPERATION, &lease_key(connector))
-                .await?;
+            let stored = self.get::<Lease>(OPERATION, &lease_key(connector)).await?;
             let now = self.clock.now();
             if let Some(other) = &stored
                 && other.data.holder != wanted.holder
@@ -248,9 +246,7 @@ impl Store {
         holder: &str,
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "give a source's lease back";
-        let stored = self
-            .get::<Lease>(OPERATION, &lease_key(connector))
-            .await?;
+        let stored = self.get::<Lease>(OPERATION, &lease_key(connector)).await?;
         if let Some(stored) = stored.filter(|stored| stored.data.holder == holder) {
             let expect = Expect::Version(stored.version);
             // If it has changed hands meanwhile, it is not ours to give.

@@ -24,11 +24,7 @@ impl Store {
     }
 
     /// A page of all vehicles, by VIN within each of the list's shards.
-    pub async fn units(
-        &self,
-        cursor: Option<&str>,
-        limit: i32,
-    ) -> Result<Page<Unit>, StoreError> {
+    pub async fn units(&self, cursor: Option<&str>, limit: i32) -> Result<Page<Unit>, StoreError> {
         self.sharded("list vehicles", keys::units_list, cursor, limit)
             .await
     }

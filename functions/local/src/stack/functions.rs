@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::Timestamp;
 use notify::Notifier;
 use secrecy::SecretString;
@@ -14,13 +15,14 @@ use shared::delivery::{Deliverer, Outgoing};
 use shared::domain::Subject;
 use shared::installation::Installations;
 use shared::metrics::Metrics;
+use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
 use shared::store::{Store, schema};
 
 use super::resources::{self, STREAM_FAILURES, SYNC_QUEUE, TABLE};
 use crate::engine::{
-    BoxError, EmbeddedAws, EngineError, Function, Pattern, Pump, QueueMapping, Schedule,
-    StreamMapping,
+    BoxError, EmbeddedAws, EngineError, Function, Invocation, Pattern, Pump, QueueMapping,
+    Schedule, StreamMapping,
 };
 use crate::gateway::{Gateway, HttpFunction, RouteError};
 
@@ -45,6 +47,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// The bearer token of the API.
     pub token: SecretString,
+    /// For sources behind `https`; it must not follow redirects.
+    pub downloads: reqwest::Client,
     /// Where files are kept while they are read.
     pub scratch: std::path::PathBuf,
 }
@@ -78,6 +82,7 @@ impl Stack {
             outgoing,
             metrics,
             token,
+            downloads,
             scratch,
         } = parts;
         let topic = resources::make(&aws)?;
@@ -92,17 +97,21 @@ impl Stack {
             Arc::clone(&secrets),
             metrics.clone(),
         );
-        let sync = Arc::new(sync::Sync::new(sync::Parts {
+        let runs = RunQueue::new(
+            store.clone(),
+            aws.sqs(),
+            resources::queue_url(&aws, SYNC_QUEUE)?,
+        );
+        let sync = Arc::new(sync::Sync {
             store: store.clone(),
+            queue: runs.clone(),
             installations: installations.clone(),
             secrets: Arc::clone(&secrets),
-            sqs: aws.sqs(),
-            queue: resources::queue_url(&aws, SYNC_QUEUE)?,
+            client: downloads,
             metrics: metrics.clone(),
             scratch,
-        }));
+        });
         let ports = api::Ports {
-            sync: Arc::clone(&sync) as Arc<dyn api::StartSync>,
             replay: Arc::new(ingest.clone()),
             ..api::Ports::default()
         };
@@ -159,7 +168,7 @@ impl Stack {
 
     fn stream(&self) -> StreamMapping {
         let evaluator = self.evaluator.clone();
-        let function = Function::new("evaluate", TIMEOUT, move |event, invocation: crate::engine::Invocation| {
+        let function = Function::new("evaluate", TIMEOUT, move |event, invocation: Invocation| {
             let evaluator = evaluator.clone();
             async move { Ok(evaluator.handle(event, invocation.deadline).await) }
         });
@@ -179,7 +188,7 @@ impl Stack {
 
     fn sync_jobs(&self) -> QueueMapping {
         let sync = Arc::clone(&self.sync);
-        let function = Function::new("sync", TIMEOUT, move |event, invocation: crate::engine::Invocation| {
+        let function = Function::new("sync", TIMEOUT, move |event, invocation: Invocation| {
             let sync = Arc::clone(&sync);
             async move { Ok(sync.jobs(event, invocation.deadline).await) }
         });
@@ -211,15 +220,20 @@ impl Stack {
     /// The HTTP API in front of the functions.
     pub fn gateway(&self) -> Result<Gateway, RouteError> {
         let ingest = self.ingest.clone();
-        let hooks: HttpFunction = Function::new("ingest", HOOK_TIMEOUT, move |request, invocation: crate::engine::Invocation| {
-            let ingest = ingest.clone();
-            async move { Ok(ingest.handle(request, invocation.deadline).await) }
-        });
+        let hooks: HttpFunction = Function::new(
+            "ingest",
+            HOOK_TIMEOUT,
+            move |request, invocation: Invocation| {
+                let ingest = ingest.clone();
+                async move { Ok(ingest.handle(request, invocation.deadline).await) }
+            },
+        );
         let api = self.api.clone();
-        let api: HttpFunction = Function::new("api", TIMEOUT, move |request, invocation: crate::engine::Invocation| {
-            let api = api.clone();
-            async move { Ok(api.handle(request, invocation.deadline).await) }
-        });
+        let api: HttpFunction =
+            Function::new("api", TIMEOUT, move |request, invocation: Invocation| {
+                let api = api.clone();
+                async move { Ok(api.handle(request, invocation.deadline).await) }
+            });
         Gateway::new(&self.aws)
             .route("ANY /hooks/{connector}", hooks)?
             .route("GET /healthz", api.clone())?
@@ -232,7 +246,7 @@ fn intents(kind: ChannelKind, notifier: &Arc<Notifier>) -> QueueMapping {
     let function = Function::new(
         format!("notify-{}", kind.name()),
         TIMEOUT,
-        move |event, invocation: crate::engine::Invocation| {
+        move |event, invocation: Invocation| {
             let notifier = Arc::clone(&notifier);
             async move { Ok(notifier.handle(event, invocation.deadline).await) }
         },
@@ -244,7 +258,7 @@ fn intents(kind: ChannelKind, notifier: &Arc<Notifier>) -> QueueMapping {
 
 fn schedule<H, F>(name: &str, rate: &str, handler: H) -> Result<Schedule, EngineError>
 where
-    H: Fn(clock::EventBridgeEvent, Timestamp) -> F + Send + Sync + 'static,
+    H: Fn(EventBridgeEvent, Timestamp) -> F + Send + Sync + 'static,
     F: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
     let rate = rate.parse().map_err(|_| EngineError::Missing {
@@ -254,7 +268,7 @@ where
     Ok(Schedule {
         name: name.to_owned(),
         rate,
-        function: Function::new(name, TIMEOUT, move |event, invocation: crate::engine::Invocation| {
+        function: Function::new(name, TIMEOUT, move |event, invocation: Invocation| {
             handler(event, invocation.deadline)
         }),
     })

@@ -65,7 +65,8 @@ pub fn development_secrets(
         }
     }
     if secrets.len() > known {
-        let mut text = String::from("# Made for development. `source` it to sign webhooks by hand.\n");
+        let mut text =
+            String::from("# Made for development. `source` it to sign webhooks by hand.\n");
         for (variable, secret) in &secrets {
             text.push_str(&format!("export {variable}='{secret}'\n"));
         }
@@ -117,8 +118,14 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let first = token(data.path()).unwrap();
         assert_eq!(first.expose_secret().len(), 64);
-        assert_eq!(token(data.path()).unwrap().expose_secret(), first.expose_secret());
-        let mode = fs::metadata(data.path().join(TOKEN_FILE)).unwrap().permissions().mode();
+        assert_eq!(
+            token(data.path()).unwrap().expose_secret(),
+            first.expose_secret()
+        );
+        let mode = fs::metadata(data.path().join(TOKEN_FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
@@ -130,6 +137,9 @@ mod tests {
         let made = development_secrets(data.path(), &config, set).unwrap();
         assert!(!made.contains_key("LOTWIRE_SHOPIFY_SECRET"), "it is set");
         assert!(made["LOTWIRE_GENERIC_SECRET"].starts_with("whsec_"));
-        assert_eq!(development_secrets(data.path(), &config, set).unwrap(), made);
+        assert_eq!(
+            development_secrets(data.path(), &config, set).unwrap(),
+            made
+        );
     }
 }

@@ -83,8 +83,14 @@ fn wrong(row: &Row, problem: String) -> SampleError {
     }
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(row: &Row, column: &str) -> Result<T, String> {
-    let text = row.text(column).value().ok_or_else(|| format!("{column} is missing"))?;
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    row: &Row,
+    column: &str,
+) -> Result<T, String> {
+    let text = row
+        .text(column)
+        .value()
+        .ok_or_else(|| format!("{column} is missing"))?;
     text.parse().map_err(|error| format!("{column}: {error}"))
 }
 
@@ -99,11 +105,17 @@ fn event(id: String, at: Timestamp, change: Change) -> Result<StockEvent, String
 }
 
 fn stock(row: &Row) -> Result<[StockEvent; 2], String> {
-    let at = row.instant("updated_at").value().ok_or("updated_at is missing")?;
+    let at = row
+        .instant("updated_at")
+        .value()
+        .ok_or("updated_at is missing")?;
     let sku: shared::domain::Sku = parsed(row, "sku")?;
     let location = parsed(row, "location")?;
     let level = Level {
-        on_hand: row.quantity("on_hand").value().ok_or("on_hand is missing")?,
+        on_hand: row
+            .quantity("on_hand")
+            .value()
+            .ok_or("on_hand is missing")?,
         reserved: row.quantity("reserved").value(),
         incoming: row.quantity("incoming").value(),
     };
@@ -129,7 +141,10 @@ fn stock(row: &Row) -> Result<[StockEvent; 2], String> {
 }
 
 fn unit(row: &Row) -> Result<StockEvent, String> {
-    let since = row.date("date_in_stock").value().ok_or("date_in_stock is missing")?;
+    let since = row
+        .date("date_in_stock")
+        .value()
+        .ok_or("date_in_stock is missing")?;
     let at = since
         .to_zoned(jiff::tz::TimeZone::UTC)
         .map_err(|error| error.to_string())?
@@ -141,7 +156,14 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
         .find(|known| known.name() == state)
         .ok_or("state is not one of ours")?;
     let mut fields = BTreeMap::new();
-    for column in ["make", "model", "trim", "body", "exterior_colour", "condition"] {
+    for column in [
+        "make",
+        "model",
+        "trim",
+        "body",
+        "exterior_colour",
+        "condition",
+    ] {
         if let Some(text) = row.text(column).value() {
             fields.insert(column.to_owned(), Field::Text(text.to_owned()));
         }
@@ -152,9 +174,13 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
     if let Some(year) = row.quantity("year").value() {
         fields.insert("year".to_owned(), Field::Number(year));
     }
-    let price: Money = format!("{} {}", parsed::<String>(row, "price")?, parsed::<String>(row, "currency")?)
-        .parse()
-        .map_err(|error| format!("price: {error}"))?;
+    let price: Money = format!(
+        "{} {}",
+        parsed::<String>(row, "price")?,
+        parsed::<String>(row, "currency")?
+    )
+    .parse()
+    .map_err(|error| format!("price: {error}"))?;
     fields.insert("price".to_owned(), Field::Money(price));
     let report = UnitReport {
         vin: parsed(row, "vin")?,
@@ -165,7 +191,11 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
         since: Some(since),
         fields,
     };
-    event(format!("unit-{}", report.vin), at, Change::Unit(Box::new(report)))
+    event(
+        format!("unit-{}", report.vin),
+        at,
+        Change::Unit(Box::new(report)),
+    )
 }
 
 #[cfg(test)]

@@ -116,11 +116,14 @@ impl Ready {
         fs::create_dir_all(&options.data).map_err(data)?;
         let aws = EmbeddedAws::open(&options.data, Settings::default())?;
         let token = keys::token(&options.data).map_err(data)?;
-        let made = keys::development_secrets(&options.data, &config, environment::process).map_err(data)?;
+        let made = keys::development_secrets(&options.data, &config, environment::process)
+            .map_err(data)?;
         let http = Arc::new(http_client()?);
         let clock = aws.clock().clone();
         let secrets = Secrets::new(
-            Box::new(move |name: &str| environment::process(name).or_else(|| made.get(name).cloned())),
+            Box::new(move |name: &str| {
+                environment::process(name).or_else(|| made.get(name).cloned())
+            }),
             Arc::clone(&http) as _,
             extension()?,
             clock.clone(),
@@ -133,6 +136,7 @@ impl Ready {
             outgoing: Arc::new(outbox.clone()),
             metrics: Metrics::to(io::sink(), clock),
             token: token.clone(),
+            downloads: downloads()?,
             scratch: options.data.join("scratch"),
         })?;
         if stack.store.apply_config(&config, "lotwire").await? {
@@ -171,7 +175,9 @@ impl Ready {
             address: options.listen,
             source,
         };
-        let listener = tokio::net::TcpListener::bind(options.listen).await.map_err(listening)?;
+        let listener = tokio::net::TcpListener::bind(options.listen)
+            .await
+            .map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
         let gateway = stack.gateway()?;
         ready(&greeting(address, &options.data, token.expose_secret()));
@@ -216,13 +222,24 @@ fn http_client() -> Result<Http, ServeError> {
         .split(',')
         .map(str::trim)
         .filter(|host| !host.is_empty())
-        .map(|host| host.parse().map_err(|error| ServeError::AllowedHosts(format!("{host}: {error}"))))
+        .map(|host| {
+            host.parse()
+                .map_err(|error| ServeError::AllowedHosts(format!("{host}: {error}")))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let settings = HttpSettings {
         guard: Guard::new(allowed),
         ..HttpSettings::default()
     };
     Http::new(settings).map_err(|error| ServeError::Http(error.to_string()))
+}
+
+/// For feeds behind `https`: large, slow, and never somewhere else than where it was told.
+fn downloads() -> Result<reqwest::Client, ServeError> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| ServeError::Http(error.to_string()))
 }
 
 fn extension() -> Result<url::Url, ServeError> {
