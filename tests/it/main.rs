@@ -1,8 +1,10 @@
 //! End-to-end and conformance suites: the real handlers over the embedded engine, real servers where
 //! they can run here, and stand-ins only for the vendors.
 
+mod architecture;
 mod bench;
 mod capacity;
 mod flow;
+mod process;
 mod store;
 mod template;

@@ -112,8 +112,8 @@ impl Stack {
             scratch,
         });
         let ports = api::Ports {
+            sync: Arc::new(runs),
             replay: Arc::new(ingest.clone()),
-            ..api::Ports::default()
         };
         let tokens = api::Tokens::known([token]);
         let api = api::Api::new(store.clone(), installations.clone(), tokens, ports);
