@@ -112,8 +112,13 @@ impl Running {
         let address = std::net::IpAddr::from([127, 0, 0, 1]);
         let response = gateway.answer(parts, address, body.to_owned().into()).await;
         let status = response.status().as_u16();
-        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        (
+            status,
+            serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+        )
     }
 
     async fn settle(&self) {
@@ -129,7 +134,12 @@ impl Running {
     }
 
     async fn alerts(&self, state: AlertState) -> Vec<Alert> {
-        self.stack.store.alerts(state, None, 100).await.unwrap().items
+        self.stack
+            .store
+            .alerts(state, None, 100)
+            .await
+            .unwrap()
+            .items
     }
 
     async fn deliveries(&self) -> Vec<Intent> {
@@ -199,8 +209,17 @@ async fn a_level_at_its_threshold_becomes_a_request_to_every_channel_and_its_end
     let message = &open[0].message;
     let (before, after) = (message.before.unwrap(), message.after.unwrap());
     assert_eq!((before.on_hand, after.on_hand, after.available), (10, 3, 3));
-    assert_eq!((message.threshold, message.rule.as_deref()), (Some(3), Some("low")));
-    assert!(message.why.as_deref().unwrap().contains("fires at 3 or fewer"));
+    assert_eq!(
+        (message.threshold, message.rule.as_deref()),
+        (Some(3), Some("low"))
+    );
+    assert!(
+        message
+            .why
+            .as_deref()
+            .unwrap()
+            .contains("fires at 3 or fewer")
+    );
 
     let received = vendor.received_requests().await.unwrap();
     assert_eq!(received.len(), 1, "the webhook really left");
@@ -213,7 +232,14 @@ async fn a_level_at_its_threshold_becomes_a_request_to_every_channel_and_its_end
         .filter(|entry| entry.kind == "slack")
         .collect();
     assert_eq!(slack.len(), 1, "Slack has no credentials: shown, not sent");
-    assert!(slack[0].body.contains("Low stock: OIL – just 3 units left."), "{}", slack[0].body);
+    assert!(
+        slack[0]
+            .request
+            .body
+            .contains("Low stock: OIL – just 3 units left."),
+        "{}",
+        slack[0].request.body
+    );
 
     running.level("l3", "OIL", 50).await;
     assert!(running.alerts(AlertState::Open).await.is_empty());
@@ -221,7 +247,10 @@ async fn a_level_at_its_threshold_becomes_a_request_to_every_channel_and_its_end
     assert_eq!(deliveries.len(), 4, "two channels, opened and resolved");
     assert!(deliveries.iter().all(|d| d.state == IntentState::Delivered));
     let received = vendor.received_requests().await.unwrap();
-    let ids: Vec<_> = received.iter().map(|r| r.headers["webhook-id"].clone()).collect();
+    let ids: Vec<_> = received
+        .iter()
+        .map(|r| r.headers["webhook-id"].clone())
+        .collect();
     assert_eq!(ids.len(), 2);
     assert_ne!(ids[0], ids[1], "each revision has its own key");
 }
@@ -239,7 +268,11 @@ async fn low_then_well_then_low_is_two_alerts_and_a_repeat_is_none() {
         }
     }
     assert_eq!(running.alerts(AlertState::Resolved).await.len(), 1);
-    assert_eq!(running.alerts(AlertState::Open).await.len(), 1, "still low is no news");
+    assert_eq!(
+        running.alerts(AlertState::Open).await.len(),
+        1,
+        "still low is no news"
+    );
     assert_eq!(vendor.received_requests().await.unwrap().len(), 3);
 }
 
@@ -329,20 +362,43 @@ async fn a_forged_webhook_writes_nothing() {
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("webhook-id", "forged".to_owned()),
-        ("webhook-timestamp", Clock::system().now().as_second().to_string()),
-        ("webhook-signature", format!("v1,{}", STANDARD.encode([7; 32]))),
+        (
+            "webhook-timestamp",
+            Clock::system().now().as_second().to_string(),
+        ),
+        (
+            "webhook-signature",
+            format!("v1,{}", STANDARD.encode([7; 32])),
+        ),
     ] {
         headers.insert(name, HeaderValue::from_str(&value).unwrap());
     }
     let body = json!({ "type": "stock.level", "timestamp": Clock::system().now().to_string(),
         "data": { "sku": "OIL", "location": "milano", "on_hand": 0 } });
     let (status, problem) = running.send(&headers, &body.to_string()).await;
-    assert_eq!((status, problem["reason"].as_str()), (401, Some("signature_mismatch")));
+    assert_eq!(
+        (status, problem["reason"].as_str()),
+        (401, Some("signature_mismatch"))
+    );
     running.settle().await;
     let generic = "generic".parse().unwrap();
-    let kept = running.stack.store.received_between(&generic, None, None, None, 10).await.unwrap();
+    let kept = running
+        .stack
+        .store
+        .received_between(&generic, None, None, None, 10)
+        .await
+        .unwrap();
     assert!(kept.items.is_empty());
-    assert!(running.stack.store.positions(None, 10).await.unwrap().items.is_empty());
+    assert!(
+        running
+            .stack
+            .store
+            .positions(None, 10)
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -390,7 +446,12 @@ async fn a_new_threshold_is_looked_at_at_once() {
     assert!(running.alerts(AlertState::Open).await.is_empty());
     let stricter = config(&vendor.uri()).replace("threshold = 3", "threshold = 8");
     let config = Config::check(&stricter, "test.toml").unwrap();
-    running.stack.store.apply_config(&config, "test").await.unwrap();
+    running
+        .stack
+        .store
+        .apply_config(&config, "test")
+        .await
+        .unwrap();
     running.settle().await;
     assert_eq!(running.alerts(AlertState::Open).await.len(), 3);
 }

@@ -2,6 +2,7 @@
 //! they can run here, and stand-ins only for the vendors.
 
 mod bench;
+mod capacity;
 mod flow;
 mod store;
 mod template;
