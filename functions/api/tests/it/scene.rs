@@ -17,8 +17,8 @@ use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::domain::{Authority, Change, StockEvent};
 use shared::installation::Installations;
 use shared::run_queue::RunQueue;
-use shared::store::stock::Applied;
 use shared::store::Store;
+use shared::store::stock::Applied;
 
 pub const TABLE: &str = resources::TABLE;
 pub const TOKEN: &str = "correct horse";
@@ -174,7 +174,10 @@ impl Scene {
             Change::LevelSet {
                 product: product.parse().unwrap(),
                 location: location.parse().unwrap(),
-                level: Level { on_hand, ..Level::default() },
+                level: Level {
+                    on_hand,
+                    ..Level::default()
+                },
                 version: Version::at(at),
             },
         )
@@ -210,7 +213,8 @@ impl Scene {
             ]
             .into(),
         };
-        self.applied_from(source, at, Change::Unit(Box::new(report))).await;
+        self.applied_from(source, at, Change::Unit(Box::new(report)))
+            .await;
     }
 
     async fn applied(&self, at: Timestamp, change: Change) {
@@ -225,7 +229,11 @@ impl Scene {
             actor: None,
             change,
         };
-        let applied = self.store.apply(&event, &Authority::default()).await.unwrap();
+        let applied = self
+            .store
+            .apply(&event, &Authority::default())
+            .await
+            .unwrap();
         assert_eq!(applied, Applied::Changed);
     }
 }

@@ -19,7 +19,9 @@ pub(super) async fn run(start: Start) -> ExitCode {
         Ok(ready) => ready,
         Err(error) => return failed(&mut show, &error),
     };
-    let served = ready.serve(stop(), |greeting| show.progress(greeting)).await;
+    let served = ready
+        .serve(stop(), |greeting| show.progress(greeting))
+        .await;
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&mut show, &error),
