@@ -5,6 +5,7 @@ use std::path::Path;
 use http::Method;
 use serde_json::{Value, json};
 use shared::digest::sha256_hex;
+use shared::store::imports::RecordLines;
 
 use super::check::read;
 use super::client::{Body, Client};
@@ -196,17 +197,16 @@ fn pages(text: &str) -> Result<Vec<Page>, String> {
         .has_headers(false)
         .flexible(true)
         .from_reader(text.as_bytes());
-    let mut record = csv::ByteRecord::new();
-    let mut read = |reader: &mut csv::Reader<&[u8]>| match reader.read_byte_record(&mut record) {
-        Ok(true) => Ok(record.position().map(|at| (at.byte(), at.line()))),
-        Ok(false) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    };
-    read(&mut reader)?.ok_or("the file is empty")?;
+    let mut lines = RecordLines::of(text);
     let mut starts = Vec::new();
-    while let Some((byte, line)) = read(&mut reader)? {
-        starts.push((usize::try_from(byte).unwrap_or(text.len()), line));
+    for record in reader.byte_records() {
+        let record = record.map_err(|error| error.to_string())?;
+        starts.push(lines.start(record.position().map_or(0, csv::Position::byte)));
     }
+    if starts.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    let starts = starts.split_off(1);
     let header_end = starts.first().map_or(text.len(), |(byte, _)| *byte);
     let header = text.get(..header_end).unwrap_or_default().trim_end();
     let chunks = starts.chunks(PAGE).enumerate().map(|(index, chunk)| {
