@@ -175,12 +175,20 @@ impl Stack {
     /// Announces again what was on the queues when the last run ended: they are in memory, and the
     /// clock would take a minute or two to notice.
     pub async fn announce_pending(&self) -> Result<usize, StoreError> {
-        let by = self.store.clock().now().saturating_add(LOOK_AHEAD).unwrap_or(Timestamp::MAX);
+        let by = self
+            .store
+            .clock()
+            .now()
+            .saturating_add(LOOK_AHEAD)
+            .unwrap_or(Timestamp::MAX);
         let mut pending = Vec::new();
         for shard in Store::due_shards() {
             let mut cursor = None;
             loop {
-                let page = self.store.due_page(shard, by, cursor.as_deref(), 100).await?;
+                let page = self
+                    .store
+                    .due_page(shard, by, cursor.as_deref(), 100)
+                    .await?;
                 for key in &page.items {
                     if let Some(Due::Intent(intent)) = self.store.due(key, by).await? {
                         pending.push(intent.data);
