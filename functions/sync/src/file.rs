@@ -276,7 +276,7 @@ impl Feed<'_> {
             },
             doubtful: doubt.then_some(examined.last_line),
         };
-        if !work.rows(&mut examined.snapshot, &mut at, record).await? {
+        if !Box::pin(work.rows(&mut examined.snapshot, &mut at, record)).await? {
             return Ok(None);
         }
         let mut sentences = Vec::new();
@@ -297,7 +297,7 @@ impl Feed<'_> {
         at.counts.missing = verdict.missing;
         at.counts.withheld = verdict.withheld;
         at.removing = verdict.approved;
-        if !work.removals(&verdict.remove, &mut at, record).await? {
+        if !Box::pin(work.removals(&verdict.remove, &mut at, record)).await? {
             return Ok(None);
         }
         if verdict.approved {

@@ -142,7 +142,8 @@ impl Sync {
                 return false;
             }
         };
-        let work = AssertUnwindSafe(self.take_up(&job, deadline));
+        // On the heap, here and below: the futures are large, and threads' stacks are not.
+        let work = AssertUnwindSafe(Box::pin(self.take_up(&job, deadline)));
         match work.catch_unwind().await {
             Ok(Ok(())) => true,
             Ok(Err(error @ RunError::Busy { .. })) => {

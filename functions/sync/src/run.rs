@@ -184,9 +184,8 @@ impl Sync {
             return record.end(store, RunState::Skipped, Some(note)).await;
         }
         let holder = record.holder.clone();
-        let outcome = self
-            .run_source(&installation, (common, files), job, deadline, &mut record)
-            .await;
+        let work = self.run_source(&installation, (common, files), job, deadline, &mut record);
+        let outcome = Box::pin(work).await;
         store.give_run_lease_back(&job.connector, &holder).await?;
         match outcome {
             Ok(Progress::Done) => record.end(store, RunState::Done, None).await,
@@ -235,7 +234,8 @@ impl Sync {
             deadline,
         };
         let lease = self.wanted_lease(record);
-        self.holding(&job.connector, lease, feed.read(record)).await
+        self.holding(&job.connector, lease, Box::pin(feed.read(record)))
+            .await
     }
 
     fn wanted_lease(&self, record: &Record) -> Lease {
@@ -389,7 +389,7 @@ impl Feed<'_> {
         found: &Found,
         record: &mut Record,
     ) -> Result<Progress, RunError> {
-        match self.take(place, found, record).await? {
+        match Box::pin(self.take(place, found, record)).await? {
             Step::Paused => Ok(Progress::Paused),
             Step::Done(report) => {
                 record.run.files.push(report);
