@@ -469,7 +469,8 @@ impl Feed<'_> {
         sha256: &str,
         reason: String,
     ) -> Result<Step, RunError> {
-        let sentence = format!("{}: {reason} Nothing of it was applied.", found.entry.name);
+        let reason = reason.trim_end_matches('.');
+        let sentence = format!("{}: {reason}. Nothing of it was applied.", found.entry.name);
         self.sync
             .store
             .change_feed(self.connector, |state| {
@@ -728,19 +729,20 @@ impl Work<'_> {
         record: &mut Record,
     ) -> Result<bool, RunError> {
         let store = &self.feed.sync.store;
-        for (index, chunk) in items.chunks(BATCH).enumerate() {
-            if index > 0 && self.feed.is_out_of_time() {
-                return Ok(false);
-            }
+        if !items.is_empty() {
             // So that a resumed run knows that a person has approved them.
             record.keep(store, at).await?;
+        }
+        let mut chunks = items.chunks(BATCH).peekable();
+        while let Some(chunk) = chunks.next() {
             for item in chunk {
                 at.counts.removed += u64::from(self.applier.remove(item).await?);
                 store.clear_missing(self.feed.connector, item).await?;
             }
-        }
-        if !items.is_empty() {
             record.keep(store, at).await?;
+            if chunks.peek().is_some() && self.feed.is_out_of_time() {
+                return Ok(false);
+            }
         }
         Ok(true)
     }

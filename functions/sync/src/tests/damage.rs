@@ -130,7 +130,7 @@ async fn counts_that_do_not_agree_refuse_the_file() {
 async fn a_file_that_is_no_stock_file_is_refused() {
     let bench = Bench::with("").await;
     bench.read("s.csv", stock_file(5)).await;
-    assert_refused(&bench, "s.csv", b"<html>404</html>\n", "column").await;
+    assert_refused(&bench, "s.csv", b"<html>404</html>\n", "HTML").await;
     assert_refused(&bench, "s.csv", b"sku,title\nSKU-1,Oil\n", "quantity").await;
     assert_refused(&bench, "s.csv", b"title,price\nOil,5\n", "neither").await;
 }

@@ -171,14 +171,15 @@ async fn a_delivery_that_comes_again_has_no_effect_and_an_older_one_neither() {
     bench.drop_at("stock.csv", stock_file(3), first);
     let report = bench.read_what_is_there().await;
     assert_eq!(report.outcome, FileOutcome::Duplicate);
-    bench.drop_at("stock.csv", stock_file(2), second);
+    let newer = stock_file(3).replace("SKU-1,main,11", "SKU-1,main,7");
+    bench.drop_at("stock.csv", newer, second);
     bench.read_what_is_there().await;
     let earlier = first.checked_add(SignedDuration::from_mins(1)).unwrap();
     bench.drop_at("stock.csv", "sku,location,on_hand\nSKU-0,main,99\n", earlier);
     let report = bench.read_what_is_there().await;
     assert_eq!(report.outcome, FileOutcome::Older);
     assert!(report.sentences[0].contains("older"));
-    assert_eq!(bench.stock().await["SKU-0"], 10);
+    assert_eq!(bench.stock().await.into_values().collect::<Vec<_>>(), [10, 7, 12]);
     assert_eq!(bench.files_in("archive").len(), 4);
     assert!(bench.files_in("processing").is_empty());
 }
