@@ -1,1 +1,124 @@
-//! What each kind of change costs in DynamoDB capacity, as the engine counts it by AWS's rules.
+//! What each kind of change costs in DynamoDB capacity, as the table itself counts it.
+//!
+//! The numbers are those of `docs/capacity.md`: a change that makes them grow has to say so there.
+
+use shared::domain::Authority;
+use shared::domain::event::{Change, ProductDescription, StockEvent, Version};
+use shared::domain::unit::{Field, UnitReport, UnitState};
+use shared::store::spent::Units;
+
+use crate::bench::{Bench, at, event, level, sold};
+
+const DOCUMENT: &str = include_str!("../../docs/capacity.md");
+
+async fn cost(bench: &Bench, event: &StockEvent) -> Units {
+    let before = bench.store.spent();
+    bench
+        .store
+        .apply(event, &Authority::default())
+        .await
+        .unwrap();
+    let after = bench.store.spent();
+    Units {
+        read: after.read - before.read,
+        write: after.write - before.write,
+    }
+}
+
+/// The rows of the document's table, as they should be.
+#[derive(Default)]
+struct Table(Vec<String>);
+
+impl Table {
+    fn row(&mut self, kind: &str, cost: Units) {
+        // On demand, us-east-1: $0.625 per million write units, $0.125 per million read units.
+        let dollars = cost.write * 0.625 + cost.read * 0.125;
+        let Units { read, write } = cost;
+        self.0
+            .push(format!("| {kind} | {write} | {read} | {dollars:.2} |"));
+    }
+
+    fn check(&self) {
+        let missing: Vec<_> = self
+            .0
+            .iter()
+            .filter(|row| !DOCUMENT.contains(*row))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "docs/capacity.md does not say:\n{missing:#?}"
+        );
+    }
+}
+
+fn vehicle(minute: i64, state: UnitState, location: &str) -> StockEvent {
+    let report = UnitReport {
+        vin: "SCBCG2ZG0RC012345".parse().unwrap(),
+        version: Version::at(at(minute)),
+        state: Some(state),
+        location: Some(location.parse().unwrap()),
+        stock_number: Some("BX1042".into()),
+        since: None,
+        fields: [
+            ("make".to_owned(), Field::Text("Bentley".into())),
+            ("model".to_owned(), Field::Text("Continental GT".into())),
+        ]
+        .into(),
+    };
+    event(
+        &format!("unit-{minute}"),
+        "dms",
+        minute,
+        Change::Unit(Box::new(report)),
+    )
+}
+
+#[tokio::test]
+async fn every_kind_of_change_costs_what_the_document_says() {
+    let bench = Bench::new();
+    let mut table = Table::default();
+    let first = level("erp", 0, "OIL-5W40-1L", "milano", 10);
+    table.row(
+        "first level of a product at a location",
+        cost(&bench, &first).await,
+    );
+    let next = level("erp", 1, "OIL-5W40-1L", "milano", 9);
+    table.row("level that differs", cost(&bench, &next).await);
+    table.row("level that is known, or older", cost(&bench, &next).await);
+    let sale = sold("order-1", "shop", 2, "OIL-5W40-1L", "milano", 1);
+    table.row("sale or movement", cost(&bench, &sale).await);
+    table.row("sale or movement, repeated", cost(&bench, &sale).await);
+    let described = event(
+        "described",
+        "shop",
+        3,
+        Change::Described(ProductDescription {
+            sku: "OIL-5W40-1L".parse().unwrap(),
+            version: Version::at(at(3)),
+            title: Some("Engine oil 5W-40 1 l".into()),
+            category: Some("oil".into()),
+            external: [("inventory_item".to_owned(), "30322695".to_owned())].into(),
+        }),
+    );
+    table.row(
+        "product description with one external name",
+        cost(&bench, &described).await,
+    );
+    table.row(
+        "vehicle, first seen",
+        cost(&bench, &vehicle(0, UnitState::InStock, "london")).await,
+    );
+    table.row(
+        "vehicle, reserved",
+        cost(&bench, &vehicle(1, UnitState::Reserved, "london")).await,
+    );
+    table.row(
+        "vehicle, moved to another rooftop",
+        cost(&bench, &vehicle(2, UnitState::InStock, "milano")).await,
+    );
+    table.row(
+        "vehicle, sold",
+        cost(&bench, &vehicle(3, UnitState::Sold, "milano")).await,
+    );
+    table.check();
+}

@@ -3,4 +3,6 @@
 
 mod bench;
 mod capacity;
+mod flow;
 mod store;
+mod template;

@@ -31,7 +31,7 @@ use shared::installation::{Installation, Installations};
 use shared::store::Store;
 
 pub use self::auth::Tokens;
-pub use self::ports::Ports;
+pub use self::ports::{Ports, Replay, StartSync};
 pub use self::router::{Endpoint, ROUTES};
 
 use self::answer::Answer;

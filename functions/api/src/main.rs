@@ -13,6 +13,7 @@ use shared::config::environment::{ApiEnv, process};
 use shared::http::{Guard, Http, HttpSettings};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
+use shared::run_queue::RunQueue;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::Store;
 use shared::telemetry;
@@ -55,9 +56,10 @@ async fn api() -> Result<Api, Error> {
         Metrics::to_stdout(clock),
     );
     let tokens = Tokens::referred(secrets, [env.token].into_iter().chain(env.previous_token));
+    let sqs = aws_sdk_sqs::Client::new(&aws);
     let ports = Ports {
+        sync: Arc::new(RunQueue::new(store.clone(), sqs, env.jobs)),
         replay: Arc::new(ingest),
-        ..Ports::default()
     };
     Ok(Api::new(store, installations, tokens, ports))
 }

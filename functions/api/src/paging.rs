@@ -80,6 +80,7 @@ fn opened(cursor: &str, list: &str) -> Result<String, Problem> {
 pub(crate) async fn fill<T, E, F>(
     context: &Context<'_>,
     wanted: &Wanted,
+    // No async closure: the compiler cannot tell yet that its futures may change threads.
     mut fetch: impl FnMut(Option<String>, i32) -> F,
     mut show: impl FnMut(T) -> Option<Value>,
 ) -> Result<Answer, Problem>

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
 use shared::domain::ConnectorName;
-use shared::store::{Page, StoreError};
+use shared::run_queue::{QueueError, RunQueue, Started};
+use shared::store::StoreError;
 
 /// Why another function could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +35,18 @@ pub enum PortError {
 /// Reads connectors now instead of at the next quarter of an hour.
 #[async_trait]
 pub trait StartSync: Send + Sync {
-    /// Starts a run and gives its id; if one is going on already, that one's.
-    async fn start(&self, connector: &ConnectorName) -> Result<String, PortError>;
+    /// Queues a run, unless one is going.
+    async fn start(&self, connector: &ConnectorName) -> Result<Started, PortError>;
+}
+
+#[async_trait]
+impl StartSync for RunQueue {
+    async fn start(&self, connector: &ConnectorName) -> Result<Started, PortError> {
+        Self::start(self, connector).await.map_err(|error| match error {
+            QueueError::Store(error) => PortError::Store(error),
+            error @ QueueError::Queue { .. } => PortError::Failed(error.to_string()),
+        })
+    }
 }
 
 /// What is to be applied again.
@@ -91,26 +101,6 @@ pub trait Replay: Send + Sync {
     ) -> Result<Replayed, PortError>;
 }
 
-/// What a person says to an entry of the inbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// Let it happen.
-    Approve,
-    /// Do not.
-    Reject,
-}
-
-/// What waits for a person.
-#[async_trait]
-pub trait Review: Send + Sync {
-    /// A page of what waits for a person, newest first.
-    async fn inbox(&self, cursor: Option<&str>, limit: i32) -> Result<Page<Value>, PortError>;
-
-    /// Settles an entry of the inbox and gives it as it then is.
-    async fn resolve(&self, id: &str, decision: Decision, by: &str) -> Result<Value, PortError>;
-}
-
 /// Everything that others do for the API.
 #[derive(Clone)]
 pub struct Ports {
@@ -118,8 +108,6 @@ pub struct Ports {
     pub sync: Arc<dyn StartSync>,
     /// Applies what was received again.
     pub replay: Arc<dyn Replay>,
-    /// The inbox.
-    pub review: Arc<dyn Review>,
 }
 
 /// Nobody: every request for it is answered with "not installed".
@@ -131,7 +119,6 @@ impl Default for Ports {
         Self {
             sync: Arc::new(Nobody),
             replay: Arc::new(Nobody),
-            review: Arc::new(Nobody),
         }
     }
 }
@@ -175,7 +162,7 @@ impl Replay for ingest::Ingest {
 
 #[async_trait]
 impl StartSync for Nobody {
-    async fn start(&self, _: &ConnectorName) -> Result<String, PortError> {
+    async fn start(&self, _: &ConnectorName) -> Result<Started, PortError> {
         Err(PortError::Absent("scheduled sync"))
     }
 }
@@ -184,16 +171,5 @@ impl StartSync for Nobody {
 impl Replay for Nobody {
     async fn replay(&self, _: &Selection, _: Option<&str>) -> Result<Replayed, PortError> {
         Err(PortError::Absent("the record of what was received"))
-    }
-}
-
-#[async_trait]
-impl Review for Nobody {
-    async fn inbox(&self, _: Option<&str>, _: i32) -> Result<Page<Value>, PortError> {
-        Err(PortError::Absent("the inbox"))
-    }
-
-    async fn resolve(&self, _: &str, _: Decision, _: &str) -> Result<Value, PortError> {
-        Err(PortError::Absent("the inbox"))
     }
 }

@@ -8,6 +8,7 @@ use shared::domain::position::Refusal;
 use shared::installation::InstallationError;
 use shared::store::StoreError;
 use shared::store::imports::ImportError;
+use shared::store::inbox::InboxError;
 use shared::store::stock::ApplyError;
 
 use crate::answer::Answer;
@@ -308,6 +309,23 @@ impl From<ImportError> for Problem {
             ImportError::Key(error) => {
                 Self::malformed(format!("the Idempotency-Key header: {error}"))
             }
+        }
+    }
+}
+
+impl From<InboxError> for Problem {
+    fn from(error: InboxError) -> Self {
+        let detail = error.to_string();
+        match error {
+            InboxError::Unknown(_) => Self::not_found(detail),
+            InboxError::Settled { state, .. } => Self::new(
+                StatusCode::CONFLICT,
+                "settled_already",
+                "This was decided before",
+                detail,
+            )
+            .with("state", state),
+            InboxError::Store(error) => error.into(),
         }
     }
 }

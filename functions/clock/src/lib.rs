@@ -14,7 +14,7 @@ mod sweep;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+pub use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::{SignedDuration, Timestamp};
 use shared::bus::Bus;
 use shared::config::connector::ConnectorSettings;

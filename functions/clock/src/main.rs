@@ -1,1 +1,95 @@
-fn main() {}
+//! The clock as a Lambda function, with the evaluator and ingest it sets to work.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, Ticker};
+use evaluate::Evaluator;
+use ingest::Ingest;
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::bus::Bus;
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::environment::{ClockEnv, process};
+use shared::domain::Subject;
+use shared::http::{Guard, Http, HttpSettings};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::secrets::{EXTENSION, Secrets};
+use shared::store::Store;
+use shared::telemetry;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let ticker = ticker().await?;
+    run(service_fn(async |event: LambdaEvent<EventBridgeEvent>| {
+        let deadline = i64::try_from(event.context.deadline)?;
+        let deadline = Timestamp::from_millisecond(deadline)?;
+        // Boxed: the whole of a tick in one type is deeper than the compiler looks.
+        Box::pin(ticker.tick(event.payload, deadline)).await?;
+        Ok::<_, Error>(())
+    }))
+    .await
+}
+
+async fn ticker() -> Result<Ticker, Error> {
+    let env = ClockEnv::read(process)?;
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let clock = Clock::system();
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
+    let installations = Installations::new(store.clone());
+    let bus = Bus::new(aws_sdk_sns::Client::new(&aws), env.topic.as_str());
+    let metrics = Metrics::to_stdout(clock.clone());
+    // Only secrets are read from this host; what users configure never gets there.
+    let extension = Http::new(HttpSettings {
+        guard: Guard::new(vec!["localhost:2773".parse()?]),
+        ..HttpSettings::default()
+    })?;
+    let secrets = Secrets::new(
+        Box::new(process),
+        Arc::new(extension),
+        EXTENSION.parse()?,
+        clock,
+    );
+    let heartbeat = match env.heartbeat {
+        Some(url) => Heartbeat::to(url, Arc::new(Http::new(HttpSettings::default())?)),
+        None => Heartbeat::metric_only(),
+    };
+    let evaluator = Evaluator::new(store.clone(), bus.clone(), installations.clone());
+    let ingest = Ingest::new(
+        store.clone(),
+        installations.clone(),
+        Arc::new(secrets),
+        metrics.clone(),
+    );
+    Ok(Ticker::new(
+        store,
+        installations,
+        bus,
+        Arc::new(Looks(evaluator)),
+        Arc::new(Recovers(ingest)),
+        heartbeat,
+        metrics,
+    ))
+}
+
+struct Looks(Evaluator);
+
+#[async_trait]
+impl Reexamine for Looks {
+    async fn look(&self, subject: &Subject) -> Result<(), BoxError> {
+        Ok(self.0.look(subject).await?)
+    }
+}
+
+struct Recovers(Ingest);
+
+#[async_trait]
+impl Recover for Recovers {
+    async fn recover(&self, by: Timestamp) -> Result<usize, BoxError> {
+        Ok(self.0.recover(by).await?)
+    }
+}

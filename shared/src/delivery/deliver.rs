@@ -5,31 +5,26 @@
 //! run out, and whoever comes next sends under the same key (F40). Nothing here looks at another
 //! channel (F41).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use secrecy::SecretString;
 
 use super::breaker::{Change, Pass, Turn};
+use super::errand::{Errand, Prepared};
 use super::outgoing::Line;
 use super::pace::Paces;
 use super::verdict::{self, due_after, later};
 use super::wording::Wording;
-use super::{Exchange, Outcome, Outgoing, Party, Sender, backoff, exchange, placeholder};
+use super::{Exchange, Outcome, Outgoing, Party, Sender, backoff, exchange};
 use crate::bus::IntentRef;
-use crate::channels::settings::ConfigError;
-use crate::channels::{Channel, ChannelKind, Envelope};
-use crate::config::channel::{Channel as Configured, Delivery};
+use crate::channels::Envelope;
 use crate::domain::id::ChannelName;
-use crate::domain::message::Message;
 use crate::http::Request;
 use crate::installation::{InstallationError, Installations};
 use crate::metrics::{Metric, Metrics};
-use crate::render::fit;
-use crate::secrets::{SecretError, SecretRef, Secrets};
+use crate::secrets::Secrets;
 use crate::store::intents::{Attempt, Intent, IntentState, Lease};
 use crate::store::{Store, StoreError, Stored};
 
@@ -44,9 +39,6 @@ const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// How far the clocks of two machines may be apart: an intent that is this early is not forgotten.
 const SKEW: SignedDuration = SignedDuration::from_secs(2);
-
-/// What an attempt on a channel that is at most once says when an earlier one was lost.
-const PERHAPS: &str = "outcome unknown: an earlier attempt may have been delivered";
 
 /// What became of one look at an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,37 +69,14 @@ pub enum DeliverError {
 
 /// Delivers intents. One per process: it knows when each channel's next turn is.
 pub struct Deliverer {
-    store: Store,
-    installations: Installations,
-    secrets: Arc<Secrets>,
-    outgoing: Arc<dyn Outgoing>,
+    pub(super) store: Store,
+    pub(super) installations: Installations,
+    pub(super) secrets: Arc<Secrets>,
+    pub(super) outgoing: Arc<dyn Outgoing>,
     metrics: Metrics,
     slowest_send: SignedDuration,
     paces: Paces,
-    wording: Wording,
-}
-
-/// Everything that an attempt needs.
-struct Errand {
-    name: ChannelName,
-    kind: ChannelKind,
-    at_most_once: bool,
-    channel: Box<dyn Channel>,
-    references: Vec<SecretRef>,
-    /// Whether all credentials are set.
-    real: bool,
-    message: Message,
-    title: String,
-    text: String,
-    thread: Option<String>,
-    per_second: Option<u32>,
-}
-
-/// Whether an attempt can be made.
-enum Prepared {
-    Ready(Box<Errand>),
-    /// No request is made; this is what came of it.
-    Not(Outcome),
+    pub(super) wording: Wording,
 }
 
 /// Whether it is the attempt's turn.
@@ -117,12 +86,12 @@ enum Permit {
 }
 
 /// An attempt that is over.
-struct Made {
-    at: Timestamp,
-    outcome: Outcome,
-    status: Option<StatusCode>,
-    detail: Option<String>,
-    at_most_once: bool,
+pub(super) struct Made {
+    pub(super) at: Timestamp,
+    pub(super) outcome: Outcome,
+    pub(super) status: Option<StatusCode>,
+    pub(super) detail: Option<String>,
+    pub(super) at_most_once: bool,
 }
 
 impl Deliverer {
@@ -189,121 +158,6 @@ impl Deliverer {
             Ok(Permit::Wait(wait)) => self.postpone(&leased, wait).await,
             Err(error) => Err(self.give_back(&leased, error).await),
         }
-    }
-
-    /// Gathers what an attempt needs.
-    async fn prepare(&self, intent: &Intent) -> Result<Prepared, DeliverError> {
-        let lost = self.recover_lost_attempt(intent).await?;
-        let installation = self.installations.current().await?;
-        let name = &intent.channel;
-        let configured = match installation.config.channels.get(name) {
-            None => {
-                let reason = format!("channel `{name}` is no longer in the configuration");
-                return Ok(Prepared::Not(Outcome::rejected(reason)));
-            }
-            Some(channel) if !channel.common.enabled => {
-                let reason = format!("channel `{name}` is switched off");
-                return Ok(Prepared::Not(Outcome::rejected(reason)));
-            }
-            Some(channel) => channel,
-        };
-        let at_most_once = configured.common.delivery == Delivery::AtMostOnce;
-        if lost && at_most_once {
-            return Ok(Prepared::Not(Outcome::rejected(PERHAPS)));
-        }
-        let Some(message) = self.store.revision(&intent.alert, intent.revision).await? else {
-            return Ok(Prepared::Not(Outcome::rejected(
-                "the table does not hold what this revision says",
-            )));
-        };
-        let credentialed = match self.channel(configured).await {
-            Ok(credentialed) => credentialed,
-            Err(outcome) => return Ok(Prepared::Not(outcome)),
-        };
-        let thread = match intent.revision {
-            0 | 1 => None,
-            _ => self.store.first_receipt(&intent.alert, name).await?,
-        };
-        let words = self.wording.of(&installation).render(&message, name);
-        if let Some(error) = &words.fallback {
-            tracing::warn!(channel = %name, %error, "a template failed; the default speaks");
-        }
-        let limits = credentialed.channel.limits();
-        Ok(Prepared::Ready(Box::new(Errand {
-            name: name.clone(),
-            kind: configured.kind,
-            at_most_once,
-            channel: credentialed.channel,
-            references: credentialed.references,
-            real: credentialed.real,
-            message,
-            title: fit(&words.title, limits.title).into_owned(),
-            text: fit(&words.text, limits.text).into_owned(),
-            thread,
-            per_second: configured.common.max_per_second.map(|rate| rate.get()),
-        })))
-    }
-
-    /// Whether the try before this one never reported back. If so, it is put on record: nobody
-    /// knows whether it was delivered.
-    async fn recover_lost_attempt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        let before = intent.attempts.saturating_sub(1);
-        if before == 0 {
-            return Ok(false);
-        }
-        let attempts = self.store.attempts_of(&intent.alert).await?;
-        let reported = attempts.iter().any(|attempt| {
-            attempt.number == before
-                && attempt.revision == intent.revision
-                && attempt.channel == intent.channel
-        });
-        if reported {
-            return Ok(false);
-        }
-        let detail = "its notifier ended before it could say what came of it";
-        let lost = Made {
-            at: self.store.clock().now(),
-            outcome: Outcome::Unknown,
-            status: None,
-            detail: Some(detail.to_owned()),
-            at_most_once: false,
-        };
-        let attempt = attempt(intent, before, &lost, SignedDuration::ZERO);
-        self.store.record_attempt(&attempt).await?;
-        Ok(true)
-    }
-
-    /// The channel with its credentials; or, where somebody stands in for vendors, with placeholders
-    /// for those that are missing.
-    async fn channel(&self, configured: &Configured) -> Result<Credentialed, Outcome> {
-        let settings = configured.settings().map_err(misconfigured)?;
-        let references: Vec<SecretRef> = settings.secret_refs().into_iter().cloned().collect();
-        let mut known: HashMap<SecretRef, SecretString> = HashMap::new();
-        let mut missing = None;
-        for reference in &references {
-            match self.secrets.get(reference).await {
-                Ok(value) => {
-                    known.insert(reference.clone(), value);
-                }
-                Err(error @ SecretError::NotSet { .. }) => missing = missing.or(Some(error)),
-                Err(error @ SecretError::Failed { .. }) => {
-                    tracing::warn!(%error, "a secret could not be read");
-                    return Err(Outcome::Retry { after: None });
-                }
-            }
-        }
-        let real = missing.is_none();
-        if let Some(error) = missing
-            && !self.outgoing.stands_in()
-        {
-            return Err(Outcome::denied(error.to_string()));
-        }
-        let channel = placeholder::build(&settings, &known).map_err(misconfigured)?;
-        Ok(Credentialed {
-            channel,
-            references,
-            real,
-        })
     }
 
     /// Waits for the channel's turn, then asks its circuit breaker.
@@ -532,19 +386,7 @@ impl Deliverer {
     }
 }
 
-/// A channel, and whether it may really send.
-struct Credentialed {
-    channel: Box<dyn Channel>,
-    references: Vec<SecretRef>,
-    real: bool,
-}
-
-/// A person has to mend it: as with credentials that are refused.
-fn misconfigured(error: ConfigError) -> Outcome {
-    Outcome::denied(error.to_string())
-}
-
-fn attempt(intent: &Intent, number: u32, made: &Made, took: SignedDuration) -> Attempt {
+pub(super) fn attempt(intent: &Intent, number: u32, made: &Made, took: SignedDuration) -> Attempt {
     Attempt {
         alert: intent.alert.clone(),
         revision: intent.revision,

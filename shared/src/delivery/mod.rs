@@ -7,20 +7,20 @@
 //! | [`breaker`] | whether a destination may be tried at all |
 //! | [`mod@exchange`] | one attempt: a channel's requests over a transport, and what came of them |
 //! | [`outgoing`] | who carries the requests: the wire, or an outbox where credentials are missing |
-//! | [`placeholder`] | a channel whose credentials are missing, built all the same, to be shown |
 //! | [`pace`] | no more messages a second than a destination wants |
 //! | [`verdict`] | what an attempt makes of its intent |
+//! | `errand` | what an attempt needs, or why none can be made |
 //! | `wording` | the templates in force |
 //! | [`deliver`] | all of it for one intent: lease, render, send, record |
 
 pub mod backoff;
 pub mod breaker;
 pub mod deliver;
+mod errand;
 pub mod exchange;
 pub mod outcome;
 pub mod outgoing;
 pub mod pace;
-pub mod placeholder;
 pub mod verdict;
 mod wording;
 

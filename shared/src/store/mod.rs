@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`keys`] | every key, and the questions it answers |
 //! | [`schema`] | the table itself |
+//! | [`spent`] | what it costs, as DynamoDB counts it |
 //! | [`row`] | an item as it is stored; conditional writes, queries, pages |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
 //! | [`movements`], [`imports`] | what people and programs ask for through the API |
@@ -22,6 +23,7 @@ mod error;
 pub mod keys;
 pub mod row;
 pub mod schema;
+pub mod spent;
 
 pub mod alerts;
 pub mod breakers;
@@ -56,6 +58,7 @@ pub struct Store {
     table: String,
     clock: Clock,
     chance: Chance,
+    spent: spent::Spent,
 }
 
 impl Store {
@@ -71,7 +74,13 @@ impl Store {
             table: table.into(),
             clock,
             chance,
+            spent: spent::Spent::default(),
         }
+    }
+
+    /// What it has cost so far.
+    pub fn spent(&self) -> spent::Units {
+        self.spent.units()
     }
 
     /// The clock that stamps what is written.

@@ -216,9 +216,11 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(key_item(key)))
             .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| failed(operation, error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
         reply.item.map(|item| read(operation, item)).transpose()
     }
 
@@ -248,9 +250,11 @@ impl Store {
                     .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
             };
             let reply = request
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
                 .map_err(|error| failed(operation, error))?;
+            self.spent.read(reply.consumed_capacity.as_ref());
             items.extend(
                 reply
                     .items
@@ -283,9 +287,11 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
             .set_exclusive_start_key(start)
             .limit(limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| failed(operation, error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
         let next = reply
             .last_evaluated_key
             .as_ref()
@@ -327,9 +333,11 @@ impl Store {
             .scan_index_forward(!newest_first)
             .set_exclusive_start_key(start)
             .limit(limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| failed(operation, error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
         let next = reply
             .last_evaluated_key
             .as_ref()
@@ -401,9 +409,11 @@ impl Store {
             )
             .set_exclusive_start_key(start)
             .limit(limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| failed("list what is due", error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
         let next = reply
             .last_evaluated_key
             .as_ref()
@@ -432,10 +442,14 @@ impl Store {
             .set_item(Some(row.item(expect)))
             .set_condition_expression(condition)
             .set_expression_attribute_values(values)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match sent {
-            Ok(_) => Ok(true),
+            Ok(reply) => {
+                self.spent.write(&reply.consumed_capacity);
+                Ok(true)
+            }
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
             Err(error) => Err(failed(operation, error)),
         }
@@ -456,10 +470,14 @@ impl Store {
             .set_key(Some(key_item(key)))
             .set_condition_expression(condition)
             .set_expression_attribute_values(values)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
         match sent {
-            Ok(_) => Ok(true),
+            Ok(reply) => {
+                self.spent.write(&reply.consumed_capacity);
+                Ok(true)
+            }
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
             Err(error) => Err(failed(operation, error)),
         }
@@ -480,13 +498,7 @@ impl Store {
         }
         let error = match request.send().await {
             Ok(reply) => {
-                let units: f64 = reply
-                    .consumed_capacity
-                    .unwrap_or_default()
-                    .iter()
-                    .filter_map(|used| used.capacity_units)
-                    .sum();
-                tracing::debug!(operation, write_units = units, "transaction written");
+                self.spent.write(reply.consumed_capacity());
                 return Ok(Written::Done);
             }
             Err(error) => error,

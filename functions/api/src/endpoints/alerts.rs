@@ -34,7 +34,7 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     fill(
         context,
         &wanted,
-        |cursor, room| one_after_another(context, states, cursor, room),
+        |cursor: Option<String>, room| async move { one_after_another(context, states, cursor, room).await },
         |alert| Some(shown(&alert)),
     )
     .await

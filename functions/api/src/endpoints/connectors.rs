@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 use shared::domain::ConnectorName;
+use shared::run_queue::Started;
 
 use crate::Context;
 use crate::answer::Answer;
@@ -26,8 +27,11 @@ pub(super) async fn sync(context: &Context<'_>, connector: &str) -> Result<Answe
             format!("`{name}` sends by itself, or is switched off"),
         ));
     }
-    let run = context.ports.sync.start(&name).await?;
-    let body = json!({ "connector": name, "run": run });
+    let (state, run) = match context.ports.sync.start(&name).await? {
+        Started::Queued { slot } => ("queued", slot),
+        Started::Running { slot } => ("running", slot),
+    };
+    let body = json!({ "connector": name, "run": run, "state": state });
     Ok(Answer::new(StatusCode::ACCEPTED, body))
 }
 

@@ -27,8 +27,8 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         let wanted = "is needed: give `product` with `location`, `product` alone for its description, or `vin`";
         query.refuse("product", wanted);
     }
-    let of = query.finish(|| of)?;
-    let (store, of) = (context.store, of.as_str());
+    let of = &query.finish(|| of)?;
+    let store = context.store;
     fill(
         context,
         &wanted,

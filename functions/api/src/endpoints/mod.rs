@@ -13,9 +13,10 @@ mod positions;
 mod review;
 mod units;
 
+use shared::store::inbox::Resolution;
+
 use crate::Context;
 use crate::answer::Answer;
-use crate::ports::Decision;
 use crate::problem::Problem;
 use crate::router::Endpoint;
 
@@ -35,8 +36,8 @@ pub(crate) async fn answer(
         Endpoint::Ledger => ledger::list(context).await,
         Endpoint::Quarantine => review::quarantine(context).await,
         Endpoint::Inbox => review::inbox(context).await,
-        Endpoint::Approve => review::resolve(context, variable, Decision::Approve).await,
-        Endpoint::Reject => review::resolve(context, variable, Decision::Reject).await,
+        Endpoint::Approve => review::resolve(context, variable, Resolution::Approve).await,
+        Endpoint::Reject => review::resolve(context, variable, Resolution::Reject).await,
         Endpoint::Sync => connectors::sync(context, variable).await,
         Endpoint::Explain => explain::show(context).await,
         Endpoint::Replay => connectors::replay(context).await,

@@ -26,9 +26,7 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         return fill(
             context,
             &wanted,
-            |cursor: Option<String>, room| async move {
-                store.positions(cursor.as_deref(), room).await
-            },
+            |cursor: Option<String>, room| async move { store.positions(cursor.as_deref(), room).await },
             |position| here(&position).then(|| shown(&position, &sources)),
         )
         .await;
@@ -43,13 +41,11 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         None => store.positions_of(&product).await?,
     };
     all.sort_by(|a: &Position, b| a.location.cmp(&b.location));
+    let all = &all;
     fill(
         context,
         &wanted,
-        |cursor: Option<String>, room| {
-            let page = page_of(&all, cursor.as_deref(), room);
-            async move { Ok::<_, StoreError>(page) }
-        },
+        |cursor: Option<String>, room| async move { Ok::<_, StoreError>(page_of(all, cursor.as_deref(), room)) },
         |position| Some(shown(&position, &sources)),
     )
     .await

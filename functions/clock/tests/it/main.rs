@@ -1,1 +1,324 @@
-//! Tests.
+//! The clock over the real table, with the notifier behind its queue.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../../../notify/tests/it/world.rs"]
+#[expect(
+    dead_code,
+    reason = "shared with the notifier's tests, which use the rest"
+)]
+mod world;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, TickError, Ticked, Ticker};
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use shared::domain::watch::{Moment, Watch};
+use shared::domain::{AlertKind, Subject};
+use shared::http::{Reply, Request, Transport, TransportError};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::store::alerts::{Decision, Watched};
+use shared::store::intents::IntentState;
+use shared::store::jobs::Reexamination;
+use shared::store::{Expect, Store};
+
+use world::{Answer, QUEUE, World, webhooks};
+
+const HOST: &str = "ops.example.com";
+
+/// What the clock asks of its neighbours, and what they answer.
+#[derive(Default)]
+struct Neighbours {
+    looked: Mutex<Vec<Subject>>,
+    recovered: Mutex<Vec<Timestamp>>,
+    beats: Mutex<usize>,
+    broken: Mutex<bool>,
+}
+
+#[async_trait]
+impl Reexamine for Neighbours {
+    async fn look(&self, subject: &Subject) -> Result<(), BoxError> {
+        self.looked.lock().unwrap().push(subject.clone());
+        if *self.broken.lock().unwrap() {
+            return Err("the evaluator is broken".into());
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Recover for Neighbours {
+    async fn recover(&self, by: Timestamp) -> Result<usize, BoxError> {
+        self.recovered.lock().unwrap().push(by);
+        Ok(2)
+    }
+}
+
+/// The outside monitor.
+struct Monitor(Arc<Neighbours>);
+
+#[async_trait]
+impl Transport for Monitor {
+    async fn call(&self, request: Request) -> Result<Reply, TransportError> {
+        assert_eq!(request.url.as_str(), "https://monitor.example.com/ping/1");
+        *self.0.beats.lock().unwrap() += 1;
+        Ok(Reply::new(StatusCode::OK, ""))
+    }
+}
+
+struct Desk {
+    world: World,
+    neighbours: Arc<Neighbours>,
+    ticker: Arc<Ticker>,
+}
+
+impl Desk {
+    async fn new(channels: &str) -> Self {
+        let world = World::new(channels).await;
+        let neighbours = Arc::new(Neighbours::default());
+        let ticker = Arc::new(ticker(&world, &neighbours));
+        Self {
+            world,
+            neighbours,
+            ticker,
+        }
+    }
+
+    /// A tick by the sample event.
+    async fn tick(&self) -> Result<Ticked, TickError> {
+        let event = include_str!("../../../../events/clock/tick.json");
+        let event: EventBridgeEvent = serde_json::from_str(event).unwrap();
+        let deadline = self.world.clock.now() + SignedDuration::from_secs(50);
+        self.ticker.tick(event, deadline).await
+    }
+
+    /// A watch that time alone may change then.
+    async fn watch(&self, vin: &str, kind: AlertKind, due: SignedDuration) {
+        let decision = Decision {
+            watched: Watched {
+                subject: Subject::Unit {
+                    vin: vin.to_owned(),
+                },
+                kind,
+                watch: Watch::default(),
+                due: Some(Moment(self.world.clock.now() + due)),
+            },
+            expect: Expect::Absent,
+            announcements: Vec::new(),
+        };
+        assert!(self.world.store.decide(decision).await.unwrap());
+    }
+}
+
+fn ticker(world: &World, neighbours: &Arc<Neighbours>) -> Ticker {
+    let monitor = Arc::new(Monitor(neighbours.clone()));
+    let url = "https://monitor.example.com/ping/1".parse().unwrap();
+    Ticker::new(
+        world.store.clone(),
+        Installations::new(world.store.clone()),
+        world.bus.clone(),
+        neighbours.clone(),
+        neighbours.clone(),
+        Heartbeat::to(url, monitor),
+        Metrics::to(std::io::sink(), world.clock.clone()),
+    )
+}
+
+async fn minutes(count: u64) {
+    tokio::time::sleep(Duration::from_secs(60 * count)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_whose_announcement_was_lost_is_delivered_and_not_repeated() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    let pump = desk.world.notifying();
+    // Nobody announces it.
+    let which = desk.world.open("a1", &["ops"]).await.remove(0);
+    assert_eq!(desk.tick().await.unwrap().redriven, 0, "not overdue yet");
+    minutes(2).await;
+    assert_eq!(desk.tick().await.unwrap().redriven, 1);
+    pump.idle().await;
+    assert_eq!(
+        desk.world.intent(&which).await.state,
+        IntentState::Delivered
+    );
+    for _ in 0..20 {
+        minutes(1).await;
+        assert_eq!(desk.tick().await.unwrap().redriven, 0);
+        pump.idle().await;
+    }
+    assert_eq!(desk.world.vendors.seen(HOST).len(), 1);
+    pump.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_put_back_is_not_put_back_again_the_next_minute() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    desk.world.open("a1", &["ops"]).await;
+    minutes(2).await;
+    let mut redriven = Vec::new();
+    for _ in 0..7 {
+        redriven.push(desk.tick().await.unwrap().redriven);
+        minutes(1).await;
+    }
+    // No notifier runs: after five minutes it is tried again.
+    assert_eq!(redriven, [1, 0, 0, 0, 0, 1, 0]);
+    assert_eq!(desk.world.messages(QUEUE).await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ticks_that_overlap_put_an_intent_back_once() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    for alert in 0..30 {
+        desk.world.open(&format!("a{alert}"), &["ops"]).await;
+    }
+    minutes(2).await;
+    let ticks = futures::future::join_all((0..5).map(|_| desk.tick())).await;
+    let ticks: Vec<_> = ticks.into_iter().map(Result::unwrap).collect();
+    assert_eq!(ticks.iter().map(|tick| tick.redriven).sum::<usize>(), 30);
+    assert_eq!(ticks.iter().filter(|tick| tick.beat).count(), 1);
+    assert_eq!(*desk.neighbours.beats.lock().unwrap(), 1);
+}
+
+/// An outage that outlasts what a queue can hold back.
+#[tokio::test(start_paused = true)]
+async fn long_waits_are_kept_by_the_clock() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    let pump = desk.world.notifying();
+    desk.world.vendors.always(HOST, Answer::Status(503));
+    let which = desk.world.open("a1", &["ops"]).await.remove(0);
+    desk.world.announce(&which).await;
+    for _ in 0..50 {
+        minutes(1).await;
+        desk.tick().await.unwrap();
+    }
+    // 0, 5 s, 30 s, 2 min and 10 min are the queue's; half an hour is the clock's.
+    assert_eq!(desk.world.vendors.seen(HOST).len(), 6);
+    desk.world.vendors.always(HOST, Answer::Status(200));
+    for _ in 0..80 {
+        minutes(1).await;
+        desk.tick().await.unwrap();
+    }
+    pump.idle().await;
+    assert_eq!(
+        desk.world.intent(&which).await.state,
+        IntentState::Delivered
+    );
+    let sent = desk.world.vendors.seen(HOST).len();
+    assert_eq!(desk.world.attempts(&which).await.len(), sent);
+    pump.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_overdue_intents_are_worked_through_page_by_page() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    // An alert's intents share a shard of the index, and a page holds a hundred.
+    let names: Vec<String> = (0..60).map(|channel| format!("c{channel}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    desk.world.open("a1", &names).await;
+    desk.world.resolve("a1", &names).await;
+    minutes(2).await;
+    assert_eq!(desk.tick().await.unwrap().redriven, 120);
+    assert_eq!(desk.tick().await.unwrap().redriven, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_without_time_leaves_the_work_to_the_next() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    desk.world.open("a1", &["ops"]).await;
+    minutes(2).await;
+    let now = desk.world.clock.now();
+    let ticked = desk
+        .ticker
+        .tick(EventBridgeEvent::default(), now)
+        .await
+        .unwrap();
+    assert!(ticked.cut_short && ticked.redriven == 0);
+    assert_eq!(desk.tick().await.unwrap().redriven, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subject_is_looked_at_once_when_its_watches_fall_due() {
+    let desk = Desk::new("").await;
+    let vin = "WBA00000000000001";
+    for kind in [AlertKind::LowStock, AlertKind::HighDemand] {
+        desk.watch(vin, kind, SignedDuration::from_secs(90)).await;
+    }
+    desk.watch(
+        "WBA00000000000002",
+        AlertKind::LowStock,
+        SignedDuration::from_hours(2),
+    )
+    .await;
+    assert_eq!(desk.tick().await.unwrap().looked, 0);
+    minutes(2).await;
+    assert_eq!(desk.tick().await.unwrap().looked, 1);
+    let looked = desk.neighbours.looked.lock().unwrap().clone();
+    assert_eq!(
+        looked,
+        [Subject::Unit {
+            vin: vin.to_owned()
+        }]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_begins_when_its_time_has_come() {
+    let desk = Desk::new("").await;
+    let store: &Store = &desk.world.store;
+    let job = Reexamination {
+        id: "season".to_owned(),
+        owned_by: None,
+        cursor: None,
+        not_before: Some(Moment(
+            desk.world.clock.now() + SignedDuration::from_secs(90),
+        )),
+    };
+    assert!(store.start_job(&job).await.unwrap());
+    assert_eq!(desk.tick().await.unwrap().begun, 0);
+    minutes(2).await;
+    assert_eq!(desk.tick().await.unwrap().begun, 1);
+    assert_eq!(desk.tick().await.unwrap().begun, 0);
+    assert_eq!(
+        store.job("season").await.unwrap().unwrap().data.not_before,
+        None
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn raw_webhooks_that_wait_for_over_a_minute_are_recovered() {
+    let desk = Desk::new("").await;
+    let by = desk.world.clock.now() - SignedDuration::from_mins(1);
+    assert_eq!(desk.tick().await.unwrap().recovered, 2);
+    assert_eq!(*desk.neighbours.recovered.lock().unwrap(), [by]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_heart_beats_each_minute_and_stops_when_something_is_wrong() {
+    let desk = Desk::new("").await;
+    let beats = || *desk.neighbours.beats.lock().unwrap();
+    for minute in 1..=3 {
+        desk.tick().await.unwrap();
+        assert_eq!(beats(), minute);
+        minutes(1).await;
+    }
+    desk.watch(
+        "WBA00000000000001",
+        AlertKind::LowStock,
+        SignedDuration::ZERO,
+    )
+    .await;
+    *desk.neighbours.broken.lock().unwrap() = true;
+    minutes(1).await;
+    let error = desk.tick().await.unwrap_err();
+    assert_eq!(
+        (error.ticked.failed, error.ticked.beat, beats()),
+        (1, false, 3)
+    );
+    *desk.neighbours.broken.lock().unwrap() = false;
+    assert!(desk.tick().await.unwrap().beat);
+}

@@ -149,7 +149,7 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
         .to_zoned(jiff::tz::TimeZone::UTC)
         .map_err(|error| error.to_string())?
         .timestamp();
-    let state: String = parsed(row, "state")?;
+    let state = row.named("state").value().ok_or("state is missing")?;
     let state = UnitState::ALL
         .iter()
         .copied()

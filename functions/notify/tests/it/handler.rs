@@ -1,16 +1,14 @@
 //! Batches: each record is done or comes back on its own, and a retry fires when it is due.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::{SignedDuration, Timestamp};
-use lotwire::engine::{Function, Pump, QueueAttributes, QueueMapping, Redrive, Subscription};
-use notify::{Notifier, Settled, each_record};
-use shared::bus::{Bus, IntentRef};
+use notify::{Settled, each_record};
+use shared::bus::IntentRef;
 use shared::store::intents::IntentState;
 
-use crate::world::{Answer, World, webhooks};
+use crate::world::{Answer, FAILURES, QUEUE, World, webhooks};
 
 const HOST: &str = "ops.example.com";
 
@@ -37,68 +35,10 @@ fn failed(response: &SqsBatchResponse) -> Vec<&str> {
         .collect()
 }
 
-/// The queue of the channels, with a dead-letter queue, and its notifier.
-fn notifier(world: &World) -> Notifier {
-    let queues = world.aws.queues();
-    let dead = queues.create("dead", QueueAttributes::default()).unwrap();
-    let attributes = QueueAttributes {
-        visibility_timeout: Duration::from_secs(60),
-        redrive: Some(Redrive {
-            dead_letter_arn: dead.arn(),
-            maximum_receives: 3,
-        }),
-        ..QueueAttributes::default()
-    };
-    let queue = queues.create("webhook", attributes).unwrap();
-    let url = queue.url().parse().unwrap();
-    Notifier::new(world.deliverer(), world.clock.clone(), world.aws.sqs(), url)
-}
-
-/// The notifier behind its queue, and the topic that leads there.
-fn running(world: &World) -> (Pump, Bus) {
-    let notifier = Arc::new(notifier(world));
-    let topic = world.aws.topics().create("alerts");
-    let queue = world.aws.queues().find("webhook").unwrap();
-    let policy = serde_json::json!({ "channel": ["webhook"] });
-    let subscription = Subscription::raw_where(&policy).unwrap();
-    world
-        .aws
-        .topics()
-        .subscribe("alerts", &queue, subscription)
-        .unwrap();
-    let function = Function::new(
-        "notify",
-        Duration::from_secs(30),
-        move |event, invocation: lotwire::engine::Invocation| {
-            let notifier = notifier.clone();
-            async move { Ok(notifier.handle(event, invocation.deadline).await) }
-        },
-    );
-    let mut mapping = QueueMapping::new("webhook", function);
-    mapping.report_batch_item_failures = true;
-    let pump = Pump::builder(&world.aws).queue(mapping).start().unwrap();
-    (pump, Bus::new(world.aws.sns(), topic))
-}
-
-async fn messages(world: &World, queue: &str) -> Vec<String> {
-    let url = world.aws.queues().find(queue).unwrap().url();
-    let received = world
-        .aws
-        .sqs()
-        .receive_message()
-        .queue_url(url)
-        .max_number_of_messages(10);
-    let received = received.send().await.unwrap().messages.unwrap_or_default();
-    received
-        .into_iter()
-        .filter_map(|message| message.body)
-        .collect()
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_record_that_cannot_be_looked_at_fails_alone() {
     let world = World::new(&webhooks(&[("ops", "")])).await;
-    let notifier = notifier(&world);
+    let notifier = world.notifier();
     let good = world.open("a1", &["ops"]).await.remove(0);
     let unknown = IntentRef {
         alert: "nobody".into(),
@@ -113,7 +53,7 @@ async fn a_record_that_cannot_be_looked_at_fails_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_record_that_would_start_too_late_goes_back_untouched() {
     let world = World::new(&webhooks(&[("ops", "")])).await;
-    let notifier = notifier(&world);
+    let notifier = world.notifier();
     let which = world.open("a1", &["ops"]).await.remove(0);
     let soon = world.clock.now() + SignedDuration::from_secs(5);
     let response = notifier.handle(batch(&[&body(&which)]), soon).await;
@@ -144,12 +84,12 @@ async fn a_panic_takes_only_its_own_record_along() {
 #[tokio::test(start_paused = true)]
 async fn a_short_wait_is_the_queues_and_fires_when_it_is_due() {
     let world = World::new(&webhooks(&[("ops", "")])).await;
-    let (pump, bus) = running(&world);
+    let pump = world.notifying();
     world
         .vendors
         .first(HOST, [Answer::After(429, 30), Answer::Status(503)]);
     let which = world.open("a1", &["ops"]).await.remove(0);
-    assert_eq!(bus.announce(&[world.intent(&which).await]).await, 1);
+    world.announce(&which).await;
     // No clock runs here: what comes back, the queue brings.
     tokio::time::sleep(Duration::from_secs(300)).await;
     pump.idle().await;
@@ -169,14 +109,14 @@ async fn a_short_wait_is_the_queues_and_fires_when_it_is_due() {
         "{gaps:?}"
     );
     assert_eq!(world.intent(&which).await.state, IntentState::Delivered);
-    assert!(messages(&world, "dead").await.is_empty());
+    assert!(world.messages(FAILURES).await.is_empty());
     pump.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_long_wait_is_the_clocks_and_leaves_the_queue_empty() {
     let world = World::new(&webhooks(&[("ops", "")])).await;
-    let notifier = notifier(&world);
+    let notifier = world.notifier();
     world.vendors.first(HOST, [Answer::After(429, 3_600)]);
     let which = world.open("a1", &["ops"]).await.remove(0);
     let response = notifier
@@ -184,7 +124,7 @@ async fn a_long_wait_is_the_clocks_and_leaves_the_queue_empty() {
         .await;
     assert!(failed(&response).is_empty());
     tokio::time::sleep(Duration::from_secs(1_000)).await;
-    assert!(messages(&world, "webhook").await.is_empty());
+    assert!(world.messages(QUEUE).await.is_empty());
     let intent = world.intent(&which).await;
     assert_eq!(intent.due_at, intent.not_before);
     assert!(intent.due_at > world.clock.now());
@@ -193,11 +133,11 @@ async fn a_long_wait_is_the_clocks_and_leaves_the_queue_empty() {
 #[tokio::test(start_paused = true)]
 async fn only_poison_ends_in_the_dead_letter_queue() {
     let world = World::new(&webhooks(&[("ops", "")])).await;
-    let (pump, bus) = running(&world);
+    let pump = world.notifying();
     world.vendors.always(HOST, Answer::Status(410));
     let refused = world.open("a1", &["ops"]).await.remove(0);
-    bus.announce(&[world.intent(&refused).await]).await;
-    let url = world.aws.queues().find("webhook").unwrap().url();
+    world.announce(&refused).await;
+    let url = world.aws.queues().find(QUEUE).unwrap().url();
     world
         .aws
         .sqs()
@@ -209,7 +149,7 @@ async fn only_poison_ends_in_the_dead_letter_queue() {
         .unwrap();
     tokio::time::sleep(Duration::from_secs(600)).await;
     pump.idle().await;
-    assert_eq!(messages(&world, "dead").await, ["poison"]);
+    assert_eq!(world.messages(FAILURES).await, ["poison"]);
     assert_eq!(world.intent(&refused).await.state, IntentState::Rejected);
     assert_eq!(world.vendors.seen(HOST).len(), 1);
     pump.stop().await;
@@ -219,12 +159,31 @@ async fn only_poison_ends_in_the_dead_letter_queue() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_comes_many_times_is_delivered_once() {
     let world = World::new(&webhooks(&[("ops", "")])).await;
-    let (pump, bus) = running(&world);
+    let pump = world.notifying();
     let which = world.open("a1", &["ops"]).await.remove(0);
     let intent = world.intent(&which).await;
-    bus.announce(&vec![intent; 30]).await;
+    world.bus.announce(&vec![intent; 30]).await;
     pump.idle().await;
     assert_eq!(world.vendors.count(), 1);
     assert_eq!(world.intent(&which).await.state, IntentState::Delivered);
     pump.stop().await;
+}
+
+/// The sample invocations are what the handler takes.
+#[tokio::test(start_paused = true)]
+async fn the_sample_events_are_handled() {
+    let world = World::new(&webhooks(&[("buyers", "")])).await;
+    let notifier = world.notifier();
+    let alert = "0199b6a1-7c3e-7d52-9d0c-5b1f0c2a4e11";
+    let which = world.open(alert, &["buyers"]).await.remove(0);
+    let one = include_str!("../../../../events/notify/one-intent.json");
+    let event: SqsEvent = serde_json::from_str(one).unwrap();
+    let response = notifier.handle(event, world.deadline()).await;
+    assert!(failed(&response).is_empty());
+    assert_eq!(world.intent(&which).await.state, IntentState::Delivered);
+    let poison = include_str!("../../../../events/notify/poison.json");
+    let event: SqsEvent = serde_json::from_str(poison).unwrap();
+    let id = event.records[0].message_id.clone().unwrap();
+    let response = notifier.handle(event, world.deadline()).await;
+    assert_eq!(failed(&response), [id]);
 }

@@ -10,8 +10,13 @@ use async_trait::async_trait;
 use aws_smithy_types::retry::RetryConfig;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use lotwire::engine::{Call, EmbeddedAws, Interference, Settings, Untouched, Verdict};
-use shared::bus::IntentRef;
+use lotwire::engine::{
+    Call, EmbeddedAws, Function, Interference, Invocation, Pump, QueueMapping, Settings, Untouched,
+    Verdict,
+};
+use lotwire::stack::resources::{self, TABLE};
+use notify::Notifier;
+use shared::bus::{Bus, IntentRef};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
@@ -25,26 +30,28 @@ use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::{Attempt, Intent, IntentState};
-use shared::store::{Expect, Store, schema};
+use shared::store::{Expect, Store};
 
-pub const TABLE: &str = "lotwire";
-pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// The queue of the webhook channels' intents, and where its poison goes.
+pub(crate) const QUEUE: &str = "notify-webhook";
+pub(crate) const FAILURES: &str = "notify-webhook-failures";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// How long a vendor may take.
-pub const SLOWEST: Duration = Duration::from_secs(8);
+pub(crate) const SLOWEST: Duration = Duration::from_secs(8);
 
 /// A request that reached a vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub host: String,
+pub(crate) struct Seen {
+    pub(crate) host: String,
     /// The idempotency key, where the vendor has one.
-    pub key: String,
-    pub at: Timestamp,
-    pub body: String,
+    pub(crate) key: String,
+    pub(crate) at: Timestamp,
+    pub(crate) body: String,
 }
 
 /// What a vendor does with a request.
 #[derive(Debug, Clone)]
-pub enum Answer {
+pub(crate) enum Answer {
     Status(u16),
     After(u16, u32),
     Body(&'static str),
@@ -55,7 +62,7 @@ pub enum Answer {
 }
 
 /// Vendors by host. Each answers 200 after a moment, unless told otherwise.
-pub struct Vendors {
+pub(crate) struct Vendors {
     clock: Clock,
     seen: Mutex<Vec<Seen>>,
     next: Mutex<HashMap<String, VecDeque<Answer>>>,
@@ -65,17 +72,17 @@ pub struct Vendors {
 
 impl Vendors {
     /// From now on, this is what the vendor does.
-    pub fn always(&self, host: &str, answer: Answer) {
+    pub(crate) fn always(&self, host: &str, answer: Answer) {
         self.always.lock().unwrap().insert(host.to_owned(), answer);
     }
 
     /// Before that, these, one after the other.
-    pub fn first(&self, host: &str, answers: impl IntoIterator<Item = Answer>) {
+    pub(crate) fn first(&self, host: &str, answers: impl IntoIterator<Item = Answer>) {
         let mut next = self.next.lock().unwrap();
         next.entry(host.to_owned()).or_default().extend(answers);
     }
 
-    pub fn seen(&self, host: &str) -> Vec<Seen> {
+    pub(crate) fn seen(&self, host: &str) -> Vec<Seen> {
         let seen = self.seen.lock().unwrap();
         seen.iter()
             .filter(|seen| seen.host == host)
@@ -83,7 +90,7 @@ impl Vendors {
             .collect()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.seen.lock().unwrap().len()
     }
 }
@@ -145,17 +152,19 @@ impl Interference for Yielding {
     }
 }
 
-pub struct World {
-    pub aws: EmbeddedAws,
-    pub clock: Clock,
-    pub store: Store,
-    pub vendors: Arc<Vendors>,
+pub(crate) struct World {
+    pub(crate) aws: EmbeddedAws,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    /// The topic that leads to the channels' queues.
+    pub(crate) bus: Bus,
+    pub(crate) vendors: Arc<Vendors>,
     /// The environment that secrets are read from.
-    pub environment: Arc<Mutex<BTreeMap<String, String>>>,
+    pub(crate) environment: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 /// A webhook channel for each name, at `<name>.example.com`, with these further lines.
-pub fn webhooks(channels: &[(&str, &str)]) -> String {
+pub(crate) fn webhooks(channels: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, more) in channels {
         text.push_str(&format!(
@@ -168,12 +177,12 @@ pub fn webhooks(channels: &[(&str, &str)]) -> String {
 
 impl World {
     /// With these channels (TOML), on the runtime's clock.
-    pub async fn new(channels: &str) -> Self {
+    pub(crate) async fn new(channels: &str) -> Self {
         Self::over(channels, Arc::new(Untouched)).await
     }
 
     /// As [`World::new`], where every call to the table is a point at which a process can end.
-    pub async fn yielding(channels: &str) -> Self {
+    pub(crate) async fn yielding(channels: &str) -> Self {
         Self::over(channels, Arc::new(Yielding)).await
     }
 
@@ -185,10 +194,9 @@ impl World {
             retries: RetryConfig::disabled(),
         })
         .unwrap();
-        let dynamodb = aws.dynamodb();
-        let create = schema::create_table(&dynamodb, TABLE).unwrap();
-        create.send().await.unwrap();
-        let store = Store::new(dynamodb, TABLE, clock.clone(), Chance::seeded(7));
+        let topic = resources::make(&aws).unwrap();
+        let store = Store::new(aws.dynamodb(), TABLE, clock.clone(), Chance::seeded(7));
+        let bus = Bus::new(aws.sns(), topic);
         let vendors = Arc::new(Vendors {
             clock: clock.clone(),
             seen: Mutex::default(),
@@ -201,6 +209,7 @@ impl World {
             aws,
             clock,
             store,
+            bus,
             vendors,
             environment: Arc::new(Mutex::new(environment)),
         };
@@ -209,7 +218,7 @@ impl World {
     }
 
     /// Applies a configuration with these channels.
-    pub async fn configure(&self, channels: &str) {
+    pub(crate) async fn configure(&self, channels: &str) {
         let text = format!(
             "[account]\nname = 'Northgate'\nzone = 'Europe/London'\ncurrency = 'EUR'\n\
              [locations.north]\nname = 'North'\nkind = 'warehouse'\n{channels}"
@@ -219,11 +228,11 @@ impl World {
     }
 
     /// A notifier's process: nothing in it is shared with another but the table.
-    pub fn deliverer(&self) -> Deliverer {
+    pub(crate) fn deliverer(&self) -> Deliverer {
         self.deliverer_over(Arc::new(Wire(self.vendors.clone())))
     }
 
-    pub fn deliverer_over(&self, outgoing: Arc<dyn Outgoing>) -> Deliverer {
+    pub(crate) fn deliverer_over(&self, outgoing: Arc<dyn Outgoing>) -> Deliverer {
         let environment = self.environment.clone();
         let secrets = Secrets::new(
             Box::new(move |name| environment.lock().unwrap().get(name).cloned()),
@@ -241,18 +250,61 @@ impl World {
         )
     }
 
-    pub fn deadline(&self) -> Timestamp {
+    /// The notifier of the webhook channels.
+    pub(crate) fn notifier(&self) -> Notifier {
+        let queue = resources::queue_url(&self.aws, QUEUE).unwrap();
+        Notifier::new(self.deliverer(), self.clock.clone(), self.aws.sqs(), queue)
+    }
+
+    /// The notifier behind its queue, running.
+    pub(crate) fn notifying(&self) -> Pump {
+        let notifier = Arc::new(self.notifier());
+        let function = Function::new(
+            "notify",
+            Duration::from_secs(30),
+            move |event, invocation: Invocation| {
+                let notifier = notifier.clone();
+                async move { Ok(notifier.handle(event, invocation.deadline).await) }
+            },
+        );
+        let mut mapping = QueueMapping::new(QUEUE, function);
+        mapping.report_batch_item_failures = true;
+        Pump::builder(&self.aws).queue(mapping).start().unwrap()
+    }
+
+    /// What waits in a queue; it is taken out.
+    pub(crate) async fn messages(&self, queue: &str) -> Vec<String> {
+        let url = resources::queue_url(&self.aws, queue).unwrap();
+        let sqs = self.aws.sqs();
+        let received = sqs
+            .receive_message()
+            .queue_url(url)
+            .max_number_of_messages(10);
+        let received = received.send().await.unwrap().messages.unwrap_or_default();
+        received
+            .into_iter()
+            .filter_map(|message| message.body)
+            .collect()
+    }
+
+    /// Announces an intent, as the evaluator does.
+    pub(crate) async fn announce(&self, which: &IntentRef) {
+        let intent = self.intent(which).await;
+        assert_eq!(self.bus.announce(&[intent]).await, 1);
+    }
+
+    pub(crate) fn deadline(&self) -> Timestamp {
         self.clock.now() + SignedDuration::from_secs(60)
     }
 
     /// One look at an intent, by a process of its own.
-    pub async fn look(&self, which: &IntentRef) -> Delivered {
+    pub(crate) async fn look(&self, which: &IntentRef) -> Delivered {
         let deliverer = self.deliverer();
         deliverer.deliver(which, self.deadline()).await.unwrap()
     }
 
     /// Looks again and again, each time when it is due, until the intent is settled.
-    pub async fn drive(&self, which: &IntentRef) -> IntentState {
+    pub(crate) async fn drive(&self, which: &IntentRef) -> IntentState {
         let deliverer = self.deliverer();
         loop {
             match deliverer.deliver(which, self.deadline()).await.unwrap() {
@@ -264,14 +316,14 @@ impl World {
     }
 
     /// Opens an alert with one intent for each channel.
-    pub async fn open(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
+    pub(crate) async fn open(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
         let now = self.clock.now();
         self.open_due(alert, channels, now + SignedDuration::from_mins(1))
             .await
     }
 
     /// As [`World::open`]; the clock is to look after the intents at `due_at`.
-    pub async fn open_due(
+    pub(crate) async fn open_due(
         &self,
         alert: &str,
         channels: &[&str],
@@ -282,7 +334,7 @@ impl World {
     }
 
     /// Writes the alert's second revision: it is over.
-    pub async fn resolve(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
+    pub(crate) async fn resolve(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
         let due_at = self.clock.now() + SignedDuration::from_mins(1);
         self.write(alert, 2, RevisionKind::Resolved, channels, due_at)
             .await
@@ -348,21 +400,21 @@ impl World {
         intents.iter().map(IntentRef::from).collect()
     }
 
-    pub async fn intent(&self, which: &IntentRef) -> Intent {
+    pub(crate) async fn intent(&self, which: &IntentRef) -> Intent {
         let intents = self.store.intents_of(&which.alert).await.unwrap();
         let ours = |intent: &Intent| IntentRef::from(intent) == *which;
         intents.into_iter().find(ours).unwrap()
     }
 
     /// The ledger of one intent, in order.
-    pub async fn attempts(&self, which: &IntentRef) -> Vec<Attempt> {
+    pub(crate) async fn attempts(&self, which: &IntentRef) -> Vec<Attempt> {
         let mut attempts = self.store.attempts_of(&which.alert).await.unwrap();
         attempts.retain(|a| a.channel == which.channel && a.revision == which.revision);
         attempts
     }
 
     /// What came of each attempt, in order.
-    pub async fn outcomes(&self, which: &IntentRef) -> Vec<String> {
+    pub(crate) async fn outcomes(&self, which: &IntentRef) -> Vec<String> {
         let attempts = self.attempts(which).await;
         attempts
             .into_iter()
@@ -405,7 +457,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
 }
 
 /// Ends a process at its `polls`-th suspension: what it had not done by then is never done.
-pub async fn crash_after<F: Future>(polls: usize, process: F) -> Option<F::Output> {
+pub(crate) async fn crash_after<F: Future>(polls: usize, process: F) -> Option<F::Output> {
     let mut process = pin!(process);
     let mut left = polls;
     std::future::poll_fn(|context| match process.as_mut().poll(context) {

@@ -1,0 +1,125 @@
+//! The doctor finds what was tampered with, and nothing else.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+use crate::scene::{Scene, TABLE};
+
+type Item = HashMap<String, AttributeValue>;
+
+async fn findings(scene: &Scene) -> Vec<Value> {
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = scene.get(&format!("/api/v1/doctor?limit=3{cursor}")).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        found.extend(page.body["items"].as_array().unwrap().iter().cloned());
+        match page.body["next"].as_str() {
+            None => return found,
+            Some(next) => cursor = format!("&cursor={next}"),
+        }
+    }
+}
+
+async fn faults(scene: &Scene) -> Vec<String> {
+    let found = findings(scene).await;
+    found.iter().map(|it| it["fault"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn busy() -> Scene {
+    let scene = Scene::new().await;
+    scene.described("OIL", "Engine oil", "oil").await;
+    scene.stated("OIL", "north", 9).await;
+    scene.vehicle("erp", "SJAAX14V4RC004321", "london").await;
+    scene.vehicle("erp", "SJAAM2ZV9TC024868", "london").await;
+    for number in 0..3 {
+        let body = json!({ "type": "sale", "product": "OIL", "location": "north", "quantity": 1 });
+        assert_eq!(scene.moves(&format!("sale-{number}"), body).await.status, 201);
+    }
+    assert_eq!(faults(&scene).await, [""; 0]);
+    scene
+}
+
+fn key(pk: &str, sk: &str) -> Item {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
+}
+
+async fn edit(scene: &Scene, pk: &str, sk: &str, change: impl FnOnce(&mut Item)) {
+    let client = scene.aws.dynamodb();
+    let read = client.get_item().table_name(TABLE).set_key(Some(key(pk, sk)));
+    let mut item = read.send().await.unwrap().item.unwrap();
+    let Some(AttributeValue::M(data)) = item.get_mut("d") else {
+        panic!("{pk} {sk} has no content");
+    };
+    change(data);
+    client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+}
+
+fn number(value: i64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+#[tokio::test]
+async fn an_edited_ledger_row_is_found() {
+    let scene = busy().await;
+    edit(&scene, "H#position OIL north", "000000000002", |row| {
+        row.insert("actor".to_owned(), AttributeValue::S("nobody".to_owned()));
+    })
+    .await;
+    assert_eq!(faults(&scene).await, ["altered"]);
+}
+
+#[tokio::test]
+async fn a_removed_ledger_row_is_found_wherever_it_stood() {
+    for (row, fault) in [("000000000001", "gap"), ("000000000002", "gap"), ("000000000004", "end")] {
+        let scene = busy().await;
+        let client = scene.aws.dynamodb();
+        let delete = client.delete_item().table_name(TABLE);
+        delete.set_key(Some(key("H#position OIL north", row))).send().await.unwrap();
+        assert_eq!(faults(&scene).await, [fault], "row {row}");
+    }
+}
+
+#[tokio::test]
+async fn a_position_that_drifted_is_found() {
+    let scene = busy().await;
+    edit(&scene, "P#OIL", "L#north#position", |position| {
+        position.insert("held".to_owned(), number(2));
+    })
+    .await;
+    let found = findings(&scene).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["fault"], "drift");
+    assert_eq!((&found[0]["expected"]["reserved"], &found[0]["found"]["reserved"]), (&json!(0), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_position_that_is_not_the_sum_of_its_vehicles_is_found() {
+    let scene = busy().await;
+    edit(&scene, "P#line:bentley/bentayga", "L#london#position", |position| {
+        let Some(AttributeValue::M(holding)) = position.get_mut("holding") else {
+            panic!("a counted position has a holding");
+        };
+        holding.insert("on_hand".to_owned(), number(3));
+    })
+    .await;
+    let mut faults = faults(&scene).await;
+    faults.sort();
+    assert_eq!(faults, ["drift", "miscount"]);
+}
+
+#[tokio::test]
+async fn an_edited_description_and_an_edited_vehicle_are_found() {
+    let scene = busy().await;
+    edit(&scene, "P#OIL", "product", |product| {
+        product.insert("title".to_owned(), AttributeValue::S("Snake oil".to_owned()));
+    })
+    .await;
+    edit(&scene, "U#SJAAX14V4RC004321", "unit", |unit| {
+        unit.insert("chain".to_owned(), AttributeValue::S("0".repeat(64)));
+    })
+    .await;
+    assert_eq!(faults(&scene).await, ["end", "drift"]);
+}

@@ -1,0 +1,172 @@
+//! Movements: at most once, never more than there is, all or nothing.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+
+fn sale(quantity: i64) -> Value {
+    json!({ "type": "sale", "product": "OIL", "location": "north", "quantity": quantity })
+}
+
+#[tokio::test]
+async fn twenty_sales_of_the_last_one_and_one_wins() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 1).await;
+    let keys: Vec<_> = (0..20).map(|n| format!("sale-{n}")).collect();
+    let answers = join_all(keys.iter().map(|key| scene.moves(key, sale(1)))).await;
+    let won = answers.iter().filter(|it| it.status == 201).count();
+    assert_eq!(won, 1);
+    for lost in answers.iter().filter(|it| it.status != 201) {
+        assert_eq!(lost.status, 409, "{}", lost.body);
+        assert_eq!(lost.kind(), "urn:lotwire:problem:insufficient_stock");
+        assert_eq!(lost.body["available"], 0);
+    }
+    let ledger = scene.get("/api/v1/ledger?product=OIL&location=north").await;
+    assert_eq!(ledger.body["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn twenty_copies_of_one_request_have_one_effect_and_one_answer() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 10).await;
+    let answers = join_all((0..20).map(|_| scene.moves("the-same", sale(1)))).await;
+    assert!(answers.iter().all(|it| it.status == 201));
+    assert!(answers.iter().all(|it| it.body == answers[0].body));
+    assert_eq!(answers[0].body["position"]["on_hand"], 9);
+    let first = answers.iter().filter(|it| it.header("idempotent-replayed").is_none());
+    assert_eq!(first.count(), 1);
+    let position = scene.get("/api/v1/positions?product=OIL").await;
+    assert_eq!(position.body["items"][0]["on_hand"], 9);
+}
+
+#[tokio::test]
+async fn the_same_answer_comes_again_even_after_the_stock_has_moved_on() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 3).await;
+    let first = scene.moves("first", sale(2)).await;
+    assert_eq!(scene.moves("second", sale(1)).await.status, 201);
+    let again = scene.moves("first", sale(2)).await;
+    assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")));
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.body["position"]["on_hand"], 1);
+}
+
+#[tokio::test]
+async fn a_key_that_comes_with_something_else_is_refused() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 10).await;
+    assert_eq!(scene.moves("key", sale(1)).await.status, 201);
+    for other in [sale(2), json!({ "type": "receipt", "product": "OIL", "location": "north", "quantity": 1 })] {
+        let refused = scene.moves("key", other).await;
+        assert_eq!(refused.status, 422);
+        assert_eq!(refused.kind(), "urn:lotwire:problem:idempotency_key_reused");
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_moves_both_ends_or_neither() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 5).await;
+    scene.stated("OIL", "south", 1).await;
+    let transfer = |quantity: i64| {
+        json!({ "type": "transfer", "product": "OIL", "location": "north", "to_location": "south", "quantity": quantity })
+    };
+    let moved = scene.moves("a", transfer(2)).await;
+    assert_eq!(moved.status, 201);
+    assert_eq!(moved.body["position"]["on_hand"], 3);
+    assert_eq!(moved.body["to_position"]["on_hand"], 3);
+
+    // Ten at once in both directions, each of more than half of what is there.
+    let keys: Vec<_> = (0..10).map(|n| format!("t-{n}")).collect();
+    let answers = join_all(keys.iter().enumerate().map(|(n, key)| {
+        let (from, to) = if n % 2 == 0 { ("north", "south") } else { ("south", "north") };
+        scene.moves(key, json!({ "type": "transfer", "product": "OIL", "location": from, "to_location": to, "quantity": 2 }))
+    }))
+    .await;
+    assert!(answers.iter().all(|it| it.status == 201 || it.status == 409));
+    let all = scene.get("/api/v1/positions?product=OIL").await;
+    let sum: i64 = all.body["items"].as_array().unwrap().iter().map(|it| it["on_hand"].as_i64().unwrap()).sum();
+    assert_eq!(sum, 6);
+
+    // Nothing leaves where the other end cannot take it.
+    scene.stated("MAT", "north", 5).await;
+    let body = json!({ "type": "transfer", "product": "MAT", "location": "north", "to_location": "south", "quantity": 1 });
+    let refused = scene.moves("b", body).await;
+    assert_eq!(refused.kind(), "urn:lotwire:problem:quantity_unknown");
+    let north = scene.get("/api/v1/positions?product=MAT&location=north").await;
+    assert_eq!(north.body["items"][0]["on_hand"], 5);
+}
+
+#[tokio::test]
+async fn every_type_does_what_its_name_says() {
+    let scene = Scene::new().await;
+    let at_north = |kind: &str, field: &str, quantity: i64| {
+        let mut body = json!({ "type": kind, "product": "PAD", "location": "north", "actor": "maria", "reason": "spring" });
+        body[field] = quantity.into();
+        body
+    };
+    let steps = [
+        ("count", "quantity", 10, [10, 0, 10]),
+        ("receipt", "quantity", 5, [15, 0, 15]),
+        ("return", "quantity", 1, [16, 0, 16]),
+        ("adjustment", "delta", -2, [14, 0, 14]),
+        ("reserve", "quantity", 4, [14, 4, 10]),
+        ("sale", "quantity", 10, [4, 4, 0]),
+        ("release", "quantity", 1, [4, 3, 1]),
+        ("count", "quantity", 7, [7, 3, 4]),
+    ];
+    for (number, (kind, field, quantity, [on_hand, reserved, available])) in (1..).zip(steps) {
+        let answer = scene.moves(&format!("step-{number}"), at_north(kind, field, quantity)).await;
+        assert_eq!(answer.status, 201, "{kind}: {}", answer.body);
+        let position = &answer.body["position"];
+        assert_eq!(position["on_hand"], on_hand, "{kind}");
+        assert_eq!(position["reserved"], reserved, "{kind}");
+        assert_eq!(position["available"], available, "{kind}");
+        assert_eq!(position["revision"], number, "{kind}");
+    }
+    let ledger = scene.get("/api/v1/ledger?product=PAD&location=north").await;
+    let rows = ledger.body["items"].as_array().unwrap();
+    let changes: Vec<_> = rows.iter().map(|row| row["change"].as_str().unwrap()).collect();
+    assert_eq!(changes, steps.map(|(kind, ..)| kind));
+    assert!(rows.iter().all(|row| row["actor"] == "maria" && row["reason"] == "spring"));
+
+    let refused = scene.moves("more", at_north("release", "quantity", 4)).await;
+    assert_eq!(refused.kind(), "urn:lotwire:problem:not_reserved");
+    let refused = scene.moves("most", at_north("reserve", "quantity", 5)).await;
+    assert_eq!((refused.body["asked"].as_i64(), refused.body["available"].as_i64()), (Some(5), Some(4)));
+    let refused = scene.moves("less", at_north("adjustment", "delta", -5)).await;
+    assert_eq!(refused.kind(), "urn:lotwire:problem:insufficient_stock");
+}
+
+#[tokio::test]
+async fn a_count_corrects_what_another_source_stated() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 8).await;
+    let count = json!({ "type": "count", "product": "OIL", "location": "north", "quantity": 6 });
+    let counted = scene.moves("count", count.clone()).await;
+    assert_eq!(counted.body["position"]["on_hand"], 6);
+    // Counting the same again changes nothing, and is answered all the same.
+    let again = scene.moves("recount", count).await;
+    assert_eq!((again.status, again.body["position"]["revision"].as_i64()), (201, Some(2)));
+}
+
+#[tokio::test]
+async fn a_sale_takes_stock_away_though_the_source_s_clock_is_ahead_of_ours() {
+    let scene = Scene::new().await;
+    let body = json!({ "type": "count", "product": "OIL", "location": "north", "quantity": 2,
+        "at": (scene.store.clock().now() + jiff::SignedDuration::from_secs(240)).to_string() });
+    assert_eq!(scene.moves("ahead", body).await.status, 201);
+    assert_eq!(scene.moves("one", sale(1)).await.body["position"]["on_hand"], 1);
+    assert_eq!(scene.moves("two", sale(1)).await.body["position"]["on_hand"], 0);
+    assert_eq!(scene.moves("three", sale(1)).await.status, 409);
+}
+
+#[tokio::test]
+async fn vehicles_are_not_moved_as_numbers() {
+    let scene = Scene::new().await;
+    scene.vehicle("erp", "SJAAX14V4RC004321", "london").await;
+    let body = json!({ "type": "sale", "product": "line:bentley/bentayga", "location": "london", "quantity": 1 });
+    let refused = scene.moves("car", body).await;
+    assert_eq!(refused.kind(), "urn:lotwire:problem:counted_from_vehicles");
+}

@@ -1,0 +1,269 @@
+//! An installation with an API, and ways to ask it.
+
+use std::sync::Arc;
+
+use api::{Api, Ports, Tokens};
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::{EmbeddedAws, Settings};
+use lotwire::stack::resources;
+use serde_json::{Value, json};
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::domain::event::{Level, ProductDescription, Version};
+use shared::domain::unit::{Field, UnitReport, UnitState};
+use shared::domain::{Authority, Change, StockEvent};
+use shared::installation::Installations;
+use shared::run_queue::RunQueue;
+use shared::store::stock::Applied;
+use shared::store::Store;
+
+pub const TABLE: &str = resources::TABLE;
+pub const TOKEN: &str = "correct horse";
+pub const DOCUMENT: &str = r#"
+[account]
+name = "Northgate"
+zone = "Europe/London"
+currency = "EUR"
+
+[locations.north]
+name = "North warehouse"
+kind = "warehouse"
+groups = ["warehouses"]
+
+[locations.south]
+name = "South warehouse"
+kind = "warehouse"
+zone = "Europe/Rome"
+groups = ["warehouses"]
+
+[locations.london]
+name = "London"
+kind = "rooftop"
+
+[connectors.erp]
+kind = "generic"
+locations = { north = "north", south = "south", london = "london" }
+
+[connectors.erp.webhook]
+secret = "env:LOTWIRE_ERP_SECRET"
+
+[connectors.drop]
+kind = "files"
+url = "file:///tmp/drop/"
+locations = { north = "north" }
+
+[ownership]
+on_hand = ["erp"]
+
+[[rules]]
+name = "low-by-default"
+kind = "low_stock"
+threshold = 3
+
+[[rules]]
+name = "oil-in-all"
+kind = "low_stock"
+category = "Oil"
+group = "warehouses"
+over = "sum"
+threshold = 20
+
+[[rules]]
+name = "no-gifts"
+kind = "low_stock"
+category = "gifts"
+enabled = false
+"#;
+
+/// One installation.
+pub struct Scene {
+    pub api: Api,
+    pub store: Store,
+    pub aws: EmbeddedAws,
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: i64,
+    pub body: Value,
+    response: ApiGatewayV2httpResponse,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers.get(name)?.to_str().ok()
+    }
+
+    pub fn kind(&self) -> &str {
+        self.body["type"].as_str().unwrap_or_default()
+    }
+}
+
+/// A request to be sent.
+pub struct Ask<'a> {
+    scene: &'a Scene,
+    event: Value,
+    headers: Vec<(String, String)>,
+}
+
+impl Scene {
+    /// With the test configuration applied.
+    pub async fn new() -> Self {
+        let scene = Self::unconfigured().await;
+        let config = Config::check(DOCUMENT, "lotwire.toml").unwrap();
+        assert!(scene.store.apply_config(&config, "test").await.unwrap());
+        scene
+    }
+
+    pub async fn unconfigured() -> Self {
+        let clock = Clock::system();
+        let aws = EmbeddedAws::in_memory(Settings::default()).unwrap();
+        let store = Store::new(aws.dynamodb(), TABLE, clock, Chance::seeded(7));
+        let installations = Installations::new(store.clone());
+        resources::make(&aws).unwrap();
+        let queue = resources::queue_url(&aws, resources::SYNC_QUEUE).unwrap();
+        let tokens = ["correct horse", "the one before"].map(|token| token.to_owned().into());
+        let ports = Ports {
+            sync: Arc::new(RunQueue::new(store.clone(), aws.sqs(), queue)),
+            ..Ports::default()
+        };
+        let api = Api::new(store.clone(), installations, Tokens::known(tokens), ports);
+        Self { api, store, aws }
+    }
+
+    pub fn ask(&self, method: &str, target: &str) -> Ask<'_> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let event = json!({
+            "version": "2.0",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": {},
+            "requestContext": { "http": { "method": method, "path": path }, "timeEpoch": 0 },
+            "isBase64Encoded": false,
+        });
+        Ask {
+            scene: self,
+            event,
+            headers: Vec::new(),
+        }
+        .header("authorization", &format!("Bearer {TOKEN}"))
+    }
+
+    pub async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target).send().await
+    }
+
+    /// A movement under a key.
+    pub async fn moves(&self, key: &str, body: Value) -> Answer {
+        self.ask("POST", "/api/v1/movements")
+            .header("idempotency-key", key)
+            .json(&body)
+            .send()
+            .await
+    }
+
+    /// Says how much there is, as the owning source would.
+    pub async fn stated(&self, product: &str, location: &str, on_hand: i64) {
+        let at = self.store.clock().now() - SignedDuration::from_secs(60);
+        self.applied(
+            at,
+            Change::LevelSet {
+                product: product.parse().unwrap(),
+                location: location.parse().unwrap(),
+                level: Level { on_hand, ..Level::default() },
+                version: Version::at(at),
+            },
+        )
+        .await;
+    }
+
+    pub async fn described(&self, sku: &str, title: &str, category: &str) {
+        let at = self.store.clock().now();
+        let description = ProductDescription {
+            sku: sku.parse().unwrap(),
+            version: Version::at(at),
+            title: Some(title.to_owned()),
+            category: Some(category.to_owned()),
+            external: [].into(),
+        };
+        self.applied(at, Change::Described(description)).await;
+    }
+
+    /// A vehicle on somebody's lot, as a source says.
+    pub async fn vehicle(&self, source: &str, vin: &str, location: &str) {
+        let at = self.store.clock().now();
+        let text = |text: &str| Field::Text(text.to_owned());
+        let report = UnitReport {
+            vin: vin.parse().unwrap(),
+            version: Version::at(at),
+            state: Some(UnitState::InStock),
+            location: Some(location.parse().unwrap()),
+            stock_number: Some(format!("{source}-1")),
+            since: None,
+            fields: [
+                ("make".to_owned(), text("Bentley")),
+                ("model".to_owned(), text("Bentayga")),
+            ]
+            .into(),
+        };
+        self.applied_from(source, at, Change::Unit(Box::new(report))).await;
+    }
+
+    async fn applied(&self, at: Timestamp, change: Change) {
+        self.applied_from("erp", at, change).await;
+    }
+
+    async fn applied_from(&self, source: &str, at: Timestamp, change: Change) {
+        let event = StockEvent {
+            id: self.store.chance().id(at).parse().unwrap(),
+            source: source.parse().unwrap(),
+            at,
+            actor: None,
+            change,
+        };
+        let applied = self.store.apply(&event, &Authority::default()).await.unwrap();
+        assert_eq!(applied, Applied::Changed);
+    }
+}
+
+impl Ask<'_> {
+    /// Sets or, when empty, leaves out a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            self.headers.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    pub fn body(mut self, kind: &str, body: &str) -> Self {
+        self.event["body"] = body.into();
+        self.header("content-type", kind)
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.body("application/json", &body.to_string())
+    }
+
+    pub async fn send(mut self) -> Answer {
+        for (name, value) in &self.headers {
+            self.event["headers"][name] = value.as_str().into();
+        }
+        let event: ApiGatewayV2httpRequest = serde_json::from_value(self.event).unwrap();
+        let deadline = self.scene.store.clock().now() + SignedDuration::from_secs(30);
+        let response = self.scene.api.handle(event, deadline).await;
+        let text = match &response.body {
+            Some(Body::Text(text)) => text.clone(),
+            _ => String::new(),
+        };
+        Answer {
+            status: response.status_code,
+            body: serde_json::from_str(&text).unwrap(),
+            response,
+        }
+    }
+}

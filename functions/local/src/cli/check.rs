@@ -1,0 +1,72 @@
+//! `lotwire check`: is this configuration in order, and what does it amount to?
+
+use std::path::Path;
+
+use serde_json::json;
+use shared::config::Config;
+
+use super::show::Show;
+use super::{Failure, Server, apply};
+
+pub(super) async fn run(
+    file: &Path,
+    diff: bool,
+    server: &Server,
+    show: &mut Show<'_>,
+) -> Result<(), Failure> {
+    let text = read(file)?;
+    checked(file, &text, server.json, show)?;
+    if diff {
+        let answer = apply::send(file, &text, true, server).await?;
+        apply::show_differences(&answer, server.json, show)?;
+    }
+    Ok(())
+}
+
+pub(super) fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file)
+        .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+}
+
+/// Shows what the document amounts to, or everything that is wrong with it.
+pub(super) fn checked(
+    file: &Path,
+    text: &str,
+    as_json: bool,
+    show: &mut Show<'_>,
+) -> Result<(), Failure> {
+    match Config::check(text, &file.display().to_string()) {
+        Ok(config) => {
+            let summary = config.summary();
+            if as_json {
+                let secrets: Vec<_> = summary.secrets.iter().map(ToString::to_string).collect();
+                show.json(&json!({
+                    "ok": true,
+                    "contents": summary.contents,
+                    "notes": summary.notes,
+                    "secrets": secrets,
+                }))?;
+            } else {
+                show.line(summary.to_string().trim_end())?;
+            }
+            Ok(())
+        }
+        Err(errors) => {
+            if as_json {
+                let errors = errors.0.iter().map(|error| {
+                    json!({
+                        "file": error.file,
+                        "line": error.line,
+                        "column": error.column,
+                        "field": error.field,
+                        "detail": error.problem,
+                    })
+                });
+                show.json(&json!({ "ok": false, "errors": errors.collect::<Vec<_>>() }))?;
+            } else {
+                show.line(&errors.to_string())?;
+            }
+            Err(Failure::Found)
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! `lotwire import`: thresholds and stock from a file, page by page; a dry run first.
+
+use std::path::Path;
+
+use http::Method;
+use serde_json::{Value, json};
+use shared::digest::sha256_hex;
+
+use super::check::read;
+use super::client::{Body, Client};
+use super::show::Show;
+use super::{Failure, Server};
+
+/// Rows in a request: a quarter of a minute's work at the most.
+const PAGE: usize = 1_000;
+/// Differences that are shown.
+const FIRST: usize = 10;
+const COUNTS: [&str; 5] = ["new", "changed", "unchanged", "repeated", "rejected"];
+
+/// What the pages of a run amount to.
+#[derive(Default)]
+struct Sum {
+    counts: [u64; 5],
+    differences: Vec<Value>,
+    rejected: Vec<Value>,
+}
+
+/// Some rows of the file under its header.
+struct Page {
+    text: String,
+    first_line: u64,
+    rows: usize,
+}
+
+pub(super) async fn run(
+    file: &Path,
+    yes: bool,
+    again: bool,
+    server: &Server,
+    show: &mut Show<'_>,
+) -> Result<(), Failure> {
+    let text = read(file)?;
+    let pages = pages(&text).map_err(|problem| Failure::Usage(format!("{}: {problem}", file.display())))?;
+    let client = server.client()?;
+    let run = Run {
+        name: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        key: key(&text, again),
+        client: &client,
+    };
+    let planned = run.all(&pages, true, show).await?;
+    if !yes || !server.json {
+        planned.show(server.json, true, show)?;
+    }
+    if yes {
+        let applied = run.all(&pages, false, show).await?;
+        applied.show(server.json, false, show)?;
+    } else {
+        show.progress("nothing was applied; add --yes to apply it");
+    }
+    if planned.rejected.is_empty() && planned.counts[4] == 0 {
+        Ok(())
+    } else {
+        Err(Failure::Found)
+    }
+}
+
+/// The content itself, so that a repeated run has no second effect; unless one is wanted.
+fn key(text: &str, again: bool) -> String {
+    let content = sha256_hex(text.as_bytes());
+    if again {
+        format!("{content}-{}", uuid::Uuid::new_v4())
+    } else {
+        content
+    }
+}
+
+struct Run<'a> {
+    name: String,
+    key: String,
+    client: &'a Client,
+}
+
+impl Run<'_> {
+    async fn all(
+        &self,
+        pages: &[Page],
+        dry_run: bool,
+        show: &mut Show<'_>,
+    ) -> Result<Sum, Failure> {
+        let (mut sum, mut done) = (Sum::default(), 0);
+        for page in pages {
+            let line = page.first_line.to_string();
+            let query = [
+                ("name", self.name.as_str()),
+                ("line", &line),
+                ("dry_run", if dry_run { "true" } else { "false" }),
+            ];
+            let body = Body::Text("text/csv", page.text.clone());
+            let answer = self
+                .client
+                .ask(Method::POST, "/api/v1/imports", &query, body, Some(&self.key))
+                .await?;
+            sum.add(&answer);
+            done += page.rows;
+            if pages.len() > 1 {
+                let doing = if dry_run { "compared" } else { "applied" };
+                show.progress(&format!("{done} rows {doing}"));
+            }
+        }
+        Ok(sum)
+    }
+}
+
+impl Sum {
+    fn add(&mut self, answer: &Value) {
+        for (sum, name) in self.counts.iter_mut().zip(COUNTS) {
+            *sum += answer["counts"][name].as_u64().unwrap_or_default();
+        }
+        let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
+        self.differences.extend(list("differences"));
+        self.rejected.extend(list("rejected"));
+    }
+
+    fn show(&self, as_json: bool, planned: bool, show: &mut Show<'_>) -> Result<(), Failure> {
+        let counts = COUNTS.into_iter().zip(self.counts);
+        if as_json {
+            let counts: Value = counts.map(|(name, n)| (name.to_owned(), json!(n))).collect();
+            show.json(&json!({
+                "dry_run": planned,
+                "counts": counts,
+                "differences": self.differences,
+                "rejected": self.rejected,
+            }))?;
+            return Ok(());
+        }
+        if planned {
+            for difference in self.differences.iter().take(FIRST) {
+                show.line(&in_words(difference))?;
+            }
+            if self.differences.len() > FIRST {
+                show.line("…")?;
+            }
+            for rejected in &self.rejected {
+                show.line(&refusal(rejected))?;
+            }
+        }
+        let counted: Vec<_> = counts.map(|(name, n)| format!("{n} {name}")).collect();
+        let done = if planned { "would be" } else { "done" };
+        show.line(&format!("{done}: {}", counted.join(", ")))?;
+        Ok(())
+    }
+}
+
+fn in_words(difference: &Value) -> String {
+    let text = |name: &str| difference[name].as_str().unwrap_or_default().to_owned();
+    format!(
+        "line {}: {} of {}: {} -> {}",
+        difference["line"],
+        text("sets"),
+        text("of"),
+        difference["before"],
+        difference["after"]
+    )
+}
+
+fn refusal(rejected: &Value) -> String {
+    let text = |name: &str| rejected[name].as_str().unwrap_or_default();
+    let column = match rejected["column"].as_u64() {
+        Some(column) => format!(", column {column}"),
+        None => String::new(),
+    };
+    format!("line {}{column}: {} {}", rejected["line"], text("field"), text("detail"))
+}
+
+/// Cuts a CSV text into pages of whole rows, each under the header. A row may have line breaks in it.
+fn pages(text: &str) -> Result<Vec<Page>, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text.as_bytes());
+    let mut record = csv::ByteRecord::new();
+    let mut read = |reader: &mut csv::Reader<&[u8]>| match reader.read_byte_record(&mut record) {
+        Ok(true) => Ok(record.position().map(|at| (at.byte(), at.line()))),
+        Ok(false) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    };
+    read(&mut reader)?.ok_or("the file is empty")?;
+    let mut starts = Vec::new();
+    while let Some((byte, line)) = read(&mut reader)? {
+        starts.push((usize::try_from(byte).unwrap_or(text.len()), line));
+    }
+    let header_end = starts.first().map_or(text.len(), |(byte, _)| *byte);
+    let header = text.get(..header_end).unwrap_or_default().trim_end();
+    let chunks = starts.chunks(PAGE).enumerate().map(|(index, chunk)| {
+        let (from, first_line) = chunk.first().copied().unwrap_or((text.len(), 2));
+        let next = starts.get((index + 1) * PAGE);
+        let until = next.map_or(text.len(), |(byte, _)| *byte);
+        Page {
+            text: format!("{header}\n{}", text.get(from..until).unwrap_or_default()),
+            first_line,
+            rows: chunk.len(),
+        }
+    });
+    Ok(chunks.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_whole_rows_under_the_header_and_know_their_lines() {
+        let mut text = String::from("product,on_hand\r\n");
+        for row in 0..PAGE + 2 {
+            text.push_str(&format!("\"SKU\n{row}\",{row}\n"));
+        }
+        let pages = pages(&text).unwrap();
+        assert_eq!(pages.iter().map(|it| it.rows).collect::<Vec<_>>(), [PAGE, 2]);
+        assert_eq!(pages[0].first_line, 2);
+        // Each row takes two lines.
+        assert_eq!(pages[1].first_line, 2 + 2 * u64::try_from(PAGE).unwrap());
+        assert!(pages[1].text.starts_with("product,on_hand\n\"SKU\n1000\",1000\n"));
+        assert!(super::pages("").is_err());
+    }
+
+    #[test]
+    fn the_key_is_the_content_unless_it_is_to_be_done_again() {
+        assert_eq!(key("a", false), key("a", false));
+        assert_ne!(key("a", false), key("b", false));
+        assert_ne!(key("a", true), key("a", true));
+    }
+}

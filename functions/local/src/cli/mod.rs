@@ -1,0 +1,244 @@
+//! The command line: start the stack, or ask one that runs.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | all is well |
+//! | 1 | something was found: errors in a document, drift, rejected rows |
+//! | 2 | the command cannot be meant like that |
+//! | 3 | the server cannot be reached, or does not let us in |
+
+mod apply;
+mod check;
+mod client;
+mod doctor;
+mod import;
+mod replay;
+mod show;
+mod start;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use self::client::{Client, ClientError};
+use self::show::Show;
+
+/// Where the local stack listens unless told otherwise.
+pub const LISTEN: &str = "127.0.0.1:9400";
+
+/// Keeps one true picture of stock, and tells people when it runs low. Without a command it starts
+/// the whole stack in this process.
+#[derive(Debug, Parser)]
+#[command(name = "lotwire", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do instead of starting the stack.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to start it.
+    #[command(flatten)]
+    pub start: Start,
+}
+
+/// How the stack is started.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
+    pub listen: SocketAddr,
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", default_value = ".lotwire")]
+    pub data: PathBuf,
+    /// The configuration; by default lotwire.toml here, or else the sample.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Start without the sample stock.
+    #[arg(long)]
+    pub empty: bool,
+}
+
+/// What to ask of a stack that runs here or is deployed.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check a configuration, without a server.
+    Check {
+        /// The configuration.
+        #[arg(default_value = "lotwire.toml")]
+        file: PathBuf,
+        /// And compare it with the one that applies on the server.
+        #[arg(long)]
+        diff: bool,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Apply a configuration, after showing what it changes.
+    Apply {
+        /// The configuration.
+        file: PathBuf,
+        /// Apply it; without this, only show.
+        #[arg(long)]
+        yes: bool,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Apply again what a connector received. What was applied has no second effect.
+    Replay {
+        /// Which connector.
+        #[arg(long, value_name = "NAME")]
+        connector: String,
+        /// Received from then on (2026-01-15T09:30:00Z).
+        #[arg(long, value_name = "TIME", conflicts_with = "id")]
+        from: Option<Timestamp>,
+        /// Received before then.
+        #[arg(long, value_name = "TIME", conflicts_with = "id")]
+        to: Option<Timestamp>,
+        /// Only this payload.
+        #[arg(long)]
+        id: Option<String>,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Set thresholds and stock from a CSV file, after showing what it changes.
+    Import {
+        /// The file: columns product, location (or group, category, make, model), threshold, on_hand…
+        file: PathBuf,
+        /// Apply it; without this, only show.
+        #[arg(long)]
+        yes: bool,
+        /// Apply what this very file set before and has changed since.
+        #[arg(long)]
+        again: bool,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Compare what is stored with what the ledger says.
+    Doctor {
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// Which server, and how to talk of what it says.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Its address.
+    #[arg(long, default_value = "http://127.0.0.1:9400")]
+    url: url::Url,
+    /// The data directory of a local one, for its token; `LOTWIRE_TOKEN` comes first.
+    #[arg(long, value_name = "DIR", default_value = ".lotwire")]
+    data: PathBuf,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+    /// The token; never written on the command line, where others could read it.
+    #[arg(skip)]
+    token: Option<SecretString>,
+}
+
+/// How a command ended, other than well.
+#[derive(Debug)]
+enum Failure {
+    /// Something was found; it has been shown.
+    Found,
+    /// The command cannot be meant like that.
+    Usage(String),
+    /// The server could not be asked.
+    Server(ClientError),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Starts the stack, or carries out a command.
+pub async fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Some(command) => dispatch(command).await,
+        None => start::run(cli.start).await,
+    }
+}
+
+/// Carries out a command.
+pub async fn dispatch(command: Command) -> ExitCode {
+    let mut show = Show::to_process();
+    end(carry_out(command, &mut show).await, &mut show)
+}
+
+async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Check { file, diff, server } => check::run(&file, diff, &server, show).await,
+        Command::Apply { file, yes, server } => apply::run(&file, yes, &server, show).await,
+        Command::Replay {
+            connector,
+            from,
+            to,
+            id,
+            server,
+        } => {
+            let selection = replay::Selection {
+                connector,
+                from,
+                to,
+                id,
+            };
+            replay::run(&selection, &server, show).await
+        }
+        Command::Import {
+            file,
+            yes,
+            again,
+            server,
+        } => import::run(&file, yes, again, &server, show).await,
+        Command::Doctor { server } => doctor::run(&server, show).await,
+    }
+}
+
+fn end(outcome: Result<(), Failure>, show: &mut Show<'_>) -> ExitCode {
+    let (code, words) = match outcome {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Found) => return ExitCode::from(1),
+        Err(Failure::Usage(problem)) => (2, problem),
+        Err(Failure::Server(error)) => (error.exit_code(), error.to_string()),
+    };
+    show.progress(&format!("lotwire: {words}"));
+    ExitCode::from(code)
+}
+
+impl Server {
+    fn client(&self) -> Result<Client, ClientError> {
+        Client::new(self.url.clone(), self.token()?)
+    }
+
+    fn token(&self) -> Result<SecretString, ClientError> {
+        if let Some(token) = &self.token {
+            return Ok(token.clone());
+        }
+        if let Some(token) = shared::config::environment::process("LOTWIRE_TOKEN") {
+            return Ok(token.into());
+        }
+        let path = self.data.join("token");
+        match std::fs::read_to_string(&path) {
+            Ok(token) => Ok(token.trim().to_owned().into()),
+            Err(source) => Err(ClientError::NoToken { path, source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

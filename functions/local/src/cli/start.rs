@@ -1,0 +1,40 @@
+//! `lotwire` by itself: the whole stack in this process.
+
+use std::process::ExitCode;
+
+use super::Start;
+use super::show::Show;
+use crate::stack::serve::{Options, Ready};
+
+pub(super) async fn run(start: Start) -> ExitCode {
+    shared::telemetry::init_pretty();
+    let mut show = Show::to_process();
+    let options = Options {
+        listen: start.listen,
+        data: start.data,
+        config: start.config,
+        empty: start.empty,
+    };
+    let ready = match Ready::open(options).await {
+        Ok(ready) => ready,
+        Err(error) => return failed(&mut show, &error),
+    };
+    let served = ready.serve(stop(), |greeting| show.progress(greeting)).await;
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&mut show, &error),
+    }
+}
+
+fn failed(show: &mut Show<'_>, error: &dyn std::error::Error) -> ExitCode {
+    show.progress(&format!("lotwire: {error}"));
+    ExitCode::FAILURE
+}
+
+/// Until somebody asks it to stop.
+async fn stop() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::error!(%error, "no signal can be waited for; running until killed");
+        std::future::pending::<()>().await;
+    }
+}
