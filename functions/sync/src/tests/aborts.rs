@@ -58,7 +58,10 @@ fn next(stock: &BTreeMap<String, i64>, round: usize, chance: &Chance) -> BTreeMa
         .filter(|_| chance.fraction() > 0.1)
         .map(|(sku, on_hand)| {
             let changed = chance.fraction() < 0.3;
-            (sku.clone(), if changed { on_hand % 97 + 1 } else { *on_hand })
+            (
+                sku.clone(),
+                if changed { on_hand % 97 + 1 } else { *on_hand },
+            )
         })
         .collect();
     next.insert(format!("N-{round}"), 5);
@@ -69,7 +72,9 @@ fn next(stock: &BTreeMap<String, i64>, round: usize, chance: &Chance) -> BTreeMa
 }
 
 fn file(stock: &BTreeMap<String, i64>) -> String {
-    let rows = stock.iter().map(|(sku, on_hand)| format!("{sku},main,{on_hand}\n"));
+    let rows = stock
+        .iter()
+        .map(|(sku, on_hand)| format!("{sku},main,{on_hand}\n"));
     format!("sku,location,on_hand\n{}", rows.collect::<String>())
 }
 
@@ -77,7 +82,8 @@ fn file(stock: &BTreeMap<String, i64>) -> String {
 async fn a_worker_may_die_at_any_call() {
     let mortal = Arc::new(Mortal::default());
     mortal.lives();
-    let settings = "grace = 1\nmin_rows_percent = 1\nmax_removals = { count = 1000, percent = 100 }";
+    let settings =
+        "grace = 1\nmin_rows_percent = 1\nmax_removals = { count = 1000, percent = 100 }";
     let bench = Bench::of(Setup {
         interference: Arc::clone(&mortal) as Arc<dyn Interference>,
         ..Setup::with(settings)
@@ -103,7 +109,11 @@ async fn a_worker_may_die_at_any_call() {
         let mut held = bench.stock().await;
         held.retain(|_, on_hand| *on_hand != 0);
         assert_eq!(held, stock, "round {round}, {calls} calls");
-        assert_eq!(bench.last_run().await.state, RunState::Done, "round {round}");
+        assert_eq!(
+            bench.last_run().await.state,
+            RunState::Done,
+            "round {round}"
+        );
         assert!(bench.files_in("processing").is_empty(), "round {round}");
         assert!(bench.feed().await.suspicions.is_empty(), "round {round}");
         assert!(bench.store.missing(&erp()).await.unwrap().is_empty());
@@ -115,7 +125,10 @@ async fn a_worker_may_die_at_any_call() {
 #[tokio::test(start_paused = true)]
 async fn a_run_proceeds_however_little_time_it_has() {
     const ROWS: usize = 300;
-    let bench = Bench::with("grace = 1\nmin_rows_percent = 1\nmax_removals = { count = 1000, percent = 100 }").await;
+    let bench = Bench::with(
+        "grace = 1\nmin_rows_percent = 1\nmax_removals = { count = 1000, percent = 100 }",
+    )
+    .await;
     let hasty = async |content: String| {
         tokio::time::sleep(Duration::from_secs(60)).await;
         bench.drop("s.csv", content);

@@ -35,7 +35,10 @@ async fn missing_for_longer_than_the_grace_is_removed_and_can_come_back() {
     let short = without(30, |sku| sku == 7);
     for (missing, removed) in [(1, 0), (1, 0), (0, 1), (0, 0)] {
         let report = bench.read("s.csv", &short).await;
-        assert_eq!((report.counts.missing, report.counts.removed), (missing, removed));
+        assert_eq!(
+            (report.counts.missing, report.counts.removed),
+            (missing, removed)
+        );
     }
     assert_eq!(bench.stock().await["SKU-7"], 0);
     let report = bench.read("s.csv", stock_file(30)).await;
@@ -63,8 +66,13 @@ async fn what_was_removed_comes_back_even_if_its_row_has_not_changed_since() {
 async fn a_file_of_changes_removes_nothing() {
     let bench = Bench::with("grace = 1\ncovers = \"changes\"").await;
     bench.read("s.csv", stock_file(5)).await;
-    let report = bench.read("s.csv", "sku,location,on_hand\nSKU-0,main,3\n").await;
-    assert_eq!((report.outcome, report.counts.drift), (FileOutcome::Applied, 1));
+    let report = bench
+        .read("s.csv", "sku,location,on_hand\nSKU-0,main,3\n")
+        .await;
+    assert_eq!(
+        (report.outcome, report.counts.drift),
+        (FileOutcome::Applied, 1)
+    );
     assert_eq!(bench.there().await, 5);
     assert_eq!(bench.feed().await.snapshot_at, None);
 }
@@ -86,10 +94,18 @@ async fn too_many_removals_wait_for_a_person() {
         assert_eq!((inbox[0].count, inbox[0].state), (8, InboxState::Waiting));
         assert_eq!(inbox[0].examples.len(), 8);
     }
-    let id = bench.store.inbox(None, 1).await.unwrap().items[0].id.clone();
-    let resolved = bench.store.resolve_inbox(&id, Resolution::Approve, "ann").await;
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
+    let resolved = bench
+        .store
+        .resolve_inbox(&id, Resolution::Approve, "ann")
+        .await;
     assert_eq!(resolved.unwrap().state, InboxState::Approved);
-    let again = bench.store.resolve_inbox(&id, Resolution::Reject, "bob").await;
+    let again = bench
+        .store
+        .resolve_inbox(&id, Resolution::Reject, "bob")
+        .await;
     assert!(again.unwrap_err().to_string().contains("approved"));
 
     // One more than approved: held again.
@@ -109,7 +125,12 @@ async fn too_many_removals_wait_for_a_person() {
     assert_eq!(bench.there().await, 33);
     assert!(bench.feed().await.suspicions.is_empty());
     assert!(bench.store.inbox(None, 10).await.unwrap().items.is_empty());
-    let entry = bench.store.inbox_entry(&waiting[0].id).await.unwrap().unwrap();
+    let entry = bench
+        .store
+        .inbox_entry(&waiting[0].id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(entry.data.state, InboxState::Applied);
     // The approval is used up.
     let report = bench.read("s.csv", without(40, |sku| sku < 20)).await;
@@ -123,7 +144,9 @@ async fn a_rejection_holds_for_the_same_removals() {
     bench.read("s.csv", stock_file(40)).await;
     let short = without(40, |sku| sku < 8);
     bench.read("s.csv", &short).await;
-    let id = bench.store.inbox(None, 1).await.unwrap().items[0].id.clone();
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
     bench
         .store
         .resolve_inbox(&id, Resolution::Reject, "ann")
@@ -156,14 +179,19 @@ async fn an_empty_file_is_one_suspicion_until_a_person_says_otherwise() {
     assert!(!bench.feed().await.suspicions.is_empty());
     assert_eq!(bench.files_in("error").len(), 1);
 
-    let id = bench.store.inbox(None, 1).await.unwrap().items[0].id.clone();
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
     bench
         .store
         .resolve_inbox(&id, Resolution::Approve, "ann")
         .await
         .unwrap();
     let report = bench.read("s.csv", empty).await;
-    assert_eq!((report.outcome, report.counts.removed), (FileOutcome::Applied, 50));
+    assert_eq!(
+        (report.outcome, report.counts.removed),
+        (FileOutcome::Applied, 50)
+    );
     assert_eq!(bench.there().await, 0);
     assert!(bench.feed().await.suspicions.is_empty());
 }
@@ -179,11 +207,17 @@ async fn a_vehicle_that_is_gone_for_good_is_removed() {
     let bench = Bench::with("").await;
     let report = bench.read("v.csv", VEHICLES).await;
     assert_eq!((report.counts.added, report.counts.quarantined), (2, 0));
-    let one: String = VEHICLES.lines().take(2).map(|line| format!("{line}\n")).collect();
+    let one: String = VEHICLES
+        .lines()
+        .take(2)
+        .map(|line| format!("{line}\n"))
+        .collect();
     // Half the lot is less than three quarters of it, so the size is not usual: a person decides.
     let report = bench.read("v.csv", &one).await;
     assert_eq!((report.counts.withheld, report.counts.removed), (1, 0));
-    let id = bench.store.inbox(None, 1).await.unwrap().items[0].id.clone();
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
     bench
         .store
         .resolve_inbox(&id, Resolution::Approve, "ann")
@@ -195,7 +229,10 @@ async fn a_vehicle_that_is_gone_for_good_is_removed() {
     assert_eq!(gone.state, UnitState::Removed);
     let kept = bench.unit("SCBCG2ZG0RC012345").await;
     assert_eq!(kept.resolve(&[]).state, UnitState::InStock);
-    assert_eq!(kept.revision, 1, "an unchanged vehicle is not written again");
+    assert_eq!(
+        kept.revision, 1,
+        "an unchanged vehicle is not written again"
+    );
     let report = bench.read("v.csv", VEHICLES).await;
     assert_eq!(report.counts.drift, 1);
     let back = bench.unit("ZFA31200003123456").await.resolve(&[]);

@@ -25,10 +25,10 @@ use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
+use shared::store::Store;
 use shared::store::feeds::FeedState;
 use shared::store::runs::{FileReport, Run};
 use shared::store::stock::Applied;
-use shared::store::Store;
 use tempfile::TempDir;
 
 use crate::Sync;
@@ -199,13 +199,19 @@ impl Bench {
         record.message_id.clone_from(&message.message_id);
         record.body.clone_from(&message.body);
         event.records.push(record);
-        let deadline = self.now().checked_add(SignedDuration::from_mins(15)).unwrap();
+        let deadline = self
+            .now()
+            .checked_add(SignedDuration::from_mins(15))
+            .unwrap();
         let response = self.sync.jobs(event, deadline).await;
         if !response.batch_item_failures.is_empty() {
             return true;
         }
         let receipt = message.receipt_handle.clone();
-        let done = sqs.delete_message().queue_url(&url).set_receipt_handle(receipt);
+        let done = sqs
+            .delete_message()
+            .queue_url(&url)
+            .set_receipt_handle(receipt);
         // The worker may die here, too.
         done.send().await.is_err()
     }
@@ -226,7 +232,10 @@ impl Bench {
         self.tick().await;
         self.drain().await;
         let run = self.last_run().await;
-        run.files.last().unwrap_or_else(|| panic!("{run:?}")).clone()
+        run.files
+            .last()
+            .unwrap_or_else(|| panic!("{run:?}"))
+            .clone()
     }
 
     pub(super) async fn last_run(&self) -> Run {
@@ -259,7 +268,11 @@ impl Bench {
 
     /// The SKUs of which there are some.
     pub(super) async fn there(&self) -> usize {
-        self.stock().await.values().filter(|on_hand| **on_hand != 0).count()
+        self.stock()
+            .await
+            .values()
+            .filter(|on_hand| **on_hand != 0)
+            .count()
     }
 
     pub(super) async fn position(&self, sku: &str) -> Position {
@@ -304,7 +317,9 @@ impl Bench {
     /// The values of a metric so far.
     pub(super) fn metric(&self, name: &str) -> Vec<f64> {
         let written = String::from_utf8(self.numbers.0.lock().unwrap().clone()).unwrap();
-        let lines = written.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let lines = written
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter_map(|line| line[name].as_f64()).collect()
     }
 }

@@ -16,11 +16,21 @@ async fn one_bad_row_in_a_thousand_is_held_and_the_rest_is_applied() {
     let bench = Bench::with("").await;
     let file = stock_file(1_000).replace("SKU-500,main,510\n", "SKU-500,main,many\n");
     let report = bench.read("s.csv", &file).await;
-    assert_eq!((report.outcome, report.counts.added, report.counts.quarantined), (FileOutcome::Applied, 999, 1));
+    assert_eq!(
+        (
+            report.outcome,
+            report.counts.added,
+            report.counts.quarantined
+        ),
+        (FileOutcome::Applied, 999, 1)
+    );
     assert!(bench.feed().await.suspicions.is_empty());
     let held = quarantine(&bench).await;
     assert_eq!((held.len(), held[0].place.as_str()), (1, "s.csv:502"));
-    assert_eq!((held[0].reason.as_str(), held[0].row.as_str()), ("unreadable", "SKU-500,main,many"));
+    assert_eq!(
+        (held[0].reason.as_str(), held[0].row.as_str()),
+        ("unreadable", "SKU-500,main,many")
+    );
     assert!(held[0].sentence.contains("on_hand"), "{}", held[0].sentence);
     // The same row again is no second entry.
     bench.read("s.csv", &file).await;
@@ -55,9 +65,16 @@ async fn each_kind_of_bad_row_says_what_is_wrong() {
         ("s.csv:7", "repeated"),
         ("s.csv:8", "refused"),
     ];
-    let found: Vec<_> = reasons.iter().map(|(place, reason)| (place.as_str(), reason.as_str())).collect();
+    let found: Vec<_> = reasons
+        .iter()
+        .map(|(place, reason)| (place.as_str(), reason.as_str()))
+        .collect();
     assert_eq!(found, expected);
-    assert_eq!(bench.stock().await["A"], 1, "the first row of an item counts");
+    assert_eq!(
+        bench.stock().await["A"],
+        1,
+        "the first row of an item counts"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +95,10 @@ async fn while_rows_are_unreadable_nothing_is_taken_for_gone() {
         .replace("SKU-4,main,14\n", "");
     let report = bench.read("s.csv", &file).await;
     assert_eq!((report.counts.removed, report.counts.missing), (1, 0));
-    assert_eq!((bench.stock().await["SKU-3"], bench.stock().await["SKU-4"]), (13, 0));
+    assert_eq!(
+        (bench.stock().await["SKU-3"], bench.stock().await["SKU-4"]),
+        (13, 0)
+    );
 }
 
 /// F36
@@ -89,14 +109,23 @@ async fn a_missing_quantity_is_never_zero() {
         bench.read("s.csv", stock_file(3)).await;
         let file = stock_file(3).replace("SKU-1,main,11", &format!("SKU-1,main,{nothing}"));
         let report = bench.read("s.csv", &file).await;
-        assert_eq!((report.counts.drift, report.counts.missing), (0, 0), "{nothing:?}");
+        assert_eq!(
+            (report.counts.drift, report.counts.missing),
+            (0, 0),
+            "{nothing:?}"
+        );
         assert_eq!(bench.stock().await["SKU-1"], 11, "{nothing:?}");
         let suspicions = bench.feed().await.suspicions;
         assert!(suspicions[0].contains("no quantity"), "{suspicions:?}");
     }
     let bench = Bench::with("").await;
     bench.read("s.csv", stock_file(3)).await;
-    let report = bench.read("s.csv", "sku,location\nSKU-0,main\nSKU-1,main\nSKU-2,main\n").await;
+    let report = bench
+        .read(
+            "s.csv",
+            "sku,location\nSKU-0,main\nSKU-1,main\nSKU-2,main\n",
+        )
+        .await;
     assert_eq!(report.outcome, FileOutcome::Refused);
     assert_eq!(bench.there().await, 3);
     assert_eq!(bench.feed().await.suspicions.len(), 1);
@@ -105,14 +134,31 @@ async fn a_missing_quantity_is_never_zero() {
 #[tokio::test(start_paused = true)]
 async fn quantities_that_a_file_no_longer_gives_stay() {
     let bench = Bench::with("").await;
-    bench.read("s.csv", "sku,location,on_hand,reserved,incoming\nOIL,main,5,2,7\nGAS,main,5,1,\n").await;
+    bench
+        .read(
+            "s.csv",
+            "sku,location,on_hand,reserved,incoming\nOIL,main,5,2,7\nGAS,main,5,1,\n",
+        )
+        .await;
     // A column dropped, and a cell without data.
-    bench.read("s.csv", "sku,location,on_hand,incoming\nOIL,main,4,\nGAS,main,5,3\n").await;
-    let level = |position: shared::domain::Position| position.stated_by(&erp()).unwrap().level.clone();
+    bench
+        .read(
+            "s.csv",
+            "sku,location,on_hand,incoming\nOIL,main,4,\nGAS,main,5,3\n",
+        )
+        .await;
+    let level =
+        |position: shared::domain::Position| position.stated_by(&erp()).unwrap().level.clone();
     let oil = level(bench.position("OIL").await);
-    assert_eq!((oil.on_hand, oil.reserved, oil.incoming), (4, Some(2), Some(7)));
+    assert_eq!(
+        (oil.on_hand, oil.reserved, oil.incoming),
+        (4, Some(2), Some(7))
+    );
     let gas = level(bench.position("GAS").await);
-    assert_eq!((gas.on_hand, gas.reserved, gas.incoming), (5, Some(1), Some(3)));
+    assert_eq!(
+        (gas.on_hand, gas.reserved, gas.incoming),
+        (5, Some(1), Some(3))
+    );
 }
 
 const VEHICLES: &str = include_str!(concat!(
@@ -150,7 +196,8 @@ fn split(line: &str) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn a_vehicle_file_becomes_units_with_their_fields() {
-    let bench = Bench::with("locations = { main = \"milano\" }\nformat = { distance_unit = \"mi\" }").await;
+    let bench =
+        Bench::with("locations = { main = \"milano\" }\nformat = { distance_unit = \"mi\" }").await;
     let report = bench.read("v.csv", VEHICLES).await;
     assert_eq!(report.outcome, FileOutcome::Applied);
     let unit = bench.unit(BENTLEY).await;
@@ -175,35 +222,38 @@ async fn a_vehicle_file_becomes_units_with_their_fields() {
 #[tokio::test(start_paused = true)]
 async fn a_column_renamed_dropped_or_added_wipes_no_field_and_is_told() {
     let columns = split(VEHICLES.lines().next().unwrap());
-    for column in 0..columns.len() {
+    let settings = "locations = { main = \"milano\" }\nformat = { distance_unit = \"mi\" }";
+    let bench = Bench::with(settings).await;
+    bench.read("v.csv", VEHICLES).await;
+    let before = bench.unit(BENTLEY).await;
+    for (column, name) in columns.iter().enumerate() {
         for (what, file) in [
             ("renamed", edited(column, Some("Feld 7"))),
             ("dropped", edited(column, None)),
         ] {
-            let bench =
-                Bench::with("locations = { main = \"milano\" }\nformat = { distance_unit = \"mi\" }").await;
-            bench.read("v.csv", VEHICLES).await;
-            let before = bench.unit(BENTLEY).await;
-            bench.read("v.csv", &file).await;
-            let name = &columns[column];
-            assert_eq!(bench.unit(BENTLEY).await, before, "{name} {what}");
-            let suspicions = bench.feed().await.suspicions.join(" ");
-            assert!(suspicions.contains(name.as_str()), "{name} {what}: {suspicions}");
             // It is told until the column is back.
-            bench.read("v.csv", &file).await;
-            assert!(!bench.feed().await.suspicions.is_empty(), "{name} {what}");
+            for _ in 0..2 {
+                bench.read("v.csv", &file).await;
+                assert_eq!(bench.unit(BENTLEY).await, before, "{name} {what}");
+                let suspicions = bench.feed().await.suspicions.join(" ");
+                assert!(
+                    suspicions.contains(name.as_str()),
+                    "{name} {what}: {suspicions}"
+                );
+            }
             bench.read("v.csv", VEHICLES).await;
             assert!(bench.feed().await.suspicions.is_empty(), "{name} {what}");
             assert_eq!(bench.unit(BENTLEY).await, before, "{name} {what}");
         }
     }
-    let bench = Bench::with("locations = { main = \"milano\" }\nformat = { distance_unit = \"mi\" }").await;
-    bench.read("v.csv", VEHICLES).await;
-    let before = bench.unit(BENTLEY).await;
-    let added: String = VEHICLES.lines().enumerate().map(|(number, line)| match number {
-        0 => format!("{line},Lot Colour\n"),
-        _ => format!("{line},red\n"),
-    }).collect();
+    let added: String = VEHICLES
+        .lines()
+        .enumerate()
+        .map(|(number, line)| match number {
+            0 => format!("{line},Lot Colour\n"),
+            _ => format!("{line},red\n"),
+        })
+        .collect();
     bench.read("v.csv", &added).await;
     assert_eq!(bench.unit(BENTLEY).await, before);
     assert!(bench.feed().await.suspicions[0].contains("Lot Colour"));
@@ -222,16 +272,31 @@ async fn a_cell_that_cannot_be_read_leaves_its_field_and_takes_the_rest() {
         let report = bench.read("v.csv", file(price, &colour)).await;
         assert_eq!(report.counts.quarantined, 1, "{price}");
         let unit = bench.unit(BENTLEY).await;
-        assert_eq!(unit.field("exterior_colour", &[]), Some(&Field::Text(colour)));
-        assert!(matches!(unit.field("price", &[]), Some(Field::Money(money)) if money.to_string() == "1000.00 EUR"));
+        assert_eq!(
+            unit.field("exterior_colour", &[]),
+            Some(&Field::Text(colour))
+        );
+        assert!(
+            matches!(unit.field("price", &[]), Some(Field::Money(money)) if money.to_string() == "1000.00 EUR")
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn titles_and_categories_describe_the_product() {
     let bench = Bench::with("").await;
-    bench.read("s.csv", "sku,location,on_hand,title,category\nOIL,main,5,Engine oil,Fluids\n").await;
-    let product = bench.store.product(&"OIL".parse().unwrap()).await.unwrap().unwrap();
+    bench
+        .read(
+            "s.csv",
+            "sku,location,on_hand,title,category\nOIL,main,5,Engine oil,Fluids\n",
+        )
+        .await;
+    let product = bench
+        .store
+        .product(&"OIL".parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(product.title.as_deref(), Some("Engine oil"));
     assert_eq!(product.category.as_deref(), Some("Fluids"));
 }

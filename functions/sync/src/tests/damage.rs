@@ -20,7 +20,9 @@ fn with_new(number: usize) -> String {
 
 async fn assert_whole_again(bench: &Bench, added: usize) {
     let full = stock_file(ROWS);
-    let seen: String = (0..added).map(|number| format!("NEW-{number},main,1\n")).collect();
+    let seen: String = (0..added)
+        .map(|number| format!("NEW-{number},main,1\n"))
+        .collect();
     let report = bench.read("s.csv", format!("{full}{seen}")).await;
     assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
     assert_eq!(report.counts.removed, 0);
@@ -90,7 +92,10 @@ async fn a_gzip_that_is_cut_or_corrupt_is_not_applied_at_all() {
     assert_refused(&bench, "s.csv.gz", &corrupt, "gzip").await;
     assert_eq!(bench.files_in("error").len(), 3);
     let report = bench.read("s.csv.gz", whole).await;
-    assert_eq!((report.outcome, report.counts.added), (FileOutcome::Applied, 1));
+    assert_eq!(
+        (report.outcome, report.counts.added),
+        (FileOutcome::Applied, 1)
+    );
     assert!(bench.feed().await.suspicions.is_empty());
 }
 
@@ -113,7 +118,8 @@ async fn a_checksum_decides_and_goes_where_its_file_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn counts_that_do_not_agree_refuse_the_file() {
-    let bench = Bench::with("ready = \"done_marker\"\nformat = { trailer = \"TRAILER,{rows}\" }").await;
+    let bench =
+        Bench::with("ready = \"done_marker\"\nformat = { trailer = \"TRAILER,{rows}\" }").await;
     let close = |rows: usize, count: usize| format!("{}TRAILER,{count}\n", stock_file(rows));
     bench.drop("s.csv.done", "5");
     let report = bench.read("s.csv", close(5, 5)).await;
