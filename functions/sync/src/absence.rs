@@ -11,7 +11,7 @@ use shared::store::inbox::{InboxEntry, InboxState};
 use shared::store::missing::{Item, Missing};
 use shared::store::{Expect, Store, StoreError};
 
-use crate::rows::Sayable;
+use crate::said::Sayable;
 use crate::snapshot::{ItemKey, Snapshot};
 
 /// Items read from the table at once.

@@ -162,9 +162,9 @@ impl Applier<'_> {
         if news(&description.title, &known.title) || news(&description.category, &known.category) {
             let id = self.event_id(&format!("{line}:described"));
             let change = Change::Described(description.clone());
-            match self.change(id, change, description.version).await {
-                Err(ApplyError::Store(error)) => return Err(error),
-                Ok(_) | Err(_) => {}
+            let applied = self.change(id, change, description.version).await;
+            if let Err(ApplyError::Store(error)) = applied {
+                return Err(error);
             }
         }
         Ok(())

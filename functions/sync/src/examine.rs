@@ -10,7 +10,8 @@ use shared::feeds::evidence::{Evidence, FeedError};
 use shared::feeds::format::FeedFormat;
 use shared::feeds::header::Header;
 
-use crate::rows::{NO_DATA, Reading, Sayable, unusable};
+use crate::rows::{NO_DATA, Reading, unusable};
+use crate::said::Sayable;
 use crate::snapshot::{ItemKey, Said, Snapshot};
 
 /// Rows read before other tasks get their turn: some ten milliseconds' worth.

@@ -12,45 +12,27 @@
 //! | cut off | applied, but for a last row that may be cut | means nothing | `error/` |
 //! | damaged: checksum, gzip, announced counts or size | not applied | means nothing | `error/` |
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use shared::config::connector::{Covers, Files, Ready};
 use shared::domain::position::whole_millis;
-use shared::feeds::complete::{AcceptedRead, Expectations, Proof, prove};
-use shared::feeds::delimited::Reader;
+use shared::feeds::complete::{Expectations, Proof, prove};
 use shared::feeds::drift::SchemaDrift;
-use shared::feeds::evidence::Evidence;
-use shared::feeds::pickup::{archive_name, error_name};
-use shared::feeds::row::Row;
+use shared::feeds::header::Header;
 use shared::feeds::sidecar;
-use shared::feeds::transport::{Claimed, Entry, Fault, FileSource, TransferError};
-use shared::metrics::Metric;
-use shared::store::feeds::Moment;
+use shared::feeds::transport::{Entry, Fault, FileSource};
 use shared::store::inbox::InboxState;
-use shared::store::missing::Item;
-use shared::store::quarantine::Quarantined;
-use shared::store::runs::{Counts, FileOutcome, FileReport};
+use shared::store::runs::{FileOutcome, FileReport};
 
 use crate::absence::{Absence, Compared, Verdict, compare};
-use crate::apply::{Applier, Outcome};
-use crate::examine::{ExamineError, Examined, TURN, Trust, examine, trust};
+use crate::apply::Applier;
+use crate::conclude::Concluded;
+use crate::examine::{ExamineError, Examined, Trust, examine, trust};
 use crate::memory::{Delivery, Memory};
-use crate::rows::{Flaw, Reading, Statement};
+use crate::pass::Pass;
+use crate::rows::Reading;
 use crate::run::{Feed, Record, RunError};
-use crate::snapshot::{Met, Snapshot};
-
-/// Rows applied between two checkpoints.
-const BATCH: usize = 64;
-/// Rows applied at the same time. Vehicles of one model line share a position, so they go in turn.
-const AT_ONCE: usize = 8;
-/// Rows of one file that are held in quarantine; beyond that they are only counted.
-const QUARANTINED: u64 = 1_000;
-/// Other names tried where an archived file's name is taken.
-const NAMES: u32 = 20;
 
 /// A file to be taken.
 #[derive(Debug, Clone)]
@@ -63,18 +45,6 @@ pub(crate) struct Found {
     pub(crate) sidecar: Option<String>,
 }
 
-/// Where a file that was not finished is taken up again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Checkpoint {
-    delivery: Delivery,
-    /// The last line that was applied.
-    line: u64,
-    /// What was counted up to there.
-    counts: Counts,
-    /// A person has approved the removals, and they have begun.
-    removing: bool,
-}
-
 /// Whether a file is finished.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -82,17 +52,6 @@ pub(crate) enum Step {
     Done(FileReport),
     /// Time ran out; the checkpoint says where.
     Paused,
-}
-
-/// What the second reading and the removals work with.
-struct Work<'a> {
-    feed: &'a Feed<'a>,
-    copy: &'a Path,
-    file: &'a str,
-    reading: &'a Reading<'a>,
-    applier: Applier<'a>,
-    /// A line that may have been cut, and is left alone.
-    doubtful: Option<u64>,
 }
 
 impl Feed<'_> {
@@ -142,8 +101,7 @@ impl Feed<'_> {
             expectations.history.clear();
             expectations.zero_rows = true;
         }
-        let refuse =
-            |header: &shared::feeds::header::Header| lost_key(&self.drift(&memory, header.names()));
+        let refuse = |header: &Header| lost_key(&self.drift(&memory, header.names()));
         let examined = match examine(&copy.0, &self.format, &reading, refuse).await {
             Ok(examined) => examined,
             Err(ExamineError::Copy(error)) => return Err(error.into()),
@@ -185,13 +143,6 @@ impl Feed<'_> {
             written_at: whole_millis(entry.modified.unwrap_or(now).min(now)),
             confirmed_at,
         }
-    }
-
-    fn drift(&self, memory: &Memory, header: &[String]) -> SchemaDrift {
-        if memory.header.is_empty() {
-            return SchemaDrift::default();
-        }
-        SchemaDrift::between(&memory.header, header, &self.format)
     }
 
     /// What the world outside the file says of it; a sentence if that cannot be read.
@@ -262,7 +213,7 @@ impl Feed<'_> {
             == (Trust::Cut {
                 doubt_last_row: true,
             });
-        let work = Work {
+        let pass = Pass {
             feed: self,
             copy,
             file: &delivery.entry.name,
@@ -276,7 +227,7 @@ impl Feed<'_> {
             },
             doubtful: doubt.then_some(examined.last_line),
         };
-        if !work.rows(&mut examined.snapshot, &mut at, record).await? {
+        if !Box::pin(pass.rows(&mut examined.snapshot, &mut at, record)).await? {
             return Ok(None);
         }
         let mut sentences = Vec::new();
@@ -297,7 +248,7 @@ impl Feed<'_> {
         at.counts.missing = verdict.missing;
         at.counts.withheld = verdict.withheld;
         at.removing = verdict.approved;
-        if !work.removals(&verdict.remove, &mut at, record).await? {
+        if !Box::pin(pass.removals(&verdict.remove, &mut at, record)).await? {
             return Ok(None);
         }
         if verdict.approved {
@@ -382,398 +333,6 @@ impl Feed<'_> {
         let thin = trust == Trust::Thin;
         Ok(absence.decide(compared, &examined.snapshot, thin).await?)
     }
-
-    /// Writes down what came of the file, and moves it out of the way.
-    async fn conclude(
-        &self,
-        place: &mut dyn FileSource,
-        found: &Found,
-        delivery: Delivery,
-        mut memory: Memory,
-        reading: &Reading<'_>,
-        concluded: Concluded,
-    ) -> Result<Step, RunError> {
-        let Concluded {
-            evidence,
-            counts,
-            mut sentences,
-            accepted,
-            quietly_kept,
-            held,
-            ..
-        } = concluded;
-        let drift = self.drift(&memory, &evidence.header);
-        sentences.extend(drift.sentences());
-        let name = &found.entry.name;
-        let sentences: Vec<String> = sentences
-            .into_iter()
-            .map(|sentence| {
-                if sentence.starts_with(name.as_str()) {
-                    sentence
-                } else {
-                    format!("{name}: {sentence}")
-                }
-            })
-            .collect();
-        let now = Moment(self.sync.store.clock().now());
-        let whole = accepted && (counts.withheld == 0 || quietly_kept);
-        memory.held = held;
-        if accepted {
-            if !quietly_kept {
-                memory.accepted(AcceptedRead::from(&evidence));
-            }
-            if memory.header.is_empty() || drift.lost.is_empty() {
-                memory.header.clone_from(&evidence.header);
-            }
-        }
-        if whole {
-            memory.applied(delivery.clone());
-        }
-        let snapshot = whole && self.files.covers == Covers::All;
-        let snapshot_at = Moment(reading.snapshot_at());
-        self.sync
-            .store
-            .change_feed(self.connector, |state| {
-                memory.keep(state);
-                state.suspicions.clone_from(&sentences);
-                if accepted {
-                    state.succeeded_at = Some(now);
-                }
-                if snapshot {
-                    state.snapshot_at = state.snapshot_at.max(Some(snapshot_at));
-                }
-            })
-            .await?;
-        let outcome = if accepted {
-            FileOutcome::Applied
-        } else {
-            FileOutcome::Suspect
-        };
-        self.put_away(place, found, &delivery.sha256, accepted)
-            .await?;
-        let report = FileReport {
-            name: name.clone(),
-            outcome,
-            counts,
-            sentences,
-        };
-        self.tell(&report);
-        Ok(Step::Done(report))
-    }
-
-    /// Takes nothing from a file, and says so.
-    async fn refuse(
-        &self,
-        place: &mut dyn FileSource,
-        found: &Found,
-        sha256: &str,
-        reason: String,
-    ) -> Result<Step, RunError> {
-        let sentence = format!("{}: {reason} Nothing of it was applied.", found.entry.name);
-        self.sync
-            .store
-            .change_feed(self.connector, |state| {
-                state.suspicions = vec![sentence.clone()];
-            })
-            .await?;
-        self.put_away(place, found, sha256, false).await?;
-        let report = FileReport {
-            name: found.entry.name.clone(),
-            outcome: FileOutcome::Refused,
-            sentences: vec![sentence],
-            ..FileReport::default()
-        };
-        self.tell(&report);
-        Ok(Step::Done(report))
-    }
-
-    /// Archives a file that says nothing new.
-    async fn set_aside(
-        &self,
-        place: &mut dyn FileSource,
-        found: &Found,
-        delivery: &Delivery,
-        outcome: FileOutcome,
-    ) -> Result<Step, RunError> {
-        let name = &found.entry.name;
-        let sentence = match outcome {
-            FileOutcome::Duplicate => format!("{name} was applied before."),
-            _ => format!("{name} is older than what was applied before."),
-        };
-        self.put_away(place, found, &delivery.sha256, true).await?;
-        let report = FileReport {
-            name: name.clone(),
-            outcome,
-            sentences: vec![sentence],
-            ..FileReport::default()
-        };
-        self.tell(&report);
-        Ok(Step::Done(report))
-    }
-
-    /// Moves a file to where finished files go, its marker first: a marker without its file would
-    /// vouch for the next one of that name.
-    async fn put_away(
-        &self,
-        place: &mut dyn FileSource,
-        found: &Found,
-        sha256: &str,
-        good: bool,
-    ) -> Result<(), RunError> {
-        let now = self.sync.store.clock().now();
-        let finished = |name: &str| {
-            if good {
-                archive_name(name, sha256, now)
-            } else {
-                error_name(name, sha256)
-            }
-        };
-        if let Some(sidecar) = &found.sidecar {
-            let name = sidecar.rsplit('/').next().unwrap_or(sidecar);
-            move_to(place, sidecar, &finished(name)).await?;
-        }
-        move_to(place, &found.path, &finished(&found.entry.name)).await?;
-        Ok(())
-    }
-
-    fn tell(&self, report: &FileReport) {
-        let Counts {
-            rows,
-            quarantined,
-            added,
-            drift,
-            changed_at_source,
-            missing,
-            removed,
-            withheld,
-        } = report.counts;
-        tracing::info!(
-            connector = %self.connector, file = report.name, outcome = ?report.outcome, rows, quarantined, added,
-            drift, changed_at_source, missing, removed, withheld, "a file was read"
-        );
-        for sentence in &report.sentences {
-            tracing::warn!(connector = %self.connector, "{sentence}");
-        }
-        let dimensions = [("Connector", self.connector.as_str())];
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of rows are far below 2^53"
-        )]
-        let record =
-            |metric, count: u64| self.sync.metrics.record(metric, count as f64, &dimensions);
-        record(Metric::SyncRows, rows);
-        record(Metric::SyncDrift, drift);
-        record(Metric::EventsApplied, added + drift + removed);
-        record(Metric::EventsQuarantined, quarantined);
-    }
-}
-
-/// What came of applying a file.
-struct Concluded {
-    evidence: Evidence,
-    counts: Counts,
-    sentences: Vec<String>,
-    /// It counts as a good file.
-    accepted: bool,
-    /// What speaks against it has to be told.
-    doubted: bool,
-    /// It lacks what a person said is to be kept.
-    quietly_kept: bool,
-    /// The inbox entry that is open for it.
-    held: Option<String>,
-}
-
-impl Work<'_> {
-    /// Applies the rows that differ, from where it stopped; `false` if time ran out.
-    async fn rows(
-        &self,
-        snapshot: &mut Snapshot,
-        at: &mut Checkpoint,
-        record: &mut Record,
-    ) -> Result<bool, RunError> {
-        let file = File::open(self.copy)?;
-        let reader = Reader::open(file, &self.feed.format).map_err(ExamineError::Feed)?;
-        let applied_to = at.line;
-        let mut batch = Batch::default();
-        for (count, row) in reader.enumerate() {
-            if count % TURN == TURN - 1 {
-                tokio::task::yield_now().await;
-            }
-            let line = match &row {
-                Ok(row) => row.line(),
-                Err(bad) => bad.line,
-            };
-            if Some(line) == self.doubtful {
-                break;
-            }
-            let fresh = line > applied_to;
-            match row {
-                Err(bad) if fresh => {
-                    let (reason, sentence) = ("bad_row", format!("{}.", bad.why));
-                    batch
-                        .quarantine
-                        .push(self.held(line, &bad.found, reason, sentence));
-                }
-                Err(_) => {}
-                Ok(row) => self.sort(&row, snapshot, fresh, &mut batch),
-            }
-            if batch.len() >= BATCH {
-                self.flush(&mut batch, line, at, record).await?;
-                if self.feed.is_out_of_time() {
-                    return Ok(false);
-                }
-            }
-        }
-        self.flush(&mut batch, u64::MAX, at, record).await?;
-        Ok(true)
-    }
-
-    /// Puts a row where it belongs: known, to be applied, or in quarantine.
-    fn sort(&self, row: &Row, snapshot: &mut Snapshot, fresh: bool, batch: &mut Batch) {
-        let statement = self.reading.statement(row);
-        let met = match &statement {
-            Ok(statement) => snapshot.meet(statement.key()),
-            Err(_) => Met::Known,
-        };
-        if !fresh {
-            return;
-        }
-        let line = row.line();
-        let mut quarantine = |flaw: &Flaw| {
-            let held = self.held(line, &text(row), flaw.reason, flaw.sentence.clone());
-            batch.quarantine.push(held);
-        };
-        match statement {
-            Err(flaw) => quarantine(&flaw),
-            Ok(statement) => {
-                statement.flaws.iter().for_each(&mut quarantine);
-                match met {
-                    Met::Known => {}
-                    Met::Again => quarantine(&Flaw {
-                        item: None,
-                        reason: "repeated",
-                        sentence: format!("{} has a row already.", statement.item),
-                    }),
-                    Met::Differs => batch.rows.push((line, text(row), statement)),
-                }
-            }
-        }
-    }
-
-    fn held(&self, line: u64, content: &str, reason: &str, sentence: String) -> Quarantined {
-        let at = self.feed.sync.store.clock().now();
-        let place = format!("{}:{line}", self.file);
-        Quarantined::new(self.feed.connector, at, place, content, (reason, sentence))
-    }
-
-    async fn flush(
-        &self,
-        batch: &mut Batch,
-        line: u64,
-        at: &mut Checkpoint,
-        record: &mut Record,
-    ) -> Result<(), RunError> {
-        let Batch {
-            rows,
-            mut quarantine,
-        } = std::mem::take(batch);
-        let vehicles = |(_, _, row): &(_, _, Statement)| matches!(row.item, Item::Unit { .. });
-        let at_once = if rows.iter().any(vehicles) {
-            1
-        } else {
-            AT_ONCE
-        };
-        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
-        let pending: Vec<_> = rows
-            .iter()
-            .map(|(line, _, row)| self.applier.row(*line, row))
-            .collect();
-        let applied: Vec<_> = stream::iter(pending)
-            .buffered(at_once)
-            .try_collect()
-            .await?;
-        for ((line, text, statement), taken) in rows.iter().zip(applied) {
-            match taken.outcome {
-                Outcome::Known => {}
-                Outcome::Added => at.counts.added += 1,
-                Outcome::Differed => {
-                    at.counts.drift += 1;
-                    at.counts.changed_at_source += u64::from(statement.dated_since);
-                }
-            }
-            let held = taken.flaws.into_iter();
-            quarantine.extend(held.map(|flaw| self.held(*line, text, flaw.reason, flaw.sentence)));
-        }
-        let room = QUARANTINED.saturating_sub(at.counts.quarantined);
-        at.counts.quarantined += quarantine.len() as u64;
-        let store = &self.feed.sync.store;
-        let pending: Vec<_> = quarantine
-            .iter()
-            .take(usize::try_from(room).unwrap_or(usize::MAX))
-            .map(|held| store.quarantine(held))
-            .collect();
-        stream::iter(pending)
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<Vec<_>>()
-            .await?;
-        at.line = line;
-        record.keep(&self.feed.sync.store, at).await
-    }
-
-    /// Removes what is gone; `false` if time ran out.
-    async fn removals(
-        &self,
-        items: &[Item],
-        at: &mut Checkpoint,
-        record: &mut Record,
-    ) -> Result<bool, RunError> {
-        let store = &self.feed.sync.store;
-        for (index, chunk) in items.chunks(BATCH).enumerate() {
-            if index > 0 && self.feed.is_out_of_time() {
-                return Ok(false);
-            }
-            // So that a resumed run knows that a person has approved them.
-            record.keep(store, at).await?;
-            for item in chunk {
-                at.counts.removed += u64::from(self.applier.remove(item).await?);
-                store.clear_missing(self.feed.connector, item).await?;
-            }
-        }
-        if !items.is_empty() {
-            record.keep(store, at).await?;
-        }
-        Ok(true)
-    }
-}
-
-#[derive(Default)]
-struct Batch {
-    /// Line, text and meaning of each row to be applied.
-    rows: Vec<(u64, String, Statement)>,
-    quarantine: Vec<Quarantined>,
-}
-
-impl Batch {
-    fn len(&self) -> usize {
-        self.rows.len() + self.quarantine.len()
-    }
-}
-
-impl Checkpoint {
-    /// The beginning of a file.
-    pub(crate) fn start(delivery: &Delivery) -> Self {
-        Self {
-            delivery: delivery.clone(),
-            line: 0,
-            counts: Counts::default(),
-            removing: false,
-        }
-    }
-
-    /// Whether it belongs to this delivery.
-    pub(crate) fn is_of(&self, delivery: &Delivery) -> bool {
-        self.delivery == *delivery
-    }
 }
 
 /// A downloaded copy, removed when done with.
@@ -811,10 +370,6 @@ fn lost_key(drift: &SchemaDrift) -> Option<String> {
     ))
 }
 
-fn text(row: &Row) -> String {
-    row.fields().collect::<Vec<_>>().join(",")
-}
-
 async fn sha256(path: &Path) -> Result<String, std::io::Error> {
     use sha2::{Digest, Sha256};
     use tokio::io::AsyncReadExt;
@@ -826,24 +381,6 @@ async fn sha256(path: &Path) -> Result<String, std::io::Error> {
             count => hasher.update(&chunk[..count]),
         }
     }
-}
-
-/// Moves a file where the place can; under another name if that one is taken.
-async fn move_to(
-    place: &mut dyn FileSource,
-    from: &str,
-    to: &str,
-) -> Result<Claimed, TransferError> {
-    let mut name = to.to_owned();
-    for number in 2..=NAMES {
-        match place.rename(from, &name).await {
-            Err(error) if error.fault == Fault::Refused => name = format!("{to}.{number}"),
-            // Moved by a worker that died right after.
-            Err(error) if error.fault == Fault::NotFound => return Ok(Claimed::Yes),
-            moved => return moved,
-        }
-    }
-    place.rename(from, &name).await
 }
 
 /// The suffix of the file that vouches for another, where the settings ask for one.

@@ -5,21 +5,28 @@
 //!
 //! | file | its job |
 //! |---|---|
-//! | [`run`] | one run: the lease, the place, its files one after the other |
+//! | [`run`] | one run: its record, and the lease that only one worker has |
+//! | [`place`] | where the files are: which are ready, which were claimed |
 //! | [`file`](mod@file) | one file, from its download to the archive |
 //! | [`examine`] | the first reading: counts, proof, what the file says |
-//! | [`rows`], [`snapshot`] | a row in our terms; a whole file in a few bytes a row |
+//! | [`pass`] | the second reading: the rows that differ, and the removals |
+//! | [`rows`], [`said`], [`snapshot`] | a row in our terms, as a number, and a whole file in a few bytes a row |
 //! | [`apply`] | one row, or one removal |
 //! | [`absence`] | what a file no longer has: grace, guard, inbox |
+//! | [`conclude`] | what came of a file, and where it goes |
 //! | [`memory`] | what a feed remembers between runs |
 
 mod absence;
 mod apply;
+mod conclude;
 mod examine;
 mod file;
 mod memory;
+mod pass;
+mod place;
 mod rows;
 mod run;
+mod said;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -32,6 +39,7 @@ use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use futures::FutureExt;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 use shared::domain::id::ConnectorName;
 use shared::installation::{InstallationError, Installations};
@@ -79,7 +87,32 @@ pub enum ScheduleError {
     },
 }
 
+/// What the function is invoked with: EventBridge and SQS share its address.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Invocation {
+    /// Queued runs.
+    Jobs(SqsEvent),
+    /// A scheduled tick.
+    Tick(EventBridgeEvent<Value>),
+}
+
 impl Sync {
+    /// Handles whichever it is. What a tick answers nobody reads.
+    pub async fn handle(
+        &self,
+        invocation: Invocation,
+        deadline: Timestamp,
+    ) -> Result<SqsBatchResponse, ScheduleError> {
+        match invocation {
+            Invocation::Jobs(event) => Ok(self.jobs(event, deadline).await),
+            Invocation::Tick(event) => {
+                self.schedule(event, deadline).await?;
+                Ok(SqsBatchResponse::default())
+            }
+        }
+    }
+
     /// Handles a scheduled tick: queues a run of each source that is read on a schedule.
     pub async fn schedule(
         &self,
@@ -142,7 +175,8 @@ impl Sync {
                 return false;
             }
         };
-        let work = AssertUnwindSafe(self.take_up(&job, deadline));
+        // On the heap, here and below: the futures are large, and threads' stacks are not.
+        let work = AssertUnwindSafe(Box::pin(self.take_up(&job, deadline)));
         match work.catch_unwind().await {
             Ok(Ok(())) => true,
             Ok(Err(error @ RunError::Busy { .. })) => {

@@ -4,16 +4,15 @@
 //! that is missing or unreadable leaves the whole row unsaid, because it is never zero (F36).
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 use shared::config::connector::ConnectorCommon;
 use shared::domain::catalogue::Directory;
 use shared::domain::event::{Change, Level, ProductDescription, Version};
-use shared::domain::id::{ConnectorName, LocationId, Sku};
+use shared::domain::id::{LocationId, Sku};
 use shared::domain::money::{Currency, Money};
 use shared::domain::position::whole_millis;
-use shared::domain::unit::{Field, Unit, UnitReport, UnitState};
+use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::domain::vin::{VinPolicy, VinVerdict};
 use shared::domain::{ProductId, Vin};
 use shared::feeds::header::Header;
@@ -21,13 +20,11 @@ use shared::feeds::row::{Cell, Invalid, Row};
 use shared::feeds::value::{Condition, DistanceUnit};
 use shared::store::missing::Item;
 
-use crate::snapshot::{ItemKey, Said};
-
 /// How far after the file's own time a row may be dated before its time is not believed.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);
 
 /// Columns of a vehicle that are taken over as text.
-const TEXTS: [&str; 12] = [
+pub(crate) const TEXTS: [&str; 12] = [
     "make",
     "model",
     "trim",
@@ -41,9 +38,9 @@ const TEXTS: [&str; 12] = [
     "description",
     "link",
 ];
-const NUMBERS: [&str; 3] = ["year", "doors", "seats"];
-const AMOUNTS: [&str; 2] = ["price", "msrp"];
-const LISTS: [&str; 2] = ["options", "image_urls"];
+pub(crate) const NUMBERS: [&str; 3] = ["year", "doors", "seats"];
+pub(crate) const AMOUNTS: [&str; 2] = ["price", "msrp"];
+pub(crate) const LISTS: [&str; 2] = ["options", "image_urls"];
 
 /// What reading rows takes besides the rows.
 #[derive(Debug)]
@@ -380,147 +377,5 @@ fn state(text: &str) -> Option<UnitState> {
         "wholesale" => Some(UnitState::Wholesale),
         "removed" => Some(UnitState::Removed),
         _ => None,
-    }
-}
-
-/// Which facts a file's header can say, so that what it cannot say is not compared.
-#[derive(Debug, Clone)]
-pub(crate) struct Sayable {
-    columns: Vec<&'static str>,
-}
-
-impl Sayable {
-    pub(crate) fn by(header: &Header) -> Self {
-        let fixed = [
-            "reserved",
-            "incoming",
-            "stock_number",
-            "date_in_stock",
-            "condition",
-        ];
-        let plain = TEXTS.iter().chain(&NUMBERS).chain(&AMOUNTS).chain(&LISTS);
-        let mut columns: Vec<_> = plain
-            .chain(&fixed)
-            .copied()
-            .filter(|column| header.position(column).is_some())
-            .collect();
-        if header.position("odometer").is_some() {
-            columns.push("mileage");
-        }
-        Self { columns }
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.columns.contains(&name)
-    }
-
-    /// What we hold of a source's statement, as far as the file can say it.
-    pub(crate) fn of_level(&self, level: &Level) -> Said {
-        let sayable = |name, quantity: Option<i64>| quantity.filter(|_| self.has(name));
-        said_of_level(&Level {
-            on_hand: level.on_hand,
-            reserved: sayable("reserved", level.reserved),
-            incoming: sayable("incoming", level.incoming),
-        })
-    }
-
-    /// What a source said of a vehicle, as far as the file can say it.
-    pub(crate) fn of_unit(&self, unit: &Unit, source: &ConnectorName) -> Said {
-        let claim = unit.claims.get(source);
-        let mut said = Said::default();
-        if let Some(claim) = claim {
-            said = said_of_claim(
-                claim.state.as_ref().map(|it| it.value),
-                claim.location.as_ref().map(|it| &it.value),
-                claim
-                    .stock_number
-                    .as_ref()
-                    .map(|it| it.value.as_str())
-                    .filter(|_| self.has("stock_number")),
-                claim
-                    .since
-                    .as_ref()
-                    .map(|it| it.value)
-                    .filter(|_| self.has("date_in_stock")),
-            );
-        }
-        for (name, heard) in &unit.fields {
-            if let Some(stamped) = heard.get(source).filter(|_| self.has(name)) {
-                said = said.and(name, &Hashed(&stamped.value));
-            }
-        }
-        said
-    }
-}
-
-impl Statement {
-    /// What it says, to be compared with what we hold.
-    pub(crate) fn said(&self) -> Said {
-        match &self.change {
-            Change::LevelSet { level, .. } => said_of_level(level),
-            Change::Unit(report) => {
-                let claim = said_of_claim(
-                    report.state,
-                    report.location.as_ref(),
-                    report.stock_number.as_deref(),
-                    report.since,
-                );
-                report
-                    .fields
-                    .iter()
-                    .fold(claim, |said, (name, field)| said.and(name, &Hashed(field)))
-            }
-            _ => Said::default(),
-        }
-    }
-
-    pub(crate) fn key(&self) -> ItemKey {
-        ItemKey::of(&self.item)
-    }
-}
-
-fn said_of_level(level: &Level) -> Said {
-    let mut said = Said::default().and("on_hand", &level.on_hand);
-    for (name, quantity) in [("reserved", level.reserved), ("incoming", level.incoming)] {
-        if let Some(quantity) = quantity {
-            said = said.and(name, &quantity);
-        }
-    }
-    said
-}
-
-fn said_of_claim(
-    state: Option<UnitState>,
-    location: Option<&LocationId>,
-    stock_number: Option<&str>,
-    since: Option<jiff::civil::Date>,
-) -> Said {
-    let mut said = Said::default();
-    if let Some(state) = state {
-        said = said.and("state", &state);
-    }
-    if let Some(location) = location {
-        said = said.and("location", location);
-    }
-    if let Some(stock_number) = stock_number {
-        said = said.and("stock_number", &stock_number);
-    }
-    if let Some(since) = since {
-        said = said.and("since", &since);
-    }
-    said
-}
-
-struct Hashed<'a>(&'a Field);
-
-impl Hash for Hashed<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        std::mem::discriminant(self.0).hash(state);
-        match self.0 {
-            Field::Text(text) | Field::Distance(text) => text.hash(state),
-            Field::Money(money) => money.hash(state),
-            Field::Number(number) => number.hash(state),
-            Field::List(list) => list.hash(state),
-        }
     }
 }

@@ -1,35 +1,32 @@
-//! One run of a source: its lease, its place, and its files one after the other.
+//! One run of a source: its record, and the lease that only one worker has.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::config::connector::{ConnectorCommon, ConnectorSettings, Files, Ready};
+use shared::config::connector::{ConnectorCommon, ConnectorSettings, Files};
 use shared::domain::Authority;
 use shared::domain::id::ConnectorName;
 use shared::feeds::format::FeedFormat;
-use shared::feeds::pickup::{self, PROCESSING, Picked, claim_name, pick};
-use shared::feeds::transport::{
-    Claimed, Credentials, Entry, Fault, FileSource, TransferError, connect,
-};
+use shared::feeds::transport::TransferError;
 use shared::installation::{Installation, InstallationError};
 use shared::run_queue::{Job, QueueError};
 use shared::secrets::{SecretError, SecretRef};
 use shared::store::feeds::Moment;
-use shared::store::runs::{Lease, Run, RunState};
+use shared::store::runs::{FileReport, Lease, Run, RunState};
 use shared::store::{Expect, Store, StoreError};
 
 use crate::Sync;
 use crate::examine::ExamineError;
-use crate::file::{Checkpoint, Found, Step, sidecar_suffix};
-use crate::memory::{Delivery, Memory};
+use crate::memory::Delivery;
+use crate::pass::Checkpoint;
 
 /// How long a lease lasts without being renewed, and how often it is.
 const LEASE: SignedDuration = SignedDuration::from_mins(2);
 const RENEW: Duration = Duration::from_secs(30);
 /// A run pauses when less than this is left.
-const MARGIN: SignedDuration = SignedDuration::from_secs(10);
+pub(crate) const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Why a run stopped.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +117,17 @@ impl Record {
         self.save(store).await
     }
 
+    /// Notes what became of a file.
+    pub(crate) async fn report(
+        &mut self,
+        store: &Store,
+        report: FileReport,
+    ) -> Result<(), RunError> {
+        self.run.files.push(report);
+        self.run.checkpoint = serde_json::Value::Null;
+        self.save(store).await
+    }
+
     async fn save(&mut self, store: &Store) -> Result<(), RunError> {
         let expect = Expect::Version(self.version);
         if !store.save_run(&self.run, expect).await? {
@@ -145,7 +153,7 @@ impl Record {
 
 /// Whether a run is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
+pub(crate) enum Progress {
     Done,
     Paused,
 }
@@ -184,9 +192,8 @@ impl Sync {
             return record.end(store, RunState::Skipped, Some(note)).await;
         }
         let holder = record.holder.clone();
-        let outcome = self
-            .run_source(&installation, (common, files), job, deadline, &mut record)
-            .await;
+        let work = self.run_source(&installation, (common, files), job, deadline, &mut record);
+        let outcome = Box::pin(work).await;
         store.give_run_lease_back(&job.connector, &holder).await?;
         match outcome {
             Ok(Progress::Done) => record.end(store, RunState::Done, None).await,
@@ -235,7 +242,8 @@ impl Sync {
             deadline,
         };
         let lease = self.wanted_lease(record);
-        self.holding(&job.connector, lease, feed.read(record)).await
+        self.holding(&job.connector, lease, Box::pin(feed.read(record)))
+            .await
     }
 
     fn wanted_lease(&self, record: &Record) -> Lease {
@@ -280,7 +288,7 @@ impl Sync {
         }
     }
 
-    async fn secret(
+    pub(crate) async fn secret(
         &self,
         reference: Option<&SecretRef>,
     ) -> Result<Option<secrecy::SecretString>, SecretError> {
@@ -294,202 +302,11 @@ impl Sync {
 impl Feed<'_> {
     /// Whether the run should pause here.
     pub(crate) fn is_out_of_time(&self) -> bool {
-        self.deadline.duration_since(self.sync.store.clock().now()) < MARGIN
+        self.time_left() < MARGIN
     }
 
-    /// Reads all files that are ready.
-    async fn read(&self, record: &mut Record) -> Result<Progress, RunError> {
-        let files = self.files;
-        let credentials = Credentials {
-            password: self.sync.secret(files.password.as_ref()).await?,
-            private_key: self.sync.secret(files.private_key.as_ref()).await?,
-            passphrase: self.sync.secret(files.passphrase.as_ref()).await?,
-            token: self.sync.secret(files.token.as_ref()).await?,
-        };
-        let mut place = match connect(&files.source(), &credentials, &self.sync.client).await {
-            Err(error) => {
-                if error.fault == Fault::Credentials {
-                    self.forget_secrets();
-                }
-                return Err(error.into());
-            }
-            Ok(place) => place,
-        };
-        let progress = self.read_from(&mut *place, record).await;
-        place.close().await;
-        progress
+    /// How much time is left.
+    pub(crate) fn time_left(&self) -> SignedDuration {
+        self.deadline.duration_since(self.sync.store.clock().now())
     }
-
-    /// A secret that is not accepted may have been replaced.
-    fn forget_secrets(&self) {
-        let files = self.files;
-        let references = [
-            &files.password,
-            &files.private_key,
-            &files.passphrase,
-            &files.token,
-        ];
-        for reference in references.into_iter().flatten() {
-            self.sync.secrets.forget(reference);
-        }
-    }
-
-    async fn read_from(
-        &self,
-        place: &mut dyn FileSource,
-        record: &mut Record,
-    ) -> Result<Progress, RunError> {
-        let claimed = self.claimed(place).await?;
-        let picked = self.listed(place).await?;
-        self.sync
-            .store
-            .change_feed(self.connector, |state| state.last_error = None)
-            .await?;
-        for found in claimed {
-            if self.take_and_report(place, &found, record).await? == Progress::Paused {
-                return Ok(Progress::Paused);
-            }
-        }
-        if self.take_ready(place, &picked, record).await? == Progress::Paused {
-            return Ok(Progress::Paused);
-        }
-        // What arrived just now is worth the short wait that shows whether it is finished.
-        let waits = files_wait(self.files, &picked);
-        let wait = self.files.stable_for + SignedDuration::from_millis(1);
-        let enough =
-            self.deadline.duration_since(self.sync.store.clock().now()) > wait + MARGIN * 2;
-        if waits && enough {
-            tokio::time::sleep(wait.unsigned_abs()).await;
-            let picked = self.listed(place).await?;
-            return self.take_ready(place, &picked, record).await;
-        }
-        Ok(Progress::Done)
-    }
-
-    async fn take_ready(
-        &self,
-        place: &mut dyn FileSource,
-        picked: &Picked,
-        record: &mut Record,
-    ) -> Result<Progress, RunError> {
-        for ready in &picked.ready {
-            let Some(found) = self.claim(place, ready).await? else {
-                continue;
-            };
-            if self.take_and_report(place, &found, record).await? == Progress::Paused {
-                return Ok(Progress::Paused);
-            }
-        }
-        Ok(Progress::Done)
-    }
-
-    async fn take_and_report(
-        &self,
-        place: &mut dyn FileSource,
-        found: &Found,
-        record: &mut Record,
-    ) -> Result<Progress, RunError> {
-        match self.take(place, found, record).await? {
-            Step::Paused => Ok(Progress::Paused),
-            Step::Done(report) => {
-                record.run.files.push(report);
-                record.run.checkpoint = serde_json::Value::Null;
-                record.save(&self.sync.store).await?;
-                Ok(Progress::Done)
-            }
-        }
-    }
-
-    /// Files that a worker had claimed before it stopped, oldest first. The lease is ours, so nobody
-    /// else works on them.
-    async fn claimed(&self, place: &mut dyn FileSource) -> Result<Vec<Found>, RunError> {
-        let mut entries = place.list_claimed().await?;
-        entries.sort_by(|a, b| {
-            let age = |entry: &Entry| (entry.modified.is_none(), entry.modified);
-            age(a).cmp(&age(b)).then_with(|| a.name.cmp(&b.name))
-        });
-        let files = self.files;
-        let is_sidecar = |name: &str| {
-            name.ends_with(&files.done_suffix) || name.ends_with(&files.checksum_suffix)
-        };
-        let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
-        Ok(entries
-            .into_iter()
-            .filter(|entry| pickup::matches(&files.glob, &entry.name) && !is_sidecar(&entry.name))
-            .map(|entry| {
-                let sidecar = sidecar_suffix(files).map(|suffix| {
-                    let name = format!("{}{suffix}", entry.name);
-                    // The worker may have stopped between the two moves.
-                    if names.contains(&name) {
-                        format!("{PROCESSING}/{name}")
-                    } else {
-                        name
-                    }
-                });
-                Found {
-                    path: claim_name(&entry.name),
-                    sidecar,
-                    entry,
-                }
-            })
-            .collect())
-    }
-
-    /// Which files are ready, by what they looked like when last listed.
-    async fn listed(&self, place: &mut dyn FileSource) -> Result<Picked, RunError> {
-        let store = &self.sync.store;
-        let listing = place.list().await?;
-        let now = store.clock().now();
-        let state = store
-            .change_feed(self.connector, |state| {
-                let mut memory = Memory::of(state);
-                memory.watch.observe(&listing, now);
-                memory.keep(state);
-            })
-            .await?;
-        let memory = Memory::of(&state);
-        Ok(pick(&listing, &memory.watch, &self.files.pickup(), now))
-    }
-
-    /// Moves a file to where this source's worker alone takes it; nothing if it is gone, or cannot
-    /// be moved and was applied before.
-    async fn claim(
-        &self,
-        place: &mut dyn FileSource,
-        ready: &pickup::Ready,
-    ) -> Result<Option<Found>, RunError> {
-        let path = claim_name(&ready.entry.name);
-        match place.rename(&ready.entry.name, &path).await {
-            Ok(Claimed::Yes) => {}
-            Ok(Claimed::NotSupported) => {
-                let state = self.sync.store.feed(self.connector).await?;
-                let memory = state.map(|stored| Memory::of(&stored.data));
-                let applied = memory.is_some_and(|memory| memory.has_listed(&ready.entry));
-                return Ok((!applied).then(|| Found {
-                    path: ready.entry.name.clone(),
-                    sidecar: ready.sidecar.clone(),
-                    entry: ready.entry.clone(),
-                }));
-            }
-            Err(error) if error.fault == Fault::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-        let sidecar = match &ready.sidecar {
-            Some(name) => {
-                let path = claim_name(name);
-                place.rename(name, &path).await?;
-                Some(path)
-            }
-            None => None,
-        };
-        Ok(Some(Found {
-            entry: ready.entry.clone(),
-            path,
-            sidecar,
-        }))
-    }
-}
-
-fn files_wait(files: &Files, picked: &Picked) -> bool {
-    files.ready == Ready::Stable && !picked.waiting.is_empty()
 }

@@ -105,7 +105,7 @@ impl Snapshot {
         }
     }
 
-    /// How many items the file has.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

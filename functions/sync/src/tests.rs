@@ -1,1 +1,9 @@
+//! A source's whole way: from files in a place to positions in a table, on the embedded engine.
 
+mod aborts;
+mod absence;
+mod bench;
+mod content;
+mod damage;
+mod schedule;
+mod servers;

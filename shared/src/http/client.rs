@@ -88,6 +88,12 @@ impl Http {
         })
     }
 
+    /// The guarded client itself, for a body that is streamed to disk rather than taken whole: it
+    /// reaches only names that resolve to public addresses, and follows no redirect.
+    pub fn streaming(&self) -> reqwest::Client {
+        self.guarded.clone()
+    }
+
     /// The client for a URL, if the guard lets it pass.
     fn client_for(&self, request: &Request) -> Result<&reqwest::Client, Refusal> {
         match self.guard.admit(&request.url)? {

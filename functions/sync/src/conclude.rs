@@ -1,0 +1,246 @@
+//! What came of a file: written to the source's state, told, and the file moved out of the way.
+
+use shared::config::connector::Covers;
+use shared::feeds::complete::AcceptedRead;
+use shared::feeds::drift::SchemaDrift;
+use shared::feeds::evidence::Evidence;
+use shared::feeds::pickup::{archive_name, error_name};
+use shared::feeds::transport::{Claimed, Fault, FileSource, TransferError};
+use shared::metrics::Metric;
+use shared::store::feeds::Moment;
+use shared::store::runs::{Counts, FileOutcome, FileReport};
+
+use crate::file::{Found, Step};
+use crate::memory::{Delivery, Memory};
+use crate::rows::Reading;
+use crate::run::{Feed, RunError};
+
+/// Other names tried where an archived file's name is taken.
+const NAMES: u32 = 20;
+
+/// What came of applying a file.
+pub(crate) struct Concluded {
+    pub(crate) evidence: Evidence,
+    pub(crate) counts: Counts,
+    pub(crate) sentences: Vec<String>,
+    /// It counts as a good file.
+    pub(crate) accepted: bool,
+    /// What speaks against it has to be told.
+    pub(crate) doubted: bool,
+    /// It lacks what a person said is to be kept.
+    pub(crate) quietly_kept: bool,
+    /// The inbox entry that is open for it.
+    pub(crate) held: Option<String>,
+}
+
+impl Feed<'_> {
+    pub(crate) fn drift(&self, memory: &Memory, header: &[String]) -> SchemaDrift {
+        if memory.header.is_empty() {
+            return SchemaDrift::default();
+        }
+        SchemaDrift::between(&memory.header, header, &self.format)
+    }
+
+    /// Writes down what came of the file, and moves it out of the way.
+    pub(crate) async fn conclude(
+        &self,
+        place: &mut dyn FileSource,
+        found: &Found,
+        delivery: Delivery,
+        mut memory: Memory,
+        reading: &Reading<'_>,
+        concluded: Concluded,
+    ) -> Result<Step, RunError> {
+        let Concluded {
+            evidence,
+            counts,
+            mut sentences,
+            accepted,
+            quietly_kept,
+            held,
+            ..
+        } = concluded;
+        let drift = self.drift(&memory, &evidence.header);
+        sentences.extend(drift.sentences());
+        let name = &found.entry.name;
+        let sentences: Vec<String> = sentences
+            .into_iter()
+            .map(|sentence| {
+                if sentence.starts_with(name.as_str()) {
+                    sentence
+                } else {
+                    format!("{name}: {sentence}")
+                }
+            })
+            .collect();
+        let now = Moment(self.sync.store.clock().now());
+        let whole = accepted && (counts.withheld == 0 || quietly_kept);
+        memory.held = held;
+        if accepted {
+            if !quietly_kept {
+                memory.accepted(AcceptedRead::from(&evidence));
+            }
+            if memory.header.is_empty() || drift.lost.is_empty() {
+                memory.header.clone_from(&evidence.header);
+            }
+        }
+        if whole {
+            memory.applied(delivery.clone());
+        }
+        let snapshot = whole && self.files.covers == Covers::All;
+        let snapshot_at = Moment(reading.snapshot_at());
+        self.sync
+            .store
+            .change_feed(self.connector, |state| {
+                memory.keep(state);
+                state.suspicions.clone_from(&sentences);
+                if accepted {
+                    state.succeeded_at = Some(now);
+                }
+                if snapshot {
+                    state.snapshot_at = state.snapshot_at.max(Some(snapshot_at));
+                }
+            })
+            .await?;
+        let outcome = if accepted {
+            FileOutcome::Applied
+        } else {
+            FileOutcome::Suspect
+        };
+        self.put_away(place, found, &delivery.sha256, accepted)
+            .await?;
+        let report = FileReport {
+            name: name.clone(),
+            outcome,
+            counts,
+            sentences,
+        };
+        self.tell(&report);
+        Ok(Step::Done(report))
+    }
+
+    /// Takes nothing from a file, and says so.
+    pub(crate) async fn refuse(
+        &self,
+        place: &mut dyn FileSource,
+        found: &Found,
+        sha256: &str,
+        reason: String,
+    ) -> Result<Step, RunError> {
+        let reason = reason.trim_end_matches('.');
+        let sentence = format!("{}: {reason}. Nothing of it was applied.", found.entry.name);
+        self.sync
+            .store
+            .change_feed(self.connector, |state| {
+                state.suspicions = vec![sentence.clone()];
+            })
+            .await?;
+        self.put_away(place, found, sha256, false).await?;
+        let report = FileReport {
+            name: found.entry.name.clone(),
+            outcome: FileOutcome::Refused,
+            sentences: vec![sentence],
+            ..FileReport::default()
+        };
+        self.tell(&report);
+        Ok(Step::Done(report))
+    }
+
+    /// Archives a file that says nothing new.
+    pub(crate) async fn set_aside(
+        &self,
+        place: &mut dyn FileSource,
+        found: &Found,
+        delivery: &Delivery,
+        outcome: FileOutcome,
+    ) -> Result<Step, RunError> {
+        let name = &found.entry.name;
+        let sentence = match outcome {
+            FileOutcome::Duplicate => format!("{name} was applied before."),
+            _ => format!("{name} is older than what was applied before."),
+        };
+        self.put_away(place, found, &delivery.sha256, true).await?;
+        let report = FileReport {
+            name: name.clone(),
+            outcome,
+            sentences: vec![sentence],
+            ..FileReport::default()
+        };
+        self.tell(&report);
+        Ok(Step::Done(report))
+    }
+
+    /// Moves a file to where finished files go, its marker first: a marker without its file would
+    /// vouch for the next one of that name.
+    async fn put_away(
+        &self,
+        place: &mut dyn FileSource,
+        found: &Found,
+        sha256: &str,
+        good: bool,
+    ) -> Result<(), RunError> {
+        let now = self.sync.store.clock().now();
+        let finished = |name: &str| {
+            if good {
+                archive_name(name, sha256, now)
+            } else {
+                error_name(name, sha256)
+            }
+        };
+        if let Some(sidecar) = &found.sidecar {
+            let name = sidecar.rsplit('/').next().unwrap_or(sidecar);
+            move_to(place, sidecar, &finished(name)).await?;
+        }
+        move_to(place, &found.path, &finished(&found.entry.name)).await?;
+        Ok(())
+    }
+
+    fn tell(&self, report: &FileReport) {
+        let Counts {
+            rows,
+            quarantined,
+            added,
+            drift,
+            changed_at_source,
+            missing,
+            removed,
+            withheld,
+        } = report.counts;
+        tracing::info!(
+            connector = %self.connector, file = report.name, outcome = ?report.outcome, rows, quarantined, added,
+            drift, changed_at_source, missing, removed, withheld, "a file was read"
+        );
+        for sentence in &report.sentences {
+            tracing::warn!(connector = %self.connector, "{sentence}");
+        }
+        let dimensions = [("Connector", self.connector.as_str())];
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "counts of rows are far below 2^53"
+        )]
+        let record =
+            |metric, count: u64| self.sync.metrics.record(metric, count as f64, &dimensions);
+        record(Metric::SyncRows, rows);
+        record(Metric::SyncDrift, drift);
+        record(Metric::EventsApplied, added + drift + removed);
+        record(Metric::EventsQuarantined, quarantined);
+    }
+}
+
+/// Moves a file where the place can; under another name if that one is taken.
+async fn move_to(
+    place: &mut dyn FileSource,
+    from: &str,
+    to: &str,
+) -> Result<Claimed, TransferError> {
+    let mut name = to.to_owned();
+    for number in 2..=NAMES {
+        match place.rename(from, &name).await {
+            Err(error) if error.fault == Fault::Refused => name = format!("{to}.{number}"),
+            // Moved by a worker that died right after.
+            Err(error) if error.fault == Fault::NotFound => return Ok(Claimed::Yes),
+            moved => return moved,
+        }
+    }
+    place.rename(from, &name).await
+}

@@ -1,0 +1,248 @@
+//! The second reading of a file: rows that differ are applied in batches, each followed by a
+//! checkpoint, and what is gone is removed.
+
+use std::fs::File;
+use std::path::Path;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use shared::feeds::delimited::Reader;
+use shared::feeds::row::Row;
+use shared::store::missing::Item;
+use shared::store::quarantine::Quarantined;
+use shared::store::runs::Counts;
+
+use crate::apply::{Applier, Outcome};
+use crate::examine::{ExamineError, TURN};
+use crate::memory::Delivery;
+use crate::rows::{Flaw, Reading, Statement};
+use crate::run::{Feed, Record, RunError};
+use crate::snapshot::{Met, Snapshot};
+
+/// Rows applied between two checkpoints.
+const BATCH: usize = 64;
+/// Rows applied at the same time. Vehicles of one model line share a position, so they go in turn.
+const AT_ONCE: usize = 8;
+/// Rows of one file that are held in quarantine; beyond that they are only counted.
+const QUARANTINED: u64 = 1_000;
+
+/// Where a file that was not finished is taken up again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    delivery: Delivery,
+    /// The last line that was applied.
+    line: u64,
+    /// What was counted up to there.
+    pub(crate) counts: Counts,
+    /// A person has approved the removals, and they have begun.
+    pub(crate) removing: bool,
+}
+
+/// What the second reading and the removals work with.
+pub(crate) struct Pass<'a> {
+    pub(crate) feed: &'a Feed<'a>,
+    pub(crate) copy: &'a Path,
+    pub(crate) file: &'a str,
+    pub(crate) reading: &'a Reading<'a>,
+    pub(crate) applier: Applier<'a>,
+    /// A line that may have been cut, and is left alone.
+    pub(crate) doubtful: Option<u64>,
+}
+
+impl Pass<'_> {
+    /// Applies the rows that differ, from where it stopped; `false` if time ran out.
+    pub(crate) async fn rows(
+        &self,
+        snapshot: &mut Snapshot,
+        at: &mut Checkpoint,
+        record: &mut Record,
+    ) -> Result<bool, RunError> {
+        let file = File::open(self.copy)?;
+        let reader = Reader::open(file, &self.feed.format).map_err(ExamineError::Feed)?;
+        let applied_to = at.line;
+        let mut batch = Batch::default();
+        for (count, row) in reader.enumerate() {
+            if count % TURN == TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            let line = match &row {
+                Ok(row) => row.line(),
+                Err(bad) => bad.line,
+            };
+            if Some(line) == self.doubtful {
+                break;
+            }
+            let fresh = line > applied_to;
+            match row {
+                Err(bad) if fresh => {
+                    let (reason, sentence) = ("bad_row", format!("{}.", bad.why));
+                    batch
+                        .quarantine
+                        .push(self.held(line, &bad.found, reason, sentence));
+                }
+                Err(_) => {}
+                Ok(row) => self.sort(&row, snapshot, fresh, &mut batch),
+            }
+            if batch.len() >= BATCH {
+                self.flush(&mut batch, line, at, record).await?;
+                if self.feed.is_out_of_time() {
+                    return Ok(false);
+                }
+            }
+        }
+        self.flush(&mut batch, u64::MAX, at, record).await?;
+        Ok(true)
+    }
+
+    /// Puts a row where it belongs: known, to be applied, or in quarantine.
+    fn sort(&self, row: &Row, snapshot: &mut Snapshot, fresh: bool, batch: &mut Batch) {
+        let statement = self.reading.statement(row);
+        let met = match &statement {
+            Ok(statement) => snapshot.meet(statement.key()),
+            Err(_) => Met::Known,
+        };
+        if !fresh {
+            return;
+        }
+        let line = row.line();
+        let mut quarantine = |flaw: &Flaw| {
+            let held = self.held(line, &text(row), flaw.reason, flaw.sentence.clone());
+            batch.quarantine.push(held);
+        };
+        match statement {
+            Err(flaw) => quarantine(&flaw),
+            Ok(statement) => {
+                statement.flaws.iter().for_each(&mut quarantine);
+                match met {
+                    Met::Known => {}
+                    Met::Again => quarantine(&Flaw {
+                        item: None,
+                        reason: "repeated",
+                        sentence: format!("{} has a row already.", statement.item),
+                    }),
+                    Met::Differs => batch.rows.push((line, text(row), statement)),
+                }
+            }
+        }
+    }
+
+    fn held(&self, line: u64, content: &str, reason: &str, sentence: String) -> Quarantined {
+        let at = self.feed.sync.store.clock().now();
+        let place = format!("{}:{line}", self.file);
+        Quarantined::new(self.feed.connector, at, place, content, (reason, sentence))
+    }
+
+    async fn flush(
+        &self,
+        batch: &mut Batch,
+        line: u64,
+        at: &mut Checkpoint,
+        record: &mut Record,
+    ) -> Result<(), RunError> {
+        let Batch {
+            rows,
+            mut quarantine,
+        } = std::mem::take(batch);
+        let vehicles = |(_, _, row): &(_, _, Statement)| matches!(row.item, Item::Unit { .. });
+        let at_once = if rows.iter().any(vehicles) {
+            1
+        } else {
+            AT_ONCE
+        };
+        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
+        let pending: Vec<_> = rows
+            .iter()
+            .map(|(line, _, row)| self.applier.row(*line, row))
+            .collect();
+        let applied: Vec<_> = stream::iter(pending)
+            .buffered(at_once)
+            .try_collect()
+            .await?;
+        for ((line, text, statement), taken) in rows.iter().zip(applied) {
+            match taken.outcome {
+                Outcome::Known => {}
+                Outcome::Added => at.counts.added += 1,
+                Outcome::Differed => {
+                    at.counts.drift += 1;
+                    at.counts.changed_at_source += u64::from(statement.dated_since);
+                }
+            }
+            let held = taken.flaws.into_iter();
+            quarantine.extend(held.map(|flaw| self.held(*line, text, flaw.reason, flaw.sentence)));
+        }
+        let room = QUARANTINED.saturating_sub(at.counts.quarantined);
+        at.counts.quarantined += quarantine.len() as u64;
+        let store = &self.feed.sync.store;
+        let pending: Vec<_> = quarantine
+            .iter()
+            .take(usize::try_from(room).unwrap_or(usize::MAX))
+            .map(|held| store.quarantine(held))
+            .collect();
+        stream::iter(pending)
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<_>>()
+            .await?;
+        at.line = line;
+        record.keep(&self.feed.sync.store, at).await
+    }
+
+    /// Removes what is gone; `false` if time ran out.
+    pub(crate) async fn removals(
+        &self,
+        items: &[Item],
+        at: &mut Checkpoint,
+        record: &mut Record,
+    ) -> Result<bool, RunError> {
+        let store = &self.feed.sync.store;
+        if !items.is_empty() {
+            // So that a resumed run knows that a person has approved them.
+            record.keep(store, at).await?;
+        }
+        let mut chunks = items.chunks(BATCH).peekable();
+        while let Some(chunk) = chunks.next() {
+            for item in chunk {
+                at.counts.removed += u64::from(self.applier.remove(item).await?);
+                store.clear_missing(self.feed.connector, item).await?;
+            }
+            record.keep(store, at).await?;
+            if chunks.peek().is_some() && self.feed.is_out_of_time() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    /// Line, text and meaning of each row to be applied.
+    rows: Vec<(u64, String, Statement)>,
+    quarantine: Vec<Quarantined>,
+}
+
+impl Batch {
+    fn len(&self) -> usize {
+        self.rows.len() + self.quarantine.len()
+    }
+}
+
+impl Checkpoint {
+    /// The beginning of a file.
+    pub(crate) fn start(delivery: &Delivery) -> Self {
+        Self {
+            delivery: delivery.clone(),
+            line: 0,
+            counts: Counts::default(),
+            removing: false,
+        }
+    }
+
+    /// Whether it belongs to this delivery.
+    pub(crate) fn is_of(&self, delivery: &Delivery) -> bool {
+        self.delivery == *delivery
+    }
+}
+
+fn text(row: &Row) -> String {
+    row.fields().collect::<Vec<_>>().join(",")
+}

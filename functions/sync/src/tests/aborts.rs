@@ -1,0 +1,152 @@
+//! F10: a worker that dies or runs out of time anywhere leaves no gap and removes nothing wrongly.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use lotwire::engine::{Call, Interference, Verdict};
+use shared::chance::Chance;
+use shared::store::runs::RunState;
+
+use super::bench::{Bench, Setup, erp, stock_file};
+
+/// A process that dies at one of its calls: that call and all after it never arrive, or it arrives
+/// and the answer is lost.
+#[derive(Default)]
+struct Mortal {
+    /// Calls until death; not counted below zero, which is where an immortal is.
+    left: AtomicI64,
+}
+
+impl Mortal {
+    fn dies_after(&self, calls: i64) {
+        self.left.store(calls, Ordering::SeqCst);
+    }
+
+    fn lives(&self) {
+        self.left.store(i64::MAX, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Interference for Mortal {
+    async fn before(&self, _: &Call) -> Verdict {
+        // The last call before death arrives.
+        if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            Verdict::ConnectionLost
+        } else {
+            Verdict::Proceed
+        }
+    }
+
+    async fn after(&self, _: &Call) -> Verdict {
+        if self.left.load(Ordering::SeqCst) <= 0 {
+            Verdict::ConnectionLost
+        } else {
+            Verdict::Proceed
+        }
+    }
+}
+
+/// Changes a few rows, drops a few, adds one.
+fn next(stock: &BTreeMap<String, i64>, round: usize, chance: &Chance) -> BTreeMap<String, i64> {
+    let mut next: BTreeMap<_, _> = stock
+        .iter()
+        .filter(|_| chance.fraction() > 0.1)
+        .map(|(sku, on_hand)| {
+            let changed = chance.fraction() < 0.3;
+            (
+                sku.clone(),
+                if changed { on_hand % 97 + 1 } else { *on_hand },
+            )
+        })
+        .collect();
+    next.insert(format!("N-{round}"), 5);
+    while next.len() < 12 {
+        next.insert(format!("R-{round}-{}", next.len()), 3);
+    }
+    next
+}
+
+fn file(stock: &BTreeMap<String, i64>) -> String {
+    let rows = stock
+        .iter()
+        .map(|(sku, on_hand)| format!("{sku},main,{on_hand}\n"));
+    format!("sku,location,on_hand\n{}", rows.collect::<String>())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_may_die_at_any_call() {
+    let mortal = Arc::new(Mortal::default());
+    mortal.lives();
+    let settings =
+        "grace = 1\nmin_rows_percent = 1\nmax_removals = { count = 1000, percent = 100 }";
+    let bench = Bench::of(Setup {
+        interference: Arc::clone(&mortal) as Arc<dyn Interference>,
+        ..Setup::with(settings)
+    })
+    .await;
+    let chance = Chance::seeded(11);
+    let mut stock = BTreeMap::new();
+    let mut deaths = 0;
+    for round in 0..200 {
+        stock = next(&stock, round, &chance);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        bench.drop("s.csv", file(&stock));
+        bench.tick().await;
+        // The message is received before the worker can die.
+        let calls = 2 + i64::try_from(chance.bits() % 90).unwrap();
+        mortal.dies_after(calls);
+        let died = bench.deliver_mortally().await;
+        deaths += usize::from(died);
+        mortal.lives();
+        // Its lease ends, and its message comes back.
+        tokio::time::sleep(Duration::from_secs(150)).await;
+        bench.drain().await;
+        let mut held = bench.stock().await;
+        held.retain(|_, on_hand| *on_hand != 0);
+        assert_eq!(held, stock, "round {round}, {calls} calls");
+        assert_eq!(
+            bench.last_run().await.state,
+            RunState::Done,
+            "round {round}"
+        );
+        assert!(bench.files_in("processing").is_empty(), "round {round}");
+        assert!(bench.feed().await.suspicions.is_empty(), "round {round}");
+        assert!(bench.store.missing(&erp()).await.unwrap().is_empty());
+    }
+    assert!(deaths > 50, "only {deaths} workers died");
+}
+
+/// With no time at all each turn still gets on by one batch, and is continued.
+#[tokio::test(start_paused = true)]
+async fn a_run_proceeds_however_little_time_it_has() {
+    const ROWS: usize = 300;
+    let bench = Bench::with(
+        "grace = 1\nmin_rows_percent = 1\nmax_removals = { count = 1000, percent = 100 }",
+    )
+    .await;
+    let hasty = async |content: String| {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        bench.drop("s.csv", content);
+        bench.tick().await;
+        let mut turns = 0;
+        while bench.deliver(SignedDuration::ZERO).await != (0, 0) {
+            turns += 1;
+        }
+        (turns, bench.last_run().await)
+    };
+    let (turns, run) = hasty(stock_file(ROWS)).await;
+    assert_eq!(run.state, RunState::Done);
+    assert!(turns >= ROWS / 64, "{turns} turns");
+    assert_eq!((run.files.len(), run.files[0].counts.added), (1, 300));
+    assert_eq!(bench.there().await, ROWS);
+
+    let (turns, run) = hasty(stock_file(100)).await;
+    assert!(turns >= 3, "{turns} turns");
+    assert_eq!((run.files.len(), run.files[0].counts.removed), (1, 200));
+    assert_eq!(bench.there().await, 100);
+}

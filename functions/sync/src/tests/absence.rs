@@ -1,0 +1,240 @@
+//! What a file lacks: grace, guard, approval.
+
+use shared::domain::unit::UnitState;
+use shared::store::inbox::{InboxState, Resolution};
+use shared::store::runs::FileOutcome;
+
+use super::bench::{Bench, stock_file};
+
+/// The file without some of its rows.
+fn without(rows: usize, gone: impl Fn(usize) -> bool) -> String {
+    let full = stock_file(rows);
+    let lines = full.lines().enumerate();
+    let kept = lines.filter(|(number, _)| *number == 0 || !gone(number - 1));
+    kept.map(|(_, line)| format!("{line}\n")).collect()
+}
+
+/// F13
+#[tokio::test(start_paused = true)]
+async fn missing_once_and_back_is_no_removal() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", stock_file(30)).await;
+    for _ in 0..3 {
+        let report = bench.read("s.csv", without(30, |sku| sku == 7)).await;
+        assert_eq!((report.counts.missing, report.counts.removed), (1, 0));
+        assert!(report.sentences.is_empty());
+        bench.read("s.csv", stock_file(30)).await;
+    }
+    assert_eq!(bench.there().await, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_for_longer_than_the_grace_is_removed_and_can_come_back() {
+    let bench = Bench::with("grace = 3").await;
+    bench.read("s.csv", stock_file(30)).await;
+    let short = without(30, |sku| sku == 7);
+    for (missing, removed) in [(1, 0), (1, 0), (0, 1), (0, 0)] {
+        let report = bench.read("s.csv", &short).await;
+        assert_eq!(
+            (report.counts.missing, report.counts.removed),
+            (missing, removed)
+        );
+    }
+    assert_eq!(bench.stock().await["SKU-7"], 0);
+    let report = bench.read("s.csv", stock_file(30)).await;
+    assert_eq!((report.counts.drift, bench.stock().await["SKU-7"]), (1, 17));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_comes_back_even_if_its_row_has_not_changed_since() {
+    let bench = Bench::with("grace = 1").await;
+    let dated = |file: String| {
+        let lines = file.lines().enumerate().map(|(number, line)| match number {
+            0 => format!("{line},updated_at\n"),
+            _ => format!("{line},2025-12-01T00:00:00Z\n"),
+        });
+        lines.collect::<String>()
+    };
+    bench.read("s.csv", dated(stock_file(5))).await;
+    bench.read("s.csv", dated(without(5, |sku| sku == 2))).await;
+    assert_eq!(bench.stock().await["SKU-2"], 0);
+    bench.read("s.csv", dated(stock_file(5))).await;
+    assert_eq!(bench.stock().await["SKU-2"], 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_of_changes_removes_nothing() {
+    let bench = Bench::with("grace = 1\ncovers = \"changes\"").await;
+    bench.read("s.csv", stock_file(5)).await;
+    let report = bench
+        .read("s.csv", "sku,location,on_hand\nSKU-0,main,3\n")
+        .await;
+    assert_eq!(
+        (report.outcome, report.counts.drift),
+        (FileOutcome::Applied, 1)
+    );
+    assert_eq!(bench.there().await, 5);
+    assert_eq!(bench.feed().await.snapshot_at, None);
+}
+
+/// F11: beyond the guard nothing is removed, what is new goes in, and an approval is a ceiling.
+#[tokio::test(start_paused = true)]
+async fn too_many_removals_wait_for_a_person() {
+    let bench = Bench::with("max_removals = { count = 3, percent = 10 }\ngrace = 1").await;
+    bench.read("s.csv", stock_file(40)).await;
+    let short = format!("{}NEW,main,5\n", without(40, |sku| sku < 8));
+    for _ in 0..2 {
+        let report = bench.read("s.csv", &short).await;
+        assert_eq!((report.counts.removed, report.counts.withheld), (0, 8));
+        assert_eq!(bench.there().await, 41);
+        // However often it comes, one alert and one entry.
+        assert_eq!(bench.feed().await.suspicions.len(), 1);
+        let inbox = bench.store.inbox(None, 10).await.unwrap().items;
+        assert_eq!(inbox.len(), 1);
+        assert_eq!((inbox[0].count, inbox[0].state), (8, InboxState::Waiting));
+        assert_eq!(inbox[0].examples.len(), 8);
+    }
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
+    let resolved = bench
+        .store
+        .resolve_inbox(&id, Resolution::Approve, "ann")
+        .await;
+    assert_eq!(resolved.unwrap().state, InboxState::Approved);
+    let again = bench
+        .store
+        .resolve_inbox(&id, Resolution::Reject, "bob")
+        .await;
+    assert!(again.unwrap_err().to_string().contains("approved"));
+
+    // One more than approved: held again.
+    let shorter = format!("{}NEW,main,5\n", without(40, |sku| sku < 9));
+    let report = bench.read("s.csv", &shorter).await;
+    assert_eq!((report.counts.removed, report.counts.withheld), (0, 9));
+    let waiting = bench.store.inbox(None, 10).await.unwrap().items;
+    assert_eq!(waiting.len(), 1);
+    bench
+        .store
+        .resolve_inbox(&waiting[0].id, Resolution::Approve, "ann")
+        .await
+        .unwrap();
+    // One less than approved: within the ceiling.
+    let report = bench.read("s.csv", &short).await;
+    assert_eq!((report.counts.removed, report.counts.withheld), (8, 0));
+    assert_eq!(bench.there().await, 33);
+    assert!(bench.feed().await.suspicions.is_empty());
+    assert!(bench.store.inbox(None, 10).await.unwrap().items.is_empty());
+    let entry = bench
+        .store
+        .inbox_entry(&waiting[0].id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(entry.data.state, InboxState::Applied);
+    // The approval is used up.
+    let report = bench.read("s.csv", without(40, |sku| sku < 20)).await;
+    assert_eq!(report.counts.removed, 0);
+    assert!(report.counts.withheld > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_holds_for_the_same_removals() {
+    let bench = Bench::with("max_removals = { count = 3, percent = 10 }\ngrace = 1").await;
+    bench.read("s.csv", stock_file(40)).await;
+    let short = without(40, |sku| sku < 8);
+    bench.read("s.csv", &short).await;
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
+    bench
+        .store
+        .resolve_inbox(&id, Resolution::Reject, "ann")
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let report = bench.read("s.csv", &short).await;
+        assert_eq!((report.counts.removed, report.counts.withheld), (0, 8));
+        assert!(bench.feed().await.suspicions.is_empty());
+        assert!(bench.store.inbox(None, 10).await.unwrap().items.is_empty());
+    }
+    bench.read("s.csv", without(40, |sku| sku < 9)).await;
+    assert_eq!(bench.store.inbox(None, 10).await.unwrap().items.len(), 1);
+    // All back: nothing is left to decide.
+    bench.read("s.csv", stock_file(40)).await;
+    assert!(bench.store.inbox(None, 10).await.unwrap().items.is_empty());
+    assert_eq!(bench.there().await, 40);
+}
+
+/// F47: an empty file of a large feed is one suspicion, and removes nothing.
+#[tokio::test(start_paused = true)]
+async fn an_empty_file_is_one_suspicion_until_a_person_says_otherwise() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", stock_file(50)).await;
+    let empty = "sku,location,on_hand\n";
+    let report = bench.read("s.csv", empty).await;
+    assert_eq!(report.outcome, FileOutcome::Suspect);
+    assert_eq!((report.counts.removed, report.counts.withheld), (0, 50));
+    assert_eq!(bench.there().await, 50);
+    assert!(!bench.feed().await.suspicions.is_empty());
+    assert_eq!(bench.files_in("error").len(), 1);
+
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
+    bench
+        .store
+        .resolve_inbox(&id, Resolution::Approve, "ann")
+        .await
+        .unwrap();
+    let report = bench.read("s.csv", empty).await;
+    assert_eq!(
+        (report.outcome, report.counts.removed),
+        (FileOutcome::Applied, 50)
+    );
+    assert_eq!(bench.there().await, 0);
+    assert!(bench.feed().await.suspicions.is_empty());
+}
+
+const VEHICLES: &str = "\
+VIN,Stock #,Make,Model,Price,Odometer,Dealer ID
+SCBCG2ZG0RC012345,BX1042,Bentley,Continental GT,\"239,950 EUR\",2560 miles,D-001
+ZFA31200003123456,AB0077,Abarth,595,13995,21034 km,D-001
+";
+
+#[tokio::test(start_paused = true)]
+async fn a_vehicle_that_is_gone_for_good_is_removed() {
+    let bench = Bench::with("").await;
+    let report = bench.read("v.csv", VEHICLES).await;
+    assert_eq!((report.counts.added, report.counts.quarantined), (2, 0));
+    let one: String = VEHICLES
+        .lines()
+        .take(2)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    // Half the lot is less than three quarters of it, so the size is not usual: a person decides.
+    let report = bench.read("v.csv", &one).await;
+    assert_eq!((report.counts.withheld, report.counts.removed), (1, 0));
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
+    bench
+        .store
+        .resolve_inbox(&id, Resolution::Approve, "ann")
+        .await
+        .unwrap();
+    let report = bench.read("v.csv", &one).await;
+    assert_eq!((report.counts.withheld, report.counts.removed), (0, 1));
+    let gone = bench.unit("ZFA31200003123456").await.resolve(&[]);
+    assert_eq!(gone.state, UnitState::Removed);
+    let kept = bench.unit("SCBCG2ZG0RC012345").await;
+    assert_eq!(kept.resolve(&[]).state, UnitState::InStock);
+    assert_eq!(
+        kept.revision, 1,
+        "an unchanged vehicle is not written again"
+    );
+    let report = bench.read("v.csv", VEHICLES).await;
+    assert_eq!(report.counts.drift, 1);
+    let back = bench.unit("ZFA31200003123456").await.resolve(&[]);
+    assert_eq!(back.state, UnitState::InStock);
+}

@@ -1,0 +1,302 @@
+//! What rows say: bad ones, missing quantities, columns that come and go.
+
+use shared::domain::unit::{Field, UnitState};
+use shared::store::quarantine::Quarantined;
+use shared::store::runs::FileOutcome;
+
+use super::bench::{Bench, erp, stock_file};
+
+async fn quarantine(bench: &Bench) -> Vec<Quarantined> {
+    bench.store.quarantined(None, 100).await.unwrap().items
+}
+
+/// F15
+#[tokio::test(start_paused = true)]
+async fn one_bad_row_in_a_thousand_is_held_and_the_rest_is_applied() {
+    let bench = Bench::with("").await;
+    let file = stock_file(1_000).replace("SKU-500,main,510\n", "SKU-500,main,many\n");
+    let report = bench.read("s.csv", &file).await;
+    assert_eq!(
+        (
+            report.outcome,
+            report.counts.added,
+            report.counts.quarantined
+        ),
+        (FileOutcome::Applied, 999, 1)
+    );
+    assert!(bench.feed().await.suspicions.is_empty());
+    let held = quarantine(&bench).await;
+    assert_eq!((held.len(), held[0].place.as_str()), (1, "s.csv:502"));
+    assert_eq!(
+        (held[0].reason.as_str(), held[0].row.as_str()),
+        ("unreadable", "SKU-500,main,many")
+    );
+    assert!(held[0].sentence.contains("on_hand"), "{}", held[0].sentence);
+    // The same row again is no second entry.
+    bench.read("s.csv", &file).await;
+    assert_eq!(quarantine(&bench).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_of_bad_row_says_what_is_wrong() {
+    let bench = Bench::with("").await;
+    let file = "sku,location,on_hand,updated_at\n\
+        A,main,1,2026-01-15T09:00:00Z\n\
+        B,roma,1,\n\
+        ,main,1,\n\
+        C,main\n\
+        D,main,1,2027-01-01T00:00:00Z\n\
+        A,main,2,\n\
+        E,main,99999999999999,\n\
+        F,main,2,\n";
+    let report = bench.read("s.csv", file).await;
+    assert_eq!((report.counts.added, report.counts.quarantined), (2, 6));
+    let mut reasons: Vec<_> = quarantine(&bench)
+        .await
+        .into_iter()
+        .map(|held| (held.place, held.reason))
+        .collect();
+    reasons.sort();
+    let expected = [
+        ("s.csv:3", "unknown_location"),
+        ("s.csv:4", "no_key"),
+        ("s.csv:5", "bad_row"),
+        ("s.csv:6", "from_the_future"),
+        ("s.csv:7", "repeated"),
+        ("s.csv:8", "refused"),
+    ];
+    let found: Vec<_> = reasons
+        .iter()
+        .map(|(place, reason)| (place.as_str(), reason.as_str()))
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(
+        bench.stock().await["A"],
+        1,
+        "the first row of an item counts"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_rows_are_unreadable_nothing_is_taken_for_gone() {
+    let bench = Bench::with("grace = 1").await;
+    bench.read("s.csv", stock_file(20)).await;
+    // One of the two missing rows may be the broken one.
+    let file = stock_file(20)
+        .replace("SKU-3,main,13\n", "SKU-3,main\n")
+        .replace("SKU-4,main,14\n", "");
+    let report = bench.read("s.csv", &file).await;
+    assert_eq!((report.counts.removed, report.counts.missing), (0, 2));
+    assert!(bench.feed().await.suspicions[0].contains("1 rows do not tell"));
+    assert_eq!(bench.there().await, 20);
+    // A row that is bad but tells what it is about is no reason to wait.
+    let file = stock_file(20)
+        .replace("SKU-3,main,13\n", "SKU-3,main,x\n")
+        .replace("SKU-4,main,14\n", "");
+    let report = bench.read("s.csv", &file).await;
+    assert_eq!((report.counts.removed, report.counts.missing), (1, 0));
+    assert_eq!(
+        (bench.stock().await["SKU-3"], bench.stock().await["SKU-4"]),
+        (13, 0)
+    );
+}
+
+/// F36
+#[tokio::test(start_paused = true)]
+async fn a_missing_quantity_is_never_zero() {
+    for nothing in ["", "null", "N/A", "-", "\"\""] {
+        let bench = Bench::with("").await;
+        bench.read("s.csv", stock_file(3)).await;
+        let file = stock_file(3).replace("SKU-1,main,11", &format!("SKU-1,main,{nothing}"));
+        let report = bench.read("s.csv", &file).await;
+        assert_eq!(
+            (report.counts.drift, report.counts.missing),
+            (0, 0),
+            "{nothing:?}"
+        );
+        assert_eq!(bench.stock().await["SKU-1"], 11, "{nothing:?}");
+        let suspicions = bench.feed().await.suspicions;
+        assert!(suspicions[0].contains("no quantity"), "{suspicions:?}");
+    }
+    let bench = Bench::with("").await;
+    bench.read("s.csv", stock_file(3)).await;
+    let report = bench
+        .read(
+            "s.csv",
+            "sku,location\nSKU-0,main\nSKU-1,main\nSKU-2,main\n",
+        )
+        .await;
+    assert_eq!(report.outcome, FileOutcome::Refused);
+    assert_eq!(bench.there().await, 3);
+    assert_eq!(bench.feed().await.suspicions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn quantities_that_a_file_no_longer_gives_stay() {
+    let bench = Bench::with("").await;
+    bench
+        .read(
+            "s.csv",
+            "sku,location,on_hand,reserved,incoming\nOIL,main,5,2,7\nGAS,main,5,1,\n",
+        )
+        .await;
+    // A column dropped, and a cell without data.
+    bench
+        .read(
+            "s.csv",
+            "sku,location,on_hand,incoming\nOIL,main,4,\nGAS,main,5,3\n",
+        )
+        .await;
+    let level =
+        |position: shared::domain::Position| position.stated_by(&erp()).unwrap().level.clone();
+    let oil = level(bench.position("OIL").await);
+    assert_eq!(
+        (oil.on_hand, oil.reserved, oil.incoming),
+        (4, Some(2), Some(7))
+    );
+    let gas = level(bench.position("GAS").await);
+    assert_eq!(
+        (gas.on_hand, gas.reserved, gas.incoming),
+        (5, Some(1), Some(3))
+    );
+}
+
+const VEHICLES: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/fixtures/feeds/generic-dms-feed.csv"
+));
+const BENTLEY: &str = "SCBCG2ZG0RC012345";
+
+/// The file with one column's name and cells changed or left out; cells with commas are quoted.
+fn edited(column: usize, header: Option<&str>) -> String {
+    let mut lines = Vec::new();
+    for (number, line) in VEHICLES.lines().enumerate() {
+        let mut cells = split(line);
+        match header {
+            Some(name) if number == 0 => cells[column] = name.to_owned(),
+            Some(_) => {}
+            None => drop(cells.remove(column)),
+        }
+        lines.push(cells.join(","));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn split(line: &str) -> Vec<String> {
+    let (mut cells, mut quoted) = (vec![String::new()], false);
+    for character in line.chars() {
+        quoted ^= character == '"';
+        match character {
+            ',' if !quoted => cells.push(String::new()),
+            other => cells.last_mut().unwrap().push(other),
+        }
+    }
+    cells
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vehicle_file_becomes_units_with_their_fields() {
+    let bench =
+        Bench::with("locations = { main = \"milano\" }\nformat = { distance_unit = \"mi\" }").await;
+    let report = bench.read("v.csv", VEHICLES).await;
+    assert_eq!(report.outcome, FileOutcome::Applied);
+    let unit = bench.unit(BENTLEY).await;
+    let resolved = unit.resolve(&[]);
+    assert_eq!(resolved.state, UnitState::InStock);
+    assert_eq!(resolved.location.unwrap().as_str(), "milano");
+    assert_eq!(resolved.stock_number.as_deref(), Some("BX1042"));
+    let text = |name| match unit.field(name, &[]) {
+        Some(Field::Text(text) | Field::Distance(text)) => text.clone(),
+        Some(Field::Money(money)) => money.to_string(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(text("trim"), "Speed");
+    assert_eq!(text("mileage"), "2560 mi");
+    assert_eq!(text("price"), "239950.00 EUR");
+    assert_eq!(text("year"), "Some(Number(2024))");
+    let products = bench.store.positions(None, 10).await.unwrap();
+    assert!(!products.items.is_empty() || products.next.is_some());
+}
+
+/// F17
+#[tokio::test(start_paused = true)]
+async fn a_column_renamed_dropped_or_added_wipes_no_field_and_is_told() {
+    let columns = split(VEHICLES.lines().next().unwrap());
+    let settings = "locations = { main = \"milano\" }\nformat = { distance_unit = \"mi\" }";
+    let bench = Bench::with(settings).await;
+    bench.read("v.csv", VEHICLES).await;
+    let before = bench.unit(BENTLEY).await;
+    for (column, name) in columns.iter().enumerate() {
+        for (what, file) in [
+            ("renamed", edited(column, Some("Feld 7"))),
+            ("dropped", edited(column, None)),
+        ] {
+            // It is told until the column is back.
+            for _ in 0..2 {
+                bench.read("v.csv", &file).await;
+                assert_eq!(bench.unit(BENTLEY).await, before, "{name} {what}");
+                let suspicions = bench.feed().await.suspicions.join(" ");
+                assert!(
+                    suspicions.contains(name.as_str()),
+                    "{name} {what}: {suspicions}"
+                );
+            }
+            bench.read("v.csv", VEHICLES).await;
+            assert!(bench.feed().await.suspicions.is_empty(), "{name} {what}");
+            assert_eq!(bench.unit(BENTLEY).await, before, "{name} {what}");
+        }
+    }
+    let added: String = VEHICLES
+        .lines()
+        .enumerate()
+        .map(|(number, line)| match number {
+            0 => format!("{line},Lot Colour\n"),
+            _ => format!("{line},red\n"),
+        })
+        .collect();
+    bench.read("v.csv", &added).await;
+    assert_eq!(bench.unit(BENTLEY).await, before);
+    assert!(bench.feed().await.suspicions[0].contains("Lot Colour"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_cannot_be_read_leaves_its_field_and_takes_the_rest() {
+    let bench = Bench::with("locations = { main = \"milano\" }").await;
+    let file = |price: &str, colour: &str| {
+        format!("VIN,Make,Model,Price,Color\n{BENTLEY},Bentley,Continental GT,{price},{colour}\n")
+    };
+    bench.read("v.csv", file("1000", "red")).await;
+    // Not a number; and one that cannot be believed.
+    for price in ["call us", "1", "0"] {
+        let colour = format!("green {price}");
+        let report = bench.read("v.csv", file(price, &colour)).await;
+        assert_eq!(report.counts.quarantined, 1, "{price}");
+        let unit = bench.unit(BENTLEY).await;
+        assert_eq!(
+            unit.field("exterior_colour", &[]),
+            Some(&Field::Text(colour))
+        );
+        assert!(
+            matches!(unit.field("price", &[]), Some(Field::Money(money)) if money.to_string() == "1000.00 EUR")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn titles_and_categories_describe_the_product() {
+    let bench = Bench::with("").await;
+    bench
+        .read(
+            "s.csv",
+            "sku,location,on_hand,title,category\nOIL,main,5,Engine oil,Fluids\n",
+        )
+        .await;
+    let product = bench
+        .store
+        .product(&"OIL".parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(product.title.as_deref(), Some("Engine oil"));
+    assert_eq!(product.category.as_deref(), Some("Fluids"));
+}
