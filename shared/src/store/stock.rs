@@ -184,10 +184,11 @@ impl Store {
             match self.transact(OPERATION, writes).await? {
                 Written::Done => return Ok(Applied::Changed),
                 Written::Unexpected(unmet) => {
-                    if marker.is_some() && unmet.last() == Some(&true) {
-                        if let Some(outcome) = self.applied_before(event, change).await? {
-                            return outcome;
-                        }
+                    if marker.is_some()
+                        && unmet.last() == Some(&true)
+                        && let Some(outcome) = self.applied_before(event, change).await?
+                    {
+                        return outcome;
                     }
                     self.after_conflict(OPERATION, attempt).await?;
                 }

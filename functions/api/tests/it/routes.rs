@@ -316,3 +316,25 @@ async fn what_waits_for_a_person_is_settled_once() {
     );
     assert_eq!(scene.get("/api/v1/inbox").await.body["items"], json!([]));
 }
+
+#[tokio::test]
+async fn the_sample_invocations_are_answered() {
+    let scene = Scene::new().await;
+    // A sale needs a count before it.
+    let samples = [
+        (include_str!("../../../../events/api/count.json"), 201),
+        (include_str!("../../../../events/api/sale.json"), 201),
+        (include_str!("../../../../events/api/positions.json"), 200),
+        (
+            include_str!("../../../../events/api/import-dry-run.json"),
+            200,
+        ),
+    ];
+    for (event, status) in samples {
+        let event = serde_json::from_str(event).unwrap();
+        let answer = scene.handle(event).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+    let position = scene.get("/api/v1/positions?product=OIL-5W40-1L").await;
+    assert_eq!(position.body["items"][0]["on_hand"], 34);
+}
