@@ -9,17 +9,17 @@ use shared::domain::event::{Change, Level, StockEvent, Version};
 use shared::store::Store;
 
 /// A table in memory and the engine it lives in.
-pub struct Bench {
-    pub aws: EmbeddedAws,
-    pub store: Store,
+pub(crate) struct Bench {
+    _aws: EmbeddedAws,
+    pub(crate) store: Store,
 }
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at(Clock::system())
     }
 
-    pub fn at(clock: Clock) -> Self {
+    pub(crate) fn at(clock: Clock) -> Self {
         let settings = Settings {
             clock: clock.clone(),
             ..Settings::default()
@@ -27,16 +27,16 @@ impl Bench {
         let aws = EmbeddedAws::in_memory(settings).unwrap();
         resources::make(&aws).unwrap();
         let store = Store::new(aws.dynamodb(), resources::TABLE, clock, Chance::seeded(7));
-        Self { aws, store }
+        Self { _aws: aws, store }
     }
 }
 
 /// Minutes after an arbitrary instant.
-pub fn at(minute: i64) -> Timestamp {
+pub(crate) fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(1_768_469_400 + minute * 60).unwrap()
 }
 
-pub fn event(id: &str, source: &str, minute: i64, change: Change) -> StockEvent {
+pub(crate) fn event(id: &str, source: &str, minute: i64, change: Change) -> StockEvent {
     StockEvent {
         id: id.parse().unwrap(),
         source: source.parse().unwrap(),
@@ -46,7 +46,7 @@ pub fn event(id: &str, source: &str, minute: i64, change: Change) -> StockEvent 
     }
 }
 
-pub fn level(source: &str, minute: i64, product: &str, location: &str, on_hand: i64) -> StockEvent {
+pub(crate) fn level(source: &str, minute: i64, product: &str, location: &str, on_hand: i64) -> StockEvent {
     let change = Change::LevelSet {
         product: product.parse().unwrap(),
         location: location.parse().unwrap(),
@@ -64,7 +64,7 @@ pub fn level(source: &str, minute: i64, product: &str, location: &str, on_hand: 
     )
 }
 
-pub fn sold(
+pub(crate) fn sold(
     id: &str,
     source: &str,
     minute: i64,

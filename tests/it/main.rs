@@ -1,8 +1,12 @@
 //! End-to-end and conformance suites: the real handlers over the embedded engine, real servers where
 //! they can run here, and stand-ins only for the vendors.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod architecture;
 mod bench;
 mod capacity;
 mod flow;
+mod process;
 mod store;
 mod template;

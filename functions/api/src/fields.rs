@@ -29,16 +29,14 @@ impl Fields {
                 .with("column", error.column())
         })?;
         match body {
-            Value::Object(left) => Ok(Self::new(left, |name, detail| {
-                FieldError::body(name, detail)
-            })),
+            Value::Object(left) => Ok(Self::new(left, FieldError::body)),
             _ => Err(Problem::malformed("the body is not a JSON object")),
         }
     }
 
     /// Those of the query.
     pub(crate) fn of_query(request: &Request) -> Self {
-        let mut fields = Self::new(Map::new(), |name, detail| FieldError::query(name, detail));
+        let mut fields = Self::new(Map::new(), FieldError::query);
         for (name, value) in &request.query {
             let value = Value::String(value.clone());
             if fields.left.insert(name.clone(), value).is_some() {

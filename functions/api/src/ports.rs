@@ -42,10 +42,12 @@ pub trait StartSync: Send + Sync {
 #[async_trait]
 impl StartSync for RunQueue {
     async fn start(&self, connector: &ConnectorName) -> Result<Started, PortError> {
-        Self::start(self, connector).await.map_err(|error| match error {
-            QueueError::Store(error) => PortError::Store(error),
-            error @ QueueError::Queue { .. } => PortError::Failed(error.to_string()),
-        })
+        Self::start(self, connector)
+            .await
+            .map_err(|error| match error {
+                QueueError::Store(error) => PortError::Store(error),
+                error @ QueueError::Queue { .. } => PortError::Failed(error.to_string()),
+            })
     }
 }
 

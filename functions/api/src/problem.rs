@@ -15,9 +15,12 @@ use crate::answer::Answer;
 use crate::ports::PortError;
 use crate::request::Request;
 
-/// A failed request.
+/// A failed request. Boxed, so that results stay small where nothing fails.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub(crate) struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
     status: StatusCode,
     /// The last part of its type: `urn:lotwire:problem:<slug>`.
     slug: &'static str,
@@ -49,7 +52,7 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self {
+        Self(Box::new(Parts {
             status,
             slug,
             title,
@@ -58,7 +61,7 @@ impl Problem {
             more: Map::new(),
             header: None,
             instance: None,
-        }
+        }))
     }
 
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
@@ -67,27 +70,23 @@ impl Problem {
 
     pub(crate) fn method_not_allowed(method: &Method, allowed: &[&str]) -> Self {
         let allowed = allowed.join(", ");
-        Self {
-            header: Some((ALLOW, allowed.clone())),
-            ..Self::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "Method not allowed",
-                format!("{method} is not possible here; {allowed} is"),
-            )
-        }
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            format!("{method} is not possible here; allowed: {allowed}"),
+        )
+        .headed(ALLOW, &allowed)
     }
 
     pub(crate) fn unauthorized(detail: &str) -> Self {
-        Self {
-            header: Some((WWW_AUTHENTICATE, "Bearer".to_owned())),
-            ..Self::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "Not signed in",
-                detail,
-            )
-        }
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "Not signed in",
+            detail,
+        )
+        .headed(WWW_AUTHENTICATE, "Bearer")
     }
 
     pub(crate) fn malformed(detail: impl Into<String>) -> Self {
@@ -120,27 +119,24 @@ impl Problem {
     /// What was asked for can be read, and cannot be meant.
     pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
         let details: Vec<_> = errors.iter().map(FieldError::in_words).collect();
-        Self {
-            errors,
-            ..Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "invalid_request",
-                "The request cannot be carried out as it is",
-                details.join("; "),
-            )
-        }
+        let mut problem = Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_request",
+            "The request cannot be carried out as it is",
+            details.join("; "),
+        );
+        problem.0.errors = errors;
+        problem
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        Self {
-            header: Some((RETRY_AFTER, "1".to_owned())),
-            ..Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "Not possible right now",
-                detail,
-            )
-        }
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Not possible right now",
+            detail,
+        )
+        .headed(RETRY_AFTER, "1")
     }
 
     fn internal() -> Self {
@@ -155,16 +151,19 @@ impl Problem {
     /// Adds a member.
     pub(crate) fn with(mut self, name: &str, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or_default();
-        self.more.insert(name.to_owned(), value);
+        self.0.more.insert(name.to_owned(), value);
+        self
+    }
+
+    fn headed(mut self, name: HeaderName, value: &str) -> Self {
+        self.0.header = Some((name, value.to_owned()));
         self
     }
 
     /// Says which request it is about.
-    pub(crate) fn about(self, request: &Request) -> Self {
-        Self {
-            instance: Some(request.shown_path().to_owned()),
-            ..self
-        }
+    pub(crate) fn about(mut self, request: &Request) -> Self {
+        self.0.instance = Some(request.shown_path().to_owned());
+        self
     }
 }
 
@@ -194,6 +193,7 @@ impl FieldError {
 
 impl From<Problem> for Answer {
     fn from(problem: Problem) -> Self {
+        let problem = problem.0;
         let mut body = json!({
             "type": format!("urn:lotwire:problem:{}", problem.slug),
             "title": problem.title,

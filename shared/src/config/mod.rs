@@ -11,7 +11,7 @@
 //! | `declare` | the declarations that sections are made of |
 //! | [`account`], [`connector`], [`channel`], [`rule`] | the sections |
 //! | `references` | names that must exist, and settings that must agree |
-//! | [`reference`] | the JSON Schema and the reference page, from the same declarations |
+//! | [`mod@reference`] | the JSON Schema and the reference page, from the same declarations |
 //! | [`environment`] | what each function reads from its environment |
 
 pub mod account;

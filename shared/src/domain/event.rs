@@ -31,6 +31,14 @@ impl Version {
     pub fn at(at: Timestamp) -> Self {
         Self { at, sequence: 0 }
     }
+
+    /// The version as it is kept: in whole milliseconds. Compared any finer, a statement would be
+    /// newer than itself once it has been stored.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        let at = Timestamp::from_millisecond(self.at.as_millisecond()).unwrap_or(self.at);
+        Self { at, ..self }
+    }
 }
 
 /// One change, ready to be applied.

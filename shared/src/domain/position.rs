@@ -324,6 +324,7 @@ impl Position {
         version: Version,
         sources: &Sources,
     ) -> Result<(), Refusal> {
+        let version = version.kept();
         for quantity in [Some(level.on_hand), level.reserved, level.incoming] {
             if let Some(quantity) = quantity.filter(|q| q.abs() > MOST_UNITS) {
                 return Err(Refusal::Impossible { quantity });

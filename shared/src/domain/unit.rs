@@ -190,22 +190,23 @@ impl Unit {
     /// The unit with the report heard, or `None` if it says nothing new.
     pub fn after(&self, source: &ConnectorName, report: &UnitReport) -> Option<Self> {
         let mut next = self.clone();
+        let version = report.version.kept();
         let claim = next.claims.entry(source.clone()).or_default();
-        hear(&mut claim.state, report.state, report.version);
-        hear(&mut claim.location, report.location.clone(), report.version);
+        hear(&mut claim.state, report.state, version);
+        hear(&mut claim.location, report.location.clone(), version);
         hear(
             &mut claim.stock_number,
             report.stock_number.clone(),
-            report.version,
+            version,
         );
-        hear(&mut claim.since, report.since, report.version);
+        hear(&mut claim.since, report.since, version);
         if *claim == Claim::default() {
             next.claims.remove(source);
         }
         for (name, value) in &report.fields {
             let heard = next.fields.entry(name.clone()).or_default();
             let mut slot = heard.remove(source);
-            hear(&mut slot, Some(value.clone()), report.version);
+            hear(&mut slot, Some(value.clone()), version);
             if let Some(stamped) = slot {
                 heard.insert(source.clone(), stamped);
             }

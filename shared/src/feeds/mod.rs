@@ -6,7 +6,7 @@
 //!
 //! | module | its job |
 //! |---|---|
-//! | [`format`] | settings of one feed: delimiter, charset, columns, limits |
+//! | [`mod@format`] | settings of one feed: delimiter, charset, columns, limits |
 //! | [`delimited`] | bytes → rows, streaming, bad rows set aside |
 //! | [`row`], [`value`] | typed cells: absent, no data, value, invalid |
 //! | [`columns`], [`header`] | canonical columns and which header feeds them |

@@ -5,7 +5,7 @@
 //! | `request.rs` | [`Request`] and [`Reply`] as plain data, so that a vendor's module needs no I/O |
 //! | `client.rs` | [`Http`]: the real [`Transport`], with time limits and no redirects |
 //! | `guard.rs` | [`Guard`]: where nobody's configuration may make us call |
-//! | `mask.rs` | [`mask`]: a request as it may be shown, with no secret in it |
+//! | `mask.rs` | [`mask()`]: a request as it may be shown, with no secret in it |
 
 mod client;
 mod guard;

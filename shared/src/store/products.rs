@@ -70,9 +70,11 @@ impl Store {
         event: &StockEvent,
         description: &ProductDescription,
     ) -> Result<Applied, StoreError> {
+        let version = description.version.kept();
         // Names first: they are looked up by themselves, and writing one twice is harmless.
         for (kind, name) in &description.external {
-            self.learn_name(event, description, kind, name).await?;
+            self.learn_name(event, description, version, (kind, name))
+                .await?;
         }
         let product = ProductId::from(description.sku.clone());
         let key = keys::description(&product);
@@ -80,19 +82,13 @@ impl Store {
             let stored = self.get::<Product>(OPERATION, &key).await?;
             let before = stored.as_ref().map(|s| s.data.clone()).unwrap_or_default();
             let heard = before.heard.get(&event.source);
-            if heard.is_some_and(|known| *known >= description.version) {
+            if heard.is_some_and(|known| *known >= version) {
                 return Ok(Applied::Known);
             }
             let mut after = before.clone();
-            after
-                .heard
-                .insert(event.source.clone(), description.version);
+            after.heard.insert(event.source.clone(), version);
             // Another source's newer description stands; an absent field wipes nothing.
-            if before
-                .heard
-                .values()
-                .all(|known| *known <= description.version)
-            {
+            if before.heard.values().all(|known| *known <= version) {
                 after.title = description.title.clone().or(after.title);
                 after.category = description.category.clone().or(after.category);
             }
@@ -137,21 +133,18 @@ impl Store {
         &self,
         event: &StockEvent,
         description: &ProductDescription,
-        kind: &str,
-        name: &str,
+        version: Version,
+        (kind, name): (&str, &str),
     ) -> Result<(), StoreError> {
         let key = keys::external(&event.source, kind, name);
         for attempt in 0.. {
             let stored = self.get::<External>(OPERATION, &key).await?;
-            if stored
-                .as_ref()
-                .is_some_and(|s| s.data.version >= description.version)
-            {
+            if stored.as_ref().is_some_and(|s| s.data.version >= version) {
                 return Ok(());
             }
             let external = External {
                 sku: description.sku.clone(),
-                version: description.version,
+                version,
             };
             let row = Row::new(key.clone(), "external", &external)?;
             if self

@@ -11,7 +11,7 @@ use crate::digest::sha256_hex;
 use crate::domain::event::{Change, EventId, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::ledger::LedgerRow;
-use crate::domain::position::{PositionChange, Refusal, Sources};
+use crate::domain::position::{PositionChange, Refusal, Sources, whole_millis};
 use crate::domain::{Authority, Position, ProductId};
 
 /// How long an applied event is remembered: longer than any sender retries.
@@ -184,10 +184,11 @@ impl Store {
             match self.transact(OPERATION, writes).await? {
                 Written::Done => return Ok(Applied::Changed),
                 Written::Unexpected(unmet) => {
-                    if marker.is_some() && unmet.last() == Some(&true) {
-                        if let Some(outcome) = self.applied_before(event, change).await? {
-                            return outcome;
-                        }
+                    if marker.is_some()
+                        && unmet.last() == Some(&true)
+                        && let Some(outcome) = self.applied_before(event, change).await?
+                    {
+                        return outcome;
                     }
                     self.after_conflict(OPERATION, attempt).await?;
                 }
@@ -232,7 +233,8 @@ impl Store {
         let row = LedgerRow {
             of: keys::position_history(&after.product, &after.location),
             revision: after.revision,
-            at: self.clock.now(),
+            // As it is read back, so that the first answer and a repeated one are the same.
+            at: whole_millis(self.clock.now()),
             source: cause.source.clone(),
             event: cause.event.clone(),
             actor: cause.actor.map(str::to_owned),

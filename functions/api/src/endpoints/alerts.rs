@@ -34,7 +34,9 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     fill(
         context,
         &wanted,
-        |cursor: Option<String>, room| async move { one_after_another(context, states, cursor, room).await },
+        |cursor: Option<String>, room| async move {
+            one_after_another(context, states, cursor, room).await
+        },
         |alert| Some(shown(&alert)),
     )
     .await

@@ -45,7 +45,9 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     fill(
         context,
         &wanted,
-        |cursor: Option<String>, room| async move { Ok::<_, StoreError>(page_of(all, cursor.as_deref(), room)) },
+        |cursor: Option<String>, room| async move {
+            Ok::<_, StoreError>(page_of(all, cursor.as_deref(), room))
+        },
         |position| Some(shown(&position, &sources)),
     )
     .await

@@ -8,7 +8,10 @@ use crate::scene::{DOCUMENT, Scene};
 async fn a_document_is_compared_and_then_applied() {
     let scene = Scene::new().await;
     // A line more moves every rule, and that is no difference.
-    let text = format!("# moved\n{}", DOCUMENT.replace("threshold = 20", "threshold = 25"));
+    let text = format!(
+        "# moved\n{}",
+        DOCUMENT.replace("threshold = 20", "threshold = 25")
+    );
     let put = |target: &'static str| scene.ask("PUT", target).body("application/toml", &text);
     let planned = put("/api/v1/config?dry_run=true").send().await;
     assert_eq!(planned.status, 200, "{}", planned.body);
@@ -17,19 +20,37 @@ async fn a_document_is_compared_and_then_applied() {
         json!([{ "path": "rules.oil-in-all.check.units", "before": 20, "after": 25 }])
     );
     assert_eq!(scene.get("/api/v1/config").await.body["version"], 1);
-    let applied = put("/api/v1/config").header("lotwire-actor", "maria").send().await;
-    assert_eq!((&applied.body["version"], &applied.body["applied_by"]), (&json!(2), &json!("maria")));
+    let applied = put("/api/v1/config")
+        .header("lotwire-actor", "maria")
+        .send()
+        .await;
+    assert_eq!(
+        (&applied.body["version"], &applied.body["applied_by"]),
+        (&json!(2), &json!("maria"))
+    );
     let again = put("/api/v1/config").send().await;
-    assert_eq!((&again.body["changed"], &again.body["version"]), (&json!(false), &json!(2)));
+    assert_eq!(
+        (&again.body["changed"], &again.body["version"]),
+        (&json!(false), &json!(2))
+    );
     let shown = scene.get("/api/v1/config").await;
-    assert_eq!(shown.body["rules"], json!({ "in_force": 3, "in_document": 3 }));
+    assert_eq!(
+        shown.body["rules"],
+        json!({ "in_force": 3, "in_document": 3 })
+    );
 }
 
 #[tokio::test]
 async fn a_document_with_faults_is_refused_with_all_of_them() {
     let scene = Scene::new().await;
-    let text = DOCUMENT.replace("threshold = 3", "threshold = -3").replace("kind = \"rooftop\"", "kind = \"roof\"");
-    let refused = scene.ask("PUT", "/api/v1/config?name=my.toml").body("application/toml", &text).send().await;
+    let text = DOCUMENT
+        .replace("threshold = 3", "threshold = -3")
+        .replace("kind = \"rooftop\"", "kind = \"roof\"");
+    let refused = scene
+        .ask("PUT", "/api/v1/config?name=my.toml")
+        .body("application/toml", &text)
+        .send()
+        .await;
     assert_eq!(refused.status, 422);
     insta::assert_json_snapshot!(refused.body);
     assert_eq!(scene.get("/api/v1/config").await.body["version"], 1);

@@ -24,7 +24,10 @@ async fn findings(scene: &Scene) -> Vec<Value> {
 
 async fn faults(scene: &Scene) -> Vec<String> {
     let found = findings(scene).await;
-    found.iter().map(|it| it["fault"].as_str().unwrap().to_owned()).collect()
+    found
+        .iter()
+        .map(|it| it["fault"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 async fn busy() -> Scene {
@@ -35,7 +38,10 @@ async fn busy() -> Scene {
     scene.vehicle("erp", "SJAAM2ZV9TC024868", "london").await;
     for number in 0..3 {
         let body = json!({ "type": "sale", "product": "OIL", "location": "north", "quantity": 1 });
-        assert_eq!(scene.moves(&format!("sale-{number}"), body).await.status, 201);
+        assert_eq!(
+            scene.moves(&format!("sale-{number}"), body).await.status,
+            201
+        );
     }
     assert_eq!(faults(&scene).await, [""; 0]);
     scene
@@ -48,13 +54,22 @@ fn key(pk: &str, sk: &str) -> Item {
 
 async fn edit(scene: &Scene, pk: &str, sk: &str, change: impl FnOnce(&mut Item)) {
     let client = scene.aws.dynamodb();
-    let read = client.get_item().table_name(TABLE).set_key(Some(key(pk, sk)));
+    let read = client
+        .get_item()
+        .table_name(TABLE)
+        .set_key(Some(key(pk, sk)));
     let mut item = read.send().await.unwrap().item.unwrap();
     let Some(AttributeValue::M(data)) = item.get_mut("d") else {
         panic!("{pk} {sk} has no content");
     };
     change(data);
-    client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+    client
+        .put_item()
+        .table_name(TABLE)
+        .set_item(Some(item))
+        .send()
+        .await
+        .unwrap();
 }
 
 fn number(value: i64) -> AttributeValue {
@@ -73,11 +88,19 @@ async fn an_edited_ledger_row_is_found() {
 
 #[tokio::test]
 async fn a_removed_ledger_row_is_found_wherever_it_stood() {
-    for (row, fault) in [("000000000001", "gap"), ("000000000002", "gap"), ("000000000004", "end")] {
+    for (row, fault) in [
+        ("000000000001", "gap"),
+        ("000000000002", "gap"),
+        ("000000000004", "end"),
+    ] {
         let scene = busy().await;
         let client = scene.aws.dynamodb();
         let delete = client.delete_item().table_name(TABLE);
-        delete.set_key(Some(key("H#position OIL north", row))).send().await.unwrap();
+        delete
+            .set_key(Some(key("H#position OIL north", row)))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(faults(&scene).await, [fault], "row {row}");
     }
 }
@@ -92,18 +115,29 @@ async fn a_position_that_drifted_is_found() {
     let found = findings(&scene).await;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["fault"], "drift");
-    assert_eq!((&found[0]["expected"]["reserved"], &found[0]["found"]["reserved"]), (&json!(0), &json!(2)));
+    assert_eq!(
+        (
+            &found[0]["expected"]["reserved"],
+            &found[0]["found"]["reserved"]
+        ),
+        (&json!(0), &json!(2))
+    );
 }
 
 #[tokio::test]
 async fn a_position_that_is_not_the_sum_of_its_vehicles_is_found() {
     let scene = busy().await;
-    edit(&scene, "P#line:bentley/bentayga", "L#london#position", |position| {
-        let Some(AttributeValue::M(holding)) = position.get_mut("holding") else {
-            panic!("a counted position has a holding");
-        };
-        holding.insert("on_hand".to_owned(), number(3));
-    })
+    edit(
+        &scene,
+        "P#line:bentley/bentayga",
+        "L#london#position",
+        |position| {
+            let Some(AttributeValue::M(holding)) = position.get_mut("holding") else {
+                panic!("a counted position has a holding");
+            };
+            holding.insert("on_hand".to_owned(), number(3));
+        },
+    )
     .await;
     let mut faults = faults(&scene).await;
     faults.sort();
@@ -114,7 +148,10 @@ async fn a_position_that_is_not_the_sum_of_its_vehicles_is_found() {
 async fn an_edited_description_and_an_edited_vehicle_are_found() {
     let scene = busy().await;
     edit(&scene, "P#OIL", "product", |product| {
-        product.insert("title".to_owned(), AttributeValue::S("Snake oil".to_owned()));
+        product.insert(
+            "title".to_owned(),
+            AttributeValue::S("Snake oil".to_owned()),
+        );
     })
     .await;
     edit(&scene, "U#SJAAX14V4RC004321", "unit", |unit| {

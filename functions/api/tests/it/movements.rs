@@ -34,7 +34,9 @@ async fn twenty_copies_of_one_request_have_one_effect_and_one_answer() {
     assert!(answers.iter().all(|it| it.status == 201));
     assert!(answers.iter().all(|it| it.body == answers[0].body));
     assert_eq!(answers[0].body["position"]["on_hand"], 9);
-    let first = answers.iter().filter(|it| it.header("idempotent-replayed").is_none());
+    let first = answers
+        .iter()
+        .filter(|it| it.header("idempotent-replayed").is_none());
     assert_eq!(first.count(), 1);
     let position = scene.get("/api/v1/positions?product=OIL").await;
     assert_eq!(position.body["items"][0]["on_hand"], 9);
@@ -47,7 +49,10 @@ async fn the_same_answer_comes_again_even_after_the_stock_has_moved_on() {
     let first = scene.moves("first", sale(2)).await;
     assert_eq!(scene.moves("second", sale(1)).await.status, 201);
     let again = scene.moves("first", sale(2)).await;
-    assert_eq!((again.status, again.header("idempotent-replayed")), (201, Some("true")));
+    assert_eq!(
+        (again.status, again.header("idempotent-replayed")),
+        (201, Some("true"))
+    );
     assert_eq!(again.body, first.body);
     assert_eq!(again.body["position"]["on_hand"], 1);
 }
@@ -57,7 +62,10 @@ async fn a_key_that_comes_with_something_else_is_refused() {
     let scene = Scene::new().await;
     scene.stated("OIL", "north", 10).await;
     assert_eq!(scene.moves("key", sale(1)).await.status, 201);
-    for other in [sale(2), json!({ "type": "receipt", "product": "OIL", "location": "north", "quantity": 1 })] {
+    for other in [
+        sale(2),
+        json!({ "type": "receipt", "product": "OIL", "location": "north", "quantity": 1 }),
+    ] {
         let refused = scene.moves("key", other).await;
         assert_eq!(refused.status, 422);
         assert_eq!(refused.kind(), "urn:lotwire:problem:idempotency_key_reused");
@@ -69,9 +77,7 @@ async fn a_transfer_moves_both_ends_or_neither() {
     let scene = Scene::new().await;
     scene.stated("OIL", "north", 5).await;
     scene.stated("OIL", "south", 1).await;
-    let transfer = |quantity: i64| {
-        json!({ "type": "transfer", "product": "OIL", "location": "north", "to_location": "south", "quantity": quantity })
-    };
+    let transfer = |quantity: i64| json!({ "type": "transfer", "product": "OIL", "location": "north", "to_location": "south", "quantity": quantity });
     let moved = scene.moves("a", transfer(2)).await;
     assert_eq!(moved.status, 201);
     assert_eq!(moved.body["position"]["on_hand"], 3);
@@ -84,9 +90,18 @@ async fn a_transfer_moves_both_ends_or_neither() {
         scene.moves(key, json!({ "type": "transfer", "product": "OIL", "location": from, "to_location": to, "quantity": 2 }))
     }))
     .await;
-    assert!(answers.iter().all(|it| it.status == 201 || it.status == 409));
+    assert!(
+        answers
+            .iter()
+            .all(|it| it.status == 201 || it.status == 409)
+    );
     let all = scene.get("/api/v1/positions?product=OIL").await;
-    let sum: i64 = all.body["items"].as_array().unwrap().iter().map(|it| it["on_hand"].as_i64().unwrap()).sum();
+    let sum: i64 = all.body["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["on_hand"].as_i64().unwrap())
+        .sum();
     assert_eq!(sum, 6);
 
     // Nothing leaves where the other end cannot take it.
@@ -94,7 +109,9 @@ async fn a_transfer_moves_both_ends_or_neither() {
     let body = json!({ "type": "transfer", "product": "MAT", "location": "north", "to_location": "south", "quantity": 1 });
     let refused = scene.moves("b", body).await;
     assert_eq!(refused.kind(), "urn:lotwire:problem:quantity_unknown");
-    let north = scene.get("/api/v1/positions?product=MAT&location=north").await;
+    let north = scene
+        .get("/api/v1/positions?product=MAT&location=north")
+        .await;
     assert_eq!(north.body["items"][0]["on_hand"], 5);
 }
 
@@ -117,7 +134,9 @@ async fn every_type_does_what_its_name_says() {
         ("count", "quantity", 7, [7, 3, 4]),
     ];
     for (number, (kind, field, quantity, [on_hand, reserved, available])) in (1..).zip(steps) {
-        let answer = scene.moves(&format!("step-{number}"), at_north(kind, field, quantity)).await;
+        let answer = scene
+            .moves(&format!("step-{number}"), at_north(kind, field, quantity))
+            .await;
         assert_eq!(answer.status, 201, "{kind}: {}", answer.body);
         let position = &answer.body["position"];
         assert_eq!(position["on_hand"], on_hand, "{kind}");
@@ -127,15 +146,33 @@ async fn every_type_does_what_its_name_says() {
     }
     let ledger = scene.get("/api/v1/ledger?product=PAD&location=north").await;
     let rows = ledger.body["items"].as_array().unwrap();
-    let changes: Vec<_> = rows.iter().map(|row| row["change"].as_str().unwrap()).collect();
+    let changes: Vec<_> = rows
+        .iter()
+        .map(|row| row["change"].as_str().unwrap())
+        .collect();
     assert_eq!(changes, steps.map(|(kind, ..)| kind));
-    assert!(rows.iter().all(|row| row["actor"] == "maria" && row["reason"] == "spring"));
+    assert!(
+        rows.iter()
+            .all(|row| row["actor"] == "maria" && row["reason"] == "spring")
+    );
 
-    let refused = scene.moves("more", at_north("release", "quantity", 4)).await;
+    let refused = scene
+        .moves("more", at_north("release", "quantity", 4))
+        .await;
     assert_eq!(refused.kind(), "urn:lotwire:problem:not_reserved");
-    let refused = scene.moves("most", at_north("reserve", "quantity", 5)).await;
-    assert_eq!((refused.body["asked"].as_i64(), refused.body["available"].as_i64()), (Some(5), Some(4)));
-    let refused = scene.moves("less", at_north("adjustment", "delta", -5)).await;
+    let refused = scene
+        .moves("most", at_north("reserve", "quantity", 5))
+        .await;
+    assert_eq!(
+        (
+            refused.body["asked"].as_i64(),
+            refused.body["available"].as_i64()
+        ),
+        (Some(5), Some(4))
+    );
+    let refused = scene
+        .moves("less", at_north("adjustment", "delta", -5))
+        .await;
     assert_eq!(refused.kind(), "urn:lotwire:problem:insufficient_stock");
 }
 
@@ -148,7 +185,10 @@ async fn a_count_corrects_what_another_source_stated() {
     assert_eq!(counted.body["position"]["on_hand"], 6);
     // Counting the same again changes nothing, and is answered all the same.
     let again = scene.moves("recount", count).await;
-    assert_eq!((again.status, again.body["position"]["revision"].as_i64()), (201, Some(2)));
+    assert_eq!(
+        (again.status, again.body["position"]["revision"].as_i64()),
+        (201, Some(2))
+    );
 }
 
 #[tokio::test]
@@ -157,8 +197,14 @@ async fn a_sale_takes_stock_away_though_the_source_s_clock_is_ahead_of_ours() {
     let body = json!({ "type": "count", "product": "OIL", "location": "north", "quantity": 2,
         "at": (scene.store.clock().now() + jiff::SignedDuration::from_secs(240)).to_string() });
     assert_eq!(scene.moves("ahead", body).await.status, 201);
-    assert_eq!(scene.moves("one", sale(1)).await.body["position"]["on_hand"], 1);
-    assert_eq!(scene.moves("two", sale(1)).await.body["position"]["on_hand"], 0);
+    assert_eq!(
+        scene.moves("one", sale(1)).await.body["position"]["on_hand"],
+        1
+    );
+    assert_eq!(
+        scene.moves("two", sale(1)).await.body["position"]["on_hand"],
+        0
+    );
     assert_eq!(scene.moves("three", sale(1)).await.status, 409);
 }
 

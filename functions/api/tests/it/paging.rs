@@ -11,10 +11,16 @@ async fn all(scene: &Scene, target: &str, limit: usize, field: &str) -> Vec<Stri
     let (mut found, mut cursor) = (Vec::new(), String::new());
     loop {
         let mark = if target.contains('?') { '&' } else { '?' };
-        let page = scene.get(&format!("{target}{mark}limit={limit}{cursor}")).await;
+        let page = scene
+            .get(&format!("{target}{mark}limit={limit}{cursor}"))
+            .await;
         assert_eq!(page.status, 200, "{}", page.body);
         let items = page.body["items"].as_array().unwrap();
-        found.extend(items.iter().map(|item| item[field].as_str().unwrap().to_owned()));
+        found.extend(
+            items
+                .iter()
+                .map(|item| item[field].as_str().unwrap().to_owned()),
+        );
         match page.body["next"].as_str() {
             None => return found,
             Some(next) => {
@@ -54,7 +60,13 @@ async fn a_product_s_positions_and_the_quarantine_come_in_pages_too() {
     assert_eq!(found, ["london", "north", "south"]);
     let now = scene.store.clock().now();
     for row in 0..5 {
-        let held = Quarantined::new(&"erp".parse().unwrap(), now, format!("stock.csv:{row}"), "x", ("no_data", "on_hand is empty"));
+        let held = Quarantined::new(
+            &"erp".parse().unwrap(),
+            now,
+            format!("stock.csv:{row}"),
+            "x",
+            ("no_data", "on_hand is empty"),
+        );
         assert!(scene.store.quarantine(&held).await.unwrap());
     }
     let found = all(&scene, "/api/v1/quarantine", 2, "where").await;
@@ -65,7 +77,9 @@ async fn a_product_s_positions_and_the_quarantine_come_in_pages_too() {
 async fn a_cursor_serves_its_own_list_only() {
     let scene = Scene::new().await;
     for number in 0..3 {
-        scene.stated(&format!("SKU-{number}"), "north", number).await;
+        scene
+            .stated(&format!("SKU-{number}"), "north", number)
+            .await;
     }
     let page = scene.get("/api/v1/positions?limit=1").await;
     let cursor = page.body["next"].as_str().unwrap();
@@ -76,13 +90,36 @@ async fn a_cursor_serves_its_own_list_only() {
         "/api/v1/positions?cursor=!".to_owned(),
     ] {
         let answer = scene.get(&target).await;
-        assert_eq!((answer.status, answer.kind()), (400, "urn:lotwire:problem:invalid_cursor"), "{target}");
+        assert_eq!(
+            (answer.status, answer.kind()),
+            (400, "urn:lotwire:problem:invalid_cursor"),
+            "{target}"
+        );
     }
-    for query in ["limit=0", "limit=201", "limit=x", "colour=red", "limit=1&limit=2"] {
-        assert_eq!(scene.get(&format!("/api/v1/positions?{query}")).await.status, 422, "{query}");
+    for query in [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "colour=red",
+        "limit=1&limit=2",
+    ] {
+        assert_eq!(
+            scene
+                .get(&format!("/api/v1/positions?{query}"))
+                .await
+                .status,
+            422,
+            "{query}"
+        );
     }
     assert_eq!(scene.get("/api/v1/alerts?state=closed").await.status, 422);
-    assert_eq!(scene.get("/api/v1/alerts").await.body["next"], serde_json::Value::Null);
-    assert_eq!(scene.get("/api/v1/deliveries?alert=none").await.body["items"], serde_json::json!([]));
+    assert_eq!(
+        scene.get("/api/v1/alerts").await.body["next"],
+        serde_json::Value::Null
+    );
+    assert_eq!(
+        scene.get("/api/v1/deliveries?alert=none").await.body["items"],
+        serde_json::json!([])
+    );
     assert_eq!(scene.get("/api/v1/ledger?location=north").await.status, 422);
 }

@@ -19,72 +19,144 @@ fn every_route_is_documented() {
 async fn every_route_but_health_needs_a_token() {
     let scene = Scene::new().await;
     for (method, path, endpoint) in ROUTES {
-        let path = path.replace("{vin}", "SJAAX14V4RC004321").replace("{id}", "x").replace("{connector}", "drop");
-        for wrong in ["", "Bearer wrong", "Bearer ", "Basic Y29ycmVjdCBob3JzZQ==", "Bearer correct hors"] {
-            let answer = scene.ask(method, &path).header("authorization", wrong).send().await;
+        let path = path
+            .replace("{vin}", "SJAAX14V4RC004321")
+            .replace("{id}", "x")
+            .replace("{connector}", "drop");
+        for wrong in [
+            "",
+            "Bearer wrong",
+            "Bearer ",
+            "Basic Y29ycmVjdCBob3JzZQ==",
+            "Bearer correct hors",
+        ] {
+            let answer = scene
+                .ask(method, &path)
+                .header("authorization", wrong)
+                .send()
+                .await;
             if endpoint.needs_token() {
                 assert_eq!(answer.status, 401, "{method} {path} with {wrong:?}");
                 assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
-                assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+                assert_eq!(
+                    answer.header("content-type"),
+                    Some("application/problem+json")
+                );
             } else {
                 assert_eq!(answer.status, 200, "{method} {path}");
             }
         }
     }
     // During a rotation both open the door.
-    let previous = scene.ask("GET", "/api/v1/alerts").header("authorization", "bearer the one before");
+    let previous = scene
+        .ask("GET", "/api/v1/alerts")
+        .header("authorization", "bearer the one before");
     assert_eq!(previous.send().await.status, 200);
 }
 
 #[tokio::test]
 async fn unknown_paths_and_methods_are_told_apart() {
     let scene = Scene::new().await;
-    for path in ["/", "/api/v1", "/api/v1/positions/", "/api/v1/units/", "/api/v2/positions"] {
+    for path in [
+        "/",
+        "/api/v1",
+        "/api/v1/positions/",
+        "/api/v1/units/",
+        "/api/v2/positions",
+    ] {
         assert_eq!(scene.get(path).await.status, 404, "{path}");
     }
     let answer = scene.ask("DELETE", "/api/v1/config").send().await;
-    assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, PUT")));
+    assert_eq!(
+        (answer.status, answer.header("allow")),
+        (405, Some("GET, PUT"))
+    );
     insta::assert_json_snapshot!(answer.body);
 }
 
 #[tokio::test]
 async fn health_says_which_configuration_applies() {
     let scene = Scene::new().await;
-    let ready = scene.ask("GET", "/healthz").header("authorization", "").send().await;
-    assert_eq!((ready.status, ready.body), (200, json!({ "status": "ready", "configuration": 1 })));
+    let ready = scene
+        .ask("GET", "/healthz")
+        .header("authorization", "")
+        .send()
+        .await;
+    assert_eq!(
+        (ready.status, ready.body),
+        (200, json!({ "status": "ready", "configuration": 1 }))
+    );
     let scene = Scene::unconfigured().await;
     assert_eq!(scene.get("/healthz").await.status, 503);
     let answer = scene.get("/api/v1/positions").await;
-    assert_eq!((answer.status, answer.kind()), (503, "urn:lotwire:problem:not_configured"));
+    assert_eq!(
+        (answer.status, answer.kind()),
+        (503, "urn:lotwire:problem:not_configured")
+    );
 }
 
 #[tokio::test]
 async fn bad_bodies_are_told_with_their_place() {
     let scene = Scene::new().await;
     let post = |body: &'static str| {
-        scene.ask("POST", "/api/v1/movements").header("idempotency-key", "k").body("application/json", body)
+        scene
+            .ask("POST", "/api/v1/movements")
+            .header("idempotency-key", "k")
+            .body("application/json", body)
     };
     let malformed = post("{\"type\": \"sale\",\n  \"product\": }").send().await;
     assert_eq!(malformed.status, 400);
-    assert_eq!((malformed.body["line"].as_u64(), malformed.body["column"].as_u64()), (Some(2), Some(14)));
+    assert_eq!(
+        (
+            malformed.body["line"].as_u64(),
+            malformed.body["column"].as_u64()
+        ),
+        (Some(2), Some(14))
+    );
     let wrong = r#"{"type": "sell", "product": 7, "location": "a b", "quantity": "1.5", "qty": 1, "at": "yesterday"}"#;
     let invalid = post(wrong).send().await;
     assert_eq!(invalid.status, 422);
     insta::assert_json_snapshot!(invalid.body);
-    let places = post(r#"{"type": "transfer", "product": "OIL", "location": "nord", "to_location": "sud", "quantity": 1}"#);
+    let places = post(
+        r#"{"type": "transfer", "product": "OIL", "location": "nord", "to_location": "sud", "quantity": 1}"#,
+    );
     insta::assert_json_snapshot!(places.send().await.body["errors"]);
     for quantity in ["0", "-1", "1000000000001"] {
-        let body = format!(r#"{{"type": "sale", "product": "OIL", "location": "north", "quantity": {quantity}}}"#);
+        let body = format!(
+            r#"{{"type": "sale", "product": "OIL", "location": "north", "quantity": {quantity}}}"#
+        );
         scene.stated(&format!("OIL{quantity}"), "north", 1).await;
-        let answer = scene.ask("POST", "/api/v1/movements").header("idempotency-key", "k");
-        assert_eq!(answer.body("application/json", &body).send().await.status, 422, "{quantity}");
+        let answer = scene
+            .ask("POST", "/api/v1/movements")
+            .header("idempotency-key", "k");
+        assert_eq!(
+            answer.body("application/json", &body).send().await.status,
+            422,
+            "{quantity}"
+        );
     }
     let large = format!("{{\"reason\": \"{}\"}}", "x".repeat(70_000));
-    let answer = scene.ask("POST", "/api/v1/movements").body("application/json", &large).send().await;
-    assert_eq!((answer.status, answer.kind()), (413, "urn:lotwire:problem:body_too_large"));
-    let keyless = scene.ask("POST", "/api/v1/movements").body("application/json", "{}").send().await;
-    assert_eq!((keyless.status, keyless.kind()), (400, "urn:lotwire:problem:idempotency_key_missing"));
-    let future = post(r#"{"type": "sale", "product": "OIL", "location": "north", "quantity": 1, "at": "2999-01-01T00:00:00Z"}"#);
+    let answer = scene
+        .ask("POST", "/api/v1/movements")
+        .body("application/json", &large)
+        .send()
+        .await;
+    assert_eq!(
+        (answer.status, answer.kind()),
+        (413, "urn:lotwire:problem:body_too_large")
+    );
+    let keyless = scene
+        .ask("POST", "/api/v1/movements")
+        .body("application/json", "{}")
+        .send()
+        .await;
+    assert_eq!(
+        (keyless.status, keyless.kind()),
+        (400, "urn:lotwire:problem:idempotency_key_missing")
+    );
+    let future = post(
+        r#"{"type": "sale", "product": "OIL", "location": "north", "quantity": 1, "at": "2999-01-01T00:00:00Z"}"#,
+    );
     assert_eq!(future.send().await.body["errors"][0]["pointer"], "/at");
 }
 
@@ -94,15 +166,28 @@ async fn a_vehicle_shows_who_says_what() {
     let vin = "SJAAX14V4RC004321";
     scene.vehicle("erp", vin, "london").await;
     scene.vehicle("market", vin, "north").await;
-    let unit = scene.get(&format!("/api/v1/units/{}", vin.to_lowercase())).await;
+    let mut unit = scene
+        .get(&format!("/api/v1/units/{}", vin.to_lowercase()))
+        .await;
     assert_eq!(unit.status, 200, "{}", unit.body);
-    insta::assert_json_snapshot!(unit.body, {
-        ".fields.*.stated_at" => "[time]",
-        ".fields.*.others[].stated_at" => "[time]",
-    });
-    assert_eq!(scene.get("/api/v1/units/SJAAX14V4RC004322").await.status, 404);
+    for field in unit.body["fields"].as_object_mut().unwrap().values_mut() {
+        field["stated_at"] = "[time]".into();
+        field["others"][0]["stated_at"] = "[time]".into();
+    }
+    insta::assert_json_snapshot!(unit.body);
+    assert_eq!(
+        scene.get("/api/v1/units/SJAAX14V4RC004322").await.status,
+        404
+    );
     let misspelt = scene.get("/api/v1/units/SJAAX14V4RC0O4321").await;
-    assert!(misspelt.body["detail"].as_str().unwrap().contains("did you mean"), "{}", misspelt.body);
+    assert!(
+        misspelt.body["detail"]
+            .as_str()
+            .unwrap()
+            .contains("did you mean"),
+        "{}",
+        misspelt.body
+    );
     let ledger = scene.get(&format!("/api/v1/ledger?vin={vin}")).await;
     assert_eq!(ledger.body["items"].as_array().unwrap().len(), 2);
 }
@@ -112,33 +197,66 @@ async fn the_explanation_names_rule_quantity_and_state() {
     let scene = Scene::new().await;
     scene.described("OIL", "Engine oil", "oil").await;
     scene.stated("OIL", "north", 2).await;
-    let low = scene.get("/api/v1/explain?product=OIL&location=north").await;
+    let low = scene
+        .get("/api/v1/explain?product=OIL&location=north")
+        .await;
     assert_eq!(low.status, 200, "{}", low.body);
     insta::assert_json_snapshot!(low.body);
     scene.described("MUG", "Mug", "Gifts").await;
     scene.stated("MUG", "north", 0).await;
-    let muted = scene.get("/api/v1/explain?product=MUG&location=north").await;
-    assert_eq!(muted.body["kinds"][0]["answer"], "No alert: rule `no-gifts` switches low_stock off here.");
-    let unknown = scene.get("/api/v1/explain?product=NONE&location=north").await;
+    let muted = scene
+        .get("/api/v1/explain?product=MUG&location=north")
+        .await;
+    assert_eq!(
+        muted.body["kinds"][0]["answer"],
+        "No alert: rule `no-gifts` switches low_stock off here."
+    );
+    let unknown = scene
+        .get("/api/v1/explain?product=NONE&location=north")
+        .await;
     assert_eq!(unknown.body["kinds"][0]["condition"], "no_data");
-    assert_eq!(scene.get("/api/v1/explain?product=OIL&location=nord").await.status, 422);
+    assert_eq!(
+        scene
+            .get("/api/v1/explain?product=OIL&location=nord")
+            .await
+            .status,
+        422
+    );
 }
 
 #[tokio::test]
 async fn connectors_are_read_when_they_can_be() {
     let scene = Scene::new().await;
     let started = scene.ask("POST", "/api/v1/sync/drop").send().await;
-    assert_eq!((started.status, started.body["state"].as_str()), (202, Some("queued")), "{}", started.body);
+    assert_eq!(
+        (started.status, started.body["state"].as_str()),
+        (202, Some("queued")),
+        "{}",
+        started.body
+    );
     assert!(!started.body["run"].as_str().unwrap().is_empty());
     let pushed = scene.ask("POST", "/api/v1/sync/erp").send().await;
-    assert_eq!((pushed.status, pushed.kind()), (409, "urn:lotwire:problem:not_pulled"));
-    assert_eq!(scene.ask("POST", "/api/v1/sync/nobody").send().await.status, 404);
+    assert_eq!(
+        (pushed.status, pushed.kind()),
+        (409, "urn:lotwire:problem:not_pulled")
+    );
+    assert_eq!(
+        scene.ask("POST", "/api/v1/sync/nobody").send().await.status,
+        404
+    );
     let replay = |body| scene.ask("POST", "/api/v1/replays").json(&body).send();
     let absent = replay(json!({ "connector": "erp" })).await;
-    assert_eq!((absent.status, absent.kind()), (501, "urn:lotwire:problem:not_installed"));
-    let both = replay(json!({ "connector": "erp", "id": "a", "from": "2026-01-01T00:00:00Z" })).await;
+    assert_eq!(
+        (absent.status, absent.kind()),
+        (501, "urn:lotwire:problem:not_installed")
+    );
+    let both =
+        replay(json!({ "connector": "erp", "id": "a", "from": "2026-01-01T00:00:00Z" })).await;
     assert_eq!(both.status, 422);
-    assert_eq!(replay(json!({ "connector": "none" })).await.body["errors"][0]["pointer"], "/connector");
+    assert_eq!(
+        replay(json!({ "connector": "none" })).await.body["errors"][0]["pointer"],
+        "/connector"
+    );
 }
 
 #[tokio::test]
@@ -161,14 +279,62 @@ async fn what_waits_for_a_person_is_settled_once() {
         by: None,
         resolved_at: None,
     };
-    assert!(scene.store.save_inbox(&entry, Expect::Absent).await.unwrap());
+    assert!(
+        scene
+            .store
+            .save_inbox(&entry, Expect::Absent)
+            .await
+            .unwrap()
+    );
     let listed = scene.get("/api/v1/inbox").await;
     assert_eq!(listed.body["items"][0]["removals"], 40);
-    let approve = || scene.ask("POST", "/api/v1/inbox/drop-1/approve").header("lotwire-actor", "maria");
+    let approve = || {
+        scene
+            .ask("POST", "/api/v1/inbox/drop-1/approve")
+            .header("lotwire-actor", "maria")
+    };
     let approved = approve().send().await;
-    assert_eq!((approved.status, &approved.body["resolved_by"]), (200, &json!("maria")));
-    let again = scene.ask("POST", "/api/v1/inbox/drop-1/reject").send().await;
-    assert_eq!((again.status, again.kind()), (409, "urn:lotwire:problem:settled_already"));
-    assert_eq!(scene.ask("POST", "/api/v1/inbox/none/reject").send().await.status, 404);
+    assert_eq!(
+        (approved.status, &approved.body["resolved_by"]),
+        (200, &json!("maria"))
+    );
+    let again = scene
+        .ask("POST", "/api/v1/inbox/drop-1/reject")
+        .send()
+        .await;
+    assert_eq!(
+        (again.status, again.kind()),
+        (409, "urn:lotwire:problem:settled_already")
+    );
+    assert_eq!(
+        scene
+            .ask("POST", "/api/v1/inbox/none/reject")
+            .send()
+            .await
+            .status,
+        404
+    );
     assert_eq!(scene.get("/api/v1/inbox").await.body["items"], json!([]));
+}
+
+#[tokio::test]
+async fn the_sample_invocations_are_answered() {
+    let scene = Scene::new().await;
+    // A sale needs a count before it.
+    let samples = [
+        (include_str!("../../../../events/api/count.json"), 201),
+        (include_str!("../../../../events/api/sale.json"), 201),
+        (include_str!("../../../../events/api/positions.json"), 200),
+        (
+            include_str!("../../../../events/api/import-dry-run.json"),
+            200,
+        ),
+    ];
+    for (event, status) in samples {
+        let event = serde_json::from_str(event).unwrap();
+        let answer = scene.handle(event).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+    let position = scene.get("/api/v1/positions?product=OIL-5W40-1L").await;
+    assert_eq!(position.body["items"][0]["on_hand"], 34);
 }

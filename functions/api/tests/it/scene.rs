@@ -17,12 +17,12 @@ use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::domain::{Authority, Change, StockEvent};
 use shared::installation::Installations;
 use shared::run_queue::RunQueue;
-use shared::store::stock::Applied;
 use shared::store::Store;
+use shared::store::stock::Applied;
 
-pub const TABLE: &str = resources::TABLE;
-pub const TOKEN: &str = "correct horse";
-pub const DOCUMENT: &str = r#"
+pub(crate) const TABLE: &str = resources::TABLE;
+pub(crate) const TOKEN: &str = "correct horse";
+pub(crate) const DOCUMENT: &str = r#"
 [account]
 name = "Northgate"
 zone = "Europe/London"
@@ -79,32 +79,32 @@ enabled = false
 "#;
 
 /// One installation.
-pub struct Scene {
-    pub api: Api,
-    pub store: Store,
-    pub aws: EmbeddedAws,
+pub(crate) struct Scene {
+    pub(crate) api: Api,
+    pub(crate) store: Store,
+    pub(crate) aws: EmbeddedAws,
 }
 
 /// An answer, read.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: i64,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: i64,
+    pub(crate) body: Value,
     response: ApiGatewayV2httpResponse,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.response.headers.get(name)?.to_str().ok()
     }
 
-    pub fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         self.body["type"].as_str().unwrap_or_default()
     }
 }
 
 /// A request to be sent.
-pub struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     scene: &'a Scene,
     event: Value,
     headers: Vec<(String, String)>,
@@ -112,14 +112,14 @@ pub struct Ask<'a> {
 
 impl Scene {
     /// With the test configuration applied.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let scene = Self::unconfigured().await;
         let config = Config::check(DOCUMENT, "lotwire.toml").unwrap();
         assert!(scene.store.apply_config(&config, "test").await.unwrap());
         scene
     }
 
-    pub async fn unconfigured() -> Self {
+    pub(crate) async fn unconfigured() -> Self {
         let clock = Clock::system();
         let aws = EmbeddedAws::in_memory(Settings::default()).unwrap();
         let store = Store::new(aws.dynamodb(), TABLE, clock, Chance::seeded(7));
@@ -135,7 +135,7 @@ impl Scene {
         Self { api, store, aws }
     }
 
-    pub fn ask(&self, method: &str, target: &str) -> Ask<'_> {
+    pub(crate) fn ask(&self, method: &str, target: &str) -> Ask<'_> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let event = json!({
             "version": "2.0",
@@ -153,12 +153,27 @@ impl Scene {
         .header("authorization", &format!("Bearer {TOKEN}"))
     }
 
-    pub async fn get(&self, target: &str) -> Answer {
+    /// Has the API answer an event as it comes from the gateway.
+    pub(crate) async fn handle(&self, event: ApiGatewayV2httpRequest) -> Answer {
+        let deadline = self.store.clock().now() + SignedDuration::from_secs(30);
+        let response = self.api.handle(event, deadline).await;
+        let text = match &response.body {
+            Some(Body::Text(text)) => text.clone(),
+            _ => String::new(),
+        };
+        Answer {
+            status: response.status_code,
+            body: serde_json::from_str(&text).unwrap(),
+            response,
+        }
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
         self.ask("GET", target).send().await
     }
 
     /// A movement under a key.
-    pub async fn moves(&self, key: &str, body: Value) -> Answer {
+    pub(crate) async fn moves(&self, key: &str, body: Value) -> Answer {
         self.ask("POST", "/api/v1/movements")
             .header("idempotency-key", key)
             .json(&body)
@@ -167,21 +182,24 @@ impl Scene {
     }
 
     /// Says how much there is, as the owning source would.
-    pub async fn stated(&self, product: &str, location: &str, on_hand: i64) {
+    pub(crate) async fn stated(&self, product: &str, location: &str, on_hand: i64) {
         let at = self.store.clock().now() - SignedDuration::from_secs(60);
         self.applied(
             at,
             Change::LevelSet {
                 product: product.parse().unwrap(),
                 location: location.parse().unwrap(),
-                level: Level { on_hand, ..Level::default() },
+                level: Level {
+                    on_hand,
+                    ..Level::default()
+                },
                 version: Version::at(at),
             },
         )
         .await;
     }
 
-    pub async fn described(&self, sku: &str, title: &str, category: &str) {
+    pub(crate) async fn described(&self, sku: &str, title: &str, category: &str) {
         let at = self.store.clock().now();
         let description = ProductDescription {
             sku: sku.parse().unwrap(),
@@ -194,7 +212,7 @@ impl Scene {
     }
 
     /// A vehicle on somebody's lot, as a source says.
-    pub async fn vehicle(&self, source: &str, vin: &str, location: &str) {
+    pub(crate) async fn vehicle(&self, source: &str, vin: &str, location: &str) {
         let at = self.store.clock().now();
         let text = |text: &str| Field::Text(text.to_owned());
         let report = UnitReport {
@@ -210,7 +228,8 @@ impl Scene {
             ]
             .into(),
         };
-        self.applied_from(source, at, Change::Unit(Box::new(report))).await;
+        self.applied_from(source, at, Change::Unit(Box::new(report)))
+            .await;
     }
 
     async fn applied(&self, at: Timestamp, change: Change) {
@@ -225,14 +244,18 @@ impl Scene {
             actor: None,
             change,
         };
-        let applied = self.store.apply(&event, &Authority::default()).await.unwrap();
+        let applied = self
+            .store
+            .apply(&event, &Authority::default())
+            .await
+            .unwrap();
         assert_eq!(applied, Applied::Changed);
     }
 }
 
 impl Ask<'_> {
     /// Sets or, when empty, leaves out a header.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.retain(|(known, _)| known != name);
         if !value.is_empty() {
             self.headers.push((name.to_owned(), value.to_owned()));
@@ -240,30 +263,20 @@ impl Ask<'_> {
         self
     }
 
-    pub fn body(mut self, kind: &str, body: &str) -> Self {
+    pub(crate) fn body(mut self, kind: &str, body: &str) -> Self {
         self.event["body"] = body.into();
         self.header("content-type", kind)
     }
 
-    pub fn json(self, body: &Value) -> Self {
+    pub(crate) fn json(self, body: &Value) -> Self {
         self.body("application/json", &body.to_string())
     }
 
-    pub async fn send(mut self) -> Answer {
+    pub(crate) async fn send(mut self) -> Answer {
         for (name, value) in &self.headers {
             self.event["headers"][name] = value.as_str().into();
         }
-        let event: ApiGatewayV2httpRequest = serde_json::from_value(self.event).unwrap();
-        let deadline = self.scene.store.clock().now() + SignedDuration::from_secs(30);
-        let response = self.scene.api.handle(event, deadline).await;
-        let text = match &response.body {
-            Some(Body::Text(text)) => text.clone(),
-            _ => String::new(),
-        };
-        Answer {
-            status: response.status_code,
-            body: serde_json::from_str(&text).unwrap(),
-            response,
-        }
+        let event = serde_json::from_value(self.event).unwrap();
+        self.scene.handle(event).await
     }
 }

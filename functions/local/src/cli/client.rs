@@ -79,10 +79,13 @@ impl Client {
         // http beyond it would be anybody's.
         let loopback = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         if base.scheme() != "https" && !loopback {
-            return Err(address("a token goes over https only, except to this machine".to_owned()));
+            return Err(address(
+                "a token goes over https only, except to this machine".to_owned(),
+            ));
         }
         let allowed = format!("{host}:{port}").parse();
-        let allowed = allowed.map_err(|error: shared::http::AllowedError| address(error.to_string()))?;
+        let allowed =
+            allowed.map_err(|error: shared::http::AllowedError| address(error.to_string()))?;
         let http = Http::new(HttpSettings {
             timeout: TIMEOUT,
             reply_limit: REPLY_LIMIT,

@@ -33,11 +33,18 @@ pub(super) async fn run(server: &Server, show: &mut Show<'_>) -> Result<(), Fail
         if cursor.is_none() {
             break;
         }
-        show.progress(&format!("{} positions, {} vehicles examined", counts[0], counts[1]));
+        show.progress(&format!(
+            "{} positions, {} vehicles examined",
+            counts[0], counts[1]
+        ));
     }
     let [positions, units, products, rows] = counts;
     if server.json {
-        let examined: Value = COUNTS.into_iter().zip(counts).map(|(name, n)| (name.to_owned(), json!(n))).collect();
+        let examined: Value = COUNTS
+            .into_iter()
+            .zip(counts)
+            .map(|(name, n)| (name.to_owned(), json!(n)))
+            .collect();
         show.json(&json!({ "examined": examined, "findings": findings }))?;
     } else {
         show.line(&format!(
@@ -49,7 +56,11 @@ pub(super) async fn run(server: &Server, show: &mut Show<'_>) -> Result<(), Fail
             }
         ))?;
     }
-    if findings.is_empty() { Ok(()) } else { Err(Failure::Found) }
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Found)
+    }
 }
 
 fn in_words(finding: &Value) -> String {

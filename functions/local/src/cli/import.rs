@@ -5,6 +5,7 @@ use std::path::Path;
 use http::Method;
 use serde_json::{Value, json};
 use shared::digest::sha256_hex;
+use shared::store::imports::RecordLines;
 
 use super::check::read;
 use super::client::{Body, Client};
@@ -40,10 +41,14 @@ pub(super) async fn run(
     show: &mut Show<'_>,
 ) -> Result<(), Failure> {
     let text = read(file)?;
-    let pages = pages(&text).map_err(|problem| Failure::Usage(format!("{}: {problem}", file.display())))?;
+    let pages =
+        pages(&text).map_err(|problem| Failure::Usage(format!("{}: {problem}", file.display())))?;
     let client = server.client()?;
     let run = Run {
-        name: file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        name: file
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
         key: key(&text, again),
         client: &client,
     };
@@ -98,7 +103,13 @@ impl Run<'_> {
             let body = Body::Text("text/csv", page.text.clone());
             let answer = self
                 .client
-                .ask(Method::POST, "/api/v1/imports", &query, body, Some(&self.key))
+                .ask(
+                    Method::POST,
+                    "/api/v1/imports",
+                    &query,
+                    body,
+                    Some(&self.key),
+                )
                 .await?;
             sum.add(&answer);
             done += page.rows;
@@ -124,7 +135,9 @@ impl Sum {
     fn show(&self, as_json: bool, planned: bool, show: &mut Show<'_>) -> Result<(), Failure> {
         let counts = COUNTS.into_iter().zip(self.counts);
         if as_json {
-            let counts: Value = counts.map(|(name, n)| (name.to_owned(), json!(n))).collect();
+            let counts: Value = counts
+                .map(|(name, n)| (name.to_owned(), json!(n)))
+                .collect();
             show.json(&json!({
                 "dry_run": planned,
                 "counts": counts,
@@ -169,7 +182,12 @@ fn refusal(rejected: &Value) -> String {
         Some(column) => format!(", column {column}"),
         None => String::new(),
     };
-    format!("line {}{column}: {} {}", rejected["line"], text("field"), text("detail"))
+    format!(
+        "line {}{column}: {} {}",
+        rejected["line"],
+        text("field"),
+        text("detail")
+    )
 }
 
 /// Cuts a CSV text into pages of whole rows, each under the header. A row may have line breaks in it.
@@ -179,17 +197,16 @@ fn pages(text: &str) -> Result<Vec<Page>, String> {
         .has_headers(false)
         .flexible(true)
         .from_reader(text.as_bytes());
-    let mut record = csv::ByteRecord::new();
-    let mut read = |reader: &mut csv::Reader<&[u8]>| match reader.read_byte_record(&mut record) {
-        Ok(true) => Ok(record.position().map(|at| (at.byte(), at.line()))),
-        Ok(false) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    };
-    read(&mut reader)?.ok_or("the file is empty")?;
+    let mut lines = RecordLines::of(text);
     let mut starts = Vec::new();
-    while let Some((byte, line)) = read(&mut reader)? {
-        starts.push((usize::try_from(byte).unwrap_or(text.len()), line));
+    for record in reader.byte_records() {
+        let record = record.map_err(|error| error.to_string())?;
+        starts.push(lines.start(record.position().map_or(0, csv::Position::byte)));
     }
+    if starts.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    let starts = starts.split_off(1);
     let header_end = starts.first().map_or(text.len(), |(byte, _)| *byte);
     let header = text.get(..header_end).unwrap_or_default().trim_end();
     let chunks = starts.chunks(PAGE).enumerate().map(|(index, chunk)| {
@@ -216,11 +233,18 @@ mod tests {
             text.push_str(&format!("\"SKU\n{row}\",{row}\n"));
         }
         let pages = pages(&text).unwrap();
-        assert_eq!(pages.iter().map(|it| it.rows).collect::<Vec<_>>(), [PAGE, 2]);
+        assert_eq!(
+            pages.iter().map(|it| it.rows).collect::<Vec<_>>(),
+            [PAGE, 2]
+        );
         assert_eq!(pages[0].first_line, 2);
         // Each row takes two lines.
         assert_eq!(pages[1].first_line, 2 + 2 * u64::try_from(PAGE).unwrap());
-        assert!(pages[1].text.starts_with("product,on_hand\n\"SKU\n1000\",1000\n"));
+        assert!(
+            pages[1]
+                .text
+                .starts_with("product,on_hand\n\"SKU\n1000\",1000\n")
+        );
         assert!(super::pages("").is_err());
     }
 

@@ -33,7 +33,13 @@ pub(super) async fn run(
     let (mut counts, mut failed) = ([0_u64; 5], Vec::new());
     loop {
         let answer = client
-            .ask(Method::POST, "/api/v1/replays", &[], Body::Json(&body), None)
+            .ask(
+                Method::POST,
+                "/api/v1/replays",
+                &[],
+                Body::Json(&body),
+                None,
+            )
             .await?;
         for (sum, name) in counts.iter_mut().zip(COUNTS) {
             *sum += answer[name].as_u64().unwrap_or_default();
@@ -45,7 +51,11 @@ pub(super) async fn run(
         }
         show.progress(&format!("{} received payloads looked at", counts[0]));
     }
-    let total: Value = COUNTS.into_iter().zip(counts).map(|(name, n)| (name.to_owned(), json!(n))).collect();
+    let total: Value = COUNTS
+        .into_iter()
+        .zip(counts)
+        .map(|(name, n)| (name.to_owned(), json!(n)))
+        .collect();
     if server.json {
         show.json(&json!({ "counts": total, "failed": failed }))?;
     } else {
@@ -57,7 +67,11 @@ pub(super) async fn run(
             show.line(&format!("{}: {}", words(&one["id"]), words(&one["detail"])))?;
         }
     }
-    if failed.is_empty() { Ok(()) } else { Err(Failure::Found) }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Found)
+    }
 }
 
 fn words(value: &Value) -> &str {

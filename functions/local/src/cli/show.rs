@@ -17,10 +17,7 @@ impl<'a> Show<'a> {
     }
 
     /// Any two.
-    pub(super) fn to(
-        answers: impl Write + Send + 'a,
-        progress: impl Write + Send + 'a,
-    ) -> Self {
+    pub(super) fn to(answers: impl Write + Send + 'a, progress: impl Write + Send + 'a) -> Self {
         Self {
             answers: Box::new(answers),
             progress: Box::new(progress),

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::Start;
 use super::show::Show;
 use crate::stack::serve::{Options, Ready};
@@ -19,7 +21,11 @@ pub(super) async fn run(start: Start) -> ExitCode {
         Ok(ready) => ready,
         Err(error) => return failed(&mut show, &error),
     };
-    let served = ready.serve(stop(), |greeting| show.progress(greeting)).await;
+    let greet = |greeting: &str| {
+        // Nobody may be reading it; it runs all the same.
+        let _unread = show.line(greeting);
+    };
+    let served = ready.serve(stop(), greet).await;
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&mut show, &error),
@@ -31,10 +37,21 @@ fn failed(show: &mut Show<'_>, error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Until somebody asks it to stop.
+/// Until somebody asks it to stop: Ctrl-C, or a service manager's SIGTERM.
 async fn stop() {
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "no signal can be waited for; running until killed");
-        std::future::pending::<()>().await;
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => {
+            if let Err(error) = interrupted {
+                tracing::error!(%error, "no signal can be waited for; running until killed");
+                std::future::pending::<()>().await;
+            }
+        }
+        _ = terminated => {}
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use notify::Notifier;
 use secrecy::SecretString;
 use shared::bus::Bus;
@@ -17,7 +17,8 @@ use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
-use shared::store::{Store, schema};
+use shared::store::due::Due;
+use shared::store::{Store, StoreError, schema};
 
 use super::resources::{self, STREAM_FAILURES, SYNC_QUEUE, TABLE};
 use crate::engine::{
@@ -32,6 +33,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a vendor may take over one message.
 const SLOWEST_SEND: Duration = Duration::from_secs(20);
+
+/// How far ahead an intent may be due and still have been on a queue.
+const LOOK_AHEAD: SignedDuration = SignedDuration::from_mins(5);
 
 /// What the stack is built from.
 pub struct Parts {
@@ -67,6 +71,7 @@ pub struct Stack {
     pub sync: Arc<sync::Sync>,
     /// The API.
     pub api: api::Api,
+    bus: Bus,
     ticker: Arc<clock::Ticker>,
     notifiers: Vec<(ChannelKind, Arc<Notifier>)>,
     aws: EmbeddedAws,
@@ -112,15 +117,15 @@ impl Stack {
             scratch,
         });
         let ports = api::Ports {
+            sync: Arc::new(runs),
             replay: Arc::new(ingest.clone()),
-            ..api::Ports::default()
         };
         let tokens = api::Tokens::known([token]);
         let api = api::Api::new(store.clone(), installations.clone(), tokens, ports);
         let ticker = Arc::new(clock::Ticker::new(
             store.clone(),
             installations.clone(),
-            bus,
+            bus.clone(),
             Arc::new(Looks(evaluator.clone())),
             Arc::new(Recovers(ingest.clone())),
             clock::Heartbeat::metric_only(),
@@ -147,6 +152,7 @@ impl Stack {
             ingest,
             sync,
             api,
+            bus,
             ticker,
             notifiers,
             aws,
@@ -164,6 +170,37 @@ impl Stack {
             pump = pump.queue(intents(*kind, notifier));
         }
         pump.start()
+    }
+
+    /// Announces again what was on the queues when the last run ended: they are in memory, and the
+    /// clock would take a minute or two to notice.
+    pub async fn announce_pending(&self) -> Result<usize, StoreError> {
+        let by = self
+            .store
+            .clock()
+            .now()
+            .saturating_add(LOOK_AHEAD)
+            .unwrap_or(Timestamp::MAX);
+        let mut pending = Vec::new();
+        for shard in Store::due_shards() {
+            let mut cursor = None;
+            loop {
+                let page = self
+                    .store
+                    .due_page(shard, by, cursor.as_deref(), 100)
+                    .await?;
+                for key in &page.items {
+                    if let Some(Due::Intent(intent)) = self.store.due(key, by).await? {
+                        pending.push(intent.data);
+                    }
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(self.bus.announce(&pending).await)
     }
 
     fn stream(&self) -> StreamMapping {

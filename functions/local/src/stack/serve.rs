@@ -148,6 +148,10 @@ impl Ready {
             tracing::info!("sample stock loaded");
         }
         let pump = stack.start()?;
+        let announced = stack.announce_pending().await?;
+        if announced > 0 {
+            tracing::info!(announced, "deliveries of the last run taken up again");
+        }
         Ok(Self {
             stack,
             outbox,

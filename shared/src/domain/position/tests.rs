@@ -169,6 +169,21 @@ fn counted_and_stated_stock_do_not_mix() {
 }
 
 #[test]
+fn a_statement_is_not_newer_than_itself_once_it_is_stored() {
+    let sources = Sources::default();
+    let finer = at(1) + jiff::SignedDuration::from_nanos(162_970_025);
+    let change = PositionChange::Level {
+        source: name("erp"),
+        level: Level::default(),
+        version: Version::at(finer),
+    };
+    let position = apply(&empty(), std::slice::from_ref(&change), &sources);
+    let stored: Position =
+        serde_json::from_str(&serde_json::to_string(&position).unwrap()).unwrap();
+    assert_eq!(stored.after(&change, &sources).unwrap(), None);
+}
+
+#[test]
 fn a_negative_statement_is_a_debt() {
     let position = apply(&empty(), &[level("shop", 1, -2)], &Sources::default());
     let stock = position.stock(&Sources::default()).unwrap();

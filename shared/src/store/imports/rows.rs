@@ -143,8 +143,13 @@ impl Import {
             .map_err(|error| TableError::Header(error.to_string()))?;
         let names = columns(header)?;
         // Line numbers in this text count from its own header.
-        let header_line = header.position().map_or(1, csv::Position::line);
-        let in_file = |line: u64| (line + first_line).saturating_sub(header_line + 1);
+        let header_byte = header.position().map_or(0, csv::Position::byte);
+        let mut lines = RecordLines::of(text);
+        let (_, header_line) = lines.start(header_byte);
+        let mut in_file = |position: Option<&csv::Position>| {
+            let (_, line) = lines.start(position.map_or(0, csv::Position::byte));
+            (line + first_line).saturating_sub(header_line + 1)
+        };
         let mut import = Self {
             columns: names.clone(),
             ..Self::default()
@@ -153,12 +158,12 @@ impl Import {
             let record = match record {
                 Ok(record) => record,
                 Err(error) => {
-                    let line = in_file(error.position().map_or(0, csv::Position::line));
+                    let line = in_file(error.position());
                     import.reject(line, None, "", format!("cannot be read: {error}"));
                     continue;
                 }
             };
-            let line = in_file(record.position().map_or(0, csv::Position::line));
+            let line = in_file(record.position());
             if record.len() > names.len() {
                 let problem = format!("has {} cells for {} columns", record.len(), names.len());
                 import.reject(line, Some(names.len() + 1), "", problem);
@@ -210,6 +215,41 @@ impl Import {
             })),
             Err(rejected) => self.rejected.push(rejected),
         }
+    }
+}
+
+/// Where the records of a CSV text begin.
+///
+/// The reader places a record right behind the one before, which with Windows' line ends is still on
+/// that one's line.
+#[derive(Debug)]
+pub struct RecordLines<'t> {
+    text: &'t [u8],
+    byte: usize,
+    line: u64,
+}
+
+impl<'t> RecordLines<'t> {
+    /// The records of this text, which are asked for in their order.
+    pub fn of(text: &'t str) -> Self {
+        Self {
+            text: text.as_bytes(),
+            byte: 0,
+            line: 1,
+        }
+    }
+
+    /// The first byte and the line of the record that the reader places at this byte.
+    pub fn start(&mut self, at: u64) -> (usize, u64) {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        while let Some(byte) = self.text.get(self.byte) {
+            if self.byte >= at && !matches!(byte, b'\r' | b'\n') {
+                break;
+            }
+            self.line += u64::from(*byte == b'\n');
+            self.byte += 1;
+        }
+        (self.byte, self.line)
     }
 }
 

@@ -1,0 +1,280 @@
+//! The compiled program: killed under load, it loses nothing acknowledged and repeats no effect.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::signature::standard;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+const ORDERS: usize = 120;
+const STOCK: i64 = 1_000;
+
+/// A running program; killed, not asked, when dropped.
+struct Lotwire {
+    child: Child,
+    url: String,
+    token: String,
+}
+
+impl Lotwire {
+    fn start(data: &Path, config: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lotwire"))
+            .args(["--listen", "127.0.0.1:0"])
+            .arg("--data")
+            .arg(data)
+            .arg("--config")
+            .arg(config)
+            .env("GENERIC", SECRET)
+            .env("OUT", SECRET)
+            .env("LOTWIRE_ALLOWED_HOSTS", "127.0.0.1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines
+            .next()
+            .expect("the program says that it is ready")
+            .unwrap();
+        let url = first
+            .strip_prefix("lotwire ready on ")
+            .expect(&first)
+            .to_owned();
+        // Whoever closes the pipe would end the program at its next line.
+        std::thread::spawn(move || lines.for_each(drop));
+        let token = std::fs::read_to_string(data.join("token")).unwrap();
+        Self {
+            child,
+            url,
+            token: token.trim().to_owned(),
+        }
+    }
+
+    async fn get(&self, client: &reqwest::Client, path: &str) -> Value {
+        let request = client
+            .get(format!("{}/api/v1/{path}", self.url))
+            .bearer_auth(&self.token);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+}
+
+impl Drop for Lotwire {
+    fn drop(&mut self) {
+        let _gone = self.child.kill(); // SIGKILL
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Posts a signed event; `None` if there was no answer.
+async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    id: &str,
+    at: Timestamp,
+    data: &Value,
+    kind: &str,
+) -> Option<u16> {
+    let body = json!({ "type": kind, "timestamp": at.to_string(), "data": data }).to_string();
+    let now = Timestamp::from_second(Clock::system().now().as_second()).unwrap();
+    let secrets = standard::secrets(&[SecretString::from(SECRET)]).unwrap();
+    let signature = standard::sign(id, now, body.as_bytes(), &secrets);
+    let sent = client
+        .post(format!("{url}/hooks/generic"))
+        .header("webhook-id", id)
+        .header("webhook-timestamp", now.as_second())
+        .header("webhook-signature", signature)
+        .header("content-type", "application/json")
+        .body(body)
+        .send()
+        .await;
+    sent.ok().map(|reply| reply.status().as_u16())
+}
+
+fn config(vendor: &str) -> String {
+    format!(
+        r#"
+[account]
+name = "Test"
+zone = "Europe/Rome"
+currency = "EUR"
+[locations.milano]
+name = "Milano"
+kind = "warehouse"
+[connectors.generic]
+kind = "generic"
+[connectors.generic.webhook]
+secret = "env:GENERIC"
+[channels.out]
+kind = "webhook"
+url = "{vendor}/out"
+secret = "env:OUT"
+[[routes]]
+name = "all"
+channels = ["out"]
+[[rules]]
+name = "low"
+kind = "low_stock"
+threshold = {}
+"#,
+        STOCK - 20
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_under_load_it_loses_nothing_acknowledged_and_repeats_no_effect() {
+    let vendor = MockServer::start().await;
+    Mock::given(any())
+        .respond_with(ResponseTemplate::new(204))
+        .mount(&vendor)
+        .await;
+    let home = tempfile::tempdir().unwrap();
+    let (data, file) = (home.path().join("data"), home.path().join("lotwire.toml"));
+    std::fs::write(&file, config(&vendor.uri())).unwrap();
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let started = Timestamp::from_second(Clock::system().now().as_second()).unwrap();
+    let sold = json!({ "sku": "OIL", "location": "milano", "quantity": 1 });
+
+    let mut running = Lotwire::start(&data, &file);
+    let stock = json!({ "sku": "OIL", "location": "milano", "on_hand": STOCK });
+    let before = started - jiff::SignedDuration::from_secs(60);
+    assert_eq!(
+        post(
+            &client,
+            &running.url,
+            "stock",
+            before,
+            &stock,
+            "stock.level"
+        )
+        .await,
+        Some(200)
+    );
+
+    // Three rounds of orders, the program killed in the midst of each.
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..3 {
+        let mine: Vec<_> = (0..ORDERS).filter(|order| order % 3 == round).collect();
+        let kill_after = mine.len() / 2;
+        let mut posts = tokio::task::JoinSet::new();
+        for order in mine {
+            let (client, url, sold) = (client.clone(), running.url.clone(), sold.clone());
+            posts.spawn(async move {
+                (
+                    order,
+                    post(
+                        &client,
+                        &url,
+                        &format!("order-{order}"),
+                        started,
+                        &sold,
+                        "stock.sold",
+                    )
+                    .await,
+                )
+            });
+        }
+        let mut answers = 0;
+        while let Some(done) = posts.join_next().await {
+            let (order, answer) = done.unwrap();
+            if answer == Some(200) {
+                acknowledged.insert(order);
+            }
+            answers += 1;
+            if answers == kill_after {
+                running.child.kill().unwrap();
+                running.child.wait().unwrap();
+            }
+        }
+        running = Lotwire::start(&data, &file);
+    }
+    assert!(
+        !acknowledged.is_empty() && acknowledged.len() < ORDERS,
+        "{}",
+        acknowledged.len()
+    );
+    let position = running
+        .get(&client, "positions?product=OIL&location=milano")
+        .await;
+    let on_hand = position["items"][0]["on_hand"].as_i64().unwrap();
+    let applied = usize::try_from(STOCK - on_hand).unwrap();
+    assert!(
+        applied >= acknowledged.len(),
+        "{applied} applied, {} acknowledged",
+        acknowledged.len()
+    );
+
+    // Every sender repeats what was not acknowledged to it, and for good measure what was.
+    for order in 0..ORDERS {
+        let id = format!("order-{order}");
+        assert_eq!(
+            post(&client, &running.url, &id, started, &sold, "stock.sold").await,
+            Some(200)
+        );
+    }
+    let position = running
+        .get(&client, "positions?product=OIL&location=milano")
+        .await;
+    assert_eq!(
+        position["items"][0]["on_hand"],
+        STOCK - i64::try_from(ORDERS).unwrap()
+    );
+
+    // One alert, one message; a double only under the same key.
+    let deadline = Clock::system().now() + jiff::SignedDuration::from_secs(120);
+    loop {
+        let deliveries = running.get(&client, "deliveries").await;
+        let states: Vec<_> = deliveries["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|d| d["state"].clone())
+            .collect();
+        if states == ["delivered"] {
+            break;
+        }
+        assert!(Clock::system().now() < deadline, "{deliveries}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let alerts = running.get(&client, "alerts").await;
+    assert_eq!(alerts["items"].as_array().unwrap().len(), 1);
+    let received = vendor.received_requests().await.unwrap();
+    let keys: BTreeSet<_> = received
+        .iter()
+        .map(|r| r.headers["webhook-id"].to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(keys.len(), 1);
+    assert!(
+        received.len() <= 4,
+        "one more per kill at most: {}",
+        received.len()
+    );
+
+    // The audit trail is whole, across every kill.
+    let (mut rows, mut cursor) = (0, String::new());
+    loop {
+        let page = running
+            .get(
+                &client,
+                &format!("ledger?product=OIL&location=milano&limit=100{cursor}"),
+            )
+            .await;
+        rows += page["items"].as_array().unwrap().len();
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(rows, ORDERS + 1);
+}
