@@ -1,5 +1,6 @@
 //! What came of a file: written to the source's state, told, and the file moved out of the way.
 
+use jiff::Timestamp;
 use shared::config::connector::Covers;
 use shared::feeds::complete::AcceptedRead;
 use shared::feeds::drift::SchemaDrift;
@@ -14,9 +15,6 @@ use crate::file::{Found, Step};
 use crate::memory::{Delivery, Memory};
 use crate::rows::Reading;
 use crate::run::{Feed, RunError};
-
-/// Other names tried where an archived file's name is taken.
-const NAMES: u32 = 20;
 
 /// What came of applying a file.
 pub(crate) struct Concluded {
@@ -189,9 +187,9 @@ impl Feed<'_> {
         };
         if let Some(sidecar) = &found.sidecar {
             let name = sidecar.rsplit('/').next().unwrap_or(sidecar);
-            move_to(place, sidecar, &finished(name)).await?;
+            move_to(place, sidecar, &finished(name), now).await?;
         }
-        move_to(place, &found.path, &finished(&found.entry.name)).await?;
+        move_to(place, &found.path, &finished(&found.entry.name), now).await?;
         Ok(())
     }
 
@@ -227,20 +225,24 @@ impl Feed<'_> {
     }
 }
 
-/// Moves a file where the place can; under another name if that one is taken.
+/// Moves a file where the place can. Where its name is taken, because the same content came before,
+/// the time makes it another.
 async fn move_to(
     place: &mut dyn FileSource,
     from: &str,
     to: &str,
+    now: Timestamp,
 ) -> Result<Claimed, TransferError> {
-    let mut name = to.to_owned();
-    for number in 2..=NAMES {
-        match place.rename(from, &name).await {
-            Err(error) if error.fault == Fault::Refused => name = format!("{to}.{number}"),
-            // Moved by a worker that died right after.
-            Err(error) if error.fault == Fault::NotFound => return Ok(Claimed::Yes),
-            moved => return moved,
+    let moved = match place.rename(from, to).await {
+        Err(error) if error.fault == Fault::Refused => {
+            let timed = format!("{to}.{}", now.strftime("%Y%m%dT%H%M%S%.3f"));
+            place.rename(from, &timed).await
         }
+        moved => moved,
+    };
+    match moved {
+        // Moved by a worker that died right after.
+        Err(error) if error.fault == Fault::NotFound => Ok(Claimed::Yes),
+        moved => moved,
     }
-    place.rename(from, &name).await
 }

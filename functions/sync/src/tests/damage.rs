@@ -9,7 +9,7 @@ use shared::store::runs::FileOutcome;
 
 use super::bench::{Bench, stock_file};
 
-const ROWS: usize = 600;
+const ROWS: usize = 300;
 
 /// A file whose first row is new.
 fn with_new(number: usize) -> String {

@@ -294,6 +294,17 @@ async fn a_delivery_that_comes_again_has_no_effect_and_an_older_one_neither() {
     assert!(bench.files_in("processing").is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_same_content_may_come_all_day() {
+    let bench = Bench::with("").await;
+    for count in 1..=4 {
+        let report = bench.read("stock.csv", stock_file(3)).await;
+        assert_eq!(report.outcome, FileOutcome::Applied);
+        assert_eq!(bench.files_in("archive").len(), count);
+    }
+    assert_eq!(bench.position("SKU-0").await.revision, 1);
+}
+
 /// The trap "stale full sync racing a webhook".
 #[tokio::test(start_paused = true)]
 async fn a_file_from_before_a_webhook_does_not_undo_it() {
