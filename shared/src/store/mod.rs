@@ -8,17 +8,18 @@
 //! | [`keys`] | every key, and the questions it answers |
 //! | [`schema`] | the table itself |
 //! | [`spent`] | what it costs, as DynamoDB counts it |
-//! | [`row`] | an item as it is stored; conditional writes, queries, pages |
+//! | [`row`] | an item as it is stored |
+//! | `access` | conditional writes, queries, pages: the only calls of DynamoDB |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
 //! | [`movements`], [`imports`] | what people and programs ask for through the API |
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
-//! | [`quarantine`] | what could not be applied, and why |
 //! | [`breakers`] | which destinations are down |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
 //! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
 //! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
 
+mod access;
 mod error;
 pub mod keys;
 pub mod row;

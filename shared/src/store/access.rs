@@ -1,0 +1,492 @@
+//! Conditional writes, queries and pages: the few operations that everything else is made of, and
+//! the only place that calls DynamoDB.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem,
+};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::keys::{self, Key};
+use super::row::{Expect, Item, Page, Row, Stored, Write, Written, read, text};
+use super::schema::{DUE_INDEX, LIST_INDEX};
+use super::{Store, StoreError};
+
+/// How often a write that met another writer looks again.
+const ATTEMPTS: u32 = 12;
+
+impl Store {
+    /// One item, as it is now.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        key: &Key,
+    ) -> Result<Option<Stored<T>>, StoreError> {
+        let reply = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key_item(key)))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed(operation, error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
+        reply.item.map(|item| read(operation, item)).transpose()
+    }
+
+    /// Every item of a partition whose sort key begins so, as it is now, with its kind.
+    pub(crate) async fn partition(
+        &self,
+        operation: &'static str,
+        pk: &str,
+        prefix: &str,
+    ) -> Result<Vec<(String, Item)>, StoreError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let mut request = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+                .set_exclusive_start_key(start.take());
+            // An empty string is no key value, so "all of it" is another expression.
+            request = if prefix.is_empty() {
+                request.key_condition_expression("pk = :pk")
+            } else {
+                request
+                    .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+            };
+            let reply = request
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| failed(operation, error))?;
+            self.spent.read(reply.consumed_capacity.as_ref());
+            items.extend(
+                reply
+                    .items
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|item| (text(&item, "t").unwrap_or_default(), item)),
+            );
+            start = reply.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// Items of one partition in key order, a page at a time.
+    pub(crate) async fn page_of_partition<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        pk: &str,
+        after: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Stored<T>>, StoreError> {
+        let start = after.map(|sk| key_item(&Key::new(pk, sk)));
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed(operation, error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
+        let next = reply
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| text(key, "sk"));
+        let items = reply
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| read(operation, item))
+            .collect::<Result<_, _>>()?;
+        Ok(Page { items, next })
+    }
+
+    /// A page of a list. `from` and `until` bound the place (inclusive, exclusive).
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        list: &str,
+        (from, until): (Option<&str>, Option<&str>),
+        newest_first: bool,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Stored<T>>, StoreError> {
+        let start = cursor
+            .map(|cursor| index_cursor(["lpk", "lsk"], list, cursor))
+            .transpose()?;
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(LIST_INDEX)
+            .key_condition_expression("lpk = :list AND lsk BETWEEN :from AND :until")
+            .expression_attribute_values(":list", AttributeValue::S(list.to_owned()))
+            .expression_attribute_values(":from", AttributeValue::S(from.unwrap_or(" ").to_owned()))
+            .expression_attribute_values(
+                ":until",
+                AttributeValue::S(until.unwrap_or("\u{10ffff}").to_owned()),
+            )
+            .scan_index_forward(!newest_first)
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed(operation, error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
+        let next = reply
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| cursor_after(key, "lsk"));
+        let items = reply
+            .items
+            .unwrap_or_default()
+            .into_iter()
+            .map(|item| read(operation, item))
+            .collect::<Result<_, _>>()?;
+        Ok(Page { items, next })
+    }
+
+    /// A page of a list that is spread over shards, one shard after the other.
+    pub(crate) async fn sharded<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        list: fn(u64) -> String,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<T>, StoreError> {
+        let (shard, inner) = match cursor {
+            None => (0, None),
+            Some(cursor) => {
+                let (shard, inner) = cursor.split_once('\u{1e}').ok_or(StoreError::Cursor)?;
+                let shard = shard.parse::<u64>().map_err(|_| StoreError::Cursor)?;
+                (shard, Some(inner).filter(|inner| !inner.is_empty()))
+            }
+        };
+        if shard >= keys::SHARDS {
+            return Err(StoreError::Cursor);
+        }
+        let page = self
+            .list::<T>(operation, &list(shard), (None, None), false, inner, limit)
+            .await?;
+        let next = match page.next {
+            Some(inner) => Some(format!("{shard}\u{1e}{inner}")),
+            None if shard + 1 < keys::SHARDS => Some(format!("{}\u{1e}", shard + 1)),
+            None => None,
+        };
+        Ok(Page {
+            items: page.items.into_iter().map(|stored| stored.data).collect(),
+            next,
+        })
+    }
+
+    /// A page of the keys of what has fallen due by then, oldest first, from one shard of the index.
+    pub(crate) async fn due_keys(
+        &self,
+        shard: u64,
+        by: Timestamp,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Key>, StoreError> {
+        let list = keys::due_list(shard);
+        let start = cursor
+            .map(|cursor| index_cursor(["dpk", "dsk"], &list, cursor))
+            .transpose()?;
+        let reply = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("dpk = :shard AND dsk <= :by")
+            .expression_attribute_values(":shard", AttributeValue::S(list))
+            .expression_attribute_values(
+                ":by",
+                AttributeValue::S(format!("{:015}", by.as_millisecond())),
+            )
+            .set_exclusive_start_key(start)
+            .limit(limit)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed("list what is due", error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
+        let next = reply
+            .last_evaluated_key
+            .as_ref()
+            .and_then(|key| cursor_after(key, "dsk"));
+        let items = reply
+            .items
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|item| Some(Key::new(text(item, "pk")?, text(item, "sk")?)))
+            .collect();
+        Ok(Page { items, next })
+    }
+
+    /// Writes one item if what is there is as expected; `false` if it is not.
+    pub async fn put(
+        &self,
+        operation: &'static str,
+        row: Row,
+        expect: Expect,
+    ) -> Result<bool, StoreError> {
+        let (condition, values) = condition(expect);
+        let sent = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(row.item(expect)))
+            .set_condition_expression(condition)
+            .set_expression_attribute_values(values)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match sent {
+            Ok(reply) => {
+                self.spent.write(&reply.consumed_capacity);
+                Ok(true)
+            }
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(failed(operation, error)),
+        }
+    }
+
+    /// Removes one item if it is as expected; `false` if it is not.
+    pub async fn delete(
+        &self,
+        operation: &'static str,
+        key: &Key,
+        expect: Expect,
+    ) -> Result<bool, StoreError> {
+        let (condition, values) = condition(expect);
+        let sent = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key_item(key)))
+            .set_condition_expression(condition)
+            .set_expression_attribute_values(values)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match sent {
+            Ok(reply) => {
+                self.spent.write(&reply.consumed_capacity);
+                Ok(true)
+            }
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(failed(operation, error)),
+        }
+    }
+
+    /// Writes all of it or nothing.
+    pub async fn transact(
+        &self,
+        operation: &'static str,
+        writes: Vec<Write>,
+    ) -> Result<Written, StoreError> {
+        let mut request = self
+            .client
+            .transact_write_items()
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        for write in writes {
+            request = request.transact_items(self.part(operation, write)?);
+        }
+        let error = match request.send().await {
+            Ok(reply) => {
+                self.spent.write(reply.consumed_capacity());
+                return Ok(Written::Done);
+            }
+            Err(error) => error,
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) =
+            error.as_service_error()
+        else {
+            return Err(failed(operation, error));
+        };
+        let codes: Vec<_> = cancelled
+            .cancellation_reasons()
+            .iter()
+            .map(|reason| reason.code().unwrap_or("None").to_owned())
+            .collect();
+        if codes.iter().any(|code| code == "ConditionalCheckFailed") {
+            let unmet = codes
+                .iter()
+                .map(|code| code == "ConditionalCheckFailed")
+                .collect();
+            return Ok(Written::Unexpected(unmet));
+        }
+        if codes.iter().any(|code| code == "TransactionConflict") {
+            return Ok(Written::Unexpected(vec![false; codes.len()]));
+        }
+        if codes
+            .iter()
+            .any(|code| code.contains("Throttl") || code.contains("Provisioned"))
+        {
+            return Err(StoreError::Busy {
+                operation,
+                source: error.into(),
+            });
+        }
+        Err(StoreError::aws(operation, error))
+    }
+
+    fn part(&self, operation: &'static str, write: Write) -> Result<TransactWriteItem, StoreError> {
+        let wrong = |error| StoreError::aws(operation, error);
+        let part = TransactWriteItem::builder();
+        Ok(match write {
+            Write::Put(row, expect) => {
+                let (condition, values) = condition(expect);
+                part.put(
+                    Put::builder()
+                        .table_name(&self.table)
+                        .set_item(Some(row.item(expect)))
+                        .set_condition_expression(condition)
+                        .set_expression_attribute_values(values)
+                        .build()
+                        .map_err(wrong)?,
+                )
+            }
+            Write::Delete(key, expect) => {
+                let (condition, values) = condition(expect);
+                part.delete(
+                    Delete::builder()
+                        .table_name(&self.table)
+                        .set_key(Some(key_item(&key)))
+                        .set_condition_expression(condition)
+                        .set_expression_attribute_values(values)
+                        .build()
+                        .map_err(wrong)?,
+                )
+            }
+            Write::Check(key, expect) => {
+                let (condition, values) = condition(expect);
+                part.condition_check(
+                    ConditionCheck::builder()
+                        .table_name(&self.table)
+                        .set_key(Some(key_item(&key)))
+                        .condition_expression(condition.unwrap_or_else(|| {
+                            "attribute_exists(pk) OR attribute_not_exists(pk)".into()
+                        }))
+                        .set_expression_attribute_values(values)
+                        .build()
+                        .map_err(wrong)?,
+                )
+            }
+        }
+        .build())
+    }
+
+    /// Waits a little before looking again, longer each time; fails after the last attempt.
+    pub(crate) async fn after_conflict(
+        &self,
+        operation: &'static str,
+        attempt: u32,
+    ) -> Result<(), StoreError> {
+        if attempt + 1 >= ATTEMPTS {
+            return Err(StoreError::Contended { operation });
+        }
+        // Full jitter: up to 2, 4, 8 … 256 ms, so that writers who met part ways.
+        let most = f64::from(2_u32 << attempt.min(7));
+        let wait = Duration::from_secs_f64(most * self.chance.fraction() / 1_000.0);
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+fn key_item(key: &Key) -> Item {
+    Item::from([
+        ("pk".to_owned(), AttributeValue::S(key.pk.clone())),
+        ("sk".to_owned(), AttributeValue::S(key.sk.clone())),
+    ])
+}
+
+fn condition(expect: Expect) -> (Option<String>, Option<Item>) {
+    match expect {
+        Expect::Absent => (Some("attribute_not_exists(pk)".to_owned()), None),
+        Expect::Version(version) => (
+            Some("v = :v".to_owned()),
+            Some(Item::from([(
+                ":v".to_owned(),
+                AttributeValue::N(version.to_string()),
+            )])),
+        ),
+        Expect::Anything => (None, None),
+    }
+}
+
+/// Where a page of an index ended, as text.
+fn cursor_after(key: &Item, place: &str) -> Option<String> {
+    Some([text(key, place)?, text(key, "pk")?, text(key, "sk")?].join("\u{1f}"))
+}
+
+/// Where a page of an index begins: [`cursor_after`], read back. `names` are the index's own keys.
+fn index_cursor(names: [&str; 2], list: &str, cursor: &str) -> Result<Item, StoreError> {
+    let mut parts = cursor.split('\u{1f}');
+    let (Some(place), Some(pk), Some(sk), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(StoreError::Cursor);
+    };
+    let mut start = key_item(&Key::new(pk, sk));
+    for (name, value) in names.into_iter().zip([list, place]) {
+        start.insert(name.to_owned(), AttributeValue::S(value.to_owned()));
+    }
+    Ok(start)
+}
+
+/// An SDK failure in our terms.
+fn failed<E, R>(operation: &'static str, error: SdkError<E, R>) -> StoreError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    let busy = match &error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+            true
+        }
+        _ => matches!(
+            error.code(),
+            Some(
+                "ProvisionedThroughputExceededException"
+                    | "ThrottlingException"
+                    | "RequestLimitExceeded"
+                    | "InternalServerError"
+                    | "ServiceUnavailable"
+                    | "TransactionInProgressException"
+                    | "TransactionConflictException"
+            )
+        ),
+    };
+    if busy {
+        StoreError::Busy {
+            operation,
+            source: error.into(),
+        }
+    } else {
+        StoreError::Aws {
+            operation,
+            source: error.into(),
+        }
+    }
+}
