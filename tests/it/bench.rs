@@ -46,7 +46,13 @@ pub(crate) fn event(id: &str, source: &str, minute: i64, change: Change) -> Stoc
     }
 }
 
-pub(crate) fn level(source: &str, minute: i64, product: &str, location: &str, on_hand: i64) -> StockEvent {
+pub(crate) fn level(
+    source: &str,
+    minute: i64,
+    product: &str,
+    location: &str,
+    on_hand: i64,
+) -> StockEvent {
     let change = Change::LevelSet {
         product: product.parse().unwrap(),
         location: location.parse().unwrap(),
