@@ -132,6 +132,7 @@ impl Installation {
             quantities: Sources {
                 ranking: owners.on_hand.clone(),
                 confirmed,
+                remember_days: Some(self.config.limits.event_memory_days.get()),
             },
             units: owners.state.clone(),
             fields,
@@ -143,6 +144,7 @@ impl Installation {
                 .map(|location| (location.id.clone(), location.zone.clone()))
                 .collect(),
             zone: self.config.account.zone.0.clone(),
+            hold_price_jumps: self.config.guards.hold_price_jumps,
         }
     }
 }

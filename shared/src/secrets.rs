@@ -20,7 +20,24 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::clock::Clock;
-use crate::http::{Reply, Request, Transport, TransportError};
+use crate::http::{
+    AllowedError, Guard, Http, HttpSettings, HttpSetupError, Reply, Request, Transport,
+    TransportError,
+};
+
+/// Why no resolver could be made for a Lambda function.
+#[derive(Debug, thiserror::Error)]
+pub enum InLambdaError {
+    /// The extension's address is wrong.
+    #[error("{EXTENSION}: {0}")]
+    Address(#[from] url::ParseError),
+    /// The extension's host cannot be allowed.
+    #[error("{EXTENSION}: {0}")]
+    Host(#[from] AllowedError),
+    /// There is no HTTP client.
+    #[error(transparent)]
+    Client(#[from] HttpSetupError),
+}
 
 /// Where the extension listens; its port is `PARAMETERS_SECRETS_EXTENSION_HTTP_PORT`.
 pub const EXTENSION: &str = "http://localhost:2773";
@@ -85,6 +102,19 @@ impl Secrets {
             clock,
             kept: Mutex::default(),
         }
+    }
+
+    /// A resolver as a Lambda function has it: the environment, and the extension on its own host.
+    ///
+    /// Its client may call nothing but the extension; what users configure never gets there.
+    pub fn in_lambda(environment: Environment, clock: Clock) -> Result<Self, InLambdaError> {
+        let extension: Url = EXTENSION.parse()?;
+        let host = extension.authority().parse()?;
+        let client = Http::new(HttpSettings {
+            guard: Guard::new(vec![host]),
+            ..HttpSettings::default()
+        })?;
+        Ok(Self::new(environment, Arc::new(client), extension, clock))
     }
 
     /// What a reference stands for now, or did at most five minutes ago.

@@ -27,15 +27,15 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 
 /// A whole stack in memory, with vendors at these addresses.
-struct Running {
-    stack: Stack,
+pub(crate) struct Running {
+    pub(crate) stack: Stack,
     pump: Pump,
     outbox: Outbox,
     _scratch: tempfile::TempDir,
 }
 
 impl Running {
-    async fn with(config: &str) -> Self {
+    pub(crate) async fn with(config: &str) -> Self {
         let aws = EmbeddedAws::in_memory(Settings::default()).unwrap();
         let clock = Clock::system();
         let allowed = vec!["127.0.0.1".parse().unwrap()];
@@ -81,7 +81,7 @@ impl Running {
     }
 
     /// Posts a signed event of the generic connector, and waits until everything is done with it.
-    async fn post(&self, id: &str, kind: &str, data: Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, id: &str, kind: &str, data: Value) -> (u16, Value) {
         let now = Clock::system().now();
         let body = json!({ "type": kind, "timestamp": now.to_string(), "data": data }).to_string();
         let secrets: LiveSecrets = standard::secrets(&[SecretString::from(SECRET)]).unwrap();
@@ -121,7 +121,7 @@ impl Running {
         )
     }
 
-    async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         tokio::time::timeout(Duration::from_secs(60), self.pump.idle())
             .await
             .expect("the stack comes to rest");
@@ -133,7 +133,7 @@ impl Running {
         assert_eq!(status, 200, "{answer}");
     }
 
-    async fn alerts(&self, state: AlertState) -> Vec<Alert> {
+    pub(crate) async fn alerts(&self, state: AlertState) -> Vec<Alert> {
         self.stack
             .store
             .alerts(state, None, 100)

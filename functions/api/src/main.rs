@@ -10,11 +10,11 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{ApiEnv, process};
-use shared::http::{Guard, Http, HttpSettings};
+
 use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::run_queue::RunQueue;
-use shared::secrets::{EXTENSION, Secrets};
+use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
 
@@ -39,16 +39,7 @@ async fn api() -> Result<Api, Error> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let installations = Installations::new(store.clone());
-    let extension = Http::new(HttpSettings {
-        guard: Guard::new(vec!["localhost:2773".parse()?]),
-        ..HttpSettings::default()
-    })?;
-    let secrets = Arc::new(Secrets::new(
-        Box::new(process),
-        Arc::new(extension),
-        EXTENSION.parse()?,
-        clock.clone(),
-    ));
+    let secrets = Arc::new(Secrets::in_lambda(Box::new(process), clock.clone())?);
     let ingest = Ingest::new(
         store.clone(),
         installations.clone(),

@@ -48,6 +48,20 @@ pub trait Recover: Send + Sync {
     async fn recover(&self, by: Timestamp) -> Result<usize, BoxError>;
 }
 
+#[async_trait]
+impl Reexamine for evaluate::Evaluator {
+    async fn look(&self, subject: &Subject) -> Result<(), BoxError> {
+        Ok(Self::look(self, subject).await?)
+    }
+}
+
+#[async_trait]
+impl Recover for ingest::Ingest {
+    async fn recover(&self, by: Timestamp) -> Result<usize, BoxError> {
+        Ok(Self::recover(self, by).await?)
+    }
+}
+
 /// Ticks.
 pub struct Ticker {
     store: Store,

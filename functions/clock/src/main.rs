@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, Ticker};
+use clock::{EventBridgeEvent, Heartbeat, Ticker};
 use evaluate::Evaluator;
 use ingest::Ingest;
 use jiff::Timestamp;
@@ -12,11 +11,10 @@ use shared::bus::Bus;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{ClockEnv, process};
-use shared::domain::Subject;
-use shared::http::{Guard, Http, HttpSettings};
+use shared::http::{Http, HttpSettings};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
-use shared::secrets::{EXTENSION, Secrets};
+use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
 
@@ -43,17 +41,7 @@ async fn ticker() -> Result<Ticker, Error> {
     let installations = Installations::new(store.clone());
     let bus = Bus::new(aws_sdk_sns::Client::new(&aws), env.topic.as_str());
     let metrics = Metrics::to_stdout(clock.clone());
-    // Only secrets are read from this host; what users configure never gets there.
-    let extension = Http::new(HttpSettings {
-        guard: Guard::new(vec!["localhost:2773".parse()?]),
-        ..HttpSettings::default()
-    })?;
-    let secrets = Secrets::new(
-        Box::new(process),
-        Arc::new(extension),
-        EXTENSION.parse()?,
-        clock,
-    );
+    let secrets = Secrets::in_lambda(Box::new(process), clock)?;
     let heartbeat = match env.heartbeat {
         Some(url) => Heartbeat::to(url, Arc::new(Http::new(HttpSettings::default())?)),
         None => Heartbeat::metric_only(),
@@ -69,27 +57,9 @@ async fn ticker() -> Result<Ticker, Error> {
         store,
         installations,
         bus,
-        Arc::new(Looks(evaluator)),
-        Arc::new(Recovers(ingest)),
+        Arc::new(evaluator),
+        Arc::new(ingest),
         heartbeat,
         metrics,
     ))
-}
-
-struct Looks(Evaluator);
-
-#[async_trait]
-impl Reexamine for Looks {
-    async fn look(&self, subject: &Subject) -> Result<(), BoxError> {
-        Ok(self.0.look(subject).await?)
-    }
-}
-
-struct Recovers(Ingest);
-
-#[async_trait]
-impl Recover for Recovers {
-    async fn recover(&self, by: Timestamp) -> Result<usize, BoxError> {
-        Ok(self.0.recover(by).await?)
-    }
 }

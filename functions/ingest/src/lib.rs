@@ -30,7 +30,7 @@ use shared::metrics::{Metric, Metrics};
 use shared::problem::{Problem, json_response};
 use shared::secrets::{SecretError, Secrets};
 use shared::signature::SignatureError;
-use shared::store::received::{Received, ReceivedState, delivery_id, part_count};
+use shared::store::received::{KEPT_DAYS, Received, ReceivedState, delivery_id, part_count};
 use shared::store::{Store, StoreError};
 
 pub use application::Outcome;
@@ -83,6 +83,7 @@ pub struct Ingest {
     installations: Installations,
     metrics: Metrics,
     connectors: connectors::Connectors,
+    kept_days: u16,
 }
 
 /// A webhook's way in: its connector, and what that may take.
@@ -105,6 +106,16 @@ impl Ingest {
             installations,
             metrics,
             connectors: connectors::Connectors::new(secrets),
+            kept_days: KEPT_DAYS,
+        }
+    }
+
+    /// Keeps webhooks for this many days, to be applied again.
+    #[must_use]
+    pub fn keeping(self, days: u16) -> Self {
+        Self {
+            kept_days: days,
+            ..self
         }
     }
 
@@ -170,6 +181,7 @@ impl Ingest {
             headers: connectors::headers_to_keep(&door, &request.headers),
             parts: part_count(&kept)?,
             length: kept.len(),
+            kept_days: self.kept_days,
             state: ReceivedState::Waiting,
         };
         self.store.receive(&received, &kept).await?;

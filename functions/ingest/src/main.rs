@@ -1,1 +1,46 @@
-fn main() {}
+//! Webhooks as a Lambda function behind the HTTP API.
+
+use std::sync::Arc;
+
+use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
+use ingest::Ingest;
+use jiff::Timestamp;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::environment::{IngestEnv, process};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::secrets::Secrets;
+use shared::store::Store;
+use shared::telemetry;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let ingest = ingest().await?;
+    run(service_fn(
+        async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
+            let deadline = i64::try_from(event.context.deadline)?;
+            let deadline = Timestamp::from_millisecond(deadline)?;
+            Ok::<_, Error>(Box::pin(ingest.handle(event.payload, deadline)).await)
+        },
+    ))
+    .await
+}
+
+async fn ingest() -> Result<Ingest, Error> {
+    let env = IngestEnv::read(process)?;
+    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let clock = Clock::system();
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
+    let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
+    let ingest = Ingest::new(
+        store.clone(),
+        Installations::new(store),
+        Arc::new(secrets),
+        Metrics::to_stdout(clock),
+    );
+    Ok(ingest.keeping(env.raw_retention_days))
+}

@@ -10,10 +10,10 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{NotifyEnv, process};
 use shared::delivery::{Deliverer, Wire};
-use shared::http::{Guard, Http, HttpSettings};
+use shared::http::{Http, HttpSettings};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
-use shared::secrets::{EXTENSION, Secrets};
+use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
 
@@ -36,17 +36,7 @@ async fn notifier() -> Result<Notifier, Error> {
     let clock = Clock::system();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
-    // Only secrets are read from this host; what users configure never gets there.
-    let extension = Http::new(HttpSettings {
-        guard: Guard::new(vec!["localhost:2773".parse()?]),
-        ..HttpSettings::default()
-    })?;
-    let secrets = Secrets::new(
-        Box::new(process),
-        Arc::new(extension),
-        EXTENSION.parse()?,
-        clock.clone(),
-    );
+    let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
     let wire = Http::new(HttpSettings {
         timeout: env.send_timeout,
         ..HttpSettings::default()

@@ -8,11 +8,11 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{SyncEnv, process};
-use shared::http::{Guard, Http, HttpSettings};
+use shared::http::{Http, HttpSettings};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::run_queue::RunQueue;
-use shared::secrets::{EXTENSION, Secrets};
+use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
 use sync::{Invocation, Sync};
@@ -39,11 +39,6 @@ async fn sync() -> Result<Sync, Error> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let sqs = aws_sdk_sqs::Client::new(&aws);
-    // Only secrets are read from this host; what users configure never gets there.
-    let extension = Http::new(HttpSettings {
-        guard: Guard::new(vec!["localhost:2773".parse()?]),
-        ..HttpSettings::default()
-    })?;
     let downloads = Http::new(HttpSettings {
         timeout: DOWNLOAD,
         ..HttpSettings::default()
@@ -51,12 +46,7 @@ async fn sync() -> Result<Sync, Error> {
     Ok(Sync {
         queue: RunQueue::new(store.clone(), sqs, env.jobs),
         installations: Installations::new(store.clone()),
-        secrets: Arc::new(Secrets::new(
-            Box::new(process),
-            Arc::new(extension),
-            EXTENSION.parse()?,
-            clock.clone(),
-        )),
+        secrets: Arc::new(Secrets::in_lambda(Box::new(process), clock.clone())?),
         client: downloads.streaming(),
         metrics: Metrics::to_stdout(clock),
         scratch: std::env::temp_dir(),

@@ -22,6 +22,8 @@ pub struct Authority {
     pub zones: BTreeMap<LocationId, TimeZone>,
     /// The calendar of everything else.
     pub zone: TimeZone,
+    /// Whether a price that cannot be believed is held for review.
+    pub hold_price_jumps: bool,
 }
 
 impl Default for Authority {
@@ -32,6 +34,7 @@ impl Default for Authority {
             fields: BTreeMap::new(),
             zones: BTreeMap::new(),
             zone: TimeZone::UTC,
+            hold_price_jumps: true,
         }
     }
 }

@@ -135,6 +135,8 @@ pub struct Sources {
     /// When each source's latest complete snapshot was read. A row that equals what we hold is not
     /// written again, so the snapshot's time stands here, once, instead of on every position.
     pub confirmed: BTreeMap<ConnectorName, Timestamp>,
+    /// For how many days an applied event is remembered; unset: as long as the store usually does.
+    pub remember_days: Option<u16>,
 }
 
 /// Why a change cannot be made.

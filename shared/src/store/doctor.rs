@@ -426,6 +426,7 @@ fn possible_words(position: &Position) -> impl Iterator<Item = Value> {
                 let sources = Sources {
                     ranking: vec![owner.clone()],
                     confirmed: at.map(|at| (owner.clone(), at)).into_iter().collect(),
+                    ..Sources::default()
                 };
                 position_words(position, &sources)
             })

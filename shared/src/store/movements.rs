@@ -11,13 +11,13 @@ use serde_json::json;
 
 use super::keys;
 use super::row::{Expect, Row, Write, Written};
-use super::stock::{API, ApplyError, Cause, REMEMBERED};
+use super::stock::{API, ApplyError, Cause, forgotten_at};
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::event::{EventId, Level, Version, millis};
 use crate::domain::id::{ConnectorName, IdError, LocationId};
 use crate::domain::ledger::LedgerRow;
-use crate::domain::position::{MOST_UNITS, PositionChange, Refusal};
+use crate::domain::position::{MOST_UNITS, PositionChange, Refusal, Sources};
 use crate::domain::{Authority, Position, ProductId};
 
 const OPERATION: &str = "carry out a movement";
@@ -178,7 +178,7 @@ impl Store {
                 }
                 Err(error) => return Err(error),
             };
-            writes.push(self.receipt(movement, &source, &rows)?);
+            writes.push(self.receipt(movement, &source, &rows, &authority.quantities)?);
             match self.transact(OPERATION, writes).await? {
                 Written::Done => {
                     return Ok(Moved {
@@ -270,6 +270,7 @@ impl Store {
         movement: &Movement,
         source: &ConnectorName,
         rows: &[LedgerRow],
+        sources: &Sources,
     ) -> Result<Write, StoreError> {
         let now = self.clock().now();
         let receipt = Receipt {
@@ -280,7 +281,7 @@ impl Store {
                 .map(|row| (row.of.clone(), row.revision))
                 .collect(),
         };
-        let expires = now.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX);
+        let expires = forgotten_at(now, sources);
         let row = Row::new(keys::marker(source, &movement.key), "marker", &receipt)?;
         Ok(Write::Put(row.expires(expires), Expect::Absent))
     }

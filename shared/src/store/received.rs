@@ -20,8 +20,8 @@ use crate::domain::alert::named;
 use crate::domain::event::millis;
 use crate::domain::id::ConnectorName;
 
-/// How long a webhook is kept.
-pub const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How many days a webhook is kept unless told otherwise.
+pub const KEPT_DAYS: u16 = 30;
 /// How long the function that received it has before the clock applies it instead.
 const OVERDUE: SignedDuration = SignedDuration::from_secs(60);
 /// An item holds 400 KB; base64 text of this many compressed bytes fits with room.
@@ -55,8 +55,22 @@ pub struct Received {
     pub parts: usize,
     /// The body's length in bytes.
     pub length: usize,
+    /// How many days it is kept.
+    #[serde(default = "usual_days")]
+    pub kept_days: u16,
     /// What has become of it.
     pub state: ReceivedState,
+}
+
+const fn usual_days() -> u16 {
+    KEPT_DAYS
+}
+
+impl Received {
+    fn expires(&self) -> Timestamp {
+        let kept = SignedDuration::from_hours(24 * i64::from(self.kept_days));
+        self.at.checked_add(kept).unwrap_or(Timestamp::MAX)
+    }
 }
 
 /// Names a delivery by what it is: length-prefixed, so that no two deliveries share a name (F4).
@@ -85,7 +99,7 @@ impl Store {
     /// Keeps a webhook, body first and record last: where there is a record, the body is whole.
     pub async fn receive(&self, received: &Received, body: &[u8]) -> Result<(), StoreError> {
         const OPERATION: &str = "keep a webhook";
-        let expires = received.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
+        let expires = received.expires();
         for (number, part) in parts_of(body)?.iter().enumerate() {
             let key = keys::received_body(&received.connector, &received.id, number);
             let row = Row::new(key, "body", part)?.expires(expires);
@@ -200,7 +214,7 @@ fn received_row(received: &Received) -> Result<Row, StoreError> {
     )?
     .listed(Listed::by_time(list, received.at, &received.id))
     .due(waiting.then_some(overdue))
-    .expires(received.at.checked_add(KEPT).unwrap_or(Timestamp::MAX)))
+    .expires(received.expires()))
 }
 
 /// How many parts a body will be kept in.

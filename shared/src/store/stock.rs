@@ -14,8 +14,9 @@ use crate::domain::ledger::LedgerRow;
 use crate::domain::position::{PositionChange, Refusal, Sources, whole_millis};
 use crate::domain::{Authority, Position, ProductId};
 
-/// How long an applied event is remembered: longer than any sender retries.
-pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// For how many days an applied event is remembered unless told otherwise: longer than any sender
+/// retries.
+const REMEMBERED_DAYS: u16 = 14;
 /// The source name of our own API.
 pub const API: &str = "api";
 
@@ -157,7 +158,7 @@ impl Store {
         let marker = if guarded {
             None
         } else {
-            Some(self.marker(event, change)?)
+            Some(self.marker(event, change, sources)?)
         };
         for attempt in 0.. {
             let stored = self
@@ -255,13 +256,18 @@ impl Store {
         Ok((writes, row))
     }
 
-    fn marker(&self, event: &StockEvent, change: &PositionChange) -> Result<Write, StoreError> {
+    fn marker(
+        &self,
+        event: &StockEvent,
+        change: &PositionChange,
+        sources: &Sources,
+    ) -> Result<Write, StoreError> {
         let now = self.clock.now();
         let marker = Marker {
             at: now.as_millisecond(),
             content: fingerprint(event, change),
         };
-        let expires = now.checked_add(REMEMBERED).unwrap_or(Timestamp::MAX);
+        let expires = forgotten_at(now, sources);
         let row = Row::new(keys::marker(&event.source, &event.id), "marker", &marker)?;
         Ok(Write::Put(row.expires(expires), Expect::Absent))
     }
@@ -340,6 +346,13 @@ pub(super) fn position_row(position: &Position) -> Result<Row, StoreError> {
     let place = format!("{}#{}", position.product, position.location);
     let list = keys::positions_list(keys::shard(&place));
     Ok(Row::new(key, "position", position)?.listed(Listed { list, place }))
+}
+
+/// When an event that is applied now is forgotten.
+pub(super) fn forgotten_at(now: Timestamp, sources: &Sources) -> Timestamp {
+    let days = sources.remember_days.unwrap_or(REMEMBERED_DAYS);
+    let remembered = SignedDuration::from_hours(24 * i64::from(days));
+    now.checked_add(remembered).unwrap_or(Timestamp::MAX)
 }
 
 /// What the ledger shows of a position: its quantities, and what it has sold.

@@ -42,7 +42,9 @@ impl Store {
                 || Unit::unknown(report.vin.clone()),
                 |stored| stored.data.clone(),
             );
-            believable(&before, event, report)?;
+            if authority.hold_price_jumps {
+                believable(&before, event, report)?;
+            }
             let Some(mut after) = before.after(&event.source, report) else {
                 return Ok(Applied::Known);
             };

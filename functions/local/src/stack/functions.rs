@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::{SignedDuration, Timestamp};
 use notify::Notifier;
@@ -12,7 +11,6 @@ use shared::bus::Bus;
 use shared::chance::Chance;
 use shared::channels::ChannelKind;
 use shared::delivery::{Deliverer, Outgoing};
-use shared::domain::Subject;
 use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::run_queue::RunQueue;
@@ -126,8 +124,8 @@ impl Stack {
             store.clone(),
             installations.clone(),
             bus.clone(),
-            Arc::new(Looks(evaluator.clone())),
-            Arc::new(Recovers(ingest.clone())),
+            Arc::new(evaluator.clone()),
+            Arc::new(ingest.clone()),
             clock::Heartbeat::metric_only(),
             metrics.clone(),
         ));
@@ -309,24 +307,4 @@ where
             handler(event, invocation.deadline)
         }),
     })
-}
-
-/// The evaluator, as the clock knows it.
-struct Looks(evaluate::Evaluator);
-
-#[async_trait]
-impl clock::Reexamine for Looks {
-    async fn look(&self, subject: &Subject) -> Result<(), clock::BoxError> {
-        Ok(self.0.look(subject).await?)
-    }
-}
-
-/// Ingest, as the clock knows it.
-struct Recovers(ingest::Ingest);
-
-#[async_trait]
-impl clock::Recover for Recovers {
-    async fn recover(&self, by: Timestamp) -> Result<usize, clock::BoxError> {
-        Ok(self.0.recover(by).await?)
-    }
 }

@@ -113,7 +113,8 @@ impl Ready {
             source,
         };
         let (config, ours) = configuration(options.config.as_deref())?;
-        fs::create_dir_all(&options.data).map_err(data)?;
+        let scratch = options.data.join("scratch");
+        fs::create_dir_all(&scratch).map_err(data)?;
         let aws = EmbeddedAws::open(&options.data, Settings::default())?;
         let token = keys::token(&options.data).map_err(data)?;
         let made = keys::development_secrets(&options.data, &config, environment::process)
@@ -137,7 +138,7 @@ impl Ready {
             metrics: Metrics::to(io::sink(), clock),
             token: token.clone(),
             downloads: downloads()?,
-            scratch: options.data.join("scratch"),
+            scratch,
         })?;
         if stack.store.apply_config(&config, "lotwire").await? {
             tracing::info!("configuration applied");

@@ -1,0 +1,234 @@
+//! What people are told of: sums over groups, two owners of one vehicle, feeds that cannot be
+//! believed, and stock that is back.
+
+use serde_json::json;
+use shared::clock::Clock;
+use shared::domain::alert::AlertState;
+use shared::domain::{AlertKind, ConnectorName};
+use shared::store::Expect;
+use shared::store::feeds::{FeedState, Moment};
+
+use crate::bench::level;
+use crate::flow::Running;
+
+const CONFIG: &str = r#"
+[account]
+name = "Test"
+zone = "Europe/Rome"
+currency = "EUR"
+[locations.north]
+name = "North"
+kind = "warehouse"
+groups = ["warehouses"]
+[locations.south]
+name = "South"
+kind = "warehouse"
+groups = ["warehouses"]
+[locations.london]
+name = "London"
+kind = "rooftop"
+[locations.milano]
+name = "Milano"
+kind = "rooftop"
+[connectors.generic]
+kind = "generic"
+[connectors.generic.webhook]
+secret = "env:GENERIC"
+[connectors.erp]
+kind = "files"
+url = "/nowhere/drop"
+locations = { north = "north", south = "south" }
+[channels.room]
+kind = "slack"
+url = "env:NOT_SET"
+[channels.shop-floor]
+kind = "slack"
+url = "env:NOT_SET"
+[[routes]]
+name = "all"
+kinds = ["low_stock", "out_of_stock", "conflict", "feed_suspect"]
+channels = ["room"]
+[[routes]]
+name = "good-news"
+kinds = ["back_in_stock"]
+channels = ["shop-floor", "room"]
+[[rules]]
+name = "together"
+kind = "low_stock"
+group = "warehouses"
+over = "sum"
+threshold = 8
+[[rules]]
+name = "gone"
+kind = "out_of_stock"
+"#;
+
+fn kinds(alerts: &[shared::store::alerts::Alert]) -> Vec<AlertKind> {
+    let mut kinds: Vec<_> = alerts.iter().map(|alert| alert.kind).collect();
+    kinds.sort();
+    kinds
+}
+
+async fn stated(running: &Running, source: &str, minute: i64, location: &str, on_hand: i64) {
+    let installation = running.stack.installations.current().await.unwrap();
+    let authority = installation.authority(std::collections::BTreeMap::new());
+    let event = level(source, minute, "PAD", location, on_hand);
+    running.stack.store.apply(&event, &authority).await.unwrap();
+    running.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_low_when_its_locations_together_are() {
+    let running = Running::with(CONFIG).await;
+    stated(&running, "generic", 0, "north", 20).await;
+    stated(&running, "generic", 0, "south", 6).await;
+    assert!(
+        running.alerts(AlertState::Open).await.is_empty(),
+        "they have enough"
+    );
+    stated(&running, "generic", 1, "north", 2).await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(kinds(&open), [AlertKind::LowStock]);
+    let message = &open[0].message;
+    assert_eq!(message.after.unwrap().available, 8);
+    assert_eq!(message.before.unwrap().available, 26);
+    assert_eq!(message.location.as_deref(), Some("group warehouses"));
+    stated(&running, "generic", 2, "south", 40).await;
+    assert!(running.alerts(AlertState::Open).await.is_empty());
+    assert_eq!(running.alerts(AlertState::Resolved).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_that_is_back_is_told_once_to_each() {
+    let running = Running::with(CONFIG).await;
+    stated(&running, "generic", 0, "london", 4).await;
+    stated(&running, "generic", 1, "london", 0).await;
+    assert_eq!(
+        kinds(&running.alerts(AlertState::Open).await),
+        [AlertKind::OutOfStock]
+    );
+    stated(&running, "generic", 2, "london", 3).await;
+    let over = running.alerts(AlertState::Resolved).await;
+    assert_eq!(
+        kinds(&over),
+        [AlertKind::OutOfStock, AlertKind::BackInStock]
+    );
+    let deliveries = running.stack.store.intents(None, 100).await.unwrap().items;
+    let mut told: Vec<_> = deliveries
+        .iter()
+        .map(|d| {
+            let kind = over.iter().find(|alert| alert.id == d.alert).unwrap().kind;
+            (kind.name(), d.revision, d.channel.as_str())
+        })
+        .collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            ("back_in_stock", 1, "shop-floor"),
+            ("out_of_stock", 1, "room"),
+            ("out_of_stock", 2, "room"),
+        ],
+        "the room knows from the other's end"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_vehicle_at_two_rooftops_is_one_conflict_and_counted_once() {
+    let running = Running::with(CONFIG).await;
+    let vehicle = |location: &str| {
+        json!({ "vin": "SCBCG2ZG0RC012345", "state": "in_stock", "location": location,
+            "make": "Bentley", "model": "Continental GT" })
+    };
+    running.post("u1", "unit.updated", vehicle("london")).await;
+    // The second word comes from another source.
+    let unit = running
+        .stack
+        .store
+        .unit("SCBCG2ZG0RC012345")
+        .await
+        .unwrap()
+        .unwrap();
+    let report = shared::domain::unit::UnitReport {
+        vin: unit.vin.clone(),
+        version: shared::domain::Version::at(Clock::system().now()),
+        state: Some(shared::domain::unit::UnitState::InStock),
+        location: Some("milano".parse().unwrap()),
+        stock_number: None,
+        since: None,
+        fields: std::collections::BTreeMap::new(),
+    };
+    let event = shared::domain::StockEvent {
+        id: "other".parse().unwrap(),
+        source: "market".parse().unwrap(),
+        at: Clock::system().now(),
+        actor: None,
+        change: shared::domain::Change::Unit(Box::new(report)),
+    };
+    let authority = shared::domain::Authority::default();
+    running.stack.store.apply(&event, &authority).await.unwrap();
+    running.settle().await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(kinds(&open), [AlertKind::Conflict]);
+    assert_eq!(
+        open[0].message.notes.len(),
+        2,
+        "{:?}",
+        open[0].message.notes
+    );
+    let line = "line:bentley/continental-gt".parse().unwrap();
+    let positions = running.stack.store.positions_of(&line).await.unwrap();
+    let sellable: i64 = positions
+        .iter()
+        .filter_map(|position| position.stock(&authority.quantities))
+        .map(|stock| stock.available)
+        .sum();
+    assert_eq!(sellable, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_its_items_back() {
+    let running = Running::with(CONFIG).await;
+    let erp: ConnectorName = "erp".parse().unwrap();
+    let store = &running.stack.store;
+    for minute in 0..3 {
+        stated(&running, "erp", minute, "london", 9 - minute).await;
+    }
+    let write = async |suspicions: Vec<String>| {
+        let known = store.feed(&erp).await.unwrap();
+        let now = Moment(Clock::system().now());
+        let state = FeedState {
+            succeeded_at: Some(now),
+            tried_at: Some(now),
+            suspicions,
+            ..known
+                .as_ref()
+                .map(|known| known.data.clone())
+                .unwrap_or_default()
+        };
+        assert!(
+            store
+                .save_feed(&erp, &state, Expect::from_read(known.as_ref()))
+                .await
+                .unwrap()
+        );
+        running.settle().await;
+    };
+    write(vec!["The file has no row.".to_owned()]).await;
+    stated(&running, "erp", 5, "london", 0).await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(
+        kinds(&open),
+        [AlertKind::FeedSuspect],
+        "the items' alerts are held back"
+    );
+    assert_eq!(open[0].message.notes, ["The file has no row."]);
+
+    write(Vec::new()).await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(
+        kinds(&open),
+        [AlertKind::OutOfStock],
+        "and told once the feed is back"
+    );
+}
