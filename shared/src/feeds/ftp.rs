@@ -20,7 +20,7 @@ use suppaftp::types::FileType;
 use suppaftp::{FtpError, Status};
 use tokio::io::AsyncReadExt;
 
-use super::landing::{Landing, in_time, too_large};
+use super::landing::{self, Landing, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
     Claimed, Credentials, Entry, Fault, FileSource, Remote, SIDECAR_LIMIT, SourceSettings,
@@ -210,7 +210,7 @@ impl FileSource for Ftp {
 
     async fn close(mut self: Box<Self>) {
         // The server notices either way.
-        tokio::time::timeout(self.timeout, self.stream.quit())
+        tokio::time::timeout(self.timeout, tokio::task::unconstrained(self.stream.quit()))
             .await
             .ok();
     }
@@ -300,6 +300,17 @@ fn connector(
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)).into())
+}
+
+/// Takes a step within its time limit, and outside of tokio's budget for one turn of a task. Once
+/// that is used up, a socket passes for one that cannot be written to; then TLS keeps the command,
+/// and the FTP library, which flushes nothing, waits for an answer that never comes.
+async fn in_time<T>(
+    limit: Duration,
+    action: &str,
+    step: impl Future<Output = Result<T, TransferError>>,
+) -> Result<T, TransferError> {
+    landing::in_time(limit, action, tokio::task::unconstrained(step)).await
 }
 
 fn at(remote: &Remote) -> String {

@@ -188,3 +188,26 @@ async fn wrong_credentials_and_directories_are_told_apart() {
     drop(server);
     assert_eq!(fault(&settings, Ftpd::PASSWORD).await.0, Fault::Transient);
 }
+
+/// A task that has done much since it last waited must not have its commands kept back.
+#[tokio::test]
+async fn commands_are_sent_however_busy_the_task_was() {
+    let server = Ftpd::start(Speaks::Ftps);
+    let mut settings = settings(&server);
+    settings.timeout_seconds = 3;
+    let mut source = open(&settings).await.unwrap();
+    let mut name = "a0".to_owned();
+    std::fs::write(server.root().join(&name), "vin\n1\n").unwrap();
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    // Tokio lets a task do some 128 things at a time; each number of them is left over once.
+    for busy in 0..=130 {
+        (0..busy).for_each(|_| sender.send(()).unwrap());
+        tokio::task::yield_now().await;
+        for _ in 0..busy {
+            receiver.recv().await.unwrap();
+        }
+        let next = format!("a{}", busy + 1);
+        source.rename(&name, &next).await.unwrap();
+        name = next;
+    }
+}
