@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use shared::chance::Chance;
@@ -26,6 +27,11 @@ use crate::outbox::Outbox;
 const OWN_CONFIG: &str = "lotwire.toml";
 /// Hosts that may be called although they are private: for a vendor's stand-in on this machine.
 const ALLOWED_HOSTS: &str = "LOTWIRE_ALLOWED_HOSTS";
+
+/// How long a vendor may take to answer.
+const VENDOR: Duration = Duration::from_secs(20);
+/// How long a feed may take to arrive; each step of it has its own limit in the settings.
+const DOWNLOAD: Duration = Duration::from_secs(900);
 
 /// What a run is told.
 #[derive(Debug, Clone)]
@@ -119,7 +125,7 @@ impl Ready {
         let token = keys::token(&options.data).map_err(data)?;
         let made = keys::development_secrets(&options.data, &config, environment::process)
             .map_err(data)?;
-        let http = Arc::new(http_client()?);
+        let http = Arc::new(http_client(VENDOR)?);
         let clock = aws.clock().clone();
         let secrets = Secrets::new(
             Box::new(move |name: &str| {
@@ -137,7 +143,7 @@ impl Ready {
             outgoing: Arc::new(outbox.clone()),
             metrics: Metrics::to(io::sink(), clock),
             token: token.clone(),
-            downloads: downloads()?,
+            downloads: http_client(DOWNLOAD)?.streaming(),
             scratch,
         })?;
         if stack.store.apply_config(&config, "lotwire").await? {
@@ -221,7 +227,7 @@ async fn is_new(stack: &Stack) -> Result<bool, StoreError> {
     }
 }
 
-fn http_client() -> Result<Http, ServeError> {
+fn http_client(timeout: Duration) -> Result<Http, ServeError> {
     let hosts = environment::process(ALLOWED_HOSTS).unwrap_or_default();
     let allowed = hosts
         .split(',')
@@ -234,17 +240,10 @@ fn http_client() -> Result<Http, ServeError> {
         .collect::<Result<Vec<_>, _>>()?;
     let settings = HttpSettings {
         guard: Guard::new(allowed),
+        timeout,
         ..HttpSettings::default()
     };
     Http::new(settings).map_err(|error| ServeError::Http(error.to_string()))
-}
-
-/// For feeds behind `https`: large, slow, and never somewhere else than where it was told.
-fn downloads() -> Result<reqwest::Client, ServeError> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| ServeError::Http(error.to_string()))
 }
 
 fn extension() -> Result<url::Url, ServeError> {
