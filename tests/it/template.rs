@@ -86,13 +86,19 @@ fn each_function_gets_the_environment_it_reads() {
     reads("Sync:", |given| SyncEnv::read(given));
     reads("Evaluate:", |given| EvaluateEnv::read(given));
     reads("Clock:", |given| ClockEnv::read(given));
-    reads("\"Notify&{Channel}\":", |given| NotifyEnv::read(given));
+    reads("\"Notify${Channel}\":", |given| NotifyEnv::read(given));
 }
 
 #[test]
 fn every_kind_of_channel_is_deployed() {
+    let map = block("Channel:");
+    let (ids, kinds): (Vec<_>, Vec<_>) = map
+        .lines()
+        .filter_map(|line| line.trim().trim_end_matches(" }").split_once(": { Kind: "))
+        .unzip();
     let names: Vec<_> = ChannelKind::ALL.iter().map(|kind| kind.name()).collect();
-    let list = format!("- [{}]", names.join(", "));
+    assert_eq!(kinds, names);
+    let list = format!("- [{}]", ids.join(", "));
     let channels = block("\"Fn::ForEach::Channels\":");
     assert!(
         channels.lines().any(|line| line.trim() == list),
