@@ -13,6 +13,7 @@ use super::{Store, StoreError};
 use crate::domain::alert::named;
 use crate::domain::event::millis;
 use crate::domain::id::ChannelName;
+use crate::domain::{Correlation, Origin};
 
 /// How long a delivery's record is kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
@@ -46,6 +47,9 @@ pub struct Intent {
     pub state: IntentState,
     /// Tries so far, the running one included.
     pub attempts: u32,
+    /// What the revision goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When the alert's revision was written.
     #[serde(with = "millis")]
     pub created_at: Timestamp,
@@ -74,6 +78,9 @@ pub struct Attempt {
     pub channel: ChannelName,
     /// Counts the tries from 1.
     pub number: u32,
+    /// The id of what it goes back to, as it was sent along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
     /// When it began.
     #[serde(with = "millis")]
     pub at: Timestamp,
@@ -103,6 +110,11 @@ pub enum Lease {
 }
 
 impl Intent {
+    /// The id of what it goes back to.
+    pub fn correlation(&self) -> Option<&Correlation> {
+        Some(&self.origin.as_ref()?.id)
+    }
+
     /// The idempotency key: the same on every try, different for every revision and channel.
     pub fn key(&self) -> String {
         format!("{}-{}-{}", self.alert, self.revision, self.channel)
