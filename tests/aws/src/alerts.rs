@@ -33,6 +33,7 @@ pub async fn open(
         due_at,
         receipt: None,
         last_outcome: None,
+        origin: None,
     };
     let which = IntentRef::from(&intent);
     let alert = Alert {
@@ -97,5 +98,6 @@ fn message(alert: &str, at: Timestamp) -> Message {
         sold: None,
         notes: Vec::new(),
         link: None,
+        correlation: None,
     }
 }

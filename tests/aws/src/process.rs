@@ -7,7 +7,10 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc::{Receiver, RecvTimeoutError, Sender, channel}};
+use std::sync::{
+    Arc, Mutex,
+    mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+};
 use std::time::Duration;
 
 use axum::Router;
@@ -79,7 +82,6 @@ struct Invocation {
 struct Runtime {
     waiting: Turn<mpsc::Receiver<Invocation>>,
     running: Mutex<Option<(String, oneshot::Sender<Answer>)>>,
-    init_error: Mutex<Option<Value>>,
 }
 
 impl Runtime {
@@ -103,7 +105,6 @@ pub struct Process {
     life: Mutex<Option<Sender<()>>>,
     ended: watch::Receiver<Option<ExitStatus>>,
     events: mpsc::Sender<Invocation>,
-    runtime: Arc<Runtime>,
     place: TempDir,
 }
 
@@ -119,11 +120,10 @@ impl Process {
         let runtime = Arc::new(Runtime {
             waiting: Turn::new(waiting),
             running: Mutex::default(),
-            init_error: Mutex::default(),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = router(Arc::clone(&runtime));
+        let router = router(runtime);
         tokio::spawn(async move { axum::serve(listener, router).await });
 
         let place = tempfile::tempdir().unwrap();
@@ -135,7 +135,10 @@ impl Process {
             .env("AWS_LAMBDA_FUNCTION_VERSION", version)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}"))
-            .env("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[1]0123456789abcdef")
+            .env(
+                "AWS_LAMBDA_LOG_STREAM_NAME",
+                "2026/11/22/[1]0123456789abcdef",
+            )
             .env("AWS_REGION", told("AWS_REGION"))
             .env("AWS_ENDPOINT_URL", told("AWS_ENDPOINT_URL"))
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -157,14 +160,14 @@ impl Process {
             life: Mutex::new(Some(life)),
             ended,
             events,
-            runtime,
             place,
         }
     }
 
     /// Has it handle an event, within a minute.
     pub async fn invoke(&self, event: Value) -> Answer {
-        self.invoke_within(event, SignedDuration::from_mins(1)).await
+        self.invoke_within(event, SignedDuration::from_mins(1))
+            .await
     }
 
     /// Has it handle an event within this time. It is told of the deadline and not held to it.
@@ -196,13 +199,12 @@ impl Process {
         self.over().await;
     }
 
-    /// Waits for it to end by itself, as it does where it cannot begin. Gives its exit status, the
-    /// error that it told the runtime API of, if any, and what it wrote.
-    pub async fn end(self) -> (ExitStatus, Option<Value>, String) {
+    /// Waits for it to end by itself, as it does where it cannot begin, and gives its exit status and
+    /// what it wrote.
+    pub async fn end(self) -> (ExitStatus, String) {
         let status = timeout(PATIENCE, self.over()).await;
         let status = status.unwrap_or_else(|_| panic!("{} did not end: {}", self.name, self.log()));
-        let error = self.runtime.init_error.lock().unwrap().take();
-        (status, error, self.log())
+        (status, self.log())
     }
 
     /// What it has written so far.
@@ -213,7 +215,9 @@ impl Process {
 
 /// A function's release binary.
 pub fn binary(name: &str) -> PathBuf {
-    PathBuf::from(told("LAMBDA_DIR")).join(name).join("bootstrap")
+    PathBuf::from(told("LAMBDA_DIR"))
+        .join(name)
+        .join("bootstrap")
 }
 
 /// Holds a process until it ends, or is to end because nobody holds `life` any more.
@@ -236,7 +240,6 @@ fn router(runtime: Arc<Runtime>) -> Router {
         .route(&format!("{invocation}/next"), get(next))
         .route(&format!("{invocation}/{{id}}/response"), post(returned))
         .route(&format!("{invocation}/{{id}}/error"), post(failed))
-        .route(&format!("/{VERSION}/runtime/init/error"), post(not_started))
         .with_state(runtime)
 }
 
@@ -276,11 +279,6 @@ async fn failed(
     body: Bytes,
 ) -> StatusCode {
     runtime.settle(&id, Answer::Failed(read(&body)))
-}
-
-async fn not_started(State(runtime): State<Arc<Runtime>>, body: Bytes) -> StatusCode {
-    *runtime.init_error.lock().unwrap() = Some(read(&body));
-    StatusCode::ACCEPTED
 }
 
 fn read(body: &Bytes) -> Value {
