@@ -109,7 +109,10 @@ impl Stack {
             .post(&self.endpoint)
             .header("content-type", "application/x-amz-json-1.1")
             .header("x-amz-target", "AmazonSSM.PutParameter")
-            .body(json!({ "Name": name, "Value": value, "Type": "SecureString" }).to_string());
+            .body(
+                json!({ "Name": name, "Value": value, "Type": "SecureString", "Overwrite": true })
+                    .to_string(),
+            );
         let reply = kept.send().await.unwrap();
         assert_eq!(reply.status(), StatusCode::OK);
         format!("ssm:{name}")
