@@ -88,6 +88,8 @@ mod tests {
             due_at: now(),
             receipt: None,
             last_outcome: None,
+            group: None,
+            carried_by: None,
         }
     }
 
