@@ -174,5 +174,6 @@ fn words(
         sold: None,
         notes: notes.to_vec(),
         link: link(installation, subject),
+        digest: None,
     }
 }

@@ -96,7 +96,7 @@ impl Foremost {
     fn see(&mut self, member: Member) {
         let rank = |one: &Member| {
             let Member { severity, at, alert, .. } = one;
-            (std::cmp::Reverse(*severity), one.is_over(), *at, alert.clone())
+            (std::cmp::Reverse(*severity), one.over, *at, alert.clone())
         };
         let own = rank(&member);
         let place = self.members.partition_point(|other| rank(other) < own);
@@ -214,6 +214,6 @@ impl Deliverer {
 impl Gathered {
     fn count(&mut self, member: &Member) {
         self.total = self.total.saturating_add(1);
-        self.resolved += u32::from(member.is_over());
+        self.resolved += u32::from(member.over);
     }
 }

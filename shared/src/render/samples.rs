@@ -4,7 +4,9 @@ use jiff::Timestamp;
 
 use crate::domain::Subject;
 use crate::domain::alert::{AlertKind, RevisionKind, Severity};
-use crate::domain::message::{Digest, Message, Stock};
+#[cfg(test)]
+use crate::domain::message::Digest;
+use crate::domain::message::{Message, Stock};
 
 /// A message of this kind that says everything a message can say.
 pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
@@ -45,6 +47,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
 }
 
 /// Five alerts in one message, two of them named.
+#[cfg(test)]
 pub(crate) fn digest() -> Message {
     Message {
         alert: "g-00112233445566778899aabbccddeeff-3".into(),

@@ -15,7 +15,7 @@ use super::keys;
 use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::{Store, StoreError};
 use crate::delivery::verdict::QUEUE_REACH;
-use crate::domain::alert::{RevisionKind, Severity};
+use crate::domain::alert::{AlertState, Severity};
 use crate::domain::event::millis;
 use crate::domain::group::{Belongs, FlushId, GroupId, Phase, Schedule};
 use crate::domain::id::ChannelName;
@@ -73,20 +73,13 @@ pub struct Member {
     pub alert: String,
     /// Its revision.
     pub revision: u32,
-    /// What the revision says.
-    pub change: RevisionKind,
+    /// Whether the alert is over with it.
+    pub over: bool,
     /// How much it matters.
     pub severity: Severity,
     /// When it was written.
     #[serde(with = "millis")]
     pub at: Timestamp,
-}
-
-impl Member {
-    /// Whether this revision ends its alert.
-    pub fn is_over(&self) -> bool {
-        self.change == RevisionKind::Resolved
-    }
 }
 
 /// A member that a message covers.
@@ -369,7 +362,7 @@ impl Store {
         }
         if *last && group.belongs.pace.repeat.is_some() {
             let told = keys::told(&group.id, &member.alert);
-            if member.is_over() {
+            if member.over {
                 self.delete(OPERATION, &told, Expect::Anything).await?;
             } else {
                 let row = Row::new(told, "member", member)?;
@@ -430,7 +423,7 @@ pub(super) fn member_row(alert: &Alert, intent: &Intent) -> Result<Option<Row>, 
     let member = Member {
         alert: intent.alert.clone(),
         revision: intent.revision,
-        change: alert.message.change,
+        over: alert.state == AlertState::Resolved,
         severity: alert.message.severity,
         at: intent.created_at,
     };
