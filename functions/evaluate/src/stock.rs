@@ -373,6 +373,7 @@ impl<'a> Scene<'a> {
             sold: reading.sold,
             notes: Vec::new(),
             link: link(self.installation, &subject),
+            digest: None,
             subject,
         }
     }

@@ -366,6 +366,8 @@ impl World {
                 due_at,
                 receipt: None,
                 last_outcome: None,
+                group: None,
+                carried_by: None,
             })
             .collect();
         let watches = self.store.watches(&subject).await.unwrap();
@@ -455,6 +457,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         sold: None,
         notes: Vec::new(),
         link: None,
+        digest: None,
     }
 }
 
