@@ -10,7 +10,7 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{NotifyEnv, process};
 use shared::delivery::{Deliverer, Wire};
-use shared::http::{Http, HttpSettings};
+use shared::http::{Guard, Http, HttpSettings};
 use shared::installation::Installations;
 use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
@@ -40,6 +40,7 @@ async fn notifier() -> Result<(Notifier, Meter), Error> {
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
     let wire = Http::new(HttpSettings {
         timeout: env.send_timeout,
+        guard: Guard::new(env.allowed_hosts),
         ..HttpSettings::default()
     })?;
     let metrics = Metrics::to_stdout(clock.clone());
