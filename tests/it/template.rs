@@ -65,6 +65,7 @@ fn reads<T>(
                 "API_TOKEN" | "API_TOKEN_PREVIOUS" => "ssm:/lotwire/api-token",
                 "SEND_TIMEOUT_MS" => "8000",
                 "RAW_RETENTION_DAYS" => "30",
+                "ALLOWED_HOSTS" => "hooks.internal",
                 name if name.ends_with("_URL") => {
                     "https://sqs.eu-south-1.amazonaws.com/111122223333/q"
                 }
