@@ -159,8 +159,8 @@ impl Deliverer {
         carrier: &Intent,
     ) -> Result<(), StoreError> {
         let page = self.store.covered(message, &covers.token, covers.settled).await?;
-        stream::iter(&page)
-            .map(|covered| self.store.settle_member(group, covered, carrier))
+        stream::iter(page)
+            .map(async |covered| self.store.settle_member(group, &covered, carrier).await)
             .buffer_unordered(SIDE_BY_SIDE)
             .try_collect::<()>()
             .await
