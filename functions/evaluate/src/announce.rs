@@ -101,8 +101,9 @@ impl Evaluator {
             .iter()
             .flat_map(|a| a.intents.clone())
             .collect();
-        let (gathered, single): (Vec<_>, Vec<_>) =
-            intents.into_iter().partition(|intent| intent.group.is_some());
+        let (gathered, single): (Vec<_>, Vec<_>) = intents
+            .into_iter()
+            .partition(|intent| intent.group.is_some());
         let decision = Decision {
             watched: Watched {
                 subject: look.subject.clone(),

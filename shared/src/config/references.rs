@@ -223,7 +223,10 @@ fn check_grouping(route: &Node<'_>, problems: &mut Problems<'_>) {
         }
     }
     let interval = span("group_interval");
-    if let Some((field, _)) = interval.clone().filter(|(_, span)| *span < SHORTEST_INTERVAL) {
+    if let Some((field, _)) = interval
+        .clone()
+        .filter(|(_, span)| *span < SHORTEST_INTERVAL)
+    {
         field.refuse(problems, "is too short; give `1s` or more");
     }
     let interval = interval.map_or(GROUP_INTERVAL, |(_, span)| span);

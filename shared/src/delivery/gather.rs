@@ -95,7 +95,12 @@ impl Foremost {
 
     fn see(&mut self, member: Member) {
         let rank = |one: &Member| {
-            let Member { severity, at, alert, .. } = one;
+            let Member {
+                severity,
+                at,
+                alert,
+                ..
+            } = one;
             (std::cmp::Reverse(*severity), one.over, *at, alert.clone())
         };
         let own = rank(&member);
@@ -117,7 +122,11 @@ impl Deliverer {
         token: &str,
     ) -> Result<Gathered, StoreError> {
         let mut gathered = Gathered {
-            common_place: group.belongs.labels.iter().any(|(label, _)| *label == GroupLabel::Location),
+            common_place: group
+                .belongs
+                .labels
+                .iter()
+                .any(|(label, _)| *label == GroupLabel::Location),
             ..Gathered::default()
         };
         let mut foremost = Foremost::of(group);
@@ -126,7 +135,10 @@ impl Deliverer {
         let mut before: Option<Member> = None;
         let mut cursor = None;
         loop {
-            let (members, next) = self.store.members(&group.id, Which::Waiting, cursor, PAGE).await?;
+            let (members, next) = self
+                .store
+                .members(&group.id, Which::Waiting, cursor, PAGE)
+                .await?;
             for member in members {
                 if let Some(before) = before.replace(member.clone()) {
                     let last = before.alert != member.alert;
@@ -134,9 +146,13 @@ impl Deliverer {
                         gathered.count(&before);
                         foremost.see(before.clone());
                     }
-                    listed.push(Covered { member: before, last });
+                    listed.push(Covered {
+                        member: before,
+                        last,
+                    });
                     if listed.len() == COVERED {
-                        self.list(message, token, &mut gathered.pages, &mut listed).await?;
+                        self.list(message, token, &mut gathered.pages, &mut listed)
+                            .await?;
                     }
                 }
             }
@@ -148,12 +164,17 @@ impl Deliverer {
         if let Some(last) = before {
             gathered.count(&last);
             foremost.see(last.clone());
-            listed.push(Covered { member: last, last: true });
-            self.list(message, token, &mut gathered.pages, &mut listed).await?;
+            listed.push(Covered {
+                member: last,
+                last: true,
+            });
+            self.list(message, token, &mut gathered.pages, &mut listed)
+                .await?;
         }
         if gathered.total == 0 && matches!(group.schedule.phase, Phase::Reminding(_)) {
             gathered.reminder = true;
-            self.gather_open(group, &mut gathered, &mut foremost).await?;
+            self.gather_open(group, &mut gathered, &mut foremost)
+                .await?;
         }
         for member in &foremost.members {
             let words = self.store.revision(&member.alert, member.revision).await?;
@@ -169,7 +190,9 @@ impl Deliverer {
         pages: &mut u32,
         listed: &mut Vec<Covered>,
     ) -> Result<(), StoreError> {
-        self.store.write_covered(message, token, *pages, listed).await?;
+        self.store
+            .write_covered(message, token, *pages, listed)
+            .await?;
         *pages += 1;
         listed.clear();
         Ok(())
@@ -184,7 +207,10 @@ impl Deliverer {
     ) -> Result<(), StoreError> {
         let mut cursor = None;
         loop {
-            let (members, next) = self.store.members(&group.id, Which::Told, cursor, PAGE).await?;
+            let (members, next) = self
+                .store
+                .members(&group.id, Which::Told, cursor, PAGE)
+                .await?;
             let open: Vec<Option<Member>> = stream::iter(members)
                 .map(|member| self.still_open(group, member))
                 .buffered(SIDE_BY_SIDE)
@@ -201,7 +227,11 @@ impl Deliverer {
         }
     }
 
-    async fn still_open(&self, group: &Group, member: Member) -> Result<Option<Member>, StoreError> {
+    async fn still_open(
+        &self,
+        group: &Group,
+        member: Member,
+    ) -> Result<Option<Member>, StoreError> {
         let alert = self.store.alert(&member.alert).await?;
         if alert.is_some_and(|alert| alert.state == AlertState::Open) {
             return Ok(Some(member));

@@ -67,7 +67,9 @@ impl Deliverer {
             return Ok(Delivered::Settled);
         }
         match self.deliver_intent(which, deadline).await? {
-            Delivered::Done(_) | Delivered::Settled => self.conclude_group(which, message, deadline).await,
+            Delivered::Done(_) | Delivered::Settled => {
+                self.conclude_group(which, message, deadline).await
+            }
             other => Ok(other),
         }
     }
@@ -99,8 +101,14 @@ impl Deliverer {
                 pages: gathered.pages,
                 settled: 0,
             });
-            if self.store.begin_message(&group, &sending, &words, now).await? {
-                let Gathered { total, resolved, .. } = gathered;
+            if self
+                .store
+                .begin_message(&group, &sending, &words, now)
+                .await?
+            {
+                let Gathered {
+                    total, resolved, ..
+                } = gathered;
                 tracing::info!(group = %message.group, message = message.number,
                     channel = %group.data.channel, total, resolved, "a group of alerts speaks");
                 return Ok(Begun::Message);
@@ -117,7 +125,10 @@ impl Deliverer {
         deadline: Timestamp,
     ) -> Result<Delivered, DeliverError> {
         let stop_at = deadline.checked_sub(RECORDING).unwrap_or(Timestamp::MIN);
-        let carrier = self.store.intent(&which.alert, which.revision, &which.channel).await?;
+        let carrier = self
+            .store
+            .intent(&which.alert, which.revision, &which.channel)
+            .await?;
         let Some(Stored { data: carrier, .. }) = carrier else {
             return Ok(Delivered::Missing);
         };
@@ -140,7 +151,8 @@ impl Deliverer {
             if self.store.clock().now() >= stop_at {
                 return Ok(Delivered::Again(SignedDuration::ZERO));
             }
-            self.settle_page(&group.data, message, &covers, &carrier).await?;
+            self.settle_page(&group.data, message, &covers, &carrier)
+                .await?;
             covers.settled += 1;
             let on = Group {
                 covers: Some(covers),
@@ -158,7 +170,10 @@ impl Deliverer {
         covers: &Covers,
         carrier: &Intent,
     ) -> Result<(), StoreError> {
-        let page = self.store.covered(message, &covers.token, covers.settled).await?;
+        let page = self
+            .store
+            .covered(message, &covers.token, covers.settled)
+            .await?;
         stream::iter(page)
             .map(async |covered| self.store.settle_member(group, &covered, carrier).await)
             .buffer_unordered(SIDE_BY_SIDE)
@@ -168,7 +183,10 @@ impl Deliverer {
 
     /// Ends a turn of the group, and says when it speaks next, if ever. `None` if the group has
     /// changed since it was read.
-    async fn fall_quiet(&self, group: &Stored<Group>) -> Result<Option<Option<Timestamp>>, StoreError> {
+    async fn fall_quiet(
+        &self,
+        group: &Stored<Group>,
+    ) -> Result<Option<Option<Timestamp>>, StoreError> {
         let id = &group.data.id;
         let pace = &group.data.belongs.pace;
         let left = Left {
@@ -176,7 +194,9 @@ impl Deliverer {
             open: pace.repeat.is_some() && self.store.has_members(id, Which::Told).await?,
         };
         let now = self.store.clock().now();
-        let mut rest = group.data.scheduled(group.data.schedule.over(left, now, pace), now);
+        let mut rest = group
+            .data
+            .scheduled(group.data.schedule.over(left, now, pace), now);
         rest.covers = None;
         if !self.store.regroup(group, &rest).await? {
             return Ok(None);
@@ -185,7 +205,11 @@ impl Deliverer {
             return Ok(Some(rest.schedule.phase.at()));
         }
         // It joined after the first look and saw us still at it.
-        Ok(self.store.wake(id).await?.map(|group| group.schedule.phase.at()))
+        Ok(self
+            .store
+            .wake(id)
+            .await?
+            .map(|group| group.schedule.phase.at()))
     }
 
     /// How long a queue holds a look back: whole seconds, and none too many. The rest is waited for

@@ -84,17 +84,22 @@ impl Grouping {
                 Some(location.to_string())
             }
             (GroupLabel::Location, Subject::Group { group, .. }) => Some(format!("group {group}")),
-            (GroupLabel::Product, Subject::Position { product, .. } | Subject::Group { product, .. }) => {
-                Some(product.to_string())
-            }
+            (
+                GroupLabel::Product,
+                Subject::Position { product, .. } | Subject::Group { product, .. },
+            ) => Some(product.to_string()),
             (GroupLabel::Product, Subject::Unit { vin }) => Some(vin.clone()),
-            (GroupLabel::Connector, Subject::Connector { connector }) => Some(connector.to_string()),
+            (GroupLabel::Connector, Subject::Connector { connector }) => {
+                Some(connector.to_string())
+            }
             _ => None,
         };
         let labels = self.by.iter();
         Belongs {
             route: route.to_owned(),
-            labels: labels.filter_map(|label| Some((*label, value(label)?))).collect(),
+            labels: labels
+                .filter_map(|label| Some((*label, value(label)?)))
+                .collect(),
             pace: self.pace,
         }
     }

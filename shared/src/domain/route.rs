@@ -269,7 +269,10 @@ impl Routes {
         let mut text = String::new();
         for route in self.0.iter().filter(|r| r.obstacle(about).is_none()) {
             let Route { name, channels, .. } = route;
-            let how = route.grouping.as_ref().map(|_| ", with others in one message");
+            let how = route
+                .grouping
+                .as_ref()
+                .map(|_| ", with others in one message");
             let (channels, how) = (list(channels), how.unwrap_or_default());
             let _infallible = write!(text, "Route `{name}` sends it to {channels}{how}. ");
         }

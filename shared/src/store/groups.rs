@@ -322,9 +322,7 @@ impl Store {
         page: u32,
     ) -> Result<Vec<Covered>, StoreError> {
         let key = keys::covered(&message.to_string(), token, page);
-        let stored = self
-            .get("read what a group's message covers", &key)
-            .await?;
+        let stored = self.get("read what a group's message covers", &key).await?;
         Ok(stored.map(|stored| stored.data).unwrap_or_default())
     }
 

@@ -95,7 +95,11 @@ impl Timeline {
     async fn ends(&self, end: i64, channel: &str, expected: &[(i64, &[&str])]) {
         self.until(end).await;
         let told = self.told(channel);
-        let what = |told: &[Told]| told.iter().map(|(_, what)| what.clone()).collect::<Vec<_>>();
+        let what = |told: &[Told]| {
+            told.iter()
+                .map(|(_, what)| what.clone())
+                .collect::<Vec<_>>()
+        };
         let wanted: Vec<Told> = expected
             .iter()
             .map(|(at, what)| (at * 1_000, what.iter().map(|&one| one.to_owned()).collect()))
@@ -143,7 +147,12 @@ fn named(body: &str) -> Vec<String> {
     let data = &body["data"];
     let one = |message: &Value| {
         let text = |key: &str| message[key].as_str().unwrap().to_owned();
-        format!("{}/{} {}", text("alert"), message["revision"], text("change"))
+        format!(
+            "{}/{} {}",
+            text("alert"),
+            message["revision"],
+            text("change")
+        )
     };
     let digest = &data["digest"];
     let Some(alerts) = digest["alerts"].as_array() else {
@@ -155,7 +164,10 @@ fn named(body: &str) -> Vec<String> {
     names.sort();
     let still = digest["reminder"].as_bool().unwrap_or_default();
     let lead = if still { "still" } else { "new" };
-    names.insert(0, format!("{lead} {}+{}", number("open"), number("resolved")));
+    names.insert(
+        0,
+        format!("{lead} {}+{}", number("open"), number("resolved")),
+    );
     names
 }
 
@@ -213,17 +225,18 @@ async fn a_channel_that_fails_holds_up_no_other() {
     vendors.first("down.example.com", [Answer::Status(503), Answer::Lost]);
     line.until(10).await;
     line.say("a1", 1, Opened, &["well", "down"]).await;
-    let expected: &[(i64, &[&str])] = &[
-        (20, &["a1/1 opened"]),
-        (60, &["still 1+0", "a1/1 opened"]),
-    ];
+    let expected: &[(i64, &[&str])] =
+        &[(20, &["a1/1 opened"]), (60, &["still 1+0", "a1/1 opened"])];
     line.ends(61, "well", expected).await;
-    line.until(65).await;
+    line.until(70).await;
     let down = line.world.vendors.seen("down.example.com");
-    assert_eq!(down.len(), 3, "two tries in vain, one that arrived");
     assert_eq!(down[0].at, line.start + SignedDuration::from_secs(20));
-    let distinct: BTreeSet<_> = down.iter().map(|seen| (&seen.key, &seen.body)).collect();
-    assert_eq!(distinct.len(), 1, "the same words under the same key");
+    let (first, later): (Vec<_>, Vec<_>) = down.iter().partition(|seen| seen.key == down[0].key);
+    assert_eq!(first.len(), 3, "two tries in vain, one that arrived");
+    assert!(first.iter().all(|seen| seen.body == down[0].body));
+    // It had its reminder too, once the first message was through.
+    let reminders: Vec<_> = later.iter().map(|seen| named(&seen.body)).collect();
+    assert_eq!(reminders, [["still 1+0", "a1/1 opened"]]);
     line.settled(&["a1"]).await;
     line.stop().await;
 }
@@ -239,9 +252,22 @@ async fn alerts_that_come_together_are_told_together() {
     }
     let expected: &[(i64, &[&str])] = &[
         (21, &["new 2+0", "a1/1 opened", "a5/1 opened"]),
-        (43, &["new 3+0", "a2/1 opened", "a3/1 opened", "a4/1 opened"]),
+        (
+            43,
+            &["new 3+0", "a2/1 opened", "a3/1 opened", "a4/1 opened"],
+        ),
         // The repeat interval, on the beat of the group's.
-        (93, &["still 5+0", "a1/1 opened", "a2/1 opened", "a3/1 opened", "a4/1 opened", "a5/1 opened"]),
+        (
+            93,
+            &[
+                "still 5+0",
+                "a1/1 opened",
+                "a2/1 opened",
+                "a3/1 opened",
+                "a4/1 opened",
+                "a5/1 opened",
+            ],
+        ),
     ];
     line.ends(130, "ops", expected).await;
     line.settled(&["a1", "a2", "a3", "a4", "a5"]).await;
@@ -258,8 +284,14 @@ async fn ends_are_told_together_and_then_there_is_silence() {
         }
     }
     let expected: &[(i64, &[&str])] = &[
-        (20, &["new 3+0", "v1/1 opened", "v2/1 opened", "v3/1 opened"]),
-        (120, &["new 0+3", "v1/2 resolved", "v2/2 resolved", "v3/2 resolved"]),
+        (
+            20,
+            &["new 3+0", "v1/1 opened", "v2/1 opened", "v3/1 opened"],
+        ),
+        (
+            120,
+            &["new 0+3", "v1/2 resolved", "v2/2 resolved", "v3/2 resolved"],
+        ),
     ];
     line.ends(3_600, "ops", expected).await;
     line.settled(&["v1", "v2", "v3"]).await;
@@ -314,7 +346,10 @@ async fn fractions_of_a_second_do_not_add_up() {
         let told = line.told("ops");
         assert_eq!(told.len(), number);
         let late = i128::from(told[number - 1].0) - due.as_millis();
-        assert!((0..=150).contains(&late), "message {number} was {late} ms late");
+        assert!(
+            (0..=150).contains(&late),
+            "message {number} was {late} ms late"
+        );
         line.say(&format!("a{number}"), 1, Opened, &["ops"]).await;
         due += pace.interval;
     }
@@ -350,12 +385,14 @@ async fn a_crash_anywhere_neither_loses_nor_changes_the_message() {
     for polls in 0.. {
         let world = World::yielding(&webhooks(&[("ops", "")])).await;
         let belongs = all(pace(5, 60, Some(120)));
-        let intents = opened(&world, &belongs, &["a1", "a2", "a3"]).await;
+        let intents = opened(&world, &belongs, &["a1", "a2"]).await;
         let which = IntentRef::from(&message_of(&world, &intents[0]).await);
         tokio::time::sleep(Duration::from_secs(5)).await;
         let deliverer = world.deliverer();
         let deadline = world.deadline();
-        let finished = crash_after(polls, deliverer.deliver(&which, deadline)).await.is_some();
+        let finished = crash_after(polls, deliverer.deliver(&which, deadline))
+            .await
+            .is_some();
         // Who comes next finds a lease that runs out, and goes on.
         let deliverer = world.deliverer();
         for _ in 0..10 {
@@ -376,13 +413,32 @@ async fn a_crash_anywhere_neither_loses_nor_changes_the_message() {
             assert_eq!(intent.carried_by.as_deref(), Some(which.alert.as_str()));
         }
         let group = belongs.id(&"ops".parse().unwrap());
-        assert!(!world.store.has_members(&group, Which::Waiting).await.unwrap());
+        assert!(
+            !world
+                .store
+                .has_members(&group, Which::Waiting)
+                .await
+                .unwrap()
+        );
         assert!(world.store.has_members(&group, Which::Told).await.unwrap());
-        let schedule = world.store.group(&group).await.unwrap().unwrap().data.schedule;
-        assert!(matches!(schedule.phase, Phase::Reminding(_)), "{schedule:?}");
+        let schedule = world
+            .store
+            .group(&group)
+            .await
+            .unwrap()
+            .unwrap()
+            .data
+            .schedule;
+        assert!(
+            matches!(schedule.phase, Phase::Reminding(_)),
+            "{schedule:?}"
+        );
         assert_eq!(schedule.flushes, 1);
         if finished {
-            assert!(polls > 30 && sent_twice > 0, "{polls} polls, {sent_twice} sent twice");
+            assert!(
+                polls > 30 && sent_twice > 0,
+                "{polls} polls, {sent_twice} sent twice"
+            );
             return;
         }
     }
@@ -403,18 +459,32 @@ async fn nobody_who_joins_at_a_bad_moment_is_forgotten() {
         let mut delivery = std::pin::pin!(deliverer.deliver(&which, deadline));
         let paused = crash_after(polls, delivery.as_mut()).await;
         let finished = paused.is_some();
-        let second = opened(&world, &belongs, &["a2"]).await;
+        let due_at = world.clock.now() + SignedDuration::from_secs(90);
+        let second = world
+            .write_in(Some(&belongs), "a2", 1, Opened, &["ops"], due_at)
+            .await;
+        let announced = world.store.enroll(&second[0]).await.unwrap().is_some();
         let delivered = match paused {
             Some(delivered) => delivered.unwrap(),
             None => delivery.await.unwrap(),
         };
-        let is_told = world.intent(&IntentRef::from(&second[0])).await.state == IntentState::Delivered;
-        let group = world.store.group(&belongs.id(&"ops".parse().unwrap())).await.unwrap().unwrap();
+        let is_told =
+            world.intent(&IntentRef::from(&second[0])).await.state == IntentState::Delivered;
+        let group = world
+            .store
+            .group(&belongs.id(&"ops".parse().unwrap()))
+            .await
+            .unwrap()
+            .unwrap();
         let waits = matches!(group.data.schedule.phase, Phase::Waiting(_));
-        assert!(is_told != waits, "after {polls} polls: {:?}", group.data.schedule);
-        if waits && !finished {
-            assert!(matches!(delivered, Delivered::Next(_)), "after {polls} polls: {delivered:?}");
-        }
+        assert!(
+            is_told != waits,
+            "after {polls} polls: {:?}",
+            group.data.schedule
+        );
+        // One of the two sees to the next message.
+        let seen_to = announced || matches!(delivered, Delivered::Next(_));
+        assert!(is_told || seen_to, "after {polls} polls: {delivered:?}");
         if finished {
             assert!(polls > 30);
             return;
@@ -434,7 +504,10 @@ async fn a_look_that_is_repeated_finds_nothing_to_do() {
     tokio::time::sleep(Duration::from_secs(600)).await;
     pump.idle().await;
     assert_eq!(world.vendors.count(), 1);
-    assert!(world.messages(QUEUE).await.is_empty(), "no look is left over");
+    assert!(
+        world.messages(QUEUE).await.is_empty(),
+        "no look is left over"
+    );
     pump.stop().await;
 }
 
@@ -454,7 +527,10 @@ async fn what_the_vendor_refuses_is_refused_for_every_member() {
         let intent = world.intent(&IntentRef::from(intent)).await;
         assert_eq!(intent.state, IntentState::Rejected);
         let outcome = intent.last_outcome.unwrap();
-        assert_eq!(outcome, "rejected: HTTP 410: the endpoint is gone; switch it off");
+        assert_eq!(
+            outcome,
+            "rejected: HTTP 410: the endpoint is gone; switch it off"
+        );
     }
     assert_eq!(world.outcomes(&which).await, ["rejected"]);
     pump.stop().await;
@@ -465,10 +541,11 @@ async fn storm(alerts: u32) {
     let line = Timeline::new(&[("ops", "")], pace(30, 300, None)).await;
     for number in 0..alerts {
         // All of it within a minute.
-        if number % (alerts / 50).max(1) == 0 {
+        if number % (alerts / 50) == 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        line.say(&format!("a{number:06}"), 1, Opened, &["ops"]).await;
+        line.say(&format!("a{number:06}"), 1, Opened, &["ops"])
+            .await;
     }
     tokio::time::sleep(Duration::from_secs(600)).await;
     let seen = line.world.vendors.seen("ops.example.com");
@@ -477,12 +554,20 @@ async fn storm(alerts: u32) {
     for seen in &seen {
         let body: Value = serde_json::from_str(&seen.body).unwrap();
         told += body["data"]["digest"]["total"].as_u64().unwrap();
-        assert_eq!(body["data"]["digest"]["alerts"].as_array().unwrap().len(), 10);
+        assert_eq!(
+            body["data"]["digest"]["alerts"].as_array().unwrap().len(),
+            10
+        );
     }
     assert_eq!(told, u64::from(alerts), "the counts are of all");
     let mut states: BTreeMap<&str, u32> = BTreeMap::new();
     for number in 0..alerts {
-        let intents = line.world.store.intents_of(&format!("a{number:06}")).await.unwrap();
+        let intents = line
+            .world
+            .store
+            .intents_of(&format!("a{number:06}"))
+            .await
+            .unwrap();
         *states.entry(intents[0].state.name()).or_default() += 1;
     }
     assert_eq!(states, BTreeMap::from([("delivered", alerts)]));
@@ -491,7 +576,7 @@ async fn storm(alerts: u32) {
 
 #[tokio::test(start_paused = true)]
 async fn a_storm_is_a_handful_of_messages() {
-    storm(2_000).await;
+    storm(400).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,7 +37,11 @@ fn the_first_alert_waits_for_company_and_the_next_message_for_the_interval() {
     let pace = pace(30, 300, None);
     let first = Schedule::default().joined(after(0), &pace).unwrap();
     assert_eq!(first.phase.at(), Some(after(30)));
-    assert_eq!(first.joined(after(29), &pace), None, "it is waiting already");
+    assert_eq!(
+        first.joined(after(29), &pace),
+        None,
+        "it is waiting already"
+    );
     let told = first.begun(after(30)).over(NOTHING, after(31), &pace);
     assert_eq!((told.flushes, told.phase), (1, Phase::Quiet));
     let second = told.joined(after(60), &pace).unwrap();
@@ -100,7 +104,10 @@ fn a_group_is_named_by_route_channel_and_labels() {
     ];
     let distinct: std::collections::BTreeSet<_> = names.iter().collect();
     assert_eq!(distinct.len(), names.len());
-    assert_eq!(low.id(&ops), of("all", AlertKind::LowStock, Some("oil")).id(&ops));
+    assert_eq!(
+        low.id(&ops),
+        of("all", AlertKind::LowStock, Some("oil")).id(&ops)
+    );
 }
 
 #[test]
@@ -114,7 +121,11 @@ fn a_message_of_a_group_is_told_from_an_alert() {
     let first = FlushId { group, number: 1 };
     assert_eq!(first.to_string().parse(), Ok(first.clone()));
     assert_eq!(first.next().to_string().parse(), Ok(first.next()));
-    let (name, _) = first.to_string().rsplit_once('-').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let (name, _) = first
+        .to_string()
+        .rsplit_once('-')
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
     for other in [
         "0199b6a1-7c3e-7d52-9d0c-5b1f0c2a4e11",
         "g-1",
@@ -177,7 +188,10 @@ impl Driven {
                 self.told.push((self.now, news));
             }
             let open = self.open > 0;
-            let left = Left { waiting: false, open };
+            let left = Left {
+                waiting: false,
+                open,
+            };
             self.schedule = self.schedule.over(left, self.now, &self.pace);
         }
         self.now = until;
