@@ -173,12 +173,8 @@ impl Stack {
     /// Announces again what was on the queues when the last run ended: they are in memory, and the
     /// clock would take a minute or two to notice.
     pub async fn announce_pending(&self) -> Result<usize, StoreError> {
-        let by = self
-            .store
-            .clock()
-            .now()
-            .saturating_add(LOOK_AHEAD)
-            .unwrap_or(Timestamp::MAX);
+        let now = self.store.clock().now();
+        let by = now.saturating_add(LOOK_AHEAD).unwrap_or(Timestamp::MAX);
         let mut pending = Vec::new();
         for shard in Store::due_shards() {
             let mut cursor = None;
@@ -188,8 +184,15 @@ impl Stack {
                     .due_page(shard, by, cursor.as_deref(), 100)
                     .await?;
                 for key in &page.items {
-                    if let Some(Due::Intent(intent)) = self.store.due(key, by).await? {
-                        pending.push(intent.data);
+                    match self.store.due(key, by).await? {
+                        // Its group is announced instead.
+                        Some(Due::Intent(intent)) if intent.data.group.is_some() => {
+                            let group = self.store.enroll(&intent.data).await?;
+                            pending.extend(group.map(|group| group.intent(now)));
+                        }
+                        Some(Due::Intent(intent)) => pending.push(intent.data),
+                        Some(Due::Group(group)) => pending.push(group.data.intent(now)),
+                        _ => {}
                     }
                 }
                 cursor = page.next;
