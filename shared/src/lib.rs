@@ -30,5 +30,5 @@ pub mod secrets;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;

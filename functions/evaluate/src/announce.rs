@@ -7,7 +7,7 @@ use shared::domain::id::{ChannelName, ConnectorName, GroupName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::route::{About, Recipient};
 use shared::domain::watch::{self, Moment, Verdict, Watch};
-use shared::domain::{AlertKind, Subject};
+use shared::domain::{AlertKind, Origin, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::{Intent, IntentState};
@@ -55,6 +55,7 @@ impl Evaluator {
         words: Words<'_>,
     ) -> Result<Looked, EvaluateError> {
         let now = self.store.clock().now();
+        let origin = self.store.origin();
         let old = look
             .stored
             .map(|stored| stored.data.watch.clone())
@@ -83,6 +84,7 @@ impl Evaluator {
             message.notes.extend(said.note.clone());
             message.alert.clone_from(&said.alert);
             message.revision = said.revision;
+            message.correlation = self.store.correlation().cloned();
             let recipients = self.recipients(&look, said.change, told.as_deref());
             resolved = said.change == RevisionKind::Resolved;
             if resolved && look.kind == AlertKind::OutOfStock {
@@ -94,7 +96,7 @@ impl Evaluator {
                 said.opened_at,
                 told.unwrap_or_default(),
                 &recipients,
-                now,
+                (now, origin.as_ref()),
             ));
         }
         let intents: Vec<Intent> = announcements
@@ -161,7 +163,10 @@ impl Evaluator {
         message.kind = AlertKind::BackInStock;
         message.alert = self.store.chance().id(now);
         message.revision = 1;
-        let mut announcement = announcement(&look, message, now, Vec::new(), &recipients, now);
+        message.correlation = self.store.correlation().cloned();
+        let origin = self.store.origin();
+        let moment = (now, origin.as_ref());
+        let mut announcement = announcement(&look, message, now, Vec::new(), &recipients, moment);
         // It is news, not a condition: over as soon as it is told.
         announcement.alert.state = AlertState::Resolved;
         Some(announcement)
@@ -215,7 +220,7 @@ fn announcement(
     opened_at: Timestamp,
     mut told: Vec<ChannelName>,
     recipients: &[Recipient],
-    now: Timestamp,
+    (now, origin): (Timestamp, Option<&Origin>),
 ) -> Announcement {
     let channels = &look.installation.config.channels;
     let intents = recipients
@@ -228,6 +233,7 @@ fn announcement(
             kind: channel.kind.to_string(),
             state: IntentState::Pending,
             attempts: 0,
+            origin: origin.cloned(),
             created_at: now,
             not_before: now,
             due_at: now.checked_add(OVERDUE).unwrap_or(Timestamp::MAX),

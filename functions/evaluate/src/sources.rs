@@ -157,6 +157,7 @@ fn words(
     Message {
         alert: String::new(),
         revision: 0,
+        correlation: None,
         change,
         kind,
         severity: Severity::Critical,

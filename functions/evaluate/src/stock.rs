@@ -89,7 +89,11 @@ impl Evaluator {
             .iter()
             .find_map(|location| picture.positions.get(location));
         match member {
-            Some(position) => self.look_at_position(installation, None, position).await,
+            Some(position) => {
+                self.because_of_time(position.origin.clone())
+                    .look_at_position(installation, None, position)
+                    .await
+            }
             None => Ok(()),
         }
     }
@@ -350,6 +354,7 @@ impl<'a> Scene<'a> {
         Message {
             alert: String::new(),
             revision: 0,
+            correlation: None,
             change,
             kind: resolution.kind,
             severity: resolution.rule.map_or(Severity::Info, |rule| rule.severity),

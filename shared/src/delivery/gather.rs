@@ -47,6 +47,8 @@ impl Gathered {
         Some(Message {
             alert: id.to_string(),
             revision: 1,
+            // Of the one that matters most; each named alert has its own.
+            correlation: first.correlation.clone(),
             change: match open {
                 0 => RevisionKind::Resolved,
                 _ if self.reminder => RevisionKind::Updated,
@@ -211,8 +213,11 @@ impl Deliverer {
                 .store
                 .members(&group.id, Which::Told, cursor, PAGE)
                 .await?;
-            let open: Vec<Option<Member>> = stream::iter(members)
+            let pending: Vec<_> = members
+                .into_iter()
                 .map(|member| self.still_open(group, member))
+                .collect();
+            let open: Vec<Option<Member>> = stream::iter(pending)
                 .buffered(SIDE_BY_SIDE)
                 .try_collect()
                 .await?;

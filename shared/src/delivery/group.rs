@@ -174,8 +174,12 @@ impl Deliverer {
             .store
             .covered(message, &covers.token, covers.settled)
             .await?;
-        stream::iter(page)
-            .map(async |covered| self.store.settle_member(group, &covered, carrier).await)
+        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
+        let pending: Vec<_> = page
+            .iter()
+            .map(|covered| self.store.settle_member(group, covered, carrier))
+            .collect();
+        stream::iter(pending)
             .buffer_unordered(SIDE_BY_SIDE)
             .try_collect::<()>()
             .await

@@ -83,6 +83,7 @@ mod tests {
             kind: "slack".into(),
             state: IntentState::Pending,
             attempts,
+            origin: None,
             created_at: now(),
             not_before: now(),
             due_at: now(),

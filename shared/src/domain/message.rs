@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, RevisionKind, Severity, Subject};
+use super::id::Correlation;
 
 /// One alert revision, with everything a reader needs to act on it (F51).
 ///
@@ -14,6 +15,9 @@ pub struct Message {
     pub alert: String,
     /// Counts the alert's revisions from 1.
     pub revision: u32,
+    /// What it goes back to: the webhook, run or API call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
     /// What this revision says about the alert.
     pub change: RevisionKind,
     /// What the alert is about.

@@ -13,6 +13,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
     Message {
         alert: "0199b6a1".into(),
         revision: 1,
+        correlation: None,
         change,
         kind,
         severity: Severity::Warning,

@@ -137,6 +137,7 @@ impl Group {
             kind: self.kind.clone(),
             state: IntentState::Pending,
             attempts: 0,
+            origin: None,
             created_at: now,
             not_before: now,
             due_at: later(now, GRACE),

@@ -14,6 +14,7 @@ use crate::domain::alert::named;
 use crate::domain::event::millis;
 use crate::domain::group::Belongs;
 use crate::domain::id::ChannelName;
+use crate::domain::{Correlation, Origin};
 
 /// How long a delivery's record is kept.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
@@ -47,6 +48,9 @@ pub struct Intent {
     pub state: IntentState,
     /// Tries so far, the running one included.
     pub attempts: u32,
+    /// What the revision goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When the alert's revision was written.
     #[serde(with = "millis")]
     pub created_at: Timestamp,
@@ -81,6 +85,9 @@ pub struct Attempt {
     pub channel: ChannelName,
     /// Counts the tries from 1.
     pub number: u32,
+    /// The id of what it goes back to, as it was sent along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
     /// When it began.
     #[serde(with = "millis")]
     pub at: Timestamp,
@@ -112,6 +119,11 @@ pub enum Lease {
 }
 
 impl Intent {
+    /// The id of what it goes back to.
+    pub fn correlation(&self) -> Option<&Correlation> {
+        Some(&self.origin.as_ref()?.id)
+    }
+
     /// The idempotency key: the same on every try, different for every revision and channel.
     pub fn key(&self) -> String {
         format!("{}-{}-{}", self.alert, self.revision, self.channel)

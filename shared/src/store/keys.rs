@@ -29,7 +29,7 @@
 //! | `watch` | `C#<connector>` | `watch#<kind>` | a source's alerts |
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
 //! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
-//! | `config` | `CONFIG` | `head`, `document#<n>` | the applied configuration |
+//! | `config` | `CONFIG` | `head`, `document#<version>#<hash>#<n>` | the applied configuration |
 //! | `rule` | `RULES` | `<rule>` | rules that were imported rather than written in the document |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
 //!

@@ -377,6 +377,7 @@ impl World {
                 kind: "webhook".to_owned(),
                 state: IntentState::Pending,
                 attempts: 0,
+                origin: None,
                 created_at: now,
                 not_before: now,
                 due_at,
@@ -456,6 +457,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
     Message {
         alert: alert.to_owned(),
         revision,
+        correlation: None,
         change,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,
