@@ -17,6 +17,7 @@ use shared::metrics::Metrics;
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -46,6 +47,7 @@ async fn ticker() -> Result<Ticker, Error> {
         Some(url) => Heartbeat::to(url, Arc::new(Http::new(HttpSettings::default())?)),
         None => Heartbeat::metric_only(),
     };
+    warm_up(&installations, bus.connect()).await;
     let evaluator = Evaluator::new(store.clone(), bus.clone(), installations.clone());
     let ingest = Ingest::new(
         store.clone(),

@@ -11,6 +11,7 @@ use shared::config::environment::{EvaluateEnv, process};
 use shared::installation::Installations;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -30,9 +31,7 @@ async fn evaluator() -> Result<Evaluator, Error> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, Clock::system(), Chance::from_system());
     let bus = Bus::new(aws_sdk_sns::Client::new(&aws), env.topic.as_str());
-    Ok(Evaluator::new(
-        store.clone(),
-        bus,
-        Installations::new(store),
-    ))
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, bus.connect()).await;
+    Ok(Evaluator::new(store, bus, installations))
 }

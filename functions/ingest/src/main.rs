@@ -14,6 +14,7 @@ use shared::metrics::Metrics;
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -36,9 +37,11 @@ async fn ingest() -> Result<Ingest, Error> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let ingest = Ingest::new(
-        store.clone(),
-        Installations::new(store),
+        store,
+        installations,
         Arc::new(secrets),
         Metrics::to_stdout(clock),
     );

@@ -16,6 +16,7 @@ use shared::metrics::Metrics;
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -41,9 +42,11 @@ async fn notifier() -> Result<Notifier, Error> {
         timeout: env.send_timeout,
         ..HttpSettings::default()
     })?;
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let deliverer = Deliverer::new(
-        store.clone(),
-        Installations::new(store),
+        store,
+        installations,
         Arc::new(secrets),
         Arc::new(Wire(Arc::new(wire))),
         Metrics::to_stdout(clock.clone()),
