@@ -7,6 +7,7 @@
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
 use crate::store::intents::Intent;
 
@@ -33,6 +34,17 @@ impl From<&Intent> for IntentRef {
             revision: intent.revision,
             channel: intent.channel.clone(),
         }
+    }
+}
+
+impl IntentRef {
+    /// The group's next message, if this is one of a group's.
+    pub fn next_message(&self) -> Option<Self> {
+        let message: FlushId = self.alert.parse().ok()?;
+        Some(Self {
+            alert: message.next().to_string(),
+            ..self.clone()
+        })
     }
 }
 

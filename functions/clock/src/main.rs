@@ -13,7 +13,7 @@ use shared::clock::Clock;
 use shared::config::environment::{ClockEnv, process};
 use shared::http::{Http, HttpSettings};
 use shared::installation::Installations;
-use shared::metrics::Metrics;
+use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
@@ -22,18 +22,20 @@ use shared::warm_up::warm_up;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let ticker = ticker().await?;
+    let (ticker, meter) = ticker().await?;
     run(service_fn(async |event: LambdaEvent<EventBridgeEvent>| {
         let deadline = i64::try_from(event.context.deadline)?;
         let deadline = Timestamp::from_millisecond(deadline)?;
         // Boxed: the whole of a tick in one type is deeper than the compiler looks.
-        Box::pin(ticker.tick(event.payload, deadline)).await?;
+        meter
+            .measured(Box::pin(ticker.tick(event.payload, deadline)))
+            .await?;
         Ok::<_, Error>(())
     }))
     .await
 }
 
-async fn ticker() -> Result<Ticker, Error> {
+async fn ticker() -> Result<(Ticker, Meter), Error> {
     let env = ClockEnv::read(process)?;
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let clock = Clock::system();
@@ -48,14 +50,20 @@ async fn ticker() -> Result<Ticker, Error> {
         None => Heartbeat::metric_only(),
     };
     warm_up(&installations, bus.connect()).await;
-    let evaluator = Evaluator::new(store.clone(), bus.clone(), installations.clone());
+    let meter = Meter::new("clock", store.clone(), metrics.clone());
+    let evaluator = Evaluator::new(
+        store.clone(),
+        bus.clone(),
+        installations.clone(),
+        metrics.clone(),
+    );
     let ingest = Ingest::new(
         store.clone(),
         installations.clone(),
         Arc::new(secrets),
         metrics.clone(),
     );
-    Ok(Ticker::new(
+    let ticker = Ticker::new(
         store,
         installations,
         bus,
@@ -63,5 +71,6 @@ async fn ticker() -> Result<Ticker, Error> {
         Arc::new(ingest),
         heartbeat,
         metrics,
-    ))
+    );
+    Ok((ticker, meter))
 }

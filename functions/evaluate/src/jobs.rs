@@ -1,6 +1,9 @@
 //! Looking again at everything a change of configuration, or a feed's recovery, may concern (F26).
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
+use shared::domain::Origin;
 use shared::domain::watch::Moment;
 use shared::installation::Installation;
 use shared::store::jobs::Reexamination;
@@ -36,6 +39,7 @@ impl Evaluator {
         {
             return Ok(());
         }
+        let this = self.because_of_job(id);
         let mut around = self.surroundings().await?;
         let page = self.store.positions(job.cursor.as_deref(), PAGE).await?;
         loop {
@@ -48,7 +52,7 @@ impl Evaluator {
                         .position(&position.product, &position.location)
                         .await?;
                     if let Some(position) = current {
-                        self.look_at_position(&around, None, &position).await?;
+                        this.look_at_position(&around, None, &position).await?;
                     }
                 }
             }
@@ -65,6 +69,12 @@ impl Evaluator {
         // Somebody else may have looked at the same page meanwhile; then the job is theirs.
         self.store.advance_job(&stored, page.next).await?;
         Ok(())
+    }
+
+    /// What a job finds goes back to the job, page by page.
+    fn because_of_job(&self, id: &str) -> Cow<'_, Self> {
+        let at = self.store.clock().now();
+        self.on_behalf_of(id.parse().ok().map(|id| Origin { id, at }))
     }
 
     /// Has the clock start a job when a rule's season next begins or ends.

@@ -22,17 +22,21 @@ mod stock;
 mod surroundings;
 mod vehicles;
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use aws_lambda_events::event::dynamodb::Event;
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use futures::FutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::bus::Bus;
-use shared::domain::Subject;
+use shared::domain::{Origin, Subject};
 use shared::installation::{Installation, InstallationError, Installations};
+use shared::metrics::{Metric, Metrics};
 use shared::store::{Store, StoreError};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 pub use record::{Changed, UnreadableRecord, changed};
 pub use stock::verdicts;
@@ -62,21 +66,42 @@ pub struct Evaluator {
     store: Store,
     bus: Bus,
     installations: Installations,
+    metrics: Metrics,
 }
 
 impl Evaluator {
     /// An evaluator of this table that announces on this bus.
-    pub fn new(store: Store, bus: Bus, installations: Installations) -> Self {
+    pub fn new(store: Store, bus: Bus, installations: Installations, metrics: Metrics) -> Self {
         Self {
             store,
             bus,
             installations,
+            metrics,
         }
+    }
+
+    /// The same evaluator; what it writes goes back to this.
+    fn on_behalf_of(&self, origin: Option<Origin>) -> Cow<'_, Self> {
+        let Some(origin) = origin else {
+            return Cow::Borrowed(self);
+        };
+        Span::current().record("correlation", origin.id.as_str());
+        Cow::Owned(Self {
+            store: self.store.on_behalf_of(origin.id, Some(origin.at)),
+            ..self.clone()
+        })
+    }
+
+    /// On behalf of what last changed a thing, but now: time alone has brought us here.
+    fn because_of_time(&self, origin: Option<Origin>) -> Cow<'_, Self> {
+        let now = self.store.clock().now();
+        self.on_behalf_of(origin.map(|origin| origin.at(now)))
     }
 
     /// Handles a batch of stream records: all done, or everything from the first failure on is
     /// handed back.
     pub async fn handle(&self, event: Event, deadline: Timestamp) -> DynamoDbEventResponse {
+        self.measure_age(&event);
         let records: Vec<_> = event
             .records
             .into_iter()
@@ -136,7 +161,8 @@ impl Evaluator {
             tracing::warn!(sequence, "no time is left for a stream record");
             return Err(sequence.clone());
         }
-        match AssertUnwindSafe(self.look_at(changed, around))
+        let span = tracing::info_span!("record", sequence, correlation = Empty);
+        match AssertUnwindSafe(self.look_at(changed, around).instrument(span))
             .catch_unwind()
             .await
         {
@@ -161,7 +187,7 @@ impl Evaluator {
             Changed::Configuration(version) => return self.configuration_changed(*version).await,
             Changed::Job(id) => return self.proceed(id).await,
             Changed::Nothing => return Ok(()),
-            Changed::Position { .. } | Changed::Unit(_) | Changed::Feed(_) => {}
+            Changed::Position { .. } | Changed::Unit(_) | Changed::Feed(..) => {}
         }
         let around = match around {
             Some(around) => around,
@@ -169,36 +195,66 @@ impl Evaluator {
         };
         match changed {
             Changed::Position { before, after } => {
-                self.look_at_position(around, before.as_deref(), after)
+                self.on_behalf_of(after.origin.clone())
+                    .look_at_position(around, before.as_deref(), after)
                     .await
             }
-            Changed::Unit(unit) => self.look_at_unit(&around.installation, unit).await,
-            Changed::Feed(connector) => {
-                self.look_at_source(&around.installation, connector).await
+            Changed::Unit(unit) => {
+                self.on_behalf_of(unit.origin.clone())
+                    .look_at_unit(&around.installation, unit)
+                    .await
+            }
+            Changed::Feed(connector, origin) => {
+                self.on_behalf_of(origin.clone())
+                    .look_at_source(&around.installation, connector)
+                    .await
             }
             Changed::Configuration(_) | Changed::Job(_) | Changed::Nothing => Ok(()),
         }
     }
 
+    /// How old the oldest record of a batch is: how far we are behind.
+    fn measure_age(&self, event: &Event) {
+        let written = |record: &EventRecord| record.change.approximate_creation_date_time;
+        let Some(oldest) = event.records.iter().map(written).min() else {
+            return;
+        };
+        let Ok(oldest) = Timestamp::from_millisecond(oldest.timestamp_millis()) else {
+            return;
+        };
+        let age = self.store.clock().now().duration_since(oldest);
+        // The table's clock may be ahead of ours, by less than anybody asks about.
+        let age = age.max(SignedDuration::ZERO).as_secs_f64() * 1_000.0;
+        self.metrics.record(Metric::StreamIteratorAgeMs, age, &[]);
+    }
+
     /// Looks again at one subject because time has passed.
+    #[tracing::instrument(name = "look", skip_all, fields(%subject, correlation))]
     pub async fn look(&self, subject: &Subject) -> Result<(), EvaluateError> {
         let around = self.surroundings().await?;
         match subject {
             Subject::Position { product, location } => {
                 if let Some(position) = self.store.position(product, location).await? {
-                    self.look_at_position(&around, None, &position).await?;
+                    self.because_of_time(position.origin.clone())
+                        .look_at_position(&around, None, &position)
+                        .await?;
                 }
                 Ok(())
             }
-            Subject::Group { product, group } => {
-                self.look_at_group(&around, product, group).await
-            }
+            Subject::Group { product, group } => self.look_at_group(&around, product, group).await,
             Subject::Unit { vin } => match self.store.unit(vin).await? {
-                Some(unit) => self.look_at_unit(&around.installation, &unit).await,
+                Some(unit) => {
+                    self.because_of_time(unit.origin.clone())
+                        .look_at_unit(&around.installation, &unit)
+                        .await
+                }
                 None => Ok(()),
             },
             Subject::Connector { connector } => {
-                self.look_at_source(&around.installation, connector).await
+                let feed = self.store.feed(connector).await?;
+                self.because_of_time(feed.and_then(|feed| feed.data.origin))
+                    .look_at_source(&around.installation, connector)
+                    .await
             }
         }
     }

@@ -114,7 +114,11 @@ impl Evaluator {
             .iter()
             .find_map(|location| picture.positions.get(location));
         match member {
-            Some(position) => self.look_at_position(around, None, position).await,
+            Some(position) => {
+                self.because_of_time(position.origin.clone())
+                    .look_at_position(around, None, position)
+                    .await
+            }
             None => Ok(()),
         }
     }
@@ -341,6 +345,7 @@ impl<'a> Scene<'a> {
         Message {
             alert: String::new(),
             revision: 0,
+            correlation: None,
             change,
             kind: resolution.kind,
             severity: resolution.rule.map_or(Severity::Info, |rule| rule.severity),
@@ -359,6 +364,7 @@ impl<'a> Scene<'a> {
             sold: reading.sold,
             notes: Vec::new(),
             link: link(self.installation, &subject),
+            digest: None,
             subject,
         }
     }

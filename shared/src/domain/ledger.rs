@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{EventId, millis};
-use super::id::ConnectorName;
+use super::id::{ConnectorName, Correlation};
 use crate::digest::sha256_hex;
 
 /// One change of one position or unit.
@@ -31,6 +31,9 @@ pub struct LedgerRow {
     /// Why, in the words of whoever asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What it goes back to: the webhook, run or API call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
     /// What kind of change it was: `level_set`, `sold`, `unit`.
     pub change: String,
     /// What stood there before; null before the first change.
@@ -162,6 +165,7 @@ mod tests {
                     event: format!("e{revision}").parse().unwrap(),
                     actor: None,
                     reason: None,
+                    correlation: None,
                     change: "level_set".into(),
                     before: json!({"on_hand": revision - 1}),
                     after: json!({"on_hand": revision}),

@@ -76,13 +76,16 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Apply a configuration, after showing what it changes.
+    /// Apply a configuration, after showing what it changes and asking.
     Apply {
         /// The configuration.
         file: PathBuf,
-        /// Apply it; without this, only show.
-        #[arg(long)]
+        /// Apply it without asking.
+        #[arg(long, conflicts_with = "dry_run")]
         yes: bool,
+        /// Only show what it changes.
+        #[arg(long)]
+        dry_run: bool,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -186,7 +189,19 @@ pub async fn dispatch(command: Command) -> ExitCode {
 async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure> {
     match command {
         Command::Check { file, diff, server } => check::run(&file, diff, &server, show).await,
-        Command::Apply { file, yes, server } => apply::run(&file, yes, &server, show).await,
+        Command::Apply {
+            file,
+            yes,
+            dry_run,
+            server,
+        } => {
+            let consent = match (dry_run, yes) {
+                (true, _) => apply::Consent::DryRun,
+                (_, true) => apply::Consent::Given,
+                _ => apply::Consent::Ask,
+            };
+            apply::run(&file, consent, &server, show).await
+        }
         Command::Replay {
             connector,
             from,

@@ -360,11 +360,14 @@ impl World {
                 kind: "webhook".to_owned(),
                 state: IntentState::Pending,
                 attempts: 0,
+                origin: None,
                 created_at: now,
                 not_before: now,
                 due_at,
                 receipt: None,
                 last_outcome: None,
+                group: None,
+                carried_by: None,
             })
             .collect();
         let watches = self.store.watches(&subject).await.unwrap();
@@ -434,6 +437,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
     Message {
         alert: alert.to_owned(),
         revision,
+        correlation: None,
         change,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,
@@ -453,6 +457,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         sold: None,
         notes: Vec::new(),
         link: None,
+        digest: None,
     }
 }
 
