@@ -379,7 +379,10 @@ impl Deliverer {
         let outcome = ("Outcome", made.outcome.name());
         self.metrics
             .count(Metric::DeliveryOutcome, &[channel, outcome]);
-        if let Outcome::Delivered { .. } = made.outcome {
+        let delivered = matches!(made.outcome, Outcome::Delivered { .. });
+        self.metrics
+            .record(Metric::DeliverySucceeded, f64::from(delivered), &[channel]);
+        if delivered {
             let began = intent.origin.as_ref().map_or(intent.created_at, |o| o.at);
             let latency = now.duration_since(began).as_secs_f64() * 1_000.0;
             self.metrics
