@@ -81,7 +81,6 @@ def deploy(template, env):
     )
     parameters = {
         "SecretsPath": STACK,
-        "ApiToken": f"ssm:/{STACK}/api-token",
         # The vendors' stand-ins.
         "AllowedHosts": "127.0.0.1",
         **json.loads(env.get("STACK_PARAMETERS", "{}")),
