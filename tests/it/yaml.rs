@@ -114,8 +114,8 @@ fn scalar(text: &mut &str) -> Value {
 
 #[test]
 fn what_the_template_is_written_in_is_read() {
-    let text = "
-A: !Sub \"x ${Y}\"
+    let text = r#"
+A: !Sub "x ${Y}"
 # a comment
 List:
   - Id: one
@@ -123,7 +123,7 @@ List:
   - Id: two
 Number: 0.10
 Expression: IF(a > 4, 100, b)
-";
+"#;
     let expected = serde_json::json!({
         "A": "x ${Y}",
         "List": [
