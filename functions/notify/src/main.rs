@@ -10,12 +10,13 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{NotifyEnv, process};
 use shared::delivery::{Deliverer, Wire};
-use shared::http::{Http, HttpSettings};
+use shared::http::{Guard, Http, HttpSettings};
 use shared::installation::Installations;
 use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -40,12 +41,15 @@ async fn notifier() -> Result<(Notifier, Meter), Error> {
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
     let wire = Http::new(HttpSettings {
         timeout: env.send_timeout,
+        guard: Guard::new(env.allowed_hosts),
         ..HttpSettings::default()
     })?;
     let metrics = Metrics::to_stdout(clock.clone());
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let deliverer = Deliverer::new(
         store.clone(),
-        Installations::new(store.clone()),
+        installations,
         Arc::new(secrets),
         Arc::new(Wire(Arc::new(wire))),
         metrics.clone(),

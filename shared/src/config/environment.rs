@@ -10,6 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::domain::ChannelName;
+use crate::http::Allowed;
 use crate::secrets::SecretRef;
 
 /// The process's own environment.
@@ -119,6 +120,7 @@ variables! {
     SecretRef, "a secret reference such as ssm:/lotwire/api-token", parsed;
     Millis, "a number of milliseconds from 1 to 900000", |text| parsed(text).filter(|ms| (1..=900_000).contains(ms)).map(Millis);
     Days, "a number of days from 1 to 3650", |text| parsed(text).filter(|days| (1..=3_650).contains(days)).map(Days);
+    Vec<Allowed>, "a list of hosts, host:port, addresses or networks, with commas between", |text| text.split(',').map(|host| parsed(host.trim())).collect();
 }
 
 struct Millis(u64);
@@ -242,6 +244,8 @@ pub struct NotifyEnv {
     pub queue: Url,
     /// `SEND_TIMEOUT_MS`: how long a vendor may take to answer; 8 s unless set.
     pub send_timeout: Duration,
+    /// `ALLOWED_HOSTS`: what may be called although it is not public; nothing unless set.
+    pub allowed_hosts: Vec<Allowed>,
 }
 
 impl NotifyEnv {
@@ -251,12 +255,14 @@ impl NotifyEnv {
         let (table, channel) = (env.required("TABLE_NAME"), env.required("CHANNEL"));
         let queue = env.required("QUEUE_URL");
         let timeout = env.or("SEND_TIMEOUT_MS", Millis(8_000));
+        let allowed = env.or("ALLOWED_HOSTS", Vec::new());
         env.finish(|| {
             Some(Self {
                 table: table?,
                 channel: channel?,
                 queue: queue?,
                 send_timeout: timeout?.duration(),
+                allowed_hosts: allowed?,
             })
         })
     }
@@ -357,6 +363,7 @@ mod tests {
             QUEUE,
             ("CHANNEL", "buyers"),
             ("SEND_TIMEOUT_MS", "2500"),
+            ("ALLOWED_HOSTS", "10.20.0.0/16, hooks.internal:8443"),
         ];
         assert_eq!(
             NotifyEnv::read(environment(&set)).unwrap(),
@@ -365,6 +372,9 @@ mod tests {
                 channel: "buyers".parse().unwrap(),
                 queue: QUEUE.1.parse().unwrap(),
                 send_timeout: Duration::from_millis(2_500),
+                allowed_hosts: ["10.20.0.0/16", "hooks.internal:8443"]
+                    .map(|host| host.parse().unwrap())
+                    .to_vec(),
             }
         );
         let clock = ClockEnv::read(environment(&[TABLE, TOPIC, ("HEARTBEAT_URL", "")])).unwrap();
@@ -422,6 +432,7 @@ mod tests {
             ("QUEUE_URL", "hunter2 is no address"),
             ("CHANNEL", "hunter2!"),
             ("SEND_TIMEOUT_MS", "hunter2"),
+            ("ALLOWED_HOSTS", "hooks.internal,hunter2 is no host"),
         ];
         let error = NotifyEnv::read(environment(&set)).unwrap_err();
         assert_eq!(
@@ -430,6 +441,7 @@ mod tests {
                 "CHANNEL is not a channel's name",
                 "QUEUE_URL is not an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name",
                 "SEND_TIMEOUT_MS is not a number of milliseconds from 1 to 900000",
+                "ALLOWED_HOSTS is not a list of hosts, host:port, addresses or networks, with commas between",
             ]
         );
         assert!(!format!("{error:?}{error}").contains("hunter2"));

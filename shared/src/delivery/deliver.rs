@@ -22,6 +22,7 @@ use super::{Exchange, Outcome, Outgoing, Party, Sender, backoff, exchange};
 use crate::bus::IntentRef;
 use crate::channels::Envelope;
 use crate::domain::Correlation;
+use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
 use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
@@ -34,7 +35,7 @@ use crate::store::{Store, StoreError, Stored};
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What recording an attempt may take.
-const RECORDING: SignedDuration = SignedDuration::from_secs(3);
+pub(super) const RECORDING: SignedDuration = SignedDuration::from_secs(3);
 
 /// How much longer than the slowest attempt a lease lasts.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -50,6 +51,8 @@ pub enum Delivered {
     /// It is to be looked at again after this long. Up to
     /// [`QUEUE_REACH`](verdict::QUEUE_REACH) that is the queue's, beyond it the clock's.
     Again(SignedDuration),
+    /// It is settled, and the group that it speaks for has more to say after this long.
+    Next(SignedDuration),
     /// It was settled before.
     Settled,
     /// Somebody else has it in hand, or has set its time.
@@ -123,10 +126,22 @@ impl Deliverer {
         self.slowest_send.saturating_add(RECORDING)
     }
 
-    /// Looks at one intent, and makes an attempt if one is due.
+    /// Looks at one intent, and makes an attempt if one is due. The intent may be a group's message.
     #[tracing::instrument(name = "delivery", skip_all, fields(channel = %which.channel,
         alert = which.alert, revision = which.revision, correlation, outcome))]
     pub async fn deliver(
+        &self,
+        which: &IntentRef,
+        deadline: Timestamp,
+    ) -> Result<Delivered, DeliverError> {
+        match which.alert.parse::<FlushId>() {
+            Ok(message) => self.look_at_group(which, &message, deadline).await,
+            Err(_) => self.deliver_intent(which, deadline).await,
+        }
+    }
+
+    /// Looks at one intent that is written, and makes an attempt if one is due.
+    pub(super) async fn deliver_intent(
         &self,
         which: &IntentRef,
         deadline: Timestamp,
@@ -140,6 +155,7 @@ impl Deliverer {
         let leased = match lease {
             Lease::Ours(leased) => leased,
             Lease::Settled => return Ok(Delivered::Settled),
+            Lease::Grouped => return Ok(Delivered::Waiting),
             Lease::Unknown => return Ok(Delivered::Missing),
             Lease::Later(until) => {
                 let early = until.duration_since(self.store.clock().now());
