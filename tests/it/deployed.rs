@@ -136,7 +136,7 @@ impl Deployed {
     fn evaluator_over(&self, access: &Access) -> Evaluator {
         let store = access.store.clone();
         let bus = Bus::new(self.aws.sns(), self.topic.clone());
-        Evaluator::new(store.clone(), bus, Installations::new(store))
+        Evaluator::new(store.clone(), bus, Installations::new(store), self.silent())
     }
 
     fn runs_of(&self, access: &Access) -> RunQueue {

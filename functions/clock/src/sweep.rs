@@ -103,7 +103,11 @@ impl Ticker {
                 let message = stored.data.intent(by);
                 let ahead = stored.data.schedule.phase.at().is_some_and(|at| at > by);
                 if self.store.put_off_group(&stored, AGAIN).await? {
-                    let work = if ahead { &mut work.near } else { &mut work.overdue };
+                    let work = if ahead {
+                        &mut work.near
+                    } else {
+                        &mut work.overdue
+                    };
                     work.push(message);
                 }
             }
