@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use shared::domain::alert::{AlertState, RevisionKind};
+use shared::domain::group::Belongs;
 use shared::domain::id::{ChannelName, ConnectorName, GroupName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::route::{About, Recipient};
@@ -102,6 +103,9 @@ impl Evaluator {
             .iter()
             .flat_map(|a| a.intents.clone())
             .collect();
+        let (gathered, single): (Vec<_>, Vec<_>) = intents
+            .into_iter()
+            .partition(|intent| intent.group.is_some());
         let decision = Decision {
             watched: Watched {
                 subject: look.subject.clone(),
@@ -115,8 +119,36 @@ impl Evaluator {
         if !self.store.decide(decision).await? {
             return Ok(Looked::Again);
         }
-        self.bus.announce(&intents).await;
+        if let Some(said) = &step.announce {
+            tracing::info!(
+                alert = said.alert,
+                revision = said.revision,
+                change = %said.change,
+                kind = %look.kind,
+                intents = single.len() + gathered.len(),
+                "an alert's revision is written"
+            );
+        }
+        self.bus.announce(&single).await;
+        self.enroll(&gathered).await;
         Ok(Looked::Done { resolved })
+    }
+
+    /// Sees to it that the groups of these intents speak. What fails here, the clock does: the
+    /// intents wait in their groups already.
+    async fn enroll(&self, gathered: &[Intent]) {
+        let now = self.store.clock().now();
+        let mut messages = Vec::new();
+        for intent in gathered {
+            match self.store.enroll(intent).await {
+                Ok(group) => messages.extend(group.map(|group| group.intent(now))),
+                Err(error) => {
+                    let Intent { alert, channel, .. } = intent;
+                    tracing::warn!(alert, %channel, %error, "an alert's group was not told; the clock will");
+                }
+            }
+        }
+        self.bus.announce(&messages).await;
     }
 
     /// "There is stock again", for those who asked for it and are not told by the other's end.
@@ -186,6 +218,12 @@ impl Evaluator {
     }
 }
 
+/// The group in which this recipient is told, if it is not told at once.
+fn group_of(look: &Look<'_>, recipient: &Recipient) -> Option<Belongs> {
+    let (route, grouping) = look.installation.routes.grouping(&recipient.routes)?;
+    Some(grouping.group_of(route, look.kind, &look.subject, look.category))
+}
+
 fn announcement(
     look: &Look<'_>,
     message: Message,
@@ -211,6 +249,8 @@ fn announcement(
             due_at: now.checked_add(OVERDUE).unwrap_or(Timestamp::MAX),
             receipt: None,
             last_outcome: None,
+            group: group_of(look, recipient).map(Box::new),
+            carried_by: None,
         })
         .collect();
     for recipient in recipients {

@@ -175,5 +175,6 @@ fn words(
         sold: None,
         notes: notes.to_vec(),
         link: link(installation, subject),
+        digest: None,
     }
 }

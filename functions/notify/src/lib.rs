@@ -76,6 +76,12 @@ impl Notifier {
                 }
                 Settled::Done
             }
+            Ok(Delivered::Next(wait)) => {
+                if let Some(next) = which.next_message().filter(|_| wait <= QUEUE_REACH) {
+                    self.put_back(&next, wait).await;
+                }
+                Settled::Done
+            }
             Ok(Delivered::Missing) => {
                 tracing::error!(message, alert, revision, %channel, "there is no such intent");
                 Settled::Failed

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use shared::config::connector::{Covers, Files, Ready};
-use shared::domain::position::whole_millis;
 use shared::feeds::complete::{Expectations, Proof, prove};
+use shared::feeds::disk::blocking;
 use shared::feeds::drift::SchemaDrift;
 use shared::feeds::header::Header;
 use shared::feeds::sidecar;
@@ -72,7 +72,7 @@ impl Feed<'_> {
             downloaded => downloaded?,
         };
         let delivery = Delivery {
-            sha256: sha256(&copy.0).await?,
+            sha256: sha256(&copy.0)?,
             entry: found.entry.clone(),
         };
         let state = self.sync.store.feed(self.connector).await?;
@@ -133,16 +133,9 @@ impl Feed<'_> {
 
     fn reading(&self, entry: &Entry, confirmed_at: Option<Timestamp>) -> Reading<'_> {
         let now = self.sync.store.clock().now();
-        let config = &self.installation.config;
-        Reading {
-            common: self.common,
-            locations: &config.locations,
-            currency: config.account.currency,
-            vins: config.guards.vin,
-            // A server whose clock is ahead must not outdate everything else until then.
-            written_at: whole_millis(entry.modified.unwrap_or(now).min(now)),
-            confirmed_at,
-        }
+        // A server whose clock is ahead must not outdate everything else until then.
+        let written_at = entry.modified.unwrap_or(now).min(now);
+        Reading::new(self.installation, self.common, written_at, confirmed_at)
     }
 
     /// What the world outside the file says of it; a sentence if that cannot be read.
@@ -370,17 +363,19 @@ fn lost_key(drift: &SchemaDrift) -> Option<String> {
     ))
 }
 
-async fn sha256(path: &Path) -> Result<String, std::io::Error> {
+fn sha256(path: &Path) -> Result<String, std::io::Error> {
     use sha2::{Digest, Sha256};
-    use tokio::io::AsyncReadExt;
-    let mut file = tokio::fs::File::open(path).await?;
-    let (mut hasher, mut chunk) = (Sha256::new(), vec![0; 256 << 10]);
-    loop {
-        match file.read(&mut chunk).await? {
-            0 => return Ok(hex::encode(hasher.finalize())),
-            count => hasher.update(&chunk[..count]),
+    use std::io::Read;
+    blocking(|| {
+        let mut file = std::fs::File::open(path)?;
+        let (mut hasher, mut chunk) = (Sha256::new(), vec![0; 256 << 10]);
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(hex::encode(hasher.finalize())),
+                count => hasher.update(&chunk[..count]),
+            }
         }
-    }
+    })
 }
 
 /// The suffix of the file that vouches for another, where the settings ask for one.

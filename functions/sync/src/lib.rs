@@ -15,6 +15,7 @@
 //! | [`absence`] | what a file no longer has: grace, guard, inbox |
 //! | [`conclude`] | what came of a file, and where it goes |
 //! | [`memory`] | what a feed remembers between runs |
+//! | [`rehearsal`] | what a file would change, without changing it |
 
 mod absence;
 mod apply;
@@ -24,6 +25,7 @@ mod file;
 mod memory;
 mod pass;
 mod place;
+mod rehearsal;
 mod rows;
 mod run;
 mod said;
@@ -51,6 +53,8 @@ use shared::store::Store;
 use tracing::Instrument;
 
 use crate::run::RunError;
+
+pub use rehearsal::{Rehearsal, RehearsalError, rehearse};
 
 /// Reads sources on a schedule.
 #[derive(Clone)]

@@ -22,8 +22,9 @@ use super::{Exchange, Outcome, Outgoing, Party, Sender, backoff, exchange};
 use crate::bus::IntentRef;
 use crate::channels::Envelope;
 use crate::domain::Correlation;
+use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
-use crate::http::Request;
+use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
 use crate::metrics::{Metric, Metrics};
 use crate::secrets::Secrets;
@@ -34,7 +35,7 @@ use crate::store::{Store, StoreError, Stored};
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What recording an attempt may take.
-const RECORDING: SignedDuration = SignedDuration::from_secs(3);
+pub(super) const RECORDING: SignedDuration = SignedDuration::from_secs(3);
 
 /// How much longer than the slowest attempt a lease lasts.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -50,6 +51,8 @@ pub enum Delivered {
     /// It is to be looked at again after this long. Up to
     /// [`QUEUE_REACH`](verdict::QUEUE_REACH) that is the queue's, beyond it the clock's.
     Again(SignedDuration),
+    /// It is settled, and the group that it speaks for has more to say after this long.
+    Next(SignedDuration),
     /// It was settled before.
     Settled,
     /// Somebody else has it in hand, or has set its time.
@@ -123,10 +126,22 @@ impl Deliverer {
         self.slowest_send.saturating_add(RECORDING)
     }
 
-    /// Looks at one intent, and makes an attempt if one is due.
+    /// Looks at one intent, and makes an attempt if one is due. The intent may be a group's message.
     #[tracing::instrument(name = "delivery", skip_all, fields(channel = %which.channel,
         alert = which.alert, revision = which.revision, correlation, outcome))]
     pub async fn deliver(
+        &self,
+        which: &IntentRef,
+        deadline: Timestamp,
+    ) -> Result<Delivered, DeliverError> {
+        match which.alert.parse::<FlushId>() {
+            Ok(message) => self.look_at_group(which, &message, deadline).await,
+            Err(_) => self.deliver_intent(which, deadline).await,
+        }
+    }
+
+    /// Looks at one intent that is written, and makes an attempt if one is due.
+    pub(super) async fn deliver_intent(
         &self,
         which: &IntentRef,
         deadline: Timestamp,
@@ -140,6 +155,7 @@ impl Deliverer {
         let leased = match lease {
             Lease::Ours(leased) => leased,
             Lease::Settled => return Ok(Delivered::Settled),
+            Lease::Grouped => return Ok(Delivered::Waiting),
             Lease::Unknown => return Ok(Delivered::Missing),
             Lease::Later(until) => {
                 let early = until.duration_since(self.store.clock().now());
@@ -266,6 +282,8 @@ impl Deliverer {
                     }
                     _ => line.problem(),
                 };
+                // A vendor may answer with what it was sent.
+                let words = words.map(|words| mask_words(&words, &secrets));
                 (outcome, last_status, words)
             }
             Err(_) => {
@@ -363,7 +381,10 @@ impl Deliverer {
         let outcome = ("Outcome", made.outcome.name());
         self.metrics
             .count(Metric::DeliveryOutcome, &[channel, outcome]);
-        if let Outcome::Delivered { .. } = made.outcome {
+        let delivered = matches!(made.outcome, Outcome::Delivered { .. });
+        self.metrics
+            .record(Metric::DeliverySucceeded, f64::from(delivered), &[channel]);
+        if delivered {
             let began = intent.origin.as_ref().map_or(intent.created_at, |o| o.at);
             let latency = now.duration_since(began).as_secs_f64() * 1_000.0;
             self.metrics
@@ -374,14 +395,16 @@ impl Deliverer {
     fn log(&self, after: &Intent, made: &Made) {
         let (channel, alert, revision) = (&after.channel, &after.alert, after.revision);
         let (outcome, attempt) = (made.outcome.name(), after.attempts);
-        let detail = made.detail.as_deref();
+        let status = made.status.map(|status| status.as_u16());
+        // A vendor's words may name a recipient; they stand in the attempt, for those who may read it.
+        let detail = made.detail.as_deref().filter(|_| status.is_none());
         if let Outcome::Denied { .. } = made.outcome {
-            tracing::error!(%channel, alert, revision, attempt, detail,
+            tracing::error!(%channel, alert, revision, attempt, status, detail,
                 "the channel's credentials are missing or not accepted; correct them");
         } else if matches!(after.state, IntentState::Delivered | IntentState::Pending) {
-            tracing::info!(%channel, alert, revision, attempt, outcome, detail, "delivery attempted");
+            tracing::info!(%channel, alert, revision, attempt, outcome, status, detail, "delivery attempted");
         } else {
-            tracing::error!(%channel, alert, revision, attempt, outcome, detail, "delivery given up");
+            tracing::error!(%channel, alert, revision, attempt, outcome, status, detail, "delivery given up");
         }
     }
 

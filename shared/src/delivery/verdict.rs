@@ -89,6 +89,8 @@ mod tests {
             due_at: now(),
             receipt: None,
             last_outcome: None,
+            group: None,
+            carried_by: None,
         }
     }
 

@@ -62,6 +62,26 @@ pub struct Message {
     /// Where to look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Several alerts in one message: what the group has to say, instead of all the above but its
+    /// alert's and revision's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// What a group of alerts has to say. The counts are of all of them, whatever is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// How many alerts it is about.
+    pub total: u32,
+    /// How many of them are open.
+    pub open: u32,
+    /// How many are over.
+    pub resolved: u32,
+    /// Whether it only brings to mind what is still open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reminder: bool,
+    /// Those that matter most, each as its last revision has it.
+    pub alerts: Vec<Message>,
 }
 
 /// The quantities of a position, in units.

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod catalogue;
 pub mod distance;
 pub mod event;
+pub mod group;
 pub mod id;
 pub mod ledger;
 pub mod message;

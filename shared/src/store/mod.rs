@@ -14,6 +14,7 @@
 //! | [`movements`], [`imports`] | what people and programs ask for through the API |
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
+//! | [`groups`] | alerts that are told together |
 //! | [`breakers`] | which destinations are down |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
 //! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
@@ -31,6 +32,7 @@ pub mod breakers;
 pub mod doctor;
 pub mod due;
 pub mod feeds;
+pub mod groups;
 pub mod heartbeat;
 pub mod imports;
 pub mod inbox;

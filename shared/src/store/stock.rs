@@ -334,7 +334,7 @@ impl Store {
         limit: i32,
     ) -> Result<Page<LedgerRow>, StoreError> {
         let page = self
-            .page_of_partition("read the ledger", &keys::history(of), cursor, limit)
+            .page_of_partition("read the ledger", &keys::history(of), "", cursor, limit)
             .await?;
         Ok(Page {
             items: page.items.into_iter().map(|stored| stored.data).collect(),

@@ -8,6 +8,7 @@
 //! | 3 | the server cannot be reached, or does not let us in |
 
 mod apply;
+mod bench;
 mod check;
 mod client;
 mod doctor;
@@ -127,6 +128,8 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Measure this machine, on a stack of its own: webhooks in, alerts out.
+    Bench(bench::Bench),
 }
 
 /// Which server, and how to talk of what it says.
@@ -221,6 +224,7 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             server,
         } => import::run(&file, yes, again, &server, show).await,
         Command::Doctor { server } => doctor::run(&server, show).await,
+        Command::Bench(bench) => bench::run(&bench, show).await,
     }
 }
 
