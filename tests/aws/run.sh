@@ -47,7 +47,7 @@ sam build --template-file template.yaml --build-dir "$target/aws/build" --parame
 
 # With the features of every other test, so that nothing is compiled a second time.
 readonly suites=(--workspace --all-features --locked)
-cargo build "${suites[@]}" --bin secrets-extension
+cargo test "${suites[@]}" --test compiled --test deployed --no-run
 export SECRETS_EXTENSION="$target/debug/secrets-extension" MINISTACK="$tools/ministack/bin/ministack"
 export LAMBDA_DIR="$target/lambda" STACK_LOG="$target/aws/engine.log"
 command=(cargo test "${suites[@]}" --no-fail-fast --test compiled --test deployed -- "$@")
