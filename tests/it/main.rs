@@ -8,6 +8,7 @@ mod architecture;
 mod bench;
 mod capacity;
 mod flow;
+mod grouping;
 mod process;
 mod store;
 mod template;

@@ -9,8 +9,8 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::alert::AlertState;
-use shared::store::intents::IntentState;
 use shared::store::Store;
+use shared::store::intents::IntentState;
 use url::Url;
 
 mod resources;
@@ -141,7 +141,11 @@ impl Bench {
 
     /// What has an open alert: a product for each.
     pub async fn alerts(&self) -> Vec<String> {
-        let open = self.store.alerts(AlertState::Open, None, 200).await.unwrap();
+        let open = self
+            .store
+            .alerts(AlertState::Open, None, 200)
+            .await
+            .unwrap();
         let products = open.items.into_iter().map(|alert| alert.message.product);
         products.collect()
     }
@@ -235,7 +239,10 @@ impl Bench {
 /// A batch of these messages as a function gets it.
 pub fn queued(messages: &[Message]) -> Value {
     let records = messages.iter().map(|message| {
-        queue_record(message.message_id().unwrap(), message.body().unwrap_or_default())
+        queue_record(
+            message.message_id().unwrap(),
+            message.body().unwrap_or_default(),
+        )
     });
     json!({ "Records": records.collect::<Vec<_>>() })
 }
@@ -259,4 +266,3 @@ pub fn queue_record(id: &str, body: &str) -> Value {
 pub fn body(which: &IntentRef) -> String {
     serde_json::to_string(which).unwrap()
 }
-

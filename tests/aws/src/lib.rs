@@ -38,8 +38,9 @@ const INTERVAL: Duration = Duration::from_millis(100);
 
 /// What `run.sh` tells: where something is.
 pub fn told(variable: &str) -> String {
-    environment::process(variable)
-        .unwrap_or_else(|| panic!("{variable} is not set: these suites are run by tests/aws/run.sh"))
+    environment::process(variable).unwrap_or_else(|| {
+        panic!("{variable} is not set: these suites are run by tests/aws/run.sh")
+    })
 }
 
 /// The repository.

@@ -7,7 +7,10 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc::{Receiver, RecvTimeoutError, Sender, channel}};
+use std::sync::{
+    Arc, Mutex,
+    mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+};
 use std::time::Duration;
 
 use axum::Router;
@@ -135,7 +138,10 @@ impl Process {
             .env("AWS_LAMBDA_FUNCTION_VERSION", version)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}"))
-            .env("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/22/[1]0123456789abcdef")
+            .env(
+                "AWS_LAMBDA_LOG_STREAM_NAME",
+                "2026/11/22/[1]0123456789abcdef",
+            )
             .env("AWS_REGION", told("AWS_REGION"))
             .env("AWS_ENDPOINT_URL", told("AWS_ENDPOINT_URL"))
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -164,7 +170,8 @@ impl Process {
 
     /// Has it handle an event, within a minute.
     pub async fn invoke(&self, event: Value) -> Answer {
-        self.invoke_within(event, SignedDuration::from_mins(1)).await
+        self.invoke_within(event, SignedDuration::from_mins(1))
+            .await
     }
 
     /// Has it handle an event within this time. It is told of the deadline and not held to it.
@@ -213,7 +220,9 @@ impl Process {
 
 /// A function's release binary.
 pub fn binary(name: &str) -> PathBuf {
-    PathBuf::from(told("LAMBDA_DIR")).join(name).join("bootstrap")
+    PathBuf::from(told("LAMBDA_DIR"))
+        .join(name)
+        .join("bootstrap")
 }
 
 /// Holds a process until it ends, or is to end because nobody holds `life` any more.

@@ -6,8 +6,11 @@ use crate::process::Process;
 
 /// Says by the API that so many lie in the north.
 pub async fn count(api: &Process, sku: &str, quantity: i64) {
-    let body = json!({ "type": "count", "product": sku, "location": "north", "quantity": quantity });
-    let answer = api.invoke(request("POST", "/api/v1/movements", "", &body.to_string())).await;
+    let body =
+        json!({ "type": "count", "product": sku, "location": "north", "quantity": quantity });
+    let answer = api
+        .invoke(request("POST", "/api/v1/movements", "", &body.to_string()))
+        .await;
     let answer = answer.returned();
     assert_eq!(answer["statusCode"], 201, "{answer}");
 }
@@ -15,7 +18,10 @@ pub async fn count(api: &Process, sku: &str, quantity: i64) {
 /// What lies where of a product.
 pub async fn positions(api: &Process, sku: &str) -> Vec<Value> {
     let query = format!("product={sku}");
-    let answer = api.invoke(request("GET", "/api/v1/positions", &query, "")).await.returned();
+    let answer = api
+        .invoke(request("GET", "/api/v1/positions", &query, ""))
+        .await
+        .returned();
     let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
     body["items"].as_array().unwrap().clone()
 }

@@ -89,7 +89,8 @@ impl Stack {
             http::header::AUTHORIZATION,
             HeaderValue::from_str(&bearer).unwrap(),
         )]);
-        self.send(method, &format!("/api/v1/{path}"), headers, body).await
+        self.send(method, &format!("/api/v1/{path}"), headers, body)
+            .await
     }
 
     /// What a list of the API holds.
@@ -135,7 +136,10 @@ impl Stack {
                 .build()
                 .unwrap()
         });
-        let send = self.sqs.send_message_batch().queue_url(self.resource(queue));
+        let send = self
+            .sqs
+            .send_message_batch()
+            .queue_url(self.resource(queue));
         let sent = send.set_entries(Some(entries.collect())).send().await;
         assert!(sent.unwrap().failed.is_empty());
     }

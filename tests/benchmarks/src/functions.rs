@@ -88,7 +88,9 @@ impl Function {
 }
 
 fn nothing_failed(answer: &Value) -> bool {
-    answer["batchItemFailures"].as_array().is_some_and(Vec::is_empty)
+    answer["batchItemFailures"]
+        .as_array()
+        .is_some_and(Vec::is_empty)
 }
 
 /// A webhook that lowers the stock of another product each time.

@@ -249,9 +249,8 @@ impl Tables {
     /// by the stream. For filling a table before anybody looks at it.
     pub fn load(&self, table: &str, items: Vec<Value>) -> Result<usize, EngineError> {
         let doing = || during(format!("load items into table {table}"));
-        let items = serde_json::from_value(items.into()).map_err(|error| {
-            doing()(DynoxideError::SerializationException(error.to_string()))
-        })?;
+        let items = serde_json::from_value(items.into())
+            .map_err(|error| doing()(DynoxideError::SerializationException(error.to_string())))?;
         let loaded = self
             .database
             .import_items(table, items, ImportOptions::default())

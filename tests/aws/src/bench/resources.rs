@@ -51,10 +51,7 @@ pub(super) async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str
 
 /// A topic, and a queue that gets what is published on it as it stands.
 pub(super) async fn transport(aws: &SdkConfig, name: &str) -> (String, Url) {
-    let (sns, sqs) = (
-        aws_sdk_sns::Client::new(aws),
-        aws_sdk_sqs::Client::new(aws),
-    );
+    let (sns, sqs) = (aws_sdk_sns::Client::new(aws), aws_sdk_sqs::Client::new(aws));
     let topic = sns.create_topic().name(name).send().await.unwrap();
     let topic = topic.topic_arn.unwrap();
     let queue = sqs.create_queue().queue_name(name).send().await.unwrap();

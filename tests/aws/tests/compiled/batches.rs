@@ -10,9 +10,9 @@ use http::StatusCode;
 use serde_json::json;
 use shared::store::intents::IntentState;
 
-
 #[tokio::test]
-async fn of_five_messages_the_one_that_cannot_be_looked_at_comes_back_and_the_others_are_done_once() {
+async fn of_five_messages_the_one_that_cannot_be_looked_at_comes_back_and_the_others_are_done_once()
+{
     let bench = Bench::new().await;
     let mut records = Vec::new();
     let mut good = Vec::new();
@@ -26,7 +26,10 @@ async fn of_five_messages_the_one_that_cannot_be_looked_at_comes_back_and_the_ot
     records.insert(2, queue_record("late", &body(&late)));
 
     let notify = bench.start("notify").await;
-    let failed = notify.invoke(json!({ "Records": records })).await.handed_back();
+    let failed = notify
+        .invoke(json!({ "Records": records }))
+        .await
+        .handed_back();
     assert_eq!(failed, ["late"]);
     assert_eq!(bench.delivered().len(), 4);
     for which in &good {
@@ -44,14 +47,18 @@ async fn of_five_messages_the_one_that_cannot_be_looked_at_comes_back_and_the_ot
 async fn a_vendor_that_refuses_one_channel_hands_no_message_back() {
     let bench = Bench::new().await;
     let which = bench.open("refused").await;
-    bench.vendor.behave(OUT, Manner::Status(StatusCode::SERVICE_UNAVAILABLE));
+    bench
+        .vendor
+        .behave(OUT, Manner::Status(StatusCode::SERVICE_UNAVAILABLE));
     let notify = bench.start("notify").await;
     let event = json!({ "Records": [queue_record("m", &body(&which))] });
     // The table says when it is tried again, so the queue is done with it.
     assert!(notify.invoke(event).await.handed_back().is_empty());
     assert_eq!(bench.state(&which).await, IntentState::Pending);
     // By the queue's own delay, within a minute.
-    bench.vendor.behave(OUT, Manner::Status(StatusCode::NO_CONTENT));
+    bench
+        .vendor
+        .behave(OUT, Manner::Status(StatusCode::NO_CONTENT));
     eventually("the second attempt", async || {
         bench.drain(&notify).await;
         (bench.state(&which).await == IntentState::Delivered).then_some(())
@@ -72,19 +79,38 @@ async fn a_poison_record_is_named_by_its_sequence_number_and_holds_up_nothing_fo
         let mut row = bench.position(&sku).await;
         if number == 2 {
             // A row that no version of this program has written.
-            row.insert("d".to_owned(), AttributeValue::S("not a position".to_owned()));
+            row.insert(
+                "d".to_owned(),
+                AttributeValue::S("not a position".to_owned()),
+            );
         }
         records.push(record(&row, number));
     }
     let evaluate = bench.start("evaluate").await;
     let failed = evaluate.invoke(batch(&records)).await.handed_back();
     assert_eq!(failed, [sequence(2)]);
-    assert_eq!(open(&bench).await, ["SKU-0", "SKU-1"], "what came before is done");
+    assert_eq!(
+        open(&bench).await,
+        ["SKU-0", "SKU-1"],
+        "what came before is done"
+    );
 
     // As the mapping goes on: from that record on, again; then that record alone; then the rest.
-    assert_eq!(evaluate.invoke(batch(&records[2..])).await.handed_back(), [sequence(2)]);
-    assert_eq!(evaluate.invoke(batch(&records[2..3])).await.handed_back(), [sequence(2)]);
-    assert!(evaluate.invoke(batch(&records[3..])).await.handed_back().is_empty());
+    assert_eq!(
+        evaluate.invoke(batch(&records[2..])).await.handed_back(),
+        [sequence(2)]
+    );
+    assert_eq!(
+        evaluate.invoke(batch(&records[2..3])).await.handed_back(),
+        [sequence(2)]
+    );
+    assert!(
+        evaluate
+            .invoke(batch(&records[3..]))
+            .await
+            .handed_back()
+            .is_empty()
+    );
     assert_eq!(open(&bench).await, ["SKU-0", "SKU-1", "SKU-3", "SKU-4"]);
 }
 

@@ -13,7 +13,8 @@ use serde_json::json;
 use shared::store::intents::IntentState;
 
 #[tokio::test]
-async fn a_notifier_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_only_under_the_same_key() {
+async fn a_notifier_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_only_under_the_same_key()
+ {
     let bench = Bench::new().await;
     let mut whiches = Vec::new();
     let mut records = Vec::new();
@@ -39,7 +40,9 @@ async fn a_notifier_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_on
 
     // The queue brings the whole batch again, and what another still has in hand the clock brings
     // when that one's lease is over.
-    bench.vendor.behave(OUT, Manner::Status(StatusCode::NO_CONTENT));
+    bench
+        .vendor
+        .behave(OUT, Manner::Status(StatusCode::NO_CONTENT));
     let second = bench.start("notify").await;
     eventually("every alert is delivered", async || {
         assert!(second.invoke(event.clone()).await.handed_back().is_empty());
@@ -58,7 +61,11 @@ async fn a_notifier_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_on
         .into_iter()
         .filter(|key| sent.iter().filter(|sent| sent == key).count() == 2)
         .collect();
-    assert_eq!(doubled, [&cut_off[0]], "only what was cut off was sent twice");
+    assert_eq!(
+        doubled,
+        [&cut_off[0]],
+        "only what was cut off was sent twice"
+    );
     assert_eq!(sent.len(), 5);
 }
 

@@ -79,14 +79,19 @@ fn no_sample_is_forgotten() {
         let folder = folder.unwrap().path();
         for sample in std::fs::read_dir(&folder).into_iter().flatten() {
             let sample = sample.unwrap().path();
-            if sample.extension().is_some_and(|extension| extension == "json") {
+            if sample
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            {
                 let name = |path: &std::path::Path| path.file_stem().unwrap().to_owned();
                 there.insert((name(&folder), name(&sample)));
             }
         }
     }
     let known = SAMPLES.iter().flat_map(|(function, samples)| {
-        samples.iter().map(|(name, _)| ((*function).into(), (*name).into()))
+        samples
+            .iter()
+            .map(|(name, _)| ((*function).into(), (*name).into()))
     });
     assert_eq!(known.collect::<BTreeSet<_>>(), there);
 }
@@ -116,7 +121,9 @@ async fn every_sample_is_answered() {
             };
             let of = format!("{function}/{sample}: {answer:?}: {}", process.log());
             match comes {
-                Comes::Status(status) => assert_eq!(answer.returned()["statusCode"], *status, "{of}"),
+                Comes::Status(status) => {
+                    assert_eq!(answer.returned()["statusCode"], *status, "{of}")
+                }
                 Comes::HandedBack(some) => assert_eq!(answer.handed_back().len(), *some, "{of}"),
                 Comes::Nothing => assert_eq!(answer.returned(), Value::Null, "{of}"),
             }

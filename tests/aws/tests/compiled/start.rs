@@ -18,7 +18,10 @@ async fn a_function_without_its_environment_ends_and_names_everything_it_misses(
         let (status, log) = Process::start(function, &[]).await.end().await;
         assert!(!status.success(), "{function}: {status}");
         for variable in needs {
-            assert!(log.contains(variable), "{function} without {variable}: {log}");
+            assert!(
+                log.contains(variable),
+                "{function} without {variable}: {log}"
+            );
         }
     }
 }

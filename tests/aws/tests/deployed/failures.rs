@@ -20,7 +20,9 @@ fn of_five_messages_four_are_done_once_and_the_poisonous_one_ends_in_the_dead_le
         let mut bodies = Vec::new();
         for number in 0..4 {
             let id = format!("batch-{number}");
-            bodies.push(body(&alerts::open(store, &id, "stock-room", "slack", due).await));
+            bodies.push(body(
+                &alerts::open(store, &id, "stock-room", "slack", due).await,
+            ));
         }
         let poison = "{\"alert\":\"cut off".to_owned();
         bodies.insert(2, poison.clone());
@@ -45,7 +47,11 @@ fn of_five_messages_four_are_done_once_and_the_poisonous_one_ends_in_the_dead_le
             (stack.depth(QUEUE).await == 0).then_some(())
         })
         .await;
-        assert_eq!(stack.depth(FAILURES).await, 0, "and nothing else was given up");
+        assert_eq!(
+            stack.depth(FAILURES).await,
+            0,
+            "and nothing else was given up"
+        );
         assert_eq!(world.vendor.seen(SLACK).len(), 4, "each was said once");
     });
 }

@@ -51,7 +51,11 @@ fn a_scheduled_sync_reads_a_file_server_applies_the_difference_and_archives_the_
         let archived = fs::read_dir(root.join("archive")).unwrap().count();
         assert_eq!(archived, 2);
         let ledger = stack.list("ledger?product=SYNC-A&location=north").await;
-        assert_eq!(ledger.len(), 1, "what is the same in both is written once: {ledger:?}");
+        assert_eq!(
+            ledger.len(),
+            1,
+            "what is the same in both is written once: {ledger:?}"
+        );
         eventually("the vendor is told of what ran low", async || {
             let seen = world.vendor.seen(ERP);
             let low = |seen: &aws_tests::vendor::Seen| seen.body["data"]["product"] == "SYNC-B";
@@ -74,7 +78,9 @@ fn what_nobody_announced_the_clocks_next_tick_delivers() {
         })
         .await;
         let seen = world.vendor.seen(ERP);
-        let ours = seen.iter().filter(|seen| seen.body["data"]["alert"] == "never-announced");
+        let ours = seen
+            .iter()
+            .filter(|seen| seen.body["data"]["alert"] == "never-announced");
         assert_eq!(ours.count(), 1);
     });
 }

@@ -28,16 +28,30 @@ fn a_signed_webhook_becomes_stock_an_alert_and_one_request_to_the_vendor() {
         let told = eventually("the vendor is told", async || told(world, sku).pop()).await;
         assert_eq!(told.body["type"], "stock.low_stock.opened");
         assert_eq!(told.body["data"]["after"]["available"], 3);
-        assert!(genuine(&told), "the receiver's own library accepts it: {told:?}");
+        assert!(
+            genuine(&told),
+            "the receiver's own library accepts it: {told:?}"
+        );
 
         // The ledger and the API show the same.
         let position = &world.stack.list(&format!("positions?product={sku}")).await[0];
-        assert_eq!((&position["on_hand"], &position["stated_by"]), (&json!(3), &json!("shopify")));
-        let ledger = world.stack.list(&format!("ledger?product={sku}&location=north")).await;
-        let after: Vec<_> = ledger.iter().map(|row| row["after"]["on_hand"].clone()).collect();
+        assert_eq!(
+            (&position["on_hand"], &position["stated_by"]),
+            (&json!(3), &json!("shopify"))
+        );
+        let ledger = world
+            .stack
+            .list(&format!("ledger?product={sku}&location=north"))
+            .await;
+        let after: Vec<_> = ledger
+            .iter()
+            .map(|row| row["after"]["on_hand"].clone())
+            .collect();
         assert_eq!(after, [10, 3], "{ledger:?}");
         let alerts = world.stack.list("alerts?state=open").await;
-        let alert = alerts.iter().find(|alert| alert["message"]["product"] == sku);
+        let alert = alerts
+            .iter()
+            .find(|alert| alert["message"]["product"] == sku);
         let alert = alert.expect("the alert is listed");
         let id = alert["id"].as_str().unwrap();
         let deliveries = eventually("the delivery is recorded", async || {
@@ -62,7 +76,10 @@ fn a_webhook_that_comes_again_is_known_and_changes_nothing() {
         let (again, _) = send(world, "inventory_levels/update", &body, SHOPIFY_SECRET).await;
         assert_eq!((first, again), (StatusCode::OK, StatusCode::OK));
         eventually("the vendor is told", async || told(world, sku).pop()).await;
-        let ledger = world.stack.list(&format!("ledger?product={sku}&location=north")).await;
+        let ledger = world
+            .stack
+            .list(&format!("ledger?product={sku}&location=north"))
+            .await;
         assert_eq!(ledger.len(), 1, "{ledger:?}");
         assert_eq!(told(world, sku).len(), 1);
     });
@@ -81,7 +98,10 @@ fn a_webhook_signed_by_somebody_else_is_refused_and_leaves_nothing() {
             .received_between(&"shopify".parse().unwrap(), None, None, None, 100)
             .await
             .unwrap();
-        let forged = kept.items.iter().any(|kept| format!("{kept:?}").contains("39072857"));
+        let forged = kept
+            .items
+            .iter()
+            .any(|kept| format!("{kept:?}").contains("39072857"));
         assert!(!forged);
     });
 }
@@ -90,10 +110,19 @@ fn a_webhook_signed_by_somebody_else_is_refused_and_leaves_nothing() {
 fn nobody_reads_stock_without_the_token() {
     World::run(async |world| {
         let nobody = HeaderMap::new();
-        let asked = world.stack.send(Method::GET, "/api/v1/positions", nobody, "").await;
+        let asked = world
+            .stack
+            .send(Method::GET, "/api/v1/positions", nobody, "")
+            .await;
         assert_eq!(asked.0, StatusCode::UNAUTHORIZED);
-        let healthy = world.stack.send(Method::GET, "/healthz", HeaderMap::new(), "").await;
-        assert_eq!((healthy.0, &healthy.1["status"]), (StatusCode::OK, &json!("ready")));
+        let healthy = world
+            .stack
+            .send(Method::GET, "/healthz", HeaderMap::new(), "")
+            .await;
+        assert_eq!(
+            (healthy.0, &healthy.1["status"]),
+            (StatusCode::OK, &json!("ready"))
+        );
     });
 }
 
@@ -159,7 +188,10 @@ async fn send(world: &World, topic: &str, body: &Value, secret: &str) -> (Status
     ] {
         headers.insert(name, HeaderValue::from_str(value).unwrap());
     }
-    world.stack.send(Method::POST, "/hooks/shopify", headers, body).await
+    world
+        .stack
+        .send(Method::POST, "/hooks/shopify", headers, body)
+        .await
 }
 
 /// Whether a request carries our signature over its id, its time and its body.
@@ -168,5 +200,6 @@ fn genuine(seen: &Seen) -> bool {
     let at = Timestamp::from_second(at).unwrap();
     let secrets = standard::secrets(&[SecretString::from(SIGNING)]).unwrap();
     let body = seen.text.as_bytes();
-    seen.header("webhook-signature") == standard::sign(seen.header("webhook-id"), at, body, &secrets)
+    seen.header("webhook-signature")
+        == standard::sign(seen.header("webhook-id"), at, body, &secrets)
 }

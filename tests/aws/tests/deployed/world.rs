@@ -56,10 +56,22 @@ async fn configure(stack: &Stack, vendor: &Vendor, files: &Sshd) {
         .replace("{sftp}", &files.url())
         .replace("{host_key}", &files.host_key);
     for (place, name, value) in [
-        ("{shopify_secret}", "connectors/shopify/webhook", SHOPIFY_SECRET),
-        ("{sftp_key}", "connectors/stock-files/key", &files.private_key),
+        (
+            "{shopify_secret}",
+            "connectors/shopify/webhook",
+            SHOPIFY_SECRET,
+        ),
+        (
+            "{sftp_key}",
+            "connectors/stock-files/key",
+            &files.private_key,
+        ),
         ("{erp_secret}", "channels/webhook/erp", SIGNING),
-        ("{slack_url}", "channels/slack/stock-room", &vendor.url(SLACK)),
+        (
+            "{slack_url}",
+            "channels/slack/stock-room",
+            &vendor.url(SLACK),
+        ),
     ] {
         config = config.replace(place, &stack.keep_secret(name, value).await);
     }

@@ -34,7 +34,10 @@ pub(super) struct Rows {
 
 pub(super) async fn run(asked: &Rows) -> Result<Figures, BenchError> {
     let home = Home::make()?;
-    let source = format!("kind = \"files\"\nurl = \"{}\"", home.drop_folder().display());
+    let source = format!(
+        "kind = \"files\"\nurl = \"{}\"",
+        home.drop_folder().display()
+    );
     let nobody = ([127, 0, 0, 1], 9).into();
     let installation = Installation::new(1, world::config(&source, nobody)?, Vec::new())
         .map_err(during("read the configuration"))?;

@@ -91,7 +91,9 @@ pub(super) fn per_second(count: u64, took: Duration) -> f64 {
 /// The most memory this process has held so far, in megabytes; Linux alone tells.
 pub(super) fn peak_memory_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes / 1_024.0)
 }
@@ -117,7 +119,12 @@ mod tests {
 
     #[test]
     fn what_should_not_be_is_found() {
-        assert!(Figures::default().count("events", 3).fault("lost", 0).all_is_well());
+        assert!(
+            Figures::default()
+                .count("events", 3)
+                .fault("lost", 0)
+                .all_is_well()
+        );
         assert!(!Figures::default().fault("lost", 1).all_is_well());
     }
 }

@@ -104,7 +104,10 @@ pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, Ben
     let each = f64::from(count);
     Ok(Figures::default()
         .count("webhooks", count.into())
-        .count("positions", u64::try_from(load.positions + events).map_err(during("count positions"))?)
+        .count(
+            "positions",
+            u64::try_from(load.positions + events).map_err(during("count positions"))?,
+        )
         .number("alerts_per_second", figures::per_second(arrived, took))
         .latencies(latencies)
         .number("read_units_per_webhook", spent.read / each)
@@ -136,7 +139,9 @@ async fn fill(
         .chain((0..others).map(|number| format!("OTHER-{number:07}")));
     let filled = preload::fill(&world.aws, &authority, products, yesterday).await?;
     let seconds = begun.elapsed().as_secs_f32();
-    show.progress(&format!("{filled} positions are in the table after {seconds:.1} s"));
+    show.progress(&format!(
+        "{filled} positions are in the table after {seconds:.1} s"
+    ));
     Ok(())
 }
 

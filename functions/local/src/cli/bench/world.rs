@@ -172,7 +172,9 @@ pub(super) fn plenty(product: &str, at: Timestamp) -> Result<StockEvent, BenchEr
     let location: LocationId = PLACE.parse().map_err(during("name a place"))?;
     let source: ConnectorName = SOURCE.parse().map_err(during("name a source"))?;
     Ok(StockEvent {
-        id: format!("first-{sku}").parse().map_err(during("name an event"))?,
+        id: format!("first-{sku}")
+            .parse()
+            .map_err(during("name an event"))?,
         source,
         at,
         actor: None,
