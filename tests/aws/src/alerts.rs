@@ -36,6 +36,7 @@ pub async fn open(
         due_at,
         receipt: None,
         last_outcome: None,
+        origin: None,
     };
     let which = IntentRef::from(&intent);
     let alert = Alert {
@@ -102,5 +103,6 @@ fn message(alert: &str, at: Timestamp) -> Message {
         sold: None,
         notes: Vec::new(),
         link: None,
+        correlation: None,
     }
 }
