@@ -52,6 +52,10 @@ pub struct StreamMapping {
     pub maximum_record_age: Option<Duration>,
     /// The queue that is told of records given up.
     pub on_failure: Option<String>,
+    /// Which of several shards this mapping reads, as `(shard, of)`. A table of some size has more
+    /// than one; changes of one partition are in one of them, and nothing orders one shard's changes
+    /// against another's. `None` reads all of it.
+    pub shard: Option<(u32, u32)>,
 }
 
 /// Where a mapping without a checkpoint begins.
@@ -78,12 +82,17 @@ impl StreamMapping {
             maximum_retry_attempts: None,
             maximum_record_age: None,
             on_failure: None,
+            shard: None,
         }
     }
 
     /// Its checkpoint's name.
     fn name(&self) -> String {
-        format!("{} <- {}", self.function.name, self.table)
+        let whole = format!("{} <- {}", self.function.name, self.table);
+        match self.shard {
+            Some((shard, of)) => format!("{whole} {shard}/{of}"),
+            None => whole,
+        }
     }
 
     fn wants(&self, record: &Value) -> bool {
@@ -136,6 +145,8 @@ enum Ended {
 pub(crate) struct StreamReader {
     mapping: StreamMapping,
     stream: StreamName,
+    /// The table's partition key, which decides on a change's shard.
+    partition: String,
     on_failure: Option<Arc<Queue>>,
     position: Option<String>,
     progress: Arc<StreamProgress>,
@@ -152,6 +163,7 @@ impl StreamReader {
         let table = &mapping.table;
         let label = tables.stream_label(table)?;
         let label = label.ok_or_else(|| missing(format!("table {table} with a stream")))?;
+        let partition = tables.partition_key(table)?;
         let on_failure = match &mapping.on_failure {
             None => None,
             Some(name) => Some(
@@ -176,6 +188,7 @@ impl StreamReader {
                 checkpoint: Mutex::new(position.clone()),
             }),
             stream,
+            partition,
             on_failure,
             position,
             mapping,
@@ -276,7 +289,7 @@ impl StreamReader {
         let mut changes = Vec::with_capacity(records.len());
         for record in records {
             let json = self.event_record(&record)?;
-            if self.mapping.wants(&json) {
+            if self.is_of_our_shard(&json) && self.mapping.wants(&json) {
                 changes.push(Change {
                     created: created(&record),
                     sequence: record.dynamodb.sequence_number,
@@ -285,6 +298,13 @@ impl StreamReader {
             }
         }
         Ok(changes)
+    }
+
+    fn is_of_our_shard(&self, record: &Value) -> bool {
+        self.mapping.shard.is_none_or(|(shard, of)| {
+            let partition = &record["dynamodb"]["Keys"][&self.partition];
+            fingerprint(&partition.to_string()) % of.max(1) == shard
+        })
     }
 
     /// The record as Lambda delivers it.
