@@ -135,6 +135,11 @@ pub(crate) fn slug(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 }
 
+/// What may stand in a header and in a log line without being quoted.
+fn plain(c: char) -> bool {
+    slug(c) || matches!(c, ':' | '/' | '+' | '=')
+}
+
 pub(crate) fn printable(c: char) -> bool {
     !c.is_control()
 }
@@ -163,6 +168,11 @@ text_id!(
 text_id!(
     /// A threshold rule's name, unique in the configuration.
     RuleId, "rule", 200, printable, "no control characters"
+);
+
+text_id!(
+    /// Names what a change goes back to, in every log line, row and request that follows from it.
+    Correlation, "correlation id", 128, plain, "use letters, digits and -_.:/+="
 );
 
 text_id!(

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::message::Stock;
+use super::origin::Origin;
 use super::product::ProductId;
 
 /// More units than any yard holds: a larger number is a mistake in the source.
@@ -37,6 +38,9 @@ pub struct Position {
     /// The ledger row's hash at this revision, in hex; empty before the first.
     #[serde(default)]
     pub chain: String,
+    /// What the last change goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// How on hand is known.
     pub holding: Holding,
     /// Units our own reservations promise.
@@ -183,6 +187,7 @@ impl Position {
             location,
             revision: 0,
             chain: String::new(),
+            origin: None,
             holding: Holding::Stated {
                 bases: BTreeMap::new(),
                 moves: Vec::new(),

@@ -11,6 +11,7 @@ fn route(name: &str, channels: &[&str]) -> Route {
         connectors: vec![],
         min_severity: Severity::Info,
         channels: names(channels),
+        grouping: None,
     }
 }
 

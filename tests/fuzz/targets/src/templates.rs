@@ -91,6 +91,8 @@ pub(crate) fn least() -> Message {
     Message {
         alert: "0199b6a1".to_owned(),
         revision: 1,
+        correlation: None,
+        digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,
         severity: shared::domain::Severity::Warning,
@@ -111,5 +113,7 @@ pub(crate) fn least() -> Message {
         sold: None,
         notes: Vec::new(),
         link: None,
+        correlation: None,
+        digest: None,
     }
 }

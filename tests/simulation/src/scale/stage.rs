@@ -146,6 +146,9 @@ fn intent(alert: &str, channel: &ChannelName, now: Timestamp) -> Intent {
         due_at: now + DUE_IN,
         receipt: None,
         last_outcome: None,
+        group: None,
+        carried_by: None,
+        origin: None,
     }
 }
 
@@ -197,5 +200,7 @@ fn message(id: &str, subject: Subject, at: Timestamp) -> Message {
         sold: None,
         notes: Vec::new(),
         link: None,
+        correlation: None,
+        digest: None,
     }
 }
