@@ -19,7 +19,7 @@ use crate::world::{World, WorldError};
 /// How a world is run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Whether the lines of the trace are kept.
+    /// Whether the trace is written to standard output as it goes.
     pub trace: bool,
     /// Whether vendors lose every nth message that they took: a world that is broken on purpose.
     pub forgetful: Option<usize>,
@@ -36,8 +36,6 @@ pub struct Report {
     pub numbers: Numbers,
     /// The hash of its trace.
     pub hash: String,
-    /// The trace, if it was kept.
-    pub lines: Vec<String>,
 }
 
 /// What happened in a world, in numbers.
@@ -90,7 +88,8 @@ pub fn run(plan: &Plan, options: Options) -> Result<Report, WorldError> {
 }
 
 async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
-    let trace = Arc::new(Trace::new(options.trace));
+    let out = options.trace.then(|| Box::new(std::io::stdout()) as _);
+    let trace = Arc::new(Trace::new(out));
     let world = World::new(plan.clone(), Arc::clone(&trace), options.forgetful)?;
     let world = Arc::new(world);
     people::configure(&world, Thresholds::default()).await;
@@ -131,7 +130,6 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
         faults: world.saboteur.counts(),
         numbers,
         hash: trace.hash(),
-        lines: trace.lines(),
     })
 }
 

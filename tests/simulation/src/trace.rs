@@ -1,5 +1,6 @@
-//! Everything that happens in a world, in order: a hash of it, and the lines if somebody wants them.
+//! Everything that happens in a world, in order: a hash of it, and the lines to whoever wants them.
 
+use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
@@ -14,18 +15,18 @@ pub struct Trace {
 struct State {
     hasher: Sha256,
     notes: u64,
-    lines: Option<Vec<String>>,
+    out: Option<Box<dyn Write + Send>>,
 }
 
 impl Trace {
-    /// An empty trace that begins now; `kept` keeps its lines.
-    pub fn new(kept: bool) -> Self {
+    /// An empty trace that begins now, written to `out` as it goes.
+    pub fn new(out: Option<Box<dyn Write + Send>>) -> Self {
         Self {
             began: Instant::now(),
             state: Mutex::new(State {
                 hasher: Sha256::new(),
                 notes: 0,
-                lines: kept.then(Vec::new),
+                out,
             }),
         }
     }
@@ -37,8 +38,11 @@ impl Trace {
         state.hasher.update(&line);
         state.hasher.update([b'\n']);
         state.notes += 1;
-        if let Some(lines) = &mut state.lines {
-            lines.push(line);
+        if let Some(out) = &mut state.out
+            && writeln!(out, "{line}").is_err()
+        {
+            // Nobody reads it any more.
+            state.out = None;
         }
         state.notes
     }
@@ -48,11 +52,5 @@ impl Trace {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = state.hasher.clone().finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The lines, if they are kept.
-    pub fn lines(&self) -> Vec<String> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.lines.clone().unwrap_or_default()
     }
 }

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 
 /// The most records one read of a stream returns.
 const MOST_PER_READ: usize = 1_000;
+/// How many records that nobody wants may pass before the position after them is kept.
+const PASSED_MOST: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -149,6 +151,8 @@ pub(crate) struct StreamReader {
     partition: String,
     on_failure: Option<Arc<Queue>>,
     position: Option<String>,
+    /// Records that were passed over since the position was last kept.
+    passed: usize,
     progress: Arc<StreamProgress>,
     line: Arc<Line>,
 }
@@ -191,6 +195,7 @@ impl StreamReader {
             partition,
             on_failure,
             position,
+            passed: 0,
             mapping,
             line,
         })
@@ -242,10 +247,10 @@ impl StreamReader {
     /// The stream is read to its end: says so, and keeps a position that only filtered-out
     /// records have moved.
     async fn rest(&mut self, seen: u64) {
-        if self.position != self.progress.checkpoint()
+        // Not each time: lost, it only means filtering the same records again.
+        if self.passed >= PASSED_MOST
             && let Some(position) = self.position.clone()
         {
-            // Lost, it only means filtering the same records again.
             self.keep(&position).await;
         }
         self.progress.read_at.store(seen, Ordering::SeqCst);
@@ -271,6 +276,7 @@ impl StreamReader {
         let last = records
             .last()
             .map(|last| last.dynamodb.sequence_number.clone());
+        let read = records.len();
         let changes = match self.changes(records) {
             Ok(changes) => changes,
             Err(error) => {
@@ -281,6 +287,7 @@ impl StreamReader {
         let ended = self.deliver(changes).await;
         if ended == Ended::Done {
             self.position = last;
+            self.passed += read;
         }
         ended
     }
@@ -341,6 +348,7 @@ impl StreamReader {
                 let checkpoint = self.progress.checkpoint.lock();
                 *checkpoint.unwrap_or_else(PoisonError::into_inner) = Some(sequence.to_owned());
                 self.position = Some(sequence.to_owned());
+                self.passed = 0;
                 true
             }
             Ok(Err(error)) => {
