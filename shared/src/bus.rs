@@ -64,6 +64,23 @@ impl Bus {
         }
     }
 
+    /// Connects to the topic, so that the first announcement need not. What is asked for is nothing,
+    /// and refused.
+    pub async fn connect(&self) {
+        let nothing = Vec::new();
+        let asked = self
+            .client
+            .publish_batch()
+            .topic_arn(&self.topic)
+            .set_publish_batch_request_entries(Some(nothing))
+            .send();
+        if let Err(error) = asked.await
+            && error.as_service_error().is_none()
+        {
+            tracing::warn!(%error, "the topic could not be reached yet");
+        }
+    }
+
     /// Announces intents to their channels' queues, and says how many got through. The others are
     /// announced again by the clock when they are overdue, so a failure here is only a delay.
     pub async fn announce(&self, intents: &[Intent]) -> usize {

@@ -118,6 +118,8 @@ impl Secrets {
         let host = extension.authority().parse()?;
         let client = Http::new(HttpSettings {
             guard: Guard::new(vec![host]),
+            // The extension speaks plain HTTP.
+            certificates: false,
             ..HttpSettings::default()
         })?;
         Ok(Self::new(environment, Arc::new(client), extension, clock))

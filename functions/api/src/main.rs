@@ -17,6 +17,7 @@ use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -40,6 +41,7 @@ async fn api() -> Result<(Api, Meter), Error> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let secrets = Arc::new(Secrets::in_lambda(Box::new(process), clock.clone())?);
     let metrics = Metrics::to_stdout(clock);
     let ingest = Ingest::new(

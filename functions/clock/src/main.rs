@@ -17,6 +17,7 @@ use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -48,6 +49,7 @@ async fn ticker() -> Result<(Ticker, Meter), Error> {
         Some(url) => Heartbeat::to(url, Arc::new(Http::new(HttpSettings::default())?)),
         None => Heartbeat::metric_only(),
     };
+    warm_up(&installations, bus.connect()).await;
     let meter = Meter::new("clock", store.clone(), metrics.clone());
     let evaluator = Evaluator::new(
         store.clone(),

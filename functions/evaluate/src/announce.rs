@@ -119,6 +119,16 @@ impl Evaluator {
         if !self.store.decide(decision).await? {
             return Ok(Looked::Again);
         }
+        if let Some(said) = &step.announce {
+            tracing::info!(
+                alert = said.alert,
+                revision = said.revision,
+                change = %said.change,
+                kind = %look.kind,
+                intents = single.len() + gathered.len(),
+                "an alert's revision is written"
+            );
+        }
         self.bus.announce(&single).await;
         self.enroll(&gathered).await;
         Ok(Looked::Done { resolved })

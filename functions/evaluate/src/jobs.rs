@@ -40,25 +40,31 @@ impl Evaluator {
             return Ok(());
         }
         let this = self.because_of_job(id);
-        let installation = self.installation().await?;
-        let authority = self.authority(&installation).await?;
+        let mut around = self.surroundings().await?;
         let page = self.store.positions(job.cursor.as_deref(), PAGE).await?;
-        for position in &page.items {
-            let owner = position.owner(&authority.quantities);
-            if job.owned_by.is_none() || owner == job.owned_by.as_ref() {
-                // The list may lag behind; the position itself is read again.
-                let current = self
-                    .store
-                    .position(&position.product, &position.location)
-                    .await?;
-                if let Some(position) = current {
-                    this.look_at_position(&installation, None, &position)
+        loop {
+            for position in &page.items {
+                let owner = position.owner(&around.authority.quantities);
+                if job.owned_by.is_none() || owner == job.owned_by.as_ref() {
+                    // The list may lag behind; the position itself is read again.
+                    let current = self
+                        .store
+                        .position(&position.product, &position.location)
                         .await?;
+                    if let Some(position) = current {
+                        this.look_at_position(&around, None, &position).await?;
+                    }
                 }
             }
+            let now = self.surroundings().await?;
+            if now.equal(&around) {
+                break;
+            }
+            around = now;
         }
+        let installation = &around.installation;
         if page.next.is_none() && job.id.starts_with(SEASON) {
-            self.plan_next_season(&installation).await?;
+            self.plan_next_season(installation).await?;
         }
         // Somebody else may have looked at the same page meanwhile; then the job is theirs.
         self.store.advance_job(&stored, page.next).await?;

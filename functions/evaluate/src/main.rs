@@ -12,6 +12,7 @@ use shared::installation::Installations;
 use shared::metrics::{Meter, Metrics};
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -35,6 +36,7 @@ async fn evaluator() -> Result<(Evaluator, Meter), Error> {
     let bus = Bus::new(aws_sdk_sns::Client::new(&aws), env.topic.as_str());
     let metrics = Metrics::to_stdout(clock);
     let installations = Installations::new(store.clone());
+    warm_up(&installations, bus.connect()).await;
     let evaluator = Evaluator::new(store.clone(), bus, installations, metrics.clone());
     Ok((evaluator, Meter::new("evaluate", store, metrics)))
 }

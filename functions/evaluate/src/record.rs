@@ -31,8 +31,16 @@ pub enum Changed {
     Nothing,
 }
 
+impl Changed {
+    /// Whether the configuration or a source's health could make another look come out otherwise.
+    /// What starts or proceeds with a job reads them for itself.
+    pub(crate) fn depends_on_surroundings(&self) -> bool {
+        matches!(self, Self::Position { .. } | Self::Unit(_) | Self::Feed(..))
+    }
+}
+
 /// A record that this version cannot read. Retrying does not help; the failure queue gets it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the stream record of {key} cannot be read: {problem}")]
 pub struct UnreadableRecord {
     /// The changed item's key.

@@ -14,6 +14,7 @@ use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -38,9 +39,11 @@ async fn ingest() -> Result<(Ingest, Meter), Error> {
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
     let metrics = Metrics::to_stdout(clock);
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let ingest = Ingest::new(
         store.clone(),
-        Installations::new(store.clone()),
+        installations,
         Arc::new(secrets),
         metrics.clone(),
     );

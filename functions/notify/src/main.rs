@@ -16,6 +16,7 @@ use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -44,9 +45,11 @@ async fn notifier() -> Result<(Notifier, Meter), Error> {
         ..HttpSettings::default()
     })?;
     let metrics = Metrics::to_stdout(clock.clone());
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let deliverer = Deliverer::new(
         store.clone(),
-        Installations::new(store.clone()),
+        installations,
         Arc::new(secrets),
         Arc::new(Wire(Arc::new(wire))),
         metrics.clone(),

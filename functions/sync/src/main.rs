@@ -15,6 +15,7 @@ use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 use sync::{Invocation, Sync};
 
 /// Longer than any download may take; each of its steps has its own limit in the settings.
@@ -46,9 +47,11 @@ async fn sync() -> Result<(Sync, Meter), Error> {
     })?;
     let metrics = Metrics::to_stdout(clock.clone());
     let meter = Meter::new("sync", store.clone(), metrics.clone());
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let sync = Sync {
         queue: RunQueue::new(store.clone(), sqs, env.jobs),
-        installations: Installations::new(store.clone()),
+        installations,
         secrets: Arc::new(Secrets::in_lambda(Box::new(process), clock)?),
         client: downloads.streaming(),
         metrics,

@@ -28,11 +28,15 @@ pub async fn open(
         kind: kind.to_owned(),
         state: IntentState::Pending,
         attempts: 0,
+        origin: None,
+        group: None,
+        carried_by: None,
         created_at: now,
         not_before: now,
         due_at,
         receipt: None,
         last_outcome: None,
+        origin: None,
     };
     let which = IntentRef::from(&intent);
     let alert = Alert {
@@ -78,6 +82,8 @@ fn message(alert: &str, at: Timestamp) -> Message {
     Message {
         alert: alert.to_owned(),
         revision: 1,
+        correlation: None,
+        digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,
@@ -97,5 +103,6 @@ fn message(alert: &str, at: Timestamp) -> Message {
         sold: None,
         notes: Vec::new(),
         link: None,
+        correlation: None,
     }
 }

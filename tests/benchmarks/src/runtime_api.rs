@@ -19,7 +19,6 @@ use crate::Error;
 const LIMIT_MS: i64 = 60_000;
 
 /// What a function did.
-#[derive(Debug)]
 pub(crate) enum Did {
     /// Asked for an event.
     Ask(Instant),

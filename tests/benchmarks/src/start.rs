@@ -1,11 +1,10 @@
 //! One start of one binary, and the events it is given.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tokio::process::Command;
 
 use crate::Error;
 use crate::functions::Function;
@@ -25,6 +24,17 @@ pub(crate) struct Start {
     pub(crate) warm: Vec<Duration>,
 }
 
+/// A process that ends with its measurement, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended on its own.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// Starts a binary, gives it these events, and ends it.
 pub(crate) async fn start(
     binary: &Path,
@@ -42,10 +52,9 @@ pub(crate) async fn start(
         .env("AWS_LAMBDA_FUNCTION_NAME", function.name)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
+        .stderr(Stdio::null());
     let begun = Instant::now();
-    let mut child = command.spawn()?;
+    let child = Running(command.spawn()?);
     let ready = asked(function, &mut api).await?.duration_since(begun);
     let mut measured = Vec::new();
     for event in events {
@@ -56,11 +65,11 @@ pub(crate) async fn start(
                 function.check(&body)?;
                 measured.push(at.duration_since(handed));
             }
-            did => return Err(format!("{}: {did:?} is no answer", function.name).into()),
+            did => return Err(unexpected(function, did)),
         }
         asked(function, &mut api).await?;
     }
-    child.kill().await?;
+    drop(child);
     let mut measured = measured.into_iter();
     Ok(Start {
         ready,
@@ -73,8 +82,17 @@ pub(crate) async fn start(
 async fn asked(function: &Function, api: &mut RuntimeApi) -> Result<Instant, Error> {
     match within(api).await? {
         Did::Ask(at) => Ok(at),
-        did => Err(format!("{}: {did:?} is no question", function.name).into()),
+        did => Err(unexpected(function, did)),
     }
+}
+
+fn unexpected(function: &Function, did: Did) -> Error {
+    let what = match did {
+        Did::Ask(_) => "asked for another event instead of answering".to_owned(),
+        Did::Answer(..) => "answered twice".to_owned(),
+        Did::Fail(problem) => format!("failed: {problem}"),
+    };
+    format!("{}: {what}", function.name).into()
 }
 
 async fn within(api: &mut RuntimeApi) -> Result<Did, Error> {

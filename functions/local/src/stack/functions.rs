@@ -210,8 +210,25 @@ impl Stack {
 
     /// Connects the functions to the stream, the queues and the schedules, and lets them run.
     pub fn start(&self) -> Result<Pump, EngineError> {
-        let mut pump = Pump::builder(&self.aws)
-            .stream(self.stream())
+        self.connect(vec![self.stream()])
+    }
+
+    /// As [`Stack::start`], with the stream in so many shards, each read by itself: changes of
+    /// different partitions may overtake each other, as in any table of some size.
+    pub fn start_sharded(&self, shards: u32) -> Result<Pump, EngineError> {
+        let shard = |shard| StreamMapping {
+            shard: Some((shard, shards)),
+            ..self.stream()
+        };
+        self.connect((0..shards).map(shard).collect())
+    }
+
+    fn connect(&self, streams: Vec<StreamMapping>) -> Result<Pump, EngineError> {
+        let mut pump = Pump::builder(&self.aws);
+        for stream in streams {
+            pump = pump.stream(stream);
+        }
+        pump = pump
             .queue(self.sync_jobs())
             .schedule(self.sync_schedule()?)
             .schedule(self.clock_schedule()?);

@@ -113,5 +113,7 @@ pub(crate) fn least() -> Message {
         sold: None,
         notes: Vec::new(),
         link: None,
+        correlation: None,
+        digest: None,
     }
 }

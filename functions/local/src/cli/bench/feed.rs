@@ -35,7 +35,7 @@ pub(super) struct Rows {
 pub(super) async fn run(asked: &Rows) -> Result<Figures, BenchError> {
     let home = Home::make()?;
     let source = format!(
-        "kind = \"files\"\nurl = \"{}\"",
+        "kind = \"files\"\nlocations = {{ main = \"main\" }}\nurl = \"{}\"",
         home.drop_folder().display()
     );
     let nobody = ([127, 0, 0, 1], 9).into();

@@ -14,7 +14,8 @@ use super::world::{SOURCE, World};
 use super::{BenchError, during, feed};
 
 /// A folder, and a file that counts as whole as soon as it is seen.
-const FOLDER: &str = "kind = \"files\"\nurl = \"{drop}\"\nstable_for = \"0s\"";
+const FOLDER: &str =
+    "kind = \"files\"\nlocations = { main = \"main\" }\nurl = \"{drop}\"\nstable_for = \"0s\"";
 /// Longer than any load.
 const LIMIT: SignedDuration = SignedDuration::from_hours(6);
 
