@@ -231,7 +231,8 @@ async fn a_channel_that_fails_holds_up_no_other() {
     line.ends(61, "well", expected).await;
     line.until(70).await;
     let down = line.world.vendors.seen("down.example.com");
-    assert_eq!(down[0].at, line.start + SignedDuration::from_secs(20));
+    let late = down[0].at.duration_since(line.start) - SignedDuration::from_secs(20);
+    assert!(!late.is_negative() && late <= TOLERANCE, "{late}");
     let (first, later): (Vec<_>, Vec<_>) = down.iter().partition(|seen| seen.key == down[0].key);
     assert_eq!(first.len(), 3, "two tries in vain, one that arrived");
     assert!(first.iter().all(|seen| seen.body == down[0].body));
@@ -619,13 +620,13 @@ async fn an_alert_in_company_costs_what_the_document_says() {
     let (write, read) = (write / f64::from(MEMBERS), read / f64::from(MEMBERS));
 
     let document = include_str!("../../../../docs/capacity.md");
-    for row in [
+    let rows = [
         format!("| on its own | {:.1} | {:.1} |", alone.0, alone.1),
         format!("| with {} others | {write:.1} | {read:.1} |", MEMBERS - 1),
-    ] {
-        assert!(
-            document.contains(&row),
-            "docs/capacity.md does not say: {row}"
-        );
-    }
+    ];
+    let missing: Vec<_> = rows.iter().filter(|row| !document.contains(*row)).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/capacity.md does not say:\n{missing:#?}"
+    );
 }
