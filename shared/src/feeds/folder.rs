@@ -40,12 +40,7 @@ impl Folder {
     }
 
     /// Opens a plain file and says how large it is.
-    fn file(
-        &self,
-        name: &str,
-        action: &str,
-        limit: u64,
-    ) -> Result<(fs::File, u64), TransferError> {
+    fn file(&self, name: &str, action: &str, limit: u64) -> Result<(fs::File, u64), TransferError> {
         let path = self.path(name)?;
         let failed = |error| TransferError::io(action, &error);
         let metadata = blocking(|| fs::symlink_metadata(&path)).map_err(failed)?;

@@ -77,7 +77,12 @@ impl History {
 
     /// Whether no delivery is pending, no webhook waits, and no run or job is on its way.
     pub fn nothing_pends(&self) -> bool {
-        let state = |change: &Change| change.after["state"].as_str().unwrap_or_default().to_owned();
+        let state = |change: &Change| {
+            change.after["state"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
         self.now("intent").all(|intent| state(intent) != "pending")
             && self.now("received").all(|one| state(one) != "waiting")
             && self.now("job").next().is_none()
@@ -113,7 +118,10 @@ fn item(image: &Value) -> Value {
 }
 
 fn plain(attribute: &Value) -> Value {
-    let Some((kind, value)) = attribute.as_object().and_then(|tagged| tagged.iter().next()) else {
+    let Some((kind, value)) = attribute
+        .as_object()
+        .and_then(|tagged| tagged.iter().next())
+    else {
         return Value::Null;
     };
     match (kind.as_str(), value) {

@@ -94,7 +94,9 @@ fn go(arguments: &Arguments, kinds: &[Kind]) -> u64 {
         (None, Some(_)) => (arguments.from, u64::MAX),
         (None, None) => (arguments.from, arguments.seeds),
     };
-    let lasts = arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    let lasts = arguments
+        .minutes
+        .map(|minutes| Duration::from_secs(60 * minutes));
     if arguments.plan && arguments.seed.is_some() {
         show(&Plan::of(first, kinds));
     }
@@ -131,6 +133,9 @@ fn go(arguments: &Arguments, kinds: &[Kind]) -> u64 {
         drop(ended);
         let mut told = Instant::now();
         for ending in endings {
+            if let (Ok(report), Some(seed)) = (&ending.report, arguments.seed) {
+                tell(&format!("trace of seed {seed}: {}", report.hash));
+            }
             if tally.count(&ending) {
                 failed(&ending, arguments, kinds, options);
                 if arguments.until_failure {

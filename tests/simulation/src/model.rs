@@ -150,7 +150,10 @@ impl Model {
             return;
         };
         let place = |claim: &Claim| claim.place.map(|(_, place)| place);
-        if present.iter().any(|(_, claim)| place(claim) != place(holder)) {
+        if present
+            .iter()
+            .any(|(_, claim)| place(claim) != place(holder))
+        {
             self.contested.insert(vin);
         }
         let reserved = i64::from(said(holder) == Some("reserved"));

@@ -197,7 +197,9 @@ impl File {
 impl File {
     /// The complete rows of a file's content.
     pub fn parse(content: &str) -> Vec<(String, i64)> {
-        let lines = content.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let lines = content
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
         let row = |line: &str| {
             let mut cells = line.trim_end().split(',');
             let (sku, on_hand) = (cells.next()?, cells.nth(1)?);

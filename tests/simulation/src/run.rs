@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::check::{self, Violation};
+use crate::fakes::people;
 use crate::faults::Kind;
 use crate::history::History;
 use crate::places::Thresholds;
 use crate::plan::{Act, File, Plan};
 use crate::trace::Trace;
 use crate::world::{World, WorldError};
-use crate::fakes::people;
 
 /// How a world is run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,7 +117,11 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     history.read_on(&world.aws)?;
     let findings = check::all(&world, &history, settled).await;
     let numbers = numbers(&world, &history);
-    for change in history.changes().iter().filter(|change| change.kind != "config") {
+    for change in history
+        .changes()
+        .iter()
+        .filter(|change| change.kind != "config")
+    {
         trace.note(|| change.to_string());
     }
     drop(pump);
@@ -137,7 +141,9 @@ async fn settle(
 ) -> Result<bool, WorldError> {
     let ended = Instant::now();
     let files = world.plan.steps.iter();
-    let files = files.filter(|step| matches!(step.act, Act::File(_))).count();
+    let files = files
+        .filter(|step| matches!(step.act, Act::File(_)))
+        .count();
     let mut number = u32::try_from(files).unwrap_or(0) + 100;
     let mut next_file = ended + Duration::from_secs(60);
     let mut quiet_since = None;

@@ -74,7 +74,11 @@ pub struct World {
 
 impl World {
     /// A world in which nothing has happened yet. Must be called on its own, paused, runtime.
-    pub fn new(plan: Plan, trace: Arc<Trace>, forgetful: Option<usize>) -> Result<Self, WorldError> {
+    pub fn new(
+        plan: Plan,
+        trace: Arc<Trace>,
+        forgetful: Option<usize>,
+    ) -> Result<Self, WorldError> {
         let clock = Clock::starting_at(Plan::start());
         let home = tempfile::tempdir()?;
         for folder in ["drop", "scratch"] {
@@ -138,12 +142,18 @@ impl World {
 
     /// Notes the thresholds that were applied last.
     pub fn thresholds(&self, applied: Thresholds) {
-        *self.thresholds.lock().unwrap_or_else(PoisonError::into_inner) = applied;
+        *self
+            .thresholds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = applied;
     }
 
     /// The thresholds that were applied last.
     pub fn applied(&self) -> Thresholds {
-        *self.thresholds.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .thresholds
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a request to the gateway. `None` if there is no answer in time.
@@ -220,7 +230,8 @@ impl World {
             let opened = std::fs::File::options().write(true).open(&path)?;
             opened.set_modified(std::time::SystemTime::from(now))
         });
-        self.trace.note(|| format!("file {} {:?} {}", file.name, file.kind, written.is_ok()));
+        self.trace
+            .note(|| format!("file {} {:?} {}", file.name, file.kind, written.is_ok()));
         self.records.file(file.clone());
     }
 

@@ -54,12 +54,18 @@ pub(super) async fn at_the_end(scene: &Scene<'_>, found: &mut Findings) {
     for missing in expected.difference(&open) {
         found.add(
             Guarantee::Alerts,
-            format!("{missing:?} should be open, and is not: {}", state_of(scene, missing)),
+            format!(
+                "{missing:?} should be open, and is not: {}",
+                state_of(scene, missing)
+            ),
         );
     }
     for beyond in open.difference(&expected) {
         found.expect(Guarantee::Alerts, possible.contains(beyond), || {
-            format!("{beyond:?} is open, and should not be: {}", state_of(scene, beyond))
+            format!(
+                "{beyond:?} is open, and should not be: {}",
+                state_of(scene, beyond)
+            )
         });
     }
 }
@@ -91,7 +97,10 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
     // A place where a vehicle once stood and none does now is out of it; where it never stood, there
     // is nothing to be out of.
     for change in scene.history.now("position") {
-        let (product, place) = (text(&change.after, "product"), text(&change.after, "location"));
+        let (product, place) = (
+            text(&change.after, "product"),
+            text(&change.after, "location"),
+        );
         let at = (product.to_owned(), place.to_owned());
         let there = scene.model.stock.contains_key(&at);
         if ROOFTOPS.contains(&place) && !there {

@@ -52,9 +52,14 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
         }
     }
     for ((channel, revision), tries) in &asked {
-        let hears = revisions.get(revision).map(|(channels, _)| channels.contains(channel));
+        let hears = revisions
+            .get(revision)
+            .map(|(channels, _)| channels.contains(channel));
         found.expect(Guarantee::G6, hears == Some(true), || {
-            format!("{} was told of {revision:?}, which was not for it", channel.name())
+            format!(
+                "{} was told of {revision:?}, which was not for it",
+                channel.name()
+            )
         });
         has_one_key(*channel, revision, tries, found);
         comes_again_for_a_reason(scene, *channel, revision, tries, found);
@@ -98,7 +103,10 @@ fn reached(
     if let (Some(patience), Some(taken)) = (patience, taken) {
         let waited = taken.at.duration_since(at);
         found.expect(Guarantee::G6, waited <= patience, || {
-            format!("{} waited {waited:#} for {revision:?}, though nothing is wrong with it", channel.name())
+            format!(
+                "{} waited {waited:#} for {revision:?}, though nothing is wrong with it",
+                channel.name()
+            )
         });
     }
 }
@@ -138,7 +146,10 @@ fn patience(scene: &Scene<'_>, channel: Channel) -> Option<SignedDuration> {
 fn has_one_key(channel: Channel, revision: &Revision, tries: &[Asked], found: &mut Findings) {
     let keys: BTreeSet<_> = tries.iter().map(|one| &one.key).collect();
     found.expect(Guarantee::G6, keys.len() == 1, || {
-        format!("{} was told of {revision:?} under several keys: {keys:?}", channel.name())
+        format!(
+            "{} was told of {revision:?} under several keys: {keys:?}",
+            channel.name()
+        )
     });
 }
 
@@ -153,7 +164,10 @@ fn comes_again_for_a_reason(
 ) {
     let taken = tries.iter().filter(|one| one.accepted).count();
     found.expect(Guarantee::G6, !channel.at_most_once() || taken <= 1, || {
-        format!("{} took {revision:?} {taken} times: {tries:#?}", channel.name())
+        format!(
+            "{} took {revision:?} {taken} times: {tries:#?}",
+            channel.name()
+        )
     });
     for (place, one) in tries.iter().enumerate() {
         let known = one.accepted && matches!(one.answered, Some((200..=299, _)));
@@ -213,10 +227,16 @@ fn dead_letters(
     found: &mut Findings,
 ) {
     for kind in ["webhook", "slack", "sendgrid", "twilio_sms"] {
-        let queue = scene.world.aws.queues().find(&format!("notify-{kind}-failures"));
+        let queue = scene
+            .world
+            .aws
+            .queues()
+            .find(&format!("notify-{kind}-failures"));
         for body in queue.iter().flat_map(|queue| queue.bodies()) {
             let named: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-            let number = named["revision"].as_u64().and_then(|it| u32::try_from(it).ok());
+            let number = named["revision"]
+                .as_u64()
+                .and_then(|it| u32::try_from(it).ok());
             let revision = Revision {
                 alert: text(&named, "alert").to_owned(),
                 number: number.unwrap_or_default(),

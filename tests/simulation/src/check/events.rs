@@ -26,7 +26,11 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
             format!("event {event} of {source} has more than one effect: {of:?}")
         });
     }
-    let held: Vec<_> = scene.history.now("quarantine").map(|it| &it.after).collect();
+    let held: Vec<_> = scene
+        .history
+        .now("quarantine")
+        .map(|it| &it.after)
+        .collect();
     for one in told {
         let place = |held: &&&Value| {
             let received = one.received.as_deref();
@@ -37,7 +41,12 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
             found.expect(
                 Guarantee::G1,
                 one.acknowledged.is_none() || held > 0,
-                || format!("{} was acknowledged, is unusable, and not in quarantine", one.name),
+                || {
+                    format!(
+                        "{} was acknowledged, is unusable, and not in quarantine",
+                        one.name
+                    )
+                },
             );
             continue;
         }

@@ -32,20 +32,28 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
         };
         let place = named.iter().position(|(known, _)| known == name);
         let Some((place, (_, file))) = place.and_then(|at| Some((at, named.get(at)?))) else {
-            found.add(Guarantee::G5, format!("from a file that nobody put down: {row}"));
+            found.add(
+                Guarantee::G5,
+                format!("from a file that nobody put down: {row}"),
+            );
             continue;
         };
         let of = text(row, "of").split(' ').nth(1).unwrap_or_default();
         if what.starts_with("gone:") {
             let whole = files[..=place].iter().rev();
-            let whole: Vec<_> = whole.filter(|it| it.kind == FileKind::Whole).take(GRACE).collect();
+            let whole: Vec<_> = whole
+                .filter(|it| it.kind == FileKind::Whole)
+                .take(GRACE)
+                .collect();
             let absent = |file: &&File| !rows_of(file).contains_key(of);
-            let holds = file.kind == FileKind::Whole
-                && whole.len() == GRACE
-                && whole.iter().all(absent);
+            let holds =
+                file.kind == FileKind::Whole && whole.len() == GRACE && whole.iter().all(absent);
             found.expect(Guarantee::G5, holds, || {
                 let kind = file.kind;
-                format!("{of} was removed by {}, which is {kind:?}: {row}", file.name)
+                format!(
+                    "{of} was removed by {}, which is {kind:?}: {row}",
+                    file.name
+                )
             });
         } else {
             // A row that was cut inside its number says another one.
@@ -63,5 +71,9 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
 /// How the ledger names a file: by the beginning of its content's hash.
 fn name_of(file: &File) -> String {
     let digest = Sha256::digest(&file.content);
-    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -36,9 +36,11 @@ pub(super) async fn check(scene: &Scene<'_>, found: &mut Findings) {
     let mut rows: BTreeMap<(String, u64), &Value> = BTreeMap::new();
     for (_, change) in scene.history.of_kind("ledger") {
         let row = &change.after;
-        found.expect(Guarantee::G8, change.before.is_null() && !row.is_null(), || {
-            format!("a ledger row was changed: {} -> {row}", change.before)
-        });
+        found.expect(
+            Guarantee::G8,
+            change.before.is_null() && !row.is_null(),
+            || format!("a ledger row was changed: {} -> {row}", change.before),
+        );
         if row.is_null() {
             continue;
         }
@@ -52,7 +54,11 @@ pub(super) async fn check(scene: &Scene<'_>, found: &mut Findings) {
         let after = &change.after;
         let of = match change.kind.as_str() {
             _ if after.is_null() => continue,
-            "position" => format!("position {} {}", text(after, "product"), text(after, "location")),
+            "position" => format!(
+                "position {} {}",
+                text(after, "product"),
+                text(after, "location")
+            ),
             "unit" => format!("unit {}", text(after, "vin")),
             _ => continue,
         };
@@ -79,14 +85,24 @@ fn matches(of: &str, change: &Change, row: &Value, found: &mut Findings) {
     found.expect(
         Guarantee::G8,
         revision(after) == revision(before) + 1,
-        || format!("{of} went from revision {} to {}", revision(before), revision(after)),
+        || {
+            format!(
+                "{of} went from revision {} to {}",
+                revision(before),
+                revision(after)
+            )
+        },
     );
-    found.expect(Guarantee::G8, text(row, "previous") == text(before, "chain"), || {
-        format!("{of}: row {} does not continue the chain", revision(row))
-    });
-    found.expect(Guarantee::G8, text(row, "hash") == text(after, "chain"), || {
-        format!("{of}: the chain does not end with row {}", revision(row))
-    });
+    found.expect(
+        Guarantee::G8,
+        text(row, "previous") == text(before, "chain"),
+        || format!("{of}: row {} does not continue the chain", revision(row)),
+    );
+    found.expect(
+        Guarantee::G8,
+        text(row, "hash") == text(after, "chain"),
+        || format!("{of}: the chain does not end with row {}", revision(row)),
+    );
     // A file's time moves what counts as stated without a change of the position.
     if change.kind != "position" || of.contains("FEED-") {
         return;
@@ -95,7 +111,10 @@ fn matches(of: &str, change: &Change, row: &Value, found: &mut Findings) {
         let told = row[words]["on_hand"].as_i64();
         let there = balance(image).map(|(balance, _)| balance.max(0));
         found.expect(Guarantee::G8, told == there, || {
-            format!("{of}: {when} row {} there were {there:?}: {row}", revision(row))
+            format!(
+                "{of}: {when} row {} there were {there:?}: {row}",
+                revision(row)
+            )
         });
     }
 }
@@ -132,7 +151,9 @@ async fn doctor(scene: &Scene<'_>, found: &mut Findings) {
         let path = format!("/api/v1/doctor?limit=200{cursor}");
         let hour = Duration::from_secs(3_600);
         let world = scene.world;
-        let answer = world.ask("GET", &path, &authorization, String::new(), hour).await;
+        let answer = world
+            .ask("GET", &path, &authorization, String::new(), hour)
+            .await;
         let Some((200, body)) = answer else {
             found.add(Guarantee::G8, format!("the examination failed: {answer:?}"));
             return;

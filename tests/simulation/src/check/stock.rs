@@ -51,19 +51,30 @@ pub(super) fn balance(position: &Value) -> Option<(i64, i64)> {
     let holding = &position["holding"];
     let held = number(position, "held");
     if text(holding, "by") == "counted" {
-        return Some((number(holding, "on_hand"), number(holding, "reserved") + held));
+        return Some((
+            number(holding, "on_hand"),
+            number(holding, "reserved") + held,
+        ));
     }
     let bases = holding["bases"].as_object()?;
-    let base = ["shop", "till", "feed"].iter().find_map(|source| bases.get(*source))?;
+    let base = ["shop", "till", "feed"]
+        .iter()
+        .find_map(|source| bases.get(*source))?;
     let at = number(&base["version"], "at");
-    let moves = holding["moves"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let moves = holding["moves"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let moved: i64 = moves
         .iter()
         .filter(|it| it[0].as_i64() > Some(at))
         .filter_map(|it| it[1].as_i64())
         .sum();
     let level = &base["level"];
-    Some((number(level, "on_hand") + moved, number(level, "reserved") + held))
+    Some((
+        number(level, "on_hand") + moved,
+        number(level, "reserved") + held,
+    ))
 }
 
 /// What the API shows in the end, against the model.

@@ -34,18 +34,27 @@ pub async fn ask(world: &World, request: &Request) {
         let answer = world.ask("POST", "/api/v1/movements", &headers, body, PATIENCE);
         let answer = answer.await;
         world.trace.note(|| {
-            let answer = answer.as_ref().map(|(status, body)| (*status, &body["reason"]));
+            let answer = answer
+                .as_ref()
+                .map(|(status, body)| (*status, &body["reason"]));
             format!("asked {}: {answer:?}", request.key)
         });
         let now = world.clock.now();
         match answer {
             Some((201, _)) => {
-                world.records.change(place, |told| told.acknowledged = Some(now));
+                world
+                    .records
+                    .change(place, |told| told.acknowledged = Some(now));
                 return;
             }
             Some((status @ 400..=499, body)) if status != 429 => {
-                let refused = (status, body["reason"].as_str().unwrap_or_default().to_owned());
-                world.records.change(place, |told| told.refused = Some(refused));
+                let refused = (
+                    status,
+                    body["reason"].as_str().unwrap_or_default().to_owned(),
+                );
+                world
+                    .records
+                    .change(place, |told| told.refused = Some(refused));
                 return;
             }
             _ => tokio::time::sleep(PAUSE).await,
@@ -62,7 +71,9 @@ pub async fn configure(world: &World, thresholds: Thresholds) {
     for _ in 0..TRIES {
         let applied = world.stack.store.apply_config(&config, "operator").await;
         let note = applied.as_ref().map_err(|_| "failed");
-        world.trace.note(|| format!("configured {thresholds:?}: {note:?}"));
+        world
+            .trace
+            .note(|| format!("configured {thresholds:?}: {note:?}"));
         if applied.is_ok() {
             world.thresholds(thresholds);
             return;

@@ -96,7 +96,9 @@ impl Keyring {
         let latest = sides.generations[0].entry(name).or_default();
         if *latest < generation {
             *latest = generation;
-            let before = sides.ours.insert(name.to_owned(), written(name, generation));
+            let before = sides
+                .ours
+                .insert(name.to_owned(), written(name, generation));
             if let Some(before) = before {
                 sides.ours.insert(format!("{name}_BEFORE"), before);
             }

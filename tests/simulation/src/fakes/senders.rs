@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::secrets::{of_sender, signature, standard_signature};
 use super::Told;
+use super::secrets::{of_sender, signature, standard_signature};
 use crate::plan::{Message, Sender};
 use crate::world::World;
 
@@ -51,7 +51,9 @@ async fn attempt(world: &World, message: &Message, place: usize) -> bool {
     let path = format!("/hooks/{}", message.sender.name());
     let answer = world.ask("POST", &path, &headers, body, PATIENCE).await;
     world.trace.note(|| {
-        let answer = answer.as_ref().map(|(status, body)| (*status, outcome(body)));
+        let answer = answer
+            .as_ref()
+            .map(|(status, body)| (*status, outcome(body)));
         format!("sent {}: {answer:?}", message.id)
     });
     let Some((status, body)) = answer.filter(|(status, _)| (200..300).contains(status)) else {
@@ -81,7 +83,10 @@ fn signed(world: &World, message: &Message, body: &str) -> Vec<(&'static str, St
     match message.sender {
         Sender::Shop => vec![
             ("x-shopify-topic", message.topic.to_owned()),
-            ("x-shopify-shop-domain", "simulated.myshopify.com".to_owned()),
+            (
+                "x-shopify-shop-domain",
+                "simulated.myshopify.com".to_owned(),
+            ),
             ("x-shopify-webhook-id", message.id.clone()),
             (
                 "x-shopify-hmac-sha256",

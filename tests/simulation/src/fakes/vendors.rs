@@ -134,7 +134,8 @@ impl Vendors {
             reply.headers.insert(http::header::RETRY_AFTER, seconds);
         }
         let answered = (reply.status.as_u16(), self.clock.now());
-        self.trace.note(|| format!("vendor answers {}", reply.status));
+        self.trace
+            .note(|| format!("vendor answers {}", reply.status));
         self.change(place, |asked| {
             asked.answered = Some(answered);
             asked.retry_after = retry_after
@@ -148,13 +149,17 @@ impl Vendors {
         let secret = self.keyring.theirs(of_channel(channel));
         let header = |name: &str| {
             let value = request.headers.get(name);
-            value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+            value
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
         };
         match channel {
             Channel::Erp | Channel::Audit => {
                 let (id, at) = (header("webhook-id"), header("webhook-timestamp"));
                 let expected = standard_signature(&secret, id, at, &request.body);
-                header("webhook-signature").split(' ').any(|one| one == expected)
+                header("webhook-signature")
+                    .split(' ')
+                    .any(|one| one == expected)
             }
             Channel::Desk => header("authorization") == format!("Bearer {secret}"),
             Channel::Room | Channel::Phone => true,
@@ -172,7 +177,8 @@ impl Vendors {
         let host = request.host().to_owned();
         let trouble = self.trouble(channel);
         if trouble == Some(Trouble::Unreachable) {
-            self.saboteur.note(Trouble::Unreachable.kind(), run.as_ref(), channel.name());
+            self.saboteur
+                .note(Trouble::Unreachable.kind(), run.as_ref(), channel.name());
             let reason = "connection refused".to_owned();
             return Err(TransportError::NotSent { host, reason });
         }
@@ -201,7 +207,8 @@ impl Vendors {
             return Ok(self.answer(place, Reply::new(StatusCode::UNAUTHORIZED, ""), None));
         }
         if let Some(trouble) = trouble {
-            self.saboteur.note(trouble.kind(), run.as_ref(), channel.name());
+            self.saboteur
+                .note(trouble.kind(), run.as_ref(), channel.name());
         }
         let perhaps = || {
             if self.dice.happens(0.5) {
@@ -304,7 +311,10 @@ impl Outgoing for Vendors {
 
     async fn carry(&self, _: &Sender<'_>, request: Request) -> Result<Reply, TransportError> {
         let host = request.host();
-        match Channel::ALL.into_iter().find(|channel| channel.host() == host) {
+        match Channel::ALL
+            .into_iter()
+            .find(|channel| channel.host() == host)
+        {
             Some(channel) => self.take(channel, &request).await,
             None => Err(TransportError::NotSent {
                 host: host.to_owned(),

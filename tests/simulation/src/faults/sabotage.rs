@@ -186,9 +186,7 @@ impl Interference for Saboteur {
             }
             Service::Lambda | Service::Mapping => return Verdict::Proceed,
             _ if self.strikes(Kind::Crash, 1.0) => (Kind::Crash, Verdict::Crash),
-            _ if self.strikes(Kind::LostAnswer, 1.0) => {
-                (Kind::LostAnswer, Verdict::ConnectionLost)
-            }
+            _ if self.strikes(Kind::LostAnswer, 1.0) => (Kind::LostAnswer, Verdict::ConnectionLost),
             _ => return Verdict::Proceed,
         };
         let what = format!("after {:?} {}", call.service, call.operation);

@@ -273,7 +273,13 @@ impl Draw {
         })
     }
 
-    fn generic(&mut self, sender: Sender, kind: &str, changes: Vec<Value>, sent: Timestamp) -> Message {
+    fn generic(
+        &mut self,
+        sender: Sender,
+        kind: &str,
+        changes: Vec<Value>,
+        sent: Timestamp,
+    ) -> Message {
         let data = match <[Value; 1]>::try_from(changes) {
             Ok([only]) => only,
             Err(changes) => json!({ "changes": changes }),
@@ -421,7 +427,9 @@ impl Draw {
             return self.dms(vin, event, place, happened);
         }
         let happened = self.happened(Sender::Rooftop, at);
-        let state = *self.dice.pick(&["in_stock", "in_stock", "reserved", "sold", "removed"]);
+        let state = *self
+            .dice
+            .pick(&["in_stock", "in_stock", "reserved", "sold", "removed"]);
         let change = json!({ "vin": vin, "location": place, "state": state,
             "make": places::MAKE, "model": model });
         let message = self.generic(Sender::Rooftop, "unit.updated", vec![change], happened);
@@ -460,7 +468,8 @@ impl Draw {
             });
         }
         let happened = self.happened(Sender::Till, at);
-        let change = json!({ "sku": TILL[0], "location": format!("nowhere-{number}"), "quantity": 1 });
+        let change =
+            json!({ "sku": TILL[0], "location": format!("nowhere-{number}"), "quantity": 1 });
         let message = self.generic(Sender::Till, "stock.sold", vec![change], happened);
         Act::Webhook(Message {
             said: vec![Said::Unusable],
@@ -596,7 +605,9 @@ impl Draw {
             }
         }
         while stock.len() + 2 < FED {
-            let sku = (0..FED).map(places::fed).find(|sku| !stock.contains_key(sku));
+            let sku = (0..FED)
+                .map(places::fed)
+                .find(|sku| !stock.contains_key(sku));
             stock.extend(sku.map(|sku| (sku, 1)));
         }
     }
@@ -607,8 +618,11 @@ impl Draw {
                 file.kind = FileKind::Cut;
                 // Inside a row: after the first rows, and never at the end of a line.
                 let whole = file.content.len();
-                let mut cut = whole / 2 + usize::try_from(self.dice.below(whole as u64 / 2 - 2)).unwrap_or(0);
-                while file.content.as_bytes()[cut - 1] == b'\n' || file.content.as_bytes()[cut] == b'\n' {
+                let mut cut =
+                    whole / 2 + usize::try_from(self.dice.below(whole as u64 / 2 - 2)).unwrap_or(0);
+                while file.content.as_bytes()[cut - 1] == b'\n'
+                    || file.content.as_bytes()[cut] == b'\n'
+                {
                     cut -= 1;
                 }
                 file.content.truncate(cut);
