@@ -72,11 +72,12 @@ fn a_webhook_that_comes_again_is_known_and_changes_nothing() {
         let sku = "CHG-11KW";
         describe(world, sku, 808_950_810).await;
         let body = level_body(808_950_810, 2, 1);
-        for duplicate in [false, true] {
+        for (applied, known) in [(1, 0), (0, 1)] {
             let (status, answer) =
                 send(world, "inventory_levels/update", &body, SHOPIFY_SECRET).await;
             assert_eq!(status, StatusCode::OK, "{answer}");
-            assert_eq!(answer["duplicate"], duplicate, "{answer}");
+            let counted = (&answer["applied"], &answer["known"]);
+            assert_eq!(counted, (&json!(applied), &json!(known)), "{answer}");
         }
         eventually("the vendor is told", async || told(world, sku).pop()).await;
         let ledger = world
