@@ -117,11 +117,9 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     history.read_on(&world.aws)?;
     let findings = check::all(&world, &history, settled).await;
     let numbers = numbers(&world, &history);
-    for change in history
-        .changes()
-        .iter()
-        .filter(|change| change.kind != "config")
-    {
+    // The configuration names the feed's folder, which is another one in every run.
+    let changes = history.changes().iter();
+    for change in changes.filter(|change| change.pk != "CONFIG") {
         trace.note(|| change.to_string());
     }
     drop(pump);
