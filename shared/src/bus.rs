@@ -7,6 +7,7 @@
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
 use crate::store::intents::Intent;
 
@@ -36,6 +37,17 @@ impl From<&Intent> for IntentRef {
     }
 }
 
+impl IntentRef {
+    /// The group's next message, if this is one of a group's.
+    pub fn next_message(&self) -> Option<Self> {
+        let message: FlushId = self.alert.parse().ok()?;
+        Some(Self {
+            alert: message.next().to_string(),
+            ..self.clone()
+        })
+    }
+}
+
 /// The topic that leads to every channel's queue.
 #[derive(Debug, Clone)]
 pub struct Bus {
@@ -49,6 +61,23 @@ impl Bus {
         Self {
             client,
             topic: topic.into(),
+        }
+    }
+
+    /// Connects to the topic, so that the first announcement need not. What is asked for is nothing,
+    /// and refused.
+    pub async fn connect(&self) {
+        let nothing = Vec::new();
+        let asked = self
+            .client
+            .publish_batch()
+            .topic_arn(&self.topic)
+            .set_publish_batch_request_entries(Some(nothing))
+            .send();
+        if let Err(error) = asked.await
+            && error.as_service_error().is_none()
+        {
+            tracing::warn!(%error, "the topic could not be reached yet");
         }
     }
 

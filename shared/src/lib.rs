@@ -30,5 +30,6 @@ pub mod secrets;
 pub mod signature;
 pub mod store;
 pub mod telemetry;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod warm_up;

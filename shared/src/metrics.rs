@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
+use crate::store::Store;
+use crate::store::spent::Units;
 
 /// The namespace of all our metrics.
 pub const NAMESPACE: &str = "Lotwire";
@@ -31,10 +33,13 @@ pub enum Metric {
     SyncDrift,
     /// Rows read from a source.
     SyncRows,
-    /// From the change of stock to the alert's leaving.
+    /// From the moment we took a change of stock in to the moment the vendor took the alert. What
+    /// time alone brought about counts from then.
     AlertLatencyMs,
     /// Attempts, by channel and outcome.
     DeliveryOutcome,
+    /// Attempts once more: 1 that was delivered, 0 that was not. Their average is the share of success.
+    DeliverySucceeded,
     /// A destination's circuit breaker: 0 closed, 1 half-open, 2 open.
     BreakerState,
     /// Deliveries that nobody settled in time, put back on their queues.
@@ -43,6 +48,8 @@ pub enum Metric {
     Heartbeat,
     /// How far the stream's reader is behind.
     StreamIteratorAgeMs,
+    /// How long ago a source that is read on a schedule was last read well.
+    FeedAgeSeconds,
     /// DynamoDB capacity consumed.
     CapacityUnits,
 }
@@ -58,10 +65,12 @@ impl Metric {
         Self::SyncRows,
         Self::AlertLatencyMs,
         Self::DeliveryOutcome,
+        Self::DeliverySucceeded,
         Self::BreakerState,
         Self::DeliveriesRedriven,
         Self::Heartbeat,
         Self::StreamIteratorAgeMs,
+        Self::FeedAgeSeconds,
         Self::CapacityUnits,
     ];
 
@@ -76,11 +85,40 @@ impl Metric {
             Self::SyncRows => ("SyncRows", "Count"),
             Self::AlertLatencyMs => ("AlertLatencyMs", "Milliseconds"),
             Self::DeliveryOutcome => ("DeliveryOutcome", "Count"),
+            Self::DeliverySucceeded => ("DeliverySucceeded", "None"),
             Self::BreakerState => ("BreakerState", "None"),
             Self::DeliveriesRedriven => ("DeliveriesRedriven", "Count"),
             Self::Heartbeat => ("Heartbeat", "Count"),
             Self::StreamIteratorAgeMs => ("StreamIteratorAgeMs", "Milliseconds"),
+            Self::FeedAgeSeconds => ("FeedAgeSeconds", "Seconds"),
             Self::CapacityUnits => ("CapacityUnits", "Count"),
+        }
+    }
+
+    /// The dimensions that it always has; CloudWatch keeps a series for each of their values.
+    pub const fn dimensions(self) -> &'static [&'static str] {
+        match self {
+            Self::IngestSkewSeconds
+            | Self::EventsApplied
+            | Self::EventsDuplicate
+            | Self::EventsQuarantined
+            | Self::SyncDrift
+            | Self::SyncRows
+            | Self::FeedAgeSeconds => &["Connector"],
+            Self::AlertLatencyMs | Self::DeliverySucceeded | Self::BreakerState => &["Channel"],
+            Self::DeliveryOutcome => &["Channel", "Outcome"],
+            Self::DeliveriesRedriven | Self::Heartbeat | Self::StreamIteratorAgeMs => &[],
+            Self::CapacityUnits => &["Function", "Kind"],
+        }
+    }
+
+    /// Fewer of its dimensions, by which it is kept once more: an alarm cannot add series up, and
+    /// connectors and channels are named in the configuration, not in the template.
+    pub const fn summed_up_by(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::EventsApplied | Self::AlertLatencyMs | Self::DeliverySucceeded => Some(&[]),
+            Self::CapacityUnits => Some(&["Kind"]),
+            _ => None,
         }
     }
 
@@ -90,13 +128,15 @@ impl Metric {
         let (name, unit) = self.name_and_unit();
         let said = || dimensions.iter().filter(|(_, value)| !value.is_empty());
         let keys: Vec<_> = said().map(|(key, _)| *key).collect();
+        let mut series = vec![keys];
+        series.extend(self.summed_up_by().map(<[_]>::to_vec));
         let mut line = json!({
             name: value,
             "_aws": {
                 "Timestamp": at.as_millisecond(),
                 "CloudWatchMetrics": [{
                     "Namespace": NAMESPACE,
-                    "Dimensions": [keys],
+                    "Dimensions": series,
                     "Metrics": [{ "Name": name, "Unit": unit }],
                 }],
             },
@@ -147,6 +187,39 @@ impl Metrics {
     /// Counts one.
     pub fn count(&self, metric: Metric, dimensions: &[(&'static str, &str)]) {
         self.record(metric, 1.0, dimensions);
+    }
+}
+
+/// Tells after each invocation of a function what it has used of the table's capacity.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    function: &'static str,
+    store: Store,
+    metrics: Metrics,
+}
+
+impl Meter {
+    /// A meter of everything that is read and written through this store and its clones.
+    pub fn new(function: &'static str, store: Store, metrics: Metrics) -> Self {
+        Self {
+            function,
+            store,
+            metrics,
+        }
+    }
+
+    /// Does an invocation's work, and then tells what it has used.
+    pub async fn measured<T>(&self, work: impl Future<Output = T>) -> T {
+        let done = work.await;
+        let Units { read, write } = self.store.take_spent();
+        for (kind, units) in [("read", read), ("write", write)] {
+            if units > 0.0 {
+                let dimensions = [("Function", self.function), ("Kind", kind)];
+                self.metrics
+                    .record(Metric::CapacityUnits, units, &dimensions);
+            }
+        }
+        done
     }
 }
 

@@ -7,6 +7,7 @@ use aws_sdk_sqs::error::DisplayErrorContext;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Correlation;
 use crate::domain::id::ConnectorName;
 use crate::store::runs::RunState;
 use crate::store::{Store, StoreError};
@@ -21,6 +22,13 @@ pub struct Job {
     pub connector: ConnectorName,
     /// The run's slot.
     pub slot: String,
+}
+
+impl Job {
+    /// The id of everything that follows from this run; none if its slot cannot stand in one.
+    pub fn correlation(&self) -> Option<Correlation> {
+        format!("{}/{}", self.connector, self.slot).parse().ok()
+    }
 }
 
 /// What became of the wish to run a source.

@@ -29,18 +29,21 @@ use crate::http::{
 #[derive(Debug, thiserror::Error)]
 pub enum InLambdaError {
     /// The extension's address is wrong.
-    #[error("{EXTENSION}: {0}")]
+    #[error("the extension's address ({PORT_VARIABLE}): {0}")]
     Address(#[from] url::ParseError),
     /// The extension's host cannot be allowed.
-    #[error("{EXTENSION}: {0}")]
+    #[error("the extension's address ({PORT_VARIABLE}): {0}")]
     Host(#[from] AllowedError),
     /// There is no HTTP client.
     #[error(transparent)]
     Client(#[from] HttpSetupError),
 }
 
-/// Where the extension listens; its port is `PARAMETERS_SECRETS_EXTENSION_HTTP_PORT`.
+/// Where the extension listens unless [`PORT_VARIABLE`] names another port.
 pub const EXTENSION: &str = "http://localhost:2773";
+
+/// The variable by which AWS lets a function move its extension to another port.
+const PORT_VARIABLE: &str = "PARAMETERS_SECRETS_EXTENSION_HTTP_PORT";
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-parameters-secrets-token");
 const TOKEN_VARIABLE: &str = "AWS_SESSION_TOKEN";
@@ -108,10 +111,15 @@ impl Secrets {
     ///
     /// Its client may call nothing but the extension; what users configure never gets there.
     pub fn in_lambda(environment: Environment, clock: Clock) -> Result<Self, InLambdaError> {
-        let extension: Url = EXTENSION.parse()?;
+        let extension: Url = match environment(PORT_VARIABLE).filter(|port| !port.is_empty()) {
+            Some(port) => format!("http://localhost:{port}").parse()?,
+            None => EXTENSION.parse()?,
+        };
         let host = extension.authority().parse()?;
         let client = Http::new(HttpSettings {
             guard: Guard::new(vec![host]),
+            // The extension speaks plain HTTP.
+            certificates: false,
             ..HttpSettings::default()
         })?;
         Ok(Self::new(environment, Arc::new(client), extension, clock))

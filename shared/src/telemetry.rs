@@ -1,29 +1,66 @@
-//! Logs: one JSON object a line in Lambda, readable lines in the one-process runner.
+//! Logs, one JSON object a line in Lambda and readable lines in the one-process runner; and traces,
+//! to the X-Ray daemon that Lambda runs beside a traced function.
 //!
-//! The level comes from `RUST_LOG` (`info` if it is not set). Numbers are not logs: see
-//! [`metrics`](crate::metrics).
+//! | file | its job |
+//! |---|---|
+//! | `fields` | what a span or an event says, as JSON |
+//! | `lines` | a log line |
+//! | [`xray`] | a span as X-Ray's daemon takes it |
+//!
+//! The level comes from `RUST_LOG` (`info` if it is not set): `warn`, or `info,notify=debug`. Numbers
+//! are not logs: see [`metrics`](crate::metrics).
+
+mod fields;
+mod lines;
+pub mod xray;
 
 use std::io;
+use std::net::SocketAddr;
 
-use tracing::Subscriber;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterFn, LevelFilter, Targets, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Registry;
 
-/// Logs JSON to standard output, as Lambda wants it. A second call changes nothing.
+use crate::clock::Clock;
+use crate::config::environment::process;
+
+pub use lines::JsonLines;
+
+/// Our own crates. Others may write bodies and headers into their logs when asked for details.
+const OURS: [&str; 8] = [
+    "shared", "ingest", "sync", "evaluate", "notify", "clock", "api", "lotwire",
+];
+
+/// Logs JSON to standard output, as Lambda wants it, and traces where Lambda does. A second call
+/// changes nothing.
 pub fn init() {
-    install(json(io::stdout, filter()));
+    let daemon = process(xray::DAEMON_ADDRESS);
+    let daemon = daemon.as_deref().and_then(xray::daemon_address);
+    install(in_lambda(io::stdout, &wanted(), daemon, Clock::system()));
 }
 
 /// Logs for people, to standard error. A second call changes nothing.
 pub fn init_pretty() {
-    let subscriber = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .compact()
         .with_target(false)
-        .with_writer(io::stderr)
-        .with_env_filter(filter())
-        .finish();
-    install(subscriber);
+        .with_writer(io::stderr);
+    install(Registry::default().with(lines.with_filter(ceiling(wanted()))));
+}
+
+/// What [`init`] installs, with its surroundings as arguments.
+pub fn in_lambda<W: io::Write + 'static>(
+    writer: impl Fn() -> W + Send + Sync + 'static,
+    wanted: &Targets,
+    daemon: Option<SocketAddr>,
+    clock: Clock,
+) -> impl Subscriber + Send + Sync {
+    let traces = daemon.and_then(|daemon| xray::Traces::to(daemon, clock.clone()).ok());
+    let traces = traces.map(|traces| traces.with_filter(filter_fn(xray::is_traced)));
+    let lines = JsonLines::new(writer, clock).with_filter(ceiling(wanted.clone()));
+    Registry::default().with(lines).with(traces)
 }
 
 fn install(subscriber: impl Subscriber + Send + Sync) {
@@ -32,63 +69,95 @@ fn install(subscriber: impl Subscriber + Send + Sync) {
     }
 }
 
-fn filter() -> EnvFilter {
-    EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy()
+fn wanted() -> Targets {
+    let asked = process("RUST_LOG").and_then(|levels| levels.parse().ok());
+    asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
-/// Fields stand at the top level, where CloudWatch Logs Insights finds them by their own names.
-fn json<W>(writer: W, filter: EnvFilter) -> impl Subscriber + Send + Sync
-where
-    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
-{
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_writer(writer)
-        .with_env_filter(filter)
-        .finish()
+/// What is wanted, with two bounds: no details of other crates, whoever asks for them; and our spans
+/// always, because a warning without its correlation id is worth little.
+fn ceiling(wanted: Targets) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    filter_fn(move |metadata| {
+        let (target, level) = (metadata.target(), metadata.level());
+        if *level > Level::INFO && !is_ours(target) {
+            return false;
+        }
+        (metadata.is_span() && *level <= Level::INFO) || wanted.would_enable(target, level)
+    })
+}
+
+fn is_ours(target: &str) -> bool {
+    let name = target.split("::").next().unwrap_or_default();
+    OURS.contains(&name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use crate::testing::Captured;
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+    fn logged(levels: &str, work: impl FnOnce()) -> Vec<serde_json::Value> {
+        let lines = Captured::default();
+        let writer = lines.clone();
+        let clock = Clock::system();
+        let subscriber = in_lambda(
+            move || writer.clone(),
+            &levels.parse().unwrap(),
+            None,
+            clock,
+        );
+        tracing::subscriber::with_default(subscriber, work);
+        lines.json()
     }
 
     #[test]
-    fn a_log_line_is_one_json_object_with_its_fields_on_top() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = json(move || writer.clone(), EnvFilter::new("info"));
-        tracing::subscriber::with_default(subscriber, || {
-            let span = tracing::info_span!("deliver", channel = "slack");
-            let _entered = span.enter();
+    fn a_log_line_is_one_json_object_with_its_fields_and_its_spans_on_top() {
+        let lines = logged("info", || {
+            let outer = tracing::info_span!("run", correlation = tracing::field::Empty, slot = 1);
+            outer.record("correlation", "erp/1");
+            let _outer = outer.enter();
+            let inner = tracing::info_span!("deliver", channel = "slack", slot = 2);
+            let _inner = inner.enter();
             tracing::debug!("not at this level");
             tracing::info!(sku = "ABARTH-595", duration_ms = 12, "delivered\nan alert");
         });
-        let written = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(written.lines().count(), 1);
-        let line: serde_json::Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(lines.len(), 1);
+        let line = &lines[0];
         assert_eq!(line["message"], "delivered\nan alert");
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["sku"], "ABARTH-595");
         assert_eq!(line["duration_ms"], 12);
-        assert_eq!(line["span"]["channel"], "slack");
+        assert_eq!(line["channel"], "slack");
+        assert_eq!(line["correlation"], "erp/1");
+        assert_eq!(line["slot"], 2, "the inner span has the last word");
+        assert_eq!(line["span"], "deliver");
+        assert!(line["target"].as_str().unwrap().starts_with("shared::"));
+        let at: jiff::Timestamp = line["timestamp"].as_str().unwrap().parse().unwrap();
+        assert!(at <= Clock::system().now());
+    }
+
+    #[test]
+    fn a_warning_keeps_its_correlation_id_where_only_warnings_are_wanted() {
+        let lines = logged("warn", || {
+            let _span = tracing::info_span!("run", correlation = "erp/1").entered();
+            tracing::info!("not wanted");
+            tracing::warn!("wanted");
+        });
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0]["correlation"], "erp/1");
+    }
+
+    #[test]
+    fn other_crates_never_tell_details() {
+        let lines = logged("trace", || {
+            tracing::trace!(target: "aws_smithy_runtime::client", "authorization: …");
+            tracing::debug!(target: "h2::codec", "headers");
+            tracing::debug!(target: "lambda_runtime", "body");
+            tracing::debug!(target: "shared_but_not_ours", "body");
+            tracing::warn!(target: "h2::codec", "connection lost");
+            tracing::trace!(target: "notify::batch", "ours");
+        });
+        let told: Vec<_> = lines.iter().map(|line| &line["message"]).collect();
+        assert_eq!(told, ["connection lost", "ours"]);
     }
 }

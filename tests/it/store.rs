@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
+use shared::config::Config;
 use shared::domain::Authority;
 use shared::domain::event::{Change, MoveReason, Version};
 use shared::domain::ledger::{ChainFault, check_chain};
@@ -11,6 +12,7 @@ use shared::domain::message::Stock;
 use shared::domain::position::{PositionChange, Refusal};
 use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::store::keys;
+use shared::store::settings::{self, Over};
 use shared::store::stock::{Applied, ApplyError};
 
 use crate::bench::{Bench, at, event, level, sold};
@@ -326,4 +328,46 @@ async fn all_positions_are_listed_page_by_page() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 45);
+}
+
+#[tokio::test]
+async fn of_many_who_apply_over_one_version_one_does_and_its_document_applies() {
+    let bench = Bench::new();
+    let document = |name: &str| {
+        let text = format!(
+            "[account]\nname = \"{name}\"\nzone = \"UTC\"\ncurrency = \"EUR\"\n\
+             [locations.north]\nname = \"North\"\nkind = \"warehouse\"\n"
+        );
+        Config::check(&text, "lotwire.toml").unwrap()
+    };
+    let store = &bench.store;
+    assert!(
+        store
+            .apply_config(&document("first"), "test")
+            .await
+            .unwrap()
+    );
+    let documents: Vec<_> = ["a", "b", "c", "d"].map(document).into();
+    let applied = join_all(documents.iter().map(|document| async move {
+        let over = Over::Version(1);
+        store
+            .apply_config_over(over, document, "test")
+            .await
+            .unwrap()
+    }));
+    let applied = applied.await;
+    let winners: Vec<_> = (0..documents.len())
+        .filter(|&n| applied[n] == settings::Applied::Done)
+        .collect();
+    let others = applied
+        .iter()
+        .filter(|it| **it == settings::Applied::Overtaken);
+    assert_eq!((winners.len(), others.count()), (1, 3), "{applied:?}");
+    let head = store.config_head().await.unwrap().unwrap().data;
+    let standing = store.config_document(&head).await.unwrap();
+    let winner = &documents[winners[0]];
+    assert_eq!(
+        (head.version, &standing.account.name),
+        (2, &winner.account.name)
+    );
 }

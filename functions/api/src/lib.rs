@@ -26,9 +26,10 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use jiff::{SignedDuration, Timestamp};
-use shared::domain::Authority;
+use shared::domain::{Authority, Correlation};
 use shared::installation::{Installation, Installations};
 use shared::store::Store;
+use tracing::Instrument;
 
 pub use self::auth::Tokens;
 pub use self::ports::{Ports, Replay, StartSync};
@@ -83,21 +84,37 @@ impl Api {
         request: ApiGatewayV2httpRequest,
         deadline: Timestamp,
     ) -> ApiGatewayV2httpResponse {
+        let id = request.request_context.request_id.as_deref();
+        let correlation = id.and_then(|id| id.parse::<Correlation>().ok());
+        let span = tracing::info_span!("call", method = %request.request_context.http.method,
+            path = request.raw_path, correlation = correlation.as_ref().map(Correlation::as_str));
         let request = Request::from(request);
-        let answered = self.answer(&request, deadline).await;
+        let answered = self
+            .answer(&request, correlation, deadline)
+            .instrument(span)
+            .await;
         answered
             .unwrap_or_else(|problem| problem.about(&request).into())
             .into()
     }
 
-    async fn answer(&self, request: &Request, deadline: Timestamp) -> Result<Answer, Problem> {
+    async fn answer(
+        &self,
+        request: &Request,
+        correlation: Option<Correlation>,
+        deadline: Timestamp,
+    ) -> Result<Answer, Problem> {
         let (endpoint, variable) = router::find(request)?;
         if endpoint.needs_token() {
             self.tokens.admit(request).await?;
         }
         request.check_body(endpoint.body_limit())?;
+        let store = match correlation {
+            Some(id) => &self.store.on_behalf_of(id, Some(self.store.clock().now())),
+            None => &self.store,
+        };
         let context = Context {
-            store: &self.store,
+            store,
             installations: &self.installations,
             ports: &self.ports,
             request,

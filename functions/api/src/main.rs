@@ -12,39 +12,43 @@ use shared::clock::Clock;
 use shared::config::environment::{ApiEnv, process};
 
 use shared::installation::Installations;
-use shared::metrics::Metrics;
+use shared::metrics::{Meter, Metrics};
 use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let api = api().await?;
+    let (api, meter) = api().await?;
     run(service_fn(
         async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
             let deadline = i64::try_from(event.context.deadline)?;
             let deadline = Timestamp::from_millisecond(deadline)?;
-            Ok::<_, Error>(Box::pin(api.handle(event.payload, deadline)).await)
+            let handled = Box::pin(api.handle(event.payload, deadline));
+            Ok::<_, Error>(meter.measured(handled).await)
         },
     ))
     .await
 }
 
-async fn api() -> Result<Api, Error> {
+async fn api() -> Result<(Api, Meter), Error> {
     let env = ApiEnv::read(process)?;
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let clock = Clock::system();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let secrets = Arc::new(Secrets::in_lambda(Box::new(process), clock.clone())?);
+    let metrics = Metrics::to_stdout(clock);
     let ingest = Ingest::new(
         store.clone(),
         installations.clone(),
         Arc::clone(&secrets),
-        Metrics::to_stdout(clock),
+        metrics.clone(),
     );
     let tokens = Tokens::referred(secrets, [env.token].into_iter().chain(env.previous_token));
     let sqs = aws_sdk_sqs::Client::new(&aws);
@@ -52,5 +56,6 @@ async fn api() -> Result<Api, Error> {
         sync: Arc::new(RunQueue::new(store.clone(), sqs, env.jobs)),
         replay: Arc::new(ingest),
     };
-    Ok(Api::new(store, installations, tokens, ports))
+    let api = Api::new(store.clone(), installations, tokens, ports);
+    Ok((api, Meter::new("api", store, metrics)))
 }

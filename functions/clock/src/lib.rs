@@ -135,6 +135,7 @@ impl Ticker {
     }
 
     /// Does what fell due by now, until `deadline` at the latest.
+    #[tracing::instrument(name = "tick", skip_all, fields(event = event.id))]
     pub async fn tick(
         &self,
         event: EventBridgeEvent,
@@ -199,6 +200,12 @@ impl Ticker {
             };
             let feed = self.store.feed(name).await?;
             let succeeded = feed.and_then(|feed| feed.data.succeeded_at);
+            if let Some(at) = succeeded {
+                let age = now.duration_since(at.0).as_secs_f64();
+                let dimensions = [("Connector", name.as_str())];
+                self.metrics
+                    .record(Metric::FeedAgeSeconds, age, &dimensions);
+            }
             // A source that was never read has no age; whether that is stale is the evaluator's to say.
             if succeeded.is_none_or(|at| now.duration_since(at.0) >= files.stale_after) {
                 stale.push(Subject::Connector {

@@ -13,26 +13,29 @@ use shared::clock::Clock;
 use shared::config::environment::{ClockEnv, process};
 use shared::http::{Http, HttpSettings};
 use shared::installation::Installations;
-use shared::metrics::Metrics;
+use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let ticker = ticker().await?;
+    let (ticker, meter) = ticker().await?;
     run(service_fn(async |event: LambdaEvent<EventBridgeEvent>| {
         let deadline = i64::try_from(event.context.deadline)?;
         let deadline = Timestamp::from_millisecond(deadline)?;
         // Boxed: the whole of a tick in one type is deeper than the compiler looks.
-        Box::pin(ticker.tick(event.payload, deadline)).await?;
+        meter
+            .measured(Box::pin(ticker.tick(event.payload, deadline)))
+            .await?;
         Ok::<_, Error>(())
     }))
     .await
 }
 
-async fn ticker() -> Result<Ticker, Error> {
+async fn ticker() -> Result<(Ticker, Meter), Error> {
     let env = ClockEnv::read(process)?;
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let clock = Clock::system();
@@ -46,14 +49,21 @@ async fn ticker() -> Result<Ticker, Error> {
         Some(url) => Heartbeat::to(url, Arc::new(Http::new(HttpSettings::default())?)),
         None => Heartbeat::metric_only(),
     };
-    let evaluator = Evaluator::new(store.clone(), bus.clone(), installations.clone());
+    warm_up(&installations, bus.connect()).await;
+    let meter = Meter::new("clock", store.clone(), metrics.clone());
+    let evaluator = Evaluator::new(
+        store.clone(),
+        bus.clone(),
+        installations.clone(),
+        metrics.clone(),
+    );
     let ingest = Ingest::new(
         store.clone(),
         installations.clone(),
         Arc::new(secrets),
         metrics.clone(),
     );
-    Ok(Ticker::new(
+    let ticker = Ticker::new(
         store,
         installations,
         bus,
@@ -61,5 +71,6 @@ async fn ticker() -> Result<Ticker, Error> {
         Arc::new(ingest),
         heartbeat,
         metrics,
-    ))
+    );
+    Ok((ticker, meter))
 }

@@ -20,6 +20,8 @@ const AGAIN: SignedDuration = SignedDuration::from_mins(5);
 struct Work {
     ticked: Ticked,
     overdue: Vec<Intent>,
+    /// Messages of groups whose time is near: handed to the queue, which is punctual.
+    near: Vec<Intent>,
     subjects: Vec<Subject>,
 }
 
@@ -63,6 +65,7 @@ impl Ticker {
             }
             ticked += work.ticked;
             ticked.redriven += self.bus.announce(&work.overdue).await;
+            self.bus.announce(&work.near).await;
             for subject in work.subjects {
                 if seen.insert(subject.clone()) {
                     ticked += self.look(&subject).await;
@@ -82,12 +85,31 @@ impl Ticker {
         work: &mut Work,
     ) -> Result<(), StoreError> {
         match self.store.due(key, by).await? {
+            // It is not sent on its own: what matters is that its group knows of it.
+            Some(Due::Intent(stored)) if stored.data.group.is_some() => {
+                let group = self.store.enroll(&stored.data).await?;
+                work.overdue.extend(group.map(|group| group.intent(by)));
+                self.store.leave_to_group(&stored).await?;
+            }
             Some(Due::Intent(stored)) => {
                 // First the time, then the message: whoever gets the message finds the time set, and a
                 // crash in between only means that the intent waits for its next turn.
                 let again = by.checked_add(AGAIN).unwrap_or(Timestamp::MAX);
                 if self.store.put_off(&stored, again).await? {
                     work.overdue.push(stored.data);
+                }
+            }
+            Some(Due::Group(stored)) => {
+                let message = stored.data.intent(by);
+                let ahead = stored.data.schedule.phase.at().is_some_and(|at| at > by);
+                let watched = self.store.is_under_way(&stored.data).await?;
+                if self.store.put_off_group(&stored, AGAIN).await? && !watched {
+                    let work = if ahead {
+                        &mut work.near
+                    } else {
+                        &mut work.overdue
+                    };
+                    work.push(message);
                 }
             }
             Some(Due::Watch(stored)) => work.subjects.push(stored.data.subject),

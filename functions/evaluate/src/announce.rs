@@ -2,11 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use shared::domain::alert::{AlertState, RevisionKind};
+use shared::domain::group::Belongs;
 use shared::domain::id::{ChannelName, ConnectorName, GroupName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::route::{About, Recipient};
 use shared::domain::watch::{self, Moment, Verdict, Watch};
-use shared::domain::{AlertKind, Subject};
+use shared::domain::{AlertKind, Origin, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::{Intent, IntentState};
@@ -54,6 +55,7 @@ impl Evaluator {
         words: Words<'_>,
     ) -> Result<Looked, EvaluateError> {
         let now = self.store.clock().now();
+        let origin = self.store.origin();
         let old = look
             .stored
             .map(|stored| stored.data.watch.clone())
@@ -82,6 +84,7 @@ impl Evaluator {
             message.notes.extend(said.note.clone());
             message.alert.clone_from(&said.alert);
             message.revision = said.revision;
+            message.correlation = self.store.correlation().cloned();
             let recipients = self.recipients(&look, said.change, told.as_deref());
             resolved = said.change == RevisionKind::Resolved;
             if resolved && look.kind == AlertKind::OutOfStock {
@@ -93,13 +96,16 @@ impl Evaluator {
                 said.opened_at,
                 told.unwrap_or_default(),
                 &recipients,
-                now,
+                (now, origin.as_ref()),
             ));
         }
         let intents: Vec<Intent> = announcements
             .iter()
             .flat_map(|a| a.intents.clone())
             .collect();
+        let (gathered, single): (Vec<_>, Vec<_>) = intents
+            .into_iter()
+            .partition(|intent| intent.group.is_some());
         let decision = Decision {
             watched: Watched {
                 subject: look.subject.clone(),
@@ -113,8 +119,36 @@ impl Evaluator {
         if !self.store.decide(decision).await? {
             return Ok(Looked::Again);
         }
-        self.bus.announce(&intents).await;
+        if let Some(said) = &step.announce {
+            tracing::info!(
+                alert = said.alert,
+                revision = said.revision,
+                change = %said.change,
+                kind = %look.kind,
+                intents = single.len() + gathered.len(),
+                "an alert's revision is written"
+            );
+        }
+        self.bus.announce(&single).await;
+        self.enroll(&gathered).await;
         Ok(Looked::Done { resolved })
+    }
+
+    /// Sees to it that the groups of these intents speak. What fails here, the clock does: the
+    /// intents wait in their groups already.
+    async fn enroll(&self, gathered: &[Intent]) {
+        let now = self.store.clock().now();
+        let mut messages = Vec::new();
+        for intent in gathered {
+            match self.store.enroll(intent).await {
+                Ok(group) => messages.extend(group.map(|group| group.intent(now))),
+                Err(error) => {
+                    let Intent { alert, channel, .. } = intent;
+                    tracing::warn!(alert, %channel, %error, "an alert's group was not told; the clock will");
+                }
+            }
+        }
+        self.bus.announce(&messages).await;
     }
 
     /// "There is stock again", for those who asked for it and are not told by the other's end.
@@ -139,7 +173,10 @@ impl Evaluator {
         message.kind = AlertKind::BackInStock;
         message.alert = self.store.chance().id(now);
         message.revision = 1;
-        let mut announcement = announcement(&look, message, now, Vec::new(), &recipients, now);
+        message.correlation = self.store.correlation().cloned();
+        let origin = self.store.origin();
+        let moment = (now, origin.as_ref());
+        let mut announcement = announcement(&look, message, now, Vec::new(), &recipients, moment);
         // It is news, not a condition: over as soon as it is told.
         announcement.alert.state = AlertState::Resolved;
         Some(announcement)
@@ -181,30 +218,48 @@ impl Evaluator {
     }
 }
 
+/// The group in which this recipient is told, if it is not told at once.
+fn group_of(look: &Look<'_>, recipient: &Recipient) -> Option<Belongs> {
+    let (route, grouping) = look.installation.routes.grouping(&recipient.routes)?;
+    Some(grouping.group_of(route, look.kind, &look.subject, look.category))
+}
+
+/// When the clock looks after an intent: once the queue, or the group that it waits in, should long
+/// have seen to it.
+fn overdue(now: Timestamp, group: Option<&Belongs>) -> Timestamp {
+    let held = group.map(|group| group.pace.wait + group.pace.interval);
+    let after = held.unwrap_or_default() + OVERDUE;
+    now.checked_add(after).unwrap_or(Timestamp::MAX)
+}
+
 fn announcement(
     look: &Look<'_>,
     message: Message,
     opened_at: Timestamp,
     mut told: Vec<ChannelName>,
     recipients: &[Recipient],
-    now: Timestamp,
+    (now, origin): (Timestamp, Option<&Origin>),
 ) -> Announcement {
     let channels = &look.installation.config.channels;
     let intents = recipients
         .iter()
         .filter_map(|recipient| Some((recipient, channels.get(&recipient.channel)?)))
-        .map(|(recipient, channel)| Intent {
+        .map(|(recipient, channel)| (recipient, channel, group_of(look, recipient)))
+        .map(|(recipient, channel, group)| Intent {
             alert: message.alert.clone(),
             revision: message.revision,
             channel: recipient.channel.clone(),
             kind: channel.kind.to_string(),
             state: IntentState::Pending,
             attempts: 0,
+            origin: origin.cloned(),
             created_at: now,
             not_before: now,
-            due_at: now.checked_add(OVERDUE).unwrap_or(Timestamp::MAX),
+            due_at: overdue(now, group.as_ref()),
             receipt: None,
             last_outcome: None,
+            group: group.map(Box::new),
+            carried_by: None,
         })
         .collect();
     for recipient in recipients {

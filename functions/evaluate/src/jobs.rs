@@ -1,6 +1,9 @@
 //! Looking again at everything a change of configuration, or a feed's recovery, may concern (F26).
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
+use shared::domain::Origin;
 use shared::domain::watch::Moment;
 use shared::installation::Installation;
 use shared::store::jobs::Reexamination;
@@ -36,29 +39,42 @@ impl Evaluator {
         {
             return Ok(());
         }
-        let installation = self.installation().await?;
-        let authority = self.authority(&installation).await?;
+        let this = self.because_of_job(id);
+        let mut around = self.surroundings().await?;
         let page = self.store.positions(job.cursor.as_deref(), PAGE).await?;
-        for position in &page.items {
-            let owner = position.owner(&authority.quantities);
-            if job.owned_by.is_none() || owner == job.owned_by.as_ref() {
-                // The list may lag behind; the position itself is read again.
-                let current = self
-                    .store
-                    .position(&position.product, &position.location)
-                    .await?;
-                if let Some(position) = current {
-                    self.look_at_position(&installation, None, &position)
+        loop {
+            for position in &page.items {
+                let owner = position.owner(&around.authority.quantities);
+                if job.owned_by.is_none() || owner == job.owned_by.as_ref() {
+                    // The list may lag behind; the position itself is read again.
+                    let current = self
+                        .store
+                        .position(&position.product, &position.location)
                         .await?;
+                    if let Some(position) = current {
+                        this.look_at_position(&around, None, &position).await?;
+                    }
                 }
             }
+            let now = self.surroundings().await?;
+            if now.equal(&around) {
+                break;
+            }
+            around = now;
         }
+        let installation = &around.installation;
         if page.next.is_none() && job.id.starts_with(SEASON) {
-            self.plan_next_season(&installation).await?;
+            self.plan_next_season(installation).await?;
         }
         // Somebody else may have looked at the same page meanwhile; then the job is theirs.
         self.store.advance_job(&stored, page.next).await?;
         Ok(())
+    }
+
+    /// What a job finds goes back to the job, page by page.
+    fn because_of_job(&self, id: &str) -> Cow<'_, Self> {
+        let at = self.store.clock().now();
+        self.on_behalf_of(id.parse().ok().map(|id| Origin { id, at }))
     }
 
     /// Has the clock start a job when a rule's season next begins or ends.

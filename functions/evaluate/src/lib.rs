@@ -11,6 +11,7 @@
 //! | [`sources`] | feeds: stale, suspect |
 //! | [`vehicles`] | one VIN, two owners |
 //! | [`announce`] | the step from a verdict to an alert revision and its intents |
+//! | [`surroundings`] | the configuration in force and the sources' health, read once a batch |
 //! | [`jobs`] | looking again at everything a change of configuration may concern |
 
 mod announce;
@@ -18,21 +19,29 @@ mod jobs;
 mod record;
 mod sources;
 mod stock;
+mod surroundings;
 mod vehicles;
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use aws_lambda_events::event::dynamodb::Event;
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use futures::FutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::bus::Bus;
-use shared::domain::Subject;
+use shared::domain::{Origin, Subject};
 use shared::installation::{Installation, InstallationError, Installations};
+use shared::metrics::{Metric, Metrics};
 use shared::store::{Store, StoreError};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 pub use record::{Changed, UnreadableRecord, changed};
+pub use stock::verdicts;
+
+use surroundings::Surroundings;
 
 /// Why a look at something failed. All of these are worth trying again but the unreadable ones.
 #[derive(Debug, thiserror::Error)]
@@ -48,102 +57,205 @@ pub enum EvaluateError {
     Store(#[from] StoreError),
 }
 
+/// A record's number in its stream, and what it says.
+type Numbered = (Option<String>, Result<Changed, UnreadableRecord>);
+
 /// Decides what people are to be told.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     store: Store,
     bus: Bus,
     installations: Installations,
+    metrics: Metrics,
 }
 
 impl Evaluator {
     /// An evaluator of this table that announces on this bus.
-    pub fn new(store: Store, bus: Bus, installations: Installations) -> Self {
+    pub fn new(store: Store, bus: Bus, installations: Installations, metrics: Metrics) -> Self {
         Self {
             store,
             bus,
             installations,
+            metrics,
         }
+    }
+
+    /// The same evaluator; what it writes goes back to this.
+    fn on_behalf_of(&self, origin: Option<Origin>) -> Cow<'_, Self> {
+        let Some(origin) = origin else {
+            return Cow::Borrowed(self);
+        };
+        Span::current().record("correlation", origin.id.as_str());
+        Cow::Owned(Self {
+            store: self.store.on_behalf_of(origin.id, Some(origin.at)),
+            ..self.clone()
+        })
+    }
+
+    /// On behalf of what last changed a thing, but now: time alone has brought us here.
+    fn because_of_time(&self, origin: Option<Origin>) -> Cow<'_, Self> {
+        let now = self.store.clock().now();
+        self.on_behalf_of(origin.map(|origin| origin.at(now)))
     }
 
     /// Handles a batch of stream records: all done, or everything from the first failure on is
     /// handed back.
     pub async fn handle(&self, event: Event, deadline: Timestamp) -> DynamoDbEventResponse {
+        self.measure_age(&event);
+        let records: Vec<_> = event
+            .records
+            .into_iter()
+            .map(|record| (record.change.sequence_number.clone(), changed(record)))
+            .collect();
         let mut response = DynamoDbEventResponse::default();
-        for record in event.records {
-            let sequence = record.change.sequence_number.clone();
-            let in_time = self.store.clock().now() < deadline;
-            let looked = if in_time {
-                AssertUnwindSafe(self.look_at(changed(record)))
-                    .catch_unwind()
-                    .await
-            } else {
-                Ok(Err(None))
-            };
-            match looked {
-                Ok(Ok(())) => continue,
-                Ok(Err(Some(error))) => {
-                    let cause = &error as &(dyn std::error::Error + 'static);
-                    tracing::warn!(error = cause, sequence, "a stream record is handed back");
-                }
-                Ok(Err(None)) => tracing::warn!(sequence, "no time is left for a stream record"),
-                // The panic hook has said why.
-                Err(_) => tracing::error!(sequence, "a stream record made the evaluator panic"),
-            }
+        if let Err(sequence) = self.look_at_all(&records, deadline).await {
             let mut failure = DynamoDbBatchItemFailure::default();
             failure.item_identifier = sequence;
             response.batch_item_failures.push(failure);
-            break;
         }
         response
     }
 
+    /// Looks at a batch's records in order; the number of the first that is not done.
+    async fn look_at_all(
+        &self,
+        records: &[Numbered],
+        deadline: Timestamp,
+    ) -> Result<(), Option<String>> {
+        let mut around = None;
+        for (sequence, changed) in records {
+            self.guarded(sequence, changed, &mut around, deadline)
+                .await?;
+        }
+        // One look takes less time than it takes anybody to be told of a change.
+        while let Some(read) = around.take().filter(|_| records.len() > 1) {
+            let first = || records.first().and_then(|(sequence, _)| sequence.clone());
+            let now = self.surroundings().await.map_err(|error| {
+                let cause = &error as &(dyn std::error::Error + 'static);
+                tracing::warn!(error = cause, "a batch is handed back");
+                first()
+            })?;
+            if now.equal(&read) {
+                break;
+            }
+            around = Some(now);
+            for (sequence, changed) in records {
+                if changed.as_ref().is_ok_and(Changed::depends_on_surroundings) {
+                    self.guarded(sequence, changed, &mut around, deadline)
+                        .await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One look that may fail, panic or come too late; then the record's number.
+    async fn guarded(
+        &self,
+        sequence: &Option<String>,
+        changed: &Result<Changed, UnreadableRecord>,
+        around: &mut Option<Surroundings>,
+        deadline: Timestamp,
+    ) -> Result<(), Option<String>> {
+        if self.store.clock().now() >= deadline {
+            tracing::warn!(sequence, "no time is left for a stream record");
+            return Err(sequence.clone());
+        }
+        let span = tracing::info_span!("record", sequence, correlation = Empty);
+        match AssertUnwindSafe(self.look_at(changed, around).instrument(span))
+            .catch_unwind()
+            .await
+        {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => {
+                let cause = &error as &(dyn std::error::Error + 'static);
+                tracing::warn!(error = cause, sequence, "a stream record is handed back");
+            }
+            // The panic hook has said why.
+            Err(_) => tracing::error!(sequence, "a stream record made the evaluator panic"),
+        }
+        Err(sequence.clone())
+    }
+
     async fn look_at(
         &self,
-        changed: Result<Changed, UnreadableRecord>,
-    ) -> Result<(), Option<EvaluateError>> {
-        let looked = async {
-            match changed? {
-                Changed::Position { before, after } => {
-                    let installation = self.installations.current().await?;
-                    self.look_at_position(&installation, before.as_deref(), &after)
-                        .await
-                }
-                Changed::Unit(unit) => {
-                    let installation = self.installations.current().await?;
-                    self.look_at_unit(&installation, &unit).await
-                }
-                Changed::Feed(connector) => {
-                    let installation = self.installations.current().await?;
-                    self.look_at_source(&installation, &connector).await
-                }
-                Changed::Configuration(version) => self.configuration_changed(version).await,
-                Changed::Job(id) => self.proceed(&id).await,
-                Changed::Nothing => Ok(()),
-            }
+        changed: &Result<Changed, UnreadableRecord>,
+        around: &mut Option<Surroundings>,
+    ) -> Result<(), EvaluateError> {
+        let changed = changed.as_ref().map_err(Clone::clone)?;
+        match changed {
+            Changed::Configuration(version) => return self.configuration_changed(*version).await,
+            Changed::Job(id) => return self.proceed(id).await,
+            Changed::Nothing => return Ok(()),
+            Changed::Position { .. } | Changed::Unit(_) | Changed::Feed(..) => {}
+        }
+        let around = match around {
+            Some(around) => around,
+            None => around.insert(self.surroundings().await?),
         };
-        looked.await.map_err(Some)
+        match changed {
+            Changed::Position { before, after } => {
+                self.on_behalf_of(after.origin.clone())
+                    .look_at_position(around, before.as_deref(), after)
+                    .await
+            }
+            Changed::Unit(unit) => {
+                self.on_behalf_of(unit.origin.clone())
+                    .look_at_unit(&around.installation, unit)
+                    .await
+            }
+            Changed::Feed(connector, origin) => {
+                self.on_behalf_of(origin.clone())
+                    .look_at_source(&around.installation, connector)
+                    .await
+            }
+            Changed::Configuration(_) | Changed::Job(_) | Changed::Nothing => Ok(()),
+        }
+    }
+
+    /// How old the oldest record of a batch is: how far we are behind.
+    fn measure_age(&self, event: &Event) {
+        let written = |record: &EventRecord| record.change.approximate_creation_date_time;
+        let Some(oldest) = event.records.iter().map(written).min() else {
+            return;
+        };
+        let Ok(oldest) = Timestamp::from_millisecond(oldest.timestamp_millis()) else {
+            return;
+        };
+        let age = self.store.clock().now().duration_since(oldest);
+        // The table's clock may be ahead of ours, by less than anybody asks about.
+        let age = age.max(SignedDuration::ZERO).as_secs_f64() * 1_000.0;
+        self.metrics.record(Metric::StreamIteratorAgeMs, age, &[]);
     }
 
     /// Looks again at one subject because time has passed.
+    #[tracing::instrument(name = "look", skip_all, fields(%subject, correlation))]
     pub async fn look(&self, subject: &Subject) -> Result<(), EvaluateError> {
-        let installation = self.installations.current().await?;
+        let around = self.surroundings().await?;
         match subject {
             Subject::Position { product, location } => {
                 if let Some(position) = self.store.position(product, location).await? {
-                    self.look_at_position(&installation, None, &position)
+                    self.because_of_time(position.origin.clone())
+                        .look_at_position(&around, None, &position)
                         .await?;
                 }
                 Ok(())
             }
-            Subject::Group { product, group } => {
-                self.look_at_group(&installation, product, group).await
-            }
+            Subject::Group { product, group } => self.look_at_group(&around, product, group).await,
             Subject::Unit { vin } => match self.store.unit(vin).await? {
-                Some(unit) => self.look_at_unit(&installation, &unit).await,
+                Some(unit) => {
+                    self.because_of_time(unit.origin.clone())
+                        .look_at_unit(&around.installation, &unit)
+                        .await
+                }
                 None => Ok(()),
             },
-            Subject::Connector { connector } => self.look_at_source(&installation, connector).await,
+            Subject::Connector { connector } => {
+                let feed = self.store.feed(connector).await?;
+                self.because_of_time(feed.and_then(|feed| feed.data.origin))
+                    .look_at_source(&around.installation, connector)
+                    .await
+            }
         }
     }
 

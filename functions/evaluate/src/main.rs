@@ -9,30 +9,34 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{EvaluateEnv, process};
 use shared::installation::Installations;
+use shared::metrics::{Meter, Metrics};
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let evaluator = evaluator().await?;
+    let (evaluator, meter) = evaluator().await?;
     run(service_fn(async |event: LambdaEvent<Event>| {
         let deadline = i64::try_from(event.context.deadline)?;
         let deadline = Timestamp::from_millisecond(deadline)?;
-        Ok::<_, Error>(Box::pin(evaluator.handle(event.payload, deadline)).await)
+        let handled = Box::pin(evaluator.handle(event.payload, deadline));
+        Ok::<_, Error>(meter.measured(handled).await)
     }))
     .await
 }
 
-async fn evaluator() -> Result<Evaluator, Error> {
+async fn evaluator() -> Result<(Evaluator, Meter), Error> {
     let env = EvaluateEnv::read(process)?;
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
-    let store = Store::new(dynamodb, env.table, Clock::system(), Chance::from_system());
+    let clock = Clock::system();
+    let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let bus = Bus::new(aws_sdk_sns::Client::new(&aws), env.topic.as_str());
-    Ok(Evaluator::new(
-        store.clone(),
-        bus,
-        Installations::new(store),
-    ))
+    let metrics = Metrics::to_stdout(clock);
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, bus.connect()).await;
+    let evaluator = Evaluator::new(store.clone(), bus, installations, metrics.clone());
+    Ok((evaluator, Meter::new("evaluate", store, metrics)))
 }

@@ -4,7 +4,8 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use serde::de::DeserializeOwned;
 use serde_dynamo::{AttributeValue, Item};
 use shared::domain::id::ConnectorName;
-use shared::domain::{Position, Unit};
+use shared::domain::{Origin, Position, Unit};
+use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
 use shared::store::settings::Head;
 
@@ -20,8 +21,8 @@ pub enum Changed {
     },
     /// A vehicle.
     Unit(Box<Unit>),
-    /// A source's health.
-    Feed(ConnectorName),
+    /// A source's health, and what the change of it goes back to.
+    Feed(ConnectorName, Option<Origin>),
     /// The configuration, to this version.
     Configuration(u64),
     /// A page of a job is due.
@@ -30,8 +31,16 @@ pub enum Changed {
     Nothing,
 }
 
+impl Changed {
+    /// Whether the configuration or a source's health could make another look come out otherwise.
+    /// What starts or proceeds with a job reads them for itself.
+    pub(crate) fn depends_on_surroundings(&self) -> bool {
+        matches!(self, Self::Position { .. } | Self::Unit(_) | Self::Feed(..))
+    }
+}
+
 /// A record that this version cannot read. Retrying does not help; the failure queue gets it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("the stream record of {key} cannot be read: {problem}")]
 pub struct UnreadableRecord {
     /// The changed item's key.
@@ -67,7 +76,8 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
         "unit" => Changed::Unit(Box::new(content.read(change.new_image)?)),
         "feed" => {
             let name = pk.strip_prefix("C#").unwrap_or_default();
-            Changed::Feed(name.parse().map_err(|error| content.wrong(&error))?)
+            let name = name.parse().map_err(|error| content.wrong(&error))?;
+            Changed::Feed(name, content.read::<FeedState>(change.new_image)?.origin)
         }
         "config" => Changed::Configuration(content.read::<Head>(change.new_image)?.version),
         "job" => Changed::Job(content.read::<Reexamination>(change.new_image)?.id),

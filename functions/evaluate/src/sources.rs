@@ -157,6 +157,7 @@ fn words(
     Message {
         alert: String::new(),
         revision: 0,
+        correlation: None,
         change,
         kind,
         severity: Severity::Critical,
@@ -174,5 +175,6 @@ fn words(
         sold: None,
         notes: notes.to_vec(),
         link: link(installation, subject),
+        digest: None,
     }
 }

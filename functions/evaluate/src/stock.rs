@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use shared::config::connector::ConnectorSettings;
 use shared::domain::alert::RevisionKind;
 use shared::domain::authority::Authority;
-use shared::domain::id::{ConnectorName, GroupName, LocationId};
+use shared::domain::id::{GroupName, LocationId};
 use shared::domain::message::{Message, Stock};
 use shared::domain::position::Position;
 use shared::domain::rule::{Check, Condition, Facts, Resolution, days_of_supply, total};
@@ -18,6 +17,7 @@ use shared::store::StoreError;
 use shared::store::alerts::ProductPicture;
 
 use crate::announce::{Look, Looked};
+use crate::surroundings::Surroundings;
 use crate::{EvaluateError, Evaluator};
 
 /// How often a look that met another one starts again.
@@ -40,16 +40,40 @@ struct Scene<'a> {
     inhibited: bool,
 }
 
+/// What the rules say of a position as it is at `after`, and of the sums it counts in: everything
+/// that is decided before anything is written.
+pub fn verdicts(
+    installation: &Installation,
+    authority: &Authority,
+    picture: &ProductPicture,
+    after: &Position,
+    now: Timestamp,
+) -> Vec<(Subject, AlertKind, Verdict)> {
+    let scene = Scene {
+        installation,
+        picture,
+        authority,
+        now,
+        inhibited: false,
+    };
+    scene
+        .judge(None, after)
+        .into_iter()
+        .map(|judged| {
+            let resolution = &judged.resolution;
+            (resolution.subject(), resolution.kind, judged.verdict)
+        })
+        .collect()
+}
+
 impl Evaluator {
     /// Looks at a position as it was at `after`, and at the groups it counts towards.
     pub(crate) async fn look_at_position(
         &self,
-        installation: &Installation,
+        around: &Surroundings,
         before: Option<&Position>,
         after: &Position,
     ) -> Result<(), EvaluateError> {
-        let authority = self.authority(installation).await?;
-        let inhibited = self.feed_is_down(installation, after, &authority).await?;
         for _ in 0..ATTEMPTS {
             let mut picture = self.store.picture(&after.product).await?;
             // What this record says is looked at, not what may have become of it since: each crossing
@@ -58,11 +82,11 @@ impl Evaluator {
                 .positions
                 .insert(after.location.clone(), after.clone());
             let scene = Scene {
-                installation,
+                installation: &around.installation,
                 picture: &picture,
-                authority: &authority,
+                authority: &around.authority,
                 now: self.store.clock().now(),
-                inhibited,
+                inhibited: around.inhibit(after),
             };
             if self.look_once(&scene, before, after).await? {
                 return Ok(());
@@ -77,19 +101,24 @@ impl Evaluator {
     /// Looks at a product's sum over a group because time has passed.
     pub(crate) async fn look_at_group(
         &self,
-        installation: &Installation,
+        around: &Surroundings,
         product: &ProductId,
         group: &GroupName,
     ) -> Result<(), EvaluateError> {
         let picture = self.store.picture(product).await?;
-        let member = installation
+        let member = around
+            .installation
             .config
             .locations
             .members(group)
             .iter()
             .find_map(|location| picture.positions.get(location));
         match member {
-            Some(position) => self.look_at_position(installation, None, position).await,
+            Some(position) => {
+                self.because_of_time(position.origin.clone())
+                    .look_at_position(around, None, position)
+                    .await
+            }
             None => Ok(()),
         }
     }
@@ -101,127 +130,24 @@ impl Evaluator {
         before: Option<&Position>,
         after: &Position,
     ) -> Result<bool, EvaluateError> {
-        let installation = scene.installation;
-        let category = scene.category();
-        let facts = Facts::of(
-            &after.product,
-            category,
-            &after.location,
-            &installation.config.locations,
-        );
-        let sources = &scene.authority.quantities;
-        let stock = after.stock(sources);
-        let mut covered = false;
-        for kind in KINDS {
-            let resolution = installation.rules.resolve(kind, &facts);
-            let reading = scene.read(&resolution, stock.as_ref(), after);
-            let mut verdict = reading.verdict;
-            verdict.inhibited |= scene.inhibited || (kind == AlertKind::LowStock && covered);
-            covered |= kind == AlertKind::OutOfStock && verdict.condition == Condition::Breached;
-            let words = |change| {
-                scene.message(
-                    change,
-                    &resolution,
-                    &reading,
-                    Seen {
-                        before: before.and_then(|before| before.stock(sources)),
-                        after: stock,
-                        sold: Some(after),
-                    },
-                )
-            };
-            let look = scene.look(&resolution, verdict, after.revision, &reading, category);
-            if self.step(look, &words).await? == Looked::Again {
-                return Ok(false);
-            }
-        }
-        for resolution in installation.rules.rules_over_sums(&facts) {
-            let members = scene.members(&resolution);
-            let stocks: Vec<_> = members.iter().map(|member| member.stock(sources)).collect();
-            let sum = total(stocks.iter().map(Option::as_ref));
-            let seen = members.iter().map(|member| member.revision).sum();
-            let reading = scene.read(&resolution, sum.as_ref(), after);
-            let mut verdict = reading.verdict;
-            verdict.inhibited |= scene.inhibited;
-            let earlier = before.and_then(|before| {
-                let stocks: Vec<_> = members
-                    .iter()
-                    .map(|m| {
-                        if m.location == before.location {
-                            before
-                        } else {
-                            m
-                        }
-                        .stock(sources)
-                    })
-                    .collect();
-                total(stocks.iter().map(Option::as_ref))
-            });
-            let words = |change| {
-                scene.message(
-                    change,
-                    &resolution,
-                    &reading,
-                    Seen {
-                        before: earlier,
-                        after: sum,
-                        sold: None,
-                    },
-                )
-            };
-            let look = scene.look(&resolution, verdict, seen, &reading, category);
-            if self.step(look, &words).await? == Looked::Again {
+        for judged in scene.judge(before, after) {
+            let words = |change| scene.message(change, &judged);
+            if self.step(scene.look(&judged), &words).await? == Looked::Again {
                 return Ok(false);
             }
         }
         Ok(true)
     }
+}
 
-    /// Who has the last word, with each source's last snapshot.
-    pub(crate) async fn authority(
-        &self,
-        installation: &Installation,
-    ) -> Result<Authority, EvaluateError> {
-        let confirmed = self.store.confirmed(installation.pulled()).await?;
-        Ok(installation.authority(confirmed))
-    }
-
-    /// Whether the source that states this position's quantity cannot be believed at the moment (F47).
-    async fn feed_is_down(
-        &self,
-        installation: &Installation,
-        position: &Position,
-        authority: &Authority,
-    ) -> Result<bool, EvaluateError> {
-        let Some(owner) = position.owner(&authority.quantities) else {
-            return Ok(false);
-        };
-        self.is_down(installation, owner).await
-    }
-
-    async fn is_down(
-        &self,
-        installation: &Installation,
-        connector: &ConnectorName,
-    ) -> Result<bool, EvaluateError> {
-        let Some(ConnectorSettings::Files(files)) = installation
-            .config
-            .connectors
-            .get(connector)
-            .map(|c| &c.settings)
-        else {
-            return Ok(false);
-        };
-        let feed = self.store.feed(connector).await?;
-        let now = self.store.clock().now();
-        Ok(feed.is_some_and(|feed| {
-            let stale = feed
-                .data
-                .succeeded_at
-                .is_some_and(|at| now.duration_since(at.0) > files.stale_after);
-            stale || !feed.data.suspicions.is_empty()
-        }))
-    }
+/// What is said of one subject by one rule, or by none.
+struct Judged<'a> {
+    resolution: Resolution<'a>,
+    reading: Reading,
+    verdict: Verdict,
+    /// The revision of what was judged.
+    revision: u64,
+    shown: Shown<'a>,
 }
 
 /// What a rule says of a position, and with which number.
@@ -233,13 +159,88 @@ struct Reading {
 }
 
 /// The quantities that a message shows.
-struct Seen<'a> {
+struct Shown<'a> {
     before: Option<Stock>,
     after: Option<Stock>,
     sold: Option<&'a Position>,
 }
 
 impl<'a> Scene<'a> {
+    /// What the rules say of the position, kind by kind, and then of the sums it counts in.
+    fn judge(&self, before: Option<&Position>, after: &'a Position) -> Vec<Judged<'a>> {
+        let installation = self.installation;
+        let facts = Facts::of(
+            &after.product,
+            self.category(),
+            &after.location,
+            &installation.config.locations,
+        );
+        let sources = &self.authority.quantities;
+        let stock = after.stock(sources);
+        let earlier = before.and_then(|before| before.stock(sources));
+        let mut judged = Vec::with_capacity(KINDS.len());
+        let mut covered = false;
+        for kind in KINDS {
+            let resolution = installation.rules.resolve(kind, &facts);
+            let reading = self.read(&resolution, stock.as_ref(), after);
+            let mut verdict = reading.verdict;
+            verdict.inhibited |= self.inhibited || (kind == AlertKind::LowStock && covered);
+            covered |= kind == AlertKind::OutOfStock && verdict.condition == Condition::Breached;
+            judged.push(Judged {
+                resolution,
+                reading,
+                verdict,
+                revision: after.revision,
+                shown: Shown {
+                    before: earlier,
+                    after: stock,
+                    sold: Some(after),
+                },
+            });
+        }
+        for resolution in installation.rules.rules_over_sums(&facts) {
+            judged.push(self.judge_sum(resolution, before, after));
+        }
+        judged
+    }
+
+    /// What a rule over a sum says.
+    fn judge_sum(
+        &self,
+        resolution: Resolution<'a>,
+        before: Option<&Position>,
+        after: &'a Position,
+    ) -> Judged<'a> {
+        let sources = &self.authority.quantities;
+        let members = self.members(&resolution);
+        let sum = |stocks: Vec<Option<Stock>>| total(stocks.iter().map(Option::as_ref));
+        let stock = sum(members.iter().map(|member| member.stock(sources)).collect());
+        let earlier = before.and_then(|before| {
+            let as_before = |member: &&Position| {
+                if member.location == before.location {
+                    before.stock(sources)
+                } else {
+                    member.stock(sources)
+                }
+            };
+            sum(members.iter().map(as_before).collect())
+        });
+        let reading = self.read(&resolution, stock.as_ref(), after);
+        let mut verdict = reading.verdict;
+        verdict.inhibited |= self.inhibited;
+        Judged {
+            resolution,
+            reading,
+            verdict,
+            revision: members.iter().map(|member| member.revision).sum(),
+            shown: Shown {
+                before: earlier,
+                after: stock,
+                sold: None,
+            },
+        }
+    }
+
     fn category(&self) -> Option<&'a str> {
         self.picture.description.as_ref()?.category.as_deref()
     }
@@ -310,34 +311,28 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn look(
-        &self,
-        resolution: &Resolution<'_>,
-        verdict: Verdict,
-        seen: u64,
-        reading: &Reading,
-        category: Option<&'a str>,
-    ) -> Look<'a> {
-        let subject = resolution.subject();
+    fn look(&self, judged: &Judged<'_>) -> Look<'a> {
+        let subject = judged.resolution.subject();
+        let kind = judged.resolution.kind;
         Look {
             installation: self.installation,
-            stored: self.picture.watch(&subject, resolution.kind),
+            stored: self.picture.watch(&subject, kind),
             subject,
-            kind: resolution.kind,
-            verdict,
-            seen,
-            changes_at: reading.changes_at,
-            category,
+            kind,
+            verdict: judged.verdict,
+            seen: judged.revision,
+            changes_at: judged.reading.changes_at,
+            category: self.category(),
         }
     }
 
-    fn message(
-        &self,
-        change: RevisionKind,
-        resolution: &Resolution<'_>,
-        reading: &Reading,
-        seen: Seen<'_>,
-    ) -> Message {
+    fn message(&self, change: RevisionKind, judged: &Judged<'_>) -> Message {
+        let Judged {
+            resolution,
+            reading,
+            shown,
+            ..
+        } = judged;
         let subject = resolution.subject();
         let zone = self.zone(&subject);
         let location = match &subject {
@@ -346,10 +341,11 @@ impl<'a> Scene<'a> {
             Subject::Unit { .. } | Subject::Connector { .. } => None,
         };
         let today = zone.to_datetime(self.now).date();
-        let sold: BTreeMap<_, _> = seen.sold.map(|at| at.sold.clone()).unwrap_or_default();
+        let sold: BTreeMap<_, _> = shown.sold.map(|at| at.sold.clone()).unwrap_or_default();
         Message {
             alert: String::new(),
             revision: 0,
+            correlation: None,
             change,
             kind: resolution.kind,
             severity: resolution.rule.map_or(Severity::Info, |rule| rule.severity),
@@ -357,17 +353,18 @@ impl<'a> Scene<'a> {
             product: product_name(resolution.product, self.picture),
             location,
             zone: zone.iana_name().unwrap_or("UTC").to_owned(),
-            before: seen.before,
-            after: seen.after,
+            before: shown.before,
+            after: shown.after,
             threshold: reading.threshold,
             rule: resolution.rule.map(|rule| rule.id.to_string()),
             why: Some(resolution.explain(self.now, zone)),
-            days_of_supply: seen
+            days_of_supply: shown
                 .after
                 .and_then(|stock| days_of_supply(stock.available, &sold, today, SUPPLY_WINDOW)),
             sold: reading.sold,
             notes: Vec::new(),
             link: link(self.installation, &subject),
+            digest: None,
             subject,
         }
     }

@@ -61,6 +61,7 @@ impl Evaluator {
             let words = |change: RevisionKind| Message {
                 alert: String::new(),
                 revision: 0,
+                correlation: None,
                 change,
                 kind: AlertKind::Conflict,
                 severity: Severity::Warning,
@@ -78,6 +79,7 @@ impl Evaluator {
                 sold: None,
                 notes: notes.clone(),
                 link: link(installation, &subject),
+                digest: None,
             };
             let look = Look {
                 installation,

@@ -30,7 +30,7 @@ fn said(change: &Changed) -> String {
             let rivals = unit.resolve(&[]).rivals.len();
             format!("{}: {rivals} rivals", unit.vin)
         }
-        Changed::Feed(connector) => format!("feed {connector}"),
+        Changed::Feed(connector, _) => format!("feed {connector}"),
         Changed::Configuration(version) => format!("configuration {version}"),
         Changed::Job(id) => format!("job {id}"),
         Changed::Nothing => "nothing".to_owned(),

@@ -1,7 +1,7 @@
 //! Events into the store; what cannot be used, into quarantine with its reason (F15).
 
 use shared::connectors::{KnownNames, Parsed, Signed};
-use shared::domain::{Authority, ConnectorName, StockEvent};
+use shared::domain::{ConnectorName, StockEvent};
 use shared::metrics::Metric;
 use shared::store::quarantine::Quarantined;
 use shared::store::received::Received;
@@ -62,6 +62,11 @@ impl Ingest {
     ) -> Result<Outcome, IngestError> {
         let confirmed = self.store.confirmed(door.installation.pulled()).await?;
         let authority = door.installation.authority(confirmed);
+        // What is written carries the webhook's own id, however often and by whom it is applied.
+        let store = match received.id.parse() {
+            Ok(id) => self.store.on_behalf_of(id, Some(received.at)),
+            Err(_) => self.store.clone(),
+        };
         let mut outcome = Outcome {
             ignored: parsed.ignored.len() + parsed.lookups.len(),
             ..Outcome::default()
@@ -70,7 +75,8 @@ impl Ingest {
             tracing::info!(connector = %door.name, vin = %lookup.vin, "vehicle to be looked up");
         }
         for event in &parsed.events {
-            self.apply_one(&door.name, received, event, &authority, &mut outcome)
+            let applied = store.apply(event, &authority).await;
+            self.note(&door.name, received, event, applied, &mut outcome)
                 .await?;
         }
         for rejected in &parsed.quarantine {
@@ -89,16 +95,17 @@ impl Ingest {
         Ok(outcome)
     }
 
-    async fn apply_one(
+    /// Counts what became of an event; one that cannot be applied is held.
+    async fn note(
         &self,
         connector: &ConnectorName,
         received: &Received,
         event: &StockEvent,
-        authority: &Authority,
+        applied: Result<Applied, ApplyError>,
         outcome: &mut Outcome,
     ) -> Result<(), IngestError> {
         let dimensions = [("Connector", connector.as_str())];
-        let reason = match self.store.apply(event, authority).await {
+        let reason = match applied {
             Ok(Applied::Changed) => {
                 outcome.applied += 1;
                 self.metrics.count(Metric::EventsApplied, &dimensions);

@@ -33,6 +33,9 @@ use shared::signature::SignatureError;
 use shared::store::received::{KEPT_DAYS, Received, ReceivedState, delivery_id, part_count};
 use shared::store::{Store, StoreError};
 
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
 pub use application::Outcome;
 pub use replay::{Replayed, Selection};
 
@@ -130,10 +133,24 @@ impl Ingest {
             .get("connector")
             .cloned()
             .unwrap_or_default();
-        match self.take(&name, &request).await {
-            Ok(response) => response,
-            Err(error) => self.refuse(&name, &error),
+        let gateway = request.request_context.request_id.clone();
+        let span = tracing::info_span!(
+            "webhook",
+            connector = name,
+            gateway_request = gateway,
+            correlation = Empty,
+            outcome = Empty,
+        );
+        async {
+            let response = match self.take(&name, &request).await {
+                Ok(response) => response,
+                Err(error) => self.refuse(&name, &error),
+            };
+            Span::current().record("outcome", response.status_code);
+            response
         }
+        .instrument(span)
+        .await
     }
 
     async fn take(
@@ -162,6 +179,7 @@ impl Ingest {
 
         let vendor_id = door.push.delivery_id(&delivery);
         let id = delivery_id(&door.name, vendor_id.as_deref(), &body);
+        Span::current().record("correlation", &id);
         let known = self.store.received(&door.name, &id).await?;
         if let Some(known) = known.filter(|known| known.data.state == ReceivedState::Applied) {
             self.metrics.count(

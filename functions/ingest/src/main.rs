@@ -10,37 +10,43 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{IngestEnv, process};
 use shared::installation::Installations;
-use shared::metrics::Metrics;
+use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let ingest = ingest().await?;
+    let (ingest, meter) = ingest().await?;
     run(service_fn(
         async |event: LambdaEvent<ApiGatewayV2httpRequest>| {
             let deadline = i64::try_from(event.context.deadline)?;
             let deadline = Timestamp::from_millisecond(deadline)?;
-            Ok::<_, Error>(Box::pin(ingest.handle(event.payload, deadline)).await)
+            let handled = Box::pin(ingest.handle(event.payload, deadline));
+            Ok::<_, Error>(meter.measured(handled).await)
         },
     ))
     .await
 }
 
-async fn ingest() -> Result<Ingest, Error> {
+async fn ingest() -> Result<(Ingest, Meter), Error> {
     let env = IngestEnv::read(process)?;
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let clock = Clock::system();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
+    let metrics = Metrics::to_stdout(clock);
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let ingest = Ingest::new(
         store.clone(),
-        Installations::new(store),
+        installations,
         Arc::new(secrets),
-        Metrics::to_stdout(clock),
+        metrics.clone(),
     );
-    Ok(ingest.keeping(env.raw_retention_days))
+    let meter = Meter::new("ingest", store, metrics);
+    Ok((ingest.keeping(env.raw_retention_days), meter))
 }

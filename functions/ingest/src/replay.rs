@@ -99,6 +99,8 @@ impl Ingest {
         Ok(recovered)
     }
 
+    #[tracing::instrument(name = "webhook again", skip_all,
+        fields(connector = %received.connector, correlation = received.id))]
     async fn again(&self, received: &Received) -> Result<Outcome, IngestError> {
         let door = self.door(received.connector.as_str()).await?;
         let body = self.store.received_body(received).await?;

@@ -12,6 +12,7 @@ use shared::bus::IntentRef;
 use shared::clock::Clock;
 use shared::delivery::verdict::QUEUE_REACH;
 use shared::delivery::{Delivered, Deliverer};
+use tracing::Instrument;
 use url::Url;
 
 pub use batch::{Settled, each_record};
@@ -51,6 +52,13 @@ impl Notifier {
     }
 
     async fn look(&self, record: SqsMessage, deadline: Timestamp) -> Settled {
+        // The trace that the message came from, where a queue or topic on the way is traced.
+        let upstream = record.attributes.get("AWSTraceHeader").map(String::as_str);
+        let span = tracing::info_span!("message", upstream);
+        self.look_at(&record, deadline).instrument(span).await
+    }
+
+    async fn look_at(&self, record: &SqsMessage, deadline: Timestamp) -> Settled {
         let message = record.message_id.as_deref().unwrap_or_default();
         let body = record.body.as_deref().unwrap_or_default();
         let which: IntentRef = match serde_json::from_str(body) {
@@ -65,6 +73,12 @@ impl Notifier {
             Ok(Delivered::Again(wait)) => {
                 if wait <= QUEUE_REACH {
                     self.put_back(&which, wait).await;
+                }
+                Settled::Done
+            }
+            Ok(Delivered::Next(wait)) => {
+                if let Some(next) = which.next_message().filter(|_| wait <= QUEUE_REACH) {
+                    self.put_back(&next, wait).await;
                 }
                 Settled::Done
             }

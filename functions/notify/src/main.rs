@@ -10,27 +10,29 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{NotifyEnv, process};
 use shared::delivery::{Deliverer, Wire};
-use shared::http::{Http, HttpSettings};
+use shared::http::{Guard, Http, HttpSettings};
 use shared::installation::Installations;
-use shared::metrics::Metrics;
+use shared::metrics::{Meter, Metrics};
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let notifier = notifier().await?;
+    let (notifier, meter) = notifier().await?;
     run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let deadline = i64::try_from(event.context.deadline)?;
         let deadline = Timestamp::from_millisecond(deadline)?;
         // Boxed: the whole of a delivery in one type is deeper than the compiler looks.
-        Ok::<_, Error>(Box::pin(notifier.handle(event.payload, deadline)).await)
+        let handled = Box::pin(notifier.handle(event.payload, deadline));
+        Ok::<_, Error>(meter.measured(handled).await)
     }))
     .await
 }
 
-async fn notifier() -> Result<Notifier, Error> {
+async fn notifier() -> Result<(Notifier, Meter), Error> {
     let env = NotifyEnv::read(process)?;
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let clock = Clock::system();
@@ -39,16 +41,21 @@ async fn notifier() -> Result<Notifier, Error> {
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
     let wire = Http::new(HttpSettings {
         timeout: env.send_timeout,
+        guard: Guard::new(env.allowed_hosts),
         ..HttpSettings::default()
     })?;
+    let metrics = Metrics::to_stdout(clock.clone());
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
     let deliverer = Deliverer::new(
         store.clone(),
-        Installations::new(store),
+        installations,
         Arc::new(secrets),
         Arc::new(Wire(Arc::new(wire))),
-        Metrics::to_stdout(clock.clone()),
+        metrics.clone(),
         env.send_timeout,
     );
     let sqs = aws_sdk_sqs::Client::new(&aws);
-    Ok(Notifier::new(deliverer, clock, sqs, env.queue))
+    let notifier = Notifier::new(deliverer, clock, sqs, env.queue);
+    Ok((notifier, Meter::new("notify", store, metrics)))
 }

@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 use shared::config::connector::Files;
 use shared::domain::id::ConnectorName;
-use shared::domain::position::Base;
+use shared::domain::position::{Base, Position};
 use shared::domain::unit::Unit;
 use shared::store::feeds::Moment;
 use shared::store::inbox::{InboxEntry, InboxState};
@@ -40,16 +40,7 @@ pub(crate) async fn compare(
     loop {
         let page = store.positions(cursor.as_deref(), PAGE).await?;
         for position in page.items {
-            let Some(base) = position.stated_by(source) else {
-                continue;
-            };
-            let (said, there) = (sayable.of_level(&base.level), is_there(base));
-            let item = Item::Position {
-                product: position.product,
-                location: position.location,
-            };
-            let found = snapshot.compare(ItemKey::of(&item), said);
-            compared.count(item, found, there);
+            compared.position(position, source, sayable, snapshot);
         }
         cursor = page.next;
         if cursor.is_none() {
@@ -75,6 +66,26 @@ pub(crate) async fn compare(
 }
 
 impl Compared {
+    /// Compares one position that is held.
+    pub(crate) fn position(
+        &mut self,
+        position: Position,
+        source: &ConnectorName,
+        sayable: &Sayable,
+        snapshot: &mut Snapshot,
+    ) {
+        let Some(base) = position.stated_by(source) else {
+            return;
+        };
+        let (said, there) = (sayable.of_level(&base.level), is_there(base));
+        let item = Item::Position {
+            product: position.product,
+            location: position.location,
+        };
+        let found = snapshot.compare(ItemKey::of(&item), said);
+        self.count(item, found, there);
+    }
+
     fn count(&mut self, item: Item, found: bool, there: bool) {
         self.held += u64::from(there);
         if there && !found {

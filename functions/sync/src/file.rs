@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use shared::config::connector::{Covers, Files, Ready};
-use shared::domain::position::whole_millis;
 use shared::feeds::complete::{Expectations, Proof, prove};
 use shared::feeds::disk::blocking;
 use shared::feeds::drift::SchemaDrift;
@@ -134,16 +133,9 @@ impl Feed<'_> {
 
     fn reading(&self, entry: &Entry, confirmed_at: Option<Timestamp>) -> Reading<'_> {
         let now = self.sync.store.clock().now();
-        let config = &self.installation.config;
-        Reading {
-            common: self.common,
-            locations: &config.locations,
-            currency: config.account.currency,
-            vins: config.guards.vin,
-            // A server whose clock is ahead must not outdate everything else until then.
-            written_at: whole_millis(entry.modified.unwrap_or(now).min(now)),
-            confirmed_at,
-        }
+        // A server whose clock is ahead must not outdate everything else until then.
+        let written_at = entry.modified.unwrap_or(now).min(now);
+        Reading::new(self.installation, self.common, written_at, confirmed_at)
     }
 
     /// What the world outside the file says of it; a sentence if that cannot be read.

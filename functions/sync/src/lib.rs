@@ -15,6 +15,7 @@
 //! | [`absence`] | what a file no longer has: grace, guard, inbox |
 //! | [`conclude`] | what came of a file, and where it goes |
 //! | [`memory`] | what a feed remembers between runs |
+//! | [`rehearsal`] | what a file would change, without changing it |
 
 mod absence;
 mod apply;
@@ -24,6 +25,7 @@ mod file;
 mod memory;
 mod pass;
 mod place;
+mod rehearsal;
 mod rows;
 mod run;
 mod said;
@@ -41,16 +43,21 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use shared::domain::Correlation;
 use shared::domain::id::ConnectorName;
 use shared::installation::{InstallationError, Installations};
 use shared::metrics::Metrics;
 use shared::run_queue::{Job, QueueError, RunQueue, Started};
 use shared::secrets::Secrets;
 use shared::store::Store;
+use tracing::Instrument;
 
 use crate::run::RunError;
 
+pub use rehearsal::{Rehearsal, RehearsalError, rehearse};
+
 /// Reads sources on a schedule.
+#[derive(Clone)]
 pub struct Sync {
     /// The table.
     pub store: Store,
@@ -166,6 +173,15 @@ impl Sync {
         response
     }
 
+    /// The same; what a run writes carries its id. A run may take hours, so each change of stock counts
+    /// from its own writing.
+    fn on_behalf_of(&self, id: Correlation) -> Self {
+        Self {
+            store: self.store.on_behalf_of(id, None),
+            ..self.clone()
+        }
+    }
+
     async fn job(&self, body: Option<&str>, deadline: Timestamp) -> bool {
         let job: Job = match serde_json::from_str(body.unwrap_or_default()) {
             Ok(job) => job,
@@ -176,7 +192,14 @@ impl Sync {
             }
         };
         // On the heap, here and below: the futures are large, and threads' stacks are not.
-        let work = AssertUnwindSafe(Box::pin(self.take_up(&job, deadline)));
+        let correlation = job.correlation();
+        let span = tracing::info_span!("run", connector = %job.connector, slot = job.slot,
+            correlation = correlation.as_ref().map(Correlation::as_str));
+        let this = match correlation {
+            Some(id) => &self.on_behalf_of(id),
+            None => self,
+        };
+        let work = AssertUnwindSafe(Box::pin(this.take_up(&job, deadline)).instrument(span));
         match work.catch_unwind().await {
             Ok(Ok(())) => true,
             Ok(Err(error @ RunError::Busy { .. })) => {

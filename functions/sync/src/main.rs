@@ -10,11 +10,12 @@ use shared::clock::Clock;
 use shared::config::environment::{SyncEnv, process};
 use shared::http::{Http, HttpSettings};
 use shared::installation::Installations;
-use shared::metrics::Metrics;
+use shared::metrics::{Meter, Metrics};
 use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::telemetry;
+use shared::warm_up::warm_up;
 use sync::{Invocation, Sync};
 
 /// Longer than any download may take; each of its steps has its own limit in the settings.
@@ -23,16 +24,17 @@ const DOWNLOAD: Duration = Duration::from_secs(900);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let sync = sync().await?;
+    let (sync, meter) = sync().await?;
     run(service_fn(async |event: LambdaEvent<Invocation>| {
         let deadline = i64::try_from(event.context.deadline)?;
         let deadline = Timestamp::from_millisecond(deadline)?;
-        Ok::<_, Error>(Box::pin(sync.handle(event.payload, deadline)).await?)
+        let handled = Box::pin(sync.handle(event.payload, deadline));
+        Ok::<_, Error>(meter.measured(handled).await?)
     }))
     .await
 }
 
-async fn sync() -> Result<Sync, Error> {
+async fn sync() -> Result<(Sync, Meter), Error> {
     let env = SyncEnv::read(process)?;
     let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let clock = Clock::system();
@@ -43,13 +45,18 @@ async fn sync() -> Result<Sync, Error> {
         timeout: DOWNLOAD,
         ..HttpSettings::default()
     })?;
-    Ok(Sync {
+    let metrics = Metrics::to_stdout(clock.clone());
+    let meter = Meter::new("sync", store.clone(), metrics.clone());
+    let installations = Installations::new(store.clone());
+    warm_up(&installations, async {}).await;
+    let sync = Sync {
         queue: RunQueue::new(store.clone(), sqs, env.jobs),
-        installations: Installations::new(store.clone()),
-        secrets: Arc::new(Secrets::in_lambda(Box::new(process), clock.clone())?),
+        installations,
+        secrets: Arc::new(Secrets::in_lambda(Box::new(process), clock)?),
         client: downloads.streaming(),
-        metrics: Metrics::to_stdout(clock),
+        metrics,
         scratch: std::env::temp_dir(),
         store,
-    })
+    };
+    Ok((sync, meter))
 }

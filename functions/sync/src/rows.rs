@@ -18,6 +18,7 @@ use shared::domain::{ProductId, Vin};
 use shared::feeds::header::Header;
 use shared::feeds::row::{Cell, Invalid, Row};
 use shared::feeds::value::{Condition, DistanceUnit};
+use shared::installation::Installation;
 use shared::store::missing::Item;
 
 /// How far after the file's own time a row may be dated before its time is not believed.
@@ -115,7 +116,25 @@ pub(crate) fn unusable(header: &Header) -> Option<&'static str> {
     }
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Of a file of this connector, written then.
+    pub(crate) fn new(
+        installation: &'a Installation,
+        common: &'a ConnectorCommon,
+        written_at: Timestamp,
+        confirmed_at: Option<Timestamp>,
+    ) -> Self {
+        let config = &installation.config;
+        Self {
+            common,
+            locations: &config.locations,
+            currency: config.account.currency,
+            vins: config.guards.vin,
+            written_at: whole_millis(written_at),
+            confirmed_at,
+        }
+    }
+
     /// Reads a row.
     pub(crate) fn statement(&self, row: &Row) -> Result<Statement, Flaw> {
         match (row.text("vin"), row.text("sku")) {

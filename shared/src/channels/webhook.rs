@@ -139,9 +139,10 @@ fn id(key: &str) -> String {
 /// The body, below 20 KB whatever the message holds.
 fn body(envelope: &Envelope<'_>) -> String {
     let message = envelope.message;
+    let about = message.digest.as_ref().map_or(message.kind.name(), |_| "group");
     let event = |data: &Value| {
         json!({
-            "type": format!("stock.{}.{}", message.kind, message.change),
+            "type": format!("stock.{about}.{}", message.change),
             "timestamp": message.at.to_string(),
             "data": data,
         })
@@ -153,6 +154,17 @@ fn body(envelope: &Envelope<'_>) -> String {
     let whole = event(&data);
     if whole.len() < BODY {
         return whole;
+    }
+    // Too long: of a group, as many alerts are kept as fit; it has no notes.
+    if let Some(alerts) = data["digest"]["alerts"].as_array().cloned() {
+        let with = |kept: usize| {
+            let mut data = data.clone();
+            data["digest"]["alerts"] = json!(alerts[..kept]);
+            event(&data)
+        };
+        let counts: Vec<usize> = (0..=alerts.len()).collect();
+        let fitting = counts.partition_point(|&kept| with(kept).len() < BODY);
+        return with(fitting.saturating_sub(1));
     }
     // Too long: every text is cut, then as many notes are kept as fit, and the others are counted.
     if message.link.as_ref().is_some_and(|link| link.len() > TEXT) {

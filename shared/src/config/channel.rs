@@ -1,5 +1,6 @@
 //! Settings of the channels on which people are told, and of the routes that lead there.
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -8,10 +9,11 @@ use super::document::{Fields, Node, unknown_key};
 use super::error::Problems;
 use super::foreign::{Foreign, json_of, reworded};
 use super::setting::{Key, Section, Setting, table_schema};
-use super::value::PerSecond;
+use super::value::{Named, PerSecond};
 use crate::channels::settings::ConfigError;
 use crate::channels::{ChannelKind, ChannelSettings};
 use crate::domain::alert::{RevisionKind, named};
+use crate::domain::group::{GroupLabel, Grouping, Pace};
 use crate::domain::route::Route;
 use crate::domain::{AlertKind, ChannelName, ConnectorName, GroupName, LocationId, Severity};
 
@@ -37,7 +39,7 @@ named!(
         AtMostOnce => "at_most_once",
     }
 );
-choice!(Delivery => "delivery", RevisionKind => "revision");
+choice!(Delivery => "delivery", RevisionKind => "revision", GroupLabel => "label");
 
 /// One place where people are told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +157,9 @@ fn own_settings(
     faultless.then_some(settings)
 }
 
+/// The least time between two messages of a group, unless a route says otherwise.
+pub(crate) const GROUP_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
+
 settings! {
     /// Leads alerts to channels. Every filter that is given must match; one left out matches all.
     pub struct RouteSettings {
@@ -176,12 +181,30 @@ settings! {
         min_severity: Severity = Severity::Info,
         /// Where it leads.
         channels: Vec<ChannelName>,
+        /// Gathers alerts that agree in these into one message; `[]` gathers all. Without it, each
+        /// is sent on its own, at once.
+        group_by: Option<Vec<GroupLabel>> = None,
+        /// How long the first alert of a group waits for others.
+        group_wait: SignedDuration = SignedDuration::from_secs(30),
+        /// The least time between two messages of a group.
+        group_interval: SignedDuration = GROUP_INTERVAL,
+        /// After how long a group brings to mind what is still open; never if left out.
+        repeat_interval: Option<SignedDuration> = None,
+        /// The most alerts that one message names. It counts all of them.
+        max_alerts: Named = Named(10),
     }
 }
 
 impl From<RouteSettings> for Route {
     fn from(route: RouteSettings) -> Self {
+        let pace = Pace {
+            wait: route.group_wait,
+            interval: route.group_interval,
+            repeat: route.repeat_interval,
+            most: route.max_alerts.get(),
+        };
         Self {
+            grouping: route.group_by.map(|by| Grouping { by, pace }),
             name: route.name,
             kinds: route.kinds,
             revisions: route.revisions,

@@ -3,13 +3,14 @@
 //! Each `read` takes the environment as a closure, so that tests need not touch the process, and
 //! names everything that is missing or unreadable at once. It never quotes a value.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::time::Duration;
 
 use url::Url;
 
 use crate::domain::ChannelName;
+use crate::http::Allowed;
 use crate::secrets::SecretRef;
 
 /// The process's own environment.
@@ -119,6 +120,7 @@ variables! {
     SecretRef, "a secret reference such as ssm:/lotwire/api-token", parsed;
     Millis, "a number of milliseconds from 1 to 900000", |text| parsed(text).filter(|ms| (1..=900_000).contains(ms)).map(Millis);
     Days, "a number of days from 1 to 3650", |text| parsed(text).filter(|days| (1..=3_650).contains(days)).map(Days);
+    Vec<Allowed>, "a list of hosts, host:port, addresses or networks, with commas between", |text| text.split(',').map(|host| parsed(host.trim())).collect();
 }
 
 struct Millis(u64);
@@ -242,6 +244,8 @@ pub struct NotifyEnv {
     pub queue: Url,
     /// `SEND_TIMEOUT_MS`: how long a vendor may take to answer; 8 s unless set.
     pub send_timeout: Duration,
+    /// `ALLOWED_HOSTS`: what may be called although it is not public; nothing unless set.
+    pub allowed_hosts: Vec<Allowed>,
 }
 
 impl NotifyEnv {
@@ -251,19 +255,21 @@ impl NotifyEnv {
         let (table, channel) = (env.required("TABLE_NAME"), env.required("CHANNEL"));
         let queue = env.required("QUEUE_URL");
         let timeout = env.or("SEND_TIMEOUT_MS", Millis(8_000));
+        let allowed = env.or("ALLOWED_HOSTS", Vec::new());
         env.finish(|| {
             Some(Self {
                 table: table?,
                 channel: channel?,
                 queue: queue?,
                 send_timeout: timeout?.duration(),
+                allowed_hosts: allowed?,
             })
         })
     }
 }
 
 /// What `clock` needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ClockEnv {
     /// `TABLE_NAME`: the table.
     pub table: String,
@@ -271,6 +277,17 @@ pub struct ClockEnv {
     pub topic: Arn,
     /// `HEARTBEAT_URL`: what is called each minute while all is well, so that its silence is noticed.
     pub heartbeat: Option<Url>,
+}
+
+/// Whether there is a monitor, and no more: its address is a key to it.
+impl fmt::Debug for ClockEnv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClockEnv")
+            .field("table", &self.table)
+            .field("topic", &self.topic)
+            .field("heartbeat", &self.heartbeat.is_some())
+            .finish()
+    }
 }
 
 impl ClockEnv {
@@ -346,6 +363,7 @@ mod tests {
             QUEUE,
             ("CHANNEL", "buyers"),
             ("SEND_TIMEOUT_MS", "2500"),
+            ("ALLOWED_HOSTS", "10.20.0.0/16, hooks.internal:8443"),
         ];
         assert_eq!(
             NotifyEnv::read(environment(&set)).unwrap(),
@@ -354,6 +372,9 @@ mod tests {
                 channel: "buyers".parse().unwrap(),
                 queue: QUEUE.1.parse().unwrap(),
                 send_timeout: Duration::from_millis(2_500),
+                allowed_hosts: ["10.20.0.0/16", "hooks.internal:8443"]
+                    .map(|host| host.parse().unwrap())
+                    .to_vec(),
             }
         );
         let clock = ClockEnv::read(environment(&[TABLE, TOPIC, ("HEARTBEAT_URL", "")])).unwrap();
@@ -411,6 +432,7 @@ mod tests {
             ("QUEUE_URL", "hunter2 is no address"),
             ("CHANNEL", "hunter2!"),
             ("SEND_TIMEOUT_MS", "hunter2"),
+            ("ALLOWED_HOSTS", "hooks.internal,hunter2 is no host"),
         ];
         let error = NotifyEnv::read(environment(&set)).unwrap_err();
         assert_eq!(
@@ -419,6 +441,7 @@ mod tests {
                 "CHANNEL is not a channel's name",
                 "QUEUE_URL is not an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name",
                 "SEND_TIMEOUT_MS is not a number of milliseconds from 1 to 900000",
+                "ALLOWED_HOSTS is not a list of hosts, host:port, addresses or networks, with commas between",
             ]
         );
         assert!(!format!("{error:?}{error}").contains("hunter2"));

@@ -58,7 +58,7 @@ pub use self::format::Format;
 pub use self::network::{Network, NetworkError};
 pub use self::summary::Summary;
 pub use self::value::{
-    Bytes, Grace, HeaderName, JsonPointer, MemoryDays, PerSecond, Percent, ShopName,
+    Bytes, Grace, HeaderName, JsonPointer, MemoryDays, Named, PerSecond, Percent, ShopName,
 };
 
 /// One installation, checked: every name in it exists.

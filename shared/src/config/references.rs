@@ -5,14 +5,23 @@
 
 use std::collections::HashMap;
 
+use jiff::SignedDuration;
+
+use super::channel::GROUP_INTERVAL;
 use super::document::Node;
 use super::error::Problems;
+use super::reference::written;
 use super::words::{nearest, one_of, shown};
 use crate::domain::ProductId;
 use crate::domain::catalogue::folded_category;
 use crate::domain::rule::Over;
 use crate::feeds::transport::{Place, SourceSettings};
 use crate::render::Templates;
+
+/// The longest that a route may keep alerts back: older ones are no news.
+const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(24);
+/// The least time between two messages of a group.
+const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
 /// The connector that our own API's changes are attributed to.
 const API: &str = "api";
@@ -175,6 +184,56 @@ fn check_route(route: &Node<'_>, names: &Names, problems: &mut Problems<'_>) {
             problems,
             "a route without channels leads nowhere; name at least one",
         );
+    }
+    check_grouping(route, problems);
+}
+
+/// How a route gathers: its times must leave room for each other.
+fn check_grouping(route: &Node<'_>, problems: &mut Problems<'_>) {
+    let Some(by) = route.get("group_by") else {
+        for key in [
+            "group_wait",
+            "group_interval",
+            "repeat_interval",
+            "max_alerts",
+        ] {
+            if let Some(field) = route.get(key) {
+                let problem = "is of no use without `group_by`: each alert is sent on its own";
+                field.refuse(problems, problem);
+            }
+        }
+        return;
+    };
+    let mut seen = Vec::new();
+    for label in by.elements() {
+        let Some(name) = text(&label) else { continue };
+        if seen.contains(&name) {
+            label.refuse(problems, format!("`{name}` stands here twice"));
+        }
+        seen.push(name);
+    }
+    let span = |key| {
+        let field = route.get(key)?;
+        let span: SignedDuration = text(&field)?.parse().ok()?;
+        Some((field, span))
+    };
+    for key in ["group_wait", "group_interval"] {
+        if let Some((field, _)) = span(key).filter(|(_, span)| *span > LONGEST_HOLD) {
+            field.refuse(problems, "keeps alerts back for longer than a day");
+        }
+    }
+    let interval = span("group_interval");
+    if let Some((field, _)) = interval
+        .clone()
+        .filter(|(_, span)| *span < SHORTEST_INTERVAL)
+    {
+        field.refuse(problems, "is too short; give `1s` or more");
+    }
+    let interval = interval.map_or(GROUP_INTERVAL, |(_, span)| span);
+    if let Some((field, _)) = span("repeat_interval").filter(|(_, span)| *span < interval) {
+        let interval = written(interval);
+        let problem = format!("is shorter than the group's interval of `{interval}`");
+        field.refuse(problems, problem);
     }
 }
 

@@ -5,6 +5,9 @@ use std::fmt;
 
 use super::Config;
 use super::connector::ConnectorSettings;
+use super::reference::written;
+use crate::domain::group::Grouping;
+use crate::domain::route::Route;
 use crate::secrets::SecretRef;
 
 /// What `lotwire check` says of a document that is in order.
@@ -52,7 +55,7 @@ impl Config {
             listed("locations", locations),
             listed("connectors", connectors),
             listed("channels", channels),
-            listed("routes", self.routes.iter().map(|route| route.name.clone())),
+            listed("routes", self.routes.iter().map(route_name)),
             listed("rules", self.rules.iter().map(|rule| rule.id.to_string())),
         ];
         Summary {
@@ -143,6 +146,24 @@ fn collect_secrets(value: &serde_json::Value, found: &mut BTreeSet<SecretRef>) {
 fn named(name: impl fmt::Display, kind: &str, enabled: bool) -> String {
     let off = if enabled { "" } else { ", off" };
     format!("{name} ({kind}{off})")
+}
+
+/// A route's name, and how it gathers.
+fn route_name(route: &Route) -> String {
+    let Some(Grouping { by, pace }) = &route.grouping else {
+        return route.name.clone();
+    };
+    let by: Vec<_> = by.iter().map(|label| label.name()).collect();
+    let by = match &by[..] {
+        [] => "all together".to_owned(),
+        by => format!("together by {}", by.join(" and ")),
+    };
+    let (wait, interval) = (written(pace.wait), written(pace.interval));
+    let repeat = pace.repeat.map(written);
+    let repeat = repeat.map(|repeat| format!(", again every {repeat}"));
+    let repeat = repeat.unwrap_or_default();
+    let name = &route.name;
+    format!("{name} ({by}: after {wait}, then every {interval} at most{repeat})")
 }
 
 fn listed(what: &str, names: impl Iterator<Item = String>) -> String {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
+use tracing::Span;
 
 use super::breaker::{Change, Pass, Turn};
 use super::errand::{Errand, Prepared};
@@ -20,8 +21,10 @@ use super::wording::Wording;
 use super::{Exchange, Outcome, Outgoing, Party, Sender, backoff, exchange};
 use crate::bus::IntentRef;
 use crate::channels::Envelope;
+use crate::domain::Correlation;
+use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
-use crate::http::Request;
+use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
 use crate::metrics::{Metric, Metrics};
 use crate::secrets::Secrets;
@@ -32,7 +35,7 @@ use crate::store::{Store, StoreError, Stored};
 const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What recording an attempt may take.
-const RECORDING: SignedDuration = SignedDuration::from_secs(3);
+pub(super) const RECORDING: SignedDuration = SignedDuration::from_secs(3);
 
 /// How much longer than the slowest attempt a lease lasts.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
@@ -48,6 +51,8 @@ pub enum Delivered {
     /// It is to be looked at again after this long. Up to
     /// [`QUEUE_REACH`](verdict::QUEUE_REACH) that is the queue's, beyond it the clock's.
     Again(SignedDuration),
+    /// It is settled, and the group that it speaks for has more to say after this long.
+    Next(SignedDuration),
     /// It was settled before.
     Settled,
     /// Somebody else has it in hand, or has set its time.
@@ -121,8 +126,22 @@ impl Deliverer {
         self.slowest_send.saturating_add(RECORDING)
     }
 
-    /// Looks at one intent, and makes an attempt if one is due.
+    /// Looks at one intent, and makes an attempt if one is due. The intent may be a group's message.
+    #[tracing::instrument(name = "delivery", skip_all, fields(channel = %which.channel,
+        alert = which.alert, revision = which.revision, correlation, outcome))]
     pub async fn deliver(
+        &self,
+        which: &IntentRef,
+        deadline: Timestamp,
+    ) -> Result<Delivered, DeliverError> {
+        match which.alert.parse::<FlushId>() {
+            Ok(message) => self.look_at_group(which, &message, deadline).await,
+            Err(_) => self.deliver_intent(which, deadline).await,
+        }
+    }
+
+    /// Looks at one intent that is written, and makes an attempt if one is due.
+    pub(super) async fn deliver_intent(
         &self,
         which: &IntentRef,
         deadline: Timestamp,
@@ -136,6 +155,7 @@ impl Deliverer {
         let leased = match lease {
             Lease::Ours(leased) => leased,
             Lease::Settled => return Ok(Delivered::Settled),
+            Lease::Grouped => return Ok(Delivered::Waiting),
             Lease::Unknown => return Ok(Delivered::Missing),
             Lease::Later(until) => {
                 let early = until.duration_since(self.store.clock().now());
@@ -147,6 +167,8 @@ impl Deliverer {
                 });
             }
         };
+        let correlation = leased.data.correlation().map(Correlation::as_str);
+        Span::current().record("correlation", correlation);
         // Until something is sent, an error gives the lease back: the try did not take place.
         let errand = match self.prepare(&leased.data).await {
             Ok(Prepared::Ready(errand)) => errand,
@@ -172,7 +194,13 @@ impl Deliverer {
             }
         }
         Ok(match self.store.ask_breaker(&errand.name).await? {
-            Turn::Go(pass) => Permit::Go(pass),
+            Turn::Go(pass) => {
+                if let Pass::Probe { .. } = pass {
+                    tracing::info!(channel = %errand.name, "asking whether the destination is back");
+                    self.breaker_is(&errand.name, 1.0);
+                }
+                Permit::Go(pass)
+            }
             Turn::Wait { until } => {
                 let wait = until.duration_since(clock.now());
                 Permit::Wait(wait.max(SignedDuration::ZERO))
@@ -231,6 +259,7 @@ impl Deliverer {
         let accepted = |request: &Request| channel.accepted(request);
         let line = Line::new(
             &*self.outgoing,
+            intent.correlation(),
             Sender {
                 party: Party::Channel(&errand.name),
                 kind: errand.kind.name(),
@@ -253,6 +282,8 @@ impl Deliverer {
                     }
                     _ => line.problem(),
                 };
+                // A vendor may answer with what it was sent.
+                let words = words.map(|words| mask_words(&words, &secrets));
                 (outcome, last_status, words)
             }
             Err(_) => {
@@ -345,12 +376,17 @@ impl Deliverer {
     }
 
     fn measure(&self, intent: &Intent, made: &Made, now: Timestamp) {
+        Span::current().record("outcome", made.outcome.name());
         let channel = ("Channel", intent.channel.as_str());
         let outcome = ("Outcome", made.outcome.name());
         self.metrics
             .count(Metric::DeliveryOutcome, &[channel, outcome]);
-        if let Outcome::Delivered { .. } = made.outcome {
-            let latency = now.duration_since(intent.created_at).as_secs_f64() * 1_000.0;
+        let delivered = matches!(made.outcome, Outcome::Delivered { .. });
+        self.metrics
+            .record(Metric::DeliverySucceeded, f64::from(delivered), &[channel]);
+        if delivered {
+            let began = intent.origin.as_ref().map_or(intent.created_at, |o| o.at);
+            let latency = now.duration_since(began).as_secs_f64() * 1_000.0;
             self.metrics
                 .record(Metric::AlertLatencyMs, latency, &[channel]);
         }
@@ -359,27 +395,33 @@ impl Deliverer {
     fn log(&self, after: &Intent, made: &Made) {
         let (channel, alert, revision) = (&after.channel, &after.alert, after.revision);
         let (outcome, attempt) = (made.outcome.name(), after.attempts);
-        let detail = made.detail.as_deref();
+        let status = made.status.map(|status| status.as_u16());
+        // A vendor's words may name a recipient; they stand in the attempt, for those who may read it.
+        let detail = made.detail.as_deref().filter(|_| status.is_none());
         if let Outcome::Denied { .. } = made.outcome {
-            tracing::error!(%channel, alert, revision, attempt, detail,
+            tracing::error!(%channel, alert, revision, attempt, status, detail,
                 "the channel's credentials are missing or not accepted; correct them");
         } else if matches!(after.state, IntentState::Delivered | IntentState::Pending) {
-            tracing::info!(%channel, alert, revision, attempt, outcome, detail, "delivery attempted");
+            tracing::info!(%channel, alert, revision, attempt, outcome, status, detail, "delivery attempted");
         } else {
-            tracing::error!(%channel, alert, revision, attempt, outcome, detail, "delivery given up");
+            tracing::error!(%channel, alert, revision, attempt, outcome, status, detail, "delivery given up");
         }
     }
 
-    fn announce(&self, channel: &ChannelName, change: Option<Change>) {
+    fn breaker_is(&self, channel: &ChannelName, state: f64) {
         let dimension = [("Channel", channel.as_str())];
+        self.metrics.record(Metric::BreakerState, state, &dimension);
+    }
+
+    fn announce(&self, channel: &ChannelName, change: Option<Change>) {
         match change {
             Some(Change::Opened { until }) => {
                 tracing::error!(%channel, %until, "the destination is down; its messages wait");
-                self.metrics.record(Metric::BreakerState, 2.0, &dimension);
+                self.breaker_is(channel, 2.0);
             }
             Some(Change::Closed) => {
                 tracing::info!(%channel, "the destination answers again");
-                self.metrics.record(Metric::BreakerState, 0.0, &dimension);
+                self.breaker_is(channel, 0.0);
             }
             None => {}
         }
@@ -392,6 +434,7 @@ pub(super) fn attempt(intent: &Intent, number: u32, made: &Made, took: SignedDur
         revision: intent.revision,
         channel: intent.channel.clone(),
         number,
+        correlation: intent.correlation().cloned(),
         at: made.at,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or_default(),
         outcome: made.outcome.name().to_owned(),

@@ -11,6 +11,7 @@
 //! | [`verdict`] | what an attempt makes of its intent |
 //! | `errand` | what an attempt needs, or why none can be made |
 //! | `wording` | the templates in force |
+//! | `group`, `gather` | alerts that are told together: when, and what of them |
 //! | [`deliver`] | all of it for one intent: lease, render, send, record |
 
 pub mod backoff;
@@ -18,6 +19,8 @@ pub mod breaker;
 pub mod deliver;
 mod errand;
 pub mod exchange;
+mod gather;
+mod group;
 pub mod outcome;
 pub mod outgoing;
 pub mod pace;

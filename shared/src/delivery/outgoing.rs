@@ -3,10 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
+use tracing::Instrument;
+use tracing::field::Empty;
 
+use crate::domain::Correlation;
 use crate::domain::id::{ChannelName, ConnectorName};
 use crate::http::{Reply, Request, Transport, TransportError};
+
+/// Carries the id of what a request goes back to. Vendors ignore headers that they do not know.
+pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 
 /// On whose behalf a request is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,14 +75,20 @@ impl Outgoing for Wire {
 /// request had no reply.
 pub(crate) struct Line<'a> {
     outgoing: &'a dyn Outgoing,
+    correlation: Option<&'a Correlation>,
     sender: Sender<'a>,
     problem: Mutex<Option<String>>,
 }
 
 impl<'a> Line<'a> {
-    pub(crate) fn new(outgoing: &'a dyn Outgoing, sender: Sender<'a>) -> Self {
+    pub(crate) fn new(
+        outgoing: &'a dyn Outgoing,
+        correlation: Option<&'a Correlation>,
+        sender: Sender<'a>,
+    ) -> Self {
         Self {
             outgoing,
+            correlation,
             sender,
             problem: Mutex::default(),
         }
@@ -93,8 +106,20 @@ impl<'a> Line<'a> {
 
 #[async_trait]
 impl Transport for Line<'_> {
-    async fn call(&self, request: Request) -> Result<Reply, TransportError> {
-        let answer = self.outgoing.carry(&self.sender, request).await;
+    async fn call(&self, mut request: Request) -> Result<Reply, TransportError> {
+        let id = self
+            .correlation
+            .map(|id| HeaderValue::from_str(id.as_str()));
+        if let Some(Ok(id)) = id {
+            request.headers.insert(CORRELATION, id);
+        }
+        let (method, host) = (request.method.as_str(), request.host());
+        let span = tracing::info_span!("vendor request", method, host, status = Empty);
+        let answer = self.outgoing.carry(&self.sender, request);
+        let answer = answer.instrument(span.clone()).await;
+        if let Ok(reply) = &answer {
+            span.record("status", reply.status.as_u16());
+        }
         *self.noted() = answer.as_ref().err().map(ToString::to_string);
         answer
     }

@@ -83,11 +83,14 @@ mod tests {
             kind: "slack".into(),
             state: IntentState::Pending,
             attempts,
+            origin: None,
             created_at: now(),
             not_before: now(),
             due_at: now(),
             receipt: None,
             last_outcome: None,
+            group: None,
+            carried_by: None,
         }
     }
 

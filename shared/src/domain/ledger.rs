@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::event::{EventId, millis};
-use super::id::ConnectorName;
+use super::id::{ConnectorName, Correlation};
 use crate::digest::sha256_hex;
 
 /// One change of one position or unit.
@@ -31,6 +31,9 @@ pub struct LedgerRow {
     /// Why, in the words of whoever asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What it goes back to: the webhook, run or API call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
     /// What kind of change it was: `level_set`, `sold`, `unit`.
     pub change: String,
     /// What stood there before; null before the first change.
@@ -162,6 +165,7 @@ mod tests {
                     event: format!("e{revision}").parse().unwrap(),
                     actor: None,
                     reason: None,
+                    correlation: None,
                     change: "level_set".into(),
                     before: json!({"on_hand": revision - 1}),
                     after: json!({"on_hand": revision}),
@@ -177,6 +181,24 @@ mod tests {
     fn faults(rows: &[LedgerRow]) -> usize {
         let end = chain(5).pop().unwrap();
         check_chain("position A milano", rows, 5, &end.hash).len()
+    }
+
+    #[test]
+    fn a_row_from_before_there_were_correlation_ids_keeps_its_hash() {
+        let row = chain(1).remove(0);
+        let text = serde_json::to_string(&row).unwrap();
+        assert!(!text.contains("correlation"));
+        let read: LedgerRow = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.computed(), row.hash);
+        let named = LedgerRow {
+            correlation: Some("c1".parse().unwrap()),
+            ..row.clone()
+        };
+        assert_ne!(
+            named.computed(),
+            row.hash,
+            "the id is part of what is sealed"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, RevisionKind, Severity, Subject};
+use super::id::Correlation;
 
 /// One alert revision, with everything a reader needs to act on it (F51).
 ///
@@ -14,6 +15,9 @@ pub struct Message {
     pub alert: String,
     /// Counts the alert's revisions from 1.
     pub revision: u32,
+    /// What it goes back to: the webhook, run or API call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
     /// What this revision says about the alert.
     pub change: RevisionKind,
     /// What the alert is about.
@@ -58,6 +62,26 @@ pub struct Message {
     /// Where to look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Several alerts in one message: what the group has to say, instead of all the above but its
+    /// alert's and revision's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// What a group of alerts has to say. The counts are of all of them, whatever is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// How many alerts it is about.
+    pub total: u32,
+    /// How many of them are open.
+    pub open: u32,
+    /// How many are over.
+    pub resolved: u32,
+    /// Whether it only brings to mind what is still open.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reminder: bool,
+    /// Those that matter most, each as its last revision has it.
+    pub alerts: Vec<Message>,
 }
 
 /// The quantities of a position, in units.

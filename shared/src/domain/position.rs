@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::message::Stock;
+use super::origin::Origin;
 use super::product::ProductId;
 
 /// More units than any yard holds: a larger number is a mistake in the source.
@@ -37,6 +38,9 @@ pub struct Position {
     /// The ledger row's hash at this revision, in hex; empty before the first.
     #[serde(default)]
     pub chain: String,
+    /// What the last change goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// How on hand is known.
     pub holding: Holding,
     /// Units our own reservations promise.
@@ -183,6 +187,7 @@ impl Position {
             location,
             revision: 0,
             chain: String::new(),
+            origin: None,
             holding: Holding::Stated {
                 bases: BTreeMap::new(),
                 moves: Vec::new(),
@@ -328,7 +333,7 @@ impl Position {
     ) -> Result<(), Refusal> {
         let version = version.kept();
         for quantity in [Some(level.on_hand), level.reserved, level.incoming] {
-            if let Some(quantity) = quantity.filter(|q| q.abs() > MOST_UNITS) {
+            if let Some(quantity) = quantity.filter(|q| !(-MOST_UNITS..=MOST_UNITS).contains(q)) {
                 return Err(Refusal::Impossible { quantity });
             }
         }
@@ -362,7 +367,7 @@ impl Position {
     }
 
     fn shift(&mut self, at: Timestamp, delta: i64, sources: &Sources) -> Result<(), Refusal> {
-        if delta == 0 || delta.abs() > MOST_UNITS {
+        if delta == 0 || !(-MOST_UNITS..=MOST_UNITS).contains(&delta) {
             return Err(Refusal::Impossible { quantity: delta });
         }
         let Holding::Stated { bases, moves } = &mut self.holding else {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, RevisionKind, Severity};
 use super::catalogue::folded_category;
+use super::group::Grouping;
 use super::id::{ChannelName, ConnectorName, GroupName, LocationId};
 
 /// Sends what matches to its channels. Every filter that is set must match; an empty one matches all.
@@ -38,6 +39,9 @@ pub struct Route {
     pub min_severity: Severity,
     /// Where it leads.
     pub channels: Vec<ChannelName>,
+    /// How it gathers alerts into one message; each is sent on its own if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grouping: Option<Grouping>,
 }
 
 const fn least() -> Severity {
@@ -245,14 +249,32 @@ impl Routes {
         recipients
     }
 
+    /// How a revision that came by these routes is gathered: by the first of them, unless one of
+    /// them wants it told at once.
+    pub fn grouping(&self, routes: &[String]) -> Option<(&str, &Grouping)> {
+        let mut leading = self.0.iter().filter(|route| routes.contains(&route.name));
+        let gathers = |route: &'_ Route| route.grouping.is_some();
+        let first = leading.next().filter(|route| gathers(route))?;
+        let grouping = first.grouping.as_ref()?;
+        leading
+            .all(gathers)
+            .then_some((first.name.as_str(), grouping))
+    }
+
     /// Where a revision goes and why, and why not elsewhere: a sentence per route.
     pub fn explain(&self, about: &About<'_>) -> String {
         if self.0.is_empty() {
             return "There are no routes, so nobody is told.".to_owned();
         }
         let mut text = String::new();
-        for Route { name, channels, .. } in self.0.iter().filter(|r| r.obstacle(about).is_none()) {
-            let _infallible = write!(text, "Route `{name}` sends it to {}. ", list(channels));
+        for route in self.0.iter().filter(|r| r.obstacle(about).is_none()) {
+            let Route { name, channels, .. } = route;
+            let how = route
+                .grouping
+                .as_ref()
+                .map(|_| ", with others in one message");
+            let (channels, how) = (list(channels), how.unwrap_or_default());
+            let _infallible = write!(text, "Route `{name}` sends it to {channels}{how}. ");
         }
         if text.is_empty() {
             text.push_str("No route carries it, so nobody is told. ");

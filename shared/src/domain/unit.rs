@@ -14,6 +14,7 @@ use super::alert::named;
 use super::event::Version;
 use super::id::{ConnectorName, LocationId};
 use super::money::Money;
+use super::origin::Origin;
 use super::product::ProductId;
 use super::vin::Vin;
 
@@ -135,6 +136,9 @@ pub struct Unit {
     /// The last ledger row's hash, in hex.
     #[serde(default)]
     pub chain: String,
+    /// What the last change goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Each source's word on where it is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<ConnectorName, Claim>,
@@ -181,6 +185,7 @@ impl Unit {
             vin,
             revision: 0,
             chain: String::new(),
+            origin: None,
             claims: BTreeMap::new(),
             fields: BTreeMap::new(),
             counted: None,

@@ -30,6 +30,9 @@ pub struct HttpSettings {
     pub reply_limit: usize,
     /// Where calls may go.
     pub guard: Guard,
+    /// Whether servers have to be trusted. If not, the system's certificates are not read, which
+    /// takes milliseconds, and no call over TLS succeeds.
+    pub certificates: bool,
 }
 
 impl Default for HttpSettings {
@@ -39,6 +42,7 @@ impl Default for HttpSettings {
             timeout: Duration::from_secs(10),
             reply_limit: 1024 * 1024,
             guard: Guard::default(),
+            certificates: true,
         }
     }
 }
@@ -104,7 +108,12 @@ impl Http {
 }
 
 fn client(settings: &HttpSettings) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+    let client = if settings.certificates {
+        reqwest::Client::builder()
+    } else {
+        reqwest::Client::builder().tls_certs_only([])
+    };
+    client
         .user_agent(USER_AGENT)
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.timeout)

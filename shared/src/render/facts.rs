@@ -5,7 +5,7 @@
 use jiff::tz::TimeZone;
 
 use crate::domain::Subject;
-use crate::domain::message::{Message, Stock};
+use crate::domain::message::{Digest, Message, Stock};
 
 /// One labelled value of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct Fact {
 
 /// What a message says besides its text; only what is known, never a made-up zero.
 pub fn facts(message: &Message) -> Vec<Fact> {
+    if let Some(digest) = &message.digest {
+        return digest_facts(message, digest);
+    }
     let quantity = |label, of: fn(&Stock) -> i64| {
         let before = message.before.as_ref().map(of);
         let after = message.after.as_ref().map(of);
@@ -47,6 +50,17 @@ pub fn facts(message: &Message) -> Vec<Fact> {
     .flatten()
     .map(|(label, value)| Fact { label, value })
     .collect()
+}
+
+fn digest_facts(message: &Message, digest: &Digest) -> Vec<Fact> {
+    let place = message.location.clone().map(|place| ("Location", place));
+    let counts = [
+        ("Open", digest.open.to_string()),
+        ("Resolved", digest.resolved.to_string()),
+        ("As of", local_time(message)),
+    ];
+    let facts = place.into_iter().chain(counts);
+    facts.map(|(label, value)| Fact { label, value }).collect()
 }
 
 /// When the condition was met, in the zone of the people concerned (UTC if the zone is unknown).

@@ -4,11 +4,13 @@
 //! | file | job |
 //! |---|---|
 //! | [`templates`] | titles and texts, the defaults and the user's own |
+//! | `digest` | several alerts in one message |
 //! | [`mod@facts`] | the message contract as labelled values, for channels that show a table |
 //! | [`mod@fit`] | cutting to a channel's limits without losing count |
 //! | [`gsm7`] | what a text message really costs |
 //! | `samples` | messages to try a template on |
 
+mod digest;
 pub mod facts;
 pub mod fit;
 pub mod gsm7;

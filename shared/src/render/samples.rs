@@ -4,6 +4,8 @@ use jiff::Timestamp;
 
 use crate::domain::Subject;
 use crate::domain::alert::{AlertKind, RevisionKind, Severity};
+#[cfg(test)]
+use crate::domain::message::Digest;
 use crate::domain::message::{Message, Stock};
 
 /// A message of this kind that says everything a message can say.
@@ -11,6 +13,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
     Message {
         alert: "0199b6a1".into(),
         revision: 1,
+        correlation: None,
         change,
         kind,
         severity: Severity::Warning,
@@ -40,6 +43,27 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
         sold: Some(5),
         notes: vec!["two suppliers are late".into()],
         link: Some("https://stock.example.com/p/OIL-5W40?at=milano".into()),
+        digest: None,
+    }
+}
+
+/// Five alerts in one message, two of them named.
+#[cfg(test)]
+pub(crate) fn digest() -> Message {
+    Message {
+        alert: "g-00112233445566778899aabbccddeeff-3".into(),
+        product: "5 alerts".into(),
+        digest: Some(Digest {
+            total: 5,
+            open: 4,
+            resolved: 1,
+            reminder: false,
+            alerts: vec![
+                full(AlertKind::LowStock, RevisionKind::Opened),
+                full(AlertKind::BackInStock, RevisionKind::Opened),
+            ],
+        }),
+        ..bare(AlertKind::LowStock, RevisionKind::Opened)
     }
 }
 

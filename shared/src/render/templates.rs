@@ -166,6 +166,9 @@ impl Templates {
 
     /// A message in words, for one channel.
     pub fn render(&self, message: &Message, channel: &ChannelName) -> Rendered {
+        if let Some(digest) = &message.digest {
+            return super::digest::render(self, message, digest, channel);
+        }
         let environment = environment();
         let mut fallback = None;
         let mut part = |part| {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem,
@@ -50,23 +51,9 @@ impl Store {
         let mut items = Vec::new();
         let mut start = None;
         loop {
-            let mut request = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .consistent_read(true)
-                .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
-                .set_exclusive_start_key(start.take());
-            // An empty string is no key value, so "all of it" is another expression.
-            request = if prefix.is_empty() {
-                request.key_condition_expression("pk = :pk")
-            } else {
-                request
-                    .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
-            };
-            let reply = request
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            let reply = self
+                .within(pk, prefix)
+                .set_exclusive_start_key(start.take())
                 .send()
                 .await
                 .map_err(|error| failed(operation, error))?;
@@ -85,25 +72,20 @@ impl Store {
         }
     }
 
-    /// Items of one partition in key order, a page at a time.
+    /// Items of one partition whose sort key begins so, in key order, a page at a time.
     pub(crate) async fn page_of_partition<T: DeserializeOwned>(
         &self,
         operation: &'static str,
         pk: &str,
+        prefix: &str,
         after: Option<&str>,
         limit: i32,
     ) -> Result<Page<Stored<T>>, StoreError> {
         let start = after.map(|sk| key_item(&Key::new(pk, sk)));
         let reply = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+            .within(pk, prefix)
             .set_exclusive_start_key(start)
             .limit(limit)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| failed(operation, error))?;
@@ -119,6 +101,25 @@ impl Store {
             .map(|item| read(operation, item))
             .collect::<Result<_, _>>()?;
         Ok(Page { items, next })
+    }
+
+    /// A consistent query of the items of a partition whose sort key begins so.
+    fn within(&self, pk: &str, prefix: &str) -> QueryFluentBuilder {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        // An empty string is no key value, so "all of it" is another expression.
+        if prefix.is_empty() {
+            query.key_condition_expression("pk = :pk")
+        } else {
+            query
+                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.to_owned()))
+        }
     }
 
     /// A page of a list. `from` and `until` bound the place (inclusive, exclusive).

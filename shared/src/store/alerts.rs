@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::groups::member_row;
 use super::intents::{Intent, intent_row};
 use super::keys::{self, Listed};
 use super::products::Product;
@@ -153,6 +154,9 @@ impl Store {
             ));
             for intent in intents {
                 writes.push(Write::Put(intent_row(intent)?, Expect::Absent));
+                if let Some(member) = member_row(alert, intent)? {
+                    writes.push(Write::Put(member, Expect::Absent));
+                }
             }
         }
         Ok(self.transact(OPERATION, writes).await? == Written::Done)

@@ -5,6 +5,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 
 use super::alerts::Watched;
+use super::groups::Group;
 use super::intents::{Intent, IntentState, intent_row};
 use super::jobs::Reexamination;
 use super::keys::{self, Key};
@@ -18,6 +19,8 @@ const OPERATION: &str = "read what is due";
 pub enum Due {
     /// A delivery that nobody has settled in time.
     Intent(Box<Stored<Intent>>),
+    /// A group of alerts that is to speak soon, or that nobody saw to.
+    Group(Box<Stored<Group>>),
     /// A watch whose answer time alone may have changed.
     Watch(Box<Stored<Watched>>),
     /// A job that was to begin now.
@@ -56,6 +59,11 @@ impl Store {
             let stored = self.get::<Watched>(OPERATION, key).await?;
             let due = stored.filter(|stored| stored.data.due.is_some_and(|due| due.0 <= by));
             return Ok(due.map(|stored| Due::Watch(Box::new(stored))));
+        }
+        if key.sk == "group" {
+            let stored = self.get::<Group>(OPERATION, key).await?;
+            let due = stored.filter(|stored| stored.data.due_at.is_some_and(|at| at.0 <= by));
+            return Ok(due.map(|stored| Due::Group(Box::new(stored))));
         }
         if key.sk == "job" {
             let stored = self.get::<Reexamination>(OPERATION, key).await?;

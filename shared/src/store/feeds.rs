@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{self, Key};
 use super::row::{Expect, Row, Stored};
 use super::{Store, StoreError};
+use crate::domain::Origin;
 use crate::domain::id::ConnectorName;
 pub use crate::domain::watch::Moment;
 
@@ -29,6 +30,9 @@ pub struct FeedState {
     /// Why the last try failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// What the last change goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What the source's own module remembers between runs.
     #[serde(default)]
     pub memory: serde_json::Value,
@@ -71,12 +75,12 @@ impl Store {
                 .as_ref()
                 .map_or_else(FeedState::default, |stored| stored.data.clone());
             change(&mut state);
-            let unchanged = stored.as_ref().is_some_and(|stored| stored.data == state);
-            if unchanged
-                || self
-                    .save_feed(connector, &state, Expect::from_read(stored.as_ref()))
-                    .await?
-            {
+            if stored.as_ref().is_some_and(|stored| stored.data == state) {
+                return Ok(state);
+            }
+            state.origin = self.origin();
+            let expect = Expect::from_read(stored.as_ref());
+            if self.save_feed(connector, &state, expect).await? {
                 return Ok(state);
             }
             self.after_conflict(OPERATION, attempt).await?;

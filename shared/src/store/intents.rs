@@ -12,10 +12,12 @@ use super::row::{Expect, Page, Row, Stored, Write, Written, read};
 use super::{Store, StoreError};
 use crate::domain::alert::named;
 use crate::domain::event::millis;
+use crate::domain::group::Belongs;
 use crate::domain::id::ChannelName;
+use crate::domain::{Correlation, Origin};
 
 /// How long a delivery's record is kept.
-const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
+pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 named!(
     /// Where a delivery stands.
@@ -46,6 +48,9 @@ pub struct Intent {
     pub state: IntentState,
     /// Tries so far, the running one included.
     pub attempts: u32,
+    /// What the revision goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// When the alert's revision was written.
     #[serde(with = "millis")]
     pub created_at: Timestamp,
@@ -61,6 +66,12 @@ pub struct Intent {
     /// What came of the last try, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_outcome: Option<String>,
+    /// The group whose message carries it, if it is not sent on its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Box<Belongs>>,
+    /// The group's message that carried it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_by: Option<String>,
 }
 
 /// One try.
@@ -74,6 +85,9 @@ pub struct Attempt {
     pub channel: ChannelName,
     /// Counts the tries from 1.
     pub number: u32,
+    /// The id of what it goes back to, as it was sent along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<Correlation>,
     /// When it began.
     #[serde(with = "millis")]
     pub at: Timestamp,
@@ -96,6 +110,8 @@ pub enum Lease {
     Ours(Box<Stored<Intent>>),
     /// It is delivered, or given up: nothing to do.
     Settled,
+    /// It is not sent on its own: its group's message carries it.
+    Grouped,
     /// Not now: somebody else is at it, or it is to be tried later.
     Later(Timestamp),
     /// There is no such intent.
@@ -103,9 +119,18 @@ pub enum Lease {
 }
 
 impl Intent {
-    /// The idempotency key: the same on every try, different for every revision and channel.
+    /// The id of what it goes back to.
+    pub fn correlation(&self) -> Option<&Correlation> {
+        Some(&self.origin.as_ref()?.id)
+    }
+
+    /// The idempotency key: the same on every try, different for every revision and channel. Of what
+    /// a group's message carried it is the message's.
     pub fn key(&self) -> String {
-        format!("{}-{}-{}", self.alert, self.revision, self.channel)
+        match &self.carried_by {
+            Some(message) => format!("{message}-1-{}", self.channel),
+            None => format!("{}-{}-{}", self.alert, self.revision, self.channel),
+        }
     }
 }
 
@@ -126,6 +151,9 @@ impl Store {
         let now = self.clock.now();
         if stored.data.state != IntentState::Pending {
             return Ok(Lease::Settled);
+        }
+        if stored.data.group.is_some() {
+            return Ok(Lease::Grouped);
         }
         if stored.data.not_before > now {
             return Ok(Lease::Later(stored.data.not_before));
@@ -202,6 +230,17 @@ impl Store {
             Expect::Version(leased.version),
         )
         .await
+    }
+
+    /// One delivery.
+    pub async fn intent(
+        &self,
+        alert: &str,
+        revision: u32,
+        channel: &ChannelName,
+    ) -> Result<Option<Stored<Intent>>, StoreError> {
+        let key = keys::intent(alert, revision, channel);
+        self.get("read a delivery intent", &key).await
     }
 
     /// An alert's deliveries, all revisions.

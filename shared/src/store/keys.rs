@@ -17,6 +17,10 @@
 //! | `revision` | `A#<alert>` | `revision#<n>` | what to say |
 //! | `intent` | `A#<alert>` | `intent#<n>#<channel>` | `due`: undelivered; `list`: newest first |
 //! | `attempt` | `A#<alert>` | `attempt#<n>#<channel>#<k>` | every try, for people |
+//! | `group` | `W#<group>` | `group` | a group of alerts: when it speaks next; `due`: for the clock |
+//! | `member` | `W#<group>#<shard>` | `wait#<alert>#<n>` | the revisions that wait to be told by the group |
+//! | `member` | `W#<group>#<shard>` | `told#<alert>` | what the group told of and may have to bring to mind |
+//! | `covered` | `A#<message>` | `covered#<token>#<page>` | the revisions that a group's message speaks of |
 //! | `breaker` | `K#<channel>` | `breaker` | is this destination up? |
 //! | `feed` | `C#<connector>` | `feed` | a source's health, and its last complete snapshot |
 //! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint; `list`: a source's runs by time |
@@ -25,7 +29,7 @@
 //! | `watch` | `C#<connector>` | `watch#<kind>` | a source's alerts |
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
 //! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
-//! | `config` | `CONFIG` | `head`, `document#<n>` | the applied configuration |
+//! | `config` | `CONFIG` | `head`, `document#<version>#<hash>#<n>` | the applied configuration |
 //! | `rule` | `RULES` | `<rule>` | rules that were imported rather than written in the document |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
 //!
@@ -34,6 +38,7 @@
 
 use jiff::Timestamp;
 
+use crate::domain::group::GroupId;
 use crate::domain::id::{ChannelName, ConnectorName, EventId, GroupName, LocationId};
 use crate::domain::{AlertKind, ProductId, Subject};
 
@@ -152,6 +157,36 @@ pub(crate) fn attempt(alert: &str, revision: u32, channel: &ChannelName, attempt
     Key::new(
         alert_partition(alert),
         format!("attempt#{revision:06}#{channel}#{attempt:04}"),
+    )
+}
+
+pub(crate) fn group(group: &GroupId) -> Key {
+    Key::new(format!("W#{group}"), "group")
+}
+
+/// One of the partitions that a group's members stand in: a storm is written to all of them.
+pub(crate) fn members(group: &GroupId, shard: u64) -> String {
+    format!("W#{group}#{shard}")
+}
+
+/// The sort keys of the members that wait begin so; those of one alert stand together, in order.
+pub(crate) const WAITING: &str = "wait#";
+/// The sort keys of the members that were told begin so.
+pub(crate) const TOLD: &str = "told#";
+
+pub(crate) fn waiting(group: &GroupId, alert: &str, revision: u32) -> Key {
+    let partition = members(group, shard(alert));
+    Key::new(partition, format!("{WAITING}{alert}#{revision:06}"))
+}
+
+pub(crate) fn told(group: &GroupId, alert: &str) -> Key {
+    Key::new(members(group, shard(alert)), format!("{TOLD}{alert}"))
+}
+
+pub(crate) fn covered(message: &str, token: &str, page: u32) -> Key {
+    Key::new(
+        alert_partition(message),
+        format!("covered#{token}#{page:06}"),
     )
 }
 

@@ -14,6 +14,7 @@
 //! | [`movements`], [`imports`] | what people and programs ask for through the API |
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
+//! | [`groups`] | alerts that are told together |
 //! | [`breakers`] | which destinations are down |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
 //! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
@@ -31,6 +32,7 @@ pub mod breakers;
 pub mod doctor;
 pub mod due;
 pub mod feeds;
+pub mod groups;
 pub mod heartbeat;
 pub mod imports;
 pub mod inbox;
@@ -49,8 +51,11 @@ pub mod units;
 pub use error::StoreError;
 pub use row::{Expect, Page, Row, Stored, Write};
 
+use jiff::Timestamp;
+
 use crate::chance::Chance;
 use crate::clock::Clock;
+use crate::domain::{Correlation, Origin};
 
 /// The table.
 #[derive(Debug, Clone)]
@@ -60,6 +65,14 @@ pub struct Store {
     clock: Clock,
     chance: Chance,
     spent: spent::Spent,
+    work: Option<Work>,
+}
+
+/// On whose behalf a store writes.
+#[derive(Debug, Clone)]
+struct Work {
+    id: Correlation,
+    since: Option<Timestamp>,
 }
 
 impl Store {
@@ -76,12 +89,54 @@ impl Store {
             clock,
             chance,
             spent: spent::Spent::default(),
+            work: None,
         }
+    }
+
+    /// The same table, written on behalf of one webhook, run or call: what is written carries its id.
+    /// `since` is when it was taken in; what has no such moment counts from its writing.
+    #[must_use]
+    pub fn on_behalf_of(&self, id: Correlation, since: Option<Timestamp>) -> Self {
+        Self {
+            work: Some(Work { id, since }),
+            ..self.clone()
+        }
+    }
+
+    /// The same table with an account of its own for what it costs.
+    #[must_use]
+    pub fn with_own_account(&self) -> Self {
+        Self {
+            spent: spent::Spent::default(),
+            ..self.clone()
+        }
+    }
+
+    /// What is written now goes back to this, if it is known.
+    pub fn origin(&self) -> Option<Origin> {
+        let Work { id, since } = self.work.clone()?;
+        let at = since.unwrap_or_else(|| self.clock.now());
+        Some(Origin { id, at })
+    }
+
+    /// The id of what is written now.
+    pub fn correlation(&self) -> Option<&Correlation> {
+        Some(&self.work.as_ref()?.id)
+    }
+
+    /// A fresh id, for what nobody has named.
+    pub fn fresh_correlation(&self) -> Option<Correlation> {
+        self.chance.id(self.clock.now()).parse().ok()
     }
 
     /// What it has cost so far.
     pub fn spent(&self) -> spent::Units {
         self.spent.units()
+    }
+
+    /// What it has cost since this was last asked, by whichever clone.
+    pub fn take_spent(&self) -> spent::Units {
+        self.spent.take_new()
     }
 
     /// The clock that stamps what is written.

@@ -101,6 +101,7 @@ impl Store {
                 event: event.id.clone(),
                 actor: event.actor.clone(),
                 reason: None,
+                correlation: self.correlation().cloned(),
                 change: "described".to_owned(),
                 before: json!({ "title": before.title, "category": before.category }),
                 after: json!({ "title": after.title, "category": after.category }),

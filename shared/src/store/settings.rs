@@ -37,8 +37,47 @@ fn head_key() -> Key {
     Key::new(PARTITION, "head")
 }
 
-fn chunk_key(version: u64, chunk: usize) -> Key {
-    Key::new(PARTITION, format!("document#{version:010}#{chunk:04}"))
+/// A chunk belongs to one document of one version: of two who apply a different one at a time, the
+/// one who comes too late leaves the other's as it is.
+fn chunk_key(version: u64, hash: &str, chunk: usize) -> Key {
+    let document: String = hash.chars().take(16).collect();
+    Key::new(
+        PARTITION,
+        format!("document#{version:010}#{document}#{chunk:04}"),
+    )
+}
+
+/// Over what a document is to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// Whatever applies.
+    Anything,
+    /// Nothing: none was applied before.
+    Nothing,
+    /// This version.
+    Version(u64),
+}
+
+impl Over {
+    /// Whether this is what applies.
+    pub fn holds(self, head: Option<&Head>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Nothing => head.is_none(),
+            Self::Version(version) => head.is_some_and(|head| head.version == version),
+        }
+    }
+}
+
+/// What became of a document that was to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It applies now.
+    Done,
+    /// It applied before.
+    Already,
+    /// Something else applies than what it was to be applied over.
+    Overtaken,
 }
 
 impl Store {
@@ -53,7 +92,7 @@ impl Store {
         const OPERATION: &str = "read the configuration";
         let mut text = String::new();
         for chunk in 0..head.chunks {
-            let key = chunk_key(head.document, chunk);
+            let key = chunk_key(head.document, &head.hash, chunk);
             let part = self.get::<String>(OPERATION, &key).await?;
             text.push_str(&part.map(|part| part.data).unwrap_or_default());
         }
@@ -74,10 +113,21 @@ impl Store {
             .collect()
     }
 
-    /// Applies a document; `false` if this very document applies already.
+    /// Applies a document, whatever applied before; `false` if this very document applies already.
+    pub async fn apply_config(&self, config: &Config, by: &str) -> Result<bool, StoreError> {
+        let applied = self.apply_config_over(Over::Anything, config, by).await?;
+        Ok(applied == Applied::Done)
+    }
+
+    /// Applies a document, if what applies is what it is to be applied over.
     ///
     /// The chunks come first and the head last, so a half-written document is never in force.
-    pub async fn apply_config(&self, config: &Config, by: &str) -> Result<bool, StoreError> {
+    pub async fn apply_config_over(
+        &self,
+        over: Over,
+        config: &Config,
+        by: &str,
+    ) -> Result<Applied, StoreError> {
         const OPERATION: &str = "apply a configuration";
         let json = config
             .to_json()
@@ -85,16 +135,17 @@ impl Store {
         let hash = crate::digest::sha256_hex(json.as_bytes());
         for attempt in 0.. {
             let stored = self.config_head().await?;
-            if stored
-                .as_ref()
-                .is_some_and(|stored| stored.data.hash == hash)
-            {
-                return Ok(false);
+            let standing = stored.as_ref().map(|stored| &stored.data);
+            if standing.is_some_and(|head| head.hash == hash) {
+                return Ok(Applied::Already);
             }
-            let version = stored.as_ref().map_or(1, |stored| stored.data.version + 1);
+            if !over.holds(standing) {
+                return Ok(Applied::Overtaken);
+            }
+            let version = standing.map_or(1, |head| head.version + 1);
             let chunks = chunks_of(&json);
             for (index, chunk) in chunks.iter().enumerate() {
-                let row = Row::new(chunk_key(version, index), "document", chunk)?;
+                let row = Row::new(chunk_key(version, &hash, index), "document", chunk)?;
                 self.put(OPERATION, row, Expect::Anything).await?;
             }
             let head = Head {
@@ -110,7 +161,7 @@ impl Store {
                 .put(OPERATION, row, Expect::from_read(stored.as_ref()))
                 .await?
             {
-                return Ok(true);
+                return Ok(Applied::Done);
             }
             self.after_conflict(OPERATION, attempt).await?;
         }

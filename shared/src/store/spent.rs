@@ -1,12 +1,19 @@
 //! What the table has cost: consumed capacity, as DynamoDB itself counts it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Sub;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 
 /// Capacity units consumed through one store, its clones included.
 #[derive(Debug, Clone, Default)]
-pub struct Spent(Arc<Mutex<Units>>);
+pub struct Spent(Arc<Mutex<Account>>);
+
+#[derive(Debug, Default)]
+struct Account {
+    all: Units,
+    told: Units,
+}
 
 /// Capacity units. Reads of up to 4 KB cost one (half if they may lag), writes of up to 1 KB one, and
 /// in a transaction twice that; a write to an index counts like one to the table.
@@ -21,23 +28,39 @@ pub struct Units {
 impl Spent {
     /// Everything so far.
     pub fn units(&self) -> Units {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.account().all
+    }
+
+    /// What has come since this was last asked.
+    pub fn take_new(&self) -> Units {
+        let mut account = self.account();
+        let new = account.all - account.told;
+        account.told = account.all;
+        new
     }
 
     pub(super) fn read(&self, used: Option<&ConsumedCapacity>) {
-        self.add(used.and_then(|used| used.capacity_units), |units| {
-            &mut units.read
-        });
+        let units = used.and_then(|used| used.capacity_units);
+        self.account().all.read += units.unwrap_or_default();
     }
 
     pub(super) fn write<'a>(&self, used: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        for used in used {
-            self.add(used.capacity_units, |units| &mut units.write);
-        }
+        let units = used.into_iter().filter_map(|used| used.capacity_units);
+        self.account().all.write += units.sum::<f64>();
     }
 
-    fn add(&self, units: Option<f64>, to: impl FnOnce(&mut Units) -> &mut f64) {
-        let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *to(&mut spent) += units.unwrap_or_default();
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sub for Units {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            read: self.read - other.read,
+            write: self.write - other.write,
+        }
     }
 }

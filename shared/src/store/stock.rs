@@ -231,6 +231,7 @@ impl Store {
         sources: &Sources,
     ) -> Result<([Write; 2], LedgerRow), StoreError> {
         after.revision = before.revision + 1;
+        after.origin = self.origin();
         let row = LedgerRow {
             of: keys::position_history(&after.product, &after.location),
             revision: after.revision,
@@ -240,6 +241,7 @@ impl Store {
             event: cause.event.clone(),
             actor: cause.actor.map(str::to_owned),
             reason: cause.reason.map(str::to_owned),
+            correlation: self.correlation().cloned(),
             change: cause.change.to_owned(),
             before: position_words(before, sources),
             after: position_words(&after, sources),
@@ -332,7 +334,7 @@ impl Store {
         limit: i32,
     ) -> Result<Page<LedgerRow>, StoreError> {
         let page = self
-            .page_of_partition("read the ledger", &keys::history(of), cursor, limit)
+            .page_of_partition("read the ledger", &keys::history(of), "", cursor, limit)
             .await?;
         Ok(Page {
             items: page.items.into_iter().map(|stored| stored.data).collect(),

@@ -87,6 +87,7 @@ impl Store {
         authority: &Authority,
     ) -> Result<Vec<Write>, StoreError> {
         after.revision = before.revision + 1;
+        after.origin = self.origin();
         let of = keys::unit_history(after.vin.as_str());
         let row = LedgerRow {
             of: of.clone(),
@@ -96,6 +97,7 @@ impl Store {
             event: event.id.clone(),
             actor: event.actor.clone(),
             reason: None,
+            correlation: self.correlation().cloned(),
             change: "unit".to_owned(),
             before: if before.revision == 0 {
                 Value::Null

@@ -12,6 +12,7 @@
 //! | [`history`] | every change of the table, read from its stream |
 //! | [`model`] | what the stock must be, computed apart from the product |
 //! | [`check`] | the guarantees |
+//! | [`scale`] | very many deliveries, counted |
 //! | [`shrink`](mod@shrink) | the least of a plan that still breaks a guarantee |
 //!
 //! The same seed gives the same world, to the byte.
@@ -26,6 +27,7 @@ pub mod places;
 pub mod plan;
 pub mod run;
 pub mod said;
+pub mod scale;
 pub mod shrink;
 pub mod trace;
 pub mod world;

@@ -13,6 +13,7 @@ use clap::Parser;
 use simulation::faults::Kind;
 use simulation::plan::Plan;
 use simulation::run::{Numbers, Options, Report, run};
+use simulation::scale::Command;
 use simulation::shrink::shrink;
 use simulation::world::WorldError;
 
@@ -25,6 +26,9 @@ const EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Parser)]
 #[command(name = "simulation")]
 struct Arguments {
+    /// Something else than worlds.
+    #[command(subcommand)]
+    scale: Option<Command>,
     /// How many seeds to run.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
@@ -65,6 +69,9 @@ struct Ended {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(command) = arguments.scale {
+        return command.run();
+    }
     let kinds = match kinds(&arguments.faults) {
         Ok(kinds) => kinds,
         Err(problem) => {

@@ -1,10 +1,11 @@
 //! The configuration in force, and another one.
 
 use http::StatusCode;
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
 use shared::config::Config;
 use shared::installation::{Installation, InstallationError};
-use shared::store::settings::Head;
+use shared::store::settings::{Applied, Head, Over};
 
 use crate::Context;
 use crate::answer::Answer;
@@ -25,7 +26,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "in_force": installation.rules.rules().len(),
         "in_document": installation.config.rules.len(),
     });
-    Ok(Answer::ok(body))
+    Ok(tagged(body, Some(&head)))
 }
 
 pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
@@ -54,21 +55,75 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
         )
     })?;
     let differences = between(standing.as_ref(), &config);
+    let over = over(context);
+    // A repetition whose first answer was lost has nothing to change, and is no conflict.
+    if !differences.is_empty() && !over.holds(head.as_ref()) {
+        return Err(overtaken(head.as_ref()));
+    }
     let by = context.request.actor().unwrap_or("api");
-    let changed = if dry_run {
-        !differences.is_empty()
+    let applied = if !dry_run {
+        store.apply_config_over(over, &config, by).await?
+    } else if differences.is_empty() {
+        Applied::Already
     } else {
-        store.apply_config(&config, by).await?
+        Applied::Done
     };
-    let head = store.config_head().await?.map(|head| head.data);
+    // What a dry run compared with is what its caller goes by, not what applies a moment later.
+    let head = match (dry_run, applied) {
+        (false, Applied::Done | Applied::Overtaken) => {
+            store.config_head().await?.map(|head| head.data)
+        }
+        _ => head,
+    };
+    if applied == Applied::Overtaken {
+        return Err(overtaken(head.as_ref()));
+    }
     let mut body = head
         .as_ref()
         .map_or_else(|| json!({ "version": null }), shown);
     body["dry_run"] = json!(dry_run);
-    body["changed"] = json!(changed);
+    body["changed"] = json!(applied == Applied::Done);
     body["differences"] = json!(differences);
     body["notes"] = json!(config.summary().notes);
-    Ok(Answer::ok(body))
+    Ok(tagged(body, head.as_ref()))
+}
+
+/// What the caller goes by, if it says so: `If-Match: "7"`, or `If-None-Match: *` for nothing.
+fn over(context: &Context<'_>) -> Over {
+    let request = context.request;
+    if let Some(tag) = request.header(IF_MATCH.as_str()) {
+        let version = tag.trim_matches('"').parse();
+        // Versions begin with 1: what is none matches nothing.
+        return Over::Version(version.unwrap_or(0));
+    }
+    match request.header(IF_NONE_MATCH.as_str()) {
+        Some("*") => Over::Nothing,
+        _ => Over::Anything,
+    }
+}
+
+fn overtaken(head: Option<&Head>) -> Problem {
+    let detail = match head {
+        Some(head) => format!(
+            "version {} applies, by {} at {}; compare with that one first",
+            head.version, head.by, head.applied_at
+        ),
+        None => "no configuration applies".to_owned(),
+    };
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "overtaken",
+        "Another configuration applies than the one this was compared with",
+        detail,
+    )
+}
+
+fn tagged(body: Value, head: Option<&Head>) -> Answer {
+    let answer = Answer::ok(body);
+    match head {
+        Some(head) => answer.with(ETAG, &format!("\"{}\"", head.version)),
+        None => answer,
+    }
 }
 
 fn shown(head: &Head) -> Value {

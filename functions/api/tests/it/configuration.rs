@@ -55,3 +55,49 @@ async fn a_document_with_faults_is_refused_with_all_of_them() {
     insta::assert_json_snapshot!(refused.body);
     assert_eq!(scene.get("/api/v1/config").await.body["version"], 1);
 }
+
+#[tokio::test]
+async fn a_document_is_applied_only_over_what_it_was_compared_with() {
+    let scene = Scene::new().await;
+    let mine = DOCUMENT.replace("threshold = 20", "threshold = 25");
+    let theirs = DOCUMENT.replace("threshold = 20", "threshold = 30");
+    let put =
+        |target: &'static str, text: &str| scene.ask("PUT", target).body("application/toml", text);
+    let planned = put("/api/v1/config?dry_run=true", &mine).send().await;
+    let tag = planned.header("etag").unwrap().to_owned();
+    assert_eq!(tag, "\"1\"");
+    let applied = put("/api/v1/config", &theirs)
+        .header("if-match", &tag)
+        .send()
+        .await;
+    assert_eq!(applied.status, 200, "{}", applied.body);
+    assert_eq!(applied.header("etag"), Some("\"2\""));
+
+    let refused = put("/api/v1/config", &mine)
+        .header("if-match", &tag)
+        .send()
+        .await;
+    assert_eq!(refused.status, 412);
+    assert_eq!(refused.body["reason"], "overtaken");
+    let planned = put("/api/v1/config?dry_run=true", &mine)
+        .header("if-match", &tag)
+        .send()
+        .await;
+    assert_eq!(planned.status, 412, "nor is it compared");
+    for (name, value) in [
+        ("if-none-match", "*"),
+        ("if-match", "W/\"2\""),
+        ("if-match", "\"two\""),
+    ] {
+        let refused = put("/api/v1/config", &mine)
+            .header(name, value)
+            .send()
+            .await;
+        assert_eq!(refused.status, 412, "{name}: {value}");
+    }
+    let shown = scene.get("/api/v1/config").await;
+    assert_eq!(
+        (&shown.body["version"], shown.header("etag")),
+        (&json!(2), Some("\"2\""))
+    );
+}

@@ -1,8 +1,10 @@
-//! `lotwire apply`: another configuration, here or on AWS.
+//! `lotwire apply`: another configuration, here or on AWS. What it changes is shown first, and it is
+//! applied only over what that was compared with.
 
 use std::path::Path;
 
-use http::Method;
+use http::header::{IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderName, Method};
 use serde_json::Value;
 
 use super::check::{checked, read};
@@ -10,9 +12,20 @@ use super::client::Body;
 use super::show::Show;
 use super::{Failure, Server};
 
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consent {
+    /// Only show.
+    DryRun,
+    /// Ask, once the differences are shown.
+    Ask,
+    /// Apply.
+    Given,
+}
+
 pub(super) async fn run(
     file: &Path,
-    yes: bool,
+    consent: Consent,
     server: &Server,
     show: &mut Show<'_>,
 ) -> Result<(), Failure> {
@@ -21,29 +34,58 @@ pub(super) async fn run(
         tracing::debug!(errors = found.0.len(), "the document cannot be applied");
         return checked(file, &text, server.json, show);
     }
-    let planned = send(file, &text, true, server).await?;
-    if !yes {
+    let planned = compare(file, &text, server).await?;
+    let applies_already = planned["changed"] == false;
+    // In JSON there is one answer: what would change, or what did.
+    if !server.json || consent != Consent::Given || applies_already {
         show_differences(&planned, server.json, show)?;
-        show.progress("nothing was applied; add --yes to apply it");
+    }
+    if applies_already || consent == Consent::DryRun {
         return Ok(());
     }
-    if !server.json {
-        show_differences(&planned, false, show)?;
+    if consent == Consent::Ask && !agreed(server, show)? {
+        show.progress("nothing was applied");
+        return Ok(());
     }
-    let applied = send(file, &text, false, server).await?;
+    let version = planned["version"].as_u64();
+    let tag = version.map(|version| format!("\"{version}\""));
+    let over = match &tag {
+        Some(tag) => (IF_MATCH, tag.as_str()),
+        None => (IF_NONE_MATCH, "*"),
+    };
+    let applied = send(file, &text, false, &[over], server).await?;
     if server.json {
         show.json(&applied)?;
     } else if applied["changed"] == true {
         show.line(&format!("applied as version {}", applied["version"]))?;
+    } else {
+        show.line("somebody has just applied the same")?;
     }
     Ok(())
 }
 
-/// Sends the document, to be applied or only compared.
-pub(super) async fn send(
+fn agreed(server: &Server, show: &mut Show<'_>) -> Result<bool, Failure> {
+    let host = server.url.authority();
+    let answer = show.ask(&format!("apply this at {host}? [y/N] "))?;
+    let answer = answer.ok_or_else(|| {
+        Failure::Usage(
+            "nothing was applied, as there is nobody to ask: add --yes to apply it, or --dry-run"
+                .to_owned(),
+        )
+    })?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+/// What the document would change.
+pub(super) async fn compare(file: &Path, text: &str, server: &Server) -> Result<Value, Failure> {
+    send(file, text, true, &[], server).await
+}
+
+async fn send(
     file: &Path,
     text: &str,
     dry_run: bool,
+    headers: &[(HeaderName, &str)],
     server: &Server,
 ) -> Result<Value, Failure> {
     let name = file.file_name().unwrap_or(file.as_os_str());
@@ -53,7 +95,7 @@ pub(super) async fn send(
     ];
     let body = Body::Text("application/toml", text.to_owned());
     let client = server.client()?;
-    let answer = client.ask(Method::PUT, "/api/v1/config", &query, body, None);
+    let answer = client.ask(Method::PUT, "/api/v1/config", &query, body, headers);
     Ok(answer.await?)
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn run(
     let text = read(file)?;
     checked(file, &text, server.json, show)?;
     if diff {
-        let answer = apply::send(file, &text, true, server).await?;
+        let answer = apply::compare(file, &text, server).await?;
         apply::show_differences(&answer, server.json, show)?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use serde_json::Value;
 use shared::http::{Guard, Http, HttpSettings, Request, Transport as _, TransportError};
 use url::Url;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ACTOR: HeaderName = HeaderName::from_static("lotwire-actor");
 /// As long as API Gateway itself waits.
 const TIMEOUT: Duration = Duration::from_secs(35);
@@ -106,9 +106,9 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         body: Body<'_>,
-        key: Option<&str>,
+        headers: &[(HeaderName, &str)],
     ) -> Result<Value, ClientError> {
-        let (status, answer) = self.answer(method, path, query, body, key).await?;
+        let (status, answer) = self.answer(method, path, query, body, headers).await?;
         if status.is_success() {
             return Ok(answer);
         }
@@ -122,11 +122,11 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         body: Body<'_>,
-        key: Option<&str>,
+        headers: &[(HeaderName, &str)],
     ) -> Result<(StatusCode, Value), ClientError> {
         let host = self.base.authority().to_owned();
         let request = self
-            .request(method, path, query, body, key)
+            .request(method, path, query, body, headers)
             .map_err(|error| ClientError::Address {
                 url: self.base.clone(),
                 problem: error.to_string(),
@@ -156,7 +156,7 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
         body: Body<'_>,
-        key: Option<&str>,
+        headers: &[(HeaderName, &str)],
     ) -> Result<Request, shared::http::RequestError> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
@@ -168,8 +168,8 @@ impl Client {
             // A name that no header may hold is left out: it is for the ledger's readers only.
             request = request.clone().header(ACTOR, &user).unwrap_or(request);
         }
-        if let Some(key) = key {
-            request = request.header(IDEMPOTENCY_KEY, key)?;
+        for (name, value) in headers {
+            request = request.header(name.clone(), value)?;
         }
         Ok(match body {
             Body::None => request,

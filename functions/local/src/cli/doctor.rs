@@ -17,7 +17,7 @@ pub(super) async fn run(server: &Server, show: &mut Show<'_>) -> Result<(), Fail
         let mut query = vec![("limit", "200")];
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let answer = client
-            .ask(Method::GET, "/api/v1/doctor", &query, Body::None, None)
+            .ask(Method::GET, "/api/v1/doctor", &query, Body::None, &[])
             .await?;
         for (sum, name) in counts.iter_mut().zip(COUNTS) {
             *sum += answer["examined"][name].as_u64().unwrap_or_default();

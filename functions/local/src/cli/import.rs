@@ -8,7 +8,7 @@ use shared::digest::sha256_hex;
 use shared::store::imports::RecordLines;
 
 use super::check::read;
-use super::client::{Body, Client};
+use super::client::{Body, Client, IDEMPOTENCY_KEY};
 use super::show::Show;
 use super::{Failure, Server};
 
@@ -108,7 +108,7 @@ impl Run<'_> {
                     "/api/v1/imports",
                     &query,
                     body,
-                    Some(&self.key),
+                    &[(IDEMPOTENCY_KEY, &self.key)],
                 )
                 .await?;
             sum.add(&answer);

@@ -8,6 +8,7 @@
 //! | 3 | the server cannot be reached, or does not let us in |
 
 mod apply;
+mod bench;
 mod check;
 mod client;
 mod doctor;
@@ -75,13 +76,16 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Apply a configuration, after showing what it changes.
+    /// Apply a configuration, after showing what it changes and asking.
     Apply {
         /// The configuration.
         file: PathBuf,
-        /// Apply it; without this, only show.
-        #[arg(long)]
+        /// Apply it without asking.
+        #[arg(long, conflicts_with = "dry_run")]
         yes: bool,
+        /// Only show what it changes.
+        #[arg(long)]
+        dry_run: bool,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -124,6 +128,8 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Measure this machine, on a stack of its own: webhooks in, alerts out.
+    Bench(bench::Bench),
 }
 
 /// Which server, and how to talk of what it says.
@@ -183,7 +189,19 @@ pub async fn dispatch(command: Command) -> ExitCode {
 async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure> {
     match command {
         Command::Check { file, diff, server } => check::run(&file, diff, &server, show).await,
-        Command::Apply { file, yes, server } => apply::run(&file, yes, &server, show).await,
+        Command::Apply {
+            file,
+            yes,
+            dry_run,
+            server,
+        } => {
+            let consent = match (dry_run, yes) {
+                (true, _) => apply::Consent::DryRun,
+                (_, true) => apply::Consent::Given,
+                _ => apply::Consent::Ask,
+            };
+            apply::run(&file, consent, &server, show).await
+        }
         Command::Replay {
             connector,
             from,
@@ -206,6 +224,7 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             server,
         } => import::run(&file, yes, again, &server, show).await,
         Command::Doctor { server } => doctor::run(&server, show).await,
+        Command::Bench(bench) => bench::run(&bench, show).await,
     }
 }
 

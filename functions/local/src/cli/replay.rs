@@ -33,13 +33,7 @@ pub(super) async fn run(
     let (mut counts, mut failed) = ([0_u64; 5], Vec::new());
     loop {
         let answer = client
-            .ask(
-                Method::POST,
-                "/api/v1/replays",
-                &[],
-                Body::Json(&body),
-                None,
-            )
+            .ask(Method::POST, "/api/v1/replays", &[], Body::Json(&body), &[])
             .await?;
         for (sum, name) in counts.iter_mut().zip(COUNTS) {
             *sum += answer[name].as_u64().unwrap_or_default();

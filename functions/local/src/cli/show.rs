@@ -1,27 +1,52 @@
-//! Where a command writes: answers on standard output, progress on standard error.
+//! Where a command writes: answers on standard output, progress on standard error. And whom it asks.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, IsTerminal as _, Write};
 
 use serde_json::Value;
 
-/// The two places.
+/// The two places, and the person in front of them, if there is one.
 pub(super) struct Show<'a> {
     answers: Box<dyn Write + Send + 'a>,
     progress: Box<dyn Write + Send + 'a>,
+    person: Option<Box<dyn BufRead + Send + 'a>>,
 }
 
 impl<'a> Show<'a> {
     /// The process's own.
     pub(super) fn to_process() -> Self {
-        Self::to(io::stdout(), io::stderr())
+        let mut show = Self::to(io::stdout(), io::stderr());
+        if io::stdin().is_terminal() {
+            show.person = Some(Box::new(io::BufReader::new(io::stdin())));
+        }
+        show
     }
 
-    /// Any two.
+    /// Any two, and nobody to ask.
     pub(super) fn to(answers: impl Write + Send + 'a, progress: impl Write + Send + 'a) -> Self {
         Self {
             answers: Box::new(answers),
             progress: Box::new(progress),
+            person: None,
         }
+    }
+
+    /// With somebody to ask.
+    #[cfg(test)]
+    pub(super) fn before(mut self, person: impl BufRead + Send + 'a) -> Self {
+        self.person = Some(Box::new(person));
+        self
+    }
+
+    /// Asks, and waits for a line. `None` if there is nobody to ask.
+    pub(super) fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
+        let Some(person) = &mut self.person else {
+            return Ok(None);
+        };
+        write!(self.progress, "{question}")?;
+        self.progress.flush()?;
+        let mut answer = String::new();
+        person.read_line(&mut answer)?;
+        Ok(Some(answer))
     }
 
     /// A line of the answer.

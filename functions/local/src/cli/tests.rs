@@ -79,17 +79,29 @@ impl Site {
 
     /// Runs a command line as a process would; gives the exit code and what it wrote.
     async fn run(&self, line: &[&str]) -> (u8, String) {
+        self.run_before(None, line).await
+    }
+
+    /// The same before somebody who will have typed this.
+    async fn run_before(&self, person: Option<&str>, line: &[&str]) -> (u8, String) {
         let data = self.directory.path().display().to_string();
         let server = ["--url", &self.url, "--data", &data];
-        run(line.iter().copied().chain(server)).await
+        run_before(person, line.iter().copied().chain(server)).await
     }
 }
 
 async fn run<'a>(line: impl Iterator<Item = &'a str>) -> (u8, String) {
+    run_before(None, line).await
+}
+
+async fn run_before<'a>(person: Option<&str>, line: impl Iterator<Item = &'a str>) -> (u8, String) {
     let cli = Cli::try_parse_from(std::iter::once("lotwire").chain(line)).unwrap();
     let written = Mutex::new(Vec::new());
     let code = {
         let mut show = Show::to(To(&written), To(&written));
+        if let Some(person) = person {
+            show = show.before(person.as_bytes());
+        }
         let mut command = cli.command.unwrap();
         // Whatever stands in the tester's own environment is no token of these servers.
         command.server_mut().token =
@@ -122,6 +134,7 @@ impl Command {
             | Self::Replay { server, .. }
             | Self::Import { server, .. }
             | Self::Doctor { server } => server,
+            Self::Bench(_) => unreachable!("it starts a server of its own"),
         }
     }
 }
@@ -155,27 +168,115 @@ async fn a_document_is_checked_without_a_server() {
 }
 
 #[tokio::test]
-async fn a_document_is_shown_and_then_applied() {
+async fn a_document_is_shown_and_applied_by_consent() {
     let site = Site::open().await;
     let file = site.file("lotwire.toml", DOCUMENT);
-    let (code, text) = site.run(&["apply", &file]).await;
+    let (code, text) = site.run(&["apply", &file, "--dry-run"]).await;
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("nothing was applied"), "{text}");
-    let (code, text) = site.run(&["apply", &file, "--yes"]).await;
+    let (code, text) = site.run(&["apply", &file]).await;
+    assert_eq!((code, text.contains("nobody to ask")), (2, true), "{text}");
+    for refusal in ["n\n", "\n", ""] {
+        let (code, text) = site.run_before(Some(refusal), &["apply", &file]).await;
+        assert_eq!(
+            (code, text.contains("nothing was applied")),
+            (0, true),
+            "{text}"
+        );
+    }
+    let (code, text) = site.run_before(Some("y\n"), &["apply", &file]).await;
     assert_eq!(
         (code, text.contains("applied as version 1")),
         (0, true),
         "{text}"
     );
+    let (code, text) = site.run(&["apply", &file]).await;
+    assert_eq!(code, 0, "nobody is asked about nothing: {text}");
+    assert!(text.contains("what applies already"), "{text}");
+
     let other = site.file(
         "lotwire.toml",
         &DOCUMENT.replace("North warehouse", "Leeds"),
     );
     let (_, text) = site.run(&["check", &other, "--diff"]).await;
+    let change = "~ locations.north.name: \"North warehouse\" -> \"Leeds\"";
+    assert!(text.contains(change), "{text}");
+    let (code, text) = site.run(&["apply", &other, "--yes"]).await;
+    assert_eq!(code, 0);
     assert!(
-        text.contains("~ locations.north.name: \"North warehouse\" -> \"Leeds\""),
+        text.contains(change) && text.contains("applied as version 2"),
         "{text}"
     );
+    let (code, text) = site.run(&["apply", &file, "--yes", "--json"]).await;
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &answer["changed"]), (0, &Value::Bool(false)));
+}
+
+/// Somebody else applies another document while the question stands.
+struct Meanwhile<'a> {
+    site: &'a Site,
+    document: &'a str,
+    typed: std::io::Cursor<&'static [u8]>,
+}
+
+impl std::io::Read for Meanwhile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.typed.read(buffer)
+    }
+}
+
+impl std::io::BufRead for Meanwhile<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        let line = [
+            "apply",
+            self.document,
+            "--yes",
+            "--url",
+            &self.site.url,
+            "--data",
+        ];
+        let data = self.site.directory.path().display().to_string();
+        let applied = std::thread::scope(|scope| {
+            let apply = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = { runtime }.enable_all().build().unwrap();
+                runtime.block_on(run(line.into_iter().chain([data.as_str()])))
+            });
+            apply.join().unwrap()
+        });
+        assert_eq!(applied.0, 0, "{}", applied.1);
+        self.typed.fill_buf()
+    }
+    fn consume(&mut self, read: usize) {
+        self.typed.consume(read);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_is_not_applied_over_another_than_was_shown() {
+    let site = Site::open().await;
+    let mine = site.file("mine.toml", DOCUMENT);
+    let theirs = site.file("theirs.toml", &DOCUMENT.replace("Northgate", "Southgate"));
+    let written = Mutex::new(Vec::new());
+    let code = {
+        let person = Meanwhile {
+            site: &site,
+            document: &theirs,
+            typed: std::io::Cursor::new(b"y\n"),
+        };
+        let mut show = Show::to(To(&written), To(&written)).before(person);
+        let data = site.directory.path().display().to_string();
+        let line = [
+            "lotwire", "apply", &mine, "--url", &site.url, "--data", &data,
+        ];
+        let mut command = Cli::try_parse_from(line).unwrap().command.unwrap();
+        command.server_mut().token = Some("open sesame".to_owned().into());
+        end(carry_out(command, &mut show).await, &mut show)
+    };
+    let text = String::from_utf8(written.into_inner().unwrap()).unwrap();
+    assert_eq!(code, ExitCode::from(2), "{text}");
+    assert!(text.contains("version 1 applies"), "{text}");
+    let (_, shown) = site.run(&["check", &theirs, "--diff"]).await;
+    assert!(shown.contains("what applies already"), "{shown}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use super::{ACCOUNT, EngineError, REGION};
 use dynoxide::actions::get_records::{GetRecordsRequest, Record};
 use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
 use dynoxide::storage_backend::Clock as TableClock;
-use dynoxide::{Database, DynoxideError};
+use dynoxide::{Database, DynoxideError, ImportOptions};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use std::fmt;
@@ -284,6 +284,19 @@ impl Tables {
         )
         .map(drop)
         .map_err(during(format!("write the checkpoint of {mapping}")))
+    }
+
+    /// Puts many items into a table at once, in DynamoDB's own JSON: without conditions, and unseen
+    /// by the stream. For filling a table before anybody looks at it.
+    pub fn load(&self, table: &str, items: Vec<Value>) -> Result<usize, EngineError> {
+        let doing = || during(format!("load items into table {table}"));
+        let items = serde_json::from_value(items.into())
+            .map_err(|error| doing()(DynoxideError::SerializationException(error.to_string())))?;
+        let loaded = self
+            .database
+            .import_items(table, items, ImportOptions::default())
+            .map_err(doing())?;
+        Ok(loaded.items_imported)
     }
 
     /// Deletes the items whose time has come; each removal goes to the stream.

@@ -12,7 +12,7 @@ use shared::chance::Chance;
 use shared::channels::ChannelKind;
 use shared::delivery::{Deliverer, Outgoing};
 use shared::installation::Installations;
-use shared::metrics::Metrics;
+use shared::metrics::{Meter, Metrics};
 use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
 use shared::store::due::Due;
@@ -33,7 +33,7 @@ const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOWEST_SEND: Duration = Duration::from_secs(20);
 
 /// How far ahead an intent may be due and still have been on a queue.
-const LOOK_AHEAD: SignedDuration = SignedDuration::from_mins(5);
+const LOOK_AHEAD: SignedDuration = SignedDuration::from_mins(16);
 
 /// What the stack is built from.
 pub struct Parts {
@@ -71,8 +71,37 @@ pub struct Stack {
     pub api: api::Api,
     bus: Bus,
     ticker: Arc<clock::Ticker>,
-    notifiers: Vec<(ChannelKind, Arc<Notifier>)>,
+    notifiers: Vec<(ChannelKind, Arc<Notifier>, Meter)>,
+    meters: Meters,
     aws: EmbeddedAws,
+}
+
+/// What one function has for itself, as on AWS: the configuration in its memory, and an account of
+/// what it uses of the table.
+struct Room {
+    store: Store,
+    installations: Installations,
+    meter: Meter,
+}
+
+impl Room {
+    fn new(function: &'static str, store: &Store, metrics: &Metrics) -> Self {
+        let store = store.with_own_account();
+        Self {
+            installations: Installations::new(store.clone()),
+            meter: Meter::new(function, store.clone(), metrics.clone()),
+            store,
+        }
+    }
+}
+
+/// What each function uses, by function.
+struct Meters {
+    ingest: Meter,
+    api: Meter,
+    sync: Meter,
+    evaluate: Meter,
+    clock: Meter,
 }
 
 impl Stack {
@@ -93,47 +122,68 @@ impl Stack {
         let store = Store::new(aws.dynamodb(), TABLE, clock.clone(), chance);
         let installations = Installations::new(store.clone());
         let bus = Bus::new(aws.sns(), topic);
-        let evaluator = evaluate::Evaluator::new(store.clone(), bus.clone(), installations.clone());
-        let ingest = ingest::Ingest::new(
-            store.clone(),
-            installations.clone(),
-            Arc::clone(&secrets),
-            metrics.clone(),
-        );
-        let runs = RunQueue::new(
-            store.clone(),
-            aws.sqs(),
-            resources::queue_url(&aws, SYNC_QUEUE)?,
-        );
+        let room = |function| Room::new(function, &store, &metrics);
+        let evaluator_in = |room: &Room| {
+            let installations = room.installations.clone();
+            evaluate::Evaluator::new(
+                room.store.clone(),
+                bus.clone(),
+                installations,
+                metrics.clone(),
+            )
+        };
+        let ingest_in = |room: &Room| {
+            let installations = room.installations.clone();
+            let secrets = Arc::clone(&secrets);
+            ingest::Ingest::new(room.store.clone(), installations, secrets, metrics.clone())
+        };
+        let jobs = resources::queue_url(&aws, SYNC_QUEUE)?;
+        let runs_in = |room: &Room| RunQueue::new(room.store.clone(), aws.sqs(), jobs.clone());
+
+        let for_evaluate = room("evaluate");
+        let evaluator = evaluator_in(&for_evaluate);
+        let for_ingest = room("ingest");
+        let ingest = ingest_in(&for_ingest);
+        let for_sync = room("sync");
         let sync = Arc::new(sync::Sync {
-            store: store.clone(),
-            queue: runs.clone(),
-            installations: installations.clone(),
+            queue: runs_in(&for_sync),
+            store: for_sync.store,
+            installations: for_sync.installations,
             secrets: Arc::clone(&secrets),
             client: downloads,
             metrics: metrics.clone(),
             scratch,
         });
+        let for_api = room("api");
         let ports = api::Ports {
-            sync: Arc::new(runs),
-            replay: Arc::new(ingest.clone()),
+            sync: Arc::new(runs_in(&for_api)),
+            replay: Arc::new(ingest_in(&for_api)),
         };
         let tokens = api::Tokens::known([token]);
-        let api = api::Api::new(store.clone(), installations.clone(), tokens, ports);
+        let api = api::Api::new(for_api.store, for_api.installations, tokens, ports);
+        let for_clock = room("clock");
         let ticker = Arc::new(clock::Ticker::new(
-            store.clone(),
-            installations.clone(),
+            for_clock.store.clone(),
+            for_clock.installations.clone(),
             bus.clone(),
-            Arc::new(evaluator.clone()),
-            Arc::new(ingest.clone()),
+            Arc::new(evaluator_in(&for_clock)),
+            Arc::new(ingest_in(&for_clock)),
             clock::Heartbeat::metric_only(),
             metrics.clone(),
         ));
+        let meters = Meters {
+            ingest: for_ingest.meter,
+            api: for_api.meter,
+            sync: for_sync.meter,
+            evaluate: for_evaluate.meter,
+            clock: for_clock.meter,
+        };
         let mut notifiers = Vec::new();
         for kind in ChannelKind::ALL {
+            let for_notify = room("notify");
             let deliverer = Deliverer::new(
-                store.clone(),
-                installations.clone(),
+                for_notify.store,
+                for_notify.installations,
                 Arc::clone(&secrets),
                 Arc::clone(&outgoing),
                 metrics.clone(),
@@ -141,7 +191,7 @@ impl Stack {
             );
             let queue = resources::queue_url(&aws, &resources::notify_queue(*kind))?;
             let notifier = Notifier::new(deliverer, clock.clone(), aws.sqs(), queue);
-            notifiers.push((*kind, Arc::new(notifier)));
+            notifiers.push((*kind, Arc::new(notifier), for_notify.meter));
         }
         Ok(Self {
             store,
@@ -153,6 +203,7 @@ impl Stack {
             bus,
             ticker,
             notifiers,
+            meters,
             aws,
         })
     }
@@ -181,8 +232,8 @@ impl Stack {
             .queue(self.sync_jobs())
             .schedule(self.sync_schedule()?)
             .schedule(self.clock_schedule()?);
-        for (kind, notifier) in &self.notifiers {
-            pump = pump.queue(intents(*kind, notifier));
+        for (kind, notifier, meter) in &self.notifiers {
+            pump = pump.queue(intents(*kind, notifier, meter));
         }
         pump.start()
     }
@@ -190,12 +241,8 @@ impl Stack {
     /// Announces again what was on the queues when the last run ended: they are in memory, and the
     /// clock would take a minute or two to notice.
     pub async fn announce_pending(&self) -> Result<usize, StoreError> {
-        let by = self
-            .store
-            .clock()
-            .now()
-            .saturating_add(LOOK_AHEAD)
-            .unwrap_or(Timestamp::MAX);
+        let now = self.store.clock().now();
+        let by = now.saturating_add(LOOK_AHEAD).unwrap_or(Timestamp::MAX);
         let mut pending = Vec::new();
         for shard in Store::due_shards() {
             let mut cursor = None;
@@ -205,8 +252,15 @@ impl Stack {
                     .due_page(shard, by, cursor.as_deref(), 100)
                     .await?;
                 for key in &page.items {
-                    if let Some(Due::Intent(intent)) = self.store.due(key, by).await? {
-                        pending.push(intent.data);
+                    match self.store.due(key, by).await? {
+                        // Its group is announced instead.
+                        Some(Due::Intent(intent)) if intent.data.group.is_some() => {
+                            let group = self.store.enroll(&intent.data).await?;
+                            pending.extend(group.map(|group| group.intent(now)));
+                        }
+                        Some(Due::Intent(intent)) => pending.push(intent.data),
+                        Some(Due::Group(group)) => pending.push(group.data.intent(now)),
+                        _ => {}
                     }
                 }
                 cursor = page.next;
@@ -219,10 +273,13 @@ impl Stack {
     }
 
     fn stream(&self) -> StreamMapping {
-        let evaluator = self.evaluator.clone();
+        let (evaluator, meter) = (self.evaluator.clone(), self.meters.evaluate.clone());
         let function = Function::new("evaluate", TIMEOUT, move |event, invocation: Invocation| {
-            let evaluator = evaluator.clone();
-            async move { Ok(evaluator.handle(event, invocation.deadline).await) }
+            let (evaluator, meter) = (evaluator.clone(), meter.clone());
+            async move {
+                let handled = evaluator.handle(event, invocation.deadline);
+                Ok(meter.measured(handled).await)
+            }
         });
         let evaluated = serde_json::json!({
             "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } }
@@ -239,10 +296,13 @@ impl Stack {
     }
 
     fn sync_jobs(&self) -> QueueMapping {
-        let sync = Arc::clone(&self.sync);
+        let (sync, meter) = (Arc::clone(&self.sync), self.meters.sync.clone());
         let function = Function::new("sync", TIMEOUT, move |event, invocation: Invocation| {
-            let sync = Arc::clone(&sync);
-            async move { Ok(sync.jobs(event, invocation.deadline).await) }
+            let (sync, meter) = (Arc::clone(&sync), meter.clone());
+            async move {
+                let done = sync.jobs(event, invocation.deadline);
+                Ok(meter.measured(done).await)
+            }
         });
         let mut mapping = QueueMapping::new(SYNC_QUEUE, function);
         mapping.batch_size = 1;
@@ -251,19 +311,22 @@ impl Stack {
     }
 
     fn sync_schedule(&self) -> Result<Schedule, EngineError> {
-        let sync = Arc::clone(&self.sync);
+        let (sync, meter) = (Arc::clone(&self.sync), self.meters.sync.clone());
         schedule("sync", "rate(15 minutes)", move |event, deadline| {
-            let sync = Arc::clone(&sync);
-            async move { sync.schedule(event, deadline).await.map_err(BoxError::from) }
+            let (sync, meter) = (Arc::clone(&sync), meter.clone());
+            async move {
+                let done = sync.schedule(event, deadline);
+                meter.measured(done).await.map_err(BoxError::from)
+            }
         })
     }
 
     fn clock_schedule(&self) -> Result<Schedule, EngineError> {
-        let ticker = Arc::clone(&self.ticker);
+        let (ticker, meter) = (Arc::clone(&self.ticker), self.meters.clock.clone());
         schedule("clock", "rate(1 minute)", move |event, deadline| {
-            let ticker = Arc::clone(&ticker);
+            let (ticker, meter) = (Arc::clone(&ticker), meter.clone());
             async move {
-                ticker.tick(event, deadline).await?;
+                meter.measured(ticker.tick(event, deadline)).await?;
                 Ok(())
             }
         })
@@ -271,20 +334,26 @@ impl Stack {
 
     /// The HTTP API in front of the functions.
     pub fn gateway(&self) -> Result<Gateway, RouteError> {
-        let ingest = self.ingest.clone();
+        let (ingest, meter) = (self.ingest.clone(), self.meters.ingest.clone());
         let hooks: HttpFunction = Function::new(
             "ingest",
             HOOK_TIMEOUT,
             move |request, invocation: Invocation| {
-                let ingest = ingest.clone();
-                async move { Ok(ingest.handle(request, invocation.deadline).await) }
+                let (ingest, meter) = (ingest.clone(), meter.clone());
+                async move {
+                    let handled = ingest.handle(request, invocation.deadline);
+                    Ok(meter.measured(handled).await)
+                }
             },
         );
-        let api = self.api.clone();
+        let (api, meter) = (self.api.clone(), self.meters.api.clone());
         let api: HttpFunction =
             Function::new("api", TIMEOUT, move |request, invocation: Invocation| {
-                let api = api.clone();
-                async move { Ok(api.handle(request, invocation.deadline).await) }
+                let (api, meter) = (api.clone(), meter.clone());
+                async move {
+                    let handled = api.handle(request, invocation.deadline);
+                    Ok(meter.measured(handled).await)
+                }
             });
         Gateway::new(&self.aws)
             .route("ANY /hooks/{connector}", hooks)?
@@ -293,14 +362,17 @@ impl Stack {
     }
 }
 
-fn intents(kind: ChannelKind, notifier: &Arc<Notifier>) -> QueueMapping {
-    let notifier = Arc::clone(notifier);
+fn intents(kind: ChannelKind, notifier: &Arc<Notifier>, meter: &Meter) -> QueueMapping {
+    let (notifier, meter) = (Arc::clone(notifier), meter.clone());
     let function = Function::new(
         format!("notify-{}", kind.name()),
         TIMEOUT,
         move |event, invocation: Invocation| {
-            let notifier = Arc::clone(&notifier);
-            async move { Ok(notifier.handle(event, invocation.deadline).await) }
+            let (notifier, meter) = (Arc::clone(&notifier), meter.clone());
+            async move {
+                let handled = notifier.handle(event, invocation.deadline);
+                Ok(meter.measured(handled).await)
+            }
         },
     );
     let mut mapping = QueueMapping::new(resources::notify_queue(kind), function);

@@ -22,6 +22,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::delivery::{Delivered, Deliverer, Outgoing, Wire};
 use shared::domain::alert::{AlertState, RevisionKind, Severity};
+use shared::domain::group::Belongs;
 use shared::domain::message::{Message, Stock};
 use shared::domain::{AlertKind, Subject};
 use shared::http::{Reply, Request, Transport, TransportError};
@@ -348,6 +349,22 @@ impl World {
         channels: &[&str],
         due_at: Timestamp,
     ) -> Vec<IntentRef> {
+        let intents = self
+            .write_in(None, id, revision, change, channels, due_at)
+            .await;
+        intents.iter().map(IntentRef::from).collect()
+    }
+
+    /// Writes a revision of an alert, to be told in this group.
+    pub(crate) async fn write_in(
+        &self,
+        group: Option<&Belongs>,
+        id: &str,
+        revision: u32,
+        change: RevisionKind,
+        channels: &[&str],
+        due_at: Timestamp,
+    ) -> Vec<Intent> {
         let now = self.clock.now();
         let subject = Subject::Unit { vin: id.to_owned() };
         let kind = AlertKind::LowStock;
@@ -360,11 +377,14 @@ impl World {
                 kind: "webhook".to_owned(),
                 state: IntentState::Pending,
                 attempts: 0,
+                origin: None,
                 created_at: now,
                 not_before: now,
                 due_at,
                 receipt: None,
                 last_outcome: None,
+                group: group.cloned().map(Box::new),
+                carried_by: None,
             })
             .collect();
         let watches = self.store.watches(&subject).await.unwrap();
@@ -373,7 +393,10 @@ impl World {
             kind,
             subject: subject.clone(),
             severity: Severity::Warning,
-            state: AlertState::Open,
+            state: match change {
+                RevisionKind::Resolved => AlertState::Resolved,
+                _ => AlertState::Open,
+            },
             revision,
             opened_at: now,
             updated_at: now,
@@ -397,7 +420,7 @@ impl World {
             }],
         };
         assert!(self.store.decide(decision).await.unwrap());
-        intents.iter().map(IntentRef::from).collect()
+        intents
     }
 
     pub(crate) async fn intent(&self, which: &IntentRef) -> Intent {
@@ -434,6 +457,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
     Message {
         alert: alert.to_owned(),
         revision,
+        correlation: None,
         change,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,
@@ -453,6 +477,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         sold: None,
         notes: Vec::new(),
         link: None,
+        digest: None,
     }
 }
 

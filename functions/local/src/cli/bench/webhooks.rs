@@ -1,0 +1,253 @@
+//! Signed webhooks at a given rate, each about another product, each an alert.
+//!
+//! What is measured is the time from a webhook that is sent to the alert that arrives at the vendor:
+//! gateway, ingest, table, stream, evaluate, topic, queue and notify. A webhook that had to wait for a
+//! free connection counts from when it should have been sent.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use clap::Args;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jiff::SignedDuration;
+use serde_json::json;
+use shared::clock::Clock;
+use shared::signature::{LiveSecrets, standard};
+use shared::store::spent::Units;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::figures::{self, Figures};
+use super::sink::Arrivals;
+use super::world::{self, FEW, PLACE, SOURCE, World};
+use super::{BenchError, during, preload};
+use crate::cli::show::Show;
+
+/// How long after the last webhook an alert may come before it counts as lost.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The source as the configuration names it.
+const WEBHOOKS: &str = "kind = \"generic\"\n[connectors.source.webhook]\nsecret = \"env:BENCH\"";
+
+/// How many webhooks, and how fast.
+#[derive(Debug, Args)]
+pub(super) struct Load {
+    /// Webhooks per second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// For how long.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// How many may be under way at once.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: u32,
+    /// Positions that are in the table besides, and that nothing is said about.
+    #[arg(long, default_value_t = 0)]
+    positions: usize,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What the workers share.
+struct Traffic {
+    next: AtomicUsize,
+    begin: Instant,
+    every: Duration,
+    sent: Vec<OnceLock<std::time::Instant>>,
+    refused: AtomicU64,
+    secrets: LiveSecrets,
+    client: reqwest::Client,
+    url: String,
+}
+
+pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, BenchError> {
+    let count = load.rate.saturating_mul(load.seconds);
+    let events = usize::try_from(count).map_err(during("count webhooks"))?;
+    let arrivals = Arrivals::expecting(events);
+    let world = World::open(WEBHOOKS, arrivals.listen().await?).await?;
+    fill(&world, events, load.positions, show).await?;
+
+    let pump = world.stack.start().map_err(during("start the stack"))?;
+    let (address, stop) = serve(&world).await?;
+    let spent_before = world.stack.store.spent();
+    figures::forget_peak_memory();
+    let traffic = Arc::new(traffic(&world, load, events, address)?);
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..load.connections {
+        workers.spawn(Arc::clone(&traffic).send());
+    }
+    while let Some(done) = workers.join_next().await {
+        done.map_err(during("send webhooks"))??;
+    }
+    // Whether they all came is counted below.
+    let _in_time = tokio::time::timeout(PATIENCE, arrivals.all()).await;
+    let _rest = tokio::time::timeout(PATIENCE, pump.idle()).await;
+    let spent = difference(world.stack.store.spent(), spent_before);
+    let memory = figures::peak_memory_mb();
+    // The server may have stopped on its own.
+    stop.send(()).ok();
+    pump.stop().await;
+
+    let latencies: Vec<_> = (0..events)
+        .filter_map(|number| {
+            let sent = traffic.sent.get(number)?.get()?;
+            Some(arrivals.of(number)?.duration_since(*sent))
+        })
+        .collect();
+    let last = (0..events).filter_map(|number| arrivals.of(number)).max();
+    let took = last.map_or(Duration::ZERO, |last| {
+        last.duration_since(traffic.begin.into_std())
+    });
+    let arrived = u64::try_from(latencies.len()).map_err(during("count alerts"))?;
+    let each = f64::from(count);
+    Ok(Figures::default()
+        .count("webhooks", count.into())
+        .count(
+            "positions",
+            u64::try_from(load.positions + events).map_err(during("count positions"))?,
+        )
+        .number("alerts_per_second", figures::per_second(arrived, took))
+        .latencies(latencies)
+        .number("read_units_per_webhook", spent.read / each)
+        .number("write_units_per_webhook", spent.write / each)
+        .optional("peak_memory_mb", memory)
+        .fault("refused", traffic.refused.load(Ordering::SeqCst))
+        .fault("lost", u64::from(count) - arrived)
+        .fault("surplus", arrivals.surplus()))
+}
+
+/// Every product that a webhook will be about is there already, among others.
+async fn fill(
+    world: &World,
+    events: usize,
+    others: usize,
+    show: &mut Show<'_>,
+) -> Result<(), BenchError> {
+    let installation = world
+        .stack
+        .installations
+        .current()
+        .await
+        .map_err(during("read the configuration"))?;
+    let authority = installation.authority(std::collections::BTreeMap::new());
+    let yesterday = Clock::system().now() - SignedDuration::from_hours(24);
+    let begun = Instant::now();
+    let products = (0..events)
+        .map(world::product)
+        .chain((0..others).map(|number| format!("OTHER-{number:07}")));
+    let filled = preload::fill(&world.aws, &authority, products, yesterday).await?;
+    let seconds = begun.elapsed().as_secs_f32();
+    show.progress(&format!(
+        "{filled} positions are in the table after {seconds:.1} s"
+    ));
+    Ok(())
+}
+
+/// Serves the gateway on a free port of this machine, until told to stop.
+async fn serve(world: &World) -> Result<(SocketAddr, oneshot::Sender<()>), BenchError> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .map_err(during("listen for webhooks"))?;
+    let address = listener
+        .local_addr()
+        .map_err(during("listen for webhooks"))?;
+    let gateway = world.stack.gateway().map_err(during("make the gateway"))?;
+    let (stop, stopped) = oneshot::channel();
+    let until = async {
+        stopped.await.ok();
+    };
+    tokio::spawn(gateway.serve(listener, axum::Router::new(), until));
+    Ok((address, stop))
+}
+
+fn traffic(
+    world: &World,
+    load: &Load,
+    events: usize,
+    address: SocketAddr,
+) -> Result<Traffic, BenchError> {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .map_err(during("make the sender"))?;
+    Ok(Traffic {
+        next: AtomicUsize::new(0),
+        begin: Instant::now(),
+        every: Duration::from_secs(1) / load.rate,
+        sent: (0..events).map(|_| OnceLock::new()).collect(),
+        refused: AtomicU64::new(0),
+        secrets: standard::secrets(std::slice::from_ref(&world.secret))
+            .map_err(during("read the secret"))?,
+        client,
+        url: format!("http://{address}/hooks/{SOURCE}"),
+    })
+}
+
+impl Traffic {
+    /// Sends what is next until nothing is left.
+    async fn send(self: Arc<Self>) -> Result<(), BenchError> {
+        loop {
+            let number = self.next.fetch_add(1, Ordering::SeqCst);
+            let (Some(sent), Ok(turn)) = (self.sent.get(number), u32::try_from(number)) else {
+                return Ok(());
+            };
+            let request = self.webhook(number)?;
+            let due = self.begin + self.every * turn;
+            if due > Instant::now() {
+                tokio::time::sleep_until(due).await;
+                sent.set(std::time::Instant::now()).ok();
+            } else {
+                sent.set(due.into_std()).ok();
+            }
+            let taken = match self.client.execute(request).await {
+                Ok(response) if response.status().is_success() => {
+                    // Read to its end, so that the connection can be used again.
+                    response.bytes().await.is_ok()
+                }
+                _ => false,
+            };
+            if !taken {
+                self.refused.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn webhook(&self, number: usize) -> Result<reqwest::Request, BenchError> {
+        let now = Clock::system().now();
+        let id = format!("bench-{number}");
+        let body = json!({
+            "type": "stock.level",
+            "timestamp": now.to_string(),
+            "data": { "sku": world::product(number), "location": PLACE, "on_hand": FEW },
+        })
+        .to_string();
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "application/json".to_owned()),
+            (standard::ID, id.clone()),
+            (standard::TIMESTAMP, now.as_second().to_string()),
+            (
+                standard::SIGNATURE,
+                standard::sign(&id, now, body.as_bytes(), &self.secrets),
+            ),
+        ] {
+            let value = HeaderValue::from_str(&value).map_err(during("sign a webhook"))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        self.client
+            .post(&self.url)
+            .headers(headers)
+            .body(body)
+            .build()
+            .map_err(during("make a webhook"))
+    }
+}
+
+fn difference(after: Units, before: Units) -> Units {
+    Units {
+        read: after.read - before.read,
+        write: after.write - before.write,
+    }
+}

@@ -1,0 +1,254 @@
+//! What a group has to say: its members counted, listed and, as far as there is room, named.
+//!
+//! However many members there are, one page of them is in memory at a time.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+
+use super::Deliverer;
+use crate::domain::alert::{AlertState, RevisionKind};
+use crate::domain::group::{FlushId, GroupLabel, Phase};
+use crate::domain::message::{Digest, Message};
+use crate::store::StoreError;
+use crate::store::groups::{Covered, Group, Member, Which};
+
+/// How many members are read at once.
+const PAGE: i32 = 500;
+
+/// How many members one page of a message's list holds: some 100 KB of the 400 that a row may have.
+const COVERED: usize = 500;
+
+/// How many alerts are asked side by side whether they are still open.
+const SIDE_BY_SIDE: usize = 16;
+
+/// What a group has to say.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    /// The alerts that it is about.
+    pub(super) total: u32,
+    /// Those of them that are over.
+    pub(super) resolved: u32,
+    /// The pages that list what is covered.
+    pub(super) pages: u32,
+    reminder: bool,
+    common_place: bool,
+    /// The alerts that matter most, as their last revisions have them.
+    named: Vec<Message>,
+}
+
+impl Gathered {
+    /// The words' facts; `None` if there is nothing to say. An alert alone is told as it stands.
+    pub(super) fn message(&self, id: &FlushId, now: Timestamp) -> Option<Message> {
+        let first = self.named.first()?;
+        if self.total == 1 && !self.reminder {
+            return Some(first.clone());
+        }
+        let open = self.total - self.resolved;
+        Some(Message {
+            alert: id.to_string(),
+            revision: 1,
+            // Of the one that matters most; each named alert has its own.
+            correlation: first.correlation.clone(),
+            change: match open {
+                0 => RevisionKind::Resolved,
+                _ if self.reminder => RevisionKind::Updated,
+                _ => RevisionKind::Opened,
+            },
+            at: now,
+            product: format!("{} alerts", self.total),
+            location: first.location.clone().filter(|_| self.common_place),
+            before: None,
+            after: None,
+            threshold: None,
+            rule: None,
+            why: None,
+            days_of_supply: None,
+            sold: None,
+            notes: Vec::new(),
+            link: None,
+            digest: Some(Digest {
+                total: self.total,
+                open,
+                resolved: self.resolved,
+                reminder: self.reminder,
+                alerts: self.named.clone(),
+            }),
+            kind: first.kind,
+            severity: first.severity,
+            subject: first.subject.clone(),
+            zone: first.zone.clone(),
+        })
+    }
+}
+
+/// The members that matter most, of all that were seen.
+struct Foremost {
+    most: usize,
+    members: Vec<Member>,
+}
+
+impl Foremost {
+    fn of(group: &Group) -> Self {
+        Self {
+            most: usize::try_from(group.belongs.pace.most).unwrap_or(usize::MAX),
+            members: Vec::new(),
+        }
+    }
+
+    fn see(&mut self, member: Member) {
+        let rank = |one: &Member| {
+            let Member {
+                severity,
+                at,
+                alert,
+                ..
+            } = one;
+            (std::cmp::Reverse(*severity), one.over, *at, alert.clone())
+        };
+        let own = rank(&member);
+        let place = self.members.partition_point(|other| rank(other) < own);
+        if place < self.most {
+            self.members.insert(place, member);
+            self.members.truncate(self.most);
+        }
+    }
+}
+
+impl Deliverer {
+    /// Reads what waits in a group, and lists it under this token as covered by the message. Where
+    /// nothing waits and it is time to, finds what is still open.
+    pub(super) async fn gather(
+        &self,
+        group: &Group,
+        message: &FlushId,
+        token: &str,
+    ) -> Result<Gathered, StoreError> {
+        let mut gathered = Gathered {
+            common_place: group
+                .belongs
+                .labels
+                .iter()
+                .any(|(label, _)| *label == GroupLabel::Location),
+            ..Gathered::default()
+        };
+        let mut foremost = Foremost::of(group);
+        let mut listed = Vec::with_capacity(COVERED);
+        // An alert's revisions stand together, and only the last of them speaks for it.
+        let mut before: Option<Member> = None;
+        let mut cursor = None;
+        loop {
+            let (members, next) = self
+                .store
+                .members(&group.id, Which::Waiting, cursor, PAGE)
+                .await?;
+            for member in members {
+                if let Some(before) = before.replace(member.clone()) {
+                    let last = before.alert != member.alert;
+                    if last {
+                        gathered.count(&before);
+                        foremost.see(before.clone());
+                    }
+                    listed.push(Covered {
+                        member: before,
+                        last,
+                    });
+                    if listed.len() == COVERED {
+                        self.list(message, token, &mut gathered.pages, &mut listed)
+                            .await?;
+                    }
+                }
+            }
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        if let Some(last) = before {
+            gathered.count(&last);
+            foremost.see(last.clone());
+            listed.push(Covered {
+                member: last,
+                last: true,
+            });
+            self.list(message, token, &mut gathered.pages, &mut listed)
+                .await?;
+        }
+        if gathered.total == 0 && matches!(group.schedule.phase, Phase::Reminding(_)) {
+            gathered.reminder = true;
+            self.gather_open(group, &mut gathered, &mut foremost)
+                .await?;
+        }
+        for member in &foremost.members {
+            let words = self.store.revision(&member.alert, member.revision).await?;
+            gathered.named.extend(words);
+        }
+        Ok(gathered)
+    }
+
+    async fn list(
+        &self,
+        message: &FlushId,
+        token: &str,
+        pages: &mut u32,
+        listed: &mut Vec<Covered>,
+    ) -> Result<(), StoreError> {
+        self.store
+            .write_covered(message, token, *pages, listed)
+            .await?;
+        *pages += 1;
+        listed.clear();
+        Ok(())
+    }
+
+    /// Of what was told, what is still open; the rest is forgotten.
+    async fn gather_open(
+        &self,
+        group: &Group,
+        gathered: &mut Gathered,
+        foremost: &mut Foremost,
+    ) -> Result<(), StoreError> {
+        let mut cursor = None;
+        loop {
+            let (members, next) = self
+                .store
+                .members(&group.id, Which::Told, cursor, PAGE)
+                .await?;
+            let pending: Vec<_> = members
+                .into_iter()
+                .map(|member| self.still_open(group, member))
+                .collect();
+            let open: Vec<Option<Member>> = stream::iter(pending)
+                .buffered(SIDE_BY_SIDE)
+                .try_collect()
+                .await?;
+            for member in open.into_iter().flatten() {
+                gathered.count(&member);
+                foremost.see(member);
+            }
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn still_open(
+        &self,
+        group: &Group,
+        member: Member,
+    ) -> Result<Option<Member>, StoreError> {
+        let alert = self.store.alert(&member.alert).await?;
+        if alert.is_some_and(|alert| alert.state == AlertState::Open) {
+            return Ok(Some(member));
+        }
+        self.store.forget_told(&group.id, &member.alert).await?;
+        Ok(None)
+    }
+}
+
+impl Gathered {
+    fn count(&mut self, member: &Member) {
+        self.total = self.total.saturating_add(1);
+        self.resolved += u32::from(member.over);
+    }
+}

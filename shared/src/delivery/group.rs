@@ -1,0 +1,230 @@
+//! A group of alerts, from the moment it is to speak to the record of what it said.
+//!
+//! A group's message is a delivery like any other: an intent with one revision, leased, tried, put
+//! off and given up in the same way and under a key of its own. What is particular stands here.
+//! Before it: gather what waits, and freeze the words and the members that they cover, in one write
+//! with the intent, so that every try says the same. After it: put on record what became of each
+//! member, page by page, so that a storm's message may be settled over several looks.
+
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+
+use super::deliver::{DeliverError, Delivered, Deliverer, RECORDING};
+use super::gather::Gathered;
+use crate::bus::IntentRef;
+use crate::domain::group::{FlushId, Left, Phase};
+use crate::store::groups::{Covers, Group, Which};
+use crate::store::intents::Intent;
+use crate::store::{StoreError, Stored};
+
+/// A time as near as this is waited for here; queues count in whole seconds.
+const AT_HAND: SignedDuration = SignedDuration::from_secs(1);
+
+/// How many members are settled side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// How often a group that changes under our hands is read again.
+const TRIES: u32 = 5;
+
+/// What came of the moment at which a group was to speak.
+enum Begun {
+    /// Its message is written, or was before.
+    Message,
+    /// It has nothing to say; it may have later.
+    Nothing(Option<Timestamp>),
+    /// Others keep changing it.
+    Contended,
+}
+
+impl Deliverer {
+    /// Looks at one message of a group: begins it when its time has come, delivers it, and puts on
+    /// record what became of its members.
+    pub(super) async fn look_at_group(
+        &self,
+        which: &IntentRef,
+        message: &FlushId,
+        deadline: Timestamp,
+    ) -> Result<Delivered, DeliverError> {
+        let Some(group) = self.store.group(&message.group).await? else {
+            return Ok(Delivered::Missing);
+        };
+        if group.data.message() != *message {
+            return Ok(Delivered::Settled);
+        }
+        if let Some(at) = group.data.schedule.phase.at() {
+            let wait = at.duration_since(self.store.clock().now());
+            if wait > AT_HAND {
+                return Ok(Delivered::Again(self.until(at)));
+            }
+            tokio::time::sleep(wait.max(SignedDuration::ZERO).unsigned_abs()).await;
+            match self.begin(message).await? {
+                Begun::Message => {}
+                Begun::Nothing(None) => return Ok(Delivered::Settled),
+                Begun::Nothing(Some(at)) => return Ok(Delivered::Again(self.until(at))),
+                Begun::Contended => return Ok(Delivered::Again(SignedDuration::ZERO)),
+            }
+        } else if group.data.schedule.phase == Phase::Quiet {
+            return Ok(Delivered::Settled);
+        }
+        let left = deadline.duration_since(self.store.clock().now());
+        if left < self.time_needed() {
+            // A storm took long to gather. There is time for a whole try with the next look.
+            return Ok(Delivered::Again(SignedDuration::ZERO));
+        }
+        match self.deliver_intent(which, deadline).await? {
+            Delivered::Done(_) | Delivered::Settled => {
+                self.conclude_group(which, message, deadline).await
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Freezes what the group has to say, if anything.
+    async fn begin(&self, message: &FlushId) -> Result<Begun, StoreError> {
+        for _ in 0..TRIES {
+            let Some(group) = self.store.group(&message.group).await? else {
+                return Ok(Begun::Nothing(None));
+            };
+            if group.data.message() != *message {
+                return Ok(Begun::Nothing(None));
+            }
+            if group.data.schedule.phase == Phase::Sending {
+                return Ok(Begun::Message);
+            }
+            let now = self.store.clock().now();
+            let token = format!("{:016x}", self.store.chance().bits());
+            let gathered = self.gather(&group.data, message, &token).await?;
+            let Some(words) = gathered.message(message, now) else {
+                if let Some(at) = self.fall_quiet(&group).await? {
+                    return Ok(Begun::Nothing(at));
+                }
+                continue;
+            };
+            let mut sending = group.data.scheduled(group.data.schedule.begun(now), now);
+            sending.covers = Some(Covers {
+                token,
+                pages: gathered.pages,
+                settled: 0,
+            });
+            if self
+                .store
+                .begin_message(&group, &sending, &words, now)
+                .await?
+            {
+                let Gathered {
+                    total, resolved, ..
+                } = gathered;
+                tracing::info!(group = %message.group, message = message.number,
+                    channel = %group.data.channel, total, resolved, "a group of alerts speaks");
+                return Ok(Begun::Message);
+            }
+        }
+        Ok(Begun::Contended)
+    }
+
+    /// Records what became of a message's members, and when the group speaks next.
+    async fn conclude_group(
+        &self,
+        which: &IntentRef,
+        message: &FlushId,
+        deadline: Timestamp,
+    ) -> Result<Delivered, DeliverError> {
+        let stop_at = deadline.checked_sub(RECORDING).unwrap_or(Timestamp::MIN);
+        let carrier = self
+            .store
+            .intent(&which.alert, which.revision, &which.channel)
+            .await?;
+        let Some(Stored { data: carrier, .. }) = carrier else {
+            return Ok(Delivered::Missing);
+        };
+        loop {
+            let Some(group) = self.store.group(&message.group).await? else {
+                return Ok(Delivered::Settled);
+            };
+            let sending = group.data.schedule.phase == Phase::Sending;
+            if !sending || group.data.message() != *message {
+                return Ok(Delivered::Settled);
+            }
+            let covers = group.data.covers.clone();
+            let Some(mut covers) = covers.filter(|covers| covers.settled < covers.pages) else {
+                match self.fall_quiet(&group).await? {
+                    Some(None) => return Ok(Delivered::Settled),
+                    Some(Some(at)) => return Ok(Delivered::Next(self.until(at))),
+                    None => continue,
+                }
+            };
+            if self.store.clock().now() >= stop_at {
+                return Ok(Delivered::Again(SignedDuration::ZERO));
+            }
+            self.settle_page(&group.data, message, &covers, &carrier)
+                .await?;
+            covers.settled += 1;
+            let on = Group {
+                covers: Some(covers),
+                ..group.data.clone()
+            };
+            // Somebody else may have been faster; then the page is settled, and the next is not.
+            self.store.regroup(&group, &on).await?;
+        }
+    }
+
+    async fn settle_page(
+        &self,
+        group: &Group,
+        message: &FlushId,
+        covers: &Covers,
+        carrier: &Intent,
+    ) -> Result<(), StoreError> {
+        let page = self
+            .store
+            .covered(message, &covers.token, covers.settled)
+            .await?;
+        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
+        let pending: Vec<_> = page
+            .iter()
+            .map(|covered| self.store.settle_member(group, covered, carrier))
+            .collect();
+        stream::iter(pending)
+            .buffer_unordered(SIDE_BY_SIDE)
+            .try_collect::<()>()
+            .await
+    }
+
+    /// Ends a turn of the group, and says when it speaks next, if ever. `None` if the group has
+    /// changed since it was read.
+    async fn fall_quiet(
+        &self,
+        group: &Stored<Group>,
+    ) -> Result<Option<Option<Timestamp>>, StoreError> {
+        let id = &group.data.id;
+        let pace = &group.data.belongs.pace;
+        let left = Left {
+            waiting: self.store.has_members(id, Which::Waiting).await?,
+            open: pace.repeat.is_some() && self.store.has_members(id, Which::Told).await?,
+        };
+        let now = self.store.clock().now();
+        let mut rest = group
+            .data
+            .scheduled(group.data.schedule.over(left, now, pace), now);
+        rest.covers = None;
+        if !self.store.regroup(group, &rest).await? {
+            return Ok(None);
+        }
+        if left.waiting || !self.store.has_members(id, Which::Waiting).await? {
+            return Ok(Some(rest.schedule.phase.at()));
+        }
+        // It joined after the first look and saw us still at it.
+        Ok(self
+            .store
+            .wake(id)
+            .await?
+            .map(|group| group.schedule.phase.at()))
+    }
+
+    /// How long a queue holds a look back: whole seconds, and none too many. The rest is waited for
+    /// when the look comes.
+    fn until(&self, at: Timestamp) -> SignedDuration {
+        let wait = at.duration_since(self.store.clock().now());
+        SignedDuration::from_secs(wait.as_secs().max(0))
+    }
+}

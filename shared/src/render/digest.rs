@@ -1,0 +1,97 @@
+//! Several alerts in one message: their number first, then as many of them as are named.
+
+use super::fit::{Measure, fit};
+use super::templates::{Rendered, Templates};
+use crate::domain::ChannelName;
+use crate::domain::message::{Digest, Message};
+
+/// The most characters of one alert's line.
+const LINE: usize = 240;
+
+/// A group's message in words. Each alert speaks as it would on its own, in a line.
+pub(super) fn render(
+    templates: &Templates,
+    message: &Message,
+    digest: &Digest,
+    channel: &ChannelName,
+) -> Rendered {
+    let alerts = counted(digest.total, "alert");
+    let place = message.location.as_ref();
+    let place = place
+        .map(|place| format!(" at {place}"))
+        .unwrap_or_default();
+    let (title, lead) = if digest.reminder {
+        let title = format!("{alerts}{place} still open");
+        (title.clone(), format!("{title}:"))
+    } else {
+        let title = format!("{}{place}", counted(digest.total, "inventory alert"));
+        let counts = format!("{} open, {} resolved", digest.open, digest.resolved);
+        (title, format!("{alerts}{place}: {counts}."))
+    };
+    let mut lines = vec![lead];
+    let mut fallback = None;
+    for alert in &digest.alerts {
+        let words = templates.render(alert, channel);
+        fallback = words.fallback.or(fallback);
+        let mut line = words.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let (None, Some(place)) = (&message.location, &alert.location) {
+            line.push_str(&format!(" ({place})"));
+        }
+        lines.push(format!("• {}", fit(&line, Measure::Characters(LINE))));
+    }
+    let named = u32::try_from(digest.alerts.len()).unwrap_or(u32::MAX);
+    if let more @ 1.. = digest.total.saturating_sub(named) {
+        lines.push(format!("… and {more} more"));
+    }
+    Rendered {
+        title,
+        text: lines.join("\n"),
+        fallback,
+    }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::alert::{AlertKind, RevisionKind};
+    use crate::render::samples;
+
+    fn render(message: &Message) -> Rendered {
+        Templates::new().render(message, &"ops".parse().unwrap())
+    }
+
+    #[test]
+    fn the_count_comes_first_and_what_is_not_named_is_counted() {
+        let words = render(&samples::digest());
+        assert_eq!(words.title, "5 inventory alerts");
+        assert_eq!(
+            words.text,
+            "5 alerts: 4 open, 1 resolved.\n\
+             • Low stock: Oil 5W-40 – just 2 units left. (Milano Nord)\n\
+             • Back in stock: Oil 5W-40 – 2 units available. (Milano Nord)\n\
+             … and 3 more"
+        );
+        assert_eq!(words.fallback, None);
+    }
+
+    #[test]
+    fn a_common_place_is_said_once() {
+        let mut message = samples::digest();
+        message.location = Some("Milano Nord".into());
+        let digest = message.digest.as_mut().unwrap();
+        digest.alerts = vec![samples::full(AlertKind::LowStock, RevisionKind::Opened)];
+        (digest.total, digest.open, digest.resolved) = (1, 1, 0);
+        digest.reminder = true;
+        let words = render(&message);
+        assert_eq!(words.title, "1 alert at Milano Nord still open");
+        assert_eq!(
+            words.text,
+            "1 alert at Milano Nord still open:\n• Low stock: Oil 5W-40 – just 2 units left."
+        );
+    }
+}

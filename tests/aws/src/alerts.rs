@@ -1,0 +1,106 @@
+//! Alerts that a test opens itself, as the evaluator writes them.
+
+use jiff::Timestamp;
+use shared::bus::IntentRef;
+use shared::domain::alert::{AlertState, RevisionKind, Severity};
+use shared::domain::message::{Message, Stock};
+use shared::domain::watch::Watch;
+use shared::domain::{AlertKind, Subject};
+use shared::store::alerts::{Alert, Announcement, Decision, Watched};
+use shared::store::intents::{Intent, IntentState};
+use shared::store::{Expect, Store};
+
+/// Opens an alert with one intent, for a channel of this kind. The clock is to look after the intent
+/// at `due_at`.
+pub async fn open(
+    store: &Store,
+    id: &str,
+    channel: &str,
+    kind: &str,
+    due_at: Timestamp,
+) -> IntentRef {
+    let now = store.clock().now();
+    let subject = Subject::Unit { vin: id.to_owned() };
+    let intent = Intent {
+        alert: id.to_owned(),
+        revision: 1,
+        channel: channel.parse().unwrap(),
+        kind: kind.to_owned(),
+        state: IntentState::Pending,
+        attempts: 0,
+        origin: None,
+        group: None,
+        carried_by: None,
+        created_at: now,
+        not_before: now,
+        due_at,
+        receipt: None,
+        last_outcome: None,
+    };
+    let which = IntentRef::from(&intent);
+    let alert = Alert {
+        id: id.to_owned(),
+        kind: AlertKind::LowStock,
+        subject: subject.clone(),
+        severity: Severity::Warning,
+        state: AlertState::Open,
+        revision: 1,
+        opened_at: now,
+        updated_at: now,
+        message: message(id, now),
+        told: Vec::new(),
+    };
+    let decision = Decision {
+        watched: Watched {
+            subject,
+            kind: AlertKind::LowStock,
+            watch: Watch {
+                evaluated: 1,
+                ..Watch::default()
+            },
+            due: None,
+        },
+        expect: Expect::Absent,
+        announcements: vec![Announcement {
+            alert,
+            intents: vec![intent],
+        }],
+    };
+    assert!(store.decide(decision).await.unwrap(), "{id} is new");
+    which
+}
+
+fn message(alert: &str, at: Timestamp) -> Message {
+    let stock = |available| {
+        Some(Stock {
+            on_hand: available,
+            available,
+            ..Stock::default()
+        })
+    };
+    Message {
+        alert: alert.to_owned(),
+        revision: 1,
+        correlation: None,
+        digest: None,
+        change: RevisionKind::Opened,
+        kind: AlertKind::LowStock,
+        severity: Severity::Warning,
+        subject: Subject::Unit {
+            vin: alert.to_owned(),
+        },
+        at,
+        product: "Oil 5W-40".to_owned(),
+        location: Some("North".to_owned()),
+        zone: "Europe/London".to_owned(),
+        before: stock(5),
+        after: stock(2),
+        threshold: Some(3),
+        rule: Some("oil".to_owned()),
+        why: None,
+        days_of_supply: None,
+        sold: None,
+        notes: Vec::new(),
+        link: None,
+    }
+}

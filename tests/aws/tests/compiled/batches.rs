@@ -1,0 +1,122 @@
+//! Batches of which a part fails.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_tests::bench::{Bench, OUT, body, queue_record};
+use aws_tests::eventually;
+use aws_tests::requests::count;
+use aws_tests::stream::{batch, record, sequence};
+use aws_tests::vendor::Manner;
+use http::StatusCode;
+use serde_json::json;
+use shared::store::intents::IntentState;
+
+#[tokio::test]
+async fn of_five_messages_the_one_that_cannot_be_looked_at_comes_back_and_the_others_are_done_once()
+{
+    let bench = Bench::new().await;
+    let mut records = Vec::new();
+    let mut good = Vec::new();
+    for number in 0..4 {
+        let which = bench.open(&format!("alert-{number}")).await;
+        records.push(queue_record(&format!("m{number}"), &body(&which)));
+        good.push(which);
+    }
+    // Its intent is written a moment after the message: an announcement that overtook its table.
+    let late = Bench::unwritten("late");
+    records.insert(2, queue_record("late", &body(&late)));
+
+    let notify = bench.start("notify").await;
+    let failed = notify
+        .invoke(json!({ "Records": records }))
+        .await
+        .handed_back();
+    assert_eq!(failed, ["late"]);
+    assert_eq!(bench.delivered().len(), 4);
+    for which in &good {
+        assert_eq!(bench.state(which).await, IntentState::Delivered);
+    }
+
+    // Only that one comes again, and by now it can be done.
+    bench.open("late").await;
+    let again = json!({ "Records": [queue_record("late", &body(&late))] });
+    assert!(notify.invoke(again).await.handed_back().is_empty());
+    assert_eq!(bench.delivered().len(), 5);
+}
+
+#[tokio::test]
+async fn a_vendor_that_refuses_one_channel_hands_no_message_back() {
+    let bench = Bench::new().await;
+    let which = bench.open("refused").await;
+    bench
+        .vendor
+        .behave(OUT, Manner::Status(StatusCode::SERVICE_UNAVAILABLE));
+    let notify = bench.start("notify").await;
+    let event = json!({ "Records": [queue_record("m", &body(&which))] });
+    // The table says when it is tried again, so the queue is done with it.
+    assert!(notify.invoke(event).await.handed_back().is_empty());
+    assert_eq!(bench.state(&which).await, IntentState::Pending);
+    // By the queue's own delay, within a minute.
+    bench
+        .vendor
+        .behave(OUT, Manner::Status(StatusCode::NO_CONTENT));
+    eventually("the second attempt", async || {
+        bench.drain(&notify).await;
+        (bench.state(&which).await == IntentState::Delivered).then_some(())
+    })
+    .await;
+    let keys = bench.delivered();
+    assert_eq!((keys.len(), &keys[0]), (2, &keys[1]), "one key for both");
+}
+
+#[tokio::test]
+async fn a_poison_record_is_named_by_its_sequence_number_and_holds_up_nothing_for_long() {
+    let bench = Bench::new().await;
+    let api = bench.start("api").await;
+    let mut records = Vec::new();
+    for number in 0..5 {
+        let sku = format!("SKU-{number}");
+        count(&api, &sku, 1).await;
+        let mut row = bench.position(&sku).await;
+        if number == 2 {
+            // A row that no version of this program has written.
+            row.insert(
+                "d".to_owned(),
+                AttributeValue::S("not a position".to_owned()),
+            );
+        }
+        records.push(record(&row, number));
+    }
+    let evaluate = bench.start("evaluate").await;
+    let failed = evaluate.invoke(batch(&records)).await.handed_back();
+    assert_eq!(failed, [sequence(2)]);
+    assert_eq!(
+        open(&bench).await,
+        ["SKU-0", "SKU-1"],
+        "what came before is done"
+    );
+
+    // As the mapping goes on: from that record on, again; then that record alone; then the rest.
+    assert_eq!(
+        evaluate.invoke(batch(&records[2..])).await.handed_back(),
+        [sequence(2)]
+    );
+    assert_eq!(
+        evaluate.invoke(batch(&records[2..3])).await.handed_back(),
+        [sequence(2)]
+    );
+    assert!(
+        evaluate
+            .invoke(batch(&records[3..]))
+            .await
+            .handed_back()
+            .is_empty()
+    );
+    assert_eq!(open(&bench).await, ["SKU-0", "SKU-1", "SKU-3", "SKU-4"]);
+}
+
+/// The products with an open alert, in order.
+async fn open(bench: &Bench) -> Vec<String> {
+    let mut products = bench.alerts().await;
+    products.sort();
+    products
+}

@@ -1,0 +1,70 @@
+//! What the fuzzers do with their bytes, and what must hold of whatever comes of them.
+//!
+//! One function per family of readers. It takes any bytes, and panics where a reader breaks its
+//! word: not only by panicking itself, but by reading its own output differently, by an error that
+//! names no place, by a signature that should not have matched, by a result beyond its bounds.
+//!
+//! The same functions run in two places: under libFuzzer (`tests/fuzz/run.sh`), and over the kept
+//! corpora in an ordinary test (`tests/corpus.rs`), so that what was found once stays found.
+
+mod api;
+mod configuration;
+mod environment;
+mod feeds;
+mod imports;
+mod input;
+mod messages;
+mod records;
+mod replies;
+mod sidecars;
+mod signatures;
+mod table;
+mod templates;
+mod values;
+mod webhooks;
+
+/// A fuzz target: takes any bytes, and panics only if something is wrong with us.
+pub type Target = fn(&[u8]);
+
+macro_rules! targets {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        $(
+            $(#[$doc])*
+            pub fn $name(bytes: &[u8]) {
+                self::$name::run(bytes);
+            }
+        )+
+
+        /// Every target, by the name of its corpus.
+        pub const TARGETS: &[(&str, Target)] = &[$((stringify!($name), $name)),+];
+    };
+}
+
+targets! {
+    /// Requests to the HTTP API: paths, queries, cursors, bodies.
+    api,
+    /// `lotwire.toml`.
+    configuration,
+    /// The environment of each function.
+    environment,
+    /// Delimited files, plain and packed, under settings of their own.
+    feeds,
+    /// Tables of thresholds and stock.
+    imports,
+    /// Messages on queues.
+    messages,
+    /// Stream records, and rows as they are stored.
+    records,
+    /// What vendors answer.
+    replies,
+    /// Checksums and done markers beside a feed.
+    sidecars,
+    /// Signature headers of every scheme.
+    signatures,
+    /// Titles and texts that users write.
+    templates,
+    /// Numbers, money, distances, identifiers.
+    values,
+    /// Webhook bodies of every connector.
+    webhooks,
+}
