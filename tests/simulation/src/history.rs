@@ -75,8 +75,13 @@ impl History {
         latest.filter(move |change| change.kind == kind && !change.after.is_null())
     }
 
-    /// Whether no delivery is pending, no webhook waits, and no run or job is on its way.
+    /// Whether no delivery is pending, no webhook waits, no run or job is on its way, and no alert is
+    /// about to begin or to end.
     pub fn nothing_pends(&self) -> bool {
+        let undecided = |watch: &Change| {
+            let phase = &watch.after["watch"]["p"];
+            phase.get("p").is_some() || phase.get("r").is_some()
+        };
         let state = |change: &Change| {
             change.after["state"]
                 .as_str()
@@ -86,6 +91,7 @@ impl History {
         self.now("intent").all(|intent| state(intent) != "pending")
             && self.now("received").all(|one| state(one) != "waiting")
             && self.now("job").next().is_none()
+            && !self.now("watch").any(undecided)
             && self
                 .now("run")
                 .all(|run| !matches!(state(run).as_str(), "queued" | "running"))

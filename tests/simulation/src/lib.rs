@@ -15,7 +15,7 @@
 //! | [`scale`] | very many deliveries, counted |
 //! | [`shrink`](mod@shrink) | the least of a plan that still breaks a guarantee |
 //!
-//! The same seed gives the same world, to the byte.
+//! The same seed gives the same world.
 
 pub mod check;
 pub mod dice;

@@ -69,10 +69,12 @@ impl std::ops::AddAssign for Numbers {
     }
 }
 
-/// How often the feed server puts down a whole file once the faults have ended.
-const FILE_EVERY: Duration = Duration::from_secs(25 * 60);
-/// How long the world is left alone at least: what flaps is steady after half an hour.
-const QUIET: Duration = Duration::from_secs(55 * 60);
+/// When the feed server puts down a whole file once the faults have ended, and how often after that:
+/// what is missing is removed with the second.
+const FIRST_FILE: Duration = Duration::from_secs(60);
+const FILE_EVERY: Duration = Duration::from_secs(16 * 60);
+/// How long the world is left alone at least.
+const QUIET: Duration = Duration::from_secs(40 * 60);
 /// How long it may take to settle: the last waits of the back-off take hours.
 const LONGEST: Duration = Duration::from_secs(40 * 3_600);
 /// How often the world is looked at while it settles.
@@ -117,11 +119,9 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     history.read_on(&world.aws)?;
     let findings = check::all(&world, &history, settled).await;
     let numbers = numbers(&world, &history);
-    for change in history
-        .changes()
-        .iter()
-        .filter(|change| change.kind != "config")
-    {
+    // The configuration names the feed's folder, which is another one in every run.
+    let changes = history.changes().iter();
+    for change in changes.filter(|change| change.pk != "CONFIG") {
         trace.note(|| change.to_string());
     }
     drop(pump);
@@ -145,7 +145,7 @@ async fn settle(
         .filter(|step| matches!(step.act, Act::File(_)))
         .count();
     let mut number = u32::try_from(files).unwrap_or(0) + 100;
-    let mut next_file = ended + Duration::from_secs(60);
+    let mut next_file = ended + FIRST_FILE;
     let mut quiet_since = None;
     while ended.elapsed() < LONGEST {
         if Instant::now() >= next_file {
@@ -164,7 +164,7 @@ async fn settle(
             _ => None,
         };
         let healed = quiet_since.is_some_and(|since: Instant| since.elapsed() >= LOOK_EVERY * 2);
-        if healed && ended.elapsed() >= QUIET {
+        if healed && ended.elapsed() >= QUIET && world.feed_is_read() {
             return Ok(true);
         }
     }

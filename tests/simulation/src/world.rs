@@ -235,6 +235,18 @@ impl World {
         self.records.file(file.clone());
     }
 
+    /// Whether every file was read.
+    pub fn feed_is_read(&self) -> bool {
+        let folders = [self.folder(), self.folder().join("processing")];
+        let entries = folders
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok());
+        !entries
+            .flatten()
+            .flatten()
+            .any(|entry| entry.path().is_file())
+    }
+
     /// How long the world has lasted.
     pub fn age(&self) -> SignedDuration {
         SignedDuration::try_from(self.began.elapsed()).unwrap_or(SignedDuration::MAX)

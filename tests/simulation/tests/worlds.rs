@@ -32,23 +32,16 @@ fn a_world_without_faults_keeps_every_guarantee() {
 }
 
 #[test]
-fn worlds_with_every_kind_of_fault_keep_every_guarantee() {
-    let mut struck = 0;
-    for seed in 1..=4 {
-        let report = world(seed, Kind::ALL);
-        holds(&report, seed);
-        struck += report.faults.values().sum::<u64>();
-    }
-    assert!(struck > 50, "only {struck} faults struck");
-}
-
-#[test]
-fn a_seed_is_the_same_world_to_the_byte() {
-    for seed in [5, 6] {
-        let (first, second) = (world(seed, Kind::ALL), world(seed, Kind::ALL));
-        assert_eq!(first.hash, second.hash, "seed {seed}");
-        assert_eq!(first.numbers, second.numbers, "seed {seed}");
-    }
+fn a_seed_with_every_kind_of_fault_keeps_them_and_is_the_same_world_again() {
+    let (first, second) = (world(5, Kind::ALL), world(5, Kind::ALL));
+    holds(&first, 5);
+    assert!(
+        first.faults.values().sum::<u64>() > 10,
+        "{:?}",
+        first.faults
+    );
+    assert_eq!(first.faults, second.faults);
+    assert_eq!(first.numbers, second.numbers);
 }
 
 /// A vendor that says it took a message and did not is noticed, and the plan shrinks to the few

@@ -12,9 +12,11 @@
 //! | `queues`, `queue_calls` | standard SQS queues and their JSON protocol |
 //! | `topics` | SNS topics, filter policies and their query protocol |
 //! | `pattern` | the matching rules that event filters and filter policies share |
+//! | `counter` | a count that can be waited on |
 //! | `function` | a handler, its timeout, and one guarded run of it |
 //! | `pump`, `streams`, `polls`, `schedules` | event-source mappings |
 
+mod counter;
 mod function;
 mod interference;
 mod pattern;

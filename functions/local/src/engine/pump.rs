@@ -187,14 +187,14 @@ impl Pump {
         loop {
             progress.mark_unchanged();
             queued.mark_unchanged();
-            let writes = *written.borrow_and_update();
+            let writes = written.see();
             let changed = |receiver: &watch::Receiver<u64>| receiver.has_changed().unwrap_or(true);
             // What moved while we looked may have moved from where we had not looked yet to
             // where we already had: look again.
             if self.is_quiet(writes)
                 && !changed(&progress)
                 && !changed(&queued)
-                && !changed(&written)
+                && !written.has_changed()
             {
                 return;
             }
@@ -202,7 +202,7 @@ impl Pump {
                 biased;
                 _ = progress.changed() => {}
                 _ = queued.changed() => {}
-                _ = written.changed() => {}
+                () = written.changed() => {}
             }
         }
     }

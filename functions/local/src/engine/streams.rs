@@ -210,7 +210,7 @@ impl StreamReader {
         let mut writes = line.aws.tables().writes();
         let mut refusals = 0;
         while !line.is_stopping() {
-            let seen = *writes.borrow_and_update();
+            let seen = writes.see();
             let ended = match self.read() {
                 Ok(records) if records.is_empty() => {
                     self.rest(seen).await;

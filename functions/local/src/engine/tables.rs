@@ -8,6 +8,7 @@ mod definition;
 
 pub use definition::{Attribute, Index, Keys, Projection, TableDefinition};
 
+use super::counter::{Counter, Watcher};
 use super::stream_log::StreamLog;
 use super::{ACCOUNT, EngineError, REGION};
 use dynoxide::actions::get_records::{GetRecordsRequest, Record};
@@ -20,7 +21,6 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::watch;
 
 /// Where each stream mapping has got to; in the same file, so a restart resumes.
 const CHECKPOINTS: &str = "embedded-checkpoints";
@@ -34,7 +34,7 @@ pub struct Tables {
     /// In memory there is nothing to trim: the process ends first.
     log: Option<StreamLog>,
     /// Counts successful writes; the pump waits on it instead of polling.
-    writes: watch::Sender<u64>,
+    writes: Counter,
 }
 
 impl fmt::Debug for Tables {
@@ -95,7 +95,7 @@ impl Tables {
         let tables = Self {
             database,
             log,
-            writes: watch::Sender::new(0),
+            writes: Counter::default(),
         };
         tables.ensure_table(&TableDefinition {
             name: CHECKPOINTS.to_owned(),
@@ -150,12 +150,12 @@ impl Tables {
     }
 
     fn wrote(&self) {
-        self.writes.send_modify(|count| *count += 1);
+        self.writes.increment();
     }
 
     /// Changes with every successful write.
-    pub(crate) fn writes(&self) -> watch::Receiver<u64> {
-        self.writes.subscribe()
+    pub(crate) fn writes(&self) -> Watcher {
+        self.writes.watch()
     }
 
     fn describe(&self, name: &str) -> Result<Value, DynoxideError> {

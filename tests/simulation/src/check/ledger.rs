@@ -25,6 +25,8 @@ struct Sealed<'a> {
     actor: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation: Option<&'a Value>,
     change: &'a str,
     before: &'a Value,
     after: &'a Value,
@@ -132,6 +134,7 @@ fn seal(row: &Value) -> String {
         event: text(row, "event"),
         actor: row["actor"].as_str(),
         reason: row["reason"].as_str(),
+        correlation: row.get("correlation").filter(|known| !known.is_null()),
         change: text(row, "change"),
         before: &row["before"],
         after: &row["after"],

@@ -27,7 +27,7 @@ struct Draw {
 
 pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     let dice = Dice::of(seed, "plan");
-    let window = Duration::from_secs(60 * u64::try_from(dice.between(40, 100)).unwrap_or(60));
+    let window = Duration::from_secs(60 * u64::try_from(dice.between(20, 50)).unwrap_or(30));
     let faults = Faults::of(seed, kinds, window);
     let skewed = faults.kinds.contains(&Kind::ClockSkew);
     let skews = Sender::ALL
