@@ -38,6 +38,8 @@ pub enum Metric {
     AlertLatencyMs,
     /// Attempts, by channel and outcome.
     DeliveryOutcome,
+    /// Attempts once more: 1 that was delivered, 0 that was not. Their average is the share of success.
+    DeliverySucceeded,
     /// A destination's circuit breaker: 0 closed, 1 half-open, 2 open.
     BreakerState,
     /// Deliveries that nobody settled in time, put back on their queues.
@@ -63,6 +65,7 @@ impl Metric {
         Self::SyncRows,
         Self::AlertLatencyMs,
         Self::DeliveryOutcome,
+        Self::DeliverySucceeded,
         Self::BreakerState,
         Self::DeliveriesRedriven,
         Self::Heartbeat,
@@ -82,6 +85,7 @@ impl Metric {
             Self::SyncRows => ("SyncRows", "Count"),
             Self::AlertLatencyMs => ("AlertLatencyMs", "Milliseconds"),
             Self::DeliveryOutcome => ("DeliveryOutcome", "Count"),
+            Self::DeliverySucceeded => ("DeliverySucceeded", "None"),
             Self::BreakerState => ("BreakerState", "None"),
             Self::DeliveriesRedriven => ("DeliveriesRedriven", "Count"),
             Self::Heartbeat => ("Heartbeat", "Count"),
@@ -101,7 +105,7 @@ impl Metric {
             | Self::SyncDrift
             | Self::SyncRows
             | Self::FeedAgeSeconds => &["Connector"],
-            Self::AlertLatencyMs | Self::BreakerState => &["Channel"],
+            Self::AlertLatencyMs | Self::DeliverySucceeded | Self::BreakerState => &["Channel"],
             Self::DeliveryOutcome => &["Channel", "Outcome"],
             Self::DeliveriesRedriven | Self::Heartbeat | Self::StreamIteratorAgeMs => &[],
             Self::CapacityUnits => &["Function", "Kind"],
@@ -112,8 +116,7 @@ impl Metric {
     /// connectors and channels are named in the configuration, not in the template.
     pub const fn summed_up_by(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::EventsApplied | Self::AlertLatencyMs => Some(&[]),
-            Self::DeliveryOutcome => Some(&["Outcome"]),
+            Self::EventsApplied | Self::AlertLatencyMs | Self::DeliverySucceeded => Some(&[]),
             Self::CapacityUnits => Some(&["Kind"]),
             _ => None,
         }
@@ -246,9 +249,6 @@ mod tests {
                 "Dimensions": [
                   [
                     "Channel",
-                    "Outcome"
-                  ],
-                  [
                     "Outcome"
                   ]
                 ],

@@ -2,19 +2,25 @@
 //!
 //! The numbers are those of `docs/capacity.md`: a change that makes them grow has to say so there.
 
+use serde_json::json;
 use shared::domain::Authority;
 use shared::domain::event::{Change, ProductDescription, StockEvent, Version};
 use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::store::spent::Units;
 
 use crate::bench::{Bench, at, event, level, sold};
+use crate::deployed::Deployed;
 
 const DOCUMENT: &str = include_str!("../../docs/capacity.md");
+const DEPLOYMENT: &str = include_str!("../../docs/deploy.md");
 
 async fn cost(bench: &Bench, event: &StockEvent) -> Units {
     let before = bench.store.spent();
+    // As long as a webhook's id: it is in every row that follows from one.
+    let id = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
     bench
         .store
+        .on_behalf_of(id, Some(at(0)))
         .apply(event, &Authority::default())
         .await
         .unwrap();
@@ -25,14 +31,25 @@ async fn cost(bench: &Bench, event: &StockEvent) -> Units {
     }
 }
 
+/// Per million, on demand, us-east-1: $0.625 per million write units, $0.125 per million read units.
+fn dollars(cost: Units) -> f64 {
+    cost.write * 0.625 + cost.read * 0.125
+}
+
+fn less(cost: Units, by: Units) -> Units {
+    Units {
+        read: cost.read - by.read,
+        write: cost.write - by.write,
+    }
+}
+
 /// The rows of the document's table, as they should be.
 #[derive(Default)]
 struct Table(Vec<String>);
 
 impl Table {
     fn row(&mut self, kind: &str, cost: Units) {
-        // On demand, us-east-1: $0.625 per million write units, $0.125 per million read units.
-        let dollars = cost.write * 0.625 + cost.read * 0.125;
+        let dollars = dollars(cost);
         let Units { read, write } = cost;
         self.0
             .push(format!("| {kind} | {write} | {read} | {dollars:.2} |"));
@@ -121,4 +138,84 @@ async fn every_kind_of_change_costs_what_the_document_says() {
         cost(&bench, &vehicle(3, UnitState::Sold, "milano")).await,
     );
     table.check();
+}
+
+const ONE_RULE: &str = r#"
+[account]
+name = "Test"
+zone = "UTC"
+currency = "EUR"
+[locations.north]
+name = "North"
+kind = "warehouse"
+[connectors.till]
+kind = "generic"
+[connectors.till.webhook]
+secret = "env:TILL"
+[channels.out]
+kind = "webhook"
+url = "https://people.example.com/"
+secret = "env:OUT"
+[[routes]]
+name = "all"
+channels = ["out"]
+[[rules]]
+name = "low"
+kind = "low_stock"
+threshold = 3
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn the_whole_way_of_a_webhook_costs_what_the_documents_say() {
+    let site = Deployed::new();
+    site.ask("PUT", "/api/v1/config", Some(ONE_RULE)).await;
+    let (carried, notifying) = (site.stream_and_runs(), site.notifier());
+    let states = async |on_hand: i64| {
+        let before = site.spent();
+        let data = json!({ "sku": "OIL", "location": "north", "on_hand": on_hand });
+        site.hook("stock.level", data).await;
+        carried.idle().await;
+        notifying.idle().await;
+        less(site.spent(), before)
+    };
+    // Low, and well again: the configuration is read and the vendor's first refusal is over.
+    for on_hand in [20, 2, 20] {
+        states(on_hand).await;
+    }
+    let quiet = states(19).await;
+    let told = less(states(2).await, quiet);
+    // What the alert left to be looked at again is over by then.
+    carried.stop().await;
+    notifying.stop().await;
+    site.tick_after(60).await;
+    let before = site.spent();
+    site.tick_after(1).await;
+    let tick = less(site.spent(), before);
+
+    let mut table = Table::default();
+    table.row(
+        "webhook with a level that differs, kept, applied and evaluated",
+        quiet,
+    );
+    table.row("and an alert that it opens, sent to one channel", told);
+    table.row("tick of the clock with nothing to do", tick);
+    table.check();
+
+    // A million webhooks, one in a hundred of which opens an alert.
+    let (events, alerts) = (1.0, 0.01);
+    let month = 60.0 * 24.0 * 30.0;
+    let parts = [
+        format!("| DynamoDB, webhooks | {:.2} |", dollars(quiet) * events),
+        format!("| DynamoDB, alerts | {:.2} |", dollars(told) * alerts),
+        format!(
+            "| DynamoDB, the clock | {:.2} |",
+            dollars(tick) * month / 1e6
+        ),
+    ];
+    for part in parts {
+        assert!(
+            DEPLOYMENT.contains(&part),
+            "docs/deploy.md does not say {part}"
+        );
+    }
 }

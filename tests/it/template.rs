@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use shared::channels::ChannelKind;
+use shared::config::Config;
 use shared::config::environment::{
     ApiEnv, ClockEnv, EnvironmentError, EvaluateEnv, IngestEnv, NotifyEnv, SyncEnv,
 };
@@ -133,6 +134,16 @@ fn every_kind_of_channel_can_be_deployed_and_is_unless_told_otherwise() {
     assert_eq!(rows.matches("{ Kind: ").count(), ChannelKind::ALL.len());
     let notifiers = block("\"Fn::ForEach::Notifiers\":");
     assert!(notifiers.contains("- Channel\n    - !Ref Channels\n"));
+}
+
+/// SAM's cache looks at a function's own folder, and would deploy yesterday's `shared`.
+#[test]
+fn no_environment_builds_from_sams_cache() {
+    let settings: toml::Table = SETTINGS.parse().unwrap();
+    for (name, environment) in settings.iter().filter(|(_, value)| value.is_table()) {
+        let cached = environment["build"]["parameters"].get("cached");
+        assert!(cached.is_none(), "{name}");
+    }
 }
 
 #[test]
@@ -299,4 +310,57 @@ fn the_table_is_the_one_the_code_uses() {
         schema::TTL_ATTRIBUTE
     ));
     expect("StreamViewType: NEW_AND_OLD_IMAGES".to_owned());
+}
+
+const DEPLOYMENT: &str = include_str!("../../docs/deploy.md");
+
+/// The document's blocks in this language.
+fn examples(language: &str) -> impl Iterator<Item = &'static str> {
+    DEPLOYMENT
+        .split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
+}
+
+#[test]
+fn the_documented_configuration_is_in_order_and_its_secrets_are_where_they_can_be_read() {
+    let text: String = examples("toml").collect();
+    let config = Config::check(&text, "deploy.md").unwrap_or_else(|errors| panic!("{errors}"));
+    let kinds: BTreeSet<_> = ChannelKind::ALL.iter().map(|kind| kind.name()).collect();
+    let secrets: Vec<_> = config
+        .summary()
+        .secrets
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(secrets.len(), 3, "{secrets:?}");
+    for secret in secrets {
+        let path = secret.strip_prefix("ssm:/lotwire-dev/").unwrap();
+        let parts: Vec<_> = path.split('/').collect();
+        let readable = match parts[..] {
+            ["connectors", connector, _] => {
+                config.connectors.contains_key(&connector.parse().unwrap())
+            }
+            ["channels", kind, _] => kinds.contains(kind),
+            _ => false,
+        };
+        assert!(readable, "{secret}");
+    }
+}
+
+#[test]
+fn a_shell_can_read_every_documented_command() {
+    let mut commands = 0;
+    for example in examples("sh") {
+        let mut shell = std::process::Command::new("bash");
+        let read = shell.args(["-n", "-c", example]).output().unwrap();
+        let said = String::from_utf8_lossy(&read.stderr);
+        assert!(
+            read.status.success() && said.is_empty(),
+            "{said}\n{example}"
+        );
+        commands += example.lines().count();
+    }
+    assert!(commands > 50, "{commands} lines were found");
 }

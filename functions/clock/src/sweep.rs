@@ -20,6 +20,8 @@ const AGAIN: SignedDuration = SignedDuration::from_mins(5);
 struct Work {
     ticked: Ticked,
     overdue: Vec<Intent>,
+    /// Messages of groups whose time is near: handed to the queue, which is punctual.
+    near: Vec<Intent>,
     subjects: Vec<Subject>,
 }
 
@@ -63,6 +65,7 @@ impl Ticker {
             }
             ticked += work.ticked;
             ticked.redriven += self.bus.announce(&work.overdue).await;
+            self.bus.announce(&work.near).await;
             for subject in work.subjects {
                 if seen.insert(subject.clone()) {
                     ticked += self.look(&subject).await;
@@ -98,8 +101,15 @@ impl Ticker {
             }
             Some(Due::Group(stored)) => {
                 let message = stored.data.intent(by);
-                if self.store.put_off_group(&stored, AGAIN).await? {
-                    work.overdue.push(message);
+                let ahead = stored.data.schedule.phase.at().is_some_and(|at| at > by);
+                let watched = self.store.is_under_way(&stored.data).await?;
+                if self.store.put_off_group(&stored, AGAIN).await? && !watched {
+                    let work = if ahead {
+                        &mut work.near
+                    } else {
+                        &mut work.overdue
+                    };
+                    work.push(message);
                 }
             }
             Some(Due::Watch(stored)) => work.subjects.push(stored.data.subject),

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use shared::config::connector::{Covers, Files, Ready};
 use shared::feeds::complete::{Expectations, Proof, prove};
+use shared::feeds::disk::blocking;
 use shared::feeds::drift::SchemaDrift;
 use shared::feeds::header::Header;
 use shared::feeds::sidecar;
@@ -71,7 +72,7 @@ impl Feed<'_> {
             downloaded => downloaded?,
         };
         let delivery = Delivery {
-            sha256: sha256(&copy.0).await?,
+            sha256: sha256(&copy.0)?,
             entry: found.entry.clone(),
         };
         let state = self.sync.store.feed(self.connector).await?;
@@ -362,17 +363,19 @@ fn lost_key(drift: &SchemaDrift) -> Option<String> {
     ))
 }
 
-async fn sha256(path: &Path) -> Result<String, std::io::Error> {
+fn sha256(path: &Path) -> Result<String, std::io::Error> {
     use sha2::{Digest, Sha256};
-    use tokio::io::AsyncReadExt;
-    let mut file = tokio::fs::File::open(path).await?;
-    let (mut hasher, mut chunk) = (Sha256::new(), vec![0; 256 << 10]);
-    loop {
-        match file.read(&mut chunk).await? {
-            0 => return Ok(hex::encode(hasher.finalize())),
-            count => hasher.update(&chunk[..count]),
+    use std::io::Read;
+    blocking(|| {
+        let mut file = std::fs::File::open(path)?;
+        let (mut hasher, mut chunk) = (Sha256::new(), vec![0; 256 << 10]);
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(hex::encode(hasher.finalize())),
+                count => hasher.update(&chunk[..count]),
+            }
         }
-    }
+    })
 }
 
 /// The suffix of the file that vouches for another, where the settings ask for one.

@@ -383,15 +383,10 @@ impl Reading<'_> {
         self.unit(row, at, None)
     }
 
-    /// The position that a row is about. Vehicles have none of their own: theirs follow from the
-    /// units, and could contradict them if they were set here.
+    /// The position that a row is about: a SKU's. Those of vehicles follow from the units, and could
+    /// contradict them if they were set here.
     fn position(&self, row: &Object<'_>) -> Result<(ProductId, LocationId), Problem> {
-        let (key, sku) = sku(row)?;
-        let product = ProductId::from(sku);
-        if product.line().is_some() {
-            let sentence = "a model line is counted from its units; send `unit.updated` instead";
-            return Err(Wrong::new(Reason::InvalidValue, sentence).at(row.pointer_to(key)));
-        }
+        let product = ProductId::from(sku(row)?);
         let location = self.location(row)?.ok_or_else(|| {
             let missing = Wrong::new(Reason::MissingField, "is missing");
             missing.at(row.pointer_to("location"))
@@ -413,14 +408,14 @@ impl Reading<'_> {
     }
 }
 
-/// The SKU, and the field it was found in.
-fn sku(row: &Object<'_>) -> Result<(&'static str, Sku), Problem> {
+/// The SKU, in the one field or the other.
+fn sku(row: &Object<'_>) -> Result<Sku, Problem> {
     let key = if row.value("sku").is_none() && row.value("product").is_some() {
         "product"
     } else {
         "sku"
     };
-    Ok((key, row.need(key, json::parsed)?))
+    row.need(key, json::parsed)
 }
 
 fn version(row: &Object<'_>, at: Timestamp) -> Result<Version, Problem> {
@@ -442,7 +437,7 @@ fn described(row: &Object<'_>, at: Timestamp) -> Result<Change, Problem> {
     }
     let text = |key| Ok::<_, Problem>(row.get(key, json::text)?.map(str::to_owned));
     Ok(Change::Described(ProductDescription {
-        sku: sku(row)?.1,
+        sku: sku(row)?,
         version: version(row, at)?,
         title: text("title")?,
         category: text("category")?,

@@ -39,6 +39,16 @@ pub enum IdError {
         /// What would have been accepted.
         allowed: &'static str,
     },
+    /// A beginning that means something else.
+    #[error("{what} begins with {prefix:?}, which names {reserved_for}")]
+    Reserved {
+        /// Which identifier was being read.
+        what: &'static str,
+        /// The beginning.
+        prefix: &'static str,
+        /// What begins so.
+        reserved_for: &'static str,
+    },
 }
 
 pub(crate) fn checked(
@@ -69,7 +79,10 @@ pub(crate) fn checked(
 
 /// Declares a text newtype whose only door is `FromStr`; serde goes through it too.
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $most:literal, $accept:expr, $allowed:literal) => {
+    (
+        $(#[$doc:meta])* $name:ident, $what:literal, $most:literal, $accept:expr, $allowed:literal
+        $(, never $prefix:path, $reserved_for:literal)?
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -84,7 +97,15 @@ macro_rules! text_id {
         impl FromStr for $name {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
-                checked($what, text, $most, $accept, $allowed).map(Self)
+                let id = checked($what, text, $most, $accept, $allowed)?;
+                $(if id.starts_with($prefix) {
+                    return Err(IdError::Reserved {
+                        what: $what,
+                        prefix: $prefix,
+                        reserved_for: $reserved_for,
+                    });
+                })?
+                Ok(Self(id))
             }
         }
         impl TryFrom<String> for $name {
@@ -125,7 +146,8 @@ pub(crate) fn printable(c: char) -> bool {
 
 text_id!(
     /// A stock keeping unit, as the merchant writes it. Case matters.
-    Sku, "SKU", 128, printable, "no control characters"
+    Sku, "SKU", 128, printable, "no control characters",
+    never super::product::LINE, "a model line, whose stock is counted from its vehicles"
 );
 text_id!(
     /// A warehouse or a rooftop: the short name it has in the configuration.
@@ -171,6 +193,19 @@ mod tests {
             "location: character 2 (' ') is not allowed; use letters, digits, '-', '_' and '.'"
         );
         assert!("x".repeat(129).parse::<Sku>().is_err());
+    }
+
+    #[test]
+    fn no_sku_is_named_as_model_lines_are() {
+        for text in ["line:bentley/bentayga", "line:", " line:A/B"] {
+            assert!(text.parse::<Sku>().is_err(), "{text}");
+        }
+        assert!("LINE:1".parse::<Sku>().is_ok());
+        assert_eq!(
+            "line:x".parse::<Sku>().unwrap_err().to_string(),
+            "SKU begins with \"line:\", which names a model line, whose stock is counted from its \
+             vehicles"
+        );
     }
 
     #[test]

@@ -184,6 +184,24 @@ mod tests {
     }
 
     #[test]
+    fn a_row_from_before_there_were_correlation_ids_keeps_its_hash() {
+        let row = chain(1).remove(0);
+        let text = serde_json::to_string(&row).unwrap();
+        assert!(!text.contains("correlation"));
+        let read: LedgerRow = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.computed(), row.hash);
+        let named = LedgerRow {
+            correlation: Some("c1".parse().unwrap()),
+            ..row.clone()
+        };
+        assert_ne!(
+            named.computed(),
+            row.hash,
+            "the id is part of what is sealed"
+        );
+    }
+
+    #[test]
     fn an_untouched_chain_holds_and_any_edit_shows() {
         assert_eq!(faults(&chain(5)), 0);
         for edited in 0..5 {

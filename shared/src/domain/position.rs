@@ -333,7 +333,7 @@ impl Position {
     ) -> Result<(), Refusal> {
         let version = version.kept();
         for quantity in [Some(level.on_hand), level.reserved, level.incoming] {
-            if let Some(quantity) = quantity.filter(|q| q.abs() > MOST_UNITS) {
+            if let Some(quantity) = quantity.filter(|q| !(-MOST_UNITS..=MOST_UNITS).contains(q)) {
                 return Err(Refusal::Impossible { quantity });
             }
         }
@@ -367,7 +367,7 @@ impl Position {
     }
 
     fn shift(&mut self, at: Timestamp, delta: i64, sources: &Sources) -> Result<(), Refusal> {
-        if delta == 0 || delta.abs() > MOST_UNITS {
+        if delta == 0 || !(-MOST_UNITS..=MOST_UNITS).contains(&delta) {
             return Err(Refusal::Impossible { quantity: delta });
         }
         let Holding::Stated { bases, moves } = &mut self.holding else {

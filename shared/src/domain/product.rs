@@ -12,7 +12,8 @@ use super::id::{IdError, Sku, checked, printable};
 #[serde(try_from = "String", into = "String")]
 pub struct ProductId(Box<str>);
 
-const LINE: &str = "line:";
+/// How model lines are named; no SKU is.
+pub(super) const LINE: &str = "line:";
 
 impl ProductId {
     /// The model line that a unit of this make and model counts towards.
@@ -64,7 +65,7 @@ fn folded(text: &str) -> String {
 
 impl From<Sku> for ProductId {
     fn from(sku: Sku) -> Self {
-        // A SKU that happens to start like a model line is folded into one by `FromStr` alone.
+        // No SKU is named as model lines are, so this reads back as what it is.
         Self(sku.as_str().into())
     }
 }

@@ -1,12 +1,13 @@
 //! A local or mounted directory.
 
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::fs;
-use tokio::io::AsyncReadExt;
 
+use super::disk::blocking;
 use super::landing::{Landing, too_large};
 use super::pickup::PROCESSING;
 use super::transport::{
@@ -39,15 +40,10 @@ impl Folder {
     }
 
     /// Opens a plain file and says how large it is.
-    async fn file(
-        &self,
-        name: &str,
-        action: &str,
-        limit: u64,
-    ) -> Result<(fs::File, u64), TransferError> {
+    fn file(&self, name: &str, action: &str, limit: u64) -> Result<(fs::File, u64), TransferError> {
         let path = self.path(name)?;
         let failed = |error| TransferError::io(action, &error);
-        let metadata = fs::symlink_metadata(&path).await.map_err(failed)?;
+        let metadata = blocking(|| fs::symlink_metadata(&path)).map_err(failed)?;
         if !metadata.is_file() {
             return Err(TransferError::new(
                 Fault::Refused,
@@ -58,7 +54,7 @@ impl Folder {
         if metadata.len() > limit {
             return Err(too_large(action, limit));
         }
-        let file = fs::File::open(&path).await.map_err(failed)?;
+        let file = blocking(|| fs::File::open(&path)).map_err(failed)?;
         Ok((file, metadata.len()))
     }
 }
@@ -66,11 +62,11 @@ impl Folder {
 #[async_trait]
 impl FileSource for Folder {
     async fn list(&mut self) -> Result<Vec<Entry>, TransferError> {
-        entries(&self.root).await
+        blocking(|| entries(&self.root))
     }
 
     async fn list_claimed(&mut self) -> Result<Vec<Entry>, TransferError> {
-        match entries(&self.root.join(PROCESSING)).await {
+        match blocking(|| entries(&self.root.join(PROCESSING))) {
             Err(error) if error.fault == Fault::NotFound => Ok(Vec::new()),
             other => other,
         }
@@ -83,11 +79,11 @@ impl FileSource for Folder {
         limit: u64,
     ) -> Result<u64, TransferError> {
         let action = format!("copy {name} from {}", self.root.display());
-        let (mut file, size) = self.file(name, &action, limit).await?;
+        let (mut file, size) = self.file(name, &action, limit)?;
         let mut landing = Landing::create(into, limit, &action).await?;
         let mut chunk = vec![0; 64 << 10];
         let received = loop {
-            match file.read(&mut chunk).await {
+            match blocking(|| file.read(&mut chunk)) {
                 Ok(0) => break Ok(()),
                 Ok(count) => {
                     if let Err(error) = landing.write(&chunk[..count]).await {
@@ -102,44 +98,50 @@ impl FileSource for Folder {
 
     async fn read_small(&mut self, name: &str) -> Result<Vec<u8>, TransferError> {
         let action = format!("read {name} from {}", self.root.display());
-        let (file, _) = self.file(name, &action, SIDECAR_LIMIT).await?;
+        let (file, _) = self.file(name, &action, SIDECAR_LIMIT)?;
         let mut bytes = Vec::new();
-        let read = file.take(SIDECAR_LIMIT).read_to_end(&mut bytes).await;
+        let read = blocking(|| file.take(SIDECAR_LIMIT).read_to_end(&mut bytes));
         read.map_err(|error| TransferError::io(&action, &error))?;
         Ok(bytes)
     }
 
     async fn rename(&mut self, from: &str, to: &str) -> Result<Claimed, TransferError> {
         let action = format!("move {from} to {to} in {}", self.root.display());
-        let failed = |error| TransferError::io(&action, &error);
+        let failed = |error: io::Error| TransferError::io(&action, &error);
         let (source, target) = (self.path(from)?, self.path(to)?);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).await.map_err(failed)?;
-        }
         // Two workers race for the source, which only one of them can move; this check keeps
         // an older file of the same name.
-        if fs::try_exists(&target).await.map_err(failed)? {
+        let taken = blocking(|| {
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            let taken = target.try_exists()?;
+            if !taken {
+                fs::rename(&source, &target)?;
+            }
+            Ok(taken)
+        });
+        if taken.map_err(failed)? {
             return Err(TransferError::new(
                 Fault::Refused,
                 action,
                 "the new name is taken",
             ));
         }
-        fs::rename(&source, &target).await.map_err(failed)?;
         Ok(Claimed::Yes)
     }
 
     async fn close(self: Box<Self>) {}
 }
 
-async fn entries(directory: &Path) -> Result<Vec<Entry>, TransferError> {
+fn entries(directory: &Path) -> Result<Vec<Entry>, TransferError> {
     let action = format!("list {}", directory.display());
-    let failed = |error| TransferError::io(&action, &error);
+    let failed = |error: io::Error| TransferError::io(&action, &error);
     let mut found = Vec::new();
-    let mut listing = fs::read_dir(directory).await.map_err(failed)?;
-    while let Some(entry) = listing.next_entry().await.map_err(failed)? {
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
         // A file may vanish between listing and looking; then it is none of ours.
-        let Ok(metadata) = entry.metadata().await else {
+        let Ok(metadata) = entry.metadata() else {
             continue;
         };
         // Names that are not UTF-8 could not be asked for again.

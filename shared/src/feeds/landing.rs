@@ -1,14 +1,17 @@
 //! What every transfer shares: landing on disk within a limit, and giving up in time.
 
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use super::disk::blocking;
 use super::transport::{Fault, TransferError};
 
 /// Writes a stream to disk within a limit, and leaves nothing behind if it fails.
 pub(super) struct Landing<'a> {
     path: &'a Path,
-    file: tokio::fs::File,
+    file: File,
     written: u64,
     limit: u64,
     action: &'a str,
@@ -20,7 +23,7 @@ impl<'a> Landing<'a> {
         limit: u64,
         action: &'a str,
     ) -> Result<Self, TransferError> {
-        let file = tokio::fs::File::create(path).await;
+        let file = blocking(|| File::create(path));
         Ok(Self {
             path,
             file: file.map_err(|error| TransferError::io(action, &error))?,
@@ -31,12 +34,11 @@ impl<'a> Landing<'a> {
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), TransferError> {
-        use tokio::io::AsyncWriteExt;
         self.written += bytes.len() as u64;
         if self.written > self.limit {
             return Err(too_large(self.action, self.limit));
         }
-        let written = self.file.write_all(bytes).await;
+        let written = blocking(|| self.file.write_all(bytes));
         written.map_err(|error| TransferError::io(self.action, &error))
     }
 
@@ -46,8 +48,7 @@ impl<'a> Landing<'a> {
         received: Result<(), TransferError>,
         announced: Option<u64>,
     ) -> Result<u64, TransferError> {
-        use tokio::io::AsyncWriteExt;
-        let flushed = self.file.flush().await;
+        let flushed = blocking(|| self.file.flush());
         let outcome = received
             .and(flushed.map_err(|error| TransferError::io(self.action, &error)))
             .and(match announced {
@@ -61,7 +62,7 @@ impl<'a> Landing<'a> {
         if outcome.is_err() {
             drop(self.file);
             // The error that brought us here is the one to tell.
-            tokio::fs::remove_file(self.path).await.ok();
+            blocking(|| fs::remove_file(self.path)).ok();
         }
         outcome
     }

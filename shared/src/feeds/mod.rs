@@ -17,6 +17,7 @@
 pub mod columns;
 pub mod complete;
 pub mod delimited;
+pub mod disk;
 pub mod drift;
 pub mod evidence;
 pub mod folder;

@@ -73,7 +73,7 @@ mod tests {
             words.text,
             "5 alerts: 4 open, 1 resolved.\n\
              • Low stock: Oil 5W-40 – just 2 units left. (Milano Nord)\n\
-             • Oil 5W-40 is in stock again: 2 available. (Milano Nord)\n\
+             • Back in stock: Oil 5W-40 – 2 units available. (Milano Nord)\n\
              … and 3 more"
         );
         assert_eq!(words.fallback, None);

@@ -28,6 +28,9 @@ pub async fn open(
         kind: kind.to_owned(),
         state: IntentState::Pending,
         attempts: 0,
+        origin: None,
+        group: None,
+        carried_by: None,
         created_at: now,
         not_before: now,
         due_at,
@@ -78,6 +81,8 @@ fn message(alert: &str, at: Timestamp) -> Message {
     Message {
         alert: alert.to_owned(),
         revision: 1,
+        correlation: None,
+        digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,

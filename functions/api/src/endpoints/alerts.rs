@@ -136,6 +136,7 @@ fn delivery(intent: &Intent, attempts: &[Value]) -> Value {
         "next_attempt_at": intent.not_before,
         "receipt": intent.receipt,
         "last_outcome": intent.last_outcome,
+        "carried_by": intent.carried_by,
         "attempts": attempts,
     })
 }

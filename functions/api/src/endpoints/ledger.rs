@@ -47,6 +47,7 @@ fn shown(row: &LedgerRow) -> Value {
         "event": row.event,
         "actor": row.actor,
         "reason": row.reason,
+        "correlation": row.correlation,
         "change": row.change,
         "before": row.before,
         "after": row.after,

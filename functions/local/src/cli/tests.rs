@@ -134,6 +134,7 @@ impl Command {
             | Self::Replay { server, .. }
             | Self::Import { server, .. }
             | Self::Doctor { server } => server,
+            Self::Bench(_) => unreachable!("it starts a server of its own"),
         }
     }
 }

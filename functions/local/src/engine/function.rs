@@ -7,8 +7,12 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use shared::clock::Clock;
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 /// Any error of a handler.
@@ -17,6 +21,42 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A handler of events `E` that answers with `R`.
 pub type Handler<E, R> =
     Arc<dyn Fn(E, Invocation) -> BoxFuture<'static, Result<R, BoxError>> + Send + Sync>;
+
+tokio::task_local! {
+    static RUN: Current;
+}
+
+/// One run of a function.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId {
+    /// The function's name.
+    pub function: Arc<str>,
+    /// Names the run, as in logs.
+    pub request_id: Arc<str>,
+}
+
+/// The run that this task is in.
+#[derive(Debug, Clone)]
+struct Current {
+    id: RunId,
+    crashed: Arc<AtomicBool>,
+}
+
+impl RunId {
+    /// The run that the caller is in, if it is in one.
+    pub fn current() -> Option<Self> {
+        RUN.try_with(|run| run.id.clone()).ok()
+    }
+
+    /// Ends the caller's run where it stands, as if its process had been killed; whoever invoked it
+    /// sees a failed run. Returns only to a caller that is in none.
+    pub async fn crash() {
+        let marked = RUN.try_with(|run| run.crashed.store(true, Ordering::SeqCst));
+        if marked.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 /// What a handler is told about the run it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +116,8 @@ pub(crate) enum Failure {
     Panicked,
     #[error("timed out after {} s", .0.as_secs_f64())]
     TimedOut(Duration),
+    #[error("the process was killed")]
+    Crashed,
     #[error("the invocation was interrupted ({0:?})")]
     Interrupted(Interruption),
 }
@@ -121,13 +163,26 @@ impl<E, R> Function<E, R> {
     }
 
     async fn guarded(&self, event: E, invocation: Invocation) -> Result<R, Failure> {
+        let current = Current {
+            id: RunId {
+                function: self.name.as_str().into(),
+                request_id: invocation.request_id.as_str().into(),
+            },
+            crashed: Arc::default(),
+        };
+        let crashed = Arc::clone(&current.crashed);
         // The closure itself may panic too, before it has made a future.
         let run = AssertUnwindSafe(async { (self.handler)(event, invocation).await });
-        match tokio::time::timeout(self.timeout, run.catch_unwind()).await {
-            Ok(Ok(Ok(answer))) => Ok(answer),
-            Ok(Ok(Err(error))) => Err(Failure::Error(error)),
-            Ok(Err(_panic)) => Err(Failure::Panicked),
-            Err(_elapsed) => Err(Failure::TimedOut(self.timeout)),
-        }
+        let run = RUN.scope(current, run.catch_unwind());
+        let mut run = pin!(tokio::time::timeout(self.timeout, run));
+        poll_fn(|context| match run.as_mut().poll(context) {
+            Poll::Pending if crashed.load(Ordering::SeqCst) => Poll::Ready(Err(Failure::Crashed)),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(Ok(Ok(answer)))) => Poll::Ready(Ok(answer)),
+            Poll::Ready(Ok(Ok(Err(error)))) => Poll::Ready(Err(Failure::Error(error))),
+            Poll::Ready(Ok(Err(_panic))) => Poll::Ready(Err(Failure::Panicked)),
+            Poll::Ready(Err(_elapsed)) => Poll::Ready(Err(Failure::TimedOut(self.timeout))),
+        })
+        .await
     }
 }

@@ -1,8 +1,13 @@
-//! The hook every call passes before and after it takes effect.
+//! The hook every call passes before and after it takes effect, and every message on its way into a
+//! queue.
 //!
 //! A simulation answers with faults here; by default nothing is touched.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+
+use super::function::RunId;
 
 /// Who is being called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +33,8 @@ pub struct Call {
     pub operation: String,
     /// Counts all calls of one engine from 1, retries included.
     pub sequence: u64,
+    /// The run of a function that makes the call; none for callers outside, and for the pump.
+    pub run: Option<RunId>,
 }
 
 /// What becomes of a call.
@@ -41,6 +48,26 @@ pub enum Verdict {
     /// The caller reads a broken connection. Before the call, it was never applied; after it, it
     /// was, and only the answer is lost.
     ConnectionLost,
+    /// The caller reads that another transaction is at the same item, and nothing was written. For
+    /// writes to a table.
+    Conflict,
+    /// The run that makes the call ends here, as if its process had been killed. A caller that is no
+    /// run of a function reads a broken connection.
+    Crash,
+}
+
+/// What becomes of a message on its way into a queue. Its sender is told in any case that it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// It arrives.
+    #[default]
+    Arrives,
+    /// It is never seen again.
+    Lost,
+    /// It arrives twice.
+    Twice,
+    /// It arrives this much later.
+    Late(Duration),
 }
 
 /// Decides on each call; it may also wait, to delay one.
@@ -54,6 +81,11 @@ pub trait Interference: Send + Sync {
     /// Asked after the call took effect, before the caller has its answer.
     async fn after(&self, _call: &Call) -> Verdict {
         Verdict::Proceed
+    }
+
+    /// Asked for each message that is put into a queue, by its name.
+    fn message(&self, _queue: &str) -> Fate {
+        Fate::Arrives
     }
 }
 
@@ -69,14 +101,21 @@ impl Interference for Untouched {}
 pub(crate) enum Interruption {
     Throttled,
     ConnectionLost,
+    Conflict,
 }
 
 impl Verdict {
-    pub(crate) fn check(self) -> Result<(), Interruption> {
+    /// Carries it out; a crash does not return where there is a run to end.
+    pub(crate) async fn check(self) -> Result<(), Interruption> {
         match self {
             Self::Proceed => Ok(()),
             Self::Throttle => Err(Interruption::Throttled),
             Self::ConnectionLost => Err(Interruption::ConnectionLost),
+            Self::Conflict => Err(Interruption::Conflict),
+            Self::Crash => {
+                RunId::crash().await;
+                Err(Interruption::ConnectionLost)
+            }
         }
     }
 }

@@ -31,8 +31,8 @@ mod testing;
 mod topics;
 mod wire;
 
-pub use function::{BoxError, Function, Handler, Invocation};
-pub use interference::{Call, Interference, Service, Untouched, Verdict};
+pub use function::{BoxError, Function, Handler, Invocation, RunId};
+pub use interference::{Call, Fate, Interference, Service, Untouched, Verdict};
 pub use pattern::{Pattern, PatternError};
 pub use polls::QueueMapping;
 pub use pump::{Pump, PumpBuilder};

@@ -10,6 +10,7 @@ pub use attributes::{QueueAttributes, QueueError, Redrive};
 use state::State;
 pub(crate) use state::{Counts, Message};
 
+use super::interference::{Fate, Interference};
 use super::{ACCOUNT, Ids, REGION};
 use serde_json::Value;
 use shared::clock::Clock;
@@ -32,6 +33,7 @@ pub struct Queues {
     named: RwLock<BTreeMap<String, Arc<Queue>>>,
     clock: Clock,
     ids: Arc<Ids>,
+    interference: Arc<dyn Interference>,
     /// Changes with every change in any queue.
     changes: watch::Sender<u64>,
 }
@@ -59,11 +61,12 @@ pub(crate) struct Received {
 }
 
 impl Queues {
-    pub(crate) fn new(clock: Clock, ids: Arc<Ids>) -> Self {
+    pub(crate) fn new(clock: Clock, ids: Arc<Ids>, interference: Arc<dyn Interference>) -> Self {
         Self {
             named: RwLock::default(),
             clock,
             ids,
+            interference,
             changes: watch::Sender::new(0),
         }
     }
@@ -167,7 +170,15 @@ impl Queues {
             receives: 0,
             expires: Instant::now() + queue.attributes.retention,
         };
-        queue.state().put(message, delay);
+        match self.interference.message(&queue.name) {
+            Fate::Arrives => queue.state().put(message, delay),
+            Fate::Lost => return Ok(id),
+            Fate::Twice => {
+                queue.state().put(message.clone(), delay);
+                queue.state().put(message, delay);
+            }
+            Fate::Late(by) => queue.state().put(message, delay + by),
+        }
         self.changed(queue);
         Ok(id)
     }
@@ -302,6 +313,11 @@ impl Queue {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The bodies of all its messages, oldest first. None is received by it.
+    pub fn bodies(&self) -> Vec<String> {
+        self.state().bodies()
     }
 
     pub(crate) fn attributes(&self) -> &QueueAttributes {

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 
 /// The most records one read of a stream returns.
 const MOST_PER_READ: usize = 1_000;
+/// How many records that nobody wants may pass before the position after them is kept.
+const PASSED_MOST: usize = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -52,6 +54,10 @@ pub struct StreamMapping {
     pub maximum_record_age: Option<Duration>,
     /// The queue that is told of records given up.
     pub on_failure: Option<String>,
+    /// Which of several shards this mapping reads, as `(shard, of)`. A table of some size has more
+    /// than one; changes of one partition are in one of them, and nothing orders one shard's changes
+    /// against another's. `None` reads all of it.
+    pub shard: Option<(u32, u32)>,
 }
 
 /// Where a mapping without a checkpoint begins.
@@ -78,12 +84,17 @@ impl StreamMapping {
             maximum_retry_attempts: None,
             maximum_record_age: None,
             on_failure: None,
+            shard: None,
         }
     }
 
     /// Its checkpoint's name.
     fn name(&self) -> String {
-        format!("{} <- {}", self.function.name, self.table)
+        let whole = format!("{} <- {}", self.function.name, self.table);
+        match self.shard {
+            Some((shard, of)) => format!("{whole} {shard}/{of}"),
+            None => whole,
+        }
     }
 
     fn wants(&self, record: &Value) -> bool {
@@ -136,8 +147,12 @@ enum Ended {
 pub(crate) struct StreamReader {
     mapping: StreamMapping,
     stream: StreamName,
+    /// The table's partition key, which decides on a change's shard.
+    partition: String,
     on_failure: Option<Arc<Queue>>,
     position: Option<String>,
+    /// Records that were passed over since the position was last kept.
+    passed: usize,
     progress: Arc<StreamProgress>,
     line: Arc<Line>,
 }
@@ -152,6 +167,7 @@ impl StreamReader {
         let table = &mapping.table;
         let label = tables.stream_label(table)?;
         let label = label.ok_or_else(|| missing(format!("table {table} with a stream")))?;
+        let partition = tables.partition_key(table)?;
         let on_failure = match &mapping.on_failure {
             None => None,
             Some(name) => Some(
@@ -176,8 +192,10 @@ impl StreamReader {
                 checkpoint: Mutex::new(position.clone()),
             }),
             stream,
+            partition,
             on_failure,
             position,
+            passed: 0,
             mapping,
             line,
         })
@@ -229,10 +247,10 @@ impl StreamReader {
     /// The stream is read to its end: says so, and keeps a position that only filtered-out
     /// records have moved.
     async fn rest(&mut self, seen: u64) {
-        if self.position != self.progress.checkpoint()
+        // Not each time: lost, it only means filtering the same records again.
+        if self.passed >= PASSED_MOST
             && let Some(position) = self.position.clone()
         {
-            // Lost, it only means filtering the same records again.
             self.keep(&position).await;
         }
         self.progress.read_at.store(seen, Ordering::SeqCst);
@@ -258,6 +276,7 @@ impl StreamReader {
         let last = records
             .last()
             .map(|last| last.dynamodb.sequence_number.clone());
+        let read = records.len();
         let changes = match self.changes(records) {
             Ok(changes) => changes,
             Err(error) => {
@@ -268,6 +287,7 @@ impl StreamReader {
         let ended = self.deliver(changes).await;
         if ended == Ended::Done {
             self.position = last;
+            self.passed += read;
         }
         ended
     }
@@ -275,6 +295,9 @@ impl StreamReader {
     fn changes(&self, records: Vec<Record>) -> Result<Vec<Change>, serde_json::Error> {
         let mut changes = Vec::with_capacity(records.len());
         for record in records {
+            if !self.is_of_our_shard(&record)? {
+                continue;
+            }
             let json = self.event_record(&record)?;
             if self.mapping.wants(&json) {
                 changes.push(Change {
@@ -285,6 +308,14 @@ impl StreamReader {
             }
         }
         Ok(changes)
+    }
+
+    fn is_of_our_shard(&self, record: &Record) -> Result<bool, serde_json::Error> {
+        let Some((shard, of)) = self.mapping.shard else {
+            return Ok(true);
+        };
+        let partition = serde_json::to_string(&record.dynamodb.keys.get(&self.partition))?;
+        Ok(fingerprint(&partition) % of.max(1) == shard)
     }
 
     /// The record as Lambda delivers it.
@@ -321,6 +352,7 @@ impl StreamReader {
                 let checkpoint = self.progress.checkpoint.lock();
                 *checkpoint.unwrap_or_else(PoisonError::into_inner) = Some(sequence.to_owned());
                 self.position = Some(sequence.to_owned());
+                self.passed = 0;
                 true
             }
             Ok(Err(error)) => {

@@ -25,6 +25,9 @@ use tokio::sync::watch;
 /// Where each stream mapping has got to; in the same file, so a restart resumes.
 const CHECKPOINTS: &str = "embedded-checkpoints";
 
+/// Stream records read at once.
+const AT_ONCE: usize = 1_000;
+
 /// The embedded DynamoDB.
 pub struct Tables {
     database: Database,
@@ -186,6 +189,15 @@ impl Tables {
         }
     }
 
+    /// The name of a table's partition key.
+    pub(crate) fn partition_key(&self, table: &str) -> Result<String, EngineError> {
+        let found = self
+            .describe(table)
+            .map_err(during(format!("describe table {table}")))?;
+        let name = found["KeySchema"][0]["AttributeName"].as_str();
+        Ok(name.unwrap_or_default().to_owned())
+    }
+
     /// Up to `limit` stream records after a sequence number, or from the oldest kept.
     pub(crate) fn records_after(
         &self,
@@ -210,6 +222,35 @@ impl Tables {
         };
         let answer = self.database.get_records(request).map_err(doing())?;
         Ok(answer.records)
+    }
+
+    /// Every change of a table that its stream still holds, oldest first, as the stream has it: what
+    /// stood there before and after. In memory, that is every change there ever was.
+    pub fn changes(&self, table: &str, after: Option<&str>) -> Result<Vec<Value>, EngineError> {
+        let label = self.stream_label(table)?;
+        let stream = StreamName {
+            table: table.to_owned(),
+            label: label.ok_or_else(|| EngineError::Missing {
+                wanted_by: "reading changes".to_owned(),
+                missing: format!("stream of table {table}"),
+            })?,
+        };
+        let mut changes = Vec::new();
+        let mut last = after.map(str::to_owned);
+        loop {
+            let records = self.records_after(&stream, last.as_deref(), AT_ONCE)?;
+            let Some(newest) = records.last() else {
+                return Ok(changes);
+            };
+            last = Some(newest.dynamodb.sequence_number.clone());
+            for record in records {
+                let change = serde_json::to_value(&record.dynamodb);
+                changes.push(change.map_err(|error| EngineError::Tables {
+                    doing: format!("read the stream of {table}"),
+                    source: DynoxideError::InternalServerError(error.to_string()),
+                })?);
+            }
+        }
     }
 
     /// The number of the stream's last record, if it has any.

@@ -1,5 +1,6 @@
 //! The SDK's HTTP client: each request is answered in this process, without a socket.
 
+use super::function::RunId;
 use super::interference::{Call, Interference, Interruption, Service, Untouched};
 use super::queue_calls;
 use super::{EngineError, Ids, Queues, REGION, Tables, Topics};
@@ -93,7 +94,11 @@ impl EmbeddedAws {
         let ids = Arc::new(Ids::starting_at(settings.clock.now()));
         Self(Arc::new(Services {
             tables: Arc::new(tables),
-            queues: Queues::new(settings.clock.clone(), Arc::clone(&ids)),
+            queues: Queues::new(
+                settings.clock.clone(),
+                Arc::clone(&ids),
+                Arc::clone(&settings.interference),
+            ),
             topics: Topics::new(settings.clock.clone(), Arc::clone(&ids)),
             clock: settings.clock,
             ids,
@@ -113,7 +118,11 @@ impl EmbeddedAws {
         let ids = Arc::new(self.0.ids.successor(clock.now()));
         Self(Arc::new(Services {
             tables: Arc::clone(&self.0.tables),
-            queues: Queues::new(clock.clone(), Arc::clone(&ids)),
+            queues: Queues::new(
+                clock.clone(),
+                Arc::clone(&ids),
+                Arc::clone(&self.0.interference),
+            ),
             topics: Topics::new(clock.clone(), Arc::clone(&ids)),
             clock,
             ids,
@@ -196,10 +205,11 @@ impl EmbeddedAws {
             service,
             operation: operation.to_owned(),
             sequence: self.0.calls.fetch_add(1, Ordering::Relaxed) + 1,
+            run: RunId::current(),
         };
-        self.0.interference.before(&call).await.check()?;
+        self.0.interference.before(&call).await.check().await?;
         let answer = work.await;
-        self.0.interference.after(&call).await.check()?;
+        self.0.interference.after(&call).await.check().await?;
         Ok(answer)
     }
 
@@ -226,6 +236,7 @@ impl EmbeddedAws {
         };
         match self.call(service, &operation, work).await {
             Ok(reply) => reply.into_response(),
+            Err(Interruption::Conflict) => Reply::conflict(&operation, body).into_response(),
             Err(Interruption::Throttled) => Reply::throttled(service).into_response(),
             Err(Interruption::ConnectionLost) => Err(ConnectorError::io(
                 format!("{operation}: the connection was closed").into(),
@@ -323,6 +334,24 @@ impl Reply {
             Service::Sqs => Self::json_error("RequestThrottled", "RequestThrottled", words),
             _ => super::topics::error(400, "Throttling", words),
         }
+    }
+
+    /// Another transaction is at the same item.
+    fn conflict(operation: &str, request: &[u8]) -> Self {
+        let words = "Transaction is ongoing for the item";
+        let mut body = serde_json::json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
+            "message": words });
+        if operation == "TransactWriteItems" {
+            let request: serde_json::Value = serde_json::from_slice(request).unwrap_or_default();
+            let items = request["TransactItems"].as_array().map_or(1, Vec::len);
+            let reason = serde_json::json!({ "Code": "TransactionConflict", "Message": words });
+            body = serde_json::json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+                "CancellationReasons": vec![reason; items] });
+        }
+        Self::json(400, body.to_string().into_bytes())
     }
 
     fn into_response(self) -> Result<HttpResponse, ConnectorError> {

@@ -33,7 +33,7 @@ const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOWEST_SEND: Duration = Duration::from_secs(20);
 
 /// How far ahead an intent may be due and still have been on a queue.
-const LOOK_AHEAD: SignedDuration = SignedDuration::from_mins(5);
+const LOOK_AHEAD: SignedDuration = SignedDuration::from_mins(16);
 
 /// What the stack is built from.
 pub struct Parts {
@@ -210,8 +210,25 @@ impl Stack {
 
     /// Connects the functions to the stream, the queues and the schedules, and lets them run.
     pub fn start(&self) -> Result<Pump, EngineError> {
-        let mut pump = Pump::builder(&self.aws)
-            .stream(self.stream())
+        self.connect(vec![self.stream()])
+    }
+
+    /// As [`Stack::start`], with the stream in so many shards, each read by itself: changes of
+    /// different partitions may overtake each other, as in any table of some size.
+    pub fn start_sharded(&self, shards: u32) -> Result<Pump, EngineError> {
+        let shard = |shard| StreamMapping {
+            shard: Some((shard, shards)),
+            ..self.stream()
+        };
+        self.connect((0..shards).map(shard).collect())
+    }
+
+    fn connect(&self, streams: Vec<StreamMapping>) -> Result<Pump, EngineError> {
+        let mut pump = Pump::builder(&self.aws);
+        for stream in streams {
+            pump = pump.stream(stream);
+        }
+        pump = pump
             .queue(self.sync_jobs())
             .schedule(self.sync_schedule()?)
             .schedule(self.clock_schedule()?);
@@ -224,12 +241,8 @@ impl Stack {
     /// Announces again what was on the queues when the last run ended: they are in memory, and the
     /// clock would take a minute or two to notice.
     pub async fn announce_pending(&self) -> Result<usize, StoreError> {
-        let by = self
-            .store
-            .clock()
-            .now()
-            .saturating_add(LOOK_AHEAD)
-            .unwrap_or(Timestamp::MAX);
+        let now = self.store.clock().now();
+        let by = now.saturating_add(LOOK_AHEAD).unwrap_or(Timestamp::MAX);
         let mut pending = Vec::new();
         for shard in Store::due_shards() {
             let mut cursor = None;
@@ -239,8 +252,15 @@ impl Stack {
                     .due_page(shard, by, cursor.as_deref(), 100)
                     .await?;
                 for key in &page.items {
-                    if let Some(Due::Intent(intent)) = self.store.due(key, by).await? {
-                        pending.push(intent.data);
+                    match self.store.due(key, by).await? {
+                        // Its group is announced instead.
+                        Some(Due::Intent(intent)) if intent.data.group.is_some() => {
+                            let group = self.store.enroll(&intent.data).await?;
+                            pending.extend(group.map(|group| group.intent(now)));
+                        }
+                        Some(Due::Intent(intent)) => pending.push(intent.data),
+                        Some(Due::Group(group)) => pending.push(group.data.intent(now)),
+                        _ => {}
                     }
                 }
                 cursor = page.next;

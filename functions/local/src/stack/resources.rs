@@ -21,6 +21,8 @@ pub const SYNC_QUEUE: &str = "sync";
 pub const STREAM_FAILURES: &str = "evaluate-failures";
 /// Longer than any function may run.
 const VISIBILITY: Duration = Duration::from_secs(90);
+/// How long a dead letter is kept.
+const LONGEST: Duration = Duration::from_secs(14 * 24 * 3_600);
 /// How often a message is delivered before it counts as poison.
 const RECEIVES: u32 = 5;
 
@@ -62,8 +64,11 @@ fn create(
     name: &str,
     redrive: Option<Redrive>,
 ) -> Result<Arc<Queue>, EngineError> {
+    // What failed waits for a person, as long as it may.
+    let usual = QueueAttributes::default().retention;
     let attributes = QueueAttributes {
         visibility_timeout: VISIBILITY,
+        retention: if redrive.is_none() { LONGEST } else { usual },
         redrive,
         ..QueueAttributes::default()
     };

@@ -5,5 +5,6 @@
 mod breaker;
 mod credentials;
 mod deliver;
+mod grouping;
 mod handler;
 mod world;

@@ -22,6 +22,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::delivery::{Delivered, Deliverer, Outgoing, Wire};
 use shared::domain::alert::{AlertState, RevisionKind, Severity};
+use shared::domain::group::Belongs;
 use shared::domain::message::{Message, Stock};
 use shared::domain::{AlertKind, Subject};
 use shared::http::{Reply, Request, Transport, TransportError};
@@ -348,6 +349,22 @@ impl World {
         channels: &[&str],
         due_at: Timestamp,
     ) -> Vec<IntentRef> {
+        let intents = self
+            .write_in(None, id, revision, change, channels, due_at)
+            .await;
+        intents.iter().map(IntentRef::from).collect()
+    }
+
+    /// Writes a revision of an alert, to be told in this group.
+    pub(crate) async fn write_in(
+        &self,
+        group: Option<&Belongs>,
+        id: &str,
+        revision: u32,
+        change: RevisionKind,
+        channels: &[&str],
+        due_at: Timestamp,
+    ) -> Vec<Intent> {
         let now = self.clock.now();
         let subject = Subject::Unit { vin: id.to_owned() };
         let kind = AlertKind::LowStock;
@@ -366,7 +383,7 @@ impl World {
                 due_at,
                 receipt: None,
                 last_outcome: None,
-                group: None,
+                group: group.cloned().map(Box::new),
                 carried_by: None,
             })
             .collect();
@@ -376,7 +393,10 @@ impl World {
             kind,
             subject: subject.clone(),
             severity: Severity::Warning,
-            state: AlertState::Open,
+            state: match change {
+                RevisionKind::Resolved => AlertState::Resolved,
+                _ => AlertState::Open,
+            },
             revision,
             opened_at: now,
             updated_at: now,
@@ -400,7 +420,7 @@ impl World {
             }],
         };
         assert!(self.store.decide(decision).await.unwrap());
-        intents.iter().map(IntentRef::from).collect()
+        intents
     }
 
     pub(crate) async fn intent(&self, which: &IntentRef) -> Intent {

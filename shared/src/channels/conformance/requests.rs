@@ -68,7 +68,13 @@ fn big_messages() -> Vec<Message> {
     wordy.link = Some(format!("https://stock.example.com/{}", "p".repeat(4000)));
     let mut bare = samples::bare(AlertKind::LowStock, RevisionKind::Resolved);
     bare.product = String::new();
-    vec![samples::low_stock(), listing, wordy, bare]
+    let mut many = samples::digest();
+    if let Some(digest) = &mut many.digest {
+        (digest.total, digest.open) = (50_000, 49_999);
+        digest.alerts = vec![wordy.clone(); 25];
+    }
+    let few = samples::digest();
+    vec![samples::low_stock(), listing, wordy, bare, many, few]
 }
 
 #[test]

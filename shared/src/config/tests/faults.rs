@@ -72,7 +72,7 @@ const CASES: &[&str] = &[
     "[connectors.x]\nkind = \"files\"\nurl = \"https://example.com/stock.csv\"\nformat = { header = false }",
     "[[routes]]\nname = \"r\"\nchannels = \"room\"\n[[routes]]\nname = \"r\"\nchannels = [\"room\"]\nmin_severity = \"high\"",
     "[[routes]]\nname = \"r\"\nchannels = [\"room\"]\ngroup_wait = \"30s\"\nmax_alerts = 5",
-    "[[routes]]\nname = \"r\"\nchannels = [\"room\"]\ngroup_by = [\"location\", \"colour\", \"location\"]\ngroup_wait = \"2d\"\ngroup_interval = \"10ms\"\nmax_alerts = 26",
+    "[[routes]]\nname = \"r\"\nchannels = [\"room\"]\ngroup_by = [\"location\", \"colour\", \"location\"]\ngroup_wait = \"25h\"\ngroup_interval = \"10ms\"\nmax_alerts = 26",
     "[[routes]]\nname = \"r\"\nchannels = [\"room\"]\ngroup_by = []\ngroup_interval = \"25h\"\nrepeat_interval = \"4h\"\n[[routes]]\nname = \"s\"\nchannels = [\"room\"]\ngroup_by = []\nrepeat_interval = \"4m\"",
     "[channels.x]\nkind = \"webhook\"\nurl = \"ftp://example.com\"\nsecret = \"env:A\"\nmax_per_second = 0",
     "[connectors.x]\nkind = \"shopify\"\nshop = \"a\"\nwebhook = { secret = \"env:A\" }\ndefault_location = \"milan\"",

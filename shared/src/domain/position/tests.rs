@@ -294,3 +294,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_number_beyond_belief_is_refused_whatever_its_sign() {
+    for units in [i64::MIN, -MOST_UNITS - 1, MOST_UNITS + 1, i64::MAX] {
+        let stated = level("erp", 0, units);
+        let moved = PositionChange::Move {
+            at: at(0),
+            delta: units,
+        };
+        for change in [stated, moved] {
+            assert_eq!(
+                empty().after(&change, &Sources::default()),
+                Err(Refusal::Impossible { quantity: units }),
+                "{change:?}"
+            );
+        }
+    }
+}

@@ -201,6 +201,13 @@ impl State {
         self.hidden.first().map(|(due, _)| *due)
     }
 
+    /// The bodies of all messages, in the order in which they were put.
+    pub(super) fn bodies(&self) -> Vec<String> {
+        let keys: BTreeSet<u64> = self.messages.keys().copied().collect();
+        let body = |key| self.messages.get(key).map(|it| it.message.body.clone());
+        keys.iter().filter_map(body).collect()
+    }
+
     pub(super) fn counts(&mut self) -> Counts {
         self.reveal(Instant::now());
         Counts {

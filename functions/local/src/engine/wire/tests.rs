@@ -159,3 +159,85 @@ fn one_directory_serves_one_process() {
     drop(first);
     EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
 }
+
+/// A run that is crashed at a call ends there: what the call did stands, what came after never was.
+#[tokio::test(start_paused = true)]
+async fn a_crash_ends_the_run_that_makes_the_call() {
+    let crash = Verdict::Crash;
+    for (before, after, written) in [
+        (crash, Verdict::Proceed, false),
+        (Verdict::Proceed, crash, true),
+    ] {
+        let interference = once("PutItem", before, after);
+        let calls = Arc::clone(&interference.calls);
+        let aws = interfered(interference);
+        let writer = aws.clone();
+        let function = crate::engine::Function::new(
+            "writer",
+            std::time::Duration::from_secs(10),
+            move |(), _| {
+                let writer = writer.clone();
+                async move {
+                    put(&writer, "first", "1").await;
+                    put(&writer, "second", "2").await;
+                    Ok(())
+                }
+            },
+        );
+        let run = function.run(&aws, ()).await;
+        assert_eq!(
+            run.result.unwrap_err().to_string(),
+            "the process was killed"
+        );
+        let by = calls
+            .lock()
+            .unwrap()
+            .iter()
+            .find_map(|call| call.run.clone())
+            .unwrap();
+        assert_eq!(
+            (&*by.function, &*by.request_id),
+            ("writer", run.request_id.as_str())
+        );
+        assert_eq!(stored(&aws, "first").await, written);
+        assert!(!stored(&aws, "second").await);
+        // Whoever is in no run reads a broken connection.
+        crate::engine::RunId::crash().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_reads_as_dynamodb_writes_it() {
+    let aws = interfered(once("PutItem", Verdict::Conflict, Verdict::Proceed));
+    let put = aws.dynamodb().put_item().table_name(TABLE);
+    let put = put.item("pk", AttributeValue::S("a".to_owned()));
+    let refused = put.send().await.unwrap_err().into_service_error();
+    assert!(refused.is_transaction_conflict_exception(), "{refused:?}");
+    assert!(!stored(&aws, "a").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_may_be_lost_come_twice_or_late() {
+    use crate::engine::Fate;
+    struct Fates(Mutex<Vec<Fate>>);
+    impl Interference for Fates {
+        fn message(&self, _: &str) -> Fate {
+            self.0.lock().unwrap().remove(0)
+        }
+    }
+    let hour = std::time::Duration::from_secs(3_600);
+    let fates = vec![Fate::Lost, Fate::Twice, Fate::Late(hour), Fate::Arrives];
+    let aws = interfered(Fates(Mutex::new(fates)));
+    let queue = aws
+        .queues()
+        .create("fates", QueueAttributes::default())
+        .unwrap();
+    for body in ["lost", "twice", "late", "plain"] {
+        let queues = aws.queues();
+        queues
+            .send(&queue, body.to_owned(), Default::default(), None)
+            .unwrap();
+    }
+    assert_eq!(queue.bodies(), ["twice", "twice", "late", "plain"]);
+    assert_eq!((queue.counts().visible, queue.counts().delayed), (3, 1));
+}

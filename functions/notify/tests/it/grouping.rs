@@ -1,0 +1,632 @@
+//! Alerts told together: when a group speaks, what it says, and that nothing is lost on the way.
+//!
+//! The timelines are those by which Alertmanager's own acceptance suite is known (merge, repeat, retry,
+//! batching, resolved, filtered), ten times as long, on a virtual clock. A message may be 150 ms late
+//! and never early.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::Pump;
+use serde_json::Value;
+use shared::bus::IntentRef;
+use shared::delivery::Delivered;
+use shared::domain::alert::RevisionKind::{self, Opened, Resolved, Updated};
+use shared::domain::group::{Belongs, Pace, Phase};
+use shared::store::groups::Which;
+use shared::store::intents::{Intent, IntentState};
+use shared::store::spent::Units;
+
+use crate::world::{Answer, FAILURES, QUEUE, World, crash_after, webhooks};
+
+/// How late a message may be.
+const TOLERANCE: SignedDuration = SignedDuration::from_millis(150);
+
+fn pace(wait: i64, interval: i64, repeat: Option<i64>) -> Pace {
+    Pace {
+        wait: SignedDuration::from_secs(wait),
+        interval: SignedDuration::from_secs(interval),
+        repeat: repeat.map(SignedDuration::from_secs),
+        most: 10,
+    }
+}
+
+fn all(pace: Pace) -> Belongs {
+    Belongs {
+        route: "all".to_owned(),
+        labels: Vec::new(),
+        pace,
+    }
+}
+
+/// Alerts that come at their times, and what the channels are told of them.
+struct Timeline {
+    world: World,
+    pump: Pump,
+    start: Timestamp,
+    belongs: Belongs,
+}
+
+/// A message as the vendor got it: when, in milliseconds, and the revisions that it names.
+type Told = (i64, Vec<String>);
+
+impl Timeline {
+    async fn new(channels: &[(&str, &str)], pace: Pace) -> Self {
+        let world = World::new(&webhooks(channels)).await;
+        let pump = world.notifying();
+        Self {
+            start: world.clock.now(),
+            world,
+            pump,
+            belongs: all(pace),
+        }
+    }
+
+    /// Waits until so many seconds after the start.
+    async fn until(&self, seconds: i64) {
+        let at = self.start + SignedDuration::from_secs(seconds);
+        let wait = at.duration_since(self.world.clock.now());
+        assert!(!wait.is_negative(), "the timeline goes forward");
+        tokio::time::sleep(wait.unsigned_abs()).await;
+    }
+
+    /// Writes a revision, and enrolls it, as the evaluator does.
+    async fn say(&self, alert: &str, revision: u32, change: RevisionKind, channels: &[&str]) {
+        let due_at = self.world.clock.now() + SignedDuration::from_secs(90);
+        let belongs = Some(&self.belongs);
+        let intents = self
+            .world
+            .write_in(belongs, alert, revision, change, channels, due_at)
+            .await;
+        enroll(&self.world, &intents).await;
+    }
+
+    /// What a channel was told until now.
+    fn told(&self, channel: &str) -> Vec<Told> {
+        let seen = self.world.vendors.seen(&format!("{channel}.example.com"));
+        let told = seen.iter().map(|seen| {
+            let at = seen.at.duration_since(self.start).as_millis();
+            (i64::try_from(at).unwrap(), named(&seen.body))
+        });
+        told.collect()
+    }
+
+    /// Insists that a channel was told this, at these seconds, and nothing else until `end`.
+    async fn ends(&self, end: i64, channel: &str, expected: &[(i64, &[&str])]) {
+        self.until(end).await;
+        let told = self.told(channel);
+        let what = |told: &[Told]| {
+            told.iter()
+                .map(|(_, what)| what.clone())
+                .collect::<Vec<_>>()
+        };
+        let wanted: Vec<Told> = expected
+            .iter()
+            .map(|(at, what)| (at * 1_000, what.iter().map(|&one| one.to_owned()).collect()))
+            .collect();
+        assert_eq!(what(&told), what(&wanted), "{channel}: {told:?}");
+        for ((at, what), (due, _)) in told.iter().zip(&wanted) {
+            let late = SignedDuration::from_millis(at - due);
+            assert!(
+                !late.is_negative() && late <= TOLERANCE,
+                "{channel}: {what:?} came at {at} ms instead of {due}"
+            );
+        }
+    }
+
+    /// Insists that every revision that was to be told on this channel was.
+    async fn settled(&self, alerts: &[&str]) {
+        for alert in alerts {
+            let intents = self.world.store.intents_of(alert).await.unwrap();
+            assert!(!intents.is_empty());
+            for intent in intents {
+                assert_eq!(intent.state, IntentState::Delivered, "{intent:?}");
+                assert!(intent.carried_by.is_some(), "{intent:?}");
+            }
+        }
+    }
+
+    async fn stop(self) {
+        assert!(self.world.messages(FAILURES).await.is_empty());
+        self.pump.stop().await;
+    }
+}
+
+async fn enroll(world: &World, intents: &[Intent]) {
+    let mut messages = Vec::new();
+    for intent in intents {
+        let group = world.store.enroll(intent).await.unwrap();
+        messages.extend(group.map(|group| group.intent(world.clock.now())));
+    }
+    assert_eq!(world.bus.announce(&messages).await, messages.len());
+}
+
+/// The revisions that a body names: `a1/2 resolved`; with the counts first, if it is about several.
+fn named(body: &str) -> Vec<String> {
+    let body: Value = serde_json::from_str(body).unwrap();
+    let data = &body["data"];
+    let one = |message: &Value| {
+        let text = |key: &str| message[key].as_str().unwrap().to_owned();
+        format!(
+            "{}/{} {}",
+            text("alert"),
+            message["revision"],
+            text("change")
+        )
+    };
+    let digest = &data["digest"];
+    let Some(alerts) = digest["alerts"].as_array() else {
+        return vec![one(data)];
+    };
+    let number = |key: &str| digest[key].as_u64().unwrap();
+    assert_eq!(number("total"), number("open") + number("resolved"));
+    let mut names: Vec<String> = alerts.iter().map(one).collect();
+    names.sort();
+    let still = digest["reminder"].as_bool().unwrap_or_default();
+    let lead = if still { "still" } else { "new" };
+    names.insert(
+        0,
+        format!("{lead} {}+{}", number("open"), number("resolved")),
+    );
+    names
+}
+
+/// An alert that is told again before its group speaks is told once, as it stands.
+#[tokio::test(start_paused = true)]
+async fn revisions_of_one_alert_merge_into_its_last() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(10))).await;
+    line.until(10).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(12).await;
+    line.say("a1", 2, Updated, &["ops"]).await;
+    line.until(21).await;
+    line.say("a1", 3, Updated, &["ops"]).await;
+    line.until(36).await;
+    line.say("a1", 4, Updated, &["ops"]).await;
+    line.until(46).await;
+    line.say("a1", 5, Resolved, &["ops"]).await;
+    line.until(53).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    let expected: &[(i64, &[&str])] = &[
+        (20, &["a1/2 updated"]),
+        (30, &["a1/3 updated"]),
+        (40, &["a1/4 updated"]),
+        (50, &["a1/5 resolved"]),
+        // Nothing was left of the group, so the newcomer waits for company anew.
+        (63, &["a2/1 opened"]),
+        (73, &["still 1+0", "a2/1 opened"]),
+    ];
+    line.ends(80, "ops", expected).await;
+    line.settled(&["a1", "a2"]).await;
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_open_is_brought_to_mind_until_it_is_over() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(10))).await;
+    line.until(10).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(35).await;
+    line.say("a1", 2, Resolved, &["ops"]).await;
+    let expected: &[(i64, &[&str])] = &[
+        (20, &["a1/1 opened"]),
+        (30, &["still 1+0", "a1/1 opened"]),
+        (40, &["a1/2 resolved"]),
+    ];
+    line.ends(600, "ops", expected).await;
+    line.settled(&["a1"]).await;
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_fails_holds_up_no_other() {
+    let line = Timeline::new(&[("well", ""), ("down", "")], pace(10, 20, Some(30))).await;
+    let vendors = &line.world.vendors;
+    vendors.first("down.example.com", [Answer::Status(503), Answer::Lost]);
+    line.until(10).await;
+    line.say("a1", 1, Opened, &["well", "down"]).await;
+    let expected: &[(i64, &[&str])] =
+        &[(20, &["a1/1 opened"]), (60, &["still 1+0", "a1/1 opened"])];
+    line.ends(61, "well", expected).await;
+    line.until(70).await;
+    let down = line.world.vendors.seen("down.example.com");
+    let late = down[0].at.duration_since(line.start) - SignedDuration::from_secs(20);
+    assert!(!late.is_negative() && late <= TOLERANCE, "{late}");
+    let (first, later): (Vec<_>, Vec<_>) = down.iter().partition(|seen| seen.key == down[0].key);
+    assert_eq!(first.len(), 3, "two tries in vain, one that arrived");
+    assert!(first.iter().all(|seen| seen.body == down[0].body));
+    // It had its reminder too, once the first message was through.
+    let reminders: Vec<_> = later.iter().map(|seen| named(&seen.body)).collect();
+    assert_eq!(reminders, [["still 1+0", "a1/1 opened"]]);
+    line.settled(&["a1"]).await;
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn alerts_that_come_together_are_told_together() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(49))).await;
+    for (at, alerts) in [(11, &["a1"][..]), (17, &["a5"]), (33, &["a2", "a3", "a4"])] {
+        line.until(at).await;
+        for alert in alerts {
+            line.say(alert, 1, Opened, &["ops"]).await;
+        }
+    }
+    let expected: &[(i64, &[&str])] = &[
+        (21, &["new 2+0", "a1/1 opened", "a5/1 opened"]),
+        (
+            43,
+            &["new 3+0", "a2/1 opened", "a3/1 opened", "a4/1 opened"],
+        ),
+        // The repeat interval, on the beat of the group's.
+        (
+            93,
+            &[
+                "still 5+0",
+                "a1/1 opened",
+                "a2/1 opened",
+                "a3/1 opened",
+                "a4/1 opened",
+                "a5/1 opened",
+            ],
+        ),
+    ];
+    line.ends(130, "ops", expected).await;
+    line.settled(&["a1", "a2", "a3", "a4", "a5"]).await;
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_are_told_together_and_then_there_is_silence() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 50, None)).await;
+    for (at, revision, change) in [(10, 1, Opened), (110, 2, Resolved)] {
+        line.until(at).await;
+        for alert in ["v1", "v2", "v3"] {
+            line.say(alert, revision, change, &["ops"]).await;
+        }
+    }
+    let expected: &[(i64, &[&str])] = &[
+        (
+            20,
+            &["new 3+0", "v1/1 opened", "v2/1 opened", "v3/1 opened"],
+        ),
+        (
+            120,
+            &["new 0+3", "v1/2 resolved", "v2/2 resolved", "v3/2 resolved"],
+        ),
+    ];
+    line.ends(3_600, "ops", expected).await;
+    line.settled(&["v1", "v2", "v3"]).await;
+    line.stop().await;
+}
+
+/// A channel that does not hear of ends is not reminded of what is over all the same.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_not_told_still_counts() {
+    let line = Timeline::new(&[("both", ""), ("open", "")], pace(10, 50, Some(200))).await;
+    line.until(10).await;
+    line.say("v1", 1, Opened, &["both", "open"]).await;
+    line.say("v2", 1, Opened, &["both", "open"]).await;
+    line.until(30).await;
+    line.say("v1", 2, Resolved, &["both"]).await;
+    line.say("v3", 1, Opened, &["both", "open"]).await;
+    line.until(110).await;
+    line.say("v2", 2, Resolved, &["both"]).await;
+    let both: &[(i64, &[&str])] = &[
+        (20, &["new 2+0", "v1/1 opened", "v2/1 opened"]),
+        (70, &["new 1+1", "v1/2 resolved", "v3/1 opened"]),
+        (120, &["v2/2 resolved"]),
+        (320, &["still 1+0", "v3/1 opened"]),
+    ];
+    let open: &[(i64, &[&str])] = &[
+        (20, &["new 2+0", "v1/1 opened", "v2/1 opened"]),
+        (70, &["v3/1 opened"]),
+        (270, &["still 1+0", "v3/1 opened"]),
+    ];
+    line.until(330).await;
+    line.ends(330, "both", both).await;
+    line.ends(330, "open", open).await;
+    line.settled(&["v1", "v2", "v3"]).await;
+    line.stop().await;
+}
+
+/// Neither the queue's whole seconds nor a slow vendor puts a group off its beat.
+#[tokio::test(start_paused = true)]
+async fn fractions_of_a_second_do_not_add_up() {
+    let pace = Pace {
+        wait: SignedDuration::from_millis(10_370),
+        interval: SignedDuration::from_millis(20_730),
+        ..pace(0, 0, None)
+    };
+    let line = Timeline::new(&[("ops", "")], pace).await;
+    let mut due = pace.wait;
+    line.say("a0", 1, Opened, &["ops"]).await;
+    for number in 1..20 {
+        let told_at = line.start + due + SignedDuration::from_millis(100);
+        let wait = told_at.duration_since(line.world.clock.now());
+        tokio::time::sleep(wait.unsigned_abs()).await;
+        let told = line.told("ops");
+        assert_eq!(told.len(), number);
+        let late = i128::from(told[number - 1].0) - due.as_millis();
+        assert!(
+            (0..=150).contains(&late),
+            "message {number} was {late} ms late"
+        );
+        line.say(&format!("a{number}"), 1, Opened, &["ops"]).await;
+        due += pace.interval;
+    }
+    line.stop().await;
+}
+
+/// The intent of the next message of this intent's group.
+async fn message_of(world: &World, intent: &Intent) -> Intent {
+    let id = intent.group.as_deref().unwrap().id(&intent.channel);
+    let group = world.store.group(&id).await.unwrap().unwrap();
+    group.data.intent(world.clock.now())
+}
+
+async fn opened(world: &World, belongs: &Belongs, alerts: &[&str]) -> Vec<Intent> {
+    let due_at = world.clock.now() + SignedDuration::from_secs(90);
+    let mut intents = Vec::new();
+    for alert in alerts {
+        let mut one = world
+            .write_in(Some(belongs), alert, 1, Opened, &["ops"], due_at)
+            .await;
+        intents.append(&mut one);
+    }
+    for intent in &intents {
+        world.store.enroll(intent).await.unwrap();
+    }
+    intents
+}
+
+/// Wherever a notifier ends, the next one says the same under the same key, and everything is settled.
+#[tokio::test(start_paused = true)]
+async fn a_crash_anywhere_neither_loses_nor_changes_the_message() {
+    let mut sent_twice = 0;
+    for polls in 0.. {
+        let world = World::yielding(&webhooks(&[("ops", "")])).await;
+        let belongs = all(pace(5, 60, Some(120)));
+        let intents = opened(&world, &belongs, &["a1", "a2"]).await;
+        let which = IntentRef::from(&message_of(&world, &intents[0]).await);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let deliverer = world.deliverer();
+        let deadline = world.deadline();
+        let finished = crash_after(polls, deliverer.deliver(&which, deadline))
+            .await
+            .is_some();
+        // Who comes next finds a lease that runs out, and goes on.
+        let deliverer = world.deliverer();
+        for _ in 0..10 {
+            let delivered = deliverer.deliver(&which, world.deadline()).await.unwrap();
+            if matches!(delivered, Delivered::Settled | Delivered::Next(_)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+        let seen = world.vendors.seen("ops.example.com");
+        let distinct: BTreeSet<_> = seen.iter().map(|seen| (&seen.key, &seen.body)).collect();
+        assert_eq!(distinct.len(), 1, "after {polls} polls: {seen:?}");
+        assert!(seen.len() <= 2, "after {polls} polls: {seen:?}");
+        sent_twice += usize::from(seen.len() == 2);
+        for intent in &intents {
+            let intent = world.intent(&IntentRef::from(intent)).await;
+            assert_eq!(intent.state, IntentState::Delivered, "after {polls} polls");
+            assert_eq!(intent.carried_by.as_deref(), Some(which.alert.as_str()));
+        }
+        let group = belongs.id(&"ops".parse().unwrap());
+        assert!(
+            !world
+                .store
+                .has_members(&group, Which::Waiting)
+                .await
+                .unwrap()
+        );
+        assert!(world.store.has_members(&group, Which::Told).await.unwrap());
+        let schedule = world
+            .store
+            .group(&group)
+            .await
+            .unwrap()
+            .unwrap()
+            .data
+            .schedule;
+        assert!(
+            matches!(schedule.phase, Phase::Reminding(_)),
+            "{schedule:?}"
+        );
+        assert_eq!(schedule.flushes, 1);
+        if finished {
+            assert!(
+                polls > 30 && sent_twice > 0,
+                "{polls} polls, {sent_twice} sent twice"
+            );
+            return;
+        }
+    }
+}
+
+/// Whoever joins while the group speaks or falls quiet is told with the next message.
+#[tokio::test(start_paused = true)]
+async fn nobody_who_joins_at_a_bad_moment_is_forgotten() {
+    for polls in 0.. {
+        let world = World::yielding(&webhooks(&[("ops", "")])).await;
+        let belongs = all(pace(5, 60, None));
+        let first = opened(&world, &belongs, &["a1"]).await;
+        let which = IntentRef::from(&message_of(&world, &first[0]).await);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let deliverer = world.deliverer();
+        let deadline = world.deadline();
+        // The notifier pauses there, the evaluator does its whole work, and the notifier goes on.
+        let mut delivery = std::pin::pin!(deliverer.deliver(&which, deadline));
+        let paused = crash_after(polls, delivery.as_mut()).await;
+        let finished = paused.is_some();
+        let due_at = world.clock.now() + SignedDuration::from_secs(90);
+        let second = world
+            .write_in(Some(&belongs), "a2", 1, Opened, &["ops"], due_at)
+            .await;
+        let announced = world.store.enroll(&second[0]).await.unwrap().is_some();
+        let delivered = match paused {
+            Some(delivered) => delivered.unwrap(),
+            None => delivery.await.unwrap(),
+        };
+        let is_told =
+            world.intent(&IntentRef::from(&second[0])).await.state == IntentState::Delivered;
+        let group = world
+            .store
+            .group(&belongs.id(&"ops".parse().unwrap()))
+            .await
+            .unwrap()
+            .unwrap();
+        let waits = matches!(group.data.schedule.phase, Phase::Waiting(_));
+        assert!(
+            is_told != waits,
+            "after {polls} polls: {:?}",
+            group.data.schedule
+        );
+        // One of the two sees to the next message.
+        let seen_to = announced || matches!(delivered, Delivered::Next(_));
+        assert!(is_told || seen_to, "after {polls} polls: {delivered:?}");
+        if finished {
+            assert!(polls > 30);
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_repeated_finds_nothing_to_do() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    let pump = world.notifying();
+    let intents = opened(&world, &all(pace(30, 60, None)), &["a1", "a2"]).await;
+    let message = message_of(&world, &intents[0]).await;
+    world.bus.announce(&vec![message; 20]).await;
+    // Nor does a member travel on its own, whoever asks.
+    world.bus.announce(&intents).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    pump.idle().await;
+    assert_eq!(world.vendors.count(), 1);
+    assert!(
+        world.messages(QUEUE).await.is_empty(),
+        "no look is left over"
+    );
+    pump.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_vendor_refuses_is_refused_for_every_member() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    let pump = world.notifying();
+    world.vendors.always("ops.example.com", Answer::Status(410));
+    let belongs = all(pace(5, 60, None));
+    let intents = opened(&world, &belongs, &["a1", "a2"]).await;
+    let message = message_of(&world, &intents[0]).await;
+    let which = IntentRef::from(&message);
+    world.bus.announce(&[message]).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    pump.idle().await;
+    for intent in &intents {
+        let intent = world.intent(&IntentRef::from(intent)).await;
+        assert_eq!(intent.state, IntentState::Rejected);
+        let outcome = intent.last_outcome.unwrap();
+        assert_eq!(
+            outcome,
+            "rejected: HTTP 410: the endpoint is gone; switch it off"
+        );
+    }
+    assert_eq!(world.outcomes(&which).await, ["rejected"]);
+    pump.stop().await;
+}
+
+/// A storm of so many crossings in so many seconds: every one is settled, and people get a handful
+/// of messages.
+async fn storm(alerts: u32, seconds: u32) {
+    let line = Timeline::new(&[("ops", "")], pace(30, 300, None)).await;
+    for number in 0..alerts {
+        if number % (alerts / seconds) == 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        line.say(&format!("a{number:06}"), 1, Opened, &["ops"])
+            .await;
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let seen = line.world.vendors.seen("ops.example.com");
+    assert!((1..=5).contains(&seen.len()), "{} messages", seen.len());
+    let mut told = 0;
+    for seen in &seen {
+        let body: Value = serde_json::from_str(&seen.body).unwrap();
+        told += body["data"]["digest"]["total"].as_u64().unwrap();
+        assert_eq!(
+            body["data"]["digest"]["alerts"].as_array().unwrap().len(),
+            10
+        );
+    }
+    assert_eq!(told, u64::from(alerts), "the counts are of all");
+    let mut states: BTreeMap<&str, u32> = BTreeMap::new();
+    for number in 0..alerts {
+        let intents = line
+            .world
+            .store
+            .intents_of(&format!("a{number:06}"))
+            .await
+            .unwrap();
+        *states.entry(intents[0].state.name()).or_default() += 1;
+    }
+    assert_eq!(states, BTreeMap::from([("delivered", alerts)]));
+    line.stop().await;
+}
+
+/// More of them in one message than one page of its list holds.
+#[tokio::test(start_paused = true)]
+async fn a_storm_is_a_handful_of_messages() {
+    storm(600, 25).await;
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "50,000 alerts: long; run it with --ignored"]
+async fn a_storm_of_fifty_thousand_is_a_handful_of_messages() {
+    storm(50_000, 60).await;
+}
+
+/// What an alert costs on its way to one channel, alone and in company, as the table counts it. The
+/// numbers are those of `docs/capacity.md`.
+#[tokio::test(start_paused = true)]
+async fn an_alert_in_company_costs_what_the_document_says() {
+    const MEMBERS: u32 = 100;
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    let spent = |before: Units| {
+        let after = world.store.spent();
+        (after.write - before.write, after.read - before.read)
+    };
+    let deliverer = world.deliverer();
+    let warm = world.open("warm", &["ops"]).await.remove(0);
+    deliverer.deliver(&warm, world.deadline()).await.unwrap();
+
+    let before = world.store.spent();
+    let single = world.open("single", &["ops"]).await.remove(0);
+    deliverer.deliver(&single, world.deadline()).await.unwrap();
+    let alone = spent(before);
+
+    let before = world.store.spent();
+    let belongs = all(pace(5, 300, None));
+    let names: Vec<String> = (0..MEMBERS).map(|number| format!("a{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let intents = opened(&world, &belongs, &names).await;
+    let which = IntentRef::from(&message_of(&world, &intents[0]).await);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let delivered = deliverer.deliver(&which, world.deadline()).await.unwrap();
+    assert_eq!(delivered, Delivered::Settled);
+    let (write, read) = spent(before);
+    let (write, read) = (write / f64::from(MEMBERS), read / f64::from(MEMBERS));
+
+    let document = include_str!("../../../../docs/capacity.md");
+    let rows = [
+        format!("| on its own | {:.1} | {:.1} |", alone.0, alone.1),
+        format!("| with {} others | {write:.1} | {read:.1} |", MEMBERS - 1),
+    ];
+    let missing: Vec<_> = rows.iter().filter(|row| !document.contains(*row)).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/capacity.md does not say:\n{missing:#?}"
+    );
+}

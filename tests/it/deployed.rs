@@ -1,0 +1,386 @@
+//! The functions as they are deployed: each with a table client, a role and an account of its own.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use api::{Api, Ports, Tokens};
+use async_trait::async_trait;
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use aws_lambda_events::encodings::Body;
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use clock::{Heartbeat, Ticker};
+use evaluate::Evaluator;
+use http::StatusCode;
+use ingest::Ingest;
+use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::{
+    EmbeddedAws, Function, Invocation, Pattern, Pump, QueueMapping, Settings, StreamMapping,
+};
+use lotwire::stack::resources::{self, TABLE};
+use notify::Notifier;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::bus::Bus;
+use shared::chance::Chance;
+use shared::channels::ChannelKind;
+use shared::clock::Clock;
+use shared::delivery::{Deliverer, Outgoing, Sender};
+use shared::http::{Guard, Http, HttpSettings, Reply, Request, TransportError};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::run_queue::RunQueue;
+use shared::secrets::{EXTENSION, Secrets};
+use shared::signature::{LiveSecrets, standard};
+use shared::store::received::{KEPT_DAYS, Received, ReceivedState, delivery_id, part_count};
+use shared::store::spent::Units;
+use shared::store::{Store, schema};
+use tempfile::TempDir;
+
+use crate::roles::Deeds;
+
+const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+const SEND: Duration = Duration::from_secs(8);
+
+/// A function's own way to the table.
+pub(crate) struct Access {
+    pub(crate) store: Store,
+    pub(crate) deeds: Deeds,
+}
+
+impl Access {
+    fn to(aws: &EmbeddedAws, seed: u64) -> Self {
+        let deeds = Deeds::default();
+        let client = deeds.noted_by(&aws.dynamodb());
+        let store = Store::new(client, TABLE, aws.clock().clone(), Chance::seeded(seed));
+        Self { store, deeds }
+    }
+}
+
+/// All functions but the notifiers of other kinds, over one table.
+pub(crate) struct Deployed {
+    pub(crate) api: Access,
+    pub(crate) ingest: Access,
+    pub(crate) sync: Access,
+    pub(crate) evaluate: Access,
+    pub(crate) clock: Access,
+    pub(crate) notify: Access,
+    aws: EmbeddedAws,
+    secrets: Arc<Secrets>,
+    topic: String,
+    folder: TempDir,
+    /// Kept warm, as an instance is: the configuration is read once.
+    warm: Warm,
+}
+
+#[derive(Default)]
+struct Warm {
+    ingest: OnceLock<Ingest>,
+    ticker: OnceLock<Ticker>,
+}
+
+impl Deployed {
+    pub(crate) fn new() -> Self {
+        let time = Clock::starting_at("2026-01-15T09:30:00Z".parse().unwrap());
+        let settings = Settings {
+            clock: time.clone(),
+            ..Settings::default()
+        };
+        let aws = EmbeddedAws::in_memory(settings).unwrap();
+        let topic = resources::make(&aws).unwrap();
+        let http = Http::new(HttpSettings {
+            guard: Guard::new(Vec::new()),
+            ..HttpSettings::default()
+        });
+        let secrets = Secrets::new(
+            Box::new(|_| Some(SECRET.to_owned())),
+            Arc::new(http.unwrap()),
+            EXTENSION.parse().unwrap(),
+            time,
+        );
+        Self {
+            api: Access::to(&aws, 1),
+            ingest: Access::to(&aws, 2),
+            sync: Access::to(&aws, 3),
+            evaluate: Access::to(&aws, 4),
+            clock: Access::to(&aws, 5),
+            notify: Access::to(&aws, 6),
+            aws,
+            secrets: Arc::new(secrets),
+            topic,
+            folder: tempfile::tempdir().unwrap(),
+            warm: Warm::default(),
+        }
+    }
+
+    /// Where the connector `erp` finds its files.
+    pub(crate) fn drop_folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.aws.clock().now()
+    }
+
+    fn in_a_minute(&self) -> Timestamp {
+        self.now() + SignedDuration::from_mins(1)
+    }
+
+    fn silent(&self) -> Metrics {
+        Metrics::to(std::io::sink(), self.aws.clock().clone())
+    }
+
+    fn ingest_over(&self, access: &Access) -> Ingest {
+        let store = access.store.clone();
+        let installations = Installations::new(store.clone());
+        Ingest::new(
+            store,
+            installations,
+            Arc::clone(&self.secrets),
+            self.silent(),
+        )
+    }
+
+    fn evaluator_over(&self, access: &Access) -> Evaluator {
+        let store = access.store.clone();
+        let bus = Bus::new(self.aws.sns(), self.topic.clone());
+        Evaluator::new(store.clone(), bus, Installations::new(store), self.silent())
+    }
+
+    fn runs_of(&self, access: &Access) -> RunQueue {
+        let queue = resources::queue_url(&self.aws, resources::SYNC_QUEUE).unwrap();
+        RunQueue::new(access.store.clone(), self.aws.sqs(), queue)
+    }
+
+    /// The stream to the evaluator, and the queue of runs to the reader.
+    pub(crate) fn stream_and_runs(&self) -> Pump {
+        let evaluator = self.evaluator_over(&self.evaluate);
+        let function = Function::new("evaluate", SEND, move |event, run: Invocation| {
+            let evaluator = evaluator.clone();
+            async move { Ok(evaluator.handle(event, run.deadline).await) }
+        });
+        let mut changes = StreamMapping::new(TABLE, function);
+        changes.report_batch_item_failures = true;
+        let kinds =
+            json!({ "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } } });
+        changes.filters = Pattern::parse(&kinds).into_iter().collect();
+        let sync = Arc::new(self.reader());
+        let function = Function::new("sync", SEND, move |event, run: Invocation| {
+            let sync = Arc::clone(&sync);
+            async move { Ok(sync.jobs(event, run.deadline).await) }
+        });
+        let mut runs = QueueMapping::new(resources::SYNC_QUEUE, function);
+        runs.report_batch_item_failures = true;
+        let pump = Pump::builder(&self.aws).stream(changes).queue(runs);
+        pump.start().unwrap()
+    }
+
+    /// The queue of the signed webhooks to their notifier.
+    pub(crate) fn notifier(&self) -> Pump {
+        let deliverer = Deliverer::new(
+            self.notify.store.clone(),
+            Installations::new(self.notify.store.clone()),
+            Arc::clone(&self.secrets),
+            Arc::new(Taken::default()),
+            self.silent(),
+            SEND,
+        );
+        let queue = resources::notify_queue(ChannelKind::Webhook);
+        let url = resources::queue_url(&self.aws, &queue).unwrap();
+        let clock = self.aws.clock().clone();
+        let notifier = Arc::new(Notifier::new(deliverer, clock, self.aws.sqs(), url));
+        let function = Function::new("notify", SEND * 3, move |event, run: Invocation| {
+            let notifier = Arc::clone(&notifier);
+            async move { Ok(notifier.handle(event, run.deadline).await) }
+        });
+        let mut intents = QueueMapping::new(queue, function);
+        intents.report_batch_item_failures = true;
+        Pump::builder(&self.aws).queue(intents).start().unwrap()
+    }
+
+    fn reader(&self) -> sync::Sync {
+        let scratch = self.folder.path().join("scratch");
+        std::fs::create_dir_all(&scratch).unwrap();
+        sync::Sync {
+            store: self.sync.store.clone(),
+            queue: self.runs_of(&self.sync),
+            installations: Installations::new(self.sync.store.clone()),
+            secrets: Arc::clone(&self.secrets),
+            client: reqwest::Client::builder().build().unwrap(),
+            metrics: self.silent(),
+            scratch,
+        }
+    }
+
+    /// Some time later, a run of every source that is read.
+    pub(crate) async fn read_everything(&self) {
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let reader = self.reader();
+        let event = EventBridgeEvent::default();
+        reader.schedule(event, self.in_a_minute()).await.unwrap();
+    }
+
+    /// A tick of the clock, this much later.
+    pub(crate) async fn tick_after(&self, minutes: u64) {
+        tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
+        let ticker = self.warm.ticker.get_or_init(|| {
+            let store = self.clock.store.clone();
+            Ticker::new(
+                store.clone(),
+                Installations::new(store),
+                Bus::new(self.aws.sns(), self.topic.clone()),
+                Arc::new(self.evaluator_over(&self.clock)),
+                Arc::new(self.ingest_over(&self.clock)),
+                Heartbeat::metric_only(),
+                self.silent(),
+            )
+        });
+        let ticked = ticker.tick(EventBridgeEvent::default(), self.in_a_minute());
+        ticked.await.unwrap();
+    }
+
+    /// A request to the API.
+    pub(crate) async fn ask(&self, method: &str, target: &str, body: Option<&str>) -> Value {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let installations = Installations::new(self.api.store.clone());
+        let ports = Ports {
+            sync: Arc::new(self.runs_of(&self.api)),
+            replay: Arc::new(self.ingest_over(&self.api)),
+        };
+        let tokens = Tokens::known(["open sesame".to_owned().into()]);
+        let api = Api::new(self.api.store.clone(), installations, tokens, ports);
+        let kind = if body.is_some_and(|body| body.starts_with('{')) {
+            "application/json"
+        } else if path.ends_with("imports") {
+            "text/csv"
+        } else {
+            "application/toml"
+        };
+        let event = json!({
+            "version": "2.0",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": {
+                "authorization": "Bearer open sesame",
+                "content-type": kind,
+                "idempotency-key": format!("{}-{body:?}", self.now()).replace(['"', ' ', '\n'], ""),
+            },
+            "requestContext": { "http": { "method": method, "path": path }, "timeEpoch": 0 },
+            "body": body,
+            "isBase64Encoded": false,
+        });
+        let response = api.handle(request(event), self.in_a_minute()).await;
+        let answer = match &response.body {
+            Some(Body::Text(text)) => serde_json::from_str(text).unwrap(),
+            _ => Value::Null,
+        };
+        assert!(response.status_code < 300, "{method} {target}: {answer}");
+        answer
+    }
+
+    /// A signed webhook to the connector `till`.
+    pub(crate) async fn hook(&self, kind: &str, data: Value) {
+        let (headers, body) = self.signed(kind, data).await;
+        let event = json!({
+            "version": "2.0",
+            "rawPath": "/hooks/till",
+            "headers": headers,
+            "pathParameters": { "connector": "till" },
+            "requestContext": { "http": { "method": "POST", "path": "/hooks/till" }, "timeEpoch": 0 },
+            "body": body,
+            "isBase64Encoded": false,
+        });
+        let ingest = self
+            .warm
+            .ingest
+            .get_or_init(|| self.ingest_over(&self.ingest));
+        let response = ingest.handle(request(event), self.in_a_minute()).await;
+        assert_eq!(response.status_code, 200, "{kind}: {:?}", response.body);
+    }
+
+    /// A webhook whose function ended as soon as it had kept it.
+    pub(crate) async fn hook_cut_short(&self, kind: &str, data: Value) {
+        let (headers, body) = self.signed(kind, data).await;
+        let connector = "till".parse().unwrap();
+        let received = Received {
+            id: delivery_id(
+                &connector,
+                headers.get("webhook-id").map(String::as_str),
+                body.as_bytes(),
+            ),
+            connector,
+            at: self.now(),
+            method: "POST".to_owned(),
+            headers,
+            parts: part_count(body.as_bytes()).unwrap(),
+            length: body.len(),
+            kept_days: KEPT_DAYS,
+            state: ReceivedState::Waiting,
+        };
+        let kept = self.ingest.store.receive(&received, body.as_bytes());
+        kept.await.unwrap();
+    }
+
+    async fn signed(&self, kind: &str, data: Value) -> (BTreeMap<String, String>, String) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = self.now();
+        let body = json!({ "type": kind, "timestamp": now.to_string(), "data": data }).to_string();
+        let secrets: LiveSecrets = standard::secrets(&[SecretString::from(SECRET)]).unwrap();
+        let id = format!("msg_{}", now.as_millisecond());
+        let signature = standard::sign(&id, now, body.as_bytes(), &secrets);
+        let headers = [
+            ("content-type", "application/json".to_owned()),
+            ("webhook-timestamp", now.as_second().to_string()),
+            ("webhook-signature", signature),
+            ("webhook-id", id),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value));
+        (headers.into(), body)
+    }
+
+    /// What everybody has spent.
+    pub(crate) fn spent(&self) -> Units {
+        let all = [
+            &self.api,
+            &self.ingest,
+            &self.sync,
+            &self.evaluate,
+            &self.clock,
+            &self.notify,
+        ];
+        all.iter().fold(Units::default(), |sum, access| {
+            let Units { read, write } = access.store.spent();
+            Units {
+                read: sum.read + read,
+                write: sum.write + write,
+            }
+        })
+    }
+}
+
+fn request(event: Value) -> ApiGatewayV2httpRequest {
+    serde_json::from_value(event).unwrap()
+}
+
+/// A vendor who takes everything but the first.
+#[derive(Default)]
+struct Taken {
+    asked_before: AtomicBool,
+}
+
+#[async_trait]
+impl Outgoing for Taken {
+    fn stands_in(&self) -> bool {
+        true
+    }
+
+    async fn carry(&self, _: &Sender<'_>, _: Request) -> Result<Reply, TransportError> {
+        let status = if self.asked_before.swap(true, Ordering::Relaxed) {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        Ok(Reply::new(status, ""))
+    }
+}

@@ -1,0 +1,140 @@
+//! Alerts: never two for one thing at a time, and in the end those that the rules call for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Findings, Guarantee, Scene, text};
+use crate::places::{ROOFTOPS, WAREHOUSES};
+
+/// What an alert is about: its kind, and its subject in words.
+type About = (String, String);
+
+pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
+    let mut open: BTreeMap<About, BTreeSet<&str>> = BTreeMap::new();
+    for (_, change) in scene.history.of_kind("alert") {
+        let alert = &change.after;
+        let of = open.entry(about(alert)).or_default();
+        let id = text(alert, "id");
+        if text(alert, "state") == "open" {
+            of.insert(id);
+        } else {
+            of.remove(id);
+        }
+        found.expect(Guarantee::Alerts, of.len() <= 1, || {
+            format!("open at the same time for {:?}: {of:?}", about(alert))
+        });
+    }
+    let mut revisions = BTreeSet::new();
+    for (_, change) in scene.history.of_kind("revision") {
+        let first = change.before.is_null() && revisions.insert((&change.pk, &change.sk));
+        found.expect(Guarantee::Alerts, first, || {
+            format!("a revision was written over: {change}")
+        });
+    }
+}
+
+fn about(alert: &Value) -> About {
+    let subject = &alert["subject"];
+    let words = ["product", "location", "vin", "connector"]
+        .iter()
+        .filter_map(|name| subject[*name].as_str())
+        .collect::<Vec<_>>()
+        .join(" at ");
+    (text(alert, "kind").to_owned(), words)
+}
+
+pub(super) async fn at_the_end(scene: &Scene<'_>, found: &mut Findings) {
+    let Some(shown) = scene.world.list("/api/v1/alerts?state=open&").await else {
+        found.add(Guarantee::Settles, "the API does not list the alerts");
+        return;
+    };
+    let open: BTreeSet<About> = shown.iter().map(about).collect();
+    let (expected, possible) = expected(scene);
+    for missing in expected.difference(&open) {
+        found.add(
+            Guarantee::Alerts,
+            format!(
+                "{missing:?} should be open, and is not: {}",
+                state_of(scene, missing)
+            ),
+        );
+    }
+    for beyond in open.difference(&expected) {
+        found.expect(Guarantee::Alerts, possible.contains(beyond), || {
+            format!(
+                "{beyond:?} is open, and should not be: {}",
+                state_of(scene, beyond)
+            )
+        });
+    }
+}
+
+/// What must be open, and what may be beside it.
+fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
+    let thresholds = scene.world.applied();
+    let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
+    let alert = |kind: &str, (product, place): &(String, String)| {
+        (kind.to_owned(), format!("{product} at {place}"))
+    };
+    for (at, stock) in &scene.model.stock {
+        let Some(stock) = stock else { continue };
+        if WAREHOUSES.contains(&at.1.as_str()) {
+            if stock.available <= 0 {
+                must.insert(alert("out_of_stock", at));
+                // Told before it ran out, or silent behind the graver one.
+                may.insert(alert("low_stock", at));
+            } else if stock.available <= thresholds.low {
+                must.insert(alert("low_stock", at));
+            }
+        }
+    }
+    for (at, sold) in &scene.model.sold {
+        if *sold >= thresholds.fast {
+            must.insert(alert("high_demand", at));
+        }
+    }
+    // A place where a vehicle once stood and none does now is out of it; where it never stood, there
+    // is nothing to be out of.
+    for change in scene.history.now("position") {
+        let (product, place) = (
+            text(&change.after, "product"),
+            text(&change.after, "location"),
+        );
+        let at = (product.to_owned(), place.to_owned());
+        let there = scene.model.stock.contains_key(&at);
+        if ROOFTOPS.contains(&place) && !there {
+            must.insert(alert("out_of_stock", &at));
+        }
+        if WAREHOUSES.contains(&place) && !there && change.after["held"].as_i64() == Some(0) {
+            // A product that the feed dropped: none is left of it.
+            let stated = change.after["holding"]["bases"].as_object();
+            if stated.is_some_and(|bases| !bases.is_empty()) {
+                must.insert(alert("out_of_stock", &at));
+                may.insert(alert("low_stock", &at));
+            }
+        }
+    }
+    for vin in &scene.model.contested {
+        must.insert(("conflict".to_owned(), (*vin).to_owned()));
+    }
+    (must, may)
+}
+
+/// What is remembered of it.
+fn state_of(scene: &Scene<'_>, (kind, subject): &About) -> String {
+    let watches = scene.history.now("watch");
+    let (product, place) = subject.split_once(" at ").unwrap_or((subject, ""));
+    let of: Vec<_> = watches
+        .filter(|watch| watch.pk.ends_with(product) && watch.sk.contains(place))
+        .filter(|watch| watch.sk.ends_with(kind.as_str()))
+        .map(ToString::to_string)
+        .collect();
+    let position: Vec<_> = scene
+        .history
+        .now("position")
+        .filter(|it| text(&it.after, "product") == product && text(&it.after, "location") == place)
+        .map(ToString::to_string)
+        .collect();
+    format!("{of:?} {position:?}")
+}

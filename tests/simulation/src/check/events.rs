@@ -1,0 +1,89 @@
+//! G1 and G2: what was acknowledged against the ledger and the quarantine.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Findings, Guarantee, Scene, text};
+use crate::fakes::Told;
+use crate::said::Said;
+
+/// The ledger rows of each event: by source and name, whose history each is in.
+type Effects<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a str>>;
+
+pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
+    let mut effects: Effects<'_> = BTreeMap::new();
+    for (_, row) in scene.history.of_kind("ledger") {
+        let row = &row.after;
+        let event = (text(row, "source"), text(row, "event"));
+        effects.entry(event).or_default().push(text(row, "of"));
+    }
+    for ((source, event), of) in &effects {
+        let mut once = of.clone();
+        once.sort_unstable();
+        once.dedup();
+        found.expect(Guarantee::G2, once.len() == of.len(), || {
+            format!("event {event} of {source} has more than one effect: {of:?}")
+        });
+    }
+    let held: Vec<_> = scene
+        .history
+        .now("quarantine")
+        .map(|it| &it.after)
+        .collect();
+    for one in told {
+        let place = |held: &&&Value| {
+            let received = one.received.as_deref();
+            received.is_some_and(|id| text(held, "where").starts_with(id))
+        };
+        let held = held.iter().filter(place).count();
+        if one.said.contains(&Said::Unusable) {
+            found.expect(
+                Guarantee::G1,
+                one.acknowledged.is_none() || held > 0,
+                || {
+                    format!(
+                        "{} was acknowledged, is unusable, and not in quarantine",
+                        one.name
+                    )
+                },
+            );
+            continue;
+        }
+        found.expect(Guarantee::G1, held == 0, || {
+            format!("{} is in quarantine, though it can be used", one.name)
+        });
+        for said in &one.said {
+            has_its_effect(one, said, &effects, found);
+        }
+    }
+}
+
+fn has_its_effect(one: &Told, said: &Said, effects: &Effects<'_>, found: &mut Findings) {
+    let Some(event) = said.event() else { return };
+    let of = effects.get(&event).map(Vec::as_slice).unwrap_or_default();
+    match said {
+        Said::Moved { sku, place, .. }
+        | Said::Sold { sku, place, .. }
+        | Said::Promised { sku, place, .. } => {
+            let history = format!("position {sku} {place}");
+            let rows = of.iter().filter(|of| **of == history).count();
+            if one.acknowledged.is_some() {
+                found.expect(Guarantee::G1, rows > 0, || {
+                    format!(
+                        "{} was acknowledged after {} tries, and event {event:?} left no row in the \
+                         ledger of {history}",
+                        one.name, one.tries
+                    )
+                });
+            }
+            if one.refused.is_some() {
+                found.expect(Guarantee::G2, rows == 0, || {
+                    format!("{} was refused, and changed {history}", one.name)
+                });
+            }
+        }
+        // An older word than the last changes nothing; what it comes to is the model's to say.
+        Said::Vehicle { .. } | Said::Level { .. } | Said::Unusable => {}
+    }
+}

@@ -1,0 +1,135 @@
+//! G3: the stock in the end is the model's. G4: along the way, nothing was promised that was not
+//! there, and no vehicle stood in two places or was sold twice.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Findings, Guarantee, Scene, number, text};
+use crate::model::Stock;
+
+/// The stock of each position, after each change of it.
+pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
+    let mut standing: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for (_, change) in scene.history.of_kind("position") {
+        let (before, after) = (&change.before, &change.after);
+        let (product, place) = (text(after, "product"), text(after, "location"));
+        let Some((balance, promised)) = balance(after) else {
+            continue;
+        };
+        let more = number(after, "held") - number(before, "held");
+        found.expect(Guarantee::G4, more <= 0 || promised <= balance, || {
+            format!("{more} more of {product} at {place} were promised: {promised} of {balance}")
+        });
+        if product.starts_with("line:") {
+            standing.insert((product, place), balance);
+            let places: Vec<_> = standing
+                .iter()
+                .filter(|((line, _), there)| *line == product && **there > 0)
+                .collect();
+            found.expect(Guarantee::G4, places.len() <= 1 && balance <= 1, || {
+                format!("one vehicle stands more than once: {places:?}")
+            });
+        }
+    }
+    for (_, row) in scene.history.of_kind("ledger") {
+        let after = &row.after["after"];
+        if after["on_hand"].is_null() {
+            continue;
+        }
+        let [on_hand, reserved, available] =
+            ["on_hand", "reserved", "available"].map(|name| number(after, name));
+        let holds = reserved <= on_hand && available == on_hand - reserved && on_hand >= 0;
+        found.expect(Guarantee::G4, holds, || {
+            format!("impossible quantities in the ledger: {}", row.after)
+        });
+    }
+}
+
+/// What is there and what is promised, by what the item itself holds.
+pub(super) fn balance(position: &Value) -> Option<(i64, i64)> {
+    let holding = &position["holding"];
+    let held = number(position, "held");
+    if text(holding, "by") == "counted" {
+        return Some((
+            number(holding, "on_hand"),
+            number(holding, "reserved") + held,
+        ));
+    }
+    let bases = holding["bases"].as_object()?;
+    let base = ["shop", "till", "feed"]
+        .iter()
+        .find_map(|source| bases.get(*source))?;
+    let at = number(&base["version"], "at");
+    let moves = holding["moves"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let moved: i64 = moves
+        .iter()
+        .filter(|it| it[0].as_i64() > Some(at))
+        .filter_map(|it| it[1].as_i64())
+        .sum();
+    let level = &base["level"];
+    Some((
+        number(level, "on_hand") + moved,
+        number(level, "reserved") + held,
+    ))
+}
+
+/// What the API shows in the end, against the model.
+pub(super) async fn at_the_end(scene: &Scene<'_>, found: &mut Findings) {
+    let Some(shown) = scene.world.list("/api/v1/positions?").await else {
+        found.add(Guarantee::Settles, "the API does not list the positions");
+        return;
+    };
+    let mut seen = BTreeMap::new();
+    for position in &shown {
+        let place = (
+            text(position, "product").to_owned(),
+            text(position, "location").to_owned(),
+        );
+        let stock = position["on_hand"].as_i64().map(|on_hand| Stock {
+            on_hand,
+            reserved: number(position, "reserved"),
+            available: number(position, "available"),
+            backordered: number(position, "backordered"),
+        });
+        let sold: i64 = position["sold_by_day"]
+            .as_object()
+            .into_iter()
+            .flat_map(|days| days.values())
+            .filter_map(Value::as_i64)
+            .sum();
+        seen.insert(place, (stock, sold));
+    }
+    for (place, expected) in &scene.model.stock {
+        let shown = seen.get(place).map(|(stock, _)| *stock);
+        found.expect(Guarantee::G3, shown == Some(*expected), || {
+            format!("{place:?} should be {expected:?}, and is shown as {shown:?}")
+        });
+    }
+    let mut sales: BTreeMap<&str, i64> = BTreeMap::new();
+    for (place, (stock, sold)) in &seen {
+        // What nobody speaks of any more is none: a vehicle that left, a product the feed dropped.
+        let known = scene.model.stock.contains_key(place);
+        let none = stock.is_none_or(|stock| stock == Stock::default());
+        found.expect(Guarantee::G3, known || none, || {
+            format!("{place:?} is shown as {stock:?}, and nobody says so")
+        });
+        if place.0.starts_with("line:") {
+            *sales.entry(&place.0).or_default() += sold;
+        } else {
+            let expected = scene.model.sold.get(place).copied().unwrap_or_default();
+            found.expect(Guarantee::G2, *sold == expected, || {
+                format!("{place:?}: {expected} were sold, {sold} are counted")
+            });
+        }
+    }
+    for (line, sold) in sales {
+        let reported = scene.model.sales.get(line).copied().unwrap_or_default();
+        found.expect(Guarantee::G4, sold <= reported, || {
+            format!("{line}: {reported} sales were reported, {sold} are counted")
+        });
+    }
+}

@@ -1,0 +1,83 @@
+//! People and programs that ask the API, and the operator. They repeat a request, under the same
+//! key, until they know what came of it.
+
+use std::time::Duration;
+
+use super::Told;
+use crate::places::{Thresholds, configuration};
+use crate::plan::Request;
+use crate::world::{TOKEN, World};
+
+const PATIENCE: Duration = Duration::from_secs(35);
+const PAUSE: Duration = Duration::from_secs(7);
+const TRIES: u32 = 3_000;
+
+/// Asks for a movement until it is accepted or refused.
+pub async fn ask(world: &World, request: &Request) {
+    let place = world.records.tell(Told {
+        name: request.key.clone(),
+        sender: None,
+        said: request.said.clone(),
+        tries: 0,
+        acknowledged: None,
+        refused: None,
+        received: None,
+    });
+    let headers = [
+        ("authorization", format!("Bearer {TOKEN}")),
+        ("idempotency-key", request.key.clone()),
+        ("content-type", "application/json".to_owned()),
+    ];
+    for _ in 0..TRIES {
+        world.records.change(place, |told| told.tries += 1);
+        let body = request.body.to_string();
+        let answer = world.ask("POST", "/api/v1/movements", &headers, body, PATIENCE);
+        let answer = answer.await;
+        world.trace.note(|| {
+            let answer = answer
+                .as_ref()
+                .map(|(status, body)| (*status, &body["reason"]));
+            format!("asked {}: {answer:?}", request.key)
+        });
+        let now = world.clock.now();
+        match answer {
+            Some((201, _)) => {
+                world
+                    .records
+                    .change(place, |told| told.acknowledged = Some(now));
+                return;
+            }
+            Some((status @ 400..=499, body)) if status != 429 => {
+                let refused = (
+                    status,
+                    body["reason"].as_str().unwrap_or_default().to_owned(),
+                );
+                world
+                    .records
+                    .change(place, |told| told.refused = Some(refused));
+                return;
+            }
+            _ => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Applies a configuration until that has succeeded.
+pub async fn configure(world: &World, thresholds: Thresholds) {
+    let text = configuration(thresholds, &world.folder());
+    let Ok(config) = shared::config::Config::check(&text, "simulated.toml") else {
+        return;
+    };
+    for _ in 0..TRIES {
+        let applied = world.stack.store.apply_config(&config, "operator").await;
+        let note = applied.as_ref().map_err(|_| "failed");
+        world
+            .trace
+            .note(|| format!("configured {thresholds:?}: {note:?}"));
+        if applied.is_ok() {
+            world.thresholds(thresholds);
+            return;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

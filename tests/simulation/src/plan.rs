@@ -1,0 +1,233 @@
+//! A plan: what a world's senders, people and feed server do, and when. It is plain data, made from
+//! the seed before anything runs, so that steps can be left out without changing the others.
+
+mod draw;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::faults::Faults;
+use crate::places::{Channel, Thresholds};
+use crate::said::Said;
+
+/// When every world begins.
+pub const START: &str = "2026-03-10T09:00:00Z";
+
+/// Who sends webhooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sender {
+    /// A Shopify shop.
+    Shop,
+    /// A program that signs by the Standard Webhooks specification, with stock.
+    Till,
+    /// The same, with vehicles.
+    Rooftop,
+    /// A Dealertrack DMS.
+    Dms,
+}
+
+impl Sender {
+    /// Every sender.
+    pub const ALL: [Self; 4] = [Self::Shop, Self::Till, Self::Rooftop, Self::Dms];
+
+    /// Its connector's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Shop => "shop",
+            Self::Till => "till",
+            Self::Rooftop => "rooftop",
+            Self::Dms => "dms",
+        }
+    }
+}
+
+/// A whole plan.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What it was made from.
+    pub seed: u64,
+    /// What happens before anything can go wrong: products are described, first levels stated.
+    pub opening: Vec<Step>,
+    /// What happens then, by time.
+    pub steps: Vec<Step>,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// How far each sender's clock is from ours until the faults end.
+    pub skews: BTreeMap<Sender, SignedDuration>,
+    /// How far the feed server's clock is from ours.
+    pub feed_skew: SignedDuration,
+    /// Into how many shards the table's stream is divided.
+    pub shards: u32,
+    /// What the feed's stock is in the end.
+    pub feed: BTreeMap<String, i64>,
+}
+
+/// One thing that somebody does.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// When, since the start.
+    pub at: Duration,
+    /// What.
+    pub act: Act,
+}
+
+/// What somebody does.
+#[derive(Debug, Clone)]
+pub enum Act {
+    /// A sender sends.
+    Webhook(Message),
+    /// A person asks the API for a movement.
+    Movement(Request),
+    /// A file is put on the feed server.
+    File(File),
+    /// Somebody changes the thresholds.
+    Configure(Thresholds),
+    /// A secret is changed on both sides, not at the same time.
+    Rotate(Rotation),
+}
+
+/// A webhook.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Who sends it.
+    pub sender: Sender,
+    /// The delivery's name, the same on every try.
+    pub id: String,
+    /// The shop's topic.
+    pub topic: &'static str,
+    /// The body.
+    pub body: Value,
+    /// What it says.
+    pub said: Vec<Said>,
+    /// After how long it is sent again although it was acknowledged.
+    pub repeats: Vec<Duration>,
+}
+
+/// A request to the API.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its idempotency key.
+    pub key: String,
+    /// The body.
+    pub body: Value,
+    /// What is true once it is accepted.
+    pub said: Vec<Said>,
+}
+
+/// A file on the feed server.
+#[derive(Debug, Clone)]
+pub struct File {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub content: String,
+    /// How it came to be.
+    pub kind: FileKind,
+    /// The stock it should have listed.
+    pub rows: BTreeMap<String, i64>,
+}
+
+/// How a file came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// As it should be.
+    Whole,
+    /// The upload broke off inside a row.
+    Cut,
+    /// A column has another name.
+    Renamed,
+    /// A header and no rows.
+    Bare,
+}
+
+/// A change of a secret.
+#[derive(Debug, Clone)]
+pub struct Rotation {
+    /// Whose.
+    pub of: Rotated,
+    /// How long after the step we have the new one.
+    pub ours: Duration,
+    /// How long after the step the other side uses it.
+    pub theirs: Duration,
+    /// Tells it from the others.
+    pub generation: u32,
+}
+
+/// Whose secret changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotated {
+    /// The one that a sender signs with.
+    Sender(Sender),
+    /// The one that we send to a channel with.
+    Channel(Channel),
+}
+
+impl Plan {
+    /// The plan of a seed, with these kinds of faults.
+    pub fn of(seed: u64, kinds: &[crate::faults::Kind]) -> Self {
+        draw::plan(seed, kinds)
+    }
+
+    /// When worlds begin.
+    pub fn start() -> Timestamp {
+        START.parse().unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl File {
+    /// A file with these rows, and a row that tells it from all others.
+    pub fn whole(number: u32, rows: &BTreeMap<String, i64>) -> Self {
+        let place = crate::places::FED_PLACE;
+        let lines: String = rows
+            .iter()
+            .map(|(sku, on_hand)| format!("{sku},{place},{on_hand}\n"))
+            .collect();
+        Self {
+            name: format!("stock-{number:03}.csv"),
+            content: format!("sku,location,on_hand\nFEED-NUMBER,{place},{number}\n{lines}"),
+            kind: FileKind::Whole,
+            rows: rows.clone(),
+        }
+    }
+}
+
+impl File {
+    /// The complete rows of a file's content.
+    pub fn parse(content: &str) -> Vec<(String, i64)> {
+        let lines = content
+            .split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'));
+        let row = |line: &str| {
+            let mut cells = line.trim_end().split(',');
+            let (sku, on_hand) = (cells.next()?, cells.nth(1)?);
+            Some((sku.to_owned(), on_hand.parse().ok()?))
+        };
+        lines.filter_map(row).collect()
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:>9.3}s ", self.at.as_secs_f64())?;
+        match &self.act {
+            Act::Webhook(message) => {
+                write!(f, "{} sends {}", message.sender.name(), message.id)?;
+                if !message.repeats.is_empty() {
+                    write!(f, " ({} times more)", message.repeats.len())?;
+                }
+                write!(f, ": {}", message.body)
+            }
+            Act::Movement(request) => write!(f, "api {}: {}", request.key, request.body),
+            Act::File(file) => write!(f, "file {} ({:?}): {:?}", file.name, file.kind, file.rows),
+            Act::Configure(thresholds) => write!(f, "configure {thresholds:?}"),
+            Act::Rotate(rotation) => write!(
+                f,
+                "rotate {:?}: ours after {:?}, theirs after {:?}",
+                rotation.of, rotation.ours, rotation.theirs
+            ),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! One world, from its beginning to its verdict.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::check::{self, Violation};
+use crate::fakes::people;
+use crate::faults::Kind;
+use crate::history::History;
+use crate::places::Thresholds;
+use crate::plan::{Act, File, Plan};
+use crate::trace::Trace;
+use crate::world::{World, WorldError};
+
+/// How a world is run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Whether the trace is written to standard output as it goes.
+    pub trace: bool,
+    /// Whether vendors lose every nth message that they took: a world that is broken on purpose.
+    pub forgetful: Option<usize>,
+}
+
+/// What came of a world.
+#[derive(Debug)]
+pub struct Report {
+    /// What was broken, if anything.
+    pub violations: Vec<Violation>,
+    /// How often each kind of fault struck.
+    pub faults: BTreeMap<Kind, u64>,
+    /// What happened in it, in numbers.
+    pub numbers: Numbers,
+    /// The hash of its trace.
+    pub hash: String,
+}
+
+/// What happened in a world, in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Webhooks and requests that were acknowledged.
+    pub acknowledged: u64,
+    /// Tries that these took.
+    pub tries: u64,
+    /// Ledger rows.
+    pub ledger: u64,
+    /// Alert revisions.
+    pub revisions: u64,
+    /// Requests at vendors.
+    pub asked: u64,
+    /// Changes of the table.
+    pub changes: u64,
+    /// Virtual minutes.
+    pub minutes: u64,
+}
+
+impl std::ops::AddAssign for Numbers {
+    fn add_assign(&mut self, other: Self) {
+        self.acknowledged += other.acknowledged;
+        self.tries += other.tries;
+        self.ledger += other.ledger;
+        self.revisions += other.revisions;
+        self.asked += other.asked;
+        self.changes += other.changes;
+        self.minutes += other.minutes;
+    }
+}
+
+/// How often the feed server puts down a whole file once the faults have ended.
+const FILE_EVERY: Duration = Duration::from_secs(25 * 60);
+/// How long the world is left alone at least: what flaps is steady after half an hour.
+const QUIET: Duration = Duration::from_secs(55 * 60);
+/// How long it may take to settle: the last waits of the back-off take hours.
+const LONGEST: Duration = Duration::from_secs(40 * 3_600);
+/// How often the world is looked at while it settles.
+const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// Runs a world on a runtime of its own.
+pub fn run(plan: &Plan, options: Options) -> Result<Report, WorldError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()?;
+    runtime.block_on(live(plan, options))
+}
+
+async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
+    let out = options.trace.then(|| Box::new(std::io::stdout()) as _);
+    let trace = Arc::new(Trace::new(out));
+    let world = World::new(plan.clone(), Arc::clone(&trace), options.forgetful)?;
+    let world = Arc::new(world);
+    people::configure(&world, Thresholds::default()).await;
+    let pump = world.stack.start_sharded(plan.shards)?;
+    for step in &plan.opening {
+        world.act(step).await;
+    }
+    pump.idle().await;
+
+    world.saboteur.begin(world.began);
+    let mut busy = JoinSet::new();
+    for step in plan.steps.iter().cloned() {
+        let world = Arc::clone(&world);
+        busy.spawn(async move { world.act(&step).await });
+    }
+    tokio::time::sleep_until(world.began + plan.faults.until).await;
+    world.saboteur.end();
+    trace.note(|| "the faults have ended".to_owned());
+
+    let mut history = History::default();
+    let settled = settle(&world, &mut busy, &mut history).await?;
+    if settled {
+        pump.idle().await;
+    }
+    history.read_on(&world.aws)?;
+    let findings = check::all(&world, &history, settled).await;
+    let numbers = numbers(&world, &history);
+    for change in history
+        .changes()
+        .iter()
+        .filter(|change| change.kind != "config")
+    {
+        trace.note(|| change.to_string());
+    }
+    drop(pump);
+    Ok(Report {
+        violations: findings,
+        faults: world.saboteur.counts(),
+        numbers,
+        hash: trace.hash(),
+    })
+}
+
+/// Lets everybody finish, and time heal; false if that takes too long.
+async fn settle(
+    world: &Arc<World>,
+    busy: &mut JoinSet<()>,
+    history: &mut History,
+) -> Result<bool, WorldError> {
+    let ended = Instant::now();
+    let files = world.plan.steps.iter();
+    let files = files
+        .filter(|step| matches!(step.act, Act::File(_)))
+        .count();
+    let mut number = u32::try_from(files).unwrap_or(0) + 100;
+    let mut next_file = ended + Duration::from_secs(60);
+    let mut quiet_since = None;
+    while ended.elapsed() < LONGEST {
+        if Instant::now() >= next_file {
+            number += 1;
+            world.put_down(&File::whole(number, &world.plan.feed));
+            next_file += FILE_EVERY;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        while busy.try_join_next().is_some() {}
+        history.read_on(&world.aws)?;
+        // Nothing that anybody waits for: then the world is as it will be, except for what time heals.
+        let quiet = busy.is_empty() && history.nothing_pends();
+        quiet_since = match quiet_since {
+            Some(since) if quiet => Some(since),
+            _ if quiet => Some(Instant::now()),
+            _ => None,
+        };
+        let healed = quiet_since.is_some_and(|since: Instant| since.elapsed() >= LOOK_EVERY * 2);
+        if healed && ended.elapsed() >= QUIET {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn numbers(world: &World, history: &History) -> Numbers {
+    let told = world.records.told();
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let rows = |kind: &str| count(history.of_kind(kind).count());
+    Numbers {
+        acknowledged: count(told.iter().filter(|one| one.acknowledged.is_some()).count()),
+        tries: told.iter().map(|one| u64::from(one.tries)).sum(),
+        ledger: rows("ledger"),
+        revisions: rows("revision"),
+        asked: count(world.vendors.asked().len()),
+        changes: count(history.changes().len()),
+        minutes: u64::try_from(world.age().as_mins()).unwrap_or(0),
+    }
+}

@@ -1,0 +1,73 @@
+//! Some worlds, twice the same world, and worlds that are broken on purpose.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use simulation::check::Guarantee;
+use simulation::faults::Kind;
+use simulation::plan::Plan;
+use simulation::run::{Options, Report, run};
+use simulation::shrink::shrink;
+
+fn world(seed: u64, kinds: &[Kind]) -> Report {
+    run(&Plan::of(seed, kinds), Options::default()).unwrap()
+}
+
+fn holds(report: &Report, seed: u64) {
+    let found: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
+    assert!(found.is_empty(), "seed {seed}: {found:#?}");
+}
+
+#[test]
+fn a_world_without_faults_keeps_every_guarantee() {
+    let report = world(1, &[]);
+    holds(&report, 1);
+    assert!(report.faults.is_empty());
+    let numbers = report.numbers;
+    assert!(
+        numbers.acknowledged > 20 && numbers.ledger > 20 && numbers.asked > 20,
+        "{numbers:?}"
+    );
+}
+
+#[test]
+fn worlds_with_every_kind_of_fault_keep_every_guarantee() {
+    let mut struck = 0;
+    for seed in 1..=4 {
+        let report = world(seed, Kind::ALL);
+        holds(&report, seed);
+        struck += report.faults.values().sum::<u64>();
+    }
+    assert!(struck > 50, "only {struck} faults struck");
+}
+
+#[test]
+fn a_seed_is_the_same_world_to_the_byte() {
+    for seed in [5, 6] {
+        let (first, second) = (world(seed, Kind::ALL), world(seed, Kind::ALL));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.numbers, second.numbers, "seed {seed}");
+    }
+}
+
+/// A vendor that says it took a message and did not is noticed, and the plan shrinks to the few
+/// steps that it takes.
+#[test]
+fn a_lost_message_is_noticed_and_the_plan_shrinks() {
+    let options = Options {
+        forgetful: Some(3),
+        ..Options::default()
+    };
+    let mut plan = Plan::of(7, &[]);
+    plan.steps.truncate(6);
+    let report = run(&plan, options).unwrap();
+    let first = report.violations.first().unwrap();
+    assert_eq!(first.guarantee, Guarantee::G6, "{first}");
+    let shrunk = shrink(&plan, first, options, Duration::from_secs(20));
+    assert_eq!(shrunk.violation.guarantee, Guarantee::G6);
+    assert!(
+        shrunk.worlds > 0 && shrunk.plan.steps.len() < plan.steps.len(),
+        "{shrunk:?}"
+    );
+}
