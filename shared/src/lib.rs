@@ -10,6 +10,7 @@
 //! | [`delivery`] | what every channel shares: lease, send, classify, back off |
 //! | [`config`] | `lotwire.toml` and the environment, read into types |
 
+pub mod aws;
 pub mod bus;
 pub mod chance;
 pub mod channels;

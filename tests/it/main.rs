@@ -16,5 +16,6 @@ mod process;
 mod roles;
 mod slo;
 mod store;
+mod surroundings;
 mod template;
 mod yaml;

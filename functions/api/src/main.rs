@@ -7,6 +7,7 @@ use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
 use ingest::Ingest;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::aws;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{ApiEnv, process};
@@ -36,7 +37,7 @@ async fn main() -> Result<(), Error> {
 
 async fn api() -> Result<(Api, Meter), Error> {
     let env = ApiEnv::read(process)?;
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = aws::config(process)?;
     let clock = Clock::system();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());

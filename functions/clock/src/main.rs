@@ -7,6 +7,7 @@ use evaluate::Evaluator;
 use ingest::Ingest;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::aws;
 use shared::bus::Bus;
 use shared::chance::Chance;
 use shared::clock::Clock;
@@ -37,7 +38,7 @@ async fn main() -> Result<(), Error> {
 
 async fn ticker() -> Result<(Ticker, Meter), Error> {
     let env = ClockEnv::read(process)?;
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = aws::config(process)?;
     let clock = Clock::system();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());

@@ -4,6 +4,7 @@ use aws_lambda_events::event::dynamodb::Event;
 use evaluate::Evaluator;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::aws;
 use shared::bus::Bus;
 use shared::chance::Chance;
 use shared::clock::Clock;
@@ -29,7 +30,7 @@ async fn main() -> Result<(), Error> {
 
 async fn evaluator() -> Result<(Evaluator, Meter), Error> {
     let env = EvaluateEnv::read(process)?;
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = aws::config(process)?;
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let clock = Clock::system();
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());

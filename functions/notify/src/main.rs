@@ -6,6 +6,7 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use notify::Notifier;
+use shared::aws;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{NotifyEnv, process};
@@ -34,7 +35,7 @@ async fn main() -> Result<(), Error> {
 
 async fn notifier() -> Result<(Notifier, Meter), Error> {
     let env = NotifyEnv::read(process)?;
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = aws::config(process)?;
     let clock = Clock::system();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::aws;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{SyncEnv, process};
@@ -36,7 +37,7 @@ async fn main() -> Result<(), Error> {
 
 async fn sync() -> Result<(Sync, Meter), Error> {
     let env = SyncEnv::read(process)?;
-    let aws = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    let aws = aws::config(process)?;
     let clock = Clock::system();
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());

@@ -7,6 +7,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use url::Url;
 
 use crate::domain::ChannelName;
@@ -114,6 +115,7 @@ macro_rules! variables {
 }
 variables! {
     String, "text", |text| Some(text.to_owned());
+    SecretString, "a secret", |text| Some(text.to_owned().into());
     Url, "an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name", |text| parsed::<Url>(text).filter(Url::has_host);
     Arn, "an ARN such as arn:aws:sns:eu-west-1:111122223333:name", parsed;
     ChannelName, "a channel's name", parsed;
@@ -155,6 +157,42 @@ impl FromStr for Arn {
             }
             _ => Err("not an ARN"),
         }
+    }
+}
+
+/// What every function finds in Lambda's environment: where it runs, and as whom.
+#[derive(Debug, Clone)]
+pub struct AwsEnv {
+    /// `AWS_REGION`.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`.
+    pub access_key_id: String,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub secret_access_key: SecretString,
+    /// `AWS_SESSION_TOKEN`: always there in Lambda, not always elsewhere.
+    pub session_token: Option<SecretString>,
+    /// `AWS_ENDPOINT_URL`: set where something stands in for AWS.
+    pub endpoint: Option<Url>,
+}
+
+impl AwsEnv {
+    /// Reads it.
+    pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let mut env = Reader::new("any function", environment);
+        let region = env.required("AWS_REGION");
+        let id = env.required("AWS_ACCESS_KEY_ID");
+        let secret = env.required("AWS_SECRET_ACCESS_KEY");
+        let token = env.optional("AWS_SESSION_TOKEN");
+        let endpoint = env.optional("AWS_ENDPOINT_URL");
+        env.finish(|| {
+            Some(Self {
+                region: region?,
+                access_key_id: id?,
+                secret_access_key: secret?,
+                session_token: token?,
+                endpoint: endpoint?,
+            })
+        })
     }
 }
 

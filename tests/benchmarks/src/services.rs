@@ -40,6 +40,12 @@ pub(crate) const SYNC_QUEUE: &str = "http://sqs.localhost/000000000000/sync";
 /// The queue of the webhook channels' intents.
 pub(crate) const NOTIFY_QUEUE: &str = "http://sqs.localhost/000000000000/notify-webhook";
 
+/// Where systems keep the certificates they trust: Amazon Linux, Debian.
+const BUNDLES: [&str; 2] = [
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/certs/ca-certificates.crt",
+];
+
 /// One source of each kind, one channel, one rule. The channel's address is one that no message may
 /// go to: the vendor's time is not ours, so an attempt ends where the request would have left.
 const CONFIG: &str = r#"
@@ -52,6 +58,7 @@ name = "North"
 kind = "warehouse"
 [connectors.shopify]
 kind = "shopify"
+shop = "measured"
 [connectors.shopify.webhook]
 secret = "env:SECRET"
 [connectors.generic]
@@ -132,10 +139,15 @@ impl Services {
             ("TOKEN", TOKEN),
         ];
         let endpoint = format!("http://{}", self.address);
+        // In Lambda the certificates are one file; elsewhere a directory of hundreds may be found too.
+        let bundle = BUNDLES
+            .into_iter()
+            .find(|path| std::path::Path::new(path).exists());
         fixed
             .into_iter()
             .map(|(name, value)| (name, value.to_owned()))
             .chain([("AWS_ENDPOINT_URL", endpoint)])
+            .chain(bundle.map(|path| ("SSL_CERT_FILE", path.to_owned())))
             .collect()
     }
 
