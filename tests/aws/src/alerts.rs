@@ -36,7 +36,6 @@ pub async fn open(
         due_at,
         receipt: None,
         last_outcome: None,
-        origin: None,
     };
     let which = IntentRef::from(&intent);
     let alert = Alert {
@@ -103,6 +102,5 @@ fn message(alert: &str, at: Timestamp) -> Message {
         sold: None,
         notes: Vec::new(),
         link: None,
-        correlation: None,
     }
 }
