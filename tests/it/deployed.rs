@@ -207,7 +207,7 @@ impl Deployed {
             queue: self.runs_of(&self.sync),
             installations: Installations::new(self.sync.store.clone()),
             secrets: Arc::clone(&self.secrets),
-            client: reqwest::Client::new(),
+            client: reqwest::Client::builder().build().unwrap(),
             metrics: self.silent(),
             scratch,
         }
