@@ -113,7 +113,5 @@ pub(crate) fn least() -> Message {
         sold: None,
         notes: Vec::new(),
         link: None,
-        correlation: None,
-        digest: None,
     }
 }
