@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The compiled functions, run for real: builds them from template.yaml with `sam build`, deploys that
 # to a local AWS engine, and runs the suites of tests/aws against both. Arguments go to the tests:
-# `tests/aws/run.sh poison` runs those with "poison" in their names.
+# `tests/aws/run.sh poison` runs those with "poison" in their names. With --shell there is a shell
+# beside the deployed stack in their place. docs/testing-on-aws.md says what is shown.
 #
 # Needs Rust, Python 3.10 or later and what tests/setup.sh installs; all else goes to target/tools.
 # The first run compiles the release profile, which takes minutes.
@@ -22,7 +23,7 @@ environment() { # environment <folder> <package...>
     "$place/bin/pip" install --quiet --disable-pip-version-check "$@"
     echo "$wanted" >"$place/installed"
 }
-environment sam "aws-sam-cli==$SAM_CLI" "cargo-lambda==$CARGO_LAMBDA"
+environment venv "aws-sam-cli==$SAM_CLI" "cargo-lambda==$CARGO_LAMBDA"
 environment ministack "ministack[full]==$MINISTACK_VERSION"
 tests/setup.sh
 
@@ -36,16 +37,19 @@ case "$(uname -m)" in
         ;;
 esac
 export CARGO_LAMBDA_COMPILER=cargo SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=eu-south-1
-export PATH="$tools/sam/bin:$PATH"
-export STACK_PARAMETERS="{\"Architecture\": \"$architecture\"}"
-# One function after the other: they share what they compile.
-sam build --template-file template.yaml --build-dir "$target/aws/build" --cache-dir "$target/aws/cache" \
-    --parameter-overrides "Architecture=$architecture" --no-cached --no-parallel
+export PATH="$tools/venv/bin:$PATH"
+# In place of the layer there is a stand-in, but the template asks which one of another architecture.
+layer=arn:aws:lambda:eu-south-1:325218067255:layer:AWS-Parameters-and-Secrets-Lambda-Extension:1
+export STACK_PARAMETERS="Architecture=$architecture SecretsExtension=$layer"
+# Cargo itself sees to it that what functions share is compiled once.
+# shellcheck disable=SC2086 # one word per parameter
+sam build --template-file template.yaml --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
 
 # With the features of every other test, so that nothing is compiled a second time.
 readonly suites=(--workspace --all-features --locked)
 cargo build "${suites[@]}" --bin secrets-extension
 export SECRETS_EXTENSION="$target/debug/secrets-extension" MINISTACK="$tools/ministack/bin/ministack"
 export LAMBDA_DIR="$target/lambda" STACK_LOG="$target/aws/engine.log"
-"$tools/sam/bin/python" tests/aws/stack.py "$target/aws/build/template.yaml" \
-    cargo test "${suites[@]}" --no-fail-fast --test compiled --test deployed -- "$@"
+command=(cargo test "${suites[@]}" --no-fail-fast --test compiled --test deployed -- "$@")
+[ "${1:-}" = --shell ] && command=(bash)
+"$tools/venv/bin/python" tests/aws/stack.py "$target/aws/build/template.yaml" "${command[@]}"

@@ -79,16 +79,11 @@ def deploy(template, env):
     boto3.client("ssm", endpoint_url=env["AWS_ENDPOINT_URL"], region_name=REGION).put_parameter(
         Name=f"/{STACK}/api-token", Value=TOKEN, Type="SecureString"
     )
-    parameters = {
-        "SecretsPath": STACK,
-        "ApiToken": f"ssm:/{STACK}/api-token",
-        # The vendors' stand-ins.
-        "AllowedHosts": "127.0.0.1",
-        **json.loads(env.get("STACK_PARAMETERS", "{}")),
-    }
+    # The one host is that of the vendors' stand-ins.
+    parameters = [f"SecretsPath={STACK}", "AllowedHosts=127.0.0.1", *env["STACK_PARAMETERS"].split()]
     command = ["sam", "deploy", "--template-file", template, "--no-progressbar"]
     command += ["--config-file", str(REPOSITORY / "samconfig.toml"), "--config-env", "dev"]
-    command += ["--parameter-overrides", *(f"{key}={value}" for key, value in parameters.items())]
+    command += ["--parameter-overrides", *parameters]
     done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise SystemExit(f"sam deploy failed:\n{done.stdout}")

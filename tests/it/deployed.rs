@@ -1,8 +1,8 @@
 //! The functions as they are deployed: each with a table client, a role and an account of its own.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::{Api, Ports, Tokens};
@@ -70,6 +70,14 @@ pub(crate) struct Deployed {
     secrets: Arc<Secrets>,
     topic: String,
     folder: TempDir,
+    /// Kept warm, as an instance is: the configuration is read once.
+    warm: Warm,
+}
+
+#[derive(Default)]
+struct Warm {
+    ingest: OnceLock<Ingest>,
+    ticker: OnceLock<Ticker>,
 }
 
 impl Deployed {
@@ -102,6 +110,7 @@ impl Deployed {
             secrets: Arc::new(secrets),
             topic,
             folder: tempfile::tempdir().unwrap(),
+            warm: Warm::default(),
         }
     }
 
@@ -198,7 +207,7 @@ impl Deployed {
             queue: self.runs_of(&self.sync),
             installations: Installations::new(self.sync.store.clone()),
             secrets: Arc::clone(&self.secrets),
-            client: reqwest::Client::new(),
+            client: reqwest::Client::builder().build().unwrap(),
             metrics: self.silent(),
             scratch,
         }
@@ -215,16 +224,18 @@ impl Deployed {
     /// A tick of the clock, this much later.
     pub(crate) async fn tick_after(&self, minutes: u64) {
         tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
-        let store = self.clock.store.clone();
-        let ticker = Ticker::new(
-            store.clone(),
-            Installations::new(store),
-            Bus::new(self.aws.sns(), self.topic.clone()),
-            Arc::new(self.evaluator_over(&self.clock)),
-            Arc::new(self.ingest_over(&self.clock)),
-            Heartbeat::metric_only(),
-            self.silent(),
-        );
+        let ticker = self.warm.ticker.get_or_init(|| {
+            let store = self.clock.store.clone();
+            Ticker::new(
+                store.clone(),
+                Installations::new(store),
+                Bus::new(self.aws.sns(), self.topic.clone()),
+                Arc::new(self.evaluator_over(&self.clock)),
+                Arc::new(self.ingest_over(&self.clock)),
+                Heartbeat::metric_only(),
+                self.silent(),
+            )
+        });
         let ticked = ticker.tick(EventBridgeEvent::default(), self.in_a_minute());
         ticked.await.unwrap();
     }
@@ -280,7 +291,10 @@ impl Deployed {
             "body": body,
             "isBase64Encoded": false,
         });
-        let ingest = self.ingest_over(&self.ingest);
+        let ingest = self
+            .warm
+            .ingest
+            .get_or_init(|| self.ingest_over(&self.ingest));
         let response = ingest.handle(request(event), self.in_a_minute()).await;
         assert_eq!(response.status_code, 200, "{kind}: {:?}", response.body);
     }

@@ -1,10 +1,205 @@
-//! Alerts that a route gathers, through the whole stack: from webhooks to one message, on a virtual
-//! clock.
+//! Alerts that a route gathers, through the whole stack: from stock to one request for many alerts,
+//! on a virtual clock.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde_json::{Value, json};
+use lotwire::engine::{EmbeddedAws, Pump, Settings};
+use lotwire::outbox::{Outbox, OutboxEntry};
+use lotwire::stack::{Parts, Stack};
+use secrecy::SecretString;
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::http::{Http, HttpSettings};
+use shared::metrics::Metrics;
+use shared::secrets::{EXTENSION, Secrets};
 use shared::store::intents::{Intent, IntentState};
 
-use crate::flow::{Running, SECRET};
+use crate::bench::{at, level};
+
+const CONFIG: &str = r#"
+[account]
+name = "Test"
+zone = "Europe/Rome"
+currency = "EUR"
+[locations.milano]
+name = "Milano"
+kind = "warehouse"
+[locations.roma]
+name = "Roma"
+kind = "warehouse"
+[connectors.generic]
+kind = "generic"
+[connectors.generic.webhook]
+secret = "env:GENERIC"
+[channels.room]
+kind = "slack"
+url = "env:NOT_SET"
+[channels.pager]
+kind = "slack"
+url = "env:NOT_SET"
+[[routes]]
+name = "by-place"
+channels = ["room"]
+group_by = ["location"]
+max_alerts = 3
+[[routes]]
+name = "everything"
+channels = ["pager"]
+group_by = []
+[[routes]]
+name = "urgent"
+channels = ["pager"]
+kinds = ["out_of_stock"]
+[[rules]]
+name = "low"
+kind = "low_stock"
+threshold = 3
+[[rules]]
+name = "gone"
+kind = "out_of_stock"
+"#;
+
+/// A whole stack in memory, on a virtual clock, whose requests end in the outbox.
+struct Running {
+    stack: Stack,
+    pump: Pump,
+    outbox: Outbox,
+    clock: Clock,
+    _scratch: tempfile::TempDir,
+}
+
+impl Running {
+    async fn new() -> Self {
+        let clock = Clock::starting_at(at(0));
+        let aws = EmbeddedAws::in_memory(Settings {
+            clock: clock.clone(),
+            ..Settings::default()
+        })
+        .unwrap();
+        let http = Arc::new(Http::new(HttpSettings::default()).unwrap());
+        let secrets = Secrets::new(
+            Box::new(|_: &str| None),
+            Arc::clone(&http) as _,
+            EXTENSION.parse().unwrap(),
+            clock.clone(),
+        );
+        let outbox = Outbox::in_memory(http, clock.clone());
+        let scratch = tempfile::tempdir().unwrap();
+        let stack = Stack::build(Parts {
+            aws,
+            chance: Chance::seeded(11),
+            secrets: Arc::new(secrets),
+            outgoing: Arc::new(outbox.clone()),
+            metrics: Metrics::to(std::io::sink(), clock.clone()),
+            token: SecretString::from("token"),
+            downloads: reqwest::Client::builder().build().unwrap(),
+            scratch: scratch.path().to_owned(),
+        })
+        .unwrap();
+        let config = Config::check(CONFIG, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+        stack.store.apply_config(&config, "test").await.unwrap();
+        let pump = stack.start().unwrap();
+        Self {
+            stack,
+            pump,
+            outbox,
+            clock,
+            _scratch: scratch,
+        }
+    }
+
+    async fn level(&self, minute: i64, product: &str, location: &str, on_hand: i64) {
+        let installation = self.stack.installations.current().await.unwrap();
+        let authority = installation.authority(BTreeMap::new());
+        let event = level("generic", minute, product, location, on_hand);
+        self.stack.store.apply(&event, &authority).await.unwrap();
+    }
+
+    async fn until(&self, seconds: i64) {
+        let at = at(0) + SignedDuration::from_secs(seconds);
+        let wait = at.duration_since(self.clock.now());
+        tokio::time::sleep(wait.unsigned_abs()).await;
+    }
+
+    /// What a channel was sent so far, and when, in whole seconds.
+    fn sent(&self, channel: &str) -> Vec<(i64, String)> {
+        let entries = self.outbox.entries().into_iter();
+        let ours = entries.filter(|entry| entry.whose.name() == channel);
+        let mut sent: Vec<_> = ours
+            .map(|entry: OutboxEntry| {
+                let seconds = entry.at.duration_since(at(0)).as_secs();
+                let body: serde_json::Value = serde_json::from_str(&entry.request.body).unwrap();
+                let title = &body["blocks"][0]["text"]["text"];
+                (seconds, title.as_str().unwrap().to_owned())
+            })
+            .collect();
+        sent.sort();
+        sent
+    }
+
+    async fn deliveries(&self) -> Vec<Intent> {
+        self.stack.store.intents(None, 200).await.unwrap().items
+    }
+}
+
+fn owned(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
+    expected
+        .iter()
+        .map(|(at, title)| (*at, (*title).to_owned()))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_morning_is_a_message_for_each_place() {
+    let running = Running::new().await;
+    for product in ["A", "B", "C", "D", "E"] {
+        running.level(0, product, "milano", 2).await;
+    }
+    running.level(0, "A", "roma", 1).await;
+    running.until(45).await;
+    running.level(1, "B", "roma", 0).await;
+    running.until(600).await;
+    let room = [
+        (30, "5 inventory alerts at Milano"),
+        (30, "Inventory alert for A"),
+        // Not before five minutes are over: nothing is left and almost nothing, in one message.
+        (330, "Inventory alert for B"),
+    ];
+    assert_eq!(running.sent("room"), owned(&room));
+    let pager = running.sent("pager");
+    assert_eq!(pager[0], (30, "6 inventory alerts".to_owned()));
+    assert_eq!(
+        pager[1].0, 45,
+        "one of its routes wants it at once: {pager:?}"
+    );
+
+    for product in ["A", "B", "C", "D", "E"] {
+        running.level(20, product, "milano", 50).await;
+    }
+    running.until(700).await;
+    let last = running.sent("room").pop().unwrap();
+    assert_eq!(last, (630, "5 inventory alerts at Milano".to_owned()));
+    tokio::time::timeout(Duration::from_secs(3_600), running.pump.idle())
+        .await
+        .unwrap();
+    let deliveries = running.deliveries().await;
+    let pending: Vec<_> = deliveries
+        .iter()
+        .filter(|delivery| delivery.state != IntentState::Delivered)
+        .collect();
+    assert!(pending.is_empty(), "{pending:#?}");
+    let carried: Vec<_> = deliveries
+        .iter()
+        .filter(|delivery| delivery.group.is_some())
+        .collect();
+    assert!(carried.len() >= 20, "{}", carried.len());
+    for delivery in carried {
+        let carrier = delivery.carried_by.as_ref().unwrap();
+        let carrier = deliveries.iter().find(|other| other.alert == *carrier);
+        assert_eq!(carrier.unwrap().receipt, delivery.receipt);
+    }
+}

@@ -9,6 +9,7 @@ mod bench;
 mod capacity;
 mod deployed;
 mod flow;
+mod grouping;
 mod observability;
 mod observed;
 mod process;

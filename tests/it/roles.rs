@@ -227,9 +227,20 @@ max_removals = { count = 1, percent = 10 }
 kind = "webhook"
 url = "https://people.example.com/"
 secret = "env:OUT"
+[channels.digest]
+kind = "webhook"
+url = "https://people.example.com/digest"
+secret = "env:OUT"
 [[routes]]
 name = "all"
 channels = ["out"]
+[[routes]]
+name = "gathered"
+channels = ["digest"]
+group_by = ["kind"]
+group_wait = "30s"
+group_interval = "1m"
+repeat_interval = "30m"
 [[rules]]
 name = "low"
 kind = "low_stock"

@@ -76,7 +76,8 @@ fn alarms() -> Vec<&'static str> {
     let keys = TEMPLATE
         .lines()
         .filter_map(|line| line.trim().strip_suffix(':'));
-    keys.filter(|key| key.trim_matches('"').ends_with("Alarm"))
+    keys.map(|key| key.trim_start_matches("- ").trim_matches('"'))
+        .filter(|key| key.ends_with("Alarm"))
         .collect()
 }
 
@@ -84,11 +85,12 @@ impl Alarm {
     /// Reads one; what a loop of the template names is filled in.
     fn read(name: &str, filled: &[(&str, &str)]) -> Self {
         let heads = [format!("{name}:"), format!("\"{name}\":")];
-        let mut lines = TEMPLATE
-            .lines()
-            .skip_while(|line| !heads.contains(&line.trim().to_owned()));
+        let mut lines = TEMPLATE.lines().skip_while(|line| {
+            let key = line.trim().trim_start_matches("- ");
+            !heads.iter().any(|head| head == key)
+        });
         let head = lines.next().unwrap_or_else(|| panic!("no {name}"));
-        let depth = head.len() - head.trim_start().len();
+        let depth = head.len() - head.trim_start_matches([' ', '-']).len();
         let own = lines.take_while(|line| {
             line.trim().is_empty() || line.len() - line.trim_start().len() > depth
         });
@@ -129,7 +131,8 @@ impl Alarm {
             expression,
             periods,
             breaching: whole("DatapointsToAlarm").unwrap_or(periods),
-            threshold: number("Threshold").unwrap(),
+            // One that a map of the template holds is not of our making.
+            threshold: number("Threshold").unwrap_or(f64::NAN),
             comparison: text(&alarm["ComparisonOperator"]),
             missing: text(&alarm["TreatMissingData"]),
         }
@@ -285,7 +288,7 @@ fn every_objective_is_written_down_and_watched() {
 fn every_alarm_on_our_metrics_watches_a_series_that_is_kept() {
     let mut ours = 0;
     for name in alarms() {
-        for series in Alarm::read(name.trim_matches('"'), &[]).series {
+        for series in Alarm::read(name, &[]).series {
             assert!(series.period % 60 == 0, "{name}");
             if series.namespace != NAMESPACE {
                 continue;
@@ -416,6 +419,7 @@ async fn a_sender_that_says_old_things_again_and_again_costs_and_shows() {
             let id = format!("{number}-{again}");
             observed.level(&id, "OIL", 100 + number).await;
         }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     observed.pass(1).await;
     assert_eq!(broken(&observed, start), BTreeSet::from(["CostAlarm"]));

@@ -136,6 +136,16 @@ fn every_kind_of_channel_can_be_deployed_and_is_unless_told_otherwise() {
     assert!(notifiers.contains("- Channel\n    - !Ref Channels\n"));
 }
 
+/// SAM's cache looks at a function's own folder, and would deploy yesterday's `shared`.
+#[test]
+fn no_environment_builds_from_sams_cache() {
+    let settings: toml::Table = SETTINGS.parse().unwrap();
+    for (name, environment) in settings.iter().filter(|(_, value)| value.is_table()) {
+        let cached = environment["build"]["parameters"].get("cached");
+        assert!(cached.is_none(), "{name}");
+    }
+}
+
 #[test]
 fn each_environment_deploys_kinds_that_there_are() {
     let settings: toml::Table = SETTINGS.parse().unwrap();

@@ -102,7 +102,8 @@ impl Ticker {
             Some(Due::Group(stored)) => {
                 let message = stored.data.intent(by);
                 let ahead = stored.data.schedule.phase.at().is_some_and(|at| at > by);
-                if self.store.put_off_group(&stored, AGAIN).await? {
+                let watched = self.store.is_under_way(&stored.data).await?;
+                if self.store.put_off_group(&stored, AGAIN).await? && !watched {
                     let work = if ahead {
                         &mut work.near
                     } else {

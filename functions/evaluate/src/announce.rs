@@ -224,6 +224,14 @@ fn group_of(look: &Look<'_>, recipient: &Recipient) -> Option<Belongs> {
     Some(grouping.group_of(route, look.kind, &look.subject, look.category))
 }
 
+/// When the clock looks after an intent: once the queue, or the group that it waits in, should long
+/// have seen to it.
+fn overdue(now: Timestamp, group: Option<&Belongs>) -> Timestamp {
+    let held = group.map(|group| group.pace.wait + group.pace.interval);
+    let after = held.unwrap_or_default() + OVERDUE;
+    now.checked_add(after).unwrap_or(Timestamp::MAX)
+}
+
 fn announcement(
     look: &Look<'_>,
     message: Message,
@@ -236,7 +244,8 @@ fn announcement(
     let intents = recipients
         .iter()
         .filter_map(|recipient| Some((recipient, channels.get(&recipient.channel)?)))
-        .map(|(recipient, channel)| Intent {
+        .map(|(recipient, channel)| (recipient, channel, group_of(look, recipient)))
+        .map(|(recipient, channel, group)| Intent {
             alert: message.alert.clone(),
             revision: message.revision,
             channel: recipient.channel.clone(),
@@ -246,10 +255,10 @@ fn announcement(
             origin: origin.cloned(),
             created_at: now,
             not_before: now,
-            due_at: now.checked_add(OVERDUE).unwrap_or(Timestamp::MAX),
+            due_at: overdue(now, group.as_ref()),
             receipt: None,
             last_outcome: None,
-            group: group_of(look, recipient).map(Box::new),
+            group: group.map(Box::new),
             carried_by: None,
         })
         .collect();

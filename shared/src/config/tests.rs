@@ -43,6 +43,20 @@ fn the_sample_is_in_order() {
 }
 
 #[test]
+fn the_summary_says_how_a_route_gathers() {
+    let routes = "[[routes]]\nname = \"a\"\nchannels = [\"room\"]\ngroup_by = [\"location\", \"kind\"]\n\
+                  repeat_interval = \"4h\"\n[[routes]]\nname = \"b\"\nchannels = [\"room\"]\n\
+                  group_by = []\ngroup_wait = \"0s\"\n[[routes]]\nname = \"c\"\nchannels = [\"room\"]\n";
+    let config = Config::check(&format!("{BASE}{routes}"), "lotwire.toml").unwrap();
+    let summary = config.summary().to_string();
+    let line = "routes: 3: a (together by location and kind: after 30s, then every 5m at most, \
+                again every 4h), b (all together: after 0s, then every 5m at most), c";
+    assert!(summary.contains(line), "{summary}");
+    let stored = config.to_json().unwrap();
+    assert_eq!(Config::from_json(&stored).unwrap(), config);
+}
+
+#[test]
 fn the_stored_form_is_the_same_configuration() {
     let config = Config::check(SAMPLE, "lotwire.toml").unwrap();
     let stored = config.to_json().unwrap();

@@ -24,7 +24,7 @@ use crate::channels::Envelope;
 use crate::domain::Correlation;
 use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
-use crate::http::Request;
+use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
 use crate::metrics::{Metric, Metrics};
 use crate::secrets::Secrets;
@@ -282,6 +282,8 @@ impl Deliverer {
                     }
                     _ => line.problem(),
                 };
+                // A vendor may answer with what it was sent.
+                let words = words.map(|words| mask_words(&words, &secrets));
                 (outcome, last_status, words)
             }
             Err(_) => {
@@ -393,14 +395,16 @@ impl Deliverer {
     fn log(&self, after: &Intent, made: &Made) {
         let (channel, alert, revision) = (&after.channel, &after.alert, after.revision);
         let (outcome, attempt) = (made.outcome.name(), after.attempts);
-        let detail = made.detail.as_deref();
+        let status = made.status.map(|status| status.as_u16());
+        // A vendor's words may name a recipient; they stand in the attempt, for those who may read it.
+        let detail = made.detail.as_deref().filter(|_| status.is_none());
         if let Outcome::Denied { .. } = made.outcome {
-            tracing::error!(%channel, alert, revision, attempt, detail,
+            tracing::error!(%channel, alert, revision, attempt, status, detail,
                 "the channel's credentials are missing or not accepted; correct them");
         } else if matches!(after.state, IntentState::Delivered | IntentState::Pending) {
-            tracing::info!(%channel, alert, revision, attempt, outcome, detail, "delivery attempted");
+            tracing::info!(%channel, alert, revision, attempt, outcome, status, detail, "delivery attempted");
         } else {
-            tracing::error!(%channel, alert, revision, attempt, outcome, detail, "delivery given up");
+            tracing::error!(%channel, alert, revision, attempt, outcome, status, detail, "delivery given up");
         }
     }
 

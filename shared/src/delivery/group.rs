@@ -66,6 +66,11 @@ impl Deliverer {
         } else if group.data.schedule.phase == Phase::Quiet {
             return Ok(Delivered::Settled);
         }
+        let left = deadline.duration_since(self.store.clock().now());
+        if left < self.time_needed() {
+            // A storm took long to gather. There is time for a whole try with the next look.
+            return Ok(Delivered::Again(SignedDuration::ZERO));
+        }
         match self.deliver_intent(which, deadline).await? {
             Delivered::Done(_) | Delivered::Settled => {
                 self.conclude_group(which, message, deadline).await

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::Request;
 
 const MASK: &str = "****";
+/// Fewer characters of a secret than this tell nobody anything, and are found by chance in any text.
+const SHORTEST_CUT: usize = 4;
 /// Fewer characters of base64 than this are found by chance in any text.
 const SHORTEST_BASE64: usize = 8;
 
@@ -53,6 +55,23 @@ pub fn mask(request: &Request, secrets: &[SecretString]) -> MaskedRequest {
             Err(_) => format!("({} bytes that are not text)", request.body.len()),
         },
     }
+}
+
+/// Replaces every known secret in somebody's words by `****`; of words that were cut off, the beginning
+/// of a secret at their end too.
+pub fn mask_words(words: &str, secrets: &[SecretString]) -> String {
+    let mut shown = Needles::new(secrets).masked(words);
+    let cut = secrets.iter().filter_map(|secret| {
+        let secret = secret.expose_secret();
+        let ends = secret.char_indices().map(|(end, _)| end).rev();
+        ends.take_while(|end| *end >= SHORTEST_CUT)
+            .find(|end| shown.ends_with(&secret[..*end]))
+    });
+    if let Some(length) = cut.max() {
+        shown.truncate(shown.len() - length);
+        shown.push_str(MASK);
+    }
+    shown
 }
 
 fn text_of(value: &HeaderValue) -> String {
@@ -173,6 +192,25 @@ fn unescaped(escape: u8) -> Option<u8> {
 mod tests {
     use super::*;
     use base64::engine::general_purpose::STANDARD;
+
+    #[test]
+    fn a_secret_that_was_cut_off_is_masked_as_far_as_it_goes() {
+        let secrets = [
+            SecretString::from("s3cr3t-token"),
+            SecretString::from("s3cr3t"),
+        ];
+        for (words, shown) in [
+            ("HTTP 400: s3cr3t-token is wrong", "HTTP 400: **** is wrong"),
+            ("HTTP 400: s3cr3t-to", "HTTP 400: ****-to"),
+            ("HTTP 400: s3cr", "HTTP 400: ****"),
+            ("HTTP 400: s3c", "HTTP 400: s3c"),
+            ("", ""),
+        ] {
+            assert_eq!(mask_words(words, &secrets), shown);
+        }
+        let one = &secrets[..1];
+        assert_eq!(mask_words("HTTP 400: s3cr3t-to", one), "HTTP 400: ****");
+    }
     use http::HeaderName;
     use proptest::prelude::*;
 

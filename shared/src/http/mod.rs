@@ -14,7 +14,7 @@ mod request;
 
 pub use client::{Http, HttpSettings, HttpSetupError};
 pub use guard::{Allowed, AllowedError, Guard, Refusal};
-pub use mask::{MaskedRequest, mask};
+pub use mask::{MaskedRequest, mask, mask_words};
 pub use request::{Reply, Request, RequestError};
 
 use async_trait::async_trait;

@@ -25,6 +25,21 @@ fn on_lambda(variable: &str) -> Option<String> {
     }
 }
 
+#[test]
+fn the_extension_is_looked_for_on_the_port_that_it_was_moved_to() {
+    let address = |port: Option<&'static str>| {
+        let environment =
+            move |name: &str| port.filter(|_| name == PORT_VARIABLE).map(str::to_owned);
+        let secrets = Secrets::in_lambda(Box::new(environment), Clock::system())?;
+        Ok::<_, InLambdaError>(secrets.extension.to_string())
+    };
+    assert_eq!(address(None).unwrap(), "http://localhost:2773/");
+    assert_eq!(address(Some("")).unwrap(), "http://localhost:2773/");
+    assert_eq!(address(Some("4100")).unwrap(), "http://localhost:4100/");
+    let error = address(Some("http")).unwrap_err().to_string();
+    assert!(error.contains(PORT_VARIABLE), "{error}");
+}
+
 fn secrets(
     extension: &str,
     environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,

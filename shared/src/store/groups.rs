@@ -381,6 +381,16 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a group's message is on the way: its own intent is watched by the clock then.
+    pub async fn is_under_way(&self, group: &Group) -> Result<bool, StoreError> {
+        if group.schedule.phase != Phase::Sending {
+            return Ok(false);
+        }
+        let message = group.message().to_string();
+        let intent = self.intent(&message, 1, &group.channel).await?;
+        Ok(intent.is_some_and(|intent| intent.data.state == IntentState::Pending))
+    }
+
     /// Has the clock look at a group again: `false` if somebody else has changed it.
     pub async fn put_off_group(
         &self,

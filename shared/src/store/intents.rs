@@ -124,9 +124,13 @@ impl Intent {
         Some(&self.origin.as_ref()?.id)
     }
 
-    /// The idempotency key: the same on every try, different for every revision and channel.
+    /// The idempotency key: the same on every try, different for every revision and channel. Of what
+    /// a group's message carried it is the message's.
     pub fn key(&self) -> String {
-        format!("{}-{}-{}", self.alert, self.revision, self.channel)
+        match &self.carried_by {
+            Some(message) => format!("{message}-1-{}", self.channel),
+            None => format!("{}-{}-{}", self.alert, self.revision, self.channel),
+        }
     }
 }
 

@@ -82,7 +82,6 @@ struct Invocation {
 struct Runtime {
     waiting: Turn<mpsc::Receiver<Invocation>>,
     running: Mutex<Option<(String, oneshot::Sender<Answer>)>>,
-    init_error: Mutex<Option<Value>>,
 }
 
 impl Runtime {
@@ -106,7 +105,6 @@ pub struct Process {
     life: Mutex<Option<Sender<()>>>,
     ended: watch::Receiver<Option<ExitStatus>>,
     events: mpsc::Sender<Invocation>,
-    runtime: Arc<Runtime>,
     place: TempDir,
 }
 
@@ -122,11 +120,10 @@ impl Process {
         let runtime = Arc::new(Runtime {
             waiting: Turn::new(waiting),
             running: Mutex::default(),
-            init_error: Mutex::default(),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = router(Arc::clone(&runtime));
+        let router = router(runtime);
         tokio::spawn(async move { axum::serve(listener, router).await });
 
         let place = tempfile::tempdir().unwrap();
@@ -163,7 +160,6 @@ impl Process {
             life: Mutex::new(Some(life)),
             ended,
             events,
-            runtime,
             place,
         }
     }
@@ -203,13 +199,12 @@ impl Process {
         self.over().await;
     }
 
-    /// Waits for it to end by itself, as it does where it cannot begin. Gives its exit status, the
-    /// error that it told the runtime API of, if any, and what it wrote.
-    pub async fn end(self) -> (ExitStatus, Option<Value>, String) {
+    /// Waits for it to end by itself, as it does where it cannot begin, and gives its exit status and
+    /// what it wrote.
+    pub async fn end(self) -> (ExitStatus, String) {
         let status = timeout(PATIENCE, self.over()).await;
         let status = status.unwrap_or_else(|_| panic!("{} did not end: {}", self.name, self.log()));
-        let error = self.runtime.init_error.lock().unwrap().take();
-        (status, error, self.log())
+        (status, self.log())
     }
 
     /// What it has written so far.
@@ -245,7 +240,6 @@ fn router(runtime: Arc<Runtime>) -> Router {
         .route(&format!("{invocation}/next"), get(next))
         .route(&format!("{invocation}/{{id}}/response"), post(returned))
         .route(&format!("{invocation}/{{id}}/error"), post(failed))
-        .route(&format!("/{VERSION}/runtime/init/error"), post(not_started))
         .with_state(runtime)
 }
 
@@ -285,11 +279,6 @@ async fn failed(
     body: Bytes,
 ) -> StatusCode {
     runtime.settle(&id, Answer::Failed(read(&body)))
-}
-
-async fn not_started(State(runtime): State<Arc<Runtime>>, body: Bytes) -> StatusCode {
-    *runtime.init_error.lock().unwrap() = Some(read(&body));
-    StatusCode::ACCEPTED
 }
 
 fn read(body: &Bytes) -> Value {

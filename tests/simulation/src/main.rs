@@ -101,7 +101,9 @@ fn go(arguments: &Arguments, kinds: &[Kind]) -> u64 {
         (None, Some(_)) => (arguments.from, u64::MAX),
         (None, None) => (arguments.from, arguments.seeds),
     };
-    let lasts = arguments.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    let lasts = arguments
+        .minutes
+        .map(|minutes| Duration::from_secs(60 * minutes));
     if arguments.plan && arguments.seed.is_some() {
         show(&Plan::of(first, kinds));
     }
@@ -138,6 +140,9 @@ fn go(arguments: &Arguments, kinds: &[Kind]) -> u64 {
         drop(ended);
         let mut told = Instant::now();
         for ending in endings {
+            if let (Ok(report), Some(seed)) = (&ending.report, arguments.seed) {
+                tell(&format!("trace of seed {seed}: {}", report.hash));
+            }
             if tally.count(&ending) {
                 failed(&ending, arguments, kinds, options);
                 if arguments.until_failure {

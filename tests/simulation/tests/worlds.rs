@@ -25,7 +25,10 @@ fn a_world_without_faults_keeps_every_guarantee() {
     holds(&report, 1);
     assert!(report.faults.is_empty());
     let numbers = report.numbers;
-    assert!(numbers.acknowledged > 20 && numbers.ledger > 20 && numbers.asked > 20, "{numbers:?}");
+    assert!(
+        numbers.acknowledged > 20 && numbers.ledger > 20 && numbers.asked > 20,
+        "{numbers:?}"
+    );
 }
 
 #[test]
@@ -63,5 +66,8 @@ fn a_lost_message_is_noticed_and_the_plan_shrinks() {
     assert_eq!(first.guarantee, Guarantee::G6, "{first}");
     let shrunk = shrink(&plan, first, options, Duration::from_secs(20));
     assert_eq!(shrunk.violation.guarantee, Guarantee::G6);
-    assert!(shrunk.worlds > 0 && shrunk.plan.steps.len() < plan.steps.len(), "{shrunk:?}");
+    assert!(
+        shrunk.worlds > 0 && shrunk.plan.steps.len() < plan.steps.len(),
+        "{shrunk:?}"
+    );
 }

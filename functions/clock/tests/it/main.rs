@@ -16,6 +16,9 @@ use async_trait::async_trait;
 use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, TickError, Ticked, Ticker};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
+use shared::bus::IntentRef;
+use shared::domain::alert::RevisionKind;
+use shared::domain::group::{Belongs, Pace};
 use shared::domain::watch::{Moment, Watch};
 use shared::domain::{AlertKind, Subject};
 use shared::http::{Reply, Request, Transport, TransportError};
@@ -210,6 +213,86 @@ async fn long_waits_are_kept_by_the_clock() {
     );
     let sent = desk.world.vendors.seen(HOST).len();
     assert_eq!(desk.world.attempts(&which).await.len(), sent);
+    pump.stop().await;
+}
+
+fn gathering(wait: SignedDuration) -> Belongs {
+    Belongs {
+        route: "all".to_owned(),
+        labels: Vec::new(),
+        pace: Pace {
+            wait,
+            interval: SignedDuration::from_mins(5),
+            repeat: None,
+            most: 10,
+        },
+    }
+}
+
+/// Whoever wrote the alerts ended before their group was told of them.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_never_told_speaks_all_the_same() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    let pump = desk.world.notifying();
+    let belongs = gathering(SignedDuration::from_secs(30));
+    let due_at = desk.world.clock.now() + SignedDuration::from_secs(90);
+    let mut intents = Vec::new();
+    for alert in ["a1", "a2", "a3"] {
+        let opened = RevisionKind::Opened;
+        let one = desk
+            .world
+            .write_in(Some(&belongs), alert, 1, opened, &["ops"], due_at);
+        intents.extend(one.await);
+    }
+    minutes(2).await;
+    assert_eq!(desk.tick().await.unwrap().redriven, 1, "the group, once");
+    minutes(1).await;
+    pump.idle().await;
+    assert_eq!(desk.world.vendors.seen(HOST).len(), 1);
+    for intent in &intents {
+        let intent = desk.world.intent(&IntentRef::from(intent)).await;
+        assert_eq!(intent.state, IntentState::Delivered);
+    }
+    for _ in 0..20 {
+        assert_eq!(desk.tick().await.unwrap().redriven, 0);
+        minutes(1).await;
+    }
+    assert_eq!(desk.world.vendors.seen(HOST).len(), 1);
+    pump.stop().await;
+}
+
+/// Beyond what a queue can hold back, the clock hands it over in time.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_waits_for_hours_is_punctual() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    let pump = desk.world.notifying();
+    let wait = SignedDuration::from_secs(2 * 3_600 + 17);
+    let due_at = desk.world.clock.now() + SignedDuration::from_secs(90);
+    let (belongs, opened) = (gathering(wait), RevisionKind::Opened);
+    let written = desk
+        .world
+        .write_in(Some(&belongs), "a1", 1, opened, &["ops"], due_at);
+    let intents = written.await;
+    let due = desk.world.clock.now() + wait;
+    let group = desk.world.store.enroll(&intents[0]).await.unwrap().unwrap();
+    let message = group.intent(desk.world.clock.now());
+    assert_eq!(desk.world.bus.announce(&[message]).await, 1);
+    for _ in 0..125 {
+        minutes(1).await;
+        assert_eq!(desk.tick().await.unwrap().redriven, 0);
+    }
+    let seen = desk.world.vendors.seen(HOST);
+    let late: Vec<_> = seen
+        .iter()
+        .map(|seen| seen.at.duration_since(due))
+        .collect();
+    let [late] = late[..] else {
+        panic!("one message: {late:?}");
+    };
+    assert!(
+        !late.is_negative() && late <= SignedDuration::from_millis(150),
+        "{late}"
+    );
     pump.stop().await;
 }
 

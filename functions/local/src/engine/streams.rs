@@ -295,8 +295,11 @@ impl StreamReader {
     fn changes(&self, records: Vec<Record>) -> Result<Vec<Change>, serde_json::Error> {
         let mut changes = Vec::with_capacity(records.len());
         for record in records {
+            if !self.is_of_our_shard(&record)? {
+                continue;
+            }
             let json = self.event_record(&record)?;
-            if self.is_of_our_shard(&json) && self.mapping.wants(&json) {
+            if self.mapping.wants(&json) {
                 changes.push(Change {
                     created: created(&record),
                     sequence: record.dynamodb.sequence_number,
@@ -307,11 +310,12 @@ impl StreamReader {
         Ok(changes)
     }
 
-    fn is_of_our_shard(&self, record: &Value) -> bool {
-        self.mapping.shard.is_none_or(|(shard, of)| {
-            let partition = &record["dynamodb"]["Keys"][&self.partition];
-            fingerprint(&partition.to_string()) % of.max(1) == shard
-        })
+    fn is_of_our_shard(&self, record: &Record) -> Result<bool, serde_json::Error> {
+        let Some((shard, of)) = self.mapping.shard else {
+            return Ok(true);
+        };
+        let partition = serde_json::to_string(&record.dynamodb.keys.get(&self.partition))?;
+        Ok(fingerprint(&partition) % of.max(1) == shard)
     }
 
     /// The record as Lambda delivers it.

@@ -1,4 +1,7 @@
+use jiff::SignedDuration;
+
 use super::*;
+use crate::domain::group::{GroupLabel, Pace};
 
 fn route(name: &str, channels: &[&str]) -> Route {
     Route {
@@ -222,6 +225,41 @@ fn the_reason_is_given_in_words() {
     assert_eq!(
         Routes::default().explain(&low()),
         "There are no routes, so nobody is told."
+    );
+}
+
+#[test]
+fn an_alert_is_gathered_unless_one_of_its_routes_wants_it_at_once() {
+    let gathering = |name: &str, by: Vec<GroupLabel>| {
+        let pace = Pace {
+            wait: SignedDuration::from_secs(30),
+            interval: SignedDuration::from_mins(5),
+            repeat: None,
+            most: 10,
+        };
+        let mut route = route(name, &["slack"]);
+        route.grouping = Some(Grouping { by, pace });
+        route
+    };
+    let routes = Routes::new(vec![
+        gathering("by-kind", vec![GroupLabel::Kind]),
+        gathering("all", vec![]),
+        route("urgent", &["slack"]),
+    ])
+    .unwrap();
+    let gathered = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let grouping = routes.grouping(&names);
+        grouping.map(|(route, grouping)| (route.to_owned(), grouping.by.len()))
+    };
+    assert_eq!(gathered(&["by-kind", "all"]), Some(("by-kind".into(), 1)));
+    assert_eq!(gathered(&["all"]), Some(("all".into(), 0)));
+    assert_eq!(gathered(&["all", "urgent"]), None);
+    assert_eq!(gathered(&[]), None, "told only because it was before");
+    let explained = routes.explain(&low());
+    assert!(
+        explained.starts_with("Route `by-kind` sends it to slack, with others in one message. "),
+        "{explained}"
     );
 }
 

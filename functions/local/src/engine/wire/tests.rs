@@ -164,7 +164,10 @@ fn one_directory_serves_one_process() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_ends_the_run_that_makes_the_call() {
     let crash = Verdict::Crash;
-    for (before, after, written) in [(crash, Verdict::Proceed, false), (Verdict::Proceed, crash, true)] {
+    for (before, after, written) in [
+        (crash, Verdict::Proceed, false),
+        (Verdict::Proceed, crash, true),
+    ] {
         let interference = once("PutItem", before, after);
         let calls = Arc::clone(&interference.calls);
         let aws = interfered(interference);
@@ -182,9 +185,20 @@ async fn a_crash_ends_the_run_that_makes_the_call() {
             },
         );
         let run = function.run(&aws, ()).await;
-        assert_eq!(run.result.unwrap_err().to_string(), "the process was killed");
-        let by = calls.lock().unwrap().iter().find_map(|call| call.run.clone()).unwrap();
-        assert_eq!((&*by.function, &*by.request_id), ("writer", run.request_id.as_str()));
+        assert_eq!(
+            run.result.unwrap_err().to_string(),
+            "the process was killed"
+        );
+        let by = calls
+            .lock()
+            .unwrap()
+            .iter()
+            .find_map(|call| call.run.clone())
+            .unwrap();
+        assert_eq!(
+            (&*by.function, &*by.request_id),
+            ("writer", run.request_id.as_str())
+        );
         assert_eq!(stored(&aws, "first").await, written);
         assert!(!stored(&aws, "second").await);
         // Whoever is in no run reads a broken connection.
@@ -214,10 +228,15 @@ async fn a_message_may_be_lost_come_twice_or_late() {
     let hour = std::time::Duration::from_secs(3_600);
     let fates = vec![Fate::Lost, Fate::Twice, Fate::Late(hour), Fate::Arrives];
     let aws = interfered(Fates(Mutex::new(fates)));
-    let queue = aws.queues().create("fates", QueueAttributes::default()).unwrap();
+    let queue = aws
+        .queues()
+        .create("fates", QueueAttributes::default())
+        .unwrap();
     for body in ["lost", "twice", "late", "plain"] {
         let queues = aws.queues();
-        queues.send(&queue, body.to_owned(), Default::default(), None).unwrap();
+        queues
+            .send(&queue, body.to_owned(), Default::default(), None)
+            .unwrap();
     }
     assert_eq!(queue.bodies(), ["twice", "twice", "late", "plain"]);
     assert_eq!((queue.counts().visible, queue.counts().delayed), (3, 1));
