@@ -108,7 +108,7 @@ pub async fn crowd(messages: usize, seed: u64) -> Result<Counts, ScaleError> {
     let producers = (0..PRODUCERS).map(|producer| {
         let stage = Arc::clone(&stage);
         let produced = tokio::spawn(async move { produce(&stage, producer, messages).await });
-        async { produced.await.map_err(ended)? }
+        async move { produced.await.map_err(ended)? }
     });
     let announced = try_join_all(producers).await?.iter().sum();
     all_announced.store(true, Ordering::SeqCst);
