@@ -103,7 +103,7 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
 
     world.saboteur.begin(world.began);
     let mut busy = JoinSet::new();
-    for step in plan.steps.iter().cloned() {
+    for step in plan.steps.clone() {
         let world = Arc::clone(&world);
         busy.spawn(async move { world.act(&step).await });
     }
