@@ -25,6 +25,8 @@ use crate::pass::Checkpoint;
 /// How long a lease lasts without being renewed, and how often it is.
 const LEASE: SignedDuration = SignedDuration::from_mins(2);
 const RENEW: Duration = Duration::from_secs(30);
+/// How many of a source's last runs are looked at for one that was left behind.
+const LOOKED_BACK: i32 = 20;
 /// A run pauses when less than this is left.
 pub(crate) const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
@@ -191,6 +193,7 @@ impl Sync {
             let note = format!("run {} was going", other.slot);
             return record.end(store, RunState::Skipped, Some(note)).await;
         }
+        self.end_left_behind(&record.run).await?;
         let holder = record.holder.clone();
         let work = self.run_source(&installation, (common, files), job, deadline, &mut record);
         let outcome = Box::pin(work).await;
@@ -210,6 +213,37 @@ impl Sync {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Ends the earlier runs of a source whose message was lost, or whose workers died until it was
+    /// given up: this run has the source now, and does what they were to do.
+    async fn end_left_behind(&self, ours: &Run) -> Result<(), StoreError> {
+        let page = self.store.runs(&ours.connector, None, LOOKED_BACK).await?;
+        let left = page
+            .items
+            .iter()
+            .filter(|run| !run.state.is_over() && run.queued_at.0 < ours.queued_at.0);
+        for run in left {
+            let Some(stored) = self.store.run(&run.connector, &run.slot).await? else {
+                continue;
+            };
+            if stored.data.state.is_over() {
+                continue;
+            }
+            tracing::warn!(connector = %run.connector, slot = run.slot, "a run was left behind");
+            let ended = Run {
+                state: RunState::Failed,
+                note: Some(format!("left behind; run {} went on", ours.slot)),
+                checkpoint: serde_json::Value::Null,
+                finished_at: Some(Moment(self.store.clock().now())),
+                ..stored.data
+            };
+            // Whoever has written it since knows better.
+            self.store
+                .save_run(&ended, Expect::Version(stored.version))
+                .await?;
+        }
+        Ok(())
     }
 
     async fn run_source(

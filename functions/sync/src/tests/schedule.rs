@@ -215,6 +215,22 @@ async fn a_source_that_is_being_run_is_not_run_beside_it() {
     assert_eq!(bench.there().await, 3);
 }
 
+/// Its message was lost, or its workers died until it was given up.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_left_behind_is_ended_by_the_next_one() {
+    let bench = Bench::with("").await;
+    let earlier = bench.now().to_string();
+    assert!(bench.store.begin_run(&erp(), &earlier).await.unwrap());
+    bench.tick().await;
+    bench.drain().await;
+    let left = bench.store.run(&erp(), &earlier).await.unwrap().unwrap();
+    assert_eq!(left.data.state, RunState::Failed);
+    let next = bench.last_run().await;
+    assert_eq!(next.state, RunState::Done);
+    assert!(left.data.note.unwrap().contains(&next.slot));
+    assert!(left.data.finished_at.is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_person_can_start_a_run() {
     let bench = Bench::with("").await;
