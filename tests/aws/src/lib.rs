@@ -1,10 +1,10 @@
 //! What the suites over the compiled functions stand on. `tests/aws/run.sh` builds, deploys and runs
-//! them; `docs/testing.md` says how.
+//! them; `docs/testing-on-aws.md` says how.
 //!
 //! | file | is |
 //! |---|---|
 //! | [`process`] | a function's release binary, and the Lambda runtime API it asks for work |
-//! | [`bench`] | a table, a topic and a queue of a test's own, and functions over them |
+//! | [`mod@bench`] | a table, a topic and a queue of a test's own, and functions over them |
 //! | [`requests`] | what the `api` function is asked |
 //! | [`stack`] | the deployed stack: its addresses, and what people and vendors send to it |
 //! | [`vendor`] | a vendor's stand-in, which records what it is sent |
