@@ -70,8 +70,8 @@ def simulate(log, seeds):
     """Builds and runs the simulation on the copy: its exit code, or None if it did not build."""
     environment = os.environ | {"CARGO_TARGET_DIR": str(BUILD), "RUSTFLAGS": "-Awarnings"}
     cargo = ["cargo", "--quiet"]
-    build = ["build", "--locked", "-p", "simulation"]
-    run = ["run", "--locked", "-p", "simulation", "--", "--seeds", str(seeds), "--until-failure", "--no-shrink"]
+    build = ["build", "--locked", "--profile", "simulation", "-p", "simulation"]
+    run = ["run", "--locked", "--profile", "simulation", "-p", "simulation", "--", "--seeds", str(seeds), "--until-failure", "--no-shrink"]
     with open(log, "w") as out:
         here = {"cwd": TREE, "env": environment, "stdout": out, "stderr": subprocess.STDOUT}
         if subprocess.run(cargo + build, **here).returncode != 0:

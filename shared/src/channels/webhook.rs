@@ -139,7 +139,10 @@ fn id(key: &str) -> String {
 /// The body, below 20 KB whatever the message holds.
 fn body(envelope: &Envelope<'_>) -> String {
     let message = envelope.message;
-    let about = message.digest.as_ref().map_or(message.kind.name(), |_| "group");
+    let about = message
+        .digest
+        .as_ref()
+        .map_or(message.kind.name(), |_| "group");
     let event = |data: &Value| {
         json!({
             "type": format!("stock.{about}.{}", message.change),
