@@ -7,8 +7,7 @@
 
 The sources are copied to target/mutations/, never touched. A mutation that the simulation does not
 find within its seeds has survived, and the run fails; so does a simulation that finds fault with the
-sources as they are. Needs Python 3.11 and nothing else. About a minute and a half per mutation on two
-cores, after the first build.
+sources as they are. Needs Python 3.11 and nothing else.
 """
 
 import argparse
