@@ -17,8 +17,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-/// How often expired items are swept and read stream records trimmed.
-const UPKEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often read stream records are trimmed.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
+/// How many trims a sweep of expired items goes with: one an hour, because it reads every item of every
+/// table. AWS takes up to days.
+const TRIMS_PER_SWEEP: u64 = 60;
 
 /// Mappings and schedules, not yet started.
 #[derive(Debug)]
@@ -228,9 +231,10 @@ impl Pump {
         schedule.fire(&self.line).await
     }
 
-    /// Sweeps expired items and trims read stream records now, beside the minute's round.
+    /// Sweeps expired items and trims read stream records now, beside the regular rounds.
     pub fn upkeep(&self) -> Result<(), EngineError> {
-        keep_up(&self.line, &self.streams)
+        self.line.aws.tables().sweep_expired()?;
+        trim(&self.line, &self.streams)
     }
 
     /// Takes no new work, lets what runs finish, and returns.
@@ -245,18 +249,25 @@ impl Pump {
 }
 
 async fn upkeep(line: Arc<Line>, streams: Vec<Arc<StreamProgress>>) {
-    let mut minute = tokio::time::interval(UPKEEP_EVERY);
+    let mut minute = tokio::time::interval(TRIM_EVERY);
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     minute.tick().await; // the first is immediate
-    while line.unless_stopped(minute.tick()).await.is_some() {
-        if let Err(error) = keep_up(&line, &streams) {
+    for round in 0_u64.. {
+        if line.unless_stopped(minute.tick()).await.is_none() {
+            return;
+        }
+        // The first minute's too: a laptop's process may never live for an hour.
+        let swept = match round % TRIMS_PER_SWEEP {
+            0 => line.aws.tables().sweep_expired().map(drop),
+            _ => Ok(()),
+        };
+        if let Err(error) = swept.and_then(|()| trim(&line, &streams)) {
             tracing::warn!(%error, "upkeep of the tables failed");
         }
     }
 }
 
-fn keep_up(line: &Line, streams: &[Arc<StreamProgress>]) -> Result<(), EngineError> {
-    line.aws.tables().sweep_expired()?;
+fn trim(line: &Line, streams: &[Arc<StreamProgress>]) -> Result<(), EngineError> {
     // Up to where the slowest reader of each table would resume.
     let mut read: BTreeMap<&str, Option<String>> = BTreeMap::new();
     for stream in streams {

@@ -4,7 +4,10 @@ use super::function::RunId;
 use super::interference::{Call, Interference, Interruption, Service, Untouched};
 use super::queue_calls;
 use super::{EngineError, Ids, Queues, REGION, Tables, Topics};
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig,
+};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -165,6 +168,8 @@ impl EmbeddedAws {
             .region(Region::from_static(REGION))
             .credentials_provider(credentials())
             .retry_config(self.0.retries.clone())
+            .retry_partition(retry_partition("dynamodb"))
+            .stalled_stream_protection(nothing_stalls())
             .http_client(self.clone())
             .build();
         aws_sdk_dynamodb::Client::from_conf(config)
@@ -177,6 +182,8 @@ impl EmbeddedAws {
             .region(Region::from_static(REGION))
             .credentials_provider(credentials())
             .retry_config(self.0.retries.clone())
+            .retry_partition(retry_partition("sqs"))
+            .stalled_stream_protection(nothing_stalls())
             .http_client(self.clone())
             .build();
         aws_sdk_sqs::Client::from_conf(config)
@@ -189,6 +196,8 @@ impl EmbeddedAws {
             .region(Region::from_static(REGION))
             .credentials_provider(credentials())
             .retry_config(self.0.retries.clone())
+            .retry_partition(retry_partition("sns"))
+            .stalled_stream_protection(nothing_stalls())
             .http_client(self.clone())
             .build();
         aws_sdk_sns::Client::from_conf(config)
@@ -247,6 +256,17 @@ impl EmbeddedAws {
 
 fn credentials() -> Credentials {
     Credentials::new("embedded", "embedded", None, None, "embedded")
+}
+
+/// There is no stream that could stall, and the SDK would measure a virtual wait by the machine's clock.
+fn nothing_stalls() -> StalledStreamProtectionConfig {
+    StalledStreamProtectionConfig::disabled()
+}
+
+/// A client's own allowance of retries. The SDK would have one for the whole process, and of two
+/// engines in it, one's failures would use up the other's.
+fn retry_partition(service: &'static str) -> RetryPartition {
+    RetryPartition::custom(service).build()
 }
 
 /// Takes the directory for this process.
