@@ -5,9 +5,10 @@
     tests/mutations/run.py NAME...    some of them
     tests/mutations/run.py --check    only that each still stands exactly once in its file
 
-The sources are copied to target/mutations/, never touched. A mutation that the simulation does not
-find within its seeds has survived, and the run fails; so does a simulation that finds fault with the
-sources as they are. Needs Python 3.11 and nothing else.
+The sources are copied to target/mutations/, never touched. The copy has every mutation in it, each
+behind a switch, so it is built once; then it runs with one switch at a time, and with none. A mutation
+that the simulation does not find within its seeds has survived, and the run fails; so does a simulation
+that finds fault with the sources as they are. Needs Python 3.11 and nothing else.
 """
 
 import argparse
@@ -22,6 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 WORK = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "mutations"
 TREE, BUILD = WORK / "tree", WORK / "build"
+# Names the mutation that is switched on.
+SWITCH = "SIMULATED_MUTATION"
+# A mutation that the simulation neither finds nor survives in so many seconds.
+LONGEST = 900
 
 
 def mutations():
@@ -44,8 +49,9 @@ def misplaced(listed):
     return faults
 
 
-def copy_sources():
-    """Copies what git tracks; files that have not changed keep their times, and so their builds."""
+def copy_sources(listed):
+    """Copies what git tracks, with the mutations; files that have not changed keep their times, and so
+    their builds."""
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True
     ).stdout.decode()
@@ -55,7 +61,20 @@ def copy_sources():
             if path.relative_to(TREE) not in wanted:
                 path.unlink()
     for name in wanted:
-        write_if_different(TREE / name, (ROOT / name).read_bytes())
+        mutated = [mutation for mutation in listed if Path(mutation["file"]) == name]
+        write_if_different(TREE / name, with_switches((ROOT / name).read_bytes(), mutated))
+
+
+def with_switches(source, mutated):
+    """The source with both versions of each place, of which a run takes one."""
+    for mutation in mutated:
+        find, replace = mutation["find"], mutation["replace"]
+        on = f'std::env::var_os("{SWITCH}").is_some_and(|name| name == "{mutation["name"]}")'
+        both = f"if {on} {{ {replace} }} else {{ {find} }}"
+        # A statement stands as it is; an expression may have more to its left and right.
+        both = both if find.endswith(";") else f"({both})"
+        source = source.replace(find.encode(), both.encode())
+    return source
 
 
 def write_if_different(path, content):
@@ -65,25 +84,33 @@ def write_if_different(path, content):
     path.write_bytes(content)
 
 
-def simulate(log, seeds):
-    """Builds and runs the simulation on the copy: its exit code, or None if it did not build."""
-    environment = os.environ | {"CARGO_TARGET_DIR": str(BUILD), "RUSTFLAGS": "-Awarnings"}
-    cargo = ["cargo", "--quiet"]
-    build = ["build", "--locked", "--profile", "simulation", "-p", "simulation"]
-    run = ["run", "--locked", "--profile", "simulation", "-p", "simulation", "--", "--seeds", str(seeds), "--until-failure", "--no-shrink"]
+def build(log):
+    """Builds the copy; whether that went well."""
+    environment = os.environ | {"CARGO_TARGET_DIR": str(BUILD)}
+    command = ["cargo", "build", "--locked", "--profile", "simulation", "-p", "simulation"]
     with open(log, "w") as out:
         here = {"cwd": TREE, "env": environment, "stdout": out, "stderr": subprocess.STDOUT}
-        if subprocess.run(cargo + build, **here).returncode != 0:
+        return subprocess.run(command, **here).returncode == 0
+
+
+def simulate(log, seeds, mutation=None):
+    """Runs the simulation with a mutation switched on, or none: its exit code, or None if it hangs."""
+    command = [BUILD / "simulation/simulation", "--seeds", str(seeds), "--until-failure", "--no-shrink"]
+    environment = os.environ | {SWITCH: mutation or ""}
+    with open(log, "w") as out:
+        try:
+            return subprocess.run(
+                command, cwd=TREE, env=environment, stdout=out, stderr=subprocess.STDOUT, timeout=LONGEST
+            ).returncode
+        except subprocess.TimeoutExpired:
             return None
-        return subprocess.run(cargo + run, **here).returncode
 
 
 def first_finding(log):
-    """The sentence in which the simulation says what broke."""
-    for line in Path(log).read_text(errors="replace").splitlines():
-        if re.search(r"\bG[1-8]\b", line):
-            return line.strip()[:160]
-    return "(no guarantee is named in the log)"
+    """The seed that failed first, and the guarantee that it says is broken."""
+    text = Path(log).read_text(errors="replace")
+    found = re.search(r"^seed (\d+) FAILED\n +(\w+): (.*)", text, re.MULTILINE)
+    return f"seed {found[1]}: {found[2]}: {found[3][:120]}" if found else "(no guarantee is named in the log)"
 
 
 def main():
@@ -91,6 +118,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--check", action="store_true", help="only check the list against the sources")
     parser.add_argument("--seeds", type=int, default=400, help="how many seeds a mutation may survive (400)")
+    parser.add_argument("--unchanged", type=int, default=50, help="how many seeds the sources as they are run (50)")
     arguments = parser.parse_args()
 
     listed = mutations()
@@ -106,10 +134,14 @@ def main():
     chosen = [m for m in listed if not arguments.names or m["name"] in arguments.names]
 
     WORK.mkdir(parents=True, exist_ok=True)
-    copy_sources()
+    copy_sources(listed)
+    log = WORK / "build.log"
+    if not build(log):
+        print(f"the sources with the mutations do not compile: {log}", file=sys.stderr)
+        return 2
     log = WORK / "unchanged.log"
     print("the sources as they are … ", end="", flush=True)
-    if simulate(log, 50) != 0:
+    if simulate(log, arguments.unchanged) != 0:
         print(f"the simulation fails without any mutation: {log}")
         return 2
     print("no fault found")
@@ -117,19 +149,13 @@ def main():
     survived = []
     for mutation in chosen:
         name, log, begun = mutation["name"], WORK / f"{mutation['name']}.log", time.monotonic()
-        path = TREE / mutation["file"]
-        source = path.read_text()
         print(f"{name} … ", end="", flush=True)
-        try:
-            path.write_text(source.replace(mutation["find"], mutation["replace"]))
-            code = simulate(log, arguments.seeds)
-        finally:
-            path.write_text(source)
+        code = simulate(log, arguments.seeds, name)
         took = f"{time.monotonic() - begun:.0f} s"
         if code == 1:
             print(f"found ({took})\n    guards {mutation['guards']}\n    {first_finding(log)}")
         else:
-            verdict = {0: "SURVIVED", None: "does not compile"}.get(code, f"broke the simulation itself ({code})")
+            verdict = {0: "SURVIVED", None: "hangs"}.get(code, f"broke the simulation itself ({code})")
             print(f"{verdict} ({took}): {log}")
             survived.append(name)
     print(f"\n{len(chosen) - len(survived)} of {len(chosen)} mutations found")

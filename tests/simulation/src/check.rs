@@ -20,6 +20,7 @@ mod stock;
 use std::fmt;
 
 use serde_json::Value;
+pub use stock::Shown;
 
 use crate::history::History;
 use crate::model::Model;
@@ -88,8 +89,16 @@ struct Scene<'a> {
     model: Model,
 }
 
+/// What was found wrong, and what the API showed in the end, if there was an end.
+pub struct Verdict {
+    /// What was broken.
+    pub violations: Vec<Violation>,
+    /// The stock in the end.
+    pub shown: Option<Shown>,
+}
+
 /// Checks everything.
-pub async fn all(world: &World, history: &History, settled: bool) -> Vec<Violation> {
+pub async fn all(world: &World, history: &History, settled: bool) -> Verdict {
     let mut found = Findings::default();
     let told = world.records.told();
     if !settled {
@@ -108,11 +117,19 @@ pub async fn all(world: &World, history: &History, settled: bool) -> Vec<Violati
     deliveries::check(&scene, &mut found);
     alerts::along(&scene, &mut found);
     // What follows compares with how it all ends.
+    let mut shown = None;
     if settled {
-        stock::at_the_end(&scene, &mut found).await;
+        shown = stock::shown(world).await;
+        match &shown {
+            Some(shown) => stock::at_the_end(&scene, shown, &mut found),
+            None => found.add(Guarantee::Settles, "the API does not list the positions"),
+        }
         alerts::at_the_end(&scene, &mut found).await;
     }
-    found.0
+    Verdict {
+        violations: found.0,
+        shown,
+    }
 }
 
 /// What is still going on.

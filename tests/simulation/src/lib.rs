@@ -12,6 +12,7 @@
 //! | [`history`] | every change of the table, read from its stream |
 //! | [`model`] | what the stock must be, computed apart from the product |
 //! | [`check`] | the guarantees |
+//! | `twin` | the same plan without faults, for comparison |
 //! | [`scale`] | very many deliveries, counted |
 //! | [`shrink`](mod@shrink) | the least of a plan that still breaks a guarantee |
 //!
@@ -30,4 +31,5 @@ pub mod said;
 pub mod scale;
 pub mod shrink;
 pub mod trace;
+mod twin;
 pub mod world;

@@ -17,6 +17,8 @@ pub const DESK: [&str; 2] = ["DESK-BOLT", "DESK-NUT"];
 pub const FED: usize = 8;
 /// Where the feed's products lie.
 pub const FED_PLACE: &str = "south";
+/// The first product of each file: its number on hand is the file's own, so that no two are alike.
+pub const FEED_NUMBER: &str = "FEED-NUMBER";
 /// Vehicles with their models: each of its own model line, so that its count is that line's.
 pub const VEHICLES: [(&str, &str); 3] = [
     ("SCBCG2ZG0RC012345", "Bentayga"),

@@ -180,14 +180,14 @@ impl Plan {
 impl File {
     /// A file with these rows, and a row that tells it from all others.
     pub fn whole(number: u32, rows: &BTreeMap<String, i64>) -> Self {
-        let place = crate::places::FED_PLACE;
+        let (place, first) = (crate::places::FED_PLACE, crate::places::FEED_NUMBER);
         let lines: String = rows
             .iter()
             .map(|(sku, on_hand)| format!("{sku},{place},{on_hand}\n"))
             .collect();
         Self {
             name: format!("stock-{number:03}.csv"),
-            content: format!("sku,location,on_hand\nFEED-NUMBER,{place},{number}\n{lines}"),
+            content: format!("sku,location,on_hand\n{first},{place},{number}\n{lines}"),
             kind: FileKind::Whole,
             rows: rows.clone(),
         }

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lotwire::engine::Pump;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::check::{self, Violation};
+use crate::check::{self, Shown, Violation};
 use crate::fakes::people;
 use crate::faults::Kind;
 use crate::history::History;
 use crate::places::Thresholds;
 use crate::plan::{Act, File, Plan};
 use crate::trace::Trace;
+use crate::twin;
 use crate::world::{World, WorldError};
 
 /// How a world is run.
@@ -36,6 +38,8 @@ pub struct Report {
     pub numbers: Numbers,
     /// The hash of its trace.
     pub hash: String,
+    /// The stock in the end, if it came to one.
+    pub shown: Option<Shown>,
 }
 
 /// What happened in a world, in numbers.
@@ -69,19 +73,38 @@ impl std::ops::AddAssign for Numbers {
     }
 }
 
-/// When the feed server puts down a whole file once the faults have ended, and how often after that:
-/// what is missing is removed with the second.
-const FIRST_FILE: Duration = Duration::from_secs(60);
-const FILE_EVERY: Duration = Duration::from_secs(16 * 60);
+/// When the feed server puts down a whole file once the faults have ended, and has it read, and how
+/// often after that: what is missing is removed with the second.
+const FIRST_FILE: Duration = Duration::from_secs(2 * 60);
+const FILE_EVERY: Duration = Duration::from_secs(6 * 60);
 /// How long the world is left alone at least.
-const QUIET: Duration = Duration::from_secs(40 * 60);
+const QUIET: Duration = Duration::from_secs(14 * 60);
 /// How long it may take to settle: the last waits of the back-off take hours.
 const LONGEST: Duration = Duration::from_secs(40 * 3_600);
 /// How often the world is looked at while it settles.
-const LOOK_EVERY: Duration = Duration::from_secs(5 * 60);
+const LOOK_EVERY: Duration = Duration::from_secs(2 * 60);
+/// Nobody waits for anything for so long: then the world is as it will be.
+const STILL: Duration = Duration::from_secs(4 * 60);
+
+/// Runs a world; some of them twice, the second time without faults, for the stock must come to the same.
+pub fn run(plan: &Plan, options: Options) -> Result<Report, WorldError> {
+    let mut report = alone(plan, options)?;
+    if twin::has_one(plan)
+        && let Some(shown) = &report.shown
+    {
+        let quiet = Options {
+            trace: false,
+            ..options
+        };
+        let twin = alone(&twin::of(plan), quiet)?;
+        let differing = twin::differing(shown, twin.shown.as_ref());
+        report.violations.extend(differing);
+    }
+    Ok(report)
+}
 
 /// Runs a world on a runtime of its own.
-pub fn run(plan: &Plan, options: Options) -> Result<Report, WorldError> {
+fn alone(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -112,12 +135,12 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     trace.note(|| "the faults have ended".to_owned());
 
     let mut history = History::default();
-    let settled = settle(&world, &mut busy, &mut history).await?;
+    let settled = settle(&world, &pump, &mut busy, &mut history).await?;
     if settled {
         pump.idle().await;
     }
     history.read_on(&world.aws)?;
-    let findings = check::all(&world, &history, settled).await;
+    let verdict = check::all(&world, &history, settled).await;
     let numbers = numbers(&world, &history);
     // The configuration names the feed's folder, which is another one in every run.
     let changes = history.changes().iter();
@@ -126,16 +149,18 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     }
     drop(pump);
     Ok(Report {
-        violations: findings,
+        violations: verdict.violations,
         faults: world.saboteur.counts(),
         numbers,
         hash: trace.hash(),
+        shown: verdict.shown,
     })
 }
 
 /// Lets everybody finish, and time heal; false if that takes too long.
 async fn settle(
     world: &Arc<World>,
+    pump: &Pump,
     busy: &mut JoinSet<()>,
     history: &mut History,
 ) -> Result<bool, WorldError> {
@@ -152,18 +177,20 @@ async fn settle(
             number += 1;
             world.put_down(&File::whole(number, &world.plan.feed));
             next_file += FILE_EVERY;
+            // The schedule would have it read within a quarter of an hour; if this fails, it still will.
+            let fired = pump.fire("sync").await;
+            world.trace.note(|| format!("sync {fired:?}"));
         }
         tokio::time::sleep(LOOK_EVERY).await;
         while busy.try_join_next().is_some() {}
         history.read_on(&world.aws)?;
-        // Nothing that anybody waits for: then the world is as it will be, except for what time heals.
         let quiet = busy.is_empty() && history.nothing_pends();
         quiet_since = match quiet_since {
             Some(since) if quiet => Some(since),
             _ if quiet => Some(Instant::now()),
             _ => None,
         };
-        let healed = quiet_since.is_some_and(|since: Instant| since.elapsed() >= LOOK_EVERY * 2);
+        let healed = quiet_since.is_some_and(|since: Instant| since.elapsed() >= STILL);
         if healed && ended.elapsed() >= QUIET && world.feed_is_read() {
             return Ok(true);
         }

@@ -42,6 +42,8 @@ fn a_seed_with_every_kind_of_fault_keeps_them_and_is_the_same_world_again() {
     );
     assert_eq!(first.faults, second.faults);
     assert_eq!(first.numbers, second.numbers);
+    // All that happened, to the millisecond: each call, fault, answer and change of the table.
+    assert_eq!(first.hash, second.hash);
 }
 
 /// A vendor that says it took a message and did not is noticed, and the plan shrinks to the few

@@ -6,7 +6,7 @@ use super::queue_calls;
 use super::{EngineError, Ids, Queues, REGION, Tables, Topics};
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig,
+    BehaviorVersion, Region, StalledStreamProtectionConfig,
 };
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -166,7 +166,7 @@ impl EmbeddedAws {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(REGION))
-            .credentials_provider(credentials())
+            .allow_no_auth()
             .retry_config(self.0.retries.clone())
             .retry_partition(retry_partition("dynamodb"))
             .stalled_stream_protection(nothing_stalls())
@@ -180,7 +180,7 @@ impl EmbeddedAws {
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(REGION))
-            .credentials_provider(credentials())
+            .allow_no_auth()
             .retry_config(self.0.retries.clone())
             .retry_partition(retry_partition("sqs"))
             .stalled_stream_protection(nothing_stalls())
@@ -194,7 +194,7 @@ impl EmbeddedAws {
         let config = aws_sdk_sns::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(REGION))
-            .credentials_provider(credentials())
+            .allow_no_auth()
             .retry_config(self.0.retries.clone())
             .retry_partition(retry_partition("sns"))
             .stalled_stream_protection(nothing_stalls())
@@ -252,10 +252,6 @@ impl EmbeddedAws {
             )),
         }
     }
-}
-
-fn credentials() -> Credentials {
-    Credentials::new("embedded", "embedded", None, None, "embedded")
 }
 
 /// There is no stream that could stall, and the SDK would measure a virtual wait by the machine's clock.

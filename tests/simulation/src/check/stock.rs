@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Findings, Guarantee, Scene, number, text};
-use crate::model::Stock;
+use crate::model::{Place, Stock};
+use crate::world::World;
+
+/// The stock of each position and the units sold there, as the API shows them.
+pub type Shown = BTreeMap<Place, (Option<Stock>, i64)>;
 
 /// The stock of each position, after each change of it.
 pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
@@ -77,14 +81,10 @@ pub(super) fn balance(position: &Value) -> Option<(i64, i64)> {
     ))
 }
 
-/// What the API shows in the end, against the model.
-pub(super) async fn at_the_end(scene: &Scene<'_>, found: &mut Findings) {
-    let Some(shown) = scene.world.list("/api/v1/positions?").await else {
-        found.add(Guarantee::Settles, "the API does not list the positions");
-        return;
-    };
+/// What the API shows of each position: its stock, and how much was sold.
+pub(super) async fn shown(world: &World) -> Option<Shown> {
     let mut seen = BTreeMap::new();
-    for position in &shown {
+    for position in &world.list("/api/v1/positions?").await? {
         let place = (
             text(position, "product").to_owned(),
             text(position, "location").to_owned(),
@@ -103,6 +103,11 @@ pub(super) async fn at_the_end(scene: &Scene<'_>, found: &mut Findings) {
             .sum();
         seen.insert(place, (stock, sold));
     }
+    Some(seen)
+}
+
+/// What is shown in the end, against the model.
+pub(super) fn at_the_end(scene: &Scene<'_>, seen: &Shown, found: &mut Findings) {
     for (place, expected) in &scene.model.stock {
         let shown = seen.get(place).map(|(stock, _)| *stock);
         found.expect(Guarantee::G3, shown == Some(*expected), || {
@@ -110,7 +115,7 @@ pub(super) async fn at_the_end(scene: &Scene<'_>, found: &mut Findings) {
         });
     }
     let mut sales: BTreeMap<&str, i64> = BTreeMap::new();
-    for (place, (stock, sold)) in &seen {
+    for (place, (stock, sold)) in seen {
         // What nobody speaks of any more is none: a vehicle that left, a product the feed dropped.
         let known = scene.model.stock.contains_key(place);
         let none = stock.is_none_or(|stock| stock == Stock::default());
