@@ -1,15 +1,16 @@
 //! A batch of stream records is looked at by one reading of the configuration and the sources' health.
-//! What changes meanwhile must not be missed.
+//! What changes meanwhile must not be missed, and a table that is busy meanwhile is waited for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_sdk_dynamodb::types::AttributeValue;
 use evaluate::Evaluator;
-use jiff::Timestamp;
-use lotwire::engine::{Call, EmbeddedAws, Interference, Settings, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::{Call, EmbeddedAws, Interference, Service, Settings, Verdict};
 use lotwire::stack::resources::{self, TABLE};
 use shared::bus::Bus;
 use shared::chance::Chance;
@@ -20,6 +21,7 @@ use shared::domain::alert::AlertState;
 use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::store::Store;
+use tokio::time::Instant;
 
 use crate::bench::level;
 
@@ -90,13 +92,17 @@ async fn record(aws: &EmbeddedAws, product: &str, sequence: &str) -> EventRecord
     record
 }
 
-#[tokio::test]
-async fn a_rule_that_changes_within_a_batch_applies_to_all_of_it() {
-    let meanwhile = Arc::new(RaisesThreshold::default());
-    let clock = Clock::system();
+/// An evaluator of three positions, by a threshold of 3, and the records of their changes.
+struct Batch {
+    store: Store,
+    evaluator: Evaluator,
+    event: Event,
+}
+
+async fn batch(clock: &Clock, interference: Arc<dyn Interference>) -> Batch {
     let settings = Settings {
         clock: clock.clone(),
-        interference: Arc::clone(&meanwhile) as _,
+        interference,
         ..Settings::default()
     };
     let aws = EmbeddedAws::in_memory(settings).unwrap();
@@ -116,14 +122,77 @@ async fn a_rule_that_changes_within_a_batch_applies_to_all_of_it() {
         store.clone(),
         Bus::new(aws.sns(), topic),
         Installations::new(store.clone()),
-        Metrics::to(std::io::sink(), clock),
+        Metrics::to(std::io::sink(), clock.clone()),
     );
-    meanwhile.store.set(store.clone()).unwrap();
-    let response = evaluator.handle(event, Timestamp::MAX).await;
+    Batch {
+        store,
+        evaluator,
+        event,
+    }
+}
+
+/// The products with an open alert.
+async fn low(store: &Store) -> Vec<String> {
+    let open = store.alerts(AlertState::Open, None, 10).await.unwrap();
+    let mut low: Vec<_> = open.items.into_iter().map(|a| a.message.product).collect();
+    low.sort_unstable();
+    low
+}
+
+#[tokio::test]
+async fn a_rule_that_changes_within_a_batch_applies_to_all_of_it() {
+    let meanwhile = Arc::new(RaisesThreshold::default());
+    let batch = batch(&Clock::system(), Arc::clone(&meanwhile) as _).await;
+    meanwhile.store.set(batch.store.clone()).unwrap();
+    let response = batch.evaluator.handle(batch.event, Timestamp::MAX).await;
     assert!(response.batch_item_failures.is_empty());
     assert!(meanwhile.done.load(Ordering::SeqCst));
-    let open = store.alerts(AlertState::Open, None, 10).await.unwrap();
-    let mut low: Vec<_> = open.items.iter().map(|a| &*a.message.product).collect();
-    low.sort_unstable();
-    assert_eq!(low, ["FEW", "SOME"]);
+    assert_eq!(low(&batch.store).await, ["FEW", "SOME"]);
+}
+
+/// Throttles the table for a while, once it is told to.
+#[derive(Default)]
+struct Throttled(OnceLock<Instant>);
+
+#[async_trait]
+impl Interference for Throttled {
+    async fn before(&self, call: &Call) -> Verdict {
+        let busy = self.0.get().is_some_and(|until| Instant::now() < *until);
+        if call.service == Service::DynamoDb && busy {
+            return Verdict::Throttle;
+        }
+        Verdict::Proceed
+    }
+}
+
+/// Handles a batch with a minute's time while the table is throttled for so long: the numbers that
+/// are handed back, and how long it took.
+async fn handle_throttled(throttled_for: Duration) -> (Batch, Vec<Option<String>>, Duration) {
+    let throttled = Arc::new(Throttled::default());
+    let clock = Clock::starting_at("2026-03-02T08:00:00Z".parse().unwrap());
+    let mut batch = batch(&clock, Arc::clone(&throttled) as _).await;
+    let begun = Instant::now();
+    throttled.0.set(begun + throttled_for).unwrap();
+    let deadline = clock.now() + SignedDuration::from_secs(60);
+    let event = std::mem::take(&mut batch.event);
+    let response = batch.evaluator.handle(event, deadline).await;
+    let failures = response.batch_item_failures.into_iter();
+    let failures = failures.map(|failure| failure.item_identifier).collect();
+    (batch, failures, begun.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_is_waited_for_rather_than_handed_back() {
+    let (batch, handed_back, took) = handle_throttled(Duration::from_secs(30)).await;
+    assert_eq!(handed_back, []);
+    assert_eq!(low(&batch.store).await, ["FEW"]);
+    assert!(took < Duration::from_secs(40), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_longer_throttle_is_handed_back_well_before_the_time_is_over() {
+    let (_, handed_back, took) = handle_throttled(Duration::from_secs(3_600)).await;
+    assert_eq!(handed_back, [Some("0".to_owned())]);
+    let range = Duration::from_secs(38)..Duration::from_secs(50);
+    assert!(range.contains(&took), "{took:?}");
 }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use shared::domain::Origin;
-use shared::domain::watch::Moment;
 use shared::installation::Installation;
 use shared::store::jobs::Reexamination;
 
@@ -16,13 +15,9 @@ const PAGE: i32 = 50;
 impl Evaluator {
     /// Starts looking at every position by the new rules, and again when a season begins or ends.
     pub(crate) async fn configuration_changed(&self, version: u64) -> Result<(), EvaluateError> {
-        let job = Reexamination {
-            id: format!("configuration-{version}"),
-            owned_by: None,
-            cursor: None,
-            not_before: None,
-        };
-        self.store.start_job(&job).await?;
+        // What wrote the configuration has started it; it starts twice if it is done by now.
+        let job = Reexamination::configuration(version);
+        self.store.start_job(job).await?;
         let installation = self.installation().await?;
         self.plan_next_season(&installation).await
     }
@@ -63,7 +58,7 @@ impl Evaluator {
             around = now;
         }
         let installation = &around.installation;
-        if page.next.is_none() && job.id.starts_with(SEASON) {
+        if page.next.is_none() && job.owned_by.is_none() {
             self.plan_next_season(installation).await?;
         }
         // Somebody else may have looked at the same page meanwhile; then the job is theirs.
@@ -83,13 +78,8 @@ impl Evaluator {
         let Some(at) = next_season(installation, now) else {
             return Ok(());
         };
-        let job = Reexamination {
-            id: format!("{SEASON}{}-{}", installation.version, at.as_millisecond()),
-            owned_by: None,
-            cursor: None,
-            not_before: Some(Moment(at)),
-        };
-        self.store.start_job(&job).await?;
+        let id = format!("{SEASON}{}-{}", installation.version, at.as_millisecond());
+        self.store.start_job(Reexamination::new(id).at(at)).await?;
         Ok(())
     }
 }
