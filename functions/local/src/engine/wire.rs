@@ -5,9 +5,7 @@ use super::interference::{Call, Interference, Interruption, Service, Untouched};
 use super::queue_calls;
 use super::{EngineError, Ids, Queues, REGION, Tables, Topics};
 use aws_sdk_dynamodb::config::retry::RetryPartition;
-use aws_sdk_dynamodb::config::{
-    BehaviorVersion, Region, StalledStreamProtectionConfig,
-};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, StalledStreamProtectionConfig};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };

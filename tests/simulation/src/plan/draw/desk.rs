@@ -1,0 +1,94 @@
+//! What people ask the API for.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::Draw;
+use crate::places::{SHOP, TILL, WAREHOUSES};
+use crate::plan::{Act, Request};
+use crate::said::Said;
+
+impl Draw {
+    /// What somebody asks the API for.
+    pub(super) fn movement(&mut self, sku: &str, place: &'static str, at: Duration) -> Act {
+        let key = format!("key-{}", self.number());
+        let now = self.instant(at);
+        let elsewhere = if place == WAREHOUSES[0] {
+            WAREHOUSES[1]
+        } else {
+            WAREHOUSES[0]
+        };
+        // Of the shop's and the till's products, only what came in, with its time.
+        if self.dice.happens(0.25) {
+            let (shop, _) = *self.dice.pick(&SHOP);
+            let sku = *self.dice.pick(&[shop, TILL[0], TILL[1]]);
+            let at = now - SignedDuration::from_millis(self.dice.between(0, 30 * 60_000));
+            let quantity = self.dice.between(1, 4);
+            let body = json!({ "type": "receipt", "product": sku, "location": place,
+                "quantity": quantity, "at": at.to_string() });
+            let said = moved(&key, sku, place, quantity, at);
+            return Act::Movement(Request {
+                key,
+                body,
+                said: vec![said],
+            });
+        }
+        let quantity = self.dice.between(1, 5);
+        let request = |kind: &str| json!({ "type": kind, "product": sku, "location": place, "quantity": quantity });
+        let promised = |units| {
+            vec![Said::Promised {
+                event: key.clone(),
+                sku: sku.to_owned(),
+                place,
+                units,
+            }]
+        };
+        let (body, said) = match self.dice.below(10) {
+            0..=3 => (request("reserve"), promised(quantity)),
+            4 => (request("release"), promised(-quantity)),
+            5 => (
+                request("receipt"),
+                vec![moved(&key, sku, place, quantity, now)],
+            ),
+            6 => {
+                let body = json!({ "type": "adjustment", "product": sku, "location": place, "delta": -quantity });
+                (body, vec![moved(&key, sku, place, -quantity, now)])
+            }
+            7 => {
+                let mut body = request("transfer");
+                body["to_location"] = elsewhere.into();
+                let said = vec![
+                    moved(&key, sku, place, -quantity, now),
+                    moved(&key, sku, elsewhere, quantity, now),
+                ];
+                (body, said)
+            }
+            _ => {
+                let said = Said::Sold {
+                    source: "api",
+                    event: key.clone(),
+                    sku: sku.to_owned(),
+                    place,
+                    quantity,
+                    deducts: true,
+                    at: now,
+                };
+                (request("sale"), vec![said])
+            }
+        };
+        Act::Movement(Request { key, body, said })
+    }
+}
+
+fn moved(key: &str, sku: &str, place: &'static str, delta: i64, at: Timestamp) -> Said {
+    Said::Moved {
+        source: "api",
+        event: key.to_owned(),
+        sku: sku.to_owned(),
+        place,
+        delta,
+        at,
+    }
+}

@@ -1,0 +1,84 @@
+//! The feed server's files.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Draw;
+use crate::places::{self, FED};
+use crate::plan::{Act, File, FileKind, Step};
+
+impl Draw {
+    /// The feed server's files, and the stock behind the last of them.
+    pub(super) fn files(&mut self) -> (Vec<Step>, BTreeMap<String, i64>) {
+        let mut stock: BTreeMap<String, i64> = (0..FED)
+            .map(|number| (places::fed(number), self.dice.between(1, 12)))
+            .collect();
+        let mut steps = Vec::new();
+        let mut at = Duration::from_secs(90);
+        for number in 1.. {
+            if at >= self.window {
+                break;
+            }
+            let mut file = File::whole(number, &stock);
+            if number > 1 {
+                self.damage(&mut file);
+            }
+            steps.push(Step {
+                at,
+                act: Act::File(file),
+            });
+            at += Duration::from_secs(60 * self.dice.below(25) + 240);
+            self.trade(&mut stock);
+        }
+        (steps, stock)
+    }
+
+    /// The stock behind the feed changes: some products by their number, one by coming or going.
+    fn trade(&self, stock: &mut BTreeMap<String, i64>) {
+        for on_hand in stock.values_mut() {
+            if self.dice.happens(0.3) {
+                *on_hand = self.dice.between(1, 12);
+            }
+        }
+        if self.dice.happens(0.3) {
+            let sku = places::fed(usize::try_from(self.dice.below(FED as u64)).unwrap_or(0));
+            if stock.remove(&sku).is_none() {
+                stock.insert(sku, self.dice.between(1, 12));
+            }
+        }
+        while stock.len() + 2 < FED {
+            let sku = (0..FED)
+                .map(places::fed)
+                .find(|sku| !stock.contains_key(sku));
+            stock.extend(sku.map(|sku| (sku, 1)));
+        }
+    }
+
+    fn damage(&self, file: &mut File) {
+        match self.dice.below(8) {
+            0 | 1 => {
+                file.kind = FileKind::Cut;
+                // Inside a row: after the first rows, and never at the end of a line.
+                let whole = file.content.len();
+                let mut cut =
+                    whole / 2 + usize::try_from(self.dice.below(whole as u64 / 2 - 2)).unwrap_or(0);
+                while file.content.as_bytes()[cut - 1] == b'\n'
+                    || file.content.as_bytes()[cut] == b'\n'
+                {
+                    cut -= 1;
+                }
+                file.content.truncate(cut);
+            }
+            2 => {
+                file.kind = FileKind::Renamed;
+                file.content = file.content.replacen("sku", "article_code", 1);
+            }
+            3 => {
+                file.kind = FileKind::Bare;
+                let header = file.content.find('\n').map_or(0, |end| end + 1);
+                file.content.truncate(header);
+            }
+            _ => {}
+        }
+    }
+}
