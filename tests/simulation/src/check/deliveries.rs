@@ -172,7 +172,8 @@ fn comes_again_for_a_reason(
     for (place, one) in tries.iter().enumerate() {
         let known = one.accepted && matches!(one.answered, Some((200..=299, _)));
         if let Some(next) = tries.get(place + 1).filter(|_| known) {
-            found.expect(Guarantee::G6, was_disturbed(scene, one), || {
+            let for_a_reason = was_disturbed(scene, one) || was_overtaken(scene, next);
+            found.expect(Guarantee::G6, for_a_reason, || {
                 format!(
                     "{} took {revision:?} and said so, and was asked again at {}: {one:#?}",
                     channel.name(),
@@ -200,7 +201,7 @@ fn stays_away(
         };
         // The table keeps milliseconds.
         let early = at + after - SignedDuration::from_millis(1);
-        let holds = next.at >= early || was_disturbed(scene, one);
+        let holds = next.at >= early || was_disturbed(scene, one) || was_overtaken(scene, next);
         found.expect(Guarantee::G6, holds, || {
             format!(
                 "{} said at {at} to stay away for {after:#}, and was asked for {revision:?} at {}",
@@ -217,6 +218,14 @@ fn was_disturbed(scene: &Scene<'_>, one: &Asked) -> bool {
     hits.unwrap_or_default()
         .iter()
         .any(|hit| hit.order > one.order || hit.kind == Kind::Hang)
+}
+
+/// Whether the run behind a request hung before it asked, so that another had taken its lease by then.
+fn was_overtaken(scene: &Scene<'_>, one: &Asked) -> bool {
+    let hits = one.run.as_ref().map(|run| scene.world.saboteur.hits(run));
+    hits.unwrap_or_default()
+        .iter()
+        .any(|hit| hit.order < one.order && hit.kind == Kind::Hang)
 }
 
 /// What nobody could deliver is at least something: a message that names no intent was announced
