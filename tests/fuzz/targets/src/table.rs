@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use async_trait::async_trait;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -19,6 +20,8 @@ use serde_json::{Value, json};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::http::{Reply, Request, Transport, TransportError};
+use shared::secrets::Secrets;
 use shared::store::Store;
 
 const DOCUMENT: &str = include_str!("table/lotwire.toml");
@@ -112,6 +115,25 @@ pub(crate) fn sqs() -> aws_sdk_sqs::Client {
         .http_client(Kept::default())
         .build();
     aws_sdk_sqs::Client::from_conf(config)
+}
+
+/// Secrets that are variables, and no others.
+pub(crate) fn secrets(
+    environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> Secrets {
+    let extension = "http://localhost:2773".parse().expect("an address");
+    let clock = Clock::starting_at(now());
+    Secrets::new(Box::new(environment), Arc::new(Nobody), extension, clock)
+}
+
+/// Where nothing is to be sent.
+pub(crate) struct Nobody;
+
+#[async_trait]
+impl Transport for Nobody {
+    async fn call(&self, request: Request) -> Result<Reply, TransportError> {
+        panic!("a request to {}", request.host());
+    }
 }
 
 /// The store over the table.
