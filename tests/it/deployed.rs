@@ -33,7 +33,7 @@ use shared::metrics::Metrics;
 use shared::run_queue::RunQueue;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::signature::{LiveSecrets, standard};
-use shared::store::received::{KEPT_DAYS, Received, ReceivedState, delivery_id, part_count};
+use shared::store::received::{KEPT_DAYS, KeptBody, Received, ReceivedState, delivery_id};
 use shared::store::spent::Units;
 use shared::store::{Store, schema};
 use tempfile::TempDir;
@@ -303,6 +303,7 @@ impl Deployed {
     pub(crate) async fn hook_cut_short(&self, kind: &str, data: Value) {
         let (headers, body) = self.signed(kind, data).await;
         let connector = "till".parse().unwrap();
+        let kept = KeptBody::of(body.as_bytes()).unwrap();
         let received = Received {
             id: delivery_id(
                 &connector,
@@ -313,13 +314,12 @@ impl Deployed {
             at: self.now(),
             method: "POST".to_owned(),
             headers,
-            parts: part_count(body.as_bytes()).unwrap(),
-            length: body.len(),
+            parts: kept.parts(),
+            length: kept.length(),
             kept_days: KEPT_DAYS,
             state: ReceivedState::Waiting,
         };
-        let kept = self.ingest.store.receive(&received, body.as_bytes());
-        kept.await.unwrap();
+        self.ingest.store.receive(&received, kept).await.unwrap();
     }
 
     async fn signed(&self, kind: &str, data: Value) -> (BTreeMap<String, String>, String) {
