@@ -1,27 +1,32 @@
 //! A batch of stream records is looked at by one reading of the configuration and the sources' health.
-//! What changes meanwhile must not be missed.
+//! What changes meanwhile must not be missed, and a table that is busy meanwhile is waited for.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_sdk_dynamodb::types::AttributeValue;
 use evaluate::Evaluator;
-use jiff::Timestamp;
-use lotwire::engine::{Call, EmbeddedAws, Interference, Settings, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::{Call, EmbeddedAws, Interference, Service, Settings, Verdict};
 use lotwire::stack::resources::{self, TABLE};
 use shared::bus::Bus;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::domain::Authority;
 use shared::domain::alert::AlertState;
+use shared::domain::unit::{Field, UnitReport, UnitState};
+use shared::domain::{AlertKind, Authority, Change, StockEvent, Version};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::store::Store;
+use shared::store::jobs::Reexamination;
+use tokio::time::Instant;
 
-use crate::bench::level;
+use crate::bench::{at, event, level};
 
 fn config(threshold: i64) -> Config {
     let text = format!(
@@ -90,13 +95,17 @@ async fn record(aws: &EmbeddedAws, product: &str, sequence: &str) -> EventRecord
     record
 }
 
-#[tokio::test]
-async fn a_rule_that_changes_within_a_batch_applies_to_all_of_it() {
-    let meanwhile = Arc::new(RaisesThreshold::default());
-    let clock = Clock::system();
+/// An evaluator of three positions, by a threshold of 3, and the records of their changes.
+struct Batch {
+    store: Store,
+    evaluator: Evaluator,
+    event: Event,
+}
+
+async fn batch(clock: &Clock, interference: Arc<dyn Interference>) -> Batch {
     let settings = Settings {
         clock: clock.clone(),
-        interference: Arc::clone(&meanwhile) as _,
+        interference,
         ..Settings::default()
     };
     let aws = EmbeddedAws::in_memory(settings).unwrap();
@@ -116,14 +125,144 @@ async fn a_rule_that_changes_within_a_batch_applies_to_all_of_it() {
         store.clone(),
         Bus::new(aws.sns(), topic),
         Installations::new(store.clone()),
-        Metrics::to(std::io::sink(), clock),
+        Metrics::to(std::io::sink(), clock.clone()),
     );
-    meanwhile.store.set(store.clone()).unwrap();
-    let response = evaluator.handle(event, Timestamp::MAX).await;
+    Batch {
+        store,
+        evaluator,
+        event,
+    }
+}
+
+/// The products with an open alert.
+async fn low(store: &Store) -> Vec<String> {
+    let open = store.alerts(AlertState::Open, None, 10).await.unwrap();
+    let mut low: Vec<_> = open.items.into_iter().map(|a| a.message.product).collect();
+    low.sort_unstable();
+    low
+}
+
+#[tokio::test]
+async fn a_rule_that_changes_within_a_batch_applies_to_all_of_it() {
+    let meanwhile = Arc::new(RaisesThreshold::default());
+    let batch = batch(&Clock::system(), Arc::clone(&meanwhile) as _).await;
+    meanwhile.store.set(batch.store.clone()).unwrap();
+    let response = batch.evaluator.handle(batch.event, Timestamp::MAX).await;
     assert!(response.batch_item_failures.is_empty());
     assert!(meanwhile.done.load(Ordering::SeqCst));
-    let open = store.alerts(AlertState::Open, None, 10).await.unwrap();
-    let mut low: Vec<_> = open.items.iter().map(|a| &*a.message.product).collect();
-    low.sort_unstable();
-    assert_eq!(low, ["FEW", "SOME"]);
+    assert_eq!(low(&batch.store).await, ["FEW", "SOME"]);
+}
+
+/// Touches nothing.
+struct Quiet;
+
+impl Interference for Quiet {}
+
+/// Throttles the table for a while, once it is told to.
+#[derive(Default)]
+struct Throttled(OnceLock<Instant>);
+
+#[async_trait]
+impl Interference for Throttled {
+    async fn before(&self, call: &Call) -> Verdict {
+        let busy = self.0.get().is_some_and(|until| Instant::now() < *until);
+        if call.service == Service::DynamoDb && busy {
+            return Verdict::Throttle;
+        }
+        Verdict::Proceed
+    }
+}
+
+/// Handles a batch with a minute's time while the table is throttled for so long: the numbers that
+/// are handed back, and how long it took.
+async fn handle_throttled(throttled_for: Duration) -> (Batch, Vec<Option<String>>, Duration) {
+    let throttled = Arc::new(Throttled::default());
+    let clock = Clock::starting_at(at(0));
+    let mut batch = batch(&clock, Arc::clone(&throttled) as _).await;
+    let begun = Instant::now();
+    throttled.0.set(begun + throttled_for).unwrap();
+    let deadline = clock.now() + SignedDuration::from_secs(60);
+    let event = std::mem::take(&mut batch.event);
+    let response = batch.evaluator.handle(event, deadline).await;
+    let failures = response.batch_item_failures.into_iter();
+    let failures = failures.map(|failure| failure.item_identifier).collect();
+    (batch, failures, begun.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_is_waited_for_rather_than_handed_back() {
+    let (batch, handed_back, took) = handle_throttled(Duration::from_secs(30)).await;
+    assert_eq!(handed_back, []);
+    assert_eq!(low(&batch.store).await, ["FEW"]);
+    assert!(took < Duration::from_secs(40), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_longer_throttle_is_handed_back_well_before_the_time_is_over() {
+    let (_, handed_back, took) = handle_throttled(Duration::from_secs(3_600)).await;
+    assert_eq!(handed_back, [Some("0".to_owned())]);
+    let range = Duration::from_secs(38)..Duration::from_secs(50);
+    assert!(range.contains(&took), "{took:?}");
+}
+
+/// A word about one vehicle.
+fn stocked(source: &str, location: &str) -> StockEvent {
+    let report = UnitReport {
+        vin: "SCBCG2ZG0RC012345".parse().unwrap(),
+        version: Version::at(at(0)),
+        state: Some(UnitState::InStock),
+        location: Some(location.parse().unwrap()),
+        stock_number: None,
+        since: None,
+        fields: BTreeMap::from(
+            [("make", "Bentley"), ("model", "Continental GT")]
+                .map(|(name, value)| (name.to_owned(), Field::Text(value.to_owned()))),
+        ),
+    };
+    let change = Change::Unit(Box::new(report));
+    event(source, source, 0, change)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_finds_what_the_stream_lost() {
+    let clock = Clock::starting_at(at(0));
+    let batch = batch(&clock, Arc::new(Quiet)).await;
+    let (store, evaluator) = (&batch.store, &batch.evaluator);
+    let authority = Authority::default();
+    for number in 0..120 {
+        let product = format!("BULK-{number:03}");
+        let event = level(
+            "generic",
+            1,
+            &product,
+            "north",
+            if number < 60 { 1 } else { 9 },
+        );
+        store.apply(&event, &authority).await.unwrap();
+    }
+    for (source, location) in [("dealer", "north"), ("market", "south")] {
+        let event = stocked(source, location);
+        store.apply(&event, &authority).await.unwrap();
+    }
+    // No record of any of this has been seen by the evaluator.
+    assert!(store.start_job(Reexamination::new("asked")).await.unwrap());
+    let mut pages = 0;
+    while store.job("asked").await.unwrap().is_some() {
+        evaluator.proceed("asked").await.unwrap();
+        pages += 1;
+        assert!(pages < 20, "it does not end");
+    }
+    // Some 125 positions in pages of 50, and one page of vehicles.
+    assert_eq!(pages, 4);
+    let open = store.alerts(AlertState::Open, None, 200).await.unwrap();
+    // Sixty of the bulk, FEW, and the vehicle's line.
+    let of = |kind| open.items.iter().filter(|alert| alert.kind == kind).count();
+    assert_eq!(
+        (
+            of(AlertKind::LowStock),
+            of(AlertKind::Conflict),
+            open.items.len()
+        ),
+        (62, 1, 63)
+    );
 }

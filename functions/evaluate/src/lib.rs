@@ -13,9 +13,11 @@
 //! | [`announce`] | the step from a verdict to an alert revision and its intents |
 //! | [`surroundings`] | the configuration in force and the sources' health, read once a batch |
 //! | [`jobs`] | looking again at everything a change of configuration may concern |
+//! | [`patience`] | waiting for a table that is busy |
 
 mod announce;
 mod jobs;
+mod patience;
 mod record;
 mod sources;
 mod stock;
@@ -41,6 +43,7 @@ use tracing::{Instrument, Span};
 pub use record::{Changed, UnreadableRecord, changed};
 pub use stock::verdicts;
 
+use patience::Patience;
 use surroundings::Surroundings;
 
 /// Why a look at something failed. All of these are worth trying again but the unreadable ones.
@@ -55,6 +58,18 @@ pub enum EvaluateError {
     /// The table.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl EvaluateError {
+    /// Whether the same look may succeed a little later.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Installation(InstallationError::Store(error)) => {
+                error.is_transient()
+            }
+            Self::Record(_) | Self::Installation(_) => false,
+        }
+    }
 }
 
 /// A record's number in its stream, and what it says.
@@ -108,7 +123,8 @@ impl Evaluator {
             .map(|record| (record.change.sequence_number.clone(), changed(record)))
             .collect();
         let mut response = DynamoDbEventResponse::default();
-        if let Err(sequence) = self.look_at_all(&records, deadline).await {
+        let patience = Patience::new(self.store.clock().now(), deadline);
+        if let Err(sequence) = self.look_at_all(&records, patience).await {
             let mut failure = DynamoDbBatchItemFailure::default();
             failure.item_identifier = sequence;
             response.batch_item_failures.push(failure);
@@ -120,17 +136,17 @@ impl Evaluator {
     async fn look_at_all(
         &self,
         records: &[Numbered],
-        deadline: Timestamp,
+        patience: Patience,
     ) -> Result<(), Option<String>> {
         let mut around = None;
         for (sequence, changed) in records {
-            self.guarded(sequence, changed, &mut around, deadline)
+            self.guarded(sequence, changed, &mut around, patience)
                 .await?;
         }
         // One look takes less time than it takes anybody to be told of a change.
         while let Some(read) = around.take().filter(|_| records.len() > 1) {
             let first = || records.first().and_then(|(sequence, _)| sequence.clone());
-            let now = self.surroundings().await.map_err(|error| {
+            let now = self.surroundings_again(patience).await.map_err(|error| {
                 let cause = &error as &(dyn std::error::Error + 'static);
                 tracing::warn!(error = cause, "a batch is handed back");
                 first()
@@ -141,7 +157,7 @@ impl Evaluator {
             around = Some(now);
             for (sequence, changed) in records {
                 if changed.as_ref().is_ok_and(Changed::depends_on_surroundings) {
-                    self.guarded(sequence, changed, &mut around, deadline)
+                    self.guarded(sequence, changed, &mut around, patience)
                         .await?;
                 }
             }
@@ -149,32 +165,48 @@ impl Evaluator {
         Ok(())
     }
 
-    /// One look that may fail, panic or come too late; then the record's number.
+    async fn surroundings_again(
+        &self,
+        mut patience: Patience,
+    ) -> Result<Surroundings, EvaluateError> {
+        loop {
+            match self.surroundings().await {
+                Err(error) if error.is_transient() && patience.wait(&self.store).await => {}
+                read => return read,
+            }
+        }
+    }
+
+    /// Looks at a record until it is done, or cannot be done now; then the record's number.
     async fn guarded(
         &self,
         sequence: &Option<String>,
         changed: &Result<Changed, UnreadableRecord>,
         around: &mut Option<Surroundings>,
-        deadline: Timestamp,
+        mut patience: Patience,
     ) -> Result<(), Option<String>> {
-        if self.store.clock().now() >= deadline {
-            tracing::warn!(sequence, "no time is left for a stream record");
+        loop {
+            if patience.is_over(self.store.clock().now()) {
+                tracing::warn!(sequence, "no time is left for a stream record");
+                return Err(sequence.clone());
+            }
+            let span = tracing::info_span!("record", sequence, correlation = Empty);
+            let look = self.look_at(changed, around).instrument(span);
+            match AssertUnwindSafe(look).catch_unwind().await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => {
+                    if error.is_transient() && patience.wait(&self.store).await {
+                        tracing::info!(%error, sequence, "a stream record is tried again");
+                        continue;
+                    }
+                    let cause = &error as &(dyn std::error::Error + 'static);
+                    tracing::warn!(error = cause, sequence, "a stream record is handed back");
+                }
+                // The panic hook has said why.
+                Err(_) => tracing::error!(sequence, "a stream record made the evaluator panic"),
+            }
             return Err(sequence.clone());
         }
-        let span = tracing::info_span!("record", sequence, correlation = Empty);
-        match AssertUnwindSafe(self.look_at(changed, around).instrument(span))
-            .catch_unwind()
-            .await
-        {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => {
-                let cause = &error as &(dyn std::error::Error + 'static);
-                tracing::warn!(error = cause, sequence, "a stream record is handed back");
-            }
-            // The panic hook has said why.
-            Err(_) => tracing::error!(sequence, "a stream record made the evaluator panic"),
-        }
-        Err(sequence.clone())
     }
 
     async fn look_at(

@@ -78,13 +78,8 @@ impl Evaluator {
         connector: &ConnectorName,
         seen: u64,
     ) -> Result<(), EvaluateError> {
-        let job = Reexamination {
-            id: format!("feed-{connector}-{seen}"),
-            owned_by: Some(connector.clone()),
-            cursor: None,
-            not_before: None,
-        };
-        self.store.start_job(&job).await?;
+        let job = Reexamination::new(format!("feed-{connector}-{seen}")).of(connector.clone());
+        self.store.start_job(job).await?;
         Ok(())
     }
 }

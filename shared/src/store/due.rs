@@ -9,7 +9,7 @@ use super::groups::Group;
 use super::intents::{Intent, IntentState, intent_row};
 use super::jobs::Reexamination;
 use super::keys::{self, Key};
-use super::row::{Expect, Page, Row, Stored};
+use super::row::{Expect, Page, Stored};
 use super::{Store, StoreError};
 
 const OPERATION: &str = "read what is due";
@@ -23,7 +23,7 @@ pub enum Due {
     Group(Box<Stored<Group>>),
     /// A watch whose answer time alone may have changed.
     Watch(Box<Stored<Watched>>),
-    /// A job that was to begin now.
+    /// A job that is to begin now, or a page of it that nobody saw to.
     Job(Box<Stored<Reexamination>>),
 }
 
@@ -67,20 +67,10 @@ impl Store {
         }
         if key.sk == "job" {
             let stored = self.get::<Reexamination>(OPERATION, key).await?;
-            let due = stored.filter(|stored| stored.data.not_before.is_some_and(|at| at.0 <= by));
+            let due = stored.filter(|stored| stored.data.is_due(by));
             return Ok(due.map(|stored| Due::Job(Box::new(stored))));
         }
         Ok(None)
-    }
-
-    /// Lets a job begin whose time has come: the stream carries the rewritten job to the evaluator.
-    /// `false` if somebody else did.
-    pub async fn begin_job(&self, due: &Stored<Reexamination>) -> Result<bool, StoreError> {
-        let mut job = due.data.clone();
-        job.not_before = None;
-        let row = Row::new(due.key.clone(), "job", &job)?;
-        self.put("begin a job", row, Expect::Version(due.version))
-            .await
     }
 
     /// Has the clock look at an overdue intent again then, and not before: `false` if somebody

@@ -1,28 +1,117 @@
 //! Long work that proceeds page by page. Each page rewrites the job, the stream carries the rewritten
 //! job back to the evaluator, and so it runs on, however many pages there are, across any crash.
+//!
+//! The stream gives a record up after some tries. So a job is always due at some time: when its next
+//! page should long have been looked at, the clock rewrites it, ever more seldom for the same page.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::keys::Key;
-use super::row::{Expect, Row, Stored};
+use super::row::{Expect, Row, Stored, Write};
 use super::{Store, StoreError};
+use crate::domain::alert::named;
 use crate::domain::id::ConnectorName;
 use crate::domain::watch::Moment;
 
-/// Looking again at every position that a change may concern.
+named!(
+    /// What a job is looking at; each has pages of its own.
+    Stage {
+        /// Positions.
+        Positions => "positions",
+        /// Vehicles, and sources after the last of them.
+        Units => "units",
+    }
+);
+
+/// Looking again at everything that a change may concern.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reexamination {
-    /// Names the job: the configuration's version, or the feed that recovered.
+    /// Names the job: the configuration's version, the feed that recovered, or who asked.
     pub id: String,
     /// Only positions whose quantity this source owns; all of them if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owned_by: Option<ConnectorName>,
-    /// Where the next page begins.
+    /// What the next page is of.
+    #[serde(default = "first_stage")]
+    pub stage: Stage,
+    /// Where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Not before then (a season begins).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Moment>,
+    /// When the clock has the page looked at, if it still waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<Moment>,
+    /// How often the clock had to have this page looked at.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    overdue: u32,
+}
+
+/// How long the stream has for a page.
+const OVERDUE: SignedDuration = SignedDuration::from_mins(5);
+/// Doublings of it, for a page that fails again and again: to some five hours.
+const DOUBLINGS: u32 = 6;
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+const fn first_stage() -> Stage {
+    Stage::Positions
+}
+
+impl Reexamination {
+    /// A look at everything.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            owned_by: None,
+            stage: Stage::Positions,
+            cursor: None,
+            not_before: None,
+            due: None,
+            overdue: 0,
+        }
+    }
+
+    /// A look at everything by a configuration.
+    pub fn configuration(version: u64) -> Self {
+        Self::new(format!("configuration-{version}"))
+    }
+
+    /// Only at positions, those whose quantity this source owns.
+    pub fn of(mut self, owner: ConnectorName) -> Self {
+        self.owned_by = Some(owner);
+        self
+    }
+
+    /// Not before then.
+    pub fn at(mut self, then: Timestamp) -> Self {
+        self.not_before = Some(Moment(then));
+        self
+    }
+
+    /// Whether the clock is to see to it by then.
+    pub(super) fn is_due(&self, by: Timestamp) -> bool {
+        // Rows of the first version have no time of their own.
+        let due = self.due.or(self.not_before);
+        due.is_some_and(|due| due.0 <= by)
+    }
+
+    /// Has the stream carry it to the evaluator, and the clock look after it.
+    fn row(mut self, now: Timestamp) -> Result<Row, StoreError> {
+        let patience = OVERDUE * (1 << self.overdue.min(DOUBLINGS));
+        let overdue = now.checked_add(patience).unwrap_or(Timestamp::MAX);
+        let due = self.not_before.map_or(overdue, |at| at.0);
+        self.due = Some(Moment(due));
+        Ok(Row::new(key(&self.id), "job", &self)?.due(Some(due)))
+    }
 }
 
 fn key(id: &str) -> Key {
@@ -30,10 +119,15 @@ fn key(id: &str) -> Key {
 }
 
 impl Store {
-    /// Starts a job, unless it has been started before.
-    pub async fn start_job(&self, job: &Reexamination) -> Result<bool, StoreError> {
-        let row = Row::new(key(&job.id), "job", job)?.due(job.not_before.map(|at| at.0));
+    /// Starts a job, unless it has been started and is not done.
+    pub async fn start_job(&self, job: Reexamination) -> Result<bool, StoreError> {
+        let row = job.row(self.clock.now())?;
         self.put("start a job", row, Expect::Absent).await
+    }
+
+    /// Starts a job together with what makes it necessary.
+    pub(super) fn job_to_start(&self, job: Reexamination) -> Result<Write, StoreError> {
+        Ok(Write::Put(job.row(self.clock.now())?, Expect::Anything))
     }
 
     /// A job as it stands.
@@ -41,27 +135,37 @@ impl Store {
         self.get("read a job", &key(id)).await
     }
 
-    /// Records that a page is done; without a next cursor the job is, too.
+    /// Records that a page is done; without a next one the job is, too.
     pub async fn advance_job(
         &self,
         stored: &Stored<Reexamination>,
-        next: Option<String>,
+        next: Option<(Stage, Option<String>)>,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "advance a job";
         let expect = Expect::Version(stored.version);
-        if next.is_none() {
+        let Some((stage, cursor)) = next else {
             return self.delete(OPERATION, &stored.key, expect).await;
-        }
+        };
         let job = Reexamination {
-            cursor: next,
+            stage,
+            cursor,
             not_before: None,
+            overdue: 0,
             ..stored.data.clone()
         };
-        self.put(
-            OPERATION,
-            Row::new(stored.key.clone(), "job", &job)?,
-            expect,
-        )
-        .await
+        self.put(OPERATION, job.row(self.clock.now())?, expect)
+            .await
+    }
+
+    /// Has a page looked at whose time has come: the stream carries the rewritten job to the
+    /// evaluator. `false` if somebody else did.
+    pub async fn begin_job(&self, stored: &Stored<Reexamination>) -> Result<bool, StoreError> {
+        let mut job = stored.data.clone();
+        if job.not_before.take().is_none() {
+            job.overdue += 1;
+        }
+        let row = job.row(self.clock.now())?;
+        self.put("begin a job", row, Expect::Version(stored.version))
+            .await
     }
 }

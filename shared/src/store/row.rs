@@ -11,6 +11,9 @@ use super::StoreError;
 use super::keys::{self, Key, Listed};
 use super::schema::TTL_ATTRIBUTE;
 
+/// Writes that one transaction takes.
+pub(super) const TRANSACTION: usize = 100;
+
 pub(super) type Item = HashMap<String, AttributeValue>;
 /// An item to be written: its key, what it is, and where it is listed.
 #[derive(Debug, Clone)]

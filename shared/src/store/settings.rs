@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::jobs::Reexamination;
 use super::keys::Key;
-use super::row::{Expect, Row, Stored, Write, Written, read};
+use super::row::{Expect, Row, Stored, TRANSACTION, Write, Written, read};
 use super::{Store, StoreError};
 use crate::config::Config;
 use crate::domain::event::millis;
@@ -156,11 +157,8 @@ impl Store {
                 applied_at: self.clock.now(),
                 by: by.to_owned(),
             };
-            let row = Row::new(head_key(), "config", &head)?;
-            if self
-                .put(OPERATION, row, Expect::from_read(stored.as_ref()))
-                .await?
-            {
+            let writes = self.in_force(&head, Expect::from_read(stored.as_ref()))?;
+            if self.transact(OPERATION, writes.into()).await? == Written::Done {
                 return Ok(Applied::Done);
             }
             self.after_conflict(OPERATION, attempt).await?;
@@ -203,16 +201,14 @@ impl Store {
             head.version += 1;
             head.applied_at = self.clock.now();
             by.clone_into(&mut head.by);
-            let last = Write::Put(
-                Row::new(head_key(), "config", &head)?,
-                Expect::Version(stored.version),
-            );
-            let mut batches: Vec<Vec<Write>> = writes.chunks(99).map(<[Write]>::to_vec).collect();
+            let last = self.in_force(&head, Expect::Version(stored.version))?;
+            let chunks = writes.chunks(TRANSACTION - last.len());
+            let mut batches: Vec<Vec<Write>> = chunks.map(<[Write]>::to_vec).collect();
             if batches.is_empty() {
                 return Ok(());
             }
             if let Some(batch) = batches.last_mut() {
-                batch.push(last);
+                batch.extend(last);
             }
             let mut done = true;
             for batch in batches {
@@ -226,6 +222,14 @@ impl Store {
         Err(StoreError::Contended {
             operation: OPERATION,
         })
+    }
+
+    /// A version comes into force, and with it, so that it cannot be forgotten, the job of looking
+    /// at every position by it.
+    fn in_force(&self, head: &Head, expect: Expect) -> Result<[Write; 2], StoreError> {
+        let row = Row::new(head_key(), "config", head)?;
+        let job = self.job_to_start(Reexamination::configuration(head.version))?;
+        Ok([Write::Put(row, expect), job])
     }
 }
 

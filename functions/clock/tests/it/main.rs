@@ -26,7 +26,7 @@ use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::store::alerts::{Decision, Watched};
 use shared::store::intents::IntentState;
-use shared::store::jobs::Reexamination;
+use shared::store::jobs::{Reexamination, Stage};
 use shared::store::{Expect, Store};
 
 use world::{Answer, QUEUE, World, webhooks};
@@ -353,15 +353,9 @@ async fn a_subject_is_looked_at_once_when_its_watches_fall_due() {
 async fn a_job_begins_when_its_time_has_come() {
     let desk = Desk::new("").await;
     let store: &Store = &desk.world.store;
-    let job = Reexamination {
-        id: "season".to_owned(),
-        owned_by: None,
-        cursor: None,
-        not_before: Some(Moment(
-            desk.world.clock.now() + SignedDuration::from_secs(90),
-        )),
-    };
-    assert!(store.start_job(&job).await.unwrap());
+    let begins = desk.world.clock.now() + SignedDuration::from_secs(90);
+    let job = Reexamination::new("season").at(begins);
+    assert!(store.start_job(job).await.unwrap());
     assert_eq!(desk.tick().await.unwrap().begun, 0);
     minutes(2).await;
     assert_eq!(desk.tick().await.unwrap().begun, 1);
@@ -370,6 +364,31 @@ async fn a_job_begins_when_its_time_has_come() {
         store.job("season").await.unwrap().unwrap().data.not_before,
         None
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_nobody_proceeds_with_is_begun_again_ever_more_seldom() {
+    let desk = Desk::new("").await;
+    let store: &Store = &desk.world.store;
+    assert!(store.start_job(Reexamination::new("lost")).await.unwrap());
+    let mut begun = Vec::new();
+    for minute in 1..=80 {
+        minutes(1).await;
+        if desk.tick().await.unwrap().begun > 0 {
+            begun.push(minute);
+        }
+    }
+    assert_eq!(begun, [5, 15, 35, 75]);
+    // A page that is looked at ends the waiting.
+    let next = Some((Stage::Positions, Some("2".to_owned())));
+    let stored = store.job("lost").await.unwrap().unwrap();
+    assert!(store.advance_job(&stored, next).await.unwrap());
+    minutes(5).await;
+    assert_eq!(desk.tick().await.unwrap().begun, 1);
+    let stored = store.job("lost").await.unwrap().unwrap();
+    assert!(store.advance_job(&stored, None).await.unwrap());
+    minutes(60).await;
+    assert_eq!(desk.tick().await.unwrap().begun, 0);
 }
 
 #[tokio::test(start_paused = true)]

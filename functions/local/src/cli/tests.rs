@@ -319,6 +319,13 @@ async fn a_file_is_compared_applied_and_its_repetition_is_harmless() {
     let (code, text) = site.run(&["doctor"]).await;
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("1200 positions, 0 vehicles"), "{text}");
+
+    let (code, text) = site.run(&["evaluate"]).await;
+    assert_eq!(
+        (code, text.contains("is being evaluated")),
+        (0, true),
+        "{text}"
+    );
 }
 
 #[tokio::test]
