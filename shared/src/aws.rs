@@ -3,8 +3,8 @@
 //! The SDK's own way would look for profiles, containers and instance metadata as well. Lambda puts
 //! region and credentials into the environment, so none of that need be linked or tried.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use secrecy::ExposeSecret;
 
 use crate::config::environment::{AwsEnv, EnvironmentError};

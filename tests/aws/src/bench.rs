@@ -58,7 +58,7 @@ impl Bench {
 
     /// One with that configuration, edited.
     pub async fn with(edit: impl FnOnce(String) -> String) -> Self {
-        let aws = aws().await;
+        let aws = aws();
         let name = format!("test-{}", uuid::Uuid::new_v4().simple());
         let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
         create_table(&dynamodb, &name).await;

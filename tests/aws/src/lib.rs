@@ -26,7 +26,7 @@ pub mod vendor;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 use shared::config::environment;
 use tokio::time::Instant;
 
@@ -48,10 +48,10 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// How the official SDKs reach the engine: by the variables that they read themselves.
-pub async fn aws() -> SdkConfig {
+/// How the official SDKs reach the engine: as the functions do.
+pub fn aws() -> SdkConfig {
     told("AWS_ENDPOINT_URL");
-    aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await
+    shared::aws::config(environment::process).unwrap()
 }
 
 /// Looks until there is an answer.
