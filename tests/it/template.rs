@@ -63,6 +63,7 @@ fn reads<T>(
             let value = match name {
                 "TOPIC_ARN" => "arn:aws:sns:eu-south-1:111122223333:intents",
                 "API_TOKEN" | "API_TOKEN_PREVIOUS" => "ssm:/lotwire/api-token",
+                "CHANNEL" => "webhook",
                 "SEND_TIMEOUT_MS" => "8000",
                 "RAW_RETENTION_DAYS" => "30",
                 "ALLOWED_HOSTS" => "hooks.internal",

@@ -44,7 +44,7 @@ async fn api() -> Result<(Api, Meter), Error> {
     let installations = Installations::new(store.clone());
     warm_up(&installations, async {}).await;
     let secrets = Arc::new(Secrets::in_lambda(Box::new(process), clock.clone())?);
-    let metrics = Metrics::to_stdout(clock);
+    let metrics = Metrics::of_stack(&env.stack, clock);
     let ingest = Ingest::new(
         store.clone(),
         installations.clone(),

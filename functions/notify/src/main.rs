@@ -45,7 +45,7 @@ async fn notifier() -> Result<(Notifier, Meter), Error> {
         guard: Guard::new(env.allowed_hosts),
         ..HttpSettings::default()
     })?;
-    let metrics = Metrics::to_stdout(clock.clone());
+    let metrics = Metrics::of_stack(&env.stack, clock.clone());
     let installations = Installations::new(store.clone());
     warm_up(&installations, async {}).await;
     let deliverer = Deliverer::new(

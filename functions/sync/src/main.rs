@@ -46,7 +46,7 @@ async fn sync() -> Result<(Sync, Meter), Error> {
         timeout: DOWNLOAD,
         ..HttpSettings::default()
     })?;
-    let metrics = Metrics::to_stdout(clock.clone());
+    let metrics = Metrics::of_stack(&env.stack, clock.clone());
     let meter = Meter::new("sync", store.clone(), metrics.clone());
     let installations = Installations::new(store.clone());
     warm_up(&installations, async {}).await;

@@ -102,6 +102,7 @@ impl Bench {
         more: &[(&str, &str)],
     ) -> Process {
         let mut environment = vec![
+            ("STACK_NAME", "lotwire-test"),
             ("TABLE_NAME", self.table.as_str()),
             ("TOPIC_ARN", &self.topic),
             ("QUEUE_URL", self.queue.as_str()),
