@@ -39,9 +39,9 @@ async fn sync() -> Result<(Sync, Meter), Error> {
     let env = SyncEnv::read(process)?;
     let aws = aws::config(process)?;
     let clock = Clock::system();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let dynamodb = aws::dynamodb(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
-    let sqs = aws_sdk_sqs::Client::new(&aws);
+    let sqs = aws::sqs(&aws);
     let downloads = Http::new(HttpSettings {
         timeout: DOWNLOAD,
         ..HttpSettings::default()
