@@ -10,6 +10,7 @@
 //! | [`vendor`] | a vendor's stand-in, which records what it is sent |
 //! | [`alerts`] | alerts that a test opens itself |
 //! | [`stream`] | rows of the table as its stream brings them |
+//! | [`throttle`] | the engine with a table that can have enough |
 //! | [`extension`] | AWS's Parameters and Secrets extension, as far as the functions ask it |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -21,6 +22,7 @@ pub mod process;
 pub mod requests;
 pub mod stack;
 pub mod stream;
+pub mod throttle;
 pub mod vendor;
 
 use std::path::{Path, PathBuf};
