@@ -106,6 +106,48 @@ async fn what_a_call_or_a_file_changes_carries_its_id_too() {
     assert!(calls.iter().any(|line| of_the_call(&line)), "{id}");
 }
 
+/// A channel that is told of several alerts at once.
+const GATHERED: &str = r#"
+[channels.gathered]
+kind = "webhook"
+url = "https://vendor.example/gathered"
+secret = "env:OUT"
+[[routes]]
+name = "gathered"
+group_by = []
+channels = ["gathered"]
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_many_changes_names_none_of_them_and_each_alert_keeps_its_own() {
+    let mut observed = Observed::start(GATHERED).await;
+    let ids = [
+        observed.level("l1", "OIL", 1).await,
+        observed.level("l2", "PAD", 1).await,
+    ];
+    observed.pass(3).await;
+    let mut requests = observed.vendor.requests();
+    requests.retain(|request| request.url.path() == "/gathered");
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].headers.get(CORRELATION), None);
+    let intents = observed.stack.store.intents(None, 10).await.unwrap().items;
+    let carried = intents.iter().filter(|intent| intent.carried_by.is_some());
+    let kept: BTreeSet<_> = carried
+        .map(|intent| intent.correlation().unwrap().as_str())
+        .collect();
+    let ids = ids
+        .iter()
+        .map(|answer| answer["received"].as_str().unwrap());
+    assert_eq!(kept, ids.collect());
+    let samples = observed.samples();
+    let latency = samples.iter().find(|sample| {
+        let channel = sample.dimensions.get("Channel");
+        sample.metric == "AlertLatencyMs" && channel.is_some_and(|name| name == "gathered")
+    });
+    // The half minute in which it waited for more is not counted.
+    assert!(latency.unwrap().value < 10_000.0, "{latency:?}");
+}
+
 /// A day in which everything happens that is measured.
 async fn eventful() -> Observed {
     let mut observed = Observed::start(FILES).await;
