@@ -149,7 +149,7 @@ fn in_words(error: &Error) -> &'static str {
             "an element is closed that was not opened"
         }
         Error::IllFormed(IllFormedError::MissingEndTag(_)) => "an element is not closed",
-        Error::Syntax(_) => "it breaks off in the middle of a tag",
+        Error::Syntax(_) => "a tag, comment or section does not end",
         Error::InvalidAttr(_) => "an attribute is malformed",
         Error::Encoding(_) => "it is not UTF-8",
         _ => "it is not well-formed",
