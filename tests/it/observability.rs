@@ -227,6 +227,8 @@ async fn every_metric_is_recorded_with_the_dimensions_it_says() {
 #[tokio::test(start_paused = true)]
 async fn an_alert_is_as_late_as_the_stock_change_that_nobody_told_of() {
     let mut observed = Observed::start("").await;
+    // The look at everything that a new configuration asks for would find it first.
+    observed.pass(1).await;
     observed.faults.evaluator_runs(false);
     observed.level("l1", "OIL", 1).await;
     observed.pass(2).await;
