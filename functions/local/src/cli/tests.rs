@@ -133,7 +133,8 @@ impl Command {
             | Self::Apply { server, .. }
             | Self::Replay { server, .. }
             | Self::Import { server, .. }
-            | Self::Doctor { server } => server,
+            | Self::Doctor { server }
+            | Self::Evaluate { server } => server,
             Self::Bench(_) => unreachable!("it starts a server of its own"),
         }
     }
