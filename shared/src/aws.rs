@@ -3,11 +3,12 @@
 //! The SDK's own way would look for profiles, containers and instance metadata as well. Lambda puts
 //! region and credentials into the environment, so none of that need be linked or tried.
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
+use aws_types::SdkConfig;
 use secrecy::ExposeSecret;
 
 use crate::config::environment::{AwsEnv, EnvironmentError};
+use crate::telemetry::TracedCalls;
 
 /// What SDK clients are made from.
 pub fn config(environment: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, EnvironmentError> {
@@ -28,6 +29,24 @@ pub fn config(environment: impl Fn(&str) -> Option<String>) -> Result<SdkConfig,
     let endpoint = env.endpoint.as_ref().map(|url| url.as_str());
     config.set_endpoint_url(endpoint.map(|url| url.trim_end_matches('/').to_owned()));
     Ok(config.build())
+}
+
+/// A client of the table, whose calls are traced.
+pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(TracedCalls);
+    aws_sdk_dynamodb::Client::from_conf(config.build())
+}
+
+/// A client of the topic, whose calls are traced.
+pub fn sns(config: &SdkConfig) -> aws_sdk_sns::Client {
+    let config = aws_sdk_sns::config::Builder::from(config).interceptor(TracedCalls);
+    aws_sdk_sns::Client::from_conf(config.build())
+}
+
+/// A client of the queues, whose calls are traced.
+pub fn sqs(config: &SdkConfig) -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::config::Builder::from(config).interceptor(TracedCalls);
+    aws_sdk_sqs::Client::from_conf(config.build())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::iter;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -17,6 +18,10 @@ use crate::store::spent::Units;
 
 /// The namespace of all our metrics.
 pub const NAMESPACE: &str = "Lotwire";
+/// The dimension that every series has: another stack's heartbeat must not hide that ours has stopped.
+pub const STACK: &str = "Stack";
+/// The value of [`STACK`] where no stack was deployed.
+pub const UNDEPLOYED: &str = "undeployed";
 
 /// Everything that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,7 +100,8 @@ impl Metric {
         }
     }
 
-    /// The dimensions that it always has; CloudWatch keeps a series for each of their values.
+    /// The dimensions that it always has besides [`STACK`]; CloudWatch keeps a series for each of
+    /// their values.
     pub const fn dimensions(self) -> &'static [&'static str] {
         match self {
             Self::IngestSkewSeconds
@@ -124,12 +130,20 @@ impl Metric {
 
     /// One line of the embedded metric format. An empty dimension is left out: CloudWatch would
     /// drop the whole line for it.
-    pub fn line(self, value: f64, dimensions: &[(&'static str, &str)], at: Timestamp) -> Value {
+    pub fn line(
+        self,
+        stack: &str,
+        value: f64,
+        dimensions: &[(&'static str, &str)],
+        at: Timestamp,
+    ) -> Value {
         let (name, unit) = self.name_and_unit();
-        let said = || dimensions.iter().filter(|(_, value)| !value.is_empty());
-        let keys: Vec<_> = said().map(|(key, _)| *key).collect();
-        let mut series = vec![keys];
-        series.extend(self.summed_up_by().map(<[_]>::to_vec));
+        let said = || {
+            let said = dimensions.iter().filter(|(_, value)| !value.is_empty());
+            iter::once((STACK, stack)).chain(said.copied())
+        };
+        let mut series = vec![said().map(|(key, _)| key).collect::<Vec<_>>()];
+        series.extend(self.summed_up_by().map(|by| [&[STACK], by].concat()));
         let mut line = json!({
             name: value,
             "_aws": {
@@ -142,7 +156,7 @@ impl Metric {
             },
         });
         for (key, value) in said() {
-            line[*key] = json!(value);
+            line[key] = json!(value);
         }
         line
     }
@@ -152,19 +166,26 @@ impl Metric {
 #[derive(Clone)]
 pub struct Metrics {
     writer: Arc<Mutex<dyn Write + Send>>,
+    stack: Arc<str>,
     clock: Clock,
 }
 
 impl Metrics {
     /// Metrics written elsewhere: into a test, or nowhere.
     pub fn to(writer: impl Write + Send + 'static, clock: Clock) -> Self {
-        let writer = Arc::new(Mutex::new(writer));
-        Self { writer, clock }
+        Self {
+            writer: Arc::new(Mutex::new(writer)),
+            stack: UNDEPLOYED.into(),
+            clock,
+        }
     }
 
-    /// Metrics on standard output, where Lambda collects them.
-    pub fn to_stdout(clock: Clock) -> Self {
-        Self::to(io::stdout(), clock)
+    /// A deployed stack's metrics: on standard output, where Lambda collects them.
+    pub fn of_stack(stack: &str, clock: Clock) -> Self {
+        Self {
+            stack: stack.into(),
+            ..Self::to(io::stdout(), clock)
+        }
     }
 
     /// Writes one value. What cannot be written is logged and dropped: no work fails for a metric.
@@ -174,7 +195,10 @@ impl Metrics {
             tracing::warn!(metric = name, "a metric is not a finite number");
             return;
         }
-        let line = format!("{}\n", metric.line(value, dimensions, self.clock.now()));
+        let line = format!(
+            "{}\n",
+            metric.line(&self.stack, value, dimensions, self.clock.now())
+        );
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let written = writer
             .write_all(line.as_bytes())
@@ -236,26 +260,29 @@ mod tests {
 
     #[test]
     fn a_metric_keeps_its_shape() {
-        let dimensions = [("Channel", "slack"), ("Outcome", "delivered"), ("Site", "")];
+        let dimensions = [("Channel", "slack"), ("Site", "")];
         let at = "2026-01-15T09:30:00Z".parse().unwrap();
-        insta::assert_json_snapshot!(Metric::DeliveryOutcome.line(1.0, &dimensions, at), @r#"
+        insta::assert_json_snapshot!(Metric::AlertLatencyMs.line("lotwire-dev", 1.0, &dimensions, at), @r#"
         {
+          "AlertLatencyMs": 1.0,
           "Channel": "slack",
-          "DeliveryOutcome": 1.0,
-          "Outcome": "delivered",
+          "Stack": "lotwire-dev",
           "_aws": {
             "CloudWatchMetrics": [
               {
                 "Dimensions": [
                   [
-                    "Channel",
-                    "Outcome"
+                    "Stack",
+                    "Channel"
+                  ],
+                  [
+                    "Stack"
                   ]
                 ],
                 "Metrics": [
                   {
-                    "Name": "DeliveryOutcome",
-                    "Unit": "Count"
+                    "Name": "AlertLatencyMs",
+                    "Unit": "Milliseconds"
                   }
                 ],
                 "Namespace": "Lotwire"

@@ -5,11 +5,13 @@
 //! |---|---|
 //! | `fields` | what a span or an event says, as JSON |
 //! | `lines` | a log line |
+//! | `calls` | a call of AWS as a span |
 //! | [`xray`] | a span as X-Ray's daemon takes it |
 //!
 //! The level comes from `RUST_LOG` (`info` if it is not set): `warn`, or `info,notify=debug`. Numbers
 //! are not logs: see [`metrics`](crate::metrics).
 
+mod calls;
 mod fields;
 mod lines;
 pub mod xray;
@@ -26,6 +28,7 @@ use tracing_subscriber::registry::Registry;
 use crate::clock::Clock;
 use crate::config::environment::process;
 
+pub use calls::TracedCalls;
 pub use lines::JsonLines;
 
 /// Our own crates. Others may write bodies and headers into their logs when asked for details.

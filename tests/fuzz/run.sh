@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# Fuzzes every reader of bytes from outside: `tests/fuzz/run.sh [seconds per target] [target...]`,
-# ten minutes for each target unless told otherwise, as many at a time as there are processors.
+# Fuzzes every reader of bytes from outside, as many targets at a time as there are processors:
+#
+#   tests/fuzz/run.sh [seconds] [target...]   each target for so long: ten minutes unless told otherwise
+#   tests/fuzz/run.sh --brief [target...]     each target with its corpus and 10,000 inputs made of it
+#
+# The brief run makes the same inputs each time, so what it says of a commit does not change.
 #
 # Needs the stable Rust of this repository and a C++ compiler, nothing else: the coverage counters
 # are passed to stable rustc as LLVM flags, and without `unsafe` there is little for a sanitizer to
@@ -9,35 +13,51 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-seconds=${1:-600}
+mode=${1:-600}
 shift || true
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    for file in tests/fuzz/fuzz_targets/*.rs; do targets+=("$(basename "$file" .rs)"); done
+    for folder in tests/fuzz/corpus/*/; do targets+=("$(basename "$folder")"); done
 fi
 
-readonly CARGO_FUZZ=0.13.2 OUT=$PWD/target/fuzz
-host=$(rustc -vV | sed -n 's/^host: //p')
-export PATH="$PWD/target/tools/bin:$PATH"
-cargo fuzz --version 2>/dev/null ||
-    cargo install --locked --debug --root target/tools "cargo-fuzz@$CARGO_FUZZ"
+OUT=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
+HOST=$(rustc -vV | sed -n 's/^host: //p')
 
+# What cargo-fuzz would pass, but for `--cfg fuzzing`: what is fuzzed is what ships.
+counters=(
+    -Cpasses=sancov-module
+    -Cllvm-args=-sanitizer-coverage-level=4
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
+    -Cllvm-args=-sanitizer-coverage-pc-table
+    -Cllvm-args=-sanitizer-coverage-trace-compares
+    -Cllvm-args=-simplifycfg-branch-fold-threshold=0
+)
 # The dependencies that are fuzzed are those that ship.
 cp Cargo.lock tests/fuzz/Cargo.lock
-if [ ${#targets[@]} -eq 1 ]; then only=("${targets[0]}"); else only=(); fi
-cargo fuzz build --fuzz-dir tests/fuzz --target-dir "$OUT" --sanitizer none --strip-dead-code true "${only[@]}"
+# With a target named, build scripts and macros are built without the flags.
+RUSTFLAGS="${counters[*]}" CARGO_TARGET_DIR=$OUT \
+    cargo build --release --manifest-path tests/fuzz/Cargo.toml --target "$HOST"
 
 fuzz() { # fuzz <target>
     local target=$1 status=0
-    local corpus=$OUT/corpus/$target findings=$OUT/findings/$target/ log=$OUT/logs/$target
-    mkdir -p "$corpus" "$findings" "$OUT/logs"
-    # The first folder takes what is new; the kept seeds are only read.
-    "$OUT/$host/release/$target" "$corpus" "tests/fuzz/corpus/$target" \
-        -max_total_time="$seconds" -max_len=16384 -timeout=10 -rss_limit_mb=2048 \
-        -artifact_prefix="$findings" -print_final_stats=1 >"$log" 2>&1 || status=$?
+    local seeds=tests/fuzz/corpus/$target findings=$OUT/findings/$target/ log=$OUT/logs/$target
+    local settings=(-max_len=16384 -rss_limit_mb=2048 -artifact_prefix="$findings" -print_final_stats=1)
+    mkdir -p "$findings" "$OUT/logs"
+    if [ "$mode" = --brief ]; then
+        # Listed, and in order: as a folder they would come in the order of the file system.
+        local listed
+        listed=$(LC_ALL=C && printf '%s\n' "$seeds"/* | paste -sd ,)
+        # What is compared may be an address, which is another one each time.
+        settings+=(-seed=1 -runs=10000 -use_cmp=0 -timeout=120 -seed_inputs="$listed")
+    else
+        # The first folder takes what is new; the kept seeds are only read.
+        mkdir -p "$OUT/corpus/$target"
+        settings+=(-max_total_time="$mode" -timeout=10 "$OUT/corpus/$target" "$seeds")
+    fi
+    TARGET=$target "$OUT/$HOST/release/fuzz" "${settings[@]}" >"$log" 2>&1 || status=$?
     awk -v target="$target" -v status="$status" '
-        / INITED /                             { begun = $4 }
         / cov: /                               { for (i = 1; i < NF; i++) if ($i == "cov:") ended = $(i + 1) }
+        $2 == "INITED"                         { begun = ended }
         /^stat::number_of_executed_units:/     { runs = $2 }
         /^stat::new_units_added:/              { new = $2 }
         /^stat::peak_rss_mb:/                  { memory = $2 }
@@ -52,6 +72,6 @@ fuzz() { # fuzz <target>
     return "$status"
 }
 export -f fuzz
-export seconds OUT host
+export mode OUT HOST
 
 printf '%s\n' "${targets[@]}" | xargs -P "${FUZZ_JOBS:-$(nproc)}" -I{} bash -c 'set -uo pipefail; fuzz {}'

@@ -1,11 +1,14 @@
-//! What the suites share: a table in memory, and stock to move.
+//! What the suites share: a table in memory, stock to move, and a sender that signs.
 
 use jiff::Timestamp;
 use lotwire::engine::{EmbeddedAws, Settings};
 use lotwire::stack::resources;
+use secrecy::SecretString;
+use serde_json::Value;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::domain::event::{Change, Level, StockEvent, Version};
+use shared::signature::{LiveSecrets, standard};
 use shared::store::Store;
 
 /// A table in memory and the engine it lives in.
@@ -85,4 +88,28 @@ pub(crate) fn sold(
         deducts: true,
     };
     event(id, source, minute, change)
+}
+
+/// The Standard Webhooks secret of the tests' senders.
+pub(crate) const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+
+/// An event of the generic connector as its sender signs it at `now`: headers and body.
+pub(crate) fn signed(
+    secret: &str,
+    id: &str,
+    now: Timestamp,
+    event: &Value,
+) -> ([(&'static str, String); 4], String) {
+    let body = event.to_string();
+    let secrets: LiveSecrets = standard::secrets(&[SecretString::from(secret)]).unwrap();
+    let headers = [
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", now.as_second().to_string()),
+        (
+            "webhook-signature",
+            standard::sign(id, now, body.as_bytes(), &secrets),
+        ),
+        ("content-type", "application/json".to_owned()),
+    ];
+    (headers, body)
 }

@@ -20,7 +20,6 @@ use lotwire::engine::{
 };
 use lotwire::stack::resources::{self, TABLE};
 use notify::Notifier;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::bus::Bus;
 use shared::chance::Chance;
@@ -32,15 +31,14 @@ use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::run_queue::RunQueue;
 use shared::secrets::{EXTENSION, Secrets};
-use shared::signature::{LiveSecrets, standard};
-use shared::store::received::{KEPT_DAYS, Received, ReceivedState, delivery_id, part_count};
+use shared::store::received::{KEPT_DAYS, KeptBody, Received, ReceivedState, delivery_id};
 use shared::store::spent::Units;
 use shared::store::{Store, schema};
 use tempfile::TempDir;
 
+use crate::bench::{SECRET, signed};
 use crate::roles::Deeds;
 
-const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 const SEND: Duration = Duration::from_secs(8);
 
 /// A function's own way to the table.
@@ -303,6 +301,7 @@ impl Deployed {
     pub(crate) async fn hook_cut_short(&self, kind: &str, data: Value) {
         let (headers, body) = self.signed(kind, data).await;
         let connector = "till".parse().unwrap();
+        let kept = KeptBody::of(body.as_bytes()).unwrap();
         let received = Received {
             id: delivery_id(
                 &connector,
@@ -313,28 +312,20 @@ impl Deployed {
             at: self.now(),
             method: "POST".to_owned(),
             headers,
-            parts: part_count(body.as_bytes()).unwrap(),
-            length: body.len(),
+            parts: kept.parts(),
+            length: kept.length(),
             kept_days: KEPT_DAYS,
             state: ReceivedState::Waiting,
         };
-        let kept = self.ingest.store.receive(&received, body.as_bytes());
-        kept.await.unwrap();
+        self.ingest.store.receive(&received, kept).await.unwrap();
     }
 
     async fn signed(&self, kind: &str, data: Value) -> (BTreeMap<String, String>, String) {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let now = self.now();
-        let body = json!({ "type": kind, "timestamp": now.to_string(), "data": data }).to_string();
-        let secrets: LiveSecrets = standard::secrets(&[SecretString::from(SECRET)]).unwrap();
+        let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
         let id = format!("msg_{}", now.as_millisecond());
-        let signature = standard::sign(&id, now, body.as_bytes(), &secrets);
-        let headers = [
-            ("content-type", "application/json".to_owned()),
-            ("webhook-timestamp", now.as_second().to_string()),
-            ("webhook-signature", signature),
-            ("webhook-id", id),
-        ];
+        let (headers, body) = signed(SECRET, &id, now, &event);
         let headers = headers.map(|(name, value)| (name.to_owned(), value));
         (headers.into(), body)
     }

@@ -18,13 +18,12 @@ use shared::domain::alert::AlertState;
 use shared::http::{Guard, Http, HttpSettings};
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
-use shared::signature::{LiveSecrets, standard};
 use shared::store::alerts::Alert;
 use shared::store::intents::{Intent, IntentState};
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+use crate::bench::{SECRET, signed};
 
 /// A whole stack in memory, with vendors at these addresses.
 pub(crate) struct Running {
@@ -83,16 +82,10 @@ impl Running {
     /// Posts a signed event of the generic connector, and waits until everything is done with it.
     pub(crate) async fn post(&self, id: &str, kind: &str, data: Value) -> (u16, Value) {
         let now = Clock::system().now();
-        let body = json!({ "type": kind, "timestamp": now.to_string(), "data": data }).to_string();
-        let secrets: LiveSecrets = standard::secrets(&[SecretString::from(SECRET)]).unwrap();
-        let signature = standard::sign(id, now, body.as_bytes(), &secrets);
+        let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
+        let (signed, body) = signed(SECRET, id, now, &event);
         let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("webhook-id", id.to_owned()),
-            ("webhook-timestamp", now.as_second().to_string()),
-            ("webhook-signature", signature),
-            ("content-type", "application/json".to_owned()),
-        ] {
+        for (name, value) in signed {
             headers.insert(name, HeaderValue::from_str(&value).unwrap());
         }
         let answer = self.send(&headers, &body).await;

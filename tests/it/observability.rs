@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use shared::channels::ChannelKind;
 use shared::config::environment::{ApiEnv, ClockEnv, EvaluateEnv, IngestEnv, NotifyEnv, SyncEnv};
 use shared::delivery::outgoing::CORRELATION;
-use shared::metrics::Metric;
+use shared::metrics::{Metric, STACK};
 use shared::signature::standard;
 use shared::store::keys;
 
@@ -106,6 +106,48 @@ async fn what_a_call_or_a_file_changes_carries_its_id_too() {
     assert!(calls.iter().any(|line| of_the_call(&line)), "{id}");
 }
 
+/// A channel that is told of several alerts at once.
+const GATHERED: &str = r#"
+[channels.gathered]
+kind = "webhook"
+url = "https://vendor.example/gathered"
+secret = "env:OUT"
+[[routes]]
+name = "gathered"
+group_by = []
+channels = ["gathered"]
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_many_changes_names_none_of_them_and_each_alert_keeps_its_own() {
+    let mut observed = Observed::start(GATHERED).await;
+    let ids = [
+        observed.level("l1", "OIL", 1).await,
+        observed.level("l2", "PAD", 1).await,
+    ];
+    observed.pass(3).await;
+    let mut requests = observed.vendor.requests();
+    requests.retain(|request| request.url.path() == "/gathered");
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].headers.get(CORRELATION), None);
+    let intents = observed.stack.store.intents(None, 10).await.unwrap().items;
+    let carried = intents.iter().filter(|intent| intent.carried_by.is_some());
+    let kept: BTreeSet<_> = carried
+        .map(|intent| intent.correlation().unwrap().as_str())
+        .collect();
+    let ids = ids
+        .iter()
+        .map(|answer| answer["received"].as_str().unwrap());
+    assert_eq!(kept, ids.collect());
+    let samples = observed.samples();
+    let latency = samples.iter().find(|sample| {
+        let channel = sample.dimensions.get("Channel");
+        sample.metric == "AlertLatencyMs" && channel.is_some_and(|name| name == "gathered")
+    });
+    // The half minute in which it waited for more is not counted.
+    assert!(latency.unwrap().value < 10_000.0, "{latency:?}");
+}
+
 /// A day in which everything happens that is measured.
 async fn eventful() -> Observed {
     let mut observed = Observed::start(FILES).await;
@@ -152,7 +194,12 @@ async fn every_metric_is_recorded_with_the_dimensions_it_says() {
             .map(|sample| sample.dimensions.keys().map(String::as_str).collect())
             .collect();
         let said = [Some(metric.dimensions()), metric.summed_up_by()];
-        let said = said.into_iter().flatten().map(<[_]>::to_vec).collect();
+        let said = said.into_iter().flatten().map(|said| {
+            let mut said = [said, &[STACK]].concat();
+            said.sort_unstable();
+            said
+        });
+        let said = said.collect();
         assert_eq!(kept, said, "{name}");
     }
     let values = |metric: &str, dimension: &str| -> BTreeSet<String> {
@@ -180,6 +227,8 @@ async fn every_metric_is_recorded_with_the_dimensions_it_says() {
 #[tokio::test(start_paused = true)]
 async fn an_alert_is_as_late_as_the_stock_change_that_nobody_told_of() {
     let mut observed = Observed::start("").await;
+    // The look at everything that a new configuration asks for would find it first.
+    observed.pass(1).await;
     observed.faults.evaluator_runs(false);
     observed.level("l1", "OIL", 1).await;
     observed.pass(2).await;
@@ -188,7 +237,7 @@ async fn an_alert_is_as_late_as_the_stock_change_that_nobody_told_of() {
     let samples = observed.samples();
     let latency: Vec<_> = samples
         .iter()
-        .filter(|sample| sample.metric == "AlertLatencyMs" && sample.dimensions.is_empty())
+        .filter(|sample| sample.metric == "AlertLatencyMs" && sample.dimensions.len() == 1)
         .map(|sample| sample.value)
         .collect();
     assert_eq!(latency.len(), 1);
@@ -208,7 +257,8 @@ async fn nothing_that_holds_a_secret_shows_it_when_it_is_printed() {
             "SEND_TIMEOUT_MS" => "8000".to_owned(),
             "RAW_RETENTION_DAYS" => "30".to_owned(),
             name if name.ends_with("_URL") => "https://sqs.example/111122223333/q".to_owned(),
-            name if name == "CHANNEL" || name == "TABLE_NAME" => "x".to_owned(),
+            "CHANNEL" => "webhook".to_owned(),
+            name if ["STACK_NAME", "TABLE_NAME"].contains(&name) => "x".to_owned(),
             name => secret(name)?,
         })
     };

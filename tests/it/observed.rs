@@ -20,11 +20,12 @@ use shared::delivery::{Outgoing, Sender};
 use shared::http::{Reply, Request, Transport, TransportError};
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
-use shared::signature::{LiveSecrets, standard};
 use shared::telemetry;
 use shared::testing::Captured;
 use tokio::sync::watch;
 use tracing::subscriber::DefaultGuard;
+
+use crate::bench::signed;
 
 /// What the environment holds; each is told apart from everything else that may be written.
 pub(crate) const SECRETS: [(&str, &str); 6] = [
@@ -237,17 +238,11 @@ impl Observed {
     /// Posts a signed event of the generic connector.
     pub(crate) async fn post(&self, id: &str, kind: &str, data: Value) -> (u16, Value) {
         let now = self.clock.now();
-        let body = json!({ "type": kind, "timestamp": now.to_string(), "data": data }).to_string();
-        let key = SecretString::from(secret("GENERIC").unwrap());
-        let secrets: LiveSecrets = standard::secrets(&[key]).unwrap();
-        let signature = standard::sign(id, now, body.as_bytes(), &secrets);
-        let seconds = now.as_second().to_string();
-        let headers = [
-            ("webhook-id", id),
-            ("webhook-timestamp", &seconds),
-            ("webhook-signature", &signature),
-            ("content-type", "application/json"),
-        ];
+        let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
+        let (headers, body) = signed(&secret("GENERIC").unwrap(), id, now, &event);
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
         self.request(Method::POST, "/hooks/generic", &headers, &body)
             .await
     }

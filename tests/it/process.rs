@@ -7,14 +7,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::signature::standard;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+use crate::bench::{SECRET, signed};
+
 const ORDERS: usize = 120;
 const STOCK: i64 = 1_000;
 
@@ -83,19 +82,14 @@ async fn post(
     data: &Value,
     kind: &str,
 ) -> Option<u16> {
-    let body = json!({ "type": kind, "timestamp": at.to_string(), "data": data }).to_string();
+    let event = json!({ "type": kind, "timestamp": at.to_string(), "data": data });
     let now = Timestamp::from_second(Clock::system().now().as_second()).unwrap();
-    let secrets = standard::secrets(&[SecretString::from(SECRET)]).unwrap();
-    let signature = standard::sign(id, now, body.as_bytes(), &secrets);
-    let sent = client
-        .post(format!("{url}/hooks/generic"))
-        .header("webhook-id", id)
-        .header("webhook-timestamp", now.as_second())
-        .header("webhook-signature", signature)
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await;
+    let (signed, body) = signed(SECRET, id, now, &event);
+    let mut request = client.post(format!("{url}/hooks/generic")).body(body);
+    for (name, value) in signed {
+        request = request.header(name, value);
+    }
+    let sent = request.send().await;
     sent.ok().map(|reply| reply.status().as_u16())
 }
 

@@ -372,7 +372,10 @@ async fn of_many_who_apply_over_one_version_one_does_and_its_document_applies() 
     );
     // With each version, and no other, the job of looking at everything by it.
     for (version, stands) in [(1, true), (2, true), (3, false)] {
-        let job = store.job(&format!("configuration-{version}")).await.unwrap();
+        let job = store
+            .job(&format!("configuration-{version}"))
+            .await
+            .unwrap();
         assert_eq!(job.is_some(), stands, "{version}");
     }
 }

@@ -1,6 +1,7 @@
 //! A batch of stream records is looked at by one reading of the configuration and the sources' health.
 //! What changes meanwhile must not be missed, and a table that is busy meanwhile is waited for.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -16,14 +17,16 @@ use shared::bus::Bus;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::domain::Authority;
 use shared::domain::alert::AlertState;
+use shared::domain::unit::{Field, UnitReport, UnitState};
+use shared::domain::{AlertKind, Authority, Change, StockEvent, Version};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::store::Store;
+use shared::store::jobs::Reexamination;
 use tokio::time::Instant;
 
-use crate::bench::level;
+use crate::bench::{at, event, level};
 
 fn config(threshold: i64) -> Config {
     let text = format!(
@@ -150,6 +153,11 @@ async fn a_rule_that_changes_within_a_batch_applies_to_all_of_it() {
     assert_eq!(low(&batch.store).await, ["FEW", "SOME"]);
 }
 
+/// Touches nothing.
+struct Quiet;
+
+impl Interference for Quiet {}
+
 /// Throttles the table for a while, once it is told to.
 #[derive(Default)]
 struct Throttled(OnceLock<Instant>);
@@ -169,7 +177,7 @@ impl Interference for Throttled {
 /// are handed back, and how long it took.
 async fn handle_throttled(throttled_for: Duration) -> (Batch, Vec<Option<String>>, Duration) {
     let throttled = Arc::new(Throttled::default());
-    let clock = Clock::starting_at("2026-03-02T08:00:00Z".parse().unwrap());
+    let clock = Clock::starting_at(at(0));
     let mut batch = batch(&clock, Arc::clone(&throttled) as _).await;
     let begun = Instant::now();
     throttled.0.set(begun + throttled_for).unwrap();
@@ -195,4 +203,66 @@ async fn a_longer_throttle_is_handed_back_well_before_the_time_is_over() {
     assert_eq!(handed_back, [Some("0".to_owned())]);
     let range = Duration::from_secs(38)..Duration::from_secs(50);
     assert!(range.contains(&took), "{took:?}");
+}
+
+/// A word about one vehicle.
+fn stocked(source: &str, location: &str) -> StockEvent {
+    let report = UnitReport {
+        vin: "SCBCG2ZG0RC012345".parse().unwrap(),
+        version: Version::at(at(0)),
+        state: Some(UnitState::InStock),
+        location: Some(location.parse().unwrap()),
+        stock_number: None,
+        since: None,
+        fields: BTreeMap::from(
+            [("make", "Bentley"), ("model", "Continental GT")]
+                .map(|(name, value)| (name.to_owned(), Field::Text(value.to_owned()))),
+        ),
+    };
+    let change = Change::Unit(Box::new(report));
+    event(source, source, 0, change)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_finds_what_the_stream_lost() {
+    let clock = Clock::starting_at(at(0));
+    let batch = batch(&clock, Arc::new(Quiet)).await;
+    let (store, evaluator) = (&batch.store, &batch.evaluator);
+    let authority = Authority::default();
+    for number in 0..120 {
+        let product = format!("BULK-{number:03}");
+        let event = level(
+            "generic",
+            1,
+            &product,
+            "north",
+            if number < 60 { 1 } else { 9 },
+        );
+        store.apply(&event, &authority).await.unwrap();
+    }
+    for (source, location) in [("dealer", "north"), ("market", "south")] {
+        let event = stocked(source, location);
+        store.apply(&event, &authority).await.unwrap();
+    }
+    // No record of any of this has been seen by the evaluator.
+    assert!(store.start_job(Reexamination::new("asked")).await.unwrap());
+    let mut pages = 0;
+    while store.job("asked").await.unwrap().is_some() {
+        evaluator.proceed("asked").await.unwrap();
+        pages += 1;
+        assert!(pages < 20, "it does not end");
+    }
+    // Some 125 positions in pages of 50, and one page of vehicles.
+    assert_eq!(pages, 4);
+    let open = store.alerts(AlertState::Open, None, 200).await.unwrap();
+    // Sixty of the bulk, FEW, and the vehicle's line.
+    let of = |kind| open.items.iter().filter(|alert| alert.kind == kind).count();
+    assert_eq!(
+        (
+            of(AlertKind::LowStock),
+            of(AlertKind::Conflict),
+            open.items.len()
+        ),
+        (62, 1, 63)
+    );
 }

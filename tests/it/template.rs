@@ -63,6 +63,7 @@ fn reads<T>(
             let value = match name {
                 "TOPIC_ARN" => "arn:aws:sns:eu-south-1:111122223333:intents",
                 "API_TOKEN" | "API_TOKEN_PREVIOUS" => "ssm:/lotwire/api-token",
+                "CHANNEL" => "webhook",
                 "SEND_TIMEOUT_MS" => "8000",
                 "RAW_RETENTION_DAYS" => "30",
                 "ALLOWED_HOSTS" => "hooks.internal",
@@ -144,6 +145,31 @@ fn no_environment_builds_from_sams_cache() {
         let cached = environment["build"]["parameters"].get("cached");
         assert!(cached.is_none(), "{name}");
     }
+}
+
+/// `sam build` compiles one function after the other: what two of them share with other features would
+/// be compiled twice, the AWS SDK first of all.
+#[test]
+fn every_function_takes_the_same_features_of_what_they_share() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    // By package and function; build scripts may take other features than what runs.
+    let mut taken = BTreeMap::<String, BTreeMap<&str, BTreeSet<String>>>::new();
+    for function in ["ingest", "api", "sync", "evaluate", "clock", "notify"] {
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.args(["tree", "--locked", "--offline", "--no-dedupe"]);
+        cargo.args(["--edges", "normal,build", "--prefix", "none"]);
+        cargo.args(["--format", "{p}|{f}", "--package", function]);
+        let tree = cargo.current_dir(root).output().unwrap();
+        assert!(tree.status.success(), "{tree:?}");
+        for line in String::from_utf8(tree.stdout).unwrap().lines() {
+            let (package, features) = line.split_once('|').unwrap();
+            let by = taken.entry(package.to_owned()).or_default();
+            by.entry(function).or_default().insert(features.to_owned());
+        }
+    }
+    assert!(taken.len() > 100, "{}", taken.len());
+    taken.retain(|_, by| by.values().collect::<BTreeSet<_>>().len() > 1);
+    assert!(taken.is_empty(), "{taken:#?}");
 }
 
 #[test]

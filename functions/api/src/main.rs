@@ -39,12 +39,12 @@ async fn api() -> Result<(Api, Meter), Error> {
     let env = ApiEnv::read(process)?;
     let aws = aws::config(process)?;
     let clock = Clock::system();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let dynamodb = aws::dynamodb(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let installations = Installations::new(store.clone());
     warm_up(&installations, async {}).await;
     let secrets = Arc::new(Secrets::in_lambda(Box::new(process), clock.clone())?);
-    let metrics = Metrics::to_stdout(clock);
+    let metrics = Metrics::of_stack(&env.stack, clock);
     let ingest = Ingest::new(
         store.clone(),
         installations.clone(),
@@ -52,7 +52,7 @@ async fn api() -> Result<(Api, Meter), Error> {
         metrics.clone(),
     );
     let tokens = Tokens::referred(secrets, [env.token].into_iter().chain(env.previous_token));
-    let sqs = aws_sdk_sqs::Client::new(&aws);
+    let sqs = aws::sqs(&aws);
     let ports = Ports {
         sync: Arc::new(RunQueue::new(store.clone(), sqs, env.jobs)),
         replay: Arc::new(ingest),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shared::domain::position::Refusal;
 use shared::installation::InstallationError;
+use shared::problem::Problem as Details;
 use shared::store::StoreError;
 use shared::store::imports::ImportError;
 use shared::store::inbox::InboxError;
@@ -194,18 +195,14 @@ impl FieldError {
 impl From<Problem> for Answer {
     fn from(problem: Problem) -> Self {
         let problem = problem.0;
-        let mut body = json!({
-            "type": format!("urn:lotwire:problem:{}", problem.slug),
-            "title": problem.title,
-            "status": problem.status.as_u16(),
-            "detail": problem.detail,
-            "reason": problem.slug,
-        });
+        let details = Details {
+            title: problem.title.to_owned(),
+            errors: problem.errors.iter().map(|error| json!(error)).collect(),
+            ..Details::new(problem.status.as_u16(), problem.slug, problem.detail)
+        };
+        let mut body = json!(details);
         if let Some(instance) = problem.instance {
             body["instance"] = instance.into();
-        }
-        if !problem.errors.is_empty() {
-            body["errors"] = json!(problem.errors);
         }
         for (name, value) in problem.more {
             body[name] = value;

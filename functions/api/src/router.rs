@@ -40,6 +40,8 @@ pub enum Endpoint {
     Import,
     /// Check what is stored against the ledger.
     Doctor,
+    /// Look at everything again.
+    Evaluate,
     /// The configuration in force.
     ReadConfig,
     /// Another one.
@@ -64,6 +66,7 @@ pub const ROUTES: &[(&str, &str, Endpoint)] = &[
     ("POST", "/api/v1/replays", Endpoint::Replay),
     ("POST", "/api/v1/imports", Endpoint::Import),
     ("GET", "/api/v1/doctor", Endpoint::Doctor),
+    ("POST", "/api/v1/evaluations", Endpoint::Evaluate),
     ("GET", "/api/v1/config", Endpoint::ReadConfig),
     ("PUT", "/api/v1/config", Endpoint::ApplyConfig),
 ];

@@ -40,11 +40,11 @@ async fn ticker() -> Result<(Ticker, Meter), Error> {
     let env = ClockEnv::read(process)?;
     let aws = aws::config(process)?;
     let clock = Clock::system();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let dynamodb = aws::dynamodb(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let installations = Installations::new(store.clone());
-    let bus = Bus::new(aws_sdk_sns::Client::new(&aws), env.topic.as_str());
-    let metrics = Metrics::to_stdout(clock.clone());
+    let bus = Bus::new(aws::sns(&aws), env.topic.as_str());
+    let metrics = Metrics::of_stack(&env.stack, clock.clone());
     let secrets = Secrets::in_lambda(Box::new(process), clock)?;
     let heartbeat = match env.heartbeat {
         Some(url) => Heartbeat::to(url, Arc::new(Http::new(HttpSettings::default())?)),

@@ -5,15 +5,19 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use shared::domain::Origin;
 use shared::installation::Installation;
-use shared::store::jobs::Reexamination;
+use shared::store::jobs::{Reexamination, Stage};
+use shared::store::{Page, StoreError};
 
 use crate::{EvaluateError, Evaluator};
 
-/// Positions per page: well inside one invocation's time.
+/// Positions or vehicles per page: well inside one invocation's time.
 const PAGE: i32 = 50;
 
+/// Where a job goes on; nowhere if it is done.
+type Next = Option<(Stage, Option<String>)>;
+
 impl Evaluator {
-    /// Starts looking at every position by the new rules, and again when a season begins or ends.
+    /// Starts looking at everything by the new rules, and again when a season begins or ends.
     pub(crate) async fn configuration_changed(&self, version: u64) -> Result<(), EvaluateError> {
         // What wrote the configuration has started it; it starts twice if it is done by now.
         let job = Reexamination::configuration(version);
@@ -35,8 +39,22 @@ impl Evaluator {
             return Ok(());
         }
         let this = self.because_of_job(id);
+        let next = match job.stage {
+            Stage::Positions => this.look_at_positions(job).await?,
+            Stage::Units => this.look_at_units(job).await?,
+        };
+        // Somebody else may have looked at the same page meanwhile; then the job is theirs.
+        self.store.advance_job(&stored, next).await?;
+        Ok(())
+    }
+
+    async fn look_at_positions(&self, job: &Reexamination) -> Result<Next, EvaluateError> {
+        let cursor = job.cursor.clone();
+        let page = page(cursor, |from, most| async move {
+            self.store.positions(from.as_deref(), most).await
+        });
+        let page = page.await?;
         let mut around = self.surroundings().await?;
-        let page = self.store.positions(job.cursor.as_deref(), PAGE).await?;
         loop {
             for position in &page.items {
                 let owner = position.owner(&around.authority.quantities);
@@ -47,7 +65,7 @@ impl Evaluator {
                         .position(&position.product, &position.location)
                         .await?;
                     if let Some(position) = current {
-                        this.look_at_position(&around, None, &position).await?;
+                        self.look_at_position(&around, None, &position).await?;
                     }
                 }
             }
@@ -57,13 +75,33 @@ impl Evaluator {
             }
             around = now;
         }
-        let installation = &around.installation;
-        if page.next.is_none() && job.owned_by.is_none() {
-            self.plan_next_season(installation).await?;
+        Ok(match page.next {
+            None if job.owned_by.is_none() => Some((Stage::Units, None)),
+            None => None,
+            cursor => Some((Stage::Positions, cursor)),
+        })
+    }
+
+    async fn look_at_units(&self, job: &Reexamination) -> Result<Next, EvaluateError> {
+        let installation = self.installation().await?;
+        let cursor = job.cursor.clone();
+        let page = page(cursor, |from, most| async move {
+            self.store.units(from.as_deref(), most).await
+        });
+        let page = page.await?;
+        for unit in &page.items {
+            if let Some(unit) = self.store.unit(unit.vin.as_str()).await? {
+                self.look_at_unit(&installation, &unit).await?;
+            }
         }
-        // Somebody else may have looked at the same page meanwhile; then the job is theirs.
-        self.store.advance_job(&stored, page.next).await?;
-        Ok(())
+        if page.next.is_some() {
+            return Ok(Some((Stage::Units, page.next)));
+        }
+        for connector in installation.config.connectors.keys() {
+            self.look_at_source(&installation, connector).await?;
+        }
+        self.plan_next_season(&installation).await?;
+        Ok(None)
     }
 
     /// What a job finds goes back to the job, page by page.
@@ -81,6 +119,28 @@ impl Evaluator {
         let id = format!("{SEASON}{}-{}", installation.version, at.as_millisecond());
         self.store.start_job(Reexamination::new(id).at(at)).await?;
         Ok(())
+    }
+}
+
+/// A page of a list, over as many of its shards as that takes.
+async fn page<T, F>(
+    mut cursor: Option<String>,
+    // No async closure: the compiler cannot tell yet that its futures may change threads.
+    read: impl Fn(Option<String>, i32) -> F,
+) -> Result<Page<T>, StoreError>
+where
+    F: Future<Output = Result<Page<T>, StoreError>>,
+{
+    let mut items = Vec::new();
+    loop {
+        let left = PAGE - i32::try_from(items.len()).unwrap_or(PAGE);
+        let part = read(cursor, left).await?;
+        items.extend(part.items);
+        cursor = part.next;
+        if cursor.is_none() || items.len() >= PAGE.unsigned_abs() as usize {
+            let next = cursor;
+            return Ok(Page { items, next });
+        }
     }
 }
 

@@ -31,11 +31,11 @@ async fn main() -> Result<(), Error> {
 async fn evaluator() -> Result<(Evaluator, Meter), Error> {
     let env = EvaluateEnv::read(process)?;
     let aws = aws::config(process)?;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let dynamodb = aws::dynamodb(&aws);
     let clock = Clock::system();
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
-    let bus = Bus::new(aws_sdk_sns::Client::new(&aws), env.topic.as_str());
-    let metrics = Metrics::to_stdout(clock);
+    let bus = Bus::new(aws::sns(&aws), env.topic.as_str());
+    let metrics = Metrics::of_stack(&env.stack, clock);
     let installations = Installations::new(store.clone());
     warm_up(&installations, bus.connect()).await;
     let evaluator = Evaluator::new(store.clone(), bus, installations, metrics.clone());

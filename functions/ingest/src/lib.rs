@@ -30,7 +30,7 @@ use shared::metrics::{Metric, Metrics};
 use shared::problem::{Problem, json_response};
 use shared::secrets::{SecretError, Secrets};
 use shared::signature::SignatureError;
-use shared::store::received::{KEPT_DAYS, Received, ReceivedState, delivery_id, part_count};
+use shared::store::received::{KEPT_DAYS, KeptBody, Received, ReceivedState, delivery_id};
 use shared::store::{Store, StoreError};
 
 use tracing::field::Empty;
@@ -190,19 +190,19 @@ impl Ingest {
             return Ok(json_response(200, &body, "application/json"));
         }
         let parsed = self.parse(&door, &signed).await?;
-        let kept = door.push.keepable(&body);
+        let kept = KeptBody::of(&door.push.keepable(&body))?;
         let received = Received {
             id,
             connector: door.name.clone(),
             at: now,
             method: delivery.method.to_owned(),
             headers: connectors::headers_to_keep(&door, &request.headers),
-            parts: part_count(&kept)?,
-            length: kept.len(),
+            parts: kept.parts(),
+            length: kept.length(),
             kept_days: self.kept_days,
             state: ReceivedState::Waiting,
         };
-        self.store.receive(&received, &kept).await?;
+        self.store.receive(&received, kept).await?;
         let outcome = self.apply(&door, &received, parsed).await?;
         self.store.mark_applied(&received).await?;
         tracing::info!(

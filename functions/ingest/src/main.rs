@@ -36,10 +36,10 @@ async fn ingest() -> Result<(Ingest, Meter), Error> {
     let env = IngestEnv::read(process)?;
     let aws = aws::config(process)?;
     let clock = Clock::system();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let dynamodb = aws::dynamodb(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
-    let metrics = Metrics::to_stdout(clock);
+    let metrics = Metrics::of_stack(&env.stack, clock);
     let installations = Installations::new(store.clone());
     warm_up(&installations, async {}).await;
     let ingest = Ingest::new(

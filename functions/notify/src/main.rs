@@ -37,7 +37,7 @@ async fn notifier() -> Result<(Notifier, Meter), Error> {
     let env = NotifyEnv::read(process)?;
     let aws = aws::config(process)?;
     let clock = Clock::system();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let dynamodb = aws::dynamodb(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
     let wire = Http::new(HttpSettings {
@@ -45,7 +45,7 @@ async fn notifier() -> Result<(Notifier, Meter), Error> {
         guard: Guard::new(env.allowed_hosts),
         ..HttpSettings::default()
     })?;
-    let metrics = Metrics::to_stdout(clock.clone());
+    let metrics = Metrics::of_stack(&env.stack, clock.clone());
     let installations = Installations::new(store.clone());
     warm_up(&installations, async {}).await;
     let deliverer = Deliverer::new(
@@ -56,7 +56,7 @@ async fn notifier() -> Result<(Notifier, Meter), Error> {
         metrics.clone(),
         env.send_timeout,
     );
-    let sqs = aws_sdk_sqs::Client::new(&aws);
+    let sqs = aws::sqs(&aws);
     let notifier = Notifier::new(deliverer, clock, sqs, env.queue);
     Ok((notifier, Meter::new("notify", store, metrics)))
 }

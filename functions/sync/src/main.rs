@@ -39,14 +39,14 @@ async fn sync() -> Result<(Sync, Meter), Error> {
     let env = SyncEnv::read(process)?;
     let aws = aws::config(process)?;
     let clock = Clock::system();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let dynamodb = aws::dynamodb(&aws);
     let store = Store::new(dynamodb, env.table, clock.clone(), Chance::from_system());
-    let sqs = aws_sdk_sqs::Client::new(&aws);
+    let sqs = aws::sqs(&aws);
     let downloads = Http::new(HttpSettings {
         timeout: DOWNLOAD,
         ..HttpSettings::default()
     })?;
-    let metrics = Metrics::to_stdout(clock.clone());
+    let metrics = Metrics::of_stack(&env.stack, clock.clone());
     let meter = Meter::new("sync", store.clone(), metrics.clone());
     let installations = Installations::new(store.clone());
     warm_up(&installations, async {}).await;

@@ -2,6 +2,7 @@
 
 mod cases;
 mod configuration;
+mod leaks;
 mod replies;
 mod requests;
 mod spec;

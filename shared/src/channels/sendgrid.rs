@@ -257,8 +257,8 @@ impl SendGrid {
         let usual = Outcome::of(reply.status, &reply.headers, envelope.now);
         let receipt = || reply.header(&MESSAGE_ID).map(str::to_owned);
         match (reply.status.as_u16(), usual) {
-            (202, _) => Outcome::Delivered { receipt: receipt() },
-            (200, _) if self.settings.sandbox => Outcome::Delivered { receipt: receipt() },
+            (202, _) => Outcome::delivered(receipt()),
+            (200, _) if self.settings.sandbox => Outcome::delivered(receipt()),
             (200, _) => Outcome::rejected("SendGrid checked the mail and sent nothing (sandbox)"),
             // Not what SendGrid answers: something between us and SendGrid spoke.
             (201..=299, _) => Outcome::Unknown,

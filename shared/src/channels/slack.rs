@@ -255,9 +255,7 @@ impl Slack {
                     channel: Some(channel),
                     ts: Some(ts),
                     ..
-                }) => Outcome::Delivered {
-                    receipt: Some(format!("{channel}/{ts}")),
-                },
+                }) => Outcome::delivered(Some(format!("{channel}/{ts}"))),
                 Ok(Answer {
                     ok: false,
                     error: Some(name),

@@ -280,7 +280,7 @@ fn outcome(reply: &Reply, envelope: &Envelope<'_>) -> Outcome {
             {
                 Outcome::rejected(format!("Twilio took the message and says {status}"))
             }
-            Created { sid: Some(sid), .. } => Outcome::Delivered { receipt: Some(sid) },
+            Created { sid: Some(sid), .. } => Outcome::delivered(Some(sid)),
             // Not what Twilio answers: something between us and Twilio spoke.
             Created { sid: None, .. } => Outcome::Unknown,
         };

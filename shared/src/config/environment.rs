@@ -10,7 +10,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::domain::ChannelName;
+use crate::channels::ChannelKind;
 use crate::http::Allowed;
 use crate::secrets::SecretRef;
 
@@ -118,7 +118,7 @@ variables! {
     SecretString, "a secret", |text| Some(text.to_owned().into());
     Url, "an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name", |text| parsed::<Url>(text).filter(Url::has_host);
     Arn, "an ARN such as arn:aws:sns:eu-west-1:111122223333:name", parsed;
-    ChannelName, "a channel's name", parsed;
+    ChannelKind, "a kind of channel such as slack", parsed;
     SecretRef, "a secret reference such as ssm:/lotwire/api-token", parsed;
     Millis, "a number of milliseconds from 1 to 900000", |text| parsed(text).filter(|ms| (1..=900_000).contains(ms)).map(Millis);
     Days, "a number of days from 1 to 3650", |text| parsed(text).filter(|days| (1..=3_650).contains(days)).map(Days);
@@ -199,6 +199,8 @@ impl AwsEnv {
 /// What `ingest` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IngestEnv {
+    /// `STACK_NAME`: the stack that the function is of.
+    pub stack: String,
     /// `TABLE_NAME`: the table.
     pub table: String,
     /// `RAW_RETENTION_DAYS`: for how long a raw payload is kept; 30 unless set.
@@ -209,10 +211,12 @@ impl IngestEnv {
     /// Reads it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let mut env = Reader::new("ingest", environment);
+        let stack = env.required("STACK_NAME");
         let table = env.required("TABLE_NAME");
         let days = env.or("RAW_RETENTION_DAYS", Days(30));
         env.finish(|| {
             Some(Self {
+                stack: stack?,
                 table: table?,
                 raw_retention_days: days?.0,
             })
@@ -223,6 +227,8 @@ impl IngestEnv {
 /// What `sync` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncEnv {
+    /// `STACK_NAME`: the stack that the function is of.
+    pub stack: String,
     /// `TABLE_NAME`: the table.
     pub table: String,
     /// `SYNC_QUEUE_URL`: the queue of jobs, one per connector.
@@ -235,11 +241,13 @@ impl SyncEnv {
     /// Reads it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let mut env = Reader::new("sync", environment);
+        let stack = env.required("STACK_NAME");
         let table = env.required("TABLE_NAME");
         let jobs = env.required("SYNC_QUEUE_URL");
         let days = env.or("RAW_RETENTION_DAYS", Days(30));
         env.finish(|| {
             Some(Self {
+                stack: stack?,
                 table: table?,
                 jobs: jobs?,
                 raw_retention_days: days?.0,
@@ -251,6 +259,8 @@ impl SyncEnv {
 /// What `evaluate` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvaluateEnv {
+    /// `STACK_NAME`: the stack that the function is of.
+    pub stack: String,
     /// `TABLE_NAME`: the table.
     pub table: String,
     /// `TOPIC_ARN`: the topic that delivery intents are announced on.
@@ -261,9 +271,11 @@ impl EvaluateEnv {
     /// Reads it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let mut env = Reader::new("evaluate", environment);
+        let stack = env.required("STACK_NAME");
         let (table, topic) = (env.required("TABLE_NAME"), env.required("TOPIC_ARN"));
         env.finish(|| {
             Some(Self {
+                stack: stack?,
                 table: table?,
                 topic: topic?,
             })
@@ -274,10 +286,12 @@ impl EvaluateEnv {
 /// What `notify` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotifyEnv {
+    /// `STACK_NAME`: the stack that the function is of.
+    pub stack: String,
     /// `TABLE_NAME`: the table.
     pub table: String,
-    /// `CHANNEL`: the channel that this copy of the function serves.
-    pub channel: ChannelName,
+    /// `CHANNEL`: the kind of channel that this copy of the function serves.
+    pub channel: ChannelKind,
     /// `QUEUE_URL`: the channel's queue, where an intent waits for its next attempt.
     pub queue: Url,
     /// `SEND_TIMEOUT_MS`: how long a vendor may take to answer; 8 s unless set.
@@ -290,12 +304,14 @@ impl NotifyEnv {
     /// Reads it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let mut env = Reader::new("notify", environment);
+        let stack = env.required("STACK_NAME");
         let (table, channel) = (env.required("TABLE_NAME"), env.required("CHANNEL"));
         let queue = env.required("QUEUE_URL");
         let timeout = env.or("SEND_TIMEOUT_MS", Millis(8_000));
         let allowed = env.or("ALLOWED_HOSTS", Vec::new());
         env.finish(|| {
             Some(Self {
+                stack: stack?,
                 table: table?,
                 channel: channel?,
                 queue: queue?,
@@ -309,6 +325,8 @@ impl NotifyEnv {
 /// What `clock` needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClockEnv {
+    /// `STACK_NAME`: the stack that the function is of.
+    pub stack: String,
     /// `TABLE_NAME`: the table.
     pub table: String,
     /// `TOPIC_ARN`: the topic that overdue delivery intents are announced on again.
@@ -321,6 +339,7 @@ pub struct ClockEnv {
 impl fmt::Debug for ClockEnv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClockEnv")
+            .field("stack", &self.stack)
             .field("table", &self.table)
             .field("topic", &self.topic)
             .field("heartbeat", &self.heartbeat.is_some())
@@ -332,10 +351,12 @@ impl ClockEnv {
     /// Reads it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let mut env = Reader::new("clock", environment);
+        let stack = env.required("STACK_NAME");
         let (table, topic) = (env.required("TABLE_NAME"), env.required("TOPIC_ARN"));
         let heartbeat = env.optional("HEARTBEAT_URL");
         env.finish(|| {
             Some(Self {
+                stack: stack?,
                 table: table?,
                 topic: topic?,
                 heartbeat: heartbeat?,
@@ -347,6 +368,8 @@ impl ClockEnv {
 /// What `api` needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiEnv {
+    /// `STACK_NAME`: the stack that the function is of.
+    pub stack: String,
     /// `TABLE_NAME`: the table.
     pub table: String,
     /// `API_TOKEN`: a reference to the token that callers present.
@@ -361,11 +384,13 @@ impl ApiEnv {
     /// Reads it.
     pub fn read(environment: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
         let mut env = Reader::new("api", environment);
+        let stack = env.required("STACK_NAME");
         let (table, token) = (env.required("TABLE_NAME"), env.required("API_TOKEN"));
         let previous_token = env.optional("API_TOKEN_PREVIOUS");
         let jobs = env.required("SYNC_QUEUE_URL");
         env.finish(|| {
             Some(Self {
+                stack: stack?,
                 table: table?,
                 token: token?,
                 previous_token: previous_token?,
@@ -379,6 +404,7 @@ impl ApiEnv {
 mod tests {
     use super::*;
 
+    const STACK: (&str, &str) = ("STACK_NAME", "lotwire-dev");
     const TABLE: (&str, &str) = ("TABLE_NAME", "lotwire");
     const TOPIC: (&str, &str) = ("TOPIC_ARN", "arn:aws:sns:eu-west-1:111122223333:alerts");
     const QUEUE: (&str, &str) = (
@@ -397,17 +423,19 @@ mod tests {
     #[test]
     fn a_complete_environment_is_read() {
         let set = [
+            STACK,
             TABLE,
             QUEUE,
-            ("CHANNEL", "buyers"),
+            ("CHANNEL", "twilio_sms"),
             ("SEND_TIMEOUT_MS", "2500"),
             ("ALLOWED_HOSTS", "10.20.0.0/16, hooks.internal:8443"),
         ];
         assert_eq!(
             NotifyEnv::read(environment(&set)).unwrap(),
             NotifyEnv {
+                stack: "lotwire-dev".into(),
                 table: "lotwire".into(),
-                channel: "buyers".parse().unwrap(),
+                channel: ChannelKind::TwilioSms,
                 queue: QUEUE.1.parse().unwrap(),
                 send_timeout: Duration::from_millis(2_500),
                 allowed_hosts: ["10.20.0.0/16", "hooks.internal:8443"]
@@ -415,10 +443,11 @@ mod tests {
                     .to_vec(),
             }
         );
-        let clock = ClockEnv::read(environment(&[TABLE, TOPIC, ("HEARTBEAT_URL", "")])).unwrap();
+        let clock =
+            ClockEnv::read(environment(&[STACK, TABLE, TOPIC, ("HEARTBEAT_URL", "")])).unwrap();
         assert_eq!((clock.topic.as_str(), clock.heartbeat), (TOPIC.1, None));
         assert_eq!(
-            IngestEnv::read(environment(&[TABLE]))
+            IngestEnv::read(environment(&[STACK, TABLE]))
                 .unwrap()
                 .raw_retention_days,
             30
@@ -430,8 +459,8 @@ mod tests {
         let nothing = environment(&[]);
         assert_eq!(
             NotifyEnv::read(&nothing).unwrap_err().to_string(),
-            "the environment of `notify` is incomplete: TABLE_NAME is not set (text); \
-             CHANNEL is not set (a channel's name); QUEUE_URL is not set (an address such as \
+            "the environment of `notify` is incomplete: STACK_NAME is not set (text); \
+             TABLE_NAME is not set (text); CHANNEL is not set (a kind of channel such as slack); QUEUE_URL is not set (an address such as \
              https://sqs.eu-west-1.amazonaws.com/111122223333/name)"
         );
         let named = |error: EnvironmentError| -> Vec<String> {
@@ -443,32 +472,33 @@ mod tests {
         };
         assert_eq!(
             named(IngestEnv::read(&nothing).unwrap_err()),
-            ["TABLE_NAME"]
+            ["STACK_NAME", "TABLE_NAME"]
         );
         assert_eq!(
             named(SyncEnv::read(&nothing).unwrap_err()),
-            ["TABLE_NAME", "SYNC_QUEUE_URL"]
+            ["STACK_NAME", "TABLE_NAME", "SYNC_QUEUE_URL"]
         );
         assert_eq!(
             named(EvaluateEnv::read(&nothing).unwrap_err()),
-            ["TABLE_NAME", "TOPIC_ARN"]
+            ["STACK_NAME", "TABLE_NAME", "TOPIC_ARN"]
         );
         assert_eq!(
             named(ClockEnv::read(&nothing).unwrap_err()),
-            ["TABLE_NAME", "TOPIC_ARN"]
+            ["STACK_NAME", "TABLE_NAME", "TOPIC_ARN"]
         );
         assert_eq!(
             named(ApiEnv::read(&nothing).unwrap_err()),
-            ["TABLE_NAME", "API_TOKEN", "SYNC_QUEUE_URL"]
+            ["STACK_NAME", "TABLE_NAME", "API_TOKEN", "SYNC_QUEUE_URL"]
         );
     }
 
     #[test]
     fn an_unreadable_variable_is_named_and_never_quoted() {
         let set = [
+            STACK,
             TABLE,
             ("QUEUE_URL", "hunter2 is no address"),
-            ("CHANNEL", "hunter2!"),
+            ("CHANNEL", "hunter2"),
             ("SEND_TIMEOUT_MS", "hunter2"),
             ("ALLOWED_HOSTS", "hooks.internal,hunter2 is no host"),
         ];
@@ -476,7 +506,7 @@ mod tests {
         assert_eq!(
             error.problems,
             [
-                "CHANNEL is not a channel's name",
+                "CHANNEL is not a kind of channel such as slack",
                 "QUEUE_URL is not an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name",
                 "SEND_TIMEOUT_MS is not a number of milliseconds from 1 to 900000",
                 "ALLOWED_HOSTS is not a list of hosts, host:port, addresses or networks, with commas between",
@@ -484,7 +514,12 @@ mod tests {
         );
         assert!(!format!("{error:?}{error}").contains("hunter2"));
 
-        let set = [TABLE, ("SYNC_QUEUE_URL", QUEUE.1), ("API_TOKEN", "hunter2")];
+        let set = [
+            STACK,
+            TABLE,
+            ("SYNC_QUEUE_URL", QUEUE.1),
+            ("API_TOKEN", "hunter2"),
+        ];
         let error = ApiEnv::read(environment(&set)).unwrap_err();
         assert_eq!(
             error.problems,
@@ -501,7 +536,7 @@ mod tests {
             ("3651", false),
             ("-1", false),
         ] {
-            let read = IngestEnv::read(environment(&[TABLE, ("RAW_RETENTION_DAYS", value)]));
+            let read = IngestEnv::read(environment(&[STACK, TABLE, ("RAW_RETENTION_DAYS", value)]));
             assert_eq!(read.is_ok(), fits, "{value}");
         }
         for arn in [

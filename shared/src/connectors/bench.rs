@@ -167,7 +167,7 @@ pub(super) fn settings_with(kind: ConnectorKind, changes: Value) -> ConnectorSet
     serde_json::from_value(settings).unwrap()
 }
 
-fn merge(into: &mut Value, changes: Value) {
+pub(super) fn merge(into: &mut Value, changes: Value) {
     match (into, changes) {
         (Value::Object(fields), Value::Object(changes)) => {
             for (name, change) in changes {

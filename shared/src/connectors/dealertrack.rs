@@ -19,8 +19,8 @@
 //! | `reserved`, `sold`, `removed` | the same, in that state |
 //! | `transferred` | the same, at the location of `to_company` (or `company`, where that is not set) |
 //!
-//! Of a record only what this page names is read. Key and radio codes are never among it, and
-//! [`Push::keepable`] takes them out of what is kept.
+//! Of a record only what this page names is read. Key and radio codes are never among it:
+//! [`Push::keepable`] takes them out of what is read, and of what is kept.
 //!
 //! [`Pointers`]: crate::config::connector::Pointers
 
@@ -119,10 +119,12 @@ impl Push for Dealertrack {
             signed,
             names,
         };
-        if xml::looks_like(signed.body()) {
-            reading.records(&xml::document(signed.body())?)
+        // As it is kept: so a replay reads the same, and no code gets any further.
+        let body = self.keepable(signed.body());
+        if xml::looks_like(&body) {
+            reading.records(&xml::document(&body)?)
         } else {
-            reading.events(&json::document(signed.body())?)
+            reading.events(&json::document(&body)?)
         }
     }
 }

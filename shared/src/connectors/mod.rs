@@ -136,3 +136,5 @@ pub fn webhook_secrets(settings: &ConnectorSettings) -> Vec<&SecretRef> {
 mod bench;
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod leaks;

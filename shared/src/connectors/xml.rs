@@ -6,6 +6,7 @@
 //! number of elements are bounded.
 
 use quick_xml::Reader;
+use quick_xml::errors::{Error, IllFormedError};
 use quick_xml::events::Event;
 use serde_json::{Map, Value};
 
@@ -67,10 +68,8 @@ pub(super) fn document(body: &[u8]) -> Result<Value, ParseError> {
     let mut elements = 0_usize;
     loop {
         let position = reader.buffer_position();
-        let event = reader
-            .read_event()
-            .map_err(|error| not_xml(format!("{error} (byte {position})")))?;
         let at = |problem: &str| not_xml(format!("{problem} (byte {position})"));
+        let event = reader.read_event().map_err(|error| at(in_words(&error)))?;
         match event {
             Event::Start(tag) | Event::Empty(tag) if elements == ELEMENTS_MOST => {
                 drop(tag);
@@ -108,7 +107,7 @@ pub(super) fn document(body: &[u8]) -> Result<Value, ParseError> {
             Event::GeneralRef(reference) => {
                 let character = reference
                     .resolve_char_ref()
-                    .map_err(|error| at(&error.to_string()))?;
+                    .map_err(|_| at("it refers to a character that there is not"))?;
                 let named = match reference.as_ref() {
                     "lt" => Some('<'),
                     "gt" => Some('>'),
@@ -137,6 +136,23 @@ pub(super) fn document(body: &[u8]) -> Result<Value, ParseError> {
 fn push_text(open: &mut [Open], text: &str) {
     if let Some(innermost) = open.last_mut() {
         innermost.text.push_str(text);
+    }
+}
+
+/// What is wrong, without a word of the body: the reader's own words quote names and references.
+fn in_words(error: &Error) -> &'static str {
+    match error {
+        Error::IllFormed(IllFormedError::MismatchedEndTag { .. }) => {
+            "an element is closed by another's name"
+        }
+        Error::IllFormed(IllFormedError::UnmatchedEndTag(_)) => {
+            "an element is closed that was not opened"
+        }
+        Error::IllFormed(IllFormedError::MissingEndTag(_)) => "an element is not closed",
+        Error::Syntax(_) => "a tag, comment or section does not end",
+        Error::InvalidAttr(_) => "an attribute is malformed",
+        Error::Encoding(_) => "it is not UTF-8",
+        _ => "it is not well-formed",
     }
 }
 

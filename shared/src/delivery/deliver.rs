@@ -276,14 +276,13 @@ impl Deliverer {
                 last_status,
                 ..
             }) => {
+                let outcome = outcome.masked(&secrets);
                 let words = match &outcome {
                     Outcome::Denied { reason } | Outcome::Rejected { reason } => {
                         Some(reason.clone())
                     }
-                    _ => line.problem(),
+                    _ => line.problem().map(|words| mask_words(&words, &secrets)),
                 };
-                // A vendor may answer with what it was sent.
-                let words = words.map(|words| mask_words(&words, &secrets));
                 (outcome, last_status, words)
             }
             Err(_) => {

@@ -4,15 +4,19 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::http::TransportError;
+use crate::http::{TransportError, mask_words};
 
 /// The longest wait that a vendor can impose. Nobody waits longer than a day for a stock alert.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
 
 /// The longest piece of a vendor's words that is kept, in characters.
 const LONGEST_REASON: usize = 200;
+
+/// The longest text that is taken for a vendor's id, in characters: what is longer is none.
+const LONGEST_RECEIPT: usize = 200;
 
 /// What came of one attempt to tell somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +57,30 @@ impl Outcome {
             (408 | 425 | 429 | 503, after) | (500..=599, after @ Some(_)) => Self::Retry { after },
             (500..=599, None) => Self::Unknown,
             (other, _) => Self::rejected(format!("HTTP {other}")),
+        }
+    }
+
+    /// Taken, under this id if it can be one: not empty, of bounded length, without control characters.
+    pub fn delivered(receipt: Option<String>) -> Self {
+        let is_id = |id: &String| {
+            (1..=LONGEST_RECEIPT).contains(&id.chars().count()) && !id.contains(char::is_control)
+        };
+        Self::Delivered {
+            receipt: receipt.filter(is_id),
+        }
+    }
+
+    /// Without secrets, since a vendor may answer with what it was sent: masked in words; an id with
+    /// one in it is none.
+    #[must_use]
+    pub fn masked(self, secrets: &[SecretString]) -> Self {
+        match self {
+            Self::Delivered { receipt } => Self::Delivered {
+                receipt: receipt.filter(|id| mask_words(id, secrets) == *id),
+            },
+            Self::Denied { reason } => Self::denied(mask_words(&reason, secrets)),
+            Self::Rejected { reason } => Self::rejected(mask_words(&reason, secrets)),
+            other @ (Self::Retry { .. } | Self::Unknown) => other,
         }
     }
 
@@ -153,6 +181,43 @@ mod tests {
 
     fn read(status: u16, headers: &HeaderMap) -> Outcome {
         Outcome::of(StatusCode::from_u16(status).unwrap(), headers, now())
+    }
+
+    #[test]
+    fn what_can_be_no_id_is_no_receipt() {
+        for (id, is_one) in [
+            ("SM123", true),
+            ("C0123456789/1768469400.000100", true),
+            ("", false),
+            ("SM1\n23", false),
+            (&"S".repeat(200), true),
+            (&"S".repeat(201), false),
+        ] {
+            let receipt = is_one.then(|| id.to_owned());
+            assert_eq!(
+                Outcome::delivered(Some(id.to_owned())),
+                Outcome::Delivered { receipt },
+                "{id:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_vendor_echoes_shows_no_secret() {
+        let secrets = [SecretString::from("hunter2-hunter2")];
+        let echoed = || Some("m-hunter2-hunter2".to_owned());
+        let nothing = Outcome::Delivered { receipt: None };
+        assert_eq!(Outcome::delivered(echoed()).masked(&secrets), nothing);
+        let fine = Outcome::delivered(Some("m-1".to_owned()));
+        assert_eq!(fine.clone().masked(&secrets), fine);
+        assert_eq!(
+            Outcome::denied("no hunter2-hunter2").masked(&secrets),
+            Outcome::denied("no ****")
+        );
+        assert_eq!(
+            Outcome::rejected("no hunter2-hunter2").masked(&secrets),
+            Outcome::rejected("no ****")
+        );
     }
 
     #[test]

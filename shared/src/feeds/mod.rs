@@ -22,13 +22,11 @@ pub mod drift;
 pub mod evidence;
 pub mod folder;
 pub mod format;
-#[cfg(feature = "file-transfer")]
 pub mod ftp;
 pub mod header;
 pub mod https;
 pub mod pickup;
 pub mod row;
-#[cfg(feature = "file-transfer")]
 pub mod sftp;
 pub mod sidecar;
 pub mod transport;

@@ -243,7 +243,6 @@ pub struct Remote {
 
 impl Remote {
     /// The path of a file in this directory.
-    #[cfg(feature = "file-transfer")]
     pub(super) fn join(&self, name: &str) -> String {
         format!("{}/{name}", self.path.trim_end_matches('/'))
     }
@@ -276,19 +275,11 @@ pub async fn connect(
             client.clone(),
             settings.timeout(),
         )?)),
-        #[cfg(feature = "file-transfer")]
         Place::Sftp(remote) => Ok(Box::new(
             super::sftp::Sftp::connect(remote, settings, credentials).await?,
         )),
-        #[cfg(feature = "file-transfer")]
         Place::Ftp { remote, tls } => Ok(Box::new(
             super::ftp::Ftp::connect(remote, tls, settings, credentials).await?,
-        )),
-        #[cfg(not(feature = "file-transfer"))]
-        Place::Sftp(_) | Place::Ftp { .. } => Err(TransferError::new(
-            Fault::Refused,
-            "open the feed's place",
-            "this build has no SFTP and FTP (feature file-transfer)",
         )),
     }
 }

@@ -104,14 +104,20 @@ pub fn segments(text: &str) -> usize {
 }
 
 /// The text with look-alikes replaced where that helps, cut to at most so many parts.
+///
+/// What is cut off has no say in the alphabet: up to the first character outside the small one,
+/// there is room for more than twice as much.
 pub fn fit(text: &str, most: usize) -> Cow<'_, str> {
-    let text = plain(text);
     let fits = |text: &str| segments(text) <= most && text.chars().count() <= LONGEST;
-    if fits(&text) {
-        return text;
+    let whole = plain(text);
+    if fits(&whole) {
+        return whole;
     }
     // A longer beginning never takes fewer parts, so the longest one that fits can be searched for.
-    let cut = |end: usize| format!("{}{ELLIPSIS}", text[..end].trim_end());
+    let cut = |end: usize| {
+        let beginning = format!("{}{ELLIPSIS}", text[..end].trim_end());
+        plain(&beginning).into_owned()
+    };
     let ends: Vec<usize> = text
         .char_indices()
         .map(|(end, _)| end)
@@ -186,12 +192,26 @@ mod tests {
         assert_eq!(fit("在庫", 0), "");
     }
 
+    #[test]
+    fn what_is_cut_off_does_not_choose_the_alphabet() {
+        let text = format!("“{}” 在庫", "a".repeat(400));
+        assert_eq!(segments(&text), 7);
+        // Up to the quotation marks the small alphabet has room for 306 characters, the large one for 134.
+        let cut = fit(&text, 2).into_owned();
+        assert_eq!(cut, format!("\"{}...", "a".repeat(302)));
+        assert_eq!(fit(&cut, 2), cut);
+        // What stays does.
+        let text = format!("在庫 “{}”", "a".repeat(400));
+        assert_eq!(fit(&text, 2), format!("在庫 “{}...", "a".repeat(127)));
+    }
+
     proptest! {
         #[test]
         fn a_cut_text_never_costs_more(text in "([a-z €–]|\\PC){0,900}", most in 1usize..5) {
             let cut = fit(&text, most);
             prop_assert!(segments(&cut) <= most, "{} parts", segments(&cut));
             prop_assert!(cut.chars().count() <= LONGEST);
+            prop_assert_eq!(fit(&cut, most), cut.as_ref());
         }
 
         #[test]

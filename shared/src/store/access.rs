@@ -4,10 +4,12 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem,
+    AttributeValue, ConditionCheck, ConsumedCapacity, Delete, Put, ReturnConsumedCapacity,
+    TransactWriteItem,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -51,13 +53,8 @@ impl Store {
         let mut items = Vec::new();
         let mut start = None;
         loop {
-            let reply = self
-                .within(pk, prefix)
-                .set_exclusive_start_key(start.take())
-                .send()
-                .await
-                .map_err(|error| failed(operation, error))?;
-            self.spent.read(reply.consumed_capacity.as_ref());
+            let query = self.within(pk, prefix).set_exclusive_start_key(start);
+            let reply = self.query(operation, query).await?;
             items.extend(
                 reply
                     .items
@@ -82,25 +79,12 @@ impl Store {
         limit: i32,
     ) -> Result<Page<Stored<T>>, StoreError> {
         let start = after.map(|sk| key_item(&Key::new(pk, sk)));
-        let reply = self
+        let query = self
             .within(pk, prefix)
             .set_exclusive_start_key(start)
-            .limit(limit)
-            .send()
-            .await
-            .map_err(|error| failed(operation, error))?;
-        self.spent.read(reply.consumed_capacity.as_ref());
-        let next = reply
-            .last_evaluated_key
-            .as_ref()
-            .and_then(|key| text(key, "sk"));
-        let items = reply
-            .items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|item| read(operation, item))
-            .collect::<Result<_, _>>()?;
-        Ok(Page { items, next })
+            .limit(limit);
+        let reply = self.query(operation, query).await?;
+        page(operation, reply, |key| text(key, "sk"))
     }
 
     /// A consistent query of the items of a partition whose sort key begins so.
@@ -108,10 +92,8 @@ impl Store {
         let query = self
             .client
             .query()
-            .table_name(&self.table)
             .consistent_read(true)
-            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()));
         // An empty string is no key value, so "all of it" is another expression.
         if prefix.is_empty() {
             query.key_condition_expression("pk = :pk")
@@ -135,10 +117,9 @@ impl Store {
         let start = cursor
             .map(|cursor| index_cursor(["lpk", "lsk"], list, cursor))
             .transpose()?;
-        let reply = self
+        let query = self
             .client
             .query()
-            .table_name(&self.table)
             .index_name(LIST_INDEX)
             .key_condition_expression("lpk = :list AND lsk BETWEEN :from AND :until")
             .expression_attribute_values(":list", AttributeValue::S(list.to_owned()))
@@ -149,23 +130,9 @@ impl Store {
             )
             .scan_index_forward(!newest_first)
             .set_exclusive_start_key(start)
-            .limit(limit)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| failed(operation, error))?;
-        self.spent.read(reply.consumed_capacity.as_ref());
-        let next = reply
-            .last_evaluated_key
-            .as_ref()
-            .and_then(|key| cursor_after(key, "lsk"));
-        let items = reply
-            .items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|item| read(operation, item))
-            .collect::<Result<_, _>>()?;
-        Ok(Page { items, next })
+            .limit(limit);
+        let reply = self.query(operation, query).await?;
+        page(operation, reply, |key| cursor_after(key, "lsk"))
     }
 
     /// A page of a list that is spread over shards, one shard after the other.
@@ -213,10 +180,9 @@ impl Store {
         let start = cursor
             .map(|cursor| index_cursor(["dpk", "dsk"], &list, cursor))
             .transpose()?;
-        let reply = self
+        let query = self
             .client
             .query()
-            .table_name(&self.table)
             .index_name(DUE_INDEX)
             .key_condition_expression("dpk = :shard AND dsk <= :by")
             .expression_attribute_values(":shard", AttributeValue::S(list))
@@ -225,12 +191,8 @@ impl Store {
                 AttributeValue::S(format!("{:015}", by.as_millisecond())),
             )
             .set_exclusive_start_key(start)
-            .limit(limit)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| failed("list what is due", error))?;
-        self.spent.read(reply.consumed_capacity.as_ref());
+            .limit(limit);
+        let reply = self.query("list what is due", query).await?;
         let next = reply
             .last_evaluated_key
             .as_ref()
@@ -242,6 +204,22 @@ impl Store {
             .filter_map(|item| Some(Key::new(text(item, "pk")?, text(item, "sk")?)))
             .collect();
         Ok(Page { items, next })
+    }
+
+    /// Asks our table.
+    async fn query(
+        &self,
+        operation: &'static str,
+        query: QueryFluentBuilder,
+    ) -> Result<QueryOutput, StoreError> {
+        let reply = query
+            .table_name(&self.table)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| failed(operation, error))?;
+        self.spent.read(reply.consumed_capacity.as_ref());
+        Ok(reply)
     }
 
     /// Writes one item if what is there is as expected; `false` if it is not.
@@ -262,14 +240,7 @@ impl Store {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        match sent {
-            Ok(reply) => {
-                self.spent.write(&reply.consumed_capacity);
-                Ok(true)
-            }
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(failed(operation, error)),
-        }
+        self.written(operation, sent.map(|reply| reply.consumed_capacity))
     }
 
     /// Removes one item if it is as expected; `false` if it is not.
@@ -290,9 +261,22 @@ impl Store {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
+        self.written(operation, sent.map(|reply| reply.consumed_capacity))
+    }
+
+    /// Whether a conditional write took place.
+    fn written<E, R>(
+        &self,
+        operation: &'static str,
+        sent: Result<Option<ConsumedCapacity>, SdkError<E, R>>,
+    ) -> Result<bool, StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
         match sent {
-            Ok(reply) => {
-                self.spent.write(&reply.consumed_capacity);
+            Ok(spent) => {
+                self.spent.write(&spent);
                 Ok(true)
             }
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
@@ -434,6 +418,22 @@ fn condition(expect: Expect) -> (Option<String>, Option<Item>) {
         ),
         Expect::Anything => (None, None),
     }
+}
+
+/// The items of a page, and where the next begins: the key after which it does, in words.
+fn page<T: DeserializeOwned>(
+    operation: &'static str,
+    reply: QueryOutput,
+    cursor: impl Fn(&Item) -> Option<String>,
+) -> Result<Page<Stored<T>>, StoreError> {
+    let next = reply.last_evaluated_key.as_ref().and_then(cursor);
+    let items = reply.items.unwrap_or_default().into_iter();
+    Ok(Page {
+        items: items
+            .map(|item| read(operation, item))
+            .collect::<Result<_, _>>()?,
+        next,
+    })
 }
 
 /// Where a page of an index ended, as text.

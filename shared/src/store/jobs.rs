@@ -10,18 +10,32 @@ use serde::{Deserialize, Serialize};
 use super::keys::Key;
 use super::row::{Expect, Row, Stored, Write};
 use super::{Store, StoreError};
+use crate::domain::alert::named;
 use crate::domain::id::ConnectorName;
 use crate::domain::watch::Moment;
 
-/// Looking again at every position that a change may concern.
+named!(
+    /// What a job is looking at; each has pages of its own.
+    Stage {
+        /// Positions.
+        Positions => "positions",
+        /// Vehicles, and sources after the last of them.
+        Units => "units",
+    }
+);
+
+/// Looking again at everything that a change may concern.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reexamination {
-    /// Names the job: the configuration's version, or the feed that recovered.
+    /// Names the job: the configuration's version, the feed that recovered, or who asked.
     pub id: String,
     /// Only positions whose quantity this source owns; all of them if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owned_by: Option<ConnectorName>,
-    /// Where the next page begins.
+    /// What the next page is of.
+    #[serde(default = "first_stage")]
+    pub stage: Stage,
+    /// Where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Not before then (a season begins).
@@ -48,12 +62,17 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+const fn first_stage() -> Stage {
+    Stage::Positions
+}
+
 impl Reexamination {
-    /// A look at every position.
+    /// A look at everything.
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
             owned_by: None,
+            stage: Stage::Positions,
             cursor: None,
             not_before: None,
             due: None,
@@ -61,12 +80,12 @@ impl Reexamination {
         }
     }
 
-    /// A look at every position by a configuration.
+    /// A look at everything by a configuration.
     pub fn configuration(version: u64) -> Self {
         Self::new(format!("configuration-{version}"))
     }
 
-    /// Only at those whose quantity this source owns.
+    /// Only at positions, those whose quantity this source owns.
     pub fn of(mut self, owner: ConnectorName) -> Self {
         self.owned_by = Some(owner);
         self
@@ -116,19 +135,20 @@ impl Store {
         self.get("read a job", &key(id)).await
     }
 
-    /// Records that a page is done; without a next cursor the job is, too.
+    /// Records that a page is done; without a next one the job is, too.
     pub async fn advance_job(
         &self,
         stored: &Stored<Reexamination>,
-        next: Option<String>,
+        next: Option<(Stage, Option<String>)>,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "advance a job";
         let expect = Expect::Version(stored.version);
-        if next.is_none() {
+        let Some((stage, cursor)) = next else {
             return self.delete(OPERATION, &stored.key, expect).await;
-        }
+        };
         let job = Reexamination {
-            cursor: next,
+            stage,
+            cursor,
             not_before: None,
             overdue: 0,
             ..stored.data.clone()

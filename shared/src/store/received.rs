@@ -2,7 +2,7 @@
 //! never lost (G1) and any of them can be applied again (F14).
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write as _};
+use std::io::{self, Read, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -36,6 +36,43 @@ named!(
         Applied => "applied",
     }
 );
+
+/// A webhook's body as it is kept: compressed, in parts that each fit an item.
+#[derive(Debug)]
+pub struct KeptBody {
+    parts: Vec<String>,
+    length: usize,
+}
+
+impl KeptBody {
+    /// Compresses a body.
+    pub fn of(body: &[u8]) -> Result<Self, StoreError> {
+        let compress = || {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(body)?;
+            encoder.finish()
+        };
+        let compressed =
+            compress().map_err(|error: io::Error| StoreError::aws("compress a webhook", error))?;
+        Ok(Self {
+            parts: compressed
+                .chunks(PART)
+                .map(|part| STANDARD.encode(part))
+                .collect(),
+            length: body.len(),
+        })
+    }
+
+    /// How many parts there are.
+    pub fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The body's length in bytes, before it was compressed.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+}
 
 /// A webhook's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,10 +134,10 @@ impl Store {
     }
 
     /// Keeps a webhook, body first and record last: where there is a record, the body is whole.
-    pub async fn receive(&self, received: &Received, body: &[u8]) -> Result<(), StoreError> {
+    pub async fn receive(&self, received: &Received, body: KeptBody) -> Result<(), StoreError> {
         const OPERATION: &str = "keep a webhook";
         let expires = received.expires();
-        for (number, part) in parts_of(body)?.iter().enumerate() {
+        for (number, part) in body.parts.iter().enumerate() {
             let key = keys::received_body(&received.connector, &received.id, number);
             let row = Row::new(key, "body", part)?.expires(expires);
             self.put(OPERATION, row, Expect::Anything).await?;
@@ -217,25 +254,6 @@ fn received_row(received: &Received) -> Result<Row, StoreError> {
     .expires(received.expires()))
 }
 
-/// How many parts a body will be kept in.
-pub fn part_count(body: &[u8]) -> Result<usize, StoreError> {
-    Ok(parts_of(body)?.len())
-}
-
-fn parts_of(body: &[u8]) -> Result<Vec<String>, StoreError> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder
-        .write_all(body)
-        .map_err(|error| StoreError::aws("compress a webhook", error))?;
-    let compressed = encoder
-        .finish()
-        .map_err(|error| StoreError::aws("compress a webhook", error))?;
-    Ok(compressed
-        .chunks(PART)
-        .map(|part| STANDARD.encode(part))
-        .collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,7 +280,7 @@ mod tests {
         let body: Vec<u8> = (0..20_000_u32)
             .flat_map(|n| sha256_hex(&n.to_be_bytes()).into_bytes())
             .collect();
-        assert!(part_count(&body).unwrap() > 1);
-        assert_eq!(part_count(b"{}").unwrap(), 1);
+        assert!(KeptBody::of(&body).unwrap().parts() > 1);
+        assert_eq!(KeptBody::of(b"{}").unwrap().parts(), 1);
     }
 }

@@ -25,7 +25,7 @@ use crate::digest::sha256_hex;
 /// The variable in which Lambda says where the daemon listens.
 pub const DAEMON_ADDRESS: &str = "AWS_XRAY_DAEMON_ADDRESS";
 /// The spans that are traced. A span that is not on this list costs a trace nothing.
-pub const SPANS: [&str; 9] = [
+pub const SPANS: [&str; 10] = [
     "webhook",
     "webhook again",
     "call",
@@ -34,6 +34,7 @@ pub const SPANS: [&str; 9] = [
     "message",
     "delivery",
     VENDOR,
+    AWS,
     "tick",
 ];
 /// What traces can be searched by.
@@ -47,6 +48,8 @@ pub const ANNOTATIONS: [&str; 6] = [
 ];
 /// The span of a request that leaves.
 const VENDOR: &str = "vendor request";
+/// The span of a call of AWS itself.
+const AWS: &str = "aws call";
 /// The field with Lambda's trace header, as `lambda_runtime` names it.
 const HEADER: &str = "xrayTraceId";
 /// The field with the trace header that a queue's message came with.
@@ -195,8 +198,10 @@ impl Subsegment {
         if self.failed {
             document["fault"] = json!(true);
         }
-        if name == VENDOR {
-            self.describe_request(&mut document);
+        match name {
+            VENDOR => self.describe_request(&mut document),
+            AWS => self.describe_call(&mut document),
+            _ => {}
         }
         document
     }
@@ -218,6 +223,24 @@ impl Subsegment {
         if let Some(method) = self.fields.text("method") {
             document["http"]["request"]["method"] = json!(method);
         }
+        self.describe_answer(document);
+    }
+
+    /// A call of AWS is shown as one of the service that was called.
+    fn describe_call(&self, document: &mut Value) {
+        if let Some(service) = self.fields.text("service") {
+            document["name"] = json!(service);
+        }
+        document["namespace"] = json!("aws");
+        for name in ["operation", "request_id", "retries"] {
+            if let Some(said) = self.fields.0.get(name) {
+                document["aws"][name] = said.clone();
+            }
+        }
+        self.describe_answer(document);
+    }
+
+    fn describe_answer(&self, document: &mut Value) {
         let Some(status) = self.fields.0.get("status").and_then(Value::as_u64) else {
             return;
         };

@@ -58,7 +58,7 @@ impl Bench {
 
     /// One with that configuration, edited.
     pub async fn with(edit: impl FnOnce(String) -> String) -> Self {
-        let aws = aws().await;
+        let aws = aws();
         let name = format!("test-{}", uuid::Uuid::new_v4().simple());
         let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
         create_table(&dynamodb, &name).await;
@@ -102,6 +102,7 @@ impl Bench {
         more: &[(&str, &str)],
     ) -> Process {
         let mut environment = vec![
+            ("STACK_NAME", "lotwire-test"),
             ("TABLE_NAME", self.table.as_str()),
             ("TOPIC_ARN", &self.topic),
             ("QUEUE_URL", self.queue.as_str()),

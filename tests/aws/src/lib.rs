@@ -10,6 +10,7 @@
 //! | [`vendor`] | a vendor's stand-in, which records what it is sent |
 //! | [`alerts`] | alerts that a test opens itself |
 //! | [`stream`] | rows of the table as its stream brings them |
+//! | [`throttle`] | the engine with a table that can have enough |
 //! | [`extension`] | AWS's Parameters and Secrets extension, as far as the functions ask it |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -21,12 +22,13 @@ pub mod process;
 pub mod requests;
 pub mod stack;
 pub mod stream;
+pub mod throttle;
 pub mod vendor;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
+use aws_types::SdkConfig;
 use shared::config::environment;
 use tokio::time::Instant;
 
@@ -48,10 +50,10 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// How the official SDKs reach the engine: by the variables that they read themselves.
-pub async fn aws() -> SdkConfig {
+/// How the official SDKs reach the engine: as the functions do.
+pub fn aws() -> SdkConfig {
     told("AWS_ENDPOINT_URL");
-    aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await
+    shared::aws::config(environment::process).unwrap()
 }
 
 /// Looks until there is an answer.

@@ -41,7 +41,7 @@ impl Stack {
         // The engine's name for it resolves nowhere: it is told in the header, as a gateway's own would be.
         let (_, host) = description.outputs["Url"].split_once("://").unwrap();
         let host = HeaderValue::from_str(host).unwrap();
-        let aws = aws().await;
+        let aws = aws();
         let store = Store::new(
             aws_sdk_dynamodb::Client::new(&aws),
             description.outputs["TableName"].as_str(),

@@ -133,6 +133,7 @@ impl Services {
             ("AWS_REGION", lotwire::engine::REGION),
             ("AWS_ACCESS_KEY_ID", "measured"),
             ("AWS_SECRET_ACCESS_KEY", "measured"),
+            ("STACK_NAME", "measured"),
             ("TABLE_NAME", resources::TABLE),
             ("RUST_LOG", "info"),
             ("SECRET", SECRET),

@@ -4,6 +4,7 @@ mod alerts;
 mod configuration;
 mod connectors;
 mod doctor;
+mod evaluations;
 mod explain;
 mod health;
 mod imports;
@@ -43,6 +44,7 @@ pub(crate) async fn answer(
         Endpoint::Replay => connectors::replay(context).await,
         Endpoint::Import => imports::run(context).await,
         Endpoint::Doctor => doctor::examine(context).await,
+        Endpoint::Evaluate => evaluations::start(context).await,
         Endpoint::ReadConfig => configuration::show(context).await,
         Endpoint::ApplyConfig => configuration::apply(context).await,
     }

@@ -26,7 +26,7 @@ use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::store::alerts::{Decision, Watched};
 use shared::store::intents::IntentState;
-use shared::store::jobs::Reexamination;
+use shared::store::jobs::{Reexamination, Stage};
 use shared::store::{Expect, Store};
 
 use world::{Answer, QUEUE, World, webhooks};
@@ -380,13 +380,9 @@ async fn a_job_that_nobody_proceeds_with_is_begun_again_ever_more_seldom() {
     }
     assert_eq!(begun, [5, 15, 35, 75]);
     // A page that is looked at ends the waiting.
+    let next = Some((Stage::Positions, Some("2".to_owned())));
     let stored = store.job("lost").await.unwrap().unwrap();
-    assert!(
-        store
-            .advance_job(&stored, Some("2".to_owned()))
-            .await
-            .unwrap()
-    );
+    assert!(store.advance_job(&stored, next).await.unwrap());
     minutes(5).await;
     assert_eq!(desk.tick().await.unwrap().begun, 1);
     let stored = store.job("lost").await.unwrap().unwrap();

@@ -12,6 +12,7 @@ mod bench;
 mod check;
 mod client;
 mod doctor;
+mod evaluate;
 mod import;
 mod replay;
 mod show;
@@ -128,6 +129,12 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Have every position, vehicle and source evaluated again, for when the evaluator lost something.
+    Evaluate {
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Measure this machine, on a stack of its own: webhooks in, alerts out.
     Bench(bench::Bench),
 }
@@ -224,6 +231,7 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             server,
         } => import::run(&file, yes, again, &server, show).await,
         Command::Doctor { server } => doctor::run(&server, show).await,
+        Command::Evaluate { server } => evaluate::run(&server, show).await,
         Command::Bench(bench) => bench::run(&bench, show).await,
     }
 }

@@ -133,7 +133,8 @@ impl Command {
             | Self::Apply { server, .. }
             | Self::Replay { server, .. }
             | Self::Import { server, .. }
-            | Self::Doctor { server } => server,
+            | Self::Doctor { server }
+            | Self::Evaluate { server } => server,
             Self::Bench(_) => unreachable!("it starts a server of its own"),
         }
     }
@@ -319,6 +320,13 @@ async fn a_file_is_compared_applied_and_its_repetition_is_harmless() {
     let (code, text) = site.run(&["doctor"]).await;
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("1200 positions, 0 vehicles"), "{text}");
+
+    let (code, text) = site.run(&["evaluate"]).await;
+    assert_eq!(
+        (code, text.contains("is being evaluated")),
+        (0, true),
+        "{text}"
+    );
 }
 
 #[tokio::test]

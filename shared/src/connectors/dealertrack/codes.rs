@@ -1,9 +1,16 @@
-//! The codes that open, start and unlock a car: taken out of a body before anybody keeps it.
+//! The codes that open, start and unlock a car: taken out of a body before anybody reads or keeps it.
 //!
-//! Works on the bytes rather than on the parsed document, so that a body which cannot be parsed, and
-//! is kept for somebody to look at, does not hold them either.
+//! Only fields are emptied, not texts that mention one: what stays is the same document, and taking
+//! the codes out of it again changes nothing. It works on bytes, so that a body which cannot be read
+//! does not hold them either.
 
 use std::borrow::Cow;
+use std::ops::Range;
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use crate::connectors::xml;
 
 /// The fields that hold them, as the vendor calls them.
 const FIELDS: &[&[u8]] = &[
@@ -14,23 +21,35 @@ const FIELDS: &[&[u8]] = &[
     b"WheelLockCode",
 ];
 
-/// Bytes that a tag may have; keeps a body of nothing but names from being searched over and over.
-const TAG_MOST: usize = 256;
+/// A value, and what is kept in its place.
+struct Value {
+    place: Range<usize>,
+    instead: &'static [u8],
+}
+
+impl Value {
+    fn emptied(place: Range<usize>) -> Self {
+        let instead = b"";
+        Self { place, instead }
+    }
+}
 
 /// The body without the values of those fields.
 pub(super) fn without(body: &[u8]) -> Cow<'_, [u8]> {
-    let mut kept = Vec::new();
-    let (mut copied, mut from) = (0, 0);
-    while let Some(after_name) = next_field(body, from) {
-        from = after_name;
-        if let Some(value) = value_after(body, after_name) {
-            kept.extend_from_slice(&body[copied..value.start]);
-            kept.extend_from_slice(value.instead);
-            (copied, from) = (value.end, value.end);
-        }
-    }
-    if copied == 0 {
+    let values = if xml::looks_like(body) {
+        elements(body)
+    } else {
+        members(body)
+    };
+    if values.is_empty() {
         return Cow::Borrowed(body);
+    }
+    let mut kept = Vec::with_capacity(body.len());
+    let mut copied = 0;
+    for Value { place, instead } in values {
+        kept.extend_from_slice(&body[copied..place.start]);
+        kept.extend_from_slice(instead);
+        copied = place.end;
     }
     kept.extend_from_slice(&body[copied..]);
     Cow::Owned(kept)
@@ -44,57 +63,95 @@ fn next_field(body: &[u8], from: usize) -> Option<usize> {
     })
 }
 
-/// The value of a field, and what is kept in its place.
-struct Value {
-    start: usize,
-    end: usize,
-    instead: &'static [u8],
+/// The contents of XML elements that are fields, and of comments that mention one.
+fn elements(body: &[u8]) -> Vec<Value> {
+    let mut values = Vec::new();
+    let unreadable = readable_elements(body, &mut values);
+    // Whatever follows a field's name there may be its value.
+    if let Some(after_name) = next_field(body, unreadable) {
+        values.push(Value::emptied(after_name..body.len()));
+    }
+    values
 }
 
-/// The value after a field's name: an element's content, or a text or number of JSON.
-fn value_after(body: &[u8], after_name: usize) -> Option<Value> {
+/// As far as the document can be read, and where that ends.
+fn readable_elements(body: &[u8], values: &mut Vec<Value>) -> usize {
+    let text = match str::from_utf8(body) {
+        Ok(text) => text,
+        Err(error) => str::from_utf8(&body[..error.valid_up_to()]).unwrap_or_default(),
+    };
+    let unmarked = text.trim_start_matches('\u{feff}');
+    let offset = text.len() - unmarked.len();
+    let place = |position: u64| {
+        let position = usize::try_from(position).unwrap_or(unmarked.len());
+        offset + position.min(unmarked.len())
+    };
+    let mut reader = Reader::from_str(unmarked);
+    loop {
+        let begun = place(reader.buffer_position());
+        match reader.read_event() {
+            Ok(Event::Start(tag)) if is_field(tag.local_name().as_ref()) => {
+                let Ok(content) = reader.read_to_end(tag.name()) else {
+                    return begun;
+                };
+                values.push(Value::emptied(place(content.start)..place(content.end)));
+            }
+            Ok(Event::Comment(comment)) => {
+                let content = begun + "<!--".len()..begun + "<!--".len() + comment.len();
+                if next_field(&body[content.clone()], 0).is_some() {
+                    values.push(Value::emptied(content));
+                }
+            }
+            Ok(Event::Eof) => return text.len(),
+            Ok(_) => {}
+            Err(_) => return begun,
+        }
+    }
+}
+
+fn is_field(name: &str) -> bool {
+    FIELDS.contains(&name.as_bytes())
+}
+
+/// The values of JSON members that are fields.
+fn members(body: &[u8]) -> Vec<Value> {
+    let mut values = Vec::new();
+    let mut from = 0;
+    while let Some(after_name) = next_field(body, from) {
+        from = after_name;
+        if let Some(value) = value_of(body, after_name) {
+            from = value.place.end;
+            values.push(value);
+        }
+    }
+    values
+}
+
+/// The value of the member whose name ends here. A quotation mark within a text is escaped, so one
+/// that follows the name directly ends it, and after a colon stands its value.
+fn value_of(body: &[u8], after_name: usize) -> Option<Value> {
     let skip = |from: usize, passed: &[u8]| {
         let rest = body[from..].iter();
         from + rest.take_while(|byte| passed.contains(byte)).count()
     };
-    let next = skip(after_name, b"\" \t\r\n");
-    if body.get(next) == Some(&b':') {
-        let start = skip(next + 1, b" \t\r\n");
-        return match body.get(start)? {
-            b'"' => Some(Value {
-                start: start + 1,
-                end: end_of_text(body, start + 1),
-                instead: b"",
-            }),
-            b'-' | b'0'..=b'9' => Some(Value {
-                start,
-                end: skip(start, b"-+.eE0123456789"),
-                instead: b"0",
-            }),
-            _ => None,
-        };
-    }
-    let mut tag = body[next..].iter().take(TAG_MOST);
-    let start = next + tag.position(|byte| *byte == b'>')? + 1;
-    let is_empty_element = body[start - 2] == b'/';
-    // Only an opening tag has a value; after a closing one comes what follows the element.
-    let is_closing = {
-        let mut backwards = body[..after_name].iter().rev().take(TAG_MOST);
-        let distance = backwards.position(|byte| *byte == b'<')?;
-        body.get(after_name - distance) == Some(&b'/')
+    const BLANK: &[u8] = b" \t\r\n";
+    let after_name = (body.get(after_name) == Some(&b'"')).then_some(after_name + 1)?;
+    let colon = skip(after_name, BLANK);
+    let colon = (body.get(colon) == Some(&b':')).then_some(colon)?;
+    let start = skip(colon + 1, BLANK);
+    let end = match body.get(start)? {
+        b'"' => return Some(Value::emptied(start + 1..end_of_text(body, start + 1))),
+        b'-' | b'0'..=b'9' => skip(start, b"-+.eE0123456789"),
+        b'[' | b'{' => end_of_nested(body, start),
+        _ => return None,
     };
-    if is_empty_element || is_closing {
-        return None;
-    }
-    let end = body[start..].windows(2).position(|two| two == b"</");
     Some(Value {
-        start,
-        end: end.map_or(body.len(), |end| start + end),
-        instead: b"",
+        place: start..end,
+        instead: b"0",
     })
 }
 
-/// Where a JSON text ends that begins at `start`.
+/// Where a JSON text ends that begins at `start`: at its closing quotation mark.
 fn end_of_text(body: &[u8], start: usize) -> usize {
     let mut escaped = false;
     let end = body[start..].iter().position(|byte| match byte {
@@ -109,6 +166,22 @@ fn end_of_text(body: &[u8], start: usize) -> usize {
         byte => *byte == b'"',
     });
     end.map_or(body.len(), |end| start + end)
+}
+
+/// Where a JSON list or object ends that begins at `start`: after its closing bracket.
+fn end_of_nested(body: &[u8], start: usize) -> usize {
+    let (mut at, mut depth) = (start, 0_usize);
+    while let Some(byte) = body.get(at) {
+        match byte {
+            b'"' => at = end_of_text(body, at + 1),
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' if depth == 1 => return at + 1,
+            b']' | b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    body.len()
 }
 
 #[cfg(test)]
@@ -144,12 +217,42 @@ mod tests {
                 r#"{"KeylessCode":null,"VIN":"1"}"#,
                 r#"{"KeylessCode":null,"VIN":"1"}"#,
             ),
-            ("<RadioCode>4711", "<RadioCode>"),
+            (
+                r#"{"RadioCode":["4711",{"a":"]"}],"VIN":"1"}"#,
+                r#"{"RadioCode":0,"VIN":"1"}"#,
+            ),
+            ("<a><RadioCode>4711", "<a><RadioCode"),
+            (
+                "<a><VIN>1</a><RadioCode>4711</RadioCode></a>",
+                "<a><VIN>1</a><RadioCode",
+            ),
             (r#"{"RadioCode":"4711"#, r#"{"RadioCode":""#),
             ("no codes here", "no codes here"),
         ] {
             assert_eq!(cleaned(body), expected);
         }
+    }
+
+    #[test]
+    fn a_text_that_mentions_a_field_is_no_field() {
+        for body in [
+            "<a><Notes>RadioCode 4711</Notes><VIN>1</VIN></a>",
+            "<a><Notes RadioCode='>'>4711</Notes><VIN>1</VIN></a>",
+            "<a><Notes><![CDATA[<RadioCode>]]></Notes><VIN>1</VIN></a>",
+            r#"{"Notes":"<RadioCode>","VIN":"1"}"#,
+            r#"{"Notes":"RadioCode: 4711","VIN":"1"}"#,
+            r#"{"Notes":"\"RadioCode\":\"","VIN":"1"}"#,
+        ] {
+            assert_eq!(cleaned(body), body);
+        }
+        let comment = "<a><!-- <RadioCode>4711 --><VIN>1</VIN></a>";
+        assert_eq!(cleaned(comment), "<a><!----><VIN>1</VIN></a>");
+        let nested =
+            "\u{feff}<a><RadioCode><b>1</b><![CDATA[</RadioCode>]]></RadioCode><VIN>1</VIN></a>";
+        assert_eq!(
+            cleaned(nested),
+            "\u{feff}<a><RadioCode></RadioCode><VIN>1</VIN></a>"
+        );
     }
 
     proptest! {
@@ -161,6 +264,13 @@ mod tests {
                     Just(b"<RadioCode>".to_vec()),
                     Just(b"\"RadioCode\":\"".to_vec()),
                     Just(b"</".to_vec()),
+                    Just(b"</RadioCode>".to_vec()),
+                    Just(b"<!--".to_vec()),
+                    Just(b"-->".to_vec()),
+                    Just(b"<![CDATA[".to_vec()),
+                    Just(b"\"".to_vec()),
+                    Just(b"[".to_vec()),
+                    Just(b"\xef\xbb\xbf<a>".to_vec()),
                     Just(b">".to_vec()),
                     Just(b":".to_vec()),
                     any::<[u8; 3]>().prop_map(|bytes| bytes.to_vec()),
@@ -171,7 +281,7 @@ mod tests {
             let body = parts.concat();
             let once = without(&body).into_owned();
             prop_assert!(once.len() <= body.len());
-            prop_assert_eq!(without(&once).len(), once.len());
+            prop_assert_eq!(without(&once).into_owned(), once);
         }
     }
 }

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use aws_smithy_types::retry::RetryConfig;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 
 use super::*;
 
@@ -19,6 +21,11 @@ fn traced(work: impl FnOnce()) -> Vec<Value> {
     let traces = Traces::to(daemon.local_addr().unwrap(), Clock::system()).unwrap();
     let subscriber = Registry::default().with(traces.with_filter(filter_fn(is_traced)));
     tracing::subscriber::with_default(subscriber, work);
+    received(&daemon)
+}
+
+/// The documents that are there.
+fn received(daemon: &UdpSocket) -> Vec<Value> {
     // On loopback a datagram that was sent is there.
     daemon.set_nonblocking(true).unwrap();
     let mut buffer = vec![0; 65_536];
@@ -128,6 +135,101 @@ fn spans_become_subsegments_of_the_functions_segment_and_of_each_other() {
         (&request["throttle"], &request["error"]),
         (&json!(true), &json!(true))
     );
+}
+
+/// A call of each service within a span, of which the first is answered with too many requests once;
+/// and one that is given up.
+async fn call_aws(header: &str) -> Vec<Value> {
+    let server = MockServer::start().await;
+    let target = |name: &str| matchers::header("x-amz-target", name);
+    let answer = |status| ResponseTemplate::new(status).insert_header("x-amzn-requestid", "R1");
+    let throttled = json!({ "__type": "com.amazonaws.dynamodb#ThrottlingException" });
+    Mock::given(target("DynamoDB_20120810.DescribeTable"))
+        .respond_with(answer(400).set_body_json(throttled))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    Mock::given(target("DynamoDB_20120810.DescribeTable"))
+        .respond_with(answer(200).set_body_json(json!({})))
+        .mount(&server)
+        .await;
+    Mock::given(target("AmazonSQS.DeleteMessage"))
+        .respond_with(answer(200).set_delay(Duration::from_secs(3_600)))
+        .mount(&server)
+        .await;
+    Mock::given(matchers::body_string_contains("Action=Publish"))
+        .respond_with(answer(403))
+        .mount(&server)
+        .await;
+    let config = crate::aws::config(|name| match name {
+        "AWS_REGION" => Some("eu-south-1".to_owned()),
+        "AWS_ENDPOINT_URL" => Some(server.uri()),
+        "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("test".to_owned()),
+        _ => None,
+    });
+    let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
+    let config = config.unwrap().into_builder().retry_config(retries).build();
+
+    let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let traces = Traces::to(daemon.local_addr().unwrap(), Clock::system()).unwrap();
+    let subscriber = Registry::default().with(traces.with_filter(filter_fn(is_traced)));
+    let _default = tracing::subscriber::set_default(subscriber);
+    let _invocation = invocation(header);
+    let _record = tracing::info_span!("record").entered();
+    let table = crate::aws::dynamodb(&config).describe_table();
+    table.table_name("lotwire").send().await.unwrap();
+    let topic = "arn:aws:sns:eu-south-1:111122223333:intents";
+    let told = crate::aws::sns(&config).publish().topic_arn(topic);
+    told.message("look at this").send().await.unwrap_err();
+    let gone = crate::aws::sqs(&config)
+        .delete_message()
+        .queue_url("https://sqs.example/1/q");
+    let gone = gone.receipt_handle("r").send();
+    tokio::time::timeout(Duration::from_millis(50), gone)
+        .await
+        .unwrap_err();
+    received(&daemon)
+}
+
+#[tokio::test]
+async fn a_call_of_aws_is_a_subsegment_with_its_retries_and_its_end() {
+    let documents = call_aws(&header(1)).await;
+    documents.iter().for_each(assert_valid);
+    let [record, table, told, gone] = documents.as_slice() else {
+        panic!("four documents, not {documents:#?}");
+    };
+    for (document, service, call, status) in [
+        (
+            table,
+            "DynamoDB",
+            json!({ "operation": "DescribeTable", "request_id": "R1", "retries": 1 }),
+            json!(200),
+        ),
+        (
+            told,
+            "SNS",
+            json!({ "operation": "Publish", "request_id": "R1", "retries": 0 }),
+            json!(403),
+        ),
+        (
+            gone,
+            "SQS",
+            json!({ "operation": "DeleteMessage" }),
+            Value::Null,
+        ),
+    ] {
+        assert_eq!(document["name"], service);
+        assert_eq!(document["namespace"], "aws");
+        assert_eq!(document["parent_id"], record["id"]);
+        assert_eq!(document["aws"], call);
+        assert_eq!(document["http"]["response"]["status"], status);
+        assert_eq!(document.get("error").is_some(), status == 403);
+    }
+}
+
+#[tokio::test]
+async fn calls_of_aws_in_what_is_not_sampled_are_not_sent() {
+    assert!(call_aws(&header(0)).await.is_empty());
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod batches;
 mod crashes;
 mod samples;
 mod start;
+mod throttles;
 mod versions;

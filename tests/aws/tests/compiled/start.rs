@@ -4,12 +4,18 @@ use aws_tests::process::Process;
 
 /// Each function, and the variables without which it cannot work.
 const NEEDS: [(&str, &[&str]); 6] = [
-    ("ingest", &["TABLE_NAME"]),
-    ("sync", &["TABLE_NAME", "SYNC_QUEUE_URL"]),
-    ("evaluate", &["TABLE_NAME", "TOPIC_ARN"]),
-    ("notify", &["TABLE_NAME", "CHANNEL", "QUEUE_URL"]),
-    ("clock", &["TABLE_NAME", "TOPIC_ARN"]),
-    ("api", &["TABLE_NAME", "API_TOKEN", "SYNC_QUEUE_URL"]),
+    ("ingest", &["STACK_NAME", "TABLE_NAME"]),
+    ("sync", &["STACK_NAME", "TABLE_NAME", "SYNC_QUEUE_URL"]),
+    ("evaluate", &["STACK_NAME", "TABLE_NAME", "TOPIC_ARN"]),
+    (
+        "notify",
+        &["STACK_NAME", "TABLE_NAME", "CHANNEL", "QUEUE_URL"],
+    ),
+    ("clock", &["STACK_NAME", "TABLE_NAME", "TOPIC_ARN"]),
+    (
+        "api",
+        &["STACK_NAME", "TABLE_NAME", "API_TOKEN", "SYNC_QUEUE_URL"],
+    ),
 ];
 
 #[tokio::test]
@@ -29,6 +35,7 @@ async fn a_function_without_its_environment_ends_and_names_everything_it_misses(
 #[tokio::test]
 async fn a_variable_that_cannot_be_read_is_named_and_not_quoted() {
     let set = [
+        ("STACK_NAME", "lotwire-dev"),
         ("TABLE_NAME", "lotwire"),
         ("CHANNEL", "webhook"),
         ("QUEUE_URL", "http://127.0.0.1/queue"),

@@ -49,7 +49,8 @@ fn bearer() -> String {
     format!("Bearer {TOKEN}")
 }
 
-fn check(answer: &ApiGatewayV2httpResponse) {
+/// An answer is JSON, the fault is never ours, and a refusal is a problem as RFC 9457 has it.
+pub(crate) fn check(answer: &ApiGatewayV2httpResponse) {
     let status = answer.status_code;
     let Some(Body::Text(text)) = &answer.body else {
         panic!("{status} without a body");
@@ -77,7 +78,8 @@ fn check(answer: &ApiGatewayV2httpResponse) {
     }
 }
 
-fn request(
+/// As the gateway would hand it on.
+pub(crate) fn request(
     method: &Method,
     target: &str,
     headers: HeaderMap,

@@ -12,10 +12,12 @@ mod configuration;
 mod environment;
 mod feeds;
 mod imports;
+mod ingest;
 mod input;
 mod messages;
 mod records;
 mod replies;
+mod secrets;
 mod sidecars;
 mod signatures;
 mod table;
@@ -51,12 +53,16 @@ targets! {
     feeds,
     /// Tables of thresholds and stock.
     imports,
+    /// Webhooks as the gateway hands them on.
+    ingest,
     /// Messages on queues.
     messages,
     /// Stream records, and rows as they are stored.
     records,
     /// What vendors answer.
     replies,
+    /// What the extension answers that secrets are read through.
+    secrets,
     /// Checksums and done markers beside a feed.
     sidecars,
     /// Signature headers of every scheme.

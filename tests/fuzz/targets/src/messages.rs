@@ -4,23 +4,19 @@
 
 use std::sync::{Arc, OnceLock};
 
-use async_trait::async_trait;
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use jiff::SignedDuration;
 use notify::Notifier;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared::bus::IntentRef;
-use shared::clock::Clock;
 use shared::delivery::Deliverer;
 use shared::delivery::outgoing::Wire;
-use shared::http::{Reply, Request, Transport, TransportError};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::run_queue::Job;
-use shared::secrets::Secrets;
 
-use crate::table;
+use crate::table::{self, Nobody};
 
 pub(crate) fn run(bytes: &[u8]) {
     if let Ok(event) = serde_json::from_slice::<SqsEvent>(bytes) {
@@ -66,7 +62,7 @@ fn notifier() -> Notifier {
     let deliverer = Deliverer::new(
         store.clone(),
         Installations::new(store),
-        Arc::new(secrets(clock.clone())),
+        Arc::new(table::secrets(|_| None)),
         Arc::new(Wire(Arc::new(Nobody))),
         Metrics::to(std::io::sink(), clock.clone()),
         std::time::Duration::from_secs(8),
@@ -78,19 +74,4 @@ fn notifier() -> Notifier {
         table::sqs(),
         queue.parse().expect("an address"),
     )
-}
-
-fn secrets(clock: Clock) -> Secrets {
-    let extension = "http://localhost:2773".parse().expect("an address");
-    Secrets::new(Box::new(|_| None), Arc::new(Nobody), extension, clock)
-}
-
-/// Nothing is to be sent: there is no intent to send for.
-struct Nobody;
-
-#[async_trait]
-impl Transport for Nobody {
-    async fn call(&self, request: Request) -> Result<Reply, TransportError> {
-        panic!("a request to {}", request.host());
-    }
 }

@@ -1,12 +1,14 @@
 //! A table that holds one configuration and nothing else: it takes every write, and forgets it.
 //!
-//! So each input meets the same world, whatever was tried before it, and costs microseconds. What
-//! the real table does with requests is for the suites over the embedded engine.
+//! So each input meets the same world, whatever was tried before it, and costs microseconds; nothing
+//! is signed, since signatures hold the time of day. What the real table does with requests is for
+//! the suites over the embedded engine.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use async_trait::async_trait;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
@@ -19,6 +21,8 @@ use serde_json::{Value, json};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::http::{Reply, Request, Transport, TransportError};
+use shared::secrets::Secrets;
 use shared::store::Store;
 
 const DOCUMENT: &str = include_str!("table/lotwire.toml");
@@ -108,10 +112,29 @@ pub(crate) fn sqs() -> aws_sdk_sqs::Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("eu-west-1"))
-        .credentials_provider(Credentials::new("fuzz", "fuzz", None, None, "fuzz"))
+        .allow_no_auth()
         .http_client(Kept::default())
         .build();
     aws_sdk_sqs::Client::from_conf(config)
+}
+
+/// Secrets that are variables, and no others.
+pub(crate) fn secrets(
+    environment: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+) -> Secrets {
+    let extension = "http://localhost:2773".parse().expect("an address");
+    let clock = Clock::starting_at(now());
+    Secrets::new(Box::new(environment), Arc::new(Nobody), extension, clock)
+}
+
+/// Where nothing is to be sent.
+pub(crate) struct Nobody;
+
+#[async_trait]
+impl Transport for Nobody {
+    async fn call(&self, request: Request) -> Result<Reply, TransportError> {
+        panic!("a request to {}", request.host());
+    }
 }
 
 /// The store over the table.
@@ -120,7 +143,7 @@ pub(crate) fn store() -> Store {
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("eu-west-1"))
-        .credentials_provider(Credentials::new("fuzz", "fuzz", None, None, "fuzz"))
+        .allow_no_auth()
         .http_client(kept.clone())
         .build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);

@@ -36,25 +36,15 @@ fn every_kept_input_passes_its_target() {
 }
 
 #[test]
-fn each_target_has_a_fuzzer_and_a_corpus_and_nothing_else_has() {
-    let names: Vec<_> = TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    for folder in ["../corpus", "../fuzz_targets"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        let entries = fs::read_dir(folder).unwrap();
-        let mut found: Vec<_> = entries
-            .map(|entry| {
-                entry
-                    .unwrap()
-                    .path()
-                    .file_stem()
-                    .unwrap()
-                    .to_string_lossy()
-                    .into_owned()
-            })
-            .collect();
-        found.sort();
-        assert_eq!(found, names);
-    }
+fn each_target_has_a_corpus_and_each_corpus_a_target() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus");
+    let entries = fs::read_dir(folder).unwrap();
+    let mut found: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(found, names);
 }
 
 /// Bytes of which no reader makes anything: the targets themselves must take them.
