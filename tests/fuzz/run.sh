@@ -2,7 +2,7 @@
 # Fuzzes every reader of bytes from outside, as many targets at a time as there are processors:
 #
 #   tests/fuzz/run.sh [seconds] [target...]   each target for so long: ten minutes unless told otherwise
-#   tests/fuzz/run.sh --brief [target...]     each target with its corpus and 10,000 inputs made of it
+#   tests/fuzz/run.sh --brief [target...]     each target with its corpus and 5,000 runs
 #
 # The brief run makes the same inputs each time, so what it says of a commit does not change.
 #
@@ -48,7 +48,7 @@ fuzz() { # fuzz <target>
         local listed
         listed=$(LC_ALL=C && printf '%s\n' "$seeds"/* | paste -sd ,)
         # What is compared may be an address, which is another one each time.
-        settings+=(-seed=1 -runs=10000 -use_cmp=0 -timeout=120 -seed_inputs="$listed")
+        settings+=(-seed=1 -runs=5000 -use_cmp=0 -timeout=120 -seed_inputs="$listed")
     else
         # The first folder takes what is new; the kept seeds are only read.
         mkdir -p "$OUT/corpus/$target"
