@@ -139,15 +139,15 @@ fn value_of(body: &[u8], after_name: usize) -> Option<Value> {
     let colon = skip(after_name, BLANK);
     let colon = (body.get(colon) == Some(&b':')).then_some(colon)?;
     let start = skip(colon + 1, BLANK);
-    let end = match body.get(start)? {
+    let (end, instead) = match body.get(start)? {
         b'"' => return Some(Value::emptied(start + 1..end_of_text(body, start + 1))),
-        b'-' | b'0'..=b'9' => skip(start, b"-+.eE0123456789"),
-        b'[' | b'{' => end_of_nested(body, start),
+        b'-' | b'0'..=b'9' => (skip(start, b"-+.eE0123456789"), b"0".as_slice()),
+        b'[' | b'{' => (end_of_nested(body, start), b"null".as_slice()),
         _ => return None,
     };
     Some(Value {
         place: start..end,
-        instead: b"0",
+        instead,
     })
 }
 
@@ -219,8 +219,9 @@ mod tests {
             ),
             (
                 r#"{"RadioCode":["4711",{"a":"]"}],"VIN":"1"}"#,
-                r#"{"RadioCode":0,"VIN":"1"}"#,
+                r#"{"RadioCode":null,"VIN":"1"}"#,
             ),
+            (r#"{"RadioCode":[].5}"#, r#"{"RadioCode":null.5}"#),
             ("<a><RadioCode>4711", "<a><RadioCode"),
             (
                 "<a><VIN>1</a><RadioCode>4711</RadioCode></a>",
@@ -280,7 +281,6 @@ mod tests {
         ) {
             let body = parts.concat();
             let once = without(&body).into_owned();
-            prop_assert!(once.len() <= body.len());
             prop_assert_eq!(without(&once).into_owned(), once);
         }
     }

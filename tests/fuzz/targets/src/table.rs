@@ -49,8 +49,12 @@ impl Kept {
                 None => json!({}),
             },
             "Query" | "Scan" => json!({ "Items": [], "Count": 0, "ScannedCount": 0 }),
-            "PutItem" if !kept.frozen => {
-                kept.rows.insert(key(&asked["Item"]), asked["Item"].clone());
+            "PutItem" | "TransactWriteItems" if !kept.frozen => {
+                let several = asked["TransactItems"].as_array().into_iter().flatten();
+                let puts = several.map(|write| &write["Put"]).chain([asked]);
+                for item in puts.filter_map(|put| put.get("Item")) {
+                    kept.rows.insert(key(item), item.clone());
+                }
                 json!({})
             }
             _ => json!({}),
