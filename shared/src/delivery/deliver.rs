@@ -176,10 +176,21 @@ impl Deliverer {
             Err(error) => return Err(self.give_back(&leased, error).await),
         };
         match self.permit(&errand, deadline).await {
+            Ok(Permit::Go(_)) if !self.lasts(&leased.data) => {
+                tracing::warn!("held up until the lease no longer lasts for a send");
+                self.postpone(&leased, SignedDuration::ZERO).await
+            }
             Ok(Permit::Go(pass)) => self.send(&leased, &errand, pass, deadline).await,
             Ok(Permit::Wait(wait)) => self.postpone(&leased, wait).await,
             Err(error) => Err(self.give_back(&leased, error).await),
         }
+    }
+
+    /// Whether a lease is good until a send that begins now is recorded. The margins see to it, unless
+    /// something took far longer than it should; then somebody else may be sending by now.
+    fn lasts(&self, leased: &Intent) -> bool {
+        let left = leased.not_before.duration_since(self.store.clock().now());
+        left >= self.time_needed()
     }
 
     /// Waits for the channel's turn, then asks its circuit breaker.

@@ -1,6 +1,7 @@
 //! One intent: told once, whatever happens around the call.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -224,6 +225,39 @@ async fn a_channel_that_is_at_most_once_stays_so_across_a_crash_at_any_point() {
         }
     }
     assert!(given_up > 2, "{given_up}");
+}
+
+/// Its lease is over, and by then somebody else may have sent it.
+#[tokio::test(start_paused = true)]
+async fn who_was_held_up_past_its_lease_does_not_send() {
+    let (world, held_up) = World::with_hold_ups(&webhooks(&[("ops", "")])).await;
+    let which = world.open("a1", &["ops"]).await.remove(0);
+    let (late, other) = (world.deliverer(), world.deliverer());
+    let deadline = world.clock.now() + SignedDuration::from_mins(15);
+    held_up.after_next_lease.store(true, SeqCst);
+    let (late, other) = tokio::join!(late.deliver(&which, deadline), async {
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        other.deliver(&which, deadline).await
+    });
+    assert_eq!(other.unwrap(), Delivered::Done(IntentState::Delivered));
+    assert_eq!(late.unwrap(), Delivered::Waiting);
+    assert_eq!(world.vendors.count(), 1);
+    // A lease that ran out may have been a send.
+    assert_eq!(world.outcomes(&which).await, ["unknown", "delivered"]);
+}
+
+/// With nobody else at it, it is only late.
+#[tokio::test(start_paused = true)]
+async fn what_was_held_up_alone_is_sent_at_the_next_look() {
+    let (world, held_up) = World::with_hold_ups(&webhooks(&[("ops", "")])).await;
+    let which = world.open("a1", &["ops"]).await.remove(0);
+    held_up.after_next_lease.store(true, SeqCst);
+    let deadline = world.clock.now() + SignedDuration::from_mins(15);
+    let looked = world.deliverer().deliver(&which, deadline).await.unwrap();
+    assert_eq!(looked, Delivered::Again(SignedDuration::ZERO));
+    assert_eq!(world.vendors.count(), 0);
+    assert_eq!(world.drive(&which).await, IntentState::Delivered);
+    assert_eq!(world.outcomes(&which).await, ["delivered"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -153,6 +154,30 @@ impl Interference for Yielding {
     }
 }
 
+/// Once told to, holds up the call that follows the next lease, for far longer than leases last.
+#[derive(Default)]
+pub(crate) struct HeldUp {
+    pub(crate) after_next_lease: AtomicBool,
+    now: AtomicBool,
+}
+
+#[async_trait]
+impl Interference for HeldUp {
+    async fn before(&self, _: &Call) -> Verdict {
+        if self.now.swap(false, SeqCst) {
+            tokio::time::sleep(Duration::from_secs(300)).await;
+        }
+        Verdict::Proceed
+    }
+
+    async fn after(&self, call: &Call) -> Verdict {
+        if call.operation == "PutItem" && self.after_next_lease.swap(false, SeqCst) {
+            self.now.store(true, SeqCst);
+        }
+        Verdict::Proceed
+    }
+}
+
 pub(crate) struct World {
     pub(crate) aws: EmbeddedAws,
     pub(crate) clock: Clock,
@@ -185,6 +210,13 @@ impl World {
     /// As [`World::new`], where every call to the table is a point at which a process can end.
     pub(crate) async fn yielding(channels: &str) -> Self {
         Self::over(channels, Arc::new(Yielding)).await
+    }
+
+    /// As [`World::new`], where a process can be held up.
+    pub(crate) async fn with_hold_ups(channels: &str) -> (Self, Arc<HeldUp>) {
+        let held_up = Arc::new(HeldUp::default());
+        let world = Self::over(channels, Arc::clone(&held_up) as _).await;
+        (world, held_up)
     }
 
     async fn over(channels: &str, interference: Arc<dyn Interference>) -> Self {
