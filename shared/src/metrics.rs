@@ -232,6 +232,11 @@ impl Meter {
         }
     }
 
+    /// What the function has used so far, told or not.
+    pub fn spent(&self) -> Units {
+        self.store.spent()
+    }
+
     /// Does an invocation's work, and then tells what it has used.
     pub async fn measured<T>(&self, work: impl Future<Output = T>) -> T {
         let done = work.await;

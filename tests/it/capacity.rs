@@ -24,23 +24,12 @@ async fn cost(bench: &Bench, event: &StockEvent) -> Units {
         .apply(event, &Authority::default())
         .await
         .unwrap();
-    let after = bench.store.spent();
-    Units {
-        read: after.read - before.read,
-        write: after.write - before.write,
-    }
+    bench.store.spent() - before
 }
 
 /// Per million, on demand, us-east-1: $0.625 per million write units, $0.125 per million read units.
 fn dollars(cost: Units) -> f64 {
     cost.write * 0.625 + cost.read * 0.125
-}
-
-fn less(cost: Units, by: Units) -> Units {
-    Units {
-        read: cost.read - by.read,
-        write: cost.write - by.write,
-    }
 }
 
 /// The rows of the document's table, as they should be.
@@ -176,21 +165,21 @@ async fn the_whole_way_of_a_webhook_costs_what_the_documents_say() {
         site.hook("stock.level", data).await;
         carried.idle().await;
         notifying.idle().await;
-        less(site.spent(), before)
+        site.spent() - before
     };
     // Low, and well again: the configuration is read and the vendor's first refusal is over.
     for on_hand in [20, 2, 20] {
         states(on_hand).await;
     }
     let quiet = states(19).await;
-    let told = less(states(2).await, quiet);
+    let told = states(2).await - quiet;
     // What the alert left to be looked at again is over by then.
     carried.stop().await;
     notifying.stop().await;
     site.tick_after(60).await;
     let before = site.spent();
     site.tick_after(1).await;
-    let tick = less(site.spent(), before);
+    let tick = site.spent() - before;
 
     let mut table = Table::default();
     table.row(

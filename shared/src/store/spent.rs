@@ -1,5 +1,6 @@
 //! What the table has cost: consumed capacity, as DynamoDB itself counts it.
 
+use std::iter::Sum;
 use std::ops::Sub;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -51,6 +52,15 @@ impl Spent {
 
     fn account(&self) -> MutexGuard<'_, Account> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sum for Units {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, each| Self {
+            read: sum.read + each.read,
+            write: sum.write + each.write,
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use shared::metrics::{Meter, Metrics};
 use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
 use shared::store::due::Due;
+use shared::store::spent::Units;
 use shared::store::{Store, StoreError, schema};
 
 use super::resources::{self, STREAM_FAILURES, SYNC_QUEUE, TABLE};
@@ -206,6 +207,23 @@ impl Stack {
             meters,
             aws,
         })
+    }
+
+    /// What all functions have used of the table so far.
+    pub fn spent(&self) -> Units {
+        let Meters {
+            ingest,
+            api,
+            sync,
+            evaluate,
+            clock,
+        } = &self.meters;
+        let notifiers = self.notifiers.iter().map(|(_, _, meter)| meter);
+        [ingest, api, sync, evaluate, clock]
+            .into_iter()
+            .chain(notifiers)
+            .map(Meter::spent)
+            .sum()
     }
 
     /// Connects the functions to the stream, the queues and the schedules, and lets them run.

@@ -43,7 +43,7 @@ pub(super) async fn run(asked: &Rows) -> Result<Figures, BenchError> {
         .await
         .map_err(during("queue a run"))?;
     let (Started::Queued { slot } | Started::Running { slot }) = started;
-    let spent = world.stack.store.spent();
+    let before = world.stack.spent();
     let begun = Instant::now();
     // The queue is connected to nothing here, so its message is handed over.
     let job = Job {
@@ -58,7 +58,7 @@ pub(super) async fn run(asked: &Rows) -> Result<Figures, BenchError> {
     let deadline = world.aws.clock().now() + LIMIT;
     let answer = world.stack.sync.jobs(event, deadline).await;
     let took = begun.elapsed();
-    let after = world.stack.store.spent();
+    let spent = world.stack.spent() - before;
     let runs = world
         .stack
         .store
@@ -79,8 +79,8 @@ pub(super) async fn run(asked: &Rows) -> Result<Figures, BenchError> {
         .count("rows", rows)
         .number("seconds", took.as_secs_f64())
         .number("rows_per_second", figures::per_second(rows, took))
-        .number("read_units_per_row", (after.read - spent.read) / each)
-        .number("write_units_per_row", (after.write - spent.write) / each)
+        .number("read_units_per_row", spent.read / each)
+        .number("write_units_per_row", spent.write / each)
         .optional("peak_memory_mb", figures::peak_memory_mb())
         .fault("failed_runs", failed)
         .fault("not_added", rows.saturating_sub(added)))

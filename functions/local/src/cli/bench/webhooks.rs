@@ -15,7 +15,6 @@ use jiff::SignedDuration;
 use serde_json::json;
 use shared::clock::Clock;
 use shared::signature::{LiveSecrets, standard};
-use shared::store::spent::Units;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -67,11 +66,14 @@ pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, Ben
     let events = usize::try_from(count).map_err(during("count webhooks"))?;
     let arrivals = Arrivals::expecting(events);
     let world = World::open(WEBHOOKS, arrivals.listen().await?).await?;
+    let pump = world.stack.start().map_err(during("start the stack"))?;
+    // A new configuration has everything looked at again: done before there is anything, that is over
+    // before the first webhook comes.
+    pump.idle().await;
     fill(&world, events, load.positions, show).await?;
 
-    let pump = world.stack.start().map_err(during("start the stack"))?;
     let (address, stop) = serve(&world).await?;
-    let spent_before = world.stack.store.spent();
+    let spent_before = world.stack.spent();
     figures::forget_peak_memory();
     let traffic = Arc::new(traffic(&world, load, events, address)?);
     let mut workers = tokio::task::JoinSet::new();
@@ -84,7 +86,7 @@ pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, Ben
     // Whether they all came is counted below.
     let _in_time = tokio::time::timeout(PATIENCE, arrivals.all()).await;
     let _rest = tokio::time::timeout(PATIENCE, pump.idle()).await;
-    let spent = difference(world.stack.store.spent(), spent_before);
+    let spent = world.stack.spent() - spent_before;
     let memory = figures::peak_memory_mb();
     // The server may have stopped on its own.
     stop.send(()).ok();
@@ -242,12 +244,5 @@ impl Traffic {
             .body(body)
             .build()
             .map_err(during("make a webhook"))
-    }
-}
-
-fn difference(after: Units, before: Units) -> Units {
-    Units {
-        read: after.read - before.read,
-        write: after.write - before.write,
     }
 }
