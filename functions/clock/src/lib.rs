@@ -21,6 +21,7 @@ use shared::config::connector::ConnectorSettings;
 use shared::domain::Subject;
 use shared::installation::{InstallationError, Installations};
 use shared::metrics::{Metric, Metrics};
+use shared::store::received::Received;
 use shared::store::{Store, StoreError};
 
 pub use heartbeat::Heartbeat;
@@ -30,9 +31,6 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Time to finish what has been begun.
 const MARGIN: SignedDuration = SignedDuration::from_secs(3);
-
-/// How old a raw webhook must be before it counts as forgotten.
-const FORGOTTEN: SignedDuration = SignedDuration::from_mins(1);
 
 /// Looks at a subject again, because time has passed.
 #[async_trait]
@@ -44,8 +42,8 @@ pub trait Reexamine: Send + Sync {
 /// Applies what was kept and never applied.
 #[async_trait]
 pub trait Recover: Send + Sync {
-    /// Applies the raw webhooks that came before `by` and still wait; says how many.
-    async fn recover(&self, by: Timestamp) -> Result<usize, BoxError>;
+    /// Applies a webhook. May be asked more than once.
+    async fn recover(&self, received: &Received) -> Result<(), BoxError>;
 }
 
 #[async_trait]
@@ -57,8 +55,9 @@ impl Reexamine for evaluate::Evaluator {
 
 #[async_trait]
 impl Recover for ingest::Ingest {
-    async fn recover(&self, by: Timestamp) -> Result<usize, BoxError> {
-        Ok(Self::recover(self, by).await?)
+    async fn recover(&self, received: &Received) -> Result<(), BoxError> {
+        Self::recover(self, received).await?;
+        Ok(())
     }
 }
 
@@ -146,7 +145,6 @@ impl Ticker {
         let stop_at = deadline.checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
         let mut ticked = self.sweep(now, stop_at).await;
         ticked += self.look_at_feeds(now).await;
-        ticked += self.recover_raw(now).await;
         if ticked.failed == 0 {
             match self.heartbeat.beat(&self.store, &self.metrics).await {
                 Ok(beat) => ticked.beat = beat,
@@ -216,12 +214,18 @@ impl Ticker {
         Ok(stale)
     }
 
-    async fn recover_raw(&self, now: Timestamp) -> Ticked {
+    /// Applies a kept webhook. One that cannot be applied stays due, and is no failure of the clock: it
+    /// would silence the heartbeat for as long as it is kept.
+    async fn recover(&self, received: &Received) -> Ticked {
         let mut ticked = Ticked::default();
-        let by = now.checked_sub(FORGOTTEN).unwrap_or(Timestamp::MIN);
-        match self.recover.recover(by).await {
-            Ok(recovered) => ticked.recovered = recovered,
-            Err(error) => ticked.failed += failed("raw webhooks were not applied", &*error),
+        match self.recover.recover(received).await {
+            Ok(()) => ticked.recovered = 1,
+            Err(error) => tracing::error!(
+                connector = %received.connector,
+                received.id = received.id,
+                error = &*error as &dyn std::error::Error,
+                "a kept webhook cannot be applied"
+            ),
         }
         ticked
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use shared::store::due::Due;
 use shared::store::intents::Intent;
+use shared::store::received::Received;
 
 use super::{Store, StoreError, Subject, Ticked, Ticker, failed};
 
@@ -23,6 +24,7 @@ struct Work {
     /// Messages of groups whose time is near: handed to the queue, which is punctual.
     near: Vec<Intent>,
     subjects: Vec<Subject>,
+    forgotten: Vec<Received>,
 }
 
 impl Ticker {
@@ -71,6 +73,9 @@ impl Ticker {
                     ticked += self.look(&subject).await;
                 }
             }
+            for received in work.forgotten {
+                ticked += self.recover(&received).await;
+            }
             cursor = page.next;
             if cursor.is_none() {
                 return ticked;
@@ -116,6 +121,7 @@ impl Ticker {
             Some(Due::Job(stored)) => {
                 work.ticked.begun += usize::from(self.store.begin_job(&stored).await?);
             }
+            Some(Due::Received(stored)) => work.forgotten.push(stored.data),
             None => {}
         }
         Ok(())

@@ -79,24 +79,9 @@ impl Ingest {
         Ok(replayed)
     }
 
-    /// Applies what was kept before `by` and still waits; says how many webhooks that were.
-    pub async fn recover(&self, by: Timestamp) -> Result<usize, IngestError> {
-        let mut recovered = 0;
-        for received in self.store.waiting(by, PAGE).await? {
-            match self.again(&received).await {
-                Ok(_) => recovered += 1,
-                Err(error) => {
-                    let cause = &error as &(dyn std::error::Error + 'static);
-                    tracing::error!(
-                        connector = %received.connector,
-                        received.id = received.id,
-                        error = cause,
-                        "a kept webhook cannot be applied"
-                    );
-                }
-            }
-        }
-        Ok(recovered)
+    /// Applies a webhook that was kept and never wholly applied.
+    pub async fn recover(&self, received: &Received) -> Result<Outcome, IngestError> {
+        self.again(received).await
     }
 
     #[tracing::instrument(name = "webhook again", skip_all,

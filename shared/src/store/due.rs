@@ -9,6 +9,7 @@ use super::groups::Group;
 use super::intents::{Intent, IntentState, intent_row};
 use super::jobs::Reexamination;
 use super::keys::{self, Key};
+use super::received::Received;
 use super::row::{Expect, Page, Stored};
 use super::{Store, StoreError};
 
@@ -25,6 +26,8 @@ pub enum Due {
     Watch(Box<Stored<Watched>>),
     /// A job that is to begin now, or a page of it that nobody saw to.
     Job(Box<Stored<Reexamination>>),
+    /// A webhook that was kept and never wholly applied.
+    Received(Box<Stored<Received>>),
 }
 
 impl Store {
@@ -46,7 +49,7 @@ impl Store {
         self.due_keys(shard, by, cursor, limit).await
     }
 
-    /// What is due under a key, or `None` if it is settled meanwhile, or is nothing of the clock's.
+    /// What is due under a key, or `None` if it is settled meanwhile.
     pub async fn due(&self, key: &Key, by: Timestamp) -> Result<Option<Due>, StoreError> {
         if key.sk.starts_with("intent#") {
             let stored = self.get::<Intent>(OPERATION, key).await?;
@@ -69,6 +72,11 @@ impl Store {
             let stored = self.get::<Reexamination>(OPERATION, key).await?;
             let due = stored.filter(|stored| stored.data.is_due(by));
             return Ok(due.map(|stored| Due::Job(Box::new(stored))));
+        }
+        if key.pk.starts_with("R#") {
+            let stored = self.get::<Received>(OPERATION, key).await?;
+            let due = stored.filter(|stored| stored.data.is_overdue(by));
+            return Ok(due.map(|stored| Due::Received(Box::new(stored))));
         }
         Ok(None)
     }

@@ -108,6 +108,17 @@ impl Received {
         let kept = SignedDuration::from_hours(24 * i64::from(self.kept_days));
         self.at.checked_add(kept).unwrap_or(Timestamp::MAX)
     }
+
+    /// From when on it counts as forgotten, if it still waits.
+    fn overdue(&self) -> Option<Timestamp> {
+        let waiting = self.state == ReceivedState::Waiting;
+        waiting.then(|| self.at.checked_add(OVERDUE).unwrap_or(Timestamp::MAX))
+    }
+
+    /// Whether whoever took it in has had its time by then, and it still waits.
+    pub(crate) fn is_overdue(&self, by: Timestamp) -> bool {
+        self.overdue().is_some_and(|overdue| overdue <= by)
+    }
 }
 
 /// Names a delivery by what it is: length-prefixed, so that no two deliveries share a name (F4).
@@ -214,35 +225,9 @@ impl Store {
             .await?;
         Ok(page.map(|stored: Stored<Received>| stored.data))
     }
-
-    /// Webhooks that came before `by` and still wait to be applied.
-    pub async fn waiting(&self, by: Timestamp, limit: i32) -> Result<Vec<Received>, StoreError> {
-        let due_by = by.checked_add(OVERDUE).unwrap_or(Timestamp::MAX);
-        let mut waiting = Vec::new();
-        for shard in 0..keys::SHARDS {
-            let mut cursor = None;
-            loop {
-                let page = self
-                    .due_keys(shard, due_by, cursor.as_deref(), limit)
-                    .await?;
-                for key in page.items.iter().filter(|key| key.pk.starts_with("R#")) {
-                    let stored = self.get::<Received>("read a waiting webhook", key).await?;
-                    waiting.extend(stored.map(|stored| stored.data));
-                }
-                cursor = page.next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
-        }
-        waiting.retain(|received| received.state == ReceivedState::Waiting && received.at <= by);
-        Ok(waiting)
-    }
 }
 
 fn received_row(received: &Received) -> Result<Row, StoreError> {
-    let overdue = received.at.checked_add(OVERDUE).unwrap_or(Timestamp::MAX);
-    let waiting = received.state == ReceivedState::Waiting;
     let list = keys::received_list(&received.connector);
     Ok(Row::new(
         keys::received(&received.connector, &received.id),
@@ -250,7 +235,7 @@ fn received_row(received: &Received) -> Result<Row, StoreError> {
         received,
     )?
     .listed(Listed::by_time(list, received.at, &received.id))
-    .due(waiting.then_some(overdue))
+    .due(received.overdue())
     .expires(received.expires()))
 }
 

@@ -225,7 +225,7 @@ impl Store {
     }
 
     /// A version comes into force, and with it, so that it cannot be forgotten, the job of looking
-    /// at every position by it.
+    /// at everything by it.
     fn in_force(&self, head: &Head, expect: Expect) -> Result<[Write; 2], StoreError> {
         let row = Row::new(head_key(), "config", head)?;
         let job = self.job_to_start(Reexamination::configuration(head.version))?;

@@ -9,13 +9,14 @@
 )]
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, TickError, Ticked, Ticker};
 use http::StatusCode;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use shared::bus::IntentRef;
 use shared::domain::alert::RevisionKind;
 use shared::domain::group::{Belongs, Pace};
@@ -27,6 +28,7 @@ use shared::metrics::Metrics;
 use shared::store::alerts::{Decision, Watched};
 use shared::store::intents::IntentState;
 use shared::store::jobs::{Reexamination, Stage};
+use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::{Expect, Store};
 
 use world::{Answer, QUEUE, World, webhooks};
@@ -37,7 +39,7 @@ const HOST: &str = "ops.example.com";
 #[derive(Default)]
 struct Neighbours {
     looked: Mutex<Vec<Subject>>,
-    recovered: Mutex<Vec<Timestamp>>,
+    recovered: Mutex<Vec<String>>,
     beats: Mutex<usize>,
     broken: Mutex<bool>,
 }
@@ -55,9 +57,12 @@ impl Reexamine for Neighbours {
 
 #[async_trait]
 impl Recover for Neighbours {
-    async fn recover(&self, by: Timestamp) -> Result<usize, BoxError> {
-        self.recovered.lock().unwrap().push(by);
-        Ok(2)
+    async fn recover(&self, received: &Received) -> Result<(), BoxError> {
+        self.recovered.lock().unwrap().push(received.id.clone());
+        if *self.broken.lock().unwrap() {
+            return Err("this webhook cannot be read any more".into());
+        }
+        Ok(())
     }
 }
 
@@ -394,9 +399,42 @@ async fn a_job_that_nobody_proceeds_with_is_begun_again_ever_more_seldom() {
 #[tokio::test(start_paused = true)]
 async fn raw_webhooks_that_wait_for_over_a_minute_are_recovered() {
     let desk = Desk::new("").await;
-    let by = desk.world.clock.now() - SignedDuration::from_mins(1);
-    assert_eq!(desk.tick().await.unwrap().recovered, 2);
-    assert_eq!(*desk.neighbours.recovered.lock().unwrap(), [by]);
+    let store = &desk.world.store;
+    let kept = async |id: &str| {
+        let received = Received {
+            id: id.to_owned(),
+            connector: "dms".parse().unwrap(),
+            at: desk.world.clock.now(),
+            method: "POST".to_owned(),
+            headers: BTreeMap::new(),
+            parts: 1,
+            length: 2,
+            kept_days: 1,
+            state: ReceivedState::Waiting,
+        };
+        let body = KeptBody::of(b"{}").unwrap();
+        store.receive(&received, body).await.unwrap();
+        received
+    };
+    let recovered = || desk.neighbours.recovered.lock().unwrap().clone();
+    let (applied, forgotten) = (kept("applied").await, kept("forgotten").await);
+    store.mark_applied(&applied).await.unwrap();
+    assert_eq!(desk.tick().await.unwrap().recovered, 0);
+    minutes(1).await;
+    kept("young").await;
+    assert_eq!(desk.tick().await.unwrap().recovered, 1);
+    assert_eq!(recovered(), ["forgotten"]);
+
+    // One that cannot be applied does not silence the heartbeat, and is tried again.
+    *desk.neighbours.broken.lock().unwrap() = true;
+    store.mark_applied(&forgotten).await.unwrap();
+    minutes(1).await;
+    for _ in 0..2 {
+        let ticked = desk.tick().await.unwrap();
+        assert_eq!((ticked.recovered, ticked.beat), (0, true));
+        minutes(1).await;
+    }
+    assert_eq!(recovered(), ["forgotten", "young", "young"]);
 }
 
 #[tokio::test(start_paused = true)]
