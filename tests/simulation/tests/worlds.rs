@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use simulation::check::Guarantee;
 use simulation::faults::Kind;
-use simulation::plan::Plan;
+use simulation::plan::{Act, Plan};
 use simulation::run::{Options, Report, run};
 use simulation::shrink::shrink;
 
@@ -17,6 +17,21 @@ fn world(seed: u64, kinds: &[Kind]) -> Report {
 fn holds(report: &Report, seed: u64) {
     let found: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
     assert!(found.is_empty(), "seed {seed}: {found:#?}");
+}
+
+/// Else the faults would be over before there is anything for them to strike.
+#[test]
+fn what_opens_a_world_is_over_before_anything_goes_wrong() {
+    for seed in 1..=200 {
+        let plan = Plan::of(seed, Kind::ALL);
+        let first = plan.steps.first().unwrap().at;
+        for step in &plan.opening {
+            assert!(step.at < first, "seed {seed}: {step:?} after {first:?}");
+            if let Act::Webhook(message) = &step.act {
+                assert!(message.repeats.is_empty(), "seed {seed}: {message:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -21,6 +21,26 @@ use crate::said::Said;
 /// How far a clock is ahead that nobody can believe: further than a world lasts.
 const FAR_AHEAD: SignedDuration = SignedDuration::from_hours(60);
 
+/// How much happens in a world.
+struct Size {
+    /// Minutes in which things are done and go wrong.
+    window: (i64, i64),
+    /// Things that people and systems do.
+    steps: (i64, i64),
+}
+
+/// Most worlds: what breaks mostly breaks between a few calls, and several of these are run in the time
+/// of a large one.
+const SMALL: Size = Size {
+    window: (5, 12),
+    steps: (4, 10),
+};
+/// The others, in which things have time to pile up.
+const LARGE: Size = Size {
+    window: (20, 50),
+    steps: (18, 48),
+};
+
 struct Draw {
     dice: Dice,
     start: Timestamp,
@@ -31,7 +51,9 @@ struct Draw {
 
 pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     let dice = Dice::of(seed, "plan");
-    let window = Duration::from_secs(60 * u64::try_from(dice.between(20, 50)).unwrap_or(30));
+    let size = if dice.happens(0.0625) { LARGE } else { SMALL };
+    let minutes = dice.between(size.window.0, size.window.1);
+    let window = Duration::from_secs(60 * u64::try_from(minutes).unwrap_or(30));
     let faults = Faults::of(seed, kinds, window);
     let skewed = faults.kinds.contains(&Kind::ClockSkew);
     let skews = Sender::ALL
@@ -49,7 +71,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     let opening = draw.opening();
     let (files, feed) = draw.files();
     let mut steps = files;
-    let count = draw.dice.between(18, 48);
+    let count = draw.dice.between(size.steps.0, size.steps.1);
     for _ in 0..count {
         let at = draw.moment();
         draw.step(at, &mut steps);
@@ -115,7 +137,11 @@ impl Draw {
         let before = self.start - SignedDuration::from_hours(12);
         let mut steps = Vec::new();
         let mut at = Duration::from_millis(100);
-        let mut push = |act| {
+        let mut push = |mut act| {
+            // One after the other: a repeat would have all that follows wait for it.
+            if let Act::Webhook(message) = &mut act {
+                message.repeats.clear();
+            }
             at += Duration::from_millis(200);
             steps.push(Step { at, act });
         };
@@ -197,6 +223,7 @@ impl Draw {
         } else {
             0
         };
+        let latest = u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX);
         Message {
             sender,
             id: format!("{}-{number}", sender.name()),
@@ -204,7 +231,7 @@ impl Draw {
             body,
             said,
             repeats: (0..again)
-                .map(|_| Duration::from_millis(self.dice.below(20 * 60_000)))
+                .map(|_| Duration::from_millis(self.dice.below(latest)))
                 .collect(),
         }
     }
