@@ -15,7 +15,7 @@ use std::io;
 
 use minijinja::tests::is_none;
 use minijinja::value::Value;
-use minijinja::{Environment, UndefinedBehavior, filters};
+use minijinja::{Environment, Template, UndefinedBehavior, filters};
 use serde::{Deserialize, Serialize};
 
 use super::facts;
@@ -98,6 +98,9 @@ impl Templates {
 
     /// Puts a user's texts in force for one kind of alert, on one channel or on all of them.
     /// What is set for a channel wins over what is set for all.
+    ///
+    /// Refused is only what cannot be read or could do harm; [`Templates::check`] tries it on everything,
+    /// which is for whoever accepts a configuration and not for each function that starts.
     pub fn set(
         &mut self,
         kind: AlertKind,
@@ -112,7 +115,7 @@ impl Templates {
         ];
         for (resolved, part, source) in parts {
             let Some(source) = source else { continue };
-            Self::check(&source)?;
+            readable(&environment(), &source)?;
             let channel = channel.cloned();
             let slot = Slot {
                 kind,
@@ -127,11 +130,8 @@ impl Templates {
 
     /// Says what is wrong with a template, by trying it on every kind of message there is.
     pub fn check(source: &str) -> Result<(), TemplateError> {
-        harmless(source)?;
         let environment = environment();
-        let template = environment
-            .template_from_str(source)
-            .map_err(|error| template_error(&error))?;
+        let template = readable(&environment, source)?;
         let known = context(&samples::full(AlertKind::LowStock, RevisionKind::Opened));
         let mut unknown: Vec<_> = template.undeclared_variables(false).into_iter().collect();
         unknown.retain(|name| !known.contains_key(name.as_str()));
@@ -208,6 +208,17 @@ impl Templates {
         }
         found.map(String::as_str)
     }
+}
+
+/// The template, if it is one and does no harm.
+fn readable<'environment, 'source>(
+    environment: &'environment Environment<'source>,
+    source: &'source str,
+) -> Result<Template<'environment, 'source>, TemplateError> {
+    harmless(source)?;
+    environment
+        .template_from_str(source)
+        .map_err(|error| template_error(&error))
 }
 
 /// Everything a template may name. A value that is not known is `none`, and prints as nothing.
