@@ -195,11 +195,12 @@ impl Evaluator {
             match AssertUnwindSafe(look).catch_unwind().await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => {
-                    if error.is_transient() && patience.wait(&self.store).await {
-                        tracing::info!(%error, sequence, "a stream record is tried again");
+                    let again = error.is_transient() && patience.wait(&self.store).await;
+                    let cause = &error as &(dyn std::error::Error + 'static);
+                    if again {
+                        tracing::info!(error = cause, sequence, "a stream record is tried again");
                         continue;
                     }
-                    let cause = &error as &(dyn std::error::Error + 'static);
                     tracing::warn!(error = cause, sequence, "a stream record is handed back");
                 }
                 // The panic hook has said why.

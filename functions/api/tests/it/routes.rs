@@ -2,6 +2,7 @@
 
 use api::ROUTES;
 use serde_json::json;
+use shared::store::jobs::Stage;
 
 use crate::scene::Scene;
 
@@ -257,6 +258,29 @@ async fn connectors_are_read_when_they_can_be() {
         replay(json!({ "connector": "none" })).await.body["errors"][0]["pointer"],
         "/connector"
     );
+}
+
+#[tokio::test]
+async fn everything_is_looked_at_again_when_asked() {
+    let scene = Scene::new().await;
+    let asked = scene.ask("POST", "/api/v1/evaluations").send().await;
+    assert_eq!(asked.status, 202, "{}", asked.body);
+    let id = asked.body["evaluation"].as_str().unwrap();
+    let job = scene.store.job(id).await.unwrap().unwrap().data;
+    // From the first position on, of every owner, now.
+    assert_eq!(
+        (job.owned_by, job.stage, job.cursor, job.not_before),
+        (None, Stage::Positions, None, None)
+    );
+
+    let misspelt = scene
+        .ask("POST", "/api/v1/evaluations?of=drop")
+        .send()
+        .await;
+    assert_eq!(misspelt.status, 422, "{}", misspelt.body);
+    let empty = Scene::unconfigured().await;
+    let asked = empty.ask("POST", "/api/v1/evaluations").send().await;
+    assert_eq!(asked.kind(), "urn:lotwire:problem:not_configured");
 }
 
 #[tokio::test]
