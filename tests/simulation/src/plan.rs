@@ -128,6 +128,8 @@ pub struct File {
     pub kind: FileKind,
     /// The stock it should have listed.
     pub rows: BTreeMap<String, i64>,
+    /// Whether somebody asks for it to be read, rather than wait for the schedule.
+    pub hurried: bool,
 }
 
 /// How a file came to be.
@@ -190,6 +192,7 @@ impl File {
             content: format!("sku,location,on_hand\n{first},{place},{number}\n{lines}"),
             kind: FileKind::Whole,
             rows: rows.clone(),
+            hurried: false,
         }
     }
 }

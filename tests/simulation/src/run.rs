@@ -81,6 +81,9 @@ const FILE_EVERY: Duration = Duration::from_secs(4 * 60);
 const QUIET: Duration = Duration::from_secs(9 * 60);
 /// How long it may take to settle: the last waits of the back-off take hours.
 const LONGEST: Duration = Duration::from_secs(40 * 3_600);
+/// More changes than the largest world makes, many times over: one that makes so many goes round in a
+/// circle and will not settle.
+const MOST_CHANGES: usize = 50_000;
 /// How often the world is looked at while it settles.
 const LOOK_EVERY: Duration = Duration::from_secs(2 * 60);
 /// Nobody waits for anything for so long: then the world is as it will be.
@@ -157,7 +160,7 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     })
 }
 
-/// Lets everybody finish, and time heal; false if that takes too long.
+/// Lets everybody finish, and time heal; false if that takes too long, or nothing comes to rest.
 async fn settle(
     world: &Arc<World>,
     pump: &Pump,
@@ -172,7 +175,7 @@ async fn settle(
     let mut number = u32::try_from(files).unwrap_or(0) + 100;
     let mut next_file = ended + FIRST_FILE;
     let mut quiet_since = None;
-    while ended.elapsed() < LONGEST {
+    while ended.elapsed() < LONGEST && history.changes().len() < MOST_CHANGES {
         if Instant::now() >= next_file {
             number += 1;
             world.put_down(&File::whole(number, &world.plan.feed));

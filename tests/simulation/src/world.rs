@@ -206,7 +206,12 @@ impl World {
             Act::Webhook(message) => senders::send(self, message).await,
             Act::Movement(request) => people::ask(self, request).await,
             Act::Configure(thresholds) => people::configure(self, *thresholds).await,
-            Act::File(file) => self.put_down(file),
+            Act::File(file) => {
+                self.put_down(file);
+                if file.hurried {
+                    people::have_feed_read(self).await;
+                }
+            }
             Act::Rotate(rotation) => {
                 let start = Instant::now();
                 let ours = async {

@@ -64,8 +64,8 @@ pub enum Fate {
     Arrives,
     /// It is never seen again.
     Lost,
-    /// It arrives twice.
-    Twice,
+    /// It arrives twice, the second time this much later.
+    Twice(Duration),
     /// It arrives this much later.
     Late(Duration),
 }

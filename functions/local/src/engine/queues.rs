@@ -173,9 +173,9 @@ impl Queues {
         match self.interference.message(&queue.name) {
             Fate::Arrives => queue.state().put(message, delay),
             Fate::Lost => return Ok(id),
-            Fate::Twice => {
+            Fate::Twice(later) => {
                 queue.state().put(message.clone(), delay);
-                queue.state().put(message, delay);
+                queue.state().put(message, delay + later);
             }
             Fate::Late(by) => queue.state().put(message, delay + by),
         }

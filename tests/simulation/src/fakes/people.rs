@@ -12,6 +12,20 @@ const PATIENCE: Duration = Duration::from_secs(35);
 const PAUSE: Duration = Duration::from_secs(7);
 const TRIES: u32 = 3_000;
 
+/// Asks for the feed to be read, once: the schedule would have it read anyway.
+pub async fn have_feed_read(world: &World) {
+    let headers = [("authorization", format!("Bearer {TOKEN}"))];
+    let answer = world.ask(
+        "POST",
+        "/api/v1/sync/feed",
+        &headers,
+        String::new(),
+        PATIENCE,
+    );
+    let status = answer.await.map(|(status, _)| status);
+    world.trace.note(|| format!("asked to read: {status:?}"));
+}
+
 /// Asks for a movement until it is accepted or refused.
 pub async fn ask(world: &World, request: &Request) {
     let place = world.records.tell(Told {

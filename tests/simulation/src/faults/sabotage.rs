@@ -201,7 +201,9 @@ impl Interference for Saboteur {
         let (kind, fate) = if self.strikes(Kind::LostMessage, 8.0) {
             (Kind::LostMessage, Fate::Lost)
         } else if self.strikes(Kind::RepeatedMessage, 8.0) {
-            (Kind::RepeatedMessage, Fate::Twice)
+            // In another run than the first, which may still be at it.
+            let later = Duration::from_millis(self.dice.below(60));
+            (Kind::RepeatedMessage, Fate::Twice(later))
         } else if self.strikes(Kind::LateMessage, 8.0) {
             let late = Duration::from_secs(1 + self.dice.below(600));
             (Kind::LateMessage, Fate::Late(late))

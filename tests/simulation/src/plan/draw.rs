@@ -113,6 +113,11 @@ impl Draw {
         Duration::from_millis(from + self.dice.below(until - from))
     }
 
+    fn upto(&self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.dice.below(most))
+    }
+
     fn skew(&self, sender: Sender) -> SignedDuration {
         self.skews.get(&sender).copied().unwrap_or_default()
     }
@@ -223,16 +228,13 @@ impl Draw {
         } else {
             0
         };
-        let latest = u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX);
         Message {
             sender,
             id: format!("{}-{number}", sender.name()),
             topic: "",
             body,
             said,
-            repeats: (0..again)
-                .map(|_| Duration::from_millis(self.dice.below(latest)))
-                .collect(),
+            repeats: (0..again).map(|_| self.upto(self.window)).collect(),
         }
     }
 

@@ -23,11 +23,12 @@ impl Draw {
             if number > 1 {
                 self.damage(&mut file);
             }
+            file.hurried = self.dice.happens(0.7);
             steps.push(Step {
                 at,
                 act: Act::File(file),
             });
-            at += Duration::from_secs(60 * self.dice.below(25) + 240);
+            at += Duration::from_secs(60) + self.upto(self.window / 2);
             self.trade(&mut stock);
         }
         (steps, stock)
