@@ -74,6 +74,11 @@ impl Ticker {
                 }
             }
             for received in work.forgotten {
+                // Each is as much work as a webhook; what is left over stays due.
+                if self.store.clock().now() >= stop_at {
+                    ticked.cut_short = true;
+                    return ticked;
+                }
                 ticked += self.recover(&received).await;
             }
             cursor = page.next;

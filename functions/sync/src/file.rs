@@ -227,12 +227,11 @@ impl Feed<'_> {
         sentences.extend(examined.without_quantity.map(|(rows, line)| {
             format!("{rows} rows have no quantity, the first in line {line}; they were left alone.")
         }));
-        let millis = reading.written_at.as_millisecond();
         let verdict = self
             .absence(
                 compared,
                 &examined,
-                (&delivery.entry.name, &format!("{name}@{millis}")),
+                (&delivery.entry.name, &delivery.name()),
                 memory,
                 trust,
                 at.removing,

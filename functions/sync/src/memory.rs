@@ -37,6 +37,17 @@ pub(crate) struct Delivery {
     pub(crate) entry: Entry,
 }
 
+impl Delivery {
+    /// Names it. The same file has the same name however often it is read, whatever our clock says by then:
+    /// what lacks in it counts once.
+    pub(crate) fn name(&self) -> String {
+        let Entry { modified, tag, .. } = &self.entry;
+        let written = modified.map(|at| at.as_millisecond().to_string());
+        let parts = [Some(self.sha256.clone()), written, tag.clone()];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("@")
+    }
+}
+
 impl Memory {
     /// What the feed's state holds; nothing if it holds what another version wrote.
     pub(crate) fn of(state: &FeedState) -> Self {

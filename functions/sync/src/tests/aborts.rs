@@ -141,6 +141,45 @@ async fn rounds(seed: u64) {
     assert!(deaths > 15, "only {deaths} workers died");
 }
 
+/// What a file lacks counts once, although it is read twice: also if the server's clock is ahead of ours,
+/// by which the file is not yet written.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_read_again_after_a_death_lacks_nothing_twice() {
+    let mortal = Arc::new(Mortal::default());
+    mortal.lives();
+    let bench = Bench::of(Setup {
+        interference: Arc::clone(&mortal) as Arc<dyn Interference>,
+        ..Setup::with("grace = 2")
+    })
+    .await;
+    let short = stock_file(30).replace("SKU-7,main,17\n", "");
+    let drop = async |content: &str| {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let ahead = bench.now() + SignedDuration::from_hours(3);
+        bench.drop_at("s.csv", content, ahead);
+        bench.tick().await;
+    };
+    let mut deaths = 0;
+    for calls in 2..40 {
+        drop(&stock_file(30)).await;
+        bench.drain().await;
+        drop(&short).await;
+        mortal.dies_after(calls);
+        deaths += usize::from(bench.deliver_mortally().await);
+        mortal.lives();
+        tokio::time::sleep(Duration::from_secs(150)).await;
+        bench.drain().await;
+        let missing = bench.store.missing(&erp()).await.unwrap();
+        let counted: Vec<_> = missing.iter().map(|one| one.data.snapshots).collect();
+        assert_eq!(counted, [1], "{calls} calls");
+        assert_eq!(bench.stock().await["SKU-7"], 17, "{calls} calls");
+    }
+    assert!(deaths > 15, "only {deaths} workers died");
+    drop(&short).await;
+    bench.drain().await;
+    assert_eq!(bench.stock().await["SKU-7"], 0);
+}
+
 /// With no time at all each turn still gets on by one batch, and is continued.
 #[tokio::test(start_paused = true)]
 async fn a_run_proceeds_however_little_time_it_has() {

@@ -226,7 +226,12 @@ async fn a_message_may_be_lost_come_twice_or_late() {
         }
     }
     let hour = std::time::Duration::from_secs(3_600);
-    let fates = vec![Fate::Lost, Fate::Twice(Duration::ZERO), Fate::Late(hour), Fate::Arrives];
+    let fates = vec![
+        Fate::Lost,
+        Fate::Twice(std::time::Duration::ZERO),
+        Fate::Late(hour),
+        Fate::Arrives,
+    ];
     let aws = interfered(Fates(Mutex::new(fates)));
     let queue = aws
         .queues()
