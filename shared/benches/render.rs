@@ -17,7 +17,7 @@ fn message() -> Message {
     serde_json::from_value(json!({
         "alert": "0199b6a1", "revision": 1, "change": "opened", "kind": "low_stock",
         "severity": "warning",
-        "subject": { "type": "position", "product": "OIL-5W40-1L", "location": "north" },
+        "subject": { "on": "position", "product": "OIL-5W40-1L", "location": "north" },
         "at": "2026-01-15T09:30:00Z", "product": "Engine oil 5W-40 1 l", "location": "North",
         "zone": "Europe/Rome", "before": stock(9), "after": stock(3), "threshold": 3,
         "rule": "oil", "why": "The rule oil fires at 3 or fewer available.",

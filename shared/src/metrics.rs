@@ -53,6 +53,8 @@ pub enum Metric {
     Heartbeat,
     /// How far the stream's reader is behind.
     StreamIteratorAgeMs,
+    /// Stream records that the evaluator's mapping gave up; what they would have set off comes late.
+    RecordsGivenUp,
     /// How long ago a source that is read on a schedule was last read well.
     FeedAgeSeconds,
     /// DynamoDB capacity consumed.
@@ -75,6 +77,7 @@ impl Metric {
         Self::DeliveriesRedriven,
         Self::Heartbeat,
         Self::StreamIteratorAgeMs,
+        Self::RecordsGivenUp,
         Self::FeedAgeSeconds,
         Self::CapacityUnits,
     ];
@@ -95,6 +98,7 @@ impl Metric {
             Self::DeliveriesRedriven => ("DeliveriesRedriven", "Count"),
             Self::Heartbeat => ("Heartbeat", "Count"),
             Self::StreamIteratorAgeMs => ("StreamIteratorAgeMs", "Milliseconds"),
+            Self::RecordsGivenUp => ("RecordsGivenUp", "Count"),
             Self::FeedAgeSeconds => ("FeedAgeSeconds", "Seconds"),
             Self::CapacityUnits => ("CapacityUnits", "Count"),
         }
@@ -113,7 +117,10 @@ impl Metric {
             | Self::FeedAgeSeconds => &["Connector"],
             Self::AlertLatencyMs | Self::DeliverySucceeded | Self::BreakerState => &["Channel"],
             Self::DeliveryOutcome => &["Channel", "Outcome"],
-            Self::DeliveriesRedriven | Self::Heartbeat | Self::StreamIteratorAgeMs => &[],
+            Self::DeliveriesRedriven
+            | Self::Heartbeat
+            | Self::StreamIteratorAgeMs
+            | Self::RecordsGivenUp => &[],
             Self::CapacityUnits => &["Function", "Kind"],
         }
     }

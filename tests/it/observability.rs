@@ -175,6 +175,10 @@ async fn eventful() -> Observed {
     observed.pass(1).await;
     observed.faults.topic_is_down.store(false, Ordering::SeqCst);
     observed.pass(4).await;
+
+    // The stream gives a record up that nobody can read.
+    observed.spoil("OIL").await;
+    observed.pass(1).await;
     observed
 }
 

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_sqs::types::QueueAttributeName;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
-use lotwire::engine::{Call, EmbeddedAws, Interference, Pump, Service, Settings, Verdict};
+use lotwire::engine::{Call, EmbeddedAws, Interference, Pump, RunId, Service, Settings, Verdict};
+use lotwire::stack::resources::TABLE;
 use lotwire::stack::{Parts, Stack};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -106,6 +108,8 @@ impl Outgoing for Vendor {
 pub(crate) struct Faults {
     /// The topic takes nothing.
     pub(crate) topic_is_down: AtomicBool,
+    /// The evaluator's process dies as soon as it asks for anything.
+    pub(crate) evaluator_crashes: AtomicBool,
     evaluator_runs: watch::Sender<bool>,
 }
 
@@ -122,6 +126,12 @@ impl Interference for Faults {
         if call.service == Service::Lambda && call.operation == "evaluate" {
             let mut runs = self.evaluator_runs.subscribe();
             drop(runs.wait_for(|runs| *runs).await);
+        }
+        let evaluating = |run: &RunId| &*run.function == "evaluate";
+        if call.run.as_ref().is_some_and(evaluating)
+            && self.evaluator_crashes.load(Ordering::SeqCst)
+        {
+            return Verdict::Crash;
         }
         if call.service == Service::Sns && self.topic_is_down.load(Ordering::SeqCst) {
             return Verdict::ConnectionLost;
@@ -182,6 +192,7 @@ impl Observed {
 
         let faults = Arc::new(Faults {
             topic_is_down: AtomicBool::new(false),
+            evaluator_crashes: AtomicBool::new(false),
             evaluator_runs: watch::Sender::new(true),
         });
         let aws = EmbeddedAws::in_memory(Settings {
@@ -293,6 +304,22 @@ impl Observed {
         )
     }
 
+    /// Makes of a position's row what no version of this program has written.
+    pub(crate) async fn spoil(&self, sku: &str) {
+        let key = |text: String| AttributeValue::S(text);
+        let (pk, sk) = (key(format!("P#{sku}")), key("L#milano#position".to_owned()));
+        let table = self.aws.dynamodb();
+        let get = table
+            .get_item()
+            .table_name(TABLE)
+            .key("pk", pk)
+            .key("sk", sk);
+        let mut row = get.send().await.unwrap().item.unwrap();
+        row.insert("d".to_owned(), key("not a position".to_owned()));
+        let put = table.put_item().table_name(TABLE).set_item(Some(row));
+        put.send().await.unwrap();
+    }
+
     /// Lets time pass, a minute at a time, and looks at the queues as CloudWatch does.
     pub(crate) async fn pass(&mut self, minutes: u32) {
         for _ in 0..minutes {
@@ -317,20 +344,15 @@ impl Observed {
         let now = self.clock.now();
         for queue in DEAD_LETTERS {
             let url = self.aws.queues().find(queue).unwrap().url();
-            let known = self
-                .aws
-                .sqs()
-                .get_queue_attributes()
-                .queue_url(url)
-                .attribute_names(QueueAttributeName::ApproximateNumberOfMessages)
-                .send()
-                .await
-                .unwrap();
-            let count: f64 = known.attributes().unwrap()
-                [&QueueAttributeName::ApproximateNumberOfMessages]
-                .parse()
-                .unwrap();
-            let age = if count > 0.0 {
+            let names = [
+                QueueAttributeName::ApproximateNumberOfMessages,
+                QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+            ];
+            let asked = self.aws.sqs().get_queue_attributes().queue_url(url);
+            let known = asked.set_attribute_names(Some(names.to_vec())).send();
+            let known = known.await.unwrap().attributes.unwrap();
+            let [count, in_flight] = names.map(|name| known[&name].parse::<f64>().unwrap());
+            let age = if count + in_flight > 0.0 {
                 let since = *self.dead_since.entry(queue.to_owned()).or_insert(now);
                 now.duration_since(since).as_secs_f64()
             } else {

@@ -3,6 +3,7 @@
 //! recorded while something was wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -35,7 +36,7 @@ const OBJECTIVES: [(&str, &str, f64); 6] = [
     ),
     (
         "no dead letter waits longer than 4 days",
-        "${Queue}ForgottenAlarm",
+        "SyncForgottenAlarm",
         345_600.0,
     ),
     (
@@ -258,12 +259,11 @@ fn statistic(name: &str, mut values: Vec<f64>) -> Option<f64> {
 /// Which objectives' alarms fire between these instants.
 fn broken(observed: &Observed, from: Timestamp) -> BTreeSet<&'static str> {
     let samples = observed.samples();
-    let fill = [("${Queue}", "Evaluate")];
     OBJECTIVES
         .iter()
         .map(|(_, alarm, _)| *alarm)
         .filter(|alarm| {
-            let alarm = Alarm::read(alarm, &fill);
+            let alarm = Alarm::read(alarm, &[]);
             !alarm.fires(&samples, from, observed.clock.now()).is_empty()
         })
         .collect()
@@ -379,6 +379,57 @@ async fn an_evaluator_that_stood_still_shows() {
     observed.faults.evaluator_runs(true);
     observed.pass(2).await;
     assert_eq!(broken(&observed, start), BTreeSet::from(["OldStreamAlarm"]));
+}
+
+/// Stock falls while the evaluator crashes, which goes on for so many minutes: what fires, of what
+/// watches over records that are given up, once all is well again.
+async fn crash_for(minutes: u32) -> BTreeSet<&'static str> {
+    let mut observed = Observed::start("").await;
+    // The look at everything that a new configuration asks for would find it.
+    observed.pass(1).await;
+    let start = observed.clock.now();
+    let crashes = |yes| {
+        observed
+            .faults
+            .evaluator_crashes
+            .store(yes, Ordering::SeqCst)
+    };
+    crashes(true);
+    for (sku, on_hand) in [("FEW", 1), ("MANY", 50)] {
+        observed.level(sku, sku, on_hand).await;
+    }
+    observed.pass(minutes).await;
+    assert_eq!(observed.vendor.requests().len(), 0);
+    observed
+        .faults
+        .evaluator_crashes
+        .store(false, Ordering::SeqCst);
+    // Nobody does anything about it.
+    observed.pass(7).await;
+    let requests = observed.vendor.requests();
+    assert_eq!(requests.len(), 1, "one alert, of one of two");
+    assert!(String::from_utf8_lossy(&requests[0].body).contains("FEW"));
+    let samples = observed.samples();
+    let mut fired = BTreeSet::new();
+    for name in ["RecordsGivenUpAlarm", "EvaluateFailuresAlarm"] {
+        let alarm = Alarm::read(name, &[]);
+        let fires = alarm.fires(&samples, start, observed.clock.now());
+        if !fires.is_empty() {
+            fired.insert(name);
+        }
+    }
+    fired
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_evaluator_lost_by_crashing_is_found_without_anybodys_help_and_shows() {
+    assert_eq!(crash_for(5).await, BTreeSet::from(["RecordsGivenUpAlarm"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_evaluator_that_crashes_for_half_an_hour_shows_all_that_time() {
+    let both = ["EvaluateFailuresAlarm", "RecordsGivenUpAlarm"];
+    assert_eq!(crash_for(30).await, BTreeSet::from(both));
 }
 
 #[tokio::test(start_paused = true)]

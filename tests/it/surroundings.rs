@@ -97,6 +97,7 @@ async fn record(aws: &EmbeddedAws, product: &str, sequence: &str) -> EventRecord
 
 /// An evaluator of three positions, by a threshold of 3, and the records of their changes.
 struct Batch {
+    table: aws_sdk_dynamodb::Client,
     store: Store,
     evaluator: Evaluator,
     event: Event,
@@ -128,6 +129,7 @@ async fn batch(clock: &Clock, interference: Arc<dyn Interference>) -> Batch {
         Metrics::to(std::io::sink(), clock.clone()),
     );
     Batch {
+        table: aws.dynamodb(),
         store,
         evaluator,
         event,
@@ -223,11 +225,97 @@ fn stocked(source: &str, location: &str) -> StockEvent {
     event(source, source, 0, change)
 }
 
+/// The job, to its end; how many pages it had.
+async fn run(batch: &Batch, job: &str) -> usize {
+    let mut pages = 0;
+    while batch.store.job(job).await.unwrap().is_some() {
+        batch.evaluator.proceed(job).await.unwrap();
+        pages += 1;
+        assert!(pages < 20, "it does not end");
+    }
+    pages
+}
+
+/// Makes of a row what no version of this program has written.
+async fn spoil(batch: &Batch, pk: &str, sk: &str) {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let table = &batch.table;
+    let get = table.get_item().table_name(TABLE);
+    let get = get.key("pk", text(pk)).key("sk", text(sk)).send();
+    let mut row = get.await.unwrap().item.unwrap();
+    row.insert("d".to_owned(), text("not what it was"));
+    let put = table.put_item().table_name(TABLE).set_item(Some(row));
+    put.send().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_passes_over_what_cannot_be_read() {
+    let clock = Clock::starting_at(at(0));
+    let batch = batch(&clock, Arc::new(Quiet)).await;
+    let authority = Authority::default();
+    for product in ["ONE", "TWO"] {
+        let event = level("generic", 1, product, "north", 1);
+        batch.store.apply(&event, &authority).await.unwrap();
+    }
+    batch
+        .evaluator
+        .handle(batch.event.clone(), Timestamp::MAX)
+        .await;
+    assert_eq!(low(&batch.store).await, ["FEW"]);
+    // One position, and what is kept of the look at another.
+    spoil(&batch, "P#ONE", "L#north#position").await;
+    spoil(&batch, "P#FEW", "L#north#watch#low_stock").await;
+    batch
+        .store
+        .start_job(Reexamination::new("asked"))
+        .await
+        .unwrap();
+    run(&batch, "asked").await;
+    assert_eq!(low(&batch.store).await, ["FEW", "TWO"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_asked_for_again_meanwhile_goes_round_once_more() {
+    let clock = Clock::starting_at(at(0));
+    let batch = batch(&clock, Arc::new(Quiet)).await;
+    let store = &batch.store;
+    let job = async || store.job("again").await.unwrap().map(|job| job.data);
+    // As many as ask before it begins have the same one.
+    store.look_again("again").await.unwrap();
+    let planned = job().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    store.look_again("again").await.unwrap();
+    assert_eq!(job().await.unwrap(), planned);
+    batch.evaluator.proceed("again").await.unwrap();
+    assert_eq!(job().await.unwrap(), planned, "it is not time yet");
+
+    tokio::time::sleep(Duration::from_secs(91)).await;
+    let waiting = store.job("again").await.unwrap().unwrap();
+    assert!(store.begin_job(&waiting).await.unwrap());
+    batch.evaluator.proceed("again").await.unwrap();
+    assert_eq!(low(store).await, ["FEW"]);
+    // What was looked at already may have changed since.
+    let event = level("generic", 9, "MANY", "north", 1);
+    store.apply(&event, &Authority::default()).await.unwrap();
+    store.look_again("again").await.unwrap();
+    store.look_again("again").await.unwrap();
+    batch.evaluator.proceed("again").await.unwrap();
+    assert_eq!(low(store).await, ["FEW"]);
+
+    let second = store.job("again").await.unwrap().unwrap();
+    let begins = second.data.not_before.unwrap().0;
+    assert_eq!(begins, clock.now() + SignedDuration::from_mins(2));
+    tokio::time::sleep(Duration::from_secs(121)).await;
+    assert!(store.begin_job(&second).await.unwrap());
+    run(&batch, "again").await;
+    assert_eq!(low(store).await, ["FEW", "MANY"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_job_finds_what_the_stream_lost() {
     let clock = Clock::starting_at(at(0));
     let batch = batch(&clock, Arc::new(Quiet)).await;
-    let (store, evaluator) = (&batch.store, &batch.evaluator);
+    let store = &batch.store;
     let authority = Authority::default();
     for number in 0..120 {
         let product = format!("BULK-{number:03}");
@@ -246,14 +334,8 @@ async fn a_job_finds_what_the_stream_lost() {
     }
     // No record of any of this has been seen by the evaluator.
     assert!(store.start_job(Reexamination::new("asked")).await.unwrap());
-    let mut pages = 0;
-    while store.job("asked").await.unwrap().is_some() {
-        evaluator.proceed("asked").await.unwrap();
-        pages += 1;
-        assert!(pages < 20, "it does not end");
-    }
     // Some 125 positions in pages of 50, and one page of vehicles.
-    assert_eq!(pages, 4);
+    assert_eq!(run(&batch, "asked").await, 4);
     let open = store.alerts(AlertState::Open, None, 200).await.unwrap();
     // Sixty of the bulk, FEW, and the vehicle's line.
     let of = |kind| open.items.iter().filter(|alert| alert.kind == kind).count();

@@ -261,6 +261,7 @@ fn times_fit_together() {
     for (queue, timeout) in [
         ("\"Notify${Channel}Queue\":", timeout),
         ("SyncQueue:", number(&block("Sync:"), "Timeout")),
+        ("EvaluateFailures:", number(&block("Evaluate:"), "Timeout")),
     ] {
         assert_eq!(number(&block(queue), "VisibilityTimeout"), 6 * timeout);
     }

@@ -1,7 +1,10 @@
 //! Looking again at everything a change of configuration, or a feed's recovery, may concern (F26).
 
 use std::borrow::Cow;
+use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use shared::domain::Origin;
 use shared::installation::Installation;
@@ -51,22 +54,23 @@ impl Evaluator {
     async fn look_at_positions(&self, job: &Reexamination) -> Result<Next, EvaluateError> {
         let cursor = job.cursor.clone();
         let page = page(cursor, |from, most| async move {
-            self.store.positions(from.as_deref(), most).await
+            self.store.each_position(from.as_deref(), most).await
         });
-        let page = page.await?;
+        let page = readable(page.await?);
         let mut around = self.surroundings().await?;
         loop {
-            for position in &page.items {
-                let owner = position.owner(&around.authority.quantities);
+            for listed in &page.items {
+                let owner = listed.owner(&around.authority.quantities);
                 if job.owned_by.is_none() || owner == job.owned_by.as_ref() {
-                    // The list may lag behind; the position itself is read again.
-                    let current = self
-                        .store
-                        .position(&position.product, &position.location)
-                        .await?;
-                    if let Some(position) = current {
-                        self.look_at_position(&around, None, &position).await?;
-                    }
+                    let (product, location) = (&listed.product, &listed.location);
+                    unless_hopeless(format!("{product} {location}"), async {
+                        // The list may lag behind; the position itself is read again.
+                        match self.store.position(product, location).await? {
+                            Some(now) => self.look_at_position(&around, None, &now).await,
+                            None => Ok(()),
+                        }
+                    })
+                    .await?;
                 }
             }
             let now = self.surroundings().await?;
@@ -86,19 +90,24 @@ impl Evaluator {
         let installation = self.installation().await?;
         let cursor = job.cursor.clone();
         let page = page(cursor, |from, most| async move {
-            self.store.units(from.as_deref(), most).await
+            self.store.each_unit(from.as_deref(), most).await
         });
-        let page = page.await?;
-        for unit in &page.items {
-            if let Some(unit) = self.store.unit(unit.vin.as_str()).await? {
-                self.look_at_unit(&installation, &unit).await?;
-            }
+        let page = readable(page.await?);
+        for listed in &page.items {
+            unless_hopeless(&listed.vin, async {
+                match self.store.unit(listed.vin.as_str()).await? {
+                    Some(now) => self.look_at_unit(&installation, &now).await,
+                    None => Ok(()),
+                }
+            })
+            .await?;
         }
         if page.next.is_some() {
             return Ok(Some((Stage::Units, page.next)));
         }
         for connector in installation.config.connectors.keys() {
-            self.look_at_source(&installation, connector).await?;
+            let look = self.look_at_source(&installation, connector);
+            unless_hopeless(connector, look).await?;
         }
         self.plan_next_season(&installation).await?;
         Ok(None)
@@ -140,6 +149,42 @@ where
         if cursor.is_none() || items.len() >= PAGE.unsigned_abs() as usize {
             let next = cursor;
             return Ok(Page { items, next });
+        }
+    }
+}
+
+/// What of a page can be read. The rest shows in the log, and is passed over: it would keep a job
+/// from everything that comes after it, for ever.
+fn readable<T>(page: Page<Result<T, StoreError>>) -> Page<T> {
+    let readable = |item: Result<T, StoreError>| {
+        item.inspect_err(|error| {
+            let cause = error as &(dyn std::error::Error + 'static);
+            tracing::error!(error = cause, "a job passes over what cannot be read");
+        })
+        .ok()
+    };
+    Page {
+        items: page.items.into_iter().filter_map(readable).collect(),
+        next: page.next,
+    }
+}
+
+/// A job's look at one thing, which is passed over in the same way if no try will ever be better.
+async fn unless_hopeless(
+    subject: impl Display + Send,
+    look: impl Future<Output = Result<(), EvaluateError>>,
+) -> Result<(), EvaluateError> {
+    match AssertUnwindSafe(look).catch_unwind().await {
+        Ok(Err(EvaluateError::Store(error @ StoreError::Unreadable { .. }))) => {
+            let cause = &error as &(dyn std::error::Error + 'static);
+            tracing::error!(error = cause, %subject, "a job passes over what cannot be read");
+            Ok(())
+        }
+        Ok(looked) => looked,
+        // The panic hook has said why.
+        Err(_) => {
+            tracing::error!(%subject, "a job passes over what made the evaluator panic");
+            Ok(())
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Because it reads the stream, every write path is evaluated, whoever wrote (F27). Each record is
 //! looked at in order; the first that fails is handed back with everything after it, and the
-//! event-source mapping retries, bisects and finally parks it, so that one poison record does not
-//! hold the rest for long (F16).
+//! event-source mapping retries, bisects and finally gives it up, so that one poison record does not
+//! hold the rest for long (F16). What it gives up it tells a queue, and that queue tells us.
 //!
 //! | file | looks at |
 //! |---|---|
@@ -13,9 +13,11 @@
 //! | [`announce`] | the step from a verdict to an alert revision and its intents |
 //! | [`surroundings`] | the configuration in force and the sources' health, read once a batch |
 //! | [`jobs`] | looking again at everything a change of configuration may concern |
+//! | [`given_up`] | what the stream gave up, and having it looked at after all |
 //! | [`patience`] | waiting for a table that is busy |
 
 mod announce;
+mod given_up;
 mod jobs;
 mod patience;
 mod record;
@@ -29,9 +31,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use shared::bus::Bus;
 use shared::domain::{Origin, Subject};
 use shared::installation::{Installation, InstallationError, Installations};
@@ -70,6 +76,38 @@ impl EvaluateError {
             Self::Record(_) | Self::Installation(_) => false,
         }
     }
+}
+
+/// What the function is invoked with: its stream and its queue share its address.
+#[derive(Debug, Clone)]
+pub enum Invocation {
+    /// Changes of the table.
+    Changes(Event),
+    /// Letters about changes that were given up.
+    GivenUp(SqsEvent),
+}
+
+impl<'de> Deserialize<'de> for Invocation {
+    fn deserialize<D: Deserializer<'de>>(event: D) -> Result<Self, D::Error> {
+        // Not by trying one after the other: any record passes for a message without a body.
+        let event = Value::deserialize(event)?;
+        if event["Records"][0]["eventSource"] == "aws:sqs" {
+            serde_json::from_value(event).map(Self::GivenUp)
+        } else {
+            serde_json::from_value(event).map(Self::Changes)
+        }
+        .map_err(D::Error::custom)
+    }
+}
+
+/// What the function answers.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// To changes: the first that is not done.
+    Changes(DynamoDbEventResponse),
+    /// To letters: those that are to come again.
+    GivenUp(SqsBatchResponse),
 }
 
 /// A record's number in its stream, and what it says.
@@ -111,6 +149,14 @@ impl Evaluator {
     fn because_of_time(&self, origin: Option<Origin>) -> Cow<'_, Self> {
         let now = self.store.clock().now();
         self.on_behalf_of(origin.map(|origin| origin.at(now)))
+    }
+
+    /// Handles whichever it is.
+    pub async fn invoked(&self, invocation: Invocation, deadline: Timestamp) -> Answer {
+        match invocation {
+            Invocation::Changes(event) => Answer::Changes(self.handle(event, deadline).await),
+            Invocation::GivenUp(event) => Answer::GivenUp(self.given_up(event, deadline).await),
+        }
     }
 
     /// Handles a batch of stream records: all done, or everything from the first failure on is

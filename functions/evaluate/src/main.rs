@@ -1,7 +1,6 @@
-//! The evaluator as a Lambda function on the table's stream.
+//! The evaluator as a Lambda function on the table's stream, and on the queue of what was given up.
 
-use aws_lambda_events::event::dynamodb::Event;
-use evaluate::Evaluator;
+use evaluate::{Evaluator, Invocation};
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use shared::aws;
@@ -19,10 +18,10 @@ use shared::warm_up::warm_up;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let (evaluator, meter) = evaluator().await?;
-    run(service_fn(async |event: LambdaEvent<Event>| {
+    run(service_fn(async |event: LambdaEvent<Invocation>| {
         let deadline = i64::try_from(event.context.deadline)?;
         let deadline = Timestamp::from_millisecond(deadline)?;
-        let handled = Box::pin(evaluator.handle(event.payload, deadline));
+        let handled = Box::pin(evaluator.invoked(event.payload, deadline));
         Ok::<_, Error>(meter.measured(handled).await)
     }))
     .await

@@ -84,7 +84,7 @@ impl Store {
             .set_exclusive_start_key(start)
             .limit(limit);
         let reply = self.query(operation, query).await?;
-        page(operation, reply, |key| text(key, "sk"))
+        page(reply, |key| text(key, "sk")).try_map(|item| read(operation, item))
     }
 
     /// A consistent query of the items of a partition whose sort key begins so.
@@ -109,11 +109,25 @@ impl Store {
         &self,
         operation: &'static str,
         list: &str,
-        (from, until): (Option<&str>, Option<&str>),
+        bounds: (Option<&str>, Option<&str>),
         newest_first: bool,
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<Page<Stored<T>>, StoreError> {
+        self.list_items(operation, list, bounds, newest_first, cursor, limit)
+            .await?
+            .try_map(|item| read(operation, item))
+    }
+
+    async fn list_items(
+        &self,
+        operation: &'static str,
+        list: &str,
+        (from, until): (Option<&str>, Option<&str>),
+        newest_first: bool,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Item>, StoreError> {
         let start = cursor
             .map(|cursor| index_cursor(["lpk", "lsk"], list, cursor))
             .transpose()?;
@@ -132,17 +146,18 @@ impl Store {
             .set_exclusive_start_key(start)
             .limit(limit);
         let reply = self.query(operation, query).await?;
-        page(operation, reply, |key| cursor_after(key, "lsk"))
+        Ok(page(reply, |key| cursor_after(key, "lsk")))
     }
 
-    /// A page of a list that is spread over shards, one shard after the other.
+    /// A page of a list that is spread over shards, one shard after the other. What of it cannot be
+    /// read says so in its place.
     pub(crate) async fn sharded<T: DeserializeOwned>(
         &self,
         operation: &'static str,
         list: fn(u64) -> String,
         cursor: Option<&str>,
         limit: i32,
-    ) -> Result<Page<T>, StoreError> {
+    ) -> Result<Page<Result<T, StoreError>>, StoreError> {
         let (shard, inner) = match cursor {
             None => (0, None),
             Some(cursor) => {
@@ -155,7 +170,7 @@ impl Store {
             return Err(StoreError::Cursor);
         }
         let page = self
-            .list::<T>(operation, &list(shard), (None, None), false, inner, limit)
+            .list_items(operation, &list(shard), (None, None), false, inner, limit)
             .await?;
         let next = match page.next {
             Some(inner) => Some(format!("{shard}\u{1e}{inner}")),
@@ -163,7 +178,11 @@ impl Store {
             None => None,
         };
         Ok(Page {
-            items: page.items.into_iter().map(|stored| stored.data).collect(),
+            items: page
+                .items
+                .into_iter()
+                .map(|item| Ok(read::<T>(operation, item)?.data))
+                .collect(),
             next,
         })
     }
@@ -421,19 +440,11 @@ fn condition(expect: Expect) -> (Option<String>, Option<Item>) {
 }
 
 /// The items of a page, and where the next begins: the key after which it does, in words.
-fn page<T: DeserializeOwned>(
-    operation: &'static str,
-    reply: QueryOutput,
-    cursor: impl Fn(&Item) -> Option<String>,
-) -> Result<Page<Stored<T>>, StoreError> {
-    let next = reply.last_evaluated_key.as_ref().and_then(cursor);
-    let items = reply.items.unwrap_or_default().into_iter();
-    Ok(Page {
-        items: items
-            .map(|item| read(operation, item))
-            .collect::<Result<_, _>>()?,
-        next,
-    })
+fn page(reply: QueryOutput, cursor: impl Fn(&Item) -> Option<String>) -> Page<Item> {
+    Page {
+        next: reply.last_evaluated_key.as_ref().and_then(cursor),
+        items: reply.items.unwrap_or_default(),
+    }
 }
 
 /// Where a page of an index ended, as text.

@@ -4,6 +4,8 @@
 //! The stream gives a record up after some tries. So a job is always due at some time: when its next
 //! page should long have been looked at, the clock rewrites it, ever more seldom for the same page.
 
+use std::ops::Not;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -44,11 +46,16 @@ pub struct Reexamination {
     /// When the clock has the page looked at, if it still waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     due: Option<Moment>,
+    /// Something came up while it was under way: when it is done, it is to be done once more.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    again: bool,
     /// How often the clock had to have this page looked at.
     #[serde(default, skip_serializing_if = "is_zero")]
     overdue: u32,
 }
 
+/// How long reasons for one more look are gathered before it begins.
+const GATHER: SignedDuration = SignedDuration::from_mins(2);
 /// How long the stream has for a page.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(5);
 /// Doublings of it, for a page that fails again and again: to some five hours.
@@ -76,6 +83,7 @@ impl Reexamination {
             cursor: None,
             not_before: None,
             due: None,
+            again: false,
             overdue: 0,
         }
     }
@@ -130,12 +138,46 @@ impl Store {
         Ok(Write::Put(job.row(self.clock.now())?, Expect::Anything))
     }
 
+    /// Has everything looked at from its beginning once more, soon, by the one job of this name: one
+    /// that has not begun yet, or has gone round, serves as many as ask for it.
+    pub async fn look_again(&self, id: &str) -> Result<(), StoreError> {
+        const OPERATION: &str = "plan a job";
+        let mut attempt = 0;
+        loop {
+            let soon = self.soon();
+            if self.start_job(Reexamination::new(id).at(soon)).await? {
+                return Ok(());
+            }
+            if let Some(stored) = self.job(id).await? {
+                let mut job = stored.data;
+                if job.not_before.is_some() || job.again {
+                    return Ok(());
+                }
+                job.again = true;
+                let row = job.row(self.clock.now())?;
+                if self
+                    .put(OPERATION, row, Expect::Version(stored.version))
+                    .await?
+                {
+                    return Ok(());
+                }
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+            attempt += 1;
+        }
+    }
+
+    fn soon(&self) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(GATHER).unwrap_or(Timestamp::MAX)
+    }
+
     /// A job as it stands.
     pub async fn job(&self, id: &str) -> Result<Option<Stored<Reexamination>>, StoreError> {
         self.get("read a job", &key(id)).await
     }
 
-    /// Records that a page is done; without a next one the job is, too.
+    /// Records that a page is done; without a next one the job is, too, unless it is to go round again.
     pub async fn advance_job(
         &self,
         stored: &Stored<Reexamination>,
@@ -143,15 +185,19 @@ impl Store {
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "advance a job";
         let expect = Expect::Version(stored.version);
-        let Some((stage, cursor)) = next else {
-            return self.delete(OPERATION, &stored.key, expect).await;
-        };
-        let job = Reexamination {
-            stage,
-            cursor,
-            not_before: None,
-            overdue: 0,
-            ..stored.data.clone()
+        let job = match next {
+            Some((stage, cursor)) => Reexamination {
+                stage,
+                cursor,
+                not_before: None,
+                overdue: 0,
+                ..stored.data.clone()
+            },
+            None if stored.data.again => Reexamination {
+                owned_by: stored.data.owned_by.clone(),
+                ..Reexamination::new(&stored.data.id).at(self.soon())
+            },
+            None => return self.delete(OPERATION, &stored.key, expect).await,
         };
         self.put(OPERATION, job.row(self.clock.now())?, expect)
             .await

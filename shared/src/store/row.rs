@@ -86,6 +86,14 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// The same page of something else, if each of its items can be that.
+    pub fn try_map<U, E>(self, each: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        Ok(Page {
+            items: self.items.into_iter().map(each).collect::<Result<_, _>>()?,
+            next: self.next,
+        })
+    }
+
     /// The same page of something else.
     pub fn map<U>(self, each: impl FnMut(T) -> U) -> Page<U> {
         Page {

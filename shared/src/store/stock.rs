@@ -322,6 +322,15 @@ impl Store {
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<Page<Position>, StoreError> {
+        self.each_position(cursor, limit).await?.try_map(|it| it)
+    }
+
+    /// As [`Store::positions`], for whom one that cannot be read must not keep from the others.
+    pub async fn each_position(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Result<Position, StoreError>>, StoreError> {
         self.sharded("list positions", keys::positions_list, cursor, limit)
             .await
     }

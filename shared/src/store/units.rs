@@ -25,6 +25,15 @@ impl Store {
 
     /// A page of all vehicles, by VIN within each of the list's shards.
     pub async fn units(&self, cursor: Option<&str>, limit: i32) -> Result<Page<Unit>, StoreError> {
+        self.each_unit(cursor, limit).await?.try_map(|it| it)
+    }
+
+    /// As [`Store::units`], for whom one that cannot be read must not keep from the others.
+    pub async fn each_unit(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Result<Unit, StoreError>>, StoreError> {
         self.sharded("list vehicles", keys::units_list, cursor, limit)
             .await
     }

@@ -1,5 +1,6 @@
 //! What goes wrong in a world, and the hook that makes it so.
 
+mod outages;
 mod sabotage;
 mod spells;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+pub use outages::Outage;
 pub use sabotage::Saboteur;
 pub use spells::{Spell, Trouble};
 
@@ -45,6 +47,8 @@ kinds! {
     LostAnswer => "lost-answer",
     /// The process ends at a call, before or after it took effect.
     Crash => "crash",
+    /// A function's process ends at the first call of every run, for a while: a version that is no good.
+    Outage => "outage",
     /// A function is not invoked, or what it answered is lost.
     LostRun => "lost-run",
     /// What the event source remembers of a done batch is lost: the batch comes again.
@@ -98,6 +102,8 @@ pub struct Faults {
     pub until: Duration,
     /// Times at which calls to the table are throttled one after the other.
     pub storms: Vec<(Duration, Duration)>,
+    /// Times at which no run of a function gets anything done.
+    pub outages: Vec<Outage>,
     /// Times at which a vendor is in trouble.
     pub spells: Vec<Spell>,
 }
@@ -122,12 +128,14 @@ impl Faults {
             }
         }
         let spells = spells::draw(&dice, &kinds, window);
+        let outages = outages::draw(&dice, &kinds, window);
         Self {
             seed,
             kinds,
             likely,
             until: window,
             storms,
+            outages,
             spells,
         }
     }
@@ -140,6 +148,9 @@ impl Faults {
         less.spells.retain(|spell| spell.trouble.kind() != kind);
         if kind == Kind::Throttle {
             less.storms.clear();
+        }
+        if kind == Kind::Outage {
+            less.outages.clear();
         }
         less
     }
@@ -159,6 +170,9 @@ impl fmt::Display for Faults {
             self.likely * 1_000.0,
             self.until.as_secs() / 60
         )?;
+        for outage in &self.outages {
+            write!(f, "; {outage}")?;
+        }
         for spell in &self.spells {
             write!(f, "; {spell}")?;
         }

@@ -76,9 +76,9 @@ impl std::ops::AddAssign for Numbers {
 /// When the feed server puts down a whole file once the faults have ended, and has it read, and how
 /// often after that: what is missing is removed with the second.
 const FIRST_FILE: Duration = Duration::from_secs(2 * 60);
-const FILE_EVERY: Duration = Duration::from_secs(4 * 60);
+const FILE_EVERY: Duration = Duration::from_secs(3 * 60);
 /// How long the world is left alone at least.
-const QUIET: Duration = Duration::from_secs(9 * 60);
+const QUIET: Duration = Duration::from_secs(7 * 60);
 /// How long it may take to settle: the last waits of the back-off take hours.
 const LONGEST: Duration = Duration::from_secs(40 * 3_600);
 /// More changes than the largest world makes, many times over: one that makes so many goes round in a

@@ -247,6 +247,7 @@ impl Stack {
             pump = pump.stream(stream);
         }
         pump = pump
+            .queue(self.given_up())
             .queue(self.sync_jobs())
             .schedule(self.sync_schedule()?)
             .schedule(self.clock_schedule()?);
@@ -310,6 +311,20 @@ impl Stack {
         mapping.maximum_retry_attempts = Some(5);
         mapping.maximum_record_age = Some(Duration::from_secs(6 * 3600));
         mapping.on_failure = Some(STREAM_FAILURES.to_owned());
+        mapping
+    }
+
+    fn given_up(&self) -> QueueMapping {
+        let (evaluator, meter) = (self.evaluator.clone(), self.meters.evaluate.clone());
+        let function = Function::new("evaluate", TIMEOUT, move |event, invocation: Invocation| {
+            let (evaluator, meter) = (evaluator.clone(), meter.clone());
+            async move {
+                let handled = evaluator.given_up(event, invocation.deadline);
+                Ok(meter.measured(handled).await)
+            }
+        });
+        let mut mapping = QueueMapping::new(STREAM_FAILURES, function);
+        mapping.report_batch_item_failures = true;
         mapping
     }
 

@@ -17,7 +17,7 @@ use crate::engine::{
 pub const TABLE: &str = "lotwire";
 /// The queue of sync jobs.
 pub const SYNC_QUEUE: &str = "sync";
-/// Where stream records go that nobody could evaluate.
+/// Where word comes of stream records that nobody could evaluate.
 pub const STREAM_FAILURES: &str = "evaluate-failures";
 /// Longer than any function may run.
 const VISIBILITY: Duration = Duration::from_secs(90);

@@ -73,6 +73,7 @@ async fn a_poison_record_is_named_by_its_sequence_number_and_holds_up_nothing_fo
     let bench = Bench::new().await;
     let api = bench.start("api").await;
     let mut records = Vec::new();
+    let mut poison = None;
     for number in 0..5 {
         let sku = format!("SKU-{number}");
         count(&api, &sku, 1).await;
@@ -83,6 +84,7 @@ async fn a_poison_record_is_named_by_its_sequence_number_and_holds_up_nothing_fo
                 "d".to_owned(),
                 AttributeValue::S("not a position".to_owned()),
             );
+            poison = Some(row.clone());
         }
         records.push(record(&row, number));
     }
@@ -112,6 +114,23 @@ async fn a_poison_record_is_named_by_its_sequence_number_and_holds_up_nothing_fo
             .is_empty()
     );
     assert_eq!(open(&bench).await, ["SKU-0", "SKU-1", "SKU-3", "SKU-4"]);
+
+    // The mapping gives it up, and a letter says so. Soon everything is looked at again, but for that.
+    bench.store_row(poison.unwrap()).await;
+    count(&api, "SKU-5", 1).await;
+    let letter =
+        json!({ "DDBStreamBatchInfo": { "startSequenceNumber": sequence(2), "batchSize": 1 } });
+    let letters = json!({ "Records": [queue_record("letter", &letter.to_string())] });
+    assert!(evaluate.invoke(letters).await.handed_back().is_empty());
+    let planned = bench.store.job("given-up").await.unwrap().unwrap();
+    assert!(bench.store.begin_job(&planned).await.unwrap());
+    let job = bench.rows("J#given-up").await.remove(0);
+    let page = batch(&[record(&job, 9)]);
+    assert!(evaluate.invoke(page).await.handed_back().is_empty());
+    assert_eq!(
+        open(&bench).await,
+        ["SKU-0", "SKU-1", "SKU-3", "SKU-4", "SKU-5"]
+    );
 }
 
 /// The products with an open alert, in order.

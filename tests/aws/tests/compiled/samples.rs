@@ -30,6 +30,7 @@ const SAMPLES: [(&str, &[(&str, Comes)]); 6] = [
         &[
             ("configuration-applied", Comes::HandedBack(0)),
             ("feed-suspect", Comes::HandedBack(0)),
+            ("given-up", Comes::HandedBack(0)),
             ("job-next-page", Comes::HandedBack(0)),
             ("position-falls", Comes::HandedBack(0)),
             ("positions-batch", Comes::HandedBack(0)),

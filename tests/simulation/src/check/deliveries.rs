@@ -83,6 +83,7 @@ fn reached(
     let doubtful = [
         Kind::Hang,
         Kind::Crash,
+        Kind::Outage,
         Kind::LostCall,
         Kind::LostAnswer,
         Kind::Throttle,

@@ -118,6 +118,12 @@ impl Saboteur {
             .any(|(from, until)| (*from..*until).contains(&now))
     }
 
+    fn is_out(&self, function: &str) -> bool {
+        let now = self.elapsed();
+        let mut outages = self.faults.outages.iter();
+        outages.any(|outage| outage.holds(function, now))
+    }
+
     /// What becomes of a call before it takes effect.
     fn choose(&self, call: &Call) -> Option<(Kind, Verdict)> {
         let table_write = call.service == Service::DynamoDb && writes(&call.operation);
@@ -127,6 +133,13 @@ impl Saboteur {
                 .strikes(Kind::LostRun, 1.0)
                 .then_some((Kind::LostRun, lost)),
             Service::Mapping => None,
+            _ if call
+                .run
+                .as_ref()
+                .is_some_and(|run| self.is_out(&run.function)) =>
+            {
+                Some((Kind::Outage, Verdict::Crash))
+            }
             _ if call.service == Service::DynamoDb
                 && self.in_a_storm()
                 && self.dice.happens(0.7) =>
