@@ -208,9 +208,11 @@ impl Series {
             metric: text(&metric["MetricName"]),
             dimensions: dimensions
                 .map(|dimension| {
-                    // A queue's name is asked of the queue: `!GetAtt [SyncFailures, QueueName]`.
+                    // A queue's name is asked of the queue: `!GetAtt SyncFailures.QueueName`, or with
+                    // a list where the queue's own name is put together.
                     let value = &dimension["Value"];
                     let value = value.as_str().or(value[0].as_str()).unwrap_or_default();
+                    let value = value.trim_end_matches(".QueueName");
                     (text(&dimension["Name"]), local(value))
                 })
                 .collect(),
