@@ -65,7 +65,7 @@ impl Ingest {
         };
         for received in webhooks {
             replayed.webhooks += 1;
-            match self.again(&received).await {
+            match self.recover(&received).await {
                 Ok(outcome) => {
                     replayed.outcome.applied += outcome.applied;
                     replayed.outcome.known += outcome.known;
@@ -79,14 +79,10 @@ impl Ingest {
         Ok(replayed)
     }
 
-    /// Applies a webhook that was kept and never wholly applied.
-    pub async fn recover(&self, received: &Received) -> Result<Outcome, IngestError> {
-        self.again(received).await
-    }
-
+    /// Applies a kept webhook: all of it, or what has no effect yet.
     #[tracing::instrument(name = "webhook again", skip_all,
         fields(connector = %received.connector, correlation = received.id))]
-    async fn again(&self, received: &Received) -> Result<Outcome, IngestError> {
+    pub async fn recover(&self, received: &Received) -> Result<Outcome, IngestError> {
         let door = self.door(received.connector.as_str()).await?;
         let body = self.store.received_body(received).await?;
         let headers: HeaderMap = received

@@ -193,6 +193,21 @@ fn a_template_that_fails_when_it_matters_gives_way_to_the_default() {
     assert!(rendered.fallback.is_some());
 }
 
+/// One that another version has accepted, say.
+#[test]
+fn a_template_with_an_unknown_variable_gives_way_when_it_is_used() {
+    let mut templates = Templates::new();
+    let texts = TemplateTexts {
+        text: Some("{{ product }} in {{ lokation }}".into()),
+        ..TemplateTexts::default()
+    };
+    templates.set(AlertKind::LowStock, None, texts).unwrap();
+    let rendered = templates.render(&with_available(2), &channel("ops"));
+    assert_eq!(rendered.text, "Low stock: Oil 5W-40 – just 2 units left.");
+    let fallback = rendered.fallback.unwrap().to_string();
+    assert!(fallback.contains("undefined"), "{fallback}");
+}
+
 #[test]
 fn a_template_that_comes_to_nothing_gives_way_too() {
     let mut templates = Templates::new();
