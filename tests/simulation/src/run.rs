@@ -83,11 +83,11 @@ const QUIET: Duration = Duration::from_secs(7 * 60);
 const LONGEST: Duration = Duration::from_secs(40 * 3_600);
 /// More changes than the largest world makes, many times over: one that makes so many goes round in a
 /// circle and will not settle.
-const MOST_CHANGES: usize = 50_000;
+const MOST_CHANGES: usize = 20_000;
 /// How often the world is looked at while it settles.
 const LOOK_EVERY: Duration = Duration::from_secs(2 * 60);
 /// Nobody waits for anything for so long: then the world is as it will be.
-const STILL: Duration = Duration::from_secs(4 * 60);
+const STILL: Duration = Duration::from_secs(2 * 60);
 
 /// Runs a world; some of them twice, the second time without faults, for the stock must come to the same.
 pub fn run(plan: &Plan, options: Options) -> Result<Report, WorldError> {

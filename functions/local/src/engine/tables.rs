@@ -5,6 +5,7 @@
 //! deterministic. Only sweeps, which can be long, tell a multi-thread runtime that they block.
 
 mod definition;
+mod tokens;
 
 pub use definition::{Attribute, Index, Keys, Projection, TableDefinition};
 
@@ -13,17 +14,24 @@ use super::stream_log::StreamLog;
 use super::{ACCOUNT, EngineError, REGION};
 use dynoxide::actions::get_records::{GetRecordsRequest, Record};
 use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
+use dynoxide::actions::transact_write_items::{
+    TransactWriteItemsRequest, TransactWriteItemsResponse,
+};
 use dynoxide::storage_backend::Clock as TableClock;
 use dynoxide::{Database, DynoxideError, ImportOptions};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokens::{Before, Tokens};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// Where each stream mapping has got to; in the same file, so a restart resumes.
 const CHECKPOINTS: &str = "embedded-checkpoints";
+
+/// In characters.
+const LONGEST_TOKEN: usize = 36;
 
 /// Stream records read at once.
 const AT_ONCE: usize = 1_000;
@@ -35,6 +43,7 @@ pub struct Tables {
     log: Option<StreamLog>,
     /// Counts successful writes; the pump waits on it instead of polling.
     writes: Counter,
+    tokens: Mutex<Tokens>,
 }
 
 impl fmt::Debug for Tables {
@@ -96,6 +105,7 @@ impl Tables {
             database,
             log,
             writes: Counter::default(),
+            tokens: Mutex::default(),
         };
         tables.ensure_table(&TableDefinition {
             name: CHECKPOINTS.to_owned(),
@@ -112,7 +122,27 @@ impl Tables {
 
     /// Answers one API call.
     pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> Answer {
-        let result = operations!(self.database, operation, body,
+        let result = if operation == "TransactWriteItems" {
+            self.transact(body)
+        } else {
+            self.operate(operation, body)
+        };
+        match result {
+            Ok(body) => {
+                if writes(operation) {
+                    self.wrote();
+                }
+                Answer { status: 200, body }
+            }
+            Err(error) => Answer {
+                status: error.status_code(),
+                body: error.to_json().into_bytes(),
+            },
+        }
+    }
+
+    fn operate(&self, operation: &str, body: &[u8]) -> Result<Vec<u8>, DynoxideError> {
+        operations!(self.database, operation, body,
             "CreateTable" => create_table,
             "DescribeTable" => describe_table,
             "UpdateTable" => update_table,
@@ -127,26 +157,47 @@ impl Tables {
             "BatchGetItem" => batch_get_item,
             "BatchWriteItem" => batch_write_item,
             "TransactGetItems" => transact_get_items,
-            "TransactWriteItems" => transact_write_items,
             "UpdateTimeToLive" => update_time_to_live,
             "DescribeTimeToLive" => describe_time_to_live,
             "ListStreams" => list_streams,
             "DescribeStream" => describe_stream,
             "GetShardIterator" => get_shard_iterator,
             "GetRecords" => get_records,
-        );
-        match result {
-            Ok(body) => {
-                if writes(operation) {
-                    self.wrote();
-                }
-                Answer { status: 200, body }
+        )
+    }
+
+    /// Writes all of it or nothing, and once under one token.
+    fn transact(&self, body: &[u8]) -> Result<Vec<u8>, DynoxideError> {
+        let unreadable =
+            |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
+        let request: Value = serde_json::from_slice(body).map_err(unreadable)?;
+        let items = tokens::digest(&request["TransactItems"]);
+        let mut request: TransactWriteItemsRequest =
+            serde_json::from_value(request).map_err(unreadable)?;
+        // One that is too long is dynoxide's to refuse.
+        let token = request
+            .client_request_token
+            .take_if(|token| token.len() <= LONGEST_TOKEN);
+        // Held until it is done: the same request may come twice at a time.
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let response = match token.as_ref().map(|token| tokens.before(token, items)) {
+            Some(Before::Same) => TransactWriteItemsResponse::default(),
+            Some(Before::Other) => {
+                let words = "the token was used for another request";
+                return Err(DynoxideError::IdempotentParameterMismatchException(
+                    words.to_owned(),
+                ));
             }
-            Err(error) => Answer {
-                status: error.status_code(),
-                body: error.to_json().into_bytes(),
-            },
-        }
+            Some(Before::Nothing) | None => {
+                let response = self.database.transact_write_items(request)?;
+                if let Some(token) = &token {
+                    tokens.remember(token, items);
+                }
+                response
+            }
+        };
+        serde_json::to_vec(&response)
+            .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
     }
 
     fn wrote(&self) {

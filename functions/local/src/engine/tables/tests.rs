@@ -59,6 +59,43 @@ async fn conditions_fail_typed_and_transactions_say_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_transaction_under_one_token_is_done_once_in_ten_minutes() {
+    let aws = aws();
+    let client = aws.dynamodb();
+    let store = async |token: &str, key: &str, value: &str| {
+        let put = Put::builder().table_name(TABLE).item("pk", text(key));
+        let put = put.item("value", text(value)).build().unwrap();
+        client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .client_request_token(token)
+            .send()
+            .await
+            .map_err(|error| error.into_service_error())
+    };
+    let stored = async || {
+        let get = client.get_item().table_name(TABLE).key("pk", text("a"));
+        let item = get.send().await.unwrap().item.unwrap();
+        item["value"].as_s().unwrap().clone()
+    };
+    store("first", "a", "one").await.unwrap();
+    store("second", "a", "two").await.unwrap();
+    store("first", "a", "one").await.unwrap();
+    assert_eq!(stored().await, "two");
+    let other = store("first", "b", "one").await.unwrap_err();
+    assert!(
+        other.is_idempotent_parameter_mismatch_exception(),
+        "{other:?}"
+    );
+    let too_long = "x".repeat(37);
+    assert!(store(&too_long, "a", "three").await.is_err());
+
+    tokio::time::sleep(std::time::Duration::from_secs(601)).await;
+    store("first", "a", "one").await.unwrap();
+    assert_eq!(stored().await, "one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn batches_transactions_and_descriptions_answer_through_the_sdk() {
     let aws = aws();
     put(&aws, "a", "1").await;

@@ -1,0 +1,78 @@
+//! What a transaction's token promises: whoever sends a request again under it, within ten minutes,
+//! has no second effect. The SDK does so when an answer is lost.
+//!
+//! dynoxide promises it too, but looks through all tokens of those ten minutes at each transaction, so
+//! that a table under load gets slower by the minute. Here the oldest leave in their order.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// How long a token is known.
+const KNOWN: Duration = Duration::from_secs(600);
+
+/// What came under a token before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing that was done.
+    Nothing,
+    /// The very same request.
+    Same,
+    /// Another one.
+    Other,
+}
+
+/// The tokens of what was done in the last ten minutes.
+#[derive(Debug, Default)]
+pub(super) struct Tokens {
+    /// By token, the digest of what was done.
+    done: HashMap<Arc<str>, u64>,
+    by_age: VecDeque<(Instant, Arc<str>)>,
+}
+
+impl Tokens {
+    /// What was done under this token.
+    pub(super) fn before(&mut self, token: &str, items: u64) -> Before {
+        while let Some((_, oldest)) = self
+            .by_age
+            .pop_front_if(|(done, _)| done.elapsed() >= KNOWN)
+        {
+            self.done.remove(&oldest);
+        }
+        match self.done.get(token) {
+            None => Before::Nothing,
+            Some(known) if *known == items => Before::Same,
+            Some(_) => Before::Other,
+        }
+    }
+
+    /// Keeps in mind that this was done.
+    pub(super) fn remember(&mut self, token: &str, items: u64) {
+        let token: Arc<str> = token.into();
+        self.by_age.push_back((Instant::now(), Arc::clone(&token)));
+        self.done.insert(token, items);
+    }
+}
+
+/// Tells what is asked for from anything else, in whatever order its fields come.
+pub(super) fn digest(asked: &Value) -> u64 {
+    match asked {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| hash((name, digest(value))))
+            .fold(0, u64::wrapping_add),
+        Value::Array(items) => hash(items.iter().map(digest).collect::<Vec<_>>()),
+        Value::String(text) => hash(text),
+        other => hash(other.to_string()),
+    }
+}
+
+fn hash(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
