@@ -68,6 +68,14 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     dead_letters(scene, &revisions, found);
 }
 
+/// What vendors do.
+const VENDORS: [Kind; 4] = [
+    Kind::TooMany,
+    Kind::ServerError,
+    Kind::NoAnswer,
+    Kind::Unreachable,
+];
+
 /// A revision reached a channel at least once.
 fn reached(
     scene: &Scene<'_>,
@@ -115,15 +123,9 @@ fn reached(
 /// How long this channel may wait, in a world where nothing but other vendors is in trouble.
 fn patience(scene: &Scene<'_>, channel: Channel) -> Option<SignedDuration> {
     let plan = &scene.world.plan;
-    let vendors = [
-        Kind::TooMany,
-        Kind::ServerError,
-        Kind::NoAnswer,
-        Kind::Unreachable,
-        Kind::ClockSkew,
-        Kind::RepeatedMessage,
-    ];
-    let only_vendors = plan.faults.kinds.iter().all(|kind| vendors.contains(kind));
+    let harmless = [Kind::ClockSkew, Kind::RepeatedMessage];
+    let mut kinds = plan.faults.kinds.iter();
+    let only_vendors = kinds.all(|kind| VENDORS.contains(kind) || harmless.contains(kind));
     let rotated = plan.steps.iter().any(|step| {
         matches!(&step.act, Act::Rotate(rotation) if rotation.of == Rotated::Channel(channel))
     });
@@ -216,9 +218,11 @@ fn stays_away(
 /// Whether the run behind a request may not have lived to record its answer, or had lost its lease.
 fn was_disturbed(scene: &Scene<'_>, one: &Asked) -> bool {
     let hits = one.run.as_ref().map(|run| scene.world.saboteur.hits(run));
+    // What a vendor does is an answer, this one or another's, and keeps nobody from recording it.
+    let disturbs = |kind: Kind| !VENDORS.contains(&kind);
     hits.unwrap_or_default()
         .iter()
-        .any(|hit| hit.order > one.order || hit.kind == Kind::Hang)
+        .any(|hit| hit.kind == Kind::Hang || (hit.order > one.order && disturbs(hit.kind)))
 }
 
 /// Whether the run behind a request hung before it asked, so that another had taken its lease by then.
