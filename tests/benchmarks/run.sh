@@ -81,7 +81,10 @@ core() {
     # Criterion breaks the line after a long name.
     awk '
         BEGIN { print "| bench | time | throughput |\n|---|---|---|" }
-        /^[a-z]+\// { name = $0; sub(/ +time:.*/, "", name) }
+        /^[a-z]+\// { name = $0; sub(/ +time:.*/, "", name); compared = 0 }
+        # With what an earlier run has left.
+        /^ +change:/ { compared = 1 }
+        compared { next }
         /time: +\[/ { split($0, part, /[][]/); split(part[2], of, " "); time = of[3] " " of[4] }
         /thrpt: +\[/ {
             split($0, part, /[][]/); split(part[2], of, " ")

@@ -13,7 +13,7 @@ use crate::places::{DESK, FEED_NUMBER};
 use crate::plan::Plan;
 
 /// One world in so many has a twin: two worlds take twice as long.
-const EVERY: u64 = 16;
+const EVERY: u64 = 24;
 
 /// Whether this plan's world is compared with a twin.
 pub(crate) fn has_one(plan: &Plan) -> bool {

@@ -51,7 +51,7 @@ struct Draw {
 
 pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     let dice = Dice::of(seed, "plan");
-    let size = if dice.happens(0.0625) { LARGE } else { SMALL };
+    let size = if dice.happens(0.04) { LARGE } else { SMALL };
     let minutes = dice.between(size.window.0, size.window.1);
     let window = Duration::from_secs(60 * u64::try_from(minutes).unwrap_or(30));
     let faults = Faults::of(seed, kinds, window);
