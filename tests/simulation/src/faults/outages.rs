@@ -53,7 +53,7 @@ pub(super) fn draw(dice: &Dice, kinds: &BTreeSet<Kind>, window: Duration) -> Vec
             let from = dice.below(seconds);
             let lasts = *dice.pick(&[20, 90, 300]);
             Outage {
-                function: *dice.pick(&FUNCTIONS),
+                function: dice.pick::<&str>(&FUNCTIONS),
                 from: Duration::from_secs(from),
                 until: Duration::from_secs((from + lasts).min(seconds)),
             }
