@@ -1,18 +1,28 @@
 //! The configuration in force, as handlers use it: read once, kept until its version changes.
+//!
+//! Whether it has changed is asked at most once in [`KEPT`]. An instance may therefore work by the
+//! version before for that long after another was applied; in the process that applied it the new one
+//! is in force at once. What has to see the new one, because it looks at everything anew, asks for
+//! [`Installations::newest`] and begins after [`SETTLED`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Config;
-use crate::config::connector::ConnectorSettings;
+use crate::config::connector::{ConnectorSettings, Covers};
 use crate::domain::Authority;
 use crate::domain::id::ConnectorName;
 use crate::domain::position::Sources;
 use crate::domain::route::Routes;
 use crate::domain::rule::{Rule, RuleBook};
 use crate::store::{Store, StoreError};
+
+/// For how long an answer to "has the configuration changed?" is believed.
+pub const KEPT: SignedDuration = SignedDuration::from_secs(1);
+/// After this time no instance begins anything by what was in force before.
+pub const SETTLED: std::time::Duration = std::time::Duration::from_millis(1_500);
 
 /// Why there is no configuration to work with.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +55,13 @@ pub struct Installation {
 #[derive(Debug, Clone)]
 pub struct Installations {
     store: Store,
-    cached: Arc<tokio::sync::Mutex<Option<Arc<Installation>>>>,
+    cached: Arc<tokio::sync::Mutex<Option<Cached>>>,
+}
+
+#[derive(Debug)]
+struct Cached {
+    installation: Arc<Installation>,
+    asked_at: Timestamp,
 }
 
 impl Installations {
@@ -57,25 +73,52 @@ impl Installations {
         }
     }
 
-    /// The configuration in force. Costs one small read while it does not change.
+    /// The configuration in force, as it was at most [`KEPT`] ago. Costs one small read in that time,
+    /// however many ask.
     pub async fn current(&self) -> Result<Arc<Installation>, InstallationError> {
+        let mut cached = self.cached.lock().await;
+        let now = self.store.clock().now();
+        let applied_here = self.store.applied_version();
+        if let Some(known) = cached.as_ref()
+            && (SignedDuration::ZERO..KEPT).contains(&now.duration_since(known.asked_at))
+            && applied_here <= known.installation.version
+        {
+            return Ok(Arc::clone(&known.installation));
+        }
+        self.ask(&mut cached, now).await
+    }
+
+    /// The configuration in force now.
+    pub async fn newest(&self) -> Result<Arc<Installation>, InstallationError> {
+        let mut cached = self.cached.lock().await;
+        let now = self.store.clock().now();
+        self.ask(&mut cached, now).await
+    }
+
+    async fn ask(
+        &self,
+        cached: &mut Option<Cached>,
+        asked_at: Timestamp,
+    ) -> Result<Arc<Installation>, InstallationError> {
         let head = self
             .store
             .config_head()
             .await?
             .ok_or(InstallationError::NotConfigured)?
             .data;
-        let mut cached = self.cached.lock().await;
-        if let Some(known) = cached
-            .as_ref()
-            .filter(|known| known.version == head.version)
+        if let Some(known) = cached.as_mut()
+            && known.installation.version == head.version
         {
-            return Ok(Arc::clone(known));
+            known.asked_at = asked_at;
+            return Ok(Arc::clone(&known.installation));
         }
         let config = self.store.config_document(&head).await?;
         let imported = self.store.imported_rules().await?;
         let installation = Arc::new(Installation::new(head.version, config, imported)?);
-        *cached = Some(Arc::clone(&installation));
+        *cached = Some(Cached {
+            installation: Arc::clone(&installation),
+            asked_at,
+        });
         Ok(installation)
     }
 }
@@ -118,8 +161,19 @@ impl Installation {
             .map(|(name, _)| name)
     }
 
-    /// Who has the last word on what, given when each source's snapshot last confirmed what we hold.
-    pub fn authority(&self, confirmed: BTreeMap<ConnectorName, Timestamp>) -> Authority {
+    /// The connectors whose files each say everything. One that is switched off has still said it.
+    fn whole_files(&self) -> BTreeSet<ConnectorName> {
+        let whole = |settings: &ConnectorSettings| matches!(settings, ConnectorSettings::Files(files) if files.covers == Covers::All);
+        self.config
+            .connectors
+            .iter()
+            .filter(|(_, connector)| whole(&connector.settings))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Who has the last word on what.
+    pub fn authority(&self) -> Authority {
         let owners = &self.config.ownership;
         let spec = ["make", "model", "year", "trim", "exterior_colour"];
         let mut fields: BTreeMap<String, Vec<ConnectorName>> = spec
@@ -131,7 +185,8 @@ impl Installation {
         Authority {
             quantities: Sources {
                 ranking: owners.on_hand.clone(),
-                confirmed,
+                whole_files: self.whole_files(),
+                most_jump: i64::try_from(self.config.guards.most_quantity_jump.get()).ok(),
                 remember_days: Some(self.config.limits.event_memory_days.get()),
             },
             units: owners.state.clone(),

@@ -71,7 +71,7 @@ fn kinds(alerts: &[shared::store::alerts::Alert]) -> Vec<AlertKind> {
 
 async fn stated(running: &Running, source: &str, minute: i64, location: &str, on_hand: i64) {
     let installation = running.stack.installations.current().await.unwrap();
-    let authority = installation.authority(std::collections::BTreeMap::new());
+    let authority = installation.authority();
     let event = level(source, minute, "PAD", location, on_hand);
     running.stack.store.apply(&event, &authority).await.unwrap();
     running.settle().await;

@@ -114,7 +114,7 @@ impl Running {
 
     async fn level(&self, minute: i64, product: &str, location: &str, on_hand: i64) {
         let installation = self.stack.installations.current().await.unwrap();
-        let authority = installation.authority(BTreeMap::new());
+        let authority = installation.authority();
         let event = level("generic", minute, product, location, on_hand);
         self.stack.store.apply(&event, &authority).await.unwrap();
     }

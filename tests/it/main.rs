@@ -8,6 +8,7 @@ mod architecture;
 mod bench;
 mod capacity;
 mod deployed;
+mod files;
 mod flow;
 mod grouping;
 mod observability;

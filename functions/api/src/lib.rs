@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use jiff::{SignedDuration, Timestamp};
-use shared::domain::{Authority, Correlation};
+use shared::domain::Correlation;
 use shared::installation::{Installation, Installations};
 use shared::store::Store;
 use tracing::Instrument;
@@ -125,15 +125,10 @@ impl Api {
 }
 
 impl Context<'_> {
-    /// The configuration in force.
+    /// The configuration in force. Whoever has just applied one is answered by it, whichever instance
+    /// they reach.
     async fn installation(&self) -> Result<Arc<Installation>, Problem> {
-        Ok(self.installations.current().await?)
-    }
-
-    /// Who has the last word on what, now.
-    async fn authority(&self, installation: &Installation) -> Result<Authority, Problem> {
-        let confirmed = self.store.confirmed(installation.pulled()).await?;
-        Ok(installation.authority(confirmed))
+        Ok(self.installations.newest().await?)
     }
 
     fn now(&self) -> Timestamp {

@@ -288,7 +288,7 @@ impl From<ApplyError> for Problem {
                     "This stock is stated by a source",
                     detail,
                 ),
-                Refusal::Impossible { .. } => {
+                Refusal::Impossible { .. } | Refusal::Jump { .. } => {
                     Self::invalid(vec![FieldError::body("quantity", detail)])
                 }
             },

@@ -196,7 +196,7 @@ impl Ticker {
             let ConnectorSettings::Files(files) = &connector.settings else {
                 continue;
             };
-            let feed = self.store.feed(name).await?;
+            let feed = self.store.feed_health(name).await?;
             let succeeded = feed.and_then(|feed| feed.data.succeeded_at);
             if let Some(at) = succeeded {
                 let age = now.duration_since(at.0).as_secs_f64();

@@ -83,7 +83,7 @@ fn batch() -> String {
 
 /// How many alerts a batch would open.
 fn judge(batch: &str, installation: &Installation, now: Timestamp) -> usize {
-    let authority = installation.authority(std::collections::BTreeMap::new());
+    let authority = installation.authority();
     let event: Event = serde_json::from_str(batch).expect("an event");
     let mut opened = 0;
     for record in event.records {

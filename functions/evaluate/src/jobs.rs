@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use jiff::Timestamp;
 use shared::domain::Origin;
-use shared::installation::Installation;
+use shared::installation::{Installation, SETTLED};
 use shared::store::jobs::{Reexamination, Stage};
 use shared::store::{Page, StoreError};
 
@@ -41,6 +41,10 @@ impl Evaluator {
         {
             return Ok(());
         }
+        if job.stage == Stage::Positions && job.cursor.is_none() {
+            // Until nobody begins a look by what held before: the job has the last one.
+            tokio::time::sleep(SETTLED).await;
+        }
         let this = self.because_of_job(id);
         let next = match job.stage {
             Stage::Positions => this.look_at_positions(job).await?,
@@ -73,11 +77,10 @@ impl Evaluator {
                     .await?;
                 }
             }
-            let now = self.surroundings().await?;
-            if now.equal(&around) {
+            if self.still_holds(&around).await? {
                 break;
             }
-            around = now;
+            around = self.surroundings().await?;
         }
         Ok(match page.next {
             None if job.owned_by.is_none() => Some((Stage::Units, None)),

@@ -120,6 +120,7 @@ pub struct Evaluator {
     bus: Bus,
     installations: Installations,
     metrics: Metrics,
+    healths: Arc<surroundings::Healths>,
 }
 
 impl Evaluator {
@@ -130,6 +131,7 @@ impl Evaluator {
             bus,
             installations,
             metrics,
+            healths: Arc::default(),
         }
     }
 
@@ -189,18 +191,17 @@ impl Evaluator {
             self.guarded(sequence, changed, &mut around, patience)
                 .await?;
         }
-        // One look takes less time than it takes anybody to be told of a change.
-        while let Some(read) = around.take().filter(|_| records.len() > 1) {
+        while let Some(read) = around.take() {
             let first = || records.first().and_then(|(sequence, _)| sequence.clone());
-            let now = self.surroundings_again(patience).await.map_err(|error| {
+            let holds = self.still_holds_patiently(&read, patience).await;
+            let holds = holds.map_err(|error| {
                 let cause = &error as &(dyn std::error::Error + 'static);
                 tracing::warn!(error = cause, "a batch is handed back");
                 first()
             })?;
-            if now.equal(&read) {
+            if holds {
                 break;
             }
-            around = Some(now);
             for (sequence, changed) in records {
                 if changed.as_ref().is_ok_and(Changed::depends_on_surroundings) {
                     self.guarded(sequence, changed, &mut around, patience)
@@ -211,12 +212,13 @@ impl Evaluator {
         Ok(())
     }
 
-    async fn surroundings_again(
+    async fn still_holds_patiently(
         &self,
+        around: &Surroundings,
         mut patience: Patience,
-    ) -> Result<Surroundings, EvaluateError> {
+    ) -> Result<bool, EvaluateError> {
         loop {
-            match self.surroundings().await {
+            match self.still_holds(around).await {
                 Err(error) if error.is_transient() && patience.wait(&self.store).await => {}
                 read => return read,
             }
@@ -284,6 +286,7 @@ impl Evaluator {
                     .await
             }
             Changed::Feed(connector, origin) => {
+                self.forget_health(connector);
                 self.on_behalf_of(origin.clone())
                     .look_at_source(&around.installation, connector)
                     .await
@@ -330,7 +333,7 @@ impl Evaluator {
                 None => Ok(()),
             },
             Subject::Connector { connector } => {
-                let feed = self.store.feed(connector).await?;
+                let feed = self.store.feed_health(connector).await?;
                 self.because_of_time(feed.and_then(|feed| feed.data.origin))
                     .look_at_source(&around.installation, connector)
                     .await
@@ -340,6 +343,6 @@ impl Evaluator {
 
     /// The configuration in force.
     pub(crate) async fn installation(&self) -> Result<Arc<Installation>, EvaluateError> {
-        Ok(self.installations.current().await?)
+        Ok(self.installations.newest().await?)
     }
 }

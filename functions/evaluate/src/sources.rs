@@ -33,7 +33,7 @@ impl Evaluator {
         for kind in [AlertKind::FeedStale, AlertKind::FeedSuspect] {
             let mut looked = Looked::Again;
             for _ in 0..ATTEMPTS {
-                let state = self.store.feed(connector).await?;
+                let state = self.store.feed_health(connector).await?;
                 let (seen, state) =
                     state.map_or((0, FeedState::default()), |s| (s.version, s.data));
                 let now = self.store.clock().now();

@@ -86,7 +86,7 @@ impl Evaluator {
                 picture: &picture,
                 authority: &around.authority,
                 now: self.store.clock().now(),
-                inhibited: around.inhibit(after),
+                inhibited: self.inhibits(around, after).await?,
             };
             if self.look_once(&scene, before, after).await? {
                 return Ok(());

@@ -1,18 +1,23 @@
-//! What every look needs besides what has changed: the configuration in force, and how its sources are.
+//! What every look needs besides what has changed: the configuration in force, and whether the source
+//! that states a position is up.
 //!
-//! They are read once for a batch or a page, not once for each of its records, and again when it is
-//! done. If they have changed in between, its records are looked at again: whoever changed them starts
-//! looking at everything (F26) only after that, so the last look at each position is by the state that
-//! holds. A second look at what was seen by the same state says nothing twice.
+//! Both are asked for at most once a second, and the source's health only of the source that owns a
+//! position that is looked at: nothing here grows with the number of sources. A batch is looked at again
+//! if what it was looked at by has changed when it is done. Whoever changes it starts looking at
+//! everything (F26) after that, when no instance begins anything by the former state any more, so the
+//! last look at each position is by the state that holds. A second look at what was seen by the same
+//! state says nothing twice.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
 
+use jiff::{SignedDuration, Timestamp};
 use shared::config::connector::ConnectorSettings;
 use shared::domain::authority::Authority;
 use shared::domain::id::ConnectorName;
 use shared::domain::position::Position;
-use shared::installation::Installation;
+use shared::installation::{Installation, KEPT};
+use shared::store::feeds::FeedState;
 
 use crate::{EvaluateError, Evaluator};
 
@@ -20,58 +25,98 @@ use crate::{EvaluateError, Evaluator};
 #[derive(Debug)]
 pub(crate) struct Surroundings {
     pub(crate) installation: Arc<Installation>,
-    /// Who has the last word, with each source's last snapshot.
+    /// Who has the last word.
     pub(crate) authority: Authority,
-    /// Sources that cannot be believed at the moment.
-    down: BTreeSet<ConnectorName>,
+    /// The sources that were asked after, and whether each could not be believed.
+    down: Mutex<BTreeMap<ConnectorName, bool>>,
 }
 
-impl Surroundings {
-    /// Whether the source that states this position's quantity cannot be believed (F47).
-    pub(crate) fn inhibit(&self, position: &Position) -> bool {
-        position
-            .owner(&self.authority.quantities)
-            .is_some_and(|owner| self.down.contains(owner))
-    }
-
-    /// Whether a look by these comes to the same as by the others.
-    pub(crate) fn equal(&self, other: &Self) -> bool {
-        self.installation.version == other.installation.version
-            && self.authority.quantities.confirmed == other.authority.quantities.confirmed
-            && self.down == other.down
-    }
-}
+/// What this instance knows of its sources' health, and when it asked.
+#[derive(Debug, Default)]
+pub(crate) struct Healths(Mutex<HashMap<ConnectorName, (Timestamp, Option<FeedState>)>>);
 
 impl Evaluator {
-    /// The surroundings as they are now.
+    /// The surroundings as they are now, or were a second ago.
     pub(crate) async fn surroundings(&self) -> Result<Surroundings, EvaluateError> {
         let installation = self.installations.current().await?;
-        let now = self.store.clock().now();
-        let (mut confirmed, mut down) = (BTreeMap::new(), BTreeSet::new());
-        for (name, connector) in &installation.config.connectors {
-            let ConnectorSettings::Files(files) = &connector.settings else {
-                continue;
-            };
-            let Some(feed) = self.store.feed(name).await? else {
-                continue;
-            };
-            let feed = feed.data;
-            if connector.common.enabled
-                && let Some(at) = feed.snapshot_at
-            {
-                confirmed.insert(name.clone(), at.0);
+        Ok(Surroundings {
+            authority: installation.authority(),
+            installation,
+            down: Mutex::default(),
+        })
+    }
+
+    /// Whether the source that states this position's quantity cannot be believed (F47).
+    pub(crate) async fn inhibits(
+        &self,
+        around: &Surroundings,
+        position: &Position,
+    ) -> Result<bool, EvaluateError> {
+        let Some(owner) = position.owner(&around.authority.quantities) else {
+            return Ok(false);
+        };
+        let down = self.is_down(&around.installation, owner).await?;
+        if let Ok(mut seen) = around.down.lock() {
+            seen.insert(owner.clone(), down);
+        }
+        Ok(down)
+    }
+
+    /// Whether a look by what holds now comes to the same as one by these surroundings.
+    pub(crate) async fn still_holds(&self, around: &Surroundings) -> Result<bool, EvaluateError> {
+        let now = self.installations.current().await?;
+        if now.version != around.installation.version {
+            return Ok(false);
+        }
+        let seen = around.down.lock().map(|seen| seen.clone());
+        for (source, down) in seen.unwrap_or_default() {
+            if self.is_down(&now, &source).await? != down {
+                return Ok(false);
             }
+        }
+        Ok(true)
+    }
+
+    async fn is_down(
+        &self,
+        installation: &Installation,
+        source: &ConnectorName,
+    ) -> Result<bool, EvaluateError> {
+        let known = installation.config.connectors.get(source);
+        let Some(ConnectorSettings::Files(files)) = known.map(|it| &it.settings) else {
+            return Ok(false);
+        };
+        let now = self.store.clock().now();
+        Ok(self.health(source, now).await?.is_some_and(|feed| {
             let stale = feed
                 .succeeded_at
                 .is_some_and(|at| now.duration_since(at.0) > files.stale_after);
-            if stale || !feed.suspicions.is_empty() {
-                down.insert(name.clone());
-            }
+            stale || !feed.suspicions.is_empty()
+        }))
+    }
+
+    /// A source's health has changed: what is known of it is asked for anew.
+    pub(crate) fn forget_health(&self, source: &ConnectorName) {
+        if let Ok(mut known) = self.healths.0.lock() {
+            known.remove(source);
         }
-        Ok(Surroundings {
-            authority: installation.authority(confirmed),
-            installation,
-            down,
-        })
+    }
+
+    async fn health(
+        &self,
+        source: &ConnectorName,
+        now: Timestamp,
+    ) -> Result<Option<FeedState>, EvaluateError> {
+        if let Ok(known) = self.healths.0.lock()
+            && let Some((asked_at, health)) = known.get(source)
+            && (SignedDuration::ZERO..KEPT).contains(&now.duration_since(*asked_at))
+        {
+            return Ok(health.clone());
+        }
+        let health = self.store.feed_health(source).await?.map(|it| it.data);
+        if let Ok(mut known) = self.healths.0.lock() {
+            known.insert(source.clone(), (now, health.clone()));
+        }
+        Ok(health)
     }
 }

@@ -1,6 +1,7 @@
 //! Events into the store; what cannot be used, into quarantine with its reason (F15).
 
 use shared::connectors::{KnownNames, Parsed, Signed};
+use shared::domain::position::Refusal;
 use shared::domain::{ConnectorName, StockEvent};
 use shared::metrics::Metric;
 use shared::store::quarantine::Quarantined;
@@ -60,8 +61,7 @@ impl Ingest {
         received: &Received,
         parsed: Parsed,
     ) -> Result<Outcome, IngestError> {
-        let confirmed = self.store.confirmed(door.installation.pulled()).await?;
-        let authority = door.installation.authority(confirmed);
+        let authority = door.installation.authority();
         // What is written carries the webhook's own id, however often and by whom it is applied.
         let store = match received.id.parse() {
             Ok(id) => self.store.on_behalf_of(id, Some(received.at)),
@@ -147,6 +147,7 @@ impl Ingest {
 /// The reason as machines read it.
 fn code(error: &ApplyError) -> &'static str {
     match error {
+        ApplyError::Refused(Refusal::Jump { .. }) => "held_for_review",
         ApplyError::Refused(_) => "refused",
         ApplyError::Reused { .. } => "event_id_reused",
         ApplyError::Unplaced { .. } => "unplaced",

@@ -1,21 +1,28 @@
 //! What a file no longer has: compared with what its source had stated, counted over several files,
 //! held back where it is too much to believe (F11, F13).
 
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 use shared::config::connector::Files;
 use shared::domain::id::ConnectorName;
-use shared::domain::position::{Base, Position};
+use shared::domain::position::{Base, Position, Sources};
 use shared::domain::unit::Unit;
 use shared::store::feeds::Moment;
 use shared::store::inbox::{InboxEntry, InboxState};
-use shared::store::missing::{Item, Missing};
+use shared::store::stated::{Held, Item, Missing, Stated};
 use shared::store::{Expect, Store, StoreError};
 
+use crate::apply::Repeats;
 use crate::said::Sayable;
 use crate::snapshot::{ItemKey, Snapshot};
 
-/// Items read from the table at once.
-const PAGE: i32 = 500;
+/// Items of a source's list that are read at once, and then as they stand.
+const PAGE: i32 = 800;
+const CHUNK: usize = 100;
+/// Calls of the table at the same time.
+const AT_ONCE: usize = 8;
 /// Items named in an inbox entry.
 const EXAMPLES: usize = 10;
 
@@ -26,71 +33,228 @@ pub(crate) struct Compared {
     pub(crate) absent: Vec<Item>,
     /// How much it had stated to be there.
     pub(crate) held: u64,
+    /// Items of which the list notes something, or has to: how they were listed, and what the file
+    /// says of them.
+    noted: BTreeMap<Item, Noted>,
 }
 
-/// Compares a file with what its source had stated, and marks the rows that say nothing new.
-pub(crate) async fn compare(
-    store: &Store,
-    source: &ConnectorName,
-    sayable: &Sayable,
-    snapshot: &mut Snapshot,
-) -> Result<Compared, StoreError> {
-    let mut compared = Compared::default();
-    let mut cursor = None;
-    loop {
-        let page = store.positions(cursor.as_deref(), PAGE).await?;
-        for position in page.items {
-            compared.position(position, source, sayable, snapshot);
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
+#[derive(Debug)]
+struct Noted {
+    listed: Stated,
+    to_be: Stated,
+    mention: Mention,
+    /// Whether the file covers what it states of it.
+    covered: bool,
+}
+
+/// What a file says of an item of its source's list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mention {
+    /// What can be read.
+    Said,
+    /// It has a row, which cannot be read.
+    Unreadable,
+    /// Nothing.
+    Absent,
+}
+
+/// Compares a file with what its source had stated.
+#[derive(Debug)]
+pub(crate) struct Comparison<'a> {
+    pub(crate) source: &'a ConnectorName,
+    pub(crate) sources: &'a Sources,
+    pub(crate) sayable: &'a Sayable,
+    /// When the file as a whole was true.
+    pub(crate) snapshot_at: jiff::Timestamp,
+    /// What it means that a row repeats what is held.
+    pub(crate) repeats: Repeats,
+}
+
+impl Comparison<'_> {
+    /// Marks the rows that say nothing new, and collects what the file does not say. Only what the source
+    /// lists is read, some fifty thousand items a second.
+    pub(crate) async fn run(
+        &self,
+        store: &Store,
+        snapshot: &mut Snapshot,
+    ) -> Result<Compared, StoreError> {
+        let mut compared = Compared::default();
+        let mut cursor = None;
+        loop {
+            let page = store.stated(self.source, cursor.as_deref(), PAGE).await?;
+            let items: Vec<Item> = page.items.iter().map(|it| it.item.clone()).collect();
+            let chunks: Vec<_> = items.chunks(CHUNK).map(|chunk| store.held(chunk)).collect();
+            let held: Vec<_> = stream::iter(chunks)
+                .buffer_unordered(AT_ONCE)
+                .try_collect()
+                .await?;
+            let mut listed: BTreeMap<_, _> = page
+                .items
+                .into_iter()
+                .map(|stated| (stated.item.clone(), stated))
+                .collect();
+            for held in held.into_iter().flatten() {
+                self.item(held, &mut listed, snapshot, &mut compared);
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(compared);
+            }
         }
     }
-    loop {
-        let page = store.units(cursor.as_deref(), PAGE).await?;
-        for unit in page.items {
-            if !unit.claims.contains_key(source) {
-                continue;
+
+    fn item(
+        &self,
+        held: Held,
+        listed: &mut BTreeMap<Item, Stated>,
+        snapshot: &mut Snapshot,
+        compared: &mut Compared,
+    ) {
+        match held {
+            Held::Position(position) => {
+                let item = Item::Position {
+                    product: position.product.clone(),
+                    location: position.location.clone(),
+                };
+                if let Some(stated) = listed.remove(&item) {
+                    self.position(&position, stated, snapshot, compared);
+                }
             }
-            let (said, there) = (sayable.of_unit(&unit, source), is_present(&unit, source));
-            let item = Item::Unit { vin: unit.vin };
-            let found = snapshot.compare(ItemKey::of(&item), said);
-            compared.count(item, found, there);
+            Held::Unit(unit) => {
+                let item = Item::Unit {
+                    vin: unit.vin.clone(),
+                };
+                if let Some(stated) = listed.remove(&item) {
+                    self.unit(&unit, stated, snapshot, compared);
+                }
+            }
         }
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(compared);
+    }
+
+    /// Compares one position that is held and listed.
+    pub(crate) fn position(
+        &self,
+        position: &Position,
+        stated: Stated,
+        snapshot: &mut Snapshot,
+        compared: &mut Compared,
+    ) {
+        let Some(base) = position.stated_by(self.source) else {
+            return; // a worker died between listing it and applying its row
+        };
+        let key = ItemKey::of(&stated.item);
+        snapshot.list(key);
+        let repeated = snapshot.says(key) == Some(self.sayable.of_level(&base.level));
+        let known = match self.repeats {
+            Repeats::Cover => {
+                // What was not stated by the last file has to be written, to be covered again.
+                stated.until.is_none()
+                    && position.gains_nothing_by(self.source, self.snapshot_at, self.sources)
+            }
+            Repeats::Nothing => true,
+            Repeats::EachOne => false,
+        };
+        if repeated && known {
+            snapshot.know(key);
         }
+        compared.note(
+            stated,
+            snapshot,
+            is_there(base),
+            self.repeats == Repeats::Cover,
+        );
+    }
+
+    fn unit(&self, unit: &Unit, stated: Stated, snapshot: &mut Snapshot, compared: &mut Compared) {
+        if !unit.claims.contains_key(self.source) {
+            return;
+        }
+        let key = ItemKey::of(&stated.item);
+        snapshot.list(key);
+        if snapshot.says(key) == Some(self.sayable.of_unit(unit, self.source)) {
+            snapshot.know(key);
+        }
+        compared.note(stated, snapshot, is_present(unit, self.source), false);
     }
 }
 
 impl Compared {
-    /// Compares one position that is held.
-    pub(crate) fn position(
-        &mut self,
-        position: Position,
-        source: &ConnectorName,
-        sayable: &Sayable,
-        snapshot: &mut Snapshot,
-    ) {
-        let Some(base) = position.stated_by(source) else {
-            return;
+    /// `covers`: whether the file covers what it states of such an item.
+    fn note(&mut self, stated: Stated, snapshot: &Snapshot, there: bool, covers: bool) {
+        let mention = match snapshot.says(ItemKey::of(&stated.item)) {
+            None => Mention::Absent,
+            Some(said) if said.is_nothing() => Mention::Unreadable,
+            Some(_) => Mention::Said,
         };
-        let (said, there) = (sayable.of_level(&base.level), is_there(base));
-        let item = Item::Position {
-            product: position.product,
-            location: position.location,
-        };
-        let found = snapshot.compare(ItemKey::of(&item), said);
-        self.count(item, found, there);
+        self.held += u64::from(there);
+        if there && mention == Mention::Absent {
+            self.absent.push(stated.item.clone());
+        }
+        let to_note = there && mention == Mention::Absent || covers && mention != Mention::Said;
+        if to_note || stated.missing.is_some() || stated.until.is_some() {
+            let noted = Noted {
+                to_be: stated.clone(),
+                listed: stated,
+                mention,
+                covered: covers,
+            };
+            self.noted.insert(noted.listed.item.clone(), noted);
+        }
     }
 
-    fn count(&mut self, item: Item, found: bool, there: bool) {
-        self.held += u64::from(there);
-        if there && !found {
-            self.absent.push(item);
+    /// Writes down what the list has to say of the items: until when those were stated that a file
+    /// which covers the others does not state, and how long what is missing has been.
+    pub(crate) async fn write_notes(
+        self,
+        comparison: &Comparison<'_>,
+        store: &Store,
+        covered_before: Option<Moment>,
+    ) -> Result<(), StoreError> {
+        let never = Moment(jiff::Timestamp::UNIX_EPOCH);
+        let (mut changed, mut back) = (Vec::new(), BTreeMap::new());
+        for (item, mut noted) in self.noted {
+            if noted.covered && noted.mention != Mention::Said {
+                let until = &mut noted.to_be.until;
+                until.get_or_insert(covered_before.unwrap_or(never));
+            } else if noted.covered && noted.to_be.until.is_some() {
+                back.insert(item, noted);
+                continue;
+            }
+            if noted.to_be != noted.listed {
+                changed.push(noted.to_be);
+            }
         }
+        // What is back is covered only if its row was taken.
+        let items: Vec<_> = back.keys().cloned().collect();
+        for chunk in items.chunks(CHUNK) {
+            for held in store.held(chunk).await? {
+                let Held::Position(position) = held else {
+                    continue;
+                };
+                let item = Item::Position {
+                    product: position.product.clone(),
+                    location: position.location.clone(),
+                };
+                let base = position.stated_by(comparison.source);
+                let taken = base.is_some_and(|base| base.version.at >= comparison.snapshot_at);
+                if let Some(noted) = back.get_mut(&item)
+                    && taken
+                {
+                    noted.to_be.until = None;
+                }
+            }
+        }
+        let back = back.into_values().filter(|it| it.to_be != it.listed);
+        changed.extend(back.map(|noted| noted.to_be));
+        let pending: Vec<_> = changed
+            .iter()
+            .map(|stated| store.save_stated(comparison.source, stated))
+            .collect();
+        stream::iter(pending)
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<_>>()
+            .await?;
+        Ok(())
     }
 }
 
@@ -139,39 +303,38 @@ pub(crate) struct Absence<'a> {
 }
 
 impl Absence<'_> {
-    /// Decides, and writes down what has to be remembered: how long what is missing, and what waits
-    /// for a person. Deciding again about the same delivery changes nothing.
+    /// Decides, and notes how long what is missing, and what waits for a person. Deciding again about
+    /// the same delivery changes nothing.
     pub(crate) async fn decide(
         &self,
-        compared: Compared,
-        snapshot: &Snapshot,
+        compared: &mut Compared,
         thin: bool,
     ) -> Result<Verdict, StoreError> {
-        let Compared { mut absent, held } = compared;
+        let (mut absent, held) = (std::mem::take(&mut compared.absent), compared.held);
+        let notes = &mut compared.noted;
         let count = absent.len() as u64;
         if count > 0 && (thin || self.exceeds(count, held)) {
             absent.sort_unstable();
             return self.too_many(absent, held).await;
         }
         self.settle(InboxState::Withdrawn).await?;
-        let known = self.store.missing(self.source).await?;
-        for stored in &known {
-            if snapshot.has(ItemKey::of(&stored.data.item)) {
-                self.store
-                    .clear_missing(self.source, &stored.data.item)
-                    .await?;
+        let mut verdict = Verdict::default();
+        for noted in notes.values_mut() {
+            if noted.mention != Mention::Absent {
+                noted.to_be.missing = None; // it is back
             }
         }
-        let mut verdict = Verdict::default();
         for item in absent {
-            let before = known.iter().find(|stored| stored.data.item == item);
-            let missing = self.once_more(item, before.map(|stored| &stored.data));
+            let Some(noted) = notes.get_mut(&item) else {
+                continue;
+            };
+            let missing = self.once_more(noted.listed.missing.as_ref());
             if missing.snapshots >= self.files.grace.get() {
-                verdict.remove.push(missing.item);
+                verdict.remove.push(item);
                 continue;
             }
             verdict.missing += 1;
-            self.store.save_missing(self.source, &missing).await?;
+            noted.to_be.missing = Some(missing);
         }
         Ok(verdict)
     }
@@ -181,7 +344,7 @@ impl Absence<'_> {
         count > u64::from(most.count) && count * 100 > held * u64::from(most.percent.get())
     }
 
-    fn once_more(&self, item: Item, before: Option<&Missing>) -> Missing {
+    fn once_more(&self, before: Option<&Missing>) -> Missing {
         let now = Moment(self.store.clock().now());
         let (snapshots, since) = match before {
             None => (1, now),
@@ -189,7 +352,6 @@ impl Absence<'_> {
             Some(before) => (before.snapshots.saturating_add(1), before.since),
         };
         Missing {
-            item,
             snapshots,
             snapshot: self.delivery.to_owned(),
             since,

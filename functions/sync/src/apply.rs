@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use shared::domain::Authority;
 use shared::domain::event::{Change, EventId, Level, ProductDescription, StockEvent, Version};
 use shared::domain::id::{ConnectorName, LocationId};
+use shared::domain::position::Refusal;
 use shared::domain::unit::{Unit, UnitReport, UnitState};
 use shared::domain::{IdError, ProductId};
-use shared::store::missing::Item;
+use shared::store::feeds::Moment;
+use shared::store::stated::{Item, Stated};
 use shared::store::stock::{Applied, ApplyError};
 use shared::store::{Store, StoreError};
 
@@ -23,6 +25,22 @@ pub(crate) struct Applier<'a> {
     pub(crate) file: &'a str,
     /// When the file as a whole was true.
     pub(crate) snapshot_at: jiff::Timestamp,
+    /// What it means that a row repeats what is held.
+    pub(crate) repeats: Repeats,
+    /// Until when the source's whole files covered what they state before this one.
+    pub(crate) covered_before: Option<Moment>,
+}
+
+/// What it means that a row of a file repeats what its source said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeats {
+    /// That it was true until the file was written. The file says everything and is whole, so this is
+    /// kept once for all rows, and written only where something has moved since.
+    Cover,
+    /// Nothing: how far the file can be believed is not known.
+    Nothing,
+    /// That it was true at the row's own time: the file is one of changes.
+    EachOne,
 }
 
 /// What a row came to.
@@ -53,9 +71,19 @@ impl Taken {
 }
 
 impl Applier<'_> {
-    /// Applies a row.
-    pub(crate) async fn row(&self, line: u64, statement: &Statement) -> Result<Taken, StoreError> {
+    /// Applies a row. `listed`: whether the source's list has its item.
+    pub(crate) async fn row(
+        &self,
+        line: u64,
+        statement: &Statement,
+        listed: bool,
+    ) -> Result<Taken, StoreError> {
         let id = self.event_id(&line.to_string());
+        if !listed && self.repeats != Repeats::EachOne {
+            // First, so that whatever is applied can be missed.
+            let stated = Stated::now(statement.item.clone());
+            self.store.save_stated(self.source, &stated).await?;
+        }
         let taken = match &statement.change {
             Change::LevelSet {
                 product,
@@ -95,10 +123,35 @@ impl Applier<'_> {
             reserved: level.reserved.or(held.and_then(|held| held.reserved)),
             incoming: level.incoming.or(held.and_then(|held| held.incoming)),
         };
-        if held == Some(&level) {
-            return Ok(Taken::known());
-        }
+        // A row of a file that says everything was true when the file was written.
+        let version = match self.repeats {
+            Repeats::EachOne => version,
+            Repeats::Cover | Repeats::Nothing => Version {
+                at: self.snapshot_at,
+                ..version
+            },
+        };
         let stated_before = held.is_some();
+        let repeated = held == Some(&level);
+        let sources = &self.authority.quantities;
+        let balance = position.as_ref().and_then(|it| it.balance(sources));
+        // It is written all the same where something has moved since: then the stock is another.
+        let news = !repeated || balance != Some(level.on_hand);
+        if repeated && let Some(position) = &position {
+            let known = match self.repeats {
+                Repeats::Cover if position.gains_nothing_by(self.source, version.at, sources) => {
+                    let item = &statement.item;
+                    let listed = self.store.stated_item(self.source, item).await?;
+                    listed.is_some_and(|it| it.until.is_none())
+                }
+                Repeats::Cover => false,
+                Repeats::Nothing => true,
+                Repeats::EachOne => false,
+            };
+            if known {
+                return Ok(Taken::known());
+            }
+        }
         let change = Change::LevelSet {
             product: product.clone(),
             location: location.clone(),
@@ -106,7 +159,20 @@ impl Applier<'_> {
             version,
         };
         let applied = self.change(id, change, version).await;
-        taken(applied, stated_before, statement)
+        let mut taken = taken(applied, stated_before, statement)?;
+        if !taken.flaws.is_empty() && self.repeats == Repeats::Cover {
+            // The file has not said it, then.
+            let never = Moment(jiff::Timestamp::UNIX_EPOCH);
+            let stated = Stated {
+                until: Some(self.covered_before.unwrap_or(never)),
+                ..Stated::now(statement.item.clone())
+            };
+            self.store.save_stated(self.source, &stated).await?;
+        }
+        if !news {
+            taken.outcome = Outcome::Known;
+        }
+        Ok(taken)
     }
 
     async fn vehicle(
@@ -255,7 +321,9 @@ fn taken(
         Ok(Applied::Known | Applied::Before) => Outcome::Known,
         Err(ApplyError::Store(error)) => return Err(error),
         Err(error @ ApplyError::Unplaced { .. }) => return Ok(refused("unplaced", error)),
-        Err(error @ ApplyError::Held { .. }) => return Ok(refused("held", error)),
+        Err(error @ (ApplyError::Held { .. } | ApplyError::Refused(Refusal::Jump { .. }))) => {
+            return Ok(refused("held", error));
+        }
         Err(error) => return Ok(refused("refused", error)),
     };
     Ok(Taken {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use shared::config::connector::Covers;
+use shared::domain::IdError;
 use shared::feeds::complete::AcceptedRead;
 use shared::feeds::drift::SchemaDrift;
 use shared::feeds::evidence::Evidence;
@@ -29,6 +30,8 @@ pub(crate) struct Concluded {
     pub(crate) quietly_kept: bool,
     /// The inbox entry that is open for it.
     pub(crate) held: Option<String>,
+    /// It covers what it states.
+    pub(crate) covers: bool,
 }
 
 impl Feed<'_> {
@@ -56,8 +59,12 @@ impl Feed<'_> {
             accepted,
             quietly_kept,
             held,
+            covers,
             ..
         } = concluded;
+        if covers {
+            self.cover(&delivery, reading.snapshot_at()).await?;
+        }
         let drift = self.drift(&memory, &evidence.header);
         sentences.extend(drift.sentences());
         let name = &found.entry.name;
@@ -115,6 +122,17 @@ impl Feed<'_> {
         };
         self.tell(&report);
         Ok(Step::Done(report))
+    }
+
+    async fn cover(&self, delivery: &Delivery, snapshot_at: Timestamp) -> Result<(), RunError> {
+        let store = &self.sync.store;
+        let event = format!("file:{}:covers", &delivery.sha256[..12]).parse();
+        let event = event.map_err(|error: IdError| RunError::Settings(error.to_string()))?;
+        let sources = &self.authority.quantities;
+        store
+            .cover(self.connector, snapshot_at, &event, sources)
+            .await?;
+        Ok(())
     }
 
     /// Takes nothing from a file, and says so.

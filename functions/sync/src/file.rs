@@ -25,8 +25,8 @@ use shared::feeds::transport::{Entry, Fault, FileSource};
 use shared::store::inbox::InboxState;
 use shared::store::runs::{FileOutcome, FileReport};
 
-use crate::absence::{Absence, Compared, Verdict, compare};
-use crate::apply::Applier;
+use crate::absence::{Absence, Compared, Comparison, Verdict};
+use crate::apply::{Applier, Repeats};
 use crate::conclude::Concluded;
 use crate::examine::{ExamineError, Examined, Trust, examine, trust};
 use crate::memory::{Delivery, Memory};
@@ -192,13 +192,30 @@ impl Feed<'_> {
         record: &mut Record,
     ) -> Result<Option<Concluded>, RunError> {
         let store = &self.sync.store;
-        let compared = compare(
-            store,
-            self.connector,
-            &examined.sayable,
-            &mut examined.snapshot,
-        )
-        .await?;
+        let repeats = match (self.files.covers, trust) {
+            (Covers::Changes, _) => Repeats::EachOne,
+            (Covers::All, Trust::Whole) => Repeats::Cover,
+            (Covers::All, _) => Repeats::Nothing,
+        };
+        let covers = repeats == Repeats::Cover;
+        let covered_before = if covers {
+            let snapshot_at = reading.snapshot_at();
+            store.begin_snapshot(self.connector, snapshot_at).await?.at
+        } else {
+            None
+        };
+        let comparison = Comparison {
+            source: self.connector,
+            sources: &self.authority.quantities,
+            sayable: &examined.sayable,
+            snapshot_at: reading.snapshot_at(),
+            repeats,
+        };
+        // A file of changes is compared row by row, as it is applied.
+        let mut compared = match repeats {
+            Repeats::EachOne => Compared::default(),
+            _ => comparison.run(store, &mut examined.snapshot).await?,
+        };
         let mut at = record.checkpoint(delivery);
         at.counts.rows = examined.evidence.rows;
         let name = &delivery.sha256[..12];
@@ -217,6 +234,8 @@ impl Feed<'_> {
                 authority: &self.authority,
                 file: name,
                 snapshot_at: reading.snapshot_at(),
+                repeats,
+                covered_before,
             },
             doubtful: doubt.then_some(examined.last_line),
         };
@@ -229,13 +248,16 @@ impl Feed<'_> {
         }));
         let verdict = self
             .absence(
-                compared,
-                &examined,
+                &mut compared,
+                examined.nameless,
                 (&delivery.entry.name, &delivery.name()),
                 memory,
                 trust,
                 at.removing,
             )
+            .await?;
+        compared
+            .write_notes(&comparison, store, covered_before)
             .await?;
         at.counts.missing = verdict.missing;
         at.counts.withheld = verdict.withheld;
@@ -265,6 +287,7 @@ impl Feed<'_> {
             doubted: !accepted,
             quietly_kept,
             held: if verdict.approved { None } else { verdict.held },
+            covers,
         }))
     }
 
@@ -287,8 +310,8 @@ impl Feed<'_> {
     /// Judges what a file lacks.
     async fn absence(
         &self,
-        compared: Compared,
-        examined: &Examined,
+        compared: &mut Compared,
+        nameless: u64,
         (file, delivery): (&str, &str),
         memory: &Memory,
         trust: Trust,
@@ -305,13 +328,13 @@ impl Feed<'_> {
         }
         if removing {
             return Ok(Verdict {
-                remove: compared.absent,
+                remove: std::mem::take(&mut compared.absent),
                 approved: true,
                 ..quiet
             });
         }
-        if examined.nameless > 0 && !compared.absent.is_empty() {
-            let (rows, absent) = (examined.nameless, compared.absent.len());
+        if nameless > 0 && !compared.absent.is_empty() {
+            let (rows, absent) = (nameless, compared.absent.len());
             return Ok(Verdict {
                 missing: absent as u64,
                 sentence: Some(format!(
@@ -323,7 +346,7 @@ impl Feed<'_> {
         let held = memory.held.as_deref();
         let absence = self.absent(file, delivery, held);
         let thin = trust == Trust::Thin;
-        Ok(absence.decide(compared, &examined.snapshot, thin).await?)
+        Ok(absence.decide(compared, thin).await?)
     }
 }
 

@@ -8,9 +8,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::feeds::delimited::Reader;
 use shared::feeds::row::Row;
-use shared::store::missing::Item;
 use shared::store::quarantine::Quarantined;
 use shared::store::runs::Counts;
+use shared::store::stated::Item;
 
 use crate::apply::{Applier, Outcome};
 use crate::examine::{ExamineError, TURN};
@@ -101,6 +101,7 @@ impl Pass<'_> {
             Ok(statement) => snapshot.meet(statement.key()),
             Err(_) => Met::Known,
         };
+        let listed = |statement: &Statement| snapshot.is_listed(statement.key());
         if !fresh {
             return;
         }
@@ -120,7 +121,10 @@ impl Pass<'_> {
                         reason: "repeated",
                         sentence: format!("{} has a row already.", statement.item),
                     }),
-                    Met::Differs => batch.rows.push((line, text(row), statement)),
+                    Met::Differs => {
+                        let listed = listed(&statement);
+                        batch.rows.push((line, text(row), statement, listed));
+                    }
                 }
             }
         }
@@ -143,8 +147,8 @@ impl Pass<'_> {
             rows,
             mut quarantine,
         } = std::mem::take(batch);
-        let vehicles = |(_, _, row): &(_, _, Statement)| matches!(row.item, Item::Unit { .. });
-        let at_once = if rows.iter().any(vehicles) {
+        let vehicles = |row: &Statement| matches!(row.item, Item::Unit { .. });
+        let at_once = if rows.iter().any(|(_, _, row, _)| vehicles(row)) {
             1
         } else {
             AT_ONCE
@@ -152,13 +156,13 @@ impl Pass<'_> {
         // Made first and run after: a stream of async closures is not `Send` for every lifetime.
         let pending: Vec<_> = rows
             .iter()
-            .map(|(line, _, row)| self.applier.row(*line, row))
+            .map(|(line, _, row, listed)| self.applier.row(*line, row, *listed))
             .collect();
         let applied: Vec<_> = stream::iter(pending)
             .buffered(at_once)
             .try_collect()
             .await?;
-        for ((line, text, statement), taken) in rows.iter().zip(applied) {
+        for ((line, text, statement, _), taken) in rows.iter().zip(applied) {
             match taken.outcome {
                 Outcome::Known => {}
                 Outcome::Added => at.counts.added += 1,
@@ -202,7 +206,7 @@ impl Pass<'_> {
         while let Some(chunk) = chunks.next() {
             for item in chunk {
                 at.counts.removed += u64::from(self.applier.remove(item).await?);
-                store.clear_missing(self.feed.connector, item).await?;
+                store.forget_stated(self.feed.connector, item).await?;
             }
             record.keep(store, at).await?;
             if chunks.peek().is_some() && self.feed.is_out_of_time() {
@@ -215,8 +219,8 @@ impl Pass<'_> {
 
 #[derive(Default)]
 struct Batch {
-    /// Line, text and meaning of each row to be applied.
-    rows: Vec<(u64, String, Statement)>,
+    /// Line, text and meaning of each row to be applied, and whether its item is listed.
+    rows: Vec<(u64, String, Statement, bool)>,
     quarantine: Vec<Quarantined>,
 }
 

@@ -11,8 +11,10 @@ use shared::domain::id::ConnectorName;
 use shared::feeds::delimited::Reader;
 use shared::feeds::evidence::FeedError;
 use shared::installation::Installation;
+use shared::store::stated::{Item, Stated};
 
-use crate::absence::Compared;
+use crate::absence::{Compared, Comparison};
+use crate::apply::Repeats;
 use crate::examine::{ExamineError, examine};
 use crate::rows::Reading;
 use crate::snapshot::Met;
@@ -88,13 +90,20 @@ pub async fn rehearse(
     let reading = Reading::new(installation, &known.common, written_at, None);
     let mut examined = examine(file, &format, &reading, |_| None).await?;
     let mut compared = Compared::default();
+    let sources = installation.authority().quantities;
+    let comparison = Comparison {
+        source: connector,
+        sources: &sources,
+        sayable: &examined.sayable,
+        snapshot_at: reading.snapshot_at(),
+        repeats: Repeats::Cover,
+    };
     for position in held {
-        compared.position(
-            position,
-            connector,
-            &examined.sayable,
-            &mut examined.snapshot,
-        );
+        let stated = Stated::now(Item::Position {
+            product: position.product.clone(),
+            location: position.location.clone(),
+        });
+        comparison.position(&position, stated, &mut examined.snapshot, &mut compared);
     }
     let mut rehearsal = Rehearsal {
         absent: compared.absent.len() as u64,

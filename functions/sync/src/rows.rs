@@ -19,7 +19,7 @@ use shared::feeds::header::Header;
 use shared::feeds::row::{Cell, Invalid, Row};
 use shared::feeds::value::{Condition, DistanceUnit};
 use shared::installation::Installation;
-use shared::store::missing::Item;
+use shared::store::stated::Item;
 
 /// How far after the file's own time a row may be dated before its time is not believed.
 const AHEAD: SignedDuration = SignedDuration::from_hours(24);

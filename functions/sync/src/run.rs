@@ -1,6 +1,5 @@
 //! One run of a source: its record, and the lease that only one worker has.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -264,7 +263,6 @@ impl Sync {
         record.save(store).await?;
         let format = files.format.get();
         let format = format.map_err(|error| RunError::Settings(error.to_string()))?;
-        let confirmed: BTreeMap<_, _> = store.confirmed(installation.pulled()).await?;
         let feed = Feed {
             sync: self,
             connector: &job.connector,
@@ -272,7 +270,7 @@ impl Sync {
             common,
             files,
             format,
-            authority: installation.authority(confirmed),
+            authority: installation.authority(),
             deadline,
         };
         let lease = self.wanted_lease(record);

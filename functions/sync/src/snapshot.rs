@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use shared::store::missing::Item;
+use shared::store::stated::Item;
 
 /// The name of an item, as 128 bits. It never leaves the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,11 @@ impl Said {
         value.hash(&mut hasher);
         Self(self.0.wrapping_add(hasher.finish()))
     }
+
+    /// Whether nothing is said that can be read.
+    pub(crate) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +53,8 @@ pub(crate) struct Snapshot {
     entries: Vec<Entry>,
     /// Rows that say what we hold.
     known: Bits,
+    /// Items that the source's list has.
+    listed: Bits,
     /// Rows that were met while the file was read again.
     met: Bits,
 }
@@ -64,6 +71,7 @@ impl Snapshot {
         self.entries.dedup_by_key(|entry| entry.key);
         self.entries.shrink_to_fit();
         self.known = Bits::for_each_of(&self.entries);
+        self.listed = Bits::for_each_of(&self.entries);
         self.met = Bits::for_each_of(&self.entries);
     }
 
@@ -73,20 +81,28 @@ impl Snapshot {
             .ok()
     }
 
-    /// Whether the file has the item.
-    pub(crate) fn has(&self, key: ItemKey) -> bool {
-        self.find(key).is_some()
+    /// What the file says of an item, if it has it.
+    pub(crate) fn says(&self, key: ItemKey) -> Option<Said> {
+        self.find(key).map(|index| self.entries[index].said)
     }
 
-    /// Compares with what we hold of an item; `false` if the file does not have it.
-    pub(crate) fn compare(&mut self, key: ItemKey, held: Said) -> bool {
-        let Some(index) = self.find(key) else {
-            return false;
-        };
-        if self.entries[index].said == held {
+    /// Notes that the source's list has the item.
+    pub(crate) fn list(&mut self, key: ItemKey) {
+        if let Some(index) = self.find(key) {
+            self.listed.set(index);
+        }
+    }
+
+    /// Whether the source's list has the item.
+    pub(crate) fn is_listed(&self, key: ItemKey) -> bool {
+        self.find(key).is_some_and(|index| self.listed.has(index))
+    }
+
+    /// Notes that the item's row says nothing new.
+    pub(crate) fn know(&mut self, key: ItemKey) {
+        if let Some(index) = self.find(key) {
             self.known.set(index);
         }
-        true
     }
 
     /// Notes that a row of the item was read again, and says what there is to do about it.
@@ -113,7 +129,10 @@ impl Snapshot {
     #[cfg(test)]
     fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>()
-            + (self.known.0.capacity() + self.met.0.capacity()) * size_of::<u64>()
+            + [&self.known, &self.listed, &self.met]
+                .map(|bits| bits.0.capacity() * size_of::<u64>())
+                .iter()
+                .sum::<usize>()
     }
 }
 
@@ -166,13 +185,17 @@ mod tests {
         snapshot.push(keys[1], said(7)); // the second row of one item
         snapshot.seal();
         assert_eq!(snapshot.len(), 2);
-        assert!(snapshot.compare(keys[0], said(5)));
-        assert!(snapshot.compare(keys[1], said(7)));
-        assert!(!snapshot.compare(keys[2], said(5)));
+        assert_eq!(snapshot.says(keys[0]), Some(said(5)));
+        assert_eq!(snapshot.says(keys[1]), Some(said(6)), "the first counts");
+        assert_eq!(snapshot.says(keys[2]), None);
+        snapshot.know(keys[0]);
+        snapshot.list(keys[1]);
+        snapshot.list(keys[2]);
+        assert!(snapshot.is_listed(keys[1]));
+        assert!(!snapshot.is_listed(keys[0]) && !snapshot.is_listed(keys[2]));
         assert_eq!(snapshot.meet(keys[0]), Met::Known);
         assert_eq!(snapshot.meet(keys[1]), Met::Differs);
         assert_eq!(snapshot.meet(keys[1]), Met::Again);
-        assert!(snapshot.has(keys[1]) && !snapshot.has(keys[2]));
     }
 
     #[test]

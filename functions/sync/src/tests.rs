@@ -5,5 +5,6 @@ mod absence;
 mod bench;
 mod content;
 mod damage;
+mod levels;
 mod schedule;
 mod servers;

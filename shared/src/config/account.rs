@@ -11,7 +11,7 @@ use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
 use super::setting::Setting;
-use super::value::MemoryDays;
+use super::value::{MemoryDays, Units};
 use super::words::{nearest, shown};
 use crate::domain::catalogue::{Location, LocationKind};
 use crate::domain::money::Currency;
@@ -93,6 +93,9 @@ settings! {
         vin: VinPolicy = VinPolicy::Warn,
         /// Whether a price of zero, or one that changed more than tenfold, is held for review.
         hold_price_jumps: bool = true,
+        /// More units than one statement may add, or one movement add or take, without being held
+        /// for review: a barcode in the quantity's place is longer.
+        most_quantity_jump: Units = Units(1_000_000),
     }
 }
 

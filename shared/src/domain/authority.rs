@@ -12,7 +12,7 @@ use super::position::Sources;
 /// What applying a change needs to know besides the change and the state.
 #[derive(Debug, Clone)]
 pub struct Authority {
-    /// Who owns quantities, and when each source's snapshot last confirmed them.
+    /// Who owns quantities.
     pub quantities: Sources,
     /// Who owns a unit's state and rooftop, best first.
     pub units: Vec<ConnectorName>,

@@ -4,8 +4,10 @@
 //! is a function of the *set* of events, not of their order (G3): on hand is the latest statement of
 //! the owning source plus every movement that happened after it. A movement from before the statement
 //! is already in it. Ordering is by the sources' own times; our clock has no part in it.
+//!
+//! The stock is read from the position and the ranking of the sources, and from nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -19,10 +21,12 @@ use super::product::ProductId;
 
 /// More units than any yard holds: a larger number is a mistake in the source.
 pub const MOST_UNITS: i64 = 1_000_000_000_000;
-/// Movements kept in the position. Older ones are folded into what they moved.
-const MOST_MOVES: usize = 32;
-/// How long before the latest statement a movement is still kept, for a source first heard later.
-const KEEP_MOVES: SignedDuration = SignedDuration::from_hours(24);
+/// Movements kept apart, some 16 bytes each. Beyond that the oldest are added up: no unit is lost, but
+/// a statement that is dated between two of them no longer tells them apart.
+pub const MOST_MOVES: usize = 1_000;
+/// For how long movements are kept apart, counted back from the newest that is known: for a statement
+/// that comes late, or from a source first heard later.
+const KEEP_APART: SignedDuration = SignedDuration::from_hours(48);
 /// Days of sales kept, enough for a week's window against two months of baseline.
 const KEEP_DAYS: i64 = 70;
 
@@ -82,6 +86,9 @@ pub struct Base {
     pub version: Version,
     /// What.
     pub level: Level,
+    /// Units that have moved since, by movements that are no longer kept one by one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub moved: i64,
 }
 
 /// A change to one position.
@@ -131,14 +138,28 @@ pub enum PositionChange {
     },
 }
 
-/// What decides between sources, and what is known beyond the position itself.
+impl PositionChange {
+    /// When it happened, or was true, by its source's clock; nothing where only its arrival counts.
+    pub const fn dated(&self) -> Option<Timestamp> {
+        match self {
+            Self::Level { version, .. } => Some(version.at),
+            Self::Move { at, .. } | Self::Sale { at, .. } => Some(*at),
+            Self::Reserve(_) | Self::Release(_) | Self::Count { .. } => None,
+        }
+    }
+}
+
+/// What the configuration says of the sources of quantities.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Who owns the quantity, best first; sources not listed come after all that are.
+    /// Who owns the quantity, best first; sources not listed come after all that are. The one thing
+    /// beside the position that its stock is read by.
     pub ranking: Vec<ConnectorName>,
-    /// When each source's latest complete snapshot was read. A row that equals what we hold is not
-    /// written again, so the snapshot's time stands here, once, instead of on every position.
-    pub confirmed: BTreeMap<ConnectorName, Timestamp>,
+    /// Those whose files each say everything. What such a file repeats is not always written, see
+    /// [`Position::gains_nothing_by`].
+    pub whole_files: BTreeSet<ConnectorName>,
+    /// More units than one statement or movement may add or take without a person having looked.
+    pub most_jump: Option<i64>,
     /// For how many days an applied event is remembered; unset: as long as the store usually does.
     pub remember_days: Option<u16>,
 }
@@ -166,11 +187,23 @@ pub enum Refusal {
         held: i64,
     },
     /// The quantity is counted from vehicles and cannot be stated or moved by itself.
-    #[error("this product's stock is counted from its vehicles; report the vehicles instead")]
+    #[error(
+        "the stock of a model line is counted from its vehicles and cannot be stated or moved by hand; report the vehicles instead"
+    )]
     Counted,
     /// The quantity is stated, so vehicles cannot be counted into it.
     #[error("this product's stock is stated by a source; its vehicles cannot be counted too")]
     Stated,
+    /// A quantity that jumps further than is believed, such as a barcode in the wrong column.
+    #[error(
+        "{quantity} units at once are more than is believed (at most {most}: most_quantity_jump in [guards])"
+    )]
+    Jump {
+        /// The quantity.
+        quantity: i64,
+        /// The most that is believed.
+        most: i64,
+    },
     /// A quantity that no yard holds, or one that must be positive and is not.
     #[error("{quantity} is not a possible number of units")]
     Impossible {
@@ -199,27 +232,20 @@ impl Position {
 
     /// The quantities, or `None` while nobody has stated any (which is not zero).
     pub fn stock(&self, sources: &Sources) -> Option<Stock> {
-        let (balance, promised, incoming) = match &self.holding {
+        let balance = self.balance(sources)?;
+        let (promised, incoming) = match &self.holding {
             Holding::Counted {
-                on_hand,
-                reserved,
-                incoming,
-            } => (*on_hand, reserved + self.held, *incoming),
-            Holding::Stated { bases, moves } => {
-                let (source, base) = effective(bases, &sources.ranking)?;
-                let true_at = sources.confirmed_at(source, base);
-                let moved: i64 = moves
-                    .iter()
-                    .filter(|(at, _)| *at > true_at.as_millisecond())
-                    .map(|(_, delta)| delta)
-                    .sum();
+                reserved, incoming, ..
+            } => (*reserved, *incoming),
+            Holding::Stated { bases, .. } => {
+                let (_, base) = effective(bases, &sources.ranking)?;
                 (
-                    base.level.on_hand + moved,
-                    base.level.reserved.unwrap_or(0) + self.held,
+                    base.level.reserved.unwrap_or(0),
                     base.level.incoming.unwrap_or(0),
                 )
             }
         };
+        let promised = promised + self.held;
         let on_hand = balance.max(0);
         // What is promised beyond what is there is owed, not reserved: Σ reserved ≤ on hand (G4).
         let reserved = promised.min(on_hand);
@@ -230,6 +256,34 @@ impl Position {
             incoming,
             backordered: promised - reserved + (-balance).max(0),
         })
+    }
+
+    /// What was stated and moved, added up: below zero where more went than was there. Whoever corrects
+    /// a quantity counts from this; on hand shows a debt as zero.
+    pub fn balance(&self, sources: &Sources) -> Option<i64> {
+        self.balance_at(i64::MAX, sources)
+    }
+
+    /// The balance as it was then, by what is known now. Before the statement that counts there is only
+    /// that statement.
+    pub fn balance_then(&self, at: Timestamp, sources: &Sources) -> Option<i64> {
+        self.balance_at(at.as_millisecond(), sources)
+    }
+
+    fn balance_at(&self, until: i64, sources: &Sources) -> Option<i64> {
+        match &self.holding {
+            Holding::Counted { on_hand, .. } => Some(*on_hand),
+            Holding::Stated { bases, moves } => {
+                let (_, base) = effective(bases, &sources.ranking)?;
+                let since = base.version.at.as_millisecond();
+                let moved: i64 = moves
+                    .iter()
+                    .filter(|(at, _)| (since + 1..=until).contains(at))
+                    .map(|(_, delta)| delta)
+                    .sum();
+                Some(base.level.on_hand + base.moved + moved)
+            }
+        }
     }
 
     /// The source whose statement counts, if any has stated a level.
@@ -247,8 +301,66 @@ impl Position {
         let Holding::Stated { bases, .. } = &self.holding else {
             return None;
         };
-        let (source, base) = effective(bases, &sources.ranking)?;
-        Some(sources.confirmed_at(source, base))
+        let (_, base) = effective(bases, &sources.ranking)?;
+        Some(base.version.at)
+    }
+
+    /// Whether nothing would be read otherwise, now or after any later change, had this source said then
+    /// what it last said: nothing has moved since that it would cover, and it decides no more than it
+    /// did. Only then may a whole file's row that repeats the level stay unwritten. The one thing that
+    /// is then not in the position, until when the level was true, is what
+    /// [`Position::caught_up`] puts there before a change that comes late.
+    pub fn gains_nothing_by(
+        &self,
+        source: &ConnectorName,
+        then: Timestamp,
+        sources: &Sources,
+    ) -> bool {
+        let Holding::Stated { bases, moves } = &self.holding else {
+            return true;
+        };
+        let Some(base) = bases.get(source) else {
+            return true;
+        };
+        let covered = base.version.at.as_millisecond() + 1..=then.as_millisecond();
+        base.moved == 0
+            && !moves.iter().any(|(at, _)| covered.contains(at))
+            && self.caught_up(source, then).stock(sources) == self.stock(sources)
+    }
+
+    /// The position with this source's statement known to have been true until then.
+    #[must_use]
+    pub fn caught_up(&self, source: &ConnectorName, then: Timestamp) -> Self {
+        let mut next = self.clone();
+        if let Holding::Stated { bases, moves } = &mut next.holding
+            && let Some(base) = bases.get_mut(source)
+            && base.version.at < whole_millis(then)
+        {
+            base.version = Version::at(whole_millis(then));
+            tidy(bases, moves);
+        }
+        next
+    }
+
+    /// The sources that have stated something here before then.
+    pub fn stated_before(&self, then: Timestamp) -> impl Iterator<Item = &ConnectorName> {
+        let bases = match &self.holding {
+            Holding::Stated { bases, .. } => Some(bases),
+            Holding::Counted { .. } => None,
+        };
+        bases
+            .into_iter()
+            .flatten()
+            .filter(move |(_, base)| base.version.at < then)
+            .map(|(source, _)| source)
+    }
+
+    /// Movements that are kept apart.
+    pub fn movements(&self) -> usize {
+        match &self.holding {
+            Holding::Stated { moves, .. } => moves.len(),
+            Holding::Counted { .. } => 0,
+        }
     }
 
     /// What one source last stated.
@@ -283,6 +395,7 @@ impl Position {
                 deducts,
             } => {
                 possible(*quantity)?;
+                believable(*quantity, sources)?;
                 next.count_sale(*day, *quantity);
                 if *deducts {
                     next.shift(*at, -quantity, sources)?;
@@ -337,48 +450,57 @@ impl Position {
                 return Err(Refusal::Impossible { quantity });
             }
         }
-        let Holding::Stated { bases, moves } = &mut self.holding else {
-            return Err(Refusal::Counted);
-        };
-        if sources
-            .confirmed
-            .get(source)
-            .is_some_and(|at| version.at < *at)
-        {
-            return Ok(()); // a complete snapshot has spoken since
-        }
-        let newer = match bases.get(source) {
+        let (bases, moves) = self.stated_by_hand()?;
+        let known = bases.get(source).cloned();
+        let newer = match &known {
             None => true,
             // Two different statements of one instant: the lower one, in any order, is the safe one.
             Some(base) if base.version == version => lower(level, &base.level),
             Some(base) => version > base.version,
         };
-        if newer {
-            bases.insert(
-                source.clone(),
-                Base {
-                    version,
-                    level: level.clone(),
-                },
-            );
+        if !newer {
+            return Ok(());
         }
-        prune(bases, moves, sources);
+        let before = known.as_ref().map_or(0, |base| base.level.on_hand);
+        if level.on_hand > before {
+            believable(level.on_hand - before, sources)?;
+        } else if level.on_hand < 0 {
+            believable(level.on_hand, sources)?;
+        }
+        // What was added up has moved after either of two statements of one instant.
+        let moved = known.filter(|base| base.version == version);
+        let base = Base {
+            version,
+            level: level.clone(),
+            moved: moved.map_or(0, |base| base.moved),
+        };
+        bases.insert(source.clone(), base);
+        tidy(bases, moves);
         Ok(())
+    }
+
+    /// What sources state and what has moved, unless the product's stock is counted from vehicles.
+    fn stated_by_hand(
+        &mut self,
+    ) -> Result<(&mut BTreeMap<ConnectorName, Base>, &mut Vec<(i64, i64)>), Refusal> {
+        match &mut self.holding {
+            Holding::Stated { bases, moves } if self.product.line().is_none() => Ok((bases, moves)),
+            Holding::Stated { .. } | Holding::Counted { .. } => Err(Refusal::Counted),
+        }
     }
 
     fn shift(&mut self, at: Timestamp, delta: i64, sources: &Sources) -> Result<(), Refusal> {
         if delta == 0 || !(-MOST_UNITS..=MOST_UNITS).contains(&delta) {
             return Err(Refusal::Impossible { quantity: delta });
         }
-        let Holding::Stated { bases, moves } = &mut self.holding else {
-            return Err(Refusal::Counted);
-        };
+        believable(delta, sources)?;
+        let (bases, moves) = self.stated_by_hand()?;
         let at = at.as_millisecond();
         match moves.binary_search_by_key(&at, |(at, _)| *at) {
             Ok(found) => moves[found].1 += delta,
             Err(place) => moves.insert(place, (at, delta)),
         }
-        prune(bases, moves, sources);
+        tidy(bases, moves);
         Ok(())
     }
 
@@ -415,16 +537,6 @@ impl Position {
     }
 }
 
-impl Sources {
-    /// Until when a source's statement holds: its own time, or the later snapshot that repeated it.
-    fn confirmed_at(&self, source: &ConnectorName, base: &Base) -> Timestamp {
-        self.confirmed
-            .get(source)
-            .copied()
-            .map_or(base.version.at, |at| at.max(base.version.at))
-    }
-}
-
 /// The statement that counts: the best-ranked source's, else the newest.
 fn effective<'a>(
     bases: &'a BTreeMap<ConnectorName, Base>,
@@ -452,28 +564,63 @@ fn possible(quantity: i64) -> Result<(), Refusal> {
     }
 }
 
-/// Drops the movements that no statement can still need, and folds the oldest beyond the bound.
-fn prune(
-    bases: &mut BTreeMap<ConnectorName, Base>,
-    moves: &mut Vec<(i64, i64)>,
-    sources: &Sources,
-) {
-    if let Some((source, base)) = effective(bases, &sources.ranking) {
-        let keep_from = sources
-            .confirmed_at(source, base)
-            .saturating_sub(KEEP_MOVES)
-            .unwrap_or(Timestamp::MIN)
-            .as_millisecond();
-        moves.retain(|(at, _)| *at > keep_from);
+fn believable(quantity: i64, sources: &Sources) -> Result<(), Refusal> {
+    match sources.most_jump {
+        Some(most) if quantity.abs() > most => Err(Refusal::Jump { quantity, most }),
+        _ => Ok(()),
     }
-    while moves.len() > MOST_MOVES {
-        let (at, delta) = moves.remove(0);
-        for base in bases.values_mut() {
-            if base.version.at.as_millisecond() < at {
-                base.level.on_hand += delta;
+}
+
+/// Adds up the movements that no statement will tell apart any more, because they are long past, or that
+/// are too many. No unit is lost: what moved after a statement goes on counting on top of it.
+fn tidy(bases: &mut BTreeMap<ConnectorName, Base>, moves: &mut Vec<(i64, i64)>) {
+    let stated = bases.values().map(|base| base.version.at.as_millisecond());
+    let last_stated = stated.clone().max();
+    let newest = last_stated.max(moves.last().map(|(at, _)| *at));
+    let Some(newest) = newest else { return };
+    let apart_from = newest.saturating_sub(in_millis(KEEP_APART));
+    // From before all of this every source but those last heard earlier has them in its statement.
+    if last_stated.is_some_and(|at| at > apart_from) {
+        let settled = moves.partition_point(|(at, _)| *at <= apart_from);
+        for (at, delta) in moves.drain(..settled) {
+            for base in bases.values_mut() {
+                if base.version.at.as_millisecond() < at {
+                    base.moved += delta;
+                }
             }
         }
+        return bound(bases, moves, 0);
     }
+    let old = moves.partition_point(|(at, _)| *at <= apart_from);
+    bound(bases, moves, old);
+}
+
+/// Adds neighbours up among the first `old` movements, and among all as long as there are too many,
+/// except where a statement lies between the two.
+fn bound(bases: &BTreeMap<ConnectorName, Base>, moves: &mut Vec<(i64, i64)>, mut old: usize) {
+    let mut first = 0;
+    while first + 1 < moves.len() && (first + 1 < old || moves.len() > MOST_MOVES) {
+        let ((from, delta), (until, _)) = (moves[first], moves[first + 1]);
+        let between = from..until;
+        let parted = bases
+            .values()
+            .any(|base| between.contains(&base.version.at.as_millisecond()));
+        if parted {
+            first += 1;
+            continue;
+        }
+        moves[first + 1].1 += delta;
+        moves.remove(first);
+        old = old.saturating_sub(1);
+    }
+}
+
+fn in_millis(span: SignedDuration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn is_zero(units: &i64) -> bool {
+    *units == 0
 }
 
 /// Whole milliseconds, as the table stores times. Two instants that are stored the same compare the same.

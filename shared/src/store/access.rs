@@ -8,8 +8,8 @@ use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, ConsumedCapacity, Delete, Put, ReturnConsumedCapacity,
-    TransactWriteItem,
+    AttributeValue, ConditionCheck, ConsumedCapacity, Delete, KeysAndAttributes, Put,
+    ReturnConsumedCapacity, TransactWriteItem,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,8 @@ use super::row::{Expect, Item, Page, Row, Stored, Write, Written, read, text};
 use super::schema::{DUE_INDEX, LIST_INDEX};
 use super::{Store, StoreError};
 
+/// Items that are read at once.
+pub(crate) const BATCH: usize = 100;
 /// How often a write that met another writer looks again.
 const ATTEMPTS: u32 = 12;
 
@@ -41,6 +43,48 @@ impl Store {
             .map_err(|error| failed(operation, error))?;
         self.spent.read(reply.consumed_capacity.as_ref());
         reply.item.map(|item| read(operation, item)).transpose()
+    }
+
+    /// Up to [`BATCH`] items with their kinds, in no order, as they are or were some milliseconds ago.
+    pub(crate) async fn get_all(
+        &self,
+        operation: &'static str,
+        keys: &[Key],
+    ) -> Result<Vec<(String, Item)>, StoreError> {
+        let mut items = Vec::with_capacity(keys.len());
+        let mut wanted: Vec<Item> = keys.iter().map(key_item).collect();
+        for attempt in 0.. {
+            if wanted.is_empty() {
+                return Ok(items);
+            }
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(std::mem::take(&mut wanted)))
+                .build()
+                .map_err(|error| StoreError::aws(operation, error))?;
+            let reply = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, keys)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| failed(operation, error))?;
+            for spent in reply.consumed_capacity.iter().flatten() {
+                self.spent.read(Some(spent));
+            }
+            let found = reply.responses.into_iter().flatten();
+            items.extend(
+                found
+                    .flat_map(|(_, items)| items)
+                    .map(|item| (text(&item, "t").unwrap_or_default(), item)),
+            );
+            let left = reply.unprocessed_keys.into_iter().flatten();
+            wanted.extend(left.flat_map(|(_, left)| left.keys));
+            if !wanted.is_empty() {
+                self.after_conflict(operation, attempt).await?;
+            }
+        }
+        Err(StoreError::Contended { operation })
     }
 
     /// Every item of a partition whose sort key begins so, as it is now, with its kind.

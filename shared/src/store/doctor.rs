@@ -15,7 +15,6 @@ use super::row::{Page, Stored};
 use super::stock::position_words;
 use super::units::words;
 use super::{Store, StoreError};
-use crate::domain::id::ConnectorName;
 use crate::domain::ledger::{ChainFault, LedgerRow, check_chain};
 use crate::domain::position::{Holding, Sources};
 use crate::domain::unit::UnitState;
@@ -392,12 +391,11 @@ impl From<ChainFault> for Finding {
 
 /// A position that is not what its last ledger row says.
 ///
-/// What is derived from a position depends on who owns the quantity and on when a snapshot last
-/// confirmed it, and both change without a change of the position. The row was right in its time if
-/// some owner and some moment give what it says.
+/// Its stock is read by who owns the quantity, which a configuration may change without a change of the
+/// position. The row was right in its time if some owner gives what it says.
 fn drift(position: &Position, row: &LedgerRow, authority: &Authority) -> Option<Finding> {
     let found = position_words(position, &authority.quantities);
-    if found == row.after || possible_words(position).any(|words| words == row.after) {
+    if found == row.after || words_by_owner(position).any(|words| words == row.after) {
         return None;
     }
     Some(Finding {
@@ -409,27 +407,17 @@ fn drift(position: &Position, row: &LedgerRow, authority: &Authority) -> Option<
     })
 }
 
-fn possible_words(position: &Position) -> impl Iterator<Item = Value> {
-    let (owners, moments) = match &position.holding {
-        Holding::Counted { .. } => (Vec::new(), Vec::new()),
-        Holding::Stated { bases, moves } => (
-            bases.keys().cloned().collect::<Vec<ConnectorName>>(),
-            moves.iter().map(|(at, _)| *at).collect(),
-        ),
+fn words_by_owner(position: &Position) -> impl Iterator<Item = Value> {
+    let owners = match &position.holding {
+        Holding::Counted { .. } => Vec::new(),
+        Holding::Stated { bases, .. } => bases.keys().cloned().collect(),
     };
-    owners.into_iter().flat_map(move |owner| {
-        let moments = moments.clone().into_iter();
-        let confirmed = moments.filter_map(|at| jiff::Timestamp::from_millisecond(at).ok());
-        std::iter::once(None)
-            .chain(confirmed.map(Some))
-            .map(move |at| {
-                let sources = Sources {
-                    ranking: vec![owner.clone()],
-                    confirmed: at.map(|at| (owner.clone(), at)).into_iter().collect(),
-                    ..Sources::default()
-                };
-                position_words(position, &sources)
-            })
+    owners.into_iter().map(|owner| {
+        let sources = Sources {
+            ranking: vec![owner],
+            ..Sources::default()
+        };
+        position_words(position, &sources)
     })
 }
 

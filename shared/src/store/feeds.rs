@@ -1,8 +1,5 @@
 //! A source's health, and when its last complete snapshot was read.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Key};
@@ -33,9 +30,13 @@ pub struct FeedState {
     /// What the last change goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// What the source's own module remembers between runs.
-    #[serde(default)]
+    /// What the source's own module remembers between runs. It stands in a row of its own.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub memory: serde_json::Value,
+}
+
+fn memory_key(connector: &ConnectorName) -> Key {
+    Key::new(keys::connector(connector), "memory")
 }
 
 pub(crate) fn feed_key(connector: &ConnectorName) -> Key {
@@ -43,8 +44,23 @@ pub(crate) fn feed_key(connector: &ConnectorName) -> Key {
 }
 
 impl Store {
-    /// A source's health.
+    /// A source's health, and what its module remembers.
     pub async fn feed(
+        &self,
+        connector: &ConnectorName,
+    ) -> Result<Option<Stored<FeedState>>, StoreError> {
+        let Some(mut feed) = self.feed_health(connector).await? else {
+            return Ok(None);
+        };
+        let memory = self
+            .get("read what a feed remembers", &memory_key(connector))
+            .await?;
+        feed.data.memory = memory.map(|stored| stored.data).unwrap_or_default();
+        Ok(Some(feed))
+    }
+
+    /// A source's health alone: a small row, for those who ask often.
+    pub async fn feed_health(
         &self,
         connector: &ConnectorName,
     ) -> Result<Option<Stored<FeedState>>, StoreError> {
@@ -58,8 +74,16 @@ impl Store {
         state: &FeedState,
         expect: Expect,
     ) -> Result<bool, StoreError> {
-        let row = Row::new(feed_key(connector), "feed", state)?;
-        self.put("write a feed's state", row, expect).await
+        let mut health = state.clone();
+        let memory = health.memory.take();
+        let row = Row::new(feed_key(connector), "feed", &health)?;
+        if !self.put("write a feed's state", row, expect).await? {
+            return Ok(false);
+        }
+        // Second: a file that is not remembered is read once more, and says nothing new.
+        let row = Row::new(memory_key(connector), "memory", &memory)?;
+        self.put("write what a feed remembers", row, Expect::Anything)
+            .await
     }
 
     /// Changes a source's health, whoever else does so at the same time.
@@ -88,23 +112,5 @@ impl Store {
         Err(StoreError::Contended {
             operation: OPERATION,
         })
-    }
-
-    /// When each of these sources' snapshots last confirmed what we hold.
-    pub async fn confirmed(
-        &self,
-        connectors: impl IntoIterator<Item = &ConnectorName>,
-    ) -> Result<BTreeMap<ConnectorName, Timestamp>, StoreError> {
-        let mut confirmed = BTreeMap::new();
-        for connector in connectors {
-            if let Some(at) = self
-                .feed(connector)
-                .await?
-                .and_then(|feed| feed.data.snapshot_at)
-            {
-                confirmed.insert(connector.clone(), at.0);
-            }
-        }
-        Ok(confirmed)
     }
 }

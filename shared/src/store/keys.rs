@@ -23,9 +23,12 @@
 //! | `covered` | `A#<message>` | `covered#<token>#<page>` | the revisions that a group's message speaks of |
 //! | `breaker` | `K#<channel>` | `breaker` | is this destination up? |
 //! | `feed` | `C#<connector>` | `feed` | a source's health, and its last complete snapshot |
+//! | `memory` | `C#<connector>` | `memory` | what the source's module remembers between runs |
 //! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint; `list`: a source's runs by time |
 //! | `lease` | `C#<connector>` | `lease` | who may run the source now |
-//! | `missing` | `C#<connector>` | `missing#<what>` | absent from how many snapshots in a row |
+//! | `snapshot` | `C#<connector>` | `snapshot` | until when the source's whole files cover what they state |
+//! | `late` | `L#<connector>` | `L#<location>#<product>` | moved while a file was read that may cover it |
+//! | `stated` | `S#<connector>#<shard>` | `L#<location>#<product>`, `U#<vin>` | what a source's files state; what the last did not say; absent from how many in a row |
 //! | `watch` | `C#<connector>` | `watch#<kind>` | a source's alerts |
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
 //! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
@@ -34,7 +37,7 @@
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
 //!
 //! Two sparse indexes: `list` (`lpk`, `lsk`, everything projected) for what people page through and
-//! for a source's positions, and `due` (`dpk`, `dsk`, keys only) for what time alone sets off.
+//! all positions and vehicles, and `due` (`dpk`, `dsk`, keys only) for what time alone sets off.
 
 use jiff::Timestamp;
 
@@ -62,6 +65,16 @@ impl Key {
 
 /// How many partitions a busy index key is spread over.
 pub(crate) const SHARDS: u64 = 8;
+
+/// What moved while a file of this source was read.
+pub(crate) fn late(source: &ConnectorName) -> String {
+    format!("L#{source}")
+}
+
+/// One of the partitions that list what a source's files state.
+pub(crate) fn stated(source: &ConnectorName, shard: u64) -> String {
+    format!("S#{source}#{shard}")
+}
 
 pub(crate) fn product(product: &ProductId) -> String {
     format!("P#{product}")

@@ -17,7 +17,7 @@
 //! | [`groups`] | alerts that are told together |
 //! | [`breakers`] | which destinations are down |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
-//! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
+//! | [`feeds`], [`runs`], [`stated`], [`snapshots`] | sources that are read on a schedule, what they state, and until when |
 //! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
 
 mod access;
@@ -38,18 +38,22 @@ pub mod imports;
 pub mod inbox;
 pub mod intents;
 pub mod jobs;
-pub mod missing;
 pub mod movements;
 pub mod products;
 pub mod quarantine;
 pub mod received;
 pub mod runs;
 pub mod settings;
+pub mod snapshots;
+pub mod stated;
 pub mod stock;
 pub mod units;
 
 pub use error::StoreError;
 pub use row::{Expect, Page, Row, Stored, Write};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
@@ -65,6 +69,8 @@ pub struct Store {
     clock: Clock,
     chance: Chance,
     spent: spent::Spent,
+    snapshots: Arc<snapshots::Known>,
+    applied_version: Arc<AtomicU64>,
     work: Option<Work>,
 }
 
@@ -89,6 +95,8 @@ impl Store {
             clock,
             chance,
             spent: spent::Spent::default(),
+            snapshots: Arc::default(),
+            applied_version: Arc::default(),
             work: None,
         }
     }
@@ -127,6 +135,15 @@ impl Store {
     /// A fresh id, for what nobody has named.
     pub fn fresh_correlation(&self) -> Option<Correlation> {
         self.chance.id(self.clock.now()).parse().ok()
+    }
+
+    /// The newest version of the configuration that was applied through this table or a clone of it.
+    pub fn applied_version(&self) -> u64 {
+        self.applied_version.load(Ordering::Acquire)
+    }
+
+    fn note_applied(&self, version: u64) {
+        self.applied_version.fetch_max(version, Ordering::AcqRel);
     }
 
     /// What it has cost so far.

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::keys;
 use super::row::{Expect, Row, Write, Written};
+use super::stated::Item;
 use super::stock::{API, ApplyError, Cause, forgotten_at};
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
@@ -132,6 +133,16 @@ pub struct Moved {
     pub rows: Vec<LedgerRow>,
 }
 
+/// What carrying a movement out takes.
+#[derive(Default)]
+struct Decided {
+    writes: Vec<Write>,
+    /// The ledger rows that it leaves.
+    rows: Vec<LedgerRow>,
+    /// What a file that is being read may cover, and of when the movement is.
+    late: Vec<(ConnectorName, Item, Timestamp)>,
+}
+
 /// One side of a movement.
 struct Side<'a> {
     location: &'a LocationId,
@@ -167,7 +178,7 @@ impl Store {
     ) -> Result<Moved, ApplyError> {
         let source = api()?;
         for attempt in 0.. {
-            let (mut writes, rows) = match self.sides(movement, &source, authority).await {
+            let decided = match self.sides(movement, &source, authority).await {
                 Ok(decided) => decided,
                 // The refusal may be the echo of this very movement: it took the last one.
                 Err(ApplyError::Refused(refusal)) => {
@@ -178,9 +189,22 @@ impl Store {
                 }
                 Err(error) => return Err(error),
             };
-            writes.push(self.receipt(movement, &source, &rows, &authority.quantities)?);
+            let Decided {
+                mut writes,
+                rows,
+                late,
+            } = decided;
+            let sources = &authority.quantities;
+            writes.push(self.receipt(movement, &source, &rows, sources)?);
+            for (being_read, item, _) in &late {
+                self.note_late(being_read, item).await?;
+            }
             match self.transact(OPERATION, writes).await? {
                 Written::Done => {
+                    for (being_read, item, at) in late {
+                        self.settle_late(&[being_read], &item, at, &movement.key, sources)
+                            .await?;
+                    }
                     return Ok(Moved {
                         replayed: false,
                         rows,
@@ -208,16 +232,16 @@ impl Store {
         Ok(self.get::<Receipt>(OPERATION, &key).await?.is_some())
     }
 
-    /// The writes that a movement needs now, and the ledger rows that it leaves.
+    /// What a movement needs now.
     async fn sides(
         &self,
         movement: &Movement,
         source: &ConnectorName,
         authority: &Authority,
-    ) -> Result<(Vec<Write>, Vec<LedgerRow>), ApplyError> {
+    ) -> Result<Decided, ApplyError> {
         movement.act.possible()?;
         let sources = &authority.quantities;
-        let (mut writes, mut rows) = (Vec::new(), Vec::new());
+        let mut decided = Decided::default();
         for side in movement.parts() {
             let key = keys::position(&movement.product, side.location);
             let stored = self.get::<Position>(OPERATION, &key).await?;
@@ -225,20 +249,34 @@ impl Store {
                 || Position::unknown(movement.product.clone(), side.location.clone()),
                 |stored| stored.data.clone(),
             );
-            let at = movement.time(&before, authority, self.clock().now());
-            let change = side.on(&before, source, at, authority)?;
+            let now = self.clock().now();
+            let dated = movement.at.unwrap_or(now);
+            let known = self.caught_up(before.clone(), dated, sources).await?;
+            let item = Item::Position {
+                product: before.product.clone(),
+                location: before.location.clone(),
+            };
+            let being_read = known.being_read.into_iter();
+            let late = being_read.map(|source| (source, item.clone(), dated));
+            decided.late.extend(late);
+            let known = known.position;
+            let at = movement.time(&known, authority, now);
+            let change = side.on(&known, source, at, authority)?;
             let after = match change {
-                Some(change) => before.after(&change, sources)?,
+                Some(change) => known.after(&change, sources)?,
                 None => None,
             };
             let Some(after) = after else {
                 // A count that confirms what is known: the row that stands is the answer.
                 let of = keys::position_history(&before.product, &before.location);
-                rows.extend(self.ledger_row(&of, before.revision).await?);
-                writes.extend(stored.map(|it| Write::Check(it.key, Expect::Version(it.version))));
+                let row = self.ledger_row(&of, before.revision).await?;
+                decided.rows.extend(row);
+                decided
+                    .writes
+                    .extend(stored.map(|it| Write::Check(it.key, Expect::Version(it.version))));
                 continue;
             };
-            side.allowed(&before, &after, authority)?;
+            side.allowed(&known, &after, authority)?;
             let cause = Cause {
                 source,
                 event: &movement.key,
@@ -247,10 +285,10 @@ impl Store {
                 change: side.change,
             };
             let (written, row) = self.recorded(&cause, stored.as_ref(), &before, after, sources)?;
-            writes.extend(written);
-            rows.push(row);
+            decided.writes.extend(written);
+            decided.rows.push(row);
         }
-        Ok((writes, rows))
+        Ok(decided)
     }
 
     /// One row of a history.
@@ -380,8 +418,12 @@ impl Side<'_> {
         authority: &Authority,
     ) -> Result<Option<PositionChange>, Refusal> {
         let sources = &authority.quantities;
-        let stock = before.stock(sources);
-        if stock.is_none() && !matches!(self.what, What::Count(_)) {
+        let promises = matches!(self.what, What::Reserve(_) | What::Release(_));
+        if before.product.line().is_some() && !promises {
+            return Err(Refusal::Counted);
+        }
+        let balance = before.balance_then(at, sources);
+        if balance.is_none() && !matches!(self.what, What::Count(_)) {
             return Err(Refusal::NoData);
         }
         Ok(Some(match self.what {
@@ -400,10 +442,11 @@ impl Side<'_> {
                     ..Level::default()
                 };
                 let owned_elsewhere = before.owner(sources).is_some_and(|owner| owner != source);
-                match stock {
+                match balance {
                     // Somebody else has the last word here: the count corrects what they stated, and
-                    // holds until they state it again.
-                    Some(stock) if owned_elsewhere => match quantity - stock.on_hand {
+                    // holds until they state it again. What was there may have been less than nothing,
+                    // and what has happened since the count is not part of it.
+                    Some(balance) if owned_elsewhere => match quantity - balance {
                         0 => return Ok(None),
                         delta => PositionChange::Move { at, delta },
                     },

@@ -159,6 +159,7 @@ impl Store {
             };
             let writes = self.in_force(&head, Expect::from_read(stored.as_ref()))?;
             if self.transact(OPERATION, writes.into()).await? == Written::Done {
+                self.note_applied(version);
                 return Ok(Applied::Done);
             }
             self.after_conflict(OPERATION, attempt).await?;
@@ -215,6 +216,7 @@ impl Store {
                 done &= self.transact(OPERATION, batch).await? == Written::Done;
             }
             if done {
+                self.note_applied(head.version);
                 return Ok(());
             }
             self.after_conflict(OPERATION, attempt).await?;

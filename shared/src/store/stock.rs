@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
 use super::row::{Expect, Page, Row, Stored, Write, Written, read};
+use super::snapshots::CaughtUp;
+use super::stated::Item;
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::event::{Change, EventId, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::ledger::LedgerRow;
-use crate::domain::position::{PositionChange, Refusal, Sources, whole_millis};
+use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, whole_millis};
 use crate::domain::{Authority, Position, ProductId};
 
 /// For how many days an applied event is remembered unless told otherwise: longer than any sender
@@ -160,6 +162,7 @@ impl Store {
         } else {
             Some(self.marker(event, change, sources)?)
         };
+        let then = change.dated();
         for attempt in 0.. {
             let stored = self
                 .get::<Position>(OPERATION, &keys::position(product, location))
@@ -168,7 +171,14 @@ impl Store {
                 || Position::unknown(product.clone(), location.clone()),
                 |stored| stored.data.clone(),
             );
-            let after = match before.after(change, sources) {
+            let known = match then {
+                Some(then) => self.caught_up(before.clone(), then, sources).await?,
+                None => CaughtUp {
+                    position: before.clone(),
+                    being_read: Vec::new(),
+                },
+            };
+            let after = match known.position.after(change, sources) {
                 Ok(Some(after)) => after,
                 Ok(None) => return Ok(Applied::Known),
                 // The refusal may be the echo of this very event: it was applied, and took the last one.
@@ -182,8 +192,21 @@ impl Store {
             let mut writes =
                 self.position_writes(event, stored.as_ref(), &before, after, sources)?;
             writes.extend(marker.clone());
+            let item = Item::Position {
+                product: product.clone(),
+                location: location.clone(),
+            };
+            for source in &known.being_read {
+                self.note_late(source, &item).await?;
+            }
             match self.transact(OPERATION, writes).await? {
-                Written::Done => return Ok(Applied::Changed),
+                Written::Done => {
+                    if let Some(then) = then {
+                        let (source, id) = (&known.being_read, &event.id);
+                        self.settle_late(source, &item, then, id, sources).await?;
+                    }
+                    return Ok(Applied::Changed);
+                }
                 Written::Unexpected(unmet) => {
                     if marker.is_some()
                         && unmet.last() == Some(&true)
@@ -232,6 +255,10 @@ impl Store {
     ) -> Result<([Write; 2], LedgerRow), StoreError> {
         after.revision = before.revision + 1;
         after.origin = self.origin();
+        if after.movements() == MOST_MOVES && before.movements() >= MOST_MOVES {
+            tracing::warn!(product = %after.product, location = %after.location,
+                "more movements than are kept apart: the oldest are added up until a source states the level");
+        }
         let row = LedgerRow {
             of: keys::position_history(&after.product, &after.location),
             revision: after.revision,

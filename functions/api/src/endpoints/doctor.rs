@@ -15,7 +15,7 @@ pub(super) async fn examine(context: &Context<'_>) -> Result<Answer, Problem> {
     let wanted = Wanted::read(context.request, &mut query)?;
     query.finish(|| Some(()))?;
     let installation = context.installation().await?;
-    let authority = context.authority(&installation).await?;
+    let authority = installation.authority();
     let mut sum = Examined::default();
     let mut cursor = wanted.cursor().map(str::to_owned);
     let most = u64::try_from(wanted.limit).unwrap_or_default();

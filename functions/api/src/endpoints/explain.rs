@@ -48,7 +48,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "location", detail,
         )]));
     }
-    let authority = context.authority(&installation).await?;
+    let authority = installation.authority();
     let sources = &authority.quantities;
     let store = context.store;
     let picture = store.picture(&product).await?;
@@ -57,7 +57,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let position = picture.positions.get(&location);
     let owner = position.and_then(|it| it.owner(sources));
     let feed = match owner {
-        Some(owner) => store.feed(owner).await?.map(|feed| feed.data),
+        Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),
         None => None,
     };
     let scene = Scene {

@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
         ));
     }
     let installation = context.installation().await?;
-    let authority = context.authority(&installation).await?;
+    let authority = installation.authority();
     let content = sha256_hex(context.request.body());
     let imported = import
         .run(

@@ -18,7 +18,7 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     let wanted = Wanted::read(context.request, &mut query)?;
     query.finish(|| Some(()))?;
     let installation = context.installation().await?;
-    let sources = context.authority(&installation).await?.quantities;
+    let sources = installation.authority().quantities;
     let store = context.store;
     let Some(product) = product else {
         let here =

@@ -18,7 +18,7 @@ pub(super) async fn show(context: &Context<'_>, vin: &str) -> Result<Answer, Pro
     let unit = context.store.unit(vin.as_str()).await?;
     let unit = unit.ok_or_else(|| Problem::not_found(format!("there is no vehicle {vin}")))?;
     let installation = context.installation().await?;
-    let authority = context.authority(&installation).await?;
+    let authority = installation.authority();
     let resolved = unit.resolve(&authority.units);
     let rivals: Vec<_> = resolved
         .rivals

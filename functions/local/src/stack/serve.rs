@@ -151,7 +151,7 @@ impl Ready {
         }
         if !ours && !options.empty && is_new(&stack).await? {
             let installation = stack.installations.current().await?;
-            sample::load(&stack.store, &installation.authority(BTreeMap::new())).await?;
+            sample::load(&stack.store, &installation.authority()).await?;
             tracing::info!("sample stock loaded");
         }
         let pump = stack.start()?;

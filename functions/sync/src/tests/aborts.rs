@@ -136,7 +136,7 @@ async fn rounds(seed: u64) {
         );
         assert!(bench.files_in("processing").is_empty(), "round {round}");
         assert!(bench.feed().await.suspicions.is_empty(), "round {round}");
-        assert!(bench.store.missing(&erp()).await.unwrap().is_empty());
+        assert!(bench.missing().await.is_empty());
     }
     assert!(deaths > 15, "only {deaths} workers died");
 }
@@ -169,8 +169,8 @@ async fn a_file_that_is_read_again_after_a_death_lacks_nothing_twice() {
         mortal.lives();
         tokio::time::sleep(Duration::from_secs(150)).await;
         bench.drain().await;
-        let missing = bench.store.missing(&erp()).await.unwrap();
-        let counted: Vec<_> = missing.iter().map(|one| one.data.snapshots).collect();
+        let missing = bench.missing().await;
+        let counted: Vec<_> = missing.iter().map(|one| one.snapshots).collect();
         assert_eq!(counted, [1], "{calls} calls");
         assert_eq!(bench.stock().await["SKU-7"], 17, "{calls} calls");
     }

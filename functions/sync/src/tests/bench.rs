@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::domain::event::{Change, Level, StockEvent, Version};
+use shared::domain::event::{Change, Level, MoveReason, StockEvent, Version};
 use shared::domain::id::ConnectorName;
 use shared::domain::{Authority, Position, Unit};
 use shared::http::{Guard, Http, HttpSettings};
@@ -28,6 +28,7 @@ use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::store::feeds::FeedState;
 use shared::store::runs::{FileReport, Run};
+use shared::store::stated::Missing;
 use shared::store::stock::Applied;
 use tempfile::TempDir;
 
@@ -266,6 +267,50 @@ impl Bench {
         }
     }
 
+    /// What files have stopped mentioning.
+    pub(super) async fn missing(&self) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.store.stated(&erp(), cursor.as_deref(), 500).await;
+            let page = page.unwrap();
+            missing.extend(page.items.into_iter().filter_map(|stated| stated.missing));
+            cursor = page.next;
+            if cursor.is_none() {
+                return missing;
+            }
+        }
+    }
+
+    /// Another source, a till, says that units came or went.
+    pub(super) async fn moves(&self, sku: &str, delta: i64, at: Timestamp) -> Applied {
+        let event = StockEvent {
+            id: format!("till-{sku}-{at}-{delta}").parse().unwrap(),
+            source: "till".parse().unwrap(),
+            at,
+            actor: None,
+            change: Change::Moved {
+                product: sku.parse().unwrap(),
+                location: "main".parse().unwrap(),
+                delta,
+                reason: MoveReason::Adjustment,
+            },
+        };
+        let authority = self.authority().await;
+        self.store.apply(&event, &authority).await.unwrap()
+    }
+
+    pub(super) async fn authority(&self) -> Authority {
+        let installation = self.sync.installations.current().await;
+        installation.unwrap().authority()
+    }
+
+    /// What is there of a SKU, by all that was said.
+    pub(super) async fn balance(&self, sku: &str) -> Option<i64> {
+        let sources = self.authority().await.quantities;
+        self.position(sku).await.balance(&sources)
+    }
+
     /// The SKUs of which there are some.
     pub(super) async fn there(&self) -> usize {
         self.stock()
@@ -287,9 +332,20 @@ impl Bench {
 
     /// The source states a level on another path, such as a webhook.
     pub(super) async fn state(&self, sku: &str, on_hand: i64, at: Timestamp) -> Applied {
+        self.states("erp", sku, on_hand, at).await
+    }
+
+    /// Some source states a level.
+    pub(super) async fn states(
+        &self,
+        source: &str,
+        sku: &str,
+        on_hand: i64,
+        at: Timestamp,
+    ) -> Applied {
         let event = StockEvent {
             id: format!("webhook-{sku}-{at}").parse().unwrap(),
-            source: erp(),
+            source: source.parse().unwrap(),
             at,
             actor: None,
             change: Change::LevelSet {
@@ -302,7 +358,7 @@ impl Bench {
                 version: Version::at(at),
             },
         };
-        let authority = Authority::default();
+        let authority = self.authority().await;
         self.store.apply(&event, &authority).await.unwrap()
     }
 

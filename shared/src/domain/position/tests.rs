@@ -97,22 +97,6 @@ fn the_owner_of_the_quantity_wins_over_a_newer_stranger() {
 }
 
 #[test]
-fn a_snapshot_that_repeated_the_level_absorbs_an_older_sale() {
-    let sources = Sources {
-        confirmed: [(name("erp"), at(20))].into(),
-        ..Sources::default()
-    };
-    let position = apply(&empty(), &[level("erp", 20, 5)], &Sources::default());
-    let late = apply(&position, &[sale(15, 1)], &sources);
-    assert_eq!(late.stock(&sources).unwrap().on_hand, 5);
-    assert_eq!(
-        position.after(&level("erp", 15, 9), &sources).unwrap(),
-        None,
-        "an older statement of the same source is stale"
-    );
-}
-
-#[test]
 fn promised_beyond_what_is_there_is_owed_not_reserved() {
     let sources = Sources::default();
     let position = apply(
@@ -150,8 +134,15 @@ fn a_reservation_beyond_what_is_available_is_refused() {
     );
 }
 
+fn line() -> Position {
+    Position::unknown(
+        ProductId::model_line("Bentley", "Continental GT").unwrap(),
+        "milano".parse().unwrap(),
+    )
+}
+
 #[test]
-fn counted_and_stated_stock_do_not_mix() {
+fn a_model_line_is_counted_from_its_vehicles_and_by_nobody_else() {
     let sources = Sources::default();
     let one = PositionChange::Count {
         on_hand: 1,
@@ -159,13 +150,13 @@ fn counted_and_stated_stock_do_not_mix() {
         incoming: 0,
         sold_on: None,
     };
-    let counted = apply(&empty(), std::slice::from_ref(&one), &sources);
-    assert_eq!(
-        counted.after(&level("erp", 1, 5), &sources),
-        Err(Refusal::Counted)
-    );
-    let stated = apply(&empty(), &[level("erp", 1, 5)], &sources);
-    assert_eq!(stated.after(&one, &sources), Err(Refusal::Stated));
+    let counted = apply(&line(), std::slice::from_ref(&one), &sources);
+    for position in [line(), counted] {
+        for by_hand in [level("erp", 1, 0), sale(1, 1), moved(1, 5)] {
+            assert_eq!(position.after(&by_hand, &sources), Err(Refusal::Counted));
+        }
+        assert!(position.after(&one, &sources).unwrap().is_some());
+    }
 }
 
 #[test]
@@ -193,16 +184,129 @@ fn a_negative_statement_is_a_debt() {
     );
 }
 
+fn moved(minute: i64, delta: i64) -> PositionChange {
+    PositionChange::Move {
+        at: at(minute),
+        delta,
+    }
+}
+
 #[test]
-fn more_movements_than_are_kept_lose_no_unit() {
+fn however_many_movements_come_no_unit_is_lost() {
     let sources = Sources::default();
-    let sales: Vec<_> = (1..=100).map(|minute| sale(minute, 1)).collect();
-    let position = apply(
-        &apply(&empty(), &[level("erp", 0, 500)], &sources),
-        &sales,
+    let many = 3 * MOST_MOVES as i64;
+    let sales: Vec<_> = (1..=many).map(|minute| sale(minute, 1)).collect();
+    let stated = apply(&empty(), &[level("erp", 0, 5_000)], &sources);
+    let sold = apply(&stated, &sales, &sources);
+    assert_eq!(on_hand(&sold), Some(5_000 - many));
+    assert!(sold.movements() <= MOST_MOVES, "{}", sold.movements());
+    // The statement that they are counted from comes last.
+    let late = apply(
+        &apply(&empty(), &sales, &sources),
+        &[level("erp", 0, 5_000)],
         &sources,
     );
-    assert_eq!(on_hand(&position), Some(400));
+    assert_eq!(on_hand(&late), Some(5_000 - many));
+    assert!(late.movements() <= MOST_MOVES);
+}
+
+#[test]
+fn forty_movements_from_between_a_files_writing_and_its_reading_all_count() {
+    let sources = Sources::default();
+    let sales: Vec<_> = (1..=40).map(|minute| sale(minute, 1)).collect();
+    for written in [0, 20] {
+        let position = apply(&empty(), &sales, &sources);
+        let position = apply(&position, &[level("erp", written, 100)], &sources);
+        assert_eq!(on_hand(&position), Some(100 - (40 - written)));
+    }
+}
+
+#[test]
+fn a_repeated_statement_takes_back_nothing_of_what_has_moved_since() {
+    let sources = Sources::default();
+    let mut position = apply(&empty(), &[level("erp", 0, 5)], &sources);
+    for day in 0..10 {
+        position = apply(&position, &[moved(day * 24 * 60 + 1, 4)], &sources);
+        position = apply(&position, &[level("shop", day * 24 * 60 + 2, 9)], &sources);
+    }
+    let ranked = Sources {
+        ranking: vec![name("erp")],
+        ..Sources::default()
+    };
+    assert_eq!(position.stock(&ranked).unwrap().on_hand, 45);
+    assert!(position.movements() < 5, "long past, they are added up");
+    let again = apply(&position, &[level("erp", 0, 5)], &ranked);
+    assert_eq!(again, position);
+    assert_eq!(position.after(&level("erp", 0, 7), &ranked).unwrap(), None);
+}
+
+#[test]
+fn below_zero_the_balance_goes_on_and_on_hand_does_not() {
+    let sources = Sources::default();
+    let position = apply(
+        &empty(),
+        &[level("erp", 0, 1), sale(1, 3), moved(5, 4)],
+        &sources,
+    );
+    assert_eq!(position.balance(&sources), Some(2));
+    assert_eq!(position.balance_then(at(2), &sources), Some(-2));
+    assert_eq!(position.balance_then(at(0), &sources), Some(1));
+}
+
+#[test]
+fn a_barcode_in_place_of_a_quantity_is_held_and_changes_nothing() {
+    let sources = Sources {
+        most_jump: Some(1_000),
+        ..Sources::default()
+    };
+    let position = apply(&empty(), &[level("erp", 0, 900)], &sources);
+    let held = |change: &PositionChange| {
+        matches!(
+            position.after(change, &sources),
+            Err(Refusal::Jump { most: 1_000, .. })
+        )
+    };
+    for change in [
+        level("erp", 1, 9_000_000),
+        level("shop", 1, 1_001),
+        level("erp", 1, -1_001),
+        moved(1, 1_001),
+        moved(1, -1_001),
+        sale(1, 1_001),
+    ] {
+        assert!(held(&change), "{change:?}");
+    }
+    for change in [
+        level("erp", 1, 1_900),
+        level("erp", 1, 0),
+        moved(1, 1_000),
+        sale(1, 1_000),
+    ] {
+        assert!(!held(&change), "{change:?}");
+    }
+}
+
+#[test]
+fn a_level_that_is_repeated_gains_nothing_unless_something_has_moved_or_somebody_else_has_spoken() {
+    let sources = Sources::default();
+    let stated = apply(&empty(), &[level("erp", 0, 5)], &sources);
+    let gains_nothing =
+        |position: &Position| position.gains_nothing_by(&name("erp"), at(10), &sources);
+    assert!(gains_nothing(&stated));
+    assert!(!gains_nothing(&apply(&stated, &[moved(5, 10)], &sources)));
+    let even = apply(&stated, &[moved(5, 10), moved(6, -10)], &sources);
+    assert!(!gains_nothing(&even));
+    assert!(gains_nothing(&apply(&stated, &[moved(11, 10)], &sources)));
+    assert!(!gains_nothing(&apply(
+        &stated,
+        &[level("shop", 5, 9)],
+        &sources
+    )));
+    assert!(gains_nothing(&apply(
+        &stated,
+        &[level("shop", 5, 5)],
+        &sources
+    )));
 }
 
 fn any_change() -> impl Strategy<Value = PositionChange> {
@@ -210,12 +314,8 @@ fn any_change() -> impl Strategy<Value = PositionChange> {
         (prop_oneof!["erp", "shop"], 0..300i64, -2..50i64)
             .prop_map(|(source, minute, on_hand)| level(&source, minute, on_hand)),
         (0..300i64, 1..5i64).prop_map(|(minute, quantity)| sale(minute, quantity)),
-        (0..300i64, prop_oneof![-5..-1i64, 1..20i64]).prop_map(|(minute, delta)| {
-            PositionChange::Move {
-                at: at(minute),
-                delta,
-            }
-        }),
+        (0..300i64, prop_oneof![-5..-1i64, 1..20i64])
+            .prop_map(|(minute, delta)| moved(minute, delta)),
     ]
 }
 

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::rows::{Import, Line, Rejected, Row, Target};
 use crate::digest::sha256_hex;
 use crate::domain::id::EventId;
-use crate::domain::position::Holding;
 use crate::domain::rule::{
     Basis, Boundary, Check, Over, Rule, RuleBook, RuleProblem, Slot, Threshold,
 };
@@ -321,16 +320,13 @@ impl Context<'_> {
             return reject("location", "is not in the configuration");
         }
         let position = store.position(&product, &location).await?;
-        let counted = position
-            .as_ref()
-            .is_some_and(|it| matches!(it.holding, Holding::Counted { .. }));
-        if counted {
+        if product.line().is_some() {
             return reject("on_hand", "is counted from the vehicles that stand there");
         }
+        // A debt is told as what it is: on hand shows it as zero, and zero counted would change it.
         let before = position
             .as_ref()
-            .and_then(|it| it.stock(&self.authority.quantities))
-            .map(|stock| stock.on_hand);
+            .and_then(|it| it.balance(&self.authority.quantities));
         let mut effect = match before {
             None => Effect::New,
             Some(known) if known == on_hand => Effect::Unchanged,

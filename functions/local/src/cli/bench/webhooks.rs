@@ -133,7 +133,7 @@ async fn fill(
         .current()
         .await
         .map_err(during("read the configuration"))?;
-    let authority = installation.authority(std::collections::BTreeMap::new());
+    let authority = installation.authority();
     let yesterday = Clock::system().now() - SignedDuration::from_hours(24);
     let begun = Instant::now();
     let products = (0..events)

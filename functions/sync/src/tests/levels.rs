@@ -1,0 +1,302 @@
+//! What a file says of a quantity, beside what others report of it: whatever comes first, and whatever a
+//! file does not say.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use shared::domain::Position;
+use shared::store::movements::{Act, Movement};
+use shared::store::stock::ApplyError;
+
+use super::bench::{Bench, erp, stock_file};
+
+const HEADER: &str = "sku,location,on_hand\n";
+/// Keeps files from looking too small.
+const OTHERS: &str = "A,main,1\nB,main,1\nC,main,1\n";
+
+fn file(row: &str) -> String {
+    format!("{HEADER}{OTHERS}{row}\n")
+}
+
+fn minutes(at: Timestamp, minutes: i64) -> Timestamp {
+    at + SignedDuration::from_mins(minutes)
+}
+
+async fn ledger(bench: &Bench, position: &Position) -> Vec<(i64, i64)> {
+    let of = shared::store::keys::position_history(&position.product, &position.location);
+    let rows = bench.store.history(&of, None, 100).await.unwrap().items;
+    let on_hand = |words: &serde_json::Value| words["on_hand"].as_i64().unwrap_or_default();
+    rows.iter()
+        .map(|row| (on_hand(&row.before), on_hand(&row.after)))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_file_repeats_is_written_where_something_has_moved_since() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", file("OIL,main,2")).await;
+    bench.moves("OIL", 10, bench.now()).await;
+    assert_eq!(bench.balance("OIL").await, Some(12));
+    let report = bench.read("s.csv", file("OIL,main,2")).await;
+    assert_eq!(bench.balance("OIL").await, Some(2));
+    assert_eq!(report.counts.drift, 1, "it was not what was held");
+    let position = bench.position("OIL").await;
+    assert_eq!(ledger(&bench, &position).await, [(0, 2), (2, 12), (12, 2)]);
+    // What has not moved is not written again, however often it is repeated.
+    bench.read("s.csv", file("OIL,main,2")).await;
+    assert_eq!(bench.position("OIL").await, position);
+    assert_eq!(bench.position("A").await.revision, 1);
+    let examined = bench
+        .store
+        .examine(&bench.authority().await, None, 100)
+        .await;
+    assert_eq!(examined.unwrap().0.findings, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_file_does_not_say_leaves_the_item_as_it_is() {
+    for row in [
+        "",
+        "OIL,main,",
+        "OIL,main,many",
+        "OIL,nowhere,10",
+        "OIL",
+        "OIL,main,-,x,y,\"",
+    ] {
+        let bench = Bench::with("").await;
+        bench.read("s.csv", file("OIL,main,10")).await;
+        bench.moves("OIL", -8, bench.now()).await;
+        let before = bench.position("OIL").await;
+        for _ in 0..2 {
+            bench.read("s.csv", file(row).trim_end()).await;
+            assert_eq!(bench.position("OIL").await, before, "{row:?}");
+            assert_eq!(bench.balance("OIL").await, Some(2), "{row:?}");
+        }
+        let five = Movement {
+            key: "five".parse().unwrap(),
+            product: "OIL".parse().unwrap(),
+            location: "main".parse().unwrap(),
+            act: Act::Sale { quantity: 5 },
+            at: None,
+            reason: None,
+            actor: None,
+        };
+        let sold = bench.store.carry_out(&five, &bench.authority().await).await;
+        assert!(
+            matches!(sold, Err(ApplyError::Refused(_))),
+            "{row:?}: {sold:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_sale_is_in_the_file_that_stated_the_item_after_it_and_in_no_other() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", file("OIL,main,10\nGAS,main,10")).await;
+    let sold_at = bench.now() + SignedDuration::from_secs(1);
+    bench.read("s.csv", file("OIL,main,10")).await;
+    for sku in ["OIL", "GAS"] {
+        bench.moves(sku, -4, sold_at).await;
+    }
+    assert_eq!(
+        bench.balance("OIL").await,
+        Some(10),
+        "its row said so after the sale"
+    );
+    assert_eq!(
+        bench.balance("GAS").await,
+        Some(6),
+        "nothing was said of it after the sale"
+    );
+    // It is stated again, and then the file covers it.
+    bench.read("s.csv", file("OIL,main,10\nGAS,main,6")).await;
+    bench.moves("GAS", -1, sold_at).await;
+    assert_eq!(bench.balance("GAS").await, Some(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_is_told_late_corrects_what_was_there_then() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", file("OIL,main,8")).await;
+    let counted_at = minutes(bench.now(), 1);
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    bench.moves("OIL", -1, bench.now()).await;
+    let count = Movement {
+        key: "count".parse().unwrap(),
+        product: "OIL".parse().unwrap(),
+        location: "main".parse().unwrap(),
+        act: Act::Count { quantity: 5 },
+        at: Some(counted_at),
+        reason: None,
+        actor: None,
+    };
+    let authority = bench.authority().await;
+    bench.store.carry_out(&count, &authority).await.unwrap();
+    assert_eq!(
+        bench.balance("OIL").await,
+        Some(4),
+        "five, and one sold since"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_barcode_in_the_quantity_is_held_and_covers_nothing() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", file("OIL,main,10")).await;
+    let sold_at = bench.now() + SignedDuration::from_secs(1);
+    let report = bench.read("s.csv", file("OIL,main,4006381333931")).await;
+    assert_eq!((report.counts.quarantined, report.counts.drift), (1, 0));
+    let held = bench.store.quarantined(None, 10).await.unwrap().items;
+    assert!(
+        held.iter()
+            .all(|it| it.sentence.contains("most_quantity_jump")),
+        "{held:?}"
+    );
+    assert_eq!(bench.balance("OIL").await, Some(10));
+    bench.moves("OIL", -4, sold_at).await;
+    assert_eq!(bench.balance("OIL").await, Some(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_reads_the_items_of_its_own_source_and_no_others() {
+    let bench = Bench::with("").await;
+    let cost = async || {
+        bench.sync.store.take_spent();
+        bench.read("s.csv", stock_file(200)).await;
+        bench.sync.store.take_spent().read
+    };
+    cost().await;
+    let alone = cost().await;
+    for number in 0..400 {
+        let sku = format!("THEIRS-{number}");
+        bench.states("shop", &sku, 5, bench.now()).await;
+    }
+    let beside = cost().await;
+    assert!(
+        beside <= alone + 10.0,
+        "{alone} alone, {beside} beside others"
+    );
+}
+
+/// One thing that is said, when it was true, and how many minutes later we hear of it.
+#[derive(Debug, Clone)]
+enum Said {
+    File(Option<i64>),
+    Nothing,
+    Unreadable,
+    Erp(i64),
+    Shop(i64),
+    Moved(i64),
+}
+
+fn histories() -> impl Strategy<Value = (Vec<(Said, i64)>, bool)> {
+    let said = prop_oneof![
+        4 => (0..4i64).prop_map(|level| Said::File(Some(level * 5))),
+        1 => Just(Said::Nothing),
+        1 => Just(Said::Unreadable),
+        1 => (0..4i64).prop_map(|level| Said::Erp(level * 5)),
+        1 => (0..4i64).prop_map(|level| Said::Shop(level * 5)),
+        5 => prop_oneof![-4..-1i64, 1..10i64].prop_map(Said::Moved),
+    ];
+    (
+        prop::collection::vec((said, 0..40i64), 2..12),
+        any::<bool>(),
+    )
+}
+
+/// What is there by the histories alone: of the source that counts the latest word that can be read, and
+/// all that moved after it.
+fn by_the_histories(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
+    let word = |of: fn(&Said) -> Option<i64>| {
+        let words = history.iter().enumerate();
+        words
+            .filter_map(|(when, (said, _))| Some((when, of(said)?)))
+            .last()
+    };
+    let erp = word(|said| match said {
+        Said::File(level) => *level,
+        Said::Erp(level) => Some(*level),
+        _ => None,
+    });
+    let shop = word(|said| match said {
+        Said::Shop(level) => Some(*level),
+        _ => None,
+    });
+    let (when, level) = if ranked { erp.or(shop) } else { erp.max(shop) }?;
+    let moved = history
+        .iter()
+        .skip(when + 1)
+        .filter_map(|(said, _)| match said {
+            Said::Moved(delta) => Some(*delta),
+            _ => None,
+        });
+    Some(level + moved.sum::<i64>())
+}
+
+/// Everything happens five minutes after what came before; what is told late is told in between.
+async fn as_it_is_heard(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
+    let ranking = if ranked {
+        "[ownership]\non_hand = [\"erp\"]"
+    } else {
+        ""
+    };
+    let bench = Bench::with(&format!("grace = 100\n{ranking}")).await;
+    let start = minutes(bench.now(), 5);
+    let mut heard: Vec<_> = history
+        .iter()
+        .enumerate()
+        .map(|(when, (said, late))| {
+            let at = 5 * i64::try_from(when).unwrap();
+            // A file is read once it is written.
+            let late = match said {
+                Said::File(_) | Said::Nothing | Said::Unreadable => 1,
+                _ => *late,
+            };
+            (at + late, at, said)
+        })
+        .collect();
+    heard.sort_by_key(|(heard, at, _)| (*heard, *at));
+    for (heard, at, said) in heard {
+        let wait = minutes(start, heard).duration_since(bench.now());
+        tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
+        let at = minutes(start, at);
+        let read = async |row: &str| {
+            bench.drop_at("s.csv", file(row), at);
+            bench.read_what_is_there().await;
+        };
+        match said {
+            Said::File(level) => read(&format!("OIL,main,{}", level.unwrap_or_default())).await,
+            Said::Nothing => read("").await,
+            Said::Unreadable => read("OIL,main,?").await,
+            Said::Erp(level) => drop(bench.states("erp", "OIL", *level, at).await),
+            Said::Shop(level) => drop(bench.states("shop", "OIL", *level, at).await),
+            Said::Moved(delta) => drop(bench.moves("OIL", *delta, at).await),
+        }
+    }
+    let (product, location) = ("OIL".parse().unwrap(), "main".parse().unwrap());
+    let position = bench.store.position(&product, &location).await.unwrap()?;
+    let authority = bench.authority().await;
+    let examined = bench.store.examine(&authority, None, 100).await.unwrap();
+    assert_eq!(examined.0.findings, []);
+    position.balance(&authority.quantities)
+}
+
+/// G3: files with and without the item, statements of the same source and of another, and movements,
+/// each heard when it may be.
+#[test]
+fn what_is_there_does_not_depend_on_when_it_is_heard_of() {
+    let mut runner = TestRunner::new(Config::with_cases(48));
+    let outcome = runner.run(&histories(), |(history, ranked)| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let found = runtime.block_on(as_it_is_heard(&history, ranked));
+        prop_assert_eq!(found, by_the_histories(&history, ranked));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
