@@ -84,7 +84,10 @@ async fn a_file_that_says_two_again_after_a_receipt_is_two_in_the_ledger_and_an_
     let rows = store.history(&of, None, 10).await.unwrap().items;
     let last = rows.last().unwrap();
     assert_eq!(rows.len(), 3);
-    assert_eq!((&last.before["on_hand"], &last.after["on_hand"]), (&12.into(), &2.into()));
+    assert_eq!(
+        (&last.before["on_hand"], &last.after["on_hand"]),
+        (&12.into(), &2.into())
+    );
     assert_eq!(last.source, erp);
     let open = running.alerts(AlertState::Open).await;
     assert_eq!((open.len(), open[0].kind), (1, AlertKind::LowStock));

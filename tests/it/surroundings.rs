@@ -155,6 +155,40 @@ async fn a_rule_that_changes_within_a_batch_applies_to_all_of_it() {
     assert_eq!(low(&batch.store).await, ["FEW", "SOME"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_configuration_applied_elsewhere_is_in_force_a_second_later_and_asked_for_no_oftener() {
+    let clock = Clock::starting_at(at(0));
+    let batch = batch(&clock, Arc::new(Quiet)).await;
+    let installations = Installations::new(batch.store.clone());
+    let first = installations.current().await.unwrap();
+    batch.store.take_spent();
+    for _ in 0..100 {
+        assert_eq!(
+            installations.current().await.unwrap().version,
+            first.version
+        );
+    }
+    assert_eq!(batch.store.take_spent().read, 0.0);
+
+    let elsewhere = Store::new(batch.table.clone(), TABLE, clock.clone(), Chance::seeded(8));
+    assert!(elsewhere.apply_config(&config(20), "test").await.unwrap());
+    let newest = Installations::new(batch.store.clone())
+        .newest()
+        .await
+        .unwrap();
+    assert_eq!(newest.version, first.version + 1);
+    tokio::time::advance(Duration::from_millis(1_001)).await;
+    assert_eq!(
+        installations.current().await.unwrap().version,
+        newest.version
+    );
+
+    // Where it is applied it is in force at once.
+    assert!(batch.store.apply_config(&config(30), "test").await.unwrap());
+    let here = installations.current().await.unwrap();
+    assert_eq!(here.version, newest.version + 1);
+}
+
 /// Touches nothing.
 struct Quiet;
 

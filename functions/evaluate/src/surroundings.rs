@@ -68,8 +68,12 @@ impl Evaluator {
         if now.version != around.installation.version {
             return Ok(false);
         }
-        let seen = around.down.lock().map(|seen| seen.clone());
-        for (source, down) in seen.unwrap_or_default() {
+        let seen = around
+            .down
+            .lock()
+            .map(|seen| seen.clone())
+            .unwrap_or_default();
+        for (source, down) in seen {
             if self.is_down(&now, &source).await? != down {
                 return Ok(false);
             }

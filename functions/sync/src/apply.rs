@@ -161,18 +161,27 @@ impl Applier<'_> {
         let applied = self.change(id, change, version).await;
         let mut taken = taken(applied, stated_before, statement)?;
         if !taken.flaws.is_empty() && self.repeats == Repeats::Cover {
-            // The file has not said it, then.
-            let never = Moment(jiff::Timestamp::UNIX_EPOCH);
-            let stated = Stated {
-                until: Some(self.covered_before.unwrap_or(never)),
-                ..Stated::now(statement.item.clone())
-            };
-            self.store.save_stated(self.source, &stated).await?;
+            self.has_not_said(&statement.item).await?;
         }
         if !news {
             taken.outcome = Outcome::Known;
         }
         Ok(taken)
+    }
+
+    /// Notes that the file does not cover an item, whose row was not taken.
+    async fn has_not_said(&self, item: &Item) -> Result<(), StoreError> {
+        let known = self.store.stated_item(self.source, item).await?;
+        let never = Moment(jiff::Timestamp::UNIX_EPOCH);
+        let until = known
+            .and_then(|known| known.until)
+            .or(self.covered_before)
+            .unwrap_or(never);
+        let stated = Stated {
+            until: Some(until),
+            ..Stated::now(item.clone())
+        };
+        self.store.save_stated(self.source, &stated).await
     }
 
     async fn vehicle(

@@ -10,7 +10,7 @@ use shared::feeds::delimited::Reader;
 use shared::feeds::row::Row;
 use shared::store::quarantine::Quarantined;
 use shared::store::runs::Counts;
-use shared::store::stated::Item;
+use shared::store::stated::{Item, Stated};
 
 use crate::apply::{Applier, Outcome};
 use crate::examine::{ExamineError, TURN};
@@ -205,8 +205,15 @@ impl Pass<'_> {
         let mut chunks = items.chunks(BATCH).peekable();
         while let Some(chunk) = chunks.next() {
             for item in chunk {
-                at.counts.removed += u64::from(self.applier.remove(item).await?);
-                store.forget_stated(self.feed.connector, item).await?;
+                if self.applier.remove(item).await? {
+                    at.counts.removed += 1;
+                    store.forget_stated(self.feed.connector, item).await?;
+                } else if let Some(stated) = store.stated_item(self.feed.connector, item).await? {
+                    // Somebody has stated it since, so it begins anew.
+                    let missing = None;
+                    let stated = Stated { missing, ..stated };
+                    store.save_stated(self.feed.connector, &stated).await?;
+                }
             }
             record.keep(store, at).await?;
             if chunks.peek().is_some() && self.feed.is_out_of_time() {

@@ -24,7 +24,9 @@ pub const MOST_UNITS: i64 = 1_000_000_000_000;
 /// Movements kept apart, some 16 bytes each. Beyond that the oldest are added up: no unit is lost, but
 /// a statement that is dated between two of them no longer tells them apart.
 pub const MOST_MOVES: usize = 1_000;
-/// For how long movements are kept apart, counted back from the newest that is known: for a statement
+/// So many are kept apart however old they are: a position of that size costs no more to write.
+const FEW_MOVES: usize = 32;
+/// For how long more of them are kept apart, counted back from the newest that is known: for a statement
 /// that comes late, or from a source first heard later.
 const KEEP_APART: SignedDuration = SignedDuration::from_hours(48);
 /// Days of sales kept, enough for a week's window against two months of baseline.
@@ -574,8 +576,11 @@ fn believable(quantity: i64, sources: &Sources) -> Result<(), Refusal> {
 /// Adds up the movements that no statement will tell apart any more, because they are long past, or that
 /// are too many. No unit is lost: what moved after a statement goes on counting on top of it.
 fn tidy(bases: &mut BTreeMap<ConnectorName, Base>, moves: &mut Vec<(i64, i64)>) {
+    if moves.len() <= FEW_MOVES {
+        return;
+    }
     let stated = bases.values().map(|base| base.version.at.as_millisecond());
-    let last_stated = stated.clone().max();
+    let last_stated = stated.max();
     let newest = last_stated.max(moves.last().map(|(at, _)| *at));
     let Some(newest) = newest else { return };
     let apart_from = newest.saturating_sub(in_millis(KEEP_APART));

@@ -19,8 +19,6 @@ use super::row::{Expect, Item, Page, Row, Stored, Write, Written, read, text};
 use super::schema::{DUE_INDEX, LIST_INDEX};
 use super::{Store, StoreError};
 
-/// Items that are read at once.
-pub(crate) const BATCH: usize = 100;
 /// How often a write that met another writer looks again.
 const ATTEMPTS: u32 = 12;
 
@@ -45,7 +43,7 @@ impl Store {
         reply.item.map(|item| read(operation, item)).transpose()
     }
 
-    /// Up to [`BATCH`] items with their kinds, in no order, as they are or were some milliseconds ago.
+    /// Up to a hundred items with their kinds, in no order, as they are or were some milliseconds ago.
     pub(crate) async fn get_all(
         &self,
         operation: &'static str,

@@ -178,7 +178,7 @@ impl Store {
         Ok(())
     }
 
-    /// The items as they stand, at most [`super::access::BATCH`] of them; what is not there is left out.
+    /// The items as they stand, at most a hundred of them; what is not there is left out.
     /// They may be some milliseconds old.
     pub async fn held(&self, items: &[Item]) -> Result<Vec<Held>, StoreError> {
         const OPERATION: &str = "read items";

@@ -230,7 +230,11 @@ async fn five_counted_where_two_are_owed_are_five() {
     scene.stated("GAS", "north", -2).await;
     let body = json!({ "type": "count", "product": "GAS", "location": "north", "quantity": 0 });
     let counted = scene.moves("zero", body).await;
-    assert_eq!(counted.body["position"]["backordered"], 0, "{}", counted.body);
+    assert_eq!(
+        counted.body["position"]["backordered"], 0,
+        "{}",
+        counted.body
+    );
 }
 
 #[tokio::test]
@@ -238,7 +242,10 @@ async fn a_model_line_is_not_counted_by_hand_before_or_after_its_vehicles_are_kn
     let scene = Scene::new().await;
     let body = |kind: &str| json!({ "type": kind, "product": "line:bentley/continental-gt", "location": "london", "quantity": 0 });
     let refused = scene.moves("count", body("count")).await;
-    assert_eq!((refused.status, refused.kind()), (409, "urn:lotwire:problem:counted_from_vehicles"));
+    assert_eq!(
+        (refused.status, refused.kind()),
+        (409, "urn:lotwire:problem:counted_from_vehicles")
+    );
     let words = refused.body["detail"].as_str().unwrap();
     assert!(words.contains("report the vehicles"), "{words}");
     let file = "product,location,on_hand\nline:bentley/continental-gt,london,0\n";
@@ -261,7 +268,11 @@ async fn a_barcode_in_place_of_a_quantity_is_refused_and_changes_nothing() {
         let body = json!({ "type": kind, "product": "OIL", "location": "north", "quantity": 4_006_381_333_931_i64 / 1_000 });
         let refused = scene.moves(key, body).await;
         assert_eq!(refused.status, 422, "{kind}: {}", refused.body);
-        assert!(refused.body.to_string().contains("most_quantity_jump"), "{}", refused.body);
+        assert!(
+            refused.body.to_string().contains("most_quantity_jump"),
+            "{}",
+            refused.body
+        );
     }
     let position = scene.get("/api/v1/positions?product=OIL").await;
     assert_eq!(position.body["items"][0]["on_hand"], 3);
