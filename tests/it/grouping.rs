@@ -1,7 +1,6 @@
 //! Alerts that a route gathers, through the whole stack: from stock to one request for many alerts,
 //! on a virtual clock.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 

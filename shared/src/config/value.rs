@@ -115,7 +115,7 @@ numbers! {
     /// Days for which an event is remembered: at least a week, because senders retry for days.
     MemoryDays(u16), 7 to 400, "a number of days";
     /// Units of stock.
-    Units(u64), 1 to 1_000_000_000_000, "a number of units";
+    Units(u64), 1 to 1_000_000_000, "a number of units";
     /// Alerts named in one message.
     Named(u32), 1 to 25, "a number of alerts";
     /// Messages a second.

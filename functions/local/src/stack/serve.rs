@@ -1,6 +1,5 @@
 //! One run of the stack: from the data directory to a served address, and to a clean end.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;

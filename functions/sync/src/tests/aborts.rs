@@ -11,7 +11,7 @@ use lotwire::engine::{Call, Interference, Verdict};
 use shared::chance::Chance;
 use shared::store::runs::RunState;
 
-use super::bench::{Bench, Setup, erp, stock_file};
+use super::bench::{Bench, Setup, stock_file};
 
 /// A process that dies at one of its calls: that call and all after it never arrive, or it arrives
 /// and the answer is lost.
