@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::Deliverer;
-use crate::domain::alert::{AlertState, RevisionKind};
+use crate::domain::alert::{AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
 use crate::store::StoreError;
@@ -62,6 +62,7 @@ impl Gathered {
             threshold: None,
             rule: None,
             why: None,
+            ending: (open == 0).then_some(Ending::Recovered),
             days_of_supply: None,
             sold: None,
             notes: Vec::new(),
@@ -135,6 +136,8 @@ impl Deliverer {
         let mut listed = Vec::with_capacity(COVERED);
         // An alert's revisions stand together, and only the last of them speaks for it.
         let mut before: Option<Member> = None;
+        // Whether its first one waits here too: then nobody was told of it yet.
+        let mut from_its_beginning = false;
         let mut cursor = None;
         loop {
             let (members, next) = self
@@ -142,11 +145,16 @@ impl Deliverer {
                 .members(&group.id, Which::Waiting, cursor, PAGE)
                 .await?;
             for member in members {
+                let begins = member.revision == 1;
                 if let Some(before) = before.replace(member.clone()) {
                     let last = before.alert != member.alert;
-                    if last {
+                    let unheard = last && from_its_beginning && before.is_end();
+                    if last && !unheard {
                         gathered.count(&before);
                         foremost.see(before.clone());
+                    }
+                    if last {
+                        from_its_beginning = begins;
                     }
                     listed.push(Covered {
                         member: before,
@@ -156,6 +164,8 @@ impl Deliverer {
                         self.list(message, token, &mut gathered.pages, &mut listed)
                             .await?;
                     }
+                } else {
+                    from_its_beginning = begins;
                 }
             }
             cursor = next;
@@ -164,8 +174,10 @@ impl Deliverer {
             }
         }
         if let Some(last) = before {
-            gathered.count(&last);
-            foremost.see(last.clone());
+            if !(from_its_beginning && last.is_end()) {
+                gathered.count(&last);
+                foremost.see(last.clone());
+            }
             listed.push(Covered {
                 member: last,
                 last: true,
@@ -173,7 +185,10 @@ impl Deliverer {
             self.list(message, token, &mut gathered.pages, &mut listed)
                 .await?;
         }
-        if gathered.total == 0 && matches!(group.schedule.phase, Phase::Reminding(_)) {
+        if gathered.total == 0
+            && gathered.pages == 0
+            && matches!(group.schedule.phase, Phase::Reminding(_))
+        {
             gathered.reminder = true;
             self.gather_open(group, &mut gathered, &mut foremost)
                 .await?;

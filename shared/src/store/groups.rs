@@ -100,6 +100,14 @@ pub enum Which {
     Told,
 }
 
+impl Member {
+    /// Whether it tells the end of an alert that began in an earlier revision. News that is over as
+    /// soon as it is told has one revision only.
+    pub const fn is_end(&self) -> bool {
+        self.over && self.revision > 1
+    }
+}
+
 impl Group {
     /// The group of an intent that has one.
     fn of(intent: &Intent) -> Option<Self> {
@@ -130,22 +138,14 @@ impl Group {
     /// The intent to deliver that message: to be announced from the moment that its time is known,
     /// and written when its time has come.
     pub fn intent(&self, now: Timestamp) -> Intent {
-        Intent {
-            alert: self.message().to_string(),
-            revision: 1,
-            channel: self.channel.clone(),
-            kind: self.kind.clone(),
-            state: IntentState::Pending,
-            attempts: 0,
-            origin: None,
-            created_at: now,
-            not_before: now,
-            due_at: later(now, GRACE),
-            receipt: None,
-            last_outcome: None,
-            group: None,
-            carried_by: None,
-        }
+        Intent::new(
+            self.message().to_string(),
+            1,
+            self.channel.clone(),
+            self.kind.clone(),
+            now,
+            later(now, GRACE),
+        )
     }
 
     /// With another schedule, and the time at which the clock looks after it.
@@ -329,6 +329,9 @@ impl Store {
 
     /// Puts on record that a message carried one of its members, and takes the member out of those
     /// that wait. May be repeated.
+    ///
+    /// A message that was not sent, because its channel is not live, carried nobody: its members go on
+    /// waiting.
     pub async fn settle_member(
         &self,
         group: &Group,
@@ -342,12 +345,25 @@ impl Store {
             let Some(stored) = self.intent(key.0, key.1, key.2).await? else {
                 break;
             };
-            if stored.data.state != IntentState::Pending {
+            if !stored.data.is_unsettled() {
                 break;
+            }
+            if carrier.state == IntentState::NotSent {
+                let after = Intent {
+                    state: IntentState::NotSent,
+                    last_outcome: carrier.last_outcome.clone(),
+                    ..stored.data.clone()
+                };
+                if after == stored.data || self.put_intent(&stored, &after).await? {
+                    return Ok(());
+                }
+                self.after_conflict(OPERATION, tries).await?;
+                continue;
             }
             let after = Intent {
                 state: carrier.state,
                 attempts: carrier.attempts,
+                perhaps_sent: carrier.perhaps_sent,
                 receipt: carrier.receipt.clone(),
                 last_outcome: carrier.last_outcome.clone(),
                 carried_by: Some(carrier.alert.clone()),

@@ -15,7 +15,8 @@
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
 //! | [`groups`] | alerts that are told together |
-//! | [`breakers`] | which destinations are down |
+//! | [`resend`] | what is sent again once its channel is mended |
+//! | [`breakers`] | which destinations are down, and who gets nothing |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
 //! | [`feeds`], [`runs`], [`missing`] | sources that are read on a schedule |
 //! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
@@ -43,6 +44,7 @@ pub mod movements;
 pub mod products;
 pub mod quarantine;
 pub mod received;
+pub mod resend;
 pub mod runs;
 pub mod settings;
 pub mod stock;
