@@ -134,10 +134,8 @@ impl Deliverer {
         };
         let mut foremost = Foremost::of(group);
         let mut listed = Vec::with_capacity(COVERED);
-        // An alert's revisions stand together, and only the last of them speaks for it.
-        let mut before: Option<Member> = None;
-        // Whether its first one waits here too: then nobody was told of it yet.
-        let mut from_its_beginning = false;
+        // An alert's revisions stand together.
+        let mut revisions: Vec<Member> = Vec::new();
         let mut cursor = None;
         loop {
             let (members, next) = self
@@ -145,43 +143,23 @@ impl Deliverer {
                 .members(&group.id, Which::Waiting, cursor, PAGE)
                 .await?;
             for member in members {
-                let begins = member.revision == 1;
-                if let Some(before) = before.replace(member.clone()) {
-                    let last = before.alert != member.alert;
-                    let unheard = last && from_its_beginning && before.is_end();
-                    if last && !unheard {
-                        gathered.count(&before);
-                        foremost.see(before.clone());
-                    }
-                    if last {
-                        from_its_beginning = begins;
-                    }
-                    listed.push(Covered {
-                        member: before,
-                        last,
-                    });
-                    if listed.len() == COVERED {
+                let same = |last: &Member| last.alert == member.alert;
+                if !revisions.last().is_none_or(same) {
+                    gathered.take(&mut revisions, &mut foremost, &mut listed);
+                    if listed.len() >= COVERED {
                         self.list(message, token, &mut gathered.pages, &mut listed)
                             .await?;
                     }
-                } else {
-                    from_its_beginning = begins;
                 }
+                revisions.push(member);
             }
             cursor = next;
             if cursor.is_none() {
                 break;
             }
         }
-        if let Some(last) = before {
-            if !(from_its_beginning && last.is_end()) {
-                gathered.count(&last);
-                foremost.see(last.clone());
-            }
-            listed.push(Covered {
-                member: last,
-                last: true,
-            });
+        gathered.take(&mut revisions, &mut foremost, &mut listed);
+        if !listed.is_empty() {
             self.list(message, token, &mut gathered.pages, &mut listed)
                 .await?;
         }
@@ -262,6 +240,30 @@ impl Deliverer {
 }
 
 impl Gathered {
+    /// Takes in the revisions of one alert. Only the last of them speaks for it; and none, if it is over
+    /// and nobody was told that it began.
+    fn take(
+        &mut self,
+        revisions: &mut Vec<Member>,
+        foremost: &mut Foremost,
+        listed: &mut Vec<Covered>,
+    ) {
+        let begins = revisions.first().is_some_and(|first| first.revision == 1);
+        let Some(last) = revisions.last().cloned() else {
+            return;
+        };
+        let unheard = begins && last.is_end();
+        if !unheard {
+            self.count(&last);
+            foremost.see(last.clone());
+        }
+        listed.extend(revisions.drain(..).map(|member| Covered {
+            last: member.revision == last.revision,
+            unheard,
+            member,
+        }));
+    }
+
     fn count(&mut self, member: &Member) {
         self.total = self.total.saturating_add(1);
         self.resolved += u32::from(member.over);

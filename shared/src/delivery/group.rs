@@ -217,8 +217,7 @@ impl Deliverer {
         mut covers: Covers,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let reason = "the alert ended before anything of it left";
-        let nobody = group.intent(now).superseded(reason);
+        let nobody = group.intent(now);
         while covers.settled < covers.pages {
             self.settle_page(group, message, &covers, &nobody).await?;
             covers.settled += 1;

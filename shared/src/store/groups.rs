@@ -31,6 +31,9 @@ const LEAD: SignedDuration = SignedDuration::from_mins(2);
 /// When the clock looks after a message that nobody has settled.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 
+/// Why nothing is told of an alert whose end waits together with its beginning.
+const UNHEARD: &str = "the alert ended before anything of it left";
+
 /// When the clock looks again after an intent that its group has in hand.
 const IN_GOOD_HANDS: SignedDuration = SignedDuration::from_hours(24);
 
@@ -89,6 +92,9 @@ pub struct Covered {
     pub member: Member,
     /// Whether it is its alert's last revision in this message.
     pub last: bool,
+    /// Whether the message says nothing of it: its alert is over, and nobody was told that it began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unheard: bool,
 }
 
 /// Which members of a group.
@@ -339,7 +345,11 @@ impl Store {
         carrier: &Intent,
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "settle a member of a group";
-        let Covered { member, last } = covered;
+        let Covered {
+            member,
+            last,
+            unheard,
+        } = covered;
         for tries in 0.. {
             let key = (&member.alert, member.revision, &group.channel);
             let Some(stored) = self.intent(key.0, key.1, key.2).await? else {
@@ -347,6 +357,13 @@ impl Store {
             };
             if !stored.data.is_unsettled() {
                 break;
+            }
+            if *unheard {
+                if self.supersede(&stored, UNHEARD).await? {
+                    break;
+                }
+                self.after_conflict(OPERATION, tries).await?;
+                continue;
             }
             if carrier.state == IntentState::NotSent {
                 let after = Intent {

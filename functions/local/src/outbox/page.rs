@@ -242,7 +242,7 @@ mod tests {
                 ..entry(request("text/plain", ""))
             })
         };
-        assert!(fate(false, Some(200)).contains(">not sent<"));
+        assert!(fate(false, Some(200)).contains(">not sent: env:A is not set<"));
         assert!(fate(false, None).contains(">not reached<"));
         assert!(fate(true, Some(429)).contains(">sent, 429<"));
         assert!(fate(true, None).contains(">sent, no answer<"));

@@ -561,6 +561,8 @@ async fn a_group_says_what_is_true_when_the_vendor_takes_it() {
         stored.unwrap().unwrap().data.state
     };
     assert_eq!(state("a2", 1).await, IntentState::Delivered);
+    assert_eq!(state("a1", 1).await, IntentState::Superseded);
+    assert_eq!(state("a1", 2).await, IntentState::Superseded);
     line.stop().await;
 }
 
