@@ -2,13 +2,28 @@
 //!
 //! The SDK's own way would look for profiles, containers and instance metadata as well. Lambda puts
 //! region and credentials into the environment, so none of that need be linked or tried.
+//!
+//! Every call has a time limit, below the time that the shortest of the functions has: a call that is
+//! not answered is an error in the log, not a function that was killed without a word.
 
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
 use secrecy::ExposeSecret;
 
 use crate::config::environment::{AwsEnv, EnvironmentError};
 use crate::telemetry::TracedCalls;
+
+/// To reach an endpoint. It is in the same region.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// For one try at a call. A page of a megabyte takes a fraction of it.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// For a call with the SDK's own retries. Ingest has 10 s in all, and answers within them.
+const OPERATION: Duration = Duration::from_secs(6);
 
 /// What SDK clients are made from.
 pub fn config(environment: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, EnvironmentError> {
@@ -23,6 +38,13 @@ pub fn config(environment: impl Fn(&str) -> Option<String>) -> Result<SdkConfig,
     );
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT)
+                .operation_attempt_timeout(ATTEMPT)
+                .operation_timeout(OPERATION)
+                .build(),
+        )
         .region(Region::new(env.region))
         .credentials_provider(SharedCredentialsProvider::new(credentials));
     // As a string it would end in a slash, and every path begin with two.
@@ -70,6 +92,33 @@ mod tests {
         assert_eq!(config.endpoint_url(), Some("http://127.0.0.1:4566"));
         assert!(config.credentials_provider().is_some());
         assert!(!format!("{:?}", AwsEnv::read(set).unwrap()).contains("not for logs"));
+    }
+
+    /// Of all functions that call AWS, `ingest` has the least time.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_not_answered_fails_while_the_function_still_has_time() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", silent.local_addr().unwrap());
+        let set = |name: &str| {
+            Some(match name {
+                "AWS_REGION" => "eu-south-1".to_owned(),
+                "AWS_ENDPOINT_URL" => endpoint.clone(),
+                _ => "x".to_owned(),
+            })
+        };
+        let config = config(set).unwrap();
+        let start = tokio::time::Instant::now();
+        let table = dynamodb(&config).list_tables().send();
+        let topic = sns(&config).list_topics().send();
+        let queue = sqs(&config).list_queues().send();
+        let (table, topic, queue) = tokio::join!(table, topic, queue);
+        assert!(table.is_err() && topic.is_err() && queue.is_err());
+        let ingest = Duration::from_secs(10);
+        assert!(
+            start.elapsed() < ingest - Duration::from_secs(3),
+            "{:?}",
+            start.elapsed()
+        );
     }
 
     #[test]

@@ -20,6 +20,12 @@ pub enum Endpoint {
     Alerts,
     /// How it reached them.
     Deliveries,
+    /// One alert, as a page for whoever has its link.
+    AlertPage,
+    /// Where people are told, and which of it reaches anybody.
+    Channels,
+    /// Send again what did not arrive and is still true.
+    Resend,
     /// Who changed what.
     Ledger,
     /// What could not be believed or read.
@@ -56,6 +62,13 @@ pub const ROUTES: &[(&str, &str, Endpoint)] = &[
     ("POST", "/api/v1/movements", Endpoint::Move),
     ("GET", "/api/v1/alerts", Endpoint::Alerts),
     ("GET", "/api/v1/deliveries", Endpoint::Deliveries),
+    ("GET", "/api/v1/a/{id}", Endpoint::AlertPage),
+    ("GET", "/api/v1/channels", Endpoint::Channels),
+    (
+        "POST",
+        "/api/v1/channels/{channel}/resend",
+        Endpoint::Resend,
+    ),
     ("GET", "/api/v1/ledger", Endpoint::Ledger),
     ("GET", "/api/v1/quarantine", Endpoint::Quarantine),
     ("GET", "/api/v1/inbox", Endpoint::Inbox),
@@ -75,9 +88,9 @@ const SMALL: usize = 64 * 1024;
 const LARGE: usize = 4 * 1024 * 1024;
 
 impl Endpoint {
-    /// Whether only those who have a token may ask.
+    /// Whether only those who have a token may ask. A page's link is its own permission.
     pub const fn needs_token(self) -> bool {
-        !matches!(self, Self::Health)
+        !matches!(self, Self::Health | Self::AlertPage)
     }
 
     /// The largest body taken, in bytes.

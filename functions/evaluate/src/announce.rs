@@ -10,7 +10,7 @@ use shared::domain::watch::{self, Moment, Verdict, Watch};
 use shared::domain::{AlertKind, Origin, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
-use shared::store::intents::{Intent, IntentState};
+use shared::store::intents::Intent;
 use shared::store::{Expect, Stored};
 
 use crate::{EvaluateError, Evaluator};
@@ -202,7 +202,7 @@ impl Evaluator {
                 groups_of_group = vec![group.clone()];
                 (None, &groups_of_group, None)
             }
-            Subject::Unit { .. } => (None, &[], None),
+            Subject::Unit { .. } | Subject::Channel { .. } => (None, &[], None),
             Subject::Connector { connector } => (None, &[], Some(connector)),
         };
         let about = About {
@@ -246,20 +246,16 @@ fn announcement(
         .filter_map(|recipient| Some((recipient, channels.get(&recipient.channel)?)))
         .map(|(recipient, channel)| (recipient, channel, group_of(look, recipient)))
         .map(|(recipient, channel, group)| Intent {
-            alert: message.alert.clone(),
-            revision: message.revision,
-            channel: recipient.channel.clone(),
-            kind: channel.kind.to_string(),
-            state: IntentState::Pending,
-            attempts: 0,
             origin: origin.cloned(),
-            created_at: now,
-            not_before: now,
-            due_at: overdue(now, group.as_ref()),
-            receipt: None,
-            last_outcome: None,
-            group: group.map(Box::new),
-            carried_by: None,
+            group: group.clone().map(Box::new),
+            ..Intent::new(
+                message.alert.clone(),
+                message.revision,
+                recipient.channel.clone(),
+                channel.kind.to_string(),
+                now,
+                overdue(now, group.as_ref()),
+            )
         })
         .collect();
     for recipient in recipients {

@@ -338,6 +338,8 @@ impl Evaluator {
                     .look_at_source(&around.installation, connector)
                     .await
             }
+            // Nothing watches a channel: who sends there finds out.
+            Subject::Channel { .. } => Ok(()),
         }
     }
 

@@ -170,6 +170,7 @@ fn words(
         sold: None,
         notes: notes.to_vec(),
         link: link(installation, subject),
+        ending: None,
         digest: None,
     }
 }

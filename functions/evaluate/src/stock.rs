@@ -255,7 +255,9 @@ impl<'a> Scene<'a> {
                 .members(group)
                 .first()
                 .map_or(&self.authority.zone, |first| self.authority.zone(first)),
-            Subject::Unit { .. } | Subject::Connector { .. } => &self.authority.zone,
+            Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => {
+                &self.authority.zone
+            }
         }
     }
 
@@ -338,7 +340,7 @@ impl<'a> Scene<'a> {
         let location = match &subject {
             Subject::Position { location, .. } => Some(self.place_name(location)),
             Subject::Group { group, .. } => Some(format!("group {group}")),
-            Subject::Unit { .. } | Subject::Connector { .. } => None,
+            Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => None,
         };
         let today = zone.to_datetime(self.now).date();
         let sold: BTreeMap<_, _> = shown.sold.map(|at| at.sold.clone()).unwrap_or_default();
@@ -364,6 +366,7 @@ impl<'a> Scene<'a> {
             sold: reading.sold,
             notes: Vec::new(),
             link: link(self.installation, &subject),
+            ending: None,
             digest: None,
             subject,
         }
@@ -422,6 +425,7 @@ pub(crate) fn link(installation: &Installation, subject: &Subject) -> Option<Str
         }
         Subject::Unit { vin } => url.set_path(&path(&format!("units/{vin}"))),
         Subject::Connector { .. } => url.set_path(&path("inbox")),
+        Subject::Channel { .. } => url.set_path(&path("channels")),
     }
     Some(url.to_string())
 }

@@ -79,6 +79,7 @@ impl Evaluator {
                 sold: None,
                 notes: notes.clone(),
                 link: link(installation, &subject),
+                ending: None,
                 digest: None,
             };
             let look = Look {

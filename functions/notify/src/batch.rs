@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt;
+use futures::future::join_all;
 use jiff::Timestamp;
 use shared::clock::Clock;
 
@@ -16,8 +17,8 @@ pub enum Settled {
     Failed,
 }
 
-/// Handles a batch in order. A record that fails, panics or would start after `start_by` goes back
-/// alone; the rest are done. The runtime's own guard covers only the invocation as a whole.
+/// Handles the records of a batch side by side. One that fails, panics or would start after `start_by`
+/// goes back alone; the rest are done. The runtime's own guard covers only the invocation as a whole.
 pub async fn each_record<F>(
     event: SqsEvent,
     clock: &Clock,
@@ -27,20 +28,25 @@ pub async fn each_record<F>(
 where
     F: Future<Output = Settled>,
 {
-    let mut response = SqsBatchResponse::default();
-    for record in event.records {
+    let records = event.records.into_iter().map(|record| async {
         // An empty id fails the whole batch, which is the safe reading of a record without one.
         let id = record.message_id.clone().unwrap_or_default();
-        if clock.now() <= start_by {
-            let guarded = AssertUnwindSafe(async { handle(record).await }).catch_unwind();
-            match guarded.await {
-                Ok(Settled::Done) => continue,
-                Ok(Settled::Failed) => {}
-                Err(_) => tracing::error!(message = id, "handling a message panicked"),
-            }
-        } else {
+        if clock.now() > start_by {
             tracing::warn!(message = id, "too late to begin with a message");
+            return Some(id);
         }
+        let guarded = AssertUnwindSafe(async { handle(record).await }).catch_unwind();
+        match guarded.await {
+            Ok(Settled::Done) => None,
+            Ok(Settled::Failed) => Some(id),
+            Err(_) => {
+                tracing::error!(message = id, "handling a message panicked");
+                Some(id)
+            }
+        }
+    });
+    let mut response = SqsBatchResponse::default();
+    for id in join_all(records).await.into_iter().flatten() {
         let mut failure = BatchItemFailure::default();
         failure.item_identifier = id;
         response.batch_item_failures.push(failure);

@@ -6,6 +6,8 @@
 
 mod batch;
 
+use std::time::Duration;
+
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use jiff::{SignedDuration, Timestamp};
 use shared::bus::IntentRef;
@@ -16,6 +18,9 @@ use tracing::Instrument;
 use url::Url;
 
 pub use batch::{Settled, each_record};
+
+/// How long a vendor may take to begin its answer.
+pub const FIRST_BYTE: Duration = Duration::from_secs(5);
 
 /// The longest that SQS holds a message back, in seconds.
 const LONGEST_DELAY: i32 = 900;
@@ -40,7 +45,8 @@ impl Notifier {
         }
     }
 
-    /// Looks at each intent of a batch. A record that cannot be looked at, panics, or would start too
+    /// Looks at the intents of a batch, all at once: a destination that answers late delays no other. A
+    /// record that cannot be looked at, panics, or would start too
     /// late for its attempt to end before `deadline` goes back alone.
     pub async fn handle(&self, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
         let needed = self.deliverer.time_needed();

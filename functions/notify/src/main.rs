@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lambda_events::event::sqs::SqsEvent;
 use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use notify::Notifier;
+use notify::{FIRST_BYTE, Notifier};
 use shared::aws;
 use shared::chance::Chance;
 use shared::clock::Clock;
@@ -42,6 +42,7 @@ async fn notifier() -> Result<(Notifier, Meter), Error> {
     let secrets = Secrets::in_lambda(Box::new(process), clock.clone())?;
     let wire = Http::new(HttpSettings {
         timeout: env.send_timeout,
+        first_byte: Some(FIRST_BYTE),
         guard: Guard::new(env.allowed_hosts),
         ..HttpSettings::default()
     })?;

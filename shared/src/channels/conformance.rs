@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use self::cases::{Case, body, cases};
 use super::*;
 use crate::domain::ChannelName;
-use crate::render::{Templates, fit};
+use crate::render::Templates;
+use crate::render::words::{Worded, worded};
 
 /// With a full stop, which not every vendor's key may hold.
 const KEY: &str = "0199b6a1/1/ops.desk";
@@ -75,32 +76,24 @@ fn now() -> Timestamp {
     "2026-01-15T09:31:00Z".parse().unwrap()
 }
 
-/// The whole way of a message: rendered, fitted to the channel, put into an envelope.
+/// The whole way of a message: put into words for the channel, and into an envelope.
 struct Letter {
-    message: Message,
-    title: String,
-    text: String,
+    words: Worded,
 }
 
 impl Letter {
     fn new(message: Message, channel: &dyn Channel) -> Self {
         let name: ChannelName = "ops.desk".parse().unwrap();
-        let rendered = Templates::new().render(&message, &name);
-        let limits = channel.limits();
-        let title = fit(&rendered.title, limits.title).into_owned();
-        let text = fit(&rendered.text, limits.text).into_owned();
         Self {
-            message,
-            title,
-            text,
+            words: worded(&Templates::new(), &message, &name, channel.limits()),
         }
     }
 
     fn envelope(&self) -> Envelope<'_> {
         Envelope {
-            message: &self.message,
-            title: &self.title,
-            text: &self.text,
+            message: &self.words.message,
+            title: &self.words.title,
+            text: &self.words.text,
             key: KEY,
             now: now(),
             attempt: 1,

@@ -82,11 +82,24 @@ impl ChannelError {
     }
 }
 
+/// Which of an alert's revisions a channel is told. They leave in their order either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Each of them: programs keep books.
+    Each,
+    /// What is true now: one that a later one has overtaken before it left is not sent, nor is the end
+    /// of an alert of which nothing left. For people, and for whatever keeps one object per alert.
+    Latest,
+}
+
 /// One configured destination where people are told. No I/O.
 pub trait Channel: Send + Sync {
     /// What comes next, given the vendor's replies so far: none on the first call, and one more on
     /// each call after a [`Step::Send`] or [`Step::Ask`].
     fn step(&self, envelope: &Envelope<'_>, replies: &[Reply]) -> Result<Step, ChannelError>;
+
+    /// Which of an alert's revisions it is told.
+    fn order(&self) -> Order;
 
     /// The room for title and text.
     fn limits(&self) -> Limits;

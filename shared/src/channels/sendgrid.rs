@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
-use super::{Channel, ChannelError, ChannelKind, Envelope, Step};
+use super::{Channel, ChannelError, ChannelKind, Envelope, Order, Step};
 use crate::delivery::Outcome;
 use crate::delivery::outcome::reset_at;
 use crate::http::{Reply, Request};
@@ -179,6 +179,10 @@ impl Channel for SendGrid {
         }
     }
 
+    fn order(&self) -> Order {
+        Order::Latest
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             title: Measure::Characters(200),
@@ -299,6 +303,7 @@ fn worded(status: String, reply: &Reply) -> String {
 /// The whole message contract, for a template of the user's.
 fn template_data(envelope: &Envelope<'_>) -> Value {
     let mut data = json!(envelope.message);
+    data.as_object_mut().map(|data| data.remove("why"));
     data["title"] = json!(envelope.title);
     data["text"] = json!(envelope.text);
     data["local_time"] = json!(local_time(envelope.message));

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
-use super::{Channel, ChannelError, ChannelKind, Envelope, Step};
+use super::{Channel, ChannelError, ChannelKind, Envelope, Order, Step};
 use crate::delivery::Outcome;
 use crate::delivery::outcome::retry_after;
 use crate::domain::alert::RevisionKind;
@@ -160,6 +160,10 @@ impl Channel for Slack {
         }
     }
 
+    fn order(&self) -> Order {
+        Order::Latest
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             title: Measure::Characters(HEADER),
@@ -205,6 +209,7 @@ impl Slack {
                 channel,
             } => {
                 body["channel"] = json!(channel);
+                body["mrkdwn"] = json!(false);
                 if let Some(thread) = thread {
                     body["thread_ts"] = json!(thread);
                     // An escalation that only the thread shows is easily overlooked.
@@ -325,12 +330,12 @@ fn timestamp_of(receipt: &str) -> Option<&str> {
 fn post(envelope: &Envelope<'_>) -> Value {
     let message = envelope.message;
     let mut blocks = vec![
-        json!({"type": "header", "text": {"type": "plain_text", "text": escaped(envelope.title, HEADER)}}),
-        json!({"type": "section", "text": mrkdwn(escaped(envelope.text, SECTION))}),
+        json!({"type": "header", "text": plain(escaped(envelope.title, HEADER))}),
+        json!({"type": "section", "text": plain(escaped(envelope.text, SECTION))}),
     ];
     let fields: Vec<Value> = facts(message)
         .into_iter()
-        .map(|fact| mrkdwn(format!("*{}*\n{}", fact.label, escaped(&fact.value, FIELD))))
+        .map(|fact| plain(format!("{}\n{}", fact.label, escaped(&fact.value, FIELD))))
         .collect();
     for fields in fields.chunks(FIELDS) {
         blocks.push(json!({"type": "section", "fields": fields}));
@@ -342,17 +347,18 @@ fn post(envelope: &Envelope<'_>) -> Value {
             .map(|note| format!("• {note}"))
             .collect();
         let notes = fit_lines(&notes, NOTES, cost);
-        blocks.push(json!({"type": "section", "text": mrkdwn(escape(&notes))}));
+        blocks.push(json!({"type": "section", "text": plain(escape(&notes))}));
     }
     if let Some(link) = button(message) {
         blocks.push(link);
     }
-    let about = format!(
-        "{} · {} · alert {} · revision {}",
-        message.severity, message.change, message.alert, message.revision
-    );
-    blocks.push(json!({"type": "context", "elements": [mrkdwn(escaped(&about, FIELD))]}));
-    json!({"text": escaped(envelope.text, NOTIFICATION), "blocks": blocks, "unfurl_links": false})
+    let about = format!("{} · {}", message.severity, message.change);
+    blocks.push(json!({"type": "context", "elements": [plain(about)]}));
+    json!({
+        "text": escaped(envelope.text, NOTIFICATION),
+        "blocks": blocks,
+        "unfurl_links": false,
+    })
 }
 
 fn button(message: &Message) -> Option<Value> {
@@ -365,10 +371,12 @@ fn button(message: &Message) -> Option<Value> {
     })
 }
 
-fn mrkdwn(text: String) -> Value {
+/// Text of which Slack reads no mark: a name may hold `*`, `_`, `~` or `:name:`, and no escape keeps
+/// them from being eaten elsewhere.
+fn plain(text: String) -> Value {
     // Slack refuses an empty text object.
     let text = if text.is_empty() { " ".into() } else { text };
-    json!({"type": "mrkdwn", "text": text})
+    json!({"type": "plain_text", "text": text, "emoji": false})
 }
 
 fn escaped(text: &str, most: usize) -> String {

@@ -12,19 +12,15 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
-use super::{Channel, ChannelError, ChannelKind, Envelope, Step};
+use super::{Channel, ChannelError, ChannelKind, Envelope, Order, Step};
 use crate::delivery::Outcome;
 use crate::domain::Subject;
 use crate::domain::message::Message;
 use crate::http::{Reply, Request};
-use crate::render::fit::fit_lines;
-use crate::render::{Limits, Measure, facts, gsm7};
+use crate::render::{Limits, Measure, gsm7};
 use crate::secrets::SecretRef;
 
 const KIND: ChannelKind = ChannelKind::TwilioSms;
-
-/// The room for the notes within a text message, in characters.
-const NOTES: usize = 120;
 
 /// Settings of a `twilio_sms` channel.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -37,15 +33,15 @@ pub struct Settings {
     to: String,
     from: Option<String>,
     messaging_service_sid: Option<String>,
-    #[serde(default = "three")]
+    #[serde(default = "two")]
     max_segments: u8,
     status_callback: Option<BaseUrl>,
     #[serde(default = "official")]
     base_url: BaseUrl,
 }
 
-const fn three() -> u8 {
-    3
+const fn two() -> u8 {
+    2
 }
 
 #[expect(clippy::expect_used, reason = "a literal address, read by every test")]
@@ -81,7 +77,7 @@ impl Configure for Settings {
         Field::optional(
             "max_segments",
             Form::Number,
-            "The most parts that one alert may cost, 1 to 10; 3 unless set.",
+            "The most parts that one alert may cost, 1 to 10; 2 unless set.",
         ),
         Field::optional(
             "status_callback",
@@ -181,6 +177,10 @@ impl Channel for TwilioSms {
         }
     }
 
+    fn order(&self) -> Order {
+        Order::Latest
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             // Not sent: the text says it all.
@@ -226,35 +226,26 @@ impl TwilioSms {
     }
 }
 
-/// The text, as many facts as fit in their order of importance, and the link if it fits at all.
+/// The text, then where, then the link; each whole or not at all, as far as there is room.
 fn body(envelope: &Envelope<'_>, parts: usize) -> String {
-    let extras = extras(envelope.message);
-    let link = envelope.message.link.as_deref();
-    for link in [link, None] {
-        for kept in (0..=extras.len()).rev() {
-            let facts = extras[..kept].join("; ");
-            let lines = [envelope.text, &facts, link.unwrap_or_default()];
-            let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
-            let whole = lines.join("\n");
-            if gsm7::fit(&whole, parts) == gsm7::plain(&whole) {
-                return gsm7::plain(&whole).into_owned();
-            }
+    let mut whole = envelope.text.to_owned();
+    let extra = [more(envelope.message), envelope.message.link.clone()];
+    for line in extra.into_iter().flatten() {
+        let longer = format!("{whole}\n{line}");
+        if gsm7::fit(&longer, parts) == gsm7::plain(&longer) {
+            whole = longer;
         }
     }
-    gsm7::fit(envelope.text, parts).into_owned()
+    gsm7::fit(&whole, parts).into_owned()
 }
 
-/// What may follow the text, most important first.
-fn extras(message: &Message) -> Vec<String> {
-    let facts = facts(message).into_iter();
-    let facts = facts.map(|fact| format!("{}: {}", fact.label, fact.value));
-    let notes = fit_lines(&message.notes, NOTES, |_| 1).replace('\n', "; ");
-    let notes = (!notes.is_empty()).then_some(notes);
+/// What a reader needs beside the text: where it is, or, where no place is concerned, the first thing
+/// to know.
+fn more(message: &Message) -> Option<String> {
     match message.subject {
-        Subject::Position { .. } | Subject::Group { .. } => facts.chain(notes).collect(),
-        // Without quantities, the notes are what it is about.
-        Subject::Unit { .. } | Subject::Connector { .. } => {
-            notes.into_iter().chain(facts).collect()
+        Subject::Position { .. } | Subject::Group { .. } => message.location.clone(),
+        Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => {
+            message.notes.first().or(message.location.as_ref()).cloned()
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
-use super::{Channel, ChannelError, ChannelKind, Envelope, Step};
+use super::{Channel, ChannelError, ChannelKind, Envelope, Order, Step};
 use crate::delivery::Outcome;
 use crate::delivery::outcome::retry_after;
 use crate::http::{Reply, Request};
@@ -94,6 +94,10 @@ impl Channel for Webhook {
         }
     }
 
+    fn order(&self) -> Order {
+        Order::Each
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             title: Measure::Bytes(600),
@@ -152,6 +156,8 @@ fn body(envelope: &Envelope<'_>) -> String {
         .to_string()
     };
     let mut data = json!(message);
+    // Where a rule is written is the installation's own business.
+    data.as_object_mut().map(|data| data.remove("why"));
     data["title"] = json!(envelope.title);
     data["text"] = json!(envelope.text);
     let whole = event(&data);
@@ -252,7 +258,7 @@ mod tests {
     #[test]
     fn a_link_too_long_for_a_full_body_is_dropped_whole() {
         let mut message = samples::low_stock();
-        message.why = Some("x".repeat(30_000));
+        message.location = Some("x".repeat(30_000));
         let data = |message: &_| -> Value {
             let body: Value = serde_json::from_str(&body(&envelope(message))).unwrap();
             body["data"].clone()
@@ -273,11 +279,11 @@ mod tests {
 
         #[test]
         fn a_body_stays_below_twenty_kilobytes(
-            product in "\\PC{0,400}|\u{1}{0,9000}", why in "\\PC{0,400}|\u{1}{0,9000}", notes in prop::collection::vec("\\PC{0,90}", 0..300)
+            product in "\\PC{0,400}|\u{1}{0,9000}", place in "\\PC{0,400}|\u{1}{0,9000}", notes in prop::collection::vec("\\PC{0,90}", 0..300)
         ) {
             let mut message = samples::low_stock();
             let count = notes.len();
-            (message.product, message.why, message.notes) = (product, Some(why), notes);
+            (message.product, message.location, message.notes) = (product, Some(place), notes);
             let body = body(&envelope(&message));
             prop_assert!(body.len() < BODY, "{} bytes", body.len());
             let body: Value = serde_json::from_str(&body).unwrap();

@@ -227,7 +227,8 @@ settings! {
         text: Option<String> = None,
         /// The title once it is over.
         resolved_title: Option<String> = None,
-        /// The text once it is over.
+        /// The text once it has recovered. An alert that ends because nobody watches any longer says so
+        /// in its own words.
         resolved_text: Option<String> = None,
         /// The same for single channels.
         channels: std::collections::BTreeMap<ChannelName, ChannelTemplate> = std::collections::BTreeMap::new(),
@@ -243,7 +244,8 @@ settings! {
         text: Option<String> = None,
         /// The title once it is over.
         resolved_title: Option<String> = None,
-        /// The text once it is over.
+        /// The text once it has recovered. An alert that ends because nobody watches any longer says so
+        /// in its own words.
         resolved_text: Option<String> = None,
     }
 }

@@ -100,13 +100,23 @@ impl Breaker {
     ///
     /// A rejected message says nothing against its destination: it is not counted, and as a probe
     /// it proves that somebody answers.
-    pub fn record(&mut self, pass: Pass, outcome: &Outcome, now: Timestamp) -> Option<Change> {
+    ///
+    /// `slow`: no answer came within the time allowed, which opens the circuit at once.
+    pub fn record(
+        &mut self,
+        pass: Pass,
+        outcome: &Outcome,
+        slow: bool,
+        now: Timestamp,
+    ) -> Option<Change> {
         let failed = outcome.blames_destination();
         match (&mut self.0, pass) {
             (State::Closed { failures }, Pass::Open) => {
                 *failures = match outcome {
                     Outcome::Delivered { .. } => 0,
-                    Outcome::Rejected { .. } => *failures,
+                    Outcome::Rejected { .. } | Outcome::NotSent { .. } => *failures,
+                    // Each further message would be held up for as long.
+                    _ if slow => FAILURES,
                     _ => *failures + 1,
                 };
                 (*failures >= FAILURES).then(|| self.open(1, outcome, now))
@@ -165,7 +175,7 @@ mod tests {
     fn opened_at(second: i64) -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES {
-            breaker.record(Pass::Open, &DOWN, at(second));
+            breaker.record(Pass::Open, &DOWN, false, at(second));
         }
         breaker
     }
@@ -178,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_attempt_that_is_not_answered_in_time_opens_it() {
+        for outcome in [DOWN, Outcome::Retry { after: None }] {
+            let mut breaker = Breaker::default();
+            let change = breaker.record(Pass::Open, &outcome, true, at(0));
+            assert_eq!(change, Some(Change::Opened { until: at(30) }));
+        }
+    }
+
+    #[test]
     fn five_failures_in_a_row_open_it() {
         let mut breaker = Breaker::default();
         for outcome in [
@@ -186,11 +205,11 @@ mod tests {
             Outcome::denied("401"),
             DOWN,
         ] {
-            assert_eq!(breaker.record(Pass::Open, &outcome, at(0)), None);
+            assert_eq!(breaker.record(Pass::Open, &outcome, false, at(0)), None);
         }
         let until = at(30);
         assert_eq!(
-            breaker.record(Pass::Open, &DOWN, at(0)),
+            breaker.record(Pass::Open, &DOWN, false, at(0)),
             Some(Change::Opened { until })
         );
         assert_eq!(breaker.ask(at(29)), Turn::Wait { until });
@@ -202,18 +221,18 @@ mod tests {
         let mut breaker = Breaker::default();
         let rejected = Outcome::rejected("no such channel");
         for _ in 0..4 {
-            breaker.record(Pass::Open, &DOWN, at(0));
+            breaker.record(Pass::Open, &DOWN, false, at(0));
         }
         for _ in 0..20 {
-            assert_eq!(breaker.record(Pass::Open, &rejected, at(0)), None);
+            assert_eq!(breaker.record(Pass::Open, &rejected, false, at(0)), None);
         }
         let mut fifth = breaker.clone();
-        assert!(fifth.record(Pass::Open, &DOWN, at(0)).is_some());
-        breaker.record(Pass::Open, &FINE, at(0));
+        assert!(fifth.record(Pass::Open, &DOWN, false, at(0)).is_some());
+        breaker.record(Pass::Open, &FINE, false, at(0));
         for _ in 0..4 {
-            assert_eq!(breaker.record(Pass::Open, &DOWN, at(0)), None);
+            assert_eq!(breaker.record(Pass::Open, &DOWN, false, at(0)), None);
         }
-        assert!(breaker.record(Pass::Open, &DOWN, at(0)).is_some());
+        assert!(breaker.record(Pass::Open, &DOWN, false, at(0)).is_some());
     }
 
     #[test]
@@ -221,7 +240,10 @@ mod tests {
         let mut breaker = opened_at(0);
         let pass = probe(&mut breaker, at(30));
         assert_eq!(breaker.ask(at(31)), Turn::Wait { until: at(150) });
-        assert_eq!(breaker.record(pass, &FINE, at(32)), Some(Change::Closed));
+        assert_eq!(
+            breaker.record(pass, &FINE, false, at(32)),
+            Some(Change::Closed)
+        );
         assert_eq!(breaker.ask(at(32)), Turn::Go(Pass::Open));
     }
 
@@ -231,7 +253,7 @@ mod tests {
         let mut now = at(30);
         for expected in [60, 120, 240, 480, 900, 900] {
             let pass = probe(&mut breaker, now);
-            assert_eq!(breaker.record(pass, &DOWN, now), None);
+            assert_eq!(breaker.record(pass, &DOWN, false, now), None);
             let Turn::Wait { until } = breaker.ask(now) else {
                 panic!("the circuit is open");
             };
@@ -245,7 +267,7 @@ mod tests {
         let mut breaker = opened_at(0);
         let pass = probe(&mut breaker, at(30));
         let after = Some(SignedDuration::from_hours(1));
-        breaker.record(pass, &Outcome::Retry { after }, at(30));
+        breaker.record(pass, &Outcome::Retry { after }, false, at(30));
         assert_eq!(breaker.ask(at(31)), Turn::Wait { until: at(3630) });
     }
 
@@ -253,16 +275,16 @@ mod tests {
     fn a_late_answer_changes_nothing() {
         let mut breaker = opened_at(0);
         let before = breaker.clone();
-        assert_eq!(breaker.record(Pass::Open, &FINE, at(1)), None);
+        assert_eq!(breaker.record(Pass::Open, &FINE, false, at(1)), None);
         assert_eq!(breaker, before);
 
         let lost = probe(&mut breaker, at(30));
         let current = probe(&mut breaker, at(150));
         let before = breaker.clone();
-        assert_eq!(breaker.record(lost, &FINE, at(151)), None);
+        assert_eq!(breaker.record(lost, &FINE, false, at(151)), None);
         assert_eq!(breaker, before);
         assert_eq!(
-            breaker.record(current, &FINE, at(152)),
+            breaker.record(current, &FINE, false, at(152)),
             Some(Change::Closed)
         );
     }
@@ -314,7 +336,7 @@ mod tests {
                     }
                 } else if !granted.is_empty() {
                     let pass = granted.swap_remove(which.index(granted.len()));
-                    breaker.record(pass, &outcome, now);
+                    breaker.record(pass, &outcome, false, now);
                 }
             }
         }

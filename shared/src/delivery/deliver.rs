@@ -14,6 +14,7 @@ use tracing::Span;
 
 use super::breaker::{Change, Pass, Turn};
 use super::errand::{Errand, Prepared};
+use super::links::Links;
 use super::outgoing::Line;
 use super::pace::Paces;
 use super::verdict::{self, due_after, later};
@@ -28,6 +29,7 @@ use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
 use crate::metrics::{Metric, Metrics};
 use crate::secrets::Secrets;
+use crate::store::breakers::TroubleKind;
 use crate::store::intents::{Attempt, Intent, IntentState, Lease};
 use crate::store::{Store, StoreError, Stored};
 
@@ -40,13 +42,17 @@ pub(super) const RECORDING: SignedDuration = SignedDuration::from_secs(3);
 /// How much longer than the slowest attempt a lease lasts.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
+/// An attempt without an answer that took this long holds up what shares its instance.
+const SLOW: SignedDuration = SignedDuration::from_secs(2);
+
 /// How far the clocks of two machines may be apart: an intent that is this early is not forgotten.
 const SKEW: SignedDuration = SignedDuration::from_secs(2);
 
 /// What became of one look at an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivered {
-    /// This attempt was the last: delivered, rejected or exhausted.
+    /// Nothing is to follow by itself: delivered, given up, superseded, or not sent for as long as the
+    /// channel is not live.
     Done(IntentState),
     /// It is to be looked at again after this long. Up to
     /// [`QUEUE_REACH`](verdict::QUEUE_REACH) that is the queue's, beyond it the clock's.
@@ -82,6 +88,7 @@ pub struct Deliverer {
     slowest_send: SignedDuration,
     paces: Paces,
     pub(super) wording: Wording,
+    pub(super) links: Links,
 }
 
 /// Whether it is the attempt's turn.
@@ -96,6 +103,8 @@ pub(super) struct Made {
     pub(super) outcome: Outcome,
     pub(super) status: Option<StatusCode>,
     pub(super) detail: Option<String>,
+    /// Whether it took long and had no answer.
+    pub(super) slow: bool,
     pub(super) at_most_once: bool,
 }
 
@@ -118,6 +127,7 @@ impl Deliverer {
             slowest_send: SignedDuration::try_from(slowest_send).unwrap_or(SignedDuration::MAX),
             paces: Paces::default(),
             wording: Wording::default(),
+            links: Links::default(),
         }
     }
 
@@ -152,8 +162,8 @@ impl Deliverer {
             .store
             .lease(&which.alert, which.revision, &which.channel, span)
             .await?;
-        let leased = match lease {
-            Lease::Ours(leased) => leased,
+        let (leased, lost) = match lease {
+            Lease::Ours { leased, lost } => (leased, lost),
             Lease::Settled => return Ok(Delivered::Settled),
             Lease::Grouped => return Ok(Delivered::Waiting),
             Lease::Unknown => return Ok(Delivered::Missing),
@@ -170,11 +180,20 @@ impl Deliverer {
         let correlation = leased.data.correlation().map(Correlation::as_str);
         Span::current().record("correlation", correlation);
         // Until something is sent, an error gives the lease back: the try did not take place.
-        let errand = match self.prepare(&leased.data).await {
+        let errand = match self.prepare(&leased.data, lost).await {
             Ok(Prepared::Ready(errand)) => errand,
             Ok(Prepared::Not(outcome)) => return self.refrain(&leased, outcome).await,
+            Ok(Prepared::After(wait)) => return self.hold_back(&leased, wait).await,
+            Ok(Prepared::Superseded(reason)) => return self.supersede(&leased, &reason).await,
             Err(error) => return Err(self.give_back(&leased, error).await),
         };
+        if let Some(missing) = &errand.missing {
+            if leased.data.state != IntentState::NotSent {
+                // Not sent to anybody: the outbox shows what would have been.
+                self.exchange(&leased.data, &errand, deadline).await;
+            }
+            return self.refrain(&leased, Outcome::not_sent(missing)).await;
+        }
         match self.permit(&errand, deadline).await {
             Ok(Permit::Go(_)) if !self.lasts(&leased.data) => {
                 tracing::warn!("held up until the lease no longer lasts for a send");
@@ -235,17 +254,44 @@ impl Deliverer {
             }
         }
         let delivered = self.conclude(leased, &made).await;
-        let told = self
-            .store
-            .tell_breaker(&errand.name, pass, &made.outcome)
-            .await;
-        match told {
-            Ok(change) => self.announce(&errand.name, change),
-            Err(error) => {
-                tracing::warn!(channel = %errand.name, %error, "a circuit breaker missed an outcome");
-            }
+        let noted = self.note_destination(errand, pass, &made, &delivered);
+        if let Err(error) = noted.await {
+            tracing::warn!(channel = %errand.name, %error, "what came of an attempt was not noted of its channel");
         }
         delivered
+    }
+
+    /// Notes what an attempt says about its destination: for the circuit breaker, and for people if
+    /// nothing arrives there.
+    async fn note_destination(
+        &self,
+        errand: &Errand,
+        pass: Pass,
+        made: &Made,
+        delivered: &Result<Delivered, DeliverError>,
+    ) -> Result<(), DeliverError> {
+        let Made { outcome, slow, .. } = made;
+        let told = self.store.tell_breaker(&errand.name, pass, outcome, *slow);
+        let (change, trouble) = told.await?;
+        self.announce(&errand.name, change);
+        let exhausted = matches!(delivered, Ok(Delivered::Done(IntentState::Exhausted)));
+        match (outcome, trouble) {
+            (Outcome::Delivered { .. }, Some(trouble)) => {
+                self.end_trouble(&errand.name, &trouble).await
+            }
+            (Outcome::Rejected { reason } | Outcome::Denied { reason }, None) => {
+                let lost = Some(errand.words.text.as_str());
+                self.begin_trouble(&errand.name, TroubleKind::Refused, reason, lost)
+                    .await
+            }
+            (_, None) if exhausted => {
+                let lost = Some(errand.words.text.as_str());
+                let reason = "no message arrived for a day";
+                self.begin_trouble(&errand.name, TroubleKind::Refused, reason, lost)
+                    .await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn exchange(&self, intent: &Intent, errand: &Errand, deadline: Timestamp) -> Made {
@@ -254,16 +300,16 @@ impl Deliverer {
         let limit = self.slowest_send.min(left).max(SignedDuration::ZERO);
         let key = intent.key();
         let envelope = Envelope {
-            message: &errand.message,
-            title: &errand.title,
-            text: &errand.text,
+            message: &errand.words.message,
+            title: &errand.words.title,
+            text: &errand.words.text,
             key: &key,
             now: at,
             attempt: intent.attempts,
             thread: errand.thread.as_deref(),
         };
         let mut secrets = self.secrets.known();
-        if errand.real {
+        if errand.missing.is_none() {
             secrets.extend(errand.channel.secrets());
         }
         let channel = &*errand.channel;
@@ -274,7 +320,7 @@ impl Deliverer {
             Sender {
                 party: Party::Channel(&errand.name),
                 kind: errand.kind.name(),
-                real: errand.real,
+                missing: errand.missing.as_deref(),
                 accepted: &accepted,
                 secrets: &secrets,
             },
@@ -288,11 +334,9 @@ impl Deliverer {
                 ..
             }) => {
                 let outcome = outcome.masked(&secrets);
-                let words = match &outcome {
-                    Outcome::Denied { reason } | Outcome::Rejected { reason } => {
-                        Some(reason.clone())
-                    }
-                    _ => line.problem().map(|words| mask_words(&words, &secrets)),
+                let words = match outcome.reason() {
+                    Some(reason) => Some(reason.to_owned()),
+                    None => line.problem().map(|words| mask_words(&words, &secrets)),
                 };
                 (outcome, last_status, words)
             }
@@ -301,9 +345,11 @@ impl Deliverer {
                 (Outcome::Unknown, None, Some(detail))
             }
         };
+        let took = self.store.clock().now().duration_since(at);
         Made {
             at,
             outcome,
+            slow: status.is_none() && took >= SLOW,
             status,
             detail,
             at_most_once: errand.at_most_once,
@@ -316,18 +362,90 @@ impl Deliverer {
         leased: &Stored<Intent>,
         outcome: Outcome,
     ) -> Result<Delivered, DeliverError> {
-        let detail = match &outcome {
-            Outcome::Denied { reason } | Outcome::Rejected { reason } => Some(reason.clone()),
-            _ => Some("nothing was sent: a secret could not be read".to_owned()),
-        };
+        let detail = outcome
+            .reason()
+            .unwrap_or("nothing was sent: a secret could not be read")
+            .to_owned();
+        if let Outcome::NotSent { reason } = &outcome {
+            return self.park(leased, &outcome, reason).await;
+        }
         let made = Made {
             at: self.store.clock().now(),
             outcome,
             status: None,
-            detail,
+            detail: Some(detail),
+            slow: false,
             at_most_once: false,
         };
         self.conclude(leased, &made).await
+    }
+
+    /// Leaves an intent until its channel is live. That is no attempt: nothing is recorded as one.
+    async fn park(
+        &self,
+        leased: &Stored<Intent>,
+        outcome: &Outcome,
+        reason: &str,
+    ) -> Result<Delivered, DeliverError> {
+        let channel = &leased.data.channel;
+        if leased.data.state != IntentState::NotSent {
+            tracing::warn!(%channel, alert = leased.data.alert, reason,
+                "not sent: the channel is not live; what is still true is sent when it is");
+            self.metrics.count(
+                Metric::DeliveryOutcome,
+                &[("Channel", channel.as_str()), ("Outcome", outcome.name())],
+            );
+            self.begin_trouble(channel, TroubleKind::NotLive, reason, None)
+                .await?;
+        }
+        let now = self.store.clock().now();
+        let (mut after, _) = verdict::after(&leased.data, outcome, false, Some(reason), now);
+        if leased.data.alert.parse::<FlushId>().is_ok() {
+            // Its members wait for the group's next message, which says what is true by then.
+            after.state = IntentState::Superseded;
+        }
+        let ours = self.store.put_intent(leased, &after).await?;
+        Ok(if ours {
+            Delivered::Done(IntentState::NotSent)
+        } else {
+            Delivered::Waiting
+        })
+    }
+
+    /// Settles an intent of which nothing is to be sent any more.
+    async fn supersede(
+        &self,
+        leased: &Stored<Intent>,
+        reason: &str,
+    ) -> Result<Delivered, DeliverError> {
+        let mut after = leased.data.clone();
+        after.attempts = after.attempts.saturating_sub(1);
+        after.in_flight = false;
+        let ours = self
+            .store
+            .put_intent(leased, &after.superseded(reason))
+            .await?;
+        Ok(if ours {
+            Delivered::Done(IntentState::Superseded)
+        } else {
+            Delivered::Waiting
+        })
+    }
+
+    /// Gives an intent back for as long as an earlier revision may need.
+    async fn hold_back(
+        &self,
+        leased: &Stored<Intent>,
+        wait: SignedDuration,
+    ) -> Result<Delivered, DeliverError> {
+        let now = self.store.clock().now();
+        let (until, due_at) = (later(now, wait), due_after(now, wait));
+        let ours = self.store.postpone(leased, until, due_at).await?;
+        Ok(if ours {
+            Delivered::Again(wait)
+        } else {
+            Delivered::Waiting
+        })
     }
 
     /// Writes the attempt and what it makes of the intent, in one transaction.
@@ -361,14 +479,7 @@ impl Deliverer {
         // Spread upwards, so that a crowd held back together does not come back together.
         let jitter = backoff::jitter(&leased.data.key(), leased.data.attempts);
         let wait = wait + wait.mul_f64(jitter / 10.0);
-        let now = self.store.clock().now();
-        let (until, due_at) = (later(now, wait), due_after(now, wait));
-        let ours = self.store.postpone(leased, until, due_at).await?;
-        Ok(if ours {
-            Delivered::Again(wait)
-        } else {
-            Delivered::Waiting
-        })
+        self.hold_back(leased, wait).await
     }
 
     /// Gives an intent back as if it had not been leased, and the error that made it so.

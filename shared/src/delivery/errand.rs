@@ -9,15 +9,20 @@ use secrecy::SecretString;
 
 use super::Outcome;
 use super::deliver::{DeliverError, Deliverer, Made, attempt};
-use crate::channels::settings::ConfigError;
-use crate::channels::{Channel, ChannelKind};
+use super::order::{self, Place};
+use crate::channels::{Channel, ChannelKind, Order};
 use crate::config::channel::{Channel as Configured, Delivery};
+use crate::domain::alert::{AlertState, RevisionKind};
+use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
 use crate::domain::message::Message;
-use crate::render::fit;
+use crate::render::words::{Worded, worded};
 use crate::secrets::{SecretError, SecretRef};
 use crate::store::StoreError;
-use crate::store::intents::Intent;
+use crate::store::intents::{Intent, IntentState};
+
+/// How long to wait after somebody was faster with an earlier revision.
+const CONTENDED: SignedDuration = SignedDuration::from_secs(2);
 
 /// What an attempt on a channel that is at most once says when an earlier one was lost.
 const PERHAPS: &str = "outcome unknown: an earlier attempt may have been delivered";
@@ -29,11 +34,9 @@ pub(super) struct Errand {
     pub(super) at_most_once: bool,
     pub(super) channel: Box<dyn Channel>,
     pub(super) references: Vec<SecretRef>,
-    /// Whether all credentials are set.
-    pub(super) real: bool,
-    pub(super) message: Message,
-    pub(super) title: String,
-    pub(super) text: String,
+    /// What keeps the channel from being live. Nothing is sent then; the outbox shows the request.
+    pub(super) missing: Option<String>,
+    pub(super) words: Worded,
     pub(super) thread: Option<String>,
     pub(super) per_second: Option<u32>,
 }
@@ -43,19 +46,29 @@ pub(super) enum Prepared {
     Ready(Box<Errand>),
     /// No request is made; this is what came of it.
     Not(Outcome),
+    /// An earlier revision comes first.
+    After(SignedDuration),
+    /// It is not to be sent any more, for this reason.
+    Superseded(String),
 }
 
-/// A channel, and whether it may really send.
+/// A channel, and what keeps it from being live.
 struct Credentialed {
     channel: Box<dyn Channel>,
     references: Vec<SecretRef>,
-    real: bool,
+    missing: Option<String>,
 }
 
 impl Deliverer {
-    /// Gathers what an attempt needs.
-    pub(super) async fn prepare(&self, intent: &Intent) -> Result<Prepared, DeliverError> {
-        let lost = self.recover_lost_attempt(intent).await?;
+    /// Gathers what an attempt needs. `lost`: the try before this one never reported back.
+    pub(super) async fn prepare(
+        &self,
+        intent: &Intent,
+        lost: bool,
+    ) -> Result<Prepared, DeliverError> {
+        if lost {
+            self.record_lost_attempt(intent).await?;
+        }
         let installation = self.installations.current().await?;
         let name = &intent.channel;
         let configured = match installation.config.channels.get(name) {
@@ -73,72 +86,133 @@ impl Deliverer {
         if lost && at_most_once {
             return Ok(Prepared::Not(Outcome::rejected(PERHAPS)));
         }
-        let Some(message) = self.store.revision(&intent.alert, intent.revision).await? else {
+        if intent.state == IntentState::NotSent {
+            let alert = self.store.alert(&intent.alert).await?;
+            if alert.is_some_and(|alert| alert.state == AlertState::Resolved) {
+                let reason = "the alert ended before the channel was live";
+                return Ok(Prepared::Superseded(reason.to_owned()));
+            }
+        }
+        let Some(mut message) = self.store.revision(&intent.alert, intent.revision).await? else {
             return Ok(Prepared::Not(Outcome::rejected(
                 "the table does not hold what this revision says",
             )));
         };
+        let of_a_group = intent.alert.parse::<FlushId>().is_ok();
+        if of_a_group && intent.attempts > 1 && !intent.perhaps_sent {
+            // Put together a while ago: if it is no longer so, the group says what is.
+            if self.is_outdated(&message).await? {
+                let reason = "what it says has changed since";
+                return Ok(Prepared::Superseded(reason.to_owned()));
+            }
+        }
         let credentialed = match self.channel(configured).await {
             Ok(credentialed) => credentialed,
             Err(outcome) => return Ok(Prepared::Not(outcome)),
         };
-        let thread = match intent.revision {
-            0 | 1 => None,
-            _ => self.store.first_receipt(&intent.alert, name).await?,
+        let over = message.change == RevisionKind::Resolved;
+        let order = credentialed.channel.order();
+        let thread = match self.wait_for_turn(intent, order, over).await? {
+            Turn::Now { thread } => thread,
+            Turn::Not(prepared) => return Ok(prepared),
         };
-        let words = self.wording.of(&installation).render(&message, name);
+        if let Some(base) = &installation.config.account.link_base
+            && message.digest.is_none()
+        {
+            message.link = Some(self.links.of(&self.store, base, &intent.alert).await?);
+        }
+        let templates = self.wording.of(&installation);
+        let words = worded(&templates, &message, name, credentialed.channel.limits());
         if let Some(error) = &words.fallback {
             tracing::warn!(channel = %name, %error, "a template failed; the default speaks");
         }
-        let limits = credentialed.channel.limits();
         Ok(Prepared::Ready(Box::new(Errand {
             name: name.clone(),
             kind: configured.kind,
             at_most_once,
             channel: credentialed.channel,
             references: credentialed.references,
-            real: credentialed.real,
-            message,
-            title: fit(&words.title, limits.title).into_owned(),
-            text: fit(&words.text, limits.text).into_owned(),
+            missing: credentialed.missing,
+            words,
             thread,
             per_second: configured.common.max_per_second.map(|rate| rate.get()),
         })))
     }
 
-    /// Whether the try before this one never reported back. If so, it is put on record: nobody
-    /// knows whether it was delivered.
-    async fn recover_lost_attempt(&self, intent: &Intent) -> Result<bool, StoreError> {
-        let before = intent.attempts.saturating_sub(1);
-        if before == 0 {
-            return Ok(false);
+    /// Whether it is this revision's turn on its channel. The first look at a first revision need not
+    /// ask: nothing comes before it.
+    async fn wait_for_turn(
+        &self,
+        intent: &Intent,
+        order: Order,
+        over: bool,
+    ) -> Result<Turn, StoreError> {
+        let first_look = intent.attempts <= 1 && intent.state == IntentState::Pending;
+        if intent.revision <= 1 && first_look {
+            return Ok(Turn::Now { thread: None });
         }
-        let attempts = self.store.attempts_of(&intent.alert).await?;
-        let reported = attempts.iter().any(|attempt| {
-            attempt.number == before
-                && attempt.revision == intent.revision
-                && attempt.channel == intent.channel
-        });
-        if reported {
-            return Ok(false);
+        let all = self
+            .store
+            .intents_on(&intent.alert, &intent.channel)
+            .await?;
+        let now = self.store.clock().now();
+        let (superseded, turn) = match order::place(intent, &all, order, over, now) {
+            Place::After(wait) => return Ok(Turn::Not(Prepared::After(wait))),
+            Place::Never { reason, supersedes } => {
+                (supersedes, Turn::Not(Prepared::Superseded(reason)))
+            }
+            Place::Now { supersedes } => {
+                let thread = all.iter().find_map(|other| other.data.receipt.clone());
+                (supersedes, Turn::Now { thread })
+            }
+        };
+        for index in superseded {
+            let reason = order::overtaken_by(intent.revision);
+            if !self.store.supersede(&all[index], &reason).await? {
+                // Somebody has begun to send it.
+                return Ok(Turn::Not(Prepared::After(CONTENDED)));
+            }
         }
+        Ok(turn)
+    }
+
+    /// Whether an alert that a group's message names has a later revision by now.
+    async fn is_outdated(&self, message: &Message) -> Result<bool, StoreError> {
+        let named = match &message.digest {
+            Some(digest) => digest.alerts.as_slice(),
+            None => std::slice::from_ref(message),
+        };
+        for said in named {
+            let alert = self.store.alert(&said.alert).await?;
+            if alert.is_some_and(|alert| alert.revision > said.revision) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Puts on record a try of which nobody knows whether it was delivered.
+    async fn record_lost_attempt(&self, intent: &Intent) -> Result<(), StoreError> {
         let detail = "its notifier ended before it could say what came of it";
         let lost = Made {
             at: self.store.clock().now(),
             outcome: Outcome::Unknown,
             status: None,
             detail: Some(detail.to_owned()),
+            slow: false,
             at_most_once: false,
         };
+        let before = intent.attempts.saturating_sub(1);
         let attempt = attempt(intent, before, &lost, SignedDuration::ZERO);
-        self.store.record_attempt(&attempt).await?;
-        Ok(true)
+        self.store.record_attempt(&attempt).await
     }
 
     /// The channel with its credentials; or, where somebody stands in for vendors, with placeholders
-    /// for those that are missing.
+    /// if one of them is missing or of no use.
     async fn channel(&self, configured: &Configured) -> Result<Credentialed, Outcome> {
-        let settings = configured.settings().map_err(misconfigured)?;
+        let settings = configured
+            .settings()
+            .map_err(|error| Outcome::not_sent(error.to_string()))?;
         let references: Vec<SecretRef> = settings.secret_refs().into_iter().cloned().collect();
         let mut known: HashMap<SecretRef, SecretString> = HashMap::new();
         let mut missing = None;
@@ -147,34 +221,45 @@ impl Deliverer {
                 Ok(value) => {
                     known.insert(reference.clone(), value);
                 }
-                Err(error @ SecretError::NotSet { .. }) => missing = missing.or(Some(error)),
+                Err(error @ SecretError::NotSet { .. }) => {
+                    missing = missing.or(Some(error.to_string()));
+                }
                 Err(error @ SecretError::Failed { .. }) => {
                     tracing::warn!(%error, "a secret could not be read");
                     return Err(Outcome::Retry { after: None });
                 }
             }
         }
-        let real = missing.is_none();
-        if let Some(error) = missing
-            && !self.outgoing.stands_in()
-        {
-            return Err(Outcome::denied(error.to_string()));
-        }
-        let built = if real {
-            settings.build(|reference| known.get(reference).cloned().unwrap_or_default())
-        } else {
-            settings.build_unsent()
+        let built = match &missing {
+            None => settings.build(|reference| known.get(reference).cloned().unwrap_or_default()),
+            Some(_) => settings.build_unsent(),
         };
-        let channel = built.map_err(misconfigured)?;
-        Ok(Credentialed {
-            channel,
-            references,
-            real,
-        })
+        let (channel, missing) = match (built, missing) {
+            (Ok(channel), missing) => (Some(channel), missing),
+            // A value that cannot be right is read anew next time: somebody may have mended it.
+            (Err(error), _) => {
+                references.iter().for_each(|one| self.secrets.forget(one));
+                (settings.build_unsent().ok(), Some(error.to_string()))
+            }
+        };
+        match (channel, missing) {
+            (Some(channel), missing) if missing.is_none() || self.outgoing.stands_in() => {
+                Ok(Credentialed {
+                    channel,
+                    references,
+                    missing,
+                })
+            }
+            (_, missing) => Err(Outcome::not_sent(missing.unwrap_or_default())),
+        }
     }
 }
 
-/// A person has to mend it: as with credentials that are refused.
-fn misconfigured(error: ConfigError) -> Outcome {
-    Outcome::denied(error.to_string())
+/// Whether it is a revision's turn.
+enum Turn {
+    Now {
+        /// The vendor's id of what this channel was first told of the alert, to thread or edit.
+        thread: Option<String>,
+    },
+    Not(Prepared),
 }

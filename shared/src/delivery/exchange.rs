@@ -77,7 +77,7 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
-    use crate::channels::ChannelError;
+    use crate::channels::{ChannelError, Order};
     use crate::render::{Limits, Measure, samples};
 
     /// Asks for a token, then sends; or, `endless`, asks for ever.
@@ -94,6 +94,9 @@ mod tests {
                 [_] => Step::Send(request.body("text/plain", "message")),
                 [.., last] => Step::Done(Outcome::of(last.status, &last.headers, envelope.now)),
             })
+        }
+        fn order(&self) -> Order {
+            Order::Each
         }
         fn limits(&self) -> Limits {
             let most = Measure::Characters(100);

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::Deliverer;
-use crate::domain::alert::{AlertState, RevisionKind};
+use crate::domain::alert::{AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
 use crate::store::StoreError;
@@ -62,6 +62,7 @@ impl Gathered {
             threshold: None,
             rule: None,
             why: None,
+            ending: (open == 0).then_some(Ending::Recovered),
             days_of_supply: None,
             sold: None,
             notes: Vec::new(),
@@ -133,8 +134,8 @@ impl Deliverer {
         };
         let mut foremost = Foremost::of(group);
         let mut listed = Vec::with_capacity(COVERED);
-        // An alert's revisions stand together, and only the last of them speaks for it.
-        let mut before: Option<Member> = None;
+        // An alert's revisions stand together.
+        let mut revisions: Vec<Member> = Vec::new();
         let mut cursor = None;
         loop {
             let (members, next) = self
@@ -142,38 +143,30 @@ impl Deliverer {
                 .members(&group.id, Which::Waiting, cursor, PAGE)
                 .await?;
             for member in members {
-                if let Some(before) = before.replace(member.clone()) {
-                    let last = before.alert != member.alert;
-                    if last {
-                        gathered.count(&before);
-                        foremost.see(before.clone());
-                    }
-                    listed.push(Covered {
-                        member: before,
-                        last,
-                    });
-                    if listed.len() == COVERED {
+                let same = |last: &Member| last.alert == member.alert;
+                if !revisions.last().is_none_or(same) {
+                    gathered.take(&mut revisions, &mut foremost, &mut listed);
+                    if listed.len() >= COVERED {
                         self.list(message, token, &mut gathered.pages, &mut listed)
                             .await?;
                     }
                 }
+                revisions.push(member);
             }
             cursor = next;
             if cursor.is_none() {
                 break;
             }
         }
-        if let Some(last) = before {
-            gathered.count(&last);
-            foremost.see(last.clone());
-            listed.push(Covered {
-                member: last,
-                last: true,
-            });
+        gathered.take(&mut revisions, &mut foremost, &mut listed);
+        if !listed.is_empty() {
             self.list(message, token, &mut gathered.pages, &mut listed)
                 .await?;
         }
-        if gathered.total == 0 && matches!(group.schedule.phase, Phase::Reminding(_)) {
+        if gathered.total == 0
+            && gathered.pages == 0
+            && matches!(group.schedule.phase, Phase::Reminding(_))
+        {
             gathered.reminder = true;
             self.gather_open(group, &mut gathered, &mut foremost)
                 .await?;
@@ -247,6 +240,30 @@ impl Deliverer {
 }
 
 impl Gathered {
+    /// Takes in the revisions of one alert. Only the last of them speaks for it; and none, if it is over
+    /// and nobody was told that it began.
+    fn take(
+        &mut self,
+        revisions: &mut Vec<Member>,
+        foremost: &mut Foremost,
+        listed: &mut Vec<Covered>,
+    ) {
+        let begins = revisions.first().is_some_and(|first| first.revision == 1);
+        let Some(last) = revisions.last().cloned() else {
+            return;
+        };
+        let unheard = begins && last.is_end();
+        if !unheard {
+            self.count(&last);
+            foremost.see(last.clone());
+        }
+        listed.extend(revisions.drain(..).map(|member| Covered {
+            last: member.revision == last.revision,
+            unheard,
+            member,
+        }));
+    }
+
     fn count(&mut self, member: &Member) {
         self.total = self.total.saturating_add(1);
         self.resolved += u32::from(member.over);

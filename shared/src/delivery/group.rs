@@ -11,14 +11,18 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Delivered, Deliverer, RECORDING};
 use super::gather::Gathered;
+use super::verdict::{later, recheck};
 use crate::bus::IntentRef;
 use crate::domain::group::{FlushId, Left, Phase};
 use crate::store::groups::{Covers, Group, Which};
-use crate::store::intents::Intent;
+use crate::store::intents::{Intent, IntentState};
 use crate::store::{StoreError, Stored};
 
 /// A time as near as this is waited for here; queues count in whole seconds.
 const AT_HAND: SignedDuration = SignedDuration::from_secs(1);
+
+/// How long a group whose channel is not live waits before it tries to speak again.
+const NOT_LIVE: SignedDuration = SignedDuration::from_mins(5);
 
 /// How many members are settled side by side.
 const SIDE_BY_SIDE: usize = 16;
@@ -95,6 +99,16 @@ impl Deliverer {
             let token = format!("{:016x}", self.store.chance().bits());
             let gathered = self.gather(&group.data, message, &token).await?;
             let Some(words) = gathered.message(message, now) else {
+                if gathered.pages > 0 {
+                    // All that waits is over, and nobody was told that it began.
+                    let covers = Covers {
+                        token,
+                        pages: gathered.pages,
+                        settled: 0,
+                    };
+                    self.settle_unheard(&group.data, message, covers, now)
+                        .await?;
+                }
                 if let Some(at) = self.fall_quiet(&group).await? {
                     return Ok(Begun::Nothing(at));
                 }
@@ -134,9 +148,22 @@ impl Deliverer {
             .store
             .intent(&which.alert, which.revision, &which.channel)
             .await?;
-        let Some(Stored { data: carrier, .. }) = carrier else {
+        let Some(Stored {
+            data: mut carrier, ..
+        }) = carrier
+        else {
             return Ok(Delivered::Missing);
         };
+        // A message that was not sent is void. Its members go on waiting, for the next.
+        let void = carrier.state == IntentState::Superseded;
+        let not_live = void
+            && carrier
+                .last_outcome
+                .as_ref()
+                .is_some_and(|words| words.starts_with(IntentState::NotSent.name()));
+        if not_live {
+            carrier.state = IntentState::NotSent;
+        }
         loop {
             let Some(group) = self.store.group(&message.group).await? else {
                 return Ok(Delivered::Settled);
@@ -146,7 +173,21 @@ impl Deliverer {
                 return Ok(Delivered::Settled);
             }
             let covers = group.data.covers.clone();
-            let Some(mut covers) = covers.filter(|covers| covers.settled < covers.pages) else {
+            let left = covers.filter(|covers| covers.settled < covers.pages);
+            let Some(mut covers) = left.filter(|_| !void || not_live) else {
+                if void {
+                    let now = self.store.clock().now();
+                    let again = match not_live {
+                        true => later(now, recheck(carrier.created_at, now).max(NOT_LIVE)),
+                        false => now,
+                    };
+                    let mut rest = group.data.scheduled(group.data.schedule.again(again), now);
+                    rest.covers = None;
+                    if self.store.regroup(&group, &rest).await? {
+                        return Ok(Delivered::Next(self.until(again)));
+                    }
+                    continue;
+                }
                 match self.fall_quiet(&group).await? {
                     Some(None) => return Ok(Delivered::Settled),
                     Some(Some(at)) => return Ok(Delivered::Next(self.until(at))),
@@ -166,6 +207,22 @@ impl Deliverer {
             // Somebody else may have been faster; then the page is settled, and the next is not.
             self.store.regroup(&group, &on).await?;
         }
+    }
+
+    /// Settles members of which nothing is to be told.
+    async fn settle_unheard(
+        &self,
+        group: &Group,
+        message: &FlushId,
+        mut covers: Covers,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let nobody = group.intent(now);
+        while covers.settled < covers.pages {
+            self.settle_page(group, message, &covers, &nobody).await?;
+            covers.settled += 1;
+        }
+        Ok(())
     }
 
     async fn settle_page(

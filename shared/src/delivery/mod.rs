@@ -10,6 +10,9 @@
 //! | [`pace`] | no more messages a second than a destination wants |
 //! | [`verdict`] | what an attempt makes of its intent |
 //! | `errand` | what an attempt needs, or why none can be made |
+//! | `order` | in which order revisions leave, and which of them do |
+//! | `trouble` | a channel that reaches nobody is told on the others |
+//! | [`links`] | the link in a message |
 //! | `wording` | the templates in force |
 //! | `group`, `gather` | alerts that are told together: when, and what of them |
 //! | [`deliver`] | all of it for one intent: lease, render, send, record |
@@ -21,9 +24,12 @@ mod errand;
 pub mod exchange;
 mod gather;
 mod group;
+pub mod links;
+mod order;
 pub mod outcome;
 pub mod outgoing;
 pub mod pace;
+mod trouble;
 pub mod verdict;
 mod wording;
 

@@ -39,8 +39,13 @@ pub enum Outcome {
         /// Why, in words fit for a log.
         reason: String,
     },
-    /// Cannot succeed as it is: to the dead-letter queue, now.
+    /// Cannot succeed as it is: given up, now.
     Rejected {
+        /// Why, in words fit for a log.
+        reason: String,
+    },
+    /// Nothing left, because the channel is not live: credentials are missing or of no use.
+    NotSent {
         /// Why, in words fit for a log.
         reason: String,
     },
@@ -80,6 +85,7 @@ impl Outcome {
             },
             Self::Denied { reason } => Self::denied(mask_words(&reason, secrets)),
             Self::Rejected { reason } => Self::rejected(mask_words(&reason, secrets)),
+            Self::NotSent { reason } => Self::not_sent(mask_words(&reason, secrets)),
             other @ (Self::Retry { .. } | Self::Unknown) => other,
         }
     }
@@ -95,6 +101,23 @@ impl Outcome {
     pub fn denied(reason: impl AsRef<str>) -> Self {
         Self::Denied {
             reason: bounded(reason.as_ref()),
+        }
+    }
+
+    /// Not sent, because the channel is not live. Control characters are dropped and a long text is cut.
+    pub fn not_sent(reason: impl AsRef<str>) -> Self {
+        Self::NotSent {
+            reason: bounded(reason.as_ref()),
+        }
+    }
+
+    /// Why it failed, where that is known in words.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Denied { reason } | Self::Rejected { reason } | Self::NotSent { reason } => {
+                Some(reason)
+            }
+            Self::Delivered { .. } | Self::Retry { .. } | Self::Unknown => None,
         }
     }
 
@@ -114,6 +137,7 @@ impl Outcome {
             Self::Unknown => "unknown",
             Self::Denied { .. } => "denied",
             Self::Rejected { .. } => "rejected",
+            Self::NotSent { .. } => "not_sent",
         }
     }
 }
@@ -307,6 +331,7 @@ mod tests {
             Outcome::Unknown,
             Outcome::denied("HTTP 401"),
             Outcome::rejected("no such\nchannel"),
+            Outcome::not_sent("env:TOKEN is not set"),
         ] {
             let text = serde_json::to_string(&outcome).unwrap();
             assert!(text.contains(outcome.name()), "{text}");

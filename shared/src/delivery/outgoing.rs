@@ -31,8 +31,9 @@ pub struct Sender<'a> {
     pub party: Party<'a>,
     /// The vendor's name in the configuration.
     pub kind: &'a str,
-    /// Whether all credentials are set. If not, the request holds placeholders and must not be sent.
-    pub real: bool,
+    /// What keeps it from being live, such as credentials that are not set. If anything does, the
+    /// request holds placeholders and must not be sent.
+    pub missing: Option<&'a str>,
     /// What the vendor answers when all is well.
     pub accepted: &'a (dyn Fn(&Request) -> Reply + Send + Sync),
     /// What must never be shown.
@@ -61,13 +62,13 @@ impl Outgoing for Wire {
     }
 
     async fn carry(&self, sender: &Sender<'_>, request: Request) -> Result<Reply, TransportError> {
-        if sender.real {
-            return self.0.call(request).await;
+        match sender.missing {
+            None => self.0.call(request).await,
+            Some(missing) => Err(TransportError::NotSent {
+                host: request.host().to_owned(),
+                reason: missing.to_owned(),
+            }),
         }
-        Err(TransportError::NotSent {
-            host: request.host().to_owned(),
-            reason: "its credentials are not set".to_owned(),
-        })
     }
 }
 

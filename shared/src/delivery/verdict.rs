@@ -14,6 +14,15 @@ const GRACE: SignedDuration = SignedDuration::from_mins(1);
 /// The least wait after credentials were refused: until a person has looked.
 const CREDENTIALS_WAIT: SignedDuration = SignedDuration::from_mins(15);
 
+/// How soon, and how late at most, a channel that is not live is looked at again.
+const RECHECK: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_mins(1), SignedDuration::from_mins(15));
+
+/// How long until an intent of this age, whose channel is not live, is looked at again.
+pub(crate) fn recheck(created_at: Timestamp, now: Timestamp) -> SignedDuration {
+    (now.duration_since(created_at) / 4).clamp(RECHECK.0, RECHECK.1)
+}
+
 /// When the clock looks after an intent that is to be tried in `wait`.
 pub(crate) fn due_after(now: Timestamp, wait: SignedDuration) -> Timestamp {
     let watched_by_queue = wait <= QUEUE_REACH;
@@ -43,6 +52,12 @@ pub(crate) fn after(
             (IntentState::Delivered, None)
         }
         Outcome::Rejected { .. } => (IntentState::Rejected, None),
+        Outcome::NotSent { .. } => {
+            intent.attempts = intent.attempts.saturating_sub(1);
+            intent.not_before = now;
+            intent.due_at = later(now, recheck(intent.created_at, now));
+            (IntentState::NotSent, None)
+        }
         Outcome::Unknown if at_most_once => (IntentState::Rejected, None),
         Outcome::Retry { .. } | Outcome::Unknown | Outcome::Denied { .. } => {
             let floor = match outcome {
@@ -51,13 +66,16 @@ pub(crate) fn after(
                 _ => None,
             };
             let jitter = backoff::jitter(&leased.key(), leased.attempts);
-            match backoff::next(leased.attempts, floor, jitter) {
+            let counted = leased.attempts.saturating_sub(leased.forgiven);
+            match backoff::next(counted, floor, jitter) {
                 Some(wait) => (IntentState::Pending, Some(wait)),
                 None => (IntentState::Exhausted, None),
             }
         }
     };
     intent.state = state;
+    intent.in_flight = false;
+    intent.perhaps_sent |= *outcome == Outcome::Unknown;
     intent.last_outcome = Some(words);
     if let Some(wait) = wait {
         intent.not_before = later(now, wait);
@@ -77,20 +95,9 @@ mod tests {
 
     fn intent(attempts: u32) -> Intent {
         Intent {
-            alert: "0199b6a1".into(),
-            revision: 1,
-            channel: "ops".parse().unwrap(),
-            kind: "slack".into(),
-            state: IntentState::Pending,
             attempts,
-            origin: None,
-            created_at: now(),
-            not_before: now(),
-            due_at: now(),
-            receipt: None,
-            last_outcome: None,
-            group: None,
-            carried_by: None,
+            in_flight: true,
+            ..Intent::new("0199b6a1", 1, "ops".parse().unwrap(), "slack", now(), now())
         }
     }
 
@@ -117,6 +124,7 @@ mod tests {
         ) {
             let (after, wait) = after(&intent(attempts), &outcome, at_most_once, None, now());
             prop_assert_eq!(after.state == IntentState::Pending, wait.is_some());
+            prop_assert!(!after.in_flight);
             if let Some(wait) = wait {
                 prop_assert_eq!(after.not_before, now() + wait);
                 let slack = after.due_at.duration_since(after.not_before);
@@ -132,6 +140,28 @@ mod tests {
                 prop_assert_eq!(after.state, IntentState::Rejected);
             }
         }
+    }
+
+    #[test]
+    fn what_was_not_sent_counts_no_attempt_and_stays_due() {
+        let outcome = Outcome::not_sent("env:TOKEN is not set");
+        let (after, wait) = after(&intent(1), &outcome, false, None, now());
+        assert_eq!((after.state, wait), (IntentState::NotSent, None));
+        assert_eq!(after.attempts, 0);
+        assert_eq!(after.due_at, now() + RECHECK.0);
+        let old = now() + SignedDuration::from_hours(30);
+        assert_eq!(recheck(now(), old), RECHECK.1);
+    }
+
+    #[test]
+    fn an_intent_that_is_sent_again_has_the_whole_schedule_before_it() {
+        let last = u32::try_from(backoff::attempts()).unwrap();
+        let again = Intent {
+            forgiven: last,
+            ..intent(last + 1)
+        };
+        let (after, _) = after(&again, &Outcome::Unknown, false, None, now());
+        assert_eq!(after.state, IntentState::Pending);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{ConnectorName, GroupName, LocationId};
+use super::id::{ChannelName, ConnectorName, GroupName, LocationId};
 use super::product::ProductId;
 
 /// Declares a fieldless enum with the snake-case name that configuration, keys and messages use.
@@ -47,6 +47,8 @@ named!(
         FeedSuspect => "feed_suspect",
         /// One vehicle, two owners.
         Conflict => "conflict",
+        /// A channel does not carry what it is sent.
+        ChannelDown => "channel_down",
     }
 );
 
@@ -86,6 +88,52 @@ named!(
     }
 );
 
+named!(
+    /// Why an alert is over.
+    Ending {
+        /// What was wrong is right again.
+        Recovered => "recovered",
+        /// Nothing came back: by the rule as it is now, this was never wrong.
+        RuleChanged => "rule_changed",
+        /// No rule applies any longer.
+        RuleRemoved => "rule_removed",
+        /// The rule that applies is switched off.
+        Muted => "muted",
+        /// The location is no longer in the configuration.
+        LocationRemoved => "location_removed",
+        /// The group has no location any longer.
+        GroupRemoved => "group_removed",
+        /// Nobody states its stock any longer.
+        NoLongerStated => "no_longer_stated",
+        /// The source is gone, or switched off.
+        SourceRemoved => "source_removed",
+    }
+);
+
+impl Ending {
+    /// Whether what was wrong is right again. Otherwise nobody looks after it any longer, and a
+    /// message must not sound as if something had come back.
+    pub const fn is_recovery(self) -> bool {
+        matches!(self, Self::Recovered)
+    }
+
+    /// The reason, as the end of a sentence.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Recovered => "it has recovered",
+            Self::RuleChanged => "its rule has changed, and by the new one nothing is wrong",
+            Self::RuleRemoved => "no longer watched, because its rule was removed",
+            Self::Muted => "no longer watched, because its rule is switched off",
+            Self::LocationRemoved => {
+                "no longer watched, because its location is not in the configuration any more"
+            }
+            Self::GroupRemoved => "no longer watched, because its group has no location any more",
+            Self::NoLongerStated => "no longer watched, because nobody states its stock any more",
+            Self::SourceRemoved => "no longer watched, because the source is not read any more",
+        }
+    }
+}
+
 /// What an alert is attached to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "on", rename_all = "snake_case")]
@@ -114,6 +162,11 @@ pub enum Subject {
         /// Its name.
         connector: ConnectorName,
     },
+    /// One place where people are told.
+    Channel {
+        /// Its name.
+        channel: ChannelName,
+    },
 }
 
 impl std::fmt::Display for Subject {
@@ -123,6 +176,7 @@ impl std::fmt::Display for Subject {
             Self::Group { product, group } => write!(f, "{product} in {group}"),
             Self::Unit { vin } => f.write_str(vin),
             Self::Connector { connector } => write!(f, "{connector}"),
+            Self::Channel { channel } => write!(f, "{channel}"),
         }
     }
 }

@@ -257,6 +257,12 @@ impl Schedule {
         }
     }
 
+    /// Its message was not sent: it speaks again at this time, of what is true by then.
+    #[must_use]
+    pub fn again(&self, at: Timestamp) -> Self {
+        self.with(Phase::Waiting(Moment(at)))
+    }
+
     /// Its time has come, and there is nothing to say; or its message is settled.
     #[must_use]
     pub fn over(&self, left: Left, now: Timestamp, pace: &Pace) -> Self {

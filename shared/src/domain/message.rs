@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::alert::{AlertKind, RevisionKind, Severity, Subject};
+use super::alert::{AlertKind, Ending, RevisionKind, Severity, Subject};
 use super::id::Correlation;
 
 /// One alert revision, with everything a reader needs to act on it (F51).
@@ -20,6 +20,9 @@ pub struct Message {
     pub correlation: Option<Correlation>,
     /// What this revision says about the alert.
     pub change: RevisionKind,
+    /// Why it is over; set on every revision that ends an alert, and on no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
     /// What the alert is about.
     pub kind: AlertKind,
     /// How much it matters.

@@ -26,6 +26,8 @@ pub struct HttpSettings {
     pub connect_timeout: Duration,
     /// For the whole call, the reply's body included.
     pub timeout: Duration,
+    /// From sending on until the reply begins; as long as the whole call unless set.
+    pub first_byte: Option<Duration>,
     /// The longest reply body taken, in bytes.
     pub reply_limit: usize,
     /// Where calls may go.
@@ -40,6 +42,7 @@ impl Default for HttpSettings {
         Self {
             connect_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(10),
+            first_byte: None,
             reply_limit: 1024 * 1024,
             guard: Guard::default(),
             certificates: true,
@@ -62,6 +65,7 @@ pub struct Http {
     /// For what is on the allow-list, which may be anywhere.
     exempt: Option<reqwest::Client>,
     guard: Arc<Guard>,
+    first_byte: Duration,
     reply_limit: usize,
 }
 
@@ -88,6 +92,7 @@ impl Http {
                 .build()?,
             exempt: exempt.transpose()?,
             guard,
+            first_byte: settings.first_byte.unwrap_or(settings.timeout),
             reply_limit: settings.reply_limit,
         })
     }
@@ -145,11 +150,14 @@ impl Transport for Http {
             .request(request.method, request.url)
             .headers(request.headers)
             .body(request.body)
-            .send()
-            .await;
-        match sent {
-            Ok(response) => read(host, response, self.reply_limit).await,
-            Err(error) => Err(classified(host, &error)),
+            .send();
+        match tokio::time::timeout(self.first_byte, sent).await {
+            Ok(Ok(response)) => read(host, response, self.reply_limit).await,
+            Ok(Err(error)) => Err(classified(host, &error)),
+            Err(_) => {
+                let reason = format!("none within {} s", self.first_byte.as_secs_f32());
+                Err(TransportError::NoAnswer { host, reason })
+            }
         }
     }
 }

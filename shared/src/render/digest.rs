@@ -13,7 +13,7 @@ pub(super) fn render(
     templates: &Templates,
     message: &Message,
     digest: &Digest,
-    channel: &ChannelName,
+    channel: Option<&ChannelName>,
 ) -> Rendered {
     let alerts = counted(digest.total, "alert");
     let place = message.location.as_ref();
@@ -31,7 +31,7 @@ pub(super) fn render(
     let mut lines = vec![lead];
     let mut fallback = None;
     for alert in &digest.alerts {
-        let words = templates.render(alert, channel);
+        let words = templates.render_for(alert, channel);
         fallback = words.fallback.or(fallback);
         let mut line = words.text.split_whitespace().collect::<Vec<_>>().join(" ");
         if let (None, Some(place)) = (&message.location, &alert.location) {

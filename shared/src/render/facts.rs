@@ -16,7 +16,8 @@ pub struct Fact {
     pub value: String,
 }
 
-/// What a message says besides its text; only what is known, never a made-up zero.
+/// What a message says besides its text; only what is known, never a made-up zero. Which rule applies,
+/// and where it is written, is for whoever asks to have an alert explained.
 pub fn facts(message: &Message) -> Vec<Fact> {
     if let Some(digest) = &message.digest {
         return digest_facts(message, digest);
@@ -36,7 +37,6 @@ pub fn facts(message: &Message) -> Vec<Fact> {
         message.location.clone().map(|place| ("Location", place)),
         quantity("Available", |stock| stock.available),
         number("Threshold", message.threshold),
-        rule(message).map(|rule| ("Rule", rule)),
         quantity("On hand", |stock| stock.on_hand),
         quantity("Reserved", |stock| stock.reserved),
         quantity("Incoming", |stock| stock.incoming),
@@ -77,14 +77,6 @@ fn change(before: Option<i64>, after: i64) -> String {
     }
 }
 
-fn rule(message: &Message) -> Option<String> {
-    match (&message.rule, &message.why) {
-        (Some(rule), Some(why)) => Some(format!("{rule} ({why})")),
-        (Some(only), None) | (None, Some(only)) => Some(only.clone()),
-        (None, None) => None,
-    }
-}
-
 fn identity(subject: &Subject) -> Option<(&'static str, String)> {
     Some(match subject {
         Subject::Position { product, .. } | Subject::Group { product, .. } => {
@@ -94,7 +86,8 @@ fn identity(subject: &Subject) -> Option<(&'static str, String)> {
             }
         }
         Subject::Unit { vin } => ("VIN", vin.clone()),
-        Subject::Connector { connector } => ("Connector", connector.to_string()),
+        Subject::Connector { connector } => ("Source", connector.to_string()),
+        Subject::Channel { channel } => ("Channel", channel.to_string()),
     })
 }
 
@@ -118,7 +111,6 @@ mod tests {
                 "Location: Milano Nord",
                 "Available: 5 → 2",
                 "Threshold: 3",
-                "Rule: oil (category oil at milano: 3 or fewer available)",
                 "On hand: 6 → 3",
                 "Reserved: 1",
                 "Incoming: 12",
@@ -133,7 +125,7 @@ mod tests {
     fn what_is_not_known_is_not_said() {
         assert_eq!(
             lines(&samples::feed_stale()),
-            ["Connector: dms", "Since: 2026-01-15 09:30 UTC"]
+            ["Source: dms", "Since: 2026-01-15 09:30 UTC"]
         );
     }
 }

@@ -8,6 +8,7 @@
 //! | [`mod@facts`] | the message contract as labelled values, for channels that show a table |
 //! | [`mod@fit`] | cutting to a channel's limits without losing count |
 //! | [`gsm7`] | what a text message really costs |
+//! | [`words`] | what may stand in a message at all |
 //! | `samples` | messages to try a template on |
 
 mod digest;
@@ -16,6 +17,7 @@ pub mod fit;
 pub mod gsm7;
 pub(crate) mod samples;
 pub mod templates;
+pub mod words;
 
 pub use facts::{Fact, facts};
 pub use fit::{Limits, Measure, fit};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::domain::Subject;
-use crate::domain::alert::{AlertKind, RevisionKind, Severity};
+use crate::domain::alert::{AlertKind, Ending, RevisionKind, Severity};
 #[cfg(test)]
 use crate::domain::message::Digest;
 use crate::domain::message::{Message, Stock};
@@ -15,6 +15,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
         revision: 1,
         correlation: None,
         change,
+        ending: (change == RevisionKind::Resolved).then_some(Ending::Recovered),
         kind,
         severity: Severity::Warning,
         subject: subject(kind),
@@ -92,6 +93,10 @@ fn subject(kind: AlertKind) -> Subject {
             .parse()
             .ok()
             .map(|connector| Subject::Connector { connector }),
+        AlertKind::ChannelDown => "ops"
+            .parse()
+            .ok()
+            .map(|channel| Subject::Channel { channel }),
         AlertKind::Conflict => None,
         _ => "OIL-5W40"
             .parse()

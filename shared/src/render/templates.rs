@@ -166,6 +166,16 @@ impl Templates {
 
     /// A message in words, for one channel.
     pub fn render(&self, message: &Message, channel: &ChannelName) -> Rendered {
+        self.render_for(message, Some(channel))
+    }
+
+    /// A message in words, for no channel in particular.
+    pub(super) fn by_default(&self, message: &Message) -> Rendered {
+        self.render_for(message, None)
+    }
+
+    /// A message in words, for one channel or for none in particular.
+    pub(super) fn render_for(&self, message: &Message, channel: Option<&ChannelName>) -> Rendered {
         if let Some(digest) = &message.digest {
             return super::digest::render(self, message, digest, channel);
         }
@@ -173,6 +183,9 @@ impl Templates {
         let mut fallback = None;
         let mut part = |part| {
             let own = self.own(message, part, channel);
+            if let (Part::Text, Some(text)) = (part, closed(message)) {
+                return text;
+            }
             match own.map(|source| render(&environment, source, context(message))) {
                 Some(Ok(text)) if text.trim().is_empty() => fallback = Some(empty()),
                 Some(Ok(text)) => return text,
@@ -194,12 +207,12 @@ impl Templates {
         }
     }
 
-    fn own(&self, message: &Message, part: Part, channel: &ChannelName) -> Option<&str> {
+    fn own(&self, message: &Message, part: Part, channel: Option<&ChannelName>) -> Option<&str> {
         let mut slot = Slot {
             kind: message.kind,
             resolved: message.change == RevisionKind::Resolved,
             part,
-            channel: Some(channel.clone()),
+            channel: channel.cloned(),
         };
         let mut found = self.own.get(&slot);
         if found.is_none() {
@@ -208,6 +221,17 @@ impl Templates {
         }
         found.map(String::as_str)
     }
+}
+
+/// What is said when an alert ends although nothing came back. A user's words for the end would say
+/// that something did.
+fn closed(message: &Message) -> Option<String> {
+    let ending = message.ending.filter(|ending| !ending.is_recovery())?;
+    Some(format!(
+        "Alert closed: {} – {}.",
+        message.product,
+        ending.in_words()
+    ))
 }
 
 /// The template, if it is one and does no harm.
@@ -230,7 +254,7 @@ fn context(message: &Message) -> BTreeMap<&'static str, Value> {
             (product.line().is_none().then(|| product.to_string()), None)
         }
         Subject::Unit { vin } => (None, Some(vin.clone())),
-        Subject::Connector { .. } => (None, None),
+        Subject::Connector { .. } | Subject::Channel { .. } => (None, None),
     };
     let (before, after) = (message.before, message.after);
     BTreeMap::from([

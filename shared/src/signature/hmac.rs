@@ -110,7 +110,7 @@ impl Encoding {
 }
 
 /// HMAC-SHA256 of the parts, one after the other.
-pub(super) fn digest(key: &[u8], message: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn digest(key: &[u8], message: &[&[u8]]) -> [u8; 32] {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104)");
     for part in message {

@@ -17,6 +17,7 @@ pub mod slack;
 pub mod standard;
 pub mod window;
 
+pub(crate) use self::hmac::digest;
 pub use self::hmac::{Encoding, HmacSha256};
 pub use self::window::ReplayWindow;
 

@@ -197,7 +197,7 @@ fn alerts_list(state: AlertState) -> String {
     format!("alerts#{state}")
 }
 
-fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
+pub(super) fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
     let listed = Listed::by_time(alerts_list(alert.state), alert.opened_at, &alert.id);
     Ok(Row::new(keys::alert(&alert.id), "alert", alert)?.listed(listed))
 }

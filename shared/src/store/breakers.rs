@@ -1,54 +1,198 @@
-//! The circuit breakers, one item a channel, shared by every notifier.
+//! What is known of each channel's destination, one item a channel, shared by every notifier: its
+//! circuit breaker, and why it is not live.
 //!
-//! The state machine is [`Breaker`]; here it is made durable. A conditional write decides between
-//! notifiers that ask at once, so a half-open circuit lets one probe through, whoever sends it.
+//! The breaker's state machine is [`Breaker`]; here it is made durable. A conditional write decides
+//! between notifiers that ask at once, so a half-open circuit lets one probe through, whoever sends it.
 
-use super::keys;
-use super::row::{Expect, Row};
-use super::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::alerts::{Announcement, alert_row};
+use super::intents::intent_row;
+use super::row::{Expect, Row, Stored, Write, Written};
+use super::{Store, StoreError, keys};
 use crate::delivery::breaker::{Breaker, Change, Pass, Turn};
+use crate::delivery::links::LinkKey;
 use crate::delivery::outcome::Outcome;
+use crate::domain::alert::named;
 use crate::domain::id::ChannelName;
+use crate::domain::watch::Moment;
+
+/// What is known of a channel's destination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// Whether it may be tried.
+    pub breaker: Breaker,
+    /// Why what was last sent there did not arrive and will not by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+named!(
+    /// Why a channel does not reach anybody.
+    TroubleKind {
+        /// Credentials are missing or of no use, so nothing is sent.
+        NotLive => "not_live",
+        /// The destination refuses what it is sent.
+        Refused => "refused",
+    }
+);
+
+/// Why a channel does not reach anybody until a person has mended it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What kind of trouble.
+    pub kind: TroubleKind,
+    /// In words.
+    pub reason: String,
+    /// Since when.
+    pub since: Moment,
+    /// The alert that tells people on other channels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+}
 
 impl Store {
+    /// What the links in this installation's messages are made with; made when it is first asked for.
+    pub async fn link_key(&self) -> Result<LinkKey, StoreError> {
+        const OPERATION: &str = "read the key of links";
+        let key = keys::link_key();
+        // Of two that make one at once, the first to write is right: the other reads it.
+        for _ in 0..3 {
+            if let Some(stored) = self.get::<String>(OPERATION, &key).await? {
+                return Ok(LinkKey::new(stored.data));
+            }
+            let random = [Uuid::new_v4(), Uuid::new_v4()].map(|part| part.simple().to_string());
+            let row = Row::new(key.clone(), "link", &random.concat())?;
+            self.put(OPERATION, row, Expect::Absent).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
+    /// What is known of a channel's destination: nothing, if nothing was ever noted.
+    pub async fn destination(&self, channel: &ChannelName) -> Result<Destination, StoreError> {
+        let stored = self.stored_destination(channel).await?;
+        Ok(stored.map(|stored| stored.data).unwrap_or_default())
+    }
+
+    async fn stored_destination(
+        &self,
+        channel: &ChannelName,
+    ) -> Result<Option<Stored<Destination>>, StoreError> {
+        self.get("read a channel's destination", &keys::breaker(channel))
+            .await
+    }
+
     /// A channel's circuit; closed if nothing was ever noted about it.
     pub async fn breaker(&self, channel: &ChannelName) -> Result<Breaker, StoreError> {
-        let key = keys::breaker(channel);
-        let stored = self.get("read a circuit breaker", &key).await?;
-        Ok(stored.map(|stored| stored.data).unwrap_or_default())
+        Ok(self.destination(channel).await?.breaker)
     }
 
     /// Asks for the right to make one attempt on a channel.
     pub async fn ask_breaker(&self, channel: &ChannelName) -> Result<Turn, StoreError> {
-        self.change_breaker("ask a circuit breaker", channel, |breaker, now| {
-            breaker.ask(now)
+        self.change_destination("ask a circuit breaker", channel, |to, now| {
+            to.breaker.ask(now)
         })
         .await
     }
 
-    /// Notes what came of an attempt that [`Store::ask_breaker`] allowed.
+    /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow.
+    /// Also answers the trouble that there was before.
     pub async fn tell_breaker(
         &self,
         channel: &ChannelName,
         pass: Pass,
         outcome: &Outcome,
-    ) -> Result<Option<Change>, StoreError> {
-        self.change_breaker("tell a circuit breaker", channel, |breaker, now| {
-            breaker.record(pass, outcome, now)
+        slow: bool,
+    ) -> Result<(Option<Change>, Option<Trouble>), StoreError> {
+        self.change_destination("tell a circuit breaker", channel, |to, now| {
+            let before = to.trouble.clone();
+            let arrived = matches!(outcome, Outcome::Delivered { .. });
+            // One that people were told of ends with the alert, in one transaction.
+            to.trouble
+                .take_if(|trouble| arrived && trouble.alert.is_none());
+            (to.breaker.record(pass, outcome, slow, now), before)
         })
         .await
     }
 
+    /// Notes that a channel is in trouble, and writes the alert about it: `false` if its trouble is
+    /// known, and nothing is written.
+    pub async fn begin_trouble(
+        &self,
+        channel: &ChannelName,
+        trouble: &Trouble,
+        alert: Option<&Announcement>,
+    ) -> Result<bool, StoreError> {
+        self.change_trouble(channel, alert, |to| {
+            let new = to.trouble.is_none();
+            to.trouble.get_or_insert_with(|| trouble.clone());
+            new
+        })
+        .await
+    }
+
+    /// Notes that a channel's trouble is over, and writes the last revision of the alert about it:
+    /// `false` if there was none.
+    pub async fn end_trouble(
+        &self,
+        channel: &ChannelName,
+        alert: &Announcement,
+    ) -> Result<bool, StoreError> {
+        self.change_trouble(channel, Some(alert), |to| to.trouble.take().is_some())
+            .await
+    }
+
+    async fn change_trouble(
+        &self,
+        channel: &ChannelName,
+        alert: Option<&Announcement>,
+        change: impl Fn(&mut Destination) -> bool,
+    ) -> Result<bool, StoreError> {
+        const OPERATION: &str = "note a channel's trouble";
+        for attempt in 0.. {
+            let stored = self.stored_destination(channel).await?;
+            let mut after = stored
+                .as_ref()
+                .map(|it| it.data.clone())
+                .unwrap_or_default();
+            if !change(&mut after) {
+                return Ok(false);
+            }
+            let expect = Expect::from_read(stored.as_ref());
+            let row = Row::new(keys::breaker(channel), "breaker", &after)?;
+            let mut writes = vec![Write::Put(row, expect)];
+            if let Some(Announcement { alert, intents }) = alert {
+                let revision = keys::revision(&alert.id, alert.revision);
+                let revision = Row::new(revision, "revision", &alert.message)?;
+                writes.push(Write::Put(alert_row(alert)?, Expect::Anything));
+                writes.push(Write::Put(revision, Expect::Absent));
+                for intent in intents {
+                    writes.push(Write::Put(intent_row(intent)?, Expect::Absent));
+                }
+            }
+            if self.transact(OPERATION, writes).await? == Written::Done {
+                return Ok(true);
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
     /// Applies a step to the state as it is now, and writes it only if it changed.
-    async fn change_breaker<T>(
+    async fn change_destination<T>(
         &self,
         operation: &'static str,
         channel: &ChannelName,
-        step: impl Fn(&mut Breaker, jiff::Timestamp) -> T,
+        step: impl Fn(&mut Destination, jiff::Timestamp) -> T,
     ) -> Result<T, StoreError> {
         let key = keys::breaker(channel);
         for attempt in 0.. {
-            let stored = self.get::<Breaker>(operation, &key).await?;
+            let stored = self.get::<Destination>(operation, &key).await?;
             let before = stored.as_ref().map(|stored| stored.data.clone());
             let before = before.unwrap_or_default();
             let mut after = before.clone();

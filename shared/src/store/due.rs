@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::alerts::Watched;
 use super::groups::Group;
-use super::intents::{Intent, IntentState, intent_row};
+use super::intents::{Intent, intent_row};
 use super::jobs::Reexamination;
 use super::keys::{self, Key};
 use super::received::Received;
@@ -53,9 +53,8 @@ impl Store {
     pub async fn due(&self, key: &Key, by: Timestamp) -> Result<Option<Due>, StoreError> {
         if key.sk.starts_with("intent#") {
             let stored = self.get::<Intent>(OPERATION, key).await?;
-            let due = stored.filter(|stored| {
-                stored.data.state == IntentState::Pending && stored.data.due_at <= by
-            });
+            let due =
+                stored.filter(|stored| stored.data.is_unsettled() && stored.data.due_at <= by);
             return Ok(due.map(|stored| Due::Intent(Box::new(stored))));
         }
         if key.sk.starts_with("watch#") || key.sk.contains("#watch#") {

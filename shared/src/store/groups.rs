@@ -31,6 +31,9 @@ const LEAD: SignedDuration = SignedDuration::from_mins(2);
 /// When the clock looks after a message that nobody has settled.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 
+/// Why nothing is told of an alert whose end waits together with its beginning.
+const UNHEARD: &str = "the alert ended before anything of it left";
+
 /// When the clock looks again after an intent that its group has in hand.
 const IN_GOOD_HANDS: SignedDuration = SignedDuration::from_hours(24);
 
@@ -89,6 +92,9 @@ pub struct Covered {
     pub member: Member,
     /// Whether it is its alert's last revision in this message.
     pub last: bool,
+    /// Whether the message says nothing of it: its alert is over, and nobody was told that it began.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unheard: bool,
 }
 
 /// Which members of a group.
@@ -98,6 +104,14 @@ pub enum Which {
     Waiting,
     /// Those that were told and may still be open.
     Told,
+}
+
+impl Member {
+    /// Whether it tells the end of an alert that began in an earlier revision. News that is over as
+    /// soon as it is told has one revision only.
+    pub const fn is_end(&self) -> bool {
+        self.over && self.revision > 1
+    }
 }
 
 impl Group {
@@ -130,22 +144,14 @@ impl Group {
     /// The intent to deliver that message: to be announced from the moment that its time is known,
     /// and written when its time has come.
     pub fn intent(&self, now: Timestamp) -> Intent {
-        Intent {
-            alert: self.message().to_string(),
-            revision: 1,
-            channel: self.channel.clone(),
-            kind: self.kind.clone(),
-            state: IntentState::Pending,
-            attempts: 0,
-            origin: None,
-            created_at: now,
-            not_before: now,
-            due_at: later(now, GRACE),
-            receipt: None,
-            last_outcome: None,
-            group: None,
-            carried_by: None,
-        }
+        Intent::new(
+            self.message().to_string(),
+            1,
+            self.channel.clone(),
+            self.kind.clone(),
+            now,
+            later(now, GRACE),
+        )
     }
 
     /// With another schedule, and the time at which the clock looks after it.
@@ -329,6 +335,9 @@ impl Store {
 
     /// Puts on record that a message carried one of its members, and takes the member out of those
     /// that wait. May be repeated.
+    ///
+    /// A message that was not sent, because its channel is not live, carried nobody: its members go on
+    /// waiting.
     pub async fn settle_member(
         &self,
         group: &Group,
@@ -336,18 +345,42 @@ impl Store {
         carrier: &Intent,
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "settle a member of a group";
-        let Covered { member, last } = covered;
+        let Covered {
+            member,
+            last,
+            unheard,
+        } = covered;
         for tries in 0.. {
             let key = (&member.alert, member.revision, &group.channel);
             let Some(stored) = self.intent(key.0, key.1, key.2).await? else {
                 break;
             };
-            if stored.data.state != IntentState::Pending {
+            if !stored.data.is_unsettled() {
                 break;
+            }
+            if *unheard {
+                if self.supersede(&stored, UNHEARD).await? {
+                    break;
+                }
+                self.after_conflict(OPERATION, tries).await?;
+                continue;
+            }
+            if carrier.state == IntentState::NotSent {
+                let after = Intent {
+                    state: IntentState::NotSent,
+                    last_outcome: carrier.last_outcome.clone(),
+                    ..stored.data.clone()
+                };
+                if after == stored.data || self.put_intent(&stored, &after).await? {
+                    return Ok(());
+                }
+                self.after_conflict(OPERATION, tries).await?;
+                continue;
             }
             let after = Intent {
                 state: carrier.state,
                 attempts: carrier.attempts,
+                perhaps_sent: carrier.perhaps_sent,
                 receipt: carrier.receipt.clone(),
                 last_outcome: carrier.last_outcome.clone(),
                 carried_by: Some(carrier.alert.clone()),

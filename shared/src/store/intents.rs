@@ -3,6 +3,9 @@
 //! The intent is the truth about a delivery; the queue only says "look at it". A notifier that
 //! crashes leaves its lease behind, and when that has run out the clock puts the intent back on its
 //! queue, under the same idempotency key (G6, F39, F40).
+//!
+//! An intent whose channel is not live is `not_sent`. It stays due, so that the clock has it looked at
+//! until the channel is live or the alert is over.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -26,6 +29,10 @@ named!(
         Pending => "pending",
         /// The vendor took it.
         Delivered => "delivered",
+        /// Nothing was sent, because the channel is not live; sent once it is, if still true.
+        NotSent => "not_sent",
+        /// Nothing more is sent: a later revision says what is true now, or the alert is over.
+        Superseded => "superseded",
         /// The vendor will never take it as it is.
         Rejected => "rejected",
         /// Tried for as long as the schedule allows.
@@ -48,6 +55,15 @@ pub struct Intent {
     pub state: IntentState,
     /// Tries so far, the running one included.
     pub attempts: u32,
+    /// How many of them do not count towards giving up: those before it was sent again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgiven: u32,
+    /// Whether a try is under way, or its notifier ended before it could say what came of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_flight: bool,
+    /// Whether a try may have reached the vendor although nobody confirmed it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub perhaps_sent: bool,
     /// What the revision goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -107,7 +123,12 @@ pub struct Attempt {
 #[derive(Debug, Clone)]
 pub enum Lease {
     /// It is ours until its `not_before`.
-    Ours(Box<Stored<Intent>>),
+    Ours {
+        /// The intent, this try counted.
+        leased: Box<Stored<Intent>>,
+        /// Whether the try before this one never said what came of it.
+        lost: bool,
+    },
     /// It is delivered, or given up: nothing to do.
     Settled,
     /// It is not sent on its own: its group's message carries it.
@@ -119,6 +140,58 @@ pub enum Lease {
 }
 
 impl Intent {
+    /// A delivery that nobody has looked at yet; the clock does at `due_at`.
+    pub fn new(
+        alert: impl Into<String>,
+        revision: u32,
+        channel: ChannelName,
+        kind: impl Into<String>,
+        now: Timestamp,
+        due_at: Timestamp,
+    ) -> Self {
+        Self {
+            alert: alert.into(),
+            revision,
+            channel,
+            kind: kind.into(),
+            state: IntentState::Pending,
+            attempts: 0,
+            forgiven: 0,
+            in_flight: false,
+            perhaps_sent: false,
+            origin: None,
+            created_at: now,
+            not_before: now,
+            due_at,
+            receipt: None,
+            last_outcome: None,
+            group: None,
+            carried_by: None,
+        }
+    }
+
+    /// Whether it may still be sent.
+    pub const fn is_unsettled(&self) -> bool {
+        matches!(self.state, IntentState::Pending | IntentState::NotSent)
+    }
+
+    /// Whether people were told, or may have been.
+    pub const fn may_have_reached(&self) -> bool {
+        matches!(self.state, IntentState::Delivered) || self.perhaps_sent || self.in_flight
+    }
+
+    /// Settled without having been sent, for this reason.
+    #[must_use]
+    pub fn superseded(&self, reason: &str) -> Self {
+        Self {
+            state: IntentState::Superseded,
+            perhaps_sent: self.perhaps_sent || self.in_flight,
+            in_flight: false,
+            last_outcome: Some(format!("superseded: {reason}")),
+            ..self.clone()
+        }
+    }
+
     /// The id of what it goes back to.
     pub fn correlation(&self) -> Option<&Correlation> {
         Some(&self.origin.as_ref()?.id)
@@ -149,7 +222,7 @@ impl Store {
             return Ok(Lease::Unknown);
         };
         let now = self.clock.now();
-        if stored.data.state != IntentState::Pending {
+        if !stored.data.is_unsettled() {
             return Ok(Lease::Settled);
         }
         if stored.data.group.is_some() {
@@ -159,6 +232,10 @@ impl Store {
             return Ok(Lease::Later(stored.data.not_before));
         }
         let mut ours = stored.data.clone();
+        // A try that was under way when its lease ran out may have reached the vendor.
+        let lost = ours.in_flight;
+        ours.perhaps_sent |= lost;
+        ours.in_flight = true;
         ours.attempts += 1;
         ours.not_before = now.checked_add(span).unwrap_or(Timestamp::MAX);
         ours.due_at = ours.not_before;
@@ -167,11 +244,14 @@ impl Store {
             .put(OPERATION, row, Expect::Version(stored.version))
             .await?
         {
-            return Ok(Lease::Ours(Box::new(Stored {
-                key,
-                version: stored.version + 1,
-                data: ours,
-            })));
+            return Ok(Lease::Ours {
+                leased: Box::new(Stored {
+                    key,
+                    version: stored.version + 1,
+                    data: ours,
+                }),
+                lost,
+            });
         }
         // Somebody else was faster; theirs is the lease.
         Ok(Lease::Later(
@@ -222,6 +302,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut later = leased.data.clone();
         later.attempts = later.attempts.saturating_sub(1);
+        later.in_flight = false;
         later.not_before = until;
         later.due_at = due_at;
         self.put(
@@ -263,17 +344,44 @@ impl Store {
             .collect()
     }
 
-    /// The vendor's id of what this channel was first told of an alert, to thread or edit.
-    pub async fn first_receipt(
+    /// Settles an intent of which nothing is to be sent any more. `false` if it has changed since it
+    /// was read.
+    pub async fn supersede(
+        &self,
+        stored: &Stored<Intent>,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        self.put_intent(stored, &stored.data.superseded(reason))
+            .await
+    }
+
+    /// Writes an intent of which no try was made. `false` if it has changed since it was read.
+    pub(crate) async fn put_intent(
+        &self,
+        from: &Stored<Intent>,
+        to: &Intent,
+    ) -> Result<bool, StoreError> {
+        let expect = Expect::Version(from.version);
+        self.put("write a delivery intent", intent_row(to)?, expect)
+            .await
+    }
+
+    /// An alert's deliveries on one channel, all revisions in order.
+    pub async fn intents_on(
         &self,
         alert: &str,
         channel: &ChannelName,
-    ) -> Result<Option<String>, StoreError> {
-        let intents = self.intents_of(alert).await?;
-        Ok(intents
-            .into_iter()
-            .filter(|intent| &intent.channel == channel)
-            .find_map(|intent| intent.receipt))
+    ) -> Result<Vec<Stored<Intent>>, StoreError> {
+        const OPERATION: &str = "read an alert's deliveries on a channel";
+        let partition = keys::alert_partition(alert);
+        let mut ours = Vec::new();
+        for (_, item) in self.partition(OPERATION, &partition, "intent#").await? {
+            let stored: Stored<Intent> = read(OPERATION, item)?;
+            if &stored.data.channel == channel {
+                ours.push(stored);
+            }
+        }
+        Ok(ours)
     }
 
     /// A page of deliveries, newest first.
@@ -302,7 +410,7 @@ impl Store {
 pub(super) fn intent_row(intent: &Intent) -> Result<Row, StoreError> {
     let key = keys::intent(&intent.alert, intent.revision, &intent.channel);
     let place = format!("{}#{:06}#{}", intent.alert, intent.revision, intent.channel);
-    let due = (intent.state == IntentState::Pending).then_some(intent.due_at);
+    let due = intent.is_unsettled().then_some(intent.due_at);
     let expires = intent
         .created_at
         .checked_add(KEPT)
@@ -311,6 +419,14 @@ pub(super) fn intent_row(intent: &Intent) -> Result<Row, StoreError> {
         .listed(Listed::by_time("intents", intent.created_at, &place))
         .due(due)
         .expires(expires))
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 fn attempt_row(attempt: &Attempt) -> Result<Row, StoreError> {

@@ -21,7 +21,7 @@
 //! | `member` | `W#<group>#<shard>` | `wait#<alert>#<n>` | the revisions that wait to be told by the group |
 //! | `member` | `W#<group>#<shard>` | `told#<alert>` | what the group told of and may have to bring to mind |
 //! | `covered` | `A#<message>` | `covered#<token>#<page>` | the revisions that a group's message speaks of |
-//! | `breaker` | `K#<channel>` | `breaker` | is this destination up? |
+//! | `breaker` | `K#<channel>` | `breaker` | is this destination up, and does anybody get what is sent there? |
 //! | `feed` | `C#<connector>` | `feed` | a source's health, and its last complete snapshot |
 //! | `memory` | `C#<connector>` | `memory` | what the source's module remembers between runs |
 //! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint; `list`: a source's runs by time |
@@ -135,6 +135,7 @@ pub(crate) fn watches(subject: &Subject) -> (String, String) {
         }
         Subject::Unit { vin } => (format!("U#{vin}"), "watch#".into()),
         Subject::Connector { connector } => (self::connector(connector), "watch#".into()),
+        Subject::Channel { channel } => (format!("K#{channel}"), "watch#".into()),
     }
 }
 
@@ -213,6 +214,10 @@ pub(crate) fn received_body(connector: &ConnectorName, id: &str, part: usize) ->
 
 pub(crate) fn received_list(connector: &ConnectorName) -> String {
     format!("received#{connector}")
+}
+
+pub(crate) fn link_key() -> Key {
+    Key::new("K#".to_owned(), "link")
 }
 
 pub(crate) fn breaker(channel: &ChannelName) -> Key {

@@ -15,7 +15,8 @@
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
 //! | [`groups`] | alerts that are told together |
-//! | [`breakers`] | which destinations are down |
+//! | [`resend`] | what is sent again once its channel is mended |
+//! | [`breakers`] | which destinations are down, and who gets nothing |
 //! | [`due`], [`heartbeat`] | what the clock looks at every minute |
 //! | [`feeds`], [`runs`], [`stated`], [`snapshots`] | sources that are read on a schedule, what they state, and until when |
 //! | [`quarantine`], [`inbox`] | what could not be applied, and what waits for a person |
@@ -42,6 +43,7 @@ pub mod movements;
 pub mod products;
 pub mod quarantine;
 pub mod received;
+pub mod resend;
 pub mod runs;
 pub mod settings;
 pub mod snapshots;

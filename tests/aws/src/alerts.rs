@@ -7,7 +7,7 @@ use shared::domain::message::{Message, Stock};
 use shared::domain::watch::Watch;
 use shared::domain::{AlertKind, Subject};
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
-use shared::store::intents::{Intent, IntentState};
+use shared::store::intents::Intent;
 use shared::store::{Expect, Store};
 
 /// Opens an alert with one intent, for a channel of this kind. The clock is to look after the intent
@@ -21,22 +21,7 @@ pub async fn open(
 ) -> IntentRef {
     let now = store.clock().now();
     let subject = Subject::Unit { vin: id.to_owned() };
-    let intent = Intent {
-        alert: id.to_owned(),
-        revision: 1,
-        channel: channel.parse().unwrap(),
-        kind: kind.to_owned(),
-        state: IntentState::Pending,
-        attempts: 0,
-        origin: None,
-        group: None,
-        carried_by: None,
-        created_at: now,
-        not_before: now,
-        due_at,
-        receipt: None,
-        last_outcome: None,
-    };
+    let intent = Intent::new(id, 1, channel.parse().unwrap(), kind, now, due_at);
     let which = IntentRef::from(&intent);
     let alert = Alert {
         id: id.to_owned(),
@@ -82,6 +67,7 @@ fn message(alert: &str, at: Timestamp) -> Message {
         alert: alert.to_owned(),
         revision: 1,
         correlation: None,
+        ending: None,
         digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,

@@ -13,6 +13,8 @@ use shared::domain::{AlertKind, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
 use shared::store::feeds::FeedState;
+use shared::store::intents::{Intent, IntentState};
+use shared::store::{Store, StoreError};
 
 use crate::Context;
 use crate::answer::Answer;
@@ -79,7 +81,11 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         let watch = picture.watch(&resolution.subject(), kind);
         scene.explained(&resolution, scene.stock, watch.map(|it| &it.data.watch))
     });
-    let sums = sums(&scene, &picture, sources);
+    let mut kinds = kinds;
+    let mut sums = sums(&scene, &picture, sources);
+    for explained in kinds.iter_mut().chain(&mut sums) {
+        add_deliveries(store, &mut explained["watch"]).await?;
+    }
     Ok(Answer::ok(json!({
         "product": product,
         "location": location,
@@ -95,6 +101,29 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "kinds": kinds,
         "group_sums": sums,
     })))
+}
+
+/// How an open alert reached its channels. People were told if one of them delivered it, and not if it
+/// was only meant to be.
+async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreError> {
+    let Some(alert) = watch["alert"].as_str() else {
+        return Ok(());
+    };
+    let intents = store.intents_of(alert).await?;
+    let delivered = |intent: &Intent| intent.state == IntentState::Delivered;
+    watch["people_told"] = json!(intents.iter().any(delivered));
+    watch["deliveries"] = intents
+        .iter()
+        .map(|intent| {
+            json!({
+                "channel": intent.channel,
+                "revision": intent.revision,
+                "state": intent.state,
+                "last_outcome": intent.last_outcome,
+            })
+        })
+        .collect();
+    Ok(())
 }
 
 fn is_down(feed: &FeedState) -> bool {

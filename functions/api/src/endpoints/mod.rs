@@ -1,6 +1,7 @@
 //! One file per subject.
 
 mod alerts;
+mod channels;
 mod configuration;
 mod connectors;
 mod doctor;
@@ -10,6 +11,7 @@ mod health;
 mod imports;
 mod ledger;
 mod movements;
+mod page;
 mod positions;
 mod review;
 mod units;
@@ -34,6 +36,9 @@ pub(crate) async fn answer(
         Endpoint::Move => movements::carry_out(context).await,
         Endpoint::Alerts => alerts::list(context).await,
         Endpoint::Deliveries => alerts::deliveries(context).await,
+        Endpoint::AlertPage => page::show(context, variable).await,
+        Endpoint::Channels => channels::list(context).await,
+        Endpoint::Resend => channels::resend(context, variable).await,
         Endpoint::Ledger => ledger::list(context).await,
         Endpoint::Quarantine => review::quarantine(context).await,
         Endpoint::Inbox => review::inbox(context).await,

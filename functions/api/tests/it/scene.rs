@@ -163,7 +163,8 @@ impl Scene {
         };
         Answer {
             status: response.status_code,
-            body: serde_json::from_str(&text).unwrap(),
+            // A page for people is no JSON.
+            body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
             response,
         }
     }

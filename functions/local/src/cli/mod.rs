@@ -15,6 +15,7 @@ mod doctor;
 mod evaluate;
 mod import;
 mod replay;
+mod resend;
 mod show;
 mod start;
 
@@ -105,6 +106,17 @@ pub enum Command {
         /// Only this payload.
         #[arg(long)]
         id: Option<String>,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Send again on a channel, once it is mended, what did not arrive and is still true.
+    Resend {
+        /// Which channel.
+        channel: String,
+        /// Only this alert.
+        #[arg(long, value_name = "ID")]
+        alert: Option<String>,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -209,6 +221,11 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             };
             apply::run(&file, consent, &server, show).await
         }
+        Command::Resend {
+            channel,
+            alert,
+            server,
+        } => resend::run(&channel, alert.as_deref(), &server, show).await,
         Command::Replay {
             connector,
             from,

@@ -132,6 +132,7 @@ impl Command {
             Self::Check { server, .. }
             | Self::Apply { server, .. }
             | Self::Replay { server, .. }
+            | Self::Resend { server, .. }
             | Self::Import { server, .. }
             | Self::Doctor { server }
             | Self::Evaluate { server } => server,

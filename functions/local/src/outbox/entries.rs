@@ -29,6 +29,9 @@ pub struct OutboxEntry {
     pub at: Timestamp,
     /// Whether it really left: credentials are set, and the vendor could be reached.
     pub sent: bool,
+    /// What keeps the channel from being live, if it is not: nothing left then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
     /// The vendor's answer; where nothing left, the one that was given in its stead.
     pub status: Option<u16>,
 }
@@ -165,6 +168,7 @@ mod tests {
             },
             at: "2026-01-15T09:30:00Z".parse().unwrap(),
             sent: false,
+            missing: None,
             status: Some(200),
         }
     }

@@ -1,5 +1,6 @@
 //! The outbox as a page for people and as JSON for programs.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use axum::extract::State;
@@ -68,6 +69,10 @@ fn page(entries: &[OutboxEntry]) -> String {
              its channel receives.</p>",
         );
     }
+    let not_live = match not_live(entries) {
+        none if none.is_empty() => String::new(),
+        names => format!("<p class=held><b>Not live</b>, so nothing is sent there: {names}.</p>"),
+    };
     let count = match entries.len() {
         1 => "1 request".to_owned(),
         more => format!("{more} requests"),
@@ -79,10 +84,25 @@ fn page(entries: &[OutboxEntry]) -> String {
          <script src=/outbox.js defer></script>\n\
          <header><h1>Outbox</h1><p><span id=count>{count}</span>, newest first. Where a \
          channel's credentials are not set, nothing leaves: its entry is marked \
-         <b>not sent</b>. Secrets show as <code>****</code>. \
+         <b>not sent: env:A is not set</b>. Secrets show as <code>****</code>. \
          <a href=/outbox.json>JSON</a></p></header>\n\
-         <main id=entries aria-live=polite>\n{list}</main>\n</html>\n"
+         <main id=entries aria-live=polite>\n{not_live}{list}</main>\n</html>\n"
     )
+}
+
+/// The channels and systems whose last request could not be sent, and why.
+fn not_live(entries: &[OutboxEntry]) -> String {
+    let mut seen = BTreeMap::new();
+    for entry in entries {
+        let last = seen.entry(entry.whose.name());
+        last.or_insert(entry.missing.as_deref());
+    }
+    let held: Vec<_> = seen
+        .into_iter()
+        .filter_map(|(name, missing)| Some((name, missing?)))
+        .map(|(name, missing)| format!("{} ({})", escaped(name), escaped(missing)))
+        .collect();
+    held.join(", ")
 }
 
 fn article(entry: &OutboxEntry) -> String {
@@ -91,6 +111,10 @@ fn article(entry: &OutboxEntry) -> String {
         Whose::System(_) => "system",
     };
     let (fate, words) = match (entry.sent, entry.status) {
+        (false, _) if entry.missing.is_some() => {
+            let missing = entry.missing.as_deref().unwrap_or_default();
+            ("held", format!("not sent: {missing}"))
+        }
         (false, Some(_)) => ("held", "not sent".to_owned()),
         (false, None) => ("failed", "not reached".to_owned()),
         (true, None) => ("failed", "sent, no answer".to_owned()),
@@ -112,6 +136,7 @@ fn article(entry: &OutboxEntry) -> String {
          <p class=line><b>{method}</b> {url}</p>\
          <details><summary>{count} headers</summary><table>{headers}</table></details>\
          <pre>{body}</pre></article>\n",
+        words = escaped(&words),
         who = escaped(entry.whose.name()),
         kind = escaped(&entry.kind),
         at = entry.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -177,6 +202,7 @@ mod tests {
             request,
             at: "2026-01-15T09:30:00Z".parse().unwrap(),
             sent: false,
+            missing: Some("env:TOKEN is not set".into()),
             status: Some(200),
         }
     }
@@ -187,6 +213,7 @@ mod tests {
         let page = page(&[entry(request("text/plain", evil))]);
         assert!(!page.contains("alert(\"1\")") && !page.contains("<img"));
         assert!(page.contains("&lt;/pre&gt;&lt;script&gt;alert(&quot;1&quot;)"));
+        assert!(page.contains("so nothing is sent there: ops (env:TOKEN is not set)."));
         // The page's own script element, and no other.
         assert_eq!(page.matches("<script").count(), 1);
         assert!(page.contains("?a=1&amp;b=2"));
@@ -211,10 +238,11 @@ mod tests {
             article(&OutboxEntry {
                 sent,
                 status,
+                missing: (!sent && status.is_some()).then(|| "env:A is not set".into()),
                 ..entry(request("text/plain", ""))
             })
         };
-        assert!(fate(false, Some(200)).contains(">not sent<"));
+        assert!(fate(false, Some(200)).contains(">not sent: env:A is not set<"));
         assert!(fate(false, None).contains(">not reached<"));
         assert!(fate(true, Some(429)).contains(">sent, 429<"));
         assert!(fate(true, None).contains(">sent, no answer<"));

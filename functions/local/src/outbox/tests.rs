@@ -40,13 +40,13 @@ fn request() -> Request {
         .body("application/json", r#"{"text":"2 left","token":"hunter2"}"#)
 }
 
-async fn carry(outbox: &Outbox, real: bool) -> Result<Reply, TransportError> {
+async fn carry(outbox: &Outbox, live: bool) -> Result<Reply, TransportError> {
     let channel: ChannelName = "ops".parse().unwrap();
     let secrets = [SecretString::from("hunter2")];
     let sender = Sender {
         party: Party::Channel(&channel),
         kind: "slack",
-        real,
+        missing: (!live).then_some("env:TOKEN is not set"),
         accepted: &|_| Reply::new(StatusCode::CREATED, "in its stead"),
         secrets: &secrets,
     };
@@ -69,7 +69,8 @@ async fn without_credentials_nothing_leaves_and_the_exact_request_shows() {
             "url": "https://api.example.com/bot-****/send",
             "headers": [["authorization", "****"], ["content-type", "application/json"]],
             "body": r#"{"text":"2 left","token":"****"}"#,
-            "at": entries[0].at.to_string(), "sent": false, "status": 201
+            "at": entries[0].at.to_string(), "sent": false,
+            "missing": "env:TOKEN is not set", "status": 201
         }])
     );
 }

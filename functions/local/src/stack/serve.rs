@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use notify::FIRST_BYTE;
 use secrecy::ExposeSecret as _;
 use shared::chance::Chance;
 use shared::config::{Config, ConfigErrors, environment};
@@ -240,6 +241,7 @@ fn http_client(timeout: Duration) -> Result<Http, ServeError> {
     let settings = HttpSettings {
         guard: Guard::new(allowed),
         timeout,
+        first_byte: Some(FIRST_BYTE.min(timeout)),
         ..HttpSettings::default()
     };
     Http::new(settings).map_err(|error| ServeError::Http(error.to_string()))

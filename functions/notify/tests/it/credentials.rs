@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use lotwire::outbox::Outbox;
 use shared::delivery::Delivered;
 use shared::store::intents::IntentState;
@@ -13,41 +12,75 @@ use crate::world::{Answer, SECRET, World, webhooks};
 const SLACK: &str = "[channels.ops]\nkind = 'slack'\ntoken = 'env:TOKEN'\nchannel = 'C1'\n";
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_credential_is_a_denied_attempt_that_names_the_reference() {
+async fn without_credentials_nothing_is_sent_and_that_is_what_is_said() {
     let world = World::new(SLACK).await;
-    let which = world.open("a1", &["ops"]).await.remove(0);
-    let Delivered::Again(wait) = world.look(&which).await else {
-        panic!("it may be set later");
-    };
-    assert!(wait >= SignedDuration::from_mins(15), "{wait}");
-    assert_eq!(world.vendors.count(), 0);
-    let attempt = world.attempts(&which).await.remove(0);
-    assert_eq!(attempt.outcome, "denied");
-    assert_eq!(attempt.detail.as_deref(), Some("env:TOKEN is not set"));
+    let not_sent = Delivered::Done(IntentState::NotSent);
+    for value in [None, Some("")] {
+        world.set("TOKEN", value);
+        let alert = format!("a{value:?}");
+        let which = world.open(&alert, &["ops"]).await.remove(0);
+        assert_eq!(world.look(&which).await, not_sent);
+        let intent = world.intent(&which).await;
+        assert_eq!(
+            intent.last_outcome.as_deref(),
+            Some("not_sent: env:TOKEN is not set")
+        );
+        assert_eq!((world.vendors.count(), intent.attempts), (0, 0));
+        assert!(world.attempts(&which).await.is_empty());
+    }
+    let trouble = world.destination("ops").await.trouble.unwrap();
+    assert_eq!(trouble.reason, "env:TOKEN is not set");
+}
 
-    // Once it is set, the alert still arrives.
-    world
-        .environment
-        .lock()
-        .unwrap()
-        .insert("TOKEN".into(), "xoxb-1".into());
+#[tokio::test(start_paused = true)]
+async fn what_is_still_open_is_told_when_the_channel_comes_alive_and_the_rest_is_not() {
+    let world = World::new(SLACK).await;
+    let open = world.open("open", &["ops"]).await.remove(0);
+    let over = world.open("over", &["ops"]).await.remove(0);
+    for which in [&open, &over] {
+        assert_eq!(
+            world.look(which).await,
+            Delivered::Done(IntentState::NotSent)
+        );
+    }
+    let end = world.resolve("over", &["ops"]).await.remove(0);
+    world.look(&end).await;
+    world.set("TOKEN", Some("xoxb-1"));
     let accepted = r#"{"ok":true,"channel":"C1","ts":"17.1"}"#;
     world.vendors.always("slack.com", Answer::Body(accepted));
-    tokio::time::sleep(wait.unsigned_abs()).await;
+
+    // The clock finds them: an intent that was not sent stays due.
+    tokio::time::sleep(Duration::from_secs(16 * 60)).await;
+    let due = world.due().await;
+    assert!(due.contains(&open), "{due:?}");
+    for which in due {
+        world.look(&which).await;
+    }
+    assert_eq!(world.intent(&open).await.state, IntentState::Delivered);
+    assert_eq!(world.intent(&over).await.state, IntentState::Superseded);
+    assert_eq!(world.intent(&end).await.state, IntentState::Superseded);
+    assert_eq!(world.vendors.seen("slack.com").len(), 1);
+    assert_eq!(world.destination("ops").await.trouble, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_of_the_wrong_form_is_not_live_either() {
+    let channel = "[channels.ops]\nkind = 'slack'\nurl = 'env:URL'\n";
+    let world = World::new(channel).await;
+    world.set("URL", Some("https://hooks.slack.com"));
+    let which = world.open("a1", &["ops"]).await.remove(0);
     assert_eq!(
         world.look(&which).await,
-        Delivered::Done(IntentState::Delivered)
+        Delivered::Done(IntentState::NotSent)
     );
+    let words = world.intent(&which).await.last_outcome.unwrap();
+    assert!(words.contains("the address has no path"), "{words}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_credential_is_read_anew_before_the_next_attempt() {
     let world = World::new(SLACK).await;
-    let set = |token: &str| {
-        let mut environment = world.environment.lock().unwrap();
-        environment.insert("TOKEN".into(), token.into());
-    };
-    set("xoxb-old");
+    world.set("TOKEN", Some("xoxb-old"));
     world.vendors.first("slack.com", [Answer::Status(401)]);
     let accepted = r#"{"ok":true,"channel":"C1","ts":"17.1"}"#;
     world.vendors.always("slack.com", Answer::Body(accepted));
@@ -57,11 +90,11 @@ async fn a_refused_credential_is_read_anew_before_the_next_attempt() {
     let denied = deliverer.deliver(&first, world.deadline()).await.unwrap();
     assert!(matches!(denied, Delivered::Again(_)));
     assert_eq!(world.outcomes(&first).await, ["denied"]);
-    world.environment.lock().unwrap().remove("TOKEN");
+    world.set("TOKEN", None);
     let second = world.open("a2", &["ops"]).await.remove(0);
     deliverer.deliver(&second, world.deadline()).await.unwrap();
-    let detail = world.attempts(&second).await.remove(0).detail;
-    assert_eq!(detail.as_deref(), Some("env:TOKEN is not set"));
+    let words = world.intent(&second).await.last_outcome;
+    assert_eq!(words.as_deref(), Some("not_sent: env:TOKEN is not set"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +110,13 @@ async fn where_credentials_are_missing_the_outbox_shows_the_exact_request() {
     let deliverer = world.deliverer_over(Arc::new(outbox.clone()));
     for which in world.open("a1", &["ops", "text", "hook"]).await {
         let look = deliverer.deliver(&which, world.deadline()).await.unwrap();
-        assert_eq!(look, Delivered::Done(IntentState::Delivered), "{which:?}");
+        let state = match which.channel.as_str() {
+            "hook" => IntentState::Delivered,
+            _ => IntentState::NotSent,
+        };
+        assert_eq!(look, Delivered::Done(state), "{which:?}");
+        // A second look finds the same, and shows nothing anew.
+        deliverer.deliver(&which, world.deadline()).await.unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let shown = serde_json::to_value(outbox.entries()).unwrap();

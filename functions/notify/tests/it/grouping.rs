@@ -538,6 +538,72 @@ async fn what_the_vendor_refuses_is_refused_for_every_member() {
     pump.stop().await;
 }
 
+/// What was put together before a failed try is put together anew if it is no longer so.
+#[tokio::test(start_paused = true)]
+async fn a_group_says_what_is_true_when_the_vendor_takes_it() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 20, None)).await;
+    let vendors = &line.world.vendors;
+    vendors.first("ops.example.com", [Answer::After(429, 20)]);
+    line.until(10).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    // Refused at 20; due again from 40 on.
+    line.until(30).await;
+    line.say("a1", 2, Resolved, &["ops"]).await;
+    line.until(200).await;
+    let seen = line.world.vendors.seen("ops.example.com");
+    let told: Vec<_> = seen.iter().map(|seen| named(&seen.body)).collect();
+    assert_eq!(told[0], ["new 2+0", "a1/1 opened", "a2/1 opened"]);
+    assert_eq!(told[1..], [vec!["a2/1 opened".to_owned()]]);
+    let state = async |alert, revision| {
+        let channel = "ops".parse().unwrap();
+        let stored = line.world.store.intent(alert, revision, &channel).await;
+        stored.unwrap().unwrap().data.state
+    };
+    assert_eq!(state("a2", 1).await, IntentState::Delivered);
+    assert_eq!(state("a1", 1).await, IntentState::Superseded);
+    assert_eq!(state("a1", 2).await, IntentState::Superseded);
+    line.stop().await;
+}
+
+/// Nobody is told the end of what nobody was told had begun.
+#[tokio::test(start_paused = true)]
+async fn what_is_over_before_its_group_speaks_is_not_told() {
+    let line = Timeline::new(&[("ops", "")], pace(30, 60, None)).await;
+    line.until(10).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(20).await;
+    line.say("a1", 2, Resolved, &["ops"]).await;
+    line.until(300).await;
+    assert_eq!(line.told("ops"), []);
+    for intent in line.world.store.intents_of("a1").await.unwrap() {
+        assert_eq!(intent.state, IntentState::Superseded);
+    }
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_channel_is_not_live_says_what_is_still_true_once_it_is() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 60, None)).await;
+    let secret = line.world.environment.lock().unwrap().remove("SECRET");
+    line.until(10).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(100).await;
+    for alert in ["a1", "a2"] {
+        let intents = line.world.store.intents_of(alert).await.unwrap();
+        assert_eq!(intents[0].state, IntentState::NotSent);
+        let words = intents[0].last_outcome.as_deref();
+        assert_eq!(words, Some("not_sent: env:SECRET is not set"));
+    }
+    line.say("a1", 2, Resolved, &["ops"]).await;
+    line.world.set("SECRET", secret.as_deref());
+    line.until(1_000).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+    assert_eq!(told, [["a2/1 opened"]]);
+    line.stop().await;
+}
+
 /// A storm of so many crossings in so many seconds: every one is settled, and people get a handful
 /// of messages.
 async fn storm(alerts: u32, seconds: u32) {

@@ -12,7 +12,7 @@ use crate::world::{Answer, FAILURES, QUEUE, World, webhooks};
 
 const HOST: &str = "ops.example.com";
 
-fn batch(bodies: &[&str]) -> SqsEvent {
+pub(crate) fn batch(bodies: &[&str]) -> SqsEvent {
     let records = bodies.iter().enumerate().map(|(number, body)| {
         let mut record = SqsMessage::default();
         record.message_id = Some(format!("m{number}"));
@@ -24,7 +24,7 @@ fn batch(bodies: &[&str]) -> SqsEvent {
     event
 }
 
-fn body(which: &IntentRef) -> String {
+pub(crate) fn body(which: &IntentRef) -> String {
     serde_json::to_string(which).unwrap()
 }
 

@@ -7,4 +7,7 @@ mod credentials;
 mod deliver;
 mod grouping;
 mod handler;
+mod order;
+mod slow;
+mod trouble;
 mod world;

@@ -31,6 +31,8 @@ use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
+use shared::store::breakers::Destination;
+use shared::store::due::Due;
 use shared::store::intents::{Attempt, Intent, IntentState};
 use shared::store::{Expect, Store};
 
@@ -283,6 +285,35 @@ impl World {
         )
     }
 
+    /// Sets a variable of the environment that secrets are read from, or takes it away.
+    pub(crate) fn set(&self, variable: &str, value: Option<&str>) {
+        let mut environment = self.environment.lock().unwrap();
+        match value {
+            Some(value) => environment.insert(variable.to_owned(), value.to_owned()),
+            None => environment.remove(variable),
+        };
+    }
+
+    pub(crate) async fn destination(&self, channel: &str) -> Destination {
+        let channel = channel.parse().unwrap();
+        self.store.destination(&channel).await.unwrap()
+    }
+
+    /// The intents that the clock would find overdue now.
+    pub(crate) async fn due(&self) -> Vec<IntentRef> {
+        let now = self.clock.now();
+        let mut due = Vec::new();
+        for shard in Store::due_shards() {
+            let page = self.store.due_page(shard, now, None, 100).await.unwrap();
+            for key in &page.items {
+                if let Some(Due::Intent(stored)) = self.store.due(key, now).await.unwrap() {
+                    due.push(IntentRef::from(&stored.data));
+                }
+            }
+        }
+        due
+    }
+
     /// The notifier of the webhook channels.
     pub(crate) fn notifier(&self) -> Notifier {
         let queue = resources::queue_url(&self.aws, QUEUE).unwrap();
@@ -373,7 +404,7 @@ impl World {
             .await
     }
 
-    async fn write(
+    pub(crate) async fn write(
         &self,
         id: &str,
         revision: u32,
@@ -403,20 +434,15 @@ impl World {
         let intents: Vec<Intent> = channels
             .iter()
             .map(|channel| Intent {
-                alert: id.to_owned(),
-                revision,
-                channel: channel.parse().unwrap(),
-                kind: "webhook".to_owned(),
-                state: IntentState::Pending,
-                attempts: 0,
-                origin: None,
-                created_at: now,
-                not_before: now,
-                due_at,
-                receipt: None,
-                last_outcome: None,
                 group: group.cloned().map(Box::new),
-                carried_by: None,
+                ..Intent::new(
+                    id,
+                    revision,
+                    channel.parse().unwrap(),
+                    "webhook",
+                    now,
+                    due_at,
+                )
             })
             .collect();
         let watches = self.store.watches(&subject).await.unwrap();
@@ -509,6 +535,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         sold: None,
         notes: Vec::new(),
         link: None,
+        ending: None,
         digest: None,
     }
 }

@@ -216,7 +216,7 @@ fn twilio_sms() -> Vec<Case> {
         let mut found = spec::faults(&description, "CreateMessageRequest", &body);
         let text = body["Body"].as_str().unwrap();
         let parts = crate::render::gsm7::segments(text);
-        if parts > 3 || text.chars().count() > 1600 {
+        if parts > 2 || text.chars().count() > 1600 {
             found.push(format!("{parts} parts"));
         }
         found

@@ -34,24 +34,33 @@ fn the_message_contract_reaches_the_reader() {
     for case in all() {
         let channel = case.channel(case.home);
         let said = said(&request(&*channel, samples::low_stock()));
+        // A text message is short: what, where, and a link to the rest.
+        let short = case.kind == ChannelKind::TwilioSms;
         let changed = ["5 → 2", "5 -> 2"]
             .iter()
             .any(|change| said.contains(change))
             || (said.contains("before=")
                 && said.contains("available=5")
                 && said.contains("available=2"));
-        assert!(changed, "{}: old and new quantity in {said}", case.name);
+        assert!(
+            changed || short,
+            "{}: old and new quantity in {said}",
+            case.name
+        );
         let said = said.to_lowercase();
         for wanted in [
             "just 2 units left",
             "milano nord",
-            "reserved",
-            "threshold",
             "oil",
             "https://stock.example.com/p/oil-5w40?at=milano",
         ] {
             assert!(said.contains(wanted), "{}: {wanted} in {said}", case.name);
         }
+        for wanted in ["reserved", "threshold"] {
+            assert!(said.contains(wanted) || short, "{}: {wanted}", case.name);
+        }
+        // Which rule, and where it is written, is for whoever asks to have it explained.
+        assert!(!said.contains("3 or fewer"), "{}: {said}", case.name);
     }
 }
 
@@ -92,9 +101,50 @@ fn a_request_keeps_to_the_vendors_description_and_limits_whatever_it_holds() {
     }
 }
 
+/// What a name holds is shown as it is, and is no more than a name.
+#[test]
+fn a_name_forges_nothing_on_any_channel() {
+    let mut message = samples::low_stock();
+    message.product =
+        "*Oil* _5W_ ~40~ `x` <b>&amp;\u{202e}99\u{200b}\r\nAvailable: 900\u{7}".into();
+    message.location = Some("North\nStock recovered".into());
+    message.notes = vec!["a\u{2028}b".into()];
+    let name = "*Oil* _5W_ ~40~ `x` <b>&amp;99 Available: 900";
+    for case in all() {
+        let channel = case.channel(case.home);
+        let said = said(&request(&*channel, message.clone()));
+        let escaped = name
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        let short = name.replace('`', "'");
+        let literal = [name, &escaped, &short]
+            .into_iter()
+            .any(|name| said.contains(name));
+        assert!(literal, "{}: {said}", case.name);
+        assert!(
+            said.contains("North Stock recovered"),
+            "{}: {said}",
+            case.name
+        );
+        for odd in ['\u{202e}', '\u{200b}', '\u{2028}', '\r', '\u{7}'] {
+            assert!(!said.contains(odd), "{}: {odd:?} in {said}", case.name);
+        }
+        for forged in ["\nAvailable: 900", "\nStock recovered"] {
+            assert!(!said.contains(forged), "{}: {said}", case.name);
+        }
+        assert!(
+            !said.contains("mrkdwn\n"),
+            "{}: Slack reads marks in {said}",
+            case.name
+        );
+    }
+}
+
 #[test]
 fn notes_left_out_are_counted() {
-    for case in all() {
+    // A text message says the first of them, and its link leads to the others.
+    for case in all().filter(|case| case.kind != ChannelKind::TwilioSms) {
         let channel = case.channel(case.home);
         let [_, listing, ..] = &big_messages()[..] else {
             panic!("four messages");

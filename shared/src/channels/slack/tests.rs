@@ -102,7 +102,7 @@ fn what_a_name_holds_is_no_markup() {
     message.location = Some("<!channel> & <https://evil.example.com|here>".into());
     let body = sent(&*channel(KIND, API), &envelope(&message), &[]);
     let field = &body["blocks"][2]["fields"][0]["text"];
-    let expected = "*Location*\n&lt;!channel&gt; &amp; &lt;https://evil.example.com|here&gt;";
+    let expected = "Location\n&lt;!channel&gt; &amp; &lt;https://evil.example.com|here&gt;";
     assert_eq!(field, expected);
 }
 

@@ -203,6 +203,20 @@ async fn no_connection_means_not_sent() {
 }
 
 #[tokio::test]
+async fn an_answer_that_does_not_begin_in_time_is_none() {
+    let vendor = MockServer::start().await;
+    let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
+    Mock::given(any()).respond_with(late).mount(&vendor).await;
+    let settings = HttpSettings {
+        first_byte: Some(Duration::from_millis(50)),
+        ..to_loopback()
+    };
+    let error = get(settings, &vendor.uri()).await.unwrap_err();
+    let expected = "no answer from 127.0.0.1: none within 0.05 s";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
 async fn silence_after_sending_means_no_answer() {
     let vendor = MockServer::start().await;
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));

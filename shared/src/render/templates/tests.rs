@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::harmless::LONGEST_SOURCE;
 use super::*;
+use crate::domain::alert::Ending;
 
 fn channel(name: &str) -> ChannelName {
     name.parse().unwrap()
@@ -55,6 +56,35 @@ fn every_kind_and_revision_has_its_words() {
         }
     }
     insta::assert_snapshot!(words);
+}
+
+/// Nothing came back, so nobody is told that something did; not even in the user's words for that.
+#[test]
+fn an_alert_that_nobody_watches_any_longer_does_not_sound_recovered() {
+    let mut templates = Templates::new();
+    let texts = TemplateTexts {
+        resolved_text: Some("{{ product }} is back".into()),
+        ..TemplateTexts::default()
+    };
+    templates.set(AlertKind::OutOfStock, None, texts).unwrap();
+    let mut message = samples::full(AlertKind::OutOfStock, RevisionKind::Resolved);
+    let words = templates.render(&message, &channel("ops"));
+    assert_eq!(words.text, "Oil 5W-40 is back");
+    let endings: Vec<String> = Ending::ALL
+        .iter()
+        .filter(|ending| !ending.is_recovery())
+        .map(|ending| {
+            message.ending = Some(*ending);
+            templates.render(&message, &channel("ops")).text
+        })
+        .collect();
+    assert!(!endings.is_empty());
+    for text in endings {
+        assert!(text.starts_with("Alert closed: Oil 5W-40 – "), "{text}");
+        for word in ["back", "recovered", "available"] {
+            assert!(!text.contains(word), "{text}");
+        }
+    }
 }
 
 #[test]

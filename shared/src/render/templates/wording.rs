@@ -11,9 +11,12 @@ pub(super) const fn default_source(
 ) -> &'static str {
     use AlertKind as K;
     match (part, change) {
-        (Part::Title, RevisionKind::Resolved) => "Inventory alert for {{ product }} resolved",
-        (Part::Title, RevisionKind::Escalated) => "Inventory alert for {{ product }} escalated",
-        (Part::Title, _) => "Inventory alert for {{ product }}",
+        // The same for all revisions, so that a mail program keeps them together.
+        (Part::Title, _) => match kind {
+            K::FeedStale | K::FeedSuspect => "Source alert for {{ product }}",
+            K::ChannelDown => "Channel alert for {{ product }}",
+            _ => "Inventory alert for {{ product }}",
+        },
         (Part::Text, RevisionKind::Resolved) => match kind {
             K::LowStock => {
                 "Stock recovered: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
@@ -26,6 +29,7 @@ pub(super) const fn default_source(
             K::FeedStale => "Feed fresh again: {{ product }}.",
             K::FeedSuspect => "Feed accepted again: {{ product }}.",
             K::Conflict => "Conflict settled: {{ product }} has one owner.",
+            K::ChannelDown => "Messages arrive again: {{ product }}.",
         },
         (Part::Text, _) => match kind {
             K::LowStock => {
@@ -47,6 +51,7 @@ pub(super) const fn default_source(
                 "Feed held back: {{ product }} – what it sent cannot be believed and was not applied."
             }
             K::Conflict => "Conflict: {{ product }} is claimed by two owners.",
+            K::ChannelDown => "Messages do not arrive: {{ product }}.",
         },
     }
 }

@@ -93,6 +93,7 @@ pub(crate) fn least() -> Message {
         alert: "0199b6a1".to_owned(),
         revision: 1,
         correlation: None,
+        ending: None,
         digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,

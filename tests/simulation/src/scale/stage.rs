@@ -20,7 +20,7 @@ use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::Expect;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
-use shared::store::intents::{Intent, IntentState};
+use shared::store::intents::Intent;
 
 use super::ScaleError;
 
@@ -134,22 +134,7 @@ fn document(channels: &[ChannelName]) -> String {
 }
 
 fn intent(alert: &str, channel: &ChannelName, now: Timestamp) -> Intent {
-    Intent {
-        alert: alert.to_owned(),
-        revision: 1,
-        channel: channel.clone(),
-        kind: "webhook".to_owned(),
-        state: IntentState::Pending,
-        attempts: 0,
-        created_at: now,
-        not_before: now,
-        due_at: now + DUE_IN,
-        receipt: None,
-        last_outcome: None,
-        group: None,
-        carried_by: None,
-        origin: None,
-    }
+    Intent::new(alert, 1, channel.clone(), "webhook", now, now + DUE_IN)
 }
 
 fn decision(id: &str, intents: Vec<Intent>, now: Timestamp) -> Decision {
@@ -201,6 +186,7 @@ fn message(id: &str, subject: Subject, at: Timestamp) -> Message {
         notes: Vec::new(),
         link: None,
         correlation: None,
+        ending: None,
         digest: None,
     }
 }

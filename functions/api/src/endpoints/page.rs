@@ -1,0 +1,99 @@
+//! What a message's link opens: one alert, as a page for people.
+//!
+//! The link is the permission: it holds a digest that only this installation can make. Nothing on the
+//! page comes from, or goes, anywhere else, and everything that others wrote is escaped.
+
+use http::StatusCode;
+use shared::domain::alert::AlertState;
+use shared::render::facts;
+use shared::render::words::plainly;
+use shared::store::alerts::Alert;
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::problem::Problem;
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:2rem auto;\
+padding:0 1rem;color-scheme:light dark}h1{font-size:1.4rem;line-height:1.3;margin:0 0 .5rem}\
+table{border-collapse:collapse;width:100%}th{text-align:left;font-weight:400;opacity:.7;width:10rem}\
+th,td{padding:.4rem 0;border-top:1px solid #8884;vertical-align:top}p{margin:.5rem 0}";
+
+pub(super) async fn show(context: &Context<'_>, id: &str) -> Result<Answer, Problem> {
+    let token = context.request.query.iter().find(|(name, _)| name == "k");
+    let token = token.map(|(_, token)| token.as_str()).unwrap_or_default();
+    let key = context.store.link_key().await?;
+    let alert = match key.admits(id, token) {
+        true => context.store.alert(id).await?,
+        false => None,
+    };
+    Ok(match alert {
+        Some(alert) => html(StatusCode::OK, &page(&alert)),
+        None => {
+            let words = "<h1>This link is not valid</h1><p>It is cut short, or its alert is no \
+                         longer kept.</p>";
+            html(StatusCode::NOT_FOUND, &document("Lotwire", words))
+        }
+    })
+}
+
+fn page(alert: &Alert) -> String {
+    let words = plainly(&alert.message);
+    let message = &words.message;
+    let mut state = match alert.state {
+        AlertState::Open => "Open".to_owned(),
+        AlertState::Resolved => "Closed".to_owned(),
+    };
+    state.push_str(match alert.state {
+        AlertState::Open => ". It closes by itself when this is no longer so.",
+        AlertState::Resolved => ".",
+    });
+    let rows: String = facts(message)
+        .iter()
+        .map(|fact| {
+            let (label, value) = (escaped(fact.label), escaped(&fact.value));
+            format!("<tr><th scope=row>{label}<td>{value}")
+        })
+        .collect();
+    let notes: String = message
+        .notes
+        .iter()
+        .map(|note| format!("<p>{}</p>", escaped(note)))
+        .collect();
+    document(
+        &words.title,
+        &format!(
+            "<h1>{}</h1><p>{state}</p><table>{rows}</table>{notes}",
+            escaped(&words.text)
+        ),
+    )
+}
+
+fn document(title: &str, body: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n\
+         <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=robots content=noindex>\n<title>{}</title>\n<style>{STYLE}</style>\n\
+         <main>{body}</main>\n</html>\n",
+        escaped(title)
+    )
+}
+
+fn html(status: StatusCode, body: &str) -> Answer {
+    Answer::page(status, body)
+}
+
+/// Text that is only text.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}

@@ -1,0 +1,188 @@
+//! Who is reached, what is sent again, and the page that a message links to.
+
+use serde_json::json;
+use shared::config::Config;
+use shared::domain::alert::{AlertState, RevisionKind, Severity};
+use shared::domain::message::{Message, Stock};
+use shared::domain::watch::Moment;
+use shared::domain::{AlertKind, ChannelName, Subject};
+use shared::store::alerts::{Alert, Announcement};
+use shared::store::breakers::{Trouble, TroubleKind};
+use shared::store::intents::{Intent, IntentState};
+
+use crate::scene::{DOCUMENT, Scene};
+
+fn ops() -> ChannelName {
+    "ops".parse().unwrap()
+}
+
+/// An installation with one channel in trouble, an open alert that it did not carry, and one that is
+/// over.
+async fn scene() -> Scene {
+    let scene = Scene::new().await;
+    let text = format!(
+        "{DOCUMENT}\n[channels.ops]\nkind = 'webhook'\nurl = 'https://ops.example.com/hook'\n\
+         secret = 'env:SECRET'\n"
+    );
+    let config = Config::check(&text, "lotwire.toml").unwrap();
+    assert!(scene.store.apply_config(&config, "test").await.unwrap());
+    let trouble = Trouble {
+        kind: TroubleKind::Refused,
+        reason: "HTTP 410".into(),
+        since: Moment(scene.store.clock().now()),
+        alert: None,
+    };
+    for (id, state) in [("open", AlertState::Open), ("over", AlertState::Resolved)] {
+        let written = announcement(&scene, id, state);
+        let channel = format!("for-{id}").parse().unwrap();
+        let store = &scene.store;
+        assert!(
+            store
+                .begin_trouble(&channel, &trouble, Some(&written))
+                .await
+                .unwrap()
+        );
+    }
+    assert!(
+        scene
+            .store
+            .begin_trouble(&ops(), &trouble, None)
+            .await
+            .unwrap()
+    );
+    scene
+}
+
+fn announcement(scene: &Scene, id: &str, state: AlertState) -> Announcement {
+    let now = scene.store.clock().now();
+    let subject = Subject::Position {
+        product: "OIL".parse().unwrap(),
+        location: "north".parse().unwrap(),
+    };
+    let message = Message {
+        alert: id.into(),
+        revision: 1,
+        correlation: None,
+        change: RevisionKind::Opened,
+        ending: None,
+        kind: AlertKind::LowStock,
+        severity: Severity::Warning,
+        subject: subject.clone(),
+        at: now,
+        product: "<script>alert(1)</script>\nOil".into(),
+        location: Some("North & Co".into()),
+        zone: "Europe/London".into(),
+        before: Some(Stock {
+            available: 5,
+            ..Stock::default()
+        }),
+        after: Some(Stock {
+            available: 2,
+            ..Stock::default()
+        }),
+        threshold: Some(3),
+        rule: Some("low-by-default".into()),
+        why: Some("lotwire.toml:41".into()),
+        days_of_supply: None,
+        sold: None,
+        notes: Vec::new(),
+        link: None,
+        digest: None,
+    };
+    let intent = Intent {
+        state: IntentState::Rejected,
+        attempts: 1,
+        ..Intent::new(id, 1, ops(), "webhook", now, now)
+    };
+    Announcement {
+        intents: vec![intent],
+        alert: Alert {
+            id: id.into(),
+            kind: message.kind,
+            subject,
+            severity: message.severity,
+            state,
+            revision: 1,
+            opened_at: now,
+            updated_at: now,
+            message,
+            told: vec![ops()],
+        },
+    }
+}
+
+#[tokio::test]
+async fn each_channel_says_whether_it_reaches_anybody_and_why_not() {
+    let scene = scene().await;
+    let answer = scene.get("/api/v1/channels").await;
+    let item = &answer.body["items"][0];
+    assert_eq!(item["channel"], "ops");
+    assert_eq!(
+        (&item["state"], &item["reason"]),
+        (&json!("refused"), &json!("HTTP 410"))
+    );
+}
+
+#[tokio::test]
+async fn what_is_still_true_and_did_not_arrive_is_sent_again() {
+    let scene = scene().await;
+    let resend = async |body: serde_json::Value| {
+        let ask = scene.ask("POST", "/api/v1/channels/ops/resend");
+        ask.json(&body).send().await
+    };
+    assert_eq!(resend(json!({ "alert": "nobody" })).await.status, 404);
+    let answer = resend(json!({ "alert": "over" })).await;
+    assert_eq!(
+        (answer.status, &answer.body["deliveries"]),
+        (202, &json!(0))
+    );
+    let answer = resend(json!({})).await;
+    assert_eq!(answer.body, json!({ "deliveries": 1, "complete": true }));
+    let intent = async |alert| {
+        let stored = scene.store.intent(alert, 1, &ops()).await.unwrap();
+        stored.unwrap().data
+    };
+    let again = intent("open").await;
+    assert_eq!((again.state, again.forgiven), (IntentState::Pending, 1));
+    assert!(again.due_at <= scene.store.clock().now());
+    assert_eq!(intent("over").await.state, IntentState::Rejected);
+    let unknown = scene.ask("POST", "/api/v1/channels/nobody/resend");
+    assert_eq!(unknown.json(&json!({})).send().await.status, 404);
+}
+
+#[tokio::test]
+async fn a_messages_link_opens_a_page_about_its_alert_and_no_other() {
+    let scene = scene().await;
+    let key = scene.store.link_key().await.unwrap();
+    let page = async |alert: &str, token: &str| {
+        let target = format!("/api/v1/a/{alert}?k={token}");
+        let ask = scene.ask("GET", &target).header("authorization", "");
+        ask.send().await
+    };
+    let answer = page("open", &key.token("open")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let html = answer.body.as_str().unwrap();
+    for wanted in [
+        "&lt;script&gt;alert(1)&lt;/script&gt; Oil – just 2 units left.",
+        "North &amp; Co",
+        "5 → 2",
+        "Threshold<td>3",
+        "Since",
+    ] {
+        assert!(html.contains(wanted), "{wanted} in {html}");
+    }
+    assert!(
+        !html.contains("<script") && !html.contains("lotwire.toml"),
+        "{html}"
+    );
+    for (alert, token) in [("over", key.token("open")), ("open", String::new())] {
+        let answer = page(alert, &token).await;
+        assert_eq!(answer.status, 404);
+        assert!(!answer.body.to_string().contains("Oil"));
+    }
+}

@@ -1,0 +1,170 @@
+//! An alert's revisions leave a channel in their order, whatever happens to one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use shared::bus::IntentRef;
+use shared::delivery::Delivered;
+use shared::domain::alert::RevisionKind;
+use shared::store::intents::IntentState;
+
+use crate::world::{Answer, Seen, World, crash_after, webhooks};
+
+const HOST: &str = "ops.example.com";
+const SLACK: &str = "[channels.chat]\nkind = 'slack'\ntoken = 'env:TOKEN'\nchannel = 'C1'\n";
+const ACCEPTED: &str = r#"{"ok":true,"channel":"C1","ts":"17.1"}"#;
+
+async fn slack() -> World {
+    let world = World::new(SLACK).await;
+    world.set("TOKEN", Some("xoxb-1"));
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    world
+}
+
+/// Looks at both, each when it is due, until both are settled.
+async fn drive_both(world: &World, one: &IntentRef, other: &IntentRef) {
+    futures::future::join(settle(world, one), settle(world, other)).await;
+}
+
+async fn settle(world: &World, which: &IntentRef) {
+    loop {
+        match world.look(which).await {
+            Delivered::Again(wait) => tokio::time::sleep(wait.unsigned_abs()).await,
+            Delivered::Waiting => tokio::time::sleep(Duration::from_secs(1)).await,
+            _ => return,
+        }
+    }
+}
+
+/// What a webhook was told, by the types of its events, without repetitions of one message.
+fn told(seen: &[Seen]) -> Vec<String> {
+    let mut keys: Vec<&str> = Vec::new();
+    let mut told = Vec::new();
+    for request in seen {
+        let body: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+        if keys.last() != Some(&request.key.as_str()) {
+            assert!(!keys.contains(&request.key.as_str()), "{seen:?}");
+            keys.push(&request.key);
+            told.push(body["data"]["change"].as_str().unwrap().to_owned());
+        }
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_waits_for_a_beginning_that_the_vendor_put_off() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    world.vendors.first(HOST, [Answer::After(429, 20)]);
+    let opened = world.open("a1", &["ops"]).await.remove(0);
+    assert!(matches!(world.look(&opened).await, Delivered::Again(_)));
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let resolved = world.resolve("a1", &["ops"]).await.remove(0);
+    let Delivered::Again(wait) = world.look(&resolved).await else {
+        panic!("its turn comes");
+    };
+    assert!(wait >= SignedDuration::from_secs(15), "{wait}");
+    assert_eq!(world.vendors.seen(HOST).len(), 1);
+    assert_eq!(world.intent(&resolved).await.attempts, 0);
+    drive_both(&world, &opened, &resolved).await;
+    let seen = world.vendors.seen(HOST);
+    assert_eq!(told(&seen), ["opened", "resolved"]);
+    for which in [&opened, &resolved] {
+        assert_eq!(world.intent(which).await.state, IntentState::Delivered);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_not_told_the_end_of_what_they_never_heard_of() {
+    let world = slack().await;
+    world.vendors.first("slack.com", [Answer::After(429, 20)]);
+    let opened = world.open("a1", &["chat"]).await.remove(0);
+    world.look(&opened).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let resolved = world.resolve("a1", &["chat"]).await.remove(0);
+    drive_both(&world, &resolved, &opened).await;
+    assert_eq!(world.vendors.seen("slack.com").len(), 1);
+    for which in [&opened, &resolved] {
+        assert_eq!(world.intent(which).await.state, IntentState::Superseded);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_arrived_is_taken_back() {
+    let world = slack().await;
+    world.vendors.first("slack.com", [Answer::Lost]);
+    let opened = world.open("a1", &["chat"]).await.remove(0);
+    world.look(&opened).await;
+    let resolved = world.resolve("a1", &["chat"]).await.remove(0);
+    drive_both(&world, &resolved, &opened).await;
+    assert_eq!(world.intent(&opened).await.state, IntentState::Superseded);
+    assert_eq!(world.intent(&resolved).await.state, IntentState::Delivered);
+    let seen = world.vendors.seen("slack.com");
+    assert!(seen[1].body.contains("recovered"), "{}", seen[1].body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_what_is_true_now_and_not_what_was() {
+    let world = slack().await;
+    world.vendors.first("slack.com", [Answer::Status(503)]);
+    let opened = world.open("a1", &["chat"]).await.remove(0);
+    world.look(&opened).await;
+    let due_at = world.clock.now();
+    let updated = world
+        .write("a1", 2, RevisionKind::Updated, &["chat"], due_at)
+        .await
+        .remove(0);
+    drive_both(&world, &opened, &updated).await;
+    assert_eq!(world.intent(&opened).await.state, IntentState::Superseded);
+    assert_eq!(world.intent(&updated).await.state, IntentState::Delivered);
+    assert_eq!(world.vendors.seen("slack.com").len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_workers_at_once_keep_the_order() {
+    for channel in ["ops", "chat"] {
+        let channels = format!("{SLACK}{}", webhooks(&[("ops", "")]));
+        let world = World::yielding(&channels).await;
+        world.set("TOKEN", Some("xoxb-1"));
+        world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+        for alert in 0..40 {
+            let alert = format!("a{alert}");
+            let opened = world.open(&alert, &[channel]).await.remove(0);
+            let resolved = world.resolve(&alert, &[channel]).await.remove(0);
+            let before = world.vendors.count();
+            drive_both(&world, &resolved, &opened).await;
+            if channel == "ops" {
+                let seen = world.vendors.seen(HOST).split_off(before);
+                assert_eq!(told(&seen), ["opened", "resolved"], "{alert}");
+            } else {
+                let seen = world.vendors.seen("slack.com").split_off(before);
+                let recovered = |seen: &Seen| seen.body.contains("recovered");
+                // Both in their order, or neither.
+                match seen.as_slice() {
+                    [] => {}
+                    [first, last] => assert!(!recovered(first) && recovered(last), "{seen:?}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_point_keeps_the_order() {
+    let world = Arc::new(World::yielding(&webhooks(&[("ops", "")])).await);
+    for polls in 0.. {
+        let alert = format!("a{polls}");
+        let opened = world.open(&alert, &["ops"]).await.remove(0);
+        let resolved = world.resolve(&alert, &["ops"]).await.remove(0);
+        let before = world.vendors.count();
+        let crashed = crash_after(polls, world.look(&opened)).await;
+        drive_both(&world, &resolved, &opened).await;
+        let seen = world.vendors.seen(HOST).split_off(before);
+        assert_eq!(told(&seen), ["opened", "resolved"], "after {polls} polls");
+        if crashed.is_some() {
+            assert!(polls > 5);
+            break;
+        }
+    }
+}

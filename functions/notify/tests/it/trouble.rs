@@ -1,0 +1,117 @@
+//! A channel that reaches nobody is told on the others, once, and what is still true is sent again.
+
+use std::time::Duration;
+
+use shared::bus::IntentRef;
+use shared::delivery::Delivered;
+use shared::domain::AlertKind;
+use shared::domain::alert::AlertState;
+use shared::store::alerts::Alert;
+use shared::store::intents::IntentState;
+use shared::store::resend::{Resend, Resent};
+
+use crate::world::{Answer, World, webhooks};
+
+async fn channel_alerts(world: &World, state: AlertState) -> Vec<Alert> {
+    let page = world.store.alerts(state, None, 100).await.unwrap();
+    let mut alerts = page.items;
+    alerts.retain(|alert| alert.kind == AlertKind::ChannelDown);
+    alerts
+}
+
+async fn intents_of(world: &World, alert: &Alert) -> Vec<IntentRef> {
+    let intents = world.store.intents_of(&alert.id).await.unwrap();
+    intents.iter().map(IntentRef::from).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_hook_is_told_on_another_channel_with_what_it_did_not_carry() {
+    for refusal in [Answer::Status(410), Answer::Status(401)] {
+        let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+        world.vendors.always("ops.example.com", refusal);
+        for alert in ["a1", "a2", "a3"] {
+            let which = world.open(alert, &["ops"]).await.remove(0);
+            world.look(&which).await;
+        }
+        let alert = channel_alerts(&world, AlertState::Open).await;
+        let [alert] = alert.as_slice() else {
+            panic!("one alert for all of them: {alert:?}");
+        };
+        let intents = intents_of(&world, alert).await;
+        let [told] = intents.as_slice() else {
+            panic!("{intents:?}");
+        };
+        assert_eq!(told.channel.as_str(), "other");
+        // Nobody announces it: the clock finds it due.
+        assert!(world.due().await.contains(told));
+        world.look(told).await;
+        let seen = world.vendors.seen("other.example.com").remove(0);
+        let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+        assert_eq!(body["type"], "stock.channel_down.opened");
+        assert_eq!(body["data"]["text"], "Messages do not arrive: ops.");
+        let notes = body["data"]["notes"].to_string();
+        assert!(
+            notes.contains("It did not carry: Low stock: Oil 5W-40"),
+            "{notes}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_that_all_refuse_tell_of_each_other_once_and_no_more() {
+    let names = ["one", "two", "three"];
+    let channels = names.map(|name| (name, ""));
+    let world = World::new(&webhooks(&channels)).await;
+    for name in names {
+        let host = format!("{name}.example.com");
+        world.vendors.always(&host, Answer::Status(410));
+    }
+    let which = world.open("a1", &["one"]).await.remove(0);
+    world.look(&which).await;
+    for _ in 0..10 {
+        for due in world.due().await {
+            world.look(&due).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(channel_alerts(&world, AlertState::Open).await.len(), 3);
+    // The first alert, and of each channel that fell ill what the still sound ones were told.
+    assert_eq!(world.vendors.count(), 1 + 2 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_mend_what_is_still_true_is_sent_again_and_the_trouble_is_over() {
+    let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+    world.vendors.always("ops.example.com", Answer::Status(410));
+    let open = world.open("open", &["ops"]).await.remove(0);
+    let over = world.open("over", &["ops"]).await.remove(0);
+    for which in [&open, &over] {
+        assert_eq!(
+            world.look(which).await,
+            Delivered::Done(IntentState::Rejected)
+        );
+    }
+    world.resolve("over", &["ops"]).await;
+    world.vendors.always("ops.example.com", Answer::Status(200));
+    let ops = Resend {
+        channel: "ops".parse().unwrap(),
+        alert: None,
+    };
+    let resend = async || world.store.resend(&ops, world.deadline()).await.unwrap();
+    let resent = Resent {
+        deliveries: 1,
+        complete: true,
+    };
+    assert_eq!(resend().await, resent);
+    assert_eq!(
+        world.look(&open).await,
+        Delivered::Done(IntentState::Delivered)
+    );
+    assert_eq!(world.intent(&over).await.state, IntentState::Rejected);
+    // What arrived is not sent again.
+    assert_eq!(resend().await.deliveries, 0);
+    assert_eq!(world.destination("ops").await.trouble, None);
+    let ended = channel_alerts(&world, AlertState::Resolved).await;
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0].revision, 2);
+}

@@ -1,0 +1,202 @@
+//! In which order an alert's revisions leave on one channel, and which of them leave at all.
+//!
+//! A revision waits until those before it are settled, so nobody is told that something is over and
+//! then that it began. A settled intent stays settled (but for one that a person has sent again, and
+//! then only the last), so what is read here cannot become untrue before the message leaves.
+//!
+//! Where only the latest revision matters, those that a later one has overtaken are not sent. If an
+//! alert is over before anything of it left, nothing is: to be told that something unheard of is over
+//! is noise.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::channels::Order;
+use crate::store::Stored;
+use crate::store::intents::{Intent, IntentState};
+
+/// How long to wait for a message that is being sent: most are answered sooner.
+const IN_FLIGHT: SignedDuration = SignedDuration::from_secs(2);
+
+/// How long to wait for a group to carry an earlier revision.
+const GROUPED: SignedDuration = SignedDuration::from_secs(30);
+
+/// Whether it is a revision's turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It is, once these earlier revisions are settled as superseded (by their index).
+    Now { supersedes: Vec<usize> },
+    /// An earlier one is still to leave: look again after this long.
+    After(SignedDuration),
+    /// It is not to be sent, nor are these earlier ones.
+    Never {
+        reason: String,
+        supersedes: Vec<usize>,
+    },
+}
+
+/// A revision's place among all of its alert's revisions on one channel.
+pub(super) fn place(
+    ours: &Intent,
+    all: &[Stored<Intent>],
+    order: Order,
+    over: bool,
+    now: Timestamp,
+) -> Place {
+    let later = all.iter().map(|stored| &stored.data).filter(|other| {
+        let told = other.state == IntentState::Delivered;
+        let overtakes = order == Order::Latest || ours.state == IntentState::NotSent;
+        other.revision > ours.revision && (told || overtakes && other.is_unsettled())
+    });
+    if let Some(newest) = later.last() {
+        return Place::Never {
+            reason: overtaken_by(newest.revision),
+            supersedes: Vec::new(),
+        };
+    }
+    let mut supersedes = Vec::new();
+    let mut earlier = Vec::new();
+    for (index, Stored { data: other, .. }) in all.iter().enumerate() {
+        if other.revision >= ours.revision {
+            continue;
+        }
+        earlier.push(other);
+        if !other.is_unsettled() {
+            continue;
+        }
+        let wait = other.not_before.duration_since(now);
+        if other.in_flight && wait > SignedDuration::ZERO {
+            return Place::After(wait.min(IN_FLIGHT));
+        }
+        if other.group.is_some() {
+            return Place::After(GROUPED);
+        }
+        if order == Order::Latest || other.state == IntentState::NotSent {
+            supersedes.push(index);
+        } else {
+            return Place::After(wait.max(SignedDuration::from_secs(1)));
+        }
+    }
+    let reached = ours.perhaps_sent || earlier.iter().any(|one| one.may_have_reached());
+    if order == Order::Latest && over && !earlier.is_empty() && !reached {
+        return Place::Never {
+            reason: "the alert ended before anything of it left".to_owned(),
+            supersedes,
+        };
+    }
+    Place::Now { supersedes }
+}
+
+/// Why an earlier revision is not sent.
+pub(super) fn overtaken_by(revision: u32) -> String {
+    format!("revision {revision} says what is true now")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::keys::Key;
+
+    fn now() -> Timestamp {
+        "2026-01-15T09:30:00Z".parse().unwrap()
+    }
+
+    fn intent(revision: u32, state: IntentState) -> Intent {
+        Intent {
+            state,
+            ..Intent::new(
+                "a1",
+                revision,
+                "ops".parse().unwrap(),
+                "slack",
+                now(),
+                now(),
+            )
+        }
+    }
+
+    fn placed(ours: &Intent, others: Vec<Intent>, order: Order, over: bool) -> Place {
+        let mut all = others;
+        all.push(ours.clone());
+        all.sort_by_key(|intent| intent.revision);
+        let all: Vec<_> = all
+            .into_iter()
+            .map(|data| Stored {
+                key: Key {
+                    pk: String::new(),
+                    sk: String::new(),
+                },
+                version: 1,
+                data,
+            })
+            .collect();
+        place(ours, &all, order, over, now())
+    }
+
+    fn go(supersedes: &[usize]) -> Place {
+        Place::Now {
+            supersedes: supersedes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn each_revision_waits_for_the_one_before_it() {
+        use IntentState as S;
+        let waiting = Intent {
+            not_before: now() + SignedDuration::from_secs(20),
+            attempts: 1,
+            ..intent(1, S::Pending)
+        };
+        let second = intent(2, S::Pending);
+        let place = |first: &Intent| placed(&second, vec![first.clone()], Order::Each, true);
+        assert_eq!(place(&waiting), Place::After(SignedDuration::from_secs(20)));
+        for settled in [S::Delivered, S::Rejected, S::Exhausted, S::Superseded] {
+            assert_eq!(place(&intent(1, settled)), go(&[]), "{settled}");
+        }
+        assert_eq!(place(&intent(1, S::NotSent)), go(&[0]));
+    }
+
+    #[test]
+    fn where_the_latest_matters_what_it_has_overtaken_is_superseded() {
+        use IntentState as S;
+        let (first, second) = (intent(1, S::Pending), intent(2, S::Pending));
+        let open = placed(&second, vec![first.clone()], Order::Latest, false);
+        assert_eq!(open, go(&[0]));
+        let overtaken = placed(&first, vec![second], Order::Latest, false);
+        assert!(matches!(overtaken, Place::Never { .. }), "{overtaken:?}");
+    }
+
+    #[test]
+    fn the_end_of_what_nobody_was_told_is_not_told_either() {
+        use IntentState as S;
+        let second = intent(2, S::Pending);
+        let over = |first: Intent| placed(&second, vec![first], Order::Latest, true);
+        let nothing_left = over(intent(1, S::Pending));
+        assert!(matches!(nothing_left, Place::Never { ref supersedes, .. } if *supersedes == [0]));
+        assert!(matches!(over(intent(1, S::Rejected)), Place::Never { .. }));
+        assert_eq!(over(intent(1, S::Delivered)), go(&[]));
+        let perhaps = Intent {
+            perhaps_sent: true,
+            ..intent(1, S::Pending)
+        };
+        assert_eq!(over(perhaps), go(&[0]));
+        let crashed = Intent {
+            in_flight: true,
+            ..intent(1, S::Pending)
+        };
+        assert_eq!(over(crashed), go(&[0]));
+    }
+
+    #[test]
+    fn what_is_being_sent_is_waited_for_and_never_superseded() {
+        let sending = Intent {
+            in_flight: true,
+            not_before: now() + SignedDuration::from_secs(30),
+            ..intent(1, IntentState::Pending)
+        };
+        let second = intent(2, IntentState::Pending);
+        for order in [Order::Each, Order::Latest] {
+            let place = placed(&second, vec![sending.clone()], order, true);
+            assert_eq!(place, Place::After(IN_FLIGHT));
+        }
+    }
+}

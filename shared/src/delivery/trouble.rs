@@ -1,0 +1,209 @@
+//! A channel that people cannot be reached on is told on the others.
+//!
+//! There is one alert for as long as a channel is in trouble. It is never told on a channel that is in
+//! trouble itself, so what fails on its way is told on fewer and fewer channels, and ends.
+
+use jiff::Timestamp;
+
+use super::deliver::{DeliverError, Deliverer};
+use crate::domain::alert::{AlertState, Ending, RevisionKind, Severity};
+use crate::domain::id::ChannelName;
+use crate::domain::message::Message;
+use crate::domain::route::About;
+use crate::domain::watch::Moment;
+use crate::domain::{AlertKind, Subject};
+use crate::installation::Installation;
+use crate::render::words::one_line;
+use crate::store::alerts::{Alert, Announcement};
+use crate::store::breakers::{Trouble, TroubleKind};
+use crate::store::intents::Intent;
+
+/// The longest piece of a lost message that is quoted, in characters.
+const QUOTED: usize = 200;
+
+impl Deliverer {
+    /// Notes that a channel is in trouble, and has it told on others. `lost` is the text that it did
+    /// not carry.
+    pub(super) async fn begin_trouble(
+        &self,
+        channel: &ChannelName,
+        kind: TroubleKind,
+        reason: &str,
+        lost: Option<&str>,
+    ) -> Result<(), DeliverError> {
+        let now = self.store.clock().now();
+        let known = self.store.destination(channel).await?.trouble;
+        if known.is_some() {
+            return Ok(());
+        }
+        let mut trouble = Trouble {
+            kind,
+            reason: reason.to_owned(),
+            since: Moment(now),
+            alert: None,
+        };
+        // Where an outbox stands in for vendors, to be without credentials is how one begins.
+        if kind == TroubleKind::NotLive && self.outgoing.stands_in() {
+            self.store.begin_trouble(channel, &trouble, None).await?;
+            return Ok(());
+        }
+        let installation = self.installations.current().await?;
+        let others = self.other_channels(&installation, channel).await?;
+        let id = self.store.chance().id(now);
+        let mut message = message(&installation, channel, &id, now);
+        message.notes.push(match kind {
+            TroubleKind::NotLive => format!("Nothing is sent: {reason}."),
+            TroubleKind::Refused => format!("It refuses what is sent: {reason}."),
+        });
+        if let Some(lost) = lost {
+            let lost: String = one_line(lost).chars().take(QUOTED).collect();
+            message.notes.push(format!("It did not carry: {lost}"));
+        }
+        message.notes.push(format!(
+            "When it is mended, send again what is still true: lotwire resend {channel}"
+        ));
+        trouble.alert = Some(id);
+        let told = announcement(&installation, message, &others, now, None);
+        if self
+            .store
+            .begin_trouble(channel, &trouble, Some(&told))
+            .await?
+        {
+            tracing::error!(%channel, others = others.len(), "the channel reaches nobody; the others are told");
+        }
+        Ok(())
+    }
+
+    /// Ends a channel's trouble: something has arrived.
+    pub(super) async fn end_trouble(
+        &self,
+        channel: &ChannelName,
+        trouble: &Trouble,
+    ) -> Result<(), DeliverError> {
+        let Some(id) = &trouble.alert else {
+            return Ok(());
+        };
+        let Some(alert) = self.store.alert(id).await? else {
+            return Ok(());
+        };
+        let now = self.store.clock().now();
+        let installation = self.installations.current().await?;
+        let message = Message {
+            revision: alert.revision + 1,
+            change: RevisionKind::Resolved,
+            ending: Some(Ending::Recovered),
+            at: now,
+            notes: Vec::new(),
+            ..alert.message.clone()
+        };
+        let told = alert.told.clone();
+        let last = announcement(&installation, message, &told, now, Some(&alert));
+        if self.store.end_trouble(channel, &last).await? {
+            tracing::info!(%channel, "the channel reaches people again");
+        }
+        Ok(())
+    }
+
+    /// Where a channel's trouble can be told: where the routes lead, or else everywhere; never on a
+    /// channel that is switched off or in trouble.
+    async fn other_channels(
+        &self,
+        installation: &Installation,
+        channel: &ChannelName,
+    ) -> Result<Vec<ChannelName>, DeliverError> {
+        let about = About {
+            kind: AlertKind::ChannelDown,
+            change: RevisionKind::Opened,
+            severity: Severity::Critical,
+            location: None,
+            groups: &[],
+            category: None,
+            connector: None,
+        };
+        let routed = installation.routes.recipients(None, &about);
+        let mut sound = Vec::new();
+        for (name, configured) in &installation.config.channels {
+            let usable = name != channel && configured.common.enabled;
+            if usable && self.store.destination(name).await?.trouble.is_none() {
+                sound.push(name.clone());
+            }
+        }
+        let wanted: Vec<_> = sound
+            .iter()
+            .filter(|name| routed.iter().any(|one| one.channel == **name))
+            .cloned()
+            .collect();
+        Ok(if wanted.is_empty() { sound } else { wanted })
+    }
+}
+
+fn message(
+    installation: &Installation,
+    channel: &ChannelName,
+    id: &str,
+    now: Timestamp,
+) -> Message {
+    let account = &installation.config.account;
+    Message {
+        alert: id.to_owned(),
+        revision: 1,
+        correlation: None,
+        change: RevisionKind::Opened,
+        kind: AlertKind::ChannelDown,
+        severity: Severity::Critical,
+        subject: Subject::Channel {
+            channel: channel.clone(),
+        },
+        at: now,
+        product: channel.to_string(),
+        location: None,
+        zone: account.zone.0.iana_name().unwrap_or("UTC").to_owned(),
+        before: None,
+        after: None,
+        threshold: None,
+        rule: None,
+        why: None,
+        days_of_supply: None,
+        sold: None,
+        notes: Vec::new(),
+        link: None,
+        ending: None,
+        digest: None,
+    }
+}
+
+/// A revision with an intent for each channel. They are due at once: the clock hands them to their
+/// queues, since a notifier reaches only its own.
+fn announcement(
+    installation: &Installation,
+    message: Message,
+    channels: &[ChannelName],
+    now: Timestamp,
+    before: Option<&Alert>,
+) -> Announcement {
+    let known = channels
+        .iter()
+        .filter_map(|name| Some((name, installation.config.channels.get(name)?)));
+    let intents = known.map(|(name, channel)| {
+        let (alert, kind) = (message.alert.clone(), channel.kind.to_string());
+        Intent::new(alert, message.revision, name.clone(), kind, now, now)
+    });
+    Announcement {
+        intents: intents.collect(),
+        alert: Alert {
+            id: message.alert.clone(),
+            kind: message.kind,
+            subject: message.subject.clone(),
+            severity: message.severity,
+            state: match message.change {
+                RevisionKind::Resolved => AlertState::Resolved,
+                _ => AlertState::Open,
+            },
+            revision: message.revision,
+            opened_at: before.map_or(now, |alert| alert.opened_at),
+            updated_at: now,
+            message,
+            told: channels.to_vec(),
+        },
+    }
+}

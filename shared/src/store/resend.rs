@@ -1,0 +1,94 @@
+//! Sending again what did not arrive, once its channel is mended: of each open alert what is true now.
+
+use jiff::Timestamp;
+
+use super::intents::{Intent, IntentState};
+use super::{Store, StoreError, Stored};
+use crate::domain::alert::AlertState;
+use crate::domain::id::ChannelName;
+
+/// How many alerts are read at once.
+const PAGE: i32 = 100;
+
+/// What is to be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resend {
+    /// On this channel,
+    pub channel: ChannelName,
+    /// of this alert only, if one is named.
+    pub alert: Option<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Resent {
+    /// Deliveries that are made again.
+    pub deliveries: usize,
+    /// Whether everything was looked at; if not, asking again goes on.
+    pub complete: bool,
+}
+
+impl Store {
+    /// Has the last revision of each open alert that did not arrive on a channel sent again. The clock
+    /// hands them to their queue.
+    pub async fn resend(&self, what: &Resend, until: Timestamp) -> Result<Resent, StoreError> {
+        let mut resent = Resent::default();
+        if let Some(id) = &what.alert {
+            let alert = self.alert(id).await?;
+            if alert.is_some_and(|alert| alert.state == AlertState::Open) {
+                resent.deliveries += usize::from(self.resend_last(id, &what.channel).await?);
+            }
+            resent.complete = true;
+            return Ok(resent);
+        }
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = self
+                .alerts(AlertState::Open, cursor.as_deref(), PAGE)
+                .await?;
+            for alert in &page.items {
+                if self.clock.now() >= until {
+                    return Ok(resent);
+                }
+                let sent = self.resend_last(&alert.id, &what.channel).await?;
+                resent.deliveries += usize::from(sent);
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                resent.complete = true;
+                return Ok(resent);
+            }
+        }
+    }
+
+    /// Sends an alert's last revision again on a channel, if it did not arrive.
+    async fn resend_last(&self, alert: &str, channel: &ChannelName) -> Result<bool, StoreError> {
+        let Some(last) = self.intents_on(alert, channel).await?.pop() else {
+            return Ok(false);
+        };
+        match last.data.state {
+            // Its group has it, and says what is true.
+            IntentState::Pending | IntentState::NotSent if last.data.group.is_some() => Ok(false),
+            IntentState::Pending if last.data.in_flight => Ok(false),
+            IntentState::Delivered | IntentState::Superseded => Ok(false),
+            _ => self.send_again(&last).await,
+        }
+    }
+
+    /// Has a delivery made from the beginning: at once, and again for as long as the schedule allows.
+    /// `false` if it has changed since it was read.
+    async fn send_again(&self, stored: &Stored<Intent>) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let again = Intent {
+            state: IntentState::Pending,
+            forgiven: stored.data.attempts,
+            not_before: now,
+            due_at: now,
+            // The group's message that should have carried it is settled.
+            group: None,
+            carried_by: None,
+            ..stored.data.clone()
+        };
+        self.put_intent(stored, &again).await
+    }
+}
