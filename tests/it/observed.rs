@@ -402,11 +402,10 @@ impl Observed {
 }
 
 /// The dead-letter queues, by their local names.
-const DEAD_LETTERS: [&str; 4] = [
+const DEAD_LETTERS: [&str; 3] = [
     "sync-failures",
     "evaluate-failures",
-    "notify-webhook-failures",
-    "notify-slack-failures",
+    "notify-failures",
 ];
 
 const CONFIG: &str = r#"
