@@ -78,6 +78,13 @@ impl Stack {
         Self { resources }
     }
 
+    /// These resources and those of another.
+    pub(crate) fn with(&self, other: Self) -> Self {
+        let mut resources = self.resources.clone();
+        resources.extend(other.resources);
+        Self { resources }
+    }
+
     /// A resource's properties.
     pub(crate) fn properties(&self, name: &str) -> &Value {
         self.resources.get(name).map_or(NOTHING, |it| &it["Properties"])
@@ -237,9 +244,8 @@ impl<'s> Reader<'s> {
             Value::Array(parts) => (parts.first()?.as_str()?, self.filled(parts.get(1)?)?),
             other => (other.as_str()?, Value::Null),
         };
-        let own = own.as_object().cloned().unwrap_or_default();
-        let names = self.parameters.clone().into_iter().chain(own).collect();
-        let text = substitute(text, &names);
+        let own: Names = own.as_object().cloned().into_iter().flatten().collect();
+        let text = substitute(&substitute(text, &own), &self.parameters);
         let open = text.contains("${");
         Some(if open { json!({ "Fn::Sub": text }) } else { json!(text) })
     }
@@ -276,6 +282,9 @@ fn with(value: &Value, names: &Names) -> Value {
 }
 
 fn substitute(text: &str, names: &Names) -> String {
+    if !text.contains("${") {
+        return text.to_owned();
+    }
     names.iter().fold(text.to_owned(), |text, (name, value)| {
         let value = match value {
             Value::String(value) => value.clone(),
