@@ -14,7 +14,6 @@ use aws_types::SdkConfig;
 use secrecy::ExposeSecret;
 
 use crate::config::environment::{AwsEnv, EnvironmentError};
-use crate::telemetry::TracedCalls;
 
 /// To reach an endpoint. It is in the same region.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -53,22 +52,19 @@ pub fn config(environment: impl Fn(&str) -> Option<String>) -> Result<SdkConfig,
     Ok(config.build())
 }
 
-/// A client of the table, whose calls are traced.
+/// A client of the table.
 pub fn dynamodb(config: &SdkConfig) -> aws_sdk_dynamodb::Client {
-    let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(TracedCalls);
-    aws_sdk_dynamodb::Client::from_conf(config.build())
+    aws_sdk_dynamodb::Client::new(config)
 }
 
-/// A client of the topic, whose calls are traced.
+/// A client of the topic.
 pub fn sns(config: &SdkConfig) -> aws_sdk_sns::Client {
-    let config = aws_sdk_sns::config::Builder::from(config).interceptor(TracedCalls);
-    aws_sdk_sns::Client::from_conf(config.build())
+    aws_sdk_sns::Client::new(config)
 }
 
-/// A client of the queues, whose calls are traced.
+/// A client of the queues.
 pub fn sqs(config: &SdkConfig) -> aws_sdk_sqs::Client {
-    let config = aws_sdk_sqs::config::Builder::from(config).interceptor(TracedCalls);
-    aws_sdk_sqs::Client::from_conf(config.build())
+    aws_sdk_sqs::Client::new(config)
 }
 
 #[cfg(test)]

@@ -129,7 +129,11 @@ impl Metric {
     /// connectors and channels are named in the configuration, not in the template.
     pub const fn summed_up_by(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::EventsApplied | Self::AlertLatencyMs | Self::DeliverySucceeded => Some(&[]),
+            Self::EventsApplied
+            | Self::EventsQuarantined
+            | Self::AlertLatencyMs
+            | Self::DeliverySucceeded
+            | Self::BreakerState => Some(&[]),
             Self::CapacityUnits => Some(&["Kind"]),
             _ => None,
         }

@@ -1,23 +1,17 @@
-//! Logs, one JSON object a line in Lambda and readable lines in the one-process runner; and traces,
-//! to the X-Ray daemon that Lambda runs beside a traced function.
+//! Logs: one JSON object a line in Lambda, readable lines in the one-process runner.
 //!
 //! | file | its job |
 //! |---|---|
 //! | `fields` | what a span or an event says, as JSON |
 //! | `lines` | a log line |
-//! | `calls` | a call of AWS as a span |
-//! | [`xray`] | a span as X-Ray's daemon takes it |
 //!
 //! The level comes from `RUST_LOG` (`info` if it is not set): `warn`, or `info,notify=debug`. Numbers
 //! are not logs: see [`metrics`](crate::metrics).
 
-mod calls;
 mod fields;
 mod lines;
-pub mod xray;
 
 use std::io;
-use std::net::SocketAddr;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -28,7 +22,6 @@ use tracing_subscriber::registry::Registry;
 use crate::clock::Clock;
 use crate::config::environment::process;
 
-pub use calls::TracedCalls;
 pub use lines::JsonLines;
 
 /// Our own crates. Others may write bodies and headers into their logs when asked for details.
@@ -36,12 +29,9 @@ const OURS: [&str; 8] = [
     "shared", "ingest", "sync", "evaluate", "notify", "clock", "api", "lotwire",
 ];
 
-/// Logs JSON to standard output, as Lambda wants it, and traces where Lambda does. A second call
-/// changes nothing.
+/// Logs JSON to standard output, as Lambda wants it. A second call changes nothing.
 pub fn init() {
-    let daemon = process(xray::DAEMON_ADDRESS);
-    let daemon = daemon.as_deref().and_then(xray::daemon_address);
-    install(in_lambda(io::stdout, &wanted(), daemon, Clock::system()));
+    install(in_lambda(io::stdout, &wanted(), Clock::system()));
 }
 
 /// Logs for people, to standard error. A second call changes nothing.
@@ -57,13 +47,10 @@ pub fn init_pretty() {
 pub fn in_lambda<W: io::Write + 'static>(
     writer: impl Fn() -> W + Send + Sync + 'static,
     wanted: &Targets,
-    daemon: Option<SocketAddr>,
     clock: Clock,
 ) -> impl Subscriber + Send + Sync {
-    let traces = daemon.and_then(|daemon| xray::Traces::to(daemon, clock.clone()).ok());
-    let traces = traces.map(|traces| traces.with_filter(filter_fn(xray::is_traced)));
     let lines = JsonLines::new(writer, clock).with_filter(ceiling(wanted.clone()));
-    Registry::default().with(lines).with(traces)
+    Registry::default().with(lines)
 }
 
 fn install(subscriber: impl Subscriber + Send + Sync) {
@@ -103,12 +90,7 @@ mod tests {
         let lines = Captured::default();
         let writer = lines.clone();
         let clock = Clock::system();
-        let subscriber = in_lambda(
-            move || writer.clone(),
-            &levels.parse().unwrap(),
-            None,
-            clock,
-        );
+        let subscriber = in_lambda(move || writer.clone(), &levels.parse().unwrap(), clock);
         tracing::subscriber::with_default(subscriber, work);
         lines.json()
     }

@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly SAM_CLI=1.170.0 CARGO_LAMBDA=1.9.2 MINISTACK_VERSION=1.5.33
+readonly SAM_CLI=1.170.0 CARGO_LAMBDA=1.9.2 ZIGLANG=0.17.1 MINISTACK_VERSION=1.5.33 AWS_CLI=1.45.11
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 readonly target tools="$target/tools"
 
@@ -23,9 +23,29 @@ environment() { # environment <folder> <package...>
     "$place/bin/pip" install --quiet --disable-pip-version-check "$@"
     echo "$wanted" >"$place/installed"
 }
-environment venv "aws-sam-cli==$SAM_CLI" "cargo-lambda==$CARGO_LAMBDA"
+environment venv "aws-sam-cli==$SAM_CLI" "cargo-lambda==$CARGO_LAMBDA" "ziglang==$ZIGLANG"
 environment ministack "ministack[full]==$MINISTACK_VERSION"
+environment aws "awscli==$AWS_CLI"
 tests/setup.sh
+
+# The restore of docs/deploy.md.
+if [ $# = 0 ]; then
+    PATH="$tools/aws/bin:$PATH" tests/aws/restore.sh
+fi
+
+# What is deployed by default is arm64. One function is linked for it where Rust has the target, which
+# `rustup target add aarch64-unknown-linux-gnu` brings; zig is the linker, as for `sam build`.
+if [ $# = 0 ]; then
+    if rustup target list --installed | grep -qx aarch64-unknown-linux-gnu; then
+        PATH="$tools/venv/bin:$PATH" cargo lambda build --arm64 --package clock --bin clock --locked
+        file=$target/lambda/clock/bootstrap
+        # The machine's number in an ELF file: 183 is arm64.
+        machine=$(od -An -tu2 -j18 -N2 "$file" | tr -d ' ')
+        [ "$machine" = 183 ] || { echo "$file is not for arm64 but for machine $machine" >&2; exit 1; }
+    else
+        echo "tests/aws/run.sh: nothing is linked for arm64, which Rust has no target for here" >&2
+    fi
+fi
 
 # The machine's own architecture, with the machine's own compiler.
 case "$(uname -m)" in

@@ -187,7 +187,7 @@ impl Observed {
         let start: Timestamp = "2026-01-15T09:00:00Z".parse().unwrap();
         let clock = Clock::starting_at(start);
         let all = "trace".parse().unwrap();
-        let subscriber = telemetry::in_lambda(move || writer.clone(), &all, None, clock.clone());
+        let subscriber = telemetry::in_lambda(move || writer.clone(), &all, clock.clone());
         let subscriber = tracing::subscriber::set_default(subscriber);
 
         let faults = Arc::new(Faults {
@@ -402,11 +402,10 @@ impl Observed {
 }
 
 /// The dead-letter queues, by their local names.
-const DEAD_LETTERS: [&str; 4] = [
+const DEAD_LETTERS: [&str; 3] = [
     "sync-failures",
     "evaluate-failures",
-    "notify-webhook-failures",
-    "notify-slack-failures",
+    "notify-failures",
 ];
 
 const CONFIG: &str = r#"

@@ -1,5 +1,5 @@
-//! What the functions do to the table, against what their roles in `template.yaml` allow: each one
-//! works with a client of its own that looks every call up in its role.
+//! What the functions do, against what their roles in `template.yaml` allow: each one works with a
+//! client of its own that writes down what it does to the table, and needs what it is given besides.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -14,9 +14,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsInput;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use serde_json::{Value, json};
 
+use crate::cloudformation::Stack;
 use crate::deployed::Deployed;
-
-const TEMPLATE: &str = include_str!("../../template.yaml");
 
 /// One thing done to the table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,80 +26,207 @@ pub(crate) struct Deed {
     key: String,
 }
 
-/// What a role allows to be done to the table.
+/// What a role allows.
 struct Grant {
     actions: Vec<String>,
-    resources: String,
-    /// Patterns of leading keys; empty allows any.
-    keys: Vec<String>,
+    resources: Vec<Value>,
+    condition: Value,
 }
 
 impl Grant {
-    /// The grants of a role in the template that are about the table.
-    fn of(role: &str) -> Vec<Self> {
-        let head = TEMPLATE.lines().position(|line| {
-            let line = line.trim();
-            line == format!("{role}:") || line == format!("\"{role}\":")
+    /// All grants of a role: its own and those of the policies it refers to.
+    fn of(stack: &Stack, role: &str) -> Vec<Self> {
+        let role = stack.properties(role);
+        let own = many(&role["Policies"]).into_iter();
+        let own = own.map(|policy| policy["PolicyDocument"].clone());
+        let shared = many(&role["ManagedPolicyArns"]).into_iter();
+        let shared = shared.map(|arn| {
+            let name = arn["Ref"].as_str().unwrap_or_default();
+            stack.properties(name)["PolicyDocument"].clone()
         });
-        let lines: Vec<_> = TEMPLATE.lines().skip(head.unwrap()).collect();
-        let depth = indent(lines[0]);
-        let body: Vec<_> = lines[1..]
-            .iter()
-            .take_while(|line| line.trim().is_empty() || indent(line) > depth)
-            .copied()
-            .collect();
-        let text = body.join("\n");
-        let statements = text.split("- Effect: Allow").skip(1);
-        let about_table = statements.filter(|it| it.contains("dynamodb:"));
-        about_table
-            .filter(|statement| !statement.contains("Stream"))
-            .map(|statement| Self {
-                actions: words(line(statement, "Action: ")),
-                resources: line(statement, "Resource: ").to_owned(),
-                keys: statement
-                    .split("dynamodb:LeadingKeys\": ")
-                    .nth(1)
-                    .map(|keys| words(keys.split(']').next().unwrap()))
-                    .unwrap_or_default(),
-            })
-            .collect()
+        let documents = own.chain(shared);
+        let statements = documents.flat_map(|document| many(&document["Statement"]));
+        let allowing = statements.filter(|statement| statement["Effect"] == "Allow");
+        let read = allowing.map(|statement| Self {
+            actions: texts(&statement["Action"]),
+            resources: many(&statement["Resource"]),
+            condition: statement["Condition"].clone(),
+        });
+        read.collect()
+    }
+
+    /// Whether it is about the table, and not its stream.
+    fn is_about_the_table(&self) -> bool {
+        self.resources.iter().any(|it| it.to_string().contains("${Table.Arn}"))
+    }
+
+    /// Patterns of leading keys; none allows any.
+    fn keys(&self) -> Vec<String> {
+        texts(&self.condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"])
     }
 
     fn allows(&self, deed: &Deed) -> bool {
-        let resource = match &deed.index {
-            None => "${TableSuffix}\"".to_owned(),
-            Some(index) => format!("${{TableSuffix}}/index/{index}\""),
+        let path = match &deed.index {
+            None => String::new(),
+            Some(index) => format!("/index/{index}"),
         };
+        let resource = json!({ "Fn::Sub": format!("${{Table.Arn}}{path}") });
         self.actions.contains(&format!("dynamodb:{}", deed.action))
             && self.resources.contains(&resource)
-            && (self.keys.is_empty() || self.pattern(deed).is_some())
+            && (self.condition.is_null() || self.pattern(deed).is_some())
     }
 
-    fn pattern(&self, deed: &Deed) -> Option<&String> {
-        self.keys
-            .iter()
-            .find(|pattern| match pattern.strip_suffix('*') {
-                Some(prefix) => deed.key.starts_with(prefix),
-                None => deed.key == **pattern,
+    fn pattern(&self, deed: &Deed) -> Option<String> {
+        let mut patterns = self.keys().into_iter();
+        patterns.find(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => deed.key.starts_with(prefix),
+            None => deed.key == *pattern,
+        })
+    }
+}
+
+/// The items of a list, or the one thing that stands in its place.
+fn many(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Array(items) => items.clone(),
+        one => vec![one.clone()],
+    }
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let items = many(value).into_iter();
+    items.map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect()
+}
+
+/// Whose secrets a function asks for, under the parameter `SecretsPath`.
+fn secrets(function: &str, variables: &Value) -> Option<String> {
+    match function {
+        "Ingest" | "Api" | "Sync" | "Clock" => Some("connectors".to_owned()),
+        "Evaluate" => None,
+        _ => Some(format!("channels/{}", variables["CHANNEL"].as_str()?)),
+    }
+}
+
+/// What a function needs besides the table, as action and resource: by its environment, its log, its
+/// event-source mappings and its secrets.
+fn needed(stack: &Stack, name: &str) -> BTreeSet<(String, String)> {
+    let function = stack.properties(name);
+    let variables = &function["Environment"]["Variables"];
+    let mut needed = BTreeSet::new();
+    let mut need = |actions: &[&str], resource: &Value| {
+        for action in actions {
+            needed.insert(((*action).to_owned(), resource.to_string()));
+        }
+    };
+    let arn = |reference: &Value| json!({ "Fn::GetAtt": [reference["Ref"], "Arn"] });
+    let log = &function["LoggingConfig"]["LogGroup"];
+    need(&["logs:CreateLogStream", "logs:PutLogEvents"], &arn(log));
+    if function["Tracing"] == "Active" {
+        need(&["xray:PutTraceSegments", "xray:PutTelemetryRecords"], &json!("*"));
+    }
+    for (variable, value) in variables.as_object().into_iter().flatten() {
+        match variable.as_str() {
+            "TOPIC_ARN" => need(&["sns:Publish"], value),
+            "QUEUE_URL" | "SYNC_QUEUE_URL" => need(&["sqs:SendMessage"], &arn(value)),
+            _ => {}
+        }
+    }
+    for (_, mapping) in stack.of_type("AWS::Lambda::EventSourceMapping") {
+        if mapping["FunctionName"]["Ref"] != name {
+            continue;
+        }
+        let queue = &mapping["Queue"];
+        if queue.is_null() {
+            let read = ["DescribeStream", "GetRecords", "GetShardIterator"];
+            let read = read.map(|action| format!("dynamodb:{action}"));
+            need(&read.each_ref().map(String::as_str), &mapping["Stream"]);
+            need(&["sqs:SendMessage"], &mapping["DestinationConfig"]["OnFailure"]["Destination"]);
+        } else {
+            let read = ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"];
+            let read = read.map(|action| format!("sqs:{action}"));
+            need(&read.each_ref().map(String::as_str), queue);
+        }
+    }
+    let place = |service: &str, resource: &str| {
+        let prefix = format!("arn:${{AWS::Partition}}:{service}:{}:", crate::cloudformation::REGION);
+        json!({ "Fn::Sub": format!("{prefix}${{AWS::AccountId}}:{resource}") })
+    };
+    if let Some(whose) = secrets(name, variables) {
+        need(&["ssm:GetParameter"], &place("ssm", &format!("parameter/lotwire/{whose}/*")));
+        let secret = place("secretsmanager", &format!("secret:lotwire/{whose}/*"));
+        need(&["secretsmanager:GetSecretValue"], &secret);
+    }
+    if name == "Api" {
+        for token in ["api-token", "api-token-previous"] {
+            let parameter = place("ssm", &format!("parameter/lotwire/{token}"));
+            need(&["ssm:GetParameter"], &parameter);
+        }
+    }
+    needed
+}
+
+/// What is wrong with the roles, apart from what is done to the table.
+pub(crate) fn faults(stack: &Stack) -> Vec<String> {
+    let mut faults = Vec::new();
+    let assumed = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "Service": "lambda.amazonaws.com" },
+            "Action": "sts:AssumeRole",
+        }],
+    });
+    for (name, function) in stack.of_type("AWS::Lambda::Function") {
+        let role = format!("{name}Role");
+        let grants = Grant::of(stack, &role);
+        let others = grants.iter().filter(|grant| !grant.is_about_the_table());
+        let allowed: BTreeSet<_> = others
+            .flat_map(|grant| {
+                let of = |action: &String| {
+                    let resources = grant.resources.iter();
+                    resources.map(|resource| (action.clone(), resource.to_string())).collect::<Vec<_>>()
+                };
+                grant.actions.iter().flat_map(of).collect::<Vec<_>>()
             })
+            .collect();
+        let needed = needed(stack, name);
+        faults.extend(needed.difference(&allowed).map(|it| format!("{role} does not allow {it:?}")));
+        faults.extend(allowed.difference(&needed).map(|it| format!("{role} allows {it:?} for nothing")));
+        if function["Role"] != json!({ "Fn::GetAtt": [role, "Arn"] }) {
+            faults.push(format!("{name} has not its own role"));
+        }
+        if stack.properties(&role)["AssumeRolePolicyDocument"] != assumed {
+            faults.push(format!("{role} is not one that Lambda, and nobody else, assumes"));
+        }
+        for grant in grants.iter().filter(|grant| grant.is_about_the_table()) {
+            let writes = grant.actions.iter().any(|action| action != "dynamodb:GetItem" && action != "dynamodb:Query");
+            let all = if writes { &["Api"][..] } else { &["Ingest", "Api", "Sync", "Evaluate", "Clock"] };
+            if grant.keys().is_empty() && !all.contains(&name) {
+                faults.push(format!("{role} allows {:?} on the whole table", grant.actions));
+            }
+        }
+        let reads_secrets = needed.iter().any(|(action, _)| action.starts_with("ssm:"));
+        if reads_secrets == function["Layers"].is_null() {
+            faults.push(format!("{name} and the layer that fetches secrets"));
+        }
     }
+    let roles = stack.of_type("AWS::IAM::Role");
+    let policies = roles.flat_map(|(_, role)| many(&role["Policies"]));
+    let documents = policies.chain(stack.of_type("AWS::IAM::ManagedPolicy").map(|(_, it)| it.clone()));
+    for policy in documents {
+        let named = policy["PolicyName"].is_string() || policy["Description"].is_string();
+        if !named || policy["PolicyDocument"]["Version"] != "2012-10-17" {
+            faults.push(format!("a policy without a name or version: {policy}"));
+        }
+    }
+    faults
 }
 
-fn indent(line: &str) -> usize {
-    line.len() - line.trim_start().len()
-}
-
-fn line<'a>(statement: &'a str, name: &str) -> &'a str {
-    let found = statement.split(name).nth(1);
-    let found = found.unwrap_or_else(|| panic!("no {name}in\n{statement}"));
-    found.lines().next().unwrap()
-}
-
-/// The entries of a list in brackets, or the one thing that stands there.
-fn words(list: &str) -> Vec<String> {
-    let list = list.trim().trim_matches(['[', ']']);
-    let words = list.split(", ").map(|word| word.trim_matches(['"', ' ']));
-    words.map(str::to_owned).collect()
+/// What the functions' roles do not allow to be done to the table though it is done, and what they
+/// allow though nobody does it.
+pub(crate) fn table_faults(stack: &Stack, done: &[(&str, Deeds)]) -> Vec<String> {
+    done.iter().flat_map(|(role, deeds)| deeds.faults(stack, role)).collect()
 }
 
 /// Writes down what a function does to the table.
@@ -114,9 +240,9 @@ impl Deeds {
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// What this role does not allow though it is done, and what it allows though nobody does it.
-    fn faults(&self, role: &str) -> Vec<String> {
-        let grants = Grant::of(role);
+    fn faults(&self, stack: &Stack, role: &str) -> Vec<String> {
+        let mut grants = Grant::of(stack, role);
+        grants.retain(Grant::is_about_the_table);
         let deeds = self.0.lock().unwrap();
         let mut faults = Vec::new();
         for deed in deeds.iter() {
@@ -127,13 +253,22 @@ impl Deeds {
         for grant in &grants {
             let done = || deeds.iter().filter(|deed| grant.allows(deed));
             let used: BTreeSet<_> = done().filter_map(|deed| grant.pattern(deed)).collect();
-            let keys = grant.keys.iter().filter(|key| !used.contains(key));
+            let keys = grant.keys().into_iter().filter(|key| !used.contains(key));
             faults.extend(keys.map(|key| format!("{role} allows {key} for nothing")));
             let actions = grant.actions.iter().filter(|action| {
                 let name = action.trim_start_matches("dynamodb:");
                 !done().any(|deed| deed.action == name)
             });
             faults.extend(actions.map(|action| format!("{role} allows {action} for nothing")));
+            for resource in &grant.resources {
+                let index = |deed: &&Deed| match &deed.index {
+                    None => !resource.to_string().contains("/index/"),
+                    Some(index) => resource.to_string().ends_with(&format!("/index/{index}\"}}")),
+                };
+                if !done().any(|deed| index(&deed)) {
+                    faults.push(format!("{role} allows {resource} for nothing"));
+                }
+            }
         }
         faults
     }
@@ -303,8 +438,8 @@ fn news(n: i64) -> Vec<(&'static str, Value)> {
     ]
 }
 
-#[tokio::test(start_paused = true)]
-async fn each_function_may_do_what_it_does_and_nothing_else() {
+/// What everybody does to the table in some eventful hours, by role, of which the notifier's is this.
+pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     let site = Deployed::new();
     let first = document(&site);
     site.ask("PUT", "/api/v1/config", Some(&first)).await;
@@ -367,17 +502,26 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
         site.ask("POST", "/api/v1/imports", Some(&rows)).await;
     }
 
-    let roles = [
+    [
         ("IngestRole", &site.ingest),
         ("ApiRole", &site.api),
         ("SyncRole", &site.sync),
         ("EvaluateRole", &site.evaluate),
         ("ClockRole", &site.clock),
-        ("Notify${Channel}Role", &site.notify),
-    ];
-    let faults = roles
-        .iter()
-        .flat_map(|(role, access)| access.deeds.faults(role));
-    let faults: Vec<_> = faults.collect();
+        (notifier, &site.notify),
+    ]
+    .map(|(role, access)| (role, access.deeds.clone()))
+    .into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_function_may_do_to_the_table_what_it_does_and_nothing_else() {
+    let faults = table_faults(&Stack::usual(), &done("NotifywebhookRole").await);
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn each_function_may_use_what_it_is_given_and_nothing_else() {
+    let faults = faults(&Stack::usual());
     assert!(faults.is_empty(), "{faults:#?}");
 }

@@ -58,9 +58,7 @@ impl Notifier {
     }
 
     async fn look(&self, record: SqsMessage, deadline: Timestamp) -> Settled {
-        // The trace that the message came from, where a queue or topic on the way is traced.
-        let upstream = record.attributes.get("AWSTraceHeader").map(String::as_str);
-        let span = tracing::info_span!("message", upstream);
+        let span = tracing::info_span!("message");
         self.look_at(&record, deadline).instrument(span).await
     }
 

@@ -83,7 +83,8 @@ settings! {
         secret: SecretRef,
         /// The secret before that, during a rotation.
         previous_secret: Option<SecretRef> = None,
-        /// The largest body that is accepted, in bytes.
+        /// The largest body that is accepted, in bytes. The bound is what fits, as base64, into the
+        /// 6 MB that Lambda takes.
         body_limit: Bytes = Bytes(1_048_576),
         /// How old, or how far ahead of our clock, a signed time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),
@@ -119,7 +120,8 @@ settings! {
     pub struct Dealertrack {
         /// How its webhooks are authenticated.
         verify: Verify,
-        /// The largest body that is accepted, in bytes.
+        /// The largest body that is accepted, in bytes. The bound is what fits, as base64, into the
+        /// 6 MB that Lambda takes.
         body_limit: Bytes = Bytes(1_048_576),
         /// How far ahead of our clock an event's time may be.
         tolerance: SignedDuration = SignedDuration::from_mins(5),

@@ -111,7 +111,7 @@ numbers! {
     /// A number of complete reads in a row.
     Grace(u16), 1 to 100, "a number of reads";
     /// A size in bytes, bounded by what a gateway lets through.
-    Bytes(u32), 1 to 10_485_760, "a number of bytes";
+    Bytes(u32), 1 to 4_194_304, "a number of bytes";
     /// Days for which an event is remembered: at least a week, because senders retry for days.
     MemoryDays(u16), 7 to 400, "a number of days";
     /// Units of stock.
@@ -125,6 +125,16 @@ numbers! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An event that Lambda is invoked with may have 6 MB, the gateway's part of it included.
+    #[test]
+    fn the_largest_body_that_can_be_configured_reaches_a_function_as_base64() {
+        const EVENT: u64 = 6 * 1024 * 1024;
+        const HEADERS_AND_CONTEXT: u64 = 32 * 1024;
+        let largest = Bytes::schema()["maximum"].as_u64().unwrap();
+        let encoded = largest.div_ceil(3) * 4;
+        assert!(encoded + HEADERS_AND_CONTEXT <= EVENT, "{largest}");
+    }
 
     #[test]
     fn a_pointer_is_read_as_rfc_6901_has_it() {

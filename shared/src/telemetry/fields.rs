@@ -13,14 +13,6 @@ impl Fields {
     fn set(&mut self, field: &Field, value: impl Into<Value>) {
         self.0.insert(field.name().to_owned(), value.into());
     }
-
-    /// A field's text, or its number as text.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        match self.0.get(name)? {
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        }
-    }
 }
 
 impl Visit for Fields {

@@ -6,6 +6,7 @@
 //! | [`process`] | a function's release binary, and the Lambda runtime API it asks for work |
 //! | [`mod@bench`] | a table, a topic and a queue of a test's own, and functions over them |
 //! | [`requests`] | what the `api` function is asked |
+//! | [`samples`] | what the samples in `events/` are invoked against |
 //! | [`stack`] | the deployed stack: its addresses, and what people and vendors send to it |
 //! | [`vendor`] | a vendor's stand-in, which records what it is sent |
 //! | [`alerts`] | alerts that a test opens itself |
@@ -20,6 +21,7 @@ pub mod bench;
 pub mod extension;
 pub mod process;
 pub mod requests;
+pub mod samples;
 pub mod stack;
 pub mod stream;
 pub mod throttle;

@@ -7,6 +7,7 @@
 //! | room | what lives there |
 //! |---|---|
 //! | `wire` | the SDK's HTTP client: protocols in, protocols out |
+//! | `endpoint` | the same on a port, for programs outside of this process |
 //! | `interference` | the hook every call passes, where a simulation throws its faults |
 //! | `tables`, `stream_log` | DynamoDB with streams, in memory or in a directory |
 //! | `queues`, `queue_calls` | standard SQS queues and their JSON protocol |
@@ -17,6 +18,7 @@
 //! | `pump`, `streams`, `polls`, `schedules` | event-source mappings |
 
 mod counter;
+mod endpoint;
 mod function;
 mod interference;
 mod pattern;

@@ -246,15 +246,19 @@ impl Stack {
         for stream in streams {
             pump = pump.stream(stream);
         }
-        pump = pump
-            .queue(self.given_up())
-            .queue(self.sync_jobs())
-            .schedule(self.sync_schedule()?)
-            .schedule(self.clock_schedule()?);
-        for (kind, notifier, meter) in &self.notifiers {
-            pump = pump.queue(intents(*kind, notifier, meter));
+        for queue in self.queues() {
+            pump = pump.queue(queue);
         }
-        pump.start()
+        pump.schedule(self.sync_schedule()?)
+            .schedule(self.clock_schedule()?)
+            .start()
+    }
+
+    /// The mappings of queues to functions.
+    pub fn queues(&self) -> Vec<QueueMapping> {
+        let notifiers = self.notifiers.iter();
+        let intents = notifiers.map(|(kind, notifier, meter)| intents(*kind, notifier, meter));
+        [self.given_up(), self.sync_jobs()].into_iter().chain(intents).collect()
     }
 
     /// Announces again what was on the queues when the last run ended: they are in memory, and the
@@ -291,7 +295,8 @@ impl Stack {
         Ok(self.bus.announce(&pending).await)
     }
 
-    fn stream(&self) -> StreamMapping {
+    /// The mapping of the table's stream to the evaluator.
+    pub fn stream(&self) -> StreamMapping {
         let (evaluator, meter) = (self.evaluator.clone(), self.meters.evaluate.clone());
         let function = Function::new("evaluate", TIMEOUT, move |event, invocation: Invocation| {
             let (evaluator, meter) = (evaluator.clone(), meter.clone());
@@ -409,6 +414,7 @@ fn intents(kind: ChannelKind, notifier: &Arc<Notifier>, meter: &Meter) -> QueueM
         },
     );
     let mut mapping = QueueMapping::new(resources::notify_queue(kind), function);
+    mapping.batch_size = 5;
     mapping.report_batch_item_failures = true;
     mapping
 }

@@ -19,6 +19,8 @@ pub const TABLE: &str = "lotwire";
 pub const SYNC_QUEUE: &str = "sync";
 /// Where word comes of stream records that nobody could evaluate.
 pub const STREAM_FAILURES: &str = "evaluate-failures";
+/// Where messages end that no notifier can look at.
+pub const NOTIFY_FAILURES: &str = "notify-failures";
 /// Longer than any function may run.
 const VISIBILITY: Duration = Duration::from_secs(90);
 /// How long a dead letter is kept.
@@ -34,12 +36,15 @@ pub fn notify_queue(kind: ChannelKind) -> String {
 /// Makes what is missing, and gives the topic's ARN.
 pub fn make(aws: &EmbeddedAws) -> Result<String, EngineError> {
     aws.tables().ensure_table(&table())?;
-    queue_with_failures(aws, SYNC_QUEUE)?;
     create(aws, STREAM_FAILURES, None)?;
+    let failures = format!("{SYNC_QUEUE}-failures");
+    create(aws, &failures, None)?;
+    queue_with_failures(aws, SYNC_QUEUE, &failures)?;
+    create(aws, NOTIFY_FAILURES, None)?;
     let topic = aws.topics().create("intents");
     for kind in ChannelKind::ALL {
         let name = notify_queue(*kind);
-        queue_with_failures(aws, &name)?;
+        queue_with_failures(aws, &name, NOTIFY_FAILURES)?;
         let queue = aws.queues().find(&name).map_err(|_| missing(&name))?;
         let filter = serde_json::json!({ CHANNEL_ATTRIBUTE: [kind.name()] });
         let subscription = Subscription::raw_where(&filter).map_err(|_| missing(&name))?;
@@ -48,11 +53,10 @@ pub fn make(aws: &EmbeddedAws) -> Result<String, EngineError> {
     Ok(topic)
 }
 
-fn queue_with_failures(aws: &EmbeddedAws, name: &str) -> Result<(), EngineError> {
-    let failures = format!("{name}-failures");
-    let dead_letter_arn = create(aws, &failures, None)?.arn();
+fn queue_with_failures(aws: &EmbeddedAws, name: &str, failures: &str) -> Result<(), EngineError> {
+    let failures = aws.queues().find(failures).map_err(|_| missing(failures))?;
     let redrive = Redrive {
-        dead_letter_arn,
+        dead_letter_arn: failures.arn(),
         maximum_receives: RECEIVES,
     };
     create(aws, name, Some(redrive))?;

@@ -38,7 +38,7 @@ use shared::store::{Expect, Store};
 
 /// The queue of the webhook channels' intents, and where its poison goes.
 pub(crate) const QUEUE: &str = "notify-webhook";
-pub(crate) const FAILURES: &str = "notify-webhook-failures";
+pub(crate) const FAILURES: &str = lotwire::stack::resources::NOTIFY_FAILURES;
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// How long a vendor may take.
 pub(crate) const SLOWEST: Duration = Duration::from_secs(8);

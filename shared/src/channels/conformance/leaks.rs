@@ -67,7 +67,7 @@ fn listen() -> (Captured, DefaultGuard) {
     let writer = lines.clone();
     let everything = "trace".parse().unwrap();
     let subscriber =
-        telemetry::in_lambda(move || writer.clone(), &everything, None, Clock::system());
+        telemetry::in_lambda(move || writer.clone(), &everything, Clock::system());
     (lines, tracing::subscriber::set_default(subscriber))
 }
 

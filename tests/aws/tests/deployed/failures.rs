@@ -8,7 +8,7 @@ use shared::store::intents::IntentState;
 use crate::world::{SLACK, World};
 
 const QUEUE: &str = "NotifyslackQueue";
-const FAILURES: &str = "NotifyslackFailures";
+const FAILURES: &str = "NotifyFailures";
 
 #[test]
 fn of_five_messages_four_are_done_once_and_the_poisonous_one_ends_in_the_dead_letter_queue() {

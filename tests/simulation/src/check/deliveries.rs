@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use lotwire::stack::resources::NOTIFY_FAILURES;
 
 use super::{Findings, Guarantee, Scene, text};
 use crate::fakes::vendors::Asked;
@@ -240,25 +241,19 @@ fn dead_letters(
     revisions: &BTreeMap<Revision, (Vec<Channel>, Timestamp)>,
     found: &mut Findings,
 ) {
-    for kind in ["webhook", "slack", "sendgrid", "twilio_sms"] {
-        let queue = scene
-            .world
-            .aws
-            .queues()
-            .find(&format!("notify-{kind}-failures"));
-        for body in queue.iter().flat_map(|queue| queue.bodies()) {
-            let named: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-            let number = named["revision"]
-                .as_u64()
-                .and_then(|it| u32::try_from(it).ok());
-            let revision = Revision {
-                alert: text(&named, "alert").to_owned(),
-                number: number.unwrap_or_default(),
-            };
-            found.expect(Guarantee::G6, revisions.contains_key(&revision), || {
-                format!("a dead letter of {kind} names {revision:?}, which there never was")
-            });
-        }
+    let queue = scene.world.aws.queues().find(NOTIFY_FAILURES);
+    for body in queue.iter().flat_map(|queue| queue.bodies()) {
+        let named: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        let number = named["revision"]
+            .as_u64()
+            .and_then(|it| u32::try_from(it).ok());
+        let revision = Revision {
+            alert: text(&named, "alert").to_owned(),
+            number: number.unwrap_or_default(),
+        };
+        found.expect(Guarantee::G6, revisions.contains_key(&revision), || {
+            format!("a dead letter names {revision:?}, which there never was")
+        });
     }
 }
 

@@ -10,9 +10,8 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use lotwire::engine::Pump;
-use lotwire::stack::resources::notify_queue;
+use lotwire::stack::resources::NOTIFY_FAILURES;
 use shared::chance::Chance;
-use shared::channels::ChannelKind;
 use shared::clock::Clock;
 use shared::store::intents::{Intent, IntentState};
 
@@ -189,8 +188,7 @@ async fn unsettled(stage: &Stage, asked: &BTreeSet<String>) -> Result<Vec<String
 }
 
 fn given_up(stage: &Stage) -> Result<usize, ScaleError> {
-    let queue = format!("{}-failures", notify_queue(ChannelKind::Webhook));
-    let queue = stage.aws.queues().find(&queue);
+    let queue = stage.aws.queues().find(NOTIFY_FAILURES);
     let queue = queue.map_err(|error| ScaleError::Stage(error.to_string()))?;
     Ok(queue.bodies().len())
 }
