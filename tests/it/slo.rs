@@ -503,9 +503,10 @@ async fn a_slow_vendor_shows() {
     let start = observed.clock.now();
     observed
         .vendor
-        .is(Behaviour::TakeAfter(Duration::from_secs(15)));
+        .is(Behaviour::TakeAfter(Duration::from_secs(18)));
     for round in 0..3 {
-        for number in 0..12 {
+        // More than the instances of a notifier send side by side.
+        for number in 0..60 {
             let name = format!("{round}-{number}");
             observed.level(&name, &name, 1).await;
         }

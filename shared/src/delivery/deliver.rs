@@ -188,9 +188,13 @@ impl Deliverer {
             Err(error) => return Err(self.give_back(&leased, error).await),
         };
         if let Some(missing) = &errand.missing {
-            if leased.data.state != IntentState::NotSent {
-                // Not sent to anybody: the outbox shows what would have been.
-                self.exchange(&leased.data, &errand, deadline).await;
+            match self.was_shown(&leased.data, &errand).await {
+                // Not sent to anybody: the outbox shows what would have been, once.
+                Ok(false) => {
+                    self.exchange(&leased.data, &errand, deadline).await;
+                }
+                Ok(true) => {}
+                Err(error) => return Err(self.give_back(&leased, error).await),
             }
             return self.refrain(&leased, Outcome::not_sent(missing)).await;
         }
@@ -203,6 +207,24 @@ impl Deliverer {
             Ok(Permit::Wait(wait)) => self.postpone(&leased, wait).await,
             Err(error) => Err(self.give_back(&leased, error).await),
         }
+    }
+
+    /// Whether an outbox has shown what is to be sent: the message itself, or of a group, which puts its
+    /// message together anew each time, all that it names.
+    async fn was_shown(&self, intent: &Intent, errand: &Errand) -> Result<bool, StoreError> {
+        if intent.alert.parse::<FlushId>().is_err() {
+            return Ok(intent.state == IntentState::NotSent);
+        }
+        for said in errand.words.message.named() {
+            let stored = self
+                .store
+                .intent(&said.alert, said.revision, &intent.channel)
+                .await?;
+            if stored.is_none_or(|stored| stored.data.state != IntentState::NotSent) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a lease is good until a send that begins now is recorded. The margins see to it, unless

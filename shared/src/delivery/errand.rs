@@ -178,11 +178,7 @@ impl Deliverer {
 
     /// Whether an alert that a group's message names has a later revision by now.
     async fn is_outdated(&self, message: &Message) -> Result<bool, StoreError> {
-        let named = match &message.digest {
-            Some(digest) => digest.alerts.as_slice(),
-            None => std::slice::from_ref(message),
-        };
-        for said in named {
+        for said in message.named() {
             let alert = self.store.alert(&said.alert).await?;
             if alert.is_some_and(|alert| alert.revision > said.revision) {
                 return Ok(true);

@@ -71,6 +71,16 @@ pub struct Message {
     pub digest: Option<Digest>,
 }
 
+impl Message {
+    /// What it says of each alert: itself, or those that a group's message names.
+    pub fn named(&self) -> &[Self] {
+        match &self.digest {
+            Some(digest) => &digest.alerts,
+            None => std::slice::from_ref(self),
+        }
+    }
+}
+
 /// What a group of alerts has to say. The counts are of all of them, whatever is named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
