@@ -149,7 +149,7 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
 pub(crate) fn silent_faults(stack: &Stack) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, alarm) in stack.of_type("AWS::CloudWatch::Alarm") {
-        if !alarm["AlarmActions"].is_null() || !alarm["OKActions"].is_null() {
+        if alarm.get("AlarmActions").is_some() || alarm.get("OKActions").is_some() {
             faults.push(format!("{name} tells somebody"));
         }
         // What it costs is shown on the dashboard too.
