@@ -3,15 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod alarm;
 mod alerts;
 mod architecture;
 mod bench;
 mod capacity;
 mod cloudformation;
 mod deployed;
+mod documents;
 mod files;
 mod flow;
 mod grouping;
+mod mappings;
+mod missed;
 mod observability;
 mod observed;
 mod process;

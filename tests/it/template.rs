@@ -3,20 +3,17 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use lotwire::engine::{Pattern, QueueMapping, StartingPosition, StreamMapping};
 use serde_json::{Value, json};
 use shared::channels::ChannelKind;
-use shared::config::Config;
 use shared::config::environment::{
-    ApiEnv, ClockEnv, EnvironmentError, EvaluateEnv, IngestEnv, NotifyEnv, SyncEnv, process,
+    ApiEnv, ClockEnv, EnvironmentError, EvaluateEnv, IngestEnv, NotifyEnv, SyncEnv,
 };
 use shared::metrics::{Metric, NAMESPACE};
 use shared::store::schema;
 
+use crate::alarm::TOPIC;
 use crate::cloudformation::{Stack, source};
-use crate::observed::Observed;
-use crate::slo::{Alarm, TOPIC};
-use crate::{roles, slo};
+use crate::documents::DEPLOYMENT;
 
 const SETTINGS: &str = include_str!("../../samconfig.toml");
 
@@ -101,7 +98,10 @@ fn every_kind_of_channel_can_be_deployed_and_is_unless_told_otherwise() {
 /// A template that knows this many more kinds of channel, and the list of all.
 fn with_kinds(more: usize) -> (Value, String) {
     let mut source = source();
-    let mut names = source["Parameters"]["Channels"]["Default"].as_str().unwrap().to_owned();
+    let mut names = source["Parameters"]["Channels"]["Default"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let kinds = source["Mappings"]["ChannelKinds"].as_object_mut().unwrap();
     let one = kinds["webhook"].clone();
     for number in 0..more {
@@ -119,7 +119,10 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
         ("Channels", names.as_str()),
         ("AlarmTopicArn", TOPIC),
         ("DomainName", "stock.example.com"),
-        ("CertificateArn", "arn:aws:acm:eu-south-1:111122223333:certificate/x"),
+        (
+            "CertificateArn",
+            "arn:aws:acm:eu-south-1:111122223333:certificate/x",
+        ),
     ];
     let stack = Stack::of(&source, &everything);
     let count = |of: &Stack| of.resources.len();
@@ -127,8 +130,14 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
     assert!(count(&stack) < MOST_RESOURCES - 50, "{}", count(&stack));
     let usual = Stack::of(&source, &everything[1..]);
     let per_kind = (count(&stack) - count(&usual)) / (KINDS - ChannelKind::ALL.len());
-    let said = format!("{} resources with {KINDS} kinds of channel, {per_kind} for each", count(&stack));
-    assert!(DEPLOYMENT.contains(&said), "docs/deploy.md does not say: {said}");
+    let said = format!(
+        "{} resources with {KINDS} kinds of channel, {per_kind} for each",
+        count(&stack)
+    );
+    assert!(
+        DEPLOYMENT.contains(&said),
+        "docs/deploy.md does not say: {said}"
+    );
     // CloudFormation's other limits.
     let entries = |key: &str| source[key].as_object().map_or(0, serde_json::Map::len);
     assert!(entries("Parameters") <= 60 && entries("Outputs") <= 60 && entries("Mappings") <= 60);
@@ -138,7 +147,10 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
         assert!(attributes <= 200, "{name}: {attributes}");
     }
     let size = json!(stack.resources).to_string().len();
-    assert!(size < 900_000, "{size} bytes of the megabyte that a transformed template may have");
+    assert!(
+        size < 900_000,
+        "{size} bytes of the megabyte that a transformed template may have"
+    );
 }
 
 /// SAM's cache looks at a function's own folder, and would deploy yesterday's `shared`.
@@ -188,7 +200,10 @@ fn each_environment_deploys_kinds_that_there_are() {
             .collect();
         for name in given.keys() {
             let known = parameters[*name].is_object();
-            assert!(known, "{environment} gives {name}, which the template does not know");
+            assert!(
+                known,
+                "{environment} gives {name}, which the template does not know"
+            );
         }
         for listed_kind in given["Channels"].split(',') {
             let known = ChannelKind::ALL.iter().any(|it| listed(*it) == listed_kind);
@@ -208,13 +223,20 @@ fn times_fit_together() {
         assert!(alarm < timeout && alarm >= timeout / 5 * 4, "{name}");
     }
     let notifier = &stack.properties("Notifywebhook")["Environment"]["Variables"];
-    let slowest: u64 = notifier["SEND_TIMEOUT_MS"].as_str().unwrap().parse().unwrap();
+    let slowest: u64 = notifier["SEND_TIMEOUT_MS"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     let mapping = stack.properties("NotifywebhookIntents");
     let batch = mapping["BatchSize"].as_u64().unwrap() * slowest;
     let timeout = seconds("Notifywebhook");
     let alarm = stack.properties("NotifywebhookAlarm").to_string();
     assert!(alarm.contains("duration / 55000"), "{alarm}");
-    assert!(batch < 55_000 && 55_000 < timeout * 1_000, "{batch} {timeout}");
+    assert!(
+        batch < 55_000 && 55_000 < timeout * 1_000,
+        "{batch} {timeout}"
+    );
     // Six times, as AWS advises, so that a throttled invocation lets no message out a second time.
     for (queue, function) in [
         ("NotifywebhookQueue", "Notifywebhook"),
@@ -257,7 +279,10 @@ fn nothing_is_open_or_unencrypted() {
         // Whom a policy lets in from outside of the account's own roles, it names.
         for statement in statements.iter().filter(|it| it["Effect"] == "Allow") {
             let topic = json!({ "ArnEquals": { "aws:SourceArn": { "Ref": "Topic" } } });
-            assert_eq!(statement["Principal"]["Service"], "sns.amazonaws.com", "{name}");
+            assert_eq!(
+                statement["Principal"]["Service"], "sns.amazonaws.com",
+                "{name}"
+            );
             assert_eq!(statement["Condition"], topic, "{name}");
         }
     }
@@ -275,7 +300,10 @@ fn the_table_outlives_the_stack() {
     assert_eq!(table["DeletionPolicy"], "Retain");
     assert_eq!(table["UpdateReplacePolicy"], "Retain");
     let recovery = json!({ "PointInTimeRecoveryEnabled": true });
-    assert_eq!(table["Properties"]["PointInTimeRecoverySpecification"], recovery);
+    assert_eq!(
+        table["Properties"]["PointInTimeRecoverySpecification"],
+        recovery
+    );
 }
 
 /// Lambda drops lines of JSON by their level, `debug` unless told otherwise, and takes a metric, which
@@ -285,9 +313,15 @@ fn what_is_logged_is_decided_in_one_place() {
     for level in ["error", "debug"] {
         let stack = Stack::of(&source(), &[("LogLevel", level)]);
         for (name, function) in stack.of_type("AWS::Lambda::Function") {
-            assert_eq!(function["LoggingConfig"]["ApplicationLogLevel"], "TRACE", "{name}");
+            assert_eq!(
+                function["LoggingConfig"]["ApplicationLogLevel"], "TRACE",
+                "{name}"
+            );
             assert_eq!(function["LoggingConfig"]["LogFormat"], "JSON", "{name}");
-            assert_eq!(function["Environment"]["Variables"]["RUST_LOG"], level, "{name}");
+            assert_eq!(
+                function["Environment"]["Variables"]["RUST_LOG"], level,
+                "{name}"
+            );
         }
     }
 }
@@ -297,8 +331,14 @@ fn while_the_intake_is_closed_webhooks_are_refused_and_no_source_is_read() {
     let reserved = |given: &[(&str, &str)]| {
         Stack::of(&source(), given).properties("Ingest")["ReservedConcurrentExecutions"].clone()
     };
-    assert_eq!(reserved(&[("Intake", "closed"), ("ReserveConcurrency", "yes")]), 0);
-    assert_eq!(reserved(&[("ReserveConcurrency", "yes"), ("IngestConcurrency", "7")]), "7");
+    assert_eq!(
+        reserved(&[("Intake", "closed"), ("ReserveConcurrency", "yes")]),
+        0
+    );
+    assert_eq!(
+        reserved(&[("ReserveConcurrency", "yes"), ("IngestConcurrency", "7")]),
+        "7"
+    );
     assert_eq!(reserved(&[]), Value::Null);
     let closed = Stack::of(&source(), &[("Intake", "closed")]);
     assert_eq!(closed.properties("SyncRuns")["Enabled"], false);
@@ -307,120 +347,12 @@ fn while_the_intake_is_closed_webhooks_are_refused_and_no_source_is_read() {
     assert_eq!(closed.properties("EvaluateChanges")["Enabled"], Value::Null);
 }
 
-/// What the local stack's mappings are, which the code is tested with.
-pub(crate) struct Local {
-    stream: StreamMapping,
-    queues: Vec<QueueMapping>,
-}
-
-impl Local {
-    pub(crate) async fn built() -> Self {
-        let observed = Observed::start("").await;
-        Self {
-            stream: observed.stack.stream(),
-            queues: observed.stack.queues(),
-        }
-    }
-}
-
-fn responses(mapped: bool) -> Value {
-    if mapped { json!(["ReportBatchItemFailures"]) } else { Value::Null }
-}
-
-/// Where the mappings and schedules differ from the local stack's.
-fn mapping_faults(stack: &Stack, local: &Local) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut compare = |name: &str, expected: Value| {
-        let found = stack.properties(name);
-        if *found != expected {
-            faults.push(format!("{name} is\n{found}\nand not\n{expected}"));
-        }
-    };
-    let stream = &local.stream;
-    let filter = json!({ "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } } });
-    let failures = stream.on_failure.as_deref();
-    assert_eq!(failures, Some("evaluate-failures"));
-    assert_eq!(stream.filters, [Pattern::parse(&filter).unwrap()]);
-    assert_eq!(stream.starting_position, StartingPosition::TrimHorizon);
-    compare(
-        "EvaluateChanges",
-        json!({
-            "FunctionName": { "Ref": "Evaluate" },
-            "Stream": { "Fn::GetAtt": ["Table", "StreamArn"] },
-            "StartingPosition": "TRIM_HORIZON",
-            "BatchSize": stream.batch_size,
-            "MaximumBatchingWindowInSeconds": stream.batching_window.as_secs(),
-            "ParallelizationFactor": 4,
-            "FunctionResponseTypes": responses(stream.report_batch_item_failures),
-            "BisectBatchOnFunctionError": stream.bisect_batch_on_function_error,
-            "MaximumRetryAttempts": stream.maximum_retry_attempts,
-            "MaximumRecordAgeInSeconds": stream.maximum_record_age.map(|age| age.as_secs()),
-            "DestinationConfig": {
-                "OnFailure": { "Type": "SQS", "Destination": { "Fn::GetAtt": ["EvaluateFailures", "Arn"] } },
-            },
-            "FilterCriteria": { "Filters": [{ "Pattern": filter.to_string() }] },
-        }),
-    );
-    let kind = |queue: &str| queue.strip_prefix("notify-").map(|kind| kind.replace('_', ""));
-    for queue in &local.queues {
-        let (name, function, of, concurrency) = match (queue.queue.as_str(), kind(&queue.queue)) {
-            ("sync", _) => ("SyncRuns".to_owned(), "Sync".to_owned(), "SyncQueue".to_owned(), json!(10)),
-            ("evaluate-failures", _) => {
-                let of = "EvaluateFailures".to_owned();
-                ("EvaluateGivenUp".to_owned(), "Evaluate".to_owned(), of, json!(2))
-            }
-            (_, Some(kind)) => {
-                let most = &source()["Mappings"]["ChannelKinds"][&kind]["MaximumConcurrency"];
-                let function = format!("Notify{kind}");
-                (format!("{function}Intents"), function.clone(), format!("{function}Queue"), most.clone())
-            }
-            (other, None) => panic!("{other}"),
-        };
-        let mut expected = json!({
-            "FunctionName": { "Ref": function },
-            "Queue": { "Fn::GetAtt": [of, "Arn"] },
-            "BatchSize": queue.batch_size,
-            "ScalingConfig": { "MaximumConcurrency": concurrency },
-            "FunctionResponseTypes": responses(queue.report_batch_item_failures),
-        });
-        if name == "SyncRuns" {
-            expected["Enabled"] = json!(true);
-        }
-        compare(&name, expected);
-    }
-    let schedule = |rate: &str, words: &str| json!({ "Schedule": rate, "Description": words });
-    compare("ClockTick", schedule("rate(1 minute)", "Whatever time alone sets off"));
-    let mut tick = schedule("rate(15 minutes)", "Queues one run per connector that is read on a schedule");
-    tick["State"] = json!("ENABLED");
-    compare("SyncTick", tick);
-    let mappings = stack.of_type("AWS::Lambda::EventSourceMapping").count();
-    if mappings != local.queues.len() + 1 {
-        faults.push(format!("{mappings} mappings"));
-    }
-    for queue in stack.of_type("AWS::SQS::Queue").map(|(name, _)| name) {
-        let work = ["SyncQueue"].contains(&queue) || queue.ends_with("Queue");
-        let failures = if queue == "SyncQueue" { "SyncFailures" } else { "NotifyFailures" };
-        let redrive = json!({
-            "deadLetterTargetArn": { "Fn::GetAtt": [failures, "Arn"] }, "maxReceiveCount": 5,
-        });
-        let expected = if work { redrive } else { Value::Null };
-        if stack.properties(queue)["RedrivePolicy"] != expected {
-            faults.push(format!("what fails on {queue} goes elsewhere"));
-        }
-    }
-    faults
-}
-
-#[tokio::test(start_paused = true)]
-async fn mappings_and_schedules_are_those_of_the_local_stack() {
-    let faults = mapping_faults(&Stack::usual(), &Local::built().await);
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
-}
-
 #[test]
 fn the_dashboard_shows_metrics_that_there_are() {
     let stack = Stack::usual();
-    let body = stack.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().unwrap();
+    let body = stack.properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+        .as_str()
+        .unwrap();
     let body: Value = serde_json::from_str(body).unwrap();
     let mut shown = BTreeSet::new();
     for widget in body["widgets"].as_array().unwrap() {
@@ -458,9 +390,16 @@ fn the_table_is_the_one_the_code_uses() {
             { "AttributeName": sort, "KeyType": "RANGE" },
         ])
     };
-    assert_eq!(table["KeySchema"], keys(schema::PARTITION_KEY, schema::SORT_KEY));
+    assert_eq!(
+        table["KeySchema"],
+        keys(schema::PARTITION_KEY, schema::SORT_KEY)
+    );
     let indexes = schema::INDEXES.iter().map(|index| {
-        let projection = if index.whole_items { "ALL" } else { "KEYS_ONLY" };
+        let projection = if index.whole_items {
+            "ALL"
+        } else {
+            "KEYS_ONLY"
+        };
         json!({
             "IndexName": index.name,
             "KeySchema": keys(index.partition_key, index.sort_key),
@@ -472,222 +411,4 @@ fn the_table_is_the_one_the_code_uses() {
     assert_eq!(table["TimeToLiveSpecification"], expiry);
     let stream = json!({ "StreamViewType": "NEW_AND_OLD_IMAGES" });
     assert_eq!(table["StreamSpecification"], stream);
-}
-
-/// A stack with one kind of channel, all of whose alarms tell somebody.
-fn small(source: &Value) -> Stack {
-    Stack::of(source, &[("Channels", "slack"), ("AlarmTopicArn", TOPIC)])
-}
-
-/// The documents' tables of what the template and its stack have, as they should be.
-fn tables(source: &Value, stack: &Stack) -> [(&'static str, &'static str, String); 2] {
-    let parameters = source["Parameters"].as_object().into_iter().flatten();
-    let parameters = parameters.map(|(name, parameter)| {
-        let default = &parameter["Default"];
-        let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
-        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
-        let words = parameter["Description"].as_str().unwrap_or_default();
-        let words = words.replace('<', "&lt;");
-        format!("| `{name}` | {default} | {words} |\n")
-    });
-    let parameters = parameters.collect::<String>();
-    let alarms = stack.of_type("AWS::CloudWatch::Alarm").map(|(name, properties)| {
-        let alarm = Alarm::of(properties);
-        let words = properties["AlarmDescription"].as_str().unwrap_or_default();
-        format!("| `{name}` | {words} | {} |\n", alarm.condition())
-    });
-    let alarms = alarms.collect::<String>();
-    [
-        ("docs/deploy.md", "| parameter | unless set | what |\n|---|---|---|\n", parameters),
-        ("docs/observability.md", "| alarm | says | fires at |\n|---|---|---|\n", alarms),
-    ]
-}
-
-/// What of the template the documents say otherwise.
-fn document_faults(source: &Value, stack: &Stack, renew: bool) -> Vec<String> {
-    let mut faults = Vec::new();
-    for (path, head, rows) in tables(source, stack) {
-        let file = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
-        let text = std::fs::read_to_string(&file).unwrap();
-        let (before, after) = text.split_once(head).unwrap_or_else(|| panic!("{path}: no {head}"));
-        let end = after.find("\n\n").map_or(after.len(), |end| end + 1);
-        if after[..end] != rows {
-            faults.push(format!("{path} is out of date; run this test once with UPDATE_DOCS=1"));
-            if renew {
-                std::fs::write(&file, format!("{before}{head}{rows}{}", &after[end..])).unwrap();
-            }
-        }
-    }
-    faults
-}
-
-#[test]
-fn the_documents_list_every_parameter_and_alarm_as_it_is() {
-    let stack = small(&source());
-    document_faults(&source(), &stack, process("UPDATE_DOCS").is_some());
-    let faults = document_faults(&source(), &stack, false);
-    assert!(faults.is_empty(), "{faults:#?}");
-    // Each metric of an alarm is paid for.
-    let usual = Stack::of(&source(), &[("AlarmTopicArn", TOPIC)]);
-    let alarms = usual.of_type("AWS::CloudWatch::Alarm");
-    let metrics: usize = alarms.map(|(_, alarm)| Alarm::of(alarm).metrics()).sum();
-    let said = format!("| {metrics} metrics, at 0.10:");
-    assert!(DEPLOYMENT.contains(&said), "docs/deploy.md does not say: {said}");
-    for (name, _) in stack.of_type("AWS::CloudWatch::Alarm") {
-        let name = name.replace("slack", "…");
-        assert!(DEPLOYMENT.contains(&format!("`{name}`")), "docs/deploy.md does not say what to do about {name}");
-    }
-}
-
-/// The steps from here to each entry, as a pointer has them.
-fn steps(here: &Value) -> Vec<String> {
-    let escaped = |key: &String| key.replace('~', "~0").replace('/', "~1");
-    match here {
-        Value::Object(entries) => entries.keys().map(escaped).collect(),
-        Value::Array(items) => (0..items.len()).map(|at| at.to_string()).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Every entry below a place, however deep.
-fn entries(source: &Value, place: &str, found: &mut Vec<String>) {
-    for step in steps(source.pointer(place).unwrap_or(&Value::Null)) {
-        let entry = format!("{place}/{step}");
-        found.push(entry.clone());
-        entries(source, &entry, found);
-    }
-}
-
-/// It without one entry.
-fn without(source: &Value, entry: &str) -> Value {
-    let mut rest = source.clone();
-    let (place, step) = entry.rsplit_once('/').unwrap();
-    match rest.pointer_mut(place).unwrap() {
-        Value::Object(entries) => drop(entries.remove(&step.replace("~1", "/").replace("~0", "~"))),
-        Value::Array(items) => drop(items.remove(step.parse().unwrap())),
-        _ => {}
-    }
-    rest
-}
-
-/// Where the template's mappings, roles and alarms stand below a place.
-fn of_interest(source: &Value, place: &str, found: &mut Vec<(String, Looks)>) {
-    let here = source.pointer(place).unwrap();
-    match here["Type"].as_str() {
-        Some("AWS::Serverless::Function") if here["Properties"]["Events"].is_object() => {
-            found.push((format!("{place}/Properties/Events"), Looks::AtMappings));
-        }
-        Some("AWS::IAM::Role" | "AWS::IAM::ManagedPolicy") => {
-            found.push((place.to_owned(), Looks::AtRoles));
-        }
-        Some("AWS::CloudWatch::Alarm") => found.push((place.to_owned(), Looks::AtAlarms)),
-        _ => {
-            for step in steps(here) {
-                of_interest(source, &format!("{place}/{step}"), found);
-            }
-        }
-    }
-}
-
-/// Who should notice.
-#[derive(Debug, Clone, Copy)]
-enum Looks {
-    AtMappings,
-    AtRoles,
-    AtAlarms,
-}
-
-#[tokio::test(start_paused = true)]
-async fn whatever_is_taken_from_mappings_roles_or_alarms_is_missed() {
-    let mut local = Local::built().await;
-    // One kind of channel stands for all of them: they are made by one loop.
-    local.queues.retain(|queue| !queue.queue.starts_with("notify-") || queue.queue == "notify-slack");
-    let done = roles::done("NotifyslackRole").await;
-    let faults = |source: &Value, stack: &Stack, looks| match looks {
-        Looks::AtMappings => mapping_faults(stack, &local),
-        Looks::AtRoles => [roles::faults(stack), roles::table_faults(stack, &done)].concat(),
-        Looks::AtAlarms => [slo::faults(stack), document_faults(source, stack, false)].concat(),
-    };
-    let whole = source();
-    let (mut tried, mut unmissed) = (0, Vec::new());
-    for step in steps(&whole["Resources"]) {
-        let name = step.replace("~1", "/");
-        // One resource, or one loop, at a time; what the others come to is known.
-        let mut others = whole.clone();
-        let body = others["Resources"].as_object_mut().unwrap().remove(&name);
-        let others_stack = small(&others);
-        others["Resources"] = json!({ name: body });
-        let part = others;
-        let mut places = Vec::new();
-        of_interest(&part, "/Resources", &mut places);
-        for (place, looks) in places {
-            let mut cuts = Vec::new();
-            entries(&part, &place, &mut cuts);
-            for cut in cuts {
-                let template = without(&part, &cut);
-                let stack = others_stack.with(small(&template));
-                tried += 1;
-                if faults(&template, &stack, looks).is_empty() {
-                    unmissed.push(cut);
-                }
-            }
-            let stack = others_stack.with(small(&part));
-            assert_eq!(faults(&part, &stack, looks), Vec::<String>::new(), "nothing is wrong with the whole");
-        }
-    }
-    assert!(tried > 500, "{tried}");
-    assert!(unmissed.is_empty(), "of {tried} nobody missed:\n{unmissed:#?}");
-}
-
-const DEPLOYMENT: &str = include_str!("../../docs/deploy.md");
-
-/// The document's blocks in this language.
-fn examples(language: &str) -> impl Iterator<Item = &'static str> {
-    DEPLOYMENT
-        .split("```")
-        .skip(1)
-        .step_by(2)
-        .filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
-}
-
-#[test]
-fn the_documented_configuration_is_in_order_and_its_secrets_are_where_they_can_be_read() {
-    let text: String = examples("toml").collect();
-    let config = Config::check(&text, "deploy.md").unwrap_or_else(|errors| panic!("{errors}"));
-    let kinds: BTreeSet<_> = ChannelKind::ALL.iter().map(|kind| kind.name()).collect();
-    let secrets: Vec<_> = config
-        .summary()
-        .secrets
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(secrets.len(), 3, "{secrets:?}");
-    for secret in secrets {
-        let path = secret.strip_prefix("ssm:/lotwire-dev/").unwrap();
-        let parts: Vec<_> = path.split('/').collect();
-        let readable = match parts[..] {
-            ["connectors", connector, _] => {
-                config.connectors.contains_key(&connector.parse().unwrap())
-            }
-            ["channels", kind, _] => kinds.contains(kind),
-            _ => false,
-        };
-        assert!(readable, "{secret}");
-    }
-}
-
-#[test]
-fn a_shell_can_read_every_documented_command() {
-    let mut commands = 0;
-    for example in examples("sh") {
-        let mut shell = std::process::Command::new("bash");
-        let read = shell.args(["-n", "-c", example]).output().unwrap();
-        let said = String::from_utf8_lossy(&read.stderr);
-        assert!(
-            read.status.success() && said.is_empty(),
-            "{said}\n{example}"
-        );
-        commands += example.lines().count();
-    }
-    assert!(commands > 50, "{commands} lines were found");
 }

@@ -1,0 +1,156 @@
+//! `docs/deploy.md` and `docs/observability.md` against `template.yaml`: every parameter and alarm as it is,
+//! commands that a shell can read, and a configuration that is in order.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use shared::channels::ChannelKind;
+use shared::config::Config;
+use shared::config::environment::process;
+
+use crate::alarm::{Alarm, TOPIC};
+use crate::cloudformation::{Stack, source};
+
+pub(crate) const DEPLOYMENT: &str = include_str!("../../docs/deploy.md");
+
+/// The document's blocks in this language.
+fn examples(language: &str) -> impl Iterator<Item = &'static str> {
+    DEPLOYMENT
+        .split("```")
+        .skip(1)
+        .step_by(2)
+        .filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
+}
+
+#[test]
+fn the_documented_configuration_is_in_order_and_its_secrets_are_where_they_can_be_read() {
+    let text: String = examples("toml").collect();
+    let config = Config::check(&text, "deploy.md").unwrap_or_else(|errors| panic!("{errors}"));
+    let kinds: BTreeSet<_> = ChannelKind::ALL.iter().map(|kind| kind.name()).collect();
+    let secrets: Vec<_> = config
+        .summary()
+        .secrets
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(secrets.len(), 3, "{secrets:?}");
+    for secret in secrets {
+        let path = secret.strip_prefix("ssm:/lotwire-dev/").unwrap();
+        let parts: Vec<_> = path.split('/').collect();
+        let readable = match parts[..] {
+            ["connectors", connector, _] => {
+                config.connectors.contains_key(&connector.parse().unwrap())
+            }
+            ["channels", kind, _] => kinds.contains(kind),
+            _ => false,
+        };
+        assert!(readable, "{secret}");
+    }
+}
+
+#[test]
+fn a_shell_can_read_every_documented_command() {
+    let mut commands = 0;
+    for example in examples("sh") {
+        let mut shell = std::process::Command::new("bash");
+        let read = shell.args(["-n", "-c", example]).output().unwrap();
+        let said = String::from_utf8_lossy(&read.stderr);
+        assert!(
+            read.status.success() && said.is_empty(),
+            "{said}\n{example}"
+        );
+        commands += example.lines().count();
+    }
+    assert!(commands > 50, "{commands} lines were found");
+}
+
+/// A stack with one kind of channel, all of whose alarms tell somebody.
+pub(crate) fn small(source: &Value) -> Stack {
+    Stack::of(source, &[("Channels", "slack"), ("AlarmTopicArn", TOPIC)])
+}
+
+/// The documents' tables of what the template and its stack have, as they should be.
+fn tables(source: &Value, stack: &Stack) -> [(&'static str, &'static str, String); 2] {
+    let parameters = source["Parameters"].as_object().into_iter().flatten();
+    let parameters = parameters.map(|(name, parameter)| {
+        let default = &parameter["Default"];
+        let default = default
+            .as_str()
+            .map_or_else(|| default.to_string(), str::to_owned);
+        let default = if default.is_empty() {
+            String::new()
+        } else {
+            format!("`{default}`")
+        };
+        let words = parameter["Description"].as_str().unwrap_or_default();
+        let words = words.replace('<', "&lt;");
+        format!("| `{name}` | {default} | {words} |\n")
+    });
+    let parameters = parameters.collect::<String>();
+    let alarms = stack
+        .of_type("AWS::CloudWatch::Alarm")
+        .map(|(name, properties)| {
+            let alarm = Alarm::of(properties);
+            let words = properties["AlarmDescription"].as_str().unwrap_or_default();
+            format!("| `{name}` | {words} | {} |\n", alarm.condition())
+        });
+    let alarms = alarms.collect::<String>();
+    [
+        (
+            "docs/deploy.md",
+            "| parameter | unless set | what |\n|---|---|---|\n",
+            parameters,
+        ),
+        (
+            "docs/observability.md",
+            "| alarm | says | fires at |\n|---|---|---|\n",
+            alarms,
+        ),
+    ]
+}
+
+/// What of the template the documents say otherwise.
+pub(crate) fn faults(source: &Value, stack: &Stack, renew: bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (path, head, rows) in tables(source, stack) {
+        let file = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (before, after) = text
+            .split_once(head)
+            .unwrap_or_else(|| panic!("{path}: no {head}"));
+        let end = after.find("\n\n").map_or(after.len(), |end| end + 1);
+        if after[..end] != rows {
+            faults.push(format!(
+                "{path} is out of date; run this test once with UPDATE_DOCS=1"
+            ));
+            if renew {
+                std::fs::write(&file, format!("{before}{head}{rows}{}", &after[end..])).unwrap();
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn the_documents_list_every_parameter_and_alarm_as_it_is() {
+    let stack = small(&source());
+    faults(&source(), &stack, process("UPDATE_DOCS").is_some());
+    let found = faults(&source(), &stack, false);
+    assert!(found.is_empty(), "{found:#?}");
+    // Each metric of an alarm is paid for.
+    let usual = Stack::of(&source(), &[("AlarmTopicArn", TOPIC)]);
+    let alarms = usual.of_type("AWS::CloudWatch::Alarm");
+    let metrics: usize = alarms.map(|(_, alarm)| Alarm::of(alarm).metrics()).sum();
+    let said = format!("| {metrics} metrics, at 0.10:");
+    assert!(
+        DEPLOYMENT.contains(&said),
+        "docs/deploy.md does not say: {said}"
+    );
+    for (name, _) in stack.of_type("AWS::CloudWatch::Alarm") {
+        let name = name.replace("slack", "…");
+        assert!(
+            DEPLOYMENT.contains(&format!("`{name}`")),
+            "docs/deploy.md does not say what to do about {name}"
+        );
+    }
+}

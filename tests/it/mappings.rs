@@ -1,0 +1,194 @@
+//! Event-source mappings, schedules and queues of `template.yaml` against those of the local stack, which
+//! the code is tested with; and that a restored table takes the place of the old one everywhere.
+
+use lotwire::engine::{Pattern, QueueMapping, StartingPosition, StreamMapping};
+use serde_json::{Value, json};
+use shared::store::schema;
+
+use crate::cloudformation::{Stack, source};
+use crate::observed::Observed;
+use crate::roles;
+
+/// What the local stack's mappings are, which the code is tested with.
+pub(crate) struct Local {
+    stream: StreamMapping,
+    pub(crate) queues: Vec<QueueMapping>,
+}
+
+impl Local {
+    pub(crate) async fn built() -> Self {
+        let observed = Observed::start("").await;
+        Self {
+            stream: observed.stack.stream(),
+            queues: observed.stack.queues(),
+        }
+    }
+}
+
+fn responses(mapped: bool) -> Value {
+    if mapped {
+        json!(["ReportBatchItemFailures"])
+    } else {
+        Value::Null
+    }
+}
+
+/// Where the mappings and schedules differ from the local stack's.
+pub(crate) fn faults(stack: &Stack, local: &Local) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut compare = |name: &str, expected: Value| {
+        let kind = if name.ends_with("Tick") {
+            "AWS::Events::Rule"
+        } else {
+            "AWS::Lambda::EventSourceMapping"
+        };
+        let found = stack.typed(name, kind);
+        if *found != expected {
+            faults.push(format!("{name} is\n{found}\nand not\n{expected}"));
+        }
+    };
+    let stream = &local.stream;
+    let filter = json!({ "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } } });
+    let failures = stream.on_failure.as_deref();
+    assert_eq!(failures, Some("evaluate-failures"));
+    assert_eq!(stream.filters, [Pattern::parse(&filter).unwrap()]);
+    assert_eq!(stream.starting_position, StartingPosition::TrimHorizon);
+    compare(
+        "EvaluateChanges",
+        json!({
+            "FunctionName": { "Ref": "Evaluate" },
+            "Stream": { "Fn::GetAtt": ["Table", "StreamArn"] },
+            "StartingPosition": "TRIM_HORIZON",
+            "BatchSize": stream.batch_size,
+            "MaximumBatchingWindowInSeconds": stream.batching_window.as_secs(),
+            "ParallelizationFactor": 4,
+            "FunctionResponseTypes": responses(stream.report_batch_item_failures),
+            "BisectBatchOnFunctionError": stream.bisect_batch_on_function_error,
+            "MaximumRetryAttempts": stream.maximum_retry_attempts,
+            "MaximumRecordAgeInSeconds": stream.maximum_record_age.map(|age| age.as_secs()),
+            "DestinationConfig": {
+                "OnFailure": { "Type": "SQS", "Destination": { "Fn::GetAtt": ["EvaluateFailures", "Arn"] } },
+            },
+            "FilterCriteria": { "Filters": [{ "Pattern": filter.to_string() }] },
+        }),
+    );
+    let kind = |queue: &str| {
+        queue
+            .strip_prefix("notify-")
+            .map(|kind| kind.replace('_', ""))
+    };
+    for queue in &local.queues {
+        let (name, function, of, concurrency) = match (queue.queue.as_str(), kind(&queue.queue)) {
+            ("sync", _) => (
+                "SyncRuns".to_owned(),
+                "Sync".to_owned(),
+                "SyncQueue".to_owned(),
+                json!(10),
+            ),
+            ("evaluate-failures", _) => {
+                let of = "EvaluateFailures".to_owned();
+                (
+                    "EvaluateGivenUp".to_owned(),
+                    "Evaluate".to_owned(),
+                    of,
+                    json!(2),
+                )
+            }
+            (_, Some(kind)) => {
+                let most = &source()["Mappings"]["ChannelKinds"][&kind]["MaximumConcurrency"];
+                let function = format!("Notify{kind}");
+                (
+                    format!("{function}Intents"),
+                    function.clone(),
+                    format!("{function}Queue"),
+                    most.clone(),
+                )
+            }
+            (other, None) => panic!("{other}"),
+        };
+        let mut expected = json!({
+            "FunctionName": { "Ref": function },
+            "Queue": { "Fn::GetAtt": [of, "Arn"] },
+            "BatchSize": queue.batch_size,
+            "ScalingConfig": { "MaximumConcurrency": concurrency },
+            "FunctionResponseTypes": responses(queue.report_batch_item_failures),
+        });
+        if name == "SyncRuns" {
+            expected["Enabled"] = json!(true);
+        }
+        compare(&name, expected);
+    }
+    let schedule = |rate: &str, words: &str| json!({ "Schedule": rate, "Description": words });
+    compare(
+        "ClockTick",
+        schedule("rate(1 minute)", "Whatever time alone sets off"),
+    );
+    let mut tick = schedule(
+        "rate(15 minutes)",
+        "Queues one run per connector that is read on a schedule",
+    );
+    tick["State"] = json!("ENABLED");
+    compare("SyncTick", tick);
+    let mappings = stack.of_type("AWS::Lambda::EventSourceMapping").count();
+    if mappings != local.queues.len() + 1 {
+        faults.push(format!("{mappings} mappings"));
+    }
+    for queue in stack.of_type("AWS::SQS::Queue").map(|(name, _)| name) {
+        let work = ["SyncQueue"].contains(&queue) || queue.ends_with("Queue");
+        let failures = if queue == "SyncQueue" {
+            "SyncFailures"
+        } else {
+            "NotifyFailures"
+        };
+        let redrive = json!({
+            "deadLetterTargetArn": { "Fn::GetAtt": [failures, "Arn"] }, "maxReceiveCount": 5,
+        });
+        let expected = if work { redrive } else { Value::Null };
+        if stack.properties(queue)["RedrivePolicy"] != expected {
+            faults.push(format!("what fails on {queue} goes elsewhere"));
+        }
+    }
+    faults
+}
+
+#[tokio::test(start_paused = true)]
+async fn mappings_and_schedules_are_those_of_the_local_stack() {
+    let faults = faults(&Stack::usual(), &Local::built().await);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What a deployment after a restore is given.
+pub(crate) const RESTORED: [(&str, &str); 3] = [
+    ("Channels", "slack"),
+    ("TableSuffix", "-restored-1"),
+    ("TableStreamArn", STREAM),
+];
+const STREAM: &str = "arn:aws:dynamodb:eu-south-1:111122223333:table/lotwire-restored-1/stream/now";
+
+/// What, after a restore, is still about the table that was left.
+pub(crate) fn restored_faults(stack: &Stack) -> Vec<String> {
+    let mut faults = roles::faults(stack);
+    if stack.properties("EvaluateChanges")["Stream"] != STREAM {
+        faults.push("another stream is evaluated".to_owned());
+    }
+    let table = json!({ "Fn::Sub": "${Table}-restored-1" });
+    for (name, function) in stack.of_type("AWS::Lambda::Function") {
+        if function["Environment"]["Variables"]["TABLE_NAME"] != table {
+            faults.push(format!("{name} has another table"));
+        }
+    }
+    let all = json!(stack.resources).to_string();
+    if all
+        .replace("${Table.Arn}-restored-1", "")
+        .contains("${Table.Arn}")
+    {
+        faults.push("a role is about another table".to_owned());
+    }
+    faults
+}
+
+#[test]
+fn after_a_restore_everything_is_about_the_restored_table() {
+    let faults = restored_faults(&Stack::of(&source(), &RESTORED));
+    assert!(faults.is_empty(), "{faults:#?}");
+}
