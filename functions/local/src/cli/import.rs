@@ -5,9 +5,9 @@ use std::path::Path;
 use http::Method;
 use serde_json::{Value, json};
 use shared::digest::sha256_hex;
+use shared::feeds::text_of;
 use shared::store::imports::{RecordLines, Table};
 
-use super::check::read;
 use super::client::{Body, Client, IDEMPOTENCY_KEY};
 use super::show::Show;
 use super::{Failure, Server};
@@ -40,7 +40,9 @@ pub(super) async fn run(
     server: &Server,
     show: &mut Show<'_>,
 ) -> Result<(), Failure> {
-    let text = read(file)?;
+    let unreadable = |error| Failure::Usage(format!("{}: {error}", file.display()));
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let text = text_of(&bytes);
     let pages =
         pages(&text).map_err(|problem| Failure::Usage(format!("{}: {problem}", file.display())))?;
     let client = server.client()?;

@@ -143,7 +143,8 @@ fn job(job: &Value) -> String {
     let mut words = text(&job["id"]).to_owned();
     for (name, value) in job.as_object().into_iter().flatten() {
         let shown = match value {
-            _ if ["id", "cursor"].contains(&name.as_str()) => continue,
+            // Where it goes on, and when the clock looks after it, is for the evaluator.
+            _ if ["id", "cursor", "due"].contains(&name.as_str()) => continue,
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };

@@ -319,6 +319,21 @@ async fn a_file_is_compared_applied_and_its_repetition_is_harmless() {
         "{text}"
     );
 
+    // As a spreadsheet saves it: semicolons, its own names, Windows' letters.
+    let path = site.directory.path().join("export.csv");
+    std::fs::write(
+        &path,
+        b"SKU;Name;Stock;Location\r\nSKU-1;\"Tr\xe4ger; vorn\";1;north\r\n",
+    )
+    .unwrap();
+    let (code, text) = site.run(&["import", path.to_str().unwrap()]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.contains("title of SKU-1: null -> \"Träger; vorn\""),
+        "{text}"
+    );
+    assert!(text.contains("1 new, 0 changed, 1 unchanged"), "{text}");
+
     let (code, text) = site.run(&["doctor"]).await;
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("1200 positions, 0 vehicles"), "{text}");

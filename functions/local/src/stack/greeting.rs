@@ -36,12 +36,12 @@ impl Greeting<'_> {
         if self.address.ip().is_unspecified() {
             text.push_str("  and on every address of this machine\n");
         }
+        text.push('\n');
         let head = &self.in_force.head;
         let mut line = |label: &str, words: &str| {
             // Writing to a string cannot fail.
             writeln!(text, "{label:<14}{words}").unwrap_or_default();
         };
-        line("", "");
         line(
             "configuration",
             &format!(
