@@ -59,9 +59,11 @@ fn as_document(config: &Config) -> Value {
 }
 
 type Table = Map<String, Value>;
+/// A section, and what is done to each of its entries.
+type Arrangement = (&'static str, fn(&mut Table));
 
 /// How the entries of a section are arranged differently in the document.
-const ARRANGED: [(&str, fn(&mut Table)); 5] = [
+const ARRANGED: [Arrangement; 5] = [
     ("locations", |location| drop(location.remove("id"))),
     ("connectors", |connector| lift(connector, "settings", &[])),
     ("channels", |channel| lift(channel, "settings", &[])),

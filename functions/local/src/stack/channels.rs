@@ -49,6 +49,6 @@ impl ChannelCheck {
             let found = values.iter().find(|(reference, _)| reference == wanted);
             found.map_or_else(|| SecretString::from(""), |(_, value)| value.clone())
         };
-        settings.build(&value).err().map(|error| error.to_string())
+        settings.build(value).err().map(|error| error.to_string())
     }
 }
