@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the test suites start as real servers: OpenSSH and ProFTPD (for SFTP, FTP and
-# FTPS), and openssl for certificates. For Debian and Ubuntu, as root or with sudo. Quick when all
+# FTPS), openssl for certificates, and curl and jq for the commands of README.md. For Debian and Ubuntu, as root or with sudo. Quick when all
 # is there. No service is started or enabled.
 set -eu
 
@@ -13,6 +13,8 @@ need /usr/bin/ssh-keygen openssh-client
 need /usr/sbin/proftpd proftpd-core
 need /usr/lib/proftpd/mod_tls.so proftpd-mod-crypto
 need /usr/bin/openssl openssl
+need /usr/bin/curl curl
+need /usr/bin/jq jq
 
 if [ -z "$missing" ]; then
     echo "tests/setup.sh: everything is installed"

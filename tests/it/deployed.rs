@@ -245,6 +245,7 @@ impl Deployed {
         let ports = Ports {
             sync: Arc::new(self.runs_of(&self.api)),
             replay: Arc::new(self.ingest_over(&self.api)),
+            ..Ports::default()
         };
         let tokens = Tokens::known(["open sesame".to_owned().into()]);
         let api = Api::new(self.api.store.clone(), installations, tokens, ports);

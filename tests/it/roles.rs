@@ -532,6 +532,7 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
 
     // What people do.
     for (method, target) in [
+        ("GET", "/api/v1/status"),
         ("GET", "/api/v1/positions?product=SKU-1"),
         ("GET", "/api/v1/alerts"),
         ("GET", "/api/v1/doctor"),

@@ -85,3 +85,49 @@ impl Tokens {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
+    use shared::clock::Clock;
+
+    use super::*;
+
+    fn asking(authorization: &str) -> Request {
+        let mut event = ApiGatewayV2httpRequest::default();
+        let value = authorization.parse().unwrap();
+        event.headers.insert(AUTHORIZATION, value);
+        Request::from(event)
+    }
+
+    /// References to the environment, as deployed: `API_TOKEN` and its predecessor.
+    fn referred(environment: BTreeMap<&'static str, &'static str>) -> Tokens {
+        let values = move |name: &str| environment.get(name).map(|it| (*it).to_owned());
+        let secrets = Secrets::in_lambda(Box::new(values), Clock::system()).unwrap();
+        let references = ["env:TOKEN", "env:PREVIOUS"].map(|it| it.parse().unwrap());
+        Tokens::referred(Arc::new(secrets), references)
+    }
+
+    const EMPTY: [&str; 4] = ["", " ", "\t", "\n"];
+
+    #[tokio::test]
+    async fn a_token_that_is_empty_opens_nothing() {
+        for empty in EMPTY {
+            let tokens = [
+                Tokens::known([empty.to_owned().into()]),
+                referred([("TOKEN", empty)].into()),
+                referred([("TOKEN", "right"), ("PREVIOUS", empty)].into()),
+            ];
+            for tokens in &tokens {
+                for presented in ["Bearer ", "Bearer  ", "bearer \t", "Bearer"] {
+                    let refused = tokens.admit(&asking(presented)).await;
+                    assert!(refused.is_err(), "{empty:?} lets {presented:?} in");
+                }
+            }
+            let rotated = referred([("TOKEN", "right"), ("PREVIOUS", empty)].into());
+            assert!(rotated.admit(&asking("Bearer right")).await.is_ok());
+        }
+    }
+}

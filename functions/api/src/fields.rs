@@ -91,12 +91,13 @@ impl Fields {
     /// A whole number, as one or (in a query) as text.
     pub(crate) fn integer(&mut self, name: &'static str) -> Option<i64> {
         let value = self.take(name)?;
-        let number = match &value {
-            Value::String(text) => text.parse().ok(),
-            other => other.as_i64(),
+        let written = match &value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
         };
+        let number = whole(&written);
         if number.is_none() {
-            self.refuse(name, "is not a whole number");
+            self.refuse(name, format!("`{written}` is not a whole number"));
         }
         number
     }
@@ -170,6 +171,18 @@ impl Fields {
             _ => Err(Problem::invalid(self.errors)),
         }
     }
+}
+
+/// `2`, and `2.0` as programs write it that know only numbers with fractions.
+fn whole(written: &str) -> Option<i64> {
+    let whole = match written.split_once('.') {
+        Some((whole, fraction)) => {
+            let nothing = !fraction.is_empty() && fraction.bytes().all(|digit| digit == b'0');
+            nothing.then_some(whole)?
+        }
+        None => written,
+    };
+    whole.parse().ok()
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -32,6 +32,7 @@ use shared::store::Store;
 use tracing::Instrument;
 
 pub use self::auth::Tokens;
+pub use self::differences::{Difference, between as differences};
 pub use self::ports::{Ports, Replay, StartSync};
 pub use self::router::{Endpoint, ROUTES};
 

@@ -56,6 +56,7 @@ async fn api() -> Result<(Api, Meter), Error> {
     let ports = Ports {
         sync: Arc::new(RunQueue::new(store.clone(), sqs, env.jobs)),
         replay: Arc::new(ingest),
+        ..Ports::default()
     };
     let api = Api::new(store.clone(), installations, tokens, ports);
     Ok((api, Meter::new("api", store, metrics)))

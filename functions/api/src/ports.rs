@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::domain::ConnectorName;
+use shared::config::Config;
+use shared::domain::{ChannelName, ConnectorName};
 use shared::run_queue::{QueueError, RunQueue, Started};
 use shared::store::StoreError;
 
@@ -103,9 +104,28 @@ pub trait Replay: Send + Sync {
     ) -> Result<Replayed, PortError>;
 }
 
+/// Whether a channel can send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelState {
+    /// Which.
+    pub name: ChannelName,
+    /// Why nothing leaves by it; `None` if it is live.
+    pub problem: Option<String>,
+}
+
+/// Tells whether channels can send.
+#[async_trait]
+pub trait ChannelStates: Send + Sync {
+    /// Each channel's state. `None` where this cannot be told: on AWS the API may read no channel's
+    /// secrets.
+    async fn of(&self, config: &Config) -> Option<Vec<ChannelState>>;
+}
+
 /// Everything that others do for the API.
 #[derive(Clone)]
 pub struct Ports {
+    /// Tells whether channels can send.
+    pub channels: Arc<dyn ChannelStates>,
     /// Reads connectors.
     pub sync: Arc<dyn StartSync>,
     /// Applies what was received again.
@@ -119,6 +139,7 @@ pub struct Nobody;
 impl Default for Ports {
     fn default() -> Self {
         Self {
+            channels: Arc::new(Nobody),
             sync: Arc::new(Nobody),
             replay: Arc::new(Nobody),
         }
@@ -159,6 +180,13 @@ impl Replay for ingest::Ingest {
             failed: failed.map(|(id, detail)| Failed { id, detail }).collect(),
             next: replayed.next,
         })
+    }
+}
+
+#[async_trait]
+impl ChannelStates for Nobody {
+    async fn of(&self, _: &Config) -> Option<Vec<ChannelState>> {
+        None
     }
 }
 

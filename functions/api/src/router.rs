@@ -10,6 +10,8 @@ use crate::request::Request;
 pub enum Endpoint {
     /// Is it up, and with which configuration?
     Health,
+    /// What is live, what waits, what failed.
+    Status,
     /// How much there is, and where.
     Positions,
     /// One vehicle.
@@ -57,6 +59,7 @@ pub enum Endpoint {
 /// Every endpoint with its method and path; `{…}` stands for one segment.
 pub const ROUTES: &[(&str, &str, Endpoint)] = &[
     ("GET", "/healthz", Endpoint::Health),
+    ("GET", "/api/v1/status", Endpoint::Status),
     ("GET", "/api/v1/positions", Endpoint::Positions),
     ("GET", "/api/v1/units/{vin}", Endpoint::Unit),
     ("POST", "/api/v1/movements", Endpoint::Move),

@@ -8,8 +8,8 @@ use shared::store::received::{Received, ReceivedState};
 
 use crate::{Ingest, IngestError, Outcome};
 
-/// Webhooks per step of a replay.
-const PAGE: i32 = 25;
+/// Webhooks per step of a replay: few, as each may have thousands of rows and a caller waits.
+const PAGE: i32 = 10;
 
 /// Which webhooks to apply again.
 #[derive(Debug, Clone, PartialEq, Eq)]

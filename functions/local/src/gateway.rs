@@ -1,6 +1,9 @@
 //! An HTTP API gateway: each request becomes API Gateway's own event (payload 2.0), goes to the
 //! function of its route, and the function's answer becomes the response.
 
+mod server;
+
+use self::server::Limits;
 use crate::engine::{ACCOUNT, EmbeddedAws, Function};
 use aws_lambda_events::encodings::Body as EventBody;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -23,7 +26,10 @@ use std::time::Duration;
 /// API Gateway's limit on a request body.
 const MAXIMUM_BODY: usize = 10 * 1024 * 1024;
 /// API Gateway's limit on a function's time.
-const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a request's body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A function behind a route.
 pub type HttpFunction = Function<ApiGatewayV2httpRequest, ApiGatewayV2httpResponse>;
@@ -87,11 +93,7 @@ impl Gateway {
         local: axum::Router,
         until: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        let service = self.into_router(local);
-        let service = service.into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, service)
-            .with_graceful_shutdown(until)
-            .await
+        server::serve(listener, self.into_router(local), Limits::default(), until).await
     }
 
     /// The gateway behind `local`, which is answered first.
@@ -108,9 +110,14 @@ impl Gateway {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let source = peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0.ip());
         // A body that breaks off has no one left to answer; one that is too long has.
-        match axum::body::to_bytes(body, MAXIMUM_BODY).await {
-            Ok(body) => self.answer(parts, source, body).await,
-            Err(_) => message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+        let body = axum::body::to_bytes(body, MAXIMUM_BODY);
+        match tokio::time::timeout(BODY_TIMEOUT, body).await {
+            Ok(Ok(body)) => self.answer(parts, source, body).await,
+            Ok(Err(_)) => message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+            Err(_) => {
+                tracing::info!(%source, path = parts.uri.path(), "a request's body did not arrive");
+                message(StatusCode::REQUEST_TIMEOUT, "Request Timeout")
+            }
         }
     }
 

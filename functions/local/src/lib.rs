@@ -4,4 +4,5 @@ pub mod cli;
 pub mod engine;
 pub mod gateway;
 pub mod outbox;
+pub mod pages;
 pub mod stack;

@@ -304,13 +304,21 @@ fn the_reference_page_is_up_to_date() {
 #[test]
 fn the_example_on_the_page_is_in_order() {
     let page = include_str!("../../../docs/configuration.md");
-    let example = page
-        .split("```toml\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next())
-        .unwrap();
-    let config = Config::check(example, "lotwire.toml").unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(config.rules.len(), 2);
+    let examples = page.split("```toml\n").skip(1);
+    let examples = examples.filter_map(|rest| rest.split("```").next());
+    let rules: Vec<_> = examples
+        .take(2)
+        .map(|example| {
+            let config = Config::check(example, "lotwire.toml");
+            config.unwrap_or_else(|errors| panic!("{errors}")).rules
+        })
+        .map(|rules| rules.len())
+        .collect();
+    assert_eq!(
+        rules,
+        [1, 2],
+        "the ten lines that suffice, and the longer one"
+    );
 }
 
 #[test]

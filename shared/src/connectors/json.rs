@@ -4,6 +4,7 @@
 //! them, and whoever needs the value says what that means. Numbers may be written as numbers or as
 //! text; they are read exactly, never through a float.
 
+use std::borrow::Cow;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -192,6 +193,33 @@ pub(crate) fn text(value: &Value) -> Read<&str> {
         Value::String(text) => Ok(Some(text.trim()).filter(|text| !text.is_empty())),
         other => Err(Wrong::of_type("text", other)),
     }
+}
+
+/// A JSON body without these members, at whatever depth. What has none of them, or is no JSON, stays
+/// byte for byte.
+pub(crate) fn without<'a>(body: &'a [u8], members: &[&str]) -> Cow<'a, [u8]> {
+    fn strip(value: &mut Value, members: &[&str]) -> bool {
+        match value {
+            Value::Object(object) => {
+                let before = object.len();
+                object.retain(|name, _| !members.contains(&name.as_str()));
+                let stripped = object.len() < before;
+                let inner = object.values_mut();
+                inner.fold(stripped, |all, value| strip(value, members) | all)
+            }
+            Value::Array(list) => {
+                let inner = list.iter_mut();
+                inner.fold(false, |all, value| strip(value, members) | all)
+            }
+            _ => false,
+        }
+    }
+    let read = serde_json::from_slice::<Value>(body).ok();
+    let stripped = read.and_then(|mut value| {
+        let stripped = strip(&mut value, members);
+        stripped.then(|| serde_json::to_vec(&value).ok()).flatten()
+    });
+    stripped.map_or(Cow::Borrowed(body), Cow::Owned)
 }
 
 /// A name that some systems write as text and some as a whole number.

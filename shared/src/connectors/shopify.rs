@@ -12,6 +12,7 @@
 //! Test orders and orders that arrive cancelled are no demand; gift cards, tips and other lines
 //! without a variant are no stock.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -53,6 +54,34 @@ const SHOP: &str = "x-shopify-shop-domain";
 /// Kinds of name that Shopify has for a product.
 const INVENTORY_ITEM: &str = "inventory_item";
 const VARIANT: &str = "variant";
+/// What an order says of whoever placed it, wherever in the body it stands: stock needs none of it.
+const PERSONAL: [&str; 25] = [
+    "billing_address",
+    "browser_ip",
+    "cart_token",
+    "checkout_token",
+    "client_details",
+    "contact_email",
+    "customer",
+    "customer_locale",
+    "default_address",
+    "destination",
+    "email",
+    "landing_site",
+    "landing_site_ref",
+    "note",
+    "note_attributes",
+    "order_status_url",
+    "payment_details",
+    "phone",
+    "properties",
+    "receipt",
+    "referring_site",
+    "shipping_address",
+    "token",
+    "tracking_numbers",
+    "tracking_urls",
+];
 /// More variants than a product of Shopify's, or lines than an order of anybody's.
 const ROWS_MOST: usize = 5_000;
 
@@ -102,6 +131,10 @@ impl Push for Shopify {
             .to_str()
             .ok()?;
         Some(id.to_owned())
+    }
+
+    fn keepable<'a>(&self, body: &'a [u8]) -> Cow<'a, [u8]> {
+        json::without(body, &PERSONAL)
     }
 
     fn wanted(&self, signed: &Signed<'_>) -> Result<Vec<External>, ParseError> {

@@ -103,6 +103,16 @@ impl Transcoded {
     }
 }
 
+/// A whole text whose charset nobody named: its byte-order mark decides; without one it is UTF-8 if it
+/// can be, else Windows-1252.
+pub fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    match (Encoding::for_bom(bytes), std::str::from_utf8(bytes)) {
+        (Some((encoding, _)), _) => encoding.decode(bytes).0,
+        (None, Ok(text)) => Cow::Borrowed(text),
+        (None, Err(_)) => WINDOWS_1252.decode(bytes).0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,3 +37,5 @@ mod input;
 mod landing;
 mod lines;
 mod scan;
+
+pub use charset::text_of;

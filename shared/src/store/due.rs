@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::alerts::Watched;
 use super::groups::Group;
@@ -14,6 +14,8 @@ use super::row::{Expect, Page, Stored};
 use super::{Store, StoreError};
 
 const OPERATION: &str = "read what is due";
+/// A job's next page is due within these: see the back-off of pages that fail.
+const LOOKED_AHEAD: SignedDuration = SignedDuration::from_hours(6);
 
 /// Something that fell due.
 #[derive(Debug, Clone)]
@@ -47,6 +49,29 @@ impl Store {
         limit: i32,
     ) -> Result<Page<Key>, StoreError> {
         self.due_keys(shard, by, cursor, limit).await
+    }
+
+    /// The jobs that are under way or about to begin. Of each shard so many places are looked at.
+    pub async fn jobs_under_way(&self, most: usize) -> Result<Vec<Reexamination>, StoreError> {
+        let by = self.clock.now().saturating_add(LOOKED_AHEAD);
+        let by = by.unwrap_or(Timestamp::MAX);
+        let mut jobs = Vec::new();
+        for shard in Self::due_shards() {
+            let (mut cursor, mut seen) = (None, 0);
+            loop {
+                let page = self.due_keys(shard, by, cursor.as_deref(), 100).await?;
+                seen += page.items.len();
+                for key in page.items.iter().filter(|key| key.sk == "job") {
+                    let stored = self.get::<Reexamination>(OPERATION, key).await?;
+                    jobs.extend(stored.map(|stored| stored.data));
+                }
+                cursor = page.next;
+                if cursor.is_none() || seen >= most {
+                    break;
+                }
+            }
+        }
+        Ok(jobs)
     }
 
     /// What is due under a key, or `None` if it is settled meanwhile.

@@ -9,4 +9,4 @@ mod compare;
 mod rows;
 
 pub use compare::{Context, Difference, Effect, ImportError, Imported};
-pub use rows::{COLUMNS, Import, Line, RecordLines, Rejected, Row, TableError, Target};
+pub use rows::{COLUMNS, Import, Line, RecordLines, Rejected, Row, Table, TableError, Target};

@@ -484,7 +484,8 @@ impl Side<'_> {
     }
 }
 
-fn api() -> Result<ConnectorName, StoreError> {
+/// The source of what people and programs say by the API.
+pub(super) fn api() -> Result<ConnectorName, StoreError> {
     API.parse()
         .map_err(|error: IdError| StoreError::aws(OPERATION, error))
 }

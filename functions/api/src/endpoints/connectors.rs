@@ -1,6 +1,7 @@
 //! Connected systems: read one now, or apply what it sent again.
 
 use http::StatusCode;
+use jiff::SignedDuration;
 use serde_json::json;
 use shared::domain::ConnectorName;
 use shared::run_queue::Started;
@@ -10,6 +11,9 @@ use crate::answer::Answer;
 use crate::fields::Fields;
 use crate::ports::{Replayed, Selection};
 use crate::problem::{FieldError, Problem};
+
+/// A replay answers with what it has done by then, and where it goes on.
+const ANSWERED_AFTER: SignedDuration = SignedDuration::from_secs(8);
 
 pub(super) async fn sync(context: &Context<'_>, connector: &str) -> Result<Answer, Problem> {
     Fields::of_query(context.request).finish(|| Some(()))?;
@@ -65,7 +69,9 @@ pub(super) async fn replay(context: &Context<'_>) -> Result<Answer, Problem> {
             detail,
         )]));
     }
-    // Until the selection or the time is over.
+    // Until the selection or the time is over. A page of large payloads may take a while, and
+    // whoever waits is to see that it goes on.
+    let begun = context.now();
     let mut sum = Replayed::default();
     loop {
         let page = context.ports.replay.replay(&selection, cursor.as_deref());
@@ -77,7 +83,8 @@ pub(super) async fn replay(context: &Context<'_>) -> Result<Answer, Problem> {
         sum.ignored += page.ignored;
         sum.failed.extend(page.failed);
         cursor = page.next;
-        if cursor.is_none() || context.is_late() {
+        let enough = context.now().duration_since(begun) >= ANSWERED_AFTER;
+        if cursor.is_none() || enough || context.is_late() {
             sum.next = cursor;
             return Ok(Answer::ok(sum));
         }

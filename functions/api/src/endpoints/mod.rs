@@ -14,6 +14,7 @@ mod movements;
 mod page;
 mod positions;
 mod review;
+mod status;
 mod units;
 
 use shared::store::inbox::Resolution;
@@ -31,6 +32,7 @@ pub(crate) async fn answer(
 ) -> Result<Answer, Problem> {
     match endpoint {
         Endpoint::Health => health::check(context).await,
+        Endpoint::Status => status::show(context).await,
         Endpoint::Positions => positions::list(context).await,
         Endpoint::Unit => units::show(context, variable).await,
         Endpoint::Move => movements::carry_out(context).await,

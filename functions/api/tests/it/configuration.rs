@@ -17,7 +17,7 @@ async fn a_document_is_compared_and_then_applied() {
     assert_eq!(planned.status, 200, "{}", planned.body);
     assert_eq!(
         planned.body["differences"],
-        json!([{ "path": "rules.oil-in-all.check.units", "before": 20, "after": 25 }])
+        json!([{ "path": "rules.oil-in-all.threshold", "before": 20, "after": 25 }])
     );
     assert_eq!(scene.get("/api/v1/config").await.body["version"], 1);
     let applied = put("/api/v1/config")

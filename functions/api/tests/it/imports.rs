@@ -76,7 +76,7 @@ async fn a_row_that_cannot_be_taken_is_named_by_line_and_column() {
         PAD,north,,brakes,3,,\n\
         PAD,south,,,,,many\n\
         line:bentley/bentayga,london,,,,,5\n\
-        PAD,north,,,3,,,,,\n\
+        PAD,north,,,3,,,,9,\n\
         ,,,OIL,5,,\n";
     let answer = import(&scene, csv, false, 2).await;
     assert_eq!(counts(&answer), [2, 0, 0, 0, 10]);
@@ -190,4 +190,57 @@ async fn rows_may_come_as_json_and_a_table_without_sense_is_refused() {
         .send()
         .await;
     assert_eq!(answer.status, 415);
+}
+
+#[tokio::test]
+async fn a_table_as_a_spreadsheet_writes_it_is_taken() {
+    let scene = Scene::new().await;
+    for (number, (text, location)) in [
+        (
+            "SKU;Name;Stock;Location\r\nA-1;\"Oil; 1 l\";4;north\r\n",
+            "north",
+        ),
+        (
+            "sep=;\r\nItem Code;Product;Qty;Site;;\r\nA-2;Oil, 2 l;4.0;north;;\r\n",
+            "north",
+        ),
+        (
+            "\u{feff}Part Number\tItem Name\tQty On Hand\tWarehouse\nA-3\tOil 3 l\t4\tsouth\n",
+            "south",
+        ),
+        (
+            "product,title,on_hand,location\nA-4,\"Oil, 4 l\",4,north\n",
+            "north",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let sku = format!("A-{}", number + 1);
+        let done = scene
+            .ask("POST", "/api/v1/imports")
+            .body("text/csv", text)
+            .send()
+            .await;
+        assert_eq!(done.body["counts"]["new"], 2, "{text:?}: {}", done.body);
+        assert_eq!(
+            done.body["counts"]["rejected"], 0,
+            "{text:?}: {}",
+            done.body
+        );
+        let query = format!("/api/v1/positions?product={sku}&location={location}");
+        let stock = scene.get(&query).await;
+        assert_eq!(stock.body["items"][0]["on_hand"], 4, "{}", stock.body);
+        let product = scene.store.product(&sku.parse().unwrap()).await.unwrap();
+        let title = product.unwrap().title.unwrap();
+        assert!(title.starts_with("Oil"), "{title}");
+    }
+    let refused = scene
+        .ask("POST", "/api/v1/imports")
+        .body("text/csv", "SKU;Treshold;Stock;Location\nA-1;3;4;north\n")
+        .send()
+        .await;
+    assert_eq!(refused.status, 422);
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("column 2 is `Treshold`"), "{detail}");
 }

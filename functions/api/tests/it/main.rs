@@ -8,5 +8,7 @@ mod doctor;
 mod imports;
 mod movements;
 mod paging;
+mod replays;
 mod routes;
 mod scene;
+mod status;

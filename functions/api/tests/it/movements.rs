@@ -277,3 +277,27 @@ async fn a_barcode_in_place_of_a_quantity_is_refused_and_changes_nothing() {
     let position = scene.get("/api/v1/positions?product=OIL").await;
     assert_eq!(position.body["items"][0]["on_hand"], 3);
 }
+
+#[tokio::test]
+async fn a_whole_number_of_units_may_be_written_with_a_fraction_of_nothing() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 10).await;
+    let sale = |quantity: serde_json::Value| json!({ "type": "sale", "product": "OIL", "location": "north", "quantity": quantity });
+    let sold = scene.moves("one", sale(json!(2.0))).await;
+    assert_eq!(
+        (sold.status, &sold.body["position"]["on_hand"]),
+        (201, &json!(8)),
+        "{}",
+        sold.body
+    );
+    for (key, quantity, shown) in [
+        ("two", json!(2.5), "`2.5` is not a whole number"),
+        ("three", json!(1e300), "`1e+300` is not a whole number"),
+        ("four", json!("2."), "`2.` is not a whole number"),
+        ("five", json!(true), "`true` is not a whole number"),
+    ] {
+        let refused = scene.moves(key, sale(quantity)).await;
+        assert_eq!(refused.status, 422, "{}", refused.body);
+        assert_eq!(refused.body["errors"][0]["detail"], shown);
+    }
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderName, Method};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::check::{checked, read};
@@ -115,14 +116,8 @@ pub(super) fn show_differences(
         show.line("this is what applies already")?;
     }
     for difference in differences {
-        let path = difference["path"].as_str().filter(|path| !path.is_empty());
-        let path = path.unwrap_or("everything");
-        let line = match (&difference["before"], &difference["after"]) {
-            (Value::Null, after) => format!("+ {path}: {after}"),
-            (before, Value::Null) => format!("- {path}: {before}"),
-            (before, after) => format!("~ {path}: {before} -> {after}"),
-        };
-        show.line(&line)?;
+        let read = api::Difference::deserialize(difference);
+        show.line(&read.map_or_else(|_| difference.to_string(), |it| it.to_string()))?;
     }
     Ok(())
 }

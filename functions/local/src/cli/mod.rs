@@ -14,12 +14,13 @@ mod client;
 mod doctor;
 mod evaluate;
 mod import;
+mod init;
 mod replay;
 mod resend;
 mod show;
 mod start;
+mod status;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,23 +50,30 @@ pub struct Cli {
 /// How the stack is started.
 #[derive(Debug, Args)]
 pub struct Start {
-    /// Where to listen.
-    #[arg(long, value_name = "ADDR", default_value = LISTEN)]
-    pub listen: SocketAddr,
+    /// Where to listen; beyond this machine, the pages ask for the token.
+    #[arg(long, value_name = "HOST:PORT", default_value = LISTEN)]
+    pub listen: String,
     /// Where everything is kept.
     #[arg(long, value_name = "DIR", default_value = ".lotwire")]
     pub data: PathBuf,
-    /// The configuration; by default lotwire.toml here, or else the sample.
+    /// The configuration; by default the one that the data directory has, and for a new one
+    /// lotwire.toml here, or else the sample.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Start without the sample stock.
     #[arg(long)]
     pub empty: bool,
+    /// How many days webhooks are kept, to be applied again with `lotwire replay`.
+    #[arg(long, value_name = "DAYS", default_value_t = 30,
+          value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub keep_webhooks: u16,
 }
 
 /// What to ask of a stack that runs here or is deployed.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write the smallest useful configuration, by four questions.
+    Init(init::Init),
     /// Check a configuration, without a server.
     Check {
         /// The configuration.
@@ -135,6 +143,12 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Show what is live, what waits and what failed.
+    Status {
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Compare what is stored with what the ledger says.
     Doctor {
         /// The server.
@@ -191,6 +205,11 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// The answer of `GET /api/v1/status`, in words.
+pub fn status_in_words(status: &serde_json::Value) -> String {
+    status::in_words(status)
+}
+
 /// Starts the stack, or carries out a command.
 pub async fn run(cli: Cli) -> ExitCode {
     match cli.command {
@@ -207,6 +226,7 @@ pub async fn dispatch(command: Command) -> ExitCode {
 
 async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure> {
     match command {
+        Command::Init(init) => init::run(&init, show),
         Command::Check { file, diff, server } => check::run(&file, diff, &server, show).await,
         Command::Apply {
             file,
@@ -247,6 +267,7 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             again,
             server,
         } => import::run(&file, yes, again, &server, show).await,
+        Command::Status { server } => status::run(&server, show).await,
         Command::Doctor { server } => doctor::run(&server, show).await,
         Command::Evaluate { server } => evaluate::run(&server, show).await,
         Command::Bench(bench) => bench::run(&bench, show).await,

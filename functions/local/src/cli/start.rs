@@ -16,6 +16,7 @@ pub(super) async fn run(start: Start) -> ExitCode {
         data: start.data,
         config: start.config,
         empty: start.empty,
+        keep_webhooks: start.keep_webhooks,
     };
     let ready = match Ready::open(options).await {
         Ok(ready) => ready,

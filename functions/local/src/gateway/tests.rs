@@ -356,3 +356,92 @@ fn route_keys_are_checked() {
         }
     });
 }
+
+/// A gateway that answers 200 at once, under these limits; where it listens, and how it is stopped.
+async fn under(limits: Limits) -> (SocketAddr, tokio::sync::oneshot::Sender<()>) {
+    let gateway = Gateway::new(&aws()).route("$default", keeping(&Events::default()));
+    let router = gateway.unwrap().into_router(axum::Router::new());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(server::serve(listener, router, limits, async move {
+        drop(stopped.await);
+    }));
+    (address, stop)
+}
+
+/// Sends this and reads until the gateway hangs up.
+async fn until_hung_up(address: SocketAddr, sent: &[u8]) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(sent).await.unwrap();
+    let mut answer = Vec::new();
+    // A reset is a way to hang up, too.
+    let _read = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+const WHOLE: &[u8] = b"GET /a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_hung_up_on() {
+    let limits = Limits {
+        headers: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let (address, _stop) = under(limits).await;
+    for half in ["", "GET /a HT", "GET /a HTTP/1.1\r\nhost: a\r\nx-y: "] {
+        let answer = until_hung_up(address, half.as_bytes()).await;
+        assert!(!answer.contains("200"), "{half:?}: {answer}");
+    }
+    // A connection that idles after its request, too.
+    let idle = until_hung_up(address, b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(idle.starts_with("HTTP/1.1 200"), "{idle}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_answered() {
+    let gateway = Gateway::new(&aws()).route("$default", keeping(&Events::default()));
+    let never = futures::stream::pending::<Result<Bytes, std::io::Error>>();
+    let request = Request::post("/hooks/shop").body(Body::from_stream(never));
+    let answer = gateway.unwrap().receive(request.unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+}
+
+#[tokio::test]
+async fn when_all_connections_are_taken_more_are_refused_until_one_is_free() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let (address, _stop) = under(limits).await;
+    let connect = || tokio::net::TcpStream::connect(address);
+    let held = [connect().await.unwrap(), connect().await.unwrap()];
+    let refused = until_hung_up(address, WHOLE).await;
+    assert!(
+        refused.is_empty() || refused.starts_with("HTTP/1.1 503"),
+        "{refused}"
+    );
+    drop(held);
+    while !until_hung_up(address, WHOLE)
+        .await
+        .starts_with("HTTP/1.1 200")
+    {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_lets_go_of_idle_connections() {
+    let (address, stop) = under(Limits::default()).await;
+    let idle = until_hung_up(address, b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n");
+    let idle = tokio::spawn(idle);
+    let whole = until_hung_up(address, WHOLE).await;
+    assert!(whole.starts_with("HTTP/1.1 200"), "{whole}");
+    stop.send(()).unwrap();
+    let answer = idle.await.unwrap();
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 200"),
+        "{answer}"
+    );
+}

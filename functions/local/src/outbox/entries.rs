@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -128,7 +129,9 @@ impl Journal {
         for entry in entries {
             text.extend(line_of(entry)?);
         }
-        fs::write(&fresh, text)?;
+        let mut file = File::options();
+        file.write(true).create(true).truncate(true).mode(0o600);
+        file.open(&fresh)?.write_all(&text)?;
         fs::rename(&fresh, &path)?;
         let file = File::options().append(true).open(&path)?;
         Ok(Self {

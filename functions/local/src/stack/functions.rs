@@ -19,17 +19,21 @@ use shared::store::due::Due;
 use shared::store::spent::Units;
 use shared::store::{Store, StoreError, schema};
 
+use super::channels::ChannelCheck;
 use super::resources::{self, STREAM_FAILURES, SYNC_QUEUE, TABLE};
 use crate::engine::{
     BoxError, EmbeddedAws, EngineError, Function, Invocation, Pattern, Pump, QueueMapping,
     Schedule, StreamMapping,
 };
-use crate::gateway::{Gateway, HttpFunction, RouteError};
+use crate::gateway::{Gateway, HttpFunction, INTEGRATION_TIMEOUT, RouteError};
 
 /// How long a function may run.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a webhook's sender waits: an answer after that is an answer to nobody.
 const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long whoever asks the API waits: less than the gateway does.
+const API_TIMEOUT: Duration = Duration::from_secs(29);
+const _: () = assert!(API_TIMEOUT.as_secs() < INTEGRATION_TIMEOUT.as_secs());
 /// How long a vendor may take over one message.
 const SLOWEST_SEND: Duration = Duration::from_secs(20);
 
@@ -157,6 +161,7 @@ impl Stack {
         });
         let for_api = room("api");
         let ports = api::Ports {
+            channels: Arc::new(ChannelCheck(Arc::clone(&secrets))),
             sync: Arc::new(runs_in(&for_api)),
             replay: Arc::new(ingest_in(&for_api)),
         };
@@ -207,6 +212,15 @@ impl Stack {
             meters,
             aws,
         })
+    }
+
+    /// Keeps webhooks for this many days, to be applied again.
+    #[must_use]
+    pub fn keeping_webhooks(self, days: u16) -> Self {
+        Self {
+            ingest: self.ingest.keeping(days),
+            ..self
+        }
     }
 
     /// What all functions have used of the table so far.
@@ -388,14 +402,17 @@ impl Stack {
             },
         );
         let (api, meter) = (self.api.clone(), self.meters.api.clone());
-        let api: HttpFunction =
-            Function::new("api", TIMEOUT, move |request, invocation: Invocation| {
+        let api: HttpFunction = Function::new(
+            "api",
+            API_TIMEOUT,
+            move |request, invocation: Invocation| {
                 let (api, meter) = (api.clone(), meter.clone());
                 async move {
                     let handled = api.handle(request, invocation.deadline);
                     Ok(meter.measured(handled).await)
                 }
-            });
+            },
+        );
         Gateway::new(&self.aws)
             .route("ANY /hooks/{connector}", hooks)?
             .route("GET /healthz", api.clone())?

@@ -5,9 +5,9 @@
 //! there, gets a random value in `secrets.env`, which a shell can read.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use base64::Engine as _;
@@ -23,6 +23,60 @@ use uuid::Uuid;
 pub const TOKEN_FILE: &str = "token";
 /// The development secrets' file.
 pub const SECRETS_FILE: &str = "secrets.env";
+/// The embedded table's file: where there is one, there was a start before.
+pub const TABLES_FILE: &str = "tables.db";
+/// The file by which a process holds the directory.
+const LOCK_FILE: &str = "lock";
+/// Where files are kept while they are read.
+pub const SCRATCH: &str = "scratch";
+/// How the names of Lotwire's own files begin.
+const OURS: [&str; 7] = [
+    TABLES_FILE,
+    SCRATCH,
+    TOKEN_FILE,
+    SECRETS_FILE,
+    "outbox.jsonl",
+    LOCK_FILE,
+    "sftp.env",
+];
+
+/// Makes the data directory and what lies in it for its owner only: the tables hold what customers
+/// bought and what their shops sent.
+///
+/// A directory that holds other things than Lotwire's keeps its own mode, such as a home directory;
+/// the files in it are closed all the same.
+pub fn close_to_others(data: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+    let mut only_ours = true;
+    for entry in fs::read_dir(data)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !OURS.iter().any(|prefix| name.starts_with(prefix)) {
+            only_ours = false;
+            continue;
+        }
+        let mode = if entry.file_type()?.is_dir() {
+            0o700
+        } else {
+            0o600
+        };
+        fs::set_permissions(entry.path(), Permissions::from_mode(mode))?;
+    }
+    if only_ours {
+        fs::set_permissions(data, Permissions::from_mode(0o700))?;
+    }
+    // The files beside it take its mode, and a new file would be for everybody to read.
+    for name in [TABLES_FILE, LOCK_FILE] {
+        let mut file = OpenOptions::new();
+        file.append(true).create(true).mode(0o600);
+        file.open(data.join(name))?;
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data.join(SCRATCH))
+}
 
 /// The token that this data directory's API asks for.
 pub fn token(data: &Path) -> io::Result<SecretString> {
@@ -96,6 +150,11 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(beside, path)
 }
 
+/// A code that nobody can guess.
+pub fn random_code() -> String {
+    hex(&random())
+}
+
 fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(Uuid::new_v4().as_bytes());
@@ -111,7 +170,6 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use secrecy::ExposeSecret as _;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn the_token_is_made_once_and_for_its_owner_only() {

@@ -1,30 +1,33 @@
 //! One run of the stack: from the data directory to a served address, and to a clean end.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use api::ports::ChannelStates as _;
 use notify::FIRST_BYTE;
-use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 use shared::chance::Chance;
-use shared::config::{Config, ConfigErrors, environment};
+use shared::config::{ConfigErrors, environment};
 use shared::http::{Guard, Http, HttpSettings};
 use shared::installation::InstallationError;
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::StoreError;
+use tokio::net::TcpListener;
 
+use super::channels::ChannelCheck;
 use super::functions::{Parts, Stack};
-use super::{keys, sample};
+use super::greeting::Greeting;
+use super::{configuration, keys, sample};
 use crate::engine::{EmbeddedAws, EngineError, Pump, Settings};
 use crate::gateway::RouteError;
 use crate::outbox::Outbox;
+use crate::pages::{self, Access};
 
-/// The configuration that is used when none is named and one stands here.
-const OWN_CONFIG: &str = "lotwire.toml";
 /// Hosts that may be called although they are private: for a vendor's stand-in on this machine.
 const ALLOWED_HOSTS: &str = "LOTWIRE_ALLOWED_HOSTS";
 
@@ -36,14 +39,17 @@ const DOWNLOAD: Duration = Duration::from_secs(900);
 /// What a run is told.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where to listen.
-    pub listen: SocketAddr,
+    /// Where to listen: `HOST:PORT`.
+    pub listen: String,
     /// Where everything is kept.
     pub data: PathBuf,
-    /// The configuration; unset: `lotwire.toml` here if there is one, else the sample.
+    /// The configuration; unset: what the data directory has, and for a new one `lotwire.toml` here
+    /// if there is one, else the sample.
     pub config: Option<PathBuf>,
     /// Whether to start without the sample stock.
     pub empty: bool,
+    /// How many days webhooks are kept, to be applied again.
+    pub keep_webhooks: u16,
 }
 
 /// Why a run ended early, in words for whoever started it.
@@ -69,10 +75,10 @@ pub enum ServeError {
         source: io::Error,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; --listen takes another HOST:PORT")]
     Listen {
         /// Which.
-        address: SocketAddr,
+        address: String,
         /// Why not.
         source: io::Error,
     },
@@ -102,58 +108,77 @@ pub enum ServeError {
     Sample(#[from] sample::SampleError),
 }
 
-/// A stack that is built and connected, and not yet listening.
+/// A stack that is built, connected and listening, and does not answer yet.
 pub struct Ready {
     stack: Stack,
     outbox: Outbox,
     pump: Pump,
-    token: secrecy::SecretString,
-    options: Options,
+    token: SecretString,
+    listener: TcpListener,
+    address: SocketAddr,
+    access: Access,
+    greeting: String,
 }
 
 impl Ready {
-    /// Opens the data directory, applies the configuration, and lets the functions run.
+    /// Takes the address, opens the data directory, puts the configuration in force, and lets the
+    /// functions run. Whatever can be wrong with address or configuration is found before anything
+    /// is written.
     pub async fn open(options: Options) -> Result<Self, ServeError> {
         let data = |source| ServeError::Data {
             path: options.data.clone(),
             source,
         };
-        let (config, ours) = configuration(options.config.as_deref())?;
-        let scratch = options.data.join("scratch");
-        fs::create_dir_all(&scratch).map_err(data)?;
+        let (listener, address) = listen(&options.listen).await?;
+        let document = configuration::document(options.config.as_deref(), &options.data)?;
+        let http = Arc::new(http_client(VENDOR)?);
+        keys::close_to_others(&options.data).map_err(data)?;
         let aws = EmbeddedAws::open(&options.data, Settings::default())?;
         let token = keys::token(&options.data).map_err(data)?;
-        let made = keys::development_secrets(&options.data, &config, environment::process)
-            .map_err(data)?;
-        let http = Arc::new(http_client(VENDOR)?);
         let clock = aws.clock().clone();
-        let secrets = Secrets::new(
+        // Which secrets are to be made is known once it is known which configuration is in force.
+        let made: Arc<OnceLock<BTreeMap<String, String>>> = Arc::default();
+        let known = Arc::clone(&made);
+        let secrets = Arc::new(Secrets::new(
             Box::new(move |name: &str| {
-                environment::process(name).or_else(|| made.get(name).cloned())
+                environment::process(name).or_else(|| known.get()?.get(name).cloned())
             }),
             Arc::clone(&http) as _,
             extension()?,
             clock.clone(),
-        );
+        ));
         let outbox = Outbox::open(&options.data, http, clock.clone()).map_err(data)?;
         let stack = Stack::build(Parts {
             aws,
             chance: Chance::from_system(),
-            secrets: Arc::new(secrets),
+            secrets: Arc::clone(&secrets),
             outgoing: Arc::new(outbox.clone()),
-            metrics: Metrics::to(io::sink(), clock),
+            metrics: Metrics::to(io::sink(), clock.clone()),
             token: token.clone(),
             downloads: http_client(DOWNLOAD)?.streaming(),
-            scratch,
-        })?;
-        if stack.store.apply_config(&config, "lotwire").await? {
-            tracing::info!("configuration applied");
-        }
-        if !ours && !options.empty && is_new(&stack).await? {
+            scratch: options.data.join(keys::SCRATCH),
+        })?
+        .keeping_webhooks(options.keep_webhooks);
+        let in_force = configuration::put_in_force(&stack.store, document).await?;
+        let development =
+            keys::development_secrets(&options.data, &in_force.config, environment::process);
+        let development = development.map_err(data)?;
+        made.get_or_init(|| development);
+        if in_force.first_sample && !options.empty && is_new(&stack).await? {
             let installation = stack.installations.current().await?;
             sample::load(&stack.store, &installation.authority()).await?;
             tracing::info!("sample stock loaded");
         }
+        let channels = ChannelCheck(secrets).of(&in_force.config).await;
+        let access = Access::new(token.clone(), clock);
+        let greeting = Greeting {
+            address,
+            data: &options.data,
+            in_force: &in_force,
+            channels: &channels.unwrap_or_default(),
+            sign_in: &access.sign_in_link(&keys::random_code()),
+        };
+        let greeting = greeting.text();
         let pump = stack.start()?;
         let announced = stack.announce_pending().await?;
         if announced > 0 {
@@ -164,12 +189,20 @@ impl Ready {
             outbox,
             pump,
             token,
-            options,
+            listener,
+            address,
+            access,
+            greeting,
         })
     }
 
-    /// Serves until told to stop, then finishes what is running. `ready` is called with what a person
-    /// should read once requests are answered.
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until told to stop, and lets what is under way end. `ready` is handed what to tell
+    /// whoever started it.
     pub async fn serve(
         self,
         until: impl Future<Output = ()> + Send + 'static,
@@ -180,37 +213,29 @@ impl Ready {
             outbox,
             pump,
             token,
-            options,
+            listener,
+            address: _,
+            access,
+            greeting,
         } = self;
-        let listening = |source| ServeError::Listen {
-            address: options.listen,
-            source,
-        };
-        let listener = tokio::net::TcpListener::bind(options.listen)
-            .await
-            .map_err(listening)?;
-        let address = listener.local_addr().map_err(listening)?;
         let gateway = stack.gateway()?;
-        ready(&greeting(address, &options.data, token.expose_secret()));
-        let served = gateway.serve(listener, outbox.routes(), until).await;
+        let local = pages::routes(&access, outbox.routes(), gateway.clone(), token);
+        ready(&greeting);
+        let served = gateway.serve(listener, local, until).await;
         pump.stop().await;
         served.map_err(ServeError::Server)
     }
 }
 
-/// The configuration, and whether it is the user's own.
-fn configuration(named: Option<&Path>) -> Result<(Config, bool), ServeError> {
-    let own = Path::new(OWN_CONFIG);
-    let path = match named {
-        Some(path) => path,
-        None if own.exists() => own,
-        None => return Ok((sample::config()?, false)),
-    };
-    let text = fs::read_to_string(path).map_err(|source| ServeError::ConfigFile {
-        path: path.to_owned(),
+/// Takes an address, given by name or number.
+async fn listen(wanted: &str) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let listening = |source| ServeError::Listen {
+        address: wanted.to_owned(),
         source,
-    })?;
-    Ok((Config::check(&text, &path.display().to_string())?, true))
+    };
+    let listener = TcpListener::bind(wanted).await.map_err(listening)?;
+    let address = listener.local_addr().map_err(listening)?;
+    Ok((listener, address))
 }
 
 async fn is_new(stack: &Stack) -> Result<bool, StoreError> {
@@ -251,18 +276,4 @@ fn extension() -> Result<url::Url, ServeError> {
     EXTENSION
         .parse()
         .map_err(|error| ServeError::Http(format!("{EXTENSION}: {error}")))
-}
-
-/// What a person reads first.
-fn greeting(address: SocketAddr, data: &Path, token: &str) -> String {
-    let data = data.display();
-    format!(
-        "lotwire ready on http://{address}\n\
-         token  {token}   (also in {data}/token)\n\
-         \n\
-         try    curl -H \"authorization: Bearer {token}\" http://{address}/api/v1/positions\n\
-         see    http://{address}/outbox   what leaves, or would leave, for each channel\n\
-         sign   source {data}/secrets.env   the secrets that webhooks are signed with here\n\
-         stop   Ctrl-C\n"
-    )
 }

@@ -311,3 +311,32 @@ fn a_described_variant_is_found_again_by_its_inventory_item() {
     };
     assert_eq!(product.as_str(), "OIL-5W40-1");
 }
+
+#[test]
+fn what_is_kept_of_an_order_says_nothing_of_its_buyer_and_means_the_same() {
+    let sample = order();
+    let connector = receiver(&sample);
+    let kept = connector.push.as_ref().unwrap().keepable(&sample.body);
+    let text = String::from_utf8(kept.to_vec()).unwrap();
+    assert!(text.contains("line_items"));
+    for personal in [
+        "buyer@example.com",
+        "Example Street",
+        "\"phone\"",
+        "\"customer\"",
+    ] {
+        assert!(
+            String::from_utf8_lossy(&sample.body).contains(personal),
+            "{personal}"
+        );
+        assert!(!text.contains(personal), "{personal}");
+    }
+    let again = sample.with(&serde_json::from_slice(&kept).unwrap());
+    assert_eq!(deliver(&again).unwrap(), deliver(&sample).unwrap());
+    // What has none of it is kept byte for byte.
+    let level = level();
+    assert_eq!(
+        *connector.push.as_ref().unwrap().keepable(&level.body),
+        level.body
+    );
+}

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use super::rows::{Import, Line, Rejected, Row, Target};
 use crate::digest::sha256_hex;
+use crate::domain::event::{Change, ProductDescription, StockEvent, Version};
 use crate::domain::id::EventId;
 use crate::domain::rule::{
     Basis, Boundary, Check, Over, Rule, RuleBook, RuleProblem, Slot, Threshold,
 };
 use crate::domain::{Authority, LocationId, ProductId, RuleId, Severity};
 use crate::installation::Installation;
-use crate::store::movements::{Act, Movement};
+use crate::store::movements::{Act, Movement, api};
 use crate::store::stock::ApplyError;
 use crate::store::{Store, StoreError};
 
@@ -110,7 +111,7 @@ impl Import {
             rejected: self.rejected,
         };
         let (mut seen, mut rules) = (HashSet::new(), Vec::new());
-        let mut stock = Vec::new();
+        let (mut stock, mut titles) = (Vec::new(), Vec::new());
         let standing: HashMap<_, _> = context
             .installation
             .rules
@@ -138,10 +139,17 @@ impl Import {
                     location,
                     on_hand,
                 } => stock.push((line.line, product, location, on_hand)),
+                Row::Title { product, title } => titles.push((line.line, product, title)),
             }
         }
         if !context.dry_run {
             context.apply_rules(store, rules).await?;
+        }
+        for row in titles {
+            match context.title(store, row).await? {
+                Ok(difference) => imported.differences.push(difference),
+                Err(rejected) => imported.rejected.push(rejected),
+            }
         }
         let counted: Vec<_> = futures::stream::iter(stock)
             .map(|row| context.stock(store, row))
@@ -180,6 +188,13 @@ impl Context<'_> {
                 product, location, ..
             } => ("on_hand", format!("{product} at {location}")),
             Row::Threshold(target) => ("threshold", target.in_words()),
+            Row::Title { product, title } => {
+                // A product has a row for each of its places, and one title.
+                if !seen.insert(format!("title {product} {title}")) {
+                    return None;
+                }
+                ("title", product.to_string())
+            }
         };
         if seen.insert(format!("{sets} {what}")) {
             return Some(what);
@@ -364,8 +379,67 @@ impl Context<'_> {
         }))
     }
 
-    fn row_key(&self, of: &str, on_hand: i64) -> Result<EventId, crate::domain::IdError> {
-        let said = json!([self.key, of, on_hand]).to_string();
+    async fn title(
+        &self,
+        store: &Store,
+        (line, product, title): (u64, ProductId, String),
+    ) -> Result<Result<Difference, Rejected>, ImportError> {
+        let sku = product.line().is_none().then(|| product.as_str().parse());
+        let Some(Ok(sku)) = sku else {
+            return Ok(Err(Rejected {
+                line,
+                column: None,
+                field: "title".to_owned(),
+                detail: "a model line is named by its vehicles".to_owned(),
+            }));
+        };
+        let before = store.product(&product).await?.and_then(|it| it.title);
+        let effect = match &before {
+            None => Effect::New,
+            Some(known) if *known == title => Effect::Unchanged,
+            Some(_) => Effect::Changed,
+        };
+        if effect != Effect::Unchanged && !self.dry_run {
+            let at = store.clock().now();
+            let described = ProductDescription {
+                sku,
+                version: Version::at(at),
+                title: Some(title.clone()),
+                category: None,
+                external: [].into(),
+            };
+            let event = StockEvent {
+                id: self.row_key(product.as_str(), &title)?,
+                source: api()?,
+                at,
+                actor: Some(self.by.to_owned()),
+                change: Change::Described(described),
+            };
+            match store.apply(&event, self.authority).await {
+                Ok(_) => {}
+                Err(ApplyError::Store(error)) => return Err(error.into()),
+                Err(refused) => {
+                    return Ok(Err(Rejected {
+                        line,
+                        column: None,
+                        field: "title".to_owned(),
+                        detail: refused.to_string(),
+                    }));
+                }
+            }
+        }
+        Ok(Ok(Difference {
+            line,
+            sets: "title".to_owned(),
+            of: product.to_string(),
+            effect,
+            before: json!(before),
+            after: json!(title),
+        }))
+    }
+
+    fn row_key(&self, of: &str, what: impl Serialize) -> Result<EventId, crate::domain::IdError> {
+        let said = json!([self.key, of, what]).to_string();
         format!("import-{}", sha256_hex(said.as_bytes())).parse()
     }
 }

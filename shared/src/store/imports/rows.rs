@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::position::MOST_UNITS;
 use crate::domain::rule::{Basis, Boundary, Over, Scope};
 use crate::domain::{LocationId, ProductId, Severity};
+use crate::feeds::columns::{ALIASES, normal};
 
 /// The columns that an import may have.
-pub const COLUMNS: [&str; 13] = [
+pub const COLUMNS: [&str; 14] = [
     "product",
+    "title",
     "category",
     "make",
     "model",
@@ -61,6 +63,13 @@ pub enum Row {
     },
     /// A low-stock threshold.
     Threshold(Box<Target>),
+    /// What people call a product.
+    Title {
+        /// The product.
+        product: ProductId,
+        /// Its title.
+        title: String,
+    },
 }
 
 /// A threshold as a row gives it: what is left out stays as it is, or as it is by default.
@@ -115,8 +124,8 @@ pub enum TableError {
         /// Its name.
         name: String,
     },
-    /// Neither stock nor thresholds.
-    #[error("there is neither an `on_hand` nor a `threshold` column")]
+    /// Neither stock nor thresholds nor titles.
+    #[error("there is neither an `on_hand` nor a `threshold` nor a `title` column; the columns are {}", COLUMNS.join(", "))]
     NothingToSet,
     /// The text is no table.
     #[error("the header cannot be read: {0}")]
@@ -130,13 +139,20 @@ struct Cells<'a> {
 }
 
 impl Import {
-    /// Reads a CSV text with a header. `first_line` is the file's line on which the first row after
+    /// Reads a CSV text with a header, whose columns may go by the names that they have in stock
+    /// files, and be parted by commas, semicolons, tabs or bars. `first_line` is the file's line on which the first row after
     /// the header stands: 2, unless this is a later page of a file.
     pub fn from_csv(text: &str, first_line: u64) -> Result<Self, TableError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let Table {
+            text,
+            delimiter,
+            skipped,
+        } = Table::of(text);
+        let first_line = first_line + skipped;
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
             .trim(csv::Trim::All)
+            .delimiter(delimiter)
             .from_reader(text.as_bytes());
         let header = reader
             .headers()
@@ -164,7 +180,8 @@ impl Import {
                 }
             };
             let line = in_file(record.position());
-            if record.len() > names.len() {
+            // Spreadsheets end rows with a delimiter, or with several.
+            if record.iter().skip(names.len()).any(|cell| !cell.is_empty()) {
                 let problem = format!("has {} cells for {} columns", record.len(), names.len());
                 import.reject(line, Some(names.len() + 1), "", problem);
                 continue;
@@ -253,26 +270,122 @@ impl<'t> RecordLines<'t> {
     }
 }
 
+/// A CSV text as spreadsheets write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table<'t> {
+    /// The text from its header on: without a byte-order mark, or a first line that names the
+    /// delimiter (`sep=;`).
+    pub text: &'t str,
+    /// What parts its cells.
+    pub delimiter: u8,
+    /// How many lines stand before it.
+    pub skipped: u64,
+}
+
+impl<'t> Table<'t> {
+    /// What stands before the header is passed over; the delimiter is the one that the header has
+    /// most of.
+    pub fn of(text: &'t str) -> Self {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+        let named = first.trim_end().strip_prefix("sep=");
+        if let Some(&[delimiter]) = named.map(str::as_bytes) {
+            return Self {
+                text: rest,
+                delimiter,
+                skipped: 1,
+            };
+        }
+        let header = text.trim_start().lines().next().unwrap_or_default();
+        let mut quoted = false;
+        let outside = header.bytes().filter(|byte| {
+            quoted ^= *byte == b'"';
+            !quoted
+        });
+        let outside: Vec<u8> = outside.collect();
+        let count = |delimiter: u8| outside.iter().filter(|byte| **byte == delimiter).count();
+        let delimiter = DELIMITERS
+            .into_iter()
+            // Of equals the first.
+            .rev()
+            .max_by_key(|delimiter| count(*delimiter))
+            .unwrap_or(b',');
+        Self {
+            text,
+            delimiter,
+            skipped: 0,
+        }
+    }
+}
+
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
 fn columns(header: &csv::StringRecord) -> Result<Vec<&'static str>, TableError> {
+    let header: Vec<_> = header.iter().collect();
+    // A spreadsheet's header may end in delimiters, as its rows do.
+    let used = header.iter().rposition(|name| !name.is_empty());
+    let header = header.get(..used.map_or(0, |last| last + 1));
+    let header = header.unwrap_or_default();
     let mut names: Vec<&'static str> = Vec::new();
     for (index, written) in header.iter().enumerate() {
         let column = index + 1;
-        let folded = written.to_lowercase().replace([' ', '-'], "_");
-        let folded = if folded == "sku" { "product" } else { &folded };
-        let name = written.to_owned();
-        match COLUMNS.iter().find(|known| **known == folded) {
+        let name = (*written).to_owned();
+        // Beside a SKU, "Product" is what people call it, as in stock files.
+        let has_sku = header.iter().any(|other| known_as("sku", other));
+        let read = match named(written) {
+            Some("product") if has_sku && !known_as("sku", written) => Some("title"),
+            read => read,
+        };
+        match read {
             None => return Err(TableError::UnknownColumn { column, name }),
-            Some(known) if names.contains(known) => {
+            Some(known) if names.contains(&known) => {
                 return Err(TableError::RepeatedColumn { column, name });
             }
             Some(known) => names.push(known),
         }
     }
-    if names.contains(&"on_hand") || names.contains(&"threshold") {
+    let sets = ["on_hand", "threshold", "title"];
+    if names.iter().any(|name| sets.contains(name)) {
         Ok(names)
     } else {
         Err(TableError::NothingToSet)
     }
+}
+
+/// The column that goes by this name: one of an import's own, or of a stock file's.
+fn named(written: &str) -> Option<&'static str> {
+    let wanted = normal(written);
+    let own = COLUMNS.iter().find(|column| normal(column) == wanted);
+    own.copied().or_else(|| {
+        // In a file of vehicles this is the stock number; an import knows no vehicles.
+        if wanted == "stock" {
+            return Some("on_hand");
+        }
+        let (column, _) = ALIASES
+            .iter()
+            .find(|(column, _)| known_as(column, written))?;
+        let column = if *column == "sku" { "product" } else { column };
+        COLUMNS.iter().copied().find(|own| *own == column)
+    })
+}
+
+/// Whether a stock file's column goes by this name.
+fn known_as(column: &str, written: &str) -> bool {
+    let wanted = normal(written);
+    normal(column) == wanted
+        || ALIASES.iter().any(|(known, aliases)| {
+            *known == column && aliases.iter().any(|alias| normal(alias) == wanted)
+        })
+}
+
+/// `2`, and `2.0` or `2,00` as spreadsheets write it.
+fn whole(text: &str) -> Option<i64> {
+    let whole = match text.split_once(['.', ',']) {
+        // Three digits could be thousands.
+        Some((whole, "0" | "00")) => whole,
+        _ => text,
+    };
+    whole.parse().ok()
 }
 
 impl Cells<'_> {
@@ -285,6 +398,13 @@ impl Cells<'_> {
                 on_hand,
             });
         }
+        // What a title belongs to is a product; beside a threshold for a category it names nothing.
+        if let Some((_, title)) = self.cells.get("title") {
+            rows.push(Row::Title {
+                product: self.required("product")?,
+                title: (*title).to_owned(),
+            });
+        }
         let units = match self.cells.get("threshold") {
             None => {
                 let lonely = ["boundary", "basis", "recovery", "over", "severity"];
@@ -292,7 +412,9 @@ impl Cells<'_> {
                     return Err(self.rejected(field, "belongs to a threshold, and there is none"));
                 }
                 if rows.is_empty() {
-                    return Err(self.rejected("", "sets neither `on_hand` nor `threshold`"));
+                    return Err(
+                        self.rejected("", "sets neither `on_hand` nor `threshold` nor `title`")
+                    );
                 }
                 return Ok(rows);
             }
@@ -344,7 +466,7 @@ impl Cells<'_> {
         let Some((_, text)) = self.cells.get(field) else {
             return Ok(None);
         };
-        let units = text.parse().ok();
+        let units = whole(text);
         match units.filter(|units| (0..=MOST_UNITS).contains(units)) {
             Some(units) => Ok(Some(units)),
             None => {

@@ -1,0 +1,198 @@
+//! How things stand: what is live, what waits, what failed.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use shared::config::connector::ConnectorSettings;
+use shared::connectors::webhook_secrets;
+use shared::domain::ConnectorName;
+use shared::domain::alert::AlertState;
+use shared::installation::{Installation, InstallationError};
+use shared::store::intents::{Intent, IntentState};
+use shared::store::{Page, StoreError};
+
+use crate::Context;
+use crate::answer::Answer;
+use crate::fields::Fields;
+use crate::problem::Problem;
+
+/// How many entries of a list are counted; that there are more is said.
+const MOST: usize = 1_000;
+/// How many are asked for at once.
+const PAGE: i32 = 200;
+/// How many failed deliveries are named.
+const NAMED: usize = 5;
+/// How many places of each shard of the `due` index are looked at for jobs.
+const DUE: usize = 200;
+
+pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
+    Fields::of_query(context.request).finish(|| Some(()))?;
+    let store = context.store;
+    let head = store.config_head().await?;
+    let head = head.ok_or(InstallationError::NotConfigured)?.data;
+    let installation = context.installation().await?;
+    let mut connectors = Vec::new();
+    for name in installation.config.connectors.keys() {
+        connectors.push(connector(context, &installation, name).await?);
+    }
+    let alerts = counted(
+        context,
+        |cursor: Option<String>| async move {
+            store
+                .alerts(AlertState::Open, cursor.as_deref(), PAGE)
+                .await
+        },
+        |_| true,
+    )
+    .await?;
+    let quarantine = counted(
+        context,
+        |cursor: Option<String>| async move { store.quarantined(cursor.as_deref(), PAGE).await },
+        |_| true,
+    )
+    .await?;
+    let inbox = counted(
+        context,
+        |cursor: Option<String>| async move { store.inbox(cursor.as_deref(), PAGE).await },
+        |entry| entry.resolved_at.is_none(),
+    )
+    .await?;
+    let jobs = store.jobs_under_way(DUE).await?;
+    Ok(Answer::ok(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "configuration": {
+            "version": head.version,
+            "applied_at": head.applied_at,
+            "applied_by": head.by,
+        },
+        "channels": channels(context, &installation).await,
+        "connectors": connectors,
+        "open_alerts": alerts,
+        "deliveries": deliveries(context).await?,
+        "quarantine": quarantine,
+        "inbox": inbox,
+        "jobs": jobs,
+    })))
+}
+
+/// Each channel, and whether anything leaves by it: null where this cannot be told.
+async fn channels(context: &Context<'_>, installation: &Installation) -> Vec<Value> {
+    let states = context.ports.channels.of(&installation.config).await;
+    let configured = installation.config.channels.iter();
+    let shown = configured.map(|(name, channel)| {
+        let state = states.as_ref().map(|states| {
+            let problem = states.iter().find(|state| state.name == *name);
+            problem.and_then(|state| state.problem.clone())
+        });
+        json!({
+            "name": name,
+            "kind": channel.kind.name(),
+            "live": match &state {
+                // Whatever its credentials: switched off is off.
+                _ if !channel.common.enabled => Some(false),
+                state => state.as_ref().map(Option::is_none),
+            },
+            "problem": match state {
+                _ if !channel.common.enabled => Some("switched off".to_owned()),
+                state => state.flatten(),
+            },
+        })
+    });
+    shown.collect()
+}
+
+/// A connector: where it sends, or when it was last read.
+async fn connector(
+    context: &Context<'_>,
+    installation: &Installation,
+    name: &ConnectorName,
+) -> Result<Value, Problem> {
+    let Some(connector) = installation.config.connectors.get(name) else {
+        return Ok(Value::Null);
+    };
+    let mut shown = json!({
+        "name": name,
+        "kind": connector.settings.kind(),
+        "enabled": connector.common.enabled,
+    });
+    if !webhook_secrets(&connector.settings).is_empty() {
+        shown["hook"] = json!(format!("/hooks/{name}"));
+    }
+    if matches!(connector.settings, ConnectorSettings::Files(_)) {
+        let feed = context.store.feed(name).await?;
+        let feed = feed.map(|feed| feed.data).unwrap_or_default();
+        let runs = context.store.runs(name, None, 1).await?;
+        shown["last_success"] = json!(feed.succeeded_at);
+        shown["last_try"] = json!(feed.tried_at);
+        shown["last_error"] = json!(feed.last_error);
+        shown["suspicions"] = json!(feed.suspicions);
+        shown["last_run"] = runs.items.first().map_or(Value::Null, |run| {
+            json!({
+                "run": run.slot,
+                "state": run.state,
+                "started_at": run.started_at,
+                "finished_at": run.finished_at,
+                "note": run.note,
+            })
+        });
+    }
+    Ok(shown)
+}
+
+/// The last deliveries by their state, and the last that failed.
+async fn deliveries(context: &Context<'_>) -> Result<Value, Problem> {
+    let store = context.store;
+    let mut states: BTreeMap<&str, u64> = IntentState::ALL
+        .iter()
+        .map(|state| (state.name(), 0))
+        .collect();
+    let mut failed = Vec::new();
+    let counts = counted(
+        context,
+        |cursor: Option<String>| async move { store.intents(cursor.as_deref(), PAGE).await },
+        |intent: &Intent| {
+            *states.entry(intent.state.name()).or_default() += 1;
+            let gave_up = matches!(intent.state, IntentState::Rejected | IntentState::Exhausted);
+            if gave_up && failed.len() < NAMED {
+                failed.push(json!({
+                    "alert": intent.alert,
+                    "revision": intent.revision,
+                    "channel": intent.channel,
+                    "state": intent.state,
+                    "created_at": intent.created_at,
+                    "last_outcome": intent.last_outcome,
+                }));
+            }
+            true
+        },
+    )
+    .await?;
+    Ok(json!({
+        "count": counts["count"],
+        "more": counts["more"],
+        "states": states,
+        "last_failed": failed,
+    }))
+}
+
+/// Counts a list as far as it makes sense to: `{"count": 3, "more": false}`.
+async fn counted<T, F>(
+    context: &Context<'_>,
+    // No async closure: the compiler cannot tell yet that its futures may change threads.
+    mut fetch: impl FnMut(Option<String>) -> F,
+    mut counts: impl FnMut(&T) -> bool,
+) -> Result<Value, Problem>
+where
+    F: Future<Output = Result<Page<T>, StoreError>>,
+{
+    let (mut count, mut seen, mut cursor) = (0_usize, 0_usize, None);
+    loop {
+        let page = fetch(cursor.take()).await?;
+        seen += page.items.len();
+        count += page.items.iter().filter(|item| counts(item)).count();
+        cursor = page.next;
+        if cursor.is_none() || seen >= MOST || context.is_late() {
+            return Ok(json!({ "count": count, "more": cursor.is_some() }));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! How things stand.
+
+use serde_json::json;
+use shared::store::feeds::{FeedState, Moment};
+use shared::store::jobs::Reexamination;
+use shared::store::quarantine::Quarantined;
+use shared::store::row::Expect;
+
+use crate::scene::Scene;
+
+#[tokio::test]
+async fn what_waits_and_what_was_read_is_told() {
+    let scene = Scene::new().await;
+    let now = scene.store.clock().now();
+    let source = "erp".parse().unwrap();
+    for row in ["one", "two"] {
+        let held = Quarantined::new(&source, now, "a.csv:2", row, ("no_data", "No quantity."));
+        assert!(scene.store.quarantine(&held).await.unwrap());
+    }
+    let feed = FeedState {
+        succeeded_at: Some(Moment(now)),
+        last_error: Some("the server hung up".to_owned()),
+        ..FeedState::default()
+    };
+    let drop = "drop".parse().unwrap();
+    let saved = scene.store.save_feed(&drop, &feed, Expect::Anything).await;
+    assert!(saved.unwrap());
+    let asked = Reexamination::new("asked-1");
+    assert!(scene.store.start_job(asked).await.unwrap());
+
+    let status = scene.get("/api/v1/status").await;
+    assert_eq!(status.status, 200, "{}", status.body);
+    let status = status.body;
+    assert_eq!(status["configuration"]["version"], 1);
+    assert_eq!(status["quarantine"], json!({ "count": 2, "more": false }));
+    assert_eq!(status["open_alerts"], json!({ "count": 0, "more": false }));
+    let connectors = status["connectors"].as_array().unwrap();
+    let of = |name: &str| connectors.iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(of("erp")["hook"], "/hooks/erp");
+    assert_eq!(of("drop")["last_error"], "the server hung up");
+    assert_eq!(of("drop")["last_success"], json!(Moment(now)));
+    let jobs = status["jobs"].as_array().unwrap();
+    assert!(jobs.iter().any(|job| job["id"] == "asked-1"), "{jobs:?}");
+    // Here nobody can tell; a laptop can.
+    assert_eq!(status["channels"], json!([]));
+}

@@ -1,0 +1,179 @@
+//! `lotwire status`: what is live, what waits, what failed.
+
+use std::fmt::Write as _;
+
+use http::Method;
+use serde_json::Value;
+
+use super::client::Body;
+use super::show::Show;
+use super::{Failure, Server};
+
+pub(super) async fn run(server: &Server, show: &mut Show<'_>) -> Result<(), Failure> {
+    let client = server.client()?;
+    let answer = client.ask(Method::GET, "/api/v1/status", &[], Body::None, &[]);
+    let answer = answer.await?;
+    if server.json {
+        show.json(&answer)?;
+    } else {
+        show.line(in_words(&answer).trim_end())?;
+    }
+    Ok(())
+}
+
+/// The answer of `GET /api/v1/status` for people.
+pub(super) fn in_words(status: &Value) -> String {
+    let mut words = Words::default();
+    let configuration = &status["configuration"];
+    words.line(
+        "configuration",
+        &format!(
+            "version {}, applied {} ({})",
+            configuration["version"],
+            time(&configuration["applied_at"]),
+            text(&configuration["applied_by"])
+        ),
+    );
+    words.list("channels", &status["channels"], |channel| {
+        let problem = text(&channel["problem"]);
+        match channel["live"].as_bool() {
+            Some(true) => "live".to_owned(),
+            Some(false) => format!("not live: {problem}"),
+            None => "its deliveries tell whether it is live".to_owned(),
+        }
+    });
+    words.list("connectors", &status["connectors"], connector);
+    words.line("open alerts", &count(&status["open_alerts"]));
+    let deliveries = &status["deliveries"];
+    let states = deliveries["states"].as_object();
+    let states: Vec<_> = states
+        .into_iter()
+        .flatten()
+        .filter(|(_, count)| **count != 0)
+        .map(|(state, count)| format!("{count} {}", state.replace('_', " ")))
+        .collect();
+    let of = match deliveries["more"].as_bool() {
+        Some(true) => format!("of the last {}: ", deliveries["count"]),
+        _ => String::new(),
+    };
+    let states = match states.is_empty() {
+        true => "none".to_owned(),
+        false => states.join(", "),
+    };
+    words.line("deliveries", &format!("{of}{states}"));
+    for failed in array(&deliveries["last_failed"]) {
+        words.line(
+            "",
+            &format!(
+                "{} of {}: {}: {}",
+                text(&failed["channel"]),
+                time(&failed["created_at"]),
+                text(&failed["state"]),
+                text(&failed["last_outcome"])
+            ),
+        );
+    }
+    words.line("quarantine", &count(&status["quarantine"]));
+    words.line("inbox", &count(&status["inbox"]));
+    words.label = "jobs";
+    let jobs = array(&status["jobs"]);
+    if jobs.is_empty() {
+        words.line("jobs", "none");
+    }
+    for job in jobs {
+        let label = std::mem::take(&mut words.label);
+        words.line(label, &self::job(job));
+    }
+    words.text
+}
+
+#[derive(Default)]
+struct Words {
+    text: String,
+    label: &'static str,
+}
+
+impl Words {
+    fn line(&mut self, label: &str, words: &str) {
+        // Writing to a string cannot fail.
+        writeln!(self.text, "{label:<14}{words}").unwrap_or_default();
+    }
+
+    fn list(&mut self, label: &str, entries: &Value, say: impl Fn(&Value) -> String) {
+        let entries = array(entries);
+        if entries.is_empty() {
+            self.line(label, "none");
+        }
+        let mut label = label;
+        for entry in entries {
+            let (name, kind) = (text(&entry["name"]), text(&entry["kind"]));
+            self.line(label, &format!("{name} ({kind}): {}", say(entry)));
+            label = "";
+        }
+    }
+}
+
+fn connector(connector: &Value) -> String {
+    if connector["enabled"] == false {
+        return "switched off".to_owned();
+    }
+    if let Some(hook) = connector["hook"].as_str() {
+        return format!("webhooks at {hook}");
+    }
+    let mut words = match connector["last_success"].as_str() {
+        Some(_) => format!("last read {}", time(&connector["last_success"])),
+        None => "not read yet".to_owned(),
+    };
+    let run = &connector["last_run"];
+    if let Some(state @ ("queued" | "running")) = run["state"].as_str() {
+        write!(words, "; {state} now").unwrap_or_default();
+    }
+    if let Some(error) = connector["last_error"].as_str() {
+        let tried = time(&connector["last_try"]);
+        write!(words, "; failed {tried}: {error}").unwrap_or_default();
+    }
+    for suspicion in array(&connector["suspicions"]) {
+        write!(words, "; {}", text(suspicion)).unwrap_or_default();
+    }
+    words
+}
+
+/// A job by its name, and whatever else it says of itself.
+fn job(job: &Value) -> String {
+    let mut words = text(&job["id"]).to_owned();
+    for (name, value) in job.as_object().into_iter().flatten() {
+        let shown = match value {
+            // Where it goes on, and when the clock looks after it, is for the evaluator.
+            _ if ["id", "cursor", "due"].contains(&name.as_str()) => continue,
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        write!(words, ", {} {shown}", name.replace('_', " ")).unwrap_or_default();
+    }
+    words
+}
+
+fn count(counted: &Value) -> String {
+    match (counted["count"].as_u64(), counted["more"].as_bool()) {
+        (Some(0), Some(false)) => "none".to_owned(),
+        (Some(count), Some(true)) => format!("more than {count}"),
+        (count, _) => count.unwrap_or_default().to_string(),
+    }
+}
+
+/// To the second.
+fn time(value: &Value) -> String {
+    let parsed = text(value).parse::<jiff::Timestamp>();
+    parsed.map_or_else(
+        |_| text(value).to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+    )
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
