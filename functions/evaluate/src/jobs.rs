@@ -41,7 +41,7 @@ impl Evaluator {
         {
             return Ok(());
         }
-        if job.stage == Stage::Positions && job.cursor.is_none() {
+        if job.stage == Stage::Positions && job.cursor.is_none() && !self.all_know_of(job).await? {
             // Until nobody begins a look by what held before: the job has the last one.
             tokio::time::sleep(SETTLED).await;
         }
@@ -53,6 +53,13 @@ impl Evaluator {
         // Somebody else may have looked at the same page meanwhile; then the job is theirs.
         self.store.advance_job(&stored, next).await?;
         Ok(())
+    }
+
+    /// Whether nobody can look at anything by what held before the job: where all functions are one
+    /// process, the configuration that was applied in it is in force for all of them.
+    async fn all_know_of(&self, job: &Reexamination) -> Result<bool, EvaluateError> {
+        let in_force = self.installation().await?.version;
+        Ok(job.owned_by.is_none() && self.store.applied_version() == in_force)
     }
 
     async fn look_at_positions(&self, job: &Reexamination) -> Result<Next, EvaluateError> {

@@ -294,7 +294,7 @@ async fn as_it_is_heard(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
 /// each heard when it may be.
 #[test]
 fn what_is_there_does_not_depend_on_when_it_is_heard_of() {
-    let mut runner = TestRunner::new(Config::with_cases(48));
+    let mut runner = TestRunner::new(Config::with_cases(32));
     let outcome = runner.run(&histories(), |(history, ranked)| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
