@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemInput;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
 use aws_sdk_dynamodb::operation::get_item::GetItemInput;
 use aws_sdk_dynamodb::operation::put_item::PutItemInput;
@@ -236,10 +237,8 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
             ));
         }
         for grant in grants.iter().filter(|grant| grant.is_about_the_table()) {
-            let writes = grant
-                .actions
-                .iter()
-                .any(|action| action != "dynamodb:GetItem" && action != "dynamodb:Query");
+            let reads = ["GetItem", "BatchGetItem", "Query"].map(|read| format!("dynamodb:{read}"));
+            let writes = !grant.actions.iter().all(|action| reads.contains(action));
             let all = if writes {
                 &["Api"][..]
             } else {
@@ -363,6 +362,11 @@ impl Intercept for Deeds {
         let input = context.input();
         if let Some(get) = input.downcast_ref::<GetItemInput>() {
             self.add("GetItem", None, get.key().and_then(|key| key.get("pk")));
+        } else if let Some(batch) = input.downcast_ref::<BatchGetItemInput>() {
+            let asked = batch.request_items().into_iter().flatten();
+            for key in asked.flat_map(|(_, keys)| keys.keys()) {
+                self.add("BatchGetItem", None, key.get("pk"));
+            }
         } else if let Some(put) = input.downcast_ref::<PutItemInput>() {
             self.add("PutItem", None, put.item().and_then(|item| item.get("pk")));
         } else if let Some(delete) = input.downcast_ref::<DeleteItemInput>() {
