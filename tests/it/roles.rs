@@ -372,6 +372,11 @@ impl Intercept for Deeds {
         let input = context.input();
         if let Some(get) = input.downcast_ref::<GetItemInput>() {
             self.add("GetItem", None, get.key().and_then(|key| key.get("pk")));
+        } else if let Some(batch) = input.downcast_ref::<BatchGetItemInput>() {
+            let asked = batch.request_items().into_iter().flatten();
+            for key in asked.flat_map(|(_, keys)| keys.keys()) {
+                self.add("BatchGetItem", None, key.get("pk"));
+            }
         } else if let Some(put) = input.downcast_ref::<PutItemInput>() {
             self.add("PutItem", None, put.item().and_then(|item| item.get("pk")));
         } else if let Some(delete) = input.downcast_ref::<DeleteItemInput>() {
