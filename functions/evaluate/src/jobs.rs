@@ -178,9 +178,9 @@ async fn unless_hopeless(
     look: impl Future<Output = Result<(), EvaluateError>>,
 ) -> Result<(), EvaluateError> {
     match AssertUnwindSafe(look).catch_unwind().await {
-        Ok(Err(EvaluateError::Store(error @ StoreError::Unreadable { .. }))) => {
+        Ok(Err(error)) if !error.is_transient() => {
             let cause = &error as &(dyn std::error::Error + 'static);
-            tracing::error!(error = cause, %subject, "a job passes over what cannot be read");
+            tracing::error!(error = cause, %subject, "a job passes over what no try will mend");
             Ok(())
         }
         Ok(looked) => looked,

@@ -16,6 +16,7 @@
 //! | `alert` | `A#<alert>` | `alert` | `list`: by state, newest first |
 //! | `revision` | `A#<alert>` | `revision#<n>` | what to say |
 //! | `intent` | `A#<alert>` | `intent#<n>#<channel>` | `due`: undelivered; `list`: newest first |
+//! | `unwritten` | `A#<alert>` | `unwritten#<n>` | a revision's intents that its transaction did not take; `due`: for the clock |
 //! | `attempt` | `A#<alert>` | `attempt#<n>#<channel>#<k>` | every try, for people |
 //! | `group` | `W#<group>` | `group` | a group of alerts: when it speaks next; `due`: for the clock |
 //! | `member` | `W#<group>#<shard>` | `wait#<alert>#<n>` | the revisions that wait to be told by the group |
@@ -165,6 +166,10 @@ pub(crate) fn intent(alert: &str, revision: u32, channel: &ChannelName) -> Key {
         alert_partition(alert),
         format!("intent#{revision:06}#{channel}"),
     )
+}
+
+pub(crate) fn unwritten(alert: &str, revision: u32) -> Key {
+    Key::new(alert_partition(alert), format!("unwritten#{revision:06}"))
 }
 
 pub(crate) fn attempt(alert: &str, revision: u32, channel: &ChannelName, attempt: u32) -> Key {

@@ -114,6 +114,7 @@ impl Desk {
                 kind,
                 watch: Watch::default(),
                 due: Some(Moment(self.world.clock.now() + due)),
+                tries: 0,
             },
             expect: Expect::Absent,
             announcements: Vec::new(),
@@ -411,6 +412,8 @@ async fn raw_webhooks_that_wait_for_over_a_minute_are_recovered() {
             length: 2,
             kept_days: 1,
             state: ReceivedState::Waiting,
+            again_at: None,
+            tries: 0,
         };
         let body = KeptBody::of(b"{}").unwrap();
         store.receive(&received, body).await.unwrap();

@@ -470,6 +470,7 @@ impl World {
                     ..Default::default()
                 },
                 due: None,
+                tries: 0,
             },
             expect: Expect::from_read(watches.first()),
             announcements: vec![Announcement {

@@ -13,6 +13,7 @@ use crate::domain::id::EventId;
 use crate::domain::rule::{
     Basis, Boundary, Check, Over, Rule, RuleBook, RuleProblem, Slot, Threshold,
 };
+use crate::domain::watch::OwnManner;
 use crate::domain::{Authority, LocationId, ProductId, RuleId, Severity};
 use crate::installation::Installation;
 use crate::store::movements::{Act, Movement};
@@ -278,6 +279,7 @@ impl Context<'_> {
             severity: Severity::Warning,
             pending: SignedDuration::ZERO,
             keep_firing: SignedDuration::from_mins(5),
+            manner: OwnManner::default(),
             seasons: Vec::new(),
             origin: format!("import {}:{line}", self.name),
         })
@@ -387,6 +389,7 @@ fn altered(stands: Option<&Rule>, blank: Rule, target: &Target, units: i64) -> R
         severity: target.severity.unwrap_or(base.severity),
         pending: base.pending,
         keep_firing: base.keep_firing,
+        manner: base.manner,
         seasons: base.seasons.clone(),
         ..blank
     }

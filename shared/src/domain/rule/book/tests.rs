@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::Severity;
 use crate::domain::catalogue::{Location, LocationKind};
+use crate::domain::watch::OwnManner;
 use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Season, Threshold};
 
 /// An account-wide low-stock rule, at or below, on what is available.
@@ -24,6 +25,7 @@ pub(crate) fn low(id: &str, units: i64) -> Rule {
         severity: Severity::Warning,
         pending: SignedDuration::ZERO,
         keep_firing: SignedDuration::from_mins(5),
+        manner: OwnManner::default(),
         seasons: vec![],
         origin: format!("lotwire.toml:{units}"),
     }
