@@ -20,3 +20,4 @@ mod slo;
 mod store;
 mod surroundings;
 mod template;
+mod watching;

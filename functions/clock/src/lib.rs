@@ -164,7 +164,8 @@ impl Ticker {
             self.metrics.record(Metric::DeliveriesRedriven, count, &[]);
         }
         #[expect(clippy::cast_precision_loss, reason = "a count of one tick's work")]
-        self.metrics.record(Metric::StuckWork, ticked.stuck as f64, &[]);
+        self.metrics
+            .record(Metric::StuckWork, ticked.stuck as f64, &[]);
         tracing::debug!(redriven, looked, "ticked");
         if ticked.failed > 0 {
             return Err(TickError { ticked });

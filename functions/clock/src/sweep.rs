@@ -76,7 +76,8 @@ impl Ticker {
                         work.ticked.stuck += failed("something due cannot be read", &error);
                     }
                     Err(error) => {
-                        work.ticked.failed += failed("something due could not be dealt with", &error);
+                        work.ticked.failed +=
+                            failed("something due could not be dealt with", &error);
                     }
                 }
             }
@@ -129,12 +130,7 @@ impl Ticker {
         ticked
     }
 
-    async fn sort(
-        &self,
-        key: &Key,
-        by: Timestamp,
-        work: &mut Work,
-    ) -> Result<(), StoreError> {
+    async fn sort(&self, key: &Key, by: Timestamp, work: &mut Work) -> Result<(), StoreError> {
         match self.store.due(key, by).await? {
             // It is not sent on its own: what matters is that its group knows of it.
             Some(Due::Intent(stored)) if stored.data.group.is_some() => {

@@ -8,7 +8,9 @@ use shared::domain::group::Belongs;
 use shared::domain::id::{ChannelName, ConnectorName, GroupName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::route::{About, Recipient};
-use shared::domain::watch::{self, Audience, Episode, Moment, Opening, Seen, Verdict, Watch, Withheld};
+use shared::domain::watch::{
+    self, Audience, Episode, Moment, Opening, Seen, Verdict, Watch, Withheld,
+};
 use shared::domain::{AlertKind, Origin, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
@@ -223,8 +225,9 @@ impl Look<'_> {
         }
         match said.audience {
             Audience::Everybody => {}
-            Audience::TheRest => recipients
-                .retain(|one| told.is_none_or(|told| !told.contains(&one.channel))),
+            Audience::TheRest => {
+                recipients.retain(|one| told.is_none_or(|told| !told.contains(&one.channel)))
+            }
             Audience::Unreminded => recipients.retain(|one| {
                 let gathered = self.installation.routes.grouping(&one.routes);
                 gathered.is_none_or(|(_, grouping)| grouping.pace.repeat.is_none())

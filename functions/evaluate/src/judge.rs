@@ -106,7 +106,11 @@ impl<'a> Scene<'a> {
         let sources = &self.authority.quantities;
         let stock = after.stock(sources);
         let earlier = before.and_then(|before| before.stock(sources));
-        let is_known = installation.config.locations.location(&after.location).is_some();
+        let is_known = installation
+            .config
+            .locations
+            .location(&after.location)
+            .is_some();
         let mut judged: Vec<Judged<'a>> = Vec::with_capacity(KINDS.len());
         for kind in KINDS {
             let mut resolution = installation.rules.resolve(kind, &facts);
@@ -166,8 +170,8 @@ impl<'a> Scene<'a> {
                 .iter()
                 .any(|known| matches!(known.subject(), Subject::Group { group: one, .. } if one == *group));
             let counts = |location| self.picture.positions.contains_key(location);
-            let is_ours = facts.groups.contains(group)
-                || !directory.members(group).iter().any(counts);
+            let is_ours =
+                facts.groups.contains(group) || !directory.members(group).iter().any(counts);
             if !is_there && is_ours {
                 sums.push(rules.resolve_sum(facts.product, facts.category, group));
             }

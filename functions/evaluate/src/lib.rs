@@ -51,8 +51,8 @@ use shared::store::{Store, StoreError};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-pub use record::{Changed, UnreadableRecord, changed};
 pub use judge::verdicts;
+pub use record::{Changed, UnreadableRecord, changed};
 
 use patience::Patience;
 use surroundings::Surroundings;

@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use shared::domain::alert::RevisionKind;
 use shared::domain::id::{ChannelName, GroupName};
 use shared::domain::position::Position;
 use shared::domain::watch::Episode;
-use shared::domain::alert::RevisionKind;
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
 use shared::store::alerts::ProductPicture;

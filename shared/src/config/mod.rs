@@ -58,7 +58,8 @@ pub use self::format::Format;
 pub use self::network::{Network, NetworkError};
 pub use self::summary::Summary;
 pub use self::value::{
-    Bytes, Crossings, Grace, HeaderName, JsonPointer, MemoryDays, Named, PerSecond, Percent, ShopName,
+    Bytes, Crossings, Grace, HeaderName, JsonPointer, MemoryDays, Named, PerSecond, Percent,
+    ShopName,
 };
 
 /// One installation, checked: every name in it exists.

@@ -338,7 +338,12 @@ impl Episode {
         self.revision > 0
     }
 
-    fn announce(&mut self, change: RevisionKind, note: Option<String>, now: Timestamp) -> Announcement {
+    fn announce(
+        &mut self,
+        change: RevisionKind,
+        note: Option<String>,
+        now: Timestamp,
+    ) -> Announcement {
         self.revision += 1;
         self.told_at = Some(Moment(now));
         Announcement {
@@ -354,7 +359,9 @@ impl Episode {
 
     /// When people are reminded of it.
     fn reminder(&self, manner: &Manner) -> Option<Moment> {
-        let told_at = self.told_at.filter(|_| manner.remind_every > SignedDuration::ZERO)?;
+        let told_at = self
+            .told_at
+            .filter(|_| manner.remind_every > SignedDuration::ZERO)?;
         Some(after(told_at.0, manner.remind_every))
     }
 
@@ -493,7 +500,9 @@ fn tell(
     let manner = &verdict.manner;
     let reminder_is_due = breached
         && !damped
-        && episode.reminder(manner).is_some_and(|reminder| reminder.0 <= now);
+        && episode
+            .reminder(manner)
+            .is_some_and(|reminder| reminder.0 <= now);
     if !episode.told() {
         episode.withheld = verdict.withheld;
         return (breached && verdict.withheld.is_none()).then(|| {
@@ -533,11 +542,19 @@ fn tell(
         let note = falls.then(|| fallen(verdict.depth)).flatten();
         (RevisionKind::Escalated, Audience::Everybody, note)
     } else if falls {
-        (RevisionKind::Updated, Audience::Everybody, fallen(verdict.depth))
+        (
+            RevisionKind::Updated,
+            Audience::Everybody,
+            fallen(verdict.depth),
+        )
     } else if owes {
         (RevisionKind::Updated, Audience::TheRest, None)
     } else if reminder_is_due {
-        (RevisionKind::Updated, Audience::Unreminded, Some(STILL_OPEN))
+        (
+            RevisionKind::Updated,
+            Audience::Unreminded,
+            Some(STILL_OPEN),
+        )
     } else {
         return None;
     };
@@ -567,9 +584,7 @@ fn due(next: &Watch, verdict: &Verdict) -> Option<Timestamp> {
         }
         (Phase::Recovering { episode, .. }, Condition::Clear) => held_back(episode),
         // What is kept from people for its feed's sake is looked at when the feed is back.
-        (Phase::Open(_), Condition::Breached)
-            if verdict.withheld == Some(Withheld::SourceDown) =>
-        {
+        (Phase::Open(_), Condition::Breached) if verdict.withheld == Some(Withheld::SourceDown) => {
             None
         }
         (Phase::Open(episode), Condition::Breached) => {

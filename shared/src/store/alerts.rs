@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::due::backed_off;
 use super::groups::member_row;
 use super::intents::{Intent, intent_row};
-use super::due::backed_off;
 use super::jobs::is_zero;
 use super::keys::{self, Key, Listed};
 use super::products::Product;
@@ -232,7 +232,11 @@ impl Store {
         for left in unwritten {
             if let Err(error) = self.write_intents(&left.key()).await {
                 let cause = &error as &(dyn std::error::Error + 'static);
-                tracing::warn!(error = cause, alert = left.alert, "not all intents are written; the clock will");
+                tracing::warn!(
+                    error = cause,
+                    alert = left.alert,
+                    "not all intents are written; the clock will"
+                );
             }
         }
         Ok(true)
@@ -306,7 +310,7 @@ impl Store {
     ) -> Result<Page<Alert>, StoreError> {
         let list = alerts_list(state);
         let page = self
-            .list("list alerts", &list, (None, None), true, cursor, limit)
+            .spread("list alerts", &list, (None, None), true, cursor, limit)
             .await?;
         Ok(Page {
             items: page.items.into_iter().map(|stored| stored.data).collect(),
@@ -320,7 +324,7 @@ fn alerts_list(state: AlertState) -> String {
 }
 
 pub(super) fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
-    let listed = Listed::by_time(alerts_list(alert.state), alert.opened_at, &alert.id);
+    let listed = Listed::spread(&alerts_list(alert.state), alert.opened_at, &alert.id);
     Ok(Row::new(keys::alert(&alert.id), "alert", alert)?.listed(listed))
 }
 

@@ -247,6 +247,11 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// In a list ordered by time that is written so often that one partition could not take it.
+    pub(crate) fn spread(list: &str, at: Timestamp, tie: &str) -> Self {
+        Self::by_time(part_of_list(list, shard(tie)), at, tie)
+    }
+
     /// In a list ordered by time.
     pub(crate) fn by_time(list: impl Into<String>, at: Timestamp, tie: &str) -> Self {
         Self {
@@ -262,6 +267,11 @@ pub(crate) fn shard(of: &str) -> u64 {
     of.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     }) % SHARDS
+}
+
+/// One of the partitions that a busy list ordered by time is spread over.
+pub(crate) fn part_of_list(list: &str, shard: u64) -> String {
+    format!("{list}#{shard}")
 }
 
 pub(crate) fn positions_list(shard: u64) -> String {

@@ -235,7 +235,7 @@ impl Store {
         let place = |at: Timestamp| format!("{:015}", at.as_millisecond());
         let (from, until) = (from.map(place), until.map(place));
         let page = self
-            .list(
+            .spread(
                 "list webhooks",
                 &keys::received_list(connector),
                 (from.as_deref(), until.as_deref()),
@@ -255,7 +255,7 @@ fn received_row(received: &Received) -> Result<Row, StoreError> {
         "received",
         received,
     )?
-    .listed(Listed::by_time(list, received.at, &received.id))
+    .listed(Listed::spread(&list, received.at, &received.id))
     .due(received.overdue())
     .expires(received.expires()))
 }

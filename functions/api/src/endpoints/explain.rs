@@ -184,7 +184,9 @@ impl Scene<'_> {
     /// How people are told while it is open.
     fn manner(&self, resolution: &Resolution<'_>) -> Manner {
         let account = self.installation.config.alerts.manner();
-        resolution.rule.map_or(account, |rule| account.with(&rule.manner))
+        resolution
+            .rule
+            .map_or(account, |rule| account.with(&rule.manner))
     }
 
     /// What the rule says now; nothing where there is no rule.

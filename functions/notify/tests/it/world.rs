@@ -466,7 +466,7 @@ impl World {
                 subject,
                 kind,
                 watch: shared::domain::watch::Watch {
-                    evaluated: u64::from(revision),
+                    evaluated: u64::from(revision).into(),
                     ..Default::default()
                 },
                 due: None,

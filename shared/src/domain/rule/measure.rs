@@ -33,7 +33,10 @@ named!(
     }
 );
 
-#[expect(clippy::derivable_impls, reason = "the macro that declares it derives no default")]
+#[expect(
+    clippy::derivable_impls,
+    reason = "the macro that declares it derives no default"
+)]
 impl Default for Depth {
     fn default() -> Self {
         Self::Threshold
@@ -165,7 +168,10 @@ mod tests {
             stocks.iter().map(depth).collect()
         };
         use Depth::{Half, Threshold as Whole, Zero};
-        assert_eq!(depths(5, &[5, 3, 2, 1, 0, -1]), [Whole, Whole, Half, Half, Zero, Zero]);
+        assert_eq!(
+            depths(5, &[5, 3, 2, 1, 0, -1]),
+            [Whole, Whole, Half, Half, Zero, Zero]
+        );
         assert_eq!(depths(1, &[1, 0]), [Whole, Zero]);
         assert_eq!(depths(0, &[0, -2]), [Whole, Whole]);
     }

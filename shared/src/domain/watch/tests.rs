@@ -214,7 +214,10 @@ fn old_news_changes_nothing() {
         ..story.verdict
     };
     let mint = || unreachable!("no alert is opened");
-    assert_eq!(step(&story.watch, &breached, story.now, &1.into(), mint), None);
+    assert_eq!(
+        step(&story.watch, &breached, story.now, &1.into(), mint),
+        None
+    );
 }
 
 #[test]
@@ -428,11 +431,21 @@ fn a_member_that_leaves_or_joins_does_not_make_a_look_old() {
 fn while_it_is_open_people_hear_of_half_and_of_nothing_once_each() {
     let mut story = Story::new();
     let mut said = vec![];
-    for depth in [Depth::Threshold, Depth::Half, Depth::Half, Depth::Zero, Depth::Half, Depth::Zero] {
+    for depth in [
+        Depth::Threshold,
+        Depth::Half,
+        Depth::Half,
+        Depth::Zero,
+        Depth::Half,
+        Depth::Zero,
+    ] {
         story.verdict.depth = depth;
         said.push(story.passes(600).sees(Breached));
     }
-    assert_eq!(said, [Some(Opened), Some(Updated), None, Some(Updated), None, None]);
+    assert_eq!(
+        said,
+        [Some(Opened), Some(Updated), None, Some(Updated), None, None]
+    );
     let notes: Vec<_> = story.told.iter().map(|told| told.note.as_deref()).collect();
     assert_eq!(
         notes,
@@ -510,7 +523,9 @@ fn flapping_is_what_the_account_and_the_rule_say_it_is() {
         let mut story = Story::new();
         story.verdict = verdict;
         for flip in 0..8 {
-            story.passes(90).sees(if flip % 2 == 0 { Breached } else { Clear });
+            story
+                .passes(90)
+                .sees(if flip % 2 == 0 { Breached } else { Clear });
         }
         assert_eq!(story.told.len(), told, "{:?}", story.changes());
     }
@@ -577,14 +592,16 @@ fn glances() -> impl Strategy<Value = Vec<Glance>> {
         proptest::bool::weighted(0.9),
     );
     proptest::collection::vec(
-        glance.prop_map(|(after, condition, severity, withheld, depth, changed)| Glance {
-            after,
-            condition,
-            severity,
-            withheld,
-            depth,
-            changed,
-        }),
+        glance.prop_map(
+            |(after, condition, severity, withheld, depth, changed)| Glance {
+                after,
+                condition,
+                severity,
+                withheld,
+                depth,
+                changed,
+            },
+        ),
         1..60,
     )
 }

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::StreamExt as _;
-use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -119,21 +120,24 @@ impl Import {
             .iter()
             .map(|rule| (rule.slot(), rule))
             .collect();
+        let now = store.clock().now();
         for line in self.rows {
             let Some(what) = context.unrepeated(&line, &mut seen, &mut imported.rejected) else {
                 continue;
             };
             match line.row {
-                Row::Threshold(target) => match context.threshold(line.line, &target, &standing) {
-                    Ok((difference, planned)) => {
-                        rules.extend(planned);
-                        imported.differences.push(Difference {
-                            of: what,
-                            ..difference
-                        });
+                Row::Threshold(target) => {
+                    match context.threshold(line.line, &target, &standing, now) {
+                        Ok((difference, planned)) => {
+                            rules.extend(planned);
+                            imported.differences.push(Difference {
+                                of: what,
+                                ..difference
+                            });
+                        }
+                        Err(rejected) => imported.rejected.push(rejected),
                     }
-                    Err(rejected) => imported.rejected.push(rejected),
-                },
+                }
                 Row::Stock {
                     product,
                     location,
@@ -199,6 +203,7 @@ impl Context<'_> {
         line: u64,
         target: &Target,
         standing: &HashMap<Slot, &Rule>,
+        now: Timestamp,
     ) -> Result<(Difference, Option<Planned>), Rejected> {
         let reject = |field: &str, detail: String| Rejected {
             line,
@@ -230,7 +235,7 @@ impl Context<'_> {
                     );
                     return Err(reject("", detail));
                 }
-                (shown(&rule), Planned::Set(Box::new(rule)))
+                (self.shown(&rule, now), Planned::Set(Box::new(rule)))
             }
             None => match stands.filter(|rule| rule.id == blank.id) {
                 Some(rule) => (Value::Null, Planned::Remove(rule.id.clone())),
@@ -240,7 +245,7 @@ impl Context<'_> {
                 }
             },
         };
-        let before = stands.map_or(Value::Null, shown);
+        let before = stands.map_or(Value::Null, |rule| self.shown(rule, now));
         let effect = match stands {
             None => Effect::New,
             Some(_) if before == after => Effect::Unchanged,
@@ -255,6 +260,38 @@ impl Context<'_> {
             after,
         };
         Ok((difference, (effect != Effect::Unchanged).then_some(planned)))
+    }
+
+    /// What people see of a threshold rule. While a season is on, its number is in force, and the
+    /// rule's own waits for the season's end.
+    fn shown(&self, rule: &Rule, now: Timestamp) -> Value {
+        let Check::LowStock(threshold) = rule.check else {
+            return Value::Null;
+        };
+        let mut shown = json!({
+            "threshold": threshold.units,
+            "boundary": threshold.boundary,
+            "basis": threshold.basis,
+            "recovery": threshold.recovery,
+            "severity": rule.severity,
+            "enabled": rule.enabled,
+        });
+        if let Some(season) = rule.in_force(now, self.zone(rule)).season {
+            shown["in_force"] = json!(season.units);
+            shown["season_until"] = json!(season.until);
+        }
+        shown
+    }
+
+    /// The calendar by which a rule's seasons are shown: its location's, its group's first location's,
+    /// or the account's.
+    fn zone(&self, rule: &Rule) -> &TimeZone {
+        let config = &self.installation.config;
+        let members = |group| config.locations.members(group).first();
+        let first = rule.scope.location.as_ref();
+        let first = first.or_else(|| rule.scope.group.as_ref().and_then(members));
+        let location = first.and_then(|id| config.locations.location(id));
+        location.map_or(&config.account.zone.0, |location| &location.zone)
     }
 
     /// A rule of the document that happens to have the name of an imported one.
@@ -393,21 +430,6 @@ fn altered(stands: Option<&Rule>, blank: Rule, target: &Target, units: i64) -> R
         seasons: base.seasons.clone(),
         ..blank
     }
-}
-
-/// What people see of a threshold rule.
-fn shown(rule: &Rule) -> Value {
-    let Check::LowStock(threshold) = rule.check else {
-        return Value::Null;
-    };
-    json!({
-        "threshold": threshold.units,
-        "boundary": threshold.boundary,
-        "basis": threshold.basis,
-        "recovery": threshold.recovery,
-        "severity": rule.severity,
-        "enabled": rule.enabled,
-    })
 }
 
 impl Target {

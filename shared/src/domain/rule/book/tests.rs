@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::Severity;
 use crate::domain::catalogue::{Location, LocationKind};
-use crate::domain::watch::OwnManner;
 use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Season, Threshold};
+use crate::domain::watch::OwnManner;
 
 /// An account-wide low-stock rule, at or below, on what is available.
 pub(crate) fn low(id: &str, units: i64) -> Rule {
