@@ -23,7 +23,8 @@ fn plain(yaml: Yaml) -> Value {
         Yaml::Sequence(items) => items.into_iter().map(plain).collect(),
         Yaml::Mapping(entries) => {
             let entries = entries.into_iter();
-            let entries = entries.map(|(key, value)| (key.as_str().unwrap().to_owned(), plain(value)));
+            let entries =
+                entries.map(|(key, value)| (key.as_str().unwrap().to_owned(), plain(value)));
             Value::Object(entries.collect())
         }
         Yaml::Tagged(tagged) => {
@@ -87,12 +88,20 @@ impl Stack {
 
     /// A resource's properties.
     pub(crate) fn properties(&self, name: &str) -> &Value {
-        self.resources.get(name).map_or(NOTHING, |it| &it["Properties"])
+        self.resources
+            .get(name)
+            .map_or(NOTHING, |it| &it["Properties"])
     }
 
     /// The resources of a type, and their properties.
-    pub(crate) fn of_type<'s>(&'s self, kind: &'s str) -> impl Iterator<Item = (&'s str, &'s Value)> {
-        let mine = self.resources.iter().filter(move |(_, it)| it["Type"] == kind);
+    pub(crate) fn of_type<'s>(
+        &'s self,
+        kind: &'s str,
+    ) -> impl Iterator<Item = (&'s str, &'s Value)> {
+        let mine = self
+            .resources
+            .iter()
+            .filter(move |(_, it)| it["Type"] == kind);
         mine.map(|(name, it)| (name.as_str(), &it["Properties"]))
     }
 }
@@ -122,7 +131,10 @@ fn transformed(name: &str, function: &mut Value, globals: Value) -> Vec<(String,
             }
             _ => "no source that is known here",
         };
-        added.push((format!("{name}{event}"), json!({ "Type": kind, "Properties": settings })));
+        added.push((
+            format!("{name}{event}"),
+            json!({ "Type": kind, "Properties": settings }),
+        ));
     }
     *function = json!({ "Type": "AWS::Lambda::Function", "Properties": properties });
     added
@@ -178,7 +190,13 @@ impl<'s> Reader<'s> {
             for value in over.as_array().into_iter().flatten() {
                 let names = Names::from([(variable.to_owned(), value.clone())]);
                 let filled = with(&body[2], &names);
-                all.extend(filled.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+                all.extend(
+                    filled
+                        .as_object()
+                        .into_iter()
+                        .flatten()
+                        .map(|(k, v)| (k.clone(), v.clone())),
+                );
             }
         }
         all
@@ -197,7 +215,9 @@ impl<'s> Reader<'s> {
                 text(&of[0]) == text(&of[1])
             }
             "Fn::Not" => !self.holds(&of[0]),
-            "Fn::And" => of.as_array().is_some_and(|all| all.iter().all(|it| self.holds(it))),
+            "Fn::And" => of
+                .as_array()
+                .is_some_and(|all| all.iter().all(|it| self.holds(it))),
             _ => false,
         }
     }
@@ -220,9 +240,14 @@ impl<'s> Reader<'s> {
                 "Fn::FindInMap" => {
                     let key = |at: usize| self.filled(&of[at]);
                     let (map, first, second) = (key(0)?, key(1)?, key(2)?);
-                    let found = &self.source["Mappings"][map.as_str()?][first.as_str()?][second.as_str()?];
+                    let found = &self.source["Mappings"][map.as_str()?][first.as_str()?]
+                        [second.as_str()?];
                     let default = || self.filled(&of[3]["DefaultValue"]);
-                    return if found.is_null() { default() } else { Some(found.clone()) };
+                    return if found.is_null() {
+                        default()
+                    } else {
+                        Some(found.clone())
+                    };
                 }
                 "Fn::Sub" => return self.substituted(of),
                 _ => {}
@@ -232,7 +257,8 @@ impl<'s> Reader<'s> {
             Value::Array(items) => items.iter().filter_map(|item| self.filled(item)).collect(),
             Value::Object(entries) => {
                 let entries = entries.iter();
-                let filled = entries.filter_map(|(key, value)| Some((key.clone(), self.filled(value)?)));
+                let filled =
+                    entries.filter_map(|(key, value)| Some((key.clone(), self.filled(value)?)));
                 Value::Object(filled.collect())
             }
             other => other.clone(),
@@ -247,14 +273,21 @@ impl<'s> Reader<'s> {
         let own: Names = own.as_object().cloned().into_iter().flatten().collect();
         let text = substitute(&substitute(text, &own), &self.parameters);
         let open = text.contains("${");
-        Some(if open { json!({ "Fn::Sub": text }) } else { json!(text) })
+        Some(if open {
+            json!({ "Fn::Sub": text })
+        } else {
+            json!(text)
+        })
     }
 }
 
 /// The one entry of an object that has one.
 fn only(value: &Value) -> Option<(&str, &Value)> {
     let entries = value.as_object().filter(|entries| entries.len() == 1)?;
-    entries.iter().next().map(|(key, value)| (key.as_str(), value))
+    entries
+        .iter()
+        .next()
+        .map(|(key, value)| (key.as_str(), value))
 }
 
 /// A loop's body, with its variable in place.
@@ -271,7 +304,11 @@ fn with(value: &Value, names: &Names) -> Value {
             if let Some(("Fn::Sub", Value::String(text))) = only(value) {
                 let text = substitute(text, names);
                 let open = text.contains("${");
-                return if open { json!({ "Fn::Sub": text }) } else { json!(text) };
+                return if open {
+                    json!({ "Fn::Sub": text })
+                } else {
+                    json!(text)
+                };
             }
             let entries = value.as_object().into_iter().flatten();
             let entries = entries.map(|(key, value)| (substitute(key, names), with(value, names)));
@@ -325,7 +362,16 @@ Resources:
     let source = plain(source);
     let stack = Stack::of(&source, &[]);
     let names: Vec<_> = stack.resources.keys().map(String::as_str).collect();
-    let expected = ["Doa", "DoaTick", "DoaTickPermission", "DoaWork", "Dob", "DobTick", "DobTickPermission", "DobWork"];
+    let expected = [
+        "Doa",
+        "DoaTick",
+        "DoaTickPermission",
+        "DoaWork",
+        "Dob",
+        "DobTick",
+        "DobTickPermission",
+        "DobWork",
+    ];
     assert_eq!(names, expected);
     let log = json!({ "Fn::GetAtt": ["Loga", "Arn"] });
     assert_eq!(*stack.properties("Doa"), json!({ "Most": 3, "Log": log }));

@@ -402,11 +402,7 @@ impl Observed {
 }
 
 /// The dead-letter queues, by their local names.
-const DEAD_LETTERS: [&str; 3] = [
-    "sync-failures",
-    "evaluate-failures",
-    "notify-failures",
-];
+const DEAD_LETTERS: [&str; 3] = ["sync-failures", "evaluate-failures", "notify-failures"];
 
 const CONFIG: &str = r#"
 [account]

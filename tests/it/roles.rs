@@ -57,7 +57,9 @@ impl Grant {
 
     /// Whether it is about the table, and not its stream.
     fn is_about_the_table(&self) -> bool {
-        self.resources.iter().any(|it| it.to_string().contains("${Table.Arn}"))
+        self.resources
+            .iter()
+            .any(|it| it.to_string().contains("${Table.Arn}"))
     }
 
     /// Patterns of leading keys; none allows any.
@@ -96,7 +98,12 @@ fn many(value: &Value) -> Vec<Value> {
 
 fn texts(value: &Value) -> Vec<String> {
     let items = many(value).into_iter();
-    items.map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect()
+    items
+        .map(|item| {
+            item.as_str()
+                .map_or_else(|| item.to_string(), str::to_owned)
+        })
+        .collect()
 }
 
 /// Whose secrets a function asks for, under the parameter `SecretsPath`.
@@ -123,7 +130,10 @@ fn needed(stack: &Stack, name: &str) -> BTreeSet<(String, String)> {
     let log = &function["LoggingConfig"]["LogGroup"];
     need(&["logs:CreateLogStream", "logs:PutLogEvents"], &arn(log));
     if function["Tracing"] == "Active" {
-        need(&["xray:PutTraceSegments", "xray:PutTelemetryRecords"], &json!("*"));
+        need(
+            &["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+            &json!("*"),
+        );
     }
     for (variable, value) in variables.as_object().into_iter().flatten() {
         match variable.as_str() {
@@ -141,19 +151,33 @@ fn needed(stack: &Stack, name: &str) -> BTreeSet<(String, String)> {
             let read = ["DescribeStream", "GetRecords", "GetShardIterator"];
             let read = read.map(|action| format!("dynamodb:{action}"));
             need(&read.each_ref().map(String::as_str), &mapping["Stream"]);
-            need(&["sqs:SendMessage"], &mapping["DestinationConfig"]["OnFailure"]["Destination"]);
+            need(
+                &["sqs:SendMessage"],
+                &mapping["DestinationConfig"]["OnFailure"]["Destination"],
+            );
         } else {
-            let read = ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes"];
+            let read = [
+                "ReceiveMessage",
+                "DeleteMessage",
+                "ChangeMessageVisibility",
+                "GetQueueAttributes",
+            ];
             let read = read.map(|action| format!("sqs:{action}"));
             need(&read.each_ref().map(String::as_str), queue);
         }
     }
     let place = |service: &str, resource: &str| {
-        let prefix = format!("arn:${{AWS::Partition}}:{service}:{}:", crate::cloudformation::REGION);
+        let prefix = format!(
+            "arn:${{AWS::Partition}}:{service}:{}:",
+            crate::cloudformation::REGION
+        );
         json!({ "Fn::Sub": format!("{prefix}${{AWS::AccountId}}:{resource}") })
     };
     if let Some(whose) = secrets(name, variables) {
-        need(&["ssm:GetParameter"], &place("ssm", &format!("parameter/lotwire/{whose}/*")));
+        need(
+            &["ssm:GetParameter"],
+            &place("ssm", &format!("parameter/lotwire/{whose}/*")),
+        );
         let secret = place("secretsmanager", &format!("secret:lotwire/{whose}/*"));
         need(&["secretsmanager:GetSecretValue"], &secret);
     }
@@ -185,25 +209,47 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
             .flat_map(|grant| {
                 let of = |action: &String| {
                     let resources = grant.resources.iter();
-                    resources.map(|resource| (action.clone(), resource.to_string())).collect::<Vec<_>>()
+                    resources
+                        .map(|resource| (action.clone(), resource.to_string()))
+                        .collect::<Vec<_>>()
                 };
                 grant.actions.iter().flat_map(of).collect::<Vec<_>>()
             })
             .collect();
         let needed = needed(stack, name);
-        faults.extend(needed.difference(&allowed).map(|it| format!("{role} does not allow {it:?}")));
-        faults.extend(allowed.difference(&needed).map(|it| format!("{role} allows {it:?} for nothing")));
+        faults.extend(
+            needed
+                .difference(&allowed)
+                .map(|it| format!("{role} does not allow {it:?}")),
+        );
+        faults.extend(
+            allowed
+                .difference(&needed)
+                .map(|it| format!("{role} allows {it:?} for nothing")),
+        );
         if function["Role"] != json!({ "Fn::GetAtt": [role, "Arn"] }) {
             faults.push(format!("{name} has not its own role"));
         }
         if stack.properties(&role)["AssumeRolePolicyDocument"] != assumed {
-            faults.push(format!("{role} is not one that Lambda, and nobody else, assumes"));
+            faults.push(format!(
+                "{role} is not one that Lambda, and nobody else, assumes"
+            ));
         }
         for grant in grants.iter().filter(|grant| grant.is_about_the_table()) {
-            let writes = grant.actions.iter().any(|action| action != "dynamodb:GetItem" && action != "dynamodb:Query");
-            let all = if writes { &["Api"][..] } else { &["Ingest", "Api", "Sync", "Evaluate", "Clock"] };
+            let writes = grant
+                .actions
+                .iter()
+                .any(|action| action != "dynamodb:GetItem" && action != "dynamodb:Query");
+            let all = if writes {
+                &["Api"][..]
+            } else {
+                &["Ingest", "Api", "Sync", "Evaluate", "Clock"]
+            };
             if grant.keys().is_empty() && !all.contains(&name) {
-                faults.push(format!("{role} allows {:?} on the whole table", grant.actions));
+                faults.push(format!(
+                    "{role} allows {:?} on the whole table",
+                    grant.actions
+                ));
             }
         }
         let reads_secrets = needed.iter().any(|(action, _)| action.starts_with("ssm:"));
@@ -213,7 +259,11 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
     }
     let roles = stack.of_type("AWS::IAM::Role");
     let policies = roles.flat_map(|(_, role)| many(&role["Policies"]));
-    let documents = policies.chain(stack.of_type("AWS::IAM::ManagedPolicy").map(|(_, it)| it.clone()));
+    let documents = policies.chain(
+        stack
+            .of_type("AWS::IAM::ManagedPolicy")
+            .map(|(_, it)| it.clone()),
+    );
     for policy in documents {
         let named = policy["PolicyName"].is_string() || policy["Description"].is_string();
         if !named || policy["PolicyDocument"]["Version"] != "2012-10-17" {
@@ -226,7 +276,9 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
 /// What the functions' roles do not allow to be done to the table though it is done, and what they
 /// allow though nobody does it.
 pub(crate) fn table_faults(stack: &Stack, done: &[(&str, Deeds)]) -> Vec<String> {
-    done.iter().flat_map(|(role, deeds)| deeds.faults(stack, role)).collect()
+    done.iter()
+        .flat_map(|(role, deeds)| deeds.faults(stack, role))
+        .collect()
 }
 
 /// Writes down what a function does to the table.
@@ -263,7 +315,9 @@ impl Deeds {
             for resource in &grant.resources {
                 let index = |deed: &&Deed| match &deed.index {
                     None => !resource.to_string().contains("/index/"),
-                    Some(index) => resource.to_string().ends_with(&format!("/index/{index}\"}}")),
+                    Some(index) => resource
+                        .to_string()
+                        .ends_with(&format!("/index/{index}\"}}")),
                 };
                 if !done().any(|deed| index(&deed)) {
                     faults.push(format!("{role} allows {resource} for nothing"));

@@ -102,15 +102,22 @@ impl Alarm {
                 (vec![series], vec!["it".to_owned()])
             }
             Some(metrics) => {
-                let of = metrics.iter().filter(|metric| metric["MetricStat"].is_object());
+                let of = metrics
+                    .iter()
+                    .filter(|metric| metric["MetricStat"].is_object());
                 let series = of.map(|metric| {
                     let stat = &metric["MetricStat"];
                     let mut series = Series::read(&stat["Metric"], stat);
                     series.id = text(&metric["Id"]);
                     series
                 });
-                let told = metrics.iter().filter(|metric| metric["ReturnData"] != false);
-                (series.collect(), told.map(|metric| text(&metric["Expression"])).collect())
+                let told = metrics
+                    .iter()
+                    .filter(|metric| metric["ReturnData"] != false);
+                (
+                    series.collect(),
+                    told.map(|metric| text(&metric["Expression"])).collect(),
+                )
             }
         };
         let whole = |key: &str| alarm[key].as_u64().and_then(|it| usize::try_from(it).ok());
@@ -144,13 +151,23 @@ impl Alarm {
         };
         let words = answer.split(|c: char| !c.is_ascii_lowercase());
         let asked: BTreeSet<_> = words.filter(|word| !word.is_empty()).collect();
-        let known: BTreeSet<_> = self.series.iter().map(|series| series.id.as_str()).collect();
+        let known: BTreeSet<_> = self
+            .series
+            .iter()
+            .map(|series| series.id.as_str())
+            .collect();
         expect(asked == known, "its expression is not of its series");
         expect(self.periods > 0, "no period");
         expect(self.breaching <= self.periods, "it never fires");
         expect(self.threshold.is_finite(), "no threshold");
-        expect(COMPARISONS.contains(&self.comparison.as_str()), "no comparison");
-        expect(["breaching", "notBreaching"].contains(&self.missing.as_str()), "missing data");
+        expect(
+            COMPARISONS.contains(&self.comparison.as_str()),
+            "no comparison",
+        );
+        expect(
+            ["breaching", "notBreaching"].contains(&self.missing.as_str()),
+            "missing data",
+        );
         for series in &self.series {
             expect(series.period > 0 && series.period % 60 == 0, "a period");
             expect(series.period == self.period(), "periods that differ");
@@ -165,7 +182,10 @@ impl Alarm {
                 NAMESPACE => continue,
                 _ => &[],
             };
-            expect(theirs.contains(&dimensions.as_slice()), "dimensions that nothing has");
+            expect(
+                theirs.contains(&dimensions.as_slice()),
+                "dimensions that nothing has",
+            );
         }
         faults
     }
@@ -179,8 +199,14 @@ impl Alarm {
         };
         let told = self.series.iter().map(|series| {
             let of = series.dimensions.iter().filter(|(name, _)| *name != STACK);
-            let of: String = of.map(|(name, value)| format!(", {name} {value}")).collect();
-            let name = if self.series.len() > 1 { format!("{} = ", series.id) } else { String::new() };
+            let of: String = of
+                .map(|(name, value)| format!(", {name} {value}"))
+                .collect();
+            let name = if self.series.len() > 1 {
+                format!("{} = ", series.id)
+            } else {
+                String::new()
+            };
             format!("{name}{} of {}{of}", series.statistic, series.metric)
         });
         let told = told.collect::<Vec<_>>().join("; ");
@@ -188,10 +214,17 @@ impl Alarm {
             Some(expression) if expression != "it" => format!("`{expression}` with {told}"),
             _ => told,
         };
-        let missing = if self.missing == "breaching" { "; also without data" } else { "" };
+        let missing = if self.missing == "breaching" {
+            "; also without data"
+        } else {
+            ""
+        };
         let (times, periods) = (self.breaching, self.periods);
         let minutes = self.period() / 60;
-        format!("{told} {sign} {}, {times} of {periods} × {minutes} min{missing}", self.threshold)
+        format!(
+            "{told} {sign} {}, {times} of {periods} × {minutes} min{missing}",
+            self.threshold
+        )
     }
 
     fn period(&self) -> i64 {
@@ -274,7 +307,12 @@ impl Series {
             dimensions: dimensions
                 .map(|dimension| {
                     let value = &dimension["Value"];
-                    let named = [value, &value["Ref"], &value["Fn::GetAtt"][0], &value["Fn::Sub"]];
+                    let named = [
+                        value,
+                        &value["Ref"],
+                        &value["Fn::GetAtt"][0],
+                        &value["Fn::Sub"],
+                    ];
                     let named = named.into_iter().find_map(|it| it.as_str());
                     (text(&dimension["Name"]), local(named.unwrap_or_default()))
                 })
@@ -352,18 +390,27 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
     let of_logs: BTreeSet<_> = filters
         .flat_map(|(_, filter)| filter["MetricTransformations"].as_array().cloned())
         .flatten()
-        .filter(|made| made["MetricNamespace"] == NAMESPACE && made["Dimensions"][0]["Key"] == STACK)
+        .filter(|made| {
+            made["MetricNamespace"] == NAMESPACE && made["Dimensions"][0]["Key"] == STACK
+        })
         .filter_map(|made| made["MetricName"].as_str().map(str::to_owned))
         .collect();
     for (name, properties) in stack.of_type("AWS::CloudWatch::Alarm") {
         let alarm = Alarm::of(properties);
-        faults.extend(alarm.faults().into_iter().map(|fault| format!("{name}: {fault}")));
+        faults.extend(
+            alarm
+                .faults()
+                .into_iter()
+                .map(|fault| format!("{name}: {fault}")),
+        );
         for told in ["AlarmActions", "OKActions"] {
             if properties[told] != json!([TOPIC]) {
                 faults.push(format!("{name} tells nobody ({told})"));
             }
         }
-        if !properties["AlarmDescription"].is_string() && properties["AlarmDescription"]["Fn::Sub"].is_null() {
+        if !properties["AlarmDescription"].is_string()
+            && properties["AlarmDescription"]["Fn::Sub"].is_null()
+        {
             faults.push(format!("{name} says nothing"));
         }
         let metrics = properties["Metrics"].as_array().into_iter().flatten();
@@ -384,10 +431,16 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
             let metric = metrics.find(|metric| metric.name_and_unit().0 == series.metric);
             let kept = metric.map_or_else(Vec::new, |metric| {
                 let kept = [Some(metric.dimensions()), metric.summed_up_by()];
-                kept.into_iter().flatten().map(|kept| kept.iter().copied().collect()).collect()
+                kept.into_iter()
+                    .flatten()
+                    .map(|kept| kept.iter().copied().collect())
+                    .collect()
             });
             if !kept.contains(&asked) && !of_logs.contains(&series.metric) {
-                faults.push(format!("{name}: {} is not kept by {asked:?}", series.metric));
+                faults.push(format!(
+                    "{name}: {} is not kept by {asked:?}",
+                    series.metric
+                ));
             }
         }
     }
@@ -402,7 +455,10 @@ fn every_alarm_is_whole_tells_somebody_and_watches_a_series_that_is_kept() {
     assert!(stack.of_type("AWS::CloudWatch::Alarm").count() > 20);
     let silent = Stack::of(&source(), &[]);
     for (name, alarm) in silent.of_type("AWS::CloudWatch::Alarm") {
-        assert!(alarm["AlarmActions"].is_null() && alarm["OKActions"].is_null(), "{name}");
+        assert!(
+            alarm["AlarmActions"].is_null() && alarm["OKActions"].is_null(),
+            "{name}"
+        );
     }
 }
 
@@ -426,14 +482,26 @@ fn an_alarm_over_several_signals_fires_for_each_of_them() {
                     value,
                 })
                 .collect();
-            !alarm.fires(&samples, at, at + Duration::from_secs(300)).is_empty()
+            !alarm
+                .fires(&samples, at, at + Duration::from_secs(300))
+                .is_empty()
         };
         let clock = name == "ClockAlarm";
-        assert!(with("Errors", 3.0) && with("Errors", 1.0) != clock, "{name}");
+        assert!(
+            with("Errors", 3.0) && with("Errors", 1.0) != clock,
+            "{name}"
+        );
         assert!(with("Throttles", 1.0) && !with("Throttles", 0.0), "{name}");
-        assert!(with("Duration", 300_000.0) && !with("Duration", 5_000.0), "{name}");
+        assert!(
+            with("Duration", 300_000.0) && !with("Duration", 5_000.0),
+            "{name}"
+        );
         let waits = name.starts_with("Notify");
-        assert_eq!(with("ApproximateAgeOfOldestMessage", 301.0), waits, "{name}");
+        assert_eq!(
+            with("ApproximateAgeOfOldestMessage", 301.0),
+            waits,
+            "{name}"
+        );
         assert!(!with("ApproximateAgeOfOldestMessage", 200.0), "{name}");
     }
 }
@@ -477,12 +545,16 @@ async fn a_destination_that_is_left_alone_and_events_that_nobody_can_use_show() 
     let start = observed.clock.now();
     let fires = |name: &str, observed: &Observed| {
         let alarm = Alarm::named(name);
-        !alarm.fires(&observed.samples(), start, observed.clock.now()).is_empty()
+        !alarm
+            .fires(&observed.samples(), start, observed.clock.now())
+            .is_empty()
     };
     observed.vendor.is(Behaviour::Answer(503, String::new()));
     for number in 0..25 {
         let lost = json!({ "sku": format!("LOST-{number}"), "location": "nowhere", "on_hand": 1 });
-        observed.post(&format!("l{number}"), "stock.level", lost).await;
+        observed
+            .post(&format!("l{number}"), "stock.level", lost)
+            .await;
     }
     assert!(!fires("QuarantineAlarm", &observed), "so many are borne");
     let lost = json!({ "sku": "LOST", "location": "nowhere", "on_hand": 1 });

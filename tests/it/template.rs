@@ -101,7 +101,10 @@ fn every_kind_of_channel_can_be_deployed_and_is_unless_told_otherwise() {
 /// A template that knows this many more kinds of channel, and the list of all.
 fn with_kinds(more: usize) -> (Value, String) {
     let mut source = source();
-    let mut names = source["Parameters"]["Channels"]["Default"].as_str().unwrap().to_owned();
+    let mut names = source["Parameters"]["Channels"]["Default"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let kinds = source["Mappings"]["ChannelKinds"].as_object_mut().unwrap();
     let one = kinds["webhook"].clone();
     for number in 0..more {
@@ -119,7 +122,10 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
         ("Channels", names.as_str()),
         ("AlarmTopicArn", TOPIC),
         ("DomainName", "stock.example.com"),
-        ("CertificateArn", "arn:aws:acm:eu-south-1:111122223333:certificate/x"),
+        (
+            "CertificateArn",
+            "arn:aws:acm:eu-south-1:111122223333:certificate/x",
+        ),
     ];
     let stack = Stack::of(&source, &everything);
     let count = |of: &Stack| of.resources.len();
@@ -127,8 +133,14 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
     assert!(count(&stack) < MOST_RESOURCES - 50, "{}", count(&stack));
     let usual = Stack::of(&source, &everything[1..]);
     let per_kind = (count(&stack) - count(&usual)) / (KINDS - ChannelKind::ALL.len());
-    let said = format!("{} resources with {KINDS} kinds of channel, {per_kind} for each", count(&stack));
-    assert!(DEPLOYMENT.contains(&said), "docs/deploy.md does not say: {said}");
+    let said = format!(
+        "{} resources with {KINDS} kinds of channel, {per_kind} for each",
+        count(&stack)
+    );
+    assert!(
+        DEPLOYMENT.contains(&said),
+        "docs/deploy.md does not say: {said}"
+    );
     // CloudFormation's other limits.
     let entries = |key: &str| source[key].as_object().map_or(0, serde_json::Map::len);
     assert!(entries("Parameters") <= 60 && entries("Outputs") <= 60 && entries("Mappings") <= 60);
@@ -138,7 +150,10 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
         assert!(attributes <= 200, "{name}: {attributes}");
     }
     let size = json!(stack.resources).to_string().len();
-    assert!(size < 900_000, "{size} bytes of the megabyte that a transformed template may have");
+    assert!(
+        size < 900_000,
+        "{size} bytes of the megabyte that a transformed template may have"
+    );
 }
 
 /// SAM's cache looks at a function's own folder, and would deploy yesterday's `shared`.
@@ -188,7 +203,10 @@ fn each_environment_deploys_kinds_that_there_are() {
             .collect();
         for name in given.keys() {
             let known = parameters[*name].is_object();
-            assert!(known, "{environment} gives {name}, which the template does not know");
+            assert!(
+                known,
+                "{environment} gives {name}, which the template does not know"
+            );
         }
         for listed_kind in given["Channels"].split(',') {
             let known = ChannelKind::ALL.iter().any(|it| listed(*it) == listed_kind);
@@ -208,13 +226,20 @@ fn times_fit_together() {
         assert!(alarm < timeout && alarm >= timeout / 5 * 4, "{name}");
     }
     let notifier = &stack.properties("Notifywebhook")["Environment"]["Variables"];
-    let slowest: u64 = notifier["SEND_TIMEOUT_MS"].as_str().unwrap().parse().unwrap();
+    let slowest: u64 = notifier["SEND_TIMEOUT_MS"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     let mapping = stack.properties("NotifywebhookIntents");
     let batch = mapping["BatchSize"].as_u64().unwrap() * slowest;
     let timeout = seconds("Notifywebhook");
     let alarm = stack.properties("NotifywebhookAlarm").to_string();
     assert!(alarm.contains("duration / 55000"), "{alarm}");
-    assert!(batch < 55_000 && 55_000 < timeout * 1_000, "{batch} {timeout}");
+    assert!(
+        batch < 55_000 && 55_000 < timeout * 1_000,
+        "{batch} {timeout}"
+    );
     // Six times, as AWS advises, so that a throttled invocation lets no message out a second time.
     for (queue, function) in [
         ("NotifywebhookQueue", "Notifywebhook"),
@@ -257,7 +282,10 @@ fn nothing_is_open_or_unencrypted() {
         // Whom a policy lets in from outside of the account's own roles, it names.
         for statement in statements.iter().filter(|it| it["Effect"] == "Allow") {
             let topic = json!({ "ArnEquals": { "aws:SourceArn": { "Ref": "Topic" } } });
-            assert_eq!(statement["Principal"]["Service"], "sns.amazonaws.com", "{name}");
+            assert_eq!(
+                statement["Principal"]["Service"], "sns.amazonaws.com",
+                "{name}"
+            );
             assert_eq!(statement["Condition"], topic, "{name}");
         }
     }
@@ -275,7 +303,10 @@ fn the_table_outlives_the_stack() {
     assert_eq!(table["DeletionPolicy"], "Retain");
     assert_eq!(table["UpdateReplacePolicy"], "Retain");
     let recovery = json!({ "PointInTimeRecoveryEnabled": true });
-    assert_eq!(table["Properties"]["PointInTimeRecoverySpecification"], recovery);
+    assert_eq!(
+        table["Properties"]["PointInTimeRecoverySpecification"],
+        recovery
+    );
 }
 
 /// Lambda drops lines of JSON by their level, `debug` unless told otherwise, and takes a metric, which
@@ -285,9 +316,15 @@ fn what_is_logged_is_decided_in_one_place() {
     for level in ["error", "debug"] {
         let stack = Stack::of(&source(), &[("LogLevel", level)]);
         for (name, function) in stack.of_type("AWS::Lambda::Function") {
-            assert_eq!(function["LoggingConfig"]["ApplicationLogLevel"], "TRACE", "{name}");
+            assert_eq!(
+                function["LoggingConfig"]["ApplicationLogLevel"], "TRACE",
+                "{name}"
+            );
             assert_eq!(function["LoggingConfig"]["LogFormat"], "JSON", "{name}");
-            assert_eq!(function["Environment"]["Variables"]["RUST_LOG"], level, "{name}");
+            assert_eq!(
+                function["Environment"]["Variables"]["RUST_LOG"], level,
+                "{name}"
+            );
         }
     }
 }
@@ -297,8 +334,14 @@ fn while_the_intake_is_closed_webhooks_are_refused_and_no_source_is_read() {
     let reserved = |given: &[(&str, &str)]| {
         Stack::of(&source(), given).properties("Ingest")["ReservedConcurrentExecutions"].clone()
     };
-    assert_eq!(reserved(&[("Intake", "closed"), ("ReserveConcurrency", "yes")]), 0);
-    assert_eq!(reserved(&[("ReserveConcurrency", "yes"), ("IngestConcurrency", "7")]), "7");
+    assert_eq!(
+        reserved(&[("Intake", "closed"), ("ReserveConcurrency", "yes")]),
+        0
+    );
+    assert_eq!(
+        reserved(&[("ReserveConcurrency", "yes"), ("IngestConcurrency", "7")]),
+        "7"
+    );
     assert_eq!(reserved(&[]), Value::Null);
     let closed = Stack::of(&source(), &[("Intake", "closed")]);
     assert_eq!(closed.properties("SyncRuns")["Enabled"], false);
@@ -324,7 +367,11 @@ impl Local {
 }
 
 fn responses(mapped: bool) -> Value {
-    if mapped { json!(["ReportBatchItemFailures"]) } else { Value::Null }
+    if mapped {
+        json!(["ReportBatchItemFailures"])
+    } else {
+        Value::Null
+    }
 }
 
 /// Where the mappings and schedules differ from the local stack's.
@@ -361,18 +408,37 @@ fn mapping_faults(stack: &Stack, local: &Local) -> Vec<String> {
             "FilterCriteria": { "Filters": [{ "Pattern": filter.to_string() }] },
         }),
     );
-    let kind = |queue: &str| queue.strip_prefix("notify-").map(|kind| kind.replace('_', ""));
+    let kind = |queue: &str| {
+        queue
+            .strip_prefix("notify-")
+            .map(|kind| kind.replace('_', ""))
+    };
     for queue in &local.queues {
         let (name, function, of, concurrency) = match (queue.queue.as_str(), kind(&queue.queue)) {
-            ("sync", _) => ("SyncRuns".to_owned(), "Sync".to_owned(), "SyncQueue".to_owned(), json!(10)),
+            ("sync", _) => (
+                "SyncRuns".to_owned(),
+                "Sync".to_owned(),
+                "SyncQueue".to_owned(),
+                json!(10),
+            ),
             ("evaluate-failures", _) => {
                 let of = "EvaluateFailures".to_owned();
-                ("EvaluateGivenUp".to_owned(), "Evaluate".to_owned(), of, json!(2))
+                (
+                    "EvaluateGivenUp".to_owned(),
+                    "Evaluate".to_owned(),
+                    of,
+                    json!(2),
+                )
             }
             (_, Some(kind)) => {
                 let most = &source()["Mappings"]["ChannelKinds"][&kind]["MaximumConcurrency"];
                 let function = format!("Notify{kind}");
-                (format!("{function}Intents"), function.clone(), format!("{function}Queue"), most.clone())
+                (
+                    format!("{function}Intents"),
+                    function.clone(),
+                    format!("{function}Queue"),
+                    most.clone(),
+                )
             }
             (other, None) => panic!("{other}"),
         };
@@ -389,8 +455,14 @@ fn mapping_faults(stack: &Stack, local: &Local) -> Vec<String> {
         compare(&name, expected);
     }
     let schedule = |rate: &str, words: &str| json!({ "Schedule": rate, "Description": words });
-    compare("ClockTick", schedule("rate(1 minute)", "Whatever time alone sets off"));
-    let mut tick = schedule("rate(15 minutes)", "Queues one run per connector that is read on a schedule");
+    compare(
+        "ClockTick",
+        schedule("rate(1 minute)", "Whatever time alone sets off"),
+    );
+    let mut tick = schedule(
+        "rate(15 minutes)",
+        "Queues one run per connector that is read on a schedule",
+    );
     tick["State"] = json!("ENABLED");
     compare("SyncTick", tick);
     let mappings = stack.of_type("AWS::Lambda::EventSourceMapping").count();
@@ -399,7 +471,11 @@ fn mapping_faults(stack: &Stack, local: &Local) -> Vec<String> {
     }
     for queue in stack.of_type("AWS::SQS::Queue").map(|(name, _)| name) {
         let work = ["SyncQueue"].contains(&queue) || queue.ends_with("Queue");
-        let failures = if queue == "SyncQueue" { "SyncFailures" } else { "NotifyFailures" };
+        let failures = if queue == "SyncQueue" {
+            "SyncFailures"
+        } else {
+            "NotifyFailures"
+        };
         let redrive = json!({
             "deadLetterTargetArn": { "Fn::GetAtt": [failures, "Arn"] }, "maxReceiveCount": 5,
         });
@@ -420,7 +496,9 @@ async fn mappings_and_schedules_are_those_of_the_local_stack() {
 #[test]
 fn the_dashboard_shows_metrics_that_there_are() {
     let stack = Stack::usual();
-    let body = stack.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().unwrap();
+    let body = stack.properties("Dashboard")["DashboardBody"]["Fn::Sub"]
+        .as_str()
+        .unwrap();
     let body: Value = serde_json::from_str(body).unwrap();
     let mut shown = BTreeSet::new();
     for widget in body["widgets"].as_array().unwrap() {
@@ -458,9 +536,16 @@ fn the_table_is_the_one_the_code_uses() {
             { "AttributeName": sort, "KeyType": "RANGE" },
         ])
     };
-    assert_eq!(table["KeySchema"], keys(schema::PARTITION_KEY, schema::SORT_KEY));
+    assert_eq!(
+        table["KeySchema"],
+        keys(schema::PARTITION_KEY, schema::SORT_KEY)
+    );
     let indexes = schema::INDEXES.iter().map(|index| {
-        let projection = if index.whole_items { "ALL" } else { "KEYS_ONLY" };
+        let projection = if index.whole_items {
+            "ALL"
+        } else {
+            "KEYS_ONLY"
+        };
         json!({
             "IndexName": index.name,
             "KeySchema": keys(index.partition_key, index.sort_key),
@@ -484,22 +569,38 @@ fn tables(source: &Value, stack: &Stack) -> [(&'static str, &'static str, String
     let parameters = source["Parameters"].as_object().into_iter().flatten();
     let parameters = parameters.map(|(name, parameter)| {
         let default = &parameter["Default"];
-        let default = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
-        let default = if default.is_empty() { String::new() } else { format!("`{default}`") };
+        let default = default
+            .as_str()
+            .map_or_else(|| default.to_string(), str::to_owned);
+        let default = if default.is_empty() {
+            String::new()
+        } else {
+            format!("`{default}`")
+        };
         let words = parameter["Description"].as_str().unwrap_or_default();
         let words = words.replace('<', "&lt;");
         format!("| `{name}` | {default} | {words} |\n")
     });
     let parameters = parameters.collect::<String>();
-    let alarms = stack.of_type("AWS::CloudWatch::Alarm").map(|(name, properties)| {
-        let alarm = Alarm::of(properties);
-        let words = properties["AlarmDescription"].as_str().unwrap_or_default();
-        format!("| `{name}` | {words} | {} |\n", alarm.condition())
-    });
+    let alarms = stack
+        .of_type("AWS::CloudWatch::Alarm")
+        .map(|(name, properties)| {
+            let alarm = Alarm::of(properties);
+            let words = properties["AlarmDescription"].as_str().unwrap_or_default();
+            format!("| `{name}` | {words} | {} |\n", alarm.condition())
+        });
     let alarms = alarms.collect::<String>();
     [
-        ("docs/deploy.md", "| parameter | unless set | what |\n|---|---|---|\n", parameters),
-        ("docs/observability.md", "| alarm | says | fires at |\n|---|---|---|\n", alarms),
+        (
+            "docs/deploy.md",
+            "| parameter | unless set | what |\n|---|---|---|\n",
+            parameters,
+        ),
+        (
+            "docs/observability.md",
+            "| alarm | says | fires at |\n|---|---|---|\n",
+            alarms,
+        ),
     ]
 }
 
@@ -509,10 +610,14 @@ fn document_faults(source: &Value, stack: &Stack, renew: bool) -> Vec<String> {
     for (path, head, rows) in tables(source, stack) {
         let file = format!("{}/../../{path}", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(&file).unwrap();
-        let (before, after) = text.split_once(head).unwrap_or_else(|| panic!("{path}: no {head}"));
+        let (before, after) = text
+            .split_once(head)
+            .unwrap_or_else(|| panic!("{path}: no {head}"));
         let end = after.find("\n\n").map_or(after.len(), |end| end + 1);
         if after[..end] != rows {
-            faults.push(format!("{path} is out of date; run this test once with UPDATE_DOCS=1"));
+            faults.push(format!(
+                "{path} is out of date; run this test once with UPDATE_DOCS=1"
+            ));
             if renew {
                 std::fs::write(&file, format!("{before}{head}{rows}{}", &after[end..])).unwrap();
             }
@@ -532,10 +637,16 @@ fn the_documents_list_every_parameter_and_alarm_as_it_is() {
     let alarms = usual.of_type("AWS::CloudWatch::Alarm");
     let metrics: usize = alarms.map(|(_, alarm)| Alarm::of(alarm).metrics()).sum();
     let said = format!("| {metrics} metrics, at 0.10:");
-    assert!(DEPLOYMENT.contains(&said), "docs/deploy.md does not say: {said}");
+    assert!(
+        DEPLOYMENT.contains(&said),
+        "docs/deploy.md does not say: {said}"
+    );
     for (name, _) in stack.of_type("AWS::CloudWatch::Alarm") {
         let name = name.replace("slack", "…");
-        assert!(DEPLOYMENT.contains(&format!("`{name}`")), "docs/deploy.md does not say what to do about {name}");
+        assert!(
+            DEPLOYMENT.contains(&format!("`{name}`")),
+            "docs/deploy.md does not say what to do about {name}"
+        );
     }
 }
 
@@ -601,7 +712,9 @@ enum Looks {
 async fn whatever_is_taken_from_mappings_roles_or_alarms_is_missed() {
     let mut local = Local::built().await;
     // One kind of channel stands for all of them: they are made by one loop.
-    local.queues.retain(|queue| !queue.queue.starts_with("notify-") || queue.queue == "notify-slack");
+    local
+        .queues
+        .retain(|queue| !queue.queue.starts_with("notify-") || queue.queue == "notify-slack");
     let done = roles::done("NotifyslackRole").await;
     let faults = |source: &Value, stack: &Stack, looks| match looks {
         Looks::AtMappings => mapping_faults(stack, &local),
@@ -632,11 +745,18 @@ async fn whatever_is_taken_from_mappings_roles_or_alarms_is_missed() {
                 }
             }
             let stack = others_stack.with(small(&part));
-            assert_eq!(faults(&part, &stack, looks), Vec::<String>::new(), "nothing is wrong with the whole");
+            assert_eq!(
+                faults(&part, &stack, looks),
+                Vec::<String>::new(),
+                "nothing is wrong with the whole"
+            );
         }
     }
     assert!(tried > 500, "{tried}");
-    assert!(unmissed.is_empty(), "of {tried} nobody missed:\n{unmissed:#?}");
+    assert!(
+        unmissed.is_empty(),
+        "of {tried} nobody missed:\n{unmissed:#?}"
+    );
 }
 
 const DEPLOYMENT: &str = include_str!("../../docs/deploy.md");

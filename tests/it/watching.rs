@@ -475,6 +475,82 @@ async fn a_record_that_cannot_be_read_is_passed_over_and_everything_is_looked_at
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_threshold_for_one_product_stands_beside_it_and_is_seen_without_a_new_version() {
+    let desk = Desk::new(&config(TOGETHER, EVERYBODY)).await;
+    desk.states("north", 2).await;
+    let version = async || {
+        desk.store
+            .config_head()
+            .await
+            .unwrap()
+            .unwrap()
+            .data
+            .version
+    };
+    let before = version().await;
+    let low =
+        "[[rules]]\nname = \"imported\"\nkind = \"low_stock\"\nproduct = \"OIL\"\nthreshold = 3\n";
+    let rule = config(TOGETHER, low).rules.remove(0);
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let row = async || {
+        let get = desk.aws.dynamodb().get_item().table_name(TABLE);
+        let get = get
+            .key("pk", text("P#OIL"))
+            .key("sk", text("rule#imported"));
+        get.send().await.unwrap().item.unwrap_or_default()
+    };
+    // Set, and taken away again: each as the stream tells of it.
+    desk.store
+        .change_rules(std::slice::from_ref(&rule), &[], "test")
+        .await
+        .unwrap();
+    let mut listed = 0;
+    let mut cursor = None;
+    loop {
+        let page = desk
+            .store
+            .each_imported_rule(cursor.as_deref(), 100)
+            .await
+            .unwrap();
+        listed += page.items.len();
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, 1, "it is listed with all others");
+    let set = row().await;
+    desk.store.change_rules(&[], &[rule], "test").await.unwrap();
+    let keys: std::collections::HashMap<_, _> = ["pk", "sk"]
+        .into_iter()
+        .map(|key| (key.to_owned(), set[key].clone()))
+        .collect();
+    for (is_set, open) in [(true, 1), (false, 0)] {
+        if is_set {
+            let rule = config(TOGETHER, low).rules.remove(0);
+            desk.store.change_rules(&[rule], &[], "test").await.unwrap();
+        } else {
+            let rule = config(TOGETHER, low).rules.remove(0);
+            desk.store.change_rules(&[], &[rule], "test").await.unwrap();
+        }
+        let mut record = EventRecord::default();
+        record.change.keys = keys.clone().into();
+        record.change.old_image = set.clone().into();
+        if is_set {
+            record.change.new_image = set.clone().into();
+        }
+        let mut batch = Event::default();
+        batch.records.push(record);
+        let answer = desk.evaluator.handle(batch, Timestamp::MAX).await;
+        assert!(answer.batch_item_failures.is_empty());
+        assert_eq!(desk.open().await.len(), open);
+    }
+    assert_eq!(version().await, before);
+    let none = desk.store.imported_rules().await.unwrap();
+    assert!(none.is_empty(), "an instance keeps none of them");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_answered_is_asked_ever_more_seldom() {
     let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + LOW))).await;
     let watched = Watched {

@@ -37,6 +37,8 @@ pub(crate) struct Look<'a> {
     pub(crate) covered: BTreeSet<ChannelName>,
     /// When, besides the watch's own reasons, time alone may change the answer.
     pub(crate) changes_at: Option<Timestamp>,
+    /// Whether only this watch knows of that time: the rule stands beside the product.
+    pub(crate) keeps_time: bool,
     pub(crate) category: Option<&'a str>,
 }
 
@@ -76,7 +78,7 @@ impl Evaluator {
         };
         let open = step.next.episode().cloned();
         // A watch that has nothing to remember needs no clock either.
-        let idle = step.next == Watch::default() && look.stored.is_none();
+        let idle = step.next == Watch::default() && look.stored.is_none() && !look.keeps_time;
         let due = [step.due, look.changes_at.filter(|_| !idle)]
             .into_iter()
             .flatten()
@@ -94,7 +96,9 @@ impl Evaluator {
             message.ending = said.ending;
             if said.ending.is_some_and(|ending| !ending.is_recovery()) {
                 // No rule is left to say how much it mattered.
-                message.severity = old.episode().map_or(message.severity, |known| known.severity);
+                message.severity = old
+                    .episode()
+                    .map_or(message.severity, |known| known.severity);
             }
             message.alert.clone_from(&said.alert);
             message.revision = said.revision;
@@ -256,16 +260,15 @@ pub(crate) fn recipients(
     told: Option<&[ChannelName]>,
 ) -> Vec<Recipient> {
     let directory = &installation.config.locations;
-    let (location, groups, connector): (
-        Option<&LocationId>,
-        &[GroupName],
-        Option<&ConnectorName>,
-    ) = match subject {
-        Subject::Position { location, .. } => (Some(location), directory.groups_of(location), None),
-        Subject::Group { group, .. } => (None, std::slice::from_ref(group), None),
-        Subject::Unit { .. } | Subject::Channel { .. } => (None, &[], None),
-        Subject::Connector { connector } => (None, &[], Some(connector)),
-    };
+    let (location, groups, connector): (Option<&LocationId>, &[GroupName], Option<&ConnectorName>) =
+        match subject {
+            Subject::Position { location, .. } => {
+                (Some(location), directory.groups_of(location), None)
+            }
+            Subject::Group { group, .. } => (None, std::slice::from_ref(group), None),
+            Subject::Unit { .. } | Subject::Channel { .. } => (None, &[], None),
+            Subject::Connector { connector } => (None, &[], Some(connector)),
+        };
     let about = About {
         kind,
         change,

@@ -102,7 +102,8 @@ impl<'a> Scene<'a> {
             self.category(),
             &after.location,
             &installation.config.locations,
-        );
+        )
+        .with(&self.picture.rules);
         let sources = &self.authority.quantities;
         let stock = after.stock(sources);
         let earlier = before.and_then(|before| before.stock(sources));
@@ -173,7 +174,7 @@ impl<'a> Scene<'a> {
             let is_ours =
                 facts.groups.contains(group) || !directory.members(group).iter().any(counts);
             if !is_there && is_ours {
-                sums.push(rules.resolve_sum(facts.product, facts.category, group));
+                sums.push(rules.resolve_sum(facts, group));
             }
         }
         sums
@@ -207,7 +208,10 @@ impl<'a> Scene<'a> {
         }
         let reading = self.read(&resolution, stock.as_ref(), after, gone);
         let mut verdict = reading.verdict;
-        if members.iter().any(|member| self.down.contains(&member.location)) {
+        if members
+            .iter()
+            .any(|member| self.down.contains(&member.location))
+        {
             verdict.withheld = Some(Withheld::SourceDown);
         }
         let seen = members.iter().map(|it| (it.location.clone(), it.revision));
@@ -240,7 +244,7 @@ impl<'a> Scene<'a> {
                 .map_or(&self.authority.zone, |first| self.authority.zone(first)),
             Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => {
                 &self.authority.zone
-            },
+            }
         }
     }
 

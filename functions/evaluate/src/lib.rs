@@ -278,10 +278,11 @@ impl Evaluator {
     ) -> Result<(), EvaluateError> {
         let changed = changed.as_ref().map_err(Clone::clone)?;
         match changed {
-            Changed::Configuration(version) => return self.configuration_changed(*version).await,
+            Changed::Configuration(_) => return self.configuration_changed().await,
             Changed::Job(id) => return self.proceed(id).await,
             Changed::Nothing => return Ok(()),
-            Changed::Position { .. } | Changed::Unit(_) | Changed::Feed(..) => {}
+            Changed::Position { .. } | Changed::Unit(_) | Changed::Feed(..) | Changed::Rules(_) => {
+            }
         }
         let around = match around {
             Some(around) => around,
@@ -304,6 +305,7 @@ impl Evaluator {
                     .look_at_source(&around.installation, connector)
                     .await
             }
+            Changed::Rules(product) => self.look_at_product(around, product).await,
             Changed::Configuration(_) | Changed::Job(_) | Changed::Nothing => Ok(()),
         }
     }

@@ -59,6 +59,7 @@ impl Evaluator {
                     cause: None,
                     covered: BTreeSet::new(),
                     changes_at,
+                    keeps_time: false,
                     category: None,
                 };
                 looked = self.step(look, &words).await?;

@@ -59,6 +59,20 @@ impl Evaluator {
         Ok(())
     }
 
+    /// Looks at every position of a product, whose rules have changed.
+    pub(crate) async fn look_at_product(
+        &self,
+        around: &Surroundings,
+        product: &ProductId,
+    ) -> Result<(), EvaluateError> {
+        for position in self.store.positions_of(product).await? {
+            self.because_of_time(position.origin.clone())
+                .look_at_position(around, None, &position)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Looks at a product's sum over a group because time has passed.
     pub(crate) async fn look_at_group(
         &self,
@@ -224,6 +238,10 @@ impl<'a> Scene<'a> {
             cause: Some(change.to_owned()),
             covered,
             changes_at: judged.reading.changes_at,
+            keeps_time: judged
+                .resolution
+                .rule
+                .is_some_and(|rule| self.picture.rules.iter().any(|own| own.id == rule.id)),
             category: self.category(),
             subject,
         }

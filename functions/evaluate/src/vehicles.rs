@@ -95,6 +95,7 @@ impl Evaluator {
                 cause: None,
                 covered: BTreeSet::new(),
                 changes_at: None,
+                keeps_time: false,
                 category: None,
             };
             if self.step(look, &words).await? != Looked::Again {

@@ -22,8 +22,7 @@ fn no_secret_is_shown_whatever_is_delivered() {
     let log = Captured::default();
     let writer = log.clone();
     let everything = "trace".parse().unwrap();
-    let subscriber =
-        telemetry::in_lambda(move || writer.clone(), &everything, Clock::system());
+    let subscriber = telemetry::in_lambda(move || writer.clone(), &everything, Clock::system());
     let _listening = tracing::subscriber::set_default(subscriber);
     let mut refused = 0;
     for sample in samples() {

@@ -17,6 +17,7 @@ use crate::domain::alert::{AlertState, RevisionKind};
 use crate::domain::event::millis;
 use crate::domain::id::{ChannelName, LocationId};
 use crate::domain::message::Message;
+use crate::domain::rule::Rule;
 use crate::domain::watch::{Moment, Watch};
 use crate::domain::{AlertKind, Position, ProductId, Severity, Subject};
 
@@ -145,6 +146,8 @@ pub struct ProductPicture {
     pub description: Option<Product>,
     /// Its position at each location.
     pub positions: BTreeMap<LocationId, Position>,
+    /// The rules that were imported for this product.
+    pub rules: Vec<Rule>,
     /// What is watched, at each location and over groups.
     pub watches: Vec<Stored<Watched>>,
 }
@@ -159,7 +162,7 @@ impl ProductPicture {
 }
 
 impl Store {
-    /// A product with all its positions and watches, as they are now, in one query.
+    /// A product with all its positions, rules and watches, as they are now, in one query.
     pub async fn picture(&self, product: &ProductId) -> Result<ProductPicture, StoreError> {
         const OPERATION: &str = "read a product, its positions and watches";
         let mut picture = ProductPicture::default();
@@ -175,6 +178,7 @@ impl Store {
                         .positions
                         .insert(position.location.clone(), position);
                 }
+                "rule" => picture.rules.push(read(OPERATION, item)?.data),
                 "watch" => picture.watches.push(read(OPERATION, item)?),
                 _ => {}
             }

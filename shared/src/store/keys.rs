@@ -34,7 +34,8 @@
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
 //! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
 //! | `config` | `CONFIG` | `head`, `document#<version>#<hash>#<n>` | the applied configuration |
-//! | `rule` | `RULES` | `<rule>` | rules that were imported rather than written in the document |
+//! | `rule` | `P#<product>` | `rule#<rule>` | rules that were imported for one product, read with it; `list`: every imported rule |
+//! | `rule` | `RULES` | `<rule>` | rules that were imported for more than one product |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
 //!
 //! Two sparse indexes: `list` (`lpk`, `lsk`, everything projected) for what people page through and
@@ -122,6 +123,21 @@ pub(crate) fn marker(source: &ConnectorName, event: &EventId) -> Key {
 
 pub(crate) fn external(connector: &ConnectorName, kind: &str, name: &str) -> Key {
     Key::new(format!("X#{connector}#{kind}#{name}"), "external")
+}
+
+/// An imported rule: beside its product, if it is for one.
+pub(crate) fn imported_rule(rule: &str, of: Option<&ProductId>) -> Key {
+    match of {
+        Some(of) => Key::new(product(of), format!("rule#{rule}")),
+        None => Key::new(RULES, rule),
+    }
+}
+
+/// The partition of the rules that were imported for more than one product.
+pub(crate) const RULES: &str = "RULES";
+
+pub(crate) fn rules_list(shard: u64) -> String {
+    format!("rules#{shard}")
 }
 
 /// Partition and sort-key prefix under which a subject's watches stand.

@@ -64,7 +64,12 @@ impl Samples {
     pub async fn serve(listener: TcpListener, xml: bool) -> Self {
         let aws = EmbeddedAws::in_memory(Settings::default()).unwrap();
         resources::make(&aws).unwrap();
-        let store = Store::new(aws.dynamodb(), TABLE, Clock::system(), Chance::from_system());
+        let store = Store::new(
+            aws.dynamodb(),
+            TABLE,
+            Clock::system(),
+            Chance::from_system(),
+        );
         let vendor = Vendor::start().await;
         let config = config(&vendor.url(""), xml);
         assert!(store.apply_config(&config, "samples").await.unwrap());

@@ -81,7 +81,12 @@ async fn answered(environment: &Environment, function: &str, event: Value) -> Va
     let aws = aws::config(&get).unwrap();
     let clock = Clock::system();
     let table = environment.0["TABLE_NAME"].clone();
-    let store = Store::new(aws::dynamodb(&aws), table, clock.clone(), Chance::from_system());
+    let store = Store::new(
+        aws::dynamodb(&aws),
+        table,
+        clock.clone(),
+        Chance::from_system(),
+    );
     let installations = Installations::new(store.clone());
     let secrets = Secrets::in_lambda(Box::new(environment.get()), clock.clone()).unwrap();
     let secrets = Arc::new(secrets);
@@ -174,18 +179,35 @@ async fn answered(environment: &Environment, function: &str, event: Value) -> Va
 
 /// Everything that a sample may have an effect on: rows, messages, and what the vendor was told.
 async fn world(samples: &Samples) -> String {
-    let rows = samples.aws.dynamodb().scan().table_name("lotwire").send().await;
-    let mut rows: Vec<_> = rows.unwrap().items().iter().map(|row| format!("{row:?}")).collect();
+    let rows = samples
+        .aws
+        .dynamodb()
+        .scan()
+        .table_name("lotwire")
+        .send()
+        .await;
+    let mut rows: Vec<_> = rows
+        .unwrap()
+        .items()
+        .iter()
+        .map(|row| format!("{row:?}"))
+        .collect();
     rows.sort();
     let queues = ["sync", "notify-webhook"].map(|queue| samples.aws.queues().find(queue).unwrap());
     let queued = queues.map(|queue| queue.bodies());
-    format!("{rows:?} {queued:?} {}", samples.vendor.seen("/buyers").len())
+    format!(
+        "{rows:?} {queued:?} {}",
+        samples.vendor.seen("/buyers").len()
+    )
 }
 
 async fn started(xml: bool) -> (Samples, Environment) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    (Samples::serve(listener, xml).await, Environment::read(&endpoint))
+    (
+        Samples::serve(listener, xml).await,
+        Environment::read(&endpoint),
+    )
 }
 
 fn sample(name: &str) -> Value {
@@ -206,7 +228,11 @@ async fn each_sample_is_taken_by_its_function_and_has_an_effect() {
         let before = world(&samples).await;
         let answer = answered(&environment, function, sample(name)).await;
         let failed = answer["batchItemFailures"].as_array().map_or(0, Vec::len);
-        assert_eq!(failed, usize::from(name == "notify/poison"), "{name}: {answer}");
+        assert_eq!(
+            failed,
+            usize::from(name == "notify/poison"),
+            "{name}: {answer}"
+        );
         if let Some(status) = answer["statusCode"].as_u64() {
             assert!(status < 300, "{name}: {answer}");
         }
@@ -216,11 +242,18 @@ async fn each_sample_is_taken_by_its_function_and_has_an_effect() {
             idle.push(name);
         }
         if name == "api/positions" {
-            assert!(answer["body"].as_str().unwrap().contains("OIL-5W40-1L"), "{answer}");
+            assert!(
+                answer["body"].as_str().unwrap().contains("OIL-5W40-1L"),
+                "{answer}"
+            );
         }
     }
     assert!(idle.is_empty(), "without any effect: {idle:?}");
-    assert_eq!(samples.vendor.seen("/buyers").len(), 1, "{ALERT} is delivered");
+    assert_eq!(
+        samples.vendor.seen("/buyers").len(),
+        1,
+        "{ALERT} is delivered"
+    );
 }
 
 #[tokio::test]

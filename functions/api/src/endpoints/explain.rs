@@ -68,7 +68,8 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             category,
             &location,
             &installation.config.locations,
-        ),
+        )
+        .with(&picture.rules),
         position,
         stock: position.and_then(|it| it.stock(sources)),
         now: context.now(),

@@ -221,7 +221,10 @@ impl EmbeddedAws {
     }
 
     /// Routes a request by its target header; SNS alone has none.
-    pub(crate) async fn answer(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    pub(crate) async fn answer(
+        &self,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").unwrap_or_default();
         let body = request.body().bytes().unwrap_or_default();
         let (service, operation) = match target.split_once('.') {

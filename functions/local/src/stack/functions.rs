@@ -258,7 +258,10 @@ impl Stack {
     pub fn queues(&self) -> Vec<QueueMapping> {
         let notifiers = self.notifiers.iter();
         let intents = notifiers.map(|(kind, notifier, meter)| intents(*kind, notifier, meter));
-        [self.given_up(), self.sync_jobs()].into_iter().chain(intents).collect()
+        [self.given_up(), self.sync_jobs()]
+            .into_iter()
+            .chain(intents)
+            .collect()
     }
 
     /// Announces again what was on the queues when the last run ended: they are in memory, and the

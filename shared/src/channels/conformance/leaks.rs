@@ -66,8 +66,7 @@ fn listen() -> (Captured, DefaultGuard) {
     let lines = Captured::default();
     let writer = lines.clone();
     let everything = "trace".parse().unwrap();
-    let subscriber =
-        telemetry::in_lambda(move || writer.clone(), &everything, Clock::system());
+    let subscriber = telemetry::in_lambda(move || writer.clone(), &everything, Clock::system());
     (lines, tracing::subscriber::set_default(subscriber))
 }
 

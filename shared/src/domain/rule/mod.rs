@@ -105,6 +105,15 @@ impl Rule {
 }
 
 impl Scope {
+    /// The one product that it is for, if it is for one: rules of such a scope stand beside it.
+    pub fn single_product(&self) -> Option<ProductId> {
+        match (&self.product, &self.make, &self.model) {
+            (Some(product), _, _) => Some(product.clone()),
+            (None, Some(make), Some(model)) => ProductId::model_line(make, model).ok(),
+            _ => None,
+        }
+    }
+
     /// The same scope in the spelling by which rules are compared.
     pub fn folded(&self) -> Self {
         let mut scope = self.clone();

@@ -15,7 +15,7 @@ use crate::domain::rule::{
     Basis, Boundary, Check, Over, Rule, RuleBook, RuleProblem, Slot, Threshold,
 };
 use crate::domain::watch::OwnManner;
-use crate::domain::{Authority, LocationId, ProductId, RuleId, Severity};
+use crate::domain::{Authority, LocationId, ProductId, Severity};
 use crate::installation::Installation;
 use crate::store::movements::{Act, Movement};
 use crate::store::stock::ApplyError;
@@ -101,7 +101,7 @@ pub struct Context<'a> {
 
 enum Planned {
     Set(Box<Rule>),
-    Remove(RuleId),
+    Remove(Box<Rule>),
 }
 
 impl Import {
@@ -113,13 +113,10 @@ impl Import {
         };
         let (mut seen, mut rules) = (HashSet::new(), Vec::new());
         let mut stock = Vec::new();
-        let standing: HashMap<_, _> = context
-            .installation
-            .rules
-            .rules()
-            .iter()
-            .map(|rule| (rule.slot(), rule))
-            .collect();
+        let beside = context.beside_products(store, &self.rows).await?;
+        // What was imported for a product takes the place of what the document says.
+        let in_force = context.installation.rules.rules().iter().chain(&beside);
+        let standing: HashMap<_, _> = in_force.map(|rule| (rule.slot(), rule)).collect();
         let now = store.clock().now();
         for line in self.rows {
             let Some(what) = context.unrepeated(&line, &mut seen, &mut imported.rejected) else {
@@ -173,6 +170,25 @@ impl Import {
 }
 
 impl Context<'_> {
+    /// The rules that were imported before for the products of these rows.
+    async fn beside_products(
+        &self,
+        store: &Store,
+        rows: &[Line],
+    ) -> Result<Vec<Rule>, ImportError> {
+        let blanks = rows.iter().filter_map(|line| match &line.row {
+            Row::Threshold(target) => self.blank(line.line, target).ok(),
+            Row::Stock { .. } => None,
+        });
+        let of_one = blanks.filter_map(|rule| Some((rule.scope.single_product()?, rule.id)));
+        let reads = futures::stream::iter(of_one.collect::<Vec<_>>())
+            .map(|(product, id)| async move { store.rule_of_product(&product, &id).await })
+            .buffered(TOGETHER);
+        let found: Vec<_> = reads.collect().await;
+        let found: Result<Vec<_>, _> = found.into_iter().collect();
+        Ok(found?.into_iter().flatten().collect())
+    }
+
     /// What a row is about, unless an earlier row of this page is about the same.
     fn unrepeated(
         &self,
@@ -238,7 +254,7 @@ impl Context<'_> {
                 (self.shown(&rule, now), Planned::Set(Box::new(rule)))
             }
             None => match stands.filter(|rule| rule.id == blank.id) {
-                Some(rule) => (Value::Null, Planned::Remove(rule.id.clone())),
+                Some(rule) => (Value::Null, Planned::Remove(Box::new(rule.clone()))),
                 None => {
                     let detail = "no threshold was imported for this, so none can be taken away";
                     return Err(reject("threshold", detail.to_owned()));
@@ -327,7 +343,7 @@ impl Context<'_> {
         for planned in rules {
             match planned {
                 Planned::Set(rule) => set.push(*rule),
-                Planned::Remove(id) => remove.push(id.to_string()),
+                Planned::Remove(rule) => remove.push(*rule),
             }
         }
         if set.is_empty() && remove.is_empty() {

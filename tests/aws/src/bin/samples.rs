@@ -20,7 +20,10 @@ async fn main() -> std::io::Result<()> {
         [] | ["xml"] => {
             let listener = tokio::net::TcpListener::bind(samples::ADDRESS).await?;
             let _serving = Samples::serve(listener, !arguments.is_empty()).await;
-            say(&format!("DynamoDB, SNS and SQS at http://{}", samples::ADDRESS))?;
+            say(&format!(
+                "DynamoDB, SNS and SQS at http://{}",
+                samples::ADDRESS
+            ))?;
             std::future::pending().await
         }
         _ => Err(std::io::Error::other("samples [xml | sign FILE]")),

@@ -385,7 +385,7 @@ fn a_sum_over_a_group_stands_beside_the_rule_of_each_location() {
     assert_eq!(found.len(), 1, "Europe has none");
 
     let (oil, italy) = ("OIL".parse().unwrap(), "italy".parse().unwrap());
-    let found = rules.resolve_sum(&oil, None, &italy);
+    let found = rules.resolve_sum(&Facts::of(&oil, None, &location, &places), &italy);
     assert_eq!(
         found.explain(NOW.parse().unwrap(), &TimeZone::UTC),
         "Threshold 10 (fires at 10 or fewer available) from rule `sum`, set for OIL summed over group \
