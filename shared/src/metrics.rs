@@ -55,6 +55,8 @@ pub enum Metric {
     StreamIteratorAgeMs,
     /// Stream records that the evaluator's mapping gave up; what they would have set off comes late.
     RecordsGivenUp,
+    /// What was due in a minute and could not be done: tried again, ever later.
+    StuckWork,
     /// How long ago a source that is read on a schedule was last read well.
     FeedAgeSeconds,
     /// DynamoDB capacity consumed.
@@ -78,6 +80,7 @@ impl Metric {
         Self::Heartbeat,
         Self::StreamIteratorAgeMs,
         Self::RecordsGivenUp,
+        Self::StuckWork,
         Self::FeedAgeSeconds,
         Self::CapacityUnits,
     ];
@@ -99,6 +102,7 @@ impl Metric {
             Self::Heartbeat => ("Heartbeat", "Count"),
             Self::StreamIteratorAgeMs => ("StreamIteratorAgeMs", "Milliseconds"),
             Self::RecordsGivenUp => ("RecordsGivenUp", "Count"),
+            Self::StuckWork => ("StuckWork", "Count"),
             Self::FeedAgeSeconds => ("FeedAgeSeconds", "Seconds"),
             Self::CapacityUnits => ("CapacityUnits", "Count"),
         }
@@ -120,7 +124,8 @@ impl Metric {
             Self::DeliveriesRedriven
             | Self::Heartbeat
             | Self::StreamIteratorAgeMs
-            | Self::RecordsGivenUp => &[],
+            | Self::RecordsGivenUp
+            | Self::StuckWork => &[],
             Self::CapacityUnits => &["Function", "Kind"],
         }
     }

@@ -317,6 +317,8 @@ impl Deployed {
             length: kept.length(),
             kept_days: KEPT_DAYS,
             state: ReceivedState::Waiting,
+            again_at: None,
+            tries: 0,
         };
         self.ingest.store.receive(&received, kept).await.unwrap();
     }

@@ -27,3 +27,4 @@ mod start;
 mod store;
 mod surroundings;
 mod template;
+mod watching;

@@ -370,12 +370,6 @@ async fn of_many_who_apply_over_one_version_one_does_and_its_document_applies() 
         (head.version, &standing.account.name),
         (2, &winner.account.name)
     );
-    // With each version, and no other, the job of looking at everything by it.
-    for (version, stands) in [(1, true), (2, true), (3, false)] {
-        let job = store
-            .job(&format!("configuration-{version}"))
-            .await
-            .unwrap();
-        assert_eq!(job.is_some(), stands, "{version}");
-    }
+    // However many versions there were: one job looks at everything by the one that applies.
+    assert!(store.job("configuration").await.unwrap().is_some());
 }

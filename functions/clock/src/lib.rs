@@ -22,7 +22,7 @@ use shared::domain::Subject;
 use shared::installation::{InstallationError, Installations};
 use shared::metrics::{Metric, Metrics};
 use shared::store::received::Received;
-use shared::store::{Store, StoreError};
+use shared::store::{Store, StoreError, Stored};
 
 pub use heartbeat::Heartbeat;
 
@@ -83,6 +83,8 @@ pub struct Ticked {
     pub begun: usize,
     /// Raw webhooks applied.
     pub recovered: usize,
+    /// What was due and could not be done, and is tried again ever later.
+    pub stuck: usize,
     /// Steps that failed; each is in the log, and the next tick repeats it.
     pub failed: usize,
     /// Whether time ran out before the work did.
@@ -105,6 +107,7 @@ impl std::ops::AddAssign for Ticked {
         self.looked += other.looked;
         self.begun += other.begun;
         self.recovered += other.recovered;
+        self.stuck += other.stuck;
         self.failed += other.failed;
         self.cut_short |= other.cut_short;
         self.beat |= other.beat;
@@ -144,7 +147,7 @@ impl Ticker {
         let now = self.store.clock().now();
         let stop_at = deadline.checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
         let mut ticked = self.sweep(now, stop_at).await;
-        ticked += self.look_at_feeds(now).await;
+        ticked += self.look_at_feeds(now, stop_at).await;
         if ticked.failed == 0 {
             match self.heartbeat.beat(&self.store, &self.metrics).await {
                 Ok(beat) => ticked.beat = beat,
@@ -160,6 +163,9 @@ impl Ticker {
             let count = redriven as f64;
             self.metrics.record(Metric::DeliveriesRedriven, count, &[]);
         }
+        #[expect(clippy::cast_precision_loss, reason = "a count of one tick's work")]
+        self.metrics
+            .record(Metric::StuckWork, ticked.stuck as f64, &[]);
         tracing::debug!(redriven, looked, "ticked");
         if ticked.failed > 0 {
             return Err(TickError { ticked });
@@ -168,7 +174,7 @@ impl Ticker {
     }
 
     /// Looks at each source that was not read for too long.
-    async fn look_at_feeds(&self, now: Timestamp) -> Ticked {
+    async fn look_at_feeds(&self, now: Timestamp, stop_at: Timestamp) -> Ticked {
         let mut ticked = Ticked::default();
         let stale = match self.stale_feeds(now).await {
             Ok(stale) => stale,
@@ -178,6 +184,10 @@ impl Ticker {
             }
         };
         for subject in stale {
+            if self.store.clock().now() >= stop_at {
+                ticked.cut_short = true;
+                break;
+            }
             ticked += self.look(&subject).await;
         }
         ticked
@@ -214,18 +224,24 @@ impl Ticker {
         Ok(stale)
     }
 
-    /// Applies a kept webhook. One that cannot be applied stays due, and is no failure of the clock: it
-    /// would silence the heartbeat for as long as it is kept.
-    async fn recover(&self, received: &Received) -> Ticked {
+    /// Applies a kept webhook. One that cannot be applied is put off, and is no failure of the clock:
+    /// it would silence the heartbeat for as long as it is kept.
+    async fn recover(&self, stored: &Stored<Received>) -> Ticked {
         let mut ticked = Ticked::default();
-        match self.recover.recover(received).await {
-            Ok(()) => ticked.recovered = 1,
-            Err(error) => tracing::error!(
-                connector = %received.connector,
-                received.id = received.id,
-                error = &*error as &dyn std::error::Error,
-                "a kept webhook cannot be applied"
-            ),
+        let received = &stored.data;
+        let Err(error) = self.recover.recover(received).await else {
+            ticked.recovered = 1;
+            return ticked;
+        };
+        tracing::error!(
+            connector = %received.connector,
+            received.id = received.id,
+            error = &*error as &dyn std::error::Error,
+            "a kept webhook cannot be applied"
+        );
+        ticked.stuck = 1;
+        if let Err(error) = self.store.put_off_webhook(stored).await {
+            ticked.failed += failed("a webhook was not put off", &error);
         }
         ticked
     }

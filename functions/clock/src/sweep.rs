@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use shared::store::Stored;
+use shared::store::alerts::Watched;
 use shared::store::due::Due;
 use shared::store::intents::Intent;
+use shared::store::keys::Key;
 use shared::store::received::Received;
 
-use super::{Store, StoreError, Subject, Ticked, Ticker, failed};
+use super::{Store, StoreError, Ticked, Ticker, failed};
 
 /// How many keys of one shard are read at once.
 const PAGE: i32 = 100;
@@ -23,8 +26,8 @@ struct Work {
     overdue: Vec<Intent>,
     /// Messages of groups whose time is near: handed to the queue, which is punctual.
     near: Vec<Intent>,
-    subjects: Vec<Subject>,
-    forgotten: Vec<Received>,
+    watches: Vec<Stored<Watched>>,
+    forgotten: Vec<Stored<Received>>,
 }
 
 impl Ticker {
@@ -61,39 +64,73 @@ impl Ticker {
             };
             let mut work = Work::default();
             for key in &page.items {
-                if let Err(error) = self.sort(key, by, &mut work).await {
-                    work.ticked.failed += failed("something due could not be dealt with", &error);
+                // What was sorted is done; the rest stays due.
+                if self.is_over(stop_at) {
+                    work.ticked.cut_short = true;
+                    break;
+                }
+                match self.sort(key, by, &mut work).await {
+                    Ok(()) => {}
+                    // Only another program can have written it. It must not silence the heartbeat.
+                    Err(error @ StoreError::Unreadable { .. }) => {
+                        work.ticked.stuck += failed("something due cannot be read", &error);
+                    }
+                    Err(error) => {
+                        work.ticked.failed +=
+                            failed("something due could not be dealt with", &error);
+                    }
                 }
             }
             ticked += work.ticked;
             ticked.redriven += self.bus.announce(&work.overdue).await;
             self.bus.announce(&work.near).await;
-            for subject in work.subjects {
-                if seen.insert(subject.clone()) {
-                    ticked += self.look(&subject).await;
+            for watched in work.watches {
+                if self.is_over(stop_at) {
+                    ticked.cut_short = true;
+                    break;
                 }
+                let subject = &watched.data.subject;
+                if seen.insert(subject.clone()) {
+                    ticked += self.look(subject).await;
+                }
+                ticked += self.unless_answered(&watched.key, by).await;
             }
             for received in work.forgotten {
                 // Each is as much work as a webhook; what is left over stays due.
-                if self.store.clock().now() >= stop_at {
+                if self.is_over(stop_at) {
                     ticked.cut_short = true;
-                    return ticked;
+                    break;
                 }
                 ticked += self.recover(&received).await;
             }
             cursor = page.next;
-            if cursor.is_none() {
+            if cursor.is_none() || ticked.cut_short {
                 return ticked;
             }
         }
     }
 
-    async fn sort(
-        &self,
-        key: &shared::store::keys::Key,
-        by: Timestamp,
-        work: &mut Work,
-    ) -> Result<(), StoreError> {
+    fn is_over(&self, stop_at: Timestamp) -> bool {
+        self.store.clock().now() >= stop_at
+    }
+
+    /// Puts a watch off that is still due after it was looked at.
+    async fn unless_answered(&self, key: &Key, by: Timestamp) -> Ticked {
+        let mut ticked = Ticked::default();
+        let put_off = async {
+            match self.store.due(key, by).await? {
+                Some(Due::Watch(stored)) => self.store.put_off_watch(&stored).await,
+                _ => Ok(false),
+            }
+        };
+        match put_off.await {
+            Ok(put_off) => ticked.stuck += usize::from(put_off),
+            Err(error) => ticked.failed += failed("a watch was not put off", &error),
+        }
+        ticked
+    }
+
+    async fn sort(&self, key: &Key, by: Timestamp, work: &mut Work) -> Result<(), StoreError> {
         match self.store.due(key, by).await? {
             // It is not sent on its own: what matters is that its group knows of it.
             Some(Due::Intent(stored)) if stored.data.group.is_some() => {
@@ -122,11 +159,21 @@ impl Ticker {
                     work.push(message);
                 }
             }
-            Some(Due::Watch(stored)) => work.subjects.push(stored.data.subject),
+            Some(Due::Watch(stored)) => work.watches.push(*stored),
+            Some(Due::Unwritten(stored)) => {
+                for intent in self.store.write_intents(&stored.key).await? {
+                    if intent.group.is_some() {
+                        let group = self.store.enroll(&intent).await?;
+                        work.overdue.extend(group.map(|group| group.intent(by)));
+                    } else {
+                        work.overdue.push(intent);
+                    }
+                }
+            }
             Some(Due::Job(stored)) => {
                 work.ticked.begun += usize::from(self.store.begin_job(&stored).await?);
             }
-            Some(Due::Received(stored)) => work.forgotten.push(stored.data),
+            Some(Due::Received(stored)) => work.forgotten.push(*stored),
             None => {}
         }
         Ok(())

@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use evaluate::{Changed, changed, verdicts};
 use jiff::Timestamp;
 use shared::config::Config;
-use shared::domain::watch::{self, Watch};
+use shared::domain::watch::{self, Opening, Watch};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
 
@@ -95,9 +95,12 @@ fn judge(batch: &str, installation: &Installation, now: Timestamp) -> usize {
             .positions
             .insert(after.location.clone(), (*after).clone());
         for (_, _, verdict) in verdicts(installation, &authority, &picture, &after, now) {
-            let step = watch::step(&Watch::default(), &verdict, now, after.revision, || {
-                "alert".to_owned()
-            });
+            let seen = after.revision.into();
+            let opening = || Opening {
+                alert: "alert".to_owned(),
+                cause: None,
+            };
+            let step = watch::step(&Watch::default(), &verdict, now, &seen, opening);
             opened += usize::from(black_box(step).is_some_and(|step| step.announce.is_some()));
         }
     }

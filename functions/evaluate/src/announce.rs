@@ -1,13 +1,17 @@
 //! From a verdict to an alert revision and its delivery intents, written together.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
-use shared::domain::alert::{AlertState, RevisionKind};
+use shared::domain::alert::{AlertState, Ending, RevisionKind};
 use shared::domain::group::Belongs;
 use shared::domain::id::{ChannelName, ConnectorName, GroupName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::route::{About, Recipient};
-use shared::domain::watch::{self, Moment, Verdict, Watch};
-use shared::domain::{AlertKind, Origin, Subject};
+use shared::domain::watch::{
+    self, Audience, Episode, Moment, Opening, Seen, Verdict, Watch, Withheld,
+};
+use shared::domain::{AlertKind, Origin, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::Intent;
@@ -26,20 +30,23 @@ pub(crate) struct Look<'a> {
     pub(crate) stored: Option<&'a Stored<Watched>>,
     pub(crate) verdict: Verdict,
     /// The revision of what was looked at.
-    pub(crate) seen: u64,
+    pub(crate) seen: Seen,
+    /// The change that is looked at.
+    pub(crate) cause: Option<String>,
+    /// The channels that know of a graver alert of the same change.
+    pub(crate) covered: BTreeSet<ChannelName>,
     /// When, besides the watch's own reasons, time alone may change the answer.
     pub(crate) changes_at: Option<Timestamp>,
+    /// Whether only this watch knows of that time: the rule stands beside the product.
+    pub(crate) keeps_time: bool,
     pub(crate) category: Option<&'a str>,
 }
 
 /// What came of a look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Looked {
-    /// Nothing new, or it is written.
-    Done {
-        /// Whether an alert that people knew of is over.
-        resolved: bool,
-    },
+    /// Nothing new, or it is written. The alert that is open now, if one is.
+    Done(Option<Episode>),
     /// The watch has moved on since it was read: read it again.
     Again,
 }
@@ -61,40 +68,51 @@ impl Evaluator {
             .map(|stored| stored.data.watch.clone())
             .unwrap_or_default();
         let old_due = look.stored.and_then(|stored| stored.data.due);
-        let new_id = || self.store.chance().id(now);
-        let Some(step) = watch::step(&old, &look.verdict, now, look.seen, new_id) else {
-            return Ok(Looked::Done { resolved: false });
+        let opening = || Opening {
+            alert: self.store.chance().id(now),
+            cause: look.cause.clone(),
         };
+        let verdict = look.with_cover();
+        let Some(step) = watch::step(&old, &verdict, now, &look.seen, opening) else {
+            return Ok(Looked::Done(old.episode().cloned()));
+        };
+        let open = step.next.episode().cloned();
         // A watch that has nothing to remember needs no clock either.
-        let idle = step.next == Watch::default() && look.stored.is_none();
+        let idle = step.next == Watch::default() && look.stored.is_none() && !look.keeps_time;
         let due = [step.due, look.changes_at.filter(|_| !idle)]
             .into_iter()
             .flatten()
             .min()
             .map(Moment);
         if step.next == old && due == old_due {
-            return Ok(Looked::Done { resolved: false });
+            return Ok(Looked::Done(open));
         }
         let mut announcements = Vec::new();
-        let mut resolved = false;
         if let Some(said) = &step.announce {
             let known = self.store.alert(&said.alert).await?;
             let told = known.as_ref().map(|alert| alert.told.clone());
             let mut message = words(said.change);
             message.notes.extend(said.note.clone());
+            message.ending = said.ending;
+            if said.ending.is_some_and(|ending| !ending.is_recovery()) {
+                // No rule is left to say how much it mattered.
+                message.severity = old
+                    .episode()
+                    .map_or(message.severity, |known| known.severity);
+            }
             message.alert.clone_from(&said.alert);
             message.revision = said.revision;
             message.correlation = self.store.correlation().cloned();
-            let recipients = self.recipients(&look, said.change, told.as_deref());
-            resolved = said.change == RevisionKind::Resolved;
-            if resolved && look.kind == AlertKind::OutOfStock {
+            let told = told.unwrap_or_default();
+            let recipients = look.audience(said, known.as_ref().map(|_| told.as_slice()));
+            if said.ending == Some(Ending::Recovered) && look.kind == AlertKind::OutOfStock {
                 announcements.extend(self.back_in_stock(&look, &recipients, words, now));
             }
             announcements.push(announcement(
                 &look,
                 message,
                 said.opened_at,
-                told.unwrap_or_default(),
+                told,
                 &recipients,
                 (now, origin.as_ref()),
             ));
@@ -112,6 +130,7 @@ impl Evaluator {
                 kind: look.kind,
                 watch: step.next,
                 due,
+                tries: 0,
             },
             expect: Expect::from_read(look.stored),
             announcements,
@@ -131,7 +150,7 @@ impl Evaluator {
         }
         self.bus.announce(&single).await;
         self.enroll(&gathered).await;
-        Ok(Looked::Done { resolved })
+        Ok(Looked::Done(open))
     }
 
     /// Sees to it that the groups of these intents speak. What fails here, the clock does: the
@@ -162,9 +181,12 @@ impl Evaluator {
         let look = Look {
             kind: AlertKind::BackInStock,
             subject: look.subject.clone(),
+            seen: look.seen.clone(),
+            cause: None,
+            covered: BTreeSet::new(),
             ..*look
         };
-        let mut recipients = self.recipients(&look, RevisionKind::Opened, None);
+        let mut recipients = look.recipients(RevisionKind::Opened, None);
         recipients.retain(|one| already.iter().all(|other| other.channel != one.channel));
         if recipients.is_empty() {
             return None;
@@ -181,41 +203,82 @@ impl Evaluator {
         announcement.alert.state = AlertState::Resolved;
         Some(announcement)
     }
+}
 
-    fn recipients(
-        &self,
-        look: &Look<'_>,
-        change: RevisionKind,
-        told: Option<&[ChannelName]>,
-    ) -> Vec<Recipient> {
-        let groups_of_group: Vec<GroupName>;
-        let directory = &look.installation.config.locations;
-        let (location, groups, connector): (
-            Option<&LocationId>,
-            &[GroupName],
-            Option<&ConnectorName>,
-        ) = match &look.subject {
+impl Look<'_> {
+    /// The verdict, with whether those who would be told know of a graver alert.
+    fn with_cover(&self) -> Verdict {
+        let mut verdict = self.verdict;
+        if verdict.withheld.is_some() || self.covered.is_empty() {
+            return verdict;
+        }
+        let concerned = self.recipients(RevisionKind::Opened, None);
+        let known = |one: &Recipient| self.covered.contains(&one.channel);
+        if !concerned.is_empty() && concerned.iter().all(known) {
+            verdict.withheld = Some(Withheld::Covered);
+        }
+        verdict.partly_covered = concerned.iter().any(known);
+        verdict
+    }
+
+    /// Who is to hear a revision, given the channels that were told of the alert before.
+    fn audience(&self, said: &watch::Announcement, told: Option<&[ChannelName]>) -> Vec<Recipient> {
+        let mut recipients = self.recipients(said.change, told);
+        if said.change != RevisionKind::Resolved {
+            recipients.retain(|one| !self.covered.contains(&one.channel));
+        }
+        match said.audience {
+            Audience::Everybody => {}
+            Audience::TheRest => {
+                recipients.retain(|one| told.is_none_or(|told| !told.contains(&one.channel)))
+            }
+            Audience::Unreminded => recipients.retain(|one| {
+                let gathered = self.installation.routes.grouping(&one.routes);
+                gathered.is_none_or(|(_, grouping)| grouping.pace.repeat.is_none())
+            }),
+        }
+        recipients
+    }
+
+    fn recipients(&self, change: RevisionKind, told: Option<&[ChannelName]>) -> Vec<Recipient> {
+        recipients(
+            self.installation,
+            (&self.subject, self.kind, self.verdict.severity),
+            self.category,
+            change,
+            told,
+        )
+    }
+}
+
+/// The channels that should get a revision of an alert.
+pub(crate) fn recipients(
+    installation: &Installation,
+    (subject, kind, severity): (&Subject, AlertKind, Severity),
+    category: Option<&str>,
+    change: RevisionKind,
+    told: Option<&[ChannelName]>,
+) -> Vec<Recipient> {
+    let directory = &installation.config.locations;
+    let (location, groups, connector): (Option<&LocationId>, &[GroupName], Option<&ConnectorName>) =
+        match subject {
             Subject::Position { location, .. } => {
                 (Some(location), directory.groups_of(location), None)
             }
-            Subject::Group { group, .. } => {
-                groups_of_group = vec![group.clone()];
-                (None, &groups_of_group, None)
-            }
+            Subject::Group { group, .. } => (None, std::slice::from_ref(group), None),
             Subject::Unit { .. } | Subject::Channel { .. } => (None, &[], None),
             Subject::Connector { connector } => (None, &[], Some(connector)),
         };
-        let about = About {
-            kind: look.kind,
-            change,
-            severity: look.verdict.severity,
-            location,
-            groups,
-            category: look.category,
-            connector,
-        };
-        look.installation.routes.recipients(told, &about)
-    }
+    let about = About {
+        kind,
+        change,
+        severity,
+        location,
+        groups,
+        category,
+        connector,
+    };
+    installation.routes.recipients(told, &about)
 }
 
 /// The group in which this recipient is told, if it is not told at once.

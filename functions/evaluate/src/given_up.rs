@@ -67,6 +67,25 @@ impl Evaluator {
         response
     }
 
+    /// Passes a record over that no try will mend, once it is sure that everything is looked at
+    /// again; otherwise it is to come again.
+    pub(crate) async fn give_up(&self, mut patience: Patience) -> Result<(), ()> {
+        loop {
+            match self.store.look_again(GIVEN_UP).await {
+                Ok(()) => {
+                    self.metrics.record(Metric::RecordsGivenUp, 1.0, &[]);
+                    return Ok(());
+                }
+                Err(error) if error.is_transient() && patience.wait(&self.store).await => {}
+                Err(error) => {
+                    let cause = &error as &(dyn std::error::Error + 'static);
+                    tracing::warn!(error = cause, "a record that is given up is handed back");
+                    return Err(());
+                }
+            }
+        }
+    }
+
     fn report(&self, message: &SqsMessage) {
         let body = message.body.as_deref().unwrap_or_default();
         let Letter { request, batch } = serde_json::from_str(body).unwrap_or_default();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use shared::domain::Origin;
 use shared::installation::{Installation, SETTLED};
 use shared::store::jobs::{Reexamination, Stage};
-use shared::store::{Page, StoreError};
+use shared::store::{Page, Store, StoreError};
 
 use crate::{EvaluateError, Evaluator};
 
@@ -21,12 +21,10 @@ type Next = Option<(Stage, Option<String>)>;
 
 impl Evaluator {
     /// Starts looking at everything by the new rules, and again when a season begins or ends.
-    pub(crate) async fn configuration_changed(&self, version: u64) -> Result<(), EvaluateError> {
+    pub(crate) async fn configuration_changed(&self) -> Result<(), EvaluateError> {
         // What wrote the configuration has started it; it starts twice if it is done by now.
-        let job = Reexamination::configuration(version);
-        self.store.start_job(job).await?;
-        let installation = self.installation().await?;
-        self.plan_next_season(&installation).await
+        self.store.start_job(Reexamination::configuration()).await?;
+        Ok(())
     }
 
     /// Looks at the next page of a job, if it is time for it.
@@ -41,17 +39,19 @@ impl Evaluator {
         {
             return Ok(());
         }
-        if job.stage == Stage::Positions && job.cursor.is_none() && !self.all_know_of(job).await? {
+        let is_whole = job.stage == Stage::Spread || job.owned_by.is_some();
+        if is_whole && job.cursor.is_none() && !self.all_know_of(job).await? {
             // Until nobody begins a look by what held before: the job has the last one.
             tokio::time::sleep(SETTLED).await;
         }
         let this = self.because_of_job(id);
-        let next = match job.stage {
+        let (looked, next) = match job.stage {
+            Stage::Spread => this.spread().await?,
             Stage::Positions => this.look_at_positions(job).await?,
             Stage::Units => this.look_at_units(job).await?,
         };
         // Somebody else may have looked at the same page meanwhile; then the job is theirs.
-        self.store.advance_job(&stored, next).await?;
+        self.store.advance_job(&stored, looked, next).await?;
         Ok(())
     }
 
@@ -62,9 +62,22 @@ impl Evaluator {
         Ok(job.owned_by.is_none() && self.store.applied_version() == in_force)
     }
 
-    async fn look_at_positions(&self, job: &Reexamination) -> Result<Next, EvaluateError> {
-        let cursor = job.cursor.clone();
-        let page = page(cursor, |from, most| async move {
+    /// Sets the parts of a look at everything to work, and looks at the sources, which are few.
+    async fn spread(&self) -> Result<(u64, Next), EvaluateError> {
+        for shard in Store::parts() {
+            self.store.look_at_part(shard).await?;
+        }
+        let installation = self.installation().await?;
+        for connector in installation.config.connectors.keys() {
+            let look = self.look_at_source(&installation, connector);
+            unless_hopeless(connector, look).await?;
+        }
+        self.plan_next_season(&installation).await?;
+        Ok((0, None))
+    }
+
+    async fn look_at_positions(&self, job: &Reexamination) -> Result<(u64, Next), EvaluateError> {
+        let page = page(job, |from, most| async move {
             self.store.each_position(from.as_deref(), most).await
         });
         let page = readable(page.await?);
@@ -89,17 +102,17 @@ impl Evaluator {
             }
             around = self.surroundings().await?;
         }
-        Ok(match page.next {
+        let next = match page.next {
             None if job.owned_by.is_none() => Some((Stage::Units, None)),
             None => None,
             cursor => Some((Stage::Positions, cursor)),
-        })
+        };
+        Ok((page.items.len() as u64, next))
     }
 
-    async fn look_at_units(&self, job: &Reexamination) -> Result<Next, EvaluateError> {
+    async fn look_at_units(&self, job: &Reexamination) -> Result<(u64, Next), EvaluateError> {
         let installation = self.installation().await?;
-        let cursor = job.cursor.clone();
-        let page = page(cursor, |from, most| async move {
+        let page = page(job, |from, most| async move {
             self.store.each_unit(from.as_deref(), most).await
         });
         let page = readable(page.await?);
@@ -112,15 +125,8 @@ impl Evaluator {
             })
             .await?;
         }
-        if page.next.is_some() {
-            return Ok(Some((Stage::Units, page.next)));
-        }
-        for connector in installation.config.connectors.keys() {
-            let look = self.look_at_source(&installation, connector);
-            unless_hopeless(connector, look).await?;
-        }
-        self.plan_next_season(&installation).await?;
-        Ok(None)
+        let next = page.next.map(|cursor| (Stage::Units, Some(cursor)));
+        Ok((page.items.len() as u64, next))
     }
 
     /// What a job finds goes back to the job, page by page.
@@ -141,21 +147,26 @@ impl Evaluator {
     }
 }
 
-/// A page of a list, over as many of its shards as that takes.
+/// A page of a job's list: of its own shard, or over as many of them as that takes.
 async fn page<T, F>(
-    mut cursor: Option<String>,
+    job: &Reexamination,
     // No async closure: the compiler cannot tell yet that its futures may change threads.
     read: impl Fn(Option<String>, i32) -> F,
 ) -> Result<Page<T>, StoreError>
 where
     F: Future<Output = Result<Page<T>, StoreError>>,
 {
+    let beginning = job.shard.map(Store::beginning_of);
+    let mut cursor = job.cursor.clone().or_else(|| beginning.clone());
     let mut items = Vec::new();
     loop {
         let left = PAGE - i32::try_from(items.len()).unwrap_or(PAGE);
         let part = read(cursor, left).await?;
         items.extend(part.items);
-        cursor = part.next;
+        cursor = part.next.filter(|next| {
+            let shard = beginning.as_deref();
+            shard.is_none_or(|shard| next.starts_with(shard))
+        });
         if cursor.is_none() || items.len() >= PAGE.unsigned_abs() as usize {
             let next = cursor;
             return Ok(Page { items, next });
@@ -185,9 +196,9 @@ async fn unless_hopeless(
     look: impl Future<Output = Result<(), EvaluateError>>,
 ) -> Result<(), EvaluateError> {
     match AssertUnwindSafe(look).catch_unwind().await {
-        Ok(Err(EvaluateError::Store(error @ StoreError::Unreadable { .. }))) => {
+        Ok(Err(error)) if !error.is_transient() => {
             let cause = &error as &(dyn std::error::Error + 'static);
-            tracing::error!(error = cause, %subject, "a job passes over what cannot be read");
+            tracing::error!(error = cause, %subject, "a job passes over what no try will mend");
             Ok(())
         }
         Ok(looked) => looked,

@@ -1,13 +1,16 @@
 //! `evaluate`: reads the table's stream and decides what people are to be told.
 //!
 //! Because it reads the stream, every write path is evaluated, whoever wrote (F27). Each record is
-//! looked at in order; the first that fails is handed back with everything after it, and the
-//! event-source mapping retries, bisects and finally gives it up, so that one poison record does not
-//! hold the rest for long (F16). What it gives up it tells a queue, and that queue tells us.
+//! looked at in order. One that no try will mend is given up here and passed over, so that a poison
+//! record holds up nothing, whatever the mapping does with a batch (F16). The first that fails for
+//! another reason is handed back with everything after it; if the mapping at last gives that up, it
+//! tells a queue, and that queue tells us. Either way everything is looked at again.
 //!
 //! | file | looks at |
 //! |---|---|
 //! | [`stock`] | positions, and sums over groups |
+//! | [`judge`] | what the rules say of them |
+//! | [`words`] | what a message says of them |
 //! | [`sources`] | feeds: stale, suspect |
 //! | [`vehicles`] | one VIN, two owners |
 //! | [`announce`] | the step from a verdict to an alert revision and its intents |
@@ -19,12 +22,14 @@
 mod announce;
 mod given_up;
 mod jobs;
+mod judge;
 mod patience;
 mod record;
 mod sources;
 mod stock;
 mod surroundings;
 mod vehicles;
+mod words;
 
 use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
@@ -46,8 +51,8 @@ use shared::store::{Store, StoreError};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
+pub use judge::verdicts;
 pub use record::{Changed, UnreadableRecord, changed};
-pub use stock::verdicts;
 
 use patience::Patience;
 use surroundings::Surroundings;
@@ -242,19 +247,27 @@ impl Evaluator {
             let look = self.look_at(changed, around).instrument(span);
             match AssertUnwindSafe(look).catch_unwind().await {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => {
-                    let again = error.is_transient() && patience.wait(&self.store).await;
+                Ok(Err(error)) if error.is_transient() => {
+                    let again = patience.wait(&self.store).await;
                     let cause = &error as &(dyn std::error::Error + 'static);
                     if again {
                         tracing::info!(error = cause, sequence, "a stream record is tried again");
                         continue;
                     }
                     tracing::warn!(error = cause, sequence, "a stream record is handed back");
+                    return Err(sequence.clone());
+                }
+                Ok(Err(error)) => {
+                    let cause = &error as &(dyn std::error::Error + 'static);
+                    tracing::error!(error = cause, sequence, "a stream record is given up");
                 }
                 // The panic hook has said why.
-                Err(_) => tracing::error!(sequence, "a stream record made the evaluator panic"),
+                Err(_) => tracing::error!(
+                    sequence,
+                    "a stream record made the evaluator panic, and is given up"
+                ),
             }
-            return Err(sequence.clone());
+            return self.give_up(patience).await.map_err(|()| sequence.clone());
         }
     }
 
@@ -265,10 +278,11 @@ impl Evaluator {
     ) -> Result<(), EvaluateError> {
         let changed = changed.as_ref().map_err(Clone::clone)?;
         match changed {
-            Changed::Configuration(version) => return self.configuration_changed(*version).await,
+            Changed::Configuration(_) => return self.configuration_changed().await,
             Changed::Job(id) => return self.proceed(id).await,
             Changed::Nothing => return Ok(()),
-            Changed::Position { .. } | Changed::Unit(_) | Changed::Feed(..) => {}
+            Changed::Position { .. } | Changed::Unit(_) | Changed::Feed(..) | Changed::Rules(_) => {
+            }
         }
         let around = match around {
             Some(around) => around,
@@ -291,6 +305,7 @@ impl Evaluator {
                     .look_at_source(&around.installation, connector)
                     .await
             }
+            Changed::Rules(product) => self.look_at_product(around, product).await,
             Changed::Configuration(_) | Changed::Job(_) | Changed::Nothing => Ok(()),
         }
     }

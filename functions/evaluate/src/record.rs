@@ -4,7 +4,7 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use serde::de::DeserializeOwned;
 use serde_dynamo::{AttributeValue, Item};
 use shared::domain::id::ConnectorName;
-use shared::domain::{Origin, Position, Unit};
+use shared::domain::{Origin, Position, ProductId, Unit};
 use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
 use shared::store::settings::Head;
@@ -23,6 +23,8 @@ pub enum Changed {
     Unit(Box<Unit>),
     /// A source's health, and what the change of it goes back to.
     Feed(ConnectorName, Option<Origin>),
+    /// The rules that stand beside a product.
+    Rules(ProductId),
     /// The configuration, to this version.
     Configuration(u64),
     /// A page of a job is due.
@@ -35,7 +37,10 @@ impl Changed {
     /// Whether the configuration or a source's health could make another look come out otherwise.
     /// What starts or proceeds with a job reads them for itself.
     pub(crate) fn depends_on_surroundings(&self) -> bool {
-        matches!(self, Self::Position { .. } | Self::Unit(_) | Self::Feed(..))
+        matches!(
+            self,
+            Self::Position { .. } | Self::Unit(_) | Self::Feed(..) | Self::Rules(_)
+        )
     }
 }
 
@@ -58,7 +63,8 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
     };
     let key = |name| text(&change.keys, name).unwrap_or_default();
     let (pk, sk) = (key("pk"), key("sk"));
-    let Some(kind) = text(&change.new_image, "t") else {
+    let removed = || text(&change.old_image, "t").filter(|kind| kind == "rule");
+    let Some(kind) = text(&change.new_image, "t").or_else(removed) else {
         return Ok(Changed::Nothing); // removed: by its lifetime, or a job that is done
     };
     let content = Content {
@@ -79,6 +85,13 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
             let name = name.parse().map_err(|error| content.wrong(&error))?;
             Changed::Feed(name, content.read::<FeedState>(change.new_image)?.origin)
         }
+        "rule" => match pk.strip_prefix("P#") {
+            Some(product) => {
+                Changed::Rules(product.parse().map_err(|error| content.wrong(&error))?)
+            }
+            // For more than one product: they go with a version of the configuration.
+            None => Changed::Nothing,
+        },
         "config" => Changed::Configuration(content.read::<Head>(change.new_image)?.version),
         "job" => Changed::Job(content.read::<Reexamination>(change.new_image)?.id),
         _ => Changed::Nothing,

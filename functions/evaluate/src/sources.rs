@@ -1,9 +1,11 @@
 //! Sources that are read on a schedule: stale when nothing good has come for too long, suspect when
 //! what came cannot be believed.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use shared::config::connector::ConnectorSettings;
-use shared::domain::alert::RevisionKind;
+use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::id::ConnectorName;
 use shared::domain::message::Message;
 use shared::domain::rule::Condition;
@@ -15,7 +17,7 @@ use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
 
 use crate::announce::{Look, Looked};
-use crate::stock::link;
+use crate::words::link;
 use crate::{EvaluateError, Evaluator};
 
 const ATTEMPTS: usize = 8;
@@ -53,8 +55,11 @@ impl Evaluator {
                     kind,
                     stored,
                     verdict,
-                    seen,
+                    seen: seen.into(),
+                    cause: None,
+                    covered: BTreeSet::new(),
                     changes_at,
+                    keeps_time: false,
                     category: None,
                 };
                 looked = self.step(look, &words).await?;
@@ -94,15 +99,16 @@ fn judge(
     let known = installation.config.connectors.get(connector);
     let Some((common, ConnectorSettings::Files(files))) = known.map(|c| (&c.common, &c.settings))
     else {
-        return (Verdict::without_rule(), None, Vec::new());
+        return (Verdict::unwatched(Ending::SourceRemoved), None, Vec::new());
     };
     if !common.enabled {
-        return (Verdict::without_rule(), None, Vec::new());
+        return (Verdict::unwatched(Ending::SourceRemoved), None, Vec::new());
     }
     let told = |condition| Verdict {
         condition,
         severity: Severity::Critical,
-        ..Verdict::without_rule()
+        manner: installation.config.alerts.manner(),
+        ..Verdict::unwatched(Ending::Recovered)
     };
     if kind == AlertKind::FeedSuspect {
         let condition = if state.suspicions.is_empty() {

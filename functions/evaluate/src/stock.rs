@@ -1,101 +1,76 @@
-//! Positions and sums over groups: low, out, and fast-selling stock.
+//! Positions and what they add up to: low, out, and fast-selling stock.
+//!
+//! What one change sets off is one message for each person: of the alerts that it opens, the gravest
+//! or most specific is told, and the others only to those whom that one does not reach. They are open
+//! all the same, and told once the one that covered them is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, VecDeque};
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use shared::domain::alert::RevisionKind;
-use shared::domain::authority::Authority;
-use shared::domain::id::{GroupName, LocationId};
-use shared::domain::message::{Message, Stock};
+use shared::domain::id::{ChannelName, GroupName};
 use shared::domain::position::Position;
-use shared::domain::rule::{Check, Condition, Facts, Resolution, days_of_supply, total};
-use shared::domain::watch::Verdict;
+use shared::domain::watch::Episode;
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
-use shared::installation::Installation;
 use shared::store::StoreError;
 use shared::store::alerts::ProductPicture;
 
-use crate::announce::{Look, Looked};
+use crate::announce::{Look, Looked, recipients};
+use crate::judge::{Judged, Scene, rank};
 use crate::surroundings::Surroundings;
 use crate::{EvaluateError, Evaluator};
 
 /// How often a look that met another one starts again.
 const ATTEMPTS: usize = 8;
-/// The days over which the rate of sale is taken for days of supply.
-const SUPPLY_WINDOW: u16 = 30;
-/// The graver kind first: while nothing is left, "low" has nothing to add.
-const KINDS: [AlertKind; 3] = [
-    AlertKind::OutOfStock,
-    AlertKind::LowStock,
-    AlertKind::HighDemand,
-];
 
-/// What is known around one position while it is looked at.
-struct Scene<'a> {
-    installation: &'a Installation,
-    picture: &'a ProductPicture,
-    authority: &'a Authority,
-    now: Timestamp,
-    inhibited: bool,
+/// An alert that people know of, and who they are.
+struct Told {
+    subject: Subject,
+    kind: AlertKind,
+    severity: Severity,
+    cause: Option<String>,
+    channels: Vec<ChannelName>,
 }
 
-/// What the rules say of a position as it is at `after`, and of the sums it counts in: everything
-/// that is decided before anything is written.
-pub fn verdicts(
-    installation: &Installation,
-    authority: &Authority,
-    picture: &ProductPicture,
-    after: &Position,
-    now: Timestamp,
-) -> Vec<(Subject, AlertKind, Verdict)> {
-    let scene = Scene {
-        installation,
-        picture,
-        authority,
-        now,
-        inhibited: false,
-    };
-    scene
-        .judge(None, after)
-        .into_iter()
-        .map(|judged| {
-            let resolution = &judged.resolution;
-            (resolution.subject(), resolution.kind, judged.verdict)
-        })
-        .collect()
+/// What may be covered: an alert that is open or about to.
+struct Concern<'a> {
+    subject: &'a Subject,
+    kind: AlertKind,
+    severity: Severity,
+    cause: Option<&'a str>,
 }
 
 impl Evaluator {
-    /// Looks at a position as it was at `after`, and at the groups it counts towards.
+    /// Looks at a position as it was at `after`, at the groups it counts towards, and at whatever an
+    /// alert that ends with this look has kept from people.
     pub(crate) async fn look_at_position(
         &self,
         around: &Surroundings,
         before: Option<&Position>,
         after: &Position,
     ) -> Result<(), EvaluateError> {
-        for _ in 0..ATTEMPTS {
-            let mut picture = self.store.picture(&after.product).await?;
-            // What this record says is looked at, not what may have become of it since: each crossing
-            // counts. Of the other positions, the latest.
-            picture
-                .positions
-                .insert(after.location.clone(), after.clone());
-            let scene = Scene {
-                installation: &around.installation,
-                picture: &picture,
-                authority: &around.authority,
-                now: self.store.clock().now(),
-                inhibited: self.inhibits(around, after).await?,
-            };
-            if self.look_once(&scene, before, after).await? {
-                return Ok(());
+        let uncovered = self.look_until_done(around, before, after).await?;
+        let mut looked = BTreeSet::from([after.location.clone()]);
+        let mut waiting = VecDeque::from(uncovered);
+        while let Some(position) = waiting.pop_front() {
+            if looked.insert(position.location.clone()) {
+                waiting.extend(self.look_until_done(around, None, &position).await?);
             }
         }
-        Err(StoreError::Contended {
-            operation: "evaluate a position",
+        Ok(())
+    }
+
+    /// Looks at every position of a product, whose rules have changed.
+    pub(crate) async fn look_at_product(
+        &self,
+        around: &Surroundings,
+        product: &ProductId,
+    ) -> Result<(), EvaluateError> {
+        for position in self.store.positions_of(product).await? {
+            self.because_of_time(position.origin.clone())
+                .look_at_position(around, None, &position)
+                .await?;
         }
-        .into())
+        Ok(())
     }
 
     /// Looks at a product's sum over a group because time has passed.
@@ -106,14 +81,10 @@ impl Evaluator {
         group: &GroupName,
     ) -> Result<(), EvaluateError> {
         let picture = self.store.picture(product).await?;
-        let member = around
-            .installation
-            .config
-            .locations
-            .members(group)
-            .iter()
-            .find_map(|location| picture.positions.get(location));
-        match member {
+        let members = around.installation.config.locations.members(group);
+        let member = members.iter().find_map(|at| picture.positions.get(at));
+        // A group that has lost its members is looked at with any position of the product.
+        match member.or_else(|| picture.positions.values().next()) {
             Some(position) => {
                 self.because_of_time(position.origin.clone())
                     .look_at_position(around, None, position)
@@ -123,309 +94,156 @@ impl Evaluator {
         }
     }
 
-    /// One look at everything that a position concerns; `false` if another look came between.
+    /// Looks until no other look comes between. The other positions of which an alert is no longer
+    /// covered.
+    async fn look_until_done(
+        &self,
+        around: &Surroundings,
+        before: Option<&Position>,
+        after: &Position,
+    ) -> Result<Vec<Position>, EvaluateError> {
+        for _ in 0..ATTEMPTS {
+            let mut picture = self.store.picture(&after.product).await?;
+            // What this record says is looked at, not what may have become of it since: each crossing
+            // counts. Of the other positions, the latest.
+            picture
+                .positions
+                .insert(after.location.clone(), after.clone());
+            let mut down = BTreeSet::new();
+            for position in picture.positions.values() {
+                if self.inhibits(around, position).await? {
+                    down.insert(position.location.clone());
+                }
+            }
+            let scene = Scene {
+                installation: &around.installation,
+                picture: &picture,
+                authority: &around.authority,
+                now: self.store.clock().now(),
+                down: &down,
+            };
+            if let Some(told) = self.look_once(&scene, before, after).await? {
+                return Ok(uncovered(&picture, &told, after));
+            }
+        }
+        Err(StoreError::Contended {
+            operation: "evaluate a position",
+        }
+        .into())
+    }
+
+    /// One look at everything that a position concerns: what people know of now, or nothing if
+    /// another look came between.
     async fn look_once(
         &self,
         scene: &Scene<'_>,
         before: Option<&Position>,
         after: &Position,
-    ) -> Result<bool, EvaluateError> {
+    ) -> Result<Option<Vec<Told>>, EvaluateError> {
+        let change = format!("{}@{}", after.location, after.revision);
+        let watched = scene.picture.watches.iter();
+        let mut told: Vec<_> = watched
+            .filter_map(|stored| {
+                let watched = &stored.data;
+                scene.told(&watched.subject, watched.kind, watched.watch.episode())
+            })
+            .collect();
         for judged in scene.judge(before, after) {
+            let subject = judged.resolution.subject();
+            let kind = judged.resolution.kind;
+            let look = scene.look(&judged, &change, &told);
             let words = |change| scene.message(change, &judged);
-            if self.step(scene.look(&judged), &words).await? == Looked::Again {
-                return Ok(false);
-            }
+            let Looked::Done(open) = self.step(look, &words).await? else {
+                return Ok(None);
+            };
+            told.retain(|one| one.kind != kind || one.subject != subject);
+            told.extend(scene.told(&subject, kind, open.as_ref()));
         }
-        Ok(true)
+        Ok(Some(told))
     }
 }
 
-/// What is said of one subject by one rule, or by none.
-struct Judged<'a> {
-    resolution: Resolution<'a>,
-    reading: Reading,
-    verdict: Verdict,
-    /// The revision of what was judged.
-    revision: u64,
-    shown: Shown<'a>,
+/// The positions elsewhere whose alerts wait for a graver one that is over.
+fn uncovered(picture: &ProductPicture, told: &[Told], after: &Position) -> Vec<Position> {
+    let waiting = picture.watches.iter().filter_map(|stored| {
+        let Subject::Position { location, .. } = &stored.data.subject else {
+            return None;
+        };
+        let watch = &stored.data.watch;
+        let episode = watch.episode().filter(|_| watch.waits_for_graver())?;
+        let concern = Concern {
+            subject: &stored.data.subject,
+            kind: stored.data.kind,
+            severity: episode.severity,
+            cause: episode.cause.as_deref(),
+        };
+        let covered = told.iter().any(|one| one.covers(&concern));
+        (*location != after.location && !covered)
+            .then(|| picture.positions.get(location))
+            .flatten()
+    });
+    waiting.cloned().collect()
 }
 
-/// What a rule says of a position, and with which number.
-struct Reading {
-    verdict: Verdict,
-    threshold: Option<i64>,
-    sold: Option<i64>,
-    changes_at: Option<Timestamp>,
-}
-
-/// The quantities that a message shows.
-struct Shown<'a> {
-    before: Option<Stock>,
-    after: Option<Stock>,
-    sold: Option<&'a Position>,
+impl Told {
+    /// Whether those who know of this alert need not hear of the other.
+    fn covers(&self, other: &Concern<'_>) -> bool {
+        if self.subject == *other.subject {
+            return self.kind == AlertKind::OutOfStock && other.kind == AlertKind::LowStock;
+        }
+        let of_stock = |kind| matches!(kind, AlertKind::OutOfStock | AlertKind::LowStock);
+        of_stock(self.kind)
+            && of_stock(other.kind)
+            && self.cause.is_some()
+            && self.cause.as_deref() == other.cause
+            && rank(&self.subject, self.kind, self.severity)
+                < rank(other.subject, other.kind, other.severity)
+    }
 }
 
 impl<'a> Scene<'a> {
-    /// What the rules say of the position, kind by kind, and then of the sums it counts in.
-    fn judge(&self, before: Option<&Position>, after: &'a Position) -> Vec<Judged<'a>> {
-        let installation = self.installation;
-        let facts = Facts::of(
-            &after.product,
-            self.category(),
-            &after.location,
-            &installation.config.locations,
-        );
-        let sources = &self.authority.quantities;
-        let stock = after.stock(sources);
-        let earlier = before.and_then(|before| before.stock(sources));
-        let mut judged = Vec::with_capacity(KINDS.len());
-        let mut covered = false;
-        for kind in KINDS {
-            let resolution = installation.rules.resolve(kind, &facts);
-            let reading = self.read(&resolution, stock.as_ref(), after);
-            let mut verdict = reading.verdict;
-            verdict.inhibited |= self.inhibited || (kind == AlertKind::LowStock && covered);
-            covered |= kind == AlertKind::OutOfStock && verdict.condition == Condition::Breached;
-            judged.push(Judged {
-                resolution,
-                reading,
-                verdict,
-                revision: after.revision,
-                shown: Shown {
-                    before: earlier,
-                    after: stock,
-                    sold: Some(after),
-                },
-            });
-        }
-        for resolution in installation.rules.rules_over_sums(&facts) {
-            judged.push(self.judge_sum(resolution, before, after));
-        }
-        judged
+    fn told(&self, subject: &Subject, kind: AlertKind, open: Option<&Episode>) -> Option<Told> {
+        let episode = open.filter(|episode| episode.told())?;
+        let about = (subject, kind, episode.severity);
+        let change = RevisionKind::Opened;
+        let reached = recipients(self.installation, about, self.category(), change, None);
+        Some(Told {
+            subject: subject.clone(),
+            kind,
+            severity: episode.severity,
+            cause: episode.cause.clone(),
+            channels: reached.into_iter().map(|one| one.channel).collect(),
+        })
     }
 
-    /// What a rule over a sum says.
-    fn judge_sum(
-        &self,
-        resolution: Resolution<'a>,
-        before: Option<&Position>,
-        after: &'a Position,
-    ) -> Judged<'a> {
-        let sources = &self.authority.quantities;
-        let members = self.members(&resolution);
-        let sum = |stocks: Vec<Option<Stock>>| total(stocks.iter().map(Option::as_ref));
-        let stock = sum(members.iter().map(|member| member.stock(sources)).collect());
-        let earlier = before.and_then(|before| {
-            let as_before = |member: &&Position| {
-                if member.location == before.location {
-                    before.stock(sources)
-                } else {
-                    member.stock(sources)
-                }
-            };
-            sum(members.iter().map(as_before).collect())
-        });
-        let reading = self.read(&resolution, stock.as_ref(), after);
-        let mut verdict = reading.verdict;
-        verdict.inhibited |= self.inhibited;
-        Judged {
-            resolution,
-            reading,
-            verdict,
-            revision: members.iter().map(|member| member.revision).sum(),
-            shown: Shown {
-                before: earlier,
-                after: stock,
-                sold: None,
-            },
-        }
-    }
-
-    fn category(&self) -> Option<&'a str> {
-        self.picture.description.as_ref()?.category.as_deref()
-    }
-
-    fn zone(&self, subject: &Subject) -> &'a TimeZone {
-        match subject {
-            Subject::Position { location, .. } => self.authority.zone(location),
-            Subject::Group { group, .. } => self
-                .installation
-                .config
-                .locations
-                .members(group)
-                .first()
-                .map_or(&self.authority.zone, |first| self.authority.zone(first)),
-            Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => {
-                &self.authority.zone
-            }
-        }
-    }
-
-    fn members(&self, resolution: &Resolution<'_>) -> Vec<&'a Position> {
-        let Subject::Group { group, .. } = resolution.subject() else {
-            return Vec::new();
-        };
-        self.installation
-            .config
-            .locations
-            .members(&group)
-            .iter()
-            .filter_map(|location| self.picture.positions.get(location))
-            .collect()
-    }
-
-    fn read(&self, resolution: &Resolution<'_>, stock: Option<&Stock>, at: &Position) -> Reading {
-        let nothing = Reading {
-            verdict: Verdict::without_rule(),
-            threshold: None,
-            sold: None,
-            changes_at: None,
-        };
-        let Some(rule) = resolution.rule else {
-            return nothing;
-        };
-        let zone = self.zone(&resolution.subject());
-        let in_force = rule.in_force(self.now, zone);
-        match in_force.check {
-            Check::HighDemand(demand) => {
-                let today = zone.to_datetime(self.now).date();
-                let reading = demand.judge(&at.sold, today);
-                let midnight = reading
-                    .changes_on
-                    .and_then(|day| day.to_zoned(zone.clone()).ok())
-                    .map(|midnight| midnight.timestamp());
-                Reading {
-                    verdict: Verdict::under(rule, reading.condition, false),
-                    threshold: Some(demand.at_least),
-                    sold: Some(reading.sold),
-                    changes_at: [in_force.changes_at, midnight].into_iter().flatten().min(),
-                }
-            }
-            check => match check.threshold() {
-                Some(threshold) => Reading {
-                    verdict: Verdict::under(rule, threshold.judge(stock), false),
-                    threshold: Some(threshold.units),
-                    sold: None,
-                    changes_at: in_force.changes_at,
-                },
-                None => nothing,
-            },
-        }
-    }
-
-    fn look(&self, judged: &Judged<'_>) -> Look<'a> {
+    fn look(&self, judged: &Judged<'_>, change: &str, told: &[Told]) -> Look<'a> {
         let subject = judged.resolution.subject();
         let kind = judged.resolution.kind;
+        let stored = self.picture.watch(&subject, kind);
+        let open = stored.and_then(|stored| stored.data.watch.episode());
+        let concern = Concern {
+            subject: &subject,
+            kind,
+            severity: judged.verdict.severity,
+            cause: open.map_or(Some(change), |episode| episode.cause.as_deref()),
+        };
+        let covering = told.iter().filter(|one| one.covers(&concern));
+        let covered = covering.flat_map(|one| one.channels.clone()).collect();
         Look {
             installation: self.installation,
-            stored: self.picture.watch(&subject, kind),
-            subject,
+            stored,
             kind,
             verdict: judged.verdict,
-            seen: judged.revision,
+            seen: judged.seen.clone(),
+            cause: Some(change.to_owned()),
+            covered,
             changes_at: judged.reading.changes_at,
+            keeps_time: judged
+                .resolution
+                .rule
+                .is_some_and(|rule| self.picture.rules.iter().any(|own| own.id == rule.id)),
             category: self.category(),
-        }
-    }
-
-    fn message(&self, change: RevisionKind, judged: &Judged<'_>) -> Message {
-        let Judged {
-            resolution,
-            reading,
-            shown,
-            ..
-        } = judged;
-        let subject = resolution.subject();
-        let zone = self.zone(&subject);
-        let location = match &subject {
-            Subject::Position { location, .. } => Some(self.place_name(location)),
-            Subject::Group { group, .. } => Some(format!("group {group}")),
-            Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => None,
-        };
-        let today = zone.to_datetime(self.now).date();
-        let sold: BTreeMap<_, _> = shown.sold.map(|at| at.sold.clone()).unwrap_or_default();
-        Message {
-            alert: String::new(),
-            revision: 0,
-            correlation: None,
-            change,
-            kind: resolution.kind,
-            severity: resolution.rule.map_or(Severity::Info, |rule| rule.severity),
-            at: self.now,
-            product: product_name(resolution.product, self.picture),
-            location,
-            zone: zone.iana_name().unwrap_or("UTC").to_owned(),
-            before: shown.before,
-            after: shown.after,
-            threshold: reading.threshold,
-            rule: resolution.rule.map(|rule| rule.id.to_string()),
-            why: Some(resolution.explain(self.now, zone)),
-            days_of_supply: shown
-                .after
-                .and_then(|stock| days_of_supply(stock.available, &sold, today, SUPPLY_WINDOW)),
-            sold: reading.sold,
-            notes: Vec::new(),
-            link: link(self.installation, &subject),
-            ending: None,
-            digest: None,
             subject,
         }
     }
-
-    fn place_name(&self, location: &LocationId) -> String {
-        self.installation
-            .config
-            .locations
-            .location(location)
-            .map_or_else(|| location.to_string(), |known| known.name.clone())
-    }
-}
-
-/// The product's name for people.
-fn product_name(product: &ProductId, picture: &ProductPicture) -> String {
-    if let Some(title) = picture
-        .description
-        .as_ref()
-        .and_then(|known| known.title.clone())
-    {
-        return title;
-    }
-    match product.line() {
-        Some((make, model)) => format!("{} {}", capitalised(make), capitalised(model)),
-        None => product.to_string(),
-    }
-}
-
-/// `continental-gt` → `Continental GT`: short words are abbreviations more often than not.
-fn capitalised(folded: &str) -> String {
-    let word = |word: &str| match word.chars().next() {
-        _ if word.len() <= 2 => word.to_uppercase(),
-        Some(first) => first.to_uppercase().chain(word.chars().skip(1)).collect(),
-        None => String::new(),
-    };
-    folded.split('-').map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// Where to look at it.
-pub(crate) fn link(installation: &Installation, subject: &Subject) -> Option<String> {
-    let base = installation.config.account.link_base.as_ref()?;
-    let mut url = base.clone();
-    let path = |end: &str| format!("{}/api/v1/{end}", base.path().trim_end_matches('/'));
-    match subject {
-        Subject::Position { product, location } => {
-            url.set_path(&path("positions"));
-            url.query_pairs_mut()
-                .append_pair("product", product.as_str())
-                .append_pair("location", location.as_str());
-        }
-        Subject::Group { product, .. } => {
-            url.set_path(&path("positions"));
-            url.query_pairs_mut()
-                .append_pair("product", product.as_str());
-        }
-        Subject::Unit { vin } => url.set_path(&path(&format!("units/{vin}"))),
-        Subject::Connector { .. } => url.set_path(&path("inbox")),
-        Subject::Channel { .. } => url.set_path(&path("channels")),
-    }
-    Some(url.to_string())
 }

@@ -1,6 +1,8 @@
 //! Vehicles: one VIN that two rooftops claim is a conflict for a person, not a race to be won (F19).
 
-use shared::domain::alert::RevisionKind;
+use std::collections::BTreeSet;
+
+use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::message::Message;
 use shared::domain::rule::Condition;
 use shared::domain::unit::Field;
@@ -10,7 +12,7 @@ use shared::installation::Installation;
 use shared::store::StoreError;
 
 use crate::announce::{Look, Looked};
-use crate::stock::link;
+use crate::words::link;
 use crate::{EvaluateError, Evaluator};
 
 const ATTEMPTS: usize = 8;
@@ -27,7 +29,8 @@ impl Evaluator {
         let subject = Subject::Unit {
             vin: unit.vin.to_string(),
         };
-        let mut verdict = Verdict::without_rule();
+        let mut verdict = Verdict::unwatched(Ending::Recovered);
+        verdict.manner = installation.config.alerts.manner();
         if !resolved.rivals.is_empty() {
             verdict.condition = Condition::Breached;
         }
@@ -88,8 +91,11 @@ impl Evaluator {
                 kind: AlertKind::Conflict,
                 stored: watches.iter().find(|s| s.data.kind == AlertKind::Conflict),
                 verdict,
-                seen: unit.revision,
+                seen: unit.revision.into(),
+                cause: None,
+                covered: BTreeSet::new(),
                 changes_at: None,
+                keeps_time: false,
                 category: None,
             };
             if self.step(look, &words).await? != Looked::Again {

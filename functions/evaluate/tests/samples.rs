@@ -30,6 +30,7 @@ fn said(change: &Changed) -> String {
             format!("{}: {rivals} rivals", unit.vin)
         }
         Changed::Feed(connector, _) => format!("feed {connector}"),
+        Changed::Rules(product) => format!("rules of {product}"),
         Changed::Configuration(version) => format!("configuration {version}"),
         Changed::Job(id) => format!("job {id}"),
         Changed::Nothing => "nothing".to_owned(),

@@ -201,6 +201,8 @@ impl Ingest {
             length: kept.length(),
             kept_days: self.kept_days,
             state: ReceivedState::Waiting,
+            again_at: None,
+            tries: 0,
         };
         self.store.receive(&received, kept).await?;
         let outcome = self.apply(&door, &received, parsed).await?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,11 +12,12 @@ use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
 use super::setting::Setting;
-use super::value::{MemoryDays, Units};
+use super::value::{Crossings, MemoryDays, Units};
 use super::words::{nearest, shown};
 use crate::domain::catalogue::{Location, LocationKind};
 use crate::domain::money::Currency;
 use crate::domain::vin::VinPolicy;
+use crate::domain::watch::Manner;
 use crate::domain::{ConnectorName, GroupName, LocationId};
 
 settings! {
@@ -96,6 +98,38 @@ settings! {
         /// More units than one statement may add, or one movement add or take, without being held
         /// for review: a barcode in the quantity's place is longer.
         most_quantity_jump: Units = Units(1_000_000),
+    }
+}
+
+settings! {
+    /// How people are told of an alert that is open. A rule may have its own manner.
+    pub struct AlertSettings: Default {
+        /// After how long an alert that is still open is brought to mind; `"0s"` is never. Where a
+        /// route has its `repeat_interval`, that reminds instead.
+        remind_every: SignedDuration = SignedDuration::from_hours(24),
+        /// Whether people are told again when stock has fallen to half of the threshold, and when
+        /// nothing is left.
+        further_falls: bool = true,
+        /// More crossings of the threshold than this within `flap_window` are flapping: messages are
+        /// held until it is steady. 0 never holds any.
+        flap_limit: Crossings = Crossings(4),
+        /// The time over which crossings are counted.
+        flap_window: SignedDuration = SignedDuration::from_hours(1),
+        /// How long it must be steady before people are told anything again.
+        flap_steady: SignedDuration = SignedDuration::from_mins(30),
+    }
+}
+
+impl AlertSettings {
+    /// The same as the domain knows it.
+    pub fn manner(&self) -> Manner {
+        Manner {
+            remind_every: self.remind_every,
+            further_falls: self.further_falls,
+            flap_limit: self.flap_limit.get(),
+            flap_window: self.flap_window,
+            flap_steady: self.flap_steady,
+        }
     }
 }
 

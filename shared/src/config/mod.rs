@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use self::account::{Account, Guards, Limits, LocationSettings, Ownership};
+use self::account::{Account, AlertSettings, Guards, Limits, LocationSettings, Ownership};
 use self::channel::{Channel, RouteSettings, TemplateSettings};
 use self::connector::Connector;
 use self::declare::settings;
@@ -58,7 +58,8 @@ pub use self::format::Format;
 pub use self::network::{Network, NetworkError};
 pub use self::summary::Summary;
 pub use self::value::{
-    Bytes, Grace, HeaderName, JsonPointer, MemoryDays, Named, PerSecond, Percent, ShopName,
+    Bytes, Crossings, Grace, HeaderName, JsonPointer, MemoryDays, Named, PerSecond, Percent,
+    ShopName,
 };
 
 /// One installation, checked: every name in it exists.
@@ -78,6 +79,9 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// When people are told, in the order of the document.
     pub rules: Vec<Rule>,
+    /// How people are told of an alert that is open.
+    #[serde(default)]
+    pub alerts: AlertSettings,
     /// The users' own titles and texts.
     pub templates: BTreeMap<AlertKind, TemplateSettings>,
     /// What is held for a person to look at.
@@ -103,6 +107,8 @@ settings! {
         routes: Vec<RouteSettings> = Vec::new(),
         /// When people are told.
         rules: Vec<Rule> = Vec::new(),
+        /// How people are told of an alert that is open.
+        alerts: AlertSettings = AlertSettings::default(),
         /// Your own titles and texts, by kind of alert.
         templates: BTreeMap<AlertKind, TemplateSettings> = BTreeMap::new(),
         /// What is held for a person to look at instead of being believed.
@@ -169,6 +175,7 @@ impl Config {
             channels: document.channels,
             routes: document.routes.into_iter().map(Route::from).collect(),
             rules: document.rules,
+            alerts: document.alerts,
             templates: document.templates,
             guards: document.guards,
             limits: document.limits,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Document;
-use super::account::{Account, Guards, Limits, LocationSettings, Ownership};
+use super::account::{Account, AlertSettings, Guards, Limits, LocationSettings, Ownership};
 use super::channel::{ChannelCommon, ChannelTemplate, RouteSettings, TemplateSettings};
 use super::connector::{
     ConnectorCommon, ConnectorSettings, MaxRemovals, Pointers, Verify, Webhook,
@@ -104,6 +104,11 @@ pub fn tables() -> String {
         "`seasons`",
         "Other numbers for a while, by each location's own calendar.",
         SeasonSettings::described(),
+    );
+    section(
+        "`[alerts]`",
+        "How people are told of an alert that is open. A rule may have its own manner.",
+        AlertSettings::described(),
     );
     section(
         "`[templates.<kind of alert>]`",

@@ -10,8 +10,10 @@ use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
 use super::setting::Setting;
+use super::value::Crossings;
 use crate::domain::alert::named;
 use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Rule, Scope, Season, Threshold};
+use crate::domain::watch::{OwnManner, Span};
 use crate::domain::{AlertKind, GroupName, LocationId, ProductId, RuleId, Severity};
 
 settings! {
@@ -61,6 +63,16 @@ settings! {
         pending: SignedDuration = SignedDuration::ZERO,
         /// How long a marginal recovery must hold before the alert is over.
         keep_firing: SignedDuration = SignedDuration::from_mins(5),
+        /// As in `[alerts]`, for this rule.
+        remind_every: Option<SignedDuration> = None,
+        /// As in `[alerts]`, for this rule.
+        further_falls: Option<bool> = None,
+        /// As in `[alerts]`, for this rule.
+        flap_limit: Option<Crossings> = None,
+        /// As in `[alerts]`, for this rule.
+        flap_window: Option<SignedDuration> = None,
+        /// As in `[alerts]`, for this rule.
+        flap_steady: Option<SignedDuration> = None,
         /// Other numbers for a while.
         seasons: Vec<SeasonSettings> = Vec::new(),
     }
@@ -193,6 +205,13 @@ impl RuleSettings {
             severity: self.severity.unwrap_or(severity),
             pending: self.pending,
             keep_firing: self.keep_firing,
+            manner: OwnManner {
+                remind_every: self.remind_every.map(Span),
+                further_falls: self.further_falls,
+                flap_limit: self.flap_limit.map(|limit| limit.get()),
+                flap_window: self.flap_window.map(Span),
+                flap_steady: self.flap_steady.map(Span),
+            },
             seasons: self
                 .seasons
                 .into_iter()

@@ -118,6 +118,8 @@ numbers! {
     Units(u64), 1 to 1_000_000_000, "a number of units";
     /// Alerts named in one message.
     Named(u32), 1 to 25, "a number of alerts";
+    /// Crossings of a threshold.
+    Crossings(u32), 0 to 1000, "a number of crossings";
     /// Messages a second.
     PerSecond(u32), 1 to 10_000, "a number of messages";
 }

@@ -121,7 +121,7 @@ impl Ending {
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Recovered => "it has recovered",
-            Self::RuleChanged => "its rule has changed, and by the new one nothing is wrong",
+            Self::RuleChanged => "by the threshold that holds now, nothing is wrong",
             Self::RuleRemoved => "no longer watched, because its rule was removed",
             Self::Muted => "no longer watched, because its rule is switched off",
             Self::LocationRemoved => {

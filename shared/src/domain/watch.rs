@@ -10,22 +10,25 @@
 //!    └──── decisively, or it held for `keep_firing` ── Recovering ───────┘
 //! ```
 //!
-//! An alert may be open and nobody told: while its feed is down or a graver alert covers it. Only
-//! what was told is later told to be over. Repeated crossings are damped: one notice, then silence
+//! While it is open, people are told of further falls and reminded. An alert may be open and nobody
+//! told: while its feed is down, or while those concerned know of a graver one. Only what was told is
+//! later told to be over, with the reason. Repeated crossings are damped: one notice, then silence
 //! until it has been steady, then at most one message if people were left with the wrong picture.
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::alert::{RevisionKind, Severity};
-use super::rule::{Condition, Rule};
+use super::alert::{Ending, RevisionKind, Severity, named};
+use super::id::LocationId;
+use super::rule::{Check, Condition, Depth, Rule};
 
-/// More crossings of the threshold than this within [`FLAP_WINDOW`] are flapping.
-pub const FLAP_LIMIT: usize = 4;
-/// The time over which crossings are counted.
-pub const FLAP_WINDOW: SignedDuration = SignedDuration::from_hours(1);
-/// How long it must be steady before people are told anything again.
-pub const STEADY: SignedDuration = SignedDuration::from_mins(30);
+mod manner;
+mod telling;
+
+pub use manner::{Manner, OwnManner, Span};
+use telling::tell;
 
 /// What is remembered of one subject and kind between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +36,9 @@ pub struct Watch {
     /// Where it stands.
     #[serde(rename = "p", default)]
     pub phase: Phase,
-    /// The revision of the position that last changed this watch (for a group: the sum of its
-    /// members' revisions). Anything older is old news.
+    /// What was looked at when this watch last changed. Anything older is old news.
     #[serde(rename = "e", default)]
-    pub evaluated: u64,
+    pub evaluated: Seen,
     /// Whether the rule fired when it was last possible to tell.
     #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
     pub breached: bool,
@@ -46,6 +48,42 @@ pub struct Watch {
     /// Until when messages are held because it flaps.
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub damped_until: Option<Moment>,
+}
+
+/// How far the world was known at a look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Seen {
+    /// The revision of the one thing that is watched.
+    Revision(u64),
+    /// For a sum: the revision of each member that was counted. A member that comes or goes has no
+    /// say in whether a look is old: only those that both looks counted have.
+    Members(BTreeMap<LocationId, u64>),
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self::Revision(0)
+    }
+}
+
+impl From<u64> for Seen {
+    fn from(revision: u64) -> Self {
+        Self::Revision(revision)
+    }
+}
+
+impl Seen {
+    /// Whether something was looked at that has changed by the other look.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Revision(this), Self::Revision(other)) => this < other,
+            (Self::Members(these), Self::Members(others)) => these
+                .iter()
+                .any(|(member, this)| others.get(member).is_some_and(|other| this < other)),
+            _ => false,
+        }
+    }
 }
 
 /// Where an alert stands in its life.
@@ -92,7 +130,43 @@ pub struct Episode {
     /// The severity that people were last told; before that, the one it opened with.
     #[serde(rename = "s")]
     pub severity: Severity,
+    /// The change that opened it. Alerts of one change are one message for each person.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// The check by which it last fired.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+    /// How deep a fall people know of.
+    #[serde(rename = "l", default, skip_serializing_if = "is_threshold")]
+    pub depth: Depth,
+    /// When people were last told something.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Moment>,
+    /// Why nobody was told that it opened.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<Withheld>,
+    /// Whether some were left out, because they know of a graver alert.
+    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
+    pub owed: bool,
 }
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_threshold(depth: &Depth) -> bool {
+    *depth == Depth::Threshold
+}
+
+named!(
+    /// Why an alert that is open is kept from people.
+    Withheld {
+        /// The source that states the stock cannot be believed at the moment.
+        SourceDown => "source_down",
+        /// All who would be told know of a graver or more specific alert that is open.
+        Covered => "covered",
+    }
+);
 
 /// A point in time, stored as whole milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -112,32 +186,57 @@ pub struct Verdict {
     pub pending: SignedDuration,
     /// How long a marginal recovery must hold before the alert is over.
     pub keep_firing: SignedDuration,
-    /// Whether people are not to be told: its feed is down, or a graver alert covers it.
-    pub inhibited: bool,
+    /// How people are told while it is open.
+    pub manner: Manner,
+    /// How far stock has fallen.
+    pub depth: Depth,
+    /// What the rule checks now.
+    pub check: Option<Check>,
+    /// Why people are not to be told, if they are not.
+    pub withheld: Option<Withheld>,
+    /// Whether some of those who would be told know of a graver alert.
+    pub partly_covered: bool,
+    /// Why an alert that ends with this look is over.
+    pub ending: Ending,
 }
 
 impl Verdict {
     /// What a rule says of a condition, with the rule's own steadiness and severity.
-    pub fn under(rule: &Rule, condition: Condition, inhibited: bool) -> Self {
+    pub fn under(rule: &Rule, condition: Condition, account: Manner) -> Self {
         Self {
             condition,
             severity: rule.severity,
             pending: rule.pending,
             keep_firing: rule.keep_firing,
-            inhibited,
+            manner: account.with(&rule.manner),
+            ..Self::unwatched(Ending::Recovered)
         }
     }
 
     /// Where no rule applies, or no longer: nothing can be wrong, and what was open is over.
-    pub const fn without_rule() -> Self {
+    pub const fn unwatched(ending: Ending) -> Self {
         Self {
             condition: Condition::Clear,
             severity: Severity::Info,
             pending: SignedDuration::ZERO,
             keep_firing: SignedDuration::ZERO,
-            inhibited: false,
+            manner: Manner::QUIET,
+            depth: Depth::Threshold,
+            check: None,
+            withheld: None,
+            partly_covered: false,
+            ending,
         }
     }
+}
+
+/// What opens an alert.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// The alert's id.
+    pub alert: String,
+    /// The change that opens it.
+    pub cause: Option<String>,
 }
 
 /// What follows from one look.
@@ -160,10 +259,25 @@ pub struct Announcement {
     pub revision: u32,
     /// What this revision says.
     pub change: RevisionKind,
+    /// Who is to hear it.
+    pub audience: Audience,
     /// When the alert opened; earlier than now when the message was held back.
     pub opened_at: Timestamp,
+    /// Why it is over, if it is.
+    pub ending: Option<Ending>,
     /// What else to say.
     pub note: Option<String>,
+}
+
+/// Who is to hear a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// All whom it concerns.
+    Everybody,
+    /// Those who were not told yet: they knew of a graver alert, which is over.
+    TheRest,
+    /// All whom it concerns and whom nothing else reminds.
+    Unreminded,
 }
 
 impl Watch {
@@ -181,9 +295,16 @@ impl Watch {
         self.episode().is_some_and(|episode| !episode.told())
     }
 
+    /// Whether somebody is to be told once a graver alert is over.
+    pub fn waits_for_graver(&self) -> bool {
+        self.episode().is_some_and(|episode| {
+            episode.owed || !episode.told() && episode.withheld == Some(Withheld::Covered)
+        })
+    }
+
     /// Counts a crossing of the threshold; true when it is the one too many.
-    fn starts_to_flap(&mut self, condition: Condition, now: Timestamp) -> bool {
-        let breached = match condition {
+    fn starts_to_flap(&mut self, verdict: &Verdict, now: Timestamp) -> bool {
+        let breached = match verdict.condition {
             Condition::Breached => true,
             Condition::Marginal | Condition::Clear => false,
             Condition::Held | Condition::NoData => return false,
@@ -192,17 +313,22 @@ impl Watch {
             return false;
         }
         self.breached = breached;
+        let manner = &verdict.manner;
+        if manner.flap_limit == 0 {
+            self.flips.clear();
+            return false;
+        }
         if self.damped_until.is_some() {
-            self.damped_until = Some(after(now, STEADY));
+            self.damped_until = Some(after(now, manner.flap_steady));
             return false;
         }
         self.flips
-            .retain(|flip| now.duration_since(flip.0) <= FLAP_WINDOW);
+            .retain(|flip| now.duration_since(flip.0) <= manner.flap_window);
         self.flips.push(Moment(now));
-        let flapping = self.flips.len() > FLAP_LIMIT;
+        let flapping = self.flips.len() > manner.flap_limit as usize;
         if flapping {
             self.flips.clear();
-            self.damped_until = Some(after(now, STEADY));
+            self.damped_until = Some(after(now, manner.flap_steady));
         }
         flapping
     }
@@ -213,61 +339,51 @@ impl Episode {
     pub const fn told(&self) -> bool {
         self.revision > 0
     }
-
-    fn announce(&mut self, change: RevisionKind, note: Option<String>) -> Announcement {
-        self.revision += 1;
-        Announcement {
-            alert: self.alert.clone(),
-            revision: self.revision,
-            change,
-            opened_at: self.opened_at.0,
-            note,
-        }
-    }
 }
 
 /// Takes one look at the world; `None` when it is older than what the watch already knows.
 ///
-/// `seen` is the revision of the position that was looked at. A second look at the same revision is
-/// welcome (time has passed, a season has begun, the feed is back) and changes nothing by itself, so
-/// a stream record that is delivered again does no harm.
+/// `seen` is the revision of what was looked at. A second look at the same revision is welcome (time
+/// has passed, a season has begun, the feed is back) and changes nothing by itself, so a stream record
+/// that is delivered again does no harm.
 pub fn step(
     watch: &Watch,
     verdict: &Verdict,
     now: Timestamp,
-    seen: u64,
-    new_alert_id: impl FnOnce() -> String,
+    seen: &Seen,
+    opening: impl FnOnce() -> Opening,
 ) -> Option<Step> {
-    if seen < watch.evaluated {
+    if seen.is_older_than(&watch.evaluated) {
         return None;
     }
     let mut next = watch.clone();
     let settled = next.damped_until.take_if(|until| until.0 <= now).is_some();
-    let starts_to_flap = next.starts_to_flap(verdict.condition, now);
-    let damped_until = next.damped_until;
+    let starts_to_flap = next.starts_to_flap(verdict, now);
+    if !verdict.ending.is_recovery() {
+        // What nobody watches any longer does not flap either.
+        next.damped_until = None;
+    }
+    let damped = next.damped_until.is_some();
 
-    let (phase, ended) = advance(
-        next.phase,
-        verdict,
-        now,
-        damped_until.is_some(),
-        new_alert_id,
-    );
+    let (phase, ended) = advance(next.phase, verdict, now, damped, opening);
     next.phase = phase;
 
     let announce = match (ended, &mut next.phase) {
         (Some(mut episode), _) => episode.told().then(|| {
-            let steady = settled.then(|| format!("It has been steady for {}.", minutes(STEADY)));
-            episode.announce(RevisionKind::Resolved, steady)
+            let steady = settled.then(|| verdict.manner.steady());
+            Announcement {
+                ending: Some(verdict.ending),
+                ..episode.announce(RevisionKind::Resolved, steady, now)
+            }
         }),
-        (None, Phase::Open(episode) | Phase::Recovering { episode, .. }) if !verdict.inhibited => {
-            tell(episode, verdict, damped_until.is_some(), starts_to_flap)
+        (None, Phase::Open(episode) | Phase::Recovering { episode, .. }) => {
+            tell(episode, verdict, damped, starts_to_flap, now)
         }
         (None, _) => None,
     };
     let due = due(&next, verdict);
     if next != *watch {
-        next.evaluated = seen;
+        next.evaluated = seen.clone();
     }
     Some(Step {
         next,
@@ -282,14 +398,14 @@ fn advance(
     verdict: &Verdict,
     now: Timestamp,
     damped: bool,
-    new_alert_id: impl FnOnce() -> String,
+    opening: impl FnOnce() -> Opening,
 ) -> (Phase, Option<Episode>) {
     if verdict.condition == Condition::NoData {
         return (phase, None);
     }
     let (recovering_since, episode) = match phase {
-        Phase::Quiet => return (begin(Moment(now), verdict, now, new_alert_id), None),
-        Phase::Pending { since } => return (begin(since, verdict, now, new_alert_id), None),
+        Phase::Quiet => return (begin(Moment(now), verdict, now, opening), None),
+        Phase::Pending { since } => return (begin(since, verdict, now, opening), None),
         Phase::Open(episode) => (Moment(now), episode),
         Phase::Recovering { since, episode } => (since, episode),
     };
@@ -314,43 +430,27 @@ fn begin(
     since: Moment,
     verdict: &Verdict,
     now: Timestamp,
-    new_alert_id: impl FnOnce() -> String,
+    opening: impl FnOnce() -> Opening,
 ) -> Phase {
     if verdict.condition != Condition::Breached {
         Phase::Quiet
     } else if after(since.0, verdict.pending).0 > now {
         Phase::Pending { since }
     } else {
+        let Opening { alert, cause } = opening();
         Phase::Open(Episode {
-            alert: new_alert_id(),
+            alert,
             opened_at: Moment(now),
             revision: 0,
             severity: verdict.severity,
+            cause,
+            check: None,
+            depth: Depth::Threshold,
+            told_at: None,
+            withheld: None,
+            owed: false,
         })
     }
-}
-
-/// What to tell of an alert that is open.
-fn tell(
-    episode: &mut Episode,
-    verdict: &Verdict,
-    damped: bool,
-    starts_to_flap: bool,
-) -> Option<Announcement> {
-    let breached = verdict.condition == Condition::Breached;
-    if !episode.told() {
-        return breached.then(|| {
-            episode.severity = verdict.severity;
-            episode.announce(RevisionKind::Opened, damped.then(flapping))
-        });
-    }
-    if starts_to_flap {
-        return Some(episode.announce(RevisionKind::Updated, Some(flapping())));
-    }
-    (breached && !damped && verdict.severity > episode.severity).then(|| {
-        episode.severity = verdict.severity;
-        episode.announce(RevisionKind::Escalated, None)
-    })
 }
 
 /// When time alone may change it.
@@ -362,8 +462,15 @@ fn due(next: &Watch, verdict: &Verdict) -> Option<Timestamp> {
             held_back(episode).max(Some(after(since.0, verdict.keep_firing)))
         }
         (Phase::Recovering { episode, .. }, Condition::Clear) => held_back(episode),
-        (Phase::Open(episode), Condition::Breached) if verdict.severity > episode.severity => {
-            held_back(episode).filter(|_| !verdict.inhibited)
+        // What is kept from people for its feed's sake is looked at when the feed is back.
+        (Phase::Open(_), Condition::Breached) if verdict.withheld == Some(Withheld::SourceDown) => {
+            None
+        }
+        (Phase::Open(episode), Condition::Breached) => {
+            let held = held_back(episode);
+            let news = held.filter(|_| verdict.withheld.is_none() && episode.has_news(verdict));
+            let reminder = episode.reminder(&verdict.manner);
+            news.or(reminder.map(|at| held.map_or(at, |held| held.max(at))))
         }
         _ => None,
     };
@@ -372,19 +479,6 @@ fn due(next: &Watch, verdict: &Verdict) -> Option<Timestamp> {
 
 fn after(at: Timestamp, span: SignedDuration) -> Moment {
     Moment(at.saturating_add(span).unwrap_or(Timestamp::MAX))
-}
-
-fn flapping() -> String {
-    format!(
-        "Flapping: it crossed its threshold more than {FLAP_LIMIT} times within {}. Messages are held \
-         until it has been steady for {}.",
-        minutes(FLAP_WINDOW),
-        minutes(STEADY)
-    )
-}
-
-fn minutes(span: SignedDuration) -> String {
-    format!("{} minutes", span.as_mins())
 }
 
 #[cfg(test)]

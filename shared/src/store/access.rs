@@ -161,7 +161,7 @@ impl Store {
             .try_map(|item| read(operation, item))
     }
 
-    async fn list_items(
+    pub(super) async fn list_items(
         &self,
         operation: &'static str,
         list: &str,
@@ -227,6 +227,11 @@ impl Store {
                 .collect(),
             next,
         })
+    }
+
+    /// Where one shard of such a list begins.
+    pub fn beginning_of(shard: u64) -> String {
+        format!("{shard}\u{1e}")
     }
 
     /// A page of the keys of what has fallen due by then, oldest first, from one shard of the index.

@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::due::backed_off;
 use super::groups::member_row;
 use super::intents::{Intent, intent_row};
-use super::keys::{self, Listed};
+use super::jobs::is_zero;
+use super::keys::{self, Key, Listed};
 use super::products::Product;
-use super::row::{Expect, Page, Row, Stored, Write, Written, read};
+use super::row::{Expect, Page, Row, Stored, TRANSACTION, Write, Written, read};
 use super::{Store, StoreError};
 use crate::domain::alert::{AlertState, RevisionKind};
 use crate::domain::event::millis;
 use crate::domain::id::{ChannelName, LocationId};
 use crate::domain::message::Message;
+use crate::domain::rule::Rule;
 use crate::domain::watch::{Moment, Watch};
 use crate::domain::{AlertKind, Position, ProductId, Severity, Subject};
 
@@ -57,6 +60,63 @@ pub struct Watched {
     /// When time alone may change the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
+    /// How often the clock has looked since without an answer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
+}
+
+/// The intents of a revision that did not fit into the transaction which wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwritten {
+    /// The alert.
+    pub alert: String,
+    /// The revision.
+    pub revision: u32,
+    /// Whether the alert is over with it.
+    over: bool,
+    /// How much it matters.
+    severity: Severity,
+    /// What is still to be written.
+    intents: Vec<Intent>,
+    /// When the clock writes them, if they still are.
+    #[serde(with = "millis")]
+    due_at: Timestamp,
+}
+
+/// How long whoever announces has for the rest of the intents.
+const OVERDUE: SignedDuration = SignedDuration::from_secs(90);
+
+impl Unwritten {
+    fn of(alert: &Alert, intents: &[Intent], now: Timestamp) -> Self {
+        Self {
+            alert: alert.id.clone(),
+            revision: alert.revision,
+            over: alert.state == AlertState::Resolved,
+            severity: alert.message.severity,
+            intents: intents.to_vec(),
+            due_at: now.checked_add(OVERDUE).unwrap_or(Timestamp::MAX),
+        }
+    }
+
+    /// Whether it is still here by then.
+    pub(super) fn is_overdue(&self, by: Timestamp) -> bool {
+        self.due_at <= by
+    }
+
+    fn key(&self) -> Key {
+        keys::unwritten(&self.alert, self.revision)
+    }
+
+    fn row(&self) -> Result<Row, StoreError> {
+        Ok(Row::new(self.key(), "unwritten", self)?.due(Some(self.due_at)))
+    }
+
+    fn writes(&self, intent: &Intent) -> Result<Vec<Write>, StoreError> {
+        let mut writes = vec![Write::Put(intent_row(intent)?, Expect::Absent)];
+        let member = member_row(intent, (self.over, self.severity))?;
+        writes.extend(member.map(|member| Write::Put(member, Expect::Absent)));
+        Ok(writes)
+    }
 }
 
 /// A decision about one watch, to be written as a whole.
@@ -86,6 +146,8 @@ pub struct ProductPicture {
     pub description: Option<Product>,
     /// Its position at each location.
     pub positions: BTreeMap<LocationId, Position>,
+    /// The rules that were imported for this product.
+    pub rules: Vec<Rule>,
     /// What is watched, at each location and over groups.
     pub watches: Vec<Stored<Watched>>,
 }
@@ -100,7 +162,7 @@ impl ProductPicture {
 }
 
 impl Store {
-    /// A product with all its positions and watches, as they are now, in one query.
+    /// A product with all its positions, rules and watches, as they are now, in one query.
     pub async fn picture(&self, product: &ProductId) -> Result<ProductPicture, StoreError> {
         const OPERATION: &str = "read a product, its positions and watches";
         let mut picture = ProductPicture::default();
@@ -116,6 +178,7 @@ impl Store {
                         .positions
                         .insert(position.location.clone(), position);
                 }
+                "rule" => picture.rules.push(read(OPERATION, item)?.data),
                 "watch" => picture.watches.push(read(OPERATION, item)?),
                 _ => {}
             }
@@ -145,21 +208,88 @@ impl Store {
         }
         // The watch's version guards the rest: no two decisions from one state can both be written.
         let mut writes = vec![Write::Put(row, decision.expect)];
-        for Announcement { alert, intents } in &decision.announcements {
+        let mut intents = Vec::new();
+        let mut unwritten = Vec::new();
+        for Announcement { alert, intents: of } in &decision.announcements {
             let revision = keys::revision(&alert.id, alert.revision);
             writes.push(Write::Put(alert_row(alert)?, Expect::Anything));
             writes.push(Write::Put(
                 Row::new(revision, "revision", &alert.message)?,
                 Expect::Absent,
             ));
-            for intent in intents {
-                writes.push(Write::Put(intent_row(intent)?, Expect::Absent));
-                if let Some(member) = member_row(alert, intent)? {
-                    writes.push(Write::Put(member, Expect::Absent));
-                }
+            let left = Unwritten::of(alert, of, self.clock.now());
+            for intent in of {
+                intents.extend(left.writes(intent)?);
+            }
+            unwritten.push(left);
+        }
+        // What one transaction does not take is promised in it, and kept right away or by the clock.
+        let fits = writes.len() + intents.len() <= TRANSACTION;
+        unwritten.retain(|left| !fits && !left.intents.is_empty());
+        for left in &unwritten {
+            writes.push(Write::Put(left.row()?, Expect::Absent));
+        }
+        writes.extend(intents.into_iter().filter(|_| fits));
+        if self.transact(OPERATION, writes).await? != Written::Done {
+            return Ok(false);
+        }
+        for left in unwritten {
+            if let Err(error) = self.write_intents(&left.key()).await {
+                let cause = &error as &(dyn std::error::Error + 'static);
+                tracing::warn!(
+                    error = cause,
+                    alert = left.alert,
+                    "not all intents are written; the clock will"
+                );
             }
         }
-        Ok(self.transact(OPERATION, writes).await? == Written::Done)
+        Ok(true)
+    }
+
+    /// Writes the intents that a revision's own transaction did not take, and gives those that were
+    /// written now. May be repeated, and by several at a time.
+    pub async fn write_intents(&self, key: &Key) -> Result<Vec<Intent>, StoreError> {
+        const OPERATION: &str = "write a revision's other intents";
+        let mut written = Vec::new();
+        let mut conflicts = 0;
+        while let Some(stored) = self.get::<Unwritten>(OPERATION, key).await? {
+            let mut left = stored.data;
+            let mut writes = Vec::new();
+            let mut taken = Vec::new();
+            while let Some(intent) = left.intents.pop() {
+                let more = left.writes(&intent)?;
+                if writes.len() + more.len() >= TRANSACTION {
+                    left.intents.push(intent);
+                    break;
+                }
+                writes.extend(more);
+                taken.push(intent);
+            }
+            let expect = Expect::Version(stored.version);
+            writes.push(if left.intents.is_empty() {
+                Write::Delete(key.clone(), expect)
+            } else {
+                Write::Put(left.row()?, expect)
+            });
+            if self.transact(OPERATION, writes).await? == Written::Done {
+                written.extend(taken);
+            } else {
+                self.after_conflict(OPERATION, conflicts).await?;
+                conflicts += 1;
+            }
+        }
+        Ok(written)
+    }
+
+    /// Has the clock look at an overdue watch again later, each time after longer: `false` if somebody
+    /// has looked at it meanwhile.
+    pub async fn put_off_watch(&self, overdue: &Stored<Watched>) -> Result<bool, StoreError> {
+        let mut later = overdue.data.clone();
+        later.tries += 1;
+        later.due = Some(Moment(backed_off(self.clock.now(), later.tries)));
+        let row = Row::new(overdue.key.clone(), "watch", &later)?.due(later.due.map(|due| due.0));
+        let expect = Expect::Version(overdue.version);
+        self.put("put off a watch", row, expect).await
     }
 
     /// One alert.
@@ -184,7 +314,7 @@ impl Store {
     ) -> Result<Page<Alert>, StoreError> {
         let list = alerts_list(state);
         let page = self
-            .list("list alerts", &list, (None, None), true, cursor, limit)
+            .spread("list alerts", &list, (None, None), true, cursor, limit)
             .await?;
         Ok(Page {
             items: page.items.into_iter().map(|stored| stored.data).collect(),
@@ -198,7 +328,7 @@ fn alerts_list(state: AlertState) -> String {
 }
 
 pub(super) fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
-    let listed = Listed::by_time(alerts_list(alert.state), alert.opened_at, &alert.id);
+    let listed = Listed::spread(&alerts_list(alert.state), alert.opened_at, &alert.id);
     Ok(Row::new(keys::alert(&alert.id), "alert", alert)?.listed(listed))
 }
 

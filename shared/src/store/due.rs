@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::alerts::Watched;
+use super::alerts::{Unwritten, Watched};
 use super::groups::Group;
 use super::intents::{Intent, intent_row};
 use super::jobs::Reexamination;
@@ -17,6 +17,18 @@ const OPERATION: &str = "read what is due";
 /// A job's next page is due within these: see the back-off of pages that fail.
 const LOOKED_AHEAD: SignedDuration = SignedDuration::from_hours(6);
 
+/// How long the clock leaves alone what it could not deal with, at first.
+const AGAIN: SignedDuration = SignedDuration::from_mins(1);
+/// Doublings of it: to some eight hours.
+const DOUBLINGS: u32 = 9;
+
+/// When the clock looks again at what it could not deal with so often: what is stuck must not keep it
+/// from the rest of its shard, for ever.
+pub(super) fn backed_off(now: Timestamp, tries: u32) -> Timestamp {
+    let again = AGAIN * (1 << tries.saturating_sub(1).min(DOUBLINGS));
+    now.checked_add(again).unwrap_or(Timestamp::MAX)
+}
+
 /// Something that fell due.
 #[derive(Debug, Clone)]
 pub enum Due {
@@ -26,6 +38,8 @@ pub enum Due {
     Group(Box<Stored<Group>>),
     /// A watch whose answer time alone may have changed.
     Watch(Box<Stored<Watched>>),
+    /// Intents of a revision that nobody has written yet.
+    Unwritten(Box<Stored<Unwritten>>),
     /// A job that is to begin now, or a page of it that nobody saw to.
     Job(Box<Stored<Reexamination>>),
     /// A webhook that was kept and never wholly applied.
@@ -86,6 +100,11 @@ impl Store {
             let stored = self.get::<Watched>(OPERATION, key).await?;
             let due = stored.filter(|stored| stored.data.due.is_some_and(|due| due.0 <= by));
             return Ok(due.map(|stored| Due::Watch(Box::new(stored))));
+        }
+        if key.sk.starts_with("unwritten#") {
+            let stored = self.get::<Unwritten>(OPERATION, key).await?;
+            let due = stored.filter(|stored| stored.data.is_overdue(by));
+            return Ok(due.map(|stored| Due::Unwritten(Box::new(stored))));
         }
         if key.sk == "group" {
             let stored = self.get::<Group>(OPERATION, key).await?;

@@ -9,13 +9,12 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::alerts::Alert;
 use super::intents::{Intent, IntentState, KEPT, intent_row};
 use super::keys;
 use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::{Store, StoreError};
 use crate::delivery::verdict::QUEUE_REACH;
-use crate::domain::alert::{AlertState, Severity};
+use crate::domain::alert::Severity;
 use crate::domain::event::millis;
 use crate::domain::group::{Belongs, FlushId, GroupId, Phase, Schedule};
 use crate::domain::id::ChannelName;
@@ -457,7 +456,10 @@ impl Which {
 }
 
 /// The row by which an intent waits in its group, if it has one.
-pub(super) fn member_row(alert: &Alert, intent: &Intent) -> Result<Option<Row>, StoreError> {
+pub(super) fn member_row(
+    intent: &Intent,
+    (over, severity): (bool, Severity),
+) -> Result<Option<Row>, StoreError> {
     let Some(belongs) = &intent.group else {
         return Ok(None);
     };
@@ -465,8 +467,8 @@ pub(super) fn member_row(alert: &Alert, intent: &Intent) -> Result<Option<Row>, 
     let member = Member {
         alert: intent.alert.clone(),
         revision: intent.revision,
-        over: alert.state == AlertState::Resolved,
-        severity: alert.message.severity,
+        over,
+        severity,
         at: intent.created_at,
     };
     let key = keys::waiting(&group, &intent.alert, intent.revision);

@@ -391,7 +391,7 @@ impl Store {
         limit: i32,
     ) -> Result<Page<Intent>, StoreError> {
         let page = self
-            .list(
+            .spread(
                 "list deliveries",
                 "intents",
                 (None, None),
@@ -416,7 +416,7 @@ pub(super) fn intent_row(intent: &Intent) -> Result<Row, StoreError> {
         .checked_add(KEPT)
         .unwrap_or(Timestamp::MAX);
     Ok(Row::new(key, "intent", intent)?
-        .listed(Listed::by_time("intents", intent.created_at, &place))
+        .listed(Listed::spread("intents", intent.created_at, &place))
         .due(due)
         .expires(expires))
 }

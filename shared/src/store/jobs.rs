@@ -1,15 +1,20 @@
 //! Long work that proceeds page by page. Each page rewrites the job, the stream carries the rewritten
 //! job back to the evaluator, and so it runs on, however many pages there are, across any crash.
 //!
+//! Whatever calls for a look at everything, there is one of it at a time, in as many parts as the lists
+//! have shards, side by side. A part that is under way when something else calls for it goes on from
+//! where it stands and comes round to there once more: nothing is missed, nothing is begun twice, and
+//! it ends however often the configuration changes meanwhile.
+//!
 //! The stream gives a record up after some tries. So a job is always due at some time: when its next
 //! page should long have been looked at, the clock rewrites it, ever more seldom for the same page.
 
-use std::ops::Not;
+use std::ops::{Not, Range};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::keys::Key;
+use super::keys::{self, Key};
 use super::row::{Expect, Row, Stored, Write};
 use super::{Store, StoreError};
 use crate::domain::alert::named;
@@ -19,9 +24,11 @@ use crate::domain::watch::Moment;
 named!(
     /// What a job is looking at; each has pages of its own.
     Stage {
+        /// Nothing yet: it sets the parts of a look at everything to work.
+        Spread => "spread",
         /// Positions.
         Positions => "positions",
-        /// Vehicles, and sources after the last of them.
+        /// Vehicles.
         Units => "units",
     }
 );
@@ -34,12 +41,24 @@ pub struct Reexamination {
     /// Only positions whose quantity this source owns; all of them if unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owned_by: Option<ConnectorName>,
+    /// The shard of the lists that it looks at, if it is a part of a look at everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<u64>,
     /// What the next page is of.
     #[serde(default = "first_stage")]
     pub stage: Stage,
     /// Where it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+    /// Where it ends once it has come round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<(Stage, Option<String>)>,
+    /// Whether it has come round.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    round: bool,
+    /// How many things it has looked at.
+    #[serde(default)]
+    pub looked: u64,
     /// Not before then (a season begins).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Moment>,
@@ -65,7 +84,7 @@ const DOUBLINGS: u32 = 6;
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"
 )]
-fn is_zero(count: &u32) -> bool {
+pub(super) fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
@@ -79,8 +98,12 @@ impl Reexamination {
         Self {
             id: id.into(),
             owned_by: None,
-            stage: Stage::Positions,
+            shard: None,
+            stage: Stage::Spread,
             cursor: None,
+            until: None,
+            round: false,
+            looked: 0,
             not_before: None,
             due: None,
             again: false,
@@ -88,14 +111,48 @@ impl Reexamination {
         }
     }
 
-    /// A look at everything by a configuration.
-    pub fn configuration(version: u64) -> Self {
-        Self::new(format!("configuration-{version}"))
+    /// A look at everything by the configuration that applies.
+    pub fn configuration() -> Self {
+        Self::new("configuration")
+    }
+
+    /// One part of a look at everything.
+    fn part(shard: u64) -> Self {
+        Self {
+            shard: Some(shard),
+            stage: Stage::Positions,
+            ..Self::new(format!("everything.{shard}"))
+        }
+    }
+
+    /// What comes after a page; `None` if it is done.
+    fn after(&self, next: Option<(Stage, Option<String>)>) -> Option<Self> {
+        let ends =
+            |place: &(Stage, Option<String>)| self.until.as_ref().is_some_and(|end| place >= end);
+        let (place, round) = match next {
+            Some(place) if self.round && ends(&place) => return None,
+            Some(place) => (place, self.round),
+            None if self.round || self.until.is_none() => return None,
+            None => ((Stage::Positions, None), true),
+        };
+        if round && ends(&place) {
+            return None;
+        }
+        let (stage, cursor) = place;
+        Some(Self {
+            stage,
+            cursor,
+            round,
+            not_before: None,
+            overdue: 0,
+            ..self.clone()
+        })
     }
 
     /// Only at positions, those whose quantity this source owns.
     pub fn of(mut self, owner: ConnectorName) -> Self {
         self.owned_by = Some(owner);
+        self.stage = Stage::Positions;
         self
     }
 
@@ -136,6 +193,46 @@ impl Store {
     /// Starts a job together with what makes it necessary.
     pub(super) fn job_to_start(&self, job: Reexamination) -> Result<Write, StoreError> {
         Ok(Write::Put(job.row(self.clock.now())?, Expect::Anything))
+    }
+
+    /// Has one part of everything looked at: from its beginning, or if it is under way, all the way
+    /// round to where it stands.
+    pub async fn look_at_part(&self, shard: u64) -> Result<(), StoreError> {
+        const OPERATION: &str = "start a part of a look at everything";
+        let mut attempt = 0;
+        loop {
+            let fresh = Reexamination::part(shard);
+            if self.start_job(fresh.clone()).await? {
+                return Ok(());
+            }
+            if let Some(stored) = self.job(&fresh.id).await? {
+                let mut job = stored.data;
+                job.until = Some((job.stage, job.cursor.clone()));
+                job.round = false;
+                let row = job.row(self.clock.now())?;
+                let expect = Expect::Version(stored.version);
+                if self.put(OPERATION, row, expect).await? {
+                    return Ok(());
+                }
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+            attempt += 1;
+        }
+    }
+
+    /// The parts of a look at everything that are under way.
+    pub async fn parts_under_way(&self) -> Result<Vec<Reexamination>, StoreError> {
+        let mut parts = Vec::new();
+        for shard in Self::parts() {
+            let part = self.job(&Reexamination::part(shard).id).await?;
+            parts.extend(part.map(|stored| stored.data));
+        }
+        Ok(parts)
+    }
+
+    /// The parts of a look at everything.
+    pub fn parts() -> Range<u64> {
+        0..keys::SHARDS
     }
 
     /// Has everything looked at from its beginning once more, soon, by the one job of this name: one
@@ -181,22 +278,17 @@ impl Store {
     pub async fn advance_job(
         &self,
         stored: &Stored<Reexamination>,
+        looked: u64,
         next: Option<(Stage, Option<String>)>,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "advance a job";
         let expect = Expect::Version(stored.version);
-        let job = match next {
-            Some((stage, cursor)) => Reexamination {
-                stage,
-                cursor,
-                not_before: None,
-                overdue: 0,
-                ..stored.data.clone()
+        let job = match stored.data.after(next) {
+            Some(job) => Reexamination {
+                looked: job.looked + looked,
+                ..job
             },
-            None if stored.data.again => Reexamination {
-                owned_by: stored.data.owned_by.clone(),
-                ..Reexamination::new(&stored.data.id).at(self.soon())
-            },
+            None if stored.data.again => Reexamination::new(&stored.data.id).at(self.soon()),
             None => return self.delete(OPERATION, &stored.key, expect).await,
         };
         self.put(OPERATION, job.row(self.clock.now())?, expect)
@@ -213,5 +305,50 @@ impl Store {
         let row = job.row(self.clock.now())?;
         self.put("begin a job", row, Expect::Version(stored.version))
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pages of a part whose list has five, one of them of vehicles; asked for once more while it
+    /// stands before each of these pages.
+    fn pages(mut asked: Vec<usize>) -> Vec<usize> {
+        let place = |page: usize| match page {
+            0 => (Stage::Positions, None),
+            4 => (Stage::Units, None),
+            page => (Stage::Positions, Some(page.to_string())),
+        };
+        let of = |job: &Reexamination| {
+            (0..5).find(|page| place(*page) == (job.stage, job.cursor.clone()))
+        };
+        let mut job = Reexamination::part(3);
+        let mut looked = Vec::new();
+        loop {
+            let page = of(&job).unwrap();
+            if let Some(first) = asked.iter().position(|before| *before == page) {
+                asked.remove(first);
+                job.until = Some((job.stage, job.cursor.clone()));
+                job.round = false;
+            }
+            looked.push(page);
+            assert!(looked.len() < 50, "it does not end: {looked:?}");
+            match job.after((page < 4).then(|| place(page + 1))) {
+                Some(next) => job = next,
+                None => return looked,
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_that_is_asked_for_again_comes_round_to_where_it_stood() {
+        assert_eq!(pages(vec![]), [0, 1, 2, 3, 4]);
+        assert_eq!(pages(vec![0]), [0, 1, 2, 3, 4]);
+        assert_eq!(pages(vec![2]), [0, 1, 2, 3, 4, 0, 1]);
+        assert_eq!(pages(vec![4]), [0, 1, 2, 3, 4, 0, 1, 2, 3]);
+        assert_eq!(pages(vec![3, 1]), [0, 1, 2, 3, 4, 0, 1, 2]);
+        // And again on its second way.
+        assert_eq!(pages(vec![3, 1, 1]), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0]);
     }
 }

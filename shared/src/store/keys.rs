@@ -16,6 +16,7 @@
 //! | `alert` | `A#<alert>` | `alert` | `list`: by state, newest first |
 //! | `revision` | `A#<alert>` | `revision#<n>` | what to say |
 //! | `intent` | `A#<alert>` | `intent#<n>#<channel>` | `due`: undelivered; `list`: newest first |
+//! | `unwritten` | `A#<alert>` | `unwritten#<n>` | a revision's intents that its transaction did not take; `due`: for the clock |
 //! | `attempt` | `A#<alert>` | `attempt#<n>#<channel>#<k>` | every try, for people |
 //! | `group` | `W#<group>` | `group` | a group of alerts: when it speaks next; `due`: for the clock |
 //! | `member` | `W#<group>#<shard>` | `wait#<alert>#<n>` | the revisions that wait to be told by the group |
@@ -33,7 +34,8 @@
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
 //! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
 //! | `config` | `CONFIG` | `head`, `document#<version>#<hash>#<n>` | the applied configuration |
-//! | `rule` | `RULES` | `<rule>` | rules that were imported rather than written in the document |
+//! | `rule` | `P#<product>` | `rule#<rule>` | rules that were imported for one product, read with it; `list`: every imported rule |
+//! | `rule` | `RULES` | `<rule>` | rules that were imported for more than one product |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
 //!
 //! Two sparse indexes: `list` (`lpk`, `lsk`, everything projected) for what people page through and
@@ -123,6 +125,21 @@ pub(crate) fn external(connector: &ConnectorName, kind: &str, name: &str) -> Key
     Key::new(format!("X#{connector}#{kind}#{name}"), "external")
 }
 
+/// An imported rule: beside its product, if it is for one.
+pub(crate) fn imported_rule(rule: &str, of: Option<&ProductId>) -> Key {
+    match of {
+        Some(of) => Key::new(product(of), format!("rule#{rule}")),
+        None => Key::new(RULES, rule),
+    }
+}
+
+/// The partition of the rules that were imported for more than one product.
+pub(crate) const RULES: &str = "RULES";
+
+pub(crate) fn rules_list(shard: u64) -> String {
+    format!("rules#{shard}")
+}
+
 /// Partition and sort-key prefix under which a subject's watches stand.
 pub(crate) fn watches(subject: &Subject) -> (String, String) {
     match subject {
@@ -165,6 +182,10 @@ pub(crate) fn intent(alert: &str, revision: u32, channel: &ChannelName) -> Key {
         alert_partition(alert),
         format!("intent#{revision:06}#{channel}"),
     )
+}
+
+pub(crate) fn unwritten(alert: &str, revision: u32) -> Key {
+    Key::new(alert_partition(alert), format!("unwritten#{revision:06}"))
 }
 
 pub(crate) fn attempt(alert: &str, revision: u32, channel: &ChannelName, attempt: u32) -> Key {
@@ -242,6 +263,11 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// In a list ordered by time that is written so often that one partition could not take it.
+    pub(crate) fn spread(list: &str, at: Timestamp, tie: &str) -> Self {
+        Self::by_time(part_of_list(list, shard(tie)), at, tie)
+    }
+
     /// In a list ordered by time.
     pub(crate) fn by_time(list: impl Into<String>, at: Timestamp, tie: &str) -> Self {
         Self {
@@ -257,6 +283,11 @@ pub(crate) fn shard(of: &str) -> u64 {
     of.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     }) % SHARDS
+}
+
+/// One of the partitions that a busy list ordered by time is spread over.
+pub(crate) fn part_of_list(list: &str, shard: u64) -> String {
+    format!("{list}#{shard}")
 }
 
 pub(crate) fn positions_list(shard: u64) -> String {

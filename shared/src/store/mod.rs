@@ -9,6 +9,7 @@
 //! | [`schema`] | the table itself |
 //! | [`spent`] | what it costs, as DynamoDB counts it |
 //! | [`row`] | an item as it is stored |
+//! | `spread` | busy lists, read in their order |
 //! | `access` | conditional writes, queries, pages: the only calls of DynamoDB |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
 //! | [`movements`], [`imports`] | what people and programs ask for through the API |
@@ -27,6 +28,7 @@ pub mod keys;
 pub mod row;
 pub mod schema;
 pub mod spent;
+mod spread;
 
 pub mod alerts;
 pub mod breakers;

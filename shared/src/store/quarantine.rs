@@ -75,7 +75,7 @@ impl Store {
     pub async fn quarantine(&self, held: &Quarantined) -> Result<bool, StoreError> {
         let expires = held.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
         let row = Row::new(keys::quarantined(&held.id), "quarantine", held)?
-            .listed(Listed::by_time(LIST, held.at, &held.id))
+            .listed(Listed::spread(LIST, held.at, &held.id))
             .expires(expires);
         self.put("hold a row in quarantine", row, Expect::Absent)
             .await
@@ -88,7 +88,7 @@ impl Store {
         limit: i32,
     ) -> Result<Page<Quarantined>, StoreError> {
         let page = self
-            .list(
+            .spread(
                 "list the quarantine",
                 LIST,
                 (None, None),

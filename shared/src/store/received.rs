@@ -12,6 +12,8 @@ use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::due::backed_off;
+use super::jobs::is_zero;
 use super::keys::{self, Listed};
 use super::row::{Expect, Page, Row, Stored};
 use super::{Store, StoreError};
@@ -19,6 +21,7 @@ use crate::digest::sha256_hex;
 use crate::domain::alert::named;
 use crate::domain::event::millis;
 use crate::domain::id::ConnectorName;
+use crate::domain::watch::Moment;
 
 /// How many days a webhook is kept unless told otherwise.
 pub const KEPT_DAYS: u16 = 30;
@@ -97,6 +100,12 @@ pub struct Received {
     pub kept_days: u16,
     /// What has become of it.
     pub state: ReceivedState,
+    /// When the clock applies it, where that is not a minute after it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_at: Option<Moment>,
+    /// How often the clock could not apply it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tries: u32,
 }
 
 const fn usual_days() -> u16 {
@@ -112,7 +121,8 @@ impl Received {
     /// From when on it counts as forgotten, if it still waits.
     fn overdue(&self) -> Option<Timestamp> {
         let waiting = self.state == ReceivedState::Waiting;
-        waiting.then(|| self.at.checked_add(OVERDUE).unwrap_or(Timestamp::MAX))
+        let first = self.at.checked_add(OVERDUE).unwrap_or(Timestamp::MAX);
+        waiting.then(|| self.again_at.map_or(first, |again| again.0))
     }
 
     /// Whether whoever took it in has had its time by then, and it still waits.
@@ -174,6 +184,17 @@ impl Store {
         Ok(())
     }
 
+    /// Has the clock try again later to apply a webhook, each time after longer: `false` if somebody
+    /// has changed its record meanwhile.
+    pub async fn put_off_webhook(&self, overdue: &Stored<Received>) -> Result<bool, StoreError> {
+        let mut later = overdue.data.clone();
+        later.tries += 1;
+        later.again_at = Some(Moment(backed_off(self.clock.now(), later.tries)));
+        let expect = Expect::Version(overdue.version);
+        self.put("put off a webhook", received_row(&later)?, expect)
+            .await
+    }
+
     /// A webhook's body.
     pub async fn received_body(&self, received: &Received) -> Result<Vec<u8>, StoreError> {
         const OPERATION: &str = "read a webhook's body";
@@ -214,7 +235,7 @@ impl Store {
         let place = |at: Timestamp| format!("{:015}", at.as_millisecond());
         let (from, until) = (from.map(place), until.map(place));
         let page = self
-            .list(
+            .spread(
                 "list webhooks",
                 &keys::received_list(connector),
                 (from.as_deref(), until.as_deref()),
@@ -234,7 +255,7 @@ fn received_row(received: &Received) -> Result<Row, StoreError> {
         "received",
         received,
     )?
-    .listed(Listed::by_time(list, received.at, &received.id))
+    .listed(Listed::spread(&list, received.at, &received.id))
     .due(received.overdue())
     .expires(received.expires()))
 }

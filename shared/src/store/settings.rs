@@ -4,15 +4,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::jobs::Reexamination;
-use super::keys::Key;
-use super::row::{Expect, Row, Stored, TRANSACTION, Write, Written, read};
+use super::keys::{self, Key, Listed};
+use super::row::{Expect, Page, Row, Stored, TRANSACTION, Write, Written, read};
 use super::{Store, StoreError};
 use crate::config::Config;
 use crate::domain::event::millis;
 use crate::domain::rule::Rule;
+use crate::domain::{ProductId, RuleId};
 
 const PARTITION: &str = "CONFIG";
-const RULES: &str = "RULES";
 /// An item holds 400 KB; this leaves room for its keys.
 const CHUNK: usize = 300_000;
 
@@ -104,14 +104,36 @@ impl Store {
         })
     }
 
-    /// The rules that were imported beside the document.
+    /// The rules that were imported for more than one product; an instance keeps them.
     pub async fn imported_rules(&self) -> Result<Vec<Rule>, StoreError> {
         const OPERATION: &str = "read the imported rules";
-        self.partition(OPERATION, RULES, "")
+        self.partition(OPERATION, keys::RULES, "")
             .await?
             .into_iter()
             .map(|(_, item)| Ok(read::<Rule>(OPERATION, item)?.data))
             .collect()
+    }
+
+    /// A page of all imported rules.
+    pub async fn each_imported_rule(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Rule>, StoreError> {
+        self.sharded("list the imported rules", keys::rules_list, cursor, limit)
+            .await?
+            .try_map(|rule| rule)
+    }
+
+    /// The rule of this name that was imported for one product.
+    pub async fn rule_of_product(
+        &self,
+        product: &ProductId,
+        id: &RuleId,
+    ) -> Result<Option<Rule>, StoreError> {
+        let key = keys::imported_rule(id.as_str(), Some(product));
+        let stored = self.get("read an imported rule", &key).await?;
+        Ok(stored.map(|stored| stored.data))
     }
 
     /// Applies a document, whatever applied before; `false` if this very document applies already.
@@ -169,24 +191,50 @@ impl Store {
         })
     }
 
-    /// Sets and removes imported rules, then lets everybody know by a new version.
+    /// Sets and removes imported rules.
+    ///
+    /// A rule for one product stands beside it, and its change is seen as any other change of the
+    /// product. One for more of them goes with a new version, by which everything is looked at.
     pub async fn change_rules(
         &self,
         set: &[Rule],
-        remove: &[String],
+        remove: &[Rule],
         by: &str,
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "import rules";
-        let mut writes = Vec::new();
-        for rule in set {
-            let row = Row::new(Key::new(RULES, rule.id.as_str()), "rule", rule)?;
-            writes.push(Write::Put(row, Expect::Anything));
+        let (mut single, mut writes) = (Vec::new(), Vec::new());
+        let stay = set.iter().map(|rule| (rule, true));
+        for (rule, stays) in stay.chain(remove.iter().map(|rule| (rule, false))) {
+            let product = rule.scope.single_product();
+            let key = keys::imported_rule(rule.id.as_str(), product.as_ref());
+            let write = if stays {
+                let listed = Listed {
+                    list: keys::rules_list(keys::shard(rule.id.as_str())),
+                    place: rule.id.to_string(),
+                };
+                Write::Put(
+                    Row::new(key, "rule", rule)?.listed(listed),
+                    Expect::Anything,
+                )
+            } else {
+                Write::Delete(key, Expect::Anything)
+            };
+            if product.is_some() {
+                single.push(write);
+            } else {
+                writes.push(write);
+            }
         }
-        writes.extend(
-            remove
-                .iter()
-                .map(|id| Write::Delete(Key::new(RULES, id), Expect::Anything)),
-        );
+        for batch in single.chunks(TRANSACTION) {
+            let mut attempt = 0;
+            while self.transact(OPERATION, batch.to_vec()).await? != Written::Done {
+                self.after_conflict(OPERATION, attempt).await?;
+                attempt += 1;
+            }
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
         // The head goes with the last batch: a crash before it leaves rules that nobody reads yet, and
         // repeating the import completes it.
         for attempt in 0.. {
@@ -205,9 +253,6 @@ impl Store {
             let last = self.in_force(&head, Expect::Version(stored.version))?;
             let chunks = writes.chunks(TRANSACTION - last.len());
             let mut batches: Vec<Vec<Write>> = chunks.map(<[Write]>::to_vec).collect();
-            if batches.is_empty() {
-                return Ok(());
-            }
             if let Some(batch) = batches.last_mut() {
                 batch.extend(last);
             }
@@ -230,7 +275,7 @@ impl Store {
     /// at everything by it.
     fn in_force(&self, head: &Head, expect: Expect) -> Result<[Write; 2], StoreError> {
         let row = Row::new(head_key(), "config", head)?;
-        let job = self.job_to_start(Reexamination::configuration(head.version))?;
+        let job = self.job_to_start(Reexamination::configuration())?;
         Ok([Write::Put(row, expect), job])
     }
 }

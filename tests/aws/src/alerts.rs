@@ -44,6 +44,7 @@ pub async fn open(
                 ..Watch::default()
             },
             due: None,
+            tries: 0,
         },
         expect: Expect::Absent,
         announcements: vec![Announcement {

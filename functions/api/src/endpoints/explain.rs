@@ -8,7 +8,7 @@ use shared::domain::message::Stock;
 use shared::domain::position::Sources;
 use shared::domain::route::About;
 use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
-use shared::domain::watch::{Phase, Watch};
+use shared::domain::watch::{Manner, Phase, Watch, Withheld};
 use shared::domain::{AlertKind, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
@@ -35,7 +35,6 @@ struct Scene<'a> {
     stock: Option<Stock>,
     now: Timestamp,
     zone: TimeZone,
-    feed_down: bool,
 }
 
 pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
@@ -69,12 +68,12 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             category,
             &location,
             &installation.config.locations,
-        ),
+        )
+        .with(&picture.rules),
         position,
         stock: position.and_then(|it| it.stock(sources)),
         now: context.now(),
         zone: authority.zone(&location).clone(),
-        feed_down: feed.as_ref().is_some_and(is_down),
     };
     let kinds = KINDS.map(|kind| {
         let resolution = installation.rules.resolve(kind, &scene.facts);
@@ -177,9 +176,18 @@ impl Scene<'_> {
             "why": resolution.explain(self.now, &self.zone),
             "condition": condition.map(name),
             "watch": watch.map(shown),
+            "manner": resolution.rule.map(|_| self.manner(resolution)),
             "answer": self.verdict(resolution, condition, watch),
             "routes": routes,
         })
+    }
+
+    /// How people are told while it is open.
+    fn manner(&self, resolution: &Resolution<'_>) -> Manner {
+        let account = self.installation.config.alerts.manner();
+        resolution
+            .rule
+            .map_or(account, |rule| account.with(&rule.manner))
     }
 
     /// What the rule says now; nothing where there is no rule.
@@ -212,15 +220,24 @@ impl Scene<'_> {
         };
         let phase = watch.map(|watch| &watch.phase);
         let episode = watch.and_then(Watch::episode);
+        let damped_until = watch.and_then(|watch| watch.damped_until);
         if let Some(episode) = episode {
             let alert = &episode.alert;
             return match phase {
-                _ if !episode.told() && self.feed_down => format!(
+                _ if episode.withheld == Some(Withheld::SourceDown) => format!(
                     "Alert {alert} is open, and nobody was told: the feed that states this stock is down."
                 ),
+                _ if episode.withheld == Some(Withheld::Covered) => format!(
+                    "Alert {alert} is open, and nobody was told: all who would be know of a graver or more specific one."
+                ),
                 _ if !episode.told() => {
-                    format!("Alert {alert} is open, and nobody was told: a graver alert covers it.")
+                    format!("Alert {alert} is open, and nobody was told: it has recovered already.")
                 }
+                _ if damped_until.is_some() => format!(
+                    "Alert {alert} is open since {}. {}",
+                    episode.opened_at.0,
+                    self.manner(resolution).flapping()
+                ),
                 Some(Phase::Recovering { since, .. }) => format!(
                     "Alert {alert} is open; it has been recovering since {}.",
                     since.0
@@ -263,6 +280,7 @@ fn shown(watch: &Watch) -> Value {
         "since": since.map(|since| since.0),
         "alert": episode.map(|episode| &episode.alert),
         "people_told": episode.is_some_and(|episode| episode.told()),
+        "withheld": episode.and_then(|episode| episode.withheld),
         "evaluated_revision": watch.evaluated,
         "quiet_for_flapping_until": watch.damped_until.map(|until| until.0),
     })

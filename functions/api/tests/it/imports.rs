@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scene::{Answer, Scene};
+use crate::scene::{Answer, DOCUMENT, Scene};
 
 async fn import(scene: &Scene, csv: &str, dry_run: bool, line: usize) -> Answer {
     let target = format!("/api/v1/imports?name=rows.csv&dry_run={dry_run}&line={line}");
@@ -243,4 +243,27 @@ async fn a_table_as_a_spreadsheet_writes_it_is_taken() {
     assert_eq!(refused.status, 422);
     let detail = refused.body["detail"].as_str().unwrap();
     assert!(detail.contains("column 2 is `Treshold`"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_threshold_under_a_season_is_shown_with_what_will_be_in_force() {
+    let scene = Scene::new().await;
+    let season = "{ from = 2020-01-01, until = 2099-02-15, units = 20 }";
+    let text = format!(
+        "{DOCUMENT}\n[[rules]]\nname = \"coolant\"\nkind = \"low_stock\"\nproduct = \"COOLANT\"\n\
+         threshold = 12\nseasons = [{season}]\n"
+    );
+    let applied = scene
+        .ask("PUT", "/api/v1/config")
+        .body("application/toml", &text);
+    assert_eq!(applied.send().await.status, 200);
+    let planned = import(&scene, "product,threshold\nCOOLANT,3\n", true, 2).await;
+    let difference = &planned.body["differences"][0];
+    let shown = |side: &str| {
+        let of = |key: &str| difference[side][key].clone();
+        [of("threshold"), of("in_force"), of("season_until")]
+    };
+    let until = json!("2099-02-15T00:00:00");
+    assert_eq!(shown("before"), [json!(12), json!(20), until.clone()]);
+    assert_eq!(shown("after"), [json!(3), json!(20), until], "{difference}");
 }

@@ -114,6 +114,7 @@ impl Desk {
                 kind,
                 watch: Watch::default(),
                 due: Some(Moment(self.world.clock.now() + due)),
+                tries: 0,
             },
             expect: Expect::Absent,
             announcements: Vec::new(),
@@ -387,11 +388,11 @@ async fn a_job_that_nobody_proceeds_with_is_begun_again_ever_more_seldom() {
     // A page that is looked at ends the waiting.
     let next = Some((Stage::Positions, Some("2".to_owned())));
     let stored = store.job("lost").await.unwrap().unwrap();
-    assert!(store.advance_job(&stored, next).await.unwrap());
+    assert!(store.advance_job(&stored, 1, next).await.unwrap());
     minutes(5).await;
     assert_eq!(desk.tick().await.unwrap().begun, 1);
     let stored = store.job("lost").await.unwrap().unwrap();
-    assert!(store.advance_job(&stored, None).await.unwrap());
+    assert!(store.advance_job(&stored, 0, None).await.unwrap());
     minutes(60).await;
     assert_eq!(desk.tick().await.unwrap().begun, 0);
 }
@@ -411,6 +412,8 @@ async fn raw_webhooks_that_wait_for_over_a_minute_are_recovered() {
             length: 2,
             kept_days: 1,
             state: ReceivedState::Waiting,
+            again_at: None,
+            tries: 0,
         };
         let body = KeptBody::of(b"{}").unwrap();
         store.receive(&received, body).await.unwrap();

@@ -466,10 +466,11 @@ impl World {
                 subject,
                 kind,
                 watch: shared::domain::watch::Watch {
-                    evaluated: u64::from(revision),
+                    evaluated: u64::from(revision).into(),
                     ..Default::default()
                 },
                 due: None,
+                tries: 0,
             },
             expect: Expect::from_read(watches.first()),
             announcements: vec![Announcement {

@@ -24,6 +24,8 @@ pub struct Facts<'a> {
     pub location: &'a LocationId,
     /// The location's groups.
     pub groups: &'a [GroupName],
+    /// The product's own rules, which stand beside it and not in the book.
+    pub own: &'a [Rule],
 }
 
 impl<'a> Facts<'a> {
@@ -39,7 +41,47 @@ impl<'a> Facts<'a> {
             category,
             location,
             groups: directory.groups_of(location),
+            own: &[],
         }
+    }
+
+    /// With the rules that stand beside the product. Each takes the place of the book's rule of the
+    /// same kind and scope.
+    #[must_use]
+    pub const fn with(mut self, own: &'a [Rule]) -> Self {
+        self.own = own;
+        self
+    }
+
+    /// The product's own rule for such a place, at this level of the index.
+    fn own_at(
+        &self,
+        kind: AlertKind,
+        over_sum: bool,
+        level: usize,
+        place: impl Fn(&Scope) -> bool,
+    ) -> Option<&'a Rule> {
+        self.own.iter().find(|rule| {
+            rule.check.kind() == kind
+                && rule.is_over_sum() == over_sum
+                && level_of(&rule.scope) == Some(level)
+                && place(&rule.scope)
+        })
+    }
+}
+
+/// The level of the index that rules for one product stand at: by its name, or as a model line.
+const fn level_of(scope: &Scope) -> Option<usize> {
+    match scope {
+        Scope {
+            product: Some(_), ..
+        } => Some(0),
+        Scope {
+            make: Some(_),
+            model: Some(_),
+            ..
+        } => Some(1),
+        _ => None,
     }
 }
 
@@ -127,6 +169,10 @@ impl RuleBook {
     /// Checks and indexes the rules; on refusal, everything that is wrong is named at once.
     pub fn new(rules: Vec<Rule>, directory: &Directory) -> Result<Self, RuleErrors> {
         let mut book = Self::default();
+        let groups = directory.locations().iter().flat_map(|it| &it.groups);
+        book.sizes = groups
+            .map(|group| (group.clone(), directory.members(group).len()))
+            .collect();
         let mut problems = Vec::new();
         let mut names: HashMap<&RuleId, Slot> = HashMap::with_capacity(rules.len());
         for (slot, rule) in rules.iter().enumerate() {
@@ -168,42 +214,59 @@ impl RuleBook {
 
     /// The rule of this kind for a position.
     pub fn resolve<'a>(&'a self, kind: AlertKind, facts: &Facts<'a>) -> Resolution<'a> {
+        let index = self.each.get(&kind);
+        let levels = index.map_or([None; LEVELS], |index| {
+            index.levels(facts.product, facts.category)
+        });
         let mut considered = Vec::new();
-        if let Some(index) = self.each.get(&kind) {
-            for level in index.levels(facts.product, facts.category) {
-                considered.extend(level.locations.get(facts.location));
-                let mut groups: Vec<_> = facts
-                    .groups
-                    .iter()
-                    .filter_map(|group| level.groups.get_key_value(group))
-                    .collect();
-                groups.sort_unstable_by_key(|(group, _)| (self.sizes.get(*group), *group));
-                considered.extend(groups.into_iter().map(|(_, slot)| slot));
-                considered.extend(&level.all);
-            }
+        for (number, level) in levels.into_iter().enumerate() {
+            let stands = |slot: Option<&Slot>| slot.map(|slot| &self.rules[*slot]);
+            let own = |place: &dyn Fn(&Scope) -> bool| facts.own_at(kind, false, number, place);
+            let here = |scope: &Scope| scope.location.as_ref() == Some(facts.location);
+            let by_book = level.and_then(|level| level.locations.get(facts.location));
+            considered.extend(own(&here).or_else(|| stands(by_book)));
+            let mut groups: Vec<_> = facts
+                .groups
+                .iter()
+                .filter_map(|group| {
+                    let in_it = |scope: &Scope| scope.group.as_ref() == Some(group);
+                    let by_book = level.and_then(|level| level.groups.get(group));
+                    Some((group, own(&in_it).or_else(|| stands(by_book))?))
+                })
+                .collect();
+            groups.sort_unstable_by_key(|(group, _)| (self.sizes.get(*group), *group));
+            considered.extend(groups.into_iter().map(|(_, rule)| rule));
+            let anywhere = |scope: &Scope| scope.location.is_none() && scope.group.is_none();
+            let by_book = level.and_then(|level| level.all.as_ref());
+            considered.extend(own(&anywhere).or_else(|| stands(by_book)));
         }
-        self.resolution(
+        resolution(
             kind,
             facts.product,
             Place::Location(facts.location),
-            &considered,
+            considered,
         )
     }
 
     /// The low-stock rule for a product summed over a group.
-    pub fn resolve_sum<'a>(
-        &'a self,
-        product: &'a ProductId,
-        category: Option<&str>,
-        group: &'a GroupName,
-    ) -> Resolution<'a> {
-        let levels = self.sums.levels(product, category);
-        let considered: Vec<_> = levels.filter_map(|level| level.groups.get(group)).collect();
-        self.resolution(
-            AlertKind::LowStock,
-            product,
+    pub fn resolve_sum<'a>(&'a self, facts: &Facts<'a>, group: &'a GroupName) -> Resolution<'a> {
+        const KIND: AlertKind = AlertKind::LowStock;
+        let levels = self.sums.levels(facts.product, facts.category);
+        let in_it = |scope: &Scope| scope.group.as_ref() == Some(group);
+        let considered = levels
+            .into_iter()
+            .enumerate()
+            .filter_map(|(number, level)| {
+                facts.own_at(KIND, true, number, in_it).or_else(|| {
+                    let slot = level.and_then(|level| level.groups.get(group));
+                    slot.map(|slot| &self.rules[*slot])
+                })
+            });
+        resolution(
+            KIND,
+            facts.product,
             Place::Group(group),
-            &considered,
+            considered.collect(),
         )
     }
 
@@ -212,26 +275,9 @@ impl RuleBook {
     pub fn rules_over_sums<'a>(&'a self, facts: &Facts<'a>) -> Vec<Resolution<'a>> {
         let groups = facts.groups.iter();
         groups
-            .map(|group| self.resolve_sum(facts.product, facts.category, group))
+            .map(|group| self.resolve_sum(facts, group))
             .filter(|found| !found.considered.is_empty())
             .collect()
-    }
-
-    fn resolution<'a>(
-        &'a self,
-        kind: AlertKind,
-        product: &'a ProductId,
-        place: Place<'a>,
-        considered: &[&Slot],
-    ) -> Resolution<'a> {
-        let considered: Vec<_> = considered.iter().map(|slot| &self.rules[**slot]).collect();
-        Resolution {
-            kind,
-            product,
-            place,
-            rule: considered.first().copied().filter(|rule| rule.enabled),
-            considered,
-        }
     }
 
     /// Puts a rule where its scope says, and returns the one that stood there before.
@@ -272,10 +318,6 @@ impl RuleBook {
         let Scope {
             location, group, ..
         } = &rule.scope;
-        if let Some(group) = group {
-            self.sizes
-                .insert(group.clone(), directory.members(group).len());
-        }
         let unknown_location = location
             .as_ref()
             .is_some_and(|id| directory.location(id).is_none());
@@ -290,11 +332,7 @@ impl RuleBook {
 
 impl ByProduct {
     /// What is indexed for a product, the most specific first.
-    fn levels(
-        &self,
-        product: &ProductId,
-        category: Option<&str>,
-    ) -> impl Iterator<Item = &ByPlace> {
+    fn levels(&self, product: &ProductId, category: Option<&str>) -> [Option<&ByPlace>; LEVELS] {
         let line = product.line();
         let model = line.and_then(|_| self.models.get(product));
         let make = line.and_then(|(make, _)| self.makes.get(make));
@@ -308,8 +346,25 @@ impl ByProduct {
             category,
             Some(&self.all),
         ]
-        .into_iter()
-        .flatten()
+    }
+}
+
+/// Product, model, make, category, and none of them.
+const LEVELS: usize = 5;
+
+/// The first of the rules considered applies, or mutes.
+fn resolution<'a>(
+    kind: AlertKind,
+    product: &'a ProductId,
+    place: Place<'a>,
+    considered: Vec<&'a Rule>,
+) -> Resolution<'a> {
+    Resolution {
+        kind,
+        product,
+        place,
+        rule: considered.first().copied().filter(|rule| rule.enabled),
+        considered,
     }
 }
 

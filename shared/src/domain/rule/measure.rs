@@ -1,6 +1,9 @@
 //! Stock against a threshold.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Basis, Boundary, Threshold};
+use crate::domain::alert::named;
 use crate::domain::message::Stock;
 
 /// What one look at the world says about a rule. What follows from it is [`crate::domain::watch`]'s.
@@ -16,6 +19,28 @@ pub enum Condition {
     Marginal,
     /// Recovered beyond doubt, or never near.
     Clear,
+}
+
+named!(
+    /// How far stock has fallen below the threshold that it crossed.
+    Depth {
+        /// It has reached the threshold.
+        Threshold => "threshold",
+        /// It has reached half of it.
+        Half => "half",
+        /// Nothing is left.
+        Zero => "zero",
+    }
+);
+
+#[expect(
+    clippy::derivable_impls,
+    reason = "the macro that declares it derives no default"
+)]
+impl Default for Depth {
+    fn default() -> Self {
+        Self::Threshold
+    }
 }
 
 impl Basis {
@@ -56,6 +81,20 @@ impl Threshold {
     /// whichever is more. A full delivery is no flicker.
     pub fn decisive_level(&self) -> i64 {
         self.recovery_level().max(self.units.saturating_mul(2))
+    }
+
+    /// How far this stock has fallen. A threshold of zero has no further depths.
+    pub fn depth(&self, stock: &Stock) -> Depth {
+        let quantity = self.basis.of(stock);
+        if self.units <= 0 {
+            Depth::Threshold
+        } else if quantity <= 0 {
+            Depth::Zero
+        } else if quantity.saturating_mul(2) <= self.units {
+            Depth::Half
+        } else {
+            Depth::Threshold
+        }
     }
 
     /// The same rule with another number of units; the way to recovery keeps its length.
@@ -120,6 +159,21 @@ mod tests {
             recovery: None,
             over: Over::Each,
         }
+    }
+
+    #[test]
+    fn stock_falls_by_half_and_to_nothing() {
+        let depths = |units: i64, stocks: &[i64]| -> Vec<Depth> {
+            let depth = |left: &i64| at(units).depth(&stock(*left, 0));
+            stocks.iter().map(depth).collect()
+        };
+        use Depth::{Half, Threshold as Whole, Zero};
+        assert_eq!(
+            depths(5, &[5, 3, 2, 1, 0, -1]),
+            [Whole, Whole, Half, Half, Zero, Zero]
+        );
+        assert_eq!(depths(1, &[1, 0]), [Whole, Zero]);
+        assert_eq!(depths(0, &[0, -2]), [Whole, Whole]);
     }
 
     fn stock(on_hand: i64, reserved: i64) -> Stock {

@@ -16,6 +16,7 @@ use super::alert::{AlertKind, Severity, named};
 use super::catalogue::folded_category;
 use super::id::{GroupName, LocationId, RuleId};
 use super::product::ProductId;
+use super::watch::OwnManner;
 
 pub mod book;
 pub mod demand;
@@ -26,7 +27,7 @@ pub mod season;
 
 pub use book::{Facts, Place, Resolution, RuleBook};
 pub use demand::{DemandReading, days_of_supply};
-pub use measure::{Condition, total};
+pub use measure::{Condition, Depth, total};
 pub use problem::{RuleErrors, RuleProblem};
 pub use season::InForce;
 
@@ -49,6 +50,9 @@ pub struct Rule {
     /// How long a marginal recovery must hold before the alert is over.
     #[serde(with = "seconds")]
     pub keep_firing: SignedDuration,
+    /// What it tells otherwise than the account's other rules.
+    #[serde(default, skip_serializing_if = "OwnManner::is_empty")]
+    pub manner: OwnManner,
     /// Other thresholds for a while (a season, a launch).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seasons: Vec<Season>,
@@ -101,6 +105,15 @@ impl Rule {
 }
 
 impl Scope {
+    /// The one product that it is for, if it is for one: rules of such a scope stand beside it.
+    pub fn single_product(&self) -> Option<ProductId> {
+        match (&self.product, &self.make, &self.model) {
+            (Some(product), _, _) => Some(product.clone()),
+            (None, Some(make), Some(model)) => ProductId::model_line(make, model).ok(),
+            _ => None,
+        }
+    }
+
     /// The same scope in the spelling by which rules are compared.
     pub fn folded(&self) -> Self {
         let mut scope = self.clone();

@@ -28,7 +28,11 @@ impl Story {
                 severity: Severity::Warning,
                 pending: SignedDuration::ZERO,
                 keep_firing: SignedDuration::from_mins(5),
-                inhibited: false,
+                manner: Manner {
+                    remind_every: SignedDuration::ZERO,
+                    ..Manner::default()
+                },
+                ..Verdict::unwatched(Ending::Recovered)
             },
             told: vec![],
             due: None,
@@ -41,9 +45,13 @@ impl Story {
         let ids = &mut self.ids;
         let mint = || {
             *ids += 1;
-            format!("alert-{ids}")
+            Opening {
+                alert: format!("alert-{ids}"),
+                cause: None,
+            }
         };
-        let step = step(&self.watch, &self.verdict, self.now, self.seen, mint)?;
+        let seen = Seen::Revision(self.seen);
+        let step = step(&self.watch, &self.verdict, self.now, &seen, mint)?;
         // What is remembered is what the table gives back.
         let stored = serde_json::to_string(&step.next).unwrap();
         self.watch = serde_json::from_str(&stored).unwrap();
@@ -206,7 +214,10 @@ fn old_news_changes_nothing() {
         ..story.verdict
     };
     let mint = || unreachable!("no alert is opened");
-    assert_eq!(step(&story.watch, &breached, story.now, 1, mint), None);
+    assert_eq!(
+        step(&story.watch, &breached, story.now, &1.into(), mint),
+        None
+    );
 }
 
 #[test]
@@ -285,10 +296,10 @@ fn four_crossings_an_hour_are_no_flapping() {
 #[test]
 fn an_inhibited_alert_is_told_when_the_inhibition_ends_if_it_still_stands() {
     let mut story = Story::new();
-    story.verdict.inhibited = true;
+    story.verdict.withheld = Some(Withheld::SourceDown);
     assert_eq!(story.sees(Breached), None);
     assert!(story.watch.is_withheld());
-    story.verdict.inhibited = false;
+    story.verdict.withheld = None;
     assert_eq!(story.passes(600).look(), Some(Opened));
     let opened = story.told.last().unwrap();
     assert_eq!(
@@ -297,17 +308,17 @@ fn an_inhibited_alert_is_told_when_the_inhibition_ends_if_it_still_stands() {
     );
     assert!(!story.watch.is_withheld());
     // Told is told: its end is told even while a graver alert covers it.
-    story.verdict.inhibited = true;
+    story.verdict.withheld = Some(Withheld::SourceDown);
     assert_eq!(story.sees(Clear), Some(Resolved));
 }
 
 #[test]
 fn an_inhibited_alert_that_recovers_was_never_heard_of() {
     let mut story = Story::new();
-    story.verdict.inhibited = true;
+    story.verdict.withheld = Some(Withheld::SourceDown);
     story.sees(Breached);
     story.sees(Clear);
-    story.verdict.inhibited = false;
+    story.verdict.withheld = None;
     story.look();
     story.passes(3600).look();
     assert_eq!(story.told, []);
@@ -316,9 +327,9 @@ fn an_inhibited_alert_that_recovers_was_never_heard_of() {
 #[test]
 fn an_inhibited_alert_on_its_way_back_is_not_told_as_a_beginning() {
     let mut story = Story::new();
-    story.verdict.inhibited = true;
+    story.verdict.withheld = Some(Withheld::SourceDown);
     story.sees(Breached);
-    story.verdict.inhibited = false;
+    story.verdict.withheld = None;
     assert_eq!(story.sees(Marginal), None);
     assert_eq!(story.rests(300), []);
     assert_eq!(story.watch.phase, Phase::Quiet);
@@ -328,7 +339,7 @@ fn an_inhibited_alert_on_its_way_back_is_not_told_as_a_beginning() {
 fn what_nobody_was_told_of_ends_without_waiting_for_steadiness() {
     for (away, rest) in [(Clear, 0), (Marginal, 300)] {
         let mut story = Story::new();
-        story.verdict.inhibited = true;
+        story.verdict.withheld = Some(Withheld::SourceDown);
         for flip in 0..6 {
             story
                 .passes(90)
@@ -378,12 +389,151 @@ fn an_alert_ends_with_the_rule_that_opened_it() {
     rule.severity = Severity::Critical;
     rule.pending = SignedDuration::from_mins(2);
     let mut story = Story::new();
-    story.verdict = Verdict::under(&rule, Breached, false);
+    story.verdict = Verdict::under(&rule, Breached, Manner::default());
     story.look();
     assert_eq!(story.rests(120), [Opened]);
     assert_eq!(story.watch.episode().unwrap().severity, Severity::Critical);
-    story.verdict = Verdict::without_rule();
+    story.verdict = Verdict::unwatched(Ending::RuleRemoved);
     assert_eq!(story.look(), Some(Resolved));
+    let last = story.told.last().unwrap();
+    assert_eq!(last.ending, Some(Ending::RuleRemoved));
+}
+
+#[test]
+fn what_nobody_watches_any_longer_ends_at_once_even_while_it_flaps() {
+    let mut story = Story::new();
+    for flip in 0..6 {
+        story
+            .passes(90)
+            .sees(if flip % 2 == 0 { Breached } else { Marginal });
+    }
+    assert!(story.watch.damped_until.is_some());
+    story.verdict = Verdict::unwatched(Ending::Muted);
+    assert_eq!(story.look(), Some(Resolved));
+    assert_eq!(story.told.last().unwrap().ending, Some(Ending::Muted));
+    assert_eq!(story.watch.damped_until, None);
+}
+
+#[test]
+fn a_member_that_leaves_or_joins_does_not_make_a_look_old() {
+    let members = |of: &[(&str, u64)]| {
+        let of = of.iter().map(|(id, seen)| (id.parse().unwrap(), *seen));
+        Seen::Members(of.collect())
+    };
+    let before = members(&[("north", 4), ("south", 900)]);
+    assert!(!members(&[("north", 5)]).is_older_than(&before));
+    assert!(!members(&[("north", 4), ("east", 1)]).is_older_than(&before));
+    assert!(members(&[("north", 3), ("south", 901)]).is_older_than(&before));
+    assert!(!before.is_older_than(&before));
+}
+
+#[test]
+fn while_it_is_open_people_hear_of_half_and_of_nothing_once_each() {
+    let mut story = Story::new();
+    let mut said = vec![];
+    for depth in [
+        Depth::Threshold,
+        Depth::Half,
+        Depth::Half,
+        Depth::Zero,
+        Depth::Half,
+        Depth::Zero,
+    ] {
+        story.verdict.depth = depth;
+        said.push(story.passes(600).sees(Breached));
+    }
+    assert_eq!(
+        said,
+        [Some(Opened), Some(Updated), None, Some(Updated), None, None]
+    );
+    let notes: Vec<_> = story.told.iter().map(|told| told.note.as_deref()).collect();
+    assert_eq!(
+        notes,
+        [
+            None,
+            Some("It has fallen further, to half of the threshold."),
+            Some("It has fallen further: nothing is left.")
+        ]
+    );
+    // What is out from the beginning is told so at once, and only once.
+    let mut story = Story::new();
+    story.verdict.depth = Depth::Zero;
+    story.sees(Breached);
+    assert_eq!(story.sees(Breached), None);
+    // It can be switched off.
+    let mut story = Story::new();
+    story.verdict.manner.further_falls = false;
+    story.sees(Breached);
+    story.verdict.depth = Depth::Zero;
+    assert_eq!(story.sees(Breached), None);
+}
+
+#[test]
+fn what_is_still_open_is_brought_to_mind_until_it_is_over() {
+    let mut story = Story::new();
+    story.verdict.manner.remind_every = SignedDuration::from_hours(24);
+    story.sees(Breached);
+    assert_eq!(story.rests(24 * 3600 - 1), []);
+    assert_eq!(story.rests(1), [Updated]);
+    assert_eq!(story.told.last().unwrap().audience, Audience::Unreminded);
+    // Any news puts the next reminder off.
+    story.verdict.depth = Depth::Half;
+    assert_eq!(story.passes(12 * 3600).sees(Breached), Some(Updated));
+    assert_eq!(story.rests(24 * 3600 - 1), []);
+    assert_eq!(story.rests(1), [Updated]);
+    assert_eq!(story.sees(Clear), Some(Resolved));
+    assert_eq!(story.rests(100 * 3600), []);
+}
+
+#[test]
+fn what_a_graver_alert_covers_is_told_to_those_left_out_once_that_is_over() {
+    let mut story = Story::new();
+    story.verdict.partly_covered = true;
+    assert_eq!(story.sees(Breached), Some(Opened));
+    assert!(story.watch.waits_for_graver());
+    assert_eq!(story.passes(600).look(), None);
+    story.verdict.partly_covered = false;
+    assert_eq!(story.look(), Some(Updated));
+    assert_eq!(story.told.last().unwrap().audience, Audience::TheRest);
+    assert!(!story.watch.waits_for_graver());
+}
+
+#[test]
+fn what_those_concerned_know_already_is_no_news_once_the_graver_alert_is_over() {
+    let mut story = Story::new();
+    story.verdict.manner.remind_every = SignedDuration::from_hours(24);
+    story.sees(Breached);
+    story.verdict.depth = Depth::Zero;
+    story.verdict.withheld = Some(Withheld::Covered);
+    assert_eq!(story.sees(Breached), None);
+    assert_eq!(story.rests(30 * 3600), []);
+    story.verdict.withheld = None;
+    assert_eq!(story.sees(Breached), None);
+}
+
+#[test]
+fn flapping_is_what_the_account_and_the_rule_say_it_is() {
+    let mut rule = crate::domain::rule::book::tests::low("oil", 3);
+    rule.manner.flap_limit = Some(0);
+    let never = Verdict::under(&rule, Clear, Manner::default());
+    rule.manner.flap_limit = Some(2);
+    rule.manner.flap_steady = Some(Span(SignedDuration::from_hours(2)));
+    let soon = Verdict::under(&rule, Clear, Manner::default());
+    for (verdict, told) in [(never, 8), (soon, 3)] {
+        let mut story = Story::new();
+        story.verdict = verdict;
+        for flip in 0..8 {
+            story
+                .passes(90)
+                .sees(if flip % 2 == 0 { Breached } else { Clear });
+        }
+        assert_eq!(story.told.len(), told, "{:?}", story.changes());
+    }
+    assert_eq!(
+        soon.manner.flapping(),
+        "Flapping: it crossed its threshold more than 2 times within 1 hour. Messages are held until \
+         it has been steady for 2 hours."
+    );
 }
 
 #[test]
@@ -396,7 +546,7 @@ fn a_quiet_watch_is_stored_in_a_few_bytes() {
     story.sees(Breached);
     assert_eq!(
         serde_json::to_string(&story.watch).unwrap(),
-        r#"{"p":{"o":{"a":"alert-1","o":1800000000000,"n":1,"s":"warning"}},"e":1,"b":true,"f":[1800000000000]}"#
+        r#"{"p":{"o":{"a":"alert-1","o":1800000000000,"n":1,"s":"warning","t":1800000000000}},"e":1,"b":true,"f":[1800000000000]}"#
     );
     assert_eq!(
         serde_json::from_str::<Watch>("{}").unwrap(),
@@ -410,7 +560,8 @@ struct Glance {
     after: i64,
     condition: Condition,
     severity: Severity,
-    inhibited: bool,
+    withheld: Option<Withheld>,
+    depth: Depth,
     changed: bool,
 }
 
@@ -432,17 +583,25 @@ fn glances() -> impl Strategy<Value = Vec<Glance>> {
         after,
         condition,
         severity,
-        proptest::bool::weighted(0.2),
+        prop_oneof![
+            4 => Just(None),
+            1 => Just(Some(Withheld::SourceDown)),
+            1 => Just(Some(Withheld::Covered)),
+        ],
+        prop::sample::select(Depth::ALL),
         proptest::bool::weighted(0.9),
     );
     proptest::collection::vec(
-        glance.prop_map(|(after, condition, severity, inhibited, changed)| Glance {
-            after,
-            condition,
-            severity,
-            inhibited,
-            changed,
-        }),
+        glance.prop_map(
+            |(after, condition, severity, withheld, depth, changed)| Glance {
+                after,
+                condition,
+                severity,
+                withheld,
+                depth,
+                changed,
+            },
+        ),
         1..60,
     )
 }
@@ -465,7 +624,8 @@ fn told_story(
     for glance in glances {
         story.passes(glance.after);
         story.verdict.severity = glance.severity;
-        story.verdict.inhibited = glance.inhibited;
+        story.verdict.depth = glance.depth;
+        story.verdict.withheld = glance.withheld;
         if glance.changed {
             story.sees(glance.condition);
         } else {
@@ -485,7 +645,7 @@ proptest! {
         let (story, _) = told_story(&glances, spans);
         let mut open: Option<(String, u32)> = None;
         let mut known = std::collections::HashSet::new();
-        for Announcement { alert, revision, change, .. } in &story.told {
+        for Announcement { alert, revision, change, ending, .. } in &story.told {
             match (&open, change) {
                 (None, Opened) => {
                     prop_assert!(known.insert(alert.clone()), "{} opened twice", alert);
@@ -495,6 +655,7 @@ proptest! {
                 (Some((current, last)), Updated | Escalated | Resolved) => {
                     prop_assert_eq!(current, alert);
                     prop_assert_eq!(*revision, last + 1);
+                    prop_assert_eq!(ending.is_some(), *change == Resolved, "an end has a reason");
                     open = (*change != Resolved).then(|| (alert.clone(), *revision));
                 }
                 (open, change) => prop_assert!(false, "{:?} while {:?} is open", change, open),
@@ -512,7 +673,7 @@ proptest! {
         let (story, looks) = told_story(&glances, spans);
         for (verdict, now, seen) in looks {
             let mint = || unreachable!("a look taken again opens no alert");
-            if let Some(step) = step(&story.watch, &verdict, now, seen, mint) {
+            if let Some(step) = step(&story.watch, &verdict, now, &seen.into(), mint) {
                 prop_assert_eq!(&step.next, &story.watch);
                 prop_assert_eq!(step.announce, None);
             }
@@ -527,7 +688,7 @@ proptest! {
     ) {
         let (mut story, _) = told_story(&glances, spans);
         story.verdict.severity = Severity::ALL[severity];
-        story.verdict.inhibited = false;
+        story.verdict.withheld = None;
         story.sees(match (breached, marginal) {
             (true, _) => Breached,
             (false, true) => Marginal,
@@ -547,10 +708,10 @@ proptest! {
     fn the_messages_of_an_hour_are_bounded(glances in glances()) {
         let glances: Vec<_> = glances
             .into_iter()
-            .map(|g| Glance { after: g.after % 60, severity: Severity::Warning, inhibited: false, ..g })
+            .map(|g| Glance { after: g.after % 60, severity: Severity::Warning, withheld: None, depth: Depth::Threshold, ..g })
             .collect();
         let (story, _) = told_story(&glances, (0, 300));
-        prop_assert!(story.told.len() <= FLAP_LIMIT + 1, "{:?}", story.changes());
+        prop_assert!(story.told.len() <= 5, "{:?}", story.changes());
         let last_says_so = story.told.last().is_some_and(|last| last.note.is_some());
         prop_assert_eq!(story.watch.damped_until.is_some(), last_says_so);
     }

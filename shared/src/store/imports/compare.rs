@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::StreamExt as _;
-use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -14,7 +15,8 @@ use crate::domain::id::EventId;
 use crate::domain::rule::{
     Basis, Boundary, Check, Over, Rule, RuleBook, RuleProblem, Slot, Threshold,
 };
-use crate::domain::{Authority, LocationId, ProductId, RuleId, Severity};
+use crate::domain::watch::OwnManner;
+use crate::domain::{Authority, LocationId, ProductId, Severity};
 use crate::installation::Installation;
 use crate::store::movements::{Act, Movement, api};
 use crate::store::stock::ApplyError;
@@ -100,7 +102,7 @@ pub struct Context<'a> {
 
 enum Planned {
     Set(Box<Rule>),
-    Remove(RuleId),
+    Remove(Box<Rule>),
 }
 
 impl Import {
@@ -112,28 +114,28 @@ impl Import {
         };
         let (mut seen, mut rules) = (HashSet::new(), Vec::new());
         let (mut stock, mut titles) = (Vec::new(), Vec::new());
-        let standing: HashMap<_, _> = context
-            .installation
-            .rules
-            .rules()
-            .iter()
-            .map(|rule| (rule.slot(), rule))
-            .collect();
+        let beside = context.beside_products(store, &self.rows).await?;
+        // What was imported for a product takes the place of what the document says.
+        let in_force = context.installation.rules.rules().iter().chain(&beside);
+        let standing: HashMap<_, _> = in_force.map(|rule| (rule.slot(), rule)).collect();
+        let now = store.clock().now();
         for line in self.rows {
             let Some(what) = context.unrepeated(&line, &mut seen, &mut imported.rejected) else {
                 continue;
             };
             match line.row {
-                Row::Threshold(target) => match context.threshold(line.line, &target, &standing) {
-                    Ok((difference, planned)) => {
-                        rules.extend(planned);
-                        imported.differences.push(Difference {
-                            of: what,
-                            ..difference
-                        });
+                Row::Threshold(target) => {
+                    match context.threshold(line.line, &target, &standing, now) {
+                        Ok((difference, planned)) => {
+                            rules.extend(planned);
+                            imported.differences.push(Difference {
+                                of: what,
+                                ..difference
+                            });
+                        }
+                        Err(rejected) => imported.rejected.push(rejected),
                     }
-                    Err(rejected) => imported.rejected.push(rejected),
-                },
+                }
                 Row::Stock {
                     product,
                     location,
@@ -176,6 +178,25 @@ impl Import {
 }
 
 impl Context<'_> {
+    /// The rules that were imported before for the products of these rows.
+    async fn beside_products(
+        &self,
+        store: &Store,
+        rows: &[Line],
+    ) -> Result<Vec<Rule>, ImportError> {
+        let blanks = rows.iter().filter_map(|line| match &line.row {
+            Row::Threshold(target) => self.blank(line.line, target).ok(),
+            Row::Stock { .. } | Row::Title { .. } => None,
+        });
+        let of_one = blanks.filter_map(|rule| Some((rule.scope.single_product()?, rule.id)));
+        let reads = futures::stream::iter(of_one.collect::<Vec<_>>())
+            .map(|(product, id)| async move { store.rule_of_product(&product, &id).await })
+            .buffered(TOGETHER);
+        let found: Vec<_> = reads.collect().await;
+        let found: Result<Vec<_>, _> = found.into_iter().collect();
+        Ok(found?.into_iter().flatten().collect())
+    }
+
     /// What a row is about, unless an earlier row of this page is about the same.
     fn unrepeated(
         &self,
@@ -213,6 +234,7 @@ impl Context<'_> {
         line: u64,
         target: &Target,
         standing: &HashMap<Slot, &Rule>,
+        now: Timestamp,
     ) -> Result<(Difference, Option<Planned>), Rejected> {
         let reject = |field: &str, detail: String| Rejected {
             line,
@@ -244,17 +266,17 @@ impl Context<'_> {
                     );
                     return Err(reject("", detail));
                 }
-                (shown(&rule), Planned::Set(Box::new(rule)))
+                (self.shown(&rule, now), Planned::Set(Box::new(rule)))
             }
             None => match stands.filter(|rule| rule.id == blank.id) {
-                Some(rule) => (Value::Null, Planned::Remove(rule.id.clone())),
+                Some(rule) => (Value::Null, Planned::Remove(Box::new(rule.clone()))),
                 None => {
                     let detail = "no threshold was imported for this, so none can be taken away";
                     return Err(reject("threshold", detail.to_owned()));
                 }
             },
         };
-        let before = stands.map_or(Value::Null, shown);
+        let before = stands.map_or(Value::Null, |rule| self.shown(rule, now));
         let effect = match stands {
             None => Effect::New,
             Some(_) if before == after => Effect::Unchanged,
@@ -269,6 +291,38 @@ impl Context<'_> {
             after,
         };
         Ok((difference, (effect != Effect::Unchanged).then_some(planned)))
+    }
+
+    /// What people see of a threshold rule. While a season is on, its number is in force, and the
+    /// rule's own waits for the season's end.
+    fn shown(&self, rule: &Rule, now: Timestamp) -> Value {
+        let Check::LowStock(threshold) = rule.check else {
+            return Value::Null;
+        };
+        let mut shown = json!({
+            "threshold": threshold.units,
+            "boundary": threshold.boundary,
+            "basis": threshold.basis,
+            "recovery": threshold.recovery,
+            "severity": rule.severity,
+            "enabled": rule.enabled,
+        });
+        if let Some(season) = rule.in_force(now, self.zone(rule)).season {
+            shown["in_force"] = json!(season.units);
+            shown["season_until"] = json!(season.until);
+        }
+        shown
+    }
+
+    /// The calendar by which a rule's seasons are shown: its location's, its group's first location's,
+    /// or the account's.
+    fn zone(&self, rule: &Rule) -> &TimeZone {
+        let config = &self.installation.config;
+        let members = |group| config.locations.members(group).first();
+        let first = rule.scope.location.as_ref();
+        let first = first.or_else(|| rule.scope.group.as_ref().and_then(members));
+        let location = first.and_then(|id| config.locations.location(id));
+        location.map_or(&config.account.zone.0, |location| &location.zone)
     }
 
     /// A rule of the document that happens to have the name of an imported one.
@@ -293,6 +347,7 @@ impl Context<'_> {
             severity: Severity::Warning,
             pending: SignedDuration::ZERO,
             keep_firing: SignedDuration::from_mins(5),
+            manner: OwnManner::default(),
             seasons: Vec::new(),
             origin: format!("import {}:{line}", self.name),
         })
@@ -303,7 +358,7 @@ impl Context<'_> {
         for planned in rules {
             match planned {
                 Planned::Set(rule) => set.push(*rule),
-                Planned::Remove(id) => remove.push(id.to_string()),
+                Planned::Remove(rule) => remove.push(*rule),
             }
         }
         if set.is_empty() && remove.is_empty() {
@@ -461,24 +516,10 @@ fn altered(stands: Option<&Rule>, blank: Rule, target: &Target, units: i64) -> R
         severity: target.severity.unwrap_or(base.severity),
         pending: base.pending,
         keep_firing: base.keep_firing,
+        manner: base.manner,
         seasons: base.seasons.clone(),
         ..blank
     }
-}
-
-/// What people see of a threshold rule.
-fn shown(rule: &Rule) -> Value {
-    let Check::LowStock(threshold) = rule.check else {
-        return Value::Null;
-    };
-    json!({
-        "threshold": threshold.units,
-        "boundary": threshold.boundary,
-        "basis": threshold.basis,
-        "recovery": threshold.recovery,
-        "severity": rule.severity,
-        "enabled": rule.enabled,
-    })
 }
 
 impl Target {

@@ -158,6 +158,7 @@ fn decision(id: &str, intents: Vec<Intent>, now: Timestamp) -> Decision {
             kind,
             watch: Watch::default(),
             due: None,
+            tries: 0,
         },
         expect: Expect::Absent,
         announcements: vec![Announcement { alert, intents }],

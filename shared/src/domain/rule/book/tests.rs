@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::Severity;
 use crate::domain::catalogue::{Location, LocationKind};
 use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Season, Threshold};
+use crate::domain::watch::OwnManner;
 
 /// An account-wide low-stock rule, at or below, on what is available.
 pub(crate) fn low(id: &str, units: i64) -> Rule {
@@ -24,6 +25,7 @@ pub(crate) fn low(id: &str, units: i64) -> Rule {
         severity: Severity::Warning,
         pending: SignedDuration::ZERO,
         keep_firing: SignedDuration::from_mins(5),
+        manner: OwnManner::default(),
         seasons: vec![],
         origin: format!("lotwire.toml:{units}"),
     }
@@ -383,7 +385,7 @@ fn a_sum_over_a_group_stands_beside_the_rule_of_each_location() {
     assert_eq!(found.len(), 1, "Europe has none");
 
     let (oil, italy) = ("OIL".parse().unwrap(), "italy".parse().unwrap());
-    let found = rules.resolve_sum(&oil, None, &italy);
+    let found = rules.resolve_sum(&Facts::of(&oil, None, &location, &places), &italy);
     assert_eq!(
         found.explain(NOW.parse().unwrap(), &TimeZone::UTC),
         "Threshold 10 (fires at 10 or fewer available) from rule `sum`, set for OIL summed over group \

@@ -1,0 +1,119 @@
+//! What a message says of stock.
+
+use std::collections::BTreeMap;
+
+use shared::domain::alert::RevisionKind;
+use shared::domain::id::LocationId;
+use shared::domain::message::Message;
+use shared::domain::rule::days_of_supply;
+use shared::domain::{ProductId, Severity, Subject};
+use shared::installation::Installation;
+use shared::store::alerts::ProductPicture;
+
+use crate::judge::{Judged, Scene};
+
+/// The days over which the rate of sale is taken for days of supply.
+const SUPPLY_WINDOW: u16 = 30;
+
+impl Scene<'_> {
+    pub(crate) fn message(&self, change: RevisionKind, judged: &Judged<'_>) -> Message {
+        let Judged {
+            resolution,
+            reading,
+            shown,
+            ..
+        } = judged;
+        let subject = resolution.subject();
+        let zone = self.zone(&subject);
+        let location = match &subject {
+            Subject::Position { location, .. } => Some(self.place_name(location)),
+            Subject::Group { group, .. } => Some(format!("group {group}")),
+            Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => None,
+        };
+        let today = zone.to_datetime(self.now).date();
+        let sold: BTreeMap<_, _> = shown.sold.map(|at| at.sold.clone()).unwrap_or_default();
+        Message {
+            alert: String::new(),
+            revision: 0,
+            correlation: None,
+            change,
+            kind: resolution.kind,
+            severity: resolution.rule.map_or(Severity::Info, |rule| rule.severity),
+            at: self.now,
+            product: product_name(resolution.product, self.picture),
+            location,
+            zone: zone.iana_name().unwrap_or("UTC").to_owned(),
+            before: shown.before,
+            after: shown.after,
+            threshold: reading.threshold,
+            rule: resolution.rule.map(|rule| rule.id.to_string()),
+            why: Some(resolution.explain(self.now, zone)),
+            days_of_supply: shown
+                .after
+                .and_then(|stock| days_of_supply(stock.available, &sold, today, SUPPLY_WINDOW)),
+            sold: reading.sold,
+            notes: Vec::new(),
+            link: link(self.installation, &subject),
+            ending: None,
+            digest: None,
+            subject,
+        }
+    }
+
+    fn place_name(&self, location: &LocationId) -> String {
+        self.installation
+            .config
+            .locations
+            .location(location)
+            .map_or_else(|| location.to_string(), |known| known.name.clone())
+    }
+}
+
+/// The product's name for people.
+fn product_name(product: &ProductId, picture: &ProductPicture) -> String {
+    if let Some(title) = picture
+        .description
+        .as_ref()
+        .and_then(|known| known.title.clone())
+    {
+        return title;
+    }
+    match product.line() {
+        Some((make, model)) => format!("{} {}", capitalised(make), capitalised(model)),
+        None => product.to_string(),
+    }
+}
+
+/// `continental-gt` → `Continental GT`: short words are abbreviations more often than not.
+fn capitalised(folded: &str) -> String {
+    let word = |word: &str| match word.chars().next() {
+        _ if word.len() <= 2 => word.to_uppercase(),
+        Some(first) => first.to_uppercase().chain(word.chars().skip(1)).collect(),
+        None => String::new(),
+    };
+    folded.split('-').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Where to look at it.
+pub(crate) fn link(installation: &Installation, subject: &Subject) -> Option<String> {
+    let base = installation.config.account.link_base.as_ref()?;
+    let mut url = base.clone();
+    let path = |end: &str| format!("{}/api/v1/{end}", base.path().trim_end_matches('/'));
+    match subject {
+        Subject::Position { product, location } => {
+            url.set_path(&path("positions"));
+            url.query_pairs_mut()
+                .append_pair("product", product.as_str())
+                .append_pair("location", location.as_str());
+        }
+        Subject::Group { product, .. } => {
+            url.set_path(&path("positions"));
+            url.query_pairs_mut()
+                .append_pair("product", product.as_str());
+        }
+        Subject::Unit { vin } => url.set_path(&path(&format!("units/{vin}"))),
+        Subject::Connector { .. } => url.set_path(&path("inbox")),
+        Subject::Channel { .. } => url.set_path(&path("channels")),
+    }
+    Some(url.to_string())
+}

@@ -1,0 +1,117 @@
+//! How people are told of an alert that is open: how soon they are reminded, whether they hear of
+//! further falls, and when repeated crossings count as flapping.
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::rule::seconds;
+
+/// What holds for an account's alerts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manner {
+    /// After how long what is still open is brought to mind; zero is never.
+    #[serde(with = "seconds")]
+    pub remind_every: SignedDuration,
+    /// Whether people are told when stock has fallen to half of the threshold, and to nothing.
+    pub further_falls: bool,
+    /// More crossings of the threshold than this within the window are flapping; zero is never.
+    pub flap_limit: u32,
+    /// The time over which crossings are counted.
+    #[serde(with = "seconds")]
+    pub flap_window: SignedDuration,
+    /// How long it must be steady before people are told anything again.
+    #[serde(with = "seconds")]
+    pub flap_steady: SignedDuration,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            remind_every: SignedDuration::from_hours(24),
+            further_falls: true,
+            flap_limit: 4,
+            flap_window: SignedDuration::from_hours(1),
+            flap_steady: SignedDuration::from_mins(30),
+        }
+    }
+}
+
+impl Manner {
+    /// Says nothing beyond a beginning and an end, and holds nothing back.
+    pub const QUIET: Self = Self {
+        remind_every: SignedDuration::ZERO,
+        further_falls: false,
+        flap_limit: 0,
+        flap_window: SignedDuration::ZERO,
+        flap_steady: SignedDuration::ZERO,
+    };
+
+    /// The account's manner with what a rule has of its own.
+    #[must_use]
+    pub fn with(self, own: &OwnManner) -> Self {
+        Self {
+            remind_every: own.remind_every.map_or(self.remind_every, |own| own.0),
+            further_falls: own.further_falls.unwrap_or(self.further_falls),
+            flap_limit: own.flap_limit.unwrap_or(self.flap_limit),
+            flap_window: own.flap_window.map_or(self.flap_window, |own| own.0),
+            flap_steady: own.flap_steady.map_or(self.flap_steady, |own| own.0),
+        }
+    }
+
+    /// What flapping means here, in a sentence.
+    pub fn flapping(&self) -> String {
+        format!(
+            "Flapping: it crossed its threshold more than {} times within {}. Messages are held \
+             until it has been steady for {}.",
+            self.flap_limit,
+            in_words(self.flap_window),
+            in_words(self.flap_steady)
+        )
+    }
+
+    pub(super) fn steady(&self) -> String {
+        format!("It has been steady for {}.", in_words(self.flap_steady))
+    }
+}
+
+/// What a rule does otherwise than the account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnManner {
+    /// Its reminders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remind_every: Option<Span>,
+    /// Whether it tells of further falls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further_falls: Option<bool>,
+    /// Its limit of crossings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flap_limit: Option<u32>,
+    /// The time over which they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flap_window: Option<Span>,
+    /// How long it must be steady.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flap_steady: Option<Span>,
+}
+
+impl OwnManner {
+    /// Whether the rule is as the account.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A span of time, stored as whole seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Span(#[serde(with = "seconds")] pub SignedDuration);
+
+fn in_words(span: SignedDuration) -> String {
+    match (span.as_hours(), span.as_mins() % 60) {
+        (0, 1) => "1 minute".to_owned(),
+        (0, minutes) => format!("{minutes} minutes"),
+        (1, 0) => "1 hour".to_owned(),
+        (hours, 0) => format!("{hours} hours"),
+        (hours, minutes) => format!("{hours} hours {minutes} minutes"),
+    }
+}

@@ -1,0 +1,132 @@
+//! What people are told of an alert that is open.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Announcement, Audience, Episode, Manner, Moment, Verdict, Withheld, after};
+use crate::domain::alert::RevisionKind;
+use crate::domain::rule::{Condition, Depth};
+
+impl Episode {
+    pub(super) fn announce(
+        &mut self,
+        change: RevisionKind,
+        note: Option<String>,
+        now: Timestamp,
+    ) -> Announcement {
+        self.revision += 1;
+        self.told_at = Some(Moment(now));
+        Announcement {
+            alert: self.alert.clone(),
+            revision: self.revision,
+            change,
+            audience: Audience::Everybody,
+            opened_at: self.opened_at.0,
+            ending: None,
+            note,
+        }
+    }
+
+    /// When people are reminded of it.
+    pub(super) fn reminder(&self, manner: &Manner) -> Option<Moment> {
+        let told_at = self
+            .told_at
+            .filter(|_| manner.remind_every > SignedDuration::ZERO)?;
+        Some(after(told_at.0, manner.remind_every))
+    }
+
+    /// Whether something about it has changed that people do not know.
+    pub(super) fn has_news(&self, verdict: &Verdict) -> bool {
+        verdict.severity > self.severity
+            || (self.owed && !verdict.partly_covered)
+            || (verdict.manner.further_falls && verdict.depth > self.depth)
+    }
+}
+
+/// What to tell of an alert that is open.
+pub(super) fn tell(
+    episode: &mut Episode,
+    verdict: &Verdict,
+    damped: bool,
+    starts_to_flap: bool,
+    now: Timestamp,
+) -> Option<Announcement> {
+    let breached = verdict.condition == Condition::Breached;
+    if breached {
+        episode.check = verdict.check;
+    }
+    let manner = &verdict.manner;
+    let reminder_is_due = breached
+        && !damped
+        && episode
+            .reminder(manner)
+            .is_some_and(|reminder| reminder.0 <= now);
+    if !episode.told() {
+        episode.withheld = verdict.withheld;
+        return (breached && verdict.withheld.is_none()).then(|| {
+            episode.severity = verdict.severity;
+            episode.depth = verdict.depth;
+            episode.owed = verdict.partly_covered;
+            episode.announce(RevisionKind::Opened, damped.then(|| manner.flapping()), now)
+        });
+    }
+    match verdict.withheld {
+        Some(Withheld::SourceDown) => return None,
+        Some(Withheld::Covered) => {
+            // Those concerned know of worse: once that is over, this is no news to them.
+            if breached && !damped {
+                episode.depth = episode.depth.max(verdict.depth);
+            }
+            if reminder_is_due {
+                episode.told_at = Some(Moment(now));
+            }
+            return None;
+        }
+        None => {}
+    }
+    if starts_to_flap {
+        return Some(episode.announce(RevisionKind::Updated, Some(manner.flapping()), now));
+    }
+    if !breached || damped {
+        return None;
+    }
+    let escalates = verdict.severity > episode.severity;
+    let falls = manner.further_falls && verdict.depth > episode.depth;
+    let owes = episode.owed && !verdict.partly_covered;
+    episode.severity = episode.severity.max(verdict.severity);
+    episode.depth = episode.depth.max(verdict.depth);
+    episode.owed &= !owes;
+    let (change, audience, note) = if escalates {
+        let note = falls.then(|| fallen(verdict.depth)).flatten();
+        (RevisionKind::Escalated, Audience::Everybody, note)
+    } else if falls {
+        (
+            RevisionKind::Updated,
+            Audience::Everybody,
+            fallen(verdict.depth),
+        )
+    } else if owes {
+        (RevisionKind::Updated, Audience::TheRest, None)
+    } else if reminder_is_due {
+        (
+            RevisionKind::Updated,
+            Audience::Unreminded,
+            Some(STILL_OPEN),
+        )
+    } else {
+        return None;
+    };
+    Some(Announcement {
+        audience,
+        ..episode.announce(change, note.map(str::to_owned), now)
+    })
+}
+
+const STILL_OPEN: &str = "A reminder: this is still so.";
+
+const fn fallen(depth: Depth) -> Option<&'static str> {
+    match depth {
+        Depth::Threshold => None,
+        Depth::Half => Some("It has fallen further, to half of the threshold."),
+        Depth::Zero => Some("It has fallen further: nothing is left."),
+    }
+}

@@ -1,0 +1,602 @@
+//! What opens and closes an alert besides stock itself: groups whose members change, rules that are
+//! removed, muted or changed; and who is told when one change sets off several alerts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Ticked, Ticker};
+use evaluate::Evaluator;
+use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::{Call, EmbeddedAws, Interference, Service, Settings, Verdict};
+use lotwire::stack::resources::{self, TABLE};
+use shared::bus::Bus;
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::domain::alert::{AlertState, Ending, RevisionKind};
+use shared::domain::watch::{Moment, Watch};
+use shared::domain::{AlertKind, Authority, Subject};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::render::Templates;
+use shared::store::alerts::{Alert, Decision, Watched};
+use shared::store::received::Received;
+use shared::store::{Expect, Store};
+
+use crate::bench::{at, level};
+
+/// Places, their groups, rules and routes; the rest is the same for all.
+fn config(places: &[(&str, &str)], rest: &str) -> Config {
+    let mut text = r#"
+[account]
+name = "Test"
+zone = "Europe/Rome"
+currency = "EUR"
+[connectors.generic]
+kind = "generic"
+[connectors.generic.webhook]
+secret = "env:GENERIC"
+[channels.phone]
+kind = "slack"
+url = "env:PHONE"
+[channels.buyers]
+kind = "slack"
+url = "env:BUYERS"
+"#
+    .to_owned();
+    for (place, groups) in places {
+        text += &format!(
+            "[locations.{place}]\nname = \"{place}\"\nkind = \"warehouse\"\ngroups = [{groups}]\n"
+        );
+    }
+    text += rest;
+    Config::check(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+const TOGETHER: &[(&str, &str)] = &[("north", "\"all\""), ("south", "\"all\"")];
+const EVERYBODY: &str = "[[routes]]\nname = \"all\"\nchannels = [\"phone\"]\n";
+const SUM: &str = r#"
+[[rules]]
+name = "sum"
+kind = "low_stock"
+group = "all"
+over = "sum"
+threshold = 3
+"#;
+const OUT: &str = "[[rules]]\nname = \"out\"\nkind = \"out_of_stock\"\n";
+const LOW: &str = "[[rules]]\nname = \"low\"\nkind = \"low_stock\"\nthreshold = 3\n";
+
+/// A table, and an evaluator that looks when it is told to.
+struct Desk {
+    aws: EmbeddedAws,
+    store: Store,
+    evaluator: Evaluator,
+    bus: Bus,
+    minute: AtomicUsize,
+}
+
+/// Touches nothing.
+struct Quiet;
+
+impl Interference for Quiet {}
+
+struct Nothing;
+
+#[async_trait]
+impl Recover for Nothing {
+    async fn recover(&self, _: &Received) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl Desk {
+    async fn new(config: &Config) -> Self {
+        Self::with(config, Arc::new(Quiet)).await
+    }
+
+    async fn with(config: &Config, interference: Arc<dyn Interference>) -> Self {
+        let clock = Clock::starting_at(at(0));
+        let settings = Settings {
+            clock: clock.clone(),
+            interference,
+            ..Settings::default()
+        };
+        let aws = EmbeddedAws::in_memory(settings).unwrap();
+        let topic = resources::make(&aws).unwrap();
+        let store = Store::new(aws.dynamodb(), TABLE, clock.clone(), Chance::seeded(7));
+        store.apply_config(config, "test").await.unwrap();
+        let bus = Bus::new(aws.sns(), topic);
+        let evaluator = Evaluator::new(
+            store.clone(),
+            bus.clone(),
+            Installations::new(store.clone()),
+            Metrics::to(std::io::sink(), clock),
+        );
+        Self {
+            aws,
+            store,
+            evaluator,
+            bus,
+            minute: AtomicUsize::new(0),
+        }
+    }
+
+    /// A source states a level, and the change is looked at.
+    async fn states(&self, place: &str, on_hand: i64) {
+        let minute = self.minute.fetch_add(1, Ordering::SeqCst);
+        let event = level(
+            "generic",
+            i64::try_from(minute).unwrap(),
+            "OIL",
+            place,
+            on_hand,
+        );
+        self.store
+            .apply(&event, &Authority::default())
+            .await
+            .unwrap();
+        self.look(place).await;
+    }
+
+    async fn look(&self, place: &str) {
+        let subject = Subject::Position {
+            product: "OIL".parse().unwrap(),
+            location: place.parse().unwrap(),
+        };
+        self.evaluator.look(&subject).await.unwrap();
+    }
+
+    /// Another configuration applies, and everything is looked at by it.
+    async fn apply(&self, config: &Config, places: &[&str]) {
+        self.store.apply_config(config, "test").await.unwrap();
+        for place in places {
+            self.look(place).await;
+        }
+    }
+
+    async fn alerts(&self, state: AlertState) -> Vec<Alert> {
+        self.store.alerts(state, None, 100).await.unwrap().items
+    }
+
+    async fn open(&self) -> Vec<(AlertKind, String)> {
+        let alerts = self.alerts(AlertState::Open).await.into_iter();
+        let mut open: Vec<_> = alerts.map(|it| (it.kind, it.subject.to_string())).collect();
+        open.sort();
+        open
+    }
+
+    /// Who was told what: the channel, the kind of alert, what was said of it and where.
+    async fn told(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        for intent in self.store.intents(None, 200).await.unwrap().items {
+            let said = self.store.revision(&intent.alert, intent.revision).await;
+            let said = said.unwrap().unwrap();
+            told.push((
+                (intent.alert.clone(), intent.revision),
+                format!(
+                    "{}: {} {} {}",
+                    intent.channel, said.kind, said.change, said.subject
+                ),
+            ));
+        }
+        told.sort();
+        told.into_iter().map(|(_, told)| told).collect()
+    }
+
+    async fn tick(&self) -> Ticked {
+        let ticker = Ticker::new(
+            self.store.clone(),
+            Installations::new(self.store.clone()),
+            self.bus.clone(),
+            Arc::new(self.evaluator.clone()),
+            Arc::new(Nothing),
+            Heartbeat::metric_only(),
+            Metrics::to(std::io::sink(), self.store.clock().clone()),
+        );
+        let event = include_str!("../../events/clock/tick.json");
+        let event: EventBridgeEvent = serde_json::from_str(event).unwrap();
+        let deadline = self.store.clock().now() + SignedDuration::from_secs(50);
+        ticker.tick(event, deadline).await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_location_that_leaves_a_group_does_not_keep_the_group_from_being_watched() {
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + SUM))).await;
+    desk.states("north", 20).await;
+    for on_hand in 0..40 {
+        desk.states("south", on_hand % 2).await;
+    }
+    // It opens and closes once, so that the watch has seen what the south was.
+    desk.states("north", 1).await;
+    desk.states("north", 20).await;
+    assert_eq!(desk.open().await, []);
+    let apart = config(
+        &[("north", "\"all\""), ("south", "")],
+        &(EVERYBODY.to_owned() + SUM),
+    );
+    desk.apply(&apart, &["north", "south"]).await;
+    desk.states("north", 2).await;
+    let low = (AlertKind::LowStock, "OIL in all".to_owned());
+    assert_eq!(desk.open().await, [low]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_over_a_sum_closes_with_its_rule_and_its_group_and_says_why() {
+    let muted = SUM.to_owned() + "enabled = false\n";
+    let raised = SUM.replace("threshold = 3", "threshold = 1");
+    let nobody: &[(&str, &str)] = &[("north", ""), ("south", "")];
+    let cases = [
+        (TOGETHER, "", Ending::RuleRemoved),
+        (TOGETHER, muted.as_str(), Ending::Muted),
+        (TOGETHER, raised.as_str(), Ending::RuleChanged),
+        (nobody, "", Ending::GroupRemoved),
+    ];
+    for (places, rules, ending) in cases {
+        let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + SUM))).await;
+        desk.states("north", 1).await;
+        desk.states("south", 1).await;
+        assert_eq!(desk.open().await.len(), 1);
+        desk.apply(&config(places, &(EVERYBODY.to_owned() + rules)), &["north"])
+            .await;
+        // By a little, so it has to last: five minutes, and the clock looks again.
+        tokio::time::sleep(std::time::Duration::from_secs(400)).await;
+        desk.tick().await;
+        let over = desk.alerts(AlertState::Resolved).await;
+        let last = &over.first().unwrap_or_else(|| panic!("{ending}")).message;
+        assert_eq!(last.ending, Some(ending));
+        assert_eq!(desk.open().await, []);
+        assert_eq!(
+            desk.told().await,
+            [
+                "phone: low_stock opened OIL in all",
+                "phone: low_stock resolved OIL in all"
+            ]
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_that_only_waits_covers_nothing() {
+    let rules = OUT.to_owned() + "pending = \"30m\"\n" + LOW;
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + &rules))).await;
+    desk.states("north", 9).await;
+    desk.states("north", 0).await;
+    assert_eq!(desk.told().await, ["phone: low_stock opened OIL at north"]);
+    tokio::time::sleep(std::time::Duration::from_secs(31 * 60)).await;
+    desk.tick().await;
+    let out = (AlertKind::OutOfStock, "OIL at north".to_owned());
+    assert!(desk.open().await.contains(&out));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_rule_ends_nothing_has_come_back() {
+    let back = r#"
+[[routes]]
+name = "good-news"
+kinds = ["back_in_stock"]
+channels = ["buyers"]
+"#;
+    let routes = "[[routes]]\nname = \"all\"\nkinds = [\"out_of_stock\"]\nchannels = [\"phone\"]\n"
+        .to_owned()
+        + back;
+    let muted = OUT.to_owned() + "enabled = false\n";
+    let gone: &[(&str, &str)] = &[("south", "")];
+    let cases = [
+        (TOGETHER, muted.as_str(), Ending::Muted),
+        (TOGETHER, "", Ending::RuleRemoved),
+        (gone, OUT, Ending::LocationRemoved),
+    ];
+    for (places, rules, ending) in cases {
+        let desk = Desk::new(&config(TOGETHER, &(routes.clone() + OUT))).await;
+        desk.states("north", 4).await;
+        desk.states("north", 0).await;
+        desk.apply(&config(places, &(routes.clone() + rules)), &["north"])
+            .await;
+        let over = desk.alerts(AlertState::Resolved).await;
+        let kinds: Vec<_> = over.iter().map(|alert| alert.kind).collect();
+        assert_eq!(kinds, [AlertKind::OutOfStock], "{ending}");
+        let message = &over[0].message;
+        assert_eq!(message.ending, Some(ending));
+        let said = Templates::new().render(message, &"phone".parse().unwrap());
+        let words = format!("{} {}", said.title, said.text).to_lowercase();
+        assert!(words.contains("no longer watched"), "{words}");
+        for wrong in ["back", "recovered", "no longer out"] {
+            assert!(!words.contains(wrong), "{words}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_change_is_one_message_for_each_person_and_nothing_is_hidden() {
+    let routes = r#"
+[[routes]]
+name = "all"
+channels = ["phone"]
+[[routes]]
+name = "sums"
+groups = ["all"]
+kinds = ["low_stock"]
+channels = ["buyers"]
+"#;
+    let rules = OUT.to_owned() + SUM;
+    let desk = Desk::new(&config(TOGETHER, &(routes.to_owned() + &rules))).await;
+    desk.states("south", 1).await;
+    desk.states("north", 5).await;
+    let before = desk.told().await.len();
+    desk.states("north", 0).await;
+    let out = (AlertKind::OutOfStock, "OIL at north".to_owned());
+    let low = (AlertKind::LowStock, "OIL in all".to_owned());
+    assert_eq!(desk.open().await, [low, out], "both are open");
+    let mut told = desk.told().await.split_off(before);
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "buyers: low_stock opened OIL in all",
+            "phone: out_of_stock opened OIL at north"
+        ]
+    );
+    // The graver one is over, and they are still low together: now the phone is told of that.
+    desk.states("north", 1).await;
+    tokio::time::sleep(std::time::Duration::from_secs(400)).await;
+    desk.tick().await;
+    let told = desk.told().await;
+    assert!(
+        told.contains(&"phone: out_of_stock resolved OIL at north".to_owned()),
+        "{told:?}"
+    );
+    assert!(
+        told.contains(&"phone: low_stock updated OIL in all".to_owned()),
+        "{told:?}"
+    );
+    assert!(
+        !told.contains(&"buyers: low_stock updated OIL in all".to_owned()),
+        "{told:?}"
+    );
+}
+
+/// Lets one transaction through once it is set, and crashes at the next.
+#[derive(Default)]
+struct Crashes(AtomicUsize);
+
+#[async_trait]
+impl Interference for Crashes {
+    async fn before(&self, call: &Call) -> Verdict {
+        if call.service != Service::DynamoDb || call.operation != "TransactWriteItems" {
+            return Verdict::Proceed;
+        }
+        let left = self.0.load(Ordering::SeqCst);
+        match left {
+            0 => return Verdict::Proceed,
+            1 => {}
+            _ => {
+                self.0.store(left - 1, Ordering::SeqCst);
+                return Verdict::Proceed;
+            }
+        }
+        Verdict::Crash
+    }
+}
+
+fn sixty_channels() -> Config {
+    let mut rest = LOW.to_owned();
+    let names: Vec<_> = (0..60).map(|number| format!("c{number}")).collect();
+    for name in &names {
+        rest += &format!(
+            "[channels.{name}]\nkind = \"slack\"\nurl = \"env:{}\"\n",
+            name.to_uppercase()
+        );
+    }
+    let list = names
+        .iter()
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
+    rest +=
+        &format!("[[routes]]\nname = \"all\"\nchannels = [{list}]\ngroup_by = [\"location\"]\n");
+    config(TOGETHER, &rest)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_reaches_more_channels_than_one_transaction_takes_writes() {
+    let desk = Desk::new(&sixty_channels()).await;
+    desk.states("north", 1).await;
+    assert_eq!(desk.told().await.len(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_between_the_transactions_of_an_alert_left_the_clock_writes() {
+    let crashes = Arc::new(Crashes::default());
+    let desk = Desk::with(&sixty_channels(), Arc::clone(&crashes) as _).await;
+    let event = level("generic", 0, "OIL", "north", 1);
+    desk.store
+        .apply(&event, &Authority::default())
+        .await
+        .unwrap();
+    crashes.0.store(2, Ordering::SeqCst);
+    let subject = Subject::Position {
+        product: "OIL".parse().unwrap(),
+        location: "north".parse().unwrap(),
+    };
+    let looking = desk.evaluator.look(&subject);
+    let looked = tokio::time::timeout(std::time::Duration::from_secs(30), looking).await;
+    drop(looked);
+    assert_eq!(
+        desk.told().await.len(),
+        0,
+        "the alert is written, its intents are not"
+    );
+    assert_eq!(desk.alerts(AlertState::Open).await.len(), 1);
+    crashes.0.store(0, Ordering::SeqCst);
+    tokio::time::sleep(std::time::Duration::from_secs(120)).await;
+    desk.tick().await;
+    assert_eq!(desk.told().await.len(), 60);
+    desk.tick().await;
+    assert_eq!(desk.told().await.len(), 60, "once each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_is_passed_over_and_everything_is_looked_at_again() {
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + LOW))).await;
+    let event = level("generic", 0, "OIL", "north", 1);
+    desk.store
+        .apply(&event, &Authority::default())
+        .await
+        .unwrap();
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let get = desk.aws.dynamodb().get_item().table_name(TABLE);
+    let get = get
+        .key("pk", text("P#OIL"))
+        .key("sk", text("L#north#position"));
+    let good = get.send().await.unwrap().item.unwrap();
+    let mut poison = good.clone();
+    poison.insert("d".to_owned(), text("not what it was"));
+    let mut batch = Event::default();
+    for (sequence, image) in [("1", poison), ("2", good)] {
+        let mut record = EventRecord::default();
+        record.change.new_image = image.into();
+        record.change.sequence_number = Some(sequence.to_owned());
+        batch.records.push(record);
+    }
+    let answer = desk.evaluator.handle(batch, Timestamp::MAX).await;
+    assert!(
+        answer.batch_item_failures.is_empty(),
+        "nothing depends on the mapping"
+    );
+    assert_eq!(
+        desk.open().await.len(),
+        1,
+        "the record behind it was looked at"
+    );
+    assert!(desk.store.job("given-up").await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_threshold_for_one_product_stands_beside_it_and_is_seen_without_a_new_version() {
+    let desk = Desk::new(&config(TOGETHER, EVERYBODY)).await;
+    desk.states("north", 2).await;
+    let version = async || {
+        desk.store
+            .config_head()
+            .await
+            .unwrap()
+            .unwrap()
+            .data
+            .version
+    };
+    let before = version().await;
+    let low =
+        "[[rules]]\nname = \"imported\"\nkind = \"low_stock\"\nproduct = \"OIL\"\nthreshold = 3\n";
+    let rule = config(TOGETHER, low).rules.remove(0);
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let row = async || {
+        let get = desk.aws.dynamodb().get_item().table_name(TABLE);
+        let get = get
+            .key("pk", text("P#OIL"))
+            .key("sk", text("rule#imported"));
+        get.send().await.unwrap().item.unwrap_or_default()
+    };
+    // Set, and taken away again: each as the stream tells of it.
+    desk.store
+        .change_rules(std::slice::from_ref(&rule), &[], "test")
+        .await
+        .unwrap();
+    let mut listed = 0;
+    let mut cursor = None;
+    loop {
+        let page = desk
+            .store
+            .each_imported_rule(cursor.as_deref(), 100)
+            .await
+            .unwrap();
+        listed += page.items.len();
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, 1, "it is listed with all others");
+    let set = row().await;
+    desk.store.change_rules(&[], &[rule], "test").await.unwrap();
+    let keys: std::collections::HashMap<_, _> = ["pk", "sk"]
+        .into_iter()
+        .map(|key| (key.to_owned(), set[key].clone()))
+        .collect();
+    for (is_set, open) in [(true, 1), (false, 0)] {
+        if is_set {
+            let rule = config(TOGETHER, low).rules.remove(0);
+            desk.store.change_rules(&[rule], &[], "test").await.unwrap();
+        } else {
+            let rule = config(TOGETHER, low).rules.remove(0);
+            desk.store.change_rules(&[], &[rule], "test").await.unwrap();
+        }
+        let mut record = EventRecord::default();
+        record.change.keys = keys.clone().into();
+        record.change.old_image = set.clone().into();
+        if is_set {
+            record.change.new_image = set.clone().into();
+        }
+        let mut batch = Event::default();
+        batch.records.push(record);
+        let answer = desk.evaluator.handle(batch, Timestamp::MAX).await;
+        assert!(answer.batch_item_failures.is_empty());
+        assert_eq!(desk.open().await.len(), open);
+    }
+    assert_eq!(version().await, before);
+    let none = desk.store.imported_rules().await.unwrap();
+    assert!(none.is_empty(), "an instance keeps none of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_answered_is_asked_ever_more_seldom() {
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + LOW))).await;
+    let watched = Watched {
+        subject: Subject::Position {
+            product: "GONE".parse().unwrap(),
+            location: "north".parse().unwrap(),
+        },
+        kind: AlertKind::LowStock,
+        watch: Watch::default(),
+        due: Some(Moment(at(0))),
+        tries: 0,
+    };
+    let decision = Decision {
+        watched,
+        expect: Expect::Absent,
+        announcements: Vec::new(),
+    };
+    assert!(desk.store.decide(decision).await.unwrap());
+    let mut looks = 0;
+    for _ in 0..60 {
+        looks += desk.tick().await.stuck;
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    }
+    assert!((4..8).contains(&looks), "{looks} looks in an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fall_to_half_and_to_nothing_is_told_and_a_day_later_it_is_brought_to_mind() {
+    let rules = "[[rules]]\nname = \"low\"\nkind = \"low_stock\"\nthreshold = 4\n";
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + rules))).await;
+    for on_hand in [9, 4, 3, 2, 1, 0] {
+        desk.states("north", on_hand).await;
+    }
+    let opened = "phone: low_stock opened OIL at north".to_owned();
+    let updated = "phone: low_stock updated OIL at north".to_owned();
+    assert_eq!(
+        desk.told().await,
+        [opened.clone(), updated.clone(), updated.clone()]
+    );
+    tokio::time::sleep(std::time::Duration::from_secs(25 * 3600)).await;
+    desk.tick().await;
+    assert_eq!(
+        desk.told().await,
+        [opened, updated.clone(), updated.clone(), updated]
+    );
+    let last = &desk.alerts(AlertState::Open).await[0].message;
+    assert_eq!(last.change, RevisionKind::Updated);
+    assert_eq!(last.notes, ["A reminder: this is still so."]);
+}
