@@ -8,6 +8,7 @@ use shared::connectors::webhook_secrets;
 use shared::domain::ConnectorName;
 use shared::domain::alert::AlertState;
 use shared::installation::{Installation, InstallationError};
+use shared::store::breakers::TroubleKind;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::{Page, StoreError};
 
@@ -65,7 +66,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "applied_at": head.applied_at,
             "applied_by": head.by,
         },
-        "channels": channels(context, &installation).await,
+        "channels": channels(context, &installation).await?,
         "connectors": connectors,
         "open_alerts": alerts,
         "deliveries": deliveries(context).await?,
@@ -75,30 +76,41 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     })))
 }
 
-/// Each channel, and whether anything leaves by it: null where this cannot be told.
-async fn channels(context: &Context<'_>, installation: &Installation) -> Vec<Value> {
+/// Each channel, and whether anything leaves by it: null where nobody can tell before the next message.
+async fn channels(
+    context: &Context<'_>,
+    installation: &Installation,
+) -> Result<Vec<Value>, Problem> {
     let states = context.ports.channels.of(&installation.config).await;
-    let configured = installation.config.channels.iter();
-    let shown = configured.map(|(name, channel)| {
-        let state = states.as_ref().map(|states| {
-            let problem = states.iter().find(|state| state.name == *name);
-            problem.and_then(|state| state.problem.clone())
+    let mut shown = Vec::new();
+    for (name, channel) in &installation.config.channels {
+        let checked = states.as_ref().map(|states| {
+            let state = states.iter().find(|state| state.name == *name);
+            state.and_then(|state| state.problem.clone())
         });
-        json!({
+        // What came of the last message says more than credentials that look right; that there were
+        // none then says less than that there are now.
+        let trouble = context.store.destination(name).await?.trouble;
+        let trouble = trouble.filter(|it| checked.is_none() || it.kind != TroubleKind::NotLive);
+        let problem = if channel.common.enabled {
+            let trouble = trouble.map(|trouble| trouble.reason);
+            checked.clone().flatten().or(trouble)
+        } else {
+            Some("switched off".to_owned())
+        };
+        let live = match (&problem, checked) {
+            (Some(_), _) => Some(false),
+            (None, Some(_)) => Some(true),
+            (None, None) => None,
+        };
+        shown.push(json!({
             "name": name,
             "kind": channel.kind.name(),
-            "live": match &state {
-                // Whatever its credentials: switched off is off.
-                _ if !channel.common.enabled => Some(false),
-                state => state.as_ref().map(Option::is_none),
-            },
-            "problem": match state {
-                _ if !channel.common.enabled => Some("switched off".to_owned()),
-                state => state.flatten(),
-            },
-        })
-    });
-    shown.collect()
+            "live": live,
+            "problem": problem,
+        }));
+    }
+    Ok(shown)
 }
 
 /// A connector: where it sends, or when it was last read.

@@ -39,7 +39,7 @@ pub(super) fn in_words(status: &Value) -> String {
         match channel["live"].as_bool() {
             Some(true) => "live".to_owned(),
             Some(false) => format!("not live: {problem}"),
-            None => "its deliveries tell whether it is live".to_owned(),
+            None => "nothing known against it; the next message will tell".to_owned(),
         }
     });
     words.list("connectors", &status["connectors"], connector);
