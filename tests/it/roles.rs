@@ -385,11 +385,6 @@ impl Intercept for Deeds {
                 None,
                 delete.key().and_then(|key| key.get("pk")),
             );
-        } else if let Some(batch) = input.downcast_ref::<BatchGetItemInput>() {
-            let tables = batch.request_items().into_iter().flatten();
-            for key in tables.flat_map(|(_, wanted)| wanted.keys()) {
-                self.add("BatchGetItem", None, key.get("pk"));
-            }
         } else if let Some(query) = input.downcast_ref::<QueryInput>() {
             let partition = query.key_condition_expression().unwrap();
             let name = partition.split(" = ").nth(1).unwrap().split(' ').next();
