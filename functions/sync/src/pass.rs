@@ -136,9 +136,10 @@ impl Pass<'_> {
         }
         match combined {
             None => {}
-            Some(Combined::One(part, statement)) => {
+            Some(Combined::One(one)) => {
+                let (line, text, statement) = *one;
                 let listed = snapshot.is_listed(statement.key());
-                batch.rows.push((part.line, part.text, statement, listed));
+                batch.rows.push((line, text, statement, listed));
             }
             Some(Combined::Conflict(parts)) => {
                 let held = parts.into_iter();

@@ -23,8 +23,8 @@ pub(crate) struct Part {
 /// What the rows of one item come to.
 #[derive(Debug)]
 pub(crate) enum Combined {
-    /// One statement.
-    One(Part, Statement),
+    /// One statement, with the line and text of its last row.
+    One(Box<(u64, String, Statement)>),
     /// They differ in what they are for: each of them, with the reason.
     Conflict(Vec<(Part, Flaw)>),
 }
@@ -71,7 +71,7 @@ fn combine(mut parts: Vec<Part>, repeated: Repeated) -> Combined {
     let first = statements.next().flatten();
     let together = statements.fold(first, |together, next| join(together?, next?, repeated));
     match (together, parts.pop()) {
-        (Some(statement), Some(last)) => Combined::One(last, statement),
+        (Some(statement), Some(last)) => Combined::One(Box::new((last.line, last.text, statement))),
         (_, last) => {
             parts.extend(last);
             let item = parts

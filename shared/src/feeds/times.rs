@@ -264,7 +264,8 @@ mod tests {
         fn no_text_makes_them_panic(text in "\\PC{0,20}") {
             let order = Some(DateOrder::DayFirst);
             let zone = Some(&TimeZone::UTC);
-            let _: (Result<_, _>, Result<_, _>) = (date(&text, order, None), instant(&text, order, zone));
+            date(&text, order, None).ok();
+            instant(&text, order, zone).ok();
         }
     }
 }
