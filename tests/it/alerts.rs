@@ -187,20 +187,22 @@ async fn one_vehicle_at_two_rooftops_is_one_conflict_and_counted_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_its_items_back() {
+async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_items_without_data_back() {
     let running = Running::with(CONFIG).await;
     let erp: ConnectorName = "erp".parse().unwrap();
     let store = &running.stack.store;
     for minute in 0..3 {
         stated(&running, "erp", minute, "london", 9 - minute).await;
     }
-    let write = async |suspicions: Vec<String>| {
+    // As of when its items have no data.
+    let write = async |suspicions: Vec<String>, distrusted_after: Option<Moment>| {
         let known = store.feed(&erp).await.unwrap();
         let now = Moment(Clock::system().now());
         let state = FeedState {
             succeeded_at: Some(now),
             tried_at: Some(now),
             suspicions,
+            distrusted_after,
             ..known
                 .as_ref()
                 .map(|known| known.data.clone())
@@ -214,7 +216,9 @@ async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_its_items_back() 
         );
         running.settle().await;
     };
-    write(vec!["The file has no row.".to_owned()]).await;
+    let reason = vec!["The file has no row.".to_owned()];
+    let now = Moment(Clock::system().now());
+    write(reason.clone(), Some(now)).await;
     stated(&running, "erp", 5, "london", 0).await;
     let open = running.alerts(AlertState::Open).await;
     assert_eq!(
@@ -224,11 +228,48 @@ async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_its_items_back() 
     );
     assert_eq!(open[0].message.notes, ["The file has no row."]);
 
-    write(Vec::new()).await;
+    write(Vec::new(), None).await;
     let open = running.alerts(AlertState::Open).await;
     assert_eq!(
         kinds(&open),
         [AlertKind::OutOfStock],
         "and told once the feed is back"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_remark_about_a_file_holds_nothing_back_and_neither_does_distrust_of_what_was_stated_since()
+ {
+    let running = Running::with(CONFIG).await;
+    let erp: ConnectorName = "erp".parse().unwrap();
+    stated(&running, "erp", 0, "london", 9).await;
+    let now = Moment(Clock::system().now());
+    let mut state = FeedState {
+        succeeded_at: Some(now),
+        ..FeedState::default()
+    };
+    let remark = ("no_data".to_owned(), "1 row without a quantity.".to_owned());
+    state.remark(&[remark].into());
+    let store = &running.stack.store;
+    assert!(store.save_feed(&erp, &state, Expect::Absent).await.unwrap());
+    running.settle().await;
+    stated(&running, "erp", 1, "london", 0).await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(kinds(&open), [AlertKind::OutOfStock]);
+    stated(&running, "erp", 2, "london", 9).await;
+
+    // A file that is not believed, after which the source states this item all the same.
+    let stored = store.feed(&erp).await.unwrap().unwrap();
+    let mut state = stored.data.clone();
+    state.suspicions = vec!["The last row is incomplete.".to_owned()];
+    state.believe(false);
+    let expect = Expect::from_read(Some(&stored));
+    assert!(store.save_feed(&erp, &state, expect).await.unwrap());
+    running.settle().await;
+    stated(&running, "erp", 3, "london", 0).await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(
+        kinds(&open),
+        [AlertKind::OutOfStock, AlertKind::FeedSuspect]
     );
 }

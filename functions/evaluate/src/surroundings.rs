@@ -17,7 +17,7 @@ use shared::domain::authority::Authority;
 use shared::domain::id::ConnectorName;
 use shared::domain::position::Position;
 use shared::installation::{Installation, KEPT};
-use shared::store::feeds::FeedState;
+use shared::store::feeds::{FeedState, Moment};
 
 use crate::{EvaluateError, Evaluator};
 
@@ -27,8 +27,19 @@ pub(crate) struct Surroundings {
     pub(crate) installation: Arc<Installation>,
     /// Who has the last word.
     pub(crate) authority: Authority,
-    /// The sources that were asked after, and whether each could not be believed.
-    down: Mutex<BTreeMap<ConnectorName, bool>>,
+    /// The sources that were asked after, and how each was.
+    seen: Mutex<BTreeMap<ConnectorName, Trust>>,
+}
+
+/// Whether what a source has stated is data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// All of it is.
+    All,
+    /// Its latest file is not believed: what it has stated since then is, the rest is not.
+    Since(Moment),
+    /// Nothing good has come from it for too long.
+    None,
 }
 
 /// What this instance knows of its sources' health, and when it asked.
@@ -42,11 +53,12 @@ impl Evaluator {
         Ok(Surroundings {
             authority: installation.authority(),
             installation,
-            down: Mutex::default(),
+            seen: Mutex::default(),
         })
     }
 
-    /// Whether the source that states this position's quantity cannot be believed (F47).
+    /// Whether the source that states this position's quantity has no data for it: it is stale, or its
+    /// files are not believed and it has said nothing of this position since (F47).
     pub(crate) async fn inhibits(
         &self,
         around: &Surroundings,
@@ -55,11 +67,16 @@ impl Evaluator {
         let Some(owner) = position.owner(&around.authority.quantities) else {
             return Ok(false);
         };
-        let down = self.is_down(&around.installation, owner).await?;
-        if let Ok(mut seen) = around.down.lock() {
-            seen.insert(owner.clone(), down);
+        let trust = self.trust(&around.installation, owner).await?;
+        if let Ok(mut seen) = around.seen.lock() {
+            seen.insert(owner.clone(), trust);
         }
-        Ok(down)
+        let stated = position.stated_by(owner).map(|base| base.version.at);
+        Ok(match trust {
+            Trust::All => false,
+            Trust::Since(at) => stated.is_none_or(|stated| stated <= at.0),
+            Trust::None => true,
+        })
     }
 
     /// Whether a look by what holds now comes to the same as one by these surroundings.
@@ -69,34 +86,39 @@ impl Evaluator {
             return Ok(false);
         }
         let seen = around
-            .down
+            .seen
             .lock()
             .map(|seen| seen.clone())
             .unwrap_or_default();
-        for (source, down) in seen {
-            if self.is_down(&now, &source).await? != down {
+        for (source, trust) in seen {
+            if self.trust(&now, &source).await? != trust {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    async fn is_down(
+    async fn trust(
         &self,
         installation: &Installation,
         source: &ConnectorName,
-    ) -> Result<bool, EvaluateError> {
+    ) -> Result<Trust, EvaluateError> {
         let known = installation.config.connectors.get(source);
         let Some(ConnectorSettings::Files(files)) = known.map(|it| &it.settings) else {
-            return Ok(false);
+            return Ok(Trust::All);
         };
         let now = self.store.clock().now();
-        Ok(self.health(source, now).await?.is_some_and(|feed| {
-            let stale = feed
-                .succeeded_at
-                .is_some_and(|at| now.duration_since(at.0) > files.stale_after);
-            stale || !feed.suspicions.is_empty()
-        }))
+        let Some(feed) = self.health(source, now).await? else {
+            return Ok(Trust::All);
+        };
+        let stale = feed
+            .succeeded_at
+            .is_some_and(|at| now.duration_since(at.0) > files.stale_after);
+        Ok(match feed.distrusted_after {
+            _ if stale => Trust::None,
+            Some(at) => Trust::Since(at),
+            None => Trust::All,
+        })
     }
 
     /// A source's health has changed: what is known of it is asked for anew.

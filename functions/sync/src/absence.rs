@@ -15,6 +15,7 @@ use shared::store::stated::{Held, Item, Missing, Stated};
 use shared::store::{Expect, Store, StoreError};
 
 use crate::apply::Repeats;
+use crate::examine::Nameless;
 use crate::said::Sayable;
 use crate::snapshot::{ItemKey, Snapshot};
 
@@ -202,6 +203,18 @@ impl Compared {
         }
     }
 
+    /// Takes for present what rows without a key are about, as far as their texts show; returns how many
+    /// of those rows may be about anything.
+    pub(crate) fn explain(&mut self, nameless: &Nameless) -> u64 {
+        let (explained, unexplained) = nameless.explain(&mut self.absent);
+        for item in explained {
+            if let Some(noted) = self.noted.get_mut(&item) {
+                noted.mention = Mention::Unreadable;
+            }
+        }
+        unexplained
+    }
+
     /// Writes down what the list has to say of the items: until when those were stated that a file
     /// which covers the others does not state, and how long what is missing has been.
     pub(crate) async fn write_notes(
@@ -280,8 +293,10 @@ pub(crate) struct Verdict {
     pub(crate) missing: u64,
     /// Held back for a person.
     pub(crate) withheld: u64,
-    /// A sentence, where people have to know.
+    /// Why something waits for a person.
     pub(crate) sentence: Option<String>,
+    /// What else people should know.
+    pub(crate) remark: Option<String>,
     /// The inbox entry that stands for this.
     pub(crate) held: Option<String>,
     /// Whether a person has approved the removals.

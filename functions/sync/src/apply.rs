@@ -13,7 +13,8 @@ use shared::store::stated::{Item, Stated};
 use shared::store::stock::{Applied, ApplyError};
 use shared::store::{Store, StoreError};
 
-use crate::rows::{Flaw, Statement};
+use crate::flaw::{Flaw, HELD};
+use crate::rows::Statement;
 
 /// Applies what one file of one source says.
 #[derive(Debug)]
@@ -195,8 +196,14 @@ impl Applier<'_> {
         let stated_before = unit
             .as_ref()
             .is_some_and(|unit| unit.claims.contains_key(self.source));
+        let mut report = report.clone();
+        let claim = unit.as_ref().and_then(|unit| unit.claims.get(self.source));
+        let stateless = claim.is_none_or(|claim| claim.state.is_none());
+        if statement.presumed && stateless {
+            report.state = Some(UnitState::InStock);
+        }
         let mut news = match &unit {
-            Some(unit) => news(unit, self.source, report),
+            Some(unit) => news(unit, self.source, &report),
             None => report.clone(),
         };
         loop {
@@ -214,8 +221,9 @@ impl Applier<'_> {
             {
                 held.push(Flaw {
                     item: Some(statement.item.clone()),
-                    reason: "held",
+                    reason: HELD,
                     sentence: format!("{}: {field}: {problem}.", statement.item),
+                    word: None,
                 });
                 continue;
             }
@@ -322,6 +330,7 @@ fn taken(
             item: Some(statement.item.clone()),
             reason,
             sentence: format!("{}: {error}.", statement.item),
+            word: None,
         }],
     };
     let outcome = match applied {
@@ -331,7 +340,7 @@ fn taken(
         Err(ApplyError::Store(error)) => return Err(error),
         Err(error @ ApplyError::Unplaced { .. }) => return Ok(refused("unplaced", error)),
         Err(error @ (ApplyError::Held { .. } | ApplyError::Refused(Refusal::Jump { .. }))) => {
-            return Ok(refused("held", error));
+            return Ok(refused(HELD, error));
         }
         Err(error) => return Ok(refused("refused", error)),
     };

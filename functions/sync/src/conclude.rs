@@ -1,5 +1,7 @@
 //! What came of a file: written to the source's state, told, and the file moved out of the way.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use shared::config::connector::Covers;
 use shared::domain::IdError;
@@ -21,11 +23,14 @@ use crate::run::{Feed, RunError};
 pub(crate) struct Concluded {
     pub(crate) evidence: Evidence,
     pub(crate) counts: Counts,
-    pub(crate) sentences: Vec<String>,
+    /// What speaks against it, or waits for a person.
+    pub(crate) suspicions: Vec<String>,
+    /// What people should mend although it was believed, by kind.
+    pub(crate) remarks: BTreeMap<String, String>,
+    /// Rows that may be about anything.
+    pub(crate) nameless: u64,
     /// It counts as a good file.
     pub(crate) accepted: bool,
-    /// What speaks against it has to be told.
-    pub(crate) doubted: bool,
     /// It lacks what a person said is to be kept.
     pub(crate) quietly_kept: bool,
     /// The inbox entry that is open for it.
@@ -55,33 +60,39 @@ impl Feed<'_> {
         let Concluded {
             evidence,
             counts,
-            mut sentences,
+            suspicions,
+            mut remarks,
+            nameless,
             accepted,
             quietly_kept,
             held,
             covers,
-            ..
         } = concluded;
         if covers {
             self.cover(&delivery, reading.snapshot_at()).await?;
         }
         let drift = self.drift(&memory, &evidence.header);
-        sentences.extend(drift.sentences());
+        if !drift.is_empty() {
+            remarks.insert("columns".to_owned(), drift.sentences().join(" "));
+        }
         let name = &found.entry.name;
-        let sentences: Vec<String> = sentences
-            .into_iter()
-            .map(|sentence| {
-                if sentence.starts_with(name.as_str()) {
-                    sentence
-                } else {
-                    format!("{name}: {sentence}")
-                }
-            })
+        let named = |sentence: &String| {
+            if sentence.starts_with(name.as_str()) {
+                sentence.clone()
+            } else {
+                format!("{name}: {sentence}")
+            }
+        };
+        let suspicions: Vec<String> = suspicions.iter().map(named).collect();
+        let remarks: BTreeMap<String, String> = remarks
+            .iter()
+            .map(|(kind, sentence)| (kind.clone(), named(sentence)))
             .collect();
         let now = Moment(self.sync.store.clock().now());
         let whole = accepted && (counts.withheld == 0 || quietly_kept);
         memory.held = held;
         if accepted {
+            memory.nameless = nameless;
             if !quietly_kept {
                 memory.accepted(AcceptedRead::from(&evidence));
             }
@@ -98,7 +109,9 @@ impl Feed<'_> {
             .store
             .change_feed(self.connector, |state| {
                 memory.keep(state);
-                state.suspicions.clone_from(&sentences);
+                state.suspicions.clone_from(&suspicions);
+                state.remark(&remarks);
+                state.believe(accepted);
                 if accepted {
                     state.succeeded_at = Some(now);
                 }
@@ -118,7 +131,10 @@ impl Feed<'_> {
             name: name.clone(),
             outcome,
             counts,
-            sentences,
+            sentences: suspicions
+                .into_iter()
+                .chain(remarks.into_values())
+                .collect(),
         };
         self.tell(&report);
         Ok(Step::Done(report))
@@ -149,6 +165,7 @@ impl Feed<'_> {
             .store
             .change_feed(self.connector, |state| {
                 state.suspicions = vec![sentence.clone()];
+                state.believe(false);
             })
             .await?;
         self.put_away(place, found, sha256, false).await?;

@@ -4,13 +4,18 @@
 use std::fs::File;
 use std::path::Path;
 
+use shared::config::connector::Repeated;
 use shared::feeds::complete::{Proof, Suspicion};
 use shared::feeds::delimited::Reader;
 use shared::feeds::evidence::{Evidence, FeedError};
 use shared::feeds::format::FeedFormat;
 use shared::feeds::header::Header;
+use shared::feeds::value;
+use shared::store::stated::Item;
 
-use crate::rows::{NO_DATA, Reading, unusable};
+use crate::flaw::{Flaw, NOT_STOCKED};
+use crate::repeated::{Combined, Gathered, Part};
+use crate::rows::{Reading, Statement, unusable};
 use crate::said::Sayable;
 use crate::snapshot::{ItemKey, Said, Snapshot};
 
@@ -26,10 +31,12 @@ pub(crate) struct Examined {
     pub(crate) snapshot: Snapshot,
     /// Which facts it can say.
     pub(crate) sayable: Sayable,
-    /// Rows that do not even tell what they are about: anything absent may be one of them.
-    pub(crate) nameless: u64,
-    /// Rows without a quantity, and the line of the first.
-    pub(crate) without_quantity: Option<(u64, u64)>,
+    /// Rows that do not even tell what they are about: something absent may be one of them.
+    pub(crate) nameless: Nameless,
+    /// Rows that say nothing that can be used.
+    pub(crate) unusable: u64,
+    /// A column that looks like a vehicle's state and is not read.
+    pub(crate) unread_state: Option<String>,
     /// Line of the last readable row.
     pub(crate) last_line: u64,
 }
@@ -61,41 +68,155 @@ pub(crate) async fn examine(
         return Err(ExamineError::Columns(reason));
     }
     let sayable = Sayable::by(reader.header());
+    let unread_state = reader.header().unread_state().map(str::to_owned);
     let mut snapshot = Snapshot::default();
-    let (mut nameless, mut without_quantity, mut last_line) = (0, None, 0);
+    let mut nameless = Nameless::default();
+    let (mut flawed, mut last_line) = (0, 0);
     for (count, row) in reader.by_ref().enumerate() {
         if count % TURN == TURN - 1 {
             tokio::task::yield_now().await;
         }
-        let Ok(row) = row else {
-            nameless += 1;
-            continue;
+        let row = match row {
+            Ok(row) => row,
+            Err(bad) => {
+                flawed += 1;
+                nameless.add(&bad.found);
+                continue;
+            }
         };
         last_line = row.line();
         match reading.statement(&row) {
             Ok(statement) => snapshot.push(statement.key(), statement.said()),
+            // As good as no row: what was kept there before is missing, and in time removed.
+            Err(flaw) if flaw.reason == NOT_STOCKED => {}
             Err(flaw) => {
-                if flaw.reason == NO_DATA {
-                    let (rows, _) = without_quantity.get_or_insert((0, row.line()));
-                    *rows += 1;
-                }
+                flawed += 1;
                 match flaw.item {
                     // The item is there, whatever the row was to say of it.
                     Some(item) => snapshot.push(ItemKey::of(&item), Said::default()),
-                    None => nameless += 1,
+                    None => nameless.add(&row.fields().collect::<Vec<_>>().join(",")),
                 }
             }
         }
     }
-    snapshot.seal();
+    snapshot.seal(reading.files.repeated == Repeated::Sum);
+    if snapshot.has_repeated() {
+        flawed += contradicting(path, format, reading, &mut snapshot).await?;
+    }
     Ok(Examined {
         evidence: reader.finish(),
         snapshot,
         sayable,
         nameless,
-        without_quantity,
+        unusable: flawed,
+        unread_state,
         last_line,
     })
+}
+
+/// Rows that contradict others of their item, which takes another look at those that are repeated.
+async fn contradicting(
+    path: &Path,
+    format: &FeedFormat,
+    reading: &Reading<'_>,
+    snapshot: &mut Snapshot,
+) -> Result<u64, ExamineError> {
+    let mut gathered = Gathered::default();
+    let mut rows = 0;
+    for (count, row) in Reader::open(File::open(path)?, format)?.enumerate() {
+        if count % TURN == TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+        let Ok(row) = row else { continue };
+        let statement = reading.statement(&row);
+        let Some(key) = key_of(&statement) else {
+            continue;
+        };
+        if let Some(all) = snapshot.rows_of(key) {
+            let part = Part {
+                line: row.line(),
+                text: String::new(),
+                statement: statement.ok(),
+            };
+            if let Some(Combined::Conflict(parts)) =
+                gathered.add(key, all, part, reading.files.repeated)
+            {
+                snapshot.contradict(key);
+                // Those that cannot be read are counted already.
+                let read = parts.iter().filter(|(part, _)| part.statement.is_some());
+                rows += read.count() as u64;
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// What a row is about, as far as that could be read.
+pub(crate) fn key_of(statement: &Result<Statement, Flaw>) -> Option<ItemKey> {
+    match statement {
+        Ok(statement) => Some(statement.key()),
+        Err(flaw) if flaw.reason == NOT_STOCKED => None,
+        Err(flaw) => flaw.item.as_ref().map(ItemKey::of),
+    }
+}
+
+/// Rows that do not tell what they are about.
+#[derive(Debug, Default)]
+pub(crate) struct Nameless {
+    /// How many there are.
+    pub(crate) count: u64,
+    /// The texts of the first of them.
+    texts: Vec<String>,
+}
+
+/// Texts of nameless rows that are kept.
+const NAMELESS: usize = 1_000;
+/// Characters that a part of a VIN must have to be known for one.
+const PART_OF_VIN: usize = 8;
+
+impl Nameless {
+    fn add(&mut self, text: &str) {
+        self.count += 1;
+        if self.texts.len() < NAMELESS {
+            self.texts.push(text.chars().take(400).collect());
+        }
+    }
+
+    /// Takes out of `absent` what one of these rows is about, as far as its text shows, and counts the
+    /// rows that may be about anything.
+    pub(crate) fn explain(&self, absent: &mut Vec<Item>) -> (Vec<Item>, u64) {
+        let mut unexplained = self.count - self.texts.len() as u64;
+        let mut explained = Vec::new();
+        for text in &self.texts {
+            let before = explained.len();
+            explained.extend(absent.extract_if(.., |item| mentions(text, item)));
+            unexplained += u64::from(explained.len() == before);
+        }
+        (explained, unexplained)
+    }
+}
+
+/// Whether a row that cannot be read speaks of an item.
+fn mentions(text: &str, item: &Item) -> bool {
+    match item {
+        Item::Position { product, .. } => {
+            let name = product.to_string();
+            let plain = value::key(text);
+            let boundary = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
+            plain.match_indices(&name).any(|(at, _)| {
+                boundary(plain[..at].chars().next_back())
+                    && boundary(plain[at + name.len()..].chars().next())
+            })
+        }
+        Item::Unit { vin } => {
+            let upper = value::key(text).to_uppercase();
+            let mut words = upper.split(|c: char| !c.is_alphanumeric());
+            words.any(|word| {
+                word.contains(vin.as_str())
+                    || (word.len() >= PART_OF_VIN && vin.as_str().contains(word))
+            })
+        }
+    }
 }
 
 /// How far a file is believed.
@@ -105,8 +226,9 @@ pub(crate) enum Trust {
     Whole,
     /// What it says; but it is much smaller than usual, so what it lacks is for a person to judge.
     Thin,
-    /// What it says, but for a last row that may be cut; what it lacks means nothing.
-    Cut {
+    /// What it says, but for a last row that may be cut; what it lacks means nothing, because it is cut
+    /// or too little of it can be used.
+    Partial {
         /// Whether the last row may have lost its end.
         doubt_last_row: bool,
     },
@@ -122,8 +244,8 @@ pub(crate) fn trust(proof: &Proof) -> Trust {
     let any = |is: fn(&Suspicion) -> bool| reasons.iter().any(is);
     if any(is_damage) {
         Trust::Damaged
-    } else if any(is_cut) {
-        Trust::Cut {
+    } else if any(is_partial) {
+        Trust::Partial {
             doubt_last_row: any(|reason| matches!(reason, Suspicion::NoFinalNewline)),
         }
     } else {
@@ -143,6 +265,8 @@ fn is_damage(reason: &Suspicion) -> bool {
         | S::TrailerMissing
         | S::RowsAfterTrailer(_) => true,
         S::CutRow
+        | S::NotText
+        | S::Unusable { .. }
         | S::NoFinalNewline
         | S::HalfNewline
         | S::NewlineAppeared
@@ -152,10 +276,15 @@ fn is_damage(reason: &Suspicion) -> bool {
     }
 }
 
-fn is_cut(reason: &Suspicion) -> bool {
+fn is_partial(reason: &Suspicion) -> bool {
     use Suspicion as S;
     matches!(
         reason,
-        S::CutRow | S::NoFinalNewline | S::HalfNewline | S::NewlineAppeared
+        S::CutRow
+            | S::NotText
+            | S::Unusable { .. }
+            | S::NoFinalNewline
+            | S::HalfNewline
+            | S::NewlineAppeared
     )
 }

@@ -9,14 +9,13 @@
 //! |---|---|---|---|
 //! | whole | applied | missing, after the grace removed | `archive/` |
 //! | much smaller than usual, or lacking more than may go at once | applied | held in the inbox | `error/`, or `archive/` |
-//! | cut off | applied, but for a last row that may be cut | means nothing | `error/` |
+//! | cut off, or with too few usable rows | applied, but for a last row that may be cut | means nothing | `error/` |
 //! | damaged: checksum, gzip, announced counts or size | not applied | means nothing | `error/` |
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use shared::config::connector::{Covers, Files, Ready};
-use shared::feeds::complete::{Expectations, Proof, prove};
+use shared::feeds::complete::{Expectations, Habit, Proof, prove};
 use shared::feeds::disk::blocking;
 use shared::feeds::drift::SchemaDrift;
 use shared::feeds::header::Header;
@@ -25,6 +24,7 @@ use shared::feeds::transport::{Entry, Fault, FileSource};
 use shared::store::inbox::InboxState;
 use shared::store::runs::{FileOutcome, FileReport};
 
+use crate::COPY;
 use crate::absence::{Absence, Compared, Comparison, Verdict};
 use crate::apply::{Applier, Repeats};
 use crate::conclude::Concluded;
@@ -62,7 +62,7 @@ impl Feed<'_> {
         found: &Found,
         record: &mut Record,
     ) -> Result<Step, RunError> {
-        let copy = Copy::at(self.sync.scratch.join(format!("{}.feed", record.holder)));
+        let copy = Copy::at(self.sync.scratch.join(format!("{}.{COPY}", record.holder)));
         let limit = self.format.max_bytes;
         match place.download(&found.path, &copy.0, limit).await {
             Err(error) if error.fault == Fault::Refused => {
@@ -71,15 +71,21 @@ impl Feed<'_> {
             }
             downloaded => downloaded?,
         };
+        let now = self.sync.store.clock().now();
         let delivery = Delivery {
             sha256: sha256(&copy.0)?,
             entry: found.entry.clone(),
+            // A server whose clock is ahead must not outdate everything else until then.
+            written_at: found.entry.modified.unwrap_or(now).min(now),
         };
         let state = self.sync.store.feed(self.connector).await?;
         let state = state.map(|stored| stored.data).unwrap_or_default();
-        let memory = Memory::of(&state);
+        let mut memory = Memory::of(&state);
         let covers_all = self.files.covers == Covers::All;
-        let older = memory.latest() > delivery.entry.modified && delivery.entry.modified.is_some();
+        let older = delivery.entry.modified.is_some()
+            && memory
+                .latest()
+                .is_some_and(|latest| latest > delivery.written_at);
         if memory.has(&delivery) {
             return self
                 .set_aside(place, found, &delivery, FileOutcome::Duplicate)
@@ -91,7 +97,14 @@ impl Feed<'_> {
                 .set_aside(place, found, &delivery, FileOutcome::Older)
                 .await;
         }
-        let reading = self.reading(&found.entry, state.snapshot_at.map(|at| at.0));
+        let confirmed_at = state.snapshot_at.map(|at| at.0);
+        let settings = (self.common, self.files);
+        let reading = Reading::new(
+            self.installation,
+            settings,
+            delivery.written_at,
+            confirmed_at,
+        );
         let mut expectations = match self.expectations(place, found, &memory).await? {
             Ok(expectations) => expectations,
             Err(reason) => return self.refuse(place, found, &delivery.sha256, reason).await,
@@ -110,6 +123,7 @@ impl Feed<'_> {
                 return self.refuse(place, found, &delivery.sha256, reason).await;
             }
         };
+        expectations.unusable_rows = examined.unusable;
         let proof = prove(&examined.evidence, &expectations);
         let trust = trust(&proof);
         if trust == Trust::Damaged {
@@ -124,18 +138,17 @@ impl Feed<'_> {
         let Some(mut applied) = done else {
             return Ok(Step::Paused);
         };
-        if applied.doubted {
-            applied.sentences.splice(0..0, reasons(&proof));
+        if !applied.accepted {
+            applied.suspicions.splice(0..0, reasons(&proof));
+        }
+        let name = Some(delivery.name());
+        if proof.only_the_ending() && memory.habit_of != name {
+            let ending = applied.evidence.ending;
+            memory.habit = Some(Habit::after(memory.habit, ending));
+            memory.habit_of = name;
         }
         self.conclude(place, found, delivery, memory, &reading, applied)
             .await
-    }
-
-    fn reading(&self, entry: &Entry, confirmed_at: Option<Timestamp>) -> Reading<'_> {
-        let now = self.sync.store.clock().now();
-        // A server whose clock is ahead must not outdate everything else until then.
-        let written_at = entry.modified.unwrap_or(now).min(now);
-        Reading::new(self.installation, self.common, written_at, confirmed_at)
     }
 
     /// What the world outside the file says of it; a sentence if that cannot be read.
@@ -149,6 +162,9 @@ impl Feed<'_> {
             size: found.entry.size,
             history: memory.reads.clone(),
             minimum_share: self.files.min_rows_share(),
+            minimum_usable: self.files.min_usable_share(),
+            final_newline: self.format.final_newline,
+            habit: memory.habit,
             ..Expectations::default()
         };
         let Some(name) = &found.sidecar else {
@@ -220,7 +236,7 @@ impl Feed<'_> {
         at.counts.rows = examined.evidence.rows;
         let name = &delivery.sha256[..12];
         let doubt = trust
-            == (Trust::Cut {
+            == (Trust::Partial {
                 doubt_last_row: true,
             });
         let pass = Pass {
@@ -242,18 +258,23 @@ impl Feed<'_> {
         if !Box::pin(pass.rows(&mut examined.snapshot, &mut at, record)).await? {
             return Ok(None);
         }
-        let mut sentences = Vec::new();
-        sentences.extend(examined.without_quantity.map(|(rows, line)| {
-            format!("{rows} rows have no quantity, the first in line {line}; they were left alone.")
-        }));
+        let mut remarks = at.flaws.remarks();
+        if let Some(column) = &examined.unread_state {
+            let remark = format!(
+                "The column {column:?} looks like the state of a vehicle and is not read: map it as \
+                 `status` under `format.columns`."
+            );
+            remarks.insert("unread_state".to_owned(), remark);
+        }
+        let nameless = compared.explain(&examined.nameless);
+        // Those that stood in the last file are not what has gone since.
+        let new = nameless.saturating_sub(memory.nameless);
         let verdict = self
             .absence(
                 &mut compared,
-                examined.nameless,
                 (&delivery.entry.name, &delivery.name()),
                 memory,
-                trust,
-                at.removing,
+                (trust, new, at.removing),
             )
             .await?;
         compared
@@ -276,15 +297,16 @@ impl Feed<'_> {
         let accepted = match trust {
             Trust::Whole => true,
             Trust::Thin => verdict.approved || nothing_lacking || quietly_kept,
-            Trust::Cut { .. } | Trust::Damaged => false,
+            Trust::Partial { .. } | Trust::Damaged => false,
         };
-        sentences.extend(verdict.sentence.clone());
+        remarks.extend(verdict.remark.map(|remark| ("nameless".to_owned(), remark)));
         Ok(Some(Concluded {
             evidence: examined.evidence,
             counts: at.counts,
-            sentences,
+            suspicions: verdict.sentence.into_iter().collect(),
+            remarks,
+            nameless,
             accepted,
-            doubted: !accepted,
             quietly_kept,
             held: if verdict.approved { None } else { verdict.held },
             covers,
@@ -311,17 +333,15 @@ impl Feed<'_> {
     async fn absence(
         &self,
         compared: &mut Compared,
-        nameless: u64,
         (file, delivery): (&str, &str),
         memory: &Memory,
-        trust: Trust,
-        removing: bool,
+        (trust, new, removing): (Trust, u64, bool),
     ) -> Result<Verdict, RunError> {
         let quiet = Verdict {
             held: memory.held.clone(),
             ..Verdict::default()
         };
-        let counts_for_nothing = matches!(trust, Trust::Cut { .. } | Trust::Damaged)
+        let counts_for_nothing = matches!(trust, Trust::Partial { .. } | Trust::Damaged)
             || self.files.covers == Covers::Changes;
         if counts_for_nothing {
             return Ok(quiet);
@@ -333,12 +353,13 @@ impl Feed<'_> {
                 ..quiet
             });
         }
-        if nameless > 0 && !compared.absent.is_empty() {
-            let (rows, absent) = (nameless, compared.absent.len());
+        if new > 0 && !compared.absent.is_empty() {
+            let absent = compared.absent.len();
             return Ok(Verdict {
                 missing: absent as u64,
-                sentence: Some(format!(
-                    "{rows} rows do not tell what they are about, so none of {absent} missing items is taken for gone."
+                remark: Some(format!(
+                    "{new} rows are new and do not tell what they are about, so none of {absent} missing \
+                     items is taken for gone by this file; from the next one they count."
                 )),
                 ..quiet
             });
@@ -373,10 +394,20 @@ fn reasons(proof: &Proof) -> Vec<String> {
     }
 }
 
-/// A column that tells what a row is about, or where, must not go: the rows would be taken for others.
+/// A column that tells what a row is about, where, how many or in what state must not go: the rows
+/// would be taken for others.
 fn lost_key(drift: &SchemaDrift) -> Option<String> {
     let key = |column: &&String| {
-        ["sku", "vin", "location", "dealer_id", "on_hand"].contains(&column.as_str())
+        let keys = [
+            "sku",
+            "vin",
+            "location",
+            "dealer_id",
+            "on_hand",
+            "available",
+            "status",
+        ];
+        keys.contains(&column.as_str())
     };
     let lost = drift.lost.iter().find(key)?;
     Some(format!(

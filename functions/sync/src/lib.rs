@@ -11,6 +11,7 @@
 //! | [`examine`] | the first reading: counts, proof, what the file says |
 //! | [`pass`] | the second reading: the rows that differ, and the removals |
 //! | [`rows`], [`said`], [`snapshot`] | a row in our terms, as a number, and a whole file in a few bytes a row |
+//! | [`repeated`], [`flaw`] | several rows for one item; what cannot be taken, and the remarks on it |
 //! | [`apply`] | one row, or one removal |
 //! | [`absence`] | what a file no longer has: grace, guard, inbox |
 //! | [`conclude`] | what came of a file, and where it goes |
@@ -22,10 +23,12 @@ mod apply;
 mod conclude;
 mod examine;
 mod file;
+mod flaw;
 mod memory;
 mod pass;
 mod place;
 mod rehearsal;
+mod repeated;
 mod rows;
 mod run;
 mod said;
@@ -49,7 +52,7 @@ use shared::installation::{InstallationError, Installations};
 use shared::metrics::Metrics;
 use shared::run_queue::{Job, QueueError, RunQueue, Started};
 use shared::secrets::Secrets;
-use shared::store::Store;
+use shared::store::{Store, StoreError};
 use tracing::Instrument;
 
 use crate::run::RunError;
@@ -73,6 +76,26 @@ pub struct Sync {
     pub metrics: Metrics,
     /// Where files are kept while they are read: `/tmp` in Lambda.
     pub scratch: PathBuf,
+}
+
+/// What the names of downloaded copies end with.
+pub(crate) const COPY: &str = "feed";
+
+/// Why what the last process left could not be taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The folder of downloaded copies.
+    #[error("clear away downloaded copies: {0}")]
+    Scratch(#[from] std::io::Error),
+    /// There is no configuration to work with.
+    #[error(transparent)]
+    Installation(#[from] InstallationError),
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
 }
 
 /// Why a tick failed.
@@ -214,6 +237,40 @@ impl Sync {
             // The panic hook has said why.
             Err(_) => false,
         }
+    }
+
+    /// For a process that is the only one there is, at its start: no run is going, whatever the leases
+    /// of the last process say. They are dropped, copies of files are cleared away, and runs that were
+    /// not over are queued again. Returns how many.
+    pub async fn recover(&self) -> Result<usize, RecoverError> {
+        self.clear_scratch()?;
+        let installation = self.installations.current().await?;
+        let mut queued = 0;
+        for connector in installation.pulled() {
+            if let Some(lease) = self.store.run_lease(connector).await? {
+                self.store
+                    .give_run_lease_back(connector, &lease.holder)
+                    .await?;
+            }
+            let latest = self.store.runs(connector, None, 1).await?.items;
+            for run in latest.into_iter().filter(|run| !run.state.is_over()) {
+                let (connector, slot) = (run.connector, run.slot);
+                self.queue.send(&Job { connector, slot }).await?;
+                queued += 1;
+            }
+        }
+        Ok(queued)
+    }
+
+    /// Removes copies of files that a worker left when it died.
+    pub fn clear_scratch(&self) -> std::io::Result<()> {
+        for entry in std::fs::read_dir(&self.scratch)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == COPY) {
+                std::fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Queues a run of one source now, unless one is going.

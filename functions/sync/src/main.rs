@@ -59,5 +59,7 @@ async fn sync() -> Result<(Sync, Meter), Error> {
         scratch: std::env::temp_dir(),
         store,
     };
+    // What an invocation left that was cut off by its timeout.
+    sync.clear_scratch()?;
     Ok((sync, meter))
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use shared::feeds::complete::AcceptedRead;
+use shared::feeds::complete::{AcceptedRead, Habit};
 use shared::feeds::pickup::Watch;
 use shared::feeds::transport::Entry;
 use shared::store::feeds::FeedState;
@@ -26,6 +26,12 @@ pub(crate) struct Memory {
     pub(crate) deliveries: Vec<Delivery>,
     /// The inbox entry that the latest withheld removals wait under.
     pub(crate) held: Option<String>,
+    /// How the latest reads ended that were whole but for their ending.
+    pub(crate) habit: Option<Habit>,
+    /// The last delivery that counted for it: one that lies there for hours counts once.
+    pub(crate) habit_of: Option<String>,
+    /// Rows of the last believed file that may have been about anything.
+    pub(crate) nameless: u64,
 }
 
 /// One file as it was delivered.
@@ -35,6 +41,8 @@ pub(crate) struct Delivery {
     pub(crate) sha256: String,
     /// How it was listed.
     pub(crate) entry: Entry,
+    /// When it was written, as far as that is believed: never after it was read.
+    pub(crate) written_at: Timestamp,
 }
 
 impl Delivery {
@@ -77,8 +85,7 @@ impl Memory {
 
     /// When the latest file that was applied had been written.
     pub(crate) fn latest(&self) -> Option<Timestamp> {
-        let times = self.deliveries.iter().map(|known| known.entry.modified);
-        times.max().flatten()
+        self.deliveries.iter().map(|known| known.written_at).max()
     }
 
     /// Remembers what was applied.
@@ -112,6 +119,7 @@ mod tests {
                 modified: Timestamp::from_second(second).ok(),
                 tag: None,
             },
+            written_at: Timestamp::from_second(second).unwrap(),
         }
     }
 

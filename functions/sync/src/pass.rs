@@ -13,9 +13,11 @@ use shared::store::runs::Counts;
 use shared::store::stated::{Item, Stated};
 
 use crate::apply::{Applier, Outcome};
-use crate::examine::{ExamineError, TURN};
+use crate::examine::{ExamineError, TURN, key_of};
+use crate::flaw::{BAD_ROW, Flaw, NOT_STOCKED, Tally};
 use crate::memory::Delivery;
-use crate::rows::{Flaw, Reading, Statement};
+use crate::repeated::{Combined, Gathered, Part};
+use crate::rows::{Reading, Statement};
 use crate::run::{Feed, Record, RunError};
 use crate::snapshot::{Met, Snapshot};
 
@@ -34,6 +36,9 @@ pub(crate) struct Checkpoint {
     line: u64,
     /// What was counted up to there.
     pub(crate) counts: Counts,
+    /// What could not be taken up to there.
+    #[serde(default)]
+    pub(crate) flaws: Tally,
     /// A person has approved the removals, and they have begun.
     pub(crate) removing: bool,
 }
@@ -61,6 +66,7 @@ impl Pass<'_> {
         let reader = Reader::open(file, &self.feed.format).map_err(ExamineError::Feed)?;
         let applied_to = at.line;
         let mut batch = Batch::default();
+        let mut gathered = Gathered::default();
         for (count, row) in reader.enumerate() {
             if count % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
@@ -75,13 +81,11 @@ impl Pass<'_> {
             let fresh = line > applied_to;
             match row {
                 Err(bad) if fresh => {
-                    let (reason, sentence) = ("bad_row", format!("{}.", bad.why));
-                    batch
-                        .quarantine
-                        .push(self.held(line, &bad.found, reason, sentence));
+                    let flaw = Flaw::new(None, BAD_ROW, format!("{}.", bad.why));
+                    batch.flawed.push((line, bad.found, vec![flaw]));
                 }
                 Err(_) => {}
-                Ok(row) => self.sort(&row, snapshot, fresh, &mut batch),
+                Ok(row) => self.sort(&row, snapshot, &mut gathered, fresh, &mut batch),
             }
             if batch.len() >= BATCH {
                 self.flush(&mut batch, line, at, record).await?;
@@ -95,45 +99,80 @@ impl Pass<'_> {
     }
 
     /// Puts a row where it belongs: known, to be applied, or in quarantine.
-    fn sort(&self, row: &Row, snapshot: &mut Snapshot, fresh: bool, batch: &mut Batch) {
+    fn sort(
+        &self,
+        row: &Row,
+        snapshot: &mut Snapshot,
+        gathered: &mut Gathered,
+        fresh: bool,
+        batch: &mut Batch,
+    ) {
         let statement = self.reading.statement(row);
-        let met = match &statement {
-            Ok(statement) => snapshot.meet(statement.key()),
-            Err(_) => Met::Known,
-        };
-        let listed = |statement: &Statement| snapshot.is_listed(statement.key());
+        let line = row.line();
+        let met = key_of(&statement).map(|key| (key, snapshot.meet(key)));
+        let mut combined = None;
+        if let Some((key, Met::OneOf(rows))) = met {
+            let part = Part {
+                line,
+                text: text(row),
+                statement: statement.as_ref().ok().cloned(),
+            };
+            combined = gathered.add(key, rows, part, self.reading.files.repeated);
+        }
         if !fresh {
             return;
         }
-        let line = row.line();
-        let mut quarantine = |flaw: &Flaw| {
-            let held = self.held(line, &text(row), flaw.reason, flaw.sentence.clone());
-            batch.quarantine.push(held);
-        };
-        match statement {
-            Err(flaw) => quarantine(&flaw),
-            Ok(statement) => {
-                statement.flaws.iter().for_each(&mut quarantine);
-                match met {
-                    Met::Known => {}
-                    Met::Again => quarantine(&Flaw {
-                        item: None,
-                        reason: "repeated",
-                        sentence: format!("{} has a row already.", statement.item),
-                    }),
-                    Met::Differs => {
-                        let listed = listed(&statement);
-                        batch.rows.push((line, text(row), statement, listed));
-                    }
-                }
+        match (statement, met) {
+            (Err(flaw), _) if flaw.reason == NOT_STOCKED => {}
+            (Err(flaw), _) => batch.flawed.push((line, text(row), vec![flaw])),
+            (Ok(statement), Some((key, Met::Differs))) => {
+                let listed = snapshot.is_listed(key);
+                batch.rows.push((line, text(row), statement, listed));
+            }
+            (Ok(statement), Some((_, Met::Known))) if !statement.flaws.is_empty() => {
+                batch.flawed.push((line, text(row), statement.flaws));
+            }
+            (Ok(_), _) => {}
+        }
+        match combined {
+            None => {}
+            Some(Combined::One(one)) => {
+                let (line, text, statement) = *one;
+                let listed = snapshot.is_listed(statement.key());
+                batch.rows.push((line, text, statement, listed));
+            }
+            Some(Combined::Conflict(parts)) => {
+                let held = parts.into_iter();
+                batch
+                    .flawed
+                    .extend(held.map(|(part, flaw)| (part.line, part.text, vec![flaw])));
             }
         }
     }
 
-    fn held(&self, line: u64, content: &str, reason: &str, sentence: String) -> Quarantined {
+    /// The entries for a row: one for all that is wrong with it, and one for each word or name that
+    /// nobody has explained, however many rows have it.
+    fn held(&self, line: u64, content: &str, flaws: &[Flaw]) -> Vec<Quarantined> {
         let at = self.feed.sync.store.clock().now();
         let place = format!("{}:{line}", self.file);
-        Quarantined::new(self.feed.connector, at, place, content, (reason, sentence))
+        let entry = |reason, sentence: String, known_by: &str| {
+            let place = place.clone();
+            Quarantined::new(self.feed.connector, at, place, content, (reason, sentence))
+                .known_by(known_by)
+        };
+        let mut held = Vec::new();
+        let (of_words, own): (Vec<_>, Vec<_>) = flaws.iter().partition(|flaw| flaw.word.is_some());
+        if let Some(first) = own.first() {
+            let sentences: Vec<&str> = own.iter().map(|flaw| flaw.sentence.as_str()).collect();
+            let reasons: Vec<&str> = own.iter().map(|flaw| flaw.reason).collect();
+            let known_by = [content, &reasons.join(" ")].join("\u{1f}");
+            held.push(entry(first.reason, sentences.join(" "), &known_by));
+        }
+        for flaw in of_words {
+            let word = flaw.word.as_deref().unwrap_or_default();
+            held.push(entry(flaw.reason, flaw.sentence.clone(), word));
+        }
+        held
     }
 
     async fn flush(
@@ -143,10 +182,7 @@ impl Pass<'_> {
         at: &mut Checkpoint,
         record: &mut Record,
     ) -> Result<(), RunError> {
-        let Batch {
-            rows,
-            mut quarantine,
-        } = std::mem::take(batch);
+        let Batch { rows, mut flawed } = std::mem::take(batch);
         let vehicles = |row: &Statement| matches!(row.item, Item::Unit { .. });
         let at_once = if rows.iter().any(|(_, _, row, _)| vehicles(row)) {
             1
@@ -162,7 +198,7 @@ impl Pass<'_> {
             .buffered(at_once)
             .try_collect()
             .await?;
-        for ((line, text, statement, _), taken) in rows.iter().zip(applied) {
+        for ((line, text, statement, _), taken) in rows.into_iter().zip(applied) {
             match taken.outcome {
                 Outcome::Known => {}
                 Outcome::Added => at.counts.added += 1,
@@ -171,11 +207,21 @@ impl Pass<'_> {
                     at.counts.changed_at_source += u64::from(statement.dated_since);
                 }
             }
-            let held = taken.flaws.into_iter();
-            quarantine.extend(held.map(|flaw| self.held(*line, text, flaw.reason, flaw.sentence)));
+            let mut flaws = statement.flaws;
+            flaws.extend(taken.flaws);
+            if !flaws.is_empty() {
+                flawed.push((line, text, flaws));
+            }
         }
         let room = QUARANTINED.saturating_sub(at.counts.quarantined);
-        at.counts.quarantined += quarantine.len() as u64;
+        at.counts.quarantined += flawed.len() as u64;
+        let mut quarantine = Vec::new();
+        for (line, text, flaws) in &flawed {
+            flaws.iter().for_each(|flaw| at.flaws.add(*line, flaw));
+            quarantine.extend(self.held(*line, text, flaws));
+        }
+        quarantine.sort_by(|a, b| a.id.cmp(&b.id));
+        quarantine.dedup_by(|a, b| a.id == b.id);
         let store = &self.feed.sync.store;
         let pending: Vec<_> = quarantine
             .iter()
@@ -228,12 +274,13 @@ impl Pass<'_> {
 struct Batch {
     /// Line, text and meaning of each row to be applied, and whether its item is listed.
     rows: Vec<(u64, String, Statement, bool)>,
-    quarantine: Vec<Quarantined>,
+    /// Line and text of each row of which something cannot be taken, and what.
+    flawed: Vec<(u64, String, Vec<Flaw>)>,
 }
 
 impl Batch {
     fn len(&self) -> usize {
-        self.rows.len() + self.quarantine.len()
+        self.rows.len() + self.flawed.len()
     }
 }
 
@@ -244,6 +291,7 @@ impl Checkpoint {
             delivery: delivery.clone(),
             line: 0,
             counts: Counts::default(),
+            flaws: Tally::default(),
             removing: false,
         }
     }

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use shared::config::connector::{Files, Ready};
 use shared::feeds::pickup::{self, PROCESSING, Picked, claim_name, pick};
 use shared::feeds::transport::{Claimed, Credentials, Entry, Fault, FileSource, connect};
+use shared::store::feeds::{FILE_NAMES, FeedState};
 
 use crate::file::{Found, Step, sidecar_suffix};
 use crate::memory::Memory;
@@ -158,7 +159,38 @@ impl Feed<'_> {
             })
             .await?;
         let memory = Memory::of(&state);
-        Ok(pick(&listing, &memory.watch, &self.files.pickup(), now))
+        let picked = pick(&listing, &memory.watch, &self.files.pickup(), now);
+        self.set_names_aside(&picked).await?;
+        Ok(picked)
+    }
+
+    /// Tells of files that cannot be asked for by their names; the others are taken all the same.
+    async fn set_names_aside(&self, picked: &Picked) -> Result<(), RunError> {
+        let names: Vec<String> = picked
+            .unnameable
+            .iter()
+            .map(|name| format!("{name:?}"))
+            .collect();
+        let remark = (!names.is_empty()).then(|| {
+            let names = names.join(", ");
+            format!("{names}: a name with control characters or path separators cannot be asked for; rename it.")
+        });
+        let change = |state: &mut FeedState| {
+            state.remarks.remove(FILE_NAMES);
+            if let Some(remark) = &remark {
+                state.remarks.insert(FILE_NAMES.to_owned(), remark.clone());
+            }
+        };
+        let before = self.sync.store.feed(self.connector).await?;
+        let told = before.and_then(|stored| stored.data.remarks.get(FILE_NAMES).cloned());
+        if told == remark {
+            return Ok(());
+        }
+        if let Some(remark) = &remark {
+            tracing::warn!(connector = %self.connector, "{remark}");
+        }
+        self.sync.store.change_feed(self.connector, change).await?;
+        Ok(())
     }
 
     /// Moves a file to where this source's worker alone takes it; nothing if it is gone, or cannot
@@ -182,6 +214,18 @@ impl Feed<'_> {
                 }));
             }
             Err(error) if error.fault == Fault::NotFound => return Ok(None),
+            // One file that may not be moved is no reason to leave the others.
+            Err(error) if error.fault == Fault::Refused => {
+                let remark = format!("{}: {error}.", ready.entry.name);
+                tracing::warn!(connector = %self.connector, "{remark}");
+                self.sync
+                    .store
+                    .change_feed(self.connector, |state| {
+                        state.remarks.insert(FILE_NAMES.to_owned(), remark.clone());
+                    })
+                    .await?;
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         }
         let sidecar = match &ready.sidecar {

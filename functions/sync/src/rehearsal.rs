@@ -15,7 +15,9 @@ use shared::store::stated::{Item, Stated};
 
 use crate::absence::{Compared, Comparison};
 use crate::apply::Repeats;
-use crate::examine::{ExamineError, examine};
+use crate::examine::{ExamineError, examine, key_of};
+use crate::flaw::NOT_STOCKED;
+use crate::repeated::{Combined, Gathered, Part};
 use crate::rows::Reading;
 use crate::snapshot::Met;
 
@@ -87,7 +89,7 @@ pub async fn rehearse(
         connector: connector.clone(),
         problem: error.to_string(),
     })?;
-    let reading = Reading::new(installation, &known.common, written_at, None);
+    let reading = Reading::new(installation, (&known.common, files), written_at, None);
     let mut examined = examine(file, &format, &reading, |_| None).await?;
     let mut compared = Compared::default();
     let sources = installation.authority().quantities;
@@ -109,13 +111,32 @@ pub async fn rehearse(
         absent: compared.absent.len() as u64,
         ..Rehearsal::default()
     };
+    let mut gathered = Gathered::default();
     for row in Reader::open(File::open(file)?, &format)? {
-        let statement = row.ok().and_then(|row| reading.statement(&row).ok());
-        let met = statement.map(|statement| examined.snapshot.meet(statement.key()));
-        *match met {
-            Some(Met::Known) => &mut rehearsal.known,
-            Some(Met::Differs) => &mut rehearsal.differing,
-            Some(Met::Again) | None => &mut rehearsal.unusable,
+        let Ok(row) = row else {
+            rehearsal.unusable += 1;
+            continue;
+        };
+        let statement = reading.statement(&row);
+        let met = key_of(&statement).map(|key| (key, examined.snapshot.meet(key)));
+        if let Some((key, Met::OneOf(rows))) = met {
+            let part = Part {
+                line: row.line(),
+                text: String::new(),
+                statement: statement.ok(),
+            };
+            match gathered.add(key, rows, part, files.repeated) {
+                None => {}
+                Some(Combined::One(..)) => rehearsal.differing += 1,
+                Some(Combined::Conflict(parts)) => rehearsal.unusable += parts.len() as u64,
+            }
+            continue;
+        }
+        *match (statement, met) {
+            (Err(flaw), _) if flaw.reason == NOT_STOCKED => continue,
+            (Ok(_), Some((_, Met::Known | Met::Again))) => &mut rehearsal.known,
+            (Ok(_), Some((_, Met::Differs))) => &mut rehearsal.differing,
+            _ => &mut rehearsal.unusable,
         } += 1;
     }
     Ok(rehearsal)
@@ -168,7 +189,7 @@ secret = "env:SHOP"
     async fn each_row_is_known_or_differs_or_cannot_be_taken() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("stock.csv");
-        std::fs::write(&file, "sku,on_hand\nA,1\nB,2\nC,3\nC,4\nD,many\n").unwrap();
+        std::fs::write(&file, "sku,on_hand\nA,1\nB,2\nC,3\nC,4\nD,many\nG,5\n").unwrap();
         let stock = [held("A", 1), held("B", 7), held("E", 5), held("F", 0)];
         let rehearsal = rehearse(
             &installation(),
@@ -181,8 +202,8 @@ secret = "env:SHOP"
         .unwrap();
         let expected = Rehearsal {
             known: 1,     // A
-            differing: 2, // B, and C, which is new
-            unusable: 2,  // C again, and D
+            differing: 2, // B, and G, which is new
+            unusable: 3,  // the two rows of C, and D
             absent: 1,    // E; of F there is nothing left anyway
         };
         assert_eq!(rehearsal, expected);

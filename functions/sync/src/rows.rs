@@ -1,13 +1,15 @@
 //! One row of a file in our terms: the level of a SKU at a location, or a report on a vehicle.
 //!
-//! A cell that says nothing wipes nothing: it is left out of what the row says. A quantity on hand
-//! that is missing or unreadable leaves the whole row unsaid, because it is never zero (F36).
+//! A cell that says nothing wipes nothing: it is left out of what the row says, and so is one that
+//! cannot be read. Only what a row is for, a quantity or a place, leaves all of it unsaid; a quantity
+//! that is missing is never zero (F36).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::config::connector::ConnectorCommon;
-use shared::domain::catalogue::Directory;
+use shared::config::connector::{ConnectorCommon, Files};
+use shared::domain::catalogue::{Directory, Location};
 use shared::domain::event::{Change, Level, ProductDescription, Version};
 use shared::domain::id::{LocationId, Sku};
 use shared::domain::money::{Currency, Money};
@@ -17,12 +19,18 @@ use shared::domain::vin::{VinPolicy, VinVerdict};
 use shared::domain::{ProductId, Vin};
 use shared::feeds::header::Header;
 use shared::feeds::row::{Cell, Invalid, Row};
-use shared::feeds::value::{Condition, DistanceUnit};
+use shared::feeds::status;
+use shared::feeds::value::{self, Condition, DistanceUnit};
 use shared::installation::Installation;
 use shared::store::stated::Item;
 
-/// How far after the file's own time a row may be dated before its time is not believed.
-const AHEAD: SignedDuration = SignedDuration::from_hours(24);
+use crate::flaw::{FROM_THE_FUTURE, Flaw, NO_DATA, NOT_STOCKED, UNKNOWN_LOCATION, UNKNOWN_STATUS};
+
+/// How far after the file's own time a row may be dated before its time is not believed: as for
+/// webhooks.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
+/// What exports write for a quantity at a place that does not keep the product.
+const NOT_KEPT: &str = "not stocked";
 
 /// Columns of a vehicle that are taken over as text.
 pub(crate) const TEXTS: [&str; 12] = [
@@ -48,6 +56,8 @@ pub(crate) const LISTS: [&str; 2] = ["options", "image_urls"];
 pub(crate) struct Reading<'a> {
     /// The connector's names for locations.
     pub(crate) common: &'a ConnectorCommon,
+    /// The connector's own settings.
+    pub(crate) files: &'a Files,
     /// All locations.
     pub(crate) locations: &'a Directory,
     /// The currency of prices that state none.
@@ -71,45 +81,18 @@ pub(crate) struct Statement {
     pub(crate) description: Option<ProductDescription>,
     /// Whether the source itself dates it after its last complete snapshot.
     pub(crate) dated_since: bool,
+    /// Whether it says nothing of a vehicle's state, and the vehicle is there unless the source has
+    /// said something else.
+    pub(crate) presumed: bool,
     /// Cells that could not be read and were left out.
     pub(crate) flaws: Vec<Flaw>,
-}
-
-/// Why a row, or a cell of it, cannot be taken.
-#[derive(Debug, Clone)]
-pub(crate) struct Flaw {
-    /// What the row is about, if that much could be read.
-    pub(crate) item: Option<Item>,
-    /// A short code that does not change.
-    pub(crate) reason: &'static str,
-    /// For people.
-    pub(crate) sentence: String,
-}
-
-/// A quantity that is not there.
-pub(crate) const NO_DATA: &str = "no_data";
-const UNREADABLE: &str = "unreadable";
-
-impl Flaw {
-    fn new(item: Option<&Item>, reason: &'static str, sentence: impl Into<String>) -> Self {
-        Self {
-            item: item.cloned(),
-            reason,
-            sentence: sentence.into(),
-        }
-    }
-
-    fn cell(item: Option<&Item>, column: &str, invalid: &Invalid) -> Self {
-        let Invalid { found, why } = invalid;
-        let sentence = format!("The {column} {found:?} cannot be read: {why}.");
-        Self::new(item, UNREADABLE, sentence)
-    }
 }
 
 /// Why no row of the file can be taken.
 pub(crate) fn unusable(header: &Header) -> Option<&'static str> {
     let fed = |column| header.position(column).is_some();
-    match (fed("vin"), fed("sku"), fed("on_hand")) {
+    let quantity = fed("on_hand") || fed("available");
+    match (fed("vin"), fed("sku"), quantity) {
         (false, false, _) => Some("The file has neither a SKU nor a VIN column."),
         (false, true, false) => Some("The file has a SKU column but no quantity on hand."),
         _ => None,
@@ -120,13 +103,14 @@ impl<'a> Reading<'a> {
     /// Of a file of this connector, written then.
     pub(crate) fn new(
         installation: &'a Installation,
-        common: &'a ConnectorCommon,
+        (common, files): (&'a ConnectorCommon, &'a Files),
         written_at: Timestamp,
         confirmed_at: Option<Timestamp>,
     ) -> Self {
         let config = &installation.config;
         Self {
             common,
+            files,
             locations: &config.locations,
             currency: config.account.currency,
             vins: config.guards.vin,
@@ -149,9 +133,9 @@ impl<'a> Reading<'a> {
     }
 
     fn stock(&self, row: &Row, sku: &str) -> Result<Statement, Flaw> {
-        let sku: Sku = sku.parse().map_err(|error| {
-            Flaw::new(None, UNREADABLE, format!("The SKU is unusable: {error}."))
-        })?;
+        let sku: Sku = value::key(sku)
+            .parse()
+            .map_err(|error| Flaw::new(None, "no_key", format!("The SKU is unusable: {error}.")))?;
         let location = self.location(row)?.ok_or_else(|| {
             let sentence = format!("No location is given for {sku}.");
             Flaw::new(None, "no_location", sentence)
@@ -161,20 +145,9 @@ impl<'a> Reading<'a> {
             product: product.clone(),
             location: location.clone(),
         };
-        let optional = |column| match row.quantity(column) {
-            Cell::Invalid(invalid) => Err(Flaw::cell(Some(&item), column, &invalid)),
-            cell => Ok(cell.value()),
-        };
-        let on_hand = optional("on_hand")?.ok_or_else(|| {
-            let sentence = format!("{item} has no quantity, which is not zero.");
-            Flaw::new(Some(&item), NO_DATA, sentence)
-        })?;
-        let level = Level {
-            on_hand,
-            reserved: optional("reserved")?,
-            incoming: optional("incoming")?,
-        };
-        let (mut version, dated_since) = self.version(row, &item)?;
+        let mut flaws = Vec::new();
+        let level = level(row, &item, &mut flaws)?;
+        let (mut version, dated_since) = self.version(row, &item, &mut flaws);
         // A "version" that is no number is some other thing by that name.
         let sequence = row.quantity("version").value();
         version.sequence = sequence.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
@@ -200,13 +173,15 @@ impl<'a> Reading<'a> {
             }),
             item,
             dated_since,
-            flaws: Vec::new(),
+            presumed: false,
+            flaws,
         })
     }
 
     fn vehicle(&self, row: &Row, vin: &str) -> Result<Statement, Flaw> {
-        let vin: Vin = vin.parse().map_err(|error| {
-            Flaw::new(None, "bad_vin", format!("The VIN is unusable: {error}."))
+        let vin: Vin = value::key(vin).parse().map_err(|error| {
+            let sentence = format!("The VIN {vin:?} is unusable: {error}.");
+            Flaw::new(None, "bad_vin", sentence)
         })?;
         let item = Item::Unit { vin: vin.clone() };
         if let VinVerdict::Refused { found, computed } = self.vins.judge(&vin) {
@@ -214,19 +189,17 @@ impl<'a> Reading<'a> {
             return Err(Flaw::new(Some(&item), "bad_vin", sentence));
         }
         let mut flaws = Vec::new();
-        let state = match row.text("status") {
-            Cell::Value(text) => state(text).ok_or_else(|| {
-                let sentence = format!("{vin} has a status that is not known: {text:?}.");
-                Flaw::new(Some(&item), "unknown_status", sentence)
-            })?,
-            // Whatever stands in a stock file is in stock.
-            _ => UnitState::InStock,
+        let (state, presumed) = match row.text("status") {
+            Cell::Value(word) if !word.is_empty() => (self.state(word, &item, &mut flaws), false),
+            // Whatever stands in a stock file is in stock, unless its state is known.
+            Cell::Absent => (Some(UnitState::InStock), false),
+            _ => (None, true),
         };
         let location = self.location(row).map_err(|flaw| Flaw {
             item: Some(item.clone()),
             ..flaw
         })?;
-        let (version, dated_since) = self.version(row, &item)?;
+        let (version, dated_since) = self.version(row, &item, &mut flaws);
         let mut readable = Readable {
             item: &item,
             flaws: &mut flaws,
@@ -237,7 +210,7 @@ impl<'a> Reading<'a> {
         let report = UnitReport {
             vin,
             version,
-            state: Some(state),
+            state,
             location,
             stock_number: stock_number.map(str::to_owned),
             since,
@@ -248,6 +221,7 @@ impl<'a> Reading<'a> {
             change: Change::Unit(Box::new(report)),
             description: None,
             dated_since,
+            presumed,
             flaws,
         })
     }
@@ -310,16 +284,31 @@ impl<'a> Reading<'a> {
         fields
     }
 
+    /// What a word for the state of a vehicle means.
+    fn state(&self, word: &str, item: &Item, flaws: &mut Vec<Flaw>) -> Option<UnitState> {
+        let own = self.files.statuses.iter();
+        let own = only(
+            own.filter(|(name, _)| same_name(name, word))
+                .map(|(_, state)| *state),
+        );
+        let state = own.or_else(|| status::state(word));
+        if state.is_none() {
+            let sentence = format!("The status {word:?} is not known; map it under `statuses`.");
+            flaws.push(Flaw::new(Some(item), UNKNOWN_STATUS, sentence).of_word(word));
+        }
+        state
+    }
+
     /// The location that a row names, or the only one there can be.
     fn location(&self, row: &Row) -> Result<Option<LocationId>, Flaw> {
         for column in ["location", "dealer_id"] {
             if let Cell::Value(name) = row.text(column)
                 && !name.is_empty()
             {
-                let known = self.common.locations.get(name);
-                return known.cloned().map(Some).ok_or_else(|| {
+                let name = value::key(name);
+                return self.located(&name).map(Some).ok_or_else(|| {
                     let sentence = format!("The location {name:?} is not in the connector's list.");
-                    Flaw::new(None, "unknown_location", sentence)
+                    Flaw::new(None, UNKNOWN_LOCATION, sentence).of_word(&name)
                 });
             }
         }
@@ -333,27 +322,46 @@ impl<'a> Reading<'a> {
         })
     }
 
+    /// The location of this name: as the connector lists it, or where it lists none, as we call it
+    /// ourselves. Case does not matter where it leaves one only.
+    fn located(&self, name: &str) -> Option<LocationId> {
+        let listed = &self.common.locations;
+        if let Some(exact) = listed.get(name) {
+            return Some(exact.clone());
+        }
+        if !listed.is_empty() {
+            let alike = listed.iter().filter(|(theirs, _)| same_name(theirs, name));
+            return only(alike.map(|(_, ours)| ours)).cloned();
+        }
+        let ours = self.locations.locations();
+        let by_id = ours.iter().find(|it| it.id.as_str() == name);
+        let alike = || {
+            let names =
+                |it: &&Location| same_name(it.id.as_str(), name) || same_name(&it.name, name);
+            only(ours.iter().filter(names).map(|it| &it.id))
+        };
+        by_id.map(|it| &it.id).or_else(alike).cloned()
+    }
+
     /// When a row was true by the source's order, and whether it says itself that this is news.
     ///
     /// A row of this file was still true when the file was written, so after the last complete
     /// snapshot, however long ago it last changed. Its own time, where later, counts as such, so
-    /// that a webhook from after it is not overwritten by an export that began before.
-    fn version(&self, row: &Row, item: &Item) -> Result<(Version, bool), Flaw> {
-        let dated = match row.instant("updated_at") {
-            Cell::Invalid(invalid) => return Err(Flaw::cell(Some(item), "updated_at", &invalid)),
-            cell => cell.value().map(whole_millis),
-        };
-        if let Some(dated) = dated.filter(|at| at.duration_since(self.written_at) > AHEAD) {
-            let sentence = format!("{item} was updated at {dated}, which is after its file.");
-            return Err(Flaw::new(Some(item), "from_the_future", sentence));
+    /// that a webhook from after it is not overwritten by an export that began before. A time that
+    /// cannot be read, or lies after the file, is not believed, and the file's is taken.
+    fn version(&self, row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> (Version, bool) {
+        let mut readable = Readable { item, flaws };
+        let dated = readable.value("updated_at", row.instant("updated_at"));
+        let mut dated = dated.map(whole_millis);
+        if let Some(ahead) = dated.take_if(|at| at.duration_since(self.written_at) > AHEAD) {
+            let sentence = format!("{item} was updated at {ahead}, which is after its file.");
+            flaws.push(Flaw::new(Some(item), FROM_THE_FUTURE, sentence));
         }
         let after_confirmed = self.confirmed_at.map(next_millisecond);
         let at = dated.unwrap_or(self.written_at);
         let news = dated.is_some_and(|at| self.confirmed_at.is_some_and(|then| at > then));
-        Ok((
-            Version::at(after_confirmed.map_or(at, |after| at.max(after))),
-            news,
-        ))
+        let version = Version::at(after_confirmed.map_or(at, |after| at.max(after)));
+        (version, news)
     }
 
     /// When the file as a whole was true: removals, and what it confirms, carry this time.
@@ -383,18 +391,66 @@ impl Readable<'_> {
     }
 }
 
-fn state(text: &str) -> Option<UnitState> {
-    let word: String = text.trim().to_ascii_lowercase().replace([' ', '-'], "_");
-    match word.as_str() {
-        "available" | "active" | "in_stock" => Some(UnitState::InStock),
-        "intransit" | "in_transit" => Some(UnitState::InTransit),
-        "pending" | "sale_pending" => Some(UnitState::SalePending),
-        "on_hold" | "reserved" => Some(UnitState::Reserved),
-        "demo" => Some(UnitState::Demo),
-        "sold" => Some(UnitState::Sold),
-        "transferred" => Some(UnitState::Transferred),
-        "wholesale" => Some(UnitState::Wholesale),
-        "removed" => Some(UnitState::Removed),
-        _ => None,
+/// How much a row says there is. What the source says can be sold wins over what we would reckon.
+fn level(row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> Result<Level, Flaw> {
+    let not_kept = |column| matches!(row.text(column), Cell::Value(text) if text.eq_ignore_ascii_case(NOT_KEPT));
+    if not_kept("on_hand") || not_kept("available") {
+        let sentence = format!("{item} is not stocked.");
+        return Err(Flaw::new(Some(item), NOT_STOCKED, sentence));
     }
+    let on_hand = match row.quantity("on_hand") {
+        Cell::Invalid(invalid) => return Err(Flaw::cell(Some(item), "on_hand", &invalid)),
+        cell => cell.value(),
+    };
+    let mut readable = Readable { item, flaws };
+    let mut optional = |column| readable.value(column, row.quantity(column));
+    let (committed, unavailable) = (optional("reserved"), optional("unavailable"));
+    let (available, incoming) = (optional("available"), optional("incoming"));
+    let not_for_sale = match (committed, unavailable) {
+        (None, None) => None,
+        (committed, unavailable) => Some(
+            committed
+                .unwrap_or(0)
+                .saturating_add(unavailable.unwrap_or(0)),
+        ),
+    };
+    let (on_hand, reserved) = match (on_hand, available) {
+        (None, None) => {
+            let sentence = format!("{item} has no quantity, which is not zero.");
+            return Err(Flaw::new(Some(item), NO_DATA, sentence));
+        }
+        (Some(on_hand), None) => (on_hand, not_for_sale),
+        (None, Some(available)) => {
+            let on_hand = available.saturating_add(not_for_sale.unwrap_or(0));
+            (on_hand, not_for_sale)
+        }
+        // More to sell than is there: the surplus is on its way, or the two were counted apart.
+        (Some(on_hand), Some(available)) => {
+            (on_hand, Some(on_hand.saturating_sub(available).max(0)))
+        }
+    };
+    Ok(Level {
+        on_hand,
+        reserved,
+        incoming,
+    })
+}
+
+/// Whether two names are one but for case, blanks and dashes.
+fn same_name(one: &str, two: &str) -> bool {
+    let folded = |name| -> String {
+        let plain: Cow<'_, str> = value::key(name);
+        let kept = plain
+            .chars()
+            .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-'));
+        kept.flat_map(char::to_lowercase).collect()
+    };
+    folded(one) == folded(two)
+}
+
+/// What all of them are, if they are one.
+fn only<T: PartialEq>(all: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut all = all.into_iter();
+    let first = all.next()?;
+    all.all(|other| other == first).then_some(first)
 }

@@ -19,13 +19,7 @@ pub(crate) struct Sayable {
 
 impl Sayable {
     pub(crate) fn by(header: &Header) -> Self {
-        let fixed = [
-            "reserved",
-            "incoming",
-            "stock_number",
-            "date_in_stock",
-            "condition",
-        ];
+        let fixed = ["incoming", "stock_number", "date_in_stock", "condition"];
         let plain = TEXTS.iter().chain(&NUMBERS).chain(&AMOUNTS).chain(&LISTS);
         let mut columns: Vec<_> = plain
             .chain(&fixed)
@@ -34,6 +28,17 @@ impl Sayable {
             .collect();
         if header.position("odometer").is_some() {
             columns.push("mileage");
+        }
+        // What is there and not for sale follows from any of these.
+        let not_for_sale = ["reserved", "unavailable", "available"];
+        if not_for_sale
+            .iter()
+            .any(|column| header.position(column).is_some())
+        {
+            columns.push("reserved");
+        }
+        if header.position("status").is_some() {
+            columns.push("status");
         }
         Self { columns }
     }

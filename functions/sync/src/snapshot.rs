@@ -57,17 +57,29 @@ pub(crate) struct Snapshot {
     listed: Bits,
     /// Rows that were met while the file was read again.
     met: Bits,
+    /// Items that have several rows, and how many, sorted.
+    repeated: Vec<(ItemKey, u32)>,
 }
 
 impl Snapshot {
-    /// Takes a row in. Of several rows for one item the first counts.
+    /// Takes a row in.
     pub(crate) fn push(&mut self, key: ItemKey, said: Said) {
         self.entries.push(Entry { key, said });
     }
 
-    /// Makes it searchable, after the last row.
-    pub(crate) fn seal(&mut self) {
+    /// Makes it searchable, after the last row. Equal rows of one item are one, unless `sum` makes them
+    /// parts; of items whose rows differ, none is compared.
+    pub(crate) fn seal(&mut self, sum: bool) {
         self.entries.sort_by_key(|entry| entry.key);
+        for rows in self.entries.chunk_by_mut(|one, two| one.key == two.key) {
+            let differ = rows.iter().any(|entry| entry.said != rows[0].said);
+            if rows.len() > 1 && (sum || differ) {
+                let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+                self.repeated.push((rows[0].key, count));
+                // What they say together is not known before they are read again.
+                rows[0].said = Said::default().and("rows", &count);
+            }
+        }
         self.entries.dedup_by_key(|entry| entry.key);
         self.entries.shrink_to_fit();
         self.known = Bits::for_each_of(&self.entries);
@@ -105,8 +117,29 @@ impl Snapshot {
         }
     }
 
+    /// Notes that an item's rows contradict each other: nothing is said of it.
+    pub(crate) fn contradict(&mut self, key: ItemKey) {
+        if let Some(index) = self.find(key) {
+            self.entries[index].said = Said::default();
+        }
+    }
+
+    /// Whether there are rows to be taken together.
+    pub(crate) fn has_repeated(&self) -> bool {
+        !self.repeated.is_empty()
+    }
+
+    /// How many rows an item has that are to be taken together.
+    pub(crate) fn rows_of(&self, key: ItemKey) -> Option<u32> {
+        let index = self.repeated.binary_search_by_key(&key, |(key, _)| *key);
+        index.ok().map(|index| self.repeated[index].1)
+    }
+
     /// Notes that a row of the item was read again, and says what there is to do about it.
     pub(crate) fn meet(&mut self, key: ItemKey) -> Met {
+        if let Some(rows) = self.rows_of(key) {
+            return Met::OneOf(rows);
+        }
         match self.find(key) {
             None => Met::Differs,
             Some(index) if self.met.has(index) => Met::Again,
@@ -143,8 +176,10 @@ pub(crate) enum Met {
     Known,
     /// It says something else, or is new.
     Differs,
-    /// Its item had a row already.
+    /// Its item had an equal row already.
     Again,
+    /// It is one of this many rows of its item, which are to be taken together.
+    OneOf(u32),
 }
 
 #[derive(Debug, Default)]
@@ -182,8 +217,8 @@ mod tests {
         let keys: Vec<ItemKey> = (0..3).map(|number| ItemKey::of(&item(number))).collect();
         snapshot.push(keys[0], said(5));
         snapshot.push(keys[1], said(6));
-        snapshot.push(keys[1], said(7)); // the second row of one item
-        snapshot.seal();
+        snapshot.push(keys[1], said(6)); // the same again
+        snapshot.seal(false);
         assert_eq!(snapshot.len(), 2);
         assert_eq!(snapshot.says(keys[0]), Some(said(5)));
         assert_eq!(snapshot.says(keys[1]), Some(said(6)), "the first counts");
@@ -196,6 +231,34 @@ mod tests {
         assert_eq!(snapshot.meet(keys[0]), Met::Known);
         assert_eq!(snapshot.meet(keys[1]), Met::Differs);
         assert_eq!(snapshot.meet(keys[1]), Met::Again);
+    }
+
+    #[test]
+    fn rows_that_differ_are_taken_together_whatever_their_order() {
+        let said = |on_hand: i64| Said::default().and("on_hand", &on_hand);
+        let key = ItemKey::of(&item(1));
+        for quantities in [[3, 4, 3], [4, 3, 3]] {
+            let mut snapshot = Snapshot::default();
+            for on_hand in quantities {
+                snapshot.push(key, said(on_hand));
+            }
+            snapshot.seal(false);
+            assert!(!snapshot.says(key).unwrap().is_nothing());
+            assert!(
+                quantities
+                    .iter()
+                    .all(|it| snapshot.says(key) != Some(said(*it)))
+            );
+            snapshot.contradict(key);
+            assert!(snapshot.says(key).unwrap().is_nothing());
+            assert_eq!(snapshot.meet(key), Met::OneOf(3));
+        }
+        let mut bins = Snapshot::default();
+        for on_hand in [5, 5] {
+            bins.push(key, said(on_hand));
+        }
+        bins.seal(true);
+        assert_eq!(bins.meet(key), Met::OneOf(2));
     }
 
     #[test]
@@ -215,7 +278,7 @@ mod tests {
         }
         // While rows are taken in the list may have room for twice as many.
         assert!(snapshot.bytes() <= ROWS * 48, "{}", snapshot.bytes());
-        snapshot.seal();
+        snapshot.seal(false);
         assert_eq!(snapshot.len(), ROWS);
         assert!(snapshot.bytes() <= ROWS * 25, "{}", snapshot.bytes());
     }

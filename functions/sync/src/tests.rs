@@ -2,9 +2,11 @@
 
 mod aborts;
 mod absence;
+mod belief;
 mod bench;
 mod content;
 mod damage;
+mod exports;
 mod levels;
 mod schedule;
 mod servers;

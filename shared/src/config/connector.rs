@@ -38,7 +38,8 @@ settings! {
     pub struct ConnectorCommon {
         /// `false` switches it off: its webhooks are refused and it is not read.
         enabled: bool = true,
-        /// Its names for locations, and ours. Stock at a place that is not listed is quarantined.
+        /// Its names for locations, and ours. Stock at a place that is not listed is quarantined; files
+        /// of a source that lists none may use our own ids and names.
         locations: BTreeMap<String, LocationId> = BTreeMap::new(),
     }
 }
@@ -251,6 +252,15 @@ settings! {
         grace: Grace = Grace(2),
         /// The rows a file must have, in percent of the usual number; with fewer it is held.
         min_rows_percent: Percent = Percent(70),
+        /// The rows that must be usable, in percent of all rows of a file; with fewer it does not
+        /// count as a good file, and nothing is removed by it.
+        min_usable_percent: Percent = Percent(50),
+        /// What several different rows for one SKU at one place are: a `conflict`, where none of
+        /// them is believed, or parts to `sum`, such as bins. Equal rows of a conflict are one.
+        repeated: Repeated = Repeated::Conflict,
+        /// Its words for the state of a vehicle, and ours, beside the words listed below. A word that
+        /// is in neither states nothing.
+        statuses: BTreeMap<String, UnitState> = BTreeMap::new(),
     }
 }
 
@@ -284,6 +294,11 @@ impl Files {
     /// The rows a file must have, as a share of the usual number.
     pub fn min_rows_share(&self) -> f64 {
         f64::from(self.min_rows_percent.get()) / 100.0
+    }
+
+    /// The rows that must be usable, as a share of all.
+    pub fn min_usable_share(&self) -> f64 {
+        f64::from(self.min_usable_percent.get()) / 100.0
     }
 }
 
@@ -431,6 +446,15 @@ named!(
     }
 );
 named!(
+    /// What several rows for one item are.
+    Repeated {
+        /// A contradiction.
+        Conflict => "conflict",
+        /// Parts of one quantity.
+        Sum => "sum",
+    }
+);
+named!(
     /// How a signature is written.
     SignatureEncoding {
         /// Hexadecimal digits.
@@ -445,6 +469,7 @@ choice!(
     VehicleEvent => "event",
     Ready => "sign of readiness",
     Covers => "coverage",
+    Repeated => "meaning of repeated rows",
     UnitState => "state",
     SignatureEncoding => "encoding",
 );

@@ -7,7 +7,8 @@ use super::document::Node;
 use super::error::Problems;
 use super::foreign::{Foreign, read_into};
 use super::setting::{Described, Setting, table_schema};
-use super::words::one_of;
+use super::words::{nearest, one_of, shortened};
+use crate::feeds::columns::{ALIASES, normal};
 use crate::feeds::format::FeedFormat;
 
 /// How a file is written, as [`FeedFormat`] reads it.
@@ -134,6 +135,13 @@ impl Format {
                 "What `\"\"` says, as opposed to nothing between two delimiters: no data, or for text \"clear this field\".",
             ),
             field(
+                "final_newline",
+                "`true` or `false`",
+                flag(),
+                Value::Null,
+                "Whether the last line ends with a line end: with `true` a file without is taken for cut, with `false` not. Unset, it is learnt from three files in a row.",
+            ),
+            field(
                 "trailer",
                 "text with `{rows}` in it",
                 text(),
@@ -202,6 +210,7 @@ impl Setting for Format {
         if let Err(error) = format.check() {
             node.refuse(problems, error.to_string());
         }
+        check_columns(node, problems);
         kept.map(Self)
     }
     fn expected() -> String {
@@ -209,6 +218,44 @@ impl Setting for Format {
     }
     fn schema() -> Value {
         table_schema(&Self::described())
+    }
+}
+
+/// A misspelt column would be read by nobody.
+fn check_columns(node: &Node<'_>, problems: &mut Problems<'_>) {
+    let known: Vec<&str> = ALIASES.iter().map(|(column, _)| *column).collect();
+    let check = |name: &str| -> Option<String> {
+        if known.contains(&name) {
+            return None;
+        }
+        let as_alias = ALIASES
+            .iter()
+            .find(|(_, names)| names.iter().any(|alias| normal(alias) == normal(name)));
+        let meant = as_alias
+            .map(|(column, _)| *column)
+            .or_else(|| nearest(name, &known));
+        let hint = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "docs/configuration.md lists them all".to_owned(),
+        };
+        Some(format!(
+            "`{}` is not a column of ours; {hint}",
+            shortened(name)
+        ))
+    };
+    if let Some(columns) = node.get("columns") {
+        for (key, column) in columns.entries() {
+            if let Some(problem) = check(key.get_ref()) {
+                column.refuse(problems, problem);
+            }
+        }
+    }
+    if let Some(required) = node.get("required") {
+        for column in required.elements() {
+            if let Some(problem) = column.value.as_str().and_then(check) {
+                column.refuse(problems, problem);
+            }
+        }
     }
 }
 

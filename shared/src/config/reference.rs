@@ -13,6 +13,39 @@ use super::rule::{RuleSettings, SeasonSettings};
 use super::setting::{Described, Section, Setting};
 use crate::channels::ChannelKind;
 use crate::channels::settings::Form;
+use crate::feeds::columns::ALIASES;
+use crate::feeds::status::WORDS;
+
+/// The columns of files with the header names that feed them, and the words for states.
+fn columns_of_files() -> String {
+    let listed = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
+    let mut page = "### Columns of files\n\nNames are compared without case, blanks, `_`, `-` and `#`. \
+        Where a file has several names of one column, the first of this list is taken. `Stock` is \
+        `stock_number` in a file with a VIN column, else `on_hand`. A `state` beside a town or a postal \
+        code is part of an address and not read. Other names are mapped under `format.columns`.\n\n\
+        | column | header names |\n|---|---|\n"
+        .to_owned();
+    for (column, aliases) in ALIASES {
+        let all: Vec<&str> = std::iter::once(column).chain(*aliases).copied().collect();
+        page.push_str(&format!("| `{column}` | {} |\n", listed(&all)));
+    }
+    page.push_str(
+        "\n### Words for the state of a vehicle\n\nThe column `status`, compared the same way. Other words \
+         are mapped under `statuses`; until then they state nothing. A vehicle without a word counts \
+         as in stock until the source says otherwise.\n\n| state | words |\n|---|---|\n",
+    );
+    for (state, words) in WORDS {
+        let all: Vec<&str> = std::iter::once(state.name())
+            .chain(words.iter().copied())
+            .collect();
+        page.push_str(&format!("| `{state}` | {} |\n", listed(&all)));
+    }
+    page.push('\n');
+    page
+}
 
 /// The JSON Schema (2020-12) of the document, for editors.
 pub fn schema() -> Value {
@@ -66,6 +99,10 @@ pub fn tables() -> String {
         "How a file is written.",
         Format::described(),
     );
+    page.push_str(&columns_of_files());
+    let mut section = |title: &str, lead: &str, rows: Vec<Described>| {
+        page.push_str(&format!("### {title}\n\n{lead}\n\n{}", rows_of(&rows)));
+    };
     section(
         "`max_removals`",
         "Removals are held when they exceed both.",

@@ -290,16 +290,38 @@ fn check_only_rule(
 
 /// Two of their places must not report the level of one of ours: each would overwrite the other.
 fn check_locations(connector: &Node<'_>, names: &Names, problems: &mut Problems<'_>) {
+    let overwrites = overwrites_levels(connector);
     let mut seen: HashMap<String, String> = HashMap::new();
     for (theirs, ours) in children(connector, "locations") {
         let Some(name) = text(&ours) else { continue };
         known(&ours, "location", &name, &names.locations, problems);
-        if let Some(other) = seen.insert(name.clone(), theirs) {
+        if let Some(other) = seen.insert(name.clone(), theirs)
+            && overwrites
+        {
             let problem = format!(
                 "`{name}` is also what \"{other}\" maps to; each would overwrite the other's levels"
             );
             ours.refuse(problems, problem);
         }
+    }
+}
+
+/// Whether two of a connector's names for one place would overwrite each other's levels. A system that
+/// knows vehicles only states no levels, and within a file that has all of the stock two rows for one
+/// place are a conflict or a sum (`repeated`).
+fn overwrites_levels(connector: &Node<'_>) -> bool {
+    let word = |key: &str| connector.get(key).and_then(|field| text(&field));
+    match word("kind").as_deref() {
+        Some("dealertrack") => false,
+        Some("files") => {
+            let required = connector.get("format").and_then(|it| it.get("required"));
+            let vehicles = required.is_some_and(|list| {
+                let mut columns = list.elements();
+                columns.any(|column| text(&column).as_deref() == Some("vin"))
+            });
+            word("covers").as_deref() == Some("changes") && !vehicles
+        }
+        _ => true,
     }
 }
 

@@ -56,6 +56,64 @@ fn the_summary_says_how_a_route_gathers() {
     assert_eq!(Config::from_json(&stored).unwrap(), config);
 }
 
+/// The problems of a source of files with these settings.
+fn of_files(settings: &str) -> String {
+    let text = format!("{BASE}[connectors.erp]\nkind = \"files\"\nurl = \"/drop\"\n{settings}\n");
+    match Config::check(&text, "lotwire.toml") {
+        Ok(_) => String::new(),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+#[test]
+fn a_misspelt_column_of_files_is_named_with_the_one_that_was_meant() {
+    for (settings, meant) in [
+        (
+            "format = { columns = { on_hnad = \"Bestand\" } }",
+            "on_hand",
+        ),
+        ("format = { columns = { qty = \"Bestand\" } }", "on_hand"),
+        (
+            "format = { columns = { \"exterior color\" = \"Farbe\" } }",
+            "exterior_colour",
+        ),
+        ("format = { columns = { state = \"Zustand\" } }", "status"),
+        ("format = { required = [\"vinn\"] }", "vin"),
+    ] {
+        let problems = of_files(settings);
+        assert!(
+            problems.contains(&format!("did you mean `{meant}`?")),
+            "{settings}: {problems}"
+        );
+    }
+    let problems = of_files("format = { columns = { warranty_until = \"Garantie\" } }");
+    assert!(
+        problems.contains("`warranty_until` is not a column"),
+        "{problems}"
+    );
+    assert_eq!(
+        of_files("format = { columns = { on_hand = \"B\" }, required = [\"sku\"] }"),
+        ""
+    );
+}
+
+#[test]
+fn two_names_for_one_place_are_taken_unless_levels_would_overwrite_each_other() {
+    let names = "locations = { North = \"milano\", Nord = \"milano\" }\n";
+    assert_eq!(of_files(names), "");
+    let vehicles = "covers = \"changes\"\nformat = { required = [\"vin\"] }\n";
+    assert_eq!(of_files(&format!("{names}{vehicles}")), "");
+    let changes = of_files(&format!("{names}covers = \"changes\"\n"));
+    assert!(changes.contains("overwrite"), "{changes}");
+    let generic = format!(
+        "{BASE}[connectors.x]\nkind = \"generic\"\nwebhook = {{ secret = \"env:X\" }}\n{names}"
+    );
+    let generic = Config::check(&generic, "lotwire.toml")
+        .unwrap_err()
+        .to_string();
+    assert!(generic.contains("overwrite"), "{generic}");
+}
+
 #[test]
 fn the_stored_form_is_the_same_configuration() {
     let config = Config::check(SAMPLE, "lotwire.toml").unwrap();

@@ -17,6 +17,10 @@ pub const ALIASES: &[(&str, &[&str])] = &[
             "product code",
             "article number",
             "part number",
+            "part no",
+            "item no",
+            "artikelnummer",
+            "artikelnr",
         ],
     ),
     (
@@ -28,11 +32,15 @@ pub const ALIASES: &[(&str, &[&str])] = &[
             "warehouse code",
             "site",
             "branch",
+            "lager",
+            "lagerort",
+            "filiale",
         ],
     ),
     (
         "on_hand",
         &[
+            "on hand (current)",
             "quantity on hand",
             "qty on hand",
             "qoh",
@@ -43,6 +51,9 @@ pub const ALIASES: &[(&str, &[&str])] = &[
             "stock qty",
             "inventory quantity",
             "variant inventory qty",
+            "bestand",
+            "lagerbestand",
+            "menge",
         ],
     ),
     (
@@ -52,6 +63,27 @@ pub const ALIASES: &[(&str, &[&str])] = &[
             "qty reserved",
             "allocated",
             "committed",
+            "committed (not editable)",
+        ],
+    ),
+    (
+        "available",
+        &[
+            "available (not editable)",
+            "quantity available",
+            "qty available",
+            "available quantity",
+            "available qty",
+            "available stock",
+        ],
+    ),
+    (
+        "unavailable",
+        &[
+            "unavailable (not editable)",
+            "quantity unavailable",
+            "qty unavailable",
+            "not sellable",
         ],
     ),
     (
@@ -62,6 +94,7 @@ pub const ALIASES: &[(&str, &[&str])] = &[
             "on order",
             "quantity on order",
             "qty on order",
+            "incoming (not editable)",
         ],
     ),
     (
@@ -74,7 +107,16 @@ pub const ALIASES: &[(&str, &[&str])] = &[
             "low stock threshold",
         ],
     ),
-    ("title", &["name", "product name", "item name", "product"]),
+    (
+        "title",
+        &[
+            "name",
+            "product name",
+            "item name",
+            "product",
+            "bezeichnung",
+        ],
+    ),
     (
         "category",
         &["product category", "product type", "department"],
@@ -98,9 +140,27 @@ pub const ALIASES: &[(&str, &[&str])] = &[
             "vehicle identification number",
             "chassis number",
             "chassis no",
+            "fahrgestellnummer",
         ],
     ),
-    ("stock_number", &["stock", "stock no", "stock num"]),
+    ("stock_number", &["stock no", "stock num"]),
+    (
+        "status",
+        &[
+            "vehicle status",
+            "inventory status",
+            "stock status",
+            "sale status",
+            "sales status",
+            "lot status",
+            "unit status",
+            "state",
+            "vehicle state",
+            "stock state",
+            "availability",
+            "availability status",
+        ],
+    ),
     (
         "dealer_id",
         &["dealership id", "rooftop", "rooftop id", "store code"],
@@ -165,6 +225,9 @@ pub const ALIASES: &[(&str, &[&str])] = &[
     ("link", &["vehicle detail link", "url"]),
     ("date_in_stock", &["entry date", "date first on lot"]),
 ];
+
+/// What [`ALIASES`] cannot say: a header "Stock" is `stock_number` beside a VIN, else `on_hand`.
+pub(crate) const STOCK: &str = "stock";
 
 /// [`ALIASES`] as compared, each column's own name first.
 pub(super) static KNOWN: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {

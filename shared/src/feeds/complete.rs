@@ -5,6 +5,9 @@
 //! - A checksum, a done marker, a closing count or gzip's own trailer settle it.
 //! - Without any of them, a file cut inside a row shows by how it ends: without its line end,
 //!   with half of one, or with a row that does not fit.
+//! - A file that ends in NUL bytes has lost its end, whatever its size says.
+//! - What a source always does is its habit: after two reads that were whole but for the way their
+//!   last line ends, the third is believed.
 //! - **What nothing can tell:** a plain file without sidecar, marker or count, cut exactly at the
 //!   end of a row, and still within `minimum_share` of its past size. Such a read comes out
 //!   complete, so absence in one read alone must not remove anything: whoever applies it has to
@@ -56,6 +59,39 @@ pub struct Expectations {
     pub minimum_share: f64,
     /// Whether a feed without rows is believable.
     pub zero_rows: bool,
+    /// Rows, bad ones included, that say nothing that can be used.
+    pub unusable_rows: u64,
+    /// Share of all rows that must be usable.
+    pub minimum_usable: f64,
+    /// Whether the last line has a line end; unset, it is learnt.
+    pub final_newline: Option<bool>,
+    /// How the latest reads ended that were whole but for their ending.
+    pub habit: Option<Habit>,
+}
+
+/// How a feed has been ending its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Habit {
+    /// The ending.
+    pub ending: Ending,
+    /// How many reads in a row had it.
+    pub reads: u32,
+}
+
+impl Habit {
+    /// Earlier reads with the same ending after which it is how the feed ends.
+    const ENOUGH: u32 = 2;
+
+    /// The habit after one more read.
+    pub fn after(before: Option<Self>, ending: Ending) -> Self {
+        match before {
+            Some(habit) if habit.ending == ending => Self {
+                ending,
+                reads: habit.reads.saturating_add(1),
+            },
+            _ => Self { ending, reads: 1 },
+        }
+    }
 }
 
 impl Default for Expectations {
@@ -67,6 +103,10 @@ impl Default for Expectations {
             history: Vec::new(),
             minimum_share: 0.7,
             zero_rows: false,
+            unusable_rows: 0,
+            minimum_usable: 0.0,
+            final_newline: None,
+            habit: None,
         }
     }
 }
@@ -81,6 +121,22 @@ pub enum Proof {
         /// Everything that speaks against it.
         reasons: Vec<Suspicion>,
     },
+}
+
+impl Proof {
+    /// Whether nothing but how the last line ends speaks against it.
+    pub fn only_the_ending(&self) -> bool {
+        use Suspicion as S;
+        match self {
+            Self::Complete => true,
+            Self::Suspect { reasons } => reasons.iter().all(|reason| {
+                matches!(
+                    reason,
+                    S::NoFinalNewline | S::HalfNewline | S::NewlineAppeared
+                )
+            }),
+        }
+    }
 }
 
 /// One thing that speaks against a read; its display is a sentence.
@@ -125,6 +181,15 @@ pub enum Suspicion {
     HalfNewline,
     /// The feed never ended with a line end before; now it does.
     NewlineAppeared,
+    /// The file ends in bytes that are no text.
+    NotText,
+    /// Too many rows say nothing that can be used.
+    Unusable {
+        /// Rows that do not.
+        unusable: u64,
+        /// All rows.
+        rows: u64,
+    },
     /// No rows.
     NoRows,
     /// Fewer rows than it should have.
@@ -168,10 +233,20 @@ impl fmt::Display for Suspicion {
                 write!(f, "{rows} rows follow the closing line with the row count.")
             }
             Self::CutRow => f.write_str("The last row is incomplete."),
-            Self::NoFinalNewline => f.write_str("The last line does not end with a line end."),
+            Self::NoFinalNewline => f.write_str(
+                "The last line does not end with a line end, so it may be cut. If this source always writes so, \
+                 set final_newline = false in its format; it is learnt after three such files in a row.",
+            ),
             Self::HalfNewline => f.write_str("The last line ends with half a line end."),
-            Self::NewlineAppeared => {
-                f.write_str("The last line ends with a line end, which this feed never had.")
+            Self::NewlineAppeared => f.write_str(
+                "The last line ends with a line end, which this feed never had. If it is to stay so, set \
+                 final_newline = true in its format; it is learnt after three such files in a row.",
+            ),
+            Self::NotText => f.write_str(
+                "The file ends in NUL bytes: the rest of it never arrived, or its disk lost it.",
+            ),
+            Self::Unusable { unusable, rows } => {
+                write!(f, "{unusable} of {rows} rows cannot be used.")
             }
             Self::NoRows => f.write_str("The file has no rows."),
             Self::FewRows { found, median } => {
@@ -191,8 +266,17 @@ pub fn prove(evidence: &Evidence, expectations: &Expectations) -> Proof {
         reasons.push(Suspicion::Stopped(error.clone()));
     }
     let settled = settle(evidence, expectations, &mut reasons);
-    if !settled {
-        judge_ending(evidence, &expectations.history, &mut reasons);
+    if evidence.ending == Ending::NotText {
+        reasons.push(Suspicion::NotText);
+    } else if !settled {
+        judge_ending(evidence, expectations, &mut reasons);
+    }
+    let (unusable, rows) = (
+        expectations.unusable_rows,
+        evidence.rows + evidence.bad_rows,
+    );
+    if ((rows - unusable.min(rows)) as f64) < expectations.minimum_usable * (rows as f64) {
+        reasons.push(Suspicion::Unusable { unusable, rows });
     }
     if evidence.rows == 0 && !expectations.zero_rows {
         reasons.push(Suspicion::NoRows);
@@ -265,14 +349,29 @@ fn settle(evidence: &Evidence, expectations: &Expectations, reasons: &mut Vec<Su
     settled
 }
 
-fn judge_ending(evidence: &Evidence, history: &[AcceptedRead], reasons: &mut Vec<Suspicion>) {
+fn judge_ending(evidence: &Evidence, expectations: &Expectations, reasons: &mut Vec<Suspicion>) {
+    let Expectations {
+        history,
+        final_newline,
+        habit,
+        ..
+    } = expectations;
     let always_bare = !history.is_empty() && history.iter().all(|read| read.ending == Ending::Bare);
+    let learnt = final_newline.is_none()
+        && habit
+            .is_some_and(|habit| habit.ending == evidence.ending && habit.reads >= Habit::ENOUGH);
+    let bare = match final_newline {
+        Some(ends) => !ends,
+        None => always_bare || learnt,
+    };
     match evidence.ending {
         Ending::Bare if evidence.last_row_bad => reasons.push(Suspicion::CutRow),
-        Ending::Bare if !always_bare => reasons.push(Suspicion::NoFinalNewline),
-        Ending::HalfNewline => reasons.push(Suspicion::HalfNewline),
-        Ending::Newline if always_bare => reasons.push(Suspicion::NewlineAppeared),
-        Ending::Bare | Ending::Newline | Ending::Empty => {}
+        Ending::Bare if !bare => reasons.push(Suspicion::NoFinalNewline),
+        Ending::HalfNewline if !learnt => reasons.push(Suspicion::HalfNewline),
+        Ending::Newline if always_bare && final_newline.is_none() && !learnt => {
+            reasons.push(Suspicion::NewlineAppeared);
+        }
+        Ending::Bare | Ending::HalfNewline | Ending::Newline | Ending::NotText | Ending::Empty => {}
     }
 }
 

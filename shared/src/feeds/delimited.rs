@@ -13,7 +13,7 @@ use super::charset::Charset;
 use super::evidence::{Evidence, FeedError, Trailer};
 use super::format::FeedFormat;
 use super::header::Header;
-use super::lines::{Found, Lines, blank};
+use super::lines::{END_MARK, Found, Lines, blank};
 use super::row::{BadRow, Field, Row, Sheet, shorten};
 use super::scan::{Dialect, Span};
 
@@ -41,11 +41,10 @@ impl<R: Read> Reader<R> {
             lines.skip_line()?;
         }
         lines.skip_blank_lines()?;
-        let dialect = Dialect {
+        lines.dialect = Dialect {
             delimiter: lines.delimiter(format)?,
             quoting: format.quoting,
         };
-        lines.dialect = dialect;
         let mut spans = Vec::new();
         let names = if format.header {
             lines.header(format.charset, &mut spans)?
@@ -124,7 +123,7 @@ impl<R: Read> Reader<R> {
             let bytes = self.lines.peek(length);
             // Spreadsheets close with lines of nothing but delimiters.
             let hollow = |span: &Span| !span.quoted && blank(&bytes[span.start..span.end]);
-            if self.spans.iter().all(hollow) {
+            if self.spans.iter().all(hollow) || bytes.trim_ascii() == [END_MARK] {
                 self.lines.consume(length);
                 continue;
             }
@@ -168,28 +167,40 @@ impl<R: Read> Reader<R> {
             found: self.shown(found),
             why,
         };
-        let expected = self.sheet.header.names().len();
-        if self.spans.len() != expected {
-            let why = format!("{} fields, the header has {expected}", self.spans.len());
+        if bytes.contains(&0) {
+            let why = "NUL bytes stand where text should: the file is damaged".to_owned();
+            return Err(bad(None, bytes, why));
+        }
+        let names = self.sheet.header.names();
+        let expected = names.len();
+        let found = self.spans.len();
+        let (spans, surplus) = self.spans.split_at(found.min(expected));
+        // Spreadsheets add empty fields at the end of a row, or leave them away under no name.
+        let surplus_is_empty = surplus
+            .iter()
+            .all(|span| blank(&bytes[span.start..span.end]));
+        let nothing_lacks = names[spans.len()..].iter().all(String::is_empty);
+        if !surplus_is_empty || !nothing_lacks {
+            let why = format!("{found} fields, the header has {expected}");
             return Err(bad(None, bytes, why));
         }
         let long = |span: &Span| span.end - span.start > self.format.max_field_bytes;
-        if let Some(field) = self.spans.iter().position(long) {
+        if let Some(field) = spans.iter().position(long) {
             let limit = self.format.max_field_bytes;
             let why = format!("the field has more than max_field_bytes = {limit} bytes");
-            return Err(bad(Some(field), &bytes[self.spans[field].start..], why));
+            return Err(bad(Some(field), &bytes[spans[field].start..], why));
         }
         let decoded = match self.format.charset.decode(bytes) {
             Ok(decoded) => decoded,
             Err(at) => {
-                let field = self.spans.iter().position(|span| at < span.end);
+                let field = spans.iter().position(|span| at < span.end);
                 let why = format!("byte {} of the row is not UTF-8", at + 1);
                 return Err(bad(field, bytes, why));
             }
         };
         let mut text = String::with_capacity(decoded.len());
-        let mut fields = Vec::with_capacity(self.spans.len());
-        for span in &self.spans {
+        let mut fields = Vec::with_capacity(expected);
+        for span in spans {
             let start = text.len();
             // Quotes and delimiters are ASCII, so a span of valid UTF-8 is valid UTF-8.
             match decoded {
@@ -210,6 +221,8 @@ impl<R: Read> Reader<R> {
                 quoted: span.quoted,
             });
         }
+        let end = text.len();
+        fields.resize(expected, Field { end, quoted: false });
         Ok(Row {
             line,
             sheet: Arc::clone(&self.sheet),

@@ -71,6 +71,8 @@ pub enum Ending {
     Bare,
     /// With half of the CR LF that ends the other lines.
     HalfNewline,
+    /// With NUL bytes, which some disks and servers leave where the rest of a file never arrived.
+    NotText,
     /// There was no text.
     Empty,
 }
@@ -98,7 +100,7 @@ pub enum FeedError {
     #[error("feed settings: {0}")]
     Format(#[from] super::format::FormatError),
     /// There is no header line.
-    #[error("the file has no header line")]
+    #[error("the file is empty: it has no header line")]
     NoHeader,
     /// The header line cannot be split.
     #[error("the header (line {line}) cannot be read: {why}")]
@@ -109,10 +111,12 @@ pub enum FeedError {
         why: String,
     },
     /// Not one column is known.
-    #[error("no column of the header is known: {header}; map them under columns")]
+    #[error("no column of the header is known: {header}; {hint}")]
     UnknownHeader {
         /// The header, shortened.
         header: String,
+        /// What may help.
+        hint: &'static str,
     },
     /// Required columns are not there.
     #[error("required columns are missing: {missing}; the header has {header}")]

@@ -43,6 +43,8 @@ pub struct FeedFormat {
     pub no_data: Vec<String>,
     /// What `""` says, as opposed to nothing at all between two delimiters.
     pub quoted_empty: QuotedEmpty,
+    /// Whether the last line has a line end. Unset, it is learnt from what the source always does.
+    pub final_newline: Option<bool>,
     /// The last line, where the feed closes with a count: text with `{rows}` in it.
     pub trailer: Option<TrailerPattern>,
     /// Rows read at most.
@@ -77,6 +79,7 @@ impl Default for FeedFormat {
             currency: None,
             no_data: ["n/a", "#n/a", "null", "-", "--"].map(String::from).into(),
             quoted_empty: QuotedEmpty::NoData,
+            final_newline: None,
             trailer: None,
             max_rows: 2_000_000,
             max_bytes: 1 << 30,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::columns::{KNOWN, normal};
+use super::columns::{KNOWN, STOCK, normal};
 use super::evidence::FeedError;
 use super::format::FeedFormat;
 
@@ -34,10 +34,16 @@ impl Header {
                 columns.insert((*column).to_owned(), index);
             }
         }
-        let header = Self { names, columns };
+        let mut header = Self { names, columns };
+        header.settle_stock(format)?;
+        header.settle_state(format);
         if header.columns.is_empty() {
             return Err(FeedError::UnknownHeader {
                 header: header.shown(),
+                hint: match header.names.len() {
+                    1 => "it is one field: set `delimiter`, or map it under columns",
+                    _ => "map its names under columns",
+                },
             });
         }
         let required = format.required.iter().map(String::as_str);
@@ -51,6 +57,73 @@ impl Header {
             missing: missing.join(", "),
             header: header.shown(),
         })
+    }
+
+    /// "Stock" is a vehicle's stock number beside a VIN, and a quantity elsewhere. "Stock #" is a number
+    /// anywhere.
+    fn settle_stock(&mut self, format: &FeedFormat) -> Result<(), FeedError> {
+        let taken: Vec<usize> = self.columns.values().copied().collect();
+        let free = (0..self.names.len()).filter(|index| !taken.contains(index));
+        let (numbered, plain): (Vec<usize>, Vec<usize>) = free
+            .filter(|index| normal(&self.names[*index]) == STOCK)
+            .partition(|index| self.names[*index].contains('#'));
+        let plain_column = match self.columns.contains_key("vin") {
+            true => "stock_number",
+            false => "on_hand",
+        };
+        for (column, found) in [("stock_number", numbered), (plain_column, plain)] {
+            if self.columns.contains_key(column) || format.columns.contains_key(column) {
+                continue;
+            }
+            match found[..] {
+                [] => {}
+                [index] => {
+                    self.columns.insert(column.to_owned(), index);
+                }
+                [first, second, ..] => {
+                    return Err(FeedError::AmbiguousColumn {
+                        column: column.to_owned(),
+                        name: self.names[first].clone(),
+                        first: first + 1,
+                        second: second + 1,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// "State" beside a town or a postal code is a part of an address.
+    fn settle_state(&mut self, format: &FeedFormat) {
+        let is_state = self.source_of("status").map(normal).as_deref() == Some("state");
+        if is_state && self.has_address() && !format.columns.contains_key("status") {
+            self.columns.remove("status");
+        }
+    }
+
+    fn has_address(&self) -> bool {
+        let parts = ["city", "zip", "postal", "address"];
+        let mut names = self.names.iter().map(|name| normal(name));
+        names.any(|name| parts.iter().any(|part| name.contains(part)))
+    }
+
+    /// A column of a vehicle file that looks like its state and feeds nothing.
+    pub fn unread_state(&self) -> Option<&str> {
+        if self.position("vin").is_none() || self.position("status").is_some() {
+            return None;
+        }
+        let marks = ["status", "state", "availab", "disposition", "sold"];
+        let fed: Vec<usize> = self.columns.values().copied().collect();
+        let mut unread = (0..self.names.len()).filter(|index| !fed.contains(index));
+        let looks = |index: &usize| {
+            let name = normal(&self.names[*index]);
+            let of_address = name.ends_with("state") && self.has_address();
+            // The title of an American car is clean or salvaged.
+            !of_address
+                && !name.starts_with("title")
+                && marks.iter().any(|mark| name.contains(mark))
+        };
+        unread.find(looks).map(|index| self.names[index].as_str())
     }
 
     /// Names as the file has them.
@@ -171,5 +244,60 @@ mod tests {
         assert!(error.to_string().ends_with("positions 2 and 3"), "{error}");
         // Names that feed nothing may repeat.
         Header::map(names("VIN,Note,Note"), &FeedFormat::default()).unwrap();
+    }
+
+    #[test]
+    fn stock_is_a_number_beside_a_vin_and_a_quantity_elsewhere() {
+        let map = |text| Header::map(names(text), &FeedFormat::default()).unwrap();
+        assert_eq!(map("SKU,Name,Stock").source_of("on_hand"), Some("Stock"));
+        let vehicles = map("VIN,Stock,Price");
+        assert_eq!(vehicles.source_of("stock_number"), Some("Stock"));
+        assert_eq!(vehicles.position("on_hand"), None);
+        assert_eq!(
+            map("VIN,Stock #").source_of("stock_number"),
+            Some("Stock #")
+        );
+        assert_eq!(map("SKU,Stock #,Qty").source_of("on_hand"), Some("Qty"));
+        assert_eq!(map("SKU,Stock #").position("on_hand"), None);
+        // A quantity under its own name comes first.
+        assert_eq!(
+            map("SKU,Stock,On Hand").source_of("on_hand"),
+            Some("On Hand")
+        );
+    }
+
+    #[test]
+    fn a_state_is_read_unless_it_is_part_of_an_address() {
+        let map = |text: &str| Header::map(names(text), &FeedFormat::default()).unwrap();
+        for name in [
+            "Status",
+            "state",
+            "Availability",
+            "Vehicle Status",
+            "Inventory Status",
+        ] {
+            let text = format!("VIN,{name}");
+            let header = map(&text);
+            assert_eq!(header.source_of("status"), Some(name));
+            assert_eq!(header.unread_state(), None);
+        }
+        let address = map("VIN,City,State,Zip");
+        assert_eq!(
+            (address.position("status"), address.unread_state()),
+            (None, None)
+        );
+        let both = map("VIN,Status,City,State");
+        assert_eq!(both.source_of("status"), Some("Status"));
+        let unknown = map("VIN,Deal Status Text");
+        assert_eq!(unknown.unread_state(), Some("Deal Status Text"));
+        assert_eq!(map("SKU,Qty,Deal Status Text").unread_state(), None);
+        assert_eq!(map("VIN,Title Status").unread_state(), None);
+    }
+
+    #[test]
+    fn a_header_that_is_not_split_says_what_to_set() {
+        let format: FeedFormat = toml::from_str("delimiter = ','").unwrap();
+        let error = Header::map(vec!["Teil;Bestand".into()], &format).unwrap_err();
+        assert!(error.to_string().contains("delimiter"), "{error}");
     }
 }

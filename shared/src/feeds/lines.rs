@@ -10,9 +10,16 @@ use super::format::{Delimiter, FeedFormat};
 use super::header;
 use super::input::Input;
 use super::scan::{Dialect, Scanned, Span, line_length};
+use super::value::unguarded;
 
 /// Bytes asked of the input at a time, more or less.
 pub(super) const CHUNK: usize = 64 << 10;
+
+/// Enough bytes to hold a line such as `sep=;`.
+const SEPARATOR_LINE: usize = 16;
+
+/// What DOS programs write at the end of a text file.
+pub(super) const END_MARK: u8 = 0x1a;
 
 /// What stands next in the buffer.
 pub(super) enum Found {
@@ -38,6 +45,8 @@ pub(super) struct Lines<R: Read> {
     /// The last two bytes of text seen, and whether any line ended in CR LF.
     tail: [u8; 2],
     crlf: bool,
+    /// Whether the last line that is not blank holds NUL bytes.
+    nul: bool,
     pub(super) stopped: Option<FeedError>,
 }
 
@@ -56,6 +65,7 @@ impl<R: Read> Lines<R> {
             },
             tail: [0; 2],
             crlf: false,
+            nul: false,
             stopped: None,
         })
     }
@@ -153,17 +163,24 @@ impl<R: Read> Lines<R> {
             }
             previous = *byte;
         }
+        if !blank(bytes) {
+            self.nul = bytes.contains(&0);
+        }
         self.line += lines;
         self.start += length;
     }
 
     /// Steps over the first line, however long, without keeping it.
     pub(super) fn drop_line(&mut self) -> Result<(), FeedError> {
+        let mut nul = false;
         loop {
             if let Some(length) = line_length(self.window(), self.last) {
+                nul |= self.peek(length).contains(&0);
                 self.consume(length);
+                self.nul = nul;
                 return Ok(());
             }
+            nul |= self.window().contains(&0);
             // All of it belongs to the line, except that a CR may be half of a line end.
             let kept = usize::from(self.window().last() == Some(&b'\r'));
             self.start = self.end - kept;
@@ -192,10 +209,39 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// The delimiter that is set, or the candidate that suits the next line best.
+    /// The delimiter that a first line such as `sep=;` names, as Excel writes it. The line is stepped
+    /// over.
+    fn declared_delimiter(&mut self) -> Result<Option<u8>, FeedError> {
+        self.fill_line(SEPARATOR_LINE)?;
+        let line = self.first_line();
+        let length = line.len();
+        let text = line.trim_ascii_end();
+        let text = text
+            .strip_prefix(b"\"")
+            .map_or(text, |text| text.strip_suffix(b"\"").unwrap_or(text));
+        let (Some(name), &[delimiter]) = (text.get(..4), text.get(4..).unwrap_or_default()) else {
+            // A tab is a blank at the end of its line.
+            if line.starts_with(b"sep=\t") {
+                self.consume(length);
+                return Ok(Some(b'\t'));
+            }
+            return Ok(None);
+        };
+        if !name.eq_ignore_ascii_case(b"sep=") || !delimiter.is_ascii() {
+            return Ok(None);
+        }
+        self.consume(length);
+        Ok(Some(delimiter))
+    }
+
+    /// The delimiter that is set or declared, or the candidate that suits the next line best.
     pub(super) fn delimiter(&mut self, format: &FeedFormat) -> Result<u8, FeedError> {
+        let declared = self.declared_delimiter()?;
         if let Delimiter::Byte(byte) = format.delimiter {
             return Ok(byte);
+        }
+        if let Some(declared) = declared {
+            return Ok(declared);
         }
         let mut best = (b',', (0, 0));
         for delimiter in Delimiter::CANDIDATES {
@@ -242,7 +288,7 @@ impl<R: Read> Lines<R> {
         let names = spans.iter().map(|span| {
             let name = charset.decode(&bytes[span.start..span.end]);
             let name = name.map_err(|_| bad("it is not UTF-8"))?;
-            Ok(name.replace("\"\"", "\"").trim().to_owned())
+            Ok(unguarded(&name.replace("\"\"", "\"")).to_owned())
         });
         let names: Vec<String> = names.collect::<Result<_, FeedError>>()?;
         self.consume(length);
@@ -250,9 +296,13 @@ impl<R: Read> Lines<R> {
     }
 
     pub(super) fn ending(&self) -> Ending {
+        if self.nul {
+            return Ending::NotText;
+        }
         match self.tail {
             [0, 0] => Ending::Empty,
-            [_, b'\n'] => Ending::Newline,
+            // The end mark of DOS stands behind the last line.
+            [_, b'\n'] | [b'\n', END_MARK] => Ending::Newline,
             [_, b'\r'] if self.crlf => Ending::HalfNewline,
             [_, b'\r'] => Ending::Newline,
             _ => Ending::Bare,

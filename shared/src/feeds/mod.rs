@@ -8,8 +8,8 @@
 //! |---|---|
 //! | [`mod@format`] | settings of one feed: delimiter, charset, columns, limits |
 //! | [`delimited`] | bytes → rows, streaming, bad rows set aside |
-//! | [`row`], [`value`] | typed cells: absent, no data, value, invalid |
-//! | [`columns`], [`header`] | canonical columns and which header feeds them |
+//! | [`row`], [`value`], [`times`] | typed cells: absent, no data, value, invalid |
+//! | [`columns`], [`header`], [`status`] | canonical columns, which header feeds them, and words for states |
 //! | [`evidence`], [`complete`], [`drift`] | what a read showed, whether it was whole, how its header changed |
 //! | [`pickup`], [`sidecar`] | which listed files are ready, and what their marker files say |
 //! | [`transport`] and below | folder, HTTPS, SFTP, FTP |
@@ -29,6 +29,8 @@ pub mod pickup;
 pub mod row;
 pub mod sftp;
 pub mod sidecar;
+pub mod status;
+pub mod times;
 pub mod transport;
 pub mod value;
 

@@ -92,6 +92,8 @@ pub struct Picked {
     pub ready: Vec<Ready>,
     /// Files that are still being written, or lack their marker.
     pub waiting: Vec<Entry>,
+    /// Names of files that would be taken if they could be asked for by name.
+    pub unnameable: Vec<String>,
 }
 
 /// A file to take, and the marker or checksum file to read with it.
@@ -109,6 +111,13 @@ pub fn pick(listing: &[Entry], watch: &Watch, settings: &PickupSettings, at: Tim
     let mut picked = Picked::default();
     let listed = |name: &str| listing.iter().any(|entry| entry.name == name);
     for entry in listing.iter().filter(|entry| takes(entry, settings)) {
+        if entry
+            .name
+            .contains(|c: char| matches!(c, '/' | '\\') || c.is_control())
+        {
+            picked.unnameable.push(entry.name.clone());
+            continue;
+        }
         let suffix = match settings.ready {
             ReadyWhen::DoneMarker => Some(&settings.done_suffix),
             ReadyWhen::Checksum => Some(&settings.checksum_suffix),
@@ -143,9 +152,7 @@ fn takes(entry: &Entry, settings: &PickupSettings) -> bool {
     let lower = name.to_ascii_lowercase();
     let unfinished = [".part", ".tmp", ".filepart"];
     let sidecar = [&settings.done_suffix, &settings.checksum_suffix];
-    entry.size != Some(0)
-        && !name.starts_with('.')
-        && !name.contains(['/', '\\'])
+    !name.starts_with('.')
         && !unfinished.iter().any(|suffix| lower.ends_with(suffix))
         && !sidecar.iter().any(|suffix| name.ends_with(*suffix))
         && matches(&settings.glob, name)
@@ -273,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_hidden_empty_and_foreign_files_are_left_alone() {
+    fn unfinished_hidden_and_foreign_files_are_left_alone() {
         let settings: PickupSettings =
             toml::from_str("glob = '*.csv*'\nready = 'stable'\nstable_seconds = 0").unwrap();
         let names = [
@@ -288,13 +295,29 @@ mod tests {
             "b.csv.gz",
             "a.csv",
         ];
-        let mut listing: Vec<Entry> = names.iter().map(|name| entry(name, 5, 0)).collect();
-        listing.push(entry("empty.csv", 0, 0));
+        let listing: Vec<Entry> = names.iter().map(|name| entry(name, 5, 0)).collect();
         let mut watch = Watch::default();
         watch.observe(&listing, at(0));
         let picked = pick(&listing, &watch, &settings, at(0));
         assert_eq!(ready(&picked), ["a.csv", "b.csv.gz"]);
         assert!(picked.waiting.is_empty());
+        assert_eq!(picked.unnameable, ["sub/stock.csv"]);
+    }
+
+    #[test]
+    fn an_empty_file_is_taken_and_a_name_with_control_characters_is_set_aside_alone() {
+        let settings: PickupSettings =
+            toml::from_str("glob = '*.csv'\nstable_seconds = 0").unwrap();
+        let listing = [
+            entry("a\u{7}.csv", 5, 0),
+            entry("b.csv", 0, 0),
+            entry("c.csv", 5, 0),
+        ];
+        let mut watch = Watch::default();
+        watch.observe(&listing, at(0));
+        let picked = pick(&listing, &watch, &settings, at(0));
+        assert_eq!(ready(&picked), ["b.csv", "c.csv"]);
+        assert_eq!(picked.unnameable, ["a\u{7}.csv"]);
     }
 
     #[test]

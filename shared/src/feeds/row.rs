@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 
 use super::format::{FeedFormat, QuotedEmpty};
 use super::header::Header;
+use super::times;
 use super::value::{self, Condition, DateOrder, DecimalMark, Distance, DistanceUnit, Money, Why};
 
 /// One cell, read as a `T`.
@@ -168,13 +169,17 @@ impl Row {
 
     /// A calendar date.
     pub fn date(&self, column: &str) -> Cell<Date> {
-        self.parse(column, |text| value::date(text, self.sheet.date_order))
+        let sheet = &self.sheet;
+        self.parse(column, |text| {
+            times::date(text, sheet.date_order, sheet.zone.as_ref())
+        })
     }
 
     /// A point in time.
     pub fn instant(&self, column: &str) -> Cell<Timestamp> {
+        let sheet = &self.sheet;
         self.parse(column, |text| {
-            value::instant(text, self.sheet.zone.as_ref())
+            times::instant(text, sheet.date_order, sheet.zone.as_ref())
         })
     }
 
@@ -271,7 +276,7 @@ impl Row {
 
     fn at(&self, position: usize) -> Cell<&str> {
         let (text, quoted) = self.field(position);
-        let text = text.trim();
+        let text = value::unguarded(text);
         if text.is_empty() {
             return if quoted && self.sheet.quoted_empty == QuotedEmpty::Empty {
                 Cell::Value("")

@@ -1,10 +1,10 @@
-//! Numbers, dates, prices and distances as people and exports write them.
+//! Numbers, prices, distances and names as people and exports write them.
 //!
 //! A text that could be read in two ways is refused with the reason, never guessed.
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil};
+use std::borrow::Cow;
+
+use icu_normalizer::ComposingNormalizerBorrowed;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde::Deserialize;
@@ -212,54 +212,42 @@ pub fn distance(text: &str, mark: DecimalMark) -> Result<Distance, Why> {
     Ok(Distance { amount, unit })
 }
 
-/// Reads a calendar date: ISO 8601, `02.01.2026`, or with slashes if the order is known.
-pub fn date(text: &str, order: Option<DateOrder>) -> Result<Date, Why> {
+/// Takes off what spreadsheets put around a text to keep its zeros: `="00123"`, `'00125`.
+pub fn unguarded(text: &str) -> &str {
     let text = text.trim();
-    let day = match text.get(10..11) {
-        Some("T" | " ") => &text[..10],
-        _ => text,
-    };
-    if let Ok(date) = day.parse() {
-        return Ok(date);
+    let formula = text
+        .strip_prefix("=\"")
+        .and_then(|rest| rest.strip_suffix('"'));
+    if let Some(inner) = formula.filter(|inner| !inner.contains('"')) {
+        return inner.trim();
     }
-    let (parts, order) = if day.contains('.') {
-        (day.split('.'), Some(DateOrder::DayFirst))
-    } else if day.contains('/') {
-        (day.split('/'), order)
-    } else {
-        return Err("not a date");
-    };
-    let parts: Vec<&str> = parts.collect();
-    let [first, second, year] = parts[..] else {
-        return Err("not a date");
-    };
-    let numbers = (first.parse(), second.parse(), year.parse());
-    let (Ok(first), Ok(second), Ok(year)) = numbers else {
-        return Err("not a date");
-    };
-    if year < 1000 {
-        return Err("a date without a four-digit year");
-    }
-    let (day, month) = match order {
-        Some(DateOrder::DayFirst) => (first, second),
-        Some(DateOrder::MonthFirst) => (second, first),
-        None => return Err("day and month could be swapped: set date_order"),
-    };
-    Date::new(year, month, day).map_err(|_| "not a day of the calendar: is date_order right?")
+    let code =
+        |rest: &&str| !rest.is_empty() && !rest.contains(|c: char| c == '\'' || c.is_whitespace());
+    text.strip_prefix('\'').filter(code).unwrap_or(text)
 }
 
-/// Reads an instant: RFC 3339, or a local time in `zone`.
-pub fn instant(text: &str, zone: Option<&TimeZone>) -> Result<Timestamp, Why> {
+/// One spelling of a name that things are known by: composed (NFC), with plain blanks, and without
+/// characters that do not show.
+pub fn key(text: &str) -> Cow<'_, str> {
     let text = text.trim();
-    if let Ok(instant) = text.parse() {
-        return Ok(instant);
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
     }
-    let local: civil::DateTime = text.parse().map_err(|_| "not a time")?;
-    let zone = zone.ok_or("a time without a zone: set time_zone")?;
-    local
-        .to_zoned(zone.clone())
-        .map(|zoned| zoned.timestamp())
-        .map_err(|_| "not a time")
+    let shown = text.chars().filter(|c| !is_invisible(*c));
+    let plain: String = shown
+        .map(|c| if c.is_whitespace() { ' ' } else { c })
+        .collect();
+    let composed = ComposingNormalizerBorrowed::new_nfc()
+        .normalize(plain.trim())
+        .into_owned();
+    Cow::Owned(composed)
+}
+
+/// Zero-width, joining and bidirectional marks, and the soft hyphen.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Reads yes or no.
@@ -400,30 +388,35 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_not_guessed() {
-        let expected = civil::date(2026, 4, 3);
-        for text in [
-            "2026-04-03",
-            "20260403",
-            "2026-04-03T10:00:00Z",
-            "03.04.2026",
+    fn what_a_spreadsheet_puts_around_a_code_is_taken_off() {
+        for (text, expected) in [
+            ("=\"00123\"", "00123"),
+            ("'00125", "00125"),
+            (" =\"10\" ", "10"),
+            ("=\"\"", ""),
+            ("'68 Mustang", "'68 Mustang"),
+            ("'quoted'", "'quoted'"),
+            ("'", "'"),
+            ("=1+1", "=1+1"),
+            ("O'Neill", "O'Neill"),
         ] {
-            assert_eq!(date(text, None), Ok(expected), "{text}");
-        }
-        assert_eq!(date("03/04/2026", Some(DateOrder::DayFirst)), Ok(expected));
-        assert_eq!(date("4/3/2026", Some(DateOrder::MonthFirst)), Ok(expected));
-        for text in ["03/04/2026", "31.02.2026", "3.4.26", "today", "2026-13-01"] {
-            assert!(date(text, None).is_err(), "{text}");
+            assert_eq!(unguarded(text), expected, "{text}");
         }
     }
 
     #[test]
-    fn local_times_need_a_zone() {
-        let berlin = TimeZone::get("Europe/Berlin").unwrap();
-        let expected: Timestamp = "2026-07-01T08:00:00Z".parse().unwrap();
-        assert_eq!(instant("2026-07-01T10:00:00+02:00", None), Ok(expected));
-        assert_eq!(instant("2026-07-01 10:00:00", Some(&berlin)), Ok(expected));
-        assert!(instant("2026-07-01 10:00:00", None).is_err());
+    fn names_that_look_alike_are_one() {
+        for text in [
+            "OIL\u{200b}-5",
+            "\u{feff}OIL-5",
+            "\u{202e}OIL-5\u{202c}",
+            " OIL\u{ad}-5 ",
+        ] {
+            assert_eq!(key(text), "OIL-5", "{text:?}");
+        }
+        assert_eq!(key("S\u{30c}koda"), "\u{160}koda");
+        assert_eq!(key("A\u{a0}B"), "A B");
+        assert_eq!(key("A B"), "A B");
     }
 
     #[test]
@@ -475,7 +468,8 @@ mod tests {
             for mark in [DecimalMark::Point, DecimalMark::Comma] {
                 drop((decimal(&text, mark), whole(&text, mark), money(&text, mark), distance(&text, mark)));
             }
-            drop((date(&text, Some(DateOrder::DayFirst)), instant(&text, None), list(&text)));
+            drop(list(&text));
+            drop((unguarded(&text), key(&text)));
         }
     }
 }

@@ -1,5 +1,8 @@
 //! A source's health, and when its last complete snapshot was read.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Key};
@@ -24,6 +27,14 @@ pub struct FeedState {
     /// Why the last read was not believed, a sentence each; empty when all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspicions: Vec<String>,
+    /// While the latest file is not believed, when the last one that was had been written: what the
+    /// source has said since has data, the rest has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distrusted_after: Option<Moment>,
+    /// What people should mend although the last file was believed: a sentence for each kind of
+    /// remark. A remark holds nothing back.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub remarks: BTreeMap<String, String>,
     /// Why the last try failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -37,6 +48,23 @@ pub struct FeedState {
 
 fn memory_key(connector: &ConnectorName) -> Key {
     Key::new(keys::connector(connector), "memory")
+}
+
+/// The kind of remark that is about files set aside for their names, not about a file's content.
+pub const FILE_NAMES: &str = "file_names";
+
+impl FeedState {
+    /// Notes that a file was believed, or not.
+    pub fn believe(&mut self, believed: bool) {
+        let epoch = Moment(Timestamp::UNIX_EPOCH);
+        self.distrusted_after = (!believed).then(|| self.snapshot_at.unwrap_or(epoch));
+    }
+
+    /// Puts a file's remarks in the place of the last file's.
+    pub fn remark(&mut self, remarks: &BTreeMap<String, String>) {
+        self.remarks.retain(|kind, _| kind == FILE_NAMES);
+        self.remarks.extend(remarks.clone());
+    }
 }
 
 pub(crate) fn feed_key(connector: &ConnectorName) -> Key {

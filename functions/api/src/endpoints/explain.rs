@@ -95,6 +95,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "down": is_down(&feed),
             "succeeded_at": feed.succeeded_at,
             "suspicions": feed.suspicions,
+            "remarks": feed.remarks,
             "last_error": feed.last_error,
         })),
         "kinds": kinds,
@@ -126,7 +127,7 @@ async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreErr
 }
 
 fn is_down(feed: &FeedState) -> bool {
-    !feed.suspicions.is_empty() || feed.last_error.is_some()
+    feed.distrusted_after.is_some() || feed.last_error.is_some()
 }
 
 /// The rules over sums of the location's groups, which stand beside its own.

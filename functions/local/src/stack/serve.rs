@@ -103,6 +103,9 @@ pub enum ServeError {
     /// The applied configuration.
     #[error(transparent)]
     Installation(#[from] InstallationError),
+    /// Reads of files that the last run left.
+    #[error(transparent)]
+    Recover(#[from] sync::RecoverError),
     /// The sample stock.
     #[error(transparent)]
     Sample(#[from] sample::SampleError),
@@ -179,6 +182,10 @@ impl Ready {
             sign_in: &access.sign_in_link(&keys::random_code()),
         };
         let greeting = greeting.text();
+        let runs = stack.sync.recover().await?;
+        if runs > 0 {
+            tracing::info!(runs, "reads of files that were cut off are taken up again");
+        }
         let pump = stack.start()?;
         let announced = stack.announce_pending().await?;
         if announced > 0 {

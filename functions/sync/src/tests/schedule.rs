@@ -341,3 +341,32 @@ async fn a_file_from_before_a_webhook_does_not_undo_it() {
     let report = bench.read("stock.csv", stock_file(3)).await;
     assert_eq!((bench.stock().await["SKU-0"], report.counts.drift), (10, 1));
 }
+
+/// As after `kill -9`: a lease that nobody renews, a run that is not over, half a copy, and a file that
+/// a worker had claimed.
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_process_left_is_taken_up_at_the_next_start() {
+    let bench = Bench::with("").await;
+    bench.drop("s.csv", stock_file(3));
+    bench.tick().await;
+    let claimed = bench.folder().join("processing");
+    std::fs::create_dir(&claimed).unwrap();
+    std::fs::rename(bench.folder().join("s.csv"), claimed.join("s.csv")).unwrap();
+    let slot = bench.last_run().await.slot;
+    let lease = Lease {
+        slot,
+        holder: "the process that died".to_owned(),
+        until: Moment(bench.now() + SignedDuration::from_mins(2)),
+    };
+    bench.store.take_run_lease(&erp(), &lease).await.unwrap();
+    std::fs::write(bench.sync.scratch.join("dead.feed"), "sku").unwrap();
+    let keep = bench.sync.scratch.join("notes.txt");
+    std::fs::write(&keep, "mine").unwrap();
+
+    assert_eq!(bench.sync.recover().await.unwrap(), 1);
+    assert!(!bench.sync.scratch.join("dead.feed").exists() && keep.exists());
+    bench.drain().await;
+    assert_eq!(bench.there().await, 3);
+    assert!(bench.last_run().await.state.is_over());
+    assert_eq!(bench.sync.recover().await.unwrap(), 0);
+}

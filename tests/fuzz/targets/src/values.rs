@@ -12,7 +12,7 @@ use shared::domain::distance::{Distance, DistanceUnit};
 use shared::domain::id::{ChannelName, ConnectorName, EventId, GroupName, LocationId, RuleId, Sku};
 use shared::domain::money::{self, Currency, DecimalMark, Money, MoneyStyle};
 use shared::domain::vin::{CheckDigit, Vin, VinError, VinPolicy, VinVerdict};
-use shared::feeds::value;
+use shared::feeds::{times, value};
 use shared::secrets::SecretRef;
 
 pub(crate) fn run(bytes: &[u8]) {
@@ -158,12 +158,15 @@ fn cells(text: &str) {
         Some(value::DateOrder::DayFirst),
         Some(value::DateOrder::MonthFirst),
     ] {
-        if let Ok(date) = value::date(text, order) {
-            assert_eq!(value::date(&date.to_string(), None), Ok(date));
+        if let Ok(date) = times::date(text, order, None) {
+            assert_eq!(times::date(&date.to_string(), None, None), Ok(date));
         }
     }
-    if let Ok(instant) = value::instant(text, Some(&jiff::tz::TimeZone::UTC)) {
-        assert_eq!(value::instant(&instant.to_string(), None), Ok(instant));
+    if let Ok(instant) = times::instant(text, None, Some(&jiff::tz::TimeZone::UTC)) {
+        assert_eq!(
+            times::instant(&instant.to_string(), None, None),
+            Ok(instant)
+        );
     }
     let parts = value::list(text);
     assert!(parts.iter().map(|part| part.len()).sum::<usize>() <= text.len());

@@ -1,0 +1,133 @@
+//! What of a file cannot be taken, row by row, and the remarks that people read about it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared::feeds::row::Invalid;
+use shared::store::stated::Item;
+
+/// A quantity that is not there.
+pub(crate) const NO_DATA: &str = "no_data";
+/// A place that does not keep the product, as some exports say of every one.
+pub(crate) const NOT_STOCKED: &str = "not_stocked";
+/// A cell that is not what its column holds.
+pub(crate) const UNREADABLE: &str = "unreadable";
+/// A word for a vehicle's state that nobody has explained.
+pub(crate) const UNKNOWN_STATUS: &str = "unknown_status";
+/// A place that is not in the connector's list.
+pub(crate) const UNKNOWN_LOCATION: &str = "unknown_location";
+/// A row dated after its file.
+pub(crate) const FROM_THE_FUTURE: &str = "from_the_future";
+/// Several rows for one item that say different things.
+pub(crate) const CONFLICT: &str = "conflict";
+/// A value that is not believed.
+pub(crate) const HELD: &str = "held";
+/// A row that cannot be split.
+pub(crate) const BAD_ROW: &str = "bad_row";
+
+/// Examples kept of each kind.
+const EXAMPLES: usize = 3;
+/// Unknown words and places named in a remark.
+const WORDS: usize = 8;
+
+/// Why a row, or a cell of it, cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    /// What the row is about, if that much could be read.
+    pub(crate) item: Option<Item>,
+    /// A short code that does not change.
+    pub(crate) reason: &'static str,
+    /// For people.
+    pub(crate) sentence: String,
+    /// The word or name that is to blame: however many rows have it, it is one entry.
+    pub(crate) word: Option<String>,
+}
+
+impl Flaw {
+    pub(crate) fn new(
+        item: Option<&Item>,
+        reason: &'static str,
+        sentence: impl Into<String>,
+    ) -> Self {
+        Self {
+            item: item.cloned(),
+            reason,
+            sentence: sentence.into(),
+            word: None,
+        }
+    }
+
+    pub(crate) fn of_word(self, word: &str) -> Self {
+        Self {
+            word: Some(word.to_owned()),
+            ..self
+        }
+    }
+
+    pub(crate) fn cell(item: Option<&Item>, column: &str, invalid: &Invalid) -> Self {
+        let Invalid { found, why } = invalid;
+        let sentence = format!("The {column} {found:?} cannot be read: {why}.");
+        Self::new(item, UNREADABLE, sentence)
+    }
+}
+
+/// How often each kind of flaw was met in a file, with examples.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Tally(BTreeMap<String, Kind>);
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Kind {
+    count: u64,
+    examples: Vec<String>,
+    words: Vec<String>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, line: u64, flaw: &Flaw) {
+        let kind = self.0.entry(flaw.reason.to_owned()).or_default();
+        kind.count += 1;
+        if kind.examples.len() < EXAMPLES {
+            kind.examples
+                .push(format!("line {line}: {}", flaw.sentence));
+        }
+        if let Some(word) = &flaw.word
+            && kind.words.len() < WORDS
+            && !kind.words.contains(word)
+        {
+            kind.words.push(word.clone());
+        }
+    }
+
+    /// A remark for each kind of flaw.
+    pub(crate) fn remarks(&self) -> BTreeMap<String, String> {
+        let remarks = self.0.iter().map(|(reason, kind)| {
+            let rows = match kind.count {
+                1 => "1 row".to_owned(),
+                count => format!("{count} rows"),
+            };
+            let words = kind.words.join(", ");
+            let what = match reason.as_str() {
+                NO_DATA => "without a quantity, which is not zero; left as known before".to_owned(),
+                UNREADABLE => "with cells that cannot be read; those were left out".to_owned(),
+                UNKNOWN_STATUS => format!(
+                    "with words for the state that are not known ({words}); map them under `statuses`"
+                ),
+                UNKNOWN_LOCATION => {
+                    format!("at places that are not known ({words}); map them under `locations`")
+                }
+                FROM_THE_FUTURE => "dated after the file was written; the file's own time was taken. \
+                     If they are local times, set `time_zone`"
+                    .to_owned(),
+                CONFLICT => "of items that have several rows which differ; neither was believed".to_owned(),
+                HELD => "with values that cannot be believed; those were held back".to_owned(),
+                BAD_ROW => "that cannot be split into the header's columns".to_owned(),
+                "no_key" | "bad_vin" => "that do not name an item".to_owned(),
+                _ => "that could not be applied".to_owned(),
+            };
+            let examples = kind.examples.join(" ");
+            (reason.clone(), format!("{rows} {what}. For example {examples}"))
+        });
+        remarks.collect()
+    }
+}

@@ -1,0 +1,271 @@
+//! Dates and times as people and exports write them.
+//!
+//! A text that could be read in two ways is refused with the reason, never guessed.
+
+use jiff::civil::Date;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{Timestamp, civil};
+
+use super::value::{DateOrder, Why};
+
+/// Reads a calendar date: ISO 8601, `02.01.2026`, with slashes or dashes if the order is known, or
+/// an epoch time, by the calendar of `zone`. A time after the date is left out.
+pub fn date(text: &str, order: Option<DateOrder>, zone: Option<&TimeZone>) -> Result<Date, Why> {
+    let text = text.trim();
+    if let Some(instant) = epoch(text) {
+        let zone = zone.cloned().unwrap_or(TimeZone::UTC);
+        return Ok(instant.to_zoned(zone).date());
+    }
+    day(day_and_time(text).0, order)
+}
+
+/// Reads an instant: RFC 3339, epoch seconds or milliseconds, or any date that [`date`] reads with a
+/// time of 24 or 12 hours after it, local in `zone` unless it states an offset.
+pub fn instant(
+    text: &str,
+    order: Option<DateOrder>,
+    zone: Option<&TimeZone>,
+) -> Result<Timestamp, Why> {
+    let text = text.trim();
+    if let Some(instant) = text.parse().ok().or_else(|| epoch(text)) {
+        return Ok(instant);
+    }
+    let (date, time) = day_and_time(text);
+    let date = day(date, order)?;
+    let (time, offset) = match time {
+        Some(time) => clock(time)?,
+        None => (civil::Time::midnight(), None),
+    };
+    let local = date.to_datetime(time);
+    if let Some(offset) = offset {
+        return offset.to_timestamp(local).map_err(|_| "not a time");
+    }
+    let zone = zone.ok_or("a time without a zone: set time_zone")?;
+    local
+        .to_zoned(zone.clone())
+        .map(|zoned| zoned.timestamp())
+        .map_err(|_| "not a time")
+}
+
+/// Ten digits are seconds and thirteen are milliseconds since 1970: nothing else is written so.
+fn epoch(text: &str) -> Option<Timestamp> {
+    let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !text[whole.len()..].strip_prefix('.').is_none_or(digits) {
+        return None;
+    }
+    let number: i64 = whole.parse().ok()?;
+    match whole.len() {
+        10 => Timestamp::from_second(number).ok(),
+        13 => Timestamp::from_millisecond(number).ok(),
+        _ => None,
+    }
+}
+
+/// A date, and the time that follows it.
+fn day_and_time(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(|c: char| matches!(c, 'T' | 't') || c.is_whitespace()) {
+        Some((day, time)) => (day, Some(time.trim())),
+        None => (text, None),
+    }
+}
+
+fn day(text: &str, order: Option<DateOrder>) -> Result<Date, Why> {
+    if let Ok(date) = text.parse() {
+        return Ok(date);
+    }
+    let Some(separator) = ['.', '/', '-'].into_iter().find(|c| text.contains(*c)) else {
+        return Err("not a date");
+    };
+    let parts: Vec<&str> = text.split(separator).collect();
+    let [first, second, third] = parts[..] else {
+        return Err("not a date");
+    };
+    let number = |text: &str| text.parse::<i16>().map_err(|_| "not a date");
+    let (first_number, second, third) = (number(first)?, number(second)?, number(third)?);
+    let (year, month, day) = if first.len() == 4 {
+        (first_number, second, third)
+    } else {
+        let order = if separator == '.' {
+            Some(DateOrder::DayFirst)
+        } else {
+            order
+        };
+        if third < 1000 {
+            return Err("a date without a four-digit year");
+        }
+        match order {
+            Some(DateOrder::DayFirst) => (third, second, first_number),
+            Some(DateOrder::MonthFirst) => (third, first_number, second),
+            None => return Err("day and month could be swapped: set date_order"),
+        }
+    };
+    let (Ok(month), Ok(day)) = (month.try_into(), day.try_into()) else {
+        return Err("not a day of the calendar: is date_order right?");
+    };
+    Date::new(year, month, day).map_err(|_| "not a day of the calendar: is date_order right?")
+}
+
+/// `14:05`, `2:05:33 PM`, `14:05:33.25+02:00`.
+fn clock(text: &str) -> Result<(civil::Time, Option<Offset>), Why> {
+    const WRONG: Why = "not a time";
+    let lower = text
+        .to_ascii_lowercase()
+        .replace("a.m.", "am")
+        .replace("p.m.", "pm");
+    let end = lower.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.'));
+    let (digits, rest) = lower.split_at(end.unwrap_or(lower.len()));
+    let rest = rest.trim();
+    let half = rest.get(..2).filter(|half| matches!(*half, "am" | "pm"));
+    let rest = rest[half.map_or(0, str::len)..].trim();
+    let offset = match rest {
+        "" => None,
+        "z" | "utc" | "gmt" => Some(Offset::UTC),
+        other => Some(numeric_offset(other).ok_or(WRONG)?),
+    };
+    let mut parts = digits.split(':');
+    let mut next = || parts.next().unwrap_or("0");
+    let whole = |text: &str| text.parse::<i8>().map_err(|_| WRONG);
+    let (hour, minute, second) = (whole(next())?, whole(next())?, next());
+    if parts.next().is_some() || !digits.contains(':') {
+        return Err(WRONG);
+    }
+    let (second, fraction) = second.split_once('.').unwrap_or((second, ""));
+    let nanos = format!("{fraction:0<9}");
+    let nanos = nanos
+        .get(..9)
+        .and_then(|nanos| nanos.parse().ok())
+        .ok_or(WRONG)?;
+    let hour = match half {
+        Some(_) if !(1..=12).contains(&hour) => return Err(WRONG),
+        Some("pm") => hour % 12 + 12,
+        Some(_) => hour % 12,
+        None => hour,
+    };
+    let time = civil::Time::new(hour, minute, whole(second)?, nanos).map_err(|_| WRONG)?;
+    Ok((time, offset))
+}
+
+/// `+02:00`, `-0500`, `+2`.
+fn numeric_offset(text: &str) -> Option<Offset> {
+    let sign = match text.bytes().next()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let digits = text[1..].replace(':', "");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: i32 = digits.parse().ok()?;
+    let (hours, minutes) = match digits.len() {
+        1 | 2 => (number, 0),
+        4 => (number / 100, number % 100),
+        _ => return None,
+    };
+    Offset::from_seconds(sign * (hours * 3600 + minutes * 60)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_not_guessed() {
+        let expected = civil::date(2026, 4, 3);
+        for text in [
+            "2026-04-03",
+            "20260403",
+            "2026-04-03T10:00:00Z",
+            "03.04.2026",
+        ] {
+            assert_eq!(date(text, None, None), Ok(expected), "{text}");
+        }
+        assert_eq!(
+            date("03/04/2026", Some(DateOrder::DayFirst), None),
+            Ok(expected)
+        );
+        assert_eq!(
+            date("4/3/2026", Some(DateOrder::MonthFirst), None),
+            Ok(expected)
+        );
+        for text in ["03/04/2026", "31.02.2026", "3.4.26", "today", "2026-13-01"] {
+            assert!(date(text, None, None).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn local_times_need_a_zone() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let expected: Timestamp = "2026-07-01T08:00:00Z".parse().unwrap();
+        let read = |text, zone| instant(text, None, zone);
+        assert_eq!(read("2026-07-01T10:00:00+02:00", None), Ok(expected));
+        assert_eq!(read("2026-07-01 10:00:00", Some(&berlin)), Ok(expected));
+        assert!(read("2026-07-01 10:00:00", None).is_err());
+    }
+
+    #[test]
+    fn times_are_read_as_spreadsheets_and_people_write_them() {
+        let utc = TimeZone::UTC;
+        let month_first = |text| instant(text, Some(DateOrder::MonthFirst), Some(&utc));
+        for (text, expected) in [
+            ("11/28/2026 2:05:33 PM", "2026-11-28T14:05:33Z"),
+            ("11/28/2026 2:05 p.m.", "2026-11-28T14:05:00Z"),
+            ("1/5/2018 12:00:00 AM", "2018-01-05T00:00:00Z"),
+            ("1/5/2018 12:30 PM", "2018-01-05T12:30:00Z"),
+            ("28.11.2026 14:05", "2026-11-28T14:05:00Z"),
+            ("2026/11/28 14:05", "2026-11-28T14:05:00Z"),
+            ("11-28-2026 14:05:33.250", "2026-11-28T14:05:33.25Z"),
+            ("20261128 14:05", "2026-11-28T14:05:00Z"),
+            ("28.11.2026", "2026-11-28T00:00:00Z"),
+            ("11/28/2026 14:05 +0200", "2026-11-28T12:05:00Z"),
+            ("11/28/2026 14:05-05:00", "2026-11-28T19:05:00Z"),
+            ("11/28/2026 14:05 UTC", "2026-11-28T14:05:00Z"),
+            ("1795874733", "2026-11-28T14:05:33Z"),
+            ("1795874733000", "2026-11-28T14:05:33Z"),
+            ("1795874733.5", "2026-11-28T14:05:33Z"),
+        ] {
+            assert_eq!(month_first(text), Ok(expected.parse().unwrap()), "{text}");
+        }
+        let day_first = instant("28/11/2026 2:05 pm", Some(DateOrder::DayFirst), Some(&utc));
+        assert_eq!(day_first, Ok("2026-11-28T14:05:00Z".parse().unwrap()));
+        for text in [
+            "11/28/2026 13:05 PM",
+            "11/28/2026 0:05 AM",
+            "11/28/2026 25:00",
+            "11/28/2026 14",
+            "11/28/2026 14:05:06:07",
+            "11/28/2026 14:05 CET",
+            "28/11/2026 14:05",
+            "179587473",
+            "noon",
+        ] {
+            assert!(month_first(text).is_err(), "{text}");
+        }
+        let unknown = instant("11/28/2026 14:05", None, Some(&utc)).unwrap_err();
+        assert!(unknown.contains("date_order"), "{unknown}");
+    }
+
+    #[test]
+    fn a_date_may_have_a_time_behind_it() {
+        let expected = Ok(civil::date(2018, 1, 5));
+        let order = Some(DateOrder::MonthFirst);
+        assert_eq!(date("1/5/2018 12:00:00 AM", order, None), expected);
+        assert_eq!(date("05.01.2018 23:59", None, None), expected);
+        let sydney = TimeZone::get("Australia/Sydney").unwrap();
+        // 2018-01-04T20:00Z is the 5th in Sydney.
+        assert_eq!(date("1515096000", None, Some(&sydney)), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_them_panic(text in "\\PC{0,20}") {
+            let order = Some(DateOrder::DayFirst);
+            let zone = Some(&TimeZone::UTC);
+            date(&text, order, None).ok();
+            instant(&text, order, zone).ok();
+        }
+    }
+}
