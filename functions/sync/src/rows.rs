@@ -13,7 +13,7 @@ use shared::domain::id::{LocationId, Sku};
 use shared::domain::money::{Currency, Money};
 use shared::domain::position::whole_millis;
 use shared::domain::unit::{Field, UnitReport, UnitState};
-use shared::domain::vin::{VinPolicy, VinVerdict};
+use shared::domain::vin::VinRules;
 use shared::domain::{ProductId, Vin};
 use shared::feeds::header::Header;
 use shared::feeds::row::{Cell, Invalid, Row};
@@ -52,8 +52,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) locations: &'a Directory,
     /// The currency of prices that state none.
     pub(crate) currency: Currency,
-    /// How a wrong check digit is taken.
-    pub(crate) vins: VinPolicy,
+    /// Which numbers of vehicles are taken.
+    pub(crate) vins: VinRules,
     /// When the file was written.
     pub(crate) written_at: Timestamp,
     /// When the last complete snapshot had been written.
@@ -129,7 +129,7 @@ impl<'a> Reading<'a> {
             common,
             locations: &config.locations,
             currency: config.account.currency,
-            vins: config.guards.vin,
+            vins: config.guards.vins(),
             written_at: whole_millis(written_at),
             confirmed_at,
         }
@@ -205,14 +205,12 @@ impl<'a> Reading<'a> {
     }
 
     fn vehicle(&self, row: &Row, vin: &str) -> Result<Statement, Flaw> {
-        let vin: Vin = vin.parse().map_err(|error| {
-            Flaw::new(None, "bad_vin", format!("The VIN is unusable: {error}."))
+        let vin = self.vins.read(vin).map_err(|error| {
+            let known = Vin::known(vin).ok().map(|vin| Item::Unit { vin });
+            let sentence = format!("The VIN {vin:?} is unusable: {error}.");
+            Flaw::new(known.as_ref(), "bad_vin", sentence)
         })?;
         let item = Item::Unit { vin: vin.clone() };
-        if let VinVerdict::Refused { found, computed } = self.vins.judge(&vin) {
-            let sentence = format!("{vin} has check digit {found} where {computed} fits.");
-            return Err(Flaw::new(Some(&item), "bad_vin", sentence));
-        }
         let mut flaws = Vec::new();
         let state = match row.text("status") {
             Cell::Value(text) => state(text).ok_or_else(|| {
@@ -226,7 +224,8 @@ impl<'a> Reading<'a> {
             item: Some(item.clone()),
             ..flaw
         })?;
-        let (version, dated_since) = self.version(row, &item)?;
+        let (mut version, dated_since) = self.version(row, &item)?;
+        version.sequence = self.order_of(row);
         let mut readable = Readable {
             item: &item,
             flaws: &mut flaws,
@@ -354,6 +353,13 @@ impl<'a> Reading<'a> {
             Version::at(after_confirmed.map_or(at, |after| at.max(after))),
             news,
         ))
+    }
+
+    /// What breaks the tie between rows of one time, which may be a whole day: the time at which their
+    /// files were written, then their order in the file.
+    fn order_of(&self, row: &Row) -> u64 {
+        let written = u64::try_from(self.written_at.as_millisecond()).unwrap_or(0);
+        (written << 20) | (row.line() & 0xf_ffff)
     }
 
     /// When the file as a whole was true: removals, and what it confirms, carry this time.
