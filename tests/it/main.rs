@@ -27,3 +27,5 @@ mod start;
 mod store;
 mod surroundings;
 mod template;
+mod vehicles;
+mod webhooks;
