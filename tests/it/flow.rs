@@ -88,15 +88,15 @@ impl Running {
         for (name, value) in signed {
             headers.insert(name, HeaderValue::from_str(&value).unwrap());
         }
-        let answer = self.send(&headers, &body).await;
+        let answer = self.send("/hooks/generic", &headers, &body).await;
         self.settle().await;
         answer
     }
 
-    async fn send(&self, headers: &HeaderMap, body: &str) -> (u16, Value) {
+    pub(crate) async fn send(&self, path: &str, headers: &HeaderMap, body: &str) -> (u16, Value) {
         let mut request = http::Request::builder()
             .method(Method::POST)
-            .uri("/hooks/generic")
+            .uri(path)
             .body(())
             .unwrap();
         *request.headers_mut() = headers.clone();
@@ -369,7 +369,9 @@ async fn a_forged_webhook_writes_nothing() {
     }
     let body = json!({ "type": "stock.level", "timestamp": Clock::system().now().to_string(),
         "data": { "sku": "OIL", "location": "milano", "on_hand": 0 } });
-    let (status, problem) = running.send(&headers, &body.to_string()).await;
+    let (status, problem) = running
+        .send("/hooks/generic", &headers, &body.to_string())
+        .await;
     assert_eq!(
         (status, problem["reason"].as_str()),
         (401, Some("signature_mismatch"))

@@ -27,4 +27,6 @@ mod start;
 mod store;
 mod surroundings;
 mod template;
+mod vehicles;
 mod watching;
+mod webhooks;

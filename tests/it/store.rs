@@ -6,18 +6,17 @@ use std::sync::Arc;
 use futures::future::join_all;
 use shared::config::Config;
 use shared::domain::Authority;
-use shared::domain::event::{Change, MoveReason, Version};
+use shared::domain::event::{Change, MoveReason};
 use shared::domain::ledger::{ChainFault, check_chain};
 use shared::domain::message::Stock;
 use shared::domain::position::{PositionChange, Refusal};
-use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::store::keys;
 use shared::store::settings::{self, Over};
 use shared::store::stock::{Applied, ApplyError};
 
-use crate::bench::{Bench, at, event, level, sold};
+use crate::bench::{Bench, event, level, sold};
 
-async fn stock(bench: &Bench, product: &str, location: &str) -> Option<Stock> {
+pub(crate) async fn stock(bench: &Bench, product: &str, location: &str) -> Option<Stock> {
     let authority = Authority::default();
     bench
         .store
@@ -27,7 +26,7 @@ async fn stock(bench: &Bench, product: &str, location: &str) -> Option<Stock> {
         .and_then(|position| position.stock(&authority.quantities))
 }
 
-async fn chain_faults(bench: &Bench, product: &str, location: &str) -> Vec<ChainFault> {
+pub(crate) async fn chain_faults(bench: &Bench, product: &str, location: &str) -> Vec<ChainFault> {
     let (product, location) = (product.parse().unwrap(), location.parse().unwrap());
     let of = keys::position_history(&product, &location);
     let rows = bench.store.history(&of, None, 1_000).await.unwrap().items;
@@ -159,106 +158,6 @@ async fn a_hundred_buyers_and_one_unit_have_one_winner() {
         let stock = stock(&bench, "OIL", "milano").await.unwrap();
         assert_eq!((stock.on_hand, stock.reserved, stock.available), (1, 1, 0));
     }
-}
-
-fn vehicle(
-    source: &str,
-    minute: i64,
-    state: UnitState,
-    location: &str,
-) -> shared::domain::StockEvent {
-    let report = UnitReport {
-        vin: "SCBCG2ZG0RC012345".parse().unwrap(),
-        version: Version::at(at(minute)),
-        state: Some(state),
-        location: Some(location.parse().unwrap()),
-        stock_number: Some("BX1042".into()),
-        since: None,
-        fields: [
-            ("make".to_owned(), Field::Text("Bentley".into())),
-            ("model".to_owned(), Field::Text("Continental GT".into())),
-        ]
-        .into(),
-    };
-    event(
-        &format!("unit-{source}-{minute}"),
-        source,
-        minute,
-        Change::Unit(Box::new(report)),
-    )
-}
-
-#[tokio::test]
-async fn units_and_positions_never_disagree() {
-    let bench = Bench::new();
-    let authority = Authority::default();
-    let line = "line:bentley/continental-gt";
-    let apply = async |event| bench.store.apply(&event, &authority).await.unwrap();
-    let on_hand = async |location: &str| stock(&bench, line, location).await.map(|s| s.on_hand);
-
-    assert_eq!(
-        apply(vehicle("dms", 0, UnitState::InStock, "london")).await,
-        Applied::Changed
-    );
-    assert_eq!(on_hand("london").await, Some(1));
-    assert_eq!(
-        apply(vehicle("dms", 1, UnitState::InStock, "milano")).await,
-        Applied::Changed
-    );
-    assert_eq!(
-        (on_hand("london").await, on_hand("milano").await),
-        (Some(0), Some(1))
-    );
-    apply(vehicle("dms", 2, UnitState::Reserved, "milano")).await;
-    assert_eq!(stock(&bench, line, "milano").await.unwrap().available, 0);
-    apply(vehicle("market", 3, UnitState::Sold, "milano")).await;
-    assert_eq!(on_hand("milano").await, Some(0));
-    // The DMS has not heard of the sale yet; a VIN sells once.
-    apply(vehicle("dms", 9, UnitState::InStock, "milano")).await;
-    assert_eq!(on_hand("milano").await, Some(0));
-    let position = bench
-        .store
-        .position(&line.parse().unwrap(), &"milano".parse().unwrap())
-        .await;
-    let sold: i64 = position.unwrap().unwrap().sold.values().sum();
-    assert_eq!(sold, 1, "one sale is one unit of demand");
-    for location in ["london", "milano"] {
-        assert_eq!(chain_faults(&bench, line, location).await, []);
-    }
-    let unit = bench
-        .store
-        .unit("SCBCG2ZG0RC012345")
-        .await
-        .unwrap()
-        .unwrap();
-    let of = keys::unit_history("SCBCG2ZG0RC012345");
-    let rows = bench.store.history(&of, None, 100).await.unwrap().items;
-    assert_eq!(check_chain(&of, &rows, unit.revision, &unit.chain), []);
-}
-
-#[tokio::test]
-async fn a_vehicle_that_cannot_be_placed_is_not_half_written() {
-    let bench = Bench::new();
-    let mut nowhere = vehicle("market", 0, UnitState::Sold, "london");
-    if let Change::Unit(report) = &mut nowhere.change {
-        report.location = None;
-    }
-    let refused = bench.store.apply(&nowhere, &Authority::default()).await;
-    assert!(matches!(
-        refused,
-        Err(ApplyError::Unplaced {
-            missing: "its rooftop is",
-            ..
-        })
-    ));
-    assert!(
-        bench
-            .store
-            .unit("SCBCG2ZG0RC012345")
-            .await
-            .unwrap()
-            .is_none()
-    );
 }
 
 #[tokio::test]

@@ -292,9 +292,7 @@ impl From<ApplyError> for Problem {
                     Self::invalid(vec![FieldError::body("quantity", detail)])
                 }
             },
-            ApplyError::Unplaced { .. } | ApplyError::Held { .. } => {
-                conflict("held_for_review", "A person has to look at it", detail)
-            }
+            ApplyError::Unstorable(_) => Self::malformed(detail),
         }
     }
 }

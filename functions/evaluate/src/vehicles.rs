@@ -25,7 +25,7 @@ impl Evaluator {
         unit: &Unit,
     ) -> Result<(), EvaluateError> {
         let owners = &installation.config.ownership;
-        let resolved = unit.resolve(&owners.state);
+        let resolved = unit.resolve(&installation.authority());
         let subject = Subject::Unit {
             vin: unit.vin.to_string(),
         };

@@ -26,7 +26,10 @@ fn said(change: &Changed) -> String {
             )
         }
         Changed::Unit(unit) => {
-            let rivals = unit.resolve(&[]).rivals.len();
+            let rivals = unit
+                .resolve(&shared::domain::Authority::default())
+                .rivals
+                .len();
             format!("{}: {rivals} rivals", unit.vin)
         }
         Changed::Feed(connector, _) => format!("feed {connector}"),

@@ -1,6 +1,7 @@
 //! Events into the store; what cannot be used, into quarantine with its reason (F15).
 
-use shared::connectors::{KnownNames, Parsed, Signed};
+use serde_json::json;
+use shared::connectors::{KnownNames, Lookup, Parsed, Signed};
 use shared::domain::position::Refusal;
 use shared::domain::{ConnectorName, StockEvent};
 use shared::metrics::Metric;
@@ -32,10 +33,15 @@ impl Ingest {
     ) -> Result<Parsed, IngestError> {
         let mut products = Vec::new();
         for external in door.push.wanted(signed)? {
-            let sku = self
+            let found = self
                 .store
                 .sku_of(&door.name, external.kind, &external.id)
-                .await?;
+                .await;
+            let sku = match found {
+                // A name longer than any that can be stored is nobody's name.
+                Err(error) if error.is_lasting() => None,
+                found => found?,
+            };
             products.extend(sku.map(|sku| (external, sku)));
         }
         let config = &door.installation.config;
@@ -49,7 +55,9 @@ impl Ingest {
             .locations()
             .iter()
             .map(|location| location.id.clone());
-        let names = KnownNames::new(theirs, ours).with_products(products);
+        let names = KnownNames::new(theirs, ours)
+            .with_products(products)
+            .with_vins(config.guards.vins());
         Ok(door.push.parse(signed, &names)?)
     }
 
@@ -68,11 +76,12 @@ impl Ingest {
             Err(_) => self.store.clone(),
         };
         let mut outcome = Outcome {
-            ignored: parsed.ignored.len() + parsed.lookups.len(),
+            ignored: parsed.ignored.len(),
             ..Outcome::default()
         };
         for lookup in &parsed.lookups {
-            tracing::info!(connector = %door.name, vin = %lookup.vin, "vehicle to be looked up");
+            let held = to_be_looked_up(&door.name, received, lookup);
+            self.hold(&held, &mut outcome).await?;
         }
         for event in &parsed.events {
             let applied = store.apply(event, &authority).await;
@@ -106,14 +115,30 @@ impl Ingest {
     ) -> Result<(), IngestError> {
         let dimensions = [("Connector", connector.as_str())];
         let reason = match applied {
-            Ok(Applied::Changed) => {
-                outcome.applied += 1;
-                self.metrics.count(Metric::EventsApplied, &dimensions);
-                return Ok(());
-            }
-            Ok(Applied::Known | Applied::Before) => {
-                outcome.known += 1;
-                self.metrics.count(Metric::EventsDuplicate, &dimensions);
+            Ok(applied) => {
+                let (changed, left_out) = match applied {
+                    Applied::Changed => (true, Vec::new()),
+                    Applied::Known | Applied::Before => (false, Vec::new()),
+                    Applied::Partly { changed, left_out } => (changed, left_out),
+                };
+                let metric = if changed {
+                    outcome.applied += 1;
+                    Metric::EventsApplied
+                } else {
+                    outcome.known += 1;
+                    Metric::EventsDuplicate
+                };
+                self.metrics.count(metric, &dimensions);
+                for left in left_out {
+                    let held = Quarantined::new(
+                        connector,
+                        received.at,
+                        format!("{}:{}:{}", received.id, event.id, left.field),
+                        &content(event),
+                        (left.reason, left.sentence),
+                    );
+                    self.hold(&held.event(event.id.clone()), outcome).await?;
+                }
                 return Ok(());
             }
             Err(ApplyError::Store(error)) => return Err(error.into()),
@@ -123,7 +148,7 @@ impl Ingest {
             connector,
             received.at,
             format!("{}:{}", received.id, event.id),
-            &serde_json::to_string(&event.change).unwrap_or_default(),
+            &content(event),
             (code(&reason), reason.to_string()),
         );
         self.hold(&held.event(event.id.clone()), outcome).await
@@ -144,14 +169,36 @@ impl Ingest {
     }
 }
 
+/// The work that a hint leaves: one entry per vehicle, however often it is hinted at.
+fn to_be_looked_up(connector: &ConnectorName, received: &Received, lookup: &Lookup) -> Quarantined {
+    let of = lookup.company.as_deref();
+    let of = of.map_or_else(String::new, |company| format!(" of company {company}"));
+    let sentence = format!(
+        "vehicle {}{of} has to be looked up: {connector} only said that it changed",
+        lookup.vin
+    );
+    let content = json!({ "vin": lookup.vin, "company": lookup.company });
+    Quarantined::new(
+        connector,
+        received.at,
+        format!("lookup:{}", lookup.vin),
+        &content.to_string(),
+        ("lookup", sentence),
+    )
+}
+
+/// What quarantine shows of an event.
+fn content(event: &StockEvent) -> String {
+    serde_json::to_string(&event.change).unwrap_or_default()
+}
+
 /// The reason as machines read it.
 fn code(error: &ApplyError) -> &'static str {
     match error {
         ApplyError::Refused(Refusal::Jump { .. }) => "held_for_review",
         ApplyError::Refused(_) => "refused",
         ApplyError::Reused { .. } => "event_id_reused",
-        ApplyError::Unplaced { .. } => "unplaced",
-        ApplyError::Held { .. } => "held_for_review",
+        ApplyError::Unstorable(_) => "unstorable",
         ApplyError::Store(_) => "store",
     }
 }

@@ -256,6 +256,8 @@ impl Ingest {
             IngestError::Secret(_) => (503, "secret_unavailable"),
             IngestError::Settings(_) | IngestError::Installation(_) => (503, "not_configured"),
             IngestError::Store(error) if error.is_transient() => (503, "busy"),
+            // Sent again it would be refused again.
+            IngestError::Store(error) if error.is_lasting() => (422, "unstorable"),
             IngestError::Store(_) => (503, "store_failed"),
         };
         let cause = error as &(dyn std::error::Error + 'static);
@@ -265,6 +267,9 @@ impl Ingest {
             tracing::warn!(connector = name, reason, error = cause, "webhook refused");
         }
         let detail = match error {
+            IngestError::Store(error) if error.is_lasting() => {
+                "it holds a name or a value that is too long to be stored".to_owned()
+            }
             // Its words are for the log: they tell more of our insides than a sender needs.
             IngestError::Store(_) | IngestError::Installation(_) | IngestError::Secret(_) => {
                 "the webhook cannot be taken at the moment; send it again".to_owned()

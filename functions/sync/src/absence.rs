@@ -280,8 +280,8 @@ fn is_there(base: &Base) -> bool {
 fn is_present(unit: &Unit, source: &ConnectorName) -> bool {
     let claim = unit.claims.get(source);
     claim
-        .and_then(|claim| claim.state.as_ref())
-        .is_some_and(|state| state.value.is_present())
+        .and_then(|claim| claim.state.value())
+        .is_some_and(|state| state.is_present())
 }
 
 /// What is to be done about what a file lacks.

@@ -85,7 +85,7 @@ impl Applier<'_> {
             let stated = Stated::now(statement.item.clone());
             self.store.save_stated(self.source, &stated).await?;
         }
-        let taken = match &statement.change {
+        let mut taken = match &statement.change {
             Change::LevelSet {
                 product,
                 location,
@@ -99,7 +99,8 @@ impl Applier<'_> {
             _ => Taken::known(),
         };
         if let Some(description) = &statement.description {
-            self.describe(line, description).await?;
+            let flaw = self.describe(line, description, statement).await?;
+            taken.flaws.extend(flaw);
         }
         Ok(taken)
     }
@@ -191,46 +192,27 @@ impl Applier<'_> {
         report: &UnitReport,
         statement: &Statement,
     ) -> Result<Taken, StoreError> {
-        let mut held = Vec::new();
         let unit = self.store.unit(report.vin.as_str()).await?;
         let stated_before = unit
             .as_ref()
             .is_some_and(|unit| unit.claims.contains_key(self.source));
         let mut report = report.clone();
         let claim = unit.as_ref().and_then(|unit| unit.claims.get(self.source));
-        let stateless = claim.is_none_or(|claim| claim.state.is_none());
+        let stateless = claim.is_none_or(|claim| claim.state.is_empty());
         if statement.presumed && stateless {
             report.state = Some(UnitState::InStock);
         }
-        let mut news = match &unit {
+        let news = match &unit {
             Some(unit) => news(unit, self.source, &report),
             None => report.clone(),
         };
-        loop {
-            if says_nothing(&news) {
-                return Ok(Taken {
-                    outcome: Outcome::Known,
-                    flaws: held,
-                });
-            }
-            let change = Change::Unit(Box::new(news.clone()));
-            let applied = self.change(id.clone(), change, report.version).await;
-            // A price that cannot be believed does not hold back the rest.
-            if let Err(ApplyError::Held { field, problem, .. }) = &applied
-                && news.fields.remove(field).is_some()
-            {
-                held.push(Flaw {
-                    item: Some(statement.item.clone()),
-                    reason: HELD,
-                    sentence: format!("{}: {field}: {problem}.", statement.item),
-                    word: None,
-                });
-                continue;
-            }
-            let mut taken = taken(applied, stated_before, statement)?;
-            taken.flaws.append(&mut held);
-            return Ok(taken);
+        // A vehicle that cannot be counted is told of with each file, until it can.
+        if news.is_empty() && unit.is_some_and(|unit| unit.counted.is_some()) {
+            return Ok(Taken::known());
         }
+        let change = Change::Unit(Box::new(news));
+        let applied = self.change(id, change, report.version).await;
+        taken(applied, stated_before, statement)
     }
 
     /// Sets what a product is called, where that is news.
@@ -238,7 +220,8 @@ impl Applier<'_> {
         &self,
         line: u64,
         description: &ProductDescription,
-    ) -> Result<(), StoreError> {
+        statement: &Statement,
+    ) -> Result<Option<Flaw>, StoreError> {
         let product = ProductId::from(description.sku.clone());
         let known = self.store.product(&product).await?.unwrap_or_default();
         let news = |said: &Option<String>, known: &Option<String>| said.is_some() && said != known;
@@ -246,11 +229,9 @@ impl Applier<'_> {
             let id = self.event_id(&format!("{line}:described"));
             let change = Change::Described(description.clone());
             let applied = self.change(id, change, description.version).await;
-            if let Err(ApplyError::Store(error)) = applied {
-                return Err(error);
-            }
+            return Ok(taken(applied, true, statement)?.flaws.pop());
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Removes what the file no longer has; `false` if what we hold is newer than the file.
@@ -324,29 +305,37 @@ fn taken(
     stated_before: bool,
     statement: &Statement,
 ) -> Result<Taken, StoreError> {
-    let refused = |reason, error: ApplyError| Taken {
-        outcome: Outcome::Known,
-        flaws: vec![Flaw {
-            item: Some(statement.item.clone()),
-            reason,
-            sentence: format!("{}: {error}.", statement.item),
-            word: None,
-        }],
+    let flaw = |reason, sentence| Flaw {
+        item: Some(statement.item.clone()),
+        reason,
+        sentence,
+        word: None,
     };
-    let outcome = match applied {
-        Ok(Applied::Changed) if stated_before => Outcome::Differed,
-        Ok(Applied::Changed) => Outcome::Added,
-        Ok(Applied::Known | Applied::Before) => Outcome::Known,
-        Err(ApplyError::Store(error)) => return Err(error),
-        Err(error @ ApplyError::Unplaced { .. }) => return Ok(refused("unplaced", error)),
-        Err(error @ (ApplyError::Held { .. } | ApplyError::Refused(Refusal::Jump { .. }))) => {
-            return Ok(refused(HELD, error));
+    let (changed, flaws) = match applied {
+        Ok(Applied::Changed) => (true, Vec::new()),
+        Ok(Applied::Known | Applied::Before) => (false, Vec::new()),
+        Ok(Applied::Partly { changed, left_out }) => {
+            let flaws = left_out.into_iter();
+            let flaws = flaws.map(|left| flaw(left.reason, format!("{}.", left.sentence)));
+            (changed, flaws.collect())
         }
-        Err(error) => return Ok(refused("refused", error)),
+        Err(ApplyError::Store(error)) => return Err(error),
+        Err(error) => {
+            let reason = match error {
+                ApplyError::Refused(Refusal::Jump { .. }) => HELD,
+                _ => "refused",
+            };
+            let sentence = format!("{}: {error}.", statement.item);
+            (false, vec![flaw(reason, sentence)])
+        }
     };
     Ok(Taken {
-        outcome,
-        flaws: Vec::new(),
+        outcome: match (changed, stated_before) {
+            (false, _) => Outcome::Known,
+            (true, false) => Outcome::Added,
+            (true, true) => Outcome::Differed,
+        },
+        flaws,
     })
 }
 
@@ -354,32 +343,21 @@ fn taken(
 fn news(unit: &Unit, source: &ConnectorName, report: &UnitReport) -> UnitReport {
     let mut news = report.clone();
     if let Some(claim) = unit.claims.get(source) {
-        let said = |state: &UnitState| claim.state.as_ref().is_some_and(|it| it.value == *state);
-        news.state = news.state.filter(|state| !said(state));
+        news.state = news.state.filter(|new| claim.state.value() != Some(new));
         news.location = news
             .location
-            .filter(|new| claim.location.as_ref().is_none_or(|it| it.value != *new));
+            .filter(|new| claim.location.value() != Some(new));
         news.stock_number = news.stock_number.filter(|new| {
             claim
                 .stock_number
                 .as_ref()
                 .is_none_or(|it| it.value != *new)
         });
-        news.since = news
-            .since
-            .filter(|new| claim.since.as_ref().is_none_or(|it| it.value != *new));
+        news.since = news.since.filter(|new| claim.since.value() != Some(new));
     }
     news.fields.retain(|name, value| {
         let heard = unit.fields.get(name).and_then(|heard| heard.get(source));
         heard.is_none_or(|stamped| stamped.value != *value)
     });
     news
-}
-
-fn says_nothing(report: &UnitReport) -> bool {
-    report.state.is_none()
-        && report.location.is_none()
-        && report.stock_number.is_none()
-        && report.since.is_none()
-        && report.fields.is_empty()
 }

@@ -15,7 +15,7 @@ use shared::domain::id::{LocationId, Sku};
 use shared::domain::money::{Currency, Money};
 use shared::domain::position::whole_millis;
 use shared::domain::unit::{Field, UnitReport, UnitState};
-use shared::domain::vin::{VinPolicy, VinVerdict};
+use shared::domain::vin::VinRules;
 use shared::domain::{ProductId, Vin};
 use shared::feeds::header::Header;
 use shared::feeds::row::{Cell, Invalid, Row};
@@ -62,8 +62,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) locations: &'a Directory,
     /// The currency of prices that state none.
     pub(crate) currency: Currency,
-    /// How a wrong check digit is taken.
-    pub(crate) vins: VinPolicy,
+    /// Which numbers of vehicles are taken.
+    pub(crate) vins: VinRules,
     /// When the file was written.
     pub(crate) written_at: Timestamp,
     /// When the last complete snapshot had been written.
@@ -113,7 +113,7 @@ impl<'a> Reading<'a> {
             files,
             locations: &config.locations,
             currency: config.account.currency,
-            vins: config.guards.vin,
+            vins: config.guards.vins(),
             written_at: whole_millis(written_at),
             confirmed_at,
         }
@@ -179,15 +179,12 @@ impl<'a> Reading<'a> {
     }
 
     fn vehicle(&self, row: &Row, vin: &str) -> Result<Statement, Flaw> {
-        let vin: Vin = value::key(vin).parse().map_err(|error| {
+        let vin = self.vins.read(&value::key(vin)).map_err(|error| {
+            let known = Vin::known(vin).ok().map(|vin| Item::Unit { vin });
             let sentence = format!("The VIN {vin:?} is unusable: {error}.");
-            Flaw::new(None, "bad_vin", sentence)
+            Flaw::new(known.as_ref(), "bad_vin", sentence)
         })?;
         let item = Item::Unit { vin: vin.clone() };
-        if let VinVerdict::Refused { found, computed } = self.vins.judge(&vin) {
-            let sentence = format!("{vin} has check digit {found} where {computed} fits.");
-            return Err(Flaw::new(Some(&item), "bad_vin", sentence));
-        }
         let mut flaws = Vec::new();
         let (state, presumed) = match row.text("status") {
             Cell::Value(word) if !word.is_empty() => (self.state(word, &item, &mut flaws), false),
@@ -199,7 +196,8 @@ impl<'a> Reading<'a> {
             item: Some(item.clone()),
             ..flaw
         })?;
-        let (version, dated_since) = self.version(row, &item, &mut flaws);
+        let (mut version, dated_since) = self.version(row, &item, &mut flaws);
+        version.sequence = self.order_of(row);
         let mut readable = Readable {
             item: &item,
             flaws: &mut flaws,
@@ -362,6 +360,13 @@ impl<'a> Reading<'a> {
         let news = dated.is_some_and(|at| self.confirmed_at.is_some_and(|then| at > then));
         let version = Version::at(after_confirmed.map_or(at, |after| at.max(after)));
         (version, news)
+    }
+
+    /// What breaks the tie between rows of one time, which may be a whole day: the time at which their
+    /// files were written, then their order in the file.
+    fn order_of(&self, row: &Row) -> u64 {
+        let written = u64::try_from(self.written_at.as_millisecond()).unwrap_or(0);
+        (written << 20) | (row.line() & 0xf_ffff)
     }
 
     /// When the file as a whole was true: removals, and what it confirms, carry this time.

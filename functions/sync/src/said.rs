@@ -63,8 +63,8 @@ impl Sayable {
         let mut said = Said::default();
         if let Some(claim) = claim {
             said = said_of_claim(
-                claim.state.as_ref().map(|it| it.value),
-                claim.location.as_ref().map(|it| &it.value),
+                claim.state.value().copied(),
+                claim.location.value(),
                 claim
                     .stock_number
                     .as_ref()
@@ -72,8 +72,8 @@ impl Sayable {
                     .filter(|_| self.has("stock_number")),
                 claim
                     .since
-                    .as_ref()
-                    .map(|it| it.value)
+                    .value()
+                    .copied()
                     .filter(|_| self.has("date_in_stock")),
             );
         }

@@ -16,7 +16,7 @@ use super::value::{Crossings, MemoryDays, Units};
 use super::words::{nearest, shown};
 use crate::domain::catalogue::{Location, LocationKind};
 use crate::domain::money::Currency;
-use crate::domain::vin::VinPolicy;
+use crate::domain::vin::{VinPolicy, VinRules};
 use crate::domain::watch::Manner;
 use crate::domain::{ConnectorName, GroupName, LocationId};
 
@@ -93,11 +93,24 @@ settings! {
         /// How a VIN with a wrong check digit is treated: `strict` refuses it (North America),
         /// `warn` accepts and flags it, `off` does not look.
         vin: VinPolicy = VinPolicy::Warn,
+        /// Whether vehicles may have numbers of other lengths than seventeen characters, as they had
+        /// before model year 1981. Where they may not, a row or event with such a number is held.
+        classic_vins: bool = false,
         /// Whether a price of zero, or one that changed more than tenfold, is held for review.
         hold_price_jumps: bool = true,
         /// More units than one statement may add, or one movement add or take, without being held
         /// for review: a barcode in the quantity's place is longer.
         most_quantity_jump: Units = Units(1_000_000),
+    }
+}
+
+impl Guards {
+    /// Which numbers of vehicles are taken.
+    pub fn vins(&self) -> VinRules {
+        VinRules {
+            check_digit: self.vin,
+            classic: self.classic_vins,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Config;
-use super::connector::ConnectorSettings;
+use super::connector::{ConnectorSettings, Payload};
 use super::reference::written;
 use crate::domain::group::Grouping;
 use crate::domain::route::Route;
@@ -116,6 +116,15 @@ impl Config {
             notes.push("there are no routes: alerts are recorded, and nobody is told".to_owned());
         }
         for (name, connector) in &self.connectors {
+            if let ConnectorSettings::Dealertrack(dms) = &connector.settings
+                && dms.payload == Payload::Lookup
+            {
+                notes.push(format!(
+                    "connector `{name}` takes webhooks only as a reason to look vehicles up, which is \
+                     not possible yet: they wait in quarantine, and no stock changes; to apply what \
+                     they say, set `payload = \"trusted\"`"
+                ));
+            }
             let trusted = match &connector.settings {
                 ConnectorSettings::Files(files) => files.url.starts_with("ftp://"),
                 _ => false,

@@ -19,6 +19,9 @@
 //! | `reserved`, `sold`, `removed` | the same, in that state |
 //! | `transferred` | the same, at the location of `to_company` (or `company`, where that is not set) |
 //!
+//! What an event needs is its id, time, kind and VIN, and where a vehicle in stock stands. Any other fact
+//! that cannot be read is left out, and goes to quarantine alone.
+//!
 //! Of a record only what this page names is read. Key and radio codes are never among it:
 //! [`Push::keepable`] takes them out of what is read, and of what is kept.
 //!
@@ -35,7 +38,9 @@ use serde_json::{Value, json};
 
 use super::json::{self, Read, Wrong};
 use super::names::{External, Names};
-use super::push::{Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Signed, event};
+use super::push::{
+    Delivery, Flaws, Lookup, ParseError, Parsed, Problem, Push, Reason, Signed, event,
+};
 use super::vehicle::{self, Implied, Sort};
 use super::{About, xml};
 use crate::config::connector::{
@@ -121,11 +126,13 @@ impl Push for Dealertrack {
         };
         // As it is kept: so a replay reads the same, and no code gets any further.
         let body = self.keepable(signed.body());
-        if xml::looks_like(&body) {
+        let mut parsed = if xml::looks_like(&body) {
             reading.records(&xml::document(&body)?)
         } else {
             reading.events(&json::document(&body)?)
-        }
+        }?;
+        parsed.settle_ties();
+        Ok(parsed)
     }
 }
 
@@ -199,38 +206,50 @@ impl Reading<'_> {
 
     fn event(&self, one: &Value, base: &str, parsed: &mut Parsed) {
         let pointers = &self.connector.settings.pointers;
+        let mut flaws = Flaws::default();
         let kind = self
             .kind(one, base)
             .and_then(|kind| kind.ok_or_else(|| missing(base, &pointers.event_type)));
-        let frame = match kind {
-            Ok(kind) if kind.event == VehicleEvent::Ignored => {
-                parsed.ignored.push(format!("event {}", kind.written));
-                return;
-            }
-            Ok(kind) => self.frame(one, base, kind),
-            Err(problem) => Err(problem),
-        };
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(problem) => return parsed.reject(problem, self.excerpt(one)),
-        };
-        if self.connector.settings.payload == Payload::Lookup {
-            parsed.lookups.push(frame.into_lookup());
+        let kind = flaws.needed(kind);
+        if let Some(kind) = kind.as_ref().filter(|it| it.event == VehicleEvent::Ignored) {
+            parsed.ignored.push(format!("event {}", kind.written));
             return;
         }
-        let row = || -> Result<StockEvent, Problem> {
-            let id = find(one, base, &pointers.event_id, json::name)?
-                .ok_or_else(|| missing(base, &pointers.event_id))?;
-            let at = find(one, base, &pointers.time, json::time)?
-                .ok_or_else(|| missing(base, &pointers.time))?;
-            let pointer = || format!("{base}{}", pointers.time.as_str());
-            let tolerance = self.connector.settings.tolerance;
-            let at = self.signed.not_in_future(at, tolerance, pointer)?;
-            let report = self.report(one, base, &frame, at)?;
-            let change = Change::Unit(Box::new(report));
-            event(&self.connector.source, &format!("event/{id}"), at, change)
+        let frame = self.frame(one, base, kind, &mut flaws);
+        let event = if self.connector.settings.payload == Payload::Lookup {
+            parsed.lookups.extend(frame.map(Frame::into_lookup));
+            None
+        } else {
+            self.stated(one, base, frame.as_ref(), &mut flaws)
         };
-        parsed.add(row(), || self.excerpt(one));
+        parsed.settle(event, flaws, || self.excerpt(one));
+    }
+
+    /// The event, if the body has all that it needs. Without a word for what happened, or a VIN, the
+    /// rest is read for its flaws only.
+    fn stated(
+        &self,
+        one: &Value,
+        base: &str,
+        frame: Option<&Frame>,
+        flaws: &mut Flaws,
+    ) -> Option<StockEvent> {
+        let pointers = &self.connector.settings.pointers;
+        let id = find(one, base, &pointers.event_id, json::name)
+            .and_then(|id| id.ok_or_else(|| missing(base, &pointers.event_id)));
+        let id = flaws.needed(id);
+        let at = find(one, base, &pointers.time, json::time)
+            .and_then(|at| at.ok_or_else(|| missing(base, &pointers.time)))
+            .and_then(|at| {
+                let pointer = || format!("{base}{}", pointers.time.as_str());
+                let tolerance = self.connector.settings.tolerance;
+                self.signed.not_in_future(at, tolerance, pointer)
+            });
+        let at = flaws.needed(at);
+        let report = self.report(one, base, frame?, at, flaws);
+        let change = Change::Unit(Box::new(report?));
+        let id = format!("event/{}", id?);
+        flaws.needed(event(&self.connector.source, &id, at?, change))
     }
 
     /// What happened, if the body has a word for it; the word must be among `events`.
@@ -252,13 +271,23 @@ impl Reading<'_> {
         Err(wrong.at(format!("{base}{}", pointer.as_str())))
     }
 
-    fn frame(&self, one: &Value, base: &str, kind: Kind) -> Result<Frame, Problem> {
+    fn frame(
+        &self,
+        one: &Value,
+        base: &str,
+        kind: Option<Kind>,
+        flaws: &mut Flaws,
+    ) -> Option<Frame> {
         let pointers = &self.connector.settings.pointers;
-        let vin = find(one, base, &pointers.vin, vehicle::vin)?;
-        Ok(Frame {
-            vin: vin.ok_or_else(|| missing(base, &pointers.vin))?,
-            company: find(one, base, &pointers.company, json::name)?,
-            kind,
+        let read = |value| vehicle::vin(value, self.names);
+        let vin = find(one, base, &pointers.vin, read)
+            .and_then(|vin| vin.ok_or_else(|| missing(base, &pointers.vin)));
+        let vin = flaws.needed(vin);
+        let company = flaws.optional(find(one, base, &pointers.company, json::name));
+        Some(Frame {
+            vin: vin?,
+            company,
+            kind: kind?,
         })
     }
 
@@ -267,30 +296,32 @@ impl Reading<'_> {
         one: &Value,
         base: &str,
         frame: &Frame,
-        at: Timestamp,
-    ) -> Result<UnitReport, Problem> {
+        at: Option<Timestamp>,
+        flaws: &mut Flaws,
+    ) -> Option<UnitReport> {
         let settings = &self.connector.settings;
         let pointers = &settings.pointers;
-        let (pointer, company) = match (&pointers.to_company, frame.kind.event) {
-            (Some(pointer), VehicleEvent::Transferred) => {
-                let to = find(one, base, pointer, json::name)?;
-                (pointer, Some(to.ok_or_else(|| missing(base, pointer))?))
-            }
-            _ => (&pointers.company, frame.company.clone()),
+        let status = flaws.optional(optional(one, base, pointers.status.as_ref(), json::name));
+        let state = self.state(frame.kind.event, status.as_deref());
+        let location = if frame.kind.event == VehicleEvent::Transferred {
+            flaws.needed(self.destination(one, base, frame)).map(Some)
+        } else {
+            let pointer = || format!("{base}{}", pointers.company.as_str());
+            let location = self.location(frame.company.as_deref(), pointer);
+            vehicle::place(location, state, flaws)
         };
-        let location =
-            self.location(company.as_deref(), || format!("{base}{}", pointer.as_str()))?;
-        if frame.kind.event == VehicleEvent::Transferred && location.is_none() {
-            return Err(missing(base, pointer));
-        }
-        let status = optional(one, base, pointers.status.as_ref(), json::name)?;
         let mut report = UnitReport {
             vin: frame.vin.clone(),
-            version: Version::at(at),
-            state: self.state(frame.kind.event, status.as_deref()),
-            location,
-            stock_number: optional(one, base, pointers.stock_number.as_ref(), json::name)?,
-            since: optional(one, base, pointers.since.as_ref(), json::day)?,
+            version: Version::at(at?),
+            state,
+            location: None,
+            stock_number: flaws.optional(optional(
+                one,
+                base,
+                pointers.stock_number.as_ref(),
+                json::name,
+            )),
+            since: flaws.optional(optional(one, base, pointers.since.as_ref(), json::day)),
             fields: Default::default(),
         };
         let described = [
@@ -304,18 +335,32 @@ impl Reading<'_> {
         ];
         for (name, pointer, sort) in described {
             let read = |value| vehicle::field(value, sort, self.implied());
-            if let Some(field) = optional(one, base, pointer.as_ref(), read)? {
-                report.fields.insert(name.to_owned(), field);
-            }
+            let field = flaws.optional(optional(one, base, pointer.as_ref(), read));
+            report
+                .fields
+                .extend(field.map(|field| (name.to_owned(), field)));
         }
-        let condition = optional(one, base, pointers.condition.as_ref(), json::name)?;
-        if let Some(condition) = condition {
+        let condition = optional(one, base, pointers.condition.as_ref(), json::name);
+        if let Some(condition) = flaws.optional(condition) {
             let condition = record::condition(&condition, false).to_owned();
             report
                 .fields
                 .insert("condition".to_owned(), Field::Text(condition));
         }
-        Ok(report)
+        report.location = location?;
+        Some(report)
+    }
+
+    /// Where a vehicle was transferred to, which the body must say.
+    fn destination(&self, one: &Value, base: &str, frame: &Frame) -> Result<LocationId, Problem> {
+        let pointers = &self.connector.settings.pointers;
+        let (pointer, company) = match &pointers.to_company {
+            Some(pointer) => (pointer, find(one, base, pointer, json::name)?),
+            None => (&pointers.company, frame.company.clone()),
+        };
+        let at = || format!("{base}{}", pointer.as_str());
+        self.location(company.as_deref(), at)?
+            .ok_or_else(|| missing(base, pointer))
     }
 
     /// The state: what the event says, else what the status code stands for, else nothing.
@@ -362,6 +407,7 @@ impl Reading<'_> {
             "event_id": shown(&pointers.event_id),
             "event_type": shown(&pointers.event_type),
             "vin": shown(&pointers.vin),
+            "stock_number": pointers.stock_number.as_ref().and_then(shown),
             "company": shown(&pointers.company),
         })
     }

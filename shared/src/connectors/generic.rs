@@ -26,7 +26,10 @@
 //! `at` counts, then the larger `version`; so the order of arrival does not matter.
 //!
 //! The envelope is accepted or refused as a whole. A change that cannot be used goes to quarantine
-//! alone, with a pointer to what is wrong. Fields that are not listed here are tolerated, since
+//! alone, with a pointer to everything that is wrong with it. What it needs is in the table above, and
+//! whatever says when it was true, what it does to stock, or, of a vehicle in stock, where it stands;
+//! anything else that cannot be read is left out, and goes to quarantine alone. Of two changes of one
+//! vehicle and instant in one list the later one counts. Fields that are not listed here are tolerated, since
 //! senders add some, and named in [`Parsed::ignored`], since they may be misspelt. Events are named
 //! after the signed `webhook-id` and the change's place in the list.
 
@@ -39,7 +42,7 @@ use serde_json::Value;
 use super::About;
 use super::json::{self, Object, Wrong};
 use super::names::{External, Names};
-use super::push::{Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event};
+use super::push::{Delivery, Flaws, ParseError, Parsed, Problem, Push, Reason, Signed, event};
 use super::vehicle::{self, Implied};
 use crate::config::connector as settings;
 use crate::domain::event::{Change, Level, MoveReason, ProductDescription, StockEvent, Version};
@@ -227,6 +230,7 @@ impl Push for Generic {
                 }
             }
         }
+        parsed.settle_ties();
         Ok(parsed)
     }
 }
@@ -266,7 +270,9 @@ impl Reading<'_> {
             Ok(row) => row,
             Err(problem) => return parsed.reject(problem, Value::Null),
         };
-        parsed.add(self.event(&row, index), || row.excerpt(self.kind.fields()));
+        let mut flaws = Flaws::default();
+        let event = self.event(&row, index, &mut flaws);
+        parsed.settle(event, flaws, || row.excerpt(self.kind.fields()));
         for field in row.keys().filter(|field| !self.kind.reads(field)) {
             if parsed.ignored.len() < NOTES_MOST {
                 let field: String = row.pointer_to(field).chars().take(120).collect();
@@ -275,123 +281,154 @@ impl Reading<'_> {
         }
     }
 
-    fn event(&self, row: &Object<'_>, index: usize) -> Result<StockEvent, Problem> {
+    /// The event, if the row has all that it needs. Each field is read, so that everything that is
+    /// wrong with the row is told at once.
+    fn event(&self, row: &Object<'_>, index: usize, flaws: &mut Flaws) -> Option<StockEvent> {
+        let at = flaws.needed(self.at(row));
+        let change = match self.kind {
+            Kind::Level => self.level(row, at, flaws),
+            Kind::Moved => self.moved(row, flaws),
+            Kind::Sold => self.sold(row, flaws),
+            Kind::Unit(stated) => self.unit(row, at, stated, self.location(row), flaws),
+            // A transfer that does not say where to would move nothing, and look as if it had.
+            Kind::Transferred => {
+                let to = self.needed_location(row).map(Some);
+                self.unit(row, at, None, to, flaws)
+            }
+            Kind::Described => described(row, at, flaws),
+        };
+        let actor = flaws.optional(row.get("actor", json::text));
+        let actor = actor.map(|actor| actor.chars().take(80).collect());
+        let id = format!("{}/{index}", self.message);
+        let event = flaws.needed(event(self.source, &id, at?, change?))?;
+        Some(StockEvent { actor, ..event })
+    }
+
+    fn at(&self, row: &Object<'_>) -> Result<Timestamp, Problem> {
         let (field, at) = match row.get("at", json::time)? {
             Some(at) => (row.pointer_to("at"), at),
             None => ("/timestamp".to_owned(), self.sent),
         };
-        let at = self.signed.not_in_future(at, self.tolerance, || field)?;
-        let change = match self.kind {
-            Kind::Level => self.level(row, at),
-            Kind::Moved => self.moved(row),
-            Kind::Sold => self.sold(row),
-            Kind::Unit(stated) => self.unit(row, at, stated),
-            Kind::Transferred => self.transferred(row, at),
-            Kind::Described => described(row, at),
-        }?;
-        let id = format!("{}/{index}", self.message);
-        let actor = row.get("actor", json::text)?;
-        let actor = actor.map(|actor| actor.chars().take(80).collect());
-        Ok(StockEvent {
-            actor,
-            ..event(self.source, &id, at, change)?
-        })
+        self.signed.not_in_future(at, self.tolerance, || field)
     }
 
-    fn level(&self, row: &Object<'_>, at: Timestamp) -> Result<Change, Problem> {
-        let (product, location) = self.position(row)?;
-        let level = Level {
-            on_hand: row.need_quantity("on_hand")?,
-            reserved: row.get("reserved", json::count)?,
-            incoming: row.get("incoming", json::count)?,
-        };
-        Ok(Change::LevelSet {
+    fn level(&self, row: &Object<'_>, at: Option<Timestamp>, flaws: &mut Flaws) -> Option<Change> {
+        let position = self.position(row, flaws);
+        let on_hand = flaws.needed(row.need_quantity("on_hand"));
+        let reserved = flaws.optional(row.get("reserved", json::count));
+        let incoming = flaws.optional(row.get("incoming", json::count));
+        let version = version(row, at, flaws);
+        let (product, location) = position?;
+        Some(Change::LevelSet {
             product,
             location,
-            level,
-            version: version(row, at)?,
+            level: Level {
+                on_hand: on_hand?,
+                reserved,
+                incoming,
+            },
+            version: version?,
         })
     }
 
-    fn moved(&self, row: &Object<'_>) -> Result<Change, Problem> {
-        let (product, location) = self.position(row)?;
-        let delta = row.need_quantity("delta")?;
-        let reason = row
-            .get("reason", move_reason)?
+    fn moved(&self, row: &Object<'_>, flaws: &mut Flaws) -> Option<Change> {
+        let position = self.position(row, flaws);
+        let delta = flaws.needed(row.need_quantity("delta"));
+        let reason = flaws
+            .optional(row.get("reason", move_reason))
             .unwrap_or(MoveReason::Adjustment);
-        let believable = match reason {
-            MoveReason::Adjustment => delta != 0,
-            MoveReason::Receipt | MoveReason::Return | MoveReason::TransferIn => delta > 0,
-            MoveReason::TransferOut => delta < 0,
-        };
-        if !believable {
+        let delta = delta.and_then(|delta| {
+            let believable = match reason {
+                MoveReason::Adjustment => delta != 0,
+                MoveReason::Receipt | MoveReason::Return | MoveReason::TransferIn => delta > 0,
+                MoveReason::TransferOut => delta < 0,
+            };
             let sentence = "positive is in and negative is out; this contradicts the reason";
-            return Err(Wrong::new(Reason::Contradiction, sentence).at(row.pointer_to("delta")));
-        }
-        Ok(Change::Moved {
+            let contradicts = || Wrong::new(Reason::Contradiction, sentence);
+            flaws.needed(
+                believable
+                    .then_some(delta)
+                    .ok_or_else(|| contradicts().at(row.pointer_to("delta"))),
+            )
+        });
+        let (product, location) = position?;
+        Some(Change::Moved {
             product,
             location,
-            delta,
+            delta: delta?,
             reason,
         })
     }
 
-    fn sold(&self, row: &Object<'_>) -> Result<Change, Problem> {
-        let (product, location) = self.position(row)?;
-        let quantity = row.need_quantity("quantity")?;
-        if quantity < 1 {
+    fn sold(&self, row: &Object<'_>, flaws: &mut Flaws) -> Option<Change> {
+        let position = self.position(row, flaws);
+        let quantity = row.need_quantity("quantity").and_then(|quantity| {
+            if quantity >= 1 {
+                return Ok(quantity);
+            }
             let sentence = "a sale is of one unit or more; say what came back as `stock.moved`";
-            return Err(Wrong::new(Reason::OutOfRange, sentence).at(row.pointer_to("quantity")));
-        }
-        Ok(Change::Sold {
+            Err(Wrong::new(Reason::OutOfRange, sentence).at(row.pointer_to("quantity")))
+        });
+        let quantity = flaws.needed(quantity);
+        let deducts = flaws.needed(row.get("deducts", json::flag));
+        let (product, location) = position?;
+        Some(Change::Sold {
             product,
             location,
-            quantity,
-            deducts: row.get("deducts", json::flag)?.unwrap_or(true),
+            quantity: quantity?,
+            deducts: deducts?.unwrap_or(true),
         })
     }
 
     fn unit(
         &self,
         row: &Object<'_>,
-        at: Timestamp,
+        at: Option<Timestamp>,
         stated: Option<UnitState>,
-    ) -> Result<Change, Problem> {
+        location: Result<Option<LocationId>, Problem>,
+        flaws: &mut Flaws,
+    ) -> Option<Change> {
+        let vin = flaws.needed(row.need("vin", |value| vehicle::vin(value, self.names)));
         let state = match stated {
-            Some(state) => Some(state),
-            None => row.get("state", unit_state)?,
+            Some(_) => Some(stated),
+            None => flaws.needed(row.get("state", unit_state)),
         };
-        let currency = row.get("currency", json::parsed::<Currency>)?;
+        let location = match self.kind {
+            Kind::Transferred => flaws.needed(location),
+            _ => vehicle::place(location, state.flatten(), flaws),
+        };
+        let version = version(row, at, flaws);
         let implied = Implied {
-            currency,
+            currency: flaws.optional(row.get("currency", json::parsed::<Currency>)),
             distance: None,
         };
-        Ok(Change::Unit(Box::new(UnitReport {
-            vin: row.need("vin", vehicle::vin)?,
-            version: version(row, at)?,
-            state,
-            location: self.location(row)?,
-            stock_number: row.get("stock_number", json::name)?,
-            since: row.get("since", json::day)?,
-            fields: vehicle::fields(row, implied)?,
+        let stock_number = flaws.optional(row.get("stock_number", json::name));
+        let since = flaws.optional(row.get("since", json::day));
+        let fields = vehicle::fields(row, implied, flaws);
+        Some(Change::Unit(Box::new(UnitReport {
+            vin: vin?,
+            version: version?,
+            state: state?,
+            location: location?,
+            stock_number,
+            since,
+            fields,
         })))
-    }
-
-    fn transferred(&self, row: &Object<'_>, at: Timestamp) -> Result<Change, Problem> {
-        // A transfer that does not say where to would move nothing, and look as if it had.
-        row.need("location", json::name)?;
-        self.unit(row, at, None)
     }
 
     /// The position that a row is about: a SKU's. Those of vehicles follow from the units, and could
     /// contradict them if they were set here.
-    fn position(&self, row: &Object<'_>) -> Result<(ProductId, LocationId), Problem> {
-        let product = ProductId::from(sku(row)?);
-        let location = self.location(row)?.ok_or_else(|| {
+    fn position(&self, row: &Object<'_>, flaws: &mut Flaws) -> Option<(ProductId, LocationId)> {
+        let sku = flaws.needed(sku(row));
+        let location = flaws.needed(self.needed_location(row));
+        Some((ProductId::from(sku?), location?))
+    }
+
+    fn needed_location(&self, row: &Object<'_>) -> Result<LocationId, Problem> {
+        self.location(row)?.ok_or_else(|| {
             let missing = Wrong::new(Reason::MissingField, "is missing");
             missing.at(row.pointer_to("location"))
-        })?;
-        Ok((product, location))
+        })
     }
 
     fn location(&self, row: &Object<'_>) -> Result<Option<LocationId>, Problem> {
@@ -418,29 +455,40 @@ fn sku(row: &Object<'_>) -> Result<Sku, Problem> {
     row.need(key, json::parsed)
 }
 
-fn version(row: &Object<'_>, at: Timestamp) -> Result<Version, Problem> {
-    let sequence = row.get("version", json::whole)?.unwrap_or(0);
-    let sequence = u64::try_from(sequence)
-        .map_err(|_| Wrong::new(Reason::OutOfRange, "is negative").at(row.pointer_to("version")))?;
-    Ok(Version { at, sequence })
+/// What orders the statement; a number that cannot be read is not left out, for an older statement
+/// could win then.
+fn version(row: &Object<'_>, at: Option<Timestamp>, flaws: &mut Flaws) -> Option<Version> {
+    let sequence = row.get("version", json::whole).and_then(|sequence| {
+        u64::try_from(sequence.unwrap_or(0)).map_err(|_| {
+            Wrong::new(Reason::OutOfRange, "is negative").at(row.pointer_to("version"))
+        })
+    });
+    let sequence = flaws.needed(sequence)?;
+    Some(Version { at: at?, sequence })
 }
 
-fn described(row: &Object<'_>, at: Timestamp) -> Result<Change, Problem> {
+fn described(row: &Object<'_>, at: Option<Timestamp>, flaws: &mut Flaws) -> Option<Change> {
+    let sku = flaws.needed(sku(row));
+    let version = version(row, at, flaws);
+    let mut text = |key| {
+        let text = flaws.optional(row.get(key, json::text));
+        text.map(str::to_owned)
+    };
+    let (title, category) = (text("title"), text("category"));
     let mut external = BTreeMap::new();
-    if let Some(names) = row.value("external") {
-        let names = Object::of(names, row.pointer_to("external"))?;
+    let names = row.value("external");
+    let names = names.map(|names| Object::of(names, row.pointer_to("external")));
+    if let Some(names) = flaws.optional(names.transpose()) {
         for kind in names.keys() {
-            if let Some(id) = names.get(kind, json::name)? {
-                external.insert(kind.to_owned(), id);
-            }
+            let id = flaws.optional(names.get(kind, json::name));
+            external.extend(id.map(|id| (kind.to_owned(), id)));
         }
     }
-    let text = |key| Ok::<_, Problem>(row.get(key, json::text)?.map(str::to_owned));
-    Ok(Change::Described(ProductDescription {
-        sku: sku(row)?,
-        version: version(row, at)?,
-        title: text("title")?,
-        category: text("category")?,
+    Some(Change::Described(ProductDescription {
+        sku: sku?,
+        version: version?,
+        title,
+        category,
         external,
     }))
 }

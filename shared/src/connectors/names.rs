@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::domain::{LocationId, Sku};
+use crate::domain::vin::{VinError, VinRules};
+use crate::domain::{LocationId, Sku, Vin};
 
 /// A system's name for a product: `inventory_item` `30322695`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,9 @@ pub trait Names: Send + Sync {
 
     /// Our SKU for their product.
     fn product(&self, theirs: &External) -> Option<Sku>;
+
+    /// The vehicle that a number means, by the rules that hold for all of them.
+    fn vin(&self, written: &str) -> Result<Vin, VinError>;
 }
 
 /// Names that have been looked up.
@@ -41,6 +45,7 @@ pub struct KnownNames {
     locations: BTreeMap<String, LocationId>,
     own: BTreeSet<LocationId>,
     products: BTreeMap<External, Sku>,
+    vins: VinRules,
 }
 
 impl KnownNames {
@@ -53,7 +58,14 @@ impl KnownNames {
             locations,
             own: own.into_iter().collect(),
             products: BTreeMap::new(),
+            vins: VinRules::default(),
         }
+    }
+
+    /// The same, with the rules for numbers of vehicles.
+    #[must_use]
+    pub fn with_vins(self, vins: VinRules) -> Self {
+        Self { vins, ..self }
     }
 
     /// The same, with products that the store knows.
@@ -73,6 +85,10 @@ impl Names for KnownNames {
 
     fn product(&self, theirs: &External) -> Option<Sku> {
         self.products.get(theirs).cloned()
+    }
+
+    fn vin(&self, written: &str) -> Result<Vin, VinError> {
+        self.vins.read(written)
     }
 }
 

@@ -2,11 +2,12 @@
 //! that its sender is told.
 //!
 //! Two kinds of fault are kept apart. A [`ParseError`] refuses the whole delivery, and its sender
-//! gets a 400 or a 422. A [`Rejected`] is one row that cannot be used: it goes to quarantine with
-//! its reason, and the rest of the delivery proceeds. A row is never made good by guessing: an
+//! gets a 400 or a 422. A [`Rejected`] is one row that cannot be used, or one field of a row that is
+//! applied without it: it goes to quarantine with its reason, and the rest of the delivery proceeds. A row is never made good by guessing: an
 //! unknown product or place and a quantity that is not stated are rejected, never read as zero.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 use super::names::{External, Names};
 use crate::domain::alert::named;
-use crate::domain::event::{Change, EventId, StockEvent};
+use crate::domain::event::{Change, EventId, StockEvent, Version};
 use crate::domain::{ConnectorName, IdError, Vin};
 use crate::signature::{SignatureError, Verified};
 
@@ -152,6 +153,49 @@ impl Parsed {
         }
     }
 
+    /// Adds the row's event, if it has all that it needs, and everything that is wrong with the row to
+    /// the quarantine.
+    pub(super) fn settle(
+        &mut self,
+        event: Option<StockEvent>,
+        flaws: Flaws,
+        excerpt: impl Fn() -> Value,
+    ) {
+        let applies = event.is_some();
+        self.events.extend(event);
+        for mut problem in flaws.0 {
+            if applies {
+                problem
+                    .sentence
+                    .push_str("; it is left out, and the rest of the row applies");
+            }
+            self.reject(problem, excerpt());
+        }
+    }
+
+    /// What a later event of one body repeats of a vehicle for the same instant, an earlier one no
+    /// longer says: the body's own order breaks the tie.
+    pub(super) fn settle_ties(&mut self) {
+        let mut later: BTreeMap<(Vin, Version), BTreeSet<String>> = BTreeMap::new();
+        for event in self.events.iter_mut().rev() {
+            let Change::Unit(report) = &mut event.change else {
+                continue;
+            };
+            let said = later
+                .entry((report.vin.clone(), report.version))
+                .or_default();
+            forget(&mut report.state, "state", said);
+            forget(&mut report.location, "location", said);
+            forget(&mut report.since, "since", said);
+            forget(&mut report.stock_number, "stock_number", said);
+            report.fields.retain(|name, _| said.insert(name.clone()));
+        }
+        self.events.retain(|event| match &event.change {
+            Change::Unit(report) => !report.is_empty(),
+            _ => true,
+        });
+    }
+
     /// Adds the row's event, or the row itself to the quarantine.
     pub(super) fn add(
         &mut self,
@@ -169,7 +213,31 @@ impl Parsed {
     }
 }
 
-/// One row that cannot be used.
+/// Takes a fact that was said again later, and notes it otherwise.
+fn forget<T>(fact: &mut Option<T>, name: &str, said: &mut BTreeSet<String>) {
+    if fact.is_some() && !said.insert(name.to_owned()) {
+        *fact = None;
+    }
+}
+
+/// What is wrong with one row, collected so that all of it is told at once.
+#[derive(Debug, Default)]
+pub(super) struct Flaws(Vec<Problem>);
+
+impl Flaws {
+    /// A fact that the row can do without: one that cannot be read is noted and left out.
+    pub(super) fn optional<T>(&mut self, read: Result<Option<T>, Problem>) -> Option<T> {
+        self.needed(read).flatten()
+    }
+
+    /// A fact that the row cannot do without. The caller goes on to the others, and gives the row up
+    /// at the end.
+    pub(super) fn needed<T>(&mut self, read: Result<T, Problem>) -> Option<T> {
+        read.map_err(|problem| self.0.push(problem)).ok()
+    }
+}
+
+/// One row, or one field of it, that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
     /// What is wrong, and where.

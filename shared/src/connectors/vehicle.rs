@@ -6,11 +6,12 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 use super::json::{Object, Read, Wrong, decimal, name, text, whole};
-use super::push::{Problem, Reason};
-use crate::domain::Vin;
+use super::names::Names;
+use super::push::{Flaws, Problem, Reason};
 use crate::domain::distance::{Distance, DistanceUnit};
 use crate::domain::money::{Currency, DecimalMark, Money, MoneyStyle};
-use crate::domain::unit::Field;
+use crate::domain::unit::{Field, UnitState};
+use crate::domain::{LocationId, Vin};
 
 /// How a describing field of a unit is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +62,13 @@ pub(super) struct Implied {
 pub(super) fn fields(
     row: &Object<'_>,
     implied: Implied,
-) -> Result<BTreeMap<String, Field>, Problem> {
-    let mut fields = BTreeMap::new();
-    for (key, sort) in FIELDS {
-        if let Some(field) = row.get(key, |value| field(value, *sort, implied))? {
-            fields.insert((*key).to_owned(), field);
-        }
-    }
-    Ok(fields)
+    flaws: &mut Flaws,
+) -> BTreeMap<String, Field> {
+    let read = FIELDS.iter().filter_map(|(key, sort)| {
+        let field = flaws.optional(row.get(key, |value| field(value, *sort, implied)))?;
+        Some(((*key).to_owned(), field))
+    });
+    read.collect()
 }
 
 /// One describing field.
@@ -82,18 +82,32 @@ pub(super) fn field(value: &Value, sort: Sort, implied: Implied) -> Read<Field> 
     })
 }
 
-/// A VIN, which must be one.
-pub(super) fn vin(value: &Value) -> Read<Vin> {
-    let Some(written) = text(value)? else {
+/// A VIN, which must be one. A whole number may be one, too, of a vehicle from before 1981.
+pub(super) fn vin(value: &Value, names: &dyn Names) -> Read<Vin> {
+    let Some(written) = name(value)? else {
         return Ok(None);
     };
-    match written.parse() {
+    match names.vin(&written) {
         Ok(vin) => Ok(Some(vin)),
         Err(error) => {
-            let error: crate::domain::vin::VinError = error;
-            Err(Wrong::new(Reason::InvalidVin, error.to_string()))
+            let written: String = written.chars().take(40).collect();
+            let sentence = format!("{written:?} is no VIN: {error}");
+            Err(Wrong::new(Reason::InvalidVin, sentence))
         }
     }
+}
+
+/// Where a vehicle is, which must be known for its stock to be counted there. A vehicle that has left
+/// has left wherever it was: then a place that is not known is left out.
+pub(super) fn place(
+    read: Result<Option<LocationId>, Problem>,
+    state: Option<UnitState>,
+    flaws: &mut Flaws,
+) -> Option<Option<LocationId>> {
+    if state.is_some_and(|state| !state.is_present()) {
+        return Some(flaws.optional(read));
+    }
+    flaws.needed(read)
 }
 
 /// `"10499 USD"`, `{"amount": "10499", "currency": "USD"}`, or a bare number of the implied currency.

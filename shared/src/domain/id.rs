@@ -1,12 +1,15 @@
 //! Identifiers that are parsed once and then trusted.
 //!
 //! Each is text that came from outside: a SKU in a feed, a location in the configuration. Parsing
-//! trims, bounds the length and refuses control characters, so that no later layer has to.
+//! gives it one spelling ([`super::spelling`]), trims it, bounds its length and refuses control
+//! characters, so that no later layer has to.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use super::spelling::one_spelling;
 
 /// Why a piece of text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,7 @@ pub(crate) fn checked(
     accept: fn(char) -> bool,
     allowed: &'static str,
 ) -> Result<Box<str>, IdError> {
+    let text = one_spelling(text);
     let text = text.trim();
     if text.is_empty() {
         return Err(IdError::Empty { what });
@@ -193,6 +197,31 @@ mod tests {
             "location: character 2 (' ') is not allowed; use letters, digits, '-', '_' and '.'"
         );
         assert!("x".repeat(129).parse::<Sku>().is_err());
+    }
+
+    /// Spreadsheets, web pages and keyboards leave marks that nobody sees.
+    #[test]
+    fn two_skus_that_look_alike_are_one() {
+        let sku = |text: &str| text.parse::<Sku>().unwrap();
+        for alike in [
+            "CAFE\u{301}-1",
+            "CAF\u{c9}-1",
+            "\u{feff}CAF\u{c9}-1",
+            "CAF\u{c9}\u{200b}-1",
+            "\u{202d}CAF\u{c9}-1\u{202c}",
+            "\u{200e} CAF\u{c9}-1 \u{200f}",
+            "CAF\u{c9}\u{ad}-1",
+        ] {
+            assert_eq!(sku(alike), sku("CAF\u{c9}-1"), "{}", alike.escape_unicode());
+            let product: super::super::ProductId = alike.parse().unwrap();
+            assert_eq!(product.as_str(), "CAF\u{c9}-1");
+        }
+        assert_eq!(
+            "\u{200b}\u{feff}".parse::<Sku>(),
+            Err(IdError::Empty { what: "SKU" })
+        );
+        let hidden = "\u{200b}line:bentley/bentayga";
+        assert!(hidden.parse::<Sku>().is_err(), "no way around the prefix");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod position;
 pub mod product;
 pub mod route;
 pub mod rule;
+pub mod spelling;
 pub mod unit;
 pub mod vin;
 pub mod watch;

@@ -135,8 +135,8 @@ pub enum PositionChange {
         reserved: i64,
         /// Change of incoming.
         incoming: i64,
-        /// The day to count a sale on, when this is one.
-        sold_on: Option<Date>,
+        /// Sales that are demand from now on, and such that no longer are: by day, how many.
+        sold: Vec<(Date, i64)>,
     },
 }
 
@@ -428,11 +428,11 @@ impl Position {
                 on_hand,
                 reserved,
                 incoming,
-                sold_on,
+                sold,
             } => {
                 next.count([*on_hand, *reserved, *incoming])?;
-                if let Some(day) = sold_on {
-                    next.count_sale(*day, 1);
+                for (day, quantity) in sold {
+                    next.count_sale(*day, *quantity);
                 }
             }
         }
@@ -530,8 +530,13 @@ impl Position {
         Ok(())
     }
 
+    /// Counts a sale on a day, or takes one back: of a day that is no longer kept there is none.
     fn count_sale(&mut self, day: Date, quantity: i64) {
-        *self.sold.entry(day).or_default() += quantity;
+        let known = self.sold.get(&day).copied().unwrap_or(0);
+        match known + quantity {
+            units if units > 0 => drop(self.sold.insert(day, units)),
+            _ => drop(self.sold.remove(&day)),
+        }
         if let Some((&latest, _)) = self.sold.last_key_value() {
             let oldest = latest.saturating_sub(SignedDuration::from_hours(24 * KEEP_DAYS));
             self.sold.retain(|day, _| *day > oldest);

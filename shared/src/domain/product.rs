@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{IdError, Sku, checked, printable};
+use super::spelling::without_accents;
 
 /// A product: `OIL-5W40` (a SKU) or `line:bentley/continental-gt` (all units of a make and model).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,9 +54,10 @@ impl ProductId {
     }
 }
 
-/// Lower case, and every run of blanks or dashes made one dash, so that two systems' spellings meet.
+/// Lower case, without accents, and every run of blanks or dashes made one dash, so that two systems'
+/// spellings meet.
 fn folded(text: &str) -> String {
-    text.to_lowercase()
+    without_accents(text)
         .replace('/', "-")
         .split(|c: char| c.is_whitespace() || c == '-')
         .filter(|part| !part.is_empty())
@@ -119,6 +121,24 @@ mod tests {
         assert_eq!(
             "line:Bentley/Continental GT".parse::<ProductId>().unwrap(),
             a
+        );
+    }
+
+    /// Half of the systems that a dealer has write no accents.
+    #[test]
+    fn a_make_with_and_without_accents_is_one_line() {
+        let line = |make, model| ProductId::model_line(make, model).unwrap();
+        assert_eq!(line("Citroën", "C3"), line("CITROEN", "c3"));
+        assert_eq!(line("Škoda", "Octavia"), line("Skoda", "OCTAVIA"));
+        assert_eq!(line("Renault", "Mégane"), line("RENAULT", "Megane"));
+        assert_eq!(
+            line("Bentley\u{200b}", "Conti\u{ad}nental\u{a0}GT"),
+            line("Bentley", "Continental GT")
+        );
+        assert_eq!(
+            "line:CITROËN/C3".parse::<ProductId>().unwrap(),
+            line("citroen", "c3"),
+            "as a rule names it"
         );
     }
 

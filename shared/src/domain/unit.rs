@@ -1,8 +1,11 @@
 //! A unit: one vehicle, known by its VIN.
 //!
-//! Several systems speak of the same vehicle. Each one's latest word is kept, attribute by attribute,
-//! with the version it had; what is true is resolved from all of them, so that the result does not
-//! depend on the order in which they were heard (G3).
+//! Several systems speak of the same vehicle. What each has said of its whereabouts is kept, attribute
+//! by attribute, with the versions it had ([`History`]); what is true is resolved from all of it
+//! (`resolve`), so that the result does not depend on the order in which it was heard (G3).
+
+mod history;
+mod resolve;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::Authority;
 use super::alert::named;
 use super::event::Version;
 use super::id::{ConnectorName, LocationId};
@@ -17,6 +21,8 @@ use super::money::Money;
 use super::origin::Origin;
 use super::product::ProductId;
 use super::vin::Vin;
+
+pub use self::history::History;
 
 named!(
     /// Where a unit stands between order and sale.
@@ -57,6 +63,27 @@ impl UnitState {
     pub const fn is_present(self) -> bool {
         let [on_hand, _, incoming] = self.counts();
         on_hand + incoming > 0
+    }
+
+    /// Whether it says that somebody has taken the vehicle for good.
+    pub const fn is_departure(self) -> bool {
+        matches!(self, Self::Sold | Self::Wholesale)
+    }
+
+    /// Of two states that a source gives for one instant, the one further gone counts: a vehicle that
+    /// is offered although it is sold does more harm than one that is not offered for a while.
+    pub(crate) const fn how_far_gone(self) -> u8 {
+        match self {
+            Self::InTransit => 0,
+            Self::InStock => 1,
+            Self::Demo => 2,
+            Self::Reserved => 3,
+            Self::SalePending => 4,
+            Self::Removed => 5,
+            Self::Transferred => 6,
+            Self::Wholesale => 7,
+            Self::Sold => 8,
+        }
     }
 }
 
@@ -109,21 +136,32 @@ pub struct UnitReport {
     pub fields: BTreeMap<String, Field>,
 }
 
-/// What one source last said of a vehicle's whereabouts.
+impl UnitReport {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.state.is_none()
+            && self.location.is_none()
+            && self.stock_number.is_none()
+            && self.since.is_none()
+            && self.fields.is_empty()
+    }
+}
+
+/// What one source has said of a vehicle's whereabouts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// Where it stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<Stamped<UnitState>>,
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub state: History<UnitState>,
     /// Which rooftop has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub location: Option<Stamped<LocationId>>,
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub location: History<LocationId>,
+    /// Since when it has been in stock there.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub since: History<Date>,
     /// The dealer's stock number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock_number: Option<Stamped<String>>,
-    /// Since when it has been in stock there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Stamped<Date>>,
 }
 
 /// A vehicle.
@@ -148,6 +186,20 @@ pub struct Unit {
     /// What it was counted as when last written, so that the positions can follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
+    /// The sales that the positions count as demand, for the same purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub demand: Vec<Demand>,
+}
+
+/// A sale of this vehicle that counts as demand.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Demand {
+    /// The model line.
+    pub product: ProductId,
+    /// The rooftop that sold it.
+    pub location: LocationId,
+    /// The rooftop's calendar day.
+    pub day: Date,
 }
 
 /// Which position a unit is counted in, and how.
@@ -189,6 +241,7 @@ impl Unit {
             claims: BTreeMap::new(),
             fields: BTreeMap::new(),
             counted: None,
+            demand: Vec::new(),
         }
     }
 
@@ -197,14 +250,21 @@ impl Unit {
         let mut next = self.clone();
         let version = report.version.kept();
         let claim = next.claims.entry(source.clone()).or_default();
-        hear(&mut claim.state, report.state, version);
-        hear(&mut claim.location, report.location.clone(), version);
+        claim.state.hear(report.state, version, |one, other| {
+            one.how_far_gone() > other.how_far_gone()
+        });
+        claim
+            .location
+            .hear(report.location.clone(), version, |one, other| one < other);
+        // The earlier day brings nothing back that was sold after it.
+        claim
+            .since
+            .hear(report.since, version, |one, other| one < other);
         hear(
             &mut claim.stock_number,
             report.stock_number.clone(),
             version,
         );
-        hear(&mut claim.since, report.since, version);
         if *claim == Claim::default() {
             next.claims.remove(source);
         }
@@ -217,93 +277,6 @@ impl Unit {
             }
         }
         (next != *self).then_some(next)
-    }
-
-    /// What is true, given who owns the answer (best first; sources not listed come after).
-    ///
-    /// A sale counts from whichever source reports it, and no other source's older stock record
-    /// brings the unit back: only its seller's own later word does, or stock dated after the sale (it
-    /// was traded in again). Of several sources that have it on their lot at different rooftops, the
-    /// best-ranked holds it, then the one that has had it longest; the others are rivals.
-    pub fn resolve(&self, ranking: &[ConnectorName]) -> Resolved {
-        let sale = self
-            .claims
-            .iter()
-            .filter_map(|(name, claim)| Some((claim.said(UnitState::Sold)?, name, claim)))
-            .min_by_key(|(version, name, _)| (*version, (*name).clone()));
-        let present: Vec<_> = self
-            .claims
-            .iter()
-            .filter(|(_, claim)| claim.state.as_ref().is_some_and(|s| s.value.is_present()))
-            .filter(|(_, claim)| sale.is_none_or(|(sold, ..)| claim.is_dated_after(sold.at)))
-            .collect();
-        let rank =
-            |name: &ConnectorName| ranking.iter().position(|r| r == name).unwrap_or(usize::MAX);
-        let holder = present.iter().min_by_key(|(name, claim)| {
-            (
-                rank(name),
-                claim.since.as_ref().map_or(Date::MAX, |since| since.value),
-                (*name).clone(),
-            )
-        });
-        if let Some((name, claim)) = holder {
-            let location = claim.location.as_ref().map(|l| l.value.clone());
-            let rivals = present
-                .iter()
-                .filter(|(other, _)| other != name)
-                .filter_map(|(other, claim)| Some((*other, claim.location.as_ref()?)))
-                .filter(|(_, theirs)| Some(&theirs.value) != location.as_ref())
-                .map(|(other, theirs)| (other.clone(), theirs.value.clone()))
-                .collect();
-            return Resolved {
-                state: claim.state.as_ref().map_or(UnitState::InStock, |s| s.value),
-                location,
-                stock_number: claim.stock_number.as_ref().map(|s| s.value.clone()),
-                holder: Some((*name).clone()),
-                rivals,
-                sold_at: None,
-            };
-        }
-        let gone =
-            sale.map(|(version, name, claim)| (UnitState::Sold, Some(version.at), name, claim));
-        let last = gone.or_else(|| {
-            self.claims
-                .iter()
-                .filter_map(|(name, claim)| Some((claim.state.as_ref()?, name, claim)))
-                .max_by_key(|(state, name, _)| (state.version, (*name).clone()))
-                .map(|(state, name, claim)| (state.value, None, name, claim))
-        });
-        let (state, sold_at, holder, claim) = match last {
-            Some((state, sold_at, name, claim)) => {
-                (state, sold_at, Some(name.clone()), Some(claim))
-            }
-            None => (UnitState::Removed, None, None, None),
-        };
-        // Whoever sold it may not know the rooftop (a marketplace); then the rooftop is whoever had it.
-        let location = claim
-            .and_then(|claim| claim.location.as_ref())
-            .or_else(|| {
-                let mut known: Vec<_> = self
-                    .claims
-                    .iter()
-                    .filter_map(|(n, c)| Some((n, c.location.as_ref()?)))
-                    .collect();
-                known.sort_by_key(|(name, location)| {
-                    (rank(name), location.version, (*name).clone())
-                });
-                known.first().map(|(_, location)| *location)
-            })
-            .map(|l| l.value.clone());
-        Resolved {
-            state,
-            location,
-            stock_number: claim
-                .and_then(|c| c.stock_number.as_ref())
-                .map(|s| s.value.clone()),
-            holder,
-            rivals: Vec::new(),
-            sold_at,
-        }
     }
 
     /// A field's value by precedence: the best-ranked source's, else the newest.
@@ -339,27 +312,13 @@ impl Unit {
     }
 
     /// How it should be counted now, once its model line and rooftop are known.
-    pub fn count(&self, ranking: &[ConnectorName]) -> Option<Counted> {
-        let resolved = self.resolve(ranking);
+    pub fn count(&self, authority: &Authority) -> Option<Counted> {
+        let resolved = self.resolve(authority);
         Some(Counted {
-            product: self.model_line(ranking)?,
+            product: self.model_line(&authority.units)?,
             location: resolved.location?,
             state: resolved.state,
         })
-    }
-}
-
-impl Claim {
-    fn said(&self, state: UnitState) -> Option<Version> {
-        let stamped = self.state.as_ref().filter(|s| s.value == state)?;
-        Some(stamped.version)
-    }
-
-    fn is_dated_after(&self, sale: Timestamp) -> bool {
-        let sold_on = jiff::tz::Offset::UTC.to_datetime(sale).date();
-        self.since
-            .as_ref()
-            .is_some_and(|since| since.value > sold_on)
     }
 }
 
@@ -376,5 +335,7 @@ fn hear<T: PartialOrd>(slot: &mut Option<Stamped<T>>, value: Option<T>, version:
     }
 }
 
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod tests;

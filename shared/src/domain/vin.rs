@@ -4,6 +4,9 @@
 //! is *suggested*, never made. The check digit is law in North America and free elsewhere, so it
 //! is advice here and [`VinPolicy`] says what to do with it. No maker table is carried: take the
 //! make from the feed ([`Vin::wmi`] is there for those who have one).
+//!
+//! Before model year 1981 makers numbered their vehicles as they liked. A dealer of such cars declares
+//! so ([`VinRules::classic`]); for everybody else a number of another length is a typing error.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,19 +15,25 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 const LENGTH: usize = 17;
+/// How long a maker's number from before 1981 may be.
+const CLASSIC: std::ops::Range<usize> = 4..LENGTH;
 const CHECK_POSITION: usize = 9;
 const WEIGHTS: [u32; LENGTH] = [8, 7, 6, 5, 4, 3, 2, 10, 0, 9, 8, 7, 6, 5, 4, 3, 2];
 /// Position 10, in the order of the years of one thirty-year cycle.
 const YEAR_CODES: &str = "ABCDEFGHJKLMNPRSTVWXY123456789";
 
-/// A 17-character vehicle identification number (ISO 3779): upper case, without I, O or Q.
+/// A 17-character vehicle identification number (ISO 3779): upper case, without I, O or Q; or, where
+/// that is declared, a maker's number from before 1981.
+///
+/// Its text is read by [`VinRules::read`] where it comes from outside, and by [`Vin::known`] where it
+/// was taken before. `FromStr` reads the seventeen characters only.
 ///
 /// ```
 /// use shared::domain::vin::Vin;
 ///
 /// let vin: Vin = " scbcp7za4kc-073115 ".parse()?;
 /// assert_eq!(vin.as_str(), "SCBCP7ZA4KC073115");
-/// assert_eq!(vin.wmi(), "SCB");
+/// assert_eq!(vin.wmi().as_deref(), Some("SCB"));
 /// # Ok::<(), shared::domain::vin::VinError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,11 +65,25 @@ pub enum VinError {
         /// The repeated character.
         found: char,
     },
+    /// Neither a VIN nor a maker's number from before 1981.
+    #[error("a vehicle's number has 4 to 17 letters and digits, this is {found:?}")]
+    Unusable {
+        /// What was written, shortened.
+        found: String,
+    },
+    /// A check digit that does not fit, where the policy wants one that does.
+    #[error("the check digit is {found} where {computed} fits")]
+    CheckDigit {
+        /// What stands in position 9.
+        found: char,
+        /// What the arithmetic gives.
+        computed: char,
+    },
 }
 
 fn before_1981(found: usize) -> &'static str {
-    if (1..LENGTH).contains(&found) {
-        " (shorter numbers from before model year 1981 are not supported)"
+    if CLASSIC.contains(&found) {
+        " (for shorter numbers, from before model year 1981, set `guards.classic_vins`)"
     } else {
         ""
     }
@@ -82,6 +105,8 @@ pub enum CheckDigit {
         /// What the arithmetic gives.
         computed: char,
     },
+    /// A number from before 1981 has none.
+    Absent,
 }
 
 /// How seriously a market takes the check digit.
@@ -122,7 +147,7 @@ impl VinPolicy {
     /// Applies the policy to one VIN.
     pub fn judge(self, vin: &Vin) -> VinVerdict {
         match (self, vin.check_digit()) {
-            (Self::Off, _) | (_, CheckDigit::Matches) => VinVerdict::Accepted,
+            (Self::Off, _) | (_, CheckDigit::Matches | CheckDigit::Absent) => VinVerdict::Accepted,
             (Self::Warn, CheckDigit::Differs { found, computed }) => {
                 VinVerdict::Flagged { found, computed }
             }
@@ -133,14 +158,74 @@ impl VinPolicy {
     }
 }
 
+/// Which numbers of vehicles are taken from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VinRules {
+    /// What becomes of a check digit that does not fit.
+    pub check_digit: VinPolicy,
+    /// Whether vehicles may have numbers of other lengths, as they had before model year 1981.
+    pub classic: bool,
+}
+
+impl VinRules {
+    /// Reads a number that somebody else wrote.
+    pub fn read(self, text: &str) -> Result<Vin, VinError> {
+        let vin = match text.parse::<Vin>() {
+            Err(error) if self.classic => Vin::classic(text).ok_or(error)?,
+            read => read?,
+        };
+        match self.check_digit.judge(&vin) {
+            VinVerdict::Refused { found, computed } => {
+                Err(VinError::CheckDigit { found, computed })
+            }
+            VinVerdict::Accepted | VinVerdict::Flagged { .. } => Ok(vin),
+        }
+    }
+}
+
 impl Vin {
-    /// The seventeen characters.
+    /// A number that was taken before, or that is only compared with those that were: of any length.
+    pub fn known(text: &str) -> Result<Self, VinError> {
+        match text.parse() {
+            Ok(vin) => Ok(vin),
+            Err(VinError::Length { .. }) => Self::classic(text).ok_or_else(|| VinError::Unusable {
+                found: text.chars().take(24).collect(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A maker's number from before 1981: letters and digits, of which there are fewer than seventeen.
+    fn classic(text: &str) -> Option<Self> {
+        let is_mark = |c: char| is_filler(c) || matches!(c, '/' | '.' | '*');
+        let number: String = text
+            .chars()
+            .filter(|c| !is_mark(*c))
+            .map(|c| c.to_ascii_uppercase())
+            .take(LENGTH)
+            .collect();
+        let usable = CLASSIC.contains(&number.chars().count())
+            && number.chars().all(|c| c.is_ascii_alphanumeric())
+            && number.contains(|c: char| c.is_ascii_digit())
+            && !is_repeated(&number);
+        usable.then(|| Self(number.into()))
+    }
+
+    /// The characters: seventeen, or fewer for a vehicle from before 1981.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// Whether this is a VIN as they have been since model year 1981.
+    fn is_standard(&self) -> bool {
+        self.0.len() == LENGTH
+    }
+
     /// Compares position 9 with the check digit of the other sixteen characters.
     pub fn check_digit(&self) -> CheckDigit {
+        if !self.is_standard() {
+            return CheckDigit::Absent;
+        }
         let sum: u32 = self
             .0
             .chars()
@@ -161,12 +246,15 @@ impl Vin {
 
     /// The world manufacturer identifier: the first three characters, or the six-character key of
     /// a low-volume maker (third character `9`), whose other half stands in positions 12 to 14.
-    pub fn wmi(&self) -> Cow<'_, str> {
-        if self.at(3) == '9' {
+    pub fn wmi(&self) -> Option<Cow<'_, str>> {
+        if !self.is_standard() {
+            return None;
+        }
+        Some(if self.at(3) == '9' {
             Cow::Owned(format!("{}{}", &self.0[..3], &self.0[11..14]))
         } else {
             Cow::Borrowed(&self.0[..3])
-        }
+        })
     }
 
     /// The model year that position 10 stands for, if it is a year code.
@@ -174,6 +262,9 @@ impl Vin {
     /// Reliable for cars built for North America only. Prefer the feed's own year, and use this to
     /// warn when the two differ.
     pub fn model_year_hint(&self) -> Option<i16> {
+        if !self.is_standard() {
+            return None;
+        }
         let in_cycle = YEAR_CODES.find(self.at(10))?;
         let cycle = if self.at(7).is_ascii_digit() {
             1980
@@ -250,7 +341,7 @@ impl TryFrom<String> for Vin {
     type Error = VinError;
 
     fn try_from(text: String) -> Result<Self, VinError> {
-        text.parse()
+        Self::known(&text)
     }
 }
 

@@ -399,6 +399,12 @@ impl Store {
                 source: error.into(),
             });
         }
+        if codes.iter().any(|code| is_lasting(code)) {
+            return Err(StoreError::Refused {
+                operation,
+                source: error.into(),
+            });
+        }
         Err(StoreError::aws(operation, error))
     }
 
@@ -542,10 +548,27 @@ where
             operation,
             source: error.into(),
         }
+    } else if error.code().is_some_and(is_lasting) {
+        StoreError::Refused {
+            operation,
+            source: error.into(),
+        }
     } else {
         StoreError::Aws {
             operation,
             source: error.into(),
         }
     }
+}
+
+/// Whether an error's code, or that of a cancelled transaction's part, says that the request itself is
+/// at fault: a key or an item that is too long.
+fn is_lasting(code: &str) -> bool {
+    matches!(
+        code,
+        "ValidationException"
+            | "ValidationError"
+            | "ItemCollectionSizeLimitExceededException"
+            | "ItemCollectionSizeLimitExceeded"
+    )
 }

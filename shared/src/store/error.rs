@@ -32,6 +32,15 @@ pub enum StoreError {
     /// A page cursor that we did not hand out.
     #[error("the cursor is not one of ours")]
     Cursor,
+    /// The table takes no such item or key, now or later: a name longer than a key may be, an item
+    /// larger than an item may be.
+    #[error("{operation}: the table refuses what it is given")]
+    Refused {
+        /// What was being done.
+        operation: &'static str,
+        /// The SDK's words.
+        source: BoxError,
+    },
     /// Anything else.
     #[error("{operation} failed")]
     Aws {
@@ -48,6 +57,11 @@ impl StoreError {
             operation,
             source: source.into(),
         }
+    }
+
+    /// Whether the same request will be refused whenever it is made, because of what it says.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Refused { .. })
     }
 
     /// Whether the same request may succeed a little later.

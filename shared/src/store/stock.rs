@@ -31,6 +31,35 @@ pub enum Applied {
     Known,
     /// This very event was applied before.
     Before,
+    /// It is applied, or known, except for facts that are left out and that people should see.
+    Partly {
+        /// Whether it changed the stock.
+        changed: bool,
+        /// What is left out.
+        left_out: Vec<LeftOut>,
+    },
+}
+
+impl Applied {
+    /// Changed or known, and perhaps not all of it.
+    pub(super) fn with(changed: bool, left_out: Vec<LeftOut>) -> Self {
+        match (changed, left_out.is_empty()) {
+            (true, true) => Self::Changed,
+            (false, true) => Self::Known,
+            (changed, false) => Self::Partly { changed, left_out },
+        }
+    }
+}
+
+/// A fact of an event that has no effect, while the rest of the event has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Which: the name of a field.
+    pub field: String,
+    /// Why, as machines read it.
+    pub reason: &'static str,
+    /// Why, for people.
+    pub sentence: String,
 }
 
 /// Why an event was not applied.
@@ -47,27 +76,22 @@ pub enum ApplyError {
         /// Its source.
         source_name: ConnectorName,
     },
-    /// A vehicle of which neither make and model nor rooftop are known cannot be counted.
-    #[error("vehicle {vin}: {missing} not known yet, so it cannot be counted anywhere")]
-    Unplaced {
-        /// The vehicle.
-        vin: String,
-        /// What is missing.
-        missing: &'static str,
-    },
-    /// A price that cannot be believed.
-    #[error("vehicle {vin}: {field}: {problem}")]
-    Held {
-        /// The vehicle.
-        vin: String,
-        /// Which field.
-        field: String,
-        /// Why it is held for review.
-        problem: String,
-    },
+    /// The table takes no such item, now or later.
+    #[error("it cannot be stored: {0}")]
+    Unstorable(#[source] StoreError),
     /// The table.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for ApplyError {
+    fn from(error: StoreError) -> Self {
+        if error.is_lasting() {
+            Self::Unstorable(error)
+        } else {
+            Self::Store(error)
+        }
+    }
 }
 
 /// What a ledger row says of why a position changed.

@@ -1,18 +1,23 @@
 //! Changes of vehicles: the unit, the positions it is counted in, and their ledger rows, in one
 //! transaction, so that units and positions never disagree.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
 use super::row::{Expect, Page, Row, Stored, Write, Written};
-use super::stock::{Applied, ApplyError};
+use super::stock::{Applied, ApplyError, LeftOut};
 use super::{Store, StoreError};
 use crate::domain::event::StockEvent;
+use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::money::jump;
 use crate::domain::position::PositionChange;
-use crate::domain::unit::{Counted, Field, UnitReport, UnitState};
-use crate::domain::{Authority, Position, Unit};
+use crate::domain::unit::{Field, UnitReport};
+use crate::domain::{Authority, Position, ProductId, Unit};
 
 const OPERATION: &str = "apply a change of a vehicle";
 
@@ -38,7 +43,36 @@ impl Store {
             .await
     }
 
+    /// Applies a report: where the vehicle is, whatever is to be said of its description. What cannot be
+    /// believed or stored of the description is left out.
     pub(super) async fn apply_unit(
+        &self,
+        event: &StockEvent,
+        report: &UnitReport,
+        authority: &Authority,
+    ) -> Result<Applied, ApplyError> {
+        match self.apply_report(event, report, authority).await {
+            Err(ApplyError::Unstorable(_)) if !report.fields.is_empty() => {}
+            applied => return applied,
+        }
+        let whereabouts = UnitReport {
+            fields: BTreeMap::new(),
+            ..report.clone()
+        };
+        let applied = self.apply_report(event, &whereabouts, authority).await?;
+        let (changed, mut left_out) = match applied {
+            Applied::Partly { changed, left_out } => (changed, left_out),
+            other => (other == Applied::Changed, Vec::new()),
+        };
+        left_out.push(LeftOut {
+            field: "description".to_owned(),
+            reason: "too_large",
+            sentence: format!("vehicle {}: its description is too large", report.vin),
+        });
+        Ok(Applied::with(changed, left_out))
+    }
+
+    async fn apply_report(
         &self,
         event: &StockEvent,
         report: &UnitReport,
@@ -51,33 +85,22 @@ impl Store {
                 || Unit::unknown(report.vin.clone()),
                 |stored| stored.data.clone(),
             );
-            if authority.hold_price_jumps {
-                believable(&before, event, report)?;
-            }
-            let Some(mut after) = before.after(&event.source, report) else {
-                return Ok(Applied::Known);
+            let (report, mut left_out) = if authority.hold_price_jumps {
+                believable(&before, &event.source, report)
+            } else {
+                (Cow::Borrowed(report), Vec::new())
             };
-            after.counted = after.count(&authority.units);
-            if after.counted.is_none() {
-                return Err(ApplyError::Unplaced {
-                    vin: report.vin.to_string(),
-                    missing: match after.model_line(&authority.units) {
-                        None => "make and model are",
-                        Some(_) => "its rooftop is",
-                    },
-                });
-            }
-            let mut writes = self
-                .count_writes(
-                    event,
-                    before.counted.as_ref(),
-                    after.counted.as_ref(),
-                    authority,
-                )
-                .await?;
+            let Some(mut after) = before.after(&event.source, &report) else {
+                left_out.extend(uncounted(&before, authority));
+                return Ok(Applied::with(false, left_out));
+            };
+            after.counted = after.count(authority);
+            after.demand = after.demand(authority);
+            left_out.extend(uncounted(&after, authority));
+            let mut writes = self.count_writes(event, &before, &after, authority).await?;
             writes.extend(self.unit_writes(event, stored.as_ref(), &before, after, authority)?);
             match self.transact(OPERATION, writes).await? {
-                Written::Done => return Ok(Applied::Changed),
+                Written::Done => return Ok(Applied::with(true, left_out)),
                 Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
             }
         }
@@ -128,55 +151,37 @@ impl Store {
         ])
     }
 
-    /// Moves the unit from the position it was counted in to the one it belongs in now.
+    /// Moves the unit from the position it was counted in to the one it belongs in now, and its sales
+    /// with it.
     async fn count_writes(
         &self,
         event: &StockEvent,
-        was: Option<&Counted>,
-        is: Option<&Counted>,
+        before: &Unit,
+        after: &Unit,
         authority: &Authority,
     ) -> Result<Vec<Write>, ApplyError> {
-        let sold_on = match (was, is) {
-            (was, Some(is)) if is.state == UnitState::Sold => was
-                .is_some_and(|was| was.state.is_present())
-                .then(|| authority.day(&is.location, event.at)),
-            _ => None,
-        };
-        let place = |counted: &Counted| (counted.product.clone(), counted.location.clone());
-        let counts = |counted: Option<&Counted>| counted.map_or([0; 3], |c| c.state.counts());
-        let mut steps = Vec::new();
-        match (was, is) {
-            (Some(was), Some(is)) if place(was) != place(is) => {
-                steps.push((place(was), counts(Some(was)).map(|n| -n), None));
-                steps.push((place(is), counts(Some(is)), sold_on));
-            }
-            (was, is) => {
-                let (old, new) = (counts(was), counts(is));
-                let change = [new[0] - old[0], new[1] - old[1], new[2] - old[2]];
-                steps.extend(is.or(was).map(|at| (place(at), change, sold_on)));
-            }
-        }
         let mut writes = Vec::new();
-        for ((product, location), [on_hand, reserved, incoming], sold_on) in steps {
+        for ((product, location), moved) in moves(before, after) {
+            let [on_hand, reserved, incoming] = moved.counts;
             let change = PositionChange::Count {
                 on_hand,
                 reserved,
                 incoming,
-                sold_on,
+                sold: moved.sold.into_iter().filter(|(_, n)| *n != 0).collect(),
             };
             let stored = self
-                .get::<Position>(OPERATION, &keys::position(&product, &location))
+                .get::<Position>(OPERATION, &keys::position(product, location))
                 .await?;
-            let before = stored.as_ref().map_or_else(
-                || Position::unknown(product, location),
+            let position = stored.as_ref().map_or_else(
+                || Position::unknown(product.clone(), location.clone()),
                 |stored| stored.data.clone(),
             );
-            if let Some(after) = before.after(&change, &authority.quantities)? {
+            if let Some(next) = position.after(&change, &authority.quantities)? {
                 writes.extend(self.position_writes(
                     event,
                     stored.as_ref(),
-                    &before,
-                    after,
+                    &position,
+                    next,
                     &authority.quantities,
                 )?);
             }
@@ -185,27 +190,82 @@ impl Store {
     }
 }
 
-/// Holds a report whose price cannot be believed, before anything of it is applied (F20).
-fn believable(known: &Unit, event: &StockEvent, report: &UnitReport) -> Result<(), ApplyError> {
+/// What a change of a unit is for one position.
+#[derive(Default)]
+struct Moved {
+    counts: [i64; 3],
+    sold: BTreeMap<Date, i64>,
+}
+
+/// What a change of a unit is for the positions that it was, and is, counted in.
+fn moves<'a>(
+    before: &'a Unit,
+    after: &'a Unit,
+) -> BTreeMap<(&'a ProductId, &'a LocationId), Moved> {
+    let mut moves: BTreeMap<_, Moved> = BTreeMap::new();
+    for (unit, sign) in [(before, -1), (after, 1)] {
+        if let Some(counted) = &unit.counted {
+            let moved = moves
+                .entry((&counted.product, &counted.location))
+                .or_default();
+            for (sum, count) in moved.counts.iter_mut().zip(counted.state.counts()) {
+                *sum += sign * count;
+            }
+        }
+        for sale in &unit.demand {
+            let moved = moves.entry((&sale.product, &sale.location)).or_default();
+            *moved.sold.entry(sale.day).or_default() += sign;
+        }
+    }
+    moves
+}
+
+/// The report without prices that cannot be believed beside the source's previous ones (F20): they are
+/// left for a person to look at, and keep nothing else back.
+fn believable<'r>(
+    known: &Unit,
+    source: &ConnectorName,
+    report: &'r UnitReport,
+) -> (Cow<'r, UnitReport>, Vec<LeftOut>) {
+    let mut believed = Cow::Borrowed(report);
+    let mut left_out = Vec::new();
     for (name, value) in &report.fields {
         let Field::Money(new) = value else { continue };
-        let previous = known
-            .fields
-            .get(name)
-            .and_then(|heard| heard.get(&event.source))
-            .and_then(|stamped| match &stamped.value {
-                Field::Money(money) => Some(*money),
-                _ => None,
-            });
+        let heard = known.fields.get(name).and_then(|heard| heard.get(source));
+        let previous = match heard.map(|stamped| &stamped.value) {
+            Some(Field::Money(money)) => Some(*money),
+            _ => None,
+        };
         if let Some(alarm) = jump(previous, *new) {
-            return Err(ApplyError::Held {
-                vin: report.vin.to_string(),
+            believed.to_mut().fields.remove(name);
+            left_out.push(LeftOut {
                 field: name.clone(),
-                problem: alarm.to_string(),
+                reason: "held_for_review",
+                sentence: format!("vehicle {}: {name} {new}: {alarm}", report.vin),
             });
         }
     }
-    Ok(())
+    (believed, left_out)
+}
+
+/// That a unit cannot be counted, if so: it is kept, and counted as soon as the rest is known.
+fn uncounted(unit: &Unit, authority: &Authority) -> Option<LeftOut> {
+    if unit.counted.is_some() {
+        return None;
+    }
+    let (field, missing) = match unit.model_line(&authority.units) {
+        None => ("model", "make and model are"),
+        Some(_) => ("location", "its rooftop is"),
+    };
+    Some(LeftOut {
+        field: field.to_owned(),
+        reason: "unplaced",
+        sentence: format!(
+            "vehicle {}: {missing} not known yet, so it cannot be counted anywhere; it is kept, and \
+             counted as soon as they are",
+            unit.vin
+        ),
+    })
 }
 
 fn unit_row(unit: &Unit) -> Result<Row, StoreError> {
@@ -223,7 +283,7 @@ fn unit_row(unit: &Unit) -> Result<Row, StoreError> {
 
 /// What the ledger shows of a unit.
 pub(super) fn words(unit: &Unit, authority: &Authority) -> Value {
-    let resolved = unit.resolve(&authority.units);
+    let resolved = unit.resolve(authority);
     let fields: serde_json::Map<_, _> = unit
         .fields
         .keys()

@@ -40,7 +40,7 @@ pub async fn open(
             subject,
             kind: AlertKind::LowStock,
             watch: Watch {
-                evaluated: 1,
+                evaluated: 1.into(),
                 ..Watch::default()
             },
             due: None,

@@ -15,7 +15,14 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut query = Fields::of_query(context.request);
     let product: Option<ProductId> = query.parsed("product");
     let location: Option<LocationId> = query.parsed("location");
-    let vin: Option<Vin> = query.parsed("vin");
+    let vin = query.parsed::<String>("vin");
+    let vin = vin.and_then(|vin| match Vin::known(&vin) {
+        Ok(vin) => Some(vin),
+        Err(error) => {
+            query.refuse("vin", error.to_string());
+            None
+        }
+    });
     let wanted = Wanted::read(context.request, &mut query)?;
     let of = match (&product, &location, &vin) {
         (Some(product), Some(location), None) => Some(keys::position_history(product, location)),

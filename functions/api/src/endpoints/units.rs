@@ -12,14 +12,13 @@ use crate::problem::Problem;
 
 pub(super) async fn show(context: &Context<'_>, vin: &str) -> Result<Answer, Problem> {
     Fields::of_query(context.request).finish(|| Some(()))?;
-    let vin: Vin = vin
-        .parse()
+    let vin = Vin::known(vin)
         .map_err(|error| Problem::not_found(format!("there is no vehicle {vin}: {error}")))?;
     let unit = context.store.unit(vin.as_str()).await?;
     let unit = unit.ok_or_else(|| Problem::not_found(format!("there is no vehicle {vin}")))?;
     let installation = context.installation().await?;
     let authority = installation.authority();
-    let resolved = unit.resolve(&authority.units);
+    let resolved = unit.resolve(&authority);
     let rivals: Vec<_> = resolved
         .rivals
         .iter()

@@ -225,16 +225,25 @@ async fn a_vehicle_that_is_gone_for_good_is_removed() {
         .unwrap();
     let report = bench.read("v.csv", &one).await;
     assert_eq!((report.counts.withheld, report.counts.removed), (0, 1));
-    let gone = bench.unit("ZFA31200003123456").await.resolve(&[]);
+    let gone = bench
+        .unit("ZFA31200003123456")
+        .await
+        .resolve(&shared::domain::Authority::default());
     assert_eq!(gone.state, UnitState::Removed);
     let kept = bench.unit("SCBCG2ZG0RC012345").await;
-    assert_eq!(kept.resolve(&[]).state, UnitState::InStock);
+    assert_eq!(
+        kept.resolve(&shared::domain::Authority::default()).state,
+        UnitState::InStock
+    );
     assert_eq!(
         kept.revision, 1,
         "an unchanged vehicle is not written again"
     );
     let report = bench.read("v.csv", VEHICLES).await;
     assert_eq!(report.counts.drift, 1);
-    let back = bench.unit("ZFA31200003123456").await.resolve(&[]);
+    let back = bench
+        .unit("ZFA31200003123456")
+        .await
+        .resolve(&shared::domain::Authority::default());
     assert_eq!(back.state, UnitState::InStock);
 }

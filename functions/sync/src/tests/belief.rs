@@ -159,7 +159,10 @@ async fn a_vehicle_at_two_rooftops_in_one_file_stays_where_it_was() {
         format!("{vin},North,Bentley,Bentayga,red\n"),
     ];
     bench.read("v.csv", file(&both.concat())).await;
-    let unit = bench.unit(vin).await.resolve(&[]);
+    let unit = bench
+        .unit(vin)
+        .await
+        .resolve(&shared::domain::Authority::default());
     assert_eq!(
         (unit.state, unit.location.unwrap().as_str()),
         (UnitState::InStock, "main")
@@ -171,7 +174,10 @@ async fn a_vehicle_at_two_rooftops_in_one_file_stays_where_it_was() {
     ];
     let report = bench.read("v.csv", file(&colours.concat())).await;
     assert_eq!(report.outcome, FileOutcome::Applied);
-    let unit = bench.unit(vin).await.resolve(&[]);
+    let unit = bench
+        .unit(vin)
+        .await
+        .resolve(&shared::domain::Authority::default());
     assert_eq!(unit.location.unwrap().as_str(), "milano");
 }
 
@@ -277,7 +283,11 @@ async fn a_row_without_a_key_holds_no_removal_up_for_good() {
         "{report:?}"
     );
     assert_eq!(
-        bench.unit(vins[3]).await.resolve(&[]).state,
+        bench
+            .unit(vins[3])
+            .await
+            .resolve(&shared::domain::Authority::default())
+            .state,
         UnitState::InStock
     );
     // A new row without any key may be the one that is missing: one file later it no longer may.
@@ -478,7 +488,13 @@ async fn a_blank_state_says_nothing_and_a_state_that_is_not_read_is_told() {
         )
     };
     bench.read("v.csv", file("Status", "Sold", "")).await;
-    let state = async |vin: &str| bench.unit(vin).await.resolve(&[]).state;
+    let state = async |vin: &str| {
+        bench
+            .unit(vin)
+            .await
+            .resolve(&shared::domain::Authority::default())
+            .state
+    };
     assert_eq!(
         state("SCBDG4ZG1TC031655").await,
         UnitState::InStock,

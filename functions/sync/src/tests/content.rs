@@ -208,7 +208,7 @@ async fn a_vehicle_file_becomes_units_with_their_fields() {
     let report = bench.read("v.csv", VEHICLES).await;
     assert_eq!(report.outcome, FileOutcome::Applied);
     let unit = bench.unit(BENTLEY).await;
-    let resolved = unit.resolve(&[]);
+    let resolved = unit.resolve(&shared::domain::Authority::default());
     assert_eq!(resolved.state, UnitState::InStock);
     assert_eq!(resolved.location.unwrap().as_str(), "milano");
     assert_eq!(resolved.stock_number.as_deref(), Some("BX1042"));

@@ -80,7 +80,13 @@ async fn a_dealers_export_says_which_cars_are_for_sale() {
     let file = fixture!("dealer-inventory-us.csv");
     let report = bench.read("dealer.csv", file).await;
     assert_eq!(report.outcome, FileOutcome::Applied);
-    let state = async |vin: &str| bench.unit(vin).await.resolve(&[]).state;
+    let state = async |vin: &str| {
+        bench
+            .unit(vin)
+            .await
+            .resolve(&shared::domain::Authority::default())
+            .state
+    };
     for (vin, expected) in [
         ("SCBCG2ZG7TC031207", UnitState::InStock),
         ("SCBDG4ZG1TC031655", UnitState::InTransit),
@@ -97,7 +103,7 @@ async fn a_dealers_export_says_which_cars_are_for_sale() {
     assert_eq!(held.field("year", &[]), Some(&Field::Number(2025)));
     let abarth = bench.unit("ZFA31200003124518").await;
     assert!(
-        abarth.claims[&erp()].state.is_none(),
+        abarth.claims[&erp()].state.is_empty(),
         "nobody knows what \"Recon - Shop\" means"
     );
     // What is wrong is told once for each kind: a word, two cells of one row, a number of 1967.
@@ -129,7 +135,10 @@ async fn a_dealers_export_says_which_cars_are_for_sale() {
     )
     .await;
     settled.read("dealer.csv", file).await;
-    let abarth = settled.unit("ZFA31200003124518").await.resolve(&[]);
+    let abarth = settled
+        .unit("ZFA31200003124518")
+        .await
+        .resolve(&shared::domain::Authority::default());
     assert_eq!(abarth.state, UnitState::InStock);
 }
 
@@ -142,9 +151,15 @@ async fn our_own_sample_of_vehicles_reads_right() {
     ));
     let report = bench.read("units.csv", file).await;
     assert_eq!((report.counts.added, report.counts.quarantined), (9, 0));
-    let reserved = bench.unit("SCBBR9ZG2RC018842").await.resolve(&[]);
+    let reserved = bench
+        .unit("SCBBR9ZG2RC018842")
+        .await
+        .resolve(&shared::domain::Authority::default());
     assert_eq!(reserved.state, UnitState::Reserved);
-    let there = bench.unit("SCBCG2ZG7TC031207").await.resolve(&[]);
+    let there = bench
+        .unit("SCBCG2ZG7TC031207")
+        .await
+        .resolve(&shared::domain::Authority::default());
     assert_eq!(there.state, UnitState::InStock);
 }
 

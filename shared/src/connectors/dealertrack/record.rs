@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{Frame, Kind, Reading, bounded, find};
 use crate::config::connector::{Payload, VehicleEvent};
 use crate::connectors::json::{self, Object};
-use crate::connectors::push::{ParseError, Parsed, Problem, event};
+use crate::connectors::push::{Flaws, ParseError, Parsed, event};
 use crate::connectors::vehicle::{self, Sort};
 use crate::domain::event::{Change, StockEvent, Version};
 use crate::domain::unit::{Field, UnitReport, UnitState};
@@ -88,18 +88,18 @@ impl Reading<'_> {
             Ok(row) => row,
             Err(problem) => return parsed.reject(problem, Value::Null),
         };
-        let frame = match frame(&row, found, around) {
-            Ok(frame) => frame,
-            Err(problem) => return parsed.reject(problem, row.excerpt(SHOWN)),
-        };
-        match around.time {
+        let mut flaws = Flaws::default();
+        let frame = self.record_frame(&row, found, around, &mut flaws);
+        let event = match around.time {
             Some(at) if self.connector.settings.payload == Payload::Trusted => {
-                parsed.add(self.of_record(&row, &frame, around, at), || {
-                    row.excerpt(SHOWN)
-                });
+                frame.and_then(|frame| self.of_record(&row, &frame, around, at, &mut flaws))
             }
-            _ => parsed.lookups.push(frame.into_lookup()),
-        }
+            _ => {
+                parsed.lookups.extend(frame.map(Frame::into_lookup));
+                None
+            }
+        };
+        parsed.settle(event, flaws, || row.excerpt(SHOWN));
     }
 
     fn of_record(
@@ -108,22 +108,20 @@ impl Reading<'_> {
         frame: &Frame,
         around: &Around,
         at: Timestamp,
-    ) -> Result<StockEvent, Problem> {
+        flaws: &mut Flaws,
+    ) -> Option<StockEvent> {
         let settings = &self.connector.settings;
         let pointer = || settings.pointers.time.as_str().to_owned();
-        let at = self.signed.not_in_future(at, settings.tolerance, pointer)?;
-        let report = self.unit(row, frame, Version::at(at))?;
+        let believed = self.signed.not_in_future(at, settings.tolerance, pointer);
+        let believed = flaws.needed(believed);
+        let report = self.unit(row, frame, Version::at(at), flaws)?;
         let id = match &around.id {
             Some(id) => format!("event/{id}/{}", frame.vin),
             // The same record of the same time is the same statement, however often it is sent.
             None => format!("record/{}/{at}/{}", frame.vin, fingerprint(&report)),
         };
-        event(
-            &self.connector.source,
-            &id,
-            at,
-            Change::Unit(Box::new(report)),
-        )
+        let change = Change::Unit(Box::new(report));
+        flaws.needed(event(&self.connector.source, &id, believed?, change))
     }
 
     /// What a record says of its vehicle, true at `version`.
@@ -132,14 +130,19 @@ impl Reading<'_> {
         row: &Object<'_>,
         frame: &Frame,
         version: Version,
-    ) -> Result<UnitReport, Problem> {
-        let company = || row.pointer_to("CompanyNumber");
-        let location = self.location(frame.company.as_deref(), company)?;
-        let status = match row.get("Status", json::name)? {
-            Some(status) => Some(status),
-            None => row.get("StockStatus", json::name)?,
+        flaws: &mut Flaws,
+    ) -> Option<UnitReport> {
+        let first = |names: [&str; 2], flaws: &mut Flaws| {
+            let mut found = names
+                .into_iter()
+                .filter_map(|name| flaws.optional(row.get(name, json::name)));
+            found.next()
         };
-        let delivered = row.get("DateDelivered", json::day)?.is_some();
+        let status = first(["Status", "StockStatus"], flaws);
+        let code = first(["TypeNU", "Type"], flaws);
+        let delivered = flaws
+            .optional(row.get("DateDelivered", json::day))
+            .is_some();
         let mut state = self.state(frame.kind.event, status.as_deref());
         // No longer in stock, and handed over to somebody: that is a sale.
         if state == Some(UnitState::Removed)
@@ -148,42 +151,62 @@ impl Reading<'_> {
         {
             state = Some(UnitState::Sold);
         }
-        let since = match row.get("DateInInventory", json::day)? {
-            Some(since) => Some(since),
-            None => row.get("StockDate", json::day)?,
-        };
+        let company = || row.pointer_to("CompanyNumber");
+        let location = vehicle::place(
+            self.location(frame.company.as_deref(), company),
+            state,
+            flaws,
+        );
+        let since = flaws
+            .optional(row.get("DateInInventory", json::day))
+            .or_else(|| flaws.optional(row.get("StockDate", json::day)));
         let mut report = UnitReport {
             vin: frame.vin.clone(),
             version,
             state,
-            location,
-            stock_number: row.get("StockNumber", json::name)?,
+            location: None,
+            stock_number: flaws.optional(row.get("StockNumber", json::name)),
             since,
             fields: Default::default(),
         };
         for (ours, theirs, sort) in FIELDS {
             let read = |value| vehicle::field(value, *sort, self.implied());
-            if let Some(field) = row.get(theirs, read)? {
-                report.fields.insert((*ours).to_owned(), field);
-            }
+            let field = flaws.optional(row.get(theirs, read));
+            report
+                .fields
+                .extend(field.map(|field| ((*ours).to_owned(), field)));
         }
         // `0` stands for no year, as it does for no day.
-        let year = row.get("ModelYear", json::whole)?.filter(|year| *year > 0);
-        if let Some(year) = year {
+        let year = flaws.optional(row.get("ModelYear", json::whole));
+        if let Some(year) = year.filter(|year| *year > 0) {
             report.fields.insert("year".to_owned(), Field::Number(year));
         }
-        let certified = row.get("CertifiedUsedCar", json::name)?.as_deref() == Some("Y");
-        let code = match row.get("TypeNU", json::name)? {
-            Some(code) => Some(code),
-            None => row.get("Type", json::name)?,
-        };
+        let certified = flaws.optional(row.get("CertifiedUsedCar", json::name));
         if let Some(code) = code {
-            let condition = condition(&code, certified).to_owned();
+            let condition = condition(&code, certified.as_deref() == Some("Y")).to_owned();
             report
                 .fields
                 .insert("condition".to_owned(), Field::Text(condition));
         }
-        Ok(report)
+        report.location = location?;
+        Some(report)
+    }
+
+    fn record_frame(
+        &self,
+        row: &Object<'_>,
+        found: &Found<'_>,
+        around: &Around,
+        flaws: &mut Flaws,
+    ) -> Option<Frame> {
+        let own = flaws.optional(row.get("CompanyNumber", json::name));
+        let enclosing = || json::name(found.company?).unwrap_or_default();
+        let vin = row.need("VIN", |value| vehicle::vin(value, self.names));
+        Some(Frame {
+            vin: flaws.needed(vin)?,
+            company: own.or_else(enclosing),
+            kind: around.kind.clone(),
+        })
     }
 }
 
@@ -231,20 +254,6 @@ fn collect<'v>(
         }
         _ => {}
     }
-}
-
-fn frame(row: &Object<'_>, found: &Found<'_>, around: &Around) -> Result<Frame, Problem> {
-    let own = row.get("CompanyNumber", json::name)?;
-    let company = match (own, found.company) {
-        (Some(own), _) => Some(own),
-        (None, Some(enclosing)) => json::name(enclosing).unwrap_or_default(),
-        (None, None) => None,
-    };
-    Ok(Frame {
-        vin: row.need("VIN", vehicle::vin)?,
-        company,
-        kind: around.kind.clone(),
-    })
 }
 
 /// Half a SHA-256 of what a report says, in hex.

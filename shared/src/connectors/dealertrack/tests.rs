@@ -9,6 +9,7 @@ use crate::connectors::bench::*;
 use crate::connectors::{Connector, ConnectorKind, Parsed, Signed};
 use crate::domain::event::Change;
 use crate::domain::unit::{UnitReport, UnitState};
+use crate::domain::vin::VinRules;
 
 const INVENTORY: &[u8] =
     include_bytes!("../../../../tests/fixtures/dealertrack/vehicle_inventory.xml");
@@ -245,7 +246,7 @@ fn an_event_is_quarantined_alone_with_a_pointer() {
         .iter()
         .map(|event| event.id.as_str())
         .collect();
-    assert_eq!(ids, ["event/evt-7001", "event/evt-7002"]);
+    assert_eq!(ids, ["event/evt-7001", "event/evt-7001", "event/evt-7002"]);
     assert_eq!(parsed.ignored, ["event deal.opened"]);
     let expected = [
         ("invalid_vin", "/events/1/vehicle/VIN"),
@@ -264,6 +265,78 @@ fn an_event_is_quarantined_alone_with_a_pointer() {
         (refused.status(), refused.pointer()),
         (422, Some("/events"))
     );
+}
+
+#[test]
+fn a_fact_that_cannot_be_read_keeps_nothing_else_back() {
+    let sold = updated().edit("/type", json!("vehicle.sold"));
+    for (pointer, unreadable) in [
+        ("/vehicle/ListPrice", json!("Call for price")),
+        ("/vehicle/Odometer", json!("TMU")),
+        ("/vehicle/ModelYear", json!("2026.5")),
+        ("/vehicle/StockNumber", json!(["x"])),
+        ("/vehicle/DateInInventory", json!("last spring")),
+        ("/vehicle/Status", json!({})),
+        ("/vehicle/Make", json!([])),
+        ("/vehicle/CompanyNumber", json!({})),
+        ("/vehicle/CompanyNumber", json!("EX9")),
+    ] {
+        let parsed = deliver(&sold.edit(pointer, unreadable.clone())).unwrap();
+        let places: Vec<_> = reasons(&parsed)
+            .into_iter()
+            .map(|(_, place)| place)
+            .collect();
+        assert_eq!(places, [pointer], "{unreadable}");
+        assert_eq!(report(&parsed).state, Some(UnitState::Sold), "{pointer}");
+    }
+    let body = String::from_utf8(sample("dealertrack/vehicle_event.xml").body).unwrap();
+    for (element, value) in [
+        ("ListPrice", "Call for price"),
+        ("Odometer", "TMU"),
+        ("ModelYear", "2026.5"),
+        ("DateInInventory", "last spring"),
+    ] {
+        let start = body.find(&format!("<{element}>")).unwrap() + element.len() + 2;
+        let end = start + body[start..].find('<').unwrap();
+        let edited = format!("{}{value}{}", &body[..start], &body[end..]);
+        let parsed = xml(edited);
+        assert_eq!(reasons(&parsed).len(), 1, "{element}");
+        assert!(reasons(&parsed)[0].1.ends_with(element));
+        assert_eq!(report(&parsed).state, Some(UnitState::InStock), "{element}");
+    }
+}
+
+#[test]
+fn a_hint_needs_no_more_than_the_vehicle() {
+    let edited = updated().edit("/vehicle/CompanyNumber", json!({}));
+    let edited = edited.edit("/time", json!(null));
+    let parsed = deliver_to(&dms(json!({"payload": "lookup"})), &edited, now()).unwrap();
+    assert_eq!(parsed.lookups.len(), 1);
+    assert_eq!(reasons(&parsed), [("wrong_type", "/vehicle/CompanyNumber")]);
+}
+
+#[test]
+fn a_vehicle_from_before_1981_is_taken_where_that_is_declared() {
+    let classic = updated().edit("/vehicle/VIN", json!("AR 750 543"));
+    let refused = deliver(&classic).unwrap();
+    assert_eq!(reasons(&refused), [("invalid_vin", "/vehicle/VIN")]);
+    let rejected = &refused.quarantine[0];
+    assert!(rejected.problem.sentence.contains("guards.classic_vins"));
+    assert_eq!(rejected.excerpt["vin"], json!("AR 750 543"));
+    assert!(
+        rejected.excerpt["stock_number"].is_string(),
+        "it names itself"
+    );
+    let headers = HeaderMap::new();
+    let kept = Signed::kept(delivery(&headers, &classic.body, now()));
+    let connector = receiver(&classic);
+    let declared = names().with_vins(VinRules {
+        classic: true,
+        ..VinRules::default()
+    });
+    let push = connector.push.as_ref().unwrap();
+    let parsed = push.parse(&kept, &declared).unwrap();
+    assert_eq!(report(&parsed).vin.as_str(), "AR750543");
 }
 
 #[test]

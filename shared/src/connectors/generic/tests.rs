@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::connectors::bench::*;
 use crate::connectors::{Connector, ConnectorKind, ParseError, Parsed};
+use crate::domain::event::Change;
+use crate::domain::unit::{UnitReport, UnitState};
 
 const VECTORS: &str = include_str!("../../../../tests/fixtures/generic/signature.json");
 
@@ -146,7 +148,12 @@ fn a_change_is_rejected_alone_with_a_pointer() {
         .collect();
     assert_eq!(
         ids,
-        ["msg_27UH4WbU6Z5A5EzD8u03/0", "msg_27UH4WbU6Z5A5EzD8u03/11"]
+        [
+            "msg_27UH4WbU6Z5A5EzD8u03/0",
+            "msg_27UH4WbU6Z5A5EzD8u03/5",
+            "msg_27UH4WbU6Z5A5EzD8u03/11"
+        ],
+        "what is promised cannot be read, and what is there can"
     );
     let expected = [
         ("missing_field", "/data/changes/1/sku"),
@@ -204,16 +211,6 @@ fn a_vehicle_needs_a_vin_and_a_transfer_a_destination() {
             ("invalid_value", "/data/state"),
         ),
         (
-            "unit.updated",
-            json!({"vin": vin, "price": 100}),
-            ("invalid_value", "/data/price"),
-        ),
-        (
-            "unit.updated",
-            json!({"vin": vin, "mileage": 100}),
-            ("invalid_value", "/data/mileage"),
-        ),
-        (
             "unit.transferred",
             json!({"vin": vin}),
             ("missing_field", "/data/location"),
@@ -228,15 +225,172 @@ fn a_vehicle_needs_a_vin_and_a_transfer_a_destination() {
             json!({"sku": "A", "location": "north", "quantity": 0}),
             ("out_of_range", "/data/quantity"),
         ),
-        (
-            "product.described",
-            json!({"sku": "A", "external": 4}),
-            ("wrong_type", "/data/external"),
-        ),
     ] {
         let parsed = change(kind, data.clone());
         assert_eq!(parsed.events, [], "{kind} {data}");
         assert_eq!(reasons(&parsed), [expected], "{kind} {data}");
+    }
+}
+
+/// The vehicle, as the only event says.
+fn report(parsed: &Parsed) -> &UnitReport {
+    match &parsed.events[..] {
+        [event] => match &event.change {
+            Change::Unit(report) => report,
+            other => panic!("not a unit: {other:?}"),
+        },
+        events => panic!("not one event: {events:?}"),
+    }
+}
+
+#[test]
+fn a_fact_that_cannot_be_read_keeps_nothing_else_back() {
+    let good = json!({
+        "vin": "SCBCG2ZG0RC012345", "location": "north", "stock_number": "BX1042",
+        "since": "2026-10-01", "make": "Bentley", "model": "Continental GT", "year": 2026,
+        "price": "239950 GBP", "mileage": "12 mi", "doors": 2, "image_urls": ["https://a.example/1"],
+    });
+    for (field, unreadable, reason) in [
+        ("price", json!("Call for price"), "invalid_value"),
+        ("price", json!(239_950), "invalid_value"),
+        ("mileage", json!("TMU"), "invalid_value"),
+        ("mileage", json!(12), "invalid_value"),
+        ("year", json!("2026.5"), "invalid_value"),
+        ("doors", json!("two"), "invalid_value"),
+        ("since", json!("last spring"), "invalid_value"),
+        ("stock_number", json!(["BX1042"]), "wrong_type"),
+        ("make", json!({"name": "Bentley"}), "wrong_type"),
+        ("image_urls", json!("https://a.example/1"), "wrong_type"),
+        ("currency", json!("pounds"), "invalid_value"),
+        ("actor", json!(7), "wrong_type"),
+    ] {
+        let mut data = good.clone();
+        data[field] = unreadable.clone();
+        let parsed = change("unit.sold", data);
+        let place = format!("/data/{field}");
+        assert_eq!(reasons(&parsed), [(reason, &*place)], "{unreadable}");
+        let sentence = &parsed.quarantine[0].problem.sentence;
+        assert!(sentence.contains("left out"), "{sentence}");
+        let report = report(&parsed);
+        assert_eq!(report.state, Some(UnitState::Sold), "{unreadable}");
+        assert_eq!(report.location.as_ref().unwrap().as_str(), "north");
+        assert!(!report.fields.contains_key(field));
+        // All else is there.
+        let whole = change("unit.sold", good.clone());
+        let left_out = usize::from(self::report(&whole).fields.contains_key(field));
+        assert_eq!(
+            report.fields.len() + left_out,
+            self::report(&whole).fields.len()
+        );
+    }
+    for (kind, data, place) in [
+        (
+            "stock.level",
+            json!({"sku": "A", "location": "north", "on_hand": 1, "incoming": "soon"}),
+            "/data/incoming",
+        ),
+        (
+            "stock.moved",
+            json!({"sku": "A", "location": "north", "delta": 1, "reason": "luck"}),
+            "/data/reason",
+        ),
+        (
+            "product.described",
+            json!({"sku": "A", "title": "Oil", "external": 4}),
+            "/data/external",
+        ),
+        (
+            "product.described",
+            json!({"sku": "A", "title": "Oil", "external": {"code": [4]}}),
+            "/data/external/code",
+        ),
+    ] {
+        let parsed = change(kind, data.clone());
+        assert_eq!(parsed.events.len(), 1, "{data}");
+        let places: Vec<_> = reasons(&parsed)
+            .into_iter()
+            .map(|(_, place)| place)
+            .collect();
+        assert_eq!(places, [place]);
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_row_is_told_at_once() {
+    let data = json!({"location": "paris", "on_hand": "many", "at": "yesterday", "reserved": -1});
+    let parsed = change("stock.level", data);
+    assert_eq!(parsed.events, []);
+    let expected = [
+        ("invalid_value", "/data/at"),
+        ("missing_field", "/data/sku"),
+        ("unknown_location", "/data/location"),
+        ("invalid_value", "/data/on_hand"),
+        ("out_of_range", "/data/reserved"),
+    ];
+    assert_eq!(reasons(&parsed), expected);
+    let data = json!({"vin": "SHORT", "state": "gone", "price": "call us", "year": "new"});
+    let parsed = change("unit.updated", data);
+    let expected = [
+        ("invalid_vin", "/data/vin"),
+        ("invalid_value", "/data/state"),
+        ("invalid_value", "/data/year"),
+        ("invalid_value", "/data/price"),
+    ];
+    assert_eq!(reasons(&parsed), expected);
+    // It names itself, so that a person finds the vehicle.
+    let sentence = &parsed.quarantine[0].problem.sentence;
+    assert!(sentence.contains("\"SHORT\""), "{sentence}");
+    assert_eq!(parsed.quarantine[0].excerpt["vin"], json!("SHORT"));
+}
+
+/// A vehicle that was sold is sold wherever it was; one that is in stock is counted somewhere.
+#[test]
+fn a_place_that_is_not_known_keeps_no_sale_back() {
+    let vehicle = json!({"vin": "SCBCG2ZG0RC012345", "location": "paris"});
+    let sold = change("unit.sold", vehicle.clone());
+    assert_eq!(report(&sold).state, Some(UnitState::Sold));
+    assert_eq!(report(&sold).location, None);
+    assert_eq!(reasons(&sold), [("unknown_location", "/data/location")]);
+    for kind in ["unit.updated", "unit.reserved", "unit.transferred"] {
+        let parsed = change(kind, vehicle.clone());
+        assert_eq!(parsed.events, [], "{kind}");
+        assert_eq!(reasons(&parsed), [("unknown_location", "/data/location")]);
+    }
+}
+
+#[test]
+fn of_two_changes_of_one_instant_in_one_list_the_later_one_counts() {
+    let vin = "SCBCG2ZG0RC012345";
+    for (first, second) in [("sold", "in_stock"), ("in_stock", "sold")] {
+        let parsed = change(
+            "unit.updated",
+            json!({"changes": [
+                {"vin": vin, "state": first, "location": "north", "price": "1 GBP"},
+                {"vin": vin, "state": second, "location": "south"},
+                {"vin": vin, "state": "demo", "at": "2026-11-22T09:00:00Z"},
+            ]}),
+        );
+        let said: Vec<_> = parsed
+            .events
+            .iter()
+            .map(|event| match &event.change {
+                Change::Unit(report) => (
+                    report.state.map(UnitState::name),
+                    report
+                        .location
+                        .as_ref()
+                        .map(|place| place.as_str().to_owned()),
+                    report.fields.len(),
+                ),
+                other => panic!("not a unit: {other:?}"),
+            })
+            .collect();
+        let expected = [
+            (None, None, 1),
+            (Some(second), Some("south".to_owned()), 0),
+            (Some("demo"), None, 0),
+        ];
+        assert_eq!(said, expected);
     }
 }
 

@@ -142,13 +142,37 @@ fn line() -> Position {
 }
 
 #[test]
+fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
+    let sources = Sources::default();
+    let sales = |sold: &[(i8, i64)]| PositionChange::Count {
+        on_hand: 0,
+        reserved: 0,
+        incoming: 0,
+        sold: sold
+            .iter()
+            .map(|(day, units)| (Date::constant(2026, 1, *day), *units))
+            .collect(),
+    };
+    let days = |position: &Position| -> Vec<_> {
+        let sold = position.sold.iter();
+        sold.map(|(day, units)| (day.day(), *units)).collect()
+    };
+    let sold = apply(&line(), &[sales(&[(10, 1)]), sales(&[(10, 1)])], &sources);
+    assert_eq!(days(&sold), [(10, 2)]);
+    let moved = apply(&sold, &[sales(&[(10, -1), (12, 1)])], &sources);
+    assert_eq!(days(&moved), [(10, 1), (12, 1)]);
+    let unknown = apply(&moved, &[sales(&[(10, -1), (1, -1)])], &sources);
+    assert_eq!(days(&unknown), [(12, 1)], "never fewer than none");
+}
+
+#[test]
 fn a_model_line_is_counted_from_its_vehicles_and_by_nobody_else() {
     let sources = Sources::default();
     let one = PositionChange::Count {
         on_hand: 1,
         reserved: 0,
         incoming: 0,
-        sold_on: None,
+        sold: Vec::new(),
     };
     let counted = apply(&line(), std::slice::from_ref(&one), &sources);
     for position in [line(), counted] {

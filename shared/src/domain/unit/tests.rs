@@ -1,10 +1,10 @@
-use proptest::prelude::*;
+use jiff::tz::TimeZone;
 
 use super::*;
 
 const VIN: &str = "SCBCG2ZG0RC012345";
 
-fn name(name: &str) -> ConnectorName {
+pub(super) fn name(name: &str) -> ConnectorName {
     name.parse().unwrap()
 }
 
@@ -12,7 +12,7 @@ fn at(minute: i64) -> Version {
     Version::at(Timestamp::from_second(1_768_469_400 + minute * 60).unwrap())
 }
 
-fn report(minute: i64, state: UnitState, location: &str) -> UnitReport {
+pub(super) fn report(minute: i64, state: UnitState, location: &str) -> UnitReport {
     UnitReport {
         vin: VIN.parse().unwrap(),
         version: at(minute),
@@ -27,7 +27,39 @@ fn report(minute: i64, state: UnitState, location: &str) -> UnitReport {
     }
 }
 
-fn heard(reports: &[(&str, UnitReport)]) -> Unit {
+fn at_time(time: &str) -> Version {
+    Version::at(time.parse().unwrap())
+}
+
+/// What a source says at a time of a vehicle's state, and since when it has it.
+fn said<'a>(
+    source: &'a str,
+    time: &str,
+    state: UnitState,
+    location: &str,
+    since: Option<&str>,
+) -> (&'a str, UnitReport) {
+    let mut said = report(0, state, location);
+    said.version = at_time(time);
+    said.since = since.map(|day| day.parse().unwrap());
+    (source, said)
+}
+
+/// Rooftops on both sides of the date line's middle.
+pub(super) fn authority(ranking: &[&str]) -> Authority {
+    let zone = |name: &str| TimeZone::get(name).unwrap();
+    Authority {
+        units: ranking.iter().map(|source| name(source)).collect(),
+        zones: BTreeMap::from([
+            ("sydney".parse().unwrap(), zone("Australia/Sydney")),
+            ("london".parse().unwrap(), zone("Europe/London")),
+            ("milano".parse().unwrap(), zone("Europe/Rome")),
+        ]),
+        ..Authority::default()
+    }
+}
+
+pub(super) fn heard(reports: &[(&str, UnitReport)]) -> Unit {
     let start = Unit::unknown(VIN.parse().unwrap());
     reports.iter().fold(start, |unit, (source, report)| {
         unit.after(&name(source), report).unwrap_or(unit)
@@ -41,7 +73,7 @@ fn a_marketplace_sale_is_not_undone_by_a_dms_that_has_not_heard_of_it() {
         ("market", report(5, UnitState::Sold, "london")),
         ("dms", report(9, UnitState::InStock, "london")),
     ]);
-    assert_eq!(unit.resolve(&[]).state, UnitState::Sold);
+    assert_eq!(unit.resolve(&authority(&[])).state, UnitState::Sold);
 }
 
 #[test]
@@ -52,7 +84,7 @@ fn a_traded_in_vehicle_is_stock_again() {
         ("market", report(5, UnitState::Sold, "london")),
         ("dms", again),
     ]);
-    let resolved = unit.resolve(&[]);
+    let resolved = unit.resolve(&authority(&[]));
     assert_eq!(resolved.state, UnitState::InStock);
     assert_eq!(resolved.location.unwrap().as_str(), "milano");
 }
@@ -63,7 +95,7 @@ fn a_seller_may_take_its_sale_back() {
         ("market", report(5, UnitState::Sold, "london")),
         ("market", report(6, UnitState::InStock, "london")),
     ]);
-    assert_eq!(unit.resolve(&[]).state, UnitState::InStock);
+    assert_eq!(unit.resolve(&authority(&[])).state, UnitState::InStock);
 }
 
 #[test]
@@ -74,7 +106,7 @@ fn two_rooftops_one_vehicle_is_a_conflict_counted_once() {
         ("feed-a", report(0, UnitState::InStock, "london")),
         ("feed-b", longest),
     ]);
-    let resolved = unit.resolve(&[]);
+    let resolved = unit.resolve(&authority(&[]));
     assert_eq!(
         resolved.location.unwrap().as_str(),
         "milano",
@@ -84,8 +116,11 @@ fn two_rooftops_one_vehicle_is_a_conflict_counted_once() {
         resolved.rivals,
         [(name("feed-a"), "london".parse().unwrap())]
     );
-    assert_eq!(unit.count(&[]).unwrap().state.counts(), [1, 0, 0]);
-    let ranked = unit.resolve(&[name("feed-a")]);
+    assert_eq!(
+        unit.count(&authority(&[])).unwrap().state.counts(),
+        [1, 0, 0]
+    );
+    let ranked = unit.resolve(&authority(&["feed-a"]));
     assert_eq!(
         ranked.location.unwrap().as_str(),
         "london",
@@ -99,7 +134,7 @@ fn two_sources_of_the_same_rooftop_agree() {
         ("dms", report(0, UnitState::InStock, "london")),
         ("market", report(3, UnitState::InStock, "london")),
     ]);
-    assert!(unit.resolve(&[]).rivals.is_empty());
+    assert!(unit.resolve(&authority(&[])).rivals.is_empty());
 }
 
 #[test]
@@ -128,54 +163,173 @@ fn a_report_of_a_price_leaves_the_state_alone() {
         ("dms", report(0, UnitState::Demo, "london")),
         ("dms", price),
     ]);
-    assert_eq!(unit.resolve(&[]).state, UnitState::Demo);
+    assert_eq!(unit.resolve(&authority(&[])).state, UnitState::Demo);
 }
 
-fn any_report() -> impl Strategy<Value = (&'static str, UnitReport)> {
-    (
-        prop::sample::select(vec!["dms", "market", "feed"]),
-        0..200i64,
-        prop::option::of(prop::sample::select(UnitState::ALL.to_vec())),
-        prop::option::of(prop::sample::select(vec!["london", "milano"])),
-        prop::option::of(0..40i64),
-    )
-        .prop_map(|(source, minute, state, location, since)| {
-            let mut made = report(minute, UnitState::InStock, "london");
-            made.state = state;
-            made.location = location.map(|l| l.parse().unwrap());
-            made.since = since.map(|days| {
-                let first: Date = "2026-01-01".parse().unwrap();
-                first.saturating_add(jiff::Span::new().days(days))
-            });
-            (source, made)
-        })
+#[test]
+fn a_vehicle_that_was_sold_again_is_sold() {
+    use UnitState::{InStock, Sold};
+    let back = Some("2025-01-10");
+    let life = [
+        said("market", "2024-06-01T10:00:00Z", Sold, "london", None),
+        said("dms", "2025-01-11T08:00:00Z", InStock, "london", back),
+        said("feed", "2025-01-12T08:00:00Z", InStock, "london", back),
+        said("feed", "2025-02-01T15:00:00Z", Sold, "london", None),
+        said("dms", "2025-02-02T08:00:00Z", InStock, "london", back),
+    ];
+    for order in orders(&life) {
+        let unit = heard(&order);
+        let resolved = unit.resolve(&authority(&["dms"]));
+        assert_eq!(resolved.state, Sold, "{order:?}");
+        assert_eq!(resolved.sold_at, Some(life[3].1.version.at));
+        let days: Vec<_> = unit
+            .demand(&authority(&[]))
+            .iter()
+            .map(|sale| sale.day.to_string())
+            .collect();
+        assert_eq!(days, ["2024-06-01", "2025-02-01"], "two sales, once each");
+    }
 }
 
-proptest! {
-    /// G3: the order in which the sources are heard does not matter.
-    #[test]
-    fn the_order_of_reports_does_not_matter(
-        reports in prop::collection::vec(any_report(), 1..7),
-        shuffled in Just(()).prop_perturb(|(), mut rng| rng.random::<u64>()),
-        ranked in any::<bool>(),
-    ) {
-        let ranking = if ranked { vec![name("dms")] } else { vec![] };
-        let forward = heard(&reports);
-        let mut order = reports.clone();
-        let mut seed = shuffled;
-        for index in (1..order.len()).rev() {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            order.swap(index, usize::try_from(seed >> 33).unwrap() % (index + 1));
+#[test]
+fn a_sale_outlives_the_row_of_its_seller() {
+    use UnitState::{InStock, Removed, Sold};
+    let sold = heard(&[
+        said("dms", "2026-01-05T09:00:00Z", InStock, "london", None),
+        said("market", "2026-01-10T09:00:00Z", Sold, "london", None),
+        said("market", "2026-01-12T09:00:00Z", Removed, "london", None),
+    ]);
+    assert_eq!(sold.resolve(&authority(&[])).state, Sold);
+    // Traded in afterwards, and gone from the file without a sale.
+    let again = Some("2026-02-01");
+    let removed = heard(&[
+        said("market", "2026-01-10T09:00:00Z", Sold, "london", None),
+        said("dms", "2026-02-02T09:00:00Z", InStock, "london", again),
+        said("dms", "2026-03-02T09:00:00Z", Removed, "london", None),
+    ]);
+    assert_eq!(removed.resolve(&authority(&[])).state, Removed);
+}
+
+#[test]
+fn a_vehicle_given_to_the_trade_is_gone_and_no_demand() {
+    let unit = heard(&[
+        ("dms", report(0, UnitState::InStock, "london")),
+        ("auction", report(5, UnitState::Wholesale, "london")),
+        ("dms", report(9, UnitState::InStock, "london")),
+    ]);
+    let resolved = unit.resolve(&authority(&["dms"]));
+    assert_eq!(
+        (resolved.state, resolved.sold_at),
+        (UnitState::Wholesale, None)
+    );
+    assert_eq!(unit.demand(&authority(&[])), []);
+}
+
+#[test]
+fn of_two_states_of_one_instant_the_one_further_gone_counts() {
+    use UnitState::{Demo, InStock, Removed, Reserved, SalePending, Sold};
+    for pair in [
+        [InStock, Demo],
+        [InStock, Reserved],
+        [Reserved, SalePending],
+        [SalePending, Sold],
+        [InStock, Sold],
+        [InStock, Removed],
+        [Removed, Sold],
+    ] {
+        for order in [pair, [pair[1], pair[0]]] {
+            let unit = heard(&order.map(|state| ("dms", report(3, state, "london"))));
+            assert_eq!(unit.resolve(&authority(&[])).state, pair[1], "{order:?}");
         }
-        prop_assert_eq!(&forward, &heard(&order));
-        prop_assert_eq!(forward.resolve(&ranking), heard(&order).resolve(&ranking));
     }
+}
 
-    /// G4: one vehicle counts once at most, whoever claims it.
-    #[test]
-    fn a_vehicle_counts_once(reports in prop::collection::vec(any_report(), 1..9)) {
-        let [on_hand, reserved, incoming] =
-            heard(&reports).count(&[]).map_or([0; 3], |counted| counted.state.counts());
-        prop_assert!(on_hand + incoming <= 1 && reserved <= on_hand);
+/// The sale's day in the United Kingdom is the one before the day in Australia.
+#[test]
+fn a_day_is_a_day_of_the_rooftop() {
+    use UnitState::{InStock, Sold};
+    let sold = "2026-01-19T22:30:00Z"; // the 20th, 09:30 in Sydney
+    let listed = |location, day| {
+        heard(&[
+            said("dms", sold, Sold, location, None),
+            said("feed", "2026-01-21T02:00:00Z", InStock, location, Some(day)),
+        ])
+        .resolve(&authority(&[]))
+        .state
+    };
+    assert_eq!(listed("sydney", "2026-01-20"), Sold);
+    assert_eq!(listed("sydney", "2026-01-21"), InStock);
+    assert_eq!(listed("london", "2026-01-19"), Sold);
+    assert_eq!(listed("london", "2026-01-20"), InStock);
+    let unit = heard(&[said("dms", sold, Sold, "sydney", None)]);
+    let demand = unit.demand(&authority(&[]));
+    assert_eq!(demand[0].day.to_string(), "2026-01-20");
+}
+
+#[test]
+fn a_sale_is_one_unit_of_demand_however_it_was_told() {
+    use UnitState::{InStock, Sold};
+    let told = [
+        said("market", "2026-01-10T09:00:00Z", Sold, "london", None),
+        said("dms", "2026-01-10T18:00:00Z", Sold, "london", None),
+        said("market", "2026-01-11T09:00:00Z", Sold, "london", None),
+        said("dms", "2026-01-05T09:00:00Z", InStock, "london", None),
+    ];
+    let taken_back_and_repeated = [
+        said("dms", "2026-01-05T09:00:00Z", InStock, "london", None),
+        said("dms", "2026-01-10T09:00:00Z", Sold, "london", None),
+        said("dms", "2026-01-11T09:00:00Z", InStock, "london", None),
+        said("dms", "2026-01-12T09:00:00Z", Sold, "london", None),
+    ];
+    let taken_back = &taken_back_and_repeated[..3];
+    for (life, expected) in [
+        (&told[..], vec!["2026-01-10"]),
+        (&taken_back_and_repeated[..], vec!["2026-01-12"]),
+        (taken_back, vec![]),
+    ] {
+        for order in orders(life) {
+            let demand = heard(&order).demand(&authority(&[]));
+            let days: Vec<_> = demand.iter().map(|sale| sale.day.to_string()).collect();
+            assert_eq!(days, expected, "{order:?}");
+        }
     }
+}
+
+/// A sale is the demand of the rooftop that had the vehicle then, not of the one that took it in again.
+#[test]
+fn demand_stays_where_the_vehicle_was_sold() {
+    use UnitState::{InStock, Sold};
+    let life = [
+        said("dms", "2026-01-05T09:00:00Z", InStock, "london", None),
+        said("dms", "2026-01-10T09:00:00Z", Sold, "london", None),
+        said(
+            "dms",
+            "2026-02-11T09:00:00Z",
+            InStock,
+            "milano",
+            Some("2026-02-10"),
+        ),
+        said("dms", "2026-02-20T09:00:00Z", Sold, "milano", None),
+    ];
+    for order in orders(&life) {
+        let demand = heard(&order).demand(&authority(&[]));
+        let places: Vec<_> = demand.iter().map(|sale| sale.location.as_str()).collect();
+        assert_eq!(places, ["london", "milano"]);
+    }
+}
+
+/// Every order of some reports.
+pub(super) fn orders<T: Clone>(reports: &[T]) -> Vec<Vec<T>> {
+    let Some((first, rest)) = reports.split_first() else {
+        return vec![Vec::new()];
+    };
+    let mut all = Vec::new();
+    for order in orders(rest) {
+        for place in 0..=order.len() {
+            let mut longer = order.clone();
+            longer.insert(place, first.clone());
+            all.push(longer);
+        }
+    }
+    all
 }

@@ -13,7 +13,7 @@ fn vin(text: &str) -> Vin {
 fn checked(text: &str) -> Option<Vin> {
     let vin: Vin = text.parse().ok()?;
     match vin.check_digit() {
-        CheckDigit::Matches => Some(vin),
+        CheckDigit::Matches | CheckDigit::Absent => Some(vin),
         CheckDigit::Differs { computed, .. } => format!("{}{computed}{}", &text[..8], &text[9..])
             .parse()
             .ok(),
@@ -129,7 +129,7 @@ fn makers_and_model_years() {
         ("1F9CM82633AABC352", "1F9ABC", Some(2003)),
     ];
     for (text, wmi, year) in known {
-        assert_eq!(vin(text).wmi(), wmi, "{text}");
+        assert_eq!(vin(text).wmi().as_deref(), Some(wmi), "{text}");
         assert_eq!(vin(text).model_year_hint(), year, "{text}");
     }
 }
@@ -142,7 +142,58 @@ fn serde_goes_through_the_same_door() {
         serde_json::to_string(&read).unwrap(),
         "\"1HGCM82633A004352\""
     );
-    assert!(serde_json::from_str::<Vin>("\"1HGCM82633A00435\"").is_err());
+    assert!(serde_json::from_str::<Vin>("\"1HGCM82633A0043521\"").is_err());
+}
+
+#[test]
+fn a_number_of_another_length_is_taken_where_that_is_declared() {
+    let dealer_of_classics = VinRules {
+        classic: true,
+        ..VinRules::default()
+    };
+    for (written, kept) in [
+        ("AR 750 543", "AR750543"),
+        ("1e 37018", "1E37018"),
+        ("113-044-12-012345", "11304412012345"),
+        ("*DB5/1476/R*", "DB51476R"),
+        ("LOIQ1234", "LOIQ1234"),
+    ] {
+        assert!(VinRules::default().read(written).is_err(), "{written}");
+        let vin = dealer_of_classics.read(written).unwrap();
+        assert_eq!(vin.as_str(), kept);
+        assert_eq!(vin.check_digit(), CheckDigit::Absent);
+        assert_eq!((vin.wmi(), vin.model_year_hint()), (None, None));
+        assert_eq!(VinPolicy::Strict.judge(&vin), VinVerdict::Accepted);
+        // As it is stored, and as people ask for it.
+        let stored = serde_json::to_string(&vin).unwrap();
+        assert_eq!(serde_json::from_str::<Vin>(&stored).unwrap(), vin);
+        assert_eq!(Vin::known(kept), Ok(vin));
+    }
+    for written in [
+        "",
+        "N/A",
+        "TBD",
+        "UNKNOWN",
+        "0000000",
+        "AB\u{200b}123",
+        "1HGCM82633A0043521",
+    ] {
+        assert!(dealer_of_classics.read(written).is_err(), "{written}");
+    }
+    // Seventeen characters are a VIN, or a typing error.
+    let mistyped = dealer_of_classics.read("SCBCG2ZGORC012345").unwrap_err();
+    assert!(mistyped.to_string().contains("did you mean"), "{mistyped}");
+}
+
+#[test]
+fn a_policy_that_refuses_a_check_digit_says_which_would_fit() {
+    let strict = VinRules {
+        check_digit: VinPolicy::Strict,
+        classic: false,
+    };
+    let refused = strict.read("WVGZZZ5NZJM131395").unwrap_err();
+    assert_eq!(refused.to_string(), "the check digit is Z where 6 fits");
+    assert!(VinRules::default().read("WVGZZZ5NZJM131395").is_ok());
 }
 
 proptest! {

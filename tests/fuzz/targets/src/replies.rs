@@ -134,7 +134,7 @@ fn check(outcome: &Outcome, secrets: &[SecretString]) {
             assert!(!receipt.contains(char::is_control), "{receipt:?}");
             receipt
         }
-        Outcome::Denied { reason } | Outcome::Rejected { reason } => {
+        Outcome::Denied { reason } | Outcome::Rejected { reason } | Outcome::NotSent { reason } => {
             assert!(
                 reason.chars().count() <= 200 && !reason.is_empty(),
                 "{reason:?}"

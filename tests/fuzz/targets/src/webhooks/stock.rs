@@ -5,7 +5,9 @@ use jiff::civil::Date;
 use shared::domain::message::Stock;
 use shared::domain::position::{PositionChange, Refusal, Sources};
 use shared::domain::unit::UnitReport;
-use shared::domain::{Change, ConnectorName, LocationId, Position, ProductId, StockEvent, Unit};
+use shared::domain::{
+    Authority, Change, ConnectorName, LocationId, Position, ProductId, StockEvent, Unit,
+};
 
 /// Fewer than are folded together, after which a late event is no longer told from an early one.
 const MOST: usize = 12;
@@ -135,10 +137,14 @@ fn units(events: &[StockEvent]) {
         let forward = here.iter().copied().fold(unknown(), heard);
         let backward = here.iter().copied().rev().fold(unknown(), heard);
         assert_eq!(forward, backward, "the order matters: {here:?}");
-        let counts = forward.count(&[]).map(|counted| format!("{counted:?}"));
+        let counts = forward
+            .count(&Authority::default())
+            .map(|counted| format!("{counted:?}"));
         assert_eq!(
             counts,
-            backward.count(&[]).map(|counted| format!("{counted:?}"))
+            backward
+                .count(&Authority::default())
+                .map(|counted| format!("{counted:?}"))
         );
         for (source, report) in here {
             assert_eq!(

@@ -1,0 +1,303 @@
+//! What is true of a vehicle, from everything that every source has said of it.
+//!
+//! A vehicle's life is a row of stays and departures. A **departure** is a reported sale: the first
+//! report of it by a source that had it in stock until then, or had never said anything. A source takes
+//! its departure back by saying later that the vehicle is there, unless it dates that stay after the
+//! departure: then the vehicle was sold and came in again. Reports of two sources are of one departure
+//! if no stay began between them.
+//!
+//! A **presence** counts if it is later than every departure: than the source's own by the source's own
+//! order, than another's by the day since which the vehicle is said to be there. That day is one of the
+//! calendar of the place where it stands.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::{Claim, Demand, Resolved, Unit, UnitState};
+use crate::domain::Authority;
+use crate::domain::event::Version;
+use crate::domain::id::{ConnectorName, LocationId};
+
+/// A source's report that the vehicle has left.
+#[derive(Clone, Copy)]
+struct Report<'a> {
+    version: Version,
+    state: UnitState,
+    source: &'a ConnectorName,
+    claim: &'a Claim,
+}
+
+/// One departure, by all who reported it, the first report first.
+type Departure<'a> = Vec<Report<'a>>;
+
+impl Unit {
+    /// What is true.
+    ///
+    /// Of several sources that have it on their lot at different rooftops, the one that
+    /// [`Authority::units`] ranks best holds it, then the one that has had it longest; the others are
+    /// rivals.
+    pub fn resolve(&self, authority: &Authority) -> Resolved {
+        let departures = self.departures(authority);
+        let present: Vec<_> = self
+            .claims
+            .iter()
+            .filter(|(name, claim)| is_credible(name, claim, &departures, authority))
+            .collect();
+        let holder = present.iter().min_by_key(|(name, claim)| {
+            let since = claim.since.value().copied().unwrap_or(Date::MAX);
+            (rank(name, authority), since, (*name).clone())
+        });
+        if let Some((name, claim)) = holder {
+            let location = claim.location.value().cloned();
+            let rivals = present
+                .iter()
+                .filter(|(other, _)| other != name)
+                .filter_map(|(other, claim)| Some((*other, claim.location.value()?)))
+                .filter(|(_, theirs)| Some(*theirs) != location.as_ref())
+                .map(|(other, theirs)| (other.clone(), theirs.clone()))
+                .collect();
+            return Resolved {
+                state: claim.state.value().copied().unwrap_or(UnitState::InStock),
+                location,
+                stock_number: claim.stock_number.as_ref().map(|s| s.value.clone()),
+                holder: Some((*name).clone()),
+                rivals,
+                sold_at: None,
+            };
+        }
+        self.gone(departures.last(), authority)
+    }
+
+    /// What is true of a vehicle that is nowhere in stock.
+    fn gone(&self, departure: Option<&Departure<'_>>, authority: &Authority) -> Resolved {
+        let last_word = self
+            .claims
+            .iter()
+            .filter_map(|(name, claim)| Some((claim.state.latest()?, name, claim)))
+            .filter(|(state, ..)| !state.value.is_present())
+            .max_by_key(|(state, name, _)| {
+                (state.version, state.value.how_far_gone(), (*name).clone())
+            });
+        let left = departure.and_then(|reports| Some((*reports.first()?, reports)));
+        // A stay that began after the departure, and ended otherwise.
+        let came_again = left
+            .zip(last_word)
+            .is_some_and(|((first, _), (state, ..))| {
+                state.version > first.version
+                    && !state.value.is_departure()
+                    && self
+                        .arrivals()
+                        .any(|(day, place)| day > day_of(first.version.at, place, authority))
+            });
+        let (state, sold_at, source, claim) = match (left, last_word) {
+            (Some((first, reports)), _) if !came_again => {
+                let state = state_of(reports);
+                let sold_at = (state == UnitState::Sold).then_some(first.version.at);
+                (state, sold_at, first.source, first.claim)
+            }
+            (_, Some((state, name, claim))) => (state.value, None, name, claim),
+            _ => {
+                return Resolved {
+                    state: UnitState::Removed,
+                    location: self.whoever_had_it(None, authority).cloned(),
+                    stock_number: None,
+                    holder: None,
+                    rivals: Vec::new(),
+                    sold_at: None,
+                };
+            }
+        };
+        // Whoever sold it may not know the rooftop (a marketplace); then the rooftop is whoever had it.
+        let location = claim.location.value();
+        Resolved {
+            state,
+            location: location
+                .or_else(|| self.whoever_had_it(None, authority))
+                .cloned(),
+            stock_number: claim.stock_number.as_ref().map(|s| s.value.clone()),
+            holder: Some(source.clone()),
+            rivals: Vec::new(),
+            sold_at,
+        }
+    }
+
+    /// The sales that count as demand, each once, however many reported it, and in whatever order.
+    pub fn demand(&self, authority: &Authority) -> Vec<Demand> {
+        let Some(product) = self.model_line(&authority.units) else {
+            return Vec::new();
+        };
+        let sold = self
+            .departures(authority)
+            .into_iter()
+            .filter(|reports| state_of(reports) == UnitState::Sold);
+        sold.filter_map(|reports| {
+            let first = reports.first()?.version;
+            let location = reports
+                .iter()
+                .find_map(|report| report.claim.location.at(report.version))
+                .or_else(|| self.whoever_had_it(Some(first), authority))
+                .or_else(|| self.whoever_had_it(None, authority))?;
+            Some(Demand {
+                product: product.clone(),
+                location: location.clone(),
+                day: authority.day(location, first.at),
+            })
+        })
+        .collect()
+    }
+
+    /// The rooftop that the best-ranked source with a rooftop has it at, or had by then.
+    fn whoever_had_it(&self, by: Option<Version>, authority: &Authority) -> Option<&LocationId> {
+        self.claims
+            .iter()
+            .filter_map(|(name, claim)| {
+                let known = match by {
+                    Some(version) => claim.location.at(version)?,
+                    None => claim.location.value()?,
+                };
+                Some((rank(name, authority), name, known))
+            })
+            .min_by_key(|(rank, name, _)| (*rank, *name))
+            .map(|(.., location)| location)
+    }
+
+    /// Each departure that still stands, oldest first.
+    fn departures(&self, authority: &Authority) -> Vec<Departure<'_>> {
+        let mut reports: Vec<_> = self
+            .claims
+            .iter()
+            .flat_map(|(source, claim)| claim.departures(source, authority))
+            .collect();
+        reports.sort_by_key(|report| (report.version, report.source.clone()));
+        let mut departures: Vec<Departure<'_>> = Vec::new();
+        for report in reports {
+            match departures.last_mut() {
+                Some(last) if !self.came_again(last, &report, authority) => last.push(report),
+                _ => departures.push(vec![report]),
+            }
+        }
+        departures
+    }
+
+    /// Whether the vehicle came in again between a departure and a later report of one.
+    fn came_again(
+        &self,
+        departure: &Departure<'_>,
+        report: &Report<'_>,
+        authority: &Authority,
+    ) -> bool {
+        let Some(first) = departure.first() else {
+            return false;
+        };
+        departure.iter().any(|known| known.source == report.source)
+            || self.arrivals().any(|(day, place)| {
+                day > day_of(first.version.at, place, authority)
+                    && day <= day_of(report.version.at, place, authority)
+            })
+    }
+
+    /// Every day since which a source has said that the vehicle is in stock, and the place whose day
+    /// that is.
+    fn arrivals(&self) -> impl Iterator<Item = (Date, Option<&LocationId>)> {
+        self.claims.values().flat_map(|claim| {
+            let place = claim.location.value();
+            claim.since.iter().map(move |since| (since.value, place))
+        })
+    }
+}
+
+impl Claim {
+    /// This source's reports that the vehicle left, without those that it took back.
+    fn departures<'a>(
+        &'a self,
+        source: &'a ConnectorName,
+        authority: &Authority,
+    ) -> Vec<Report<'a>> {
+        let mut standing = Vec::new();
+        let mut open: Option<Report<'_>> = None;
+        let mut back = false;
+        for stated in self.state.iter() {
+            if stated.value.is_present() {
+                back = true;
+            } else if stated.value.is_departure() {
+                if back && let Some(left) = open.take() {
+                    standing.extend(self.stands(left, Some(stated.version), authority));
+                }
+                back = false;
+                open.get_or_insert(Report {
+                    version: stated.version,
+                    state: stated.value,
+                    source,
+                    claim: self,
+                });
+            }
+        }
+        if let Some(left) = open {
+            if back {
+                standing.extend(self.stands(left, None, authority));
+            } else {
+                standing.push(left);
+            }
+        }
+        standing
+    }
+
+    /// A departure after which the source had the vehicle again, unless that took it back. The stay
+    /// ended with the next departure, if there was one.
+    fn stands<'a>(
+        &self,
+        left: Report<'a>,
+        next: Option<Version>,
+        authority: &Authority,
+    ) -> Option<Report<'a>> {
+        let since = match next {
+            Some(version) => self.since.at(version),
+            None => self.since.value(),
+        };
+        let day = day_of(left.version.at, self.location.value(), authority);
+        since.is_some_and(|since| *since > day).then_some(left)
+    }
+}
+
+/// Whether a source's word that it has the vehicle is later than every departure.
+fn is_credible(
+    name: &ConnectorName,
+    claim: &Claim,
+    departures: &[Departure<'_>],
+    authority: &Authority,
+) -> bool {
+    let is_present = claim.state.value().is_some_and(|state| state.is_present());
+    is_present
+        && departures
+            .iter()
+            .flatten()
+            .filter(|report| report.source != name)
+            .all(|report| {
+                let day = day_of(report.version.at, claim.location.value(), authority);
+                claim.since.value().is_some_and(|since| *since > day)
+            })
+}
+
+/// The day of an instant, in the calendar of the place whose day it is compared with.
+fn day_of(at: Timestamp, place: Option<&LocationId>, authority: &Authority) -> Date {
+    match place {
+        Some(location) => authority.day(location, at),
+        None => authority.zone.to_datetime(at).date(),
+    }
+}
+
+/// What became of a vehicle, by those who reported that it left.
+fn state_of(reports: &[Report<'_>]) -> UnitState {
+    reports
+        .iter()
+        .map(|report| report.state)
+        .max_by_key(|state| state.how_far_gone())
+        .unwrap_or(UnitState::Sold)
+}
+
+fn rank(name: &ConnectorName, authority: &Authority) -> usize {
+    let mut ranking = authority.units.iter();
+    ranking
+        .position(|ranked| ranked == name)
+        .unwrap_or(usize::MAX)
+}

@@ -1,0 +1,248 @@
+//! Vehicles in the table: with the positions that they are counted in, in any order (G3), and with
+//! nothing lost for what cannot be believed, stored or counted yet.
+
+use std::collections::BTreeMap;
+
+use shared::domain::Authority;
+use shared::domain::event::{Change, ProductDescription, Version};
+use shared::domain::ledger::check_chain;
+use shared::domain::position::Sources;
+use shared::domain::unit::{Field, UnitReport, UnitState};
+use shared::store::keys;
+use shared::store::stock::{Applied, ApplyError};
+
+use crate::bench::{Bench, at, event};
+use crate::store::{chain_faults, stock};
+
+fn vehicle(
+    source: &str,
+    minute: i64,
+    state: UnitState,
+    location: &str,
+) -> shared::domain::StockEvent {
+    let report = UnitReport {
+        vin: "SCBCG2ZG0RC012345".parse().unwrap(),
+        version: Version::at(at(minute)),
+        state: Some(state),
+        location: Some(location.parse().unwrap()),
+        stock_number: Some("BX1042".into()),
+        since: None,
+        fields: [
+            ("make".to_owned(), Field::Text("Bentley".into())),
+            ("model".to_owned(), Field::Text("Continental GT".into())),
+        ]
+        .into(),
+    };
+    event(
+        &format!("unit-{source}-{minute}"),
+        source,
+        minute,
+        Change::Unit(Box::new(report)),
+    )
+}
+
+#[tokio::test]
+async fn units_and_positions_never_disagree() {
+    let bench = Bench::new();
+    let authority = Authority::default();
+    let line = "line:bentley/continental-gt";
+    let apply = async |event| bench.store.apply(&event, &authority).await.unwrap();
+    let on_hand = async |location: &str| stock(&bench, line, location).await.map(|s| s.on_hand);
+
+    assert_eq!(
+        apply(vehicle("dms", 0, UnitState::InStock, "london")).await,
+        Applied::Changed
+    );
+    assert_eq!(on_hand("london").await, Some(1));
+    assert_eq!(
+        apply(vehicle("dms", 1, UnitState::InStock, "milano")).await,
+        Applied::Changed
+    );
+    assert_eq!(
+        (on_hand("london").await, on_hand("milano").await),
+        (Some(0), Some(1))
+    );
+    apply(vehicle("dms", 2, UnitState::Reserved, "milano")).await;
+    assert_eq!(stock(&bench, line, "milano").await.unwrap().available, 0);
+    apply(vehicle("market", 3, UnitState::Sold, "milano")).await;
+    assert_eq!(on_hand("milano").await, Some(0));
+    // The DMS has not heard of the sale yet; a VIN sells once.
+    apply(vehicle("dms", 9, UnitState::InStock, "milano")).await;
+    assert_eq!(on_hand("milano").await, Some(0));
+    let position = bench
+        .store
+        .position(&line.parse().unwrap(), &"milano".parse().unwrap())
+        .await;
+    let sold: i64 = position.unwrap().unwrap().sold.values().sum();
+    assert_eq!(sold, 1, "one sale is one unit of demand");
+    for location in ["london", "milano"] {
+        assert_eq!(chain_faults(&bench, line, location).await, []);
+    }
+    let unit = bench
+        .store
+        .unit("SCBCG2ZG0RC012345")
+        .await
+        .unwrap()
+        .unwrap();
+    let of = keys::unit_history("SCBCG2ZG0RC012345");
+    let rows = bench.store.history(&of, None, 100).await.unwrap().items;
+    assert_eq!(check_chain(&of, &rows, unit.revision, &unit.chain), []);
+}
+
+/// A sale may be heard of before anybody has said what the vehicle is and where: it is kept, told, and
+/// has its effect once the rest is known.
+#[tokio::test]
+async fn a_sale_that_comes_before_the_vehicle_counts_in_either_order() {
+    let stocked = vehicle("dms", 0, UnitState::InStock, "london");
+    let mut sold = vehicle("market", 5, UnitState::Sold, "london");
+    if let Change::Unit(report) = &mut sold.change {
+        report.location = None;
+        report.fields = BTreeMap::new();
+    }
+    for order in [[&stocked, &sold], [&sold, &stocked]] {
+        let bench = Bench::new();
+        let mut told = Vec::new();
+        for event in order {
+            let applied = bench.store.apply(event, &Authority::default()).await;
+            match applied.unwrap() {
+                Applied::Partly {
+                    changed: true,
+                    left_out,
+                } => told.extend(left_out),
+                applied => assert_eq!(applied, Applied::Changed),
+            }
+        }
+        let early = order[0].source.as_str() == "market";
+        let reasons: Vec<_> = told
+            .iter()
+            .map(|left| (left.reason, &*left.field))
+            .collect();
+        let expected = early.then_some(("unplaced", "model"));
+        assert_eq!(reasons, expected.into_iter().collect::<Vec<_>>());
+        let line = "line:bentley/continental-gt".parse().unwrap();
+        let position = bench
+            .store
+            .position(&line, &"london".parse().unwrap())
+            .await;
+        let position = position.unwrap().unwrap();
+        let day = at(5).to_zoned(jiff::tz::TimeZone::UTC).date();
+        assert_eq!(
+            position.sold,
+            BTreeMap::from([(day, 1)]),
+            "one unit of demand"
+        );
+        let stock = position.stock(&Sources::default()).unwrap();
+        assert_eq!((stock.on_hand, stock.incoming), (0, 0));
+    }
+}
+
+/// A sale taken back is no demand, and one that is told again is one.
+#[tokio::test]
+async fn demand_follows_a_sale_that_is_taken_back_and_told_again() {
+    let bench = Bench::new();
+    let line = "line:bentley/continental-gt".parse().unwrap();
+    let mut seen = Vec::new();
+    for (minute, state) in [
+        (0, UnitState::InStock),
+        (1, UnitState::Sold),
+        (2, UnitState::InStock),
+        (3, UnitState::Sold),
+    ] {
+        let event = vehicle("dms", minute, state, "london");
+        bench
+            .store
+            .apply(&event, &Authority::default())
+            .await
+            .unwrap();
+        let position = bench
+            .store
+            .position(&line, &"london".parse().unwrap())
+            .await;
+        seen.push(position.unwrap().unwrap().sold.values().sum::<i64>());
+    }
+    assert_eq!(seen, [0, 1, 0, 1]);
+}
+
+/// A price that cannot be believed keeps nothing else back, and neither does a description that is too
+/// large to be stored.
+#[tokio::test]
+async fn where_a_vehicle_is_applies_whatever_is_said_of_the_rest() {
+    let bench = Bench::new();
+    let apply = async |event| {
+        bench
+            .store
+            .apply(&event, &Authority::default())
+            .await
+            .unwrap()
+    };
+    apply(vehicle("dms", 0, UnitState::InStock, "london")).await;
+    let with = |minute, state, name: &str, field| {
+        let mut event = vehicle("dms", minute, state, "london");
+        if let Change::Unit(report) = &mut event.change {
+            report.fields.insert(name.to_owned(), field);
+        }
+        event
+    };
+    let nothing = Field::Money("0 GBP".parse().unwrap());
+    let pictures = vec!["x".repeat(2_000); 300];
+    for (minute, state, name, field, reason) in [
+        (1, UnitState::Reserved, "price", nothing, "held_for_review"),
+        (
+            2,
+            UnitState::Sold,
+            "image_urls",
+            Field::List(pictures),
+            "too_large",
+        ),
+    ] {
+        let event = with(minute, state, name, field);
+        let Applied::Partly { changed, left_out } = apply(event.clone()).await else {
+            panic!("{name} is left out");
+        };
+        let reasons: Vec<_> = left_out.iter().map(|left| left.reason).collect();
+        assert_eq!((changed, reasons), (true, vec![reason]));
+        let unit = bench
+            .store
+            .unit("SCBCG2ZG0RC012345")
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(unit.resolve(&Authority::default()).state, state);
+        assert_eq!(unit.field(name, &[]), None);
+        // Again it is known, and told again.
+        let again = apply(event).await;
+        assert!(
+            matches!(again, Applied::Partly { changed: false, .. }),
+            "{again:?}"
+        );
+    }
+}
+
+/// What the table will never take is no reason to try again.
+#[tokio::test]
+async fn a_lasting_refusal_of_the_table_is_told_from_a_passing_one() {
+    let bench = Bench::new();
+    let name = "x".repeat(3_000);
+    let described = event(
+        "too-long",
+        "erp",
+        0,
+        Change::Described(ProductDescription {
+            sku: "OIL".parse().unwrap(),
+            version: Version::at(at(0)),
+            title: Some("Oil".into()),
+            category: None,
+            external: [("code".to_owned(), name.clone())].into(),
+        }),
+    );
+    let refused = bench.store.apply(&described, &Authority::default()).await;
+    assert!(
+        matches!(refused, Err(ApplyError::Unstorable(_))),
+        "{refused:?}"
+    );
+    let looked_up = bench
+        .store
+        .sku_of(&"erp".parse().unwrap(), "code", &name)
+        .await;
+    assert!(looked_up.unwrap_err().is_lasting());
+}

@@ -1,0 +1,147 @@
+//! What a webhook says and cannot be used: held with its reason, never lost, and never in the way of
+//! the rest.
+
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use shared::config::Config;
+use shared::domain::Authority;
+use shared::domain::unit::UnitState;
+use shared::store::quarantine::Quarantined;
+
+use crate::bench::SECRET;
+use crate::flow::Running;
+
+const VIN: &str = "SCBCG2ZG0RC012345";
+
+const CONFIG: &str = r#"
+[account]
+name = "Test"
+zone = "Europe/Rome"
+currency = "EUR"
+[locations.milano]
+name = "Milano"
+kind = "rooftop"
+[connectors.generic]
+kind = "generic"
+[connectors.generic.webhook]
+secret = "env:GENERIC"
+[connectors.dms]
+kind = "dealertrack"
+locations = { MIL = "milano" }
+verify = { kind = "header-secret", header = "X-Secret", secret = "env:OUT" }
+currency = "EUR"
+distance = "km"
+[connectors.dms.pointers]
+event_id = "/id"
+event_type = "/type"
+time = "/time"
+vin = "/vin"
+company = "/company"
+[connectors.dms.events]
+changed = "updated"
+"#;
+
+async fn held(running: &Running) -> Vec<Quarantined> {
+    let mut held = running
+        .stack
+        .store
+        .quarantined(None, 100)
+        .await
+        .unwrap()
+        .items;
+    held.sort_by(|one, other| one.place.cmp(&other.place));
+    held
+}
+
+fn counts(answer: &Value) -> [u64; 3] {
+    ["applied", "known", "quarantined"].map(|name| answer[name].as_u64().unwrap())
+}
+
+/// A sender that repeats until it is answered with 200 would otherwise repeat for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_can_never_be_stored_is_held_and_the_rest_applies() {
+    let running = Running::with(CONFIG).await;
+    let changes = json!({"changes": [
+        {"sku": "A", "title": "First"},
+        {"sku": "B", "title": "Second", "external": {"code": "é".repeat(1_500)}},
+        {"sku": "C", "title": "Third"},
+    ]});
+    let (status, answer) = running
+        .post("m1", "product.described", changes.clone())
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(counts(&answer), [2, 0, 1]);
+    let reasons: Vec<_> = held(&running)
+        .await
+        .into_iter()
+        .map(|it| it.reason)
+        .collect();
+    assert_eq!(reasons, ["unstorable"]);
+    let (status, answer) = running.post("m1", "product.described", changes).await;
+    assert_eq!(status, 200, "a repeat is taken, too: {answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sale_is_not_kept_back_by_what_else_is_said_of_the_vehicle() {
+    let running = Running::with(CONFIG).await;
+    let stocked = json!({
+        "vin": VIN, "state": "in_stock", "location": "milano", "make": "Bentley",
+        "model": "Bentayga", "price": "150000 EUR",
+    });
+    running.post("m1", "unit.updated", stocked).await;
+    let sold = json!({
+        "vin": VIN, "location": "milano", "price": "0 EUR", "msrp": "Call for price",
+        "mileage": "TMU", "year": "2026.5", "since": "last spring",
+    });
+    let (status, answer) = running.post("m2", "unit.sold", sold).await;
+    assert_eq!((status, counts(&answer)), (200, [1, 0, 5]), "{answer}");
+    let unit = running.stack.store.unit(VIN).await.unwrap().unwrap();
+    assert_eq!(unit.resolve(&Authority::default()).state, UnitState::Sold);
+    let price = unit.field("price", &[]).unwrap();
+    assert_eq!(
+        json!(price)["value"]["amount"],
+        json!("150000"),
+        "as it was"
+    );
+    let held = held(&running).await;
+    for field in ["price", "msrp", "mileage", "year", "since"] {
+        let named = held.iter().filter(|entry| entry.place.ends_with(field));
+        assert_eq!(named.count(), 1, "{field}: {held:?}");
+    }
+}
+
+/// Until vehicles can be looked up, a hint is work that waits, and people see it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hint_leaves_work_until_the_vehicle_is_looked_up() {
+    let summary = Config::check(CONFIG, "test.toml").unwrap().summary();
+    let notes: Vec<_> = summary
+        .notes
+        .iter()
+        .filter(|note| note.contains("`dms`") && note.contains("trusted"))
+        .collect();
+    assert_eq!(notes.len(), 1, "{:?}", summary.notes);
+
+    let running = Running::with(CONFIG).await;
+    let headers: HeaderMap = [(
+        http::HeaderName::from_static("x-secret"),
+        HeaderValue::from_static(SECRET),
+    )]
+    .into_iter()
+    .collect();
+    for id in ["e1", "e2"] {
+        let hint = json!({"id": id, "type": "changed", "vin": VIN, "company": "MIL"});
+        let (status, answer) = running
+            .send("/hooks/dms", &headers, &hint.to_string())
+            .await;
+        assert_eq!((status, counts(&answer)), (200, [0, 0, 1]), "{answer}");
+    }
+    let held = held(&running).await;
+    let [work] = &held[..] else {
+        panic!("one vehicle is one piece of work: {held:?}");
+    };
+    assert_eq!(
+        (work.reason.as_str(), work.source.as_str()),
+        ("lookup", "dms")
+    );
+    assert!(work.sentence.contains(VIN) && work.sentence.contains("MIL"));
+}
