@@ -259,7 +259,7 @@ async fn a_level_at_its_threshold_becomes_a_request_to_every_channel_and_its_end
 async fn low_then_well_then_low_is_two_alerts_and_a_repeat_is_none() {
     let vendor = vendor(204).await;
     let running = Running::with(&config(&vendor.uri())).await;
-    for (id, on_hand) in [("a", 2), ("b", 40), ("c", 2), ("d", 1)] {
+    for (id, on_hand) in [("a", 2), ("b", 40), ("c", 3), ("d", 2)] {
         running.level(id, "OIL", on_hand).await;
     }
     assert_eq!(running.alerts(AlertState::Resolved).await.len(), 1);

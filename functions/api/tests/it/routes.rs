@@ -270,10 +270,10 @@ async fn everything_is_looked_at_again_when_asked() {
     assert_eq!(asked.status, 202, "{}", asked.body);
     let id = asked.body["evaluation"].as_str().unwrap();
     let job = scene.store.job(id).await.unwrap().unwrap().data;
-    // From the first position on, of every owner, now.
+    // In all its parts, of every owner, now.
     assert_eq!(
         (job.owned_by, job.stage, job.cursor, job.not_before),
-        (None, Stage::Positions, None, None)
+        (None, Stage::Spread, None, None)
     );
 
     let misspelt = scene
