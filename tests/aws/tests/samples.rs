@@ -113,6 +113,7 @@ async fn answered(environment: &Environment, function: &str, event: Value) -> Va
             let ports = api::Ports {
                 sync: Arc::new(RunQueue::new(store.clone(), aws::sqs(&aws), env.jobs)),
                 replay: Arc::new(ingest()),
+                ..api::Ports::default()
             };
             let api = api::Api::new(store.clone(), installations.clone(), tokens, ports);
             serde_json::to_value(api.handle(from(event), deadline).await).unwrap()
