@@ -44,12 +44,12 @@ fn of_interest(source: &Value, place: &str, found: &mut Vec<(String, Looks)>) {
     let here = source.pointer(place).unwrap();
     match here["Type"].as_str() {
         Some("AWS::Serverless::Function") if here["Properties"]["Events"].is_object() => {
-            found.push((format!("{place}/Properties/Events"), Looks::AtMappings));
+            found.push((format!("{place}/Properties/Events"), Looks::Mappings));
         }
         Some("AWS::IAM::Role" | "AWS::IAM::ManagedPolicy") => {
-            found.push((place.to_owned(), Looks::AtRoles));
+            found.push((place.to_owned(), Looks::Roles));
         }
-        Some("AWS::CloudWatch::Alarm") => found.push((place.to_owned(), Looks::AtAlarms)),
+        Some("AWS::CloudWatch::Alarm") => found.push((place.to_owned(), Looks::Alarms)),
         _ => {
             for step in steps(here) {
                 of_interest(source, &format!("{place}/{step}"), found);
@@ -61,9 +61,9 @@ fn of_interest(source: &Value, place: &str, found: &mut Vec<(String, Looks)>) {
 /// Who should notice.
 #[derive(Debug, Clone, Copy)]
 enum Looks {
-    AtMappings,
-    AtRoles,
-    AtAlarms,
+    Mappings,
+    Roles,
+    Alarms,
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,9 +86,9 @@ async fn whatever_is_taken_from_mappings_roles_or_alarms_is_missed() {
     };
     let faults = |part: &Value, stack: &Stack, looks| {
         let mut faults = match looks {
-            Looks::AtMappings => mappings::faults(stack, &local),
-            Looks::AtRoles => [roles::faults(stack), roles::table_faults(stack, &done)].concat(),
-            Looks::AtAlarms => {
+            Looks::Mappings => mappings::faults(stack, &local),
+            Looks::Roles => [roles::faults(stack), roles::table_faults(stack, &done)].concat(),
+            Looks::Alarms => {
                 let silent = slo::silent_faults(&Stack::of(part, &[("Channels", "slack")]));
                 [
                     slo::faults(stack),
@@ -98,7 +98,7 @@ async fn whatever_is_taken_from_mappings_roles_or_alarms_is_missed() {
                 .concat()
             }
         };
-        if faults.is_empty() && matches!(looks, Looks::AtMappings | Looks::AtRoles) {
+        if faults.is_empty() && matches!(looks, Looks::Mappings | Looks::Roles) {
             faults = after_a_restore(part);
         }
         faults

@@ -42,12 +42,12 @@ pub(super) fn place(
     over: bool,
     now: Timestamp,
 ) -> Place {
-    let later = all.iter().map(|stored| &stored.data).filter(|other| {
+    let mut later = all.iter().map(|stored| &stored.data).filter(|other| {
         let told = other.state == IntentState::Delivered;
         let overtakes = order == Order::Latest || ours.state == IntentState::NotSent;
         other.revision > ours.revision && (told || overtakes && other.is_unsettled())
     });
-    if let Some(newest) = later.last() {
+    if let Some(newest) = later.next_back() {
         return Place::Never {
             reason: overtaken_by(newest.revision),
             supersedes: Vec::new(),

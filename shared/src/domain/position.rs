@@ -32,6 +32,11 @@ const KEEP_APART: SignedDuration = SignedDuration::from_hours(48);
 /// Days of sales kept, enough for a week's window against two months of baseline.
 const KEEP_DAYS: i64 = 70;
 
+/// Each source's latest statement.
+type Bases = BTreeMap<ConnectorName, Base>;
+/// Movements: milliseconds since 1970, and units.
+type Moves = Vec<(i64, i64)>;
+
 /// One product at one location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
@@ -482,9 +487,7 @@ impl Position {
     }
 
     /// What sources state and what has moved, unless the product's stock is counted from vehicles.
-    fn stated_by_hand(
-        &mut self,
-    ) -> Result<(&mut BTreeMap<ConnectorName, Base>, &mut Vec<(i64, i64)>), Refusal> {
+    fn stated_by_hand(&mut self) -> Result<(&mut Bases, &mut Moves), Refusal> {
         match &mut self.holding {
             Holding::Stated { bases, moves } if self.product.line().is_none() => Ok((bases, moves)),
             Holding::Stated { .. } | Holding::Counted { .. } => Err(Refusal::Counted),

@@ -49,11 +49,11 @@ impl Store {
             }
         };
         for page in futures::future::try_join_all(shards).await? {
-            let places = page
+            let mut places = page
                 .items
                 .iter()
                 .map(|item| text(item, "lsk").unwrap_or_default());
-            let last = places.last();
+            let last = places.next_back();
             if page.next.is_some()
                 && let Some(last) = last
                 && reached.as_ref().is_none_or(|reached| later(reached, &last))
