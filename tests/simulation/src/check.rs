@@ -104,11 +104,10 @@ pub async fn all(world: &World, history: &History, settled: bool) -> Verdict {
     if !settled {
         found.add(Guarantee::Settles, unsettled(world, history));
     }
-    let feed = world.records.files().last().map(feed::rows_of);
     let scene = Scene {
         world,
         history,
-        model: Model::of(&told, &feed.unwrap_or_default()),
+        model: Model::of(&told, &world.records.files()),
     };
     events::check(&scene, &told, &mut found);
     ledger::check(&scene, &mut found).await;

@@ -1,22 +1,33 @@
 //! What the stock must be: computed from what was acknowledged, by rules written down here a second
 //! time and without the product's own code.
 //!
-//! - On hand is what the best-ranked source states last, and every movement dated after that.
-//! - A vehicle is sold as soon as any source's last word on it is that. Else it stands where the best
-//!   ranked of the sources says that have it, and is counted there once.
+//! - On hand is what the best-ranked source states last, and every movement dated after that. Of two
+//!   statements of one instant the lower one counts.
+//! - A whole file states what it lists, when it was written. What it has no readable quantity for it
+//!   says nothing of; what two of them in a row do not even mention is gone. A file that breaks off
+//!   states what differs from before.
+//! - A vehicle is in stock only if some source's word that it is there is later than every sale that
+//!   others reported and did not take back: a sale is taken back by whoever reported it, and stock from
+//!   a later day, in the place's calendar, is stock that came in again. It stands where the best ranked
+//!   of the sources says that have it, and is counted there once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::fakes::Told;
-use crate::places::{FED_PLACE, line_of};
+use crate::places::{FED_PLACE, line_of, zone_of};
+use crate::plan::{File, FileKind};
 use crate::said::Said;
 
 /// Who has the last word on a quantity, best first.
 const RANKING: [&str; 3] = ["shop", "till", "feed"];
-/// A vehicle's states in the order in which the lower of two contradicting ones counts.
-const STATES: [&str; 4] = ["in_stock", "reserved", "sold", "removed"];
+/// A vehicle's states: of two that contradict each other the one further gone counts.
+const STATES: [&str; 4] = ["in_stock", "reserved", "removed", "sold"];
+/// In how many whole files in a row something must be missing before it is gone.
+const GRACE: usize = 2;
 
 /// What a position must show.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,15 +65,17 @@ struct Account {
     promised: i64,
 }
 
-#[derive(Default, Clone)]
+/// What one source has said of a vehicle, by its own clock.
+#[derive(Default)]
 struct Claim {
-    state: Option<(i64, usize)>,
-    place: Option<(i64, &'static str)>,
+    states: BTreeMap<i64, usize>,
+    places: BTreeMap<i64, &'static str>,
+    since: BTreeMap<i64, Date>,
 }
 
 impl Model {
-    /// The model of all that was acknowledged, and of the feed's last file.
-    pub fn of<'a>(told: impl IntoIterator<Item = &'a Told>, feed: &BTreeMap<String, i64>) -> Self {
+    /// The model of all that was acknowledged, and of the feed's files in their order.
+    pub fn of<'a>(told: impl IntoIterator<Item = &'a Told>, files: &[File]) -> Self {
         let mut model = Self::default();
         let mut accounts: BTreeMap<Place, Account> = BTreeMap::new();
         let mut claims: BTreeMap<&'static str, BTreeMap<&'static str, Claim>> = BTreeMap::new();
@@ -111,23 +124,31 @@ impl Model {
                     vin,
                     state,
                     place,
+                    since,
                     at,
                     ..
                 } => {
                     let claim = claims.entry(vin).or_default().entry(source).or_default();
-                    claim.hear(*state, place, *at);
+                    claim.hear(*state, place, *since, *at);
                     if *state == Some("sold") {
                         *model.sales.entry(line_of(vin)).or_default() += 1;
                     }
                 }
-                Said::Unusable => {}
+                Said::Unusable | Said::Remarkable => {}
             }
         }
-        for (sku, on_hand) in feed {
-            let account = accounts.entry(key(sku, FED_PLACE)).or_default();
-            account.state("feed", i64::MAX, *on_hand);
+        let listed: BTreeSet<String> = files
+            .iter()
+            .flat_map(|file| file.says().into_keys())
+            .collect();
+        for sku in listed {
+            let account = accounts.entry(key(&sku, FED_PLACE)).or_default();
+            account.read(&sku, files);
         }
-        for (place, account) in accounts {
+        // A file that has a row for a product, and nothing in it, says nothing of it.
+        let spoken_of = |account: &Account| !account.levels.is_empty() || !account.moves.is_empty();
+        let accounts = accounts.into_iter();
+        for (place, account) in accounts.filter(|(_, it)| spoken_of(it) || it.promised != 0) {
             model.stock.insert(place, account.stock());
         }
         for (vin, claims) in claims {
@@ -137,19 +158,20 @@ impl Model {
     }
 
     fn count(&mut self, vin: &'static str, claims: &BTreeMap<&'static str, Claim>) {
-        let said = |claim: &Claim| claim.state.map(|(_, state)| STATES[state]);
-        if claims.values().any(|claim| said(claim) == Some("sold")) {
-            return;
-        }
+        let said = |claim: &Claim| claim.states.values().last().map(|state| STATES[*state]);
         let mut present: Vec<_> = claims
             .iter()
-            .filter(|(_, claim)| matches!(said(claim), Some("in_stock" | "reserved")))
+            .filter(|(source, claim)| {
+                let others = claims.iter().filter(|(other, _)| other != source);
+                let mut sales = others.flat_map(|(_, other)| other.sales());
+                claim.is_there() && sales.all(|sold| claim.came_after(sold, i64::MAX))
+            })
             .collect();
         present.sort_by_key(|(source, _)| (**source != "dms", **source));
         let Some((_, holder)) = present.first() else {
             return;
         };
-        let place = |claim: &Claim| claim.place.map(|(_, place)| place);
+        let place = |claim: &Claim| claim.places.values().last().copied();
         if present
             .iter()
             .any(|(_, claim)| place(claim) != place(holder))
@@ -177,6 +199,34 @@ impl Account {
         }
     }
 
+    /// Takes what all files say of one product.
+    fn read(&mut self, sku: &str, files: &[File]) {
+        let mut absent = 0;
+        for file in files {
+            let at = file.written.unwrap_or_default().as_millisecond();
+            let stated = self.levels.get("feed").map(|(_, on_hand)| *on_hand);
+            match (file.kind, file.says().get(sku)) {
+                (FileKind::Whole, Some(said)) => {
+                    absent = 0;
+                    if let Some(on_hand) = said {
+                        self.state("feed", at, *on_hand);
+                    }
+                }
+                (FileKind::Whole, None) if stated.is_some_and(|on_hand| on_hand != 0) => {
+                    absent += 1;
+                    if absent == GRACE {
+                        self.state("feed", at, 0);
+                        absent = 0;
+                    }
+                }
+                (FileKind::Cut, Some(Some(on_hand))) if stated != Some(*on_hand) => {
+                    self.state("feed", at, *on_hand);
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn stock(&self) -> Option<Stock> {
         let (at, on_hand) = RANKING.iter().find_map(|source| self.levels.get(source))?;
         let later = self.moves.iter().filter(|(moved, _)| moved > at);
@@ -200,24 +250,80 @@ impl Stock {
 }
 
 impl Claim {
-    fn hear(&mut self, state: Option<&str>, place: &'static str, at: Timestamp) {
+    /// Of two words of one instant the safer one: the state further gone, the earlier day.
+    fn hear(
+        &mut self,
+        state: Option<&str>,
+        place: &'static str,
+        since: Option<Date>,
+        at: Timestamp,
+    ) {
         let at = at.as_millisecond();
         let state = state.and_then(|state| STATES.iter().position(|known| *known == state));
         if let Some(state) = state {
-            let newer = self
-                .state
-                .is_none_or(|(known, was)| at > known || (at == known && state < was));
-            if newer {
-                self.state = Some((at, state));
-            }
+            let known = self.states.entry(at).or_insert(state);
+            *known = state.max(*known);
         }
-        let newer = self
-            .place
-            .is_none_or(|(known, was)| at > known || (at == known && place < was));
-        if newer {
-            self.place = Some((at, place));
+        let known = self.places.entry(at).or_insert(place);
+        *known = place.min(*known);
+        if let Some(since) = since {
+            let known = self.since.entry(at).or_insert(since);
+            *known = since.min(*known);
         }
     }
+
+    fn is_there(&self) -> bool {
+        self.states
+            .values()
+            .last()
+            .is_some_and(|last| is_there(*last))
+    }
+
+    /// When it sold the vehicle, without repeated reports and without what it took back.
+    fn sales(&self) -> Vec<i64> {
+        let mut sales = Vec::new();
+        for at in self
+            .states
+            .iter()
+            .filter(|(_, state)| is_sold(**state))
+            .map(|(at, _)| *at)
+        {
+            let mut earlier = self.states.range(..at).rev();
+            let repeats = earlier
+                .find(|(_, state)| is_there(**state) || is_sold(**state))
+                .is_some_and(|(_, state)| is_sold(*state));
+            let back = self.states.range(at..).find(|(_, state)| is_there(**state));
+            let taken_back = back.is_some_and(|(back, _)| {
+                let mut later = self.states.range(back..);
+                let again = later.find(|(_, state)| is_sold(**state));
+                let until = again.map_or(i64::MAX, |(again, _)| *again);
+                !self.came_after(at, until)
+            });
+            if !repeats && !taken_back {
+                sales.push(at);
+            }
+        }
+        sales
+    }
+
+    /// Whether the day since which the vehicle is there, as it was said by then, is later than that of
+    /// a sale.
+    fn came_after(&self, sold: i64, until: i64) -> bool {
+        let rooftop = self.places.values().last().copied().unwrap_or_default();
+        let zone = TimeZone::get(zone_of(rooftop)).unwrap_or(TimeZone::UTC);
+        let sold = Timestamp::from_millisecond(sold).unwrap_or_default();
+        let day = zone.to_datetime(sold).date();
+        let since = self.since.range(..=until).next_back();
+        since.is_some_and(|(_, since)| *since > day)
+    }
+}
+
+fn is_there(state: usize) -> bool {
+    matches!(STATES[state], "in_stock" | "reserved")
+}
+
+fn is_sold(state: usize) -> bool {
+    STATES[state] == "sold"
 }
 
 fn key(sku: &str, place: &str) -> Place {
@@ -262,8 +368,44 @@ mod tests {
             at: at(10),
         };
         let told = acknowledged(vec![moved(9, -1), level, moved(11, -2)]);
-        let model = Model::of([&told], &BTreeMap::new());
+        let model = Model::of([&told], &[]);
         assert_eq!(model.stock[&key("T", "north")], Some(Stock::of(3, 0)));
+    }
+
+    fn file(number: u32, second: i64, rows: &[(&str, i64)]) -> File {
+        let rows = rows
+            .iter()
+            .map(|(sku, on_hand)| ((*sku).to_owned(), *on_hand));
+        File {
+            written: Some(at(second)),
+            ..File::whole(number, &rows.collect())
+        }
+    }
+
+    #[test]
+    fn a_file_covers_what_moved_before_it_and_says_nothing_of_a_blank() {
+        let sale = |second| Said::Sold {
+            source: "till",
+            event: format!("s{second}"),
+            sku: "FEED-1".to_owned(),
+            place: FED_PLACE,
+            quantity: 2,
+            deducts: true,
+            at: at(second),
+        };
+        let told = acknowledged(vec![sale(15), sale(25)]);
+        let mut files = vec![file(1, 10, &[("FEED-1", 9)]), file(2, 20, &[("FEED-1", 9)])];
+        let on_hand = |files: &[File]| {
+            let model = Model::of([&told], files);
+            model.stock[&key("FEED-1", FED_PLACE)].map(|stock| stock.on_hand)
+        };
+        assert_eq!(on_hand(&files), Some(7));
+        files[1].content = files[1].content.replace("FEED-1,south,9", "FEED-1,south,");
+        assert_eq!(on_hand(&files), Some(5));
+        files.push(file(3, 30, &[]));
+        assert_eq!(on_hand(&files), Some(5), "missing once");
+        files.push(file(4, 40, &[]));
+        assert_eq!(on_hand(&files), Some(0), "gone");
     }
 
     #[test]
@@ -274,21 +416,34 @@ mod tests {
             vin: crate::places::VEHICLES[0].0,
             state: Some(state),
             place,
+            since: None,
             at: at(second),
         };
         let claims = [
             word("dms", "in_stock", "london", 1),
-            word("rooftop", "in_stock", "milano", 2),
+            word("rooftop", "in_stock", "sydney", 2),
         ];
-        let model = Model::of([&acknowledged(claims.to_vec())], &BTreeMap::new());
+        let model = Model::of([&acknowledged(claims.to_vec())], &[]);
         assert_eq!(model.contested.len(), 1);
         let on_hand: i64 = model.stock.values().flatten().map(|it| it.on_hand).sum();
         assert_eq!(on_hand, 1);
 
         let mut sold = claims.to_vec();
-        sold.push(word("rooftop", "sold", "milano", 3));
-        let model = Model::of([&acknowledged(sold)], &BTreeMap::new());
+        sold.push(word("rooftop", "sold", "sydney", 3));
+        let model = Model::of([&acknowledged(sold)], &[]);
         assert!(model.contested.is_empty());
         assert!(model.stock.is_empty(), "{:?}", model.stock);
+
+        // The other rooftop's older listing does not bring it back; one of the day after does.
+        sold.push(word("rooftop", "removed", "sydney", 4));
+        let gone = Model::of([&acknowledged(sold.clone())], &[]);
+        assert!(gone.stock.is_empty(), "{:?}", gone.stock);
+        let mut again = word("dms", "in_stock", "london", 5);
+        if let Said::Vehicle { since, .. } = &mut again {
+            *since = Some("2026-03-11".parse().unwrap());
+        }
+        sold.push(again);
+        let back = Model::of([&acknowledged(sold)], &[]);
+        assert_eq!(back.stock.len(), 1, "traded in");
     }
 }

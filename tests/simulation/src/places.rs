@@ -6,7 +6,7 @@ use std::path::Path;
 /// Warehouses, where products lie.
 pub const WAREHOUSES: [&str; 2] = ["north", "south"];
 /// Rooftops, where vehicles stand.
-pub const ROOFTOPS: [&str; 2] = ["london", "milano"];
+pub const ROOFTOPS: [&str; 2] = ["london", "sydney"];
 /// What the shop sells, by its inventory item. It states levels; its orders are demand.
 pub const SHOP: [(&str, u64); 2] = [("SHOP-OIL", 1001), ("SHOP-WAX", 1002)];
 /// What the till sells. It states levels, and sales and movements change them.
@@ -28,6 +28,15 @@ pub const VEHICLES: [(&str, &str); 3] = [
 /// The make of all of them.
 pub const MAKE: &str = "Bentley";
 
+/// The zone in which a rooftop's days are counted.
+pub fn zone_of(rooftop: &str) -> &'static str {
+    if rooftop == ROOFTOPS[1] {
+        "Australia/Sydney"
+    } else {
+        "Europe/London"
+    }
+}
+
 /// A product of the feed.
 pub fn fed(number: usize) -> String {
     format!("FEED-{number}")
@@ -47,7 +56,7 @@ pub fn shop_number(place: &str) -> u64 {
 
 /// The dealer system's number of a rooftop.
 pub fn company(place: &str) -> &'static str {
-    if place == ROOFTOPS[0] { "LDN" } else { "MIL" }
+    if place == ROOFTOPS[0] { "LDN" } else { "SYD" }
 }
 
 /// A channel: where people are told.
@@ -96,6 +105,12 @@ impl Channel {
         matches!(self, Self::Phone)
     }
 
+    /// Whether every revision is to come, or only what is true now: people are spared what a later
+    /// revision has overtaken before it left.
+    pub const fn wants_each(self) -> bool {
+        matches!(self, Self::Erp | Self::Audit)
+    }
+
     /// Whether the routes below lead this kind and severity here.
     pub fn hears(self, kind: &str, severity: &str) -> bool {
         match self {
@@ -133,10 +148,13 @@ pub fn configuration(thresholds: Thresholds, folder: &Path) -> String {
         "feed_stale",
         "feed_suspect",
         "conflict",
+        "channel_down",
     ]
     .map(|kind| {
         let text = "[{{ alert }}/{{ revision }}] {{ product }}";
-        format!("[templates.{kind}]\ntext = '{text}'\nresolved_text = '{text} over'\n")
+        let over = format!("{text} over");
+        // Of an alert that is closed without a recovery the title alone is ours.
+        format!("[templates.{kind}]\ntitle = '{text}'\nresolved_title = '{over}'\ntext = '{text}'\nresolved_text = '{over}'\n")
     })
     .concat();
     format!(
@@ -162,10 +180,10 @@ name = "London"
 kind = "rooftop"
 groups = ["showrooms"]
 
-[locations.milano]
-name = "Milano"
+[locations.sydney]
+name = "Sydney"
 kind = "rooftop"
-zone = "Europe/Rome"
+zone = "Australia/Sydney"
 groups = ["showrooms"]
 
 [connectors.shop]
@@ -188,7 +206,7 @@ previous_secret = "env:TILL_BEFORE"
 
 [connectors.rooftop]
 kind = "generic"
-locations = {{ london = "london", milano = "milano" }}
+locations = {{ london = "london", milano = "sydney" }}
 
 [connectors.rooftop.webhook]
 secret = "env:ROOFTOP"
@@ -196,7 +214,7 @@ previous_secret = "env:ROOFTOP_BEFORE"
 
 [connectors.dms]
 kind = "dealertrack"
-locations = {{ LDN = "london", MIL = "milano" }}
+locations = {{ LDN = "london", SYD = "sydney" }}
 verify = {{ kind = "header-secret", header = "X-Simulated", secret = "env:DMS", previous_secret = "env:DMS_BEFORE" }}
 payload = "trusted"
 currency = "GBP"

@@ -13,8 +13,8 @@ use crate::faults::Faults;
 use crate::places::{Channel, Thresholds};
 use crate::said::Said;
 
-/// When every world begins.
-pub const START: &str = "2026-03-10T09:00:00Z";
+/// When every world begins: twenty minutes before midnight in Sydney.
+pub const START: &str = "2026-03-10T12:40:00Z";
 
 /// Who sends webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +63,8 @@ pub struct Plan {
     pub shards: u32,
     /// What the feed's stock is in the end.
     pub feed: BTreeMap<String, i64>,
+    /// A product for which the last files have a row and no quantity.
+    pub blank: Option<String>,
 }
 
 /// One thing that somebody does.
@@ -126,16 +128,18 @@ pub struct File {
     pub content: String,
     /// How it came to be.
     pub kind: FileKind,
-    /// The stock it should have listed.
+    /// The stock behind it.
     pub rows: BTreeMap<String, i64>,
     /// Whether somebody asks for it to be read, rather than wait for the schedule.
     pub hurried: bool,
+    /// When it was put down, by the feed server's clock.
+    pub written: Option<Timestamp>,
 }
 
 /// How a file came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
-    /// As it should be.
+    /// All of it is there. Single rows may still have no quantity, or one that cannot be read.
     Whole,
     /// The upload broke off inside a row.
     Cut,
@@ -193,22 +197,43 @@ impl File {
             kind: FileKind::Whole,
             rows: rows.clone(),
             hurried: false,
+            written: None,
         }
     }
 }
 
 impl File {
-    /// The complete rows of a file's content.
-    pub fn parse(content: &str) -> Vec<(String, i64)> {
-        let lines = content
+    /// Takes a product's quantity away.
+    pub fn blank(&mut self, sku: &str) {
+        let row = |line: &str| {
+            let blank = format!("{sku},{},", crate::places::FED_PLACE);
+            let line = if line.starts_with(&blank) {
+                &blank
+            } else {
+                line
+            };
+            format!("{line}\n")
+        };
+        self.content = self.content.lines().map(row).collect();
+    }
+
+    /// What the file's complete rows say: of each product a quantity, or nothing that can be believed.
+    pub fn says(&self) -> BTreeMap<String, Option<i64>> {
+        let lines = self
+            .content
             .split_inclusive('\n')
             .filter(|line| line.ends_with('\n'));
         let row = |line: &str| {
             let mut cells = line.trim_end().split(',');
             let (sku, on_hand) = (cells.next()?, cells.nth(1)?);
-            Some((sku.to_owned(), on_hand.parse().ok()?))
+            Some((sku.to_owned(), on_hand.parse().ok()))
         };
-        lines.filter_map(row).collect()
+        let mut says = BTreeMap::new();
+        for (sku, on_hand) in lines.skip(1).filter_map(row) {
+            let said = says.entry(sku).or_insert(on_hand);
+            *said = said.filter(|known| Some(*known) == on_hand);
+        }
+        says
     }
 }
 

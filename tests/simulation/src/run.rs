@@ -100,7 +100,7 @@ pub fn run(plan: &Plan, options: Options) -> Result<Report, WorldError> {
             ..options
         };
         let twin = alone(&twin::of(plan), quiet)?;
-        let differing = twin::differing(shown, twin.shown.as_ref());
+        let differing = twin::differing(plan, shown, twin.shown.as_ref());
         report.violations.extend(differing);
     }
     Ok(report)
@@ -178,7 +178,11 @@ async fn settle(
     while ended.elapsed() < LONGEST && history.changes().len() < MOST_CHANGES {
         if Instant::now() >= next_file {
             number += 1;
-            world.put_down(&File::whole(number, &world.plan.feed));
+            let mut file = File::whole(number, &world.plan.feed);
+            if let Some(sku) = &world.plan.blank {
+                file.blank(sku);
+            }
+            world.put_down(&file);
             next_file += FILE_EVERY;
             // The schedule would have it read within a quarter of an hour; if this fails, it still will.
             let fired = pump.fire("sync").await;

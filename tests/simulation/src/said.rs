@@ -2,6 +2,7 @@
 //! checks look for.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 /// One thing that was said, by a sender or by a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,11 +75,15 @@ pub enum Said {
         state: Option<&'static str>,
         /// Which rooftop has it.
         place: &'static str,
+        /// Since which day it is in stock there, if the word says so.
+        since: Option<Date>,
         /// When, by the sender's clock.
         at: Timestamp,
     },
     /// Something that cannot be used, and must be held for a person.
     Unusable,
+    /// Beside what can be used, a fact that cannot, and must be held for a person.
+    Remarkable,
 }
 
 impl Said {
@@ -89,7 +94,7 @@ impl Said {
             | Self::Sold { source, event, .. }
             | Self::Vehicle { source, event, .. } => Some((source, event)),
             Self::Promised { event, .. } => Some(("api", event)),
-            Self::Level { .. } | Self::Unusable => None,
+            Self::Level { .. } | Self::Unusable | Self::Remarkable => None,
         }
     }
 }

@@ -237,7 +237,10 @@ impl World {
         });
         self.trace
             .note(|| format!("file {} {:?} {}", file.name, file.kind, written.is_ok()));
-        self.records.file(file.clone());
+        self.records.file(File {
+            written: Some(now),
+            ..file.clone()
+        });
     }
 
     /// Whether every file was read.

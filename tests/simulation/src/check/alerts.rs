@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Findings, Guarantee, Scene, text};
 use crate::places::{ROOFTOPS, WAREHOUSES};
+use crate::plan::{Act, Rotated, Rotation};
 
 /// What an alert is about: its kind, and its subject in words.
 type About = (String, String);
@@ -36,7 +37,7 @@ pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
 
 fn about(alert: &Value) -> About {
     let subject = &alert["subject"];
-    let words = ["product", "location", "vin", "connector"]
+    let words = ["product", "location", "vin", "connector", "channel"]
         .iter()
         .filter_map(|name| subject[*name].as_str())
         .collect::<Vec<_>>()
@@ -106,13 +107,15 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
         if ROOFTOPS.contains(&place) && !there {
             must.insert(alert("out_of_stock", &at));
         }
-        if WAREHOUSES.contains(&place) && !there && change.after["held"].as_i64() == Some(0) {
-            // A product that the feed dropped: none is left of it.
-            let stated = change.after["holding"]["bases"].as_object();
-            if stated.is_some_and(|bases| !bases.is_empty()) {
-                must.insert(alert("out_of_stock", &at));
-                may.insert(alert("low_stock", &at));
-            }
+    }
+    // A channel whose secret was changed was down, and is up again with its next message.
+    for step in &scene.world.plan.steps {
+        if let Act::Rotate(Rotation {
+            of: Rotated::Channel(channel),
+            ..
+        }) = &step.act
+        {
+            may.insert(("channel_down".to_owned(), channel.name().to_owned()));
         }
     }
     for vin in &scene.model.contested {

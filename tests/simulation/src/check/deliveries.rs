@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use lotwire::stack::resources::NOTIFY_FAILURES;
+use serde_json::Value;
 
-use super::{Findings, Guarantee, Scene, text};
+use super::{Findings, Guarantee, Scene, number, text};
 use crate::fakes::vendors::Asked;
 use crate::faults::Kind;
 use crate::places::Channel;
@@ -18,45 +19,43 @@ struct Revision {
     number: u32,
 }
 
+/// What there is to know of a revision.
+struct Known {
+    channels: Vec<Channel>,
+    at: Timestamp,
+    /// Whether it says that the alert is over.
+    ends: bool,
+}
+
+type Revisions = BTreeMap<Revision, Known>;
+type Tries = BTreeMap<(Channel, Revision), Vec<Asked>>;
+
 /// How long a delivery may take that nothing stands in the way of: the clock's rounds included.
 const PROMPT: SignedDuration = SignedDuration::from_mins(4);
 /// The same beside a destination that keeps the notifier of its kind waiting.
 const PATIENT: SignedDuration = SignedDuration::from_mins(20);
 
 pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
-    let mut revisions: BTreeMap<Revision, (Vec<Channel>, Timestamp)> = BTreeMap::new();
-    for (_, change) in scene.history.of_kind("revision") {
-        let message = &change.after;
-        let (kind, severity) = (text(message, "kind"), text(message, "severity"));
-        let hears = |channel: &Channel| channel.hears(kind, severity);
-        let revision = Revision {
-            alert: text(message, "alert").to_owned(),
-            number: u32::try_from(message["revision"].as_u64().unwrap_or_default()).unwrap_or(0),
-        };
-        let channels = Channel::ALL.into_iter().filter(hears).collect();
-        let at = text(message, "at").parse().unwrap_or(Timestamp::MAX);
-        revisions.insert(revision, (channels, at));
-    }
-    let mut asked: BTreeMap<(Channel, Revision), Vec<Asked>> = BTreeMap::new();
+    let revisions = revisions(scene);
+    let mut asked: Tries = BTreeMap::new();
+    let mut last: BTreeMap<(Channel, String), u32> = BTreeMap::new();
     for one in scene.world.vendors.asked() {
+        in_order(scene, &one, &mut last, found);
         let revision = Revision {
             alert: one.alert.clone(),
             number: one.revision,
         };
         asked.entry((one.channel, revision)).or_default().push(one);
     }
-    for (revision, (channels, at)) in &revisions {
-        for channel in channels {
-            let tries = asked.get(&(*channel, revision.clone()));
-            let tries = tries.map(Vec::as_slice).unwrap_or_default();
-            reached(scene, revision, *channel, *at, tries, found);
+    for (revision, known) in &revisions {
+        for channel in &known.channels {
+            reached(scene, revision, *channel, (&revisions, &asked), found);
         }
     }
     for ((channel, revision), tries) in &asked {
-        let hears = revisions
-            .get(revision)
-            .map(|(channels, _)| channels.contains(channel));
-        found.expect(Guarantee::G6, hears == Some(true), || {
+        let known = revisions.get(revision);
+        let is_for_it = known.is_some_and(|known| known.channels.contains(channel));
+        found.expect(Guarantee::G6, is_for_it, || {
             format!(
                 "{} was told of {revision:?}, which was not for it",
                 channel.name()
@@ -69,6 +68,57 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     dead_letters(scene, &revisions, found);
 }
 
+/// Every revision that was written, and whom the routes lead it to.
+fn revisions(scene: &Scene<'_>) -> Revisions {
+    let written = scene.history.of_kind("revision");
+    let messages: Vec<_> = written.map(|(_, change)| &change.after).collect();
+    // That a channel is down is told on the others, but for those that are down too.
+    let about = |message: &Value| text(&message["subject"], "channel").to_owned();
+    let down: BTreeSet<_> = messages.iter().map(|it| about(it)).collect();
+    let known = |message: &Value| {
+        let (kind, severity) = (text(message, "kind"), text(message, "severity"));
+        let hears = |channel: &Channel| {
+            let usable = kind != "channel_down" || !down.contains(channel.name());
+            channel.hears(kind, severity) && usable
+        };
+        Known {
+            channels: Channel::ALL.into_iter().filter(hears).collect(),
+            at: text(message, "at").parse().unwrap_or(Timestamp::MAX),
+            ends: text(message, "change") == "resolved",
+        }
+    };
+    let revision = |message: &Value| Revision {
+        alert: text(message, "alert").to_owned(),
+        number: u32::try_from(number(message, "revision")).unwrap_or(0),
+    };
+    let all = messages.iter().map(|it| (revision(it), known(it)));
+    all.collect()
+}
+
+/// A vendor takes an alert's revisions in their order: nobody is told that something is over, and then
+/// that it began.
+fn in_order(
+    scene: &Scene<'_>,
+    one: &Asked,
+    last: &mut BTreeMap<(Channel, String), u32>,
+    found: &mut Findings,
+) {
+    if !one.accepted {
+        return;
+    }
+    let latest = last.entry((one.channel, one.alert.clone())).or_default();
+    let holds = one.revision >= *latest || was_overtaken(scene, one);
+    found.expect(Guarantee::G6, holds, || {
+        format!(
+            "{} took revision {} of {} after it had taken {latest}",
+            one.channel.name(),
+            one.revision,
+            one.alert
+        )
+    });
+    *latest = one.revision.max(*latest);
+}
+
 /// What vendors do.
 const VENDORS: [Kind; 4] = [
     Kind::TooMany,
@@ -77,15 +127,36 @@ const VENDORS: [Kind; 4] = [
     Kind::Unreachable,
 ];
 
-/// A revision reached a channel at least once.
+/// A revision reached a channel at least once, or need not any more.
 fn reached(
     scene: &Scene<'_>,
     revision: &Revision,
     channel: Channel,
-    at: Timestamp,
-    tries: &[Asked],
+    (revisions, asked): (&Revisions, &Tries),
     found: &mut Findings,
 ) {
+    let tries = |number| {
+        let alert = revision.alert.clone();
+        let tries = asked.get(&(channel, Revision { alert, number }));
+        tries.map(Vec::as_slice).unwrap_or_default()
+    };
+    let took = |number| tries(number).iter().any(|one| one.accepted);
+    let of_alert = revisions
+        .range(first(revision)..)
+        .take_while(|(it, _)| it.alert == revision.alert);
+    let for_it: Vec<_> = of_alert
+        .filter(|(_, known)| known.channels.contains(&channel))
+        .collect();
+    let is_later = |it: &Revision| it.number > revision.number;
+    // Something later says what is true; or it was over before anything of it left.
+    let overtaken = for_it.iter().any(|(it, _)| is_later(it) && took(it.number));
+    let over = for_it.last().is_some_and(|(_, known)| known.ends);
+    let unheard = over && !for_it.iter().any(|(it, _)| took(it.number));
+    let spared = !channel.wants_each() && (overtaken || unheard);
+    let Some(Known { at, .. }) = revisions.get(revision) else {
+        return;
+    };
+    let tries = tries(revision.number);
     let taken = tries.iter().find(|one| one.accepted);
     let faults = &scene.world.plan.faults.kinds;
     // One that is at most once is given up where nobody knows what came of it.
@@ -101,7 +172,7 @@ fn reached(
         Kind::ServerError,
     ];
     let excused = channel.at_most_once() && doubtful.iter().any(|kind| faults.contains(kind));
-    found.expect(Guarantee::G6, taken.is_some() || excused, || {
+    found.expect(Guarantee::G6, taken.is_some() || spared || excused, || {
         format!(
             "{} never took {revision:?} of {at}; it was asked {} times: {tries:#?}; {:?}",
             channel.name(),
@@ -111,13 +182,21 @@ fn reached(
     });
     let patience = patience(scene, channel);
     if let (Some(patience), Some(taken)) = (patience, taken) {
-        let waited = taken.at.duration_since(at);
+        let waited = taken.at.duration_since(*at);
         found.expect(Guarantee::G6, waited <= patience, || {
             format!(
                 "{} waited {waited:#} for {revision:?}, though nothing is wrong with it",
                 channel.name()
             )
         });
+    }
+}
+
+/// The first revision of the same alert.
+fn first(revision: &Revision) -> Revision {
+    Revision {
+        number: 0,
+        alert: revision.alert.clone(),
     }
 }
 
@@ -236,11 +315,7 @@ fn was_overtaken(scene: &Scene<'_>, one: &Asked) -> bool {
 
 /// What nobody could deliver is at least something: a message that names no intent was announced
 /// before it was true.
-fn dead_letters(
-    scene: &Scene<'_>,
-    revisions: &BTreeMap<Revision, (Vec<Channel>, Timestamp)>,
-    found: &mut Findings,
-) {
+fn dead_letters(scene: &Scene<'_>, revisions: &Revisions, found: &mut Findings) {
     let queue = scene.world.aws.queues().find(NOTIFY_FAILURES);
     for body in queue.iter().flat_map(|queue| queue.bodies()) {
         let named: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();

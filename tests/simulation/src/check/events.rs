@@ -50,8 +50,12 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
             );
             continue;
         }
-        found.expect(Guarantee::G1, held == 0, || {
-            format!("{} is in quarantine, though it can be used", one.name)
+        let remarkable = one.said.contains(&Said::Remarkable) && one.acknowledged.is_some();
+        found.expect(Guarantee::G1, (held > 0) == remarkable, || {
+            format!(
+                "{} has {held} entries in quarantine: {:?}",
+                one.name, one.said
+            )
         });
         for said in &one.said {
             has_its_effect(one, said, &effects, found);
@@ -84,6 +88,6 @@ fn has_its_effect(one: &Told, said: &Said, effects: &Effects<'_>, found: &mut Fi
             }
         }
         // An older word than the last changes nothing; what it comes to is the model's to say.
-        Said::Vehicle { .. } | Said::Level { .. } | Said::Unusable => {}
+        Said::Vehicle { .. } | Said::Level { .. } | Said::Unusable | Said::Remarkable => {}
     }
 }

@@ -1,7 +1,8 @@
-//! G5: what the ledger has from the feed, against the files as they were put down.
+//! G5: what positions have from the feed, against the files as they were put down.
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Findings, Guarantee, Scene, number, text};
@@ -10,18 +11,33 @@ use crate::plan::{File, FileKind};
 /// In how many whole files in a row something must be missing before it is removed.
 const GRACE: usize = 2;
 
-/// What a file lists, its own number included.
-pub(super) fn rows_of(file: &File) -> BTreeMap<String, i64> {
-    let lines = File::parse(&file.content);
-    lines.into_iter().collect()
-}
-
 pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     let files = scene.world.records.files();
     let named: Vec<_> = files.iter().map(|file| (name_of(file), file)).collect();
+    let mut changes = BTreeMap::new();
+    for (_, change) in scene.history.of_kind("position") {
+        let after = &change.after;
+        let of = [text(after, "product"), text(after, "location")].join(" ");
+        changes.insert(
+            (format!("position {of}"), number(after, "revision")),
+            change,
+        );
+    }
     for (_, row) in scene.history.of_kind("ledger") {
         let row = &row.after;
         if text(row, "source") != "feed" {
+            continue;
+        }
+        let of = text(row, "of").to_owned();
+        let Some(change) = changes.get(&(of.clone(), number(row, "revision"))) else {
+            continue; // of a vehicle or a description; that a position has its row is checked elsewhere
+        };
+        let [before, after] = [&change.before, &change.after].map(base);
+        if !before.is_null() && before["level"] == after["level"] {
+            // It was true until a later file, too.
+            found.expect(Guarantee::G5, is_written(&after, &files), || {
+                format!("stated until a time at which no file was written: {row}")
+            });
             continue;
         }
         let mut parts = text(row, "event").splitn(3, ':');
@@ -38,14 +54,14 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
             );
             continue;
         };
-        let of = text(row, "of").split(' ').nth(1).unwrap_or_default();
+        let of = of.split(' ').nth(1).unwrap_or_default();
         if what.starts_with("gone:") {
             let whole = files[..=place].iter().rev();
             let whole: Vec<_> = whole
                 .filter(|it| it.kind == FileKind::Whole)
                 .take(GRACE)
                 .collect();
-            let absent = |file: &&File| !rows_of(file).contains_key(of);
+            let absent = |file: &&File| !file.says().contains_key(of);
             let holds =
                 file.kind == FileKind::Whole && whole.len() == GRACE && whole.iter().all(absent);
             found.expect(Guarantee::G5, holds, || {
@@ -56,16 +72,32 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
                 )
             });
         } else {
-            // A row that was cut inside its number says another one.
-            let listed = file.rows.get(of).copied();
-            let listed = listed.or_else(|| rows_of(file).get(of).copied());
+            // A row that was cut inside its number is not among the complete ones.
+            let says = file.says().get(of).copied().flatten();
             let believable = matches!(file.kind, FileKind::Whole | FileKind::Cut);
-            let applied = number(&row["after"], "on_hand");
-            found.expect(Guarantee::G5, believable && listed == Some(applied), || {
-                format!("{} says {listed:?} of {of}: {row}", file.name)
-            });
+            let stated = after["level"]["on_hand"].as_i64();
+            found.expect(
+                Guarantee::G5,
+                believable && says.is_some() && says == stated,
+                || format!("{} says {says:?} of {of}: {row}", file.name),
+            );
         }
     }
+}
+
+/// What the feed has stated of a position.
+fn base(position: &Value) -> Value {
+    position["holding"]["bases"]["feed"].clone()
+}
+
+/// Whether a file was written when this was last true, or was read then because its own time was still
+/// to come.
+fn is_written(base: &Value, files: &[File]) -> bool {
+    let at = number(&base["version"], "at");
+    files.iter().any(|file| {
+        let written = file.written.unwrap_or_default().as_millisecond();
+        written == at || written > at
+    })
 }
 
 /// How the ledger names a file: by the beginning of its content's hash.

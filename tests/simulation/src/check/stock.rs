@@ -15,25 +15,27 @@ pub type Shown = BTreeMap<Place, (Option<Stock>, i64)>;
 /// The stock of each position, after each change of it.
 pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
     let mut standing: BTreeMap<(&str, &str), i64> = BTreeMap::new();
-    for (_, change) in scene.history.of_kind("position") {
-        let (before, after) = (&change.before, &change.after);
-        let (product, place) = (text(after, "product"), text(after, "location"));
-        let Some((balance, promised)) = balance(after) else {
-            continue;
-        };
-        let more = number(after, "held") - number(before, "held");
-        found.expect(Guarantee::G4, more <= 0 || promised <= balance, || {
-            format!("{more} more of {product} at {place} were promised: {promised} of {balance}")
-        });
-        if product.starts_with("line:") {
-            standing.insert((product, place), balance);
-            let places: Vec<_> = standing
-                .iter()
-                .filter(|((line, _), there)| *line == product && **there > 0)
-                .collect();
-            found.expect(Guarantee::G4, places.len() <= 1 && balance <= 1, || {
-                format!("one vehicle stands more than once: {places:?}")
-            });
+    for change in scene.history.changes() {
+        match change.kind.as_str() {
+            "position" => {
+                let (before, after) = (&change.before, &change.after);
+                let (product, place) = (text(after, "product"), text(after, "location"));
+                let Some((balance, promised)) = balance(after) else {
+                    continue;
+                };
+                let more = number(after, "held") - number(before, "held");
+                found.expect(Guarantee::G4, more <= 0 || promised <= balance, || {
+                    format!(
+                        "{more} more of {product} at {place} were promised: {promised} of {balance}"
+                    )
+                });
+                if product.starts_with("line:") {
+                    standing.insert((product, place), balance);
+                }
+            }
+            // The last write of the transaction in which a vehicle moves: each is of its own line.
+            "unit" => stands_once(&standing, found),
+            _ => {}
         }
     }
     for (_, row) in scene.history.of_kind("ledger") {
@@ -48,6 +50,17 @@ pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
             format!("impossible quantities in the ledger: {}", row.after)
         });
     }
+}
+
+fn stands_once(standing: &BTreeMap<(&str, &str), i64>, found: &mut Findings) {
+    let mut lines: BTreeMap<&str, i64> = BTreeMap::new();
+    for ((line, _), there) in standing {
+        *lines.entry(line).or_default() += there;
+    }
+    let holds = lines.values().all(|there| (0..=1).contains(there));
+    found.expect(Guarantee::G4, holds, || {
+        format!("one vehicle stands more than once: {standing:?}")
+    });
 }
 
 /// What is there and what is promised, by what the item itself holds.
@@ -76,7 +89,7 @@ pub(super) fn balance(position: &Value) -> Option<(i64, i64)> {
         .sum();
     let level = &base["level"];
     Some((
-        number(level, "on_hand") + moved,
+        number(level, "on_hand") + number(base, "moved") + moved,
         number(level, "reserved") + held,
     ))
 }

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use super::{Act, Message, Plan, Rotated, Rotation, Sender, Step};
 use crate::dice::Dice;
 use crate::faults::{Faults, Kind};
-use crate::places::{Channel, DESK, ROOFTOPS, SHOP, TILL, Thresholds, VEHICLES, WAREHOUSES};
+use crate::places::{
+    self, Channel, DESK, FED, FED_PLACE, ROOFTOPS, SHOP, TILL, Thresholds, VEHICLES, WAREHOUSES,
+};
 use crate::said::Said;
 
 /// How far a clock is ahead that nobody can believe: further than a world lasts.
@@ -46,6 +48,8 @@ struct Draw {
     start: Timestamp,
     window: Duration,
     skews: BTreeMap<Sender, SignedDuration>,
+    /// Whether the till sells what the feed lists.
+    sells_fed: bool,
     numbers: u32,
 }
 
@@ -66,6 +70,8 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
         start: Plan::start(),
         window,
         skews,
+        // When a file from the future was true is when it was read: nobody else knows what came before.
+        sells_fed: feed_skew <= SignedDuration::ZERO,
         numbers: 0,
     };
     let opening = draw.opening();
@@ -78,6 +84,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     }
     steps.sort_by_key(|step| step.at);
     let shards = u32::try_from(draw.dice.between(1, 3)).unwrap_or(1);
+    let blank = draw.dice.happens(0.3).then(|| places::fed(0));
     Plan {
         seed,
         opening,
@@ -87,6 +94,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
         feed_skew,
         shards,
         feed,
+        blank,
     }
 }
 
@@ -194,6 +202,8 @@ impl Draw {
             (*self.dice.pick(&TILL)).to_owned(),
             *self.dice.pick(&WAREHOUSES),
         );
+        let warehouse = place;
+        let (sku, place) = self.fed().unwrap_or((sku, place));
         let desk = (*self.dice.pick(&DESK)).to_owned();
         for _ in 0..times {
             let at = at + Duration::from_millis(self.dice.below(40));
@@ -207,7 +217,7 @@ impl Draw {
                 24..=45 => self.till(&sku, place, at),
                 46..=60 => self.vehicle(at),
                 61..=66 => self.unusable(at),
-                67..=94 => self.movement(&desk, place, at),
+                67..=94 => self.movement(&desk, warehouse, at),
                 95..=97 => Act::Configure(Thresholds {
                     low: self.dice.between(1, 6),
                     fast: self.dice.between(2, 5),
@@ -219,6 +229,13 @@ impl Draw {
                 break;
             }
         }
+    }
+
+    /// Now and then, something that the feed lists and is sold at the till.
+    fn fed(&self) -> Option<(String, &'static str)> {
+        let number = usize::try_from(self.dice.below(FED as u64)).unwrap_or(0);
+        let chosen = self.dice.happens(0.4) && self.sells_fed;
+        chosen.then(|| (places::fed(number), FED_PLACE))
     }
 
     fn message(&mut self, sender: Sender, body: Value, said: Vec<Said>) -> Message {

@@ -20,10 +20,12 @@ impl Draw {
         } else {
             WAREHOUSES[0]
         };
-        // Of the shop's and the till's products, only what came in, with its time.
+        // Of what a shop, the till or the feed states, only what came in, with its time.
         if self.dice.happens(0.25) {
             let (shop, _) = *self.dice.pick(&SHOP);
             let sku = *self.dice.pick(&[shop, TILL[0], TILL[1]]);
+            let (sku, place) = self.fed().unwrap_or((sku.to_owned(), place));
+            let sku = sku.as_str();
             let at = now - SignedDuration::from_millis(self.dice.between(0, 30 * 60_000));
             let quantity = self.dice.between(1, 4);
             let body = json!({ "type": "receipt", "product": sku, "location": place,

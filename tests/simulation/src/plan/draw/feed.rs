@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Draw;
-use crate::places::{self, FED};
+use crate::places::{self, FED, FED_PLACE};
 use crate::plan::{Act, File, FileKind, Step};
 
 impl Draw {
@@ -22,6 +22,9 @@ impl Draw {
             let mut file = File::whole(number, &stock);
             if number > 1 {
                 self.damage(&mut file);
+            }
+            if file.kind == FileKind::Whole && self.dice.happens(0.5) {
+                self.spoil(&mut file);
             }
             file.hurried = self.dice.happens(0.7);
             steps.push(Step {
@@ -52,6 +55,32 @@ impl Draw {
                 .map(places::fed)
                 .find(|sku| !stock.contains_key(sku));
             stock.extend(sku.map(|sku| (sku, 1)));
+        }
+    }
+
+    /// Single rows of a whole file say nothing that can be used, or what another row says already.
+    fn spoil(&self, file: &mut File) {
+        for _ in 0..self.dice.between(1, 2) {
+            let sku = places::fed(usize::try_from(self.dice.below(FED as u64)).unwrap_or(0));
+            let start = format!("\n{sku},");
+            let Some(from) = file.content.find(&start).map(|found| found + 1) else {
+                continue;
+            };
+            let length = file.content[from..].find('\n').unwrap_or_default();
+            let row = file.content[from..from + length].to_owned();
+            let place = FED_PLACE;
+            let other = match self.dice.below(5) {
+                0 => format!("{sku},{place},"),
+                1 => format!("{sku},{place},a few"),
+                2 => format!("{row}\n{row}"),
+                3 => format!("{row}\n{row}0"),
+                // Left out of this one file.
+                _ => {
+                    file.content.replace_range(from..=from + length, "");
+                    continue;
+                }
+            };
+            file.content.replace_range(from..from + length, &other);
         }
     }
 

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::Draw;
+use crate::places::TILL;
 use crate::plan::{Act, Message, Sender};
 use crate::said::Said;
 
@@ -53,7 +54,7 @@ impl Draw {
 
     pub(super) fn till(&mut self, sku: &str, place: &'static str, at: Duration) -> Act {
         let happened = self.happened(Sender::Till, at);
-        if self.dice.happens(0.3) {
+        if self.dice.happens(0.3) && TILL.contains(&sku) {
             let on_hand = self.dice.between(0, 12);
             return self.till_level(sku, place, on_hand, happened);
         }

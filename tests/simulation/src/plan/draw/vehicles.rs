@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::Draw;
@@ -54,6 +56,7 @@ impl Draw {
                 } else {
                     place
                 },
+                since: None,
                 at,
             }
         };
@@ -74,15 +77,25 @@ impl Draw {
                 "removed",
             ];
             let event = *self.dice.pick(&events);
-            let happened = self.happened(Sender::Dms, at);
+            let happened = self.often_at_once(Sender::Dms, at);
             return self.dms(vin, event, place, happened);
         }
-        let happened = self.happened(Sender::Rooftop, at);
+        let happened = self.often_at_once(Sender::Rooftop, at);
         let state = *self
             .dice
             .pick(&["in_stock", "in_stock", "reserved", "sold", "removed"]);
-        let change = json!({ "vin": vin, "location": place, "state": state,
+        let mut change = json!({ "vin": vin, "location": place, "state": state,
             "make": places::MAKE, "model": model });
+        let is_there = matches!(state, "in_stock" | "reserved");
+        let since = (is_there && self.dice.happens(0.5)).then(|| self.since(place, happened));
+        if let Some(since) = since {
+            change["since"] = since.to_string().into();
+        }
+        // A fact that the vehicle can do without, and that cannot be read.
+        let hopeless = self.dice.happens(0.2);
+        if hopeless {
+            change["price"] = "Call for price".into();
+        }
         let message = self.generic(Sender::Rooftop, "unit.updated", vec![change], happened);
         let said = if self.is_unbelievable(happened) {
             Said::Unusable
@@ -93,12 +106,36 @@ impl Draw {
                 vin,
                 state: Some(state),
                 place,
+                since,
                 at: happened,
             }
         };
-        Act::Webhook(Message {
-            said: vec![said],
-            ..message
-        })
+        let mut said = vec![said];
+        if hopeless && !self.is_unbelievable(happened) {
+            said.push(Said::Remarkable);
+        }
+        Act::Webhook(Message { said, ..message })
+    }
+
+    /// When something happened, by the sender's clock; often by one that shows no seconds, so that what
+    /// happened within a minute happened at once.
+    fn often_at_once(&self, sender: Sender, at: Duration) -> Timestamp {
+        let happened = self.happened(sender, at);
+        let minute = Timestamp::from_second(happened.as_second().div_euclid(60) * 60);
+        match minute {
+            Ok(minute) if self.dice.happens(0.3) => minute,
+            _ => happened,
+        }
+    }
+
+    /// Since when a vehicle may be in stock that is said to be: the day, the one before, or the next.
+    fn since(&self, place: &str, at: Timestamp) -> Date {
+        let zone = TimeZone::get(places::zone_of(place)).unwrap_or(TimeZone::UTC);
+        let day = zone.to_datetime(at).date();
+        match self.dice.below(3) {
+            0 => day.yesterday().unwrap_or(day),
+            1 => day,
+            _ => day.tomorrow().unwrap_or(day),
+        }
     }
 }
