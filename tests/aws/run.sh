@@ -1,31 +1,25 @@
 #!/usr/bin/env bash
 # The compiled functions, run for real: builds them from template.yaml with `sam build`, deploys that
 # to a local AWS engine, and runs the suites of tests/aws against both. Arguments go to the tests:
-# `tests/aws/run.sh poison` runs those with "poison" in their names. With --shell there is a shell
-# beside the deployed stack in their place. docs/testing-on-aws.md says what is shown.
+# `tests/aws/run.sh poison` runs those with "poison" in their names. docs/testing-on-aws.md says what
+# is shown.
+#
+#   --shell    a shell beside the deployed stack, in place of the tests
+#   --shared   the functions with the profile and features of the tests, which are then compiled already;
+#              without it, as they are released, which takes minutes
 #
 # Needs Rust, Python 3.10 or later and what tests/setup.sh installs; all else goes to target/tools.
-# The first run compiles the release profile, which takes minutes.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly SAM_CLI=1.170.0 CARGO_LAMBDA=1.9.2 ZIGLANG=0.17.1 MINISTACK_VERSION=1.5.33 AWS_CLI=1.45.11
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 readonly target tools="$target/tools"
-
-# Each in its own place: they ask for different versions of the same libraries.
-environment() { # environment <folder> <package...>
-    local place=$tools/$1 wanted
+shared=
+if [ "${1:-}" = --shared ]; then
+    shared=yes
     shift
-    wanted="$*"
-    [ "$(cat "$place/installed" 2>/dev/null)" = "$wanted" ] && return
-    python3 -m venv "$place"
-    "$place/bin/pip" install --quiet --disable-pip-version-check "$@"
-    echo "$wanted" >"$place/installed"
-}
-environment venv "aws-sam-cli==$SAM_CLI" "cargo-lambda==$CARGO_LAMBDA" "ziglang==$ZIGLANG"
-environment ministack "ministack[full]==$MINISTACK_VERSION"
-environment aws "awscli==$AWS_CLI"
+fi
+tests/python.sh
 tests/setup.sh
 
 # The restore of docs/deploy.md.
@@ -61,14 +55,25 @@ export PATH="$tools/venv/bin:$PATH"
 # In place of the layer there is a stand-in, but the template asks which one of another architecture.
 layer=arn:aws:lambda:eu-south-1:325218067255:layer:AWS-Parameters-and-Secrets-Lambda-Extension:1
 export STACK_PARAMETERS="Architecture=$architecture SecretsExtension=$layer"
+template=template.yaml
+build=()
+if [ "$shared" ]; then
+    # Beside the original, because what it names is relative to it.
+    template=.template-for-tests.yaml
+    trap 'rm -f "$template"' EXIT
+    sed 's/BuildProperties: { Binary: \([a-z]*\) }/BuildProperties: { Binary: \1, Flags: [--workspace, --all-features, --locked] }/' \
+        template.yaml >"$template"
+    build=(--mode debug)
+fi
 # Cargo itself sees to it that what functions share is compiled once.
 # shellcheck disable=SC2086 # one word per parameter
-sam build --template-file template.yaml --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
+sam build "${build[@]}" --template-file "$template" --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
 
 # With the features of every other test, so that nothing is compiled a second time.
 readonly suites=(--workspace --all-features --locked)
 cargo test "${suites[@]}" --test compiled --test deployed --no-run
-export SECRETS_EXTENSION="$target/debug/secrets-extension" MINISTACK="$tools/ministack/bin/ministack"
+programs="$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}debug"
+export SECRETS_EXTENSION="$programs/secrets-extension" MINISTACK="$tools/ministack/bin/ministack"
 export LAMBDA_DIR="$target/lambda" STACK_LOG="$target/aws/engine.log"
 command=(cargo test "${suites[@]}" --no-fail-fast --test compiled --test deployed -- "$@")
 [ "${1:-}" = --shell ] && command=(bash)

@@ -9,7 +9,7 @@
 # and reads the time of day, and both show in the coverage that steers the fuzzer.
 #
 # Needs the stable Rust of this repository and a C++ compiler, nothing else: the coverage counters
-# are passed to stable rustc as LLVM flags, and without `unsafe` there is little for a sanitizer to
+# are passed to stable rustc as LLVM flags (rustc.sh), and without `unsafe` there is little for a sanitizer to
 # find. New inputs are collected in target/fuzz/corpus, findings in target/fuzz/findings; a finding
 # that is understood is copied to tests/fuzz/corpus/<target>, where `cargo test` replays it.
 set -euo pipefail
@@ -26,23 +26,14 @@ if [ ${#targets[@]} -eq 0 ]; then
     done
 fi
 
-OUT=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 HOST=$(rustc -vV | sed -n 's/^host: //p')
-
-# What cargo-fuzz would pass, but for `--cfg fuzzing`: what is fuzzed is what ships.
-counters=(
-    -Cpasses=sancov-module
-    -Cllvm-args=-sanitizer-coverage-level=4
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
-    -Cllvm-args=-sanitizer-coverage-pc-table
-    -Cllvm-args=-sanitizer-coverage-trace-compares
-    -Cllvm-args=-simplifycfg-branch-fold-threshold=0
-)
-# The dependencies that are fuzzed are those that ship.
-cp Cargo.lock tests/fuzz/Cargo.lock
-# With a target named, build scripts and macros are built without the flags.
-RUSTFLAGS="${counters[*]}" CARGO_TARGET_DIR=$OUT \
-    cargo build --release --manifest-path tests/fuzz/Cargo.toml --target "$HOST"
+TARGETS_AT=${CARGO_TARGET_DIR:-$PWD/target}
+OUT=$TARGETS_AT/fuzz
+# Only this repository's crates are counted, and so compiled anew: the dependencies are those of every
+# other test. With the target named, what runs while they are compiled is not counted.
+RUSTC_WORKSPACE_WRAPPER=$PWD/tests/fuzz/rustc.sh \
+    cargo build --workspace --all-features --locked --bin fuzz --target "$HOST"
+FUZZER=$TARGETS_AT/$HOST/debug/fuzz
 
 fuzz() { # fuzz <target>
     local target=$1 status=0
@@ -60,7 +51,7 @@ fuzz() { # fuzz <target>
         mkdir -p "$OUT/corpus/$target"
         settings+=(-max_total_time="$mode" -timeout=10 "$OUT/corpus/$target" "$seeds")
     fi
-    TARGET=$target "$OUT/$HOST/release/fuzz" "${settings[@]}" >"$log" 2>&1 || status=$?
+    TARGET=$target "$FUZZER" "${settings[@]}" >"$log" 2>&1 || status=$?
     awk -v target="$target" -v status="$status" '
         / cov: /                               { for (i = 1; i < NF; i++) if ($i == "cov:") ended = $(i + 1) }
         $2 == "INITED"                         { begun = ended }
@@ -78,6 +69,6 @@ fuzz() { # fuzz <target>
     return "$status"
 }
 export -f fuzz
-export mode OUT HOST
+export mode OUT FUZZER
 
 printf '%s\n' "${targets[@]}" | xargs -P "${FUZZ_JOBS:-$(nproc)}" -I{} bash -c 'set -uo pipefail; fuzz {}'
