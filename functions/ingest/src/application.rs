@@ -5,7 +5,7 @@ use shared::connectors::{KnownNames, Lookup, Parsed, Signed};
 use shared::domain::position::Refusal;
 use shared::domain::{ConnectorName, StockEvent};
 use shared::metrics::Metric;
-use shared::store::quarantine::Quarantined;
+use shared::store::quarantine::{LOOKUP, Quarantined};
 use shared::store::received::Received;
 use shared::store::stock::{Applied, ApplyError};
 
@@ -183,7 +183,7 @@ fn to_be_looked_up(connector: &ConnectorName, received: &Received, lookup: &Look
         received.at,
         format!("lookup:{}", lookup.vin),
         &content.to_string(),
-        ("lookup", sentence),
+        (LOOKUP, sentence),
     )
 }
 

@@ -21,7 +21,7 @@ pub(crate) const FROM_THE_FUTURE: &str = "from_the_future";
 /// Several rows for one item that say different things.
 pub(crate) const CONFLICT: &str = "conflict";
 /// A value that is not believed.
-pub(crate) const HELD: &str = "held";
+pub(crate) const HELD: &str = "held_for_review";
 /// A row that cannot be split.
 pub(crate) const BAD_ROW: &str = "bad_row";
 

@@ -4,13 +4,18 @@ use std::borrow::Cow;
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
-/// A text in Unicode's composed form (NFC), without characters that nobody sees: zero-width spaces and
-/// joiners, marks of writing direction, soft hyphens, byte-order marks.
+/// A text in Unicode's composed form (NFC), with plain blanks, and without characters that nobody sees:
+/// zero-width spaces and joiners, marks of writing direction, soft hyphens, byte-order marks.
 pub fn one_spelling(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
-    let seen: String = text.chars().filter(|c| !is_format(*c)).collect();
+    let is_blank = |c: char| c.is_whitespace() && !c.is_control();
+    let seen: String = text
+        .chars()
+        .filter(|c| !is_format(*c))
+        .map(|c| if is_blank(c) { ' ' } else { c })
+        .collect();
     Cow::Owned(composed(&seen))
 }
 
@@ -96,6 +101,15 @@ mod tests {
         }
         // In Japanese the mark makes another letter: bu is not fu.
         assert_ne!(without_accents("ブ"), without_accents("フ"));
+    }
+
+    #[test]
+    fn blanks_that_look_alike_are_one_blank() {
+        for blank in ["\u{a0}", "\u{202f}", "\u{2003}", "\u{3000}"] {
+            assert_eq!(one_spelling(&format!("AB{blank}1")), "AB 1");
+        }
+        // Control characters stay what they are, to be refused.
+        assert_eq!(one_spelling("é\t1"), "é\t1");
     }
 
     proptest! {

@@ -15,6 +15,8 @@ pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How much of a row or body is shown.
 const EXCERPT: usize = 400;
 const LIST: &str = "quarantine";
+/// The reason of an entry that stands for a vehicle to be looked up.
+pub const LOOKUP: &str = "lookup";
 
 /// Something that was not applied, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +85,13 @@ impl Store {
     pub async fn quarantine(&self, held: &Quarantined) -> Result<bool, StoreError> {
         let expires = held.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
         let row = Row::new(keys::quarantined(&held.id), "quarantine", held)?
-            .listed(Listed::spread(LIST, held.at, &held.id))
-            .expires(expires);
+            .listed(Listed::spread(LIST, held.at, &held.id));
+        // Work is kept until it is done, however long that takes.
+        let row = if held.reason == LOOKUP {
+            row
+        } else {
+            row.expires(expires)
+        };
         self.put("hold a row in quarantine", row, Expect::Absent)
             .await
     }

@@ -393,7 +393,7 @@ async fn prices_that_are_all_a_hundredfold_are_held_and_told_together() {
         "{report:?}"
     );
     assert!(told(&report).contains(vins[0]), "{report:?}");
-    assert!(bench.feed().await.remarks.contains_key("held"));
+    assert!(bench.feed().await.remarks.contains_key("held_for_review"));
     let price = bench.unit(vins[0]).await;
     let price = format!("{:?}", price.field("price", &[]));
     assert!(price.contains("150000"), "{price}");
