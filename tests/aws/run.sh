@@ -29,7 +29,7 @@ fi
 
 # What is deployed by default is arm64. One function is linked for it where Rust has the target, which
 # `rustup target add aarch64-unknown-linux-gnu` brings; zig is the linker, as for `sam build`.
-if [ $# = 0 ]; then
+if [ $# = 0 ] && [ -z "$shared" ]; then
     if rustup target list --installed | grep -qx aarch64-unknown-linux-gnu; then
         PATH="$tools/venv/bin:$PATH" cargo lambda build --arm64 --package clock --bin clock --locked
         file=$target/lambda/clock/bootstrap

@@ -180,7 +180,7 @@ impl<'a> Reading<'a> {
 
     fn vehicle(&self, row: &Row, vin: &str) -> Result<Statement, Flaw> {
         let vin = self.vins.read(&value::key(vin)).map_err(|error| {
-            let known = Vin::known(vin).ok().map(|vin| Item::Unit { vin });
+            let known = value::key(vin).parse().ok().map(|vin| Item::Unit { vin });
             let sentence = format!("The VIN {vin:?} is unusable: {error}.");
             Flaw::new(known.as_ref(), "bad_vin", sentence)
         })?;

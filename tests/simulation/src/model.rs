@@ -430,7 +430,7 @@ mod tests {
 
         let mut sold = claims.to_vec();
         sold.push(word("rooftop", "sold", "sydney", 3));
-        let model = Model::of([&acknowledged(sold)], &[]);
+        let model = Model::of([&acknowledged(sold.clone())], &[]);
         assert!(model.contested.is_empty());
         assert!(model.stock.is_empty(), "{:?}", model.stock);
 
