@@ -16,7 +16,7 @@ use shared::domain::money::{Currency, Money};
 use shared::domain::position::whole_millis;
 use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::domain::vin::VinRules;
-use shared::domain::{ProductId, Vin};
+use shared::domain::ProductId;
 use shared::feeds::header::Header;
 use shared::feeds::row::{Cell, Invalid, Row};
 use shared::feeds::status;
