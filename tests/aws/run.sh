@@ -56,18 +56,17 @@ export PATH="$tools/venv/bin:$PATH"
 layer=arn:aws:lambda:eu-south-1:325218067255:layer:AWS-Parameters-and-Secrets-Lambda-Extension:1
 export STACK_PARAMETERS="Architecture=$architecture SecretsExtension=$layer"
 template=template.yaml
-build=()
 if [ "$shared" ]; then
     # Beside the original, because what it names is relative to it.
     template=.template-for-tests.yaml
     trap 'rm -f "$template"' EXIT
     sed 's/BuildProperties: { Binary: \([a-z]*\) }/BuildProperties: { Binary: \1, Flags: [--workspace, --all-features, --locked] }/' \
         template.yaml >"$template"
-    build=(--mode debug)
+    export SAM_BUILD_MODE=debug
 fi
 # Cargo itself sees to it that what functions share is compiled once.
 # shellcheck disable=SC2086 # one word per parameter
-sam build "${build[@]}" --template-file "$template" --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
+sam build --template-file "$template" --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
 
 # With the features of every other test, so that nothing is compiled a second time.
 readonly suites=(--workspace --all-features --locked)
