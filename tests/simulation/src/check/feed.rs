@@ -96,7 +96,7 @@ fn is_written(base: &Value, files: &[File]) -> bool {
     let at = number(&base["version"], "at");
     files.iter().any(|file| {
         let written = file.written.unwrap_or_default().as_millisecond();
-        written == at || written > at
+        written >= at
     })
 }
 
