@@ -6,6 +6,10 @@ use std::sync::LazyLock;
 use fuzz_targets::{TARGETS, Target};
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "libFuzzer has the command line for itself"
+    )]
     let asked = std::env::var("TARGET").unwrap_or_default();
     let known = TARGETS.iter().find(|(name, _)| *name == asked);
     let (_, target) = known.unwrap_or_else(|| panic!("TARGET={asked} is none of the targets"));
