@@ -5,8 +5,8 @@
 # is shown.
 #
 #   --shell    a shell beside the deployed stack, in place of the tests
-#   --shared   the functions with the profile and features of the tests, which are then compiled already;
-#              without it, as they are released, which takes minutes
+#   --debug    the functions in the profile of the tests; without it, as they are released, which takes
+#              minutes more
 #
 # Needs Rust, Python 3.10 or later and what tests/setup.sh installs; all else goes to target/tools.
 set -euo pipefail
@@ -14,9 +14,10 @@ cd "$(dirname "$0")/../.."
 
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 readonly target tools="$target/tools"
-shared=
-if [ "${1:-}" = --shared ]; then
-    shared=yes
+debug=
+if [ "${1:-}" = --debug ]; then
+    debug=yes
+    export SAM_BUILD_MODE=debug
     shift
 fi
 tests/python.sh
@@ -29,7 +30,7 @@ fi
 
 # What is deployed by default is arm64. One function is linked for it where Rust has the target, which
 # `rustup target add aarch64-unknown-linux-gnu` brings; zig is the linker, as for `sam build`.
-if [ $# = 0 ] && [ -z "$shared" ]; then
+if [ $# = 0 ] && [ -z "$debug" ]; then
     if rustup target list --installed | grep -qx aarch64-unknown-linux-gnu; then
         PATH="$tools/venv/bin:$PATH" cargo lambda build --arm64 --package clock --bin clock --locked
         file=$target/lambda/clock/bootstrap
@@ -55,18 +56,9 @@ export PATH="$tools/venv/bin:$PATH"
 # In place of the layer there is a stand-in, but the template asks which one of another architecture.
 layer=arn:aws:lambda:eu-south-1:325218067255:layer:AWS-Parameters-and-Secrets-Lambda-Extension:1
 export STACK_PARAMETERS="Architecture=$architecture SecretsExtension=$layer"
-template=template.yaml
-if [ "$shared" ]; then
-    # Beside the original, because what it names is relative to it.
-    template=.template-for-tests.yaml
-    trap 'rm -f "$template"' EXIT
-    sed 's/BuildProperties: { Binary: \([a-z]*\) }/BuildProperties: { Binary: \1, Flags: [--workspace, --all-features, --locked] }/' \
-        template.yaml >"$template"
-    export SAM_BUILD_MODE=debug
-fi
 # Cargo itself sees to it that what functions share is compiled once.
 # shellcheck disable=SC2086 # one word per parameter
-sam build --template-file "$template" --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
+sam build --template-file template.yaml --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
 
 # With the features of every other test, so that nothing is compiled a second time.
 readonly suites=(--workspace --all-features --locked)
