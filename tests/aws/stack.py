@@ -27,8 +27,6 @@ STACK = "lotwire-dev"
 REGION = "eu-south-1"
 TOKEN = "the token of this stack"
 PATIENCE = 60
-# Saved queries are for people: nothing depends on them.
-NOT_IN_THE_ENGINE = {"AWS::Logs::QueryDefinition"}
 
 
 def free_port():
@@ -79,17 +77,26 @@ def stop(process):
 
 
 def deployable(template):
-    """The same template without what the engine has no idea of: it refuses the whole stack for it."""
+    """The same template without what the engine refuses the whole stack for: nothing depends on it."""
     template = pathlib.Path(template)
     document = yaml.safe_load(template.read_text())
-    kept = {name: it for name, it in document["Resources"].items() if not unknown(it)}
     out = template.with_name("deployable.yaml")
-    out.write_text(yaml.safe_dump(document | {"Resources": kept}, sort_keys=False))
+    out.write_text(yaml.safe_dump(document | {"Resources": known(document["Resources"])}, sort_keys=False))
     return str(out)
 
 
-def unknown(resource):
-    return isinstance(resource, dict) and resource.get("Type") in NOT_IN_THE_ENGINE
+def known(resources):
+    kept = {}
+    for name, resource in resources.items():
+        if name.startswith("Fn::ForEach"):
+            kept[name] = [*resource[:-1], known(resource[-1])]
+        elif resource["Type"] == "AWS::Logs::QueryDefinition":
+            continue  # for people
+        elif resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
+            continue  # over more than one metric
+        else:
+            kept[name] = resource
+    return kept
 
 
 def deploy(template, env):
