@@ -89,7 +89,8 @@ def known(resources):
     kept = {}
     for name, resource in resources.items():
         if name.startswith("Fn::ForEach"):
-            kept[name] = [*resource[:-1], known(resource[-1])]
+            if body := known(resource[-1]):
+                kept[name] = [*resource[:-1], body]
         elif resource["Type"] == "AWS::Logs::QueryDefinition":
             continue  # for people
         elif resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
