@@ -80,9 +80,22 @@ def deployable(template):
     """The same template without what the engine refuses the whole stack for: nothing depends on it."""
     template = pathlib.Path(template)
     document = yaml.safe_load(template.read_text())
+    numbers = {name: it["Default"] for name, it in document["Parameters"].items() if it["Type"] == "Number"}
+    resources = with_numbers(known(document["Resources"]), numbers)
     out = template.with_name("deployable.yaml")
-    out.write_text(yaml.safe_dump(document | {"Resources": known(document["Resources"])}, sort_keys=False))
+    out.write_text(yaml.safe_dump(document | {"Resources": resources}, sort_keys=False))
     return str(out)
+
+
+def with_numbers(value, numbers):
+    """With parameters that are numbers in their places: the engine would take them for text."""
+    if isinstance(value, list):
+        return [with_numbers(it, numbers) for it in value]
+    if not isinstance(value, dict):
+        return value
+    if list(value) == ["Ref"] and value["Ref"] in numbers:
+        return numbers[value["Ref"]]
+    return {name: with_numbers(it, numbers) for name, it in value.items()}
 
 
 def known(resources):
