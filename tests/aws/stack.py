@@ -93,7 +93,7 @@ def with_numbers(value, numbers):
         return [with_numbers(it, numbers) for it in value]
     if not isinstance(value, dict):
         return value
-    if list(value) == ["Ref"] and value["Ref"] in numbers:
+    if list(value) == ["Ref"] and str(value["Ref"]) in numbers:
         return numbers[value["Ref"]]
     return {name: with_numbers(it, numbers) for name, it in value.items()}
 
