@@ -417,6 +417,11 @@ kind = "rooftop"
 kind = "generic"
 [connectors.till.webhook]
 secret = "env:TILL"
+[connectors.shop]
+kind = "shopify"
+shop = "example"
+locations = { "1" = "north" }
+webhook = { secret = "env:SHOP" }
 [connectors.erp]
 kind = "files"
 url = "FOLDER"
@@ -518,6 +523,27 @@ async fn sold_meanwhile(site: &Deployed) {
     site.tick_after(3).await;
 }
 
+/// What comes from the shop: an order, and a level that waits for its product.
+fn shop_news(n: i64) -> Vec<(&'static str, Value)> {
+    let at = "2026-01-15T09:00:00Z";
+    let line = json!({ "id": n, "sku": "OIL-1", "quantity": 1 });
+    let level = json!({
+        "inventory_item_id": n, "location_id": 1, "available": 7, "updated_at": at,
+    });
+    let variant = json!({ "id": n, "sku": format!("SHOP-{n}"), "inventory_item_id": n });
+    vec![
+        (
+            "orders/create",
+            json!({ "id": n, "created_at": at, "location_id": 1, "line_items": [line] }),
+        ),
+        ("inventory_levels/update", level),
+        (
+            "products/create",
+            json!({ "id": n, "title": "Oil", "updated_at": at, "variants": [variant] }),
+        ),
+    ]
+}
+
 /// What everybody does to the table in some eventful hours, by role, of which the notifier's is this.
 pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     let site = Deployed::new();
@@ -528,6 +554,13 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     let carried = site.stream_and_runs();
     for (kind, data) in news(1) {
         site.hook(kind, data).await;
+    }
+    for (topic, body) in shop_news(1) {
+        site.shop(topic, &body).await;
+    }
+    // What waits there is applied again: by its own function, which is called once more.
+    for (topic, body) in shop_news(1) {
+        site.shop(topic, &body).await;
     }
     carried.idle().await;
     site.tick_after(3).await;
@@ -554,6 +587,10 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     // What a webhook's own function left undone, the clock does.
     for (kind, data) in news(2) {
         site.hook_cut_short(kind, data).await;
+    }
+    for (topic, body) in shop_news(2) {
+        site.shop_cut_short(topic, &body).await;
+        site.tick_after(3).await;
     }
     site.tick_after(3).await;
     // And at midnight a season begins.

@@ -15,6 +15,7 @@ mod doctor;
 mod evaluate;
 mod import;
 mod init;
+mod quarantine;
 mod replay;
 mod resend;
 mod show;
@@ -139,6 +140,18 @@ pub enum Command {
         /// Apply what this very file set before and has changed since.
         #[arg(long)]
         again: bool,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// List what could not be applied and waits in quarantine, or dismiss something of it.
+    Quarantine {
+        /// What to do, other than to list.
+        #[command(subcommand)]
+        action: Option<quarantine::Action>,
+        /// Which entries: open, closed or dismissed.
+        #[arg(long, default_value = "open", value_parser = ["open", "closed", "dismissed"])]
+        state: String,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -268,6 +281,11 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             server,
         } => import::run(&file, yes, again, &server, show).await,
         Command::Status { server } => status::run(&server, show).await,
+        Command::Quarantine {
+            action,
+            state,
+            server,
+        } => quarantine::run(action.as_ref(), &state, &server, show).await,
         Command::Doctor { server } => doctor::run(&server, show).await,
         Command::Evaluate { server } => evaluate::run(&server, show).await,
         Command::Bench(bench) => bench::run(&bench, show).await,

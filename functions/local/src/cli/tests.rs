@@ -134,6 +134,7 @@ impl Command {
             | Self::Replay { server, .. }
             | Self::Resend { server, .. }
             | Self::Import { server, .. }
+            | Self::Quarantine { server, .. }
             | Self::Doctor { server }
             | Self::Status { server }
             | Self::Evaluate { server } => server,

@@ -2,13 +2,18 @@
 
 use shared::domain::position::Holding;
 use shared::domain::unit::{Field, UnitState};
-use shared::store::quarantine::Quarantined;
+use shared::store::quarantine::{HeldState, Quarantined};
 use shared::store::runs::FileOutcome;
 
 use super::bench::{Bench, erp, stock_file};
 
 async fn quarantine(bench: &Bench) -> Vec<Quarantined> {
-    bench.store.quarantined(None, 100).await.unwrap().items
+    bench
+        .store
+        .quarantined(HeldState::Open, None, 100)
+        .await
+        .unwrap()
+        .items
 }
 
 /// F15

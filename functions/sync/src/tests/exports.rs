@@ -48,8 +48,10 @@ async fn what_shopify_says_is_available_is_what_can_be_sold() {
     assert_eq!((report.counts.added, report.counts.quarantined), (3, 0));
     assert!(bench.feed().await.remarks.is_empty());
     let available = async |sku: &str, location: &str| {
-        let (on_hand, reserved, _) = level(&bench, sku, location).await.unwrap();
-        (on_hand, on_hand - reserved.unwrap_or(0))
+        let (product, location) = (sku.parse().unwrap(), location.parse().unwrap());
+        let position = bench.store.position(&product, &location).await.unwrap();
+        let level = position.unwrap().stated_by(&erp()).unwrap().level.clone();
+        (level.on_hand, level.sellable())
     };
     assert_eq!(available("OIL-1", "main").await, (10, 3));
     assert_eq!(available("OIL-5", "main").await, (0, 0));

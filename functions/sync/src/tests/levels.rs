@@ -156,7 +156,12 @@ async fn a_barcode_in_the_quantity_is_held_and_covers_nothing() {
     let sold_at = later(&bench);
     let report = bench.read("s.csv", file("OIL,main,36000291452")).await;
     assert_eq!((report.counts.quarantined, report.counts.drift), (1, 0));
-    let held = bench.store.quarantined(None, 10).await.unwrap().items;
+    let held = bench
+        .store
+        .quarantined(shared::store::quarantine::HeldState::Open, None, 10)
+        .await
+        .unwrap()
+        .items;
     assert!(
         held.iter()
             .all(|it| it.sentence.contains("most_quantity_jump")),
