@@ -23,7 +23,8 @@ async fn a_notifier_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_on
         records.push(queue_record(&format!("m{number}"), &body(&which)));
         whiches.push(which);
     }
-    // The vendor takes the first and says nothing; the function's time is over while it waits.
+    // They are sent side by side. The vendor takes them and says nothing; the function's time is over
+    // while it waits.
     bench.vendor.behave(OUT, Manner::Silence);
     let event = json!({ "Records": records });
     let first = bench.start("notify").await;
@@ -36,7 +37,7 @@ async fn a_notifier_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_on
     });
     assert_eq!(answer, Answer::Died);
     let cut_off = bench.delivered();
-    assert_eq!(cut_off.len(), 1);
+    assert!(!cut_off.is_empty());
 
     // The queue brings the whole batch again, and what another still has in hand the clock brings
     // when that one's lease is over.
@@ -63,10 +64,14 @@ async fn a_notifier_killed_in_the_middle_of_a_batch_loses_nothing_and_doubles_on
         .collect();
     assert_eq!(
         doubled,
-        [&cut_off[0]],
+        cut_off
+            .iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>(),
         "only what was cut off was sent twice"
     );
-    assert_eq!(sent.len(), 5);
+    assert_eq!(sent.len(), 4 + cut_off.len());
 }
 
 #[tokio::test]

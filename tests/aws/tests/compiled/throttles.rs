@@ -72,7 +72,8 @@ async fn a_message_whose_attempt_the_table_did_not_record_comes_back_and_is_sent
     let notify = bench
         .start_with("notify", "$LATEST", &[("AWS_ENDPOINT_URL", aws.as_str())])
         .await;
-    // The vendor took the second; from the write that would say so on the table takes nothing.
+    // They are sent side by side. From the write on that would say that the vendor took the second, the
+    // table takes nothing.
     let attempt = ["A#alert-1", "attempt#"];
     table.begin_at(
         "TransactWriteItems",
@@ -81,12 +82,17 @@ async fn a_message_whose_attempt_the_table_did_not_record_comes_back_and_is_sent
     );
     let event = json!({ "Records": records });
     let failed = notify.invoke(event).await.handed_back();
-    assert_eq!(failed, ["m1", "m2", "m3"]);
-    assert_eq!(bench.vendor.seen(OUT).len(), 2);
+    assert!(failed.iter().any(|id| id == "m1"), "{failed:?}");
+    let first = bench.delivered();
     assert!(!table.calm().is_empty());
 
-    // The queue brings those again; the second when its lease is over.
-    let event = json!({ "Records": &records[1..] });
+    // The queue brings those again; each that was sent when its lease is over.
+    let again = records.iter().zip(["m0", "m1", "m2", "m3"]);
+    let again: Vec<_> = again
+        .filter(|(_, id)| failed.iter().any(|failed| failed == id))
+        .map(|(record, _)| record)
+        .collect();
+    let event = json!({ "Records": again });
     eventually("every alert is delivered", async || {
         assert!(notify.invoke(event.clone()).await.handed_back().is_empty());
         for which in &whiches {
@@ -99,8 +105,14 @@ async fn a_message_whose_attempt_the_table_did_not_record_comes_back_and_is_sent
     .await;
     let sent = bench.delivered();
     let keys: BTreeSet<_> = sent.iter().collect();
-    assert_eq!((sent.len(), keys.len()), (5, 4), "{sent:?}");
-    assert_eq!(sent.iter().filter(|key| **key == sent[1]).count(), 2);
+    assert_eq!(keys.len(), 4, "{sent:?}");
+    for key in keys {
+        let times = sent.iter().filter(|sent| *sent == key).count();
+        assert!(
+            times <= 2 && (times == 1 || first.contains(key)),
+            "{sent:?}"
+        );
+    }
 }
 
 /// The products with an open alert, in order.
