@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::config::connector::{ConnectorCommon, Files};
+use shared::domain::ProductId;
 use shared::domain::catalogue::{Directory, Location};
 use shared::domain::event::{Change, Level, ProductDescription, Version};
 use shared::domain::id::{LocationId, Sku};
@@ -16,7 +17,6 @@ use shared::domain::money::{Currency, Money};
 use shared::domain::position::whole_millis;
 use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::domain::vin::VinRules;
-use shared::domain::ProductId;
 use shared::feeds::header::Header;
 use shared::feeds::row::{Cell, Invalid, Row};
 use shared::feeds::status;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aws_tests::bench::{Bench, OUT, body, queue_record};
+use aws_tests::bench::{Bench, body, queue_record};
 use aws_tests::eventually;
 use aws_tests::requests::count;
 use aws_tests::stream::{batch, record, sequence};
