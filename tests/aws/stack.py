@@ -95,7 +95,8 @@ def with_numbers(value, numbers):
         return value
     if list(value) == ["Ref"] and str(value["Ref"]) in numbers:
         return numbers[value["Ref"]]
-    return {name: with_numbers(it, numbers) for name, it in value.items()}
+    # What a function's environment says is text.
+    return {name: it if name == "Variables" else with_numbers(it, numbers) for name, it in value.items()}
 
 
 def known(resources):
