@@ -509,7 +509,7 @@ fn news(n: i64) -> Vec<(&'static str, Value)> {
 /// While a file is read, things are sold that it may cover; one webhook is left to the clock.
 async fn sold_meanwhile(site: &Deployed) {
     let store = &site.api.store;
-    let written_at = store.clock().now() + SignedDuration::from_mins(10);
+    let written_at = store.clock().now() + SignedDuration::from_mins(1);
     let erp = "erp".parse().unwrap();
     store.begin_snapshot(&erp, written_at).await.unwrap();
     let sold = |sku: &str| json!({ "sku": sku, "location": "south", "quantity": 1 });

@@ -86,6 +86,11 @@ pub enum Holding {
     },
 }
 
+/// What each source last stated.
+type Bases = BTreeMap<ConnectorName, Base>;
+/// Movements, by time: milliseconds since 1970 and units.
+type Moves = Vec<(i64, i64)>;
+
 /// What one source last stated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
@@ -583,7 +588,7 @@ fn believable(quantity: i64, sources: &Sources) -> Result<(), Refusal> {
 
 /// Adds up the movements that no statement will tell apart any more, because they are long past, or that
 /// are too many. No unit is lost: what moved after a statement goes on counting on top of it.
-fn tidy(bases: &mut BTreeMap<ConnectorName, Base>, moves: &mut Vec<(i64, i64)>) {
+fn tidy(bases: &mut Bases, moves: &mut Moves) {
     if moves.len() <= FEW_MOVES {
         return;
     }
@@ -610,7 +615,7 @@ fn tidy(bases: &mut BTreeMap<ConnectorName, Base>, moves: &mut Vec<(i64, i64)>) 
 
 /// Adds neighbours up among the first `old` movements, and among all as long as there are too many,
 /// except where a statement lies between the two.
-fn bound(bases: &BTreeMap<ConnectorName, Base>, moves: &mut Vec<(i64, i64)>, mut old: usize) {
+fn bound(bases: &Bases, moves: &mut Moves, mut old: usize) {
     let mut first = 0;
     while first + 1 < moves.len() && (first + 1 < old || moves.len() > MOST_MOVES) {
         let ((from, delta), (until, _)) = (moves[first], moves[first + 1]);

@@ -251,7 +251,7 @@ impl Store {
             );
             let now = self.clock().now();
             let dated = movement.at.unwrap_or(now);
-            let known = self.caught_up(before.clone(), dated, sources).await?;
+            let known = self.caught_up(before.clone(), dated, None, sources).await?;
             let item = Item::Position {
                 product: before.product.clone(),
                 location: before.location.clone(),

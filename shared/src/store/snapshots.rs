@@ -141,11 +141,12 @@ impl Store {
     }
 
     /// The position with what whole files have repeated of it and nobody has written, as far as a
-    /// change that is dated then can tell.
+    /// change that is dated then can tell. `by`: whose statement the change is, if it is one.
     pub(super) async fn caught_up(
         &self,
         mut position: Position,
         then: Timestamp,
+        by: Option<&ConnectorName>,
         sources: &Sources,
     ) -> Result<CaughtUp, StoreError> {
         let stated: Vec<_> = position
@@ -156,7 +157,9 @@ impl Store {
         let mut being_read = Vec::new();
         for source in stated {
             let Snapshot { at, reading } = self.snapshot(&source).await?;
-            if reading > at && reading >= Some(Moment(then)) {
+            // A statement of the file's own instant is the file's own row.
+            let own = by == Some(&source) && reading == Some(Moment(then));
+            if reading > at && reading >= Some(Moment(then)) && !own {
                 being_read.push(source.clone());
             }
             let Some(at) = at.filter(|at| at.0 >= then) else {
@@ -216,7 +219,7 @@ impl Store {
                 return Ok(());
             };
             let before = stored.data.clone();
-            let after = self.caught_up(before.clone(), then, sources).await?;
+            let after = self.caught_up(before.clone(), then, None, sources).await?;
             if after.position == before {
                 return Ok(());
             }

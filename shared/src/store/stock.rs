@@ -187,6 +187,10 @@ impl Store {
             Some(self.marker(event, change, sources)?)
         };
         let then = change.dated();
+        let by = match change {
+            PositionChange::Level { source, .. } => Some(source),
+            _ => None,
+        };
         for attempt in 0.. {
             let stored = self
                 .get::<Position>(OPERATION, &keys::position(product, location))
@@ -196,7 +200,7 @@ impl Store {
                 |stored| stored.data.clone(),
             );
             let known = match then {
-                Some(then) => self.caught_up(before.clone(), then, sources).await?,
+                Some(then) => self.caught_up(before.clone(), then, by, sources).await?,
                 None => CaughtUp {
                     position: before.clone(),
                     being_read: Vec::new(),

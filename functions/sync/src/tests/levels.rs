@@ -188,6 +188,30 @@ async fn a_file_reads_the_items_of_its_own_source_and_no_others() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_row_that_differs_is_one_write_of_stock_and_nothing_beside_it() {
+    let bench = Bench::with("").await;
+    let with = |first: i64| {
+        let rows: Vec<_> = (0..50)
+            .map(|n| format!("SKU-{n},main,{}", first + n))
+            .collect();
+        file(&rows.join("\n"))
+    };
+    let cost = async |content: String| {
+        bench.sync.store.take_spent();
+        bench.read("s.csv", content).await;
+        bench.sync.store.take_spent().write
+    };
+    cost(with(1)).await;
+    let same = cost(with(1)).await;
+    let other = cost(with(2)).await;
+    // A transaction of position and ledger row, in the table and the list; and checkpoints.
+    assert!(
+        other - same <= 50.0 * 6.0,
+        "{same} for none, {other} for fifty"
+    );
+}
+
 /// One thing that is said, when it was true, and how many minutes later we hear of it.
 #[derive(Debug, Clone)]
 enum Said {
