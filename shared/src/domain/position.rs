@@ -86,11 +86,6 @@ pub enum Holding {
     },
 }
 
-/// What each source last stated.
-type Bases = BTreeMap<ConnectorName, Base>;
-/// Movements, by time: milliseconds since 1970 and units.
-type Moves = Vec<(i64, i64)>;
-
 /// What one source last stated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
