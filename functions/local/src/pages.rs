@@ -18,6 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use secrecy::{ExposeSecret as _, SecretString};
+use shared::render::words::html_escaped;
 
 use crate::gateway::Gateway;
 
@@ -93,7 +94,7 @@ async fn status(State(api): State<Api>) -> Response {
         Ok(answer) => crate::cli::status_in_words(&answer),
         Err(problem) => return page(StatusCode::SERVICE_UNAVAILABLE, "State", &problem),
     };
-    let words = escaped(&words);
+    let words = html_escaped(&words);
     page(StatusCode::OK, "State", &format!("<pre>{words}</pre>"))
 }
 
@@ -114,7 +115,7 @@ impl Api {
             Ok(answer)
         } else {
             let detail = answer["detail"].as_str().unwrap_or("no state can be had");
-            Err(escaped(detail))
+            Err(html_escaped(detail))
         }
     }
 }
@@ -198,9 +199,4 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
         (CACHE_CONTROL, "no-store"),
     ];
     (status, headers, text).into_response()
-}
-
-/// Text that is only text, between tags.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -17,6 +17,7 @@ use crate::delivery::Outcome;
 use crate::delivery::outcome::reset_at;
 use crate::http::{Reply, Request};
 use crate::render::facts::local_time;
+use crate::render::words::html_escaped;
 use crate::render::{Limits, Measure, facts};
 use crate::secrets::SecretRef;
 
@@ -337,14 +338,14 @@ fn html(envelope: &Envelope<'_>) -> String {
     let rows: String = facts(message)
         .iter()
         .map(|fact| {
-            let (label, value) = (escape(fact.label), escape(&fact.value));
+            let (label, value) = (html_escaped(fact.label), html_escaped(&fact.value));
             format!("<tr><th align=\"left\">{label}</th><td>{value}</td></tr>")
         })
         .collect();
     let notes: String = message
         .notes
         .iter()
-        .map(|note| format!("<li>{}</li>", escape(note)))
+        .map(|note| format!("<li>{}</li>", html_escaped(note)))
         .collect();
     let notes = if notes.is_empty() {
         notes
@@ -354,20 +355,12 @@ fn html(envelope: &Envelope<'_>) -> String {
     let link = message
         .link
         .as_deref()
-        .map(|link| format!("<p><a href=\"{}\">Open</a></p>", escape(link)));
-    let text = escape(envelope.text).replace('\n', "<br>");
+        .map(|link| format!("<p><a href=\"{}\">Open</a></p>", html_escaped(link)));
+    let text = html_escaped(envelope.text).replace('\n', "<br>");
     format!(
         "<p>{text}</p><table>{rows}</table>{notes}{}",
         link.unwrap_or_default()
     )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
 }
 
 #[cfg(test)]

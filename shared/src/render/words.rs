@@ -9,6 +9,15 @@ use super::templates::{TemplateError, Templates};
 use crate::domain::ChannelName;
 use crate::domain::message::Message;
 
+/// Text as HTML shows it literally, in an element or in a quoted attribute.
+pub fn html_escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
 /// A message as one channel is given it.
 #[derive(Debug, Clone)]
 pub struct Worded {

@@ -6,7 +6,7 @@
 use http::StatusCode;
 use shared::domain::alert::AlertState;
 use shared::render::facts;
-use shared::render::words::plainly;
+use shared::render::words::{html_escaped, plainly};
 use shared::store::alerts::Alert;
 
 use crate::Context;
@@ -50,20 +50,20 @@ fn page(alert: &Alert) -> String {
     let rows: String = facts(message)
         .iter()
         .map(|fact| {
-            let (label, value) = (escaped(fact.label), escaped(&fact.value));
+            let (label, value) = (html_escaped(fact.label), html_escaped(&fact.value));
             format!("<tr><th scope=row>{label}<td>{value}")
         })
         .collect();
     let notes: String = message
         .notes
         .iter()
-        .map(|note| format!("<p>{}</p>", escaped(note)))
+        .map(|note| format!("<p>{}</p>", html_escaped(note)))
         .collect();
     document(
         &words.title,
         &format!(
             "<h1>{}</h1><p>{state}</p><table>{rows}</table>{notes}",
-            escaped(&words.text)
+            html_escaped(&words.text)
         ),
     )
 }
@@ -74,26 +74,10 @@ fn document(title: &str, body: &str) -> String {
          <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
          <meta name=robots content=noindex>\n<title>{}</title>\n<style>{STYLE}</style>\n\
          <main>{body}</main>\n</html>\n",
-        escaped(title)
+        html_escaped(title)
     )
 }
 
 fn html(status: StatusCode, body: &str) -> Answer {
     Answer::page(status, body)
-}
-
-/// Text that is only text.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }

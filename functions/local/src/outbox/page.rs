@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use shared::render::words::html_escaped;
 
 use super::{Outbox, OutboxEntry, Whose};
 
@@ -100,7 +101,7 @@ fn not_live(entries: &[OutboxEntry]) -> String {
     let held: Vec<_> = seen
         .into_iter()
         .filter_map(|(name, missing)| Some((name, missing?)))
-        .map(|(name, missing)| format!("{} ({})", escaped(name), escaped(missing)))
+        .map(|(name, missing)| format!("{} ({})", html_escaped(name), html_escaped(missing)))
         .collect();
     held.join(", ")
 }
@@ -125,7 +126,7 @@ fn article(entry: &OutboxEntry) -> String {
     };
     let request = &entry.request;
     let headers = request.headers.iter().fold(String::new(), |mut all, pair| {
-        let (name, value) = (escaped(&pair.0), escaped(&pair.1));
+        let (name, value) = (html_escaped(&pair.0), html_escaped(&pair.1));
         // Writing to a string cannot fail.
         write!(all, "<tr><th scope=row>{name}<td>{value}").unwrap_or_default();
         all
@@ -136,14 +137,14 @@ fn article(entry: &OutboxEntry) -> String {
          <p class=line><b>{method}</b> {url}</p>\
          <details><summary>{count} headers</summary><table>{headers}</table></details>\
          <pre>{body}</pre></article>\n",
-        words = escaped(&words),
-        who = escaped(entry.whose.name()),
-        kind = escaped(&entry.kind),
+        words = html_escaped(&words),
+        who = html_escaped(entry.whose.name()),
+        kind = html_escaped(&entry.kind),
         at = entry.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        method = escaped(&request.method),
-        url = escaped(&request.url),
+        method = html_escaped(&request.method),
+        url = html_escaped(&request.url),
         count = request.headers.len(),
-        body = escaped(&readable(request)),
+        body = html_escaped(&readable(request)),
     )
 }
 
@@ -163,22 +164,6 @@ fn readable(request: &shared::http::MaskedRequest) -> String {
     serde_json::from_str::<serde_json::Value>(&request.body)
         .and_then(|value| serde_json::to_string_pretty(&value))
         .unwrap_or_else(|_| request.body.clone())
-}
-
-/// Text that is only text, in an element or in a quoted attribute.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            other => safe.push(other),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]
