@@ -73,7 +73,7 @@ pub(crate) struct Comparison<'a> {
 
 impl Comparison<'_> {
     /// Marks the rows that say nothing new, and collects what the file does not say. Only what the source
-    /// lists is read, some fifty thousand items a second.
+    /// lists is read.
     pub(crate) async fn run(
         &self,
         store: &Store,

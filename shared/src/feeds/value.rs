@@ -4,10 +4,11 @@
 
 use std::borrow::Cow;
 
-use icu_normalizer::ComposingNormalizerBorrowed;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use serde::Deserialize;
+
+use crate::domain::spelling::one_spelling;
 
 /// What parts whole numbers from fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -226,28 +227,13 @@ pub fn unguarded(text: &str) -> &str {
     text.strip_prefix('\'').filter(code).unwrap_or(text)
 }
 
-/// One spelling of a name that things are known by: composed (NFC), with plain blanks, and without
-/// characters that do not show.
+/// A cell that names something, in one spelling.
 pub fn key(text: &str) -> Cow<'_, str> {
-    let text = text.trim();
-    if text.is_ascii() {
-        return Cow::Borrowed(text);
+    match one_spelling(text.trim()) {
+        Cow::Borrowed(name) => Cow::Borrowed(name),
+        // A blank may have stood beside a character that does not show.
+        Cow::Owned(name) => Cow::Owned(name.trim().to_owned()),
     }
-    let shown = text.chars().filter(|c| !is_invisible(*c));
-    let plain: String = shown
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .collect();
-    let composed = ComposingNormalizerBorrowed::new_nfc()
-        .normalize(plain.trim())
-        .into_owned();
-    Cow::Owned(composed)
-}
-
-/// Zero-width, joining and bidirectional marks, and the soft hyphen.
-fn is_invisible(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Reads yes or no.
