@@ -2,6 +2,7 @@
 //! client of its own that writes down what it does to the table, and needs what it is given besides.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextRef;
@@ -14,6 +15,7 @@ use aws_sdk_dynamodb::operation::query::QueryInput;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsInput;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::SignedDuration;
+use lotwire::engine::Pump;
 use serde_json::{Value, json};
 
 use crate::cloudformation::Stack;
@@ -426,6 +428,12 @@ locations = { north = "north", south = "south" }
 stale_after = "16m"
 grace = 1
 max_removals = { count = 1, percent = 10 }
+[connectors.depot]
+kind = "files"
+url = "FOLDER/depot"
+glob = "*.csv"
+stable_for = "1s"
+locations = { south = "south" }
 [channels.out]
 kind = "webhook"
 url = "https://people.example.com/"
@@ -460,6 +468,7 @@ seasons = [{ from = 2026-01-16, until = 2026-02-01, units = 12 }]
 "#;
 
 fn document(site: &Deployed) -> String {
+    std::fs::create_dir_all(site.drop_folder().join("depot")).unwrap();
     DOCUMENT.replace("FOLDER", &site.drop_folder().display().to_string())
 }
 
@@ -506,8 +515,9 @@ fn news(n: i64) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// While a file is read, things are sold that it may cover; one webhook is left to the clock.
-async fn sold_meanwhile(site: &Deployed) {
+/// While a file is read, things are sold that it may cover, and another source's file states an item of
+/// its own; one webhook is left to the clock.
+async fn changed_meanwhile(site: &Deployed, carried: &Pump) {
     let store = &site.api.store;
     let written_at = store.clock().now() + SignedDuration::from_mins(1);
     let erp = "erp".parse().unwrap();
@@ -516,6 +526,16 @@ async fn sold_meanwhile(site: &Deployed) {
     site.hook("stock.sold", sold("SKU-5")).await;
     site.hook_cut_short("stock.sold", sold("SKU-6")).await;
     site.tick_after(3).await;
+
+    let file = site.drop_folder().join("depot/1.csv");
+    let mut file = std::fs::File::create_new(file).unwrap();
+    file.write_all(b"sku,location,on_hand\nSKU-7,south,70\n")
+        .unwrap();
+    file.set_modified(written_at.into()).unwrap();
+    for _ in 0..2 {
+        site.read_everything().await;
+        carried.idle().await;
+    }
 }
 
 /// What everybody does to the table in some eventful hours, by role, of which the notifier's is this.
@@ -544,7 +564,7 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
             carried.idle().await;
         }
         if name == "1.csv" {
-            sold_meanwhile(&site).await;
+            changed_meanwhile(&site, &carried).await;
         }
     }
     carried.stop().await;
