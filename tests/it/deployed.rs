@@ -31,6 +31,7 @@ use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::run_queue::RunQueue;
 use shared::secrets::{EXTENSION, Secrets};
+use shared::signature::{HmacSha256, LiveSecrets};
 use shared::store::received::{KEPT_DAYS, KeptBody, Received, ReceivedState, delivery_id};
 use shared::store::spent::Units;
 use shared::store::{Store, schema};
@@ -281,12 +282,30 @@ impl Deployed {
     /// A signed webhook to the connector `till`.
     pub(crate) async fn hook(&self, kind: &str, data: Value) {
         let (headers, body) = self.signed(kind, data).await;
+        self.post("till", kind, headers, body).await;
+    }
+
+    /// A signed webhook to the connector `shop`.
+    pub(crate) async fn shop(&self, topic: &str, body: &Value) {
+        let body = body.to_string();
+        self.post("shop", topic, shop_headers(topic, &body), body)
+            .await;
+    }
+
+    async fn post(
+        &self,
+        connector: &str,
+        kind: &str,
+        headers: BTreeMap<String, String>,
+        body: String,
+    ) {
+        let path = format!("/hooks/{connector}");
         let event = json!({
             "version": "2.0",
-            "rawPath": "/hooks/till",
+            "rawPath": path,
             "headers": headers,
-            "pathParameters": { "connector": "till" },
-            "requestContext": { "http": { "method": "POST", "path": "/hooks/till" }, "timeEpoch": 0 },
+            "pathParameters": { "connector": connector },
+            "requestContext": { "http": { "method": "POST", "path": path }, "timeEpoch": 0 },
             "body": body,
             "isBase64Encoded": false,
         });
@@ -301,7 +320,17 @@ impl Deployed {
     /// A webhook whose function ended as soon as it had kept it.
     pub(crate) async fn hook_cut_short(&self, kind: &str, data: Value) {
         let (headers, body) = self.signed(kind, data).await;
-        let connector = "till".parse().unwrap();
+        self.keep("till", headers, &body).await;
+    }
+
+    /// The same of the connector `shop`.
+    pub(crate) async fn shop_cut_short(&self, topic: &str, body: &Value) {
+        let body = body.to_string();
+        self.keep("shop", shop_headers(topic, &body), &body).await;
+    }
+
+    async fn keep(&self, connector: &str, headers: BTreeMap<String, String>, body: &str) {
+        let connector = connector.parse().unwrap();
         let kept = KeptBody::of(body.as_bytes()).unwrap();
         let received = Received {
             id: delivery_id(
@@ -319,6 +348,7 @@ impl Deployed {
             state: ReceivedState::Waiting,
             again_at: None,
             tries: 0,
+            held: Vec::new(),
         };
         self.ingest.store.receive(&received, kept).await.unwrap();
     }
@@ -351,6 +381,19 @@ impl Deployed {
             }
         })
     }
+}
+
+fn shop_headers(topic: &str, body: &str) -> BTreeMap<String, String> {
+    let secrets = LiveSecrets::new(&[SECRET.into()]).unwrap();
+    let scheme = HmacSha256::base64("x-shopify-hmac-sha256");
+    let signature = scheme.sign(&[body.as_bytes()], &secrets);
+    [
+        ("x-shopify-hmac-sha256", signature),
+        ("x-shopify-topic", topic.to_owned()),
+        ("x-shopify-shop-domain", "example.myshopify.com".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }
 
 fn request(event: Value) -> ApiGatewayV2httpRequest {

@@ -22,6 +22,7 @@ mod process;
 mod program;
 mod readme;
 mod roles;
+mod shopify;
 mod slo;
 mod start;
 mod store;

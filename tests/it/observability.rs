@@ -13,6 +13,7 @@ use shared::delivery::outgoing::CORRELATION;
 use shared::metrics::{Metric, STACK};
 use shared::signature::standard;
 use shared::store::keys;
+use shared::store::quarantine::HeldState;
 
 use crate::observed::{Behaviour, Observed, SECRETS, secret};
 
@@ -488,7 +489,11 @@ async fn no_secret_and_nobodys_name_is_in_a_log_a_metric_or_an_answer() {
     }
     // What is held shows the row and quotes it, to people who have signed in; the reason goes further.
     let store = &observed.stack.store;
-    let held = store.quarantined(None, 100).await.unwrap().items;
+    let held = store
+        .quarantined(HeldState::Open, None, 100)
+        .await
+        .unwrap()
+        .items;
     assert!(held.len() >= 3, "{held:?}");
     shown.extend(
         held.into_iter()

@@ -419,6 +419,11 @@ kind = "rooftop"
 kind = "generic"
 [connectors.till.webhook]
 secret = "env:TILL"
+[connectors.shop]
+kind = "shopify"
+shop = "example"
+locations = { "1" = "north" }
+webhook = { secret = "env:SHOP" }
 [connectors.erp]
 kind = "files"
 url = "FOLDER"
@@ -472,11 +477,12 @@ fn document(site: &Deployed) -> String {
     DOCUMENT.replace("FOLDER", &site.drop_folder().display().to_string())
 }
 
-/// A file with a vehicle that is somebody else's, too, a row that is of no use, and these.
+/// A file with a vehicle that is somebody else's, too, a row that is of no use, unlike any file's before,
+/// and these.
 fn file(site: &Deployed, name: &str, rows: std::ops::Range<usize>) {
     let rows: String = rows.map(|n| format!("SKU-{n},,south,{n},\n")).collect();
     let text = format!(
-        "sku,vin,location,on_hand,state\n,SCBCG2ZG0RC012345,north,,in_stock\nBAD,,south,many,\n{rows}"
+        "sku,vin,location,on_hand,state\n,SCBCG2ZG0RC012345,north,,in_stock\nBAD,,south,{name},\n{rows}"
     );
     std::fs::write(site.drop_folder().join(name), text).unwrap();
 }
@@ -538,6 +544,27 @@ async fn changed_meanwhile(site: &Deployed, carried: &Pump) {
     }
 }
 
+/// What comes from the shop: an order, and a level that waits for its product.
+fn shop_news(n: i64) -> Vec<(&'static str, Value)> {
+    let at = "2026-01-15T09:00:00Z";
+    let line = json!({ "id": n, "sku": "OIL-1", "quantity": 1 });
+    let level = json!({
+        "inventory_item_id": n, "location_id": 1, "available": 7, "updated_at": at,
+    });
+    let variant = json!({ "id": n, "sku": format!("SHOP-{n}"), "inventory_item_id": n });
+    vec![
+        (
+            "orders/create",
+            json!({ "id": n, "created_at": at, "location_id": 1, "line_items": [line] }),
+        ),
+        ("inventory_levels/update", level),
+        (
+            "products/create",
+            json!({ "id": n, "title": "Oil", "updated_at": at, "variants": [variant] }),
+        ),
+    ]
+}
+
 /// What everybody does to the table in some eventful hours, by role, of which the notifier's is this.
 pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     let site = Deployed::new();
@@ -548,6 +575,13 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     let carried = site.stream_and_runs();
     for (kind, data) in news(1) {
         site.hook(kind, data).await;
+    }
+    for (topic, body) in shop_news(1) {
+        site.shop(topic, &body).await;
+    }
+    // What waits there is applied again: by its own function, which is called once more.
+    for (topic, body) in shop_news(1) {
+        site.shop(topic, &body).await;
     }
     carried.idle().await;
     site.tick_after(3).await;
@@ -574,6 +608,10 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     // What a webhook's own function left undone, the clock does.
     for (kind, data) in news(2) {
         site.hook_cut_short(kind, data).await;
+    }
+    for (topic, body) in shop_news(2) {
+        site.shop_cut_short(topic, &body).await;
+        site.tick_after(3).await;
     }
     site.tick_after(3).await;
     // And at midnight a season begins.

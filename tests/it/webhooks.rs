@@ -45,7 +45,7 @@ async fn held(running: &Running) -> Vec<Quarantined> {
     let mut held = running
         .stack
         .store
-        .quarantined(None, 100)
+        .quarantined(shared::store::quarantine::HeldState::Open, None, 100)
         .await
         .unwrap()
         .items;

@@ -10,6 +10,7 @@ use shared::problem::Problem as Details;
 use shared::store::StoreError;
 use shared::store::imports::ImportError;
 use shared::store::inbox::InboxError;
+use shared::store::quarantine::DismissError;
 use shared::store::stock::ApplyError;
 
 use crate::answer::Answer;
@@ -293,6 +294,9 @@ impl From<ApplyError> for Problem {
                 }
             },
             ApplyError::Unstorable(_) => Self::malformed(detail),
+            ApplyError::SameSku { .. } => {
+                conflict("same_sku", "Several items have this SKU", detail)
+            }
         }
     }
 }
@@ -321,6 +325,23 @@ impl From<InboxError> for Problem {
             )
             .with("state", state),
             InboxError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<DismissError> for Problem {
+    fn from(error: DismissError) -> Self {
+        let detail = error.to_string();
+        match error {
+            DismissError::Unknown(_) => Self::not_found(detail),
+            DismissError::Over { state, .. } => Self::new(
+                StatusCode::CONFLICT,
+                "settled_already",
+                "This is over",
+                detail,
+            )
+            .with("state", state),
+            DismissError::Store(error) => error.into(),
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Endpoint {
     Ledger,
     /// What could not be believed or read.
     Quarantine,
+    /// Leave something of that as it is, for a reason.
+    Dismiss,
     /// What waits for a person.
     Inbox,
     /// Let what waits in the inbox happen.
@@ -74,6 +76,7 @@ pub const ROUTES: &[(&str, &str, Endpoint)] = &[
     ),
     ("GET", "/api/v1/ledger", Endpoint::Ledger),
     ("GET", "/api/v1/quarantine", Endpoint::Quarantine),
+    ("POST", "/api/v1/quarantine/{id}/dismiss", Endpoint::Dismiss),
     ("GET", "/api/v1/inbox", Endpoint::Inbox),
     ("POST", "/api/v1/inbox/{id}/approve", Endpoint::Approve),
     ("POST", "/api/v1/inbox/{id}/reject", Endpoint::Reject),

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use shared::connectors::KnownNames;
+use shared::installation::InstallationError;
 use shared::store::Stored;
 use shared::store::alerts::Watched;
 use shared::store::due::Due;
 use shared::store::intents::Intent;
 use shared::store::keys::Key;
 use shared::store::received::Received;
+use shared::store::waits::NewNames;
 
 use super::{Store, StoreError, Ticked, Ticker, failed};
 
@@ -28,6 +31,8 @@ struct Work {
     near: Vec<Intent>,
     watches: Vec<Stored<Watched>>,
     forgotten: Vec<Stored<Received>>,
+    /// Configurations that may name what something waits for.
+    named: Vec<Stored<NewNames>>,
 }
 
 impl Ticker {
@@ -95,6 +100,12 @@ impl Ticker {
                 }
                 ticked += self.unless_answered(&watched.key, by).await;
             }
+            for named in work.named {
+                if let Err(error) = self.release_named(&named).await {
+                    let what = "what waits for a configuration's names was not released";
+                    ticked.failed += failed(what, &error);
+                }
+            }
             for received in work.forgotten {
                 // Each is as much work as a webhook; what is left over stays due.
                 if self.is_over(stop_at) {
@@ -128,6 +139,21 @@ impl Ticker {
             Err(error) => ticked.failed += failed("a watch was not put off", &error),
         }
         ticked
+    }
+
+    /// Makes due what waits for a location that the configuration in force names.
+    async fn release_named(&self, named: &Stored<NewNames>) -> Result<(), InstallationError> {
+        let installation = self.installations.current().await?;
+        if installation.version < named.data.version {
+            return Ok(()); // read again with the next tick
+        }
+        for connector in installation.config.connectors.keys() {
+            let names = KnownNames::configured(&installation.config, connector);
+            self.store
+                .release_locations(connector, |name| names.has_location(name))
+                .await?;
+        }
+        Ok(self.store.names_released(named).await?)
     }
 
     async fn sort(&self, key: &Key, by: Timestamp, work: &mut Work) -> Result<(), StoreError> {
@@ -174,6 +200,7 @@ impl Ticker {
                 work.ticked.begun += usize::from(self.store.begin_job(&stored).await?);
             }
             Some(Due::Received(stored)) => work.forgotten.push(*stored),
+            Some(Due::Names(stored)) => work.named.push(stored),
             None => {}
         }
         Ok(())

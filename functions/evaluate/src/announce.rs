@@ -267,7 +267,9 @@ pub(crate) fn recipients(
             }
             Subject::Group { group, .. } => (None, std::slice::from_ref(group), None),
             Subject::Unit { .. } | Subject::Channel { .. } => (None, &[], None),
-            Subject::Connector { connector } => (None, &[], Some(connector)),
+            Subject::Connector { connector } | Subject::Quarantine { connector, .. } => {
+                (None, &[], Some(connector))
+            }
         };
     let about = About {
         kind,

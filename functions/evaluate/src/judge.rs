@@ -242,9 +242,10 @@ impl<'a> Scene<'a> {
                 .members(group)
                 .first()
                 .map_or(&self.authority.zone, |first| self.authority.zone(first)),
-            Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => {
-                &self.authority.zone
-            }
+            Subject::Unit { .. }
+            | Subject::Connector { .. }
+            | Subject::Channel { .. }
+            | Subject::Quarantine { .. } => &self.authority.zone,
         }
     }
 
@@ -258,6 +259,8 @@ impl<'a> Scene<'a> {
             .members(&group)
             .iter()
             .filter_map(|location| self.picture.positions.get(location))
+            // Where its source states it no longer, it is no member, as where it never was.
+            .filter(|position| !position.no_longer_stated())
             .collect()
     }
 

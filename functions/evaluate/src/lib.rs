@@ -281,8 +281,11 @@ impl Evaluator {
             Changed::Configuration(_) => return self.configuration_changed().await,
             Changed::Job(id) => return self.proceed(id).await,
             Changed::Nothing => return Ok(()),
-            Changed::Position { .. } | Changed::Unit(_) | Changed::Feed(..) | Changed::Rules(_) => {
-            }
+            Changed::Position { .. }
+            | Changed::Unit(_)
+            | Changed::Feed(..)
+            | Changed::Held(_)
+            | Changed::Rules(_) => {}
         }
         let around = match around {
             Some(around) => around,
@@ -306,6 +309,11 @@ impl Evaluator {
                     .await
             }
             Changed::Rules(product) => self.look_at_product(around, product).await,
+            Changed::Held(held) => {
+                self.on_behalf_of(held.origin.clone())
+                    .look_at_quarantine(&around.installation, &held.source, &held.reason)
+                    .await
+            }
             Changed::Configuration(_) | Changed::Job(_) | Changed::Nothing => Ok(()),
         }
     }
@@ -355,6 +363,12 @@ impl Evaluator {
             }
             // Nothing watches a channel: who sends there finds out.
             Subject::Channel { .. } => Ok(()),
+            Subject::Quarantine { connector, reason } => {
+                let held = self.store.held_kind(connector, reason).await?;
+                self.because_of_time(held.and_then(|held| held.data.origin))
+                    .look_at_quarantine(&around.installation, connector, reason)
+                    .await
+            }
         }
     }
 

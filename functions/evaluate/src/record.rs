@@ -7,6 +7,7 @@ use shared::domain::id::ConnectorName;
 use shared::domain::{Origin, Position, ProductId, Unit};
 use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
+use shared::store::quarantine::HeldKind;
 use shared::store::settings::Head;
 
 /// What changed.
@@ -25,6 +26,8 @@ pub enum Changed {
     Feed(ConnectorName, Option<Origin>),
     /// The rules that stand beside a product.
     Rules(ProductId),
+    /// Whether anything of one kind that a source sent waits in quarantine.
+    Held(Box<HeldKind>),
     /// The configuration, to this version.
     Configuration(u64),
     /// A page of a job is due.
@@ -92,6 +95,7 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
             // For more than one product: they go with a version of the configuration.
             None => Changed::Nothing,
         },
+        "held_kind" => Changed::Held(Box::new(content.read(change.new_image)?)),
         "config" => Changed::Configuration(content.read::<Head>(change.new_image)?.version),
         "job" => Changed::Job(content.read::<Reexamination>(change.new_image)?.id),
         _ => Changed::Nothing,

@@ -77,6 +77,65 @@ impl Evaluator {
         Ok(())
     }
 
+    /// Looks whether anything of one kind waits in quarantine.
+    pub(crate) async fn look_at_quarantine(
+        &self,
+        installation: &Installation,
+        connector: &ConnectorName,
+        reason: &str,
+    ) -> Result<(), EvaluateError> {
+        let subject = Subject::Quarantine {
+            connector: connector.clone(),
+            reason: reason.to_owned(),
+        };
+        for _ in 0..ATTEMPTS {
+            let Some(held) = self.store.held_kind(connector, reason).await? else {
+                return Ok(());
+            };
+            let now = self.store.clock().now();
+            let verdict = Verdict {
+                condition: if held.data.open {
+                    Condition::Breached
+                } else {
+                    Condition::Clear
+                },
+                severity: Severity::Warning,
+                manner: installation.config.alerts.manner(),
+                ..Verdict::unwatched(Ending::Recovered)
+            };
+            let watches = self.store.watches(&subject).await?;
+            let notes = [format!("The first of them: {}", held.data.example)];
+            let words = |change| {
+                let notes = if held.data.open { &notes[..] } else { &[] };
+                let kind = AlertKind::Quarantine;
+                Message {
+                    severity: Severity::Warning,
+                    ..words(installation, &subject, kind, change, notes, now)
+                }
+            };
+            let look = Look {
+                installation,
+                subject: subject.clone(),
+                kind: AlertKind::Quarantine,
+                stored: watches.first(),
+                verdict,
+                seen: held.version.into(),
+                cause: None,
+                covered: BTreeSet::new(),
+                changes_at: None,
+                keeps_time: false,
+                category: None,
+            };
+            if self.step(look, &words).await? != Looked::Again {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Contended {
+            operation: "evaluate a kind of quarantine",
+        }
+        .into())
+    }
+
     /// Its items' alerts were held back while the source was down.
     async fn look_again_at_items_of(
         &self,

@@ -28,7 +28,10 @@ impl Scene<'_> {
         let location = match &subject {
             Subject::Position { location, .. } => Some(self.place_name(location)),
             Subject::Group { group, .. } => Some(format!("group {group}")),
-            Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => None,
+            Subject::Unit { .. }
+            | Subject::Connector { .. }
+            | Subject::Channel { .. }
+            | Subject::Quarantine { .. } => None,
         };
         let today = zone.to_datetime(self.now).date();
         let sold: BTreeMap<_, _> = shown.sold.map(|at| at.sold.clone()).unwrap_or_default();
@@ -114,6 +117,7 @@ pub(crate) fn link(installation: &Installation, subject: &Subject) -> Option<Str
         Subject::Unit { vin } => url.set_path(&path(&format!("units/{vin}"))),
         Subject::Connector { .. } => url.set_path(&path("inbox")),
         Subject::Channel { .. } => url.set_path(&path("channels")),
+        Subject::Quarantine { .. } => url.set_path(&path("quarantine")),
     }
     Some(url.to_string())
 }

@@ -1,13 +1,17 @@
 //! Events into the store; what cannot be used, into quarantine with its reason (F15).
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
-use shared::connectors::{KnownNames, Lookup, Parsed, Signed};
+use shared::connectors::{External, KnownNames, Lookup, Parsed, Signed};
 use shared::domain::position::Refusal;
 use shared::domain::{ConnectorName, StockEvent};
 use shared::metrics::Metric;
-use shared::store::quarantine::{LOOKUP, Quarantined};
-use shared::store::received::Received;
+use shared::store::names::ExternalName;
+use shared::store::quarantine::Quarantined;
+use shared::store::received::{Received, ReceivedState};
 use shared::store::stock::{Applied, ApplyError};
+use shared::store::{Store, StoreError, Stored};
 
 use crate::{Door, Ingest, IngestError};
 
@@ -24,95 +28,222 @@ pub struct Outcome {
     pub ignored: usize,
 }
 
+/// An entry of the quarantine, and the name that it waits for: its kind, and itself.
+type Held = (Quarantined, Option<(String, String)>);
+
+/// How often a webhook is read anew because a name changed meanwhile.
+const READINGS: usize = 4;
+
+/// The reason where several items of a source have one SKU.
+const SAME_SKU: &str = "same_sku";
+
+/// Names that were looked up.
+type Known = BTreeMap<External, Option<ExternalName>>;
+
 impl Ingest {
     /// Reads what a webhook says, with other systems' names looked up.
     pub(crate) async fn parse(
         &self,
         door: &Door,
         signed: &Signed<'_>,
-    ) -> Result<Parsed, IngestError> {
-        let mut products = Vec::new();
-        for external in door.push.wanted(signed)? {
+    ) -> Result<(Parsed, Known), IngestError> {
+        let known = self.look_up(door, door.push.wanted(signed)?).await?;
+        let mut names = KnownNames::configured(&door.installation.config, &door.name);
+        for (external, name) in &known {
+            if let Some(name) = name
+                && let Some(sku) = &name.sku
+            {
+                names = names.with_product(external.clone(), sku.clone(), name.standing());
+            }
+        }
+        Ok((door.push.parse(signed, &names)?, known))
+    }
+
+    async fn look_up(&self, door: &Door, wanted: Vec<External>) -> Result<Known, StoreError> {
+        let mut known = Known::new();
+        for external in wanted {
             let found = self
                 .store
-                .sku_of(&door.name, external.kind, &external.id)
+                .external_name(&door.name, external.kind, &external.id)
                 .await;
-            let sku = match found {
+            let name = match found {
                 // A name longer than any that can be stored is nobody's name.
                 Err(error) if error.is_lasting() => None,
                 found => found?,
             };
-            products.extend(sku.map(|sku| (external, sku)));
+            known.insert(external, name);
         }
-        let config = &door.installation.config;
-        let theirs = config
-            .connectors
-            .get(&door.name)
-            .map(|connector| connector.common.locations.clone())
-            .unwrap_or_default();
-        let ours = config
-            .locations
-            .locations()
-            .iter()
-            .map(|location| location.id.clone());
-        let names = KnownNames::new(theirs, ours)
-            .with_products(products)
-            .with_vins(config.guards.vins());
-        Ok(door.push.parse(signed, &names)?)
+        Ok(known)
     }
 
-    /// Applies a webhook's events one by one. Stops at the first that the table cannot take for now:
+    /// Applies all that a webhook says. Stops at the first event that the table cannot take for now:
     /// the rest, and it, are applied when the webhook is sent or looked at again.
     pub(crate) async fn apply(
         &self,
         door: &Door,
-        received: &Received,
-        parsed: Parsed,
+        received: Stored<Received>,
+        signed: &Signed<'_>,
+        (mut parsed, mut known): (Parsed, Known),
     ) -> Result<Outcome, IngestError> {
-        let authority = door.installation.authority();
         // What is written carries the webhook's own id, however often and by whom it is applied.
-        let store = match received.id.parse() {
-            Ok(id) => self.store.on_behalf_of(id, Some(received.at)),
+        let (id, at) = (received.data.id.parse(), received.data.at);
+        let store = match id {
+            Ok(id) => self.store.on_behalf_of(id, Some(at)),
             Err(_) => self.store.clone(),
         };
+        let mut outcome = Outcome::default();
+        let mut received = received;
+        for reading in 0..READINGS {
+            let (once, held) = self
+                .apply_once(&store, door, &received.data, &parsed)
+                .await?;
+            outcome = Outcome {
+                applied: outcome.applied + once.applied,
+                known: outcome.known.max(once.known),
+                ..once
+            };
+            let Some(noted) = self.hold(&store, &received, &held).await? else {
+                return Ok(outcome); // to be applied again, by whoever learnt a name
+            };
+            received = noted;
+            // Whoever changed a name, or ended a contradiction, meanwhile may not have seen what was
+            // just written.
+            let now = self.look_up(door, known.keys().cloned().collect()).await?;
+            let contradicts = held.iter().any(|(entry, _)| entry.reason == SAME_SKU);
+            if now == known && (reading > 0 || !contradicts) {
+                if received.data.state == ReceivedState::Waiting {
+                    store.mark_applied(&received).await?;
+                }
+                return Ok(outcome);
+            }
+            self.settle(&store, door, &parsed, &known, &now).await?;
+            (parsed, known) = self.parse(door, signed).await?;
+        }
+        Err(StoreError::Contended {
+            operation: "apply a webhook",
+        }
+        .into())
+    }
+
+    async fn apply_once(
+        &self,
+        store: &Store,
+        door: &Door,
+        received: &Received,
+        parsed: &Parsed,
+    ) -> Result<(Outcome, Vec<Held>), IngestError> {
+        let authority = door.installation.authority();
         let mut outcome = Outcome {
             ignored: parsed.ignored.len(),
             ..Outcome::default()
         };
-        for lookup in &parsed.lookups {
-            let held = to_be_looked_up(&door.name, received, lookup);
-            self.hold(&held, &mut outcome).await?;
-        }
+        let lookups = parsed.lookups.iter();
+        let lookups = lookups.map(|lookup| (to_be_looked_up(&door.name, received, lookup), None));
+        let mut held: Vec<Held> = lookups.collect();
         for event in &parsed.events {
             let applied = store.apply(event, &authority).await;
-            self.note(&door.name, received, event, applied, &mut outcome)
-                .await?;
+            held.extend(self.note(&door.name, received, event, applied, &mut outcome)?);
         }
         for rejected in &parsed.quarantine {
-            let held = Quarantined::new(
+            let problem = &rejected.problem;
+            let entry = Quarantined::new(
                 &door.name,
                 received.at,
-                format!("{}{}", received.id, rejected.problem.pointer),
+                format!("{}{}", received.id, problem.pointer),
                 &rejected.excerpt.to_string(),
-                (
-                    rejected.problem.reason.name(),
-                    rejected.problem.sentence.clone(),
-                ),
+                (problem.reason.name(), problem.sentence.clone()),
             );
-            self.hold(&held, &mut outcome).await?;
+            let awaits = problem.awaits.clone();
+            held.push((entry, awaits.map(|awaited| (awaited.kind, awaited.name))));
         }
-        Ok(outcome)
+        outcome.quarantined = held.len();
+        Ok((outcome, held))
     }
 
-    /// Counts what became of an event; one that cannot be applied is held.
-    async fn note(
+    /// Carries a name that changed while a webhook was applied to what the webhook wrote under the old
+    /// one.
+    async fn settle(
+        &self,
+        store: &Store,
+        door: &Door,
+        parsed: &Parsed,
+        before: &Known,
+        now: &Known,
+    ) -> Result<(), IngestError> {
+        let authority = door.installation.authority();
+        for (external, _) in now
+            .iter()
+            .filter(|(name, now)| before.get(name) != Some(now))
+        {
+            for event in &parsed.events {
+                let settled = store
+                    .settle_name(event, external.kind, &external.id, &authority.quantities)
+                    .await;
+                if let Err(ApplyError::Store(error)) = settled {
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts into quarantine what cannot be applied, and takes out of it what could be now. The webhook
+    /// as it is then, or `None` if somebody else wrote to it meanwhile.
+    async fn hold(
+        &self,
+        store: &Store,
+        received: &Stored<Received>,
+        held: &[Held],
+    ) -> Result<Option<Stored<Received>>, IngestError> {
+        let ids: Vec<_> = held.iter().map(|(entry, _)| entry.id.clone()).collect();
+        let before = received.data.held.clone();
+        let over: Vec<_> = before
+            .iter()
+            .filter(|id| !ids.contains(id))
+            .cloned()
+            .collect();
+        let mut received = received.clone();
+        // Before the entries themselves: a crash in between leaves none that nobody ever closes.
+        if ids.iter().any(|id| !before.contains(id)) {
+            let all = over.iter().chain(&ids).cloned().collect();
+            match store.note_held(&received, all).await? {
+                Some(noted) => received = noted,
+                None => return Ok(None),
+            }
+        }
+        for (entry, awaits) in held {
+            if let Some((kind, name)) = awaits {
+                store.wait_for_name(&received.data, kind, name).await?;
+            }
+            if store.quarantine(entry).await? {
+                let dimensions = [("Connector", entry.source.as_str())];
+                self.metrics.count(Metric::EventsQuarantined, &dimensions);
+                tracing::warn!(
+                    connector = %entry.source,
+                    quarantine.id = entry.id,
+                    reason = entry.reason,
+                    "a row went to quarantine"
+                );
+            }
+        }
+        for id in &over {
+            store.close_quarantined(id, "it was applied").await?;
+        }
+        if !over.is_empty() {
+            return Ok(store.note_held(&received, ids).await?);
+        }
+        Ok(Some(received))
+    }
+
+    /// Counts what became of an event; one that cannot be applied is to be held.
+    fn note(
         &self,
         connector: &ConnectorName,
         received: &Received,
         event: &StockEvent,
         applied: Result<Applied, ApplyError>,
         outcome: &mut Outcome,
-    ) -> Result<(), IngestError> {
+    ) -> Result<Vec<Held>, IngestError> {
         let dimensions = [("Connector", connector.as_str())];
         let reason = match applied {
             Ok(applied) => {
@@ -129,7 +260,7 @@ impl Ingest {
                     Metric::EventsDuplicate
                 };
                 self.metrics.count(metric, &dimensions);
-                for left in left_out {
+                let held = left_out.into_iter().map(|left| {
                     let held = Quarantined::new(
                         connector,
                         received.at,
@@ -137,9 +268,9 @@ impl Ingest {
                         &content(event),
                         (left.reason, left.sentence),
                     );
-                    self.hold(&held.event(event.id.clone()), outcome).await?;
-                }
-                return Ok(());
+                    (held.event(event.id.clone()), None)
+                });
+                return Ok(held.collect());
             }
             Err(ApplyError::Store(error)) => return Err(error.into()),
             Err(error) => error,
@@ -151,21 +282,8 @@ impl Ingest {
             &content(event),
             (code(&reason), reason.to_string()),
         );
-        self.hold(&held.event(event.id.clone()), outcome).await
-    }
-
-    async fn hold(&self, held: &Quarantined, outcome: &mut Outcome) -> Result<(), IngestError> {
-        self.store.quarantine(held).await?;
-        outcome.quarantined += 1;
-        let dimensions = [("Connector", held.source.as_str())];
-        self.metrics.count(Metric::EventsQuarantined, &dimensions);
-        tracing::warn!(
-            connector = %held.source,
-            quarantine.id = held.id,
-            reason = held.reason,
-            "a row went to quarantine"
-        );
-        Ok(())
+        let awaits = reason.awaits().map(|(kind, name)| (kind.to_owned(), name));
+        Ok(vec![(held.event(event.id.clone()), awaits)])
     }
 }
 
@@ -183,7 +301,7 @@ fn to_be_looked_up(connector: &ConnectorName, received: &Received, lookup: &Look
         received.at,
         format!("lookup:{}", lookup.vin),
         &content.to_string(),
-        (LOOKUP, sentence),
+        ("lookup", sentence),
     )
 }
 
@@ -199,6 +317,7 @@ fn code(error: &ApplyError) -> &'static str {
         ApplyError::Refused(_) => "refused",
         ApplyError::Reused { .. } => "event_id_reused",
         ApplyError::Unstorable(_) => "unstorable",
+        ApplyError::SameSku { .. } => SAME_SKU,
         ApplyError::Store(_) => "store",
     }
 }

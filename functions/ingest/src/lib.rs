@@ -203,20 +203,21 @@ impl Ingest {
             state: ReceivedState::Waiting,
             again_at: None,
             tries: 0,
+            held: Vec::new(),
         };
-        self.store.receive(&received, kept).await?;
-        let outcome = self.apply(&door, &received, parsed).await?;
-        self.store.mark_applied(&received).await?;
+        let received = self.store.receive(&received, kept).await?;
+        let id = received.data.id.clone();
+        let outcome = self.apply(&door, received, &signed, parsed).await?;
         tracing::info!(
             connector = %door.name,
-            received.id = received.id,
+            received.id = id,
             applied = outcome.applied,
             known = outcome.known,
             quarantined = outcome.quarantined,
             "webhook taken"
         );
         let body = json!({
-            "received": received.id,
+            "received": id,
             "duplicate": false,
             "applied": outcome.applied,
             "known": outcome.known,

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use shared::connectors::{Delivery, Signed};
 use shared::domain::ConnectorName;
-use shared::store::received::{Received, ReceivedState};
+use shared::store::received::Received;
 
 use crate::{Ingest, IngestError, Outcome};
 
@@ -103,10 +103,14 @@ impl Ingest {
         };
         let signed = Signed::kept(delivery);
         let parsed = self.parse(&door, &signed).await?;
-        let outcome = self.apply(&door, received, parsed).await?;
-        if received.state == ReceivedState::Waiting {
-            self.store.mark_applied(received).await?;
-        }
-        Ok(outcome)
+        // With the version that it is marked as applied by.
+        let stored = self
+            .store
+            .received(&received.connector, &received.id)
+            .await?;
+        let Some(stored) = stored else {
+            return Ok(Outcome::default()); // its time is over
+        };
+        self.apply(&door, stored, &signed, parsed).await
     }
 }

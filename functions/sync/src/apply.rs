@@ -124,6 +124,7 @@ impl Applier<'_> {
             on_hand: level.on_hand,
             reserved: level.reserved.or(held.and_then(|held| held.reserved)),
             incoming: level.incoming.or(held.and_then(|held| held.incoming)),
+            unavailable: level.unavailable.or(held.and_then(|held| held.unavailable)),
         };
         // A row of a file that says everything was true when the file was written.
         let version = match self.repeats {

@@ -1,6 +1,6 @@
 //! What came of a file: written to the source's state, told, and the file moved out of the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use shared::config::connector::Covers;
@@ -19,6 +19,9 @@ use crate::memory::{Delivery, Memory};
 use crate::rows::Reading;
 use crate::run::{Feed, RunError};
 
+/// Entries of the quarantine closed at the same time.
+const AT_ONCE: usize = 8;
+
 /// What came of applying a file.
 pub(crate) struct Concluded {
     pub(crate) evidence: Evidence,
@@ -35,6 +38,8 @@ pub(crate) struct Concluded {
     pub(crate) quietly_kept: bool,
     /// The inbox entry that is open for it.
     pub(crate) held: Option<String>,
+    /// The entries of the quarantine that it leads to, if all of them are known.
+    pub(crate) in_quarantine: Option<BTreeSet<String>>,
     /// It covers what it states.
     pub(crate) covers: bool,
 }
@@ -66,6 +71,7 @@ impl Feed<'_> {
             accepted,
             quietly_kept,
             held,
+            in_quarantine,
             covers,
         } = concluded;
         if covers {
@@ -104,6 +110,9 @@ impl Feed<'_> {
             memory.applied(delivery.clone());
         }
         let snapshot = whole && self.files.covers == Covers::All;
+        if snapshot && let Some(held) = &in_quarantine {
+            self.close_what_is_right_now(held).await?;
+        }
         let snapshot_at = Moment(reading.snapshot_at());
         self.sync
             .store
@@ -138,6 +147,23 @@ impl Feed<'_> {
         };
         self.tell(&report);
         Ok(Step::Done(report))
+    }
+
+    /// Closes what earlier files had in quarantine and a file that says everything no longer has. What
+    /// there is no time for, the next file closes.
+    async fn close_what_is_right_now(&self, held: &BTreeSet<String>) -> Result<(), RunError> {
+        let store = &self.sync.store;
+        let mended = store.held_besides(self.connector, held).await?;
+        for some in mended.chunks(AT_ONCE) {
+            let closing = some
+                .iter()
+                .map(|id| store.close_quarantined(id, "a later file no longer has it"));
+            futures::future::try_join_all(closing).await?;
+            if self.is_out_of_time() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn cover(&self, delivery: &Delivery, snapshot_at: Timestamp) -> Result<(), RunError> {

@@ -309,6 +309,7 @@ impl Feed<'_> {
             accepted,
             quietly_kept,
             held: if verdict.approved { None } else { verdict.held },
+            in_quarantine: at.held,
             covers,
         }))
     }

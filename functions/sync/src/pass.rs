@@ -1,6 +1,7 @@
 //! The second reading of a file: rows that differ are applied in batches, each followed by a
 //! checkpoint, and what is gone is removed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
@@ -41,6 +42,9 @@ pub(crate) struct Checkpoint {
     pub(crate) flaws: Tally,
     /// A person has approved the removals, and they have begun.
     pub(crate) removing: bool,
+    /// The entries of the quarantine that the file has led to; unknown if it was taken up again.
+    #[serde(skip)]
+    pub(crate) held: Option<BTreeSet<String>>,
 }
 
 /// What the second reading and the removals work with.
@@ -222,6 +226,9 @@ impl Pass<'_> {
         }
         quarantine.sort_by(|a, b| a.id.cmp(&b.id));
         quarantine.dedup_by(|a, b| a.id == b.id);
+        if let Some(held) = &mut at.held {
+            held.extend(quarantine.iter().map(|entry| entry.id.clone()));
+        }
         let store = &self.feed.sync.store;
         let pending: Vec<_> = quarantine
             .iter()
@@ -293,6 +300,7 @@ impl Checkpoint {
             counts: Counts::default(),
             flaws: Tally::default(),
             removing: false,
+            held: Some(BTreeSet::new()),
         }
     }
 

@@ -123,6 +123,11 @@ fn sum(one: &Level, two: &Level) -> Option<Level> {
         on_hand: one.on_hand.checked_add(two.on_hand)?,
         reserved: both(one.reserved, two.reserved),
         incoming: both(one.incoming, two.incoming),
+        unavailable: match (one.unavailable, two.unavailable) {
+            (None, None) => None,
+            // What cannot be sold of one part cannot be sold of the whole.
+            (a, b) => Some(a.unwrap_or(0).checked_add(b.unwrap_or(0))?),
+        },
     })
 }
 

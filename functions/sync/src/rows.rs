@@ -396,7 +396,7 @@ impl Readable<'_> {
     }
 }
 
-/// How much a row says there is. What the source says can be sold wins over what we would reckon.
+/// How much a row says there is.
 fn level(row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> Result<Level, Flaw> {
     let not_kept = |column| matches!(row.text(column), Cell::Value(text) if text.eq_ignore_ascii_case(NOT_KEPT));
     if not_kept("on_hand") || not_kept("available") {
@@ -411,33 +411,10 @@ fn level(row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> Result<Level, Flaw> {
     let mut optional = |column| readable.value(column, row.quantity(column));
     let (committed, unavailable) = (optional("reserved"), optional("unavailable"));
     let (available, incoming) = (optional("available"), optional("incoming"));
-    let not_for_sale = match (committed, unavailable) {
-        (None, None) => None,
-        (committed, unavailable) => Some(
-            committed
-                .unwrap_or(0)
-                .saturating_add(unavailable.unwrap_or(0)),
-        ),
-    };
-    let (on_hand, reserved) = match (on_hand, available) {
-        (None, None) => {
-            let sentence = format!("{item} has no quantity, which is not zero.");
-            return Err(Flaw::new(Some(item), NO_DATA, sentence));
-        }
-        (Some(on_hand), None) => (on_hand, not_for_sale),
-        (None, Some(available)) => {
-            let on_hand = available.saturating_add(not_for_sale.unwrap_or(0));
-            (on_hand, not_for_sale)
-        }
-        // More to sell than is there: the surplus is on its way, or the two were counted apart.
-        (Some(on_hand), Some(available)) => {
-            (on_hand, Some(on_hand.saturating_sub(available).max(0)))
-        }
-    };
-    Ok(Level {
-        on_hand,
-        reserved,
-        incoming,
+    let level = Level::stated(on_hand, available, committed, incoming, unavailable);
+    level.ok_or_else(|| {
+        let sentence = format!("{item} has no quantity, which is not zero.");
+        Flaw::new(Some(item), NO_DATA, sentence)
     })
 }
 

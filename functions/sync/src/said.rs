@@ -54,6 +54,7 @@ impl Sayable {
             on_hand: level.on_hand,
             reserved: sayable("reserved", level.reserved),
             incoming: sayable("incoming", level.incoming),
+            unavailable: sayable("unavailable", level.unavailable),
         })
     }
 
@@ -114,7 +115,12 @@ impl Statement {
 
 fn said_of_level(level: &Level) -> Said {
     let mut said = Said::default().and("on_hand", &level.on_hand);
-    for (name, quantity) in [("reserved", level.reserved), ("incoming", level.incoming)] {
+    let optional = [
+        ("reserved", level.reserved),
+        ("incoming", level.incoming),
+        ("unavailable", level.unavailable),
+    ];
+    for (name, quantity) in optional {
         if let Some(quantity) = quantity {
             said = said.and(name, &quantity);
         }

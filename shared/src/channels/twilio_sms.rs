@@ -244,7 +244,10 @@ fn body(envelope: &Envelope<'_>, parts: usize) -> String {
 fn more(message: &Message) -> Option<String> {
     match message.subject {
         Subject::Position { .. } | Subject::Group { .. } => message.location.clone(),
-        Subject::Unit { .. } | Subject::Connector { .. } | Subject::Channel { .. } => {
+        Subject::Unit { .. }
+        | Subject::Connector { .. }
+        | Subject::Channel { .. }
+        | Subject::Quarantine { .. } => {
             message.notes.first().or(message.location.as_ref()).cloned()
         }
     }

@@ -17,6 +17,7 @@ use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
 use crate::domain::LocationId;
 use crate::domain::alert::named;
 use crate::domain::distance::DistanceUnit;
+use crate::domain::item::SameSku;
 use crate::domain::money::Currency;
 use crate::domain::unit::UnitState;
 use crate::feeds::pickup::{PickupSettings, ReadyWhen};
@@ -105,6 +106,9 @@ settings! {
         /// Where an order counts that names no location, as those of the web shop do; without it
         /// they are quarantined.
         default_location: Option<LocationId> = None,
+        /// What to make of several inventory items with one SKU at one location: `conflict` tells
+        /// people, and stock stays as it was; `sum` adds them up.
+        same_sku: SameSku = SameSku::Conflict,
         /// How its webhooks are checked; the secret is the app's client secret.
         webhook: Webhook,
         /// The Admin API's access token, for reading levels.
@@ -465,6 +469,7 @@ named!(
 );
 choice!(
     Orders => "treatment of orders",
+    SameSku => "treatment of items with one SKU",
     Payload => "treatment of the payload",
     VehicleEvent => "event",
     Ready => "sign of readiness",

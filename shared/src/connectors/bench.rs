@@ -52,7 +52,20 @@ pub(super) fn samples() -> Vec<Sample> {
             "inventory_levels_update.json",
             "inventory_levels/update"
         ),
+        sample!(
+            Shopify,
+            "shopify",
+            "inventory_items_update.json",
+            "inventory_items/update"
+        ),
         sample!(Shopify, "shopify", "orders_create.json", "orders/create"),
+        sample!(
+            Shopify,
+            "shopify",
+            "orders_cancelled.json",
+            "orders/cancelled"
+        ),
+        sample!(Shopify, "shopify", "refunds_create.json", "refunds/create"),
         sample!(
             Shopify,
             "shopify",
@@ -64,6 +77,7 @@ pub(super) fn samples() -> Vec<Sample> {
         sample!(Dealertrack, "dealertrack", "vehicle_transferred.json", ""),
         sample!(Dealertrack, "dealertrack", "vehicle_event.xml", ""),
         sample!(Generic, "generic", "stock_level.json", ""),
+        sample!(Generic, "generic", "stock_ended.json", ""),
         sample!(Generic, "generic", "stock_moved.json", ""),
         sample!(Generic, "generic", "stock_sold.json", ""),
         sample!(Generic, "generic", "unit_updated.json", ""),

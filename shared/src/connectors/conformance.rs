@@ -487,9 +487,19 @@ proptest! {
         for event in &parsed.events {
             match &event.change {
                 Change::LevelSet { level, .. } => prop_assert_ne!(level.on_hand, 0),
+                Change::Item(said) => {
+                    let level = said.level.as_ref().and_then(|level| level.value.as_ref());
+                    prop_assert_ne!(level.unwrap().on_hand, 0);
+                }
                 Change::Moved { delta, .. } => prop_assert_ne!(*delta, 0),
                 Change::Sold { quantity, .. } => prop_assert!(*quantity > 0),
-                Change::Unit(_) | Change::Described(_) => {}
+                Change::OrderLine(line) => {
+                    let placed = line.known.placed.iter().map(|placed| placed.quantity);
+                    let refunds = line.known.refunds.values().map(|refund| refund.quantity);
+                    prop_assert!(placed.chain(refunds).all(|quantity| quantity > 0));
+                }
+                Change::LevelEnded { .. } => prop_assert_eq!(sample.name, "generic/stock_ended.json"),
+                Change::Unit(_) | Change::Described(_) | Change::Offered(_) => {}
             }
             prop_assert!(event.at <= now() + seconds(300));
         }

@@ -12,7 +12,8 @@
 //!
 //! | type | needs | may have |
 //! |---|---|---|
-//! | `stock.level` | `sku`, `location`, `on_hand` | `reserved`, `incoming`, `version` |
+//! | `stock.level` | `sku`, `location`, `on_hand` or `available` | `reserved`, `incoming`, `unavailable`, `version` |
+//! | `stock.ended` | `sku`, `location` | `version` |
 //! | `stock.moved` | `sku`, `location`, `delta` | `reason` (default `adjustment`) |
 //! | `stock.sold` | `sku`, `location`, `quantity` | `deducts` (default `true`) |
 //! | `unit.updated` | `vin` | `state`, `location`, `stock_number`, `since`, and what describes it |
@@ -57,6 +58,10 @@ pub const ABOUT: About = About {
     authenticity: "`webhook-signature`, version 1 of the Standard Webhooks specification",
     takes: &[
         ("`stock.level`", "how much there is"),
+        (
+            "`stock.ended`",
+            "a product that is no longer kept at a location",
+        ),
         ("`stock.moved`", "stock that came or went"),
         ("`stock.sold`", "a sale"),
         (
@@ -105,6 +110,7 @@ pub struct Generic {
 #[derive(Clone, Copy)]
 enum Kind {
     Level,
+    Ended,
     Moved,
     Sold,
     /// A vehicle, with the state that the type itself states.
@@ -116,6 +122,7 @@ enum Kind {
 impl Kind {
     const ALL: &[(&str, Self)] = &[
         ("stock.level", Self::Level),
+        ("stock.ended", Self::Ended),
         ("stock.moved", Self::Moved),
         ("stock.sold", Self::Sold),
         ("unit.updated", Self::Unit(None)),
@@ -130,8 +137,17 @@ impl Kind {
     fn fields(self) -> &'static [&'static str] {
         match self {
             Self::Level => &[
-                "sku", "product", "location", "on_hand", "reserved", "incoming", "version",
+                "sku",
+                "product",
+                "location",
+                "on_hand",
+                "available",
+                "reserved",
+                "incoming",
+                "unavailable",
+                "version",
             ],
+            Self::Ended => &["sku", "product", "location", "version"],
             Self::Moved => &["sku", "product", "location", "delta", "reason"],
             Self::Sold => &["sku", "product", "location", "quantity", "deducts"],
             Self::Unit(None) | Self::Transferred => &[
@@ -287,6 +303,7 @@ impl Reading<'_> {
         let at = flaws.needed(self.at(row));
         let change = match self.kind {
             Kind::Level => self.level(row, at, flaws),
+            Kind::Ended => self.ended(row, at, flaws),
             Kind::Moved => self.moved(row, flaws),
             Kind::Sold => self.sold(row, flaws),
             Kind::Unit(stated) => self.unit(row, at, stated, self.location(row), flaws),
@@ -314,19 +331,30 @@ impl Reading<'_> {
 
     fn level(&self, row: &Object<'_>, at: Option<Timestamp>, flaws: &mut Flaws) -> Option<Change> {
         let position = self.position(row, flaws);
-        let on_hand = flaws.needed(row.need_quantity("on_hand"));
+        let on_hand = flaws.needed(row.get("on_hand", json::quantity));
+        let available = flaws.needed(row.get("available", json::quantity));
         let reserved = flaws.optional(row.get("reserved", json::count));
         let incoming = flaws.optional(row.get("incoming", json::count));
+        let unavailable = flaws.optional(row.get("unavailable", json::count));
         let version = version(row, at, flaws);
+        let level = Level::stated(on_hand?, available?, reserved, incoming, unavailable);
+        let level = flaws.needed(level.ok_or_else(|| row.no_quantity("on_hand")));
         let (product, location) = position?;
         Some(Change::LevelSet {
             product,
             location,
-            level: Level {
-                on_hand: on_hand?,
-                reserved,
-                incoming,
-            },
+            level: level?,
+            version: version?,
+        })
+    }
+
+    fn ended(&self, row: &Object<'_>, at: Option<Timestamp>, flaws: &mut Flaws) -> Option<Change> {
+        let position = self.position(row, flaws);
+        let version = version(row, at, flaws);
+        let (product, location) = position?;
+        Some(Change::LevelEnded {
+            product,
+            location,
             version: version?,
         })
     }

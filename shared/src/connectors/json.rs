@@ -87,6 +87,7 @@ impl Wrong {
             reason: self.reason,
             pointer,
             sentence: self.sentence,
+            awaits: None,
         }
     }
 }
@@ -154,10 +155,14 @@ impl<'v> Object<'v> {
 
     /// A quantity, which must be stated.
     pub(crate) fn need_quantity(&self, key: &str) -> Result<i64, Problem> {
-        self.get(key, quantity)?.ok_or_else(|| {
-            let sentence = "no quantity is stated; that is no data, not zero";
-            Wrong::new(Reason::MissingQuantity, sentence).at(self.pointer_to(key))
-        })
+        self.get(key, quantity)?
+            .ok_or_else(|| self.no_quantity(key))
+    }
+
+    /// That the quantity is not stated.
+    pub(crate) fn no_quantity(&self, key: &str) -> Problem {
+        let sentence = "no quantity is stated; that is no data, not zero";
+        Wrong::new(Reason::MissingQuantity, sentence).at(self.pointer_to(key))
     }
 
     /// The named fields as far as they are plain values: what quarantine shows of a row.

@@ -18,7 +18,7 @@ mod xml;
 
 use secrecy::SecretString;
 
-pub use self::names::{External, KnownNames, Names};
+pub use self::names::{Awaited, External, KnownNames, Names};
 pub use self::push::{
     Delivery, Lookup, ParseError, Parsed, Problem, Push, Reason, Rejected, Signed,
 };

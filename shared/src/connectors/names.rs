@@ -7,8 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::config::connector::ConnectorSettings;
+use crate::domain::item::Dated;
 use crate::domain::vin::{VinError, VinRules};
-use crate::domain::{LocationId, Sku, Vin};
+use crate::domain::{ConnectorName, LocationId, Sku, Vin};
 
 /// A system's name for a product: `inventory_item` `30322695`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +32,38 @@ impl fmt::Display for External {
     }
 }
 
+/// A name that something in quarantine waits for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Awaited {
+    /// What sort of name: that of an [`External`], or [`LOCATION`].
+    pub kind: String,
+    /// The name.
+    pub name: String,
+}
+
+/// The kind of name that a configuration gives to locations.
+pub const LOCATION: &str = "location";
+/// Stands for a connector's default location, among the names of locations.
+pub const DEFAULT_LOCATION: &str = "(default)";
+/// Characters of a name that is waited for; a longer one is never learnt.
+const NAME_MOST: usize = 256;
+
+impl Awaited {
+    pub(super) fn location(name: &str) -> Self {
+        Self {
+            kind: LOCATION.to_owned(),
+            name: name.trim().chars().take(NAME_MOST).collect(),
+        }
+    }
+
+    pub(super) fn product(external: &External) -> Self {
+        Self {
+            kind: external.kind.to_owned(),
+            name: external.id.chars().take(NAME_MOST).collect(),
+        }
+    }
+}
+
 /// Turns a system's names into ours.
 pub trait Names: Send + Sync {
     /// Our location for theirs. Our own short names are understood too.
@@ -37,6 +74,8 @@ pub trait Names: Send + Sync {
 
     /// The vehicle that a number means, by the rules that hold for all of them.
     fn vin(&self, written: &str) -> Result<Vin, VinError>;
+    /// Whether their product still stands for it, as far as that is known, and since when.
+    fn standing(&self, theirs: &External) -> Option<Dated<bool>>;
 }
 
 /// Names that have been looked up.
@@ -44,7 +83,8 @@ pub trait Names: Send + Sync {
 pub struct KnownNames {
     locations: BTreeMap<String, LocationId>,
     own: BTreeSet<LocationId>,
-    products: BTreeMap<External, Sku>,
+    default: bool,
+    products: BTreeMap<External, (Sku, Option<Dated<bool>>)>,
     vins: VinRules,
 }
 
@@ -57,6 +97,7 @@ impl KnownNames {
         Self {
             locations,
             own: own.into_iter().collect(),
+            default: false,
             products: BTreeMap::new(),
             vins: VinRules::default(),
         }
@@ -68,10 +109,45 @@ impl KnownNames {
         Self { vins, ..self }
     }
 
+    /// The names of locations that a configuration gives a connector.
+    pub fn configured(config: &Config, connector: &ConnectorName) -> Self {
+        let settings = config.connectors.get(connector);
+        let theirs = settings.map(|it| it.common.locations.clone());
+        let ours = config.locations.locations().iter();
+        let default = settings.is_some_and(|it| match &it.settings {
+            ConnectorSettings::Shopify(shop) => shop.default_location.is_some(),
+            _ => false,
+        });
+        Self {
+            default,
+            vins: config.guards.vins(),
+            ..Self::new(
+                theirs.unwrap_or_default(),
+                ours.map(|location| location.id.clone()),
+            )
+        }
+    }
+
+    /// Whether a name that something waited for is that of a location now.
+    pub fn has_location(&self, theirs: &str) -> bool {
+        match theirs {
+            DEFAULT_LOCATION => self.default,
+            theirs => self.location(theirs).is_some(),
+        }
+    }
+
     /// The same, with products that the store knows.
     #[must_use]
     pub fn with_products(mut self, products: impl IntoIterator<Item = (External, Sku)>) -> Self {
+        let products = products.into_iter().map(|(name, sku)| (name, (sku, None)));
         self.products.extend(products);
+        self
+    }
+
+    /// The same, with a product and whether its name still stands for it.
+    #[must_use]
+    pub fn with_product(mut self, name: External, sku: Sku, standing: Option<Dated<bool>>) -> Self {
+        self.products.insert(name, (sku, standing));
         self
     }
 }
@@ -84,7 +160,11 @@ impl Names for KnownNames {
     }
 
     fn product(&self, theirs: &External) -> Option<Sku> {
-        self.products.get(theirs).cloned()
+        self.products.get(theirs).map(|(sku, _)| sku.clone())
+    }
+
+    fn standing(&self, theirs: &External) -> Option<Dated<bool>> {
+        self.products.get(theirs)?.1
     }
 
     fn vin(&self, written: &str) -> Result<Vin, VinError> {

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::names::{External, Names};
+use super::names::{Awaited, External, Names};
 use crate::domain::alert::named;
 use crate::domain::event::{Change, EventId, StockEvent, Version};
 use crate::domain::{ConnectorName, IdError, Vin};
@@ -84,6 +84,10 @@ impl<'a> Signed<'a> {
         self.delivery.body
     }
 
+    pub(super) fn received(&self) -> Timestamp {
+        self.delivery.received
+    }
+
     pub(super) fn headers(&self) -> &'a HeaderMap {
         self.delivery.headers
     }
@@ -104,6 +108,7 @@ impl<'a> Signed<'a> {
             reason: Reason::TimeInFuture,
             pointer: pointer(),
             sentence: format!("the time lies {} s ahead of our clock", ahead.as_secs()),
+            awaits: None,
         })
     }
 }
@@ -296,15 +301,19 @@ pub struct Problem {
     pub pointer: String,
     /// For people.
     pub sentence: String,
+    /// The name that has to be known before it can be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<Awaited>,
 }
 
 impl Problem {
-    pub(super) fn unknown_location(pointer: String, found: &str) -> Self {
-        let found: String = found.chars().take(40).collect();
+    pub(super) fn unknown_location(pointer: String, theirs: &str) -> Self {
+        let found: String = theirs.chars().take(40).collect();
         Self {
             reason: Reason::UnknownLocation,
             pointer,
             sentence: format!("location {found:?} is not in the connector's `locations`"),
+            awaits: Some(Awaited::location(theirs)),
         }
     }
 
@@ -313,6 +322,7 @@ impl Problem {
             reason: Reason::UnknownProduct,
             pointer,
             sentence: format!("no product is known by {external}"),
+            awaits: Some(Awaited::product(external)),
         }
     }
 }
@@ -410,6 +420,7 @@ pub(super) fn event(
         reason: Reason::InvalidValue,
         pointer: String::new(),
         sentence: problem.to_string(),
+        awaits: None,
     })?;
     Ok(StockEvent {
         id,

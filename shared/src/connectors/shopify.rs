@@ -2,18 +2,33 @@
 //!
 //! | topic | becomes |
 //! |---|---|
-//! | `inventory_levels/update` | a level, versioned by its `updated_at` |
-//! | `orders/create` | a sale per line, which takes stock away only where `orders = "deduct"` |
-//! | `products/create`, `products/update` | a description per variant, which teaches us its ids |
+//! | `inventory_levels/update`, `inventory_levels/connect` | a level of an inventory item, versioned by its `updated_at` |
+//! | `inventory_levels/disconnect` | the end of that statement |
+//! | `inventory_items/create`, `inventory_items/update` | which SKU an inventory item is |
+//! | `inventory_items/delete`, `products/delete` | the end of what the item, or the product's items, stated |
+//! | `products/create`, `products/update` | a description per variant, which teaches us its ids; what is archived, a draft, or no longer listed states nothing |
+//! | `orders/create`, `orders/updated`, `orders/cancelled`, `orders/paid`, `orders/fulfilled` | each line as it is now: demand, and what it takes from stock where `orders = "deduct"` |
+//! | `refunds/create` | what came back of a line |
 //!
-//! Other topics are answered with 200 and left alone. The signature covers the body and no header,
-//! so nothing is named after `X-Shopify-Webhook-Id`, and the topic is believed only as far as the
-//! body has its form. `available` is what Shopify sends: stock less what open orders have committed.
-//! Test orders and orders that arrive cancelled are no demand; gift cards, tips and other lines
-//! without a variant are no stock.
+//! Other topics are answered with 200 and left alone: `orders/edited` says only what differs, and
+//! `orders/updated` comes with it. The signature covers the body and no header, so nothing is named
+//! after `X-Shopify-Webhook-Id`, and the topic is believed only as far as the body has its form. What
+//! is deleted or disconnected comes with ids alone; it dates from `X-Shopify-Triggered-At`, or else
+//! from when it came.
+//!
+//! `available` is what Shopify sends: stock less what open orders have committed, or `null` for an item
+//! that it does not track, which ends what was stated. Test orders are no
+//! demand; gift cards, tips and other lines without a variant are no stock.
+//!
+//! | file | job |
+//! |---|---|
+//! | `orders` | orders and refunds, line by line |
+//! | `products` | products, their variants and their ends |
+
+mod orders;
+mod products;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
@@ -24,8 +39,9 @@ use super::json::{self, Object, Wrong};
 use super::names::{External, Names};
 use super::push::{Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event};
 use crate::config::connector::{self as settings, Orders};
-use crate::domain::event::{Change, Level, ProductDescription, StockEvent, Version};
-use crate::domain::{ConnectorName, LocationId, Sku};
+use crate::domain::event::{Change, Level, StockEvent, Version};
+use crate::domain::item::{Dated, ItemStatement, SameSku};
+use crate::domain::{ConnectorName, LocationId};
 use crate::signature::{HmacSha256, LiveSecrets, SecretsError, SignatureError};
 
 /// What the documentation says of it.
@@ -34,23 +50,33 @@ pub const ABOUT: About = About {
     authenticity: "`X-Shopify-Hmac-Sha256`, made with the app's client secret",
     takes: &[
         (
-            "`inventory_levels/update`",
+            "`inventory_levels/update`, `/connect`",
             "how much is available at a location",
         ),
         (
-            "`orders/create`",
-            "demand, or a sale that takes stock away (`orders = \"deduct\"`)",
+            "`inventory_levels/disconnect`",
+            "the item is no longer kept at a location",
         ),
         (
-            "`products/create`, `products/update`",
-            "SKU, title and category of each variant",
+            "`inventory_items/create`, `/update`, `/delete`",
+            "which SKU an inventory item is, and its end",
         ),
+        (
+            "`products/create`, `/update`, `/delete`",
+            "SKU, title and category of each variant, and whether it is still offered",
+        ),
+        (
+            "`orders/create`, `/updated`, `/cancelled`, `/paid`, `/fulfilled`",
+            "demand, and what is taken from stock (`orders = \"deduct\"`)",
+        ),
+        ("`refunds/create`", "what came back of an order"),
     ],
 };
 
 const SIGNATURE: HmacSha256 = HmacSha256::base64("x-shopify-hmac-sha256");
 const TOPIC: &str = "x-shopify-topic";
 const SHOP: &str = "x-shopify-shop-domain";
+const TRIGGERED: &str = "x-shopify-triggered-at";
 /// Kinds of name that Shopify has for a product.
 const INVENTORY_ITEM: &str = "inventory_item";
 const VARIANT: &str = "variant";
@@ -96,6 +122,7 @@ pub(super) fn push(
         domain: format!("{}.myshopify.com", settings.shop.as_str()),
         deducts: settings.orders == Orders::Deduct,
         default_location: settings.default_location.clone(),
+        same_sku: settings.same_sku,
         tolerance: settings.webhook.tolerance,
     })
 }
@@ -107,6 +134,7 @@ pub struct Shopify {
     domain: String,
     deducts: bool,
     default_location: Option<LocationId>,
+    same_sku: SameSku,
     tolerance: SignedDuration,
 }
 
@@ -114,8 +142,13 @@ pub struct Shopify {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Topic {
     Level,
-    Order,
+    Disconnected,
+    Item,
+    ItemDeleted,
     Product,
+    ProductDeleted,
+    Order,
+    Refund,
 }
 
 impl Push for Shopify {
@@ -138,30 +171,22 @@ impl Push for Shopify {
     }
 
     fn wanted(&self, signed: &Signed<'_>) -> Result<Vec<External>, ParseError> {
-        let topic = self.topic(signed)?;
-        let Ok(Topic::Level | Topic::Order) = topic else {
+        let Ok(topic) = self.topic(signed)? else {
             return Ok(Vec::new());
         };
         let body = json::document(signed.body())?;
         let body = Object::of(&body, "")?;
-        if topic == Ok(Topic::Level) {
-            let id = body.need("inventory_item_id", whole_id)?;
-            return Ok(vec![External {
-                kind: INVENTORY_ITEM,
-                id,
-            }]);
+        match topic {
+            Topic::Level | Topic::Disconnected => {
+                let id = body.need("inventory_item_id", whole_id)?;
+                Ok(vec![inventory_item(id)])
+            }
+            Topic::Order => orders::wanted(rows(&body, "line_items")?, None),
+            Topic::Refund => orders::wanted(rows(&body, "refund_line_items")?, Some("line_item")),
+            Topic::Item | Topic::ItemDeleted | Topic::Product | Topic::ProductDeleted => {
+                Ok(Vec::new())
+            }
         }
-        let mut wanted: Vec<_> = rows(&body, "line_items")?
-            .into_iter()
-            .filter_map(|(pointer, line)| Line::read(&Object::of(line, pointer).ok()?).ok())
-            .filter_map(|line| match line {
-                Line::Variant(variant) => Some(variant),
-                Line::Sku(_) | Line::NotStock(_) => None,
-            })
-            .collect();
-        wanted.sort();
-        wanted.dedup();
-        Ok(wanted)
     }
 
     fn parse(&self, signed: &Signed<'_>, names: &dyn Names) -> Result<Parsed, ParseError> {
@@ -173,8 +198,13 @@ impl Push for Shopify {
         let body = Object::of(&body, "")?;
         match topic {
             Topic::Level => self.level(&body, signed, names),
-            Topic::Order => self.order(&body, signed, names),
+            Topic::Disconnected => self.disconnected(&body, signed, names),
+            Topic::Item => self.item(&body, signed),
+            Topic::ItemDeleted => self.item_deleted(&body, signed),
             Topic::Product => self.product(&body, signed),
+            Topic::ProductDeleted => self.product_deleted(&body, signed),
+            Topic::Order => self.order(&body, signed, names),
+            Topic::Refund => self.refund(&body, signed, names),
         }
     }
 }
@@ -197,9 +227,15 @@ impl Shopify {
             });
         }
         Ok(match header(TOPIC)? {
-            "inventory_levels/update" => Ok(Topic::Level),
-            "orders/create" => Ok(Topic::Order),
+            "inventory_levels/update" | "inventory_levels/connect" => Ok(Topic::Level),
+            "inventory_levels/disconnect" => Ok(Topic::Disconnected),
+            "inventory_items/create" | "inventory_items/update" => Ok(Topic::Item),
+            "inventory_items/delete" => Ok(Topic::ItemDeleted),
             "products/create" | "products/update" => Ok(Topic::Product),
+            "products/delete" => Ok(Topic::ProductDeleted),
+            "orders/create" | "orders/updated" | "orders/cancelled" | "orders/paid"
+            | "orders/fulfilled" => Ok(Topic::Order),
+            "refunds/create" => Ok(Topic::Refund),
             other => Err(other.get(..64).unwrap_or(other)),
         })
     }
@@ -210,34 +246,66 @@ impl Shopify {
         signed: &Signed<'_>,
         names: &dyn Names,
     ) -> Result<Parsed, ParseError> {
-        let external = External {
-            kind: INVENTORY_ITEM,
-            id: body.need("inventory_item_id", whole_id)?,
-        };
-        let place = body.need("location_id", whole_id)?;
         let at = body.need("updated_at", json::time)?;
-        let row = || -> Result<StockEvent, Problem> {
+        self.statement(body, names, |body| {
             let pointer = || body.pointer_to("updated_at");
             let at = signed.not_in_future(at, self.tolerance, pointer)?;
-            let on_hand = body.need_quantity("available")?;
+            // A `null` says that the shop does not track the item, so nobody states how much there is.
+            let untracked =
+                body.value("available").is_none() && body.keys().any(|key| key == "available");
+            if untracked {
+                return Ok((at, None));
+            }
+            let level = Level {
+                on_hand: body.need_quantity("available")?,
+                ..Level::default()
+            };
+            Ok((at, Some(level)))
+        })
+    }
+
+    /// The item is not kept at the location any more.
+    fn disconnected(
+        &self,
+        body: &Object<'_>,
+        signed: &Signed<'_>,
+        names: &dyn Names,
+    ) -> Result<Parsed, ParseError> {
+        only_ids(body, &["inventory_item_id", "location_id"])?;
+        self.statement(body, names, |_| Ok((triggered(signed), None)))
+    }
+
+    fn statement(
+        &self,
+        body: &Object<'_>,
+        names: &dyn Names,
+        said: impl FnOnce(&Object<'_>) -> Result<(Timestamp, Option<Level>), Problem>,
+    ) -> Result<Parsed, ParseError> {
+        let external = inventory_item(body.need("inventory_item_id", whole_id)?);
+        let place = body.need("location_id", whole_id)?;
+        let row = || -> Result<StockEvent, Problem> {
+            let (at, level) = said(body)?;
             let location = names
                 .location(&place)
                 .ok_or_else(|| Problem::unknown_location(body.pointer_to("location_id"), &place))?;
             let sku = names.product(&external).ok_or_else(|| {
                 Problem::unknown_product(body.pointer_to("inventory_item_id"), &external)
             })?;
-            let level = Level {
-                on_hand,
-                ..Level::default()
-            };
             // `updated_at` has whole seconds: two levels of one second are two statements.
-            let id = format!("level/{}/{place}/{at}/{on_hand}", external.id);
-            let change = Change::LevelSet {
+            let stated = level.as_ref().map(|level| level.on_hand);
+            let stated = stated.map_or_else(|| "ended".to_owned(), |units| units.to_string());
+            let id = format!("level/{}/{place}/{at}/{stated}", external.id);
+            let change = Change::Item(Box::new(ItemStatement {
                 product: sku.into(),
                 location,
-                level,
-                version: Version::at(at),
-            };
+                item: external.to_string(),
+                level: Some(Dated {
+                    version: Version::at(at),
+                    value: level,
+                }),
+                offered: names.standing(&external),
+                same_sku: self.same_sku,
+            }));
             event(&self.source, &id, at, change)
         };
         let mut parsed = Parsed::default();
@@ -251,230 +319,35 @@ impl Shopify {
         });
         Ok(parsed)
     }
+}
 
-    fn order(
-        &self,
-        body: &Object<'_>,
-        signed: &Signed<'_>,
-        names: &dyn Names,
-    ) -> Result<Parsed, ParseError> {
-        let id = body.need("id", whole_id)?;
-        let at = body.need("created_at", json::time)?;
-        let lines = rows(body, "line_items")?;
-        if body.get("test", json::flag)? == Some(true) {
-            return Ok(Parsed::ignoring(format!("order {id} is a test")));
-        }
-        if body.value("cancelled_at").is_some() {
-            return Ok(Parsed::ignoring(format!("order {id} is cancelled")));
-        }
-        let mut parsed = Parsed::default();
-        let pointer = || body.pointer_to("created_at");
-        if let Err(problem) = signed.not_in_future(at, self.tolerance, pointer) {
-            parsed.reject(problem, body.excerpt(&["id", "created_at"]));
-            return Ok(parsed);
-        }
-        let order = Order {
-            id,
-            at,
-            place: (
-                body.pointer_to("location_id"),
-                body.get("location_id", whole_id)?,
-            ),
-        };
-        for (pointer, line) in lines {
-            let line = match Object::of(line, pointer) {
-                Ok(line) => line,
-                Err(problem) => {
-                    parsed.reject(problem, Value::Null);
-                    continue;
-                }
-            };
-            match self.sale(&order, &line, names) {
-                Ok(Sale::Event(event)) => parsed.events.push(*event),
-                Ok(Sale::None(why)) => {
-                    parsed.ignored.push(format!("{}: {why}", line.pointer()));
-                }
-                Err(problem) => parsed.reject(
-                    problem,
-                    line.excerpt(&["id", "sku", "variant_id", "quantity", "location_id"]),
-                ),
-            }
-        }
-        Ok(parsed)
-    }
-
-    fn sale(&self, order: &Order, line: &Object<'_>, names: &dyn Names) -> Result<Sale, Problem> {
-        let product = match Line::read(line)? {
-            Line::NotStock(why) => return Ok(Sale::None(why)),
-            Line::Sku(sku) => sku,
-            Line::Variant(external) => names.product(&external).ok_or_else(|| {
-                Problem::unknown_product(line.pointer_to("variant_id"), &external)
-            })?,
-        };
-        let quantity = line.need_quantity("quantity")?;
-        match quantity {
-            0 => return Ok(Sale::None("none of it is ordered")),
-            ..0 => {
-                let negative = Wrong::new(Reason::OutOfRange, "is negative");
-                return Err(negative.at(line.pointer_to("quantity")));
-            }
-            1.. => {}
-        }
-        let id = line.need("id", whole_id)?;
-        let location = self.sold_from(order, line, names)?;
-        let change = Change::Sold {
-            product: product.into(),
-            location,
-            quantity,
-            deducts: self.deducts,
-        };
-        let id = format!("order/{}/line/{id}", order.id);
-        Ok(Sale::Event(Box::new(event(
-            &self.source,
-            &id,
-            order.at,
-            change,
-        )?)))
-    }
-
-    /// Where a line counts: where the line says, else where the order says, else the default.
-    fn sold_from(
-        &self,
-        order: &Order,
-        line: &Object<'_>,
-        names: &dyn Names,
-    ) -> Result<LocationId, Problem> {
-        let (pointer, place) = match line.get("location_id", whole_id)? {
-            Some(place) => (line.pointer_to("location_id"), Some(place)),
-            None => order.place.clone(),
-        };
-        match (place, &self.default_location) {
-            (Some(place), _) => names
-                .location(&place)
-                .ok_or_else(|| Problem::unknown_location(pointer, &place)),
-            (None, Some(default)) => Ok(default.clone()),
-            (None, None) => {
-                let sentence = "neither line nor order names a location, and the connector has no \
-                                `default_location`";
-                Err(Wrong::new(Reason::UnknownLocation, sentence).at(pointer))
-            }
-        }
-    }
-
-    fn product(&self, body: &Object<'_>, signed: &Signed<'_>) -> Result<Parsed, ParseError> {
-        let product = Product {
-            id: body.need("id", whole_id)?,
-            at: body.need("updated_at", json::time)?,
-            title: body.get("title", json::text)?.map(str::to_owned),
-            category: body.get("product_type", json::text)?.map(str::to_owned),
-        };
-        let mut parsed = Parsed::default();
-        let pointer = || body.pointer_to("updated_at");
-        if let Err(problem) = signed.not_in_future(product.at, self.tolerance, pointer) {
-            parsed.reject(problem, body.excerpt(&["id", "updated_at"]));
-            return Ok(parsed);
-        }
-        for (pointer, variant) in rows(body, "variants")? {
-            let variant = match Object::of(variant, pointer) {
-                Ok(variant) => variant,
-                Err(problem) => {
-                    parsed.reject(problem, Value::Null);
-                    continue;
-                }
-            };
-            match self.variant(&product, &variant) {
-                Ok(Some(event)) => parsed.events.push(event),
-                Ok(None) => {
-                    parsed
-                        .ignored
-                        .push(format!("{}: no SKU", variant.pointer()));
-                }
-                Err(problem) => {
-                    parsed.reject(
-                        problem,
-                        variant.excerpt(&["id", "sku", "inventory_item_id"]),
-                    );
-                }
-            }
-        }
-        Ok(parsed)
-    }
-
-    fn variant(
-        &self,
-        product: &Product,
-        variant: &Object<'_>,
-    ) -> Result<Option<StockEvent>, Problem> {
-        let Some(sku) = variant.get("sku", json::parsed::<Sku>)? else {
-            return Ok(None);
-        };
-        let id = variant.need("id", whole_id)?;
-        let mut external = BTreeMap::from([(VARIANT.to_owned(), id.clone())]);
-        if let Some(inventory_item) = variant.get("inventory_item_id", whole_id)? {
-            external.insert(INVENTORY_ITEM.to_owned(), inventory_item);
-        }
-        let of_variant = variant.get("title", json::text)?;
-        let title = match (&product.title, of_variant) {
-            (Some(title), Some(of_variant)) if of_variant != "Default Title" => {
-                Some(format!("{title} – {of_variant}"))
-            }
-            (title, _) => title.clone(),
-        };
-        let description = ProductDescription {
-            sku,
-            version: Version::at(product.at),
-            title,
-            category: product.category.clone(),
-            external,
-        };
-        let id = format!("product/{}/variant/{id}/{}", product.id, product.at);
-        let change = Change::Described(description);
-        event(&self.source, &id, product.at, change).map(Some)
+fn inventory_item(id: String) -> External {
+    External {
+        kind: INVENTORY_ITEM,
+        id,
     }
 }
 
-/// An order, as far as its lines need it.
-struct Order {
-    id: String,
-    at: Timestamp,
-    /// Where it was sold, and where that stands.
-    place: (String, Option<String>),
-}
-
-/// A product, as far as its variants need it.
-struct Product {
-    id: String,
-    at: Timestamp,
-    title: Option<String>,
-    category: Option<String>,
-}
-
-/// What becomes of a line.
-enum Sale {
-    Event(Box<StockEvent>),
-    None(&'static str),
-}
-
-/// What a line sells.
-enum Line {
-    Sku(Sku),
-    Variant(External),
-    NotStock(&'static str),
-}
-
-impl Line {
-    fn read(line: &Object<'_>) -> Result<Self, Problem> {
-        if line.get("gift_card", json::flag)? == Some(true) {
-            return Ok(Self::NotStock("a gift card is no stock"));
+/// A body that says nothing but ids. The topic is not signed, so a body that says more is not taken as
+/// the end of what it is about.
+fn only_ids(body: &Object<'_>, ids: &[&str]) -> Result<(), Problem> {
+    let known = |key: &str| ids.contains(&key) || key == "admin_graphql_api_id";
+    match body.keys().find(|key| !known(key)) {
+        None => Ok(()),
+        Some(more) => {
+            let sentence = "is more than this topic says";
+            Err(Wrong::new(Reason::Contradiction, sentence).at(body.pointer_to(more)))
         }
-        if let Some(sku) = line.get("sku", json::parsed)? {
-            return Ok(Self::Sku(sku));
-        }
-        Ok(match line.get("variant_id", whole_id)? {
-            Some(id) => Self::Variant(External { kind: VARIANT, id }),
-            None => Self::NotStock("a line without SKU or variant is no stock"),
-        })
     }
+}
+
+/// When what a body without a time tells of happened: as the header says, which nobody has signed, but
+/// not later than it came.
+fn triggered(signed: &Signed<'_>) -> Timestamp {
+    let said = signed.headers().get(TRIGGERED);
+    let said = said.and_then(|at| at.to_str().ok()?.parse::<Timestamp>().ok());
+    let came = signed.received();
+    said.map_or(came, |at| at.min(came))
 }
 
 /// One of Shopify's ids: a whole number, sometimes written as text.

@@ -49,6 +49,8 @@ named!(
         Conflict => "conflict",
         /// A channel does not carry what it is sent.
         ChannelDown => "channel_down",
+        /// A source sent something that could not be applied and waits in quarantine.
+        Quarantine => "quarantine",
     }
 );
 
@@ -167,6 +169,13 @@ pub enum Subject {
         /// Its name.
         channel: ChannelName,
     },
+    /// One kind of what a source sent and could not be applied.
+    Quarantine {
+        /// The source.
+        connector: ConnectorName,
+        /// The kind: the reason's code.
+        reason: String,
+    },
 }
 
 impl std::fmt::Display for Subject {
@@ -177,6 +186,7 @@ impl std::fmt::Display for Subject {
             Self::Unit { vin } => f.write_str(vin),
             Self::Connector { connector } => write!(f, "{connector}"),
             Self::Channel { channel } => write!(f, "{channel}"),
+            Self::Quarantine { connector, reason } => write!(f, "{connector} ({reason})"),
         }
     }
 }

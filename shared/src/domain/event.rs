@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 pub use super::id::EventId;
 use super::id::{ConnectorName, LocationId, Sku};
+use super::item::ItemStatement;
+use super::order::OrderLine;
 use super::product::ProductId;
 use super::unit::UnitReport;
 
@@ -72,6 +74,17 @@ pub enum Change {
         /// When that was true.
         version: Version,
     },
+    /// The source states how much there is of one of its own items.
+    Item(Box<ItemStatement>),
+    /// The source states no longer how much there is.
+    LevelEnded {
+        /// The product.
+        product: ProductId,
+        /// Where it lay.
+        location: LocationId,
+        /// Since when.
+        version: Version,
+    },
     /// Stock came or went.
     Moved {
         /// The product.
@@ -95,10 +108,14 @@ pub enum Change {
         /// Whether on hand falls by it.
         deducts: bool,
     },
+    /// An order's line as it is now, with what came back of it.
+    OrderLine(Box<OrderLine>),
     /// A source's word on one vehicle.
     Unit(Box<UnitReport>),
     /// A product's description, and the names other systems have for it.
     Described(ProductDescription),
+    /// Which of its items a source still offers.
+    Offered(Offer),
 }
 
 /// How much there is. A quantity that the source did not state is `None`, never zero.
@@ -112,6 +129,89 @@ pub struct Level {
     /// Units on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incoming: Option<i64>,
+    /// Units that are there and cannot be sold: damaged, in quality control, safety stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<i64>,
+}
+
+impl Level {
+    /// A level from what a source states of it, or `None` if it states neither what is on hand nor
+    /// what is available.
+    ///
+    /// A stated `available` is what can be sold: what it is less than on hand without being reserved
+    /// is there and unavailable. A larger one than the rest allows is not believed.
+    pub fn stated(
+        on_hand: Option<i64>,
+        available: Option<i64>,
+        reserved: Option<i64>,
+        incoming: Option<i64>,
+        unavailable: Option<i64>,
+    ) -> Option<Self> {
+        let promised = reserved.unwrap_or(0);
+        let set_aside = unavailable.unwrap_or(0);
+        let (on_hand, unavailable) = match (on_hand, available) {
+            (None, None) => return None,
+            (Some(on_hand), None) => (on_hand, unavailable),
+            (None, Some(available)) => (
+                available.saturating_add(promised).saturating_add(set_aside),
+                unavailable,
+            ),
+            (Some(on_hand), Some(available)) => {
+                let unsold = on_hand.saturating_sub(promised).saturating_sub(available);
+                let unavailable = unsold.max(set_aside);
+                (on_hand, Some(unavailable).filter(|units| *units > 0))
+            }
+        };
+        Some(Self {
+            on_hand,
+            reserved,
+            incoming,
+            unavailable,
+        })
+    }
+
+    /// What can be sold by this statement alone.
+    pub fn sellable(&self) -> i64 {
+        let promised = self.reserved.unwrap_or(0);
+        let set_aside = self.unavailable.unwrap_or(0);
+        self.on_hand
+            .saturating_sub(promised)
+            .saturating_sub(set_aside)
+    }
+
+    /// Two parts of one stock. What neither states stays unstated.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let sum = |a: Option<i64>, b: Option<i64>| match (a, b) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
+        };
+        Self {
+            on_hand: self.on_hand.saturating_add(other.on_hand),
+            reserved: sum(self.reserved, other.reserved),
+            incoming: sum(self.incoming, other.incoming),
+            unavailable: sum(self.unavailable, other.unavailable),
+        }
+    }
+}
+
+/// Which of its items a source offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// What sort of name the items have: `inventory_item`.
+    pub kind: String,
+    /// The source's name for what the items belong to, where that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
+    /// The items.
+    pub names: Vec<String>,
+    /// Whether `product` has no other items.
+    pub complete: bool,
+    /// Whether they can be sold; unset says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<bool>,
+    /// When this was true.
+    pub version: Version,
 }
 
 /// Why stock moved.
@@ -162,5 +262,34 @@ pub mod millis {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
         let at = i64::deserialize(from)?;
         Timestamp::from_millisecond(at).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_and_cannot_be_sold_is_not_available() {
+        // A row of Shopify's inventory export.
+        let level = Level::stated(Some(10), Some(3), Some(2), None, Some(5)).unwrap();
+        assert_eq!((level.on_hand, level.unavailable), (10, Some(5)));
+        assert_eq!(level.sellable(), 3);
+    }
+
+    #[test]
+    fn a_stated_available_is_what_can_be_sold() {
+        let sellable = |on_hand, available, reserved, unavailable| {
+            let level = Level::stated(on_hand, available, reserved, None, unavailable);
+            level.map(|level| (level.on_hand, level.sellable()))
+        };
+        assert_eq!(sellable(Some(10), Some(3), None, None), Some((10, 3)));
+        assert_eq!(sellable(None, Some(3), Some(2), None), Some((5, 3)));
+        assert_eq!(sellable(None, Some(-3), None, None), Some((-3, -3)));
+        assert_eq!(sellable(Some(0), Some(-3), Some(3), None), Some((0, -3)));
+        assert_eq!(sellable(Some(10), None, Some(2), Some(5)), Some((10, 3)));
+        // More available than the rest allows: the lower one is safe.
+        assert_eq!(sellable(Some(10), Some(9), Some(2), None), Some((10, 8)));
+        assert_eq!(sellable(None, None, Some(2), Some(1)), None, "not stocked");
     }
 }

@@ -89,9 +89,10 @@ impl Grouping {
                 Subject::Position { product, .. } | Subject::Group { product, .. },
             ) => Some(product.to_string()),
             (GroupLabel::Product, Subject::Unit { vin }) => Some(vin.clone()),
-            (GroupLabel::Connector, Subject::Connector { connector }) => {
-                Some(connector.to_string())
-            }
+            (
+                GroupLabel::Connector,
+                Subject::Connector { connector } | Subject::Quarantine { connector, .. },
+            ) => Some(connector.to_string()),
             _ => None,
         };
         let labels = self.by.iter();

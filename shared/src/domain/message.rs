@@ -104,13 +104,24 @@ pub struct Stock {
     pub on_hand: i64,
     /// Promised.
     pub reserved: i64,
-    /// On hand less reserved.
+    /// On hand less reserved and unavailable.
     pub available: i64,
+    /// There, and not for sale: damaged, in quality control, safety stock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unavailable: i64,
     /// On the way.
     pub incoming: i64,
     /// Promised beyond what is there.
     #[serde(default)]
     pub backordered: i64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(units: &i64) -> bool {
+    *units == 0
 }
 
 impl Stock {

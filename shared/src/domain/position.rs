@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
+use super::item::{self, Item, ItemStatement};
 use super::message::Stock;
 use super::origin::Origin;
 use super::product::ProductId;
@@ -96,6 +97,15 @@ pub struct Base {
     /// Units that have moved since, by movements that are no longer kept one by one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub moved: i64,
+    /// The source states it no longer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ended: bool,
+    /// Several of its items claim to be this product, and nobody has said that they are to be summed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub contradicts: bool,
+    /// What each of its items said, where it counts items of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items: BTreeMap<String, Item>,
 }
 
 /// A change to one position.
@@ -109,6 +119,27 @@ pub enum PositionChange {
         level: Level,
         /// When that was true.
         version: Version,
+    },
+    /// A source states how much there is of one of its items.
+    Item {
+        /// Which source.
+        source: ConnectorName,
+        /// What it states.
+        said: ItemStatement,
+    },
+    /// A source states the level no longer.
+    Ended {
+        /// Which source.
+        source: ConnectorName,
+        /// Since when.
+        version: Version,
+    },
+    /// An order's line changed: the difference to what it came to before.
+    Line {
+        /// Units that came or went, and when.
+        moves: Vec<(Timestamp, i64)>,
+        /// Units sold, by the location's calendar day.
+        sold: Vec<(Date, i64)>,
     },
     /// Stock came (positive) or went.
     Move {
@@ -147,9 +178,11 @@ pub enum PositionChange {
 
 impl PositionChange {
     /// When it happened, or was true, by its source's clock; nothing where only its arrival counts.
-    pub const fn dated(&self) -> Option<Timestamp> {
+    pub fn dated(&self) -> Option<Timestamp> {
         match self {
-            Self::Level { version, .. } => Some(version.at),
+            Self::Level { version, .. } | Self::Ended { version, .. } => Some(version.at),
+            Self::Item { said, .. } => said.level.as_ref().map(|level| level.version.at),
+            Self::Line { moves, .. } => moves.iter().map(|(at, _)| *at).min(),
             Self::Move { at, .. } | Self::Sale { at, .. } => Some(*at),
             Self::Reserve(_) | Self::Release(_) | Self::Count { .. } => None,
         }
@@ -240,26 +273,29 @@ impl Position {
     /// The quantities, or `None` while nobody has stated any (which is not zero).
     pub fn stock(&self, sources: &Sources) -> Option<Stock> {
         let balance = self.balance(sources)?;
-        let (promised, incoming) = match &self.holding {
+        let (promised, incoming, unavailable) = match &self.holding {
             Holding::Counted {
                 reserved, incoming, ..
-            } => (*reserved, *incoming),
+            } => (*reserved, *incoming, 0),
             Holding::Stated { bases, .. } => {
                 let (_, base) = effective(bases, &sources.ranking)?;
                 (
                     base.level.reserved.unwrap_or(0),
                     base.level.incoming.unwrap_or(0),
+                    base.level.unavailable.unwrap_or(0),
                 )
             }
         };
         let promised = promised + self.held;
         let on_hand = balance.max(0);
-        // What is promised beyond what is there is owed, not reserved: Σ reserved ≤ on hand (G4).
-        let reserved = promised.min(on_hand);
+        let unavailable = unavailable.clamp(0, on_hand);
+        // What is promised beyond what can be sold is owed, not reserved: Σ reserved ≤ on hand (G4).
+        let reserved = promised.min(on_hand - unavailable);
         Some(Stock {
             on_hand,
             reserved,
-            available: on_hand - reserved,
+            available: on_hand - reserved - unavailable,
+            unavailable,
             incoming,
             backordered: promised - reserved + (-balance).max(0),
         })
@@ -358,7 +394,7 @@ impl Position {
         bases
             .into_iter()
             .flatten()
-            .filter(move |(_, base)| base.version.at < then)
+            .filter(move |(_, base)| !base.ended && base.version.at < then)
             .map(|(source, _)| source)
     }
 
@@ -373,7 +409,7 @@ impl Position {
     /// What one source last stated.
     pub fn stated_by(&self, source: &ConnectorName) -> Option<&Base> {
         match &self.holding {
-            Holding::Stated { bases, .. } => bases.get(source),
+            Holding::Stated { bases, .. } => bases.get(source).filter(|base| !base.ended),
             Holding::Counted { .. } => None,
         }
     }
@@ -394,6 +430,19 @@ impl Position {
                 level,
                 version,
             } => next.state(source, level, *version, sources)?,
+            PositionChange::Item { source, said } => {
+                next.state_item(source, said, sources)?;
+            }
+            PositionChange::Ended { source, version } => next.end(source, *version)?,
+            PositionChange::Line { moves, sold } => {
+                for (at, delta) in moves {
+                    next.shift(*at, *delta, sources)?;
+                }
+                for (day, units) in sold {
+                    believable(*units, sources)?;
+                    next.count_sale(*day, *units);
+                }
+            }
             PositionChange::Move { at, delta } => next.shift(*at, *delta, sources)?,
             PositionChange::Sale {
                 at,
@@ -452,17 +501,15 @@ impl Position {
         sources: &Sources,
     ) -> Result<(), Refusal> {
         let version = version.kept();
-        for quantity in [Some(level.on_hand), level.reserved, level.incoming] {
-            if let Some(quantity) = quantity.filter(|q| !(-MOST_UNITS..=MOST_UNITS).contains(q)) {
-                return Err(Refusal::Impossible { quantity });
-            }
+        if let Some(quantity) = item::impossible(level) {
+            return Err(Refusal::Impossible { quantity });
         }
         let (bases, moves) = self.stated_by_hand()?;
         let known = bases.get(source).cloned();
         let newer = match &known {
             None => true,
             // Two different statements of one instant: the lower one, in any order, is the safe one.
-            Some(base) if base.version == version => lower(level, &base.level),
+            Some(base) if base.version == version => !base.ended && lower(level, &base.level),
             Some(base) => version > base.version,
         };
         if !newer {
@@ -480,6 +527,9 @@ impl Position {
             version,
             level: level.clone(),
             moved: moved.map_or(0, |base| base.moved),
+            ended: false,
+            contradicts: false,
+            items: BTreeMap::new(),
         };
         bases.insert(source.clone(), base);
         tidy(bases, moves);
@@ -487,7 +537,7 @@ impl Position {
     }
 
     /// What sources state and what has moved, unless the product's stock is counted from vehicles.
-    fn stated_by_hand(&mut self) -> Result<(&mut Bases, &mut Moves), Refusal> {
+    pub(super) fn stated_by_hand(&mut self) -> Result<(&mut Bases, &mut Moves), Refusal> {
         match &mut self.holding {
             Holding::Stated { bases, moves } if self.product.line().is_none() => Ok((bases, moves)),
             Holding::Stated { .. } | Holding::Counted { .. } => Err(Refusal::Counted),
@@ -505,6 +555,7 @@ impl Position {
             Ok(found) => moves[found].1 += delta,
             Err(place) => moves.insert(place, (at, delta)),
         }
+        moves.retain(|(_, delta)| *delta != 0);
         tidy(bases, moves);
         Ok(())
     }
@@ -549,21 +600,24 @@ impl Position {
 
 /// The statement that counts: the best-ranked source's, else the newest.
 fn effective<'a>(
-    bases: &'a BTreeMap<ConnectorName, Base>,
+    bases: &'a Bases,
     ranking: &[ConnectorName],
 ) -> Option<(&'a ConnectorName, &'a Base)> {
+    let stands = |(_, base): &(&ConnectorName, &Base)| !base.ended;
     ranking
         .iter()
-        .find_map(|source| bases.get_key_value(source))
+        .find_map(|source| bases.get_key_value(source).filter(stands))
         .or_else(|| {
             bases
                 .iter()
+                .filter(stands)
                 .max_by(|(a_name, a), (b_name, b)| (a.version, a_name).cmp(&(b.version, b_name)))
         })
 }
 
-fn lower(a: &Level, b: &Level) -> bool {
-    (a.on_hand, b.reserved, a.incoming) < (b.on_hand, a.reserved, b.incoming)
+pub(super) fn lower(a: &Level, b: &Level) -> bool {
+    (a.on_hand, b.reserved, b.unavailable, a.incoming)
+        < (b.on_hand, a.reserved, a.unavailable, b.incoming)
 }
 
 fn possible(quantity: i64) -> Result<(), Refusal> {
@@ -574,7 +628,7 @@ fn possible(quantity: i64) -> Result<(), Refusal> {
     }
 }
 
-fn believable(quantity: i64, sources: &Sources) -> Result<(), Refusal> {
+pub(super) fn believable(quantity: i64, sources: &Sources) -> Result<(), Refusal> {
     match sources.most_jump {
         Some(most) if quantity.abs() > most => Err(Refusal::Jump { quantity, most }),
         _ => Ok(()),
@@ -583,7 +637,7 @@ fn believable(quantity: i64, sources: &Sources) -> Result<(), Refusal> {
 
 /// Adds up the movements that no statement will tell apart any more, because they are long past, or that
 /// are too many. No unit is lost: what moved after a statement goes on counting on top of it.
-fn tidy(bases: &mut Bases, moves: &mut Moves) {
+pub(super) fn tidy(bases: &mut Bases, moves: &mut Moves) {
     if moves.len() <= FEW_MOVES {
         return;
     }

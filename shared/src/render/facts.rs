@@ -86,7 +86,9 @@ fn identity(subject: &Subject) -> Option<(&'static str, String)> {
             }
         }
         Subject::Unit { vin } => ("VIN", vin.clone()),
-        Subject::Connector { connector } => ("Source", connector.to_string()),
+        Subject::Connector { connector } | Subject::Quarantine { connector, .. } => {
+            ("Source", connector.to_string())
+        }
         Subject::Channel { channel } => ("Channel", channel.to_string()),
     })
 }

@@ -28,6 +28,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
             reserved: 1,
             available: 5,
             incoming: 12,
+            unavailable: 0,
             backordered: 0,
         }),
         after: Some(Stock {
@@ -35,6 +36,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
             reserved: 1,
             available: 2,
             incoming: 12,
+            unavailable: 0,
             backordered: 0,
         }),
         threshold: Some(3),
@@ -98,6 +100,10 @@ fn subject(kind: AlertKind) -> Subject {
             .ok()
             .map(|channel| Subject::Channel { channel }),
         AlertKind::Conflict => None,
+        AlertKind::Quarantine => "shopify".parse().ok().map(|connector| Subject::Quarantine {
+            connector,
+            reason: "unknown_location".into(),
+        }),
         _ => "OIL-5W40"
             .parse()
             .ok()

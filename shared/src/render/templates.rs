@@ -254,7 +254,9 @@ fn context(message: &Message) -> BTreeMap<&'static str, Value> {
             (product.line().is_none().then(|| product.to_string()), None)
         }
         Subject::Unit { vin } => (None, Some(vin.clone())),
-        Subject::Connector { .. } | Subject::Channel { .. } => (None, None),
+        Subject::Connector { .. } | Subject::Channel { .. } | Subject::Quarantine { .. } => {
+            (None, None)
+        }
     };
     let (before, after) = (message.before, message.after);
     BTreeMap::from([

@@ -11,6 +11,7 @@ use super::jobs::Reexamination;
 use super::keys::{self, Key};
 use super::received::Received;
 use super::row::{Expect, Page, Stored};
+use super::waits::{NewNames, is_new_names};
 use super::{Store, StoreError};
 
 const OPERATION: &str = "read what is due";
@@ -44,6 +45,8 @@ pub enum Due {
     Job(Box<Stored<Reexamination>>),
     /// A webhook that was kept and never wholly applied.
     Received(Box<Stored<Received>>),
+    /// A configuration that may name what something waits for.
+    Names(Stored<NewNames>),
 }
 
 impl Store {
@@ -115,6 +118,11 @@ impl Store {
             let stored = self.get::<Reexamination>(OPERATION, key).await?;
             let due = stored.filter(|stored| stored.data.is_due(by));
             return Ok(due.map(|stored| Due::Job(Box::new(stored))));
+        }
+        if is_new_names(key) {
+            let stored = self.get::<NewNames>(OPERATION, key).await?;
+            let due = stored.filter(|stored| stored.data.is_due(by));
+            return Ok(due.map(Due::Names));
         }
         if key.pk.starts_with("R#") {
             let stored = self.get::<Received>(OPERATION, key).await?;

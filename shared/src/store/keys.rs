@@ -11,8 +11,16 @@
 //! | `ledger` | `H#<of>` | `<revision>` | the history of one position, unit or product, in order |
 //! | `marker` | `M#<source>#<event>` | `marker` | has this event been applied? (expires) |
 //! | `external` | `X#<connector>#<kind>#<name>` | `external` | which SKU another system means |
+//! | `items` | `X#<connector>#<kind>#<product>` | `items` | which items another system's product has |
+//! | `order_line` | `O#<connector>#<order>` | `line#<line>` | what is known of an order's line (expires) |
+//! | `wait` | `N#<connector>#<kind>#<name>` | `<received>` | which webhooks wait for a name (expires) |
+//! | `awaited` | `N#<connector>` | `<location>` | which names of locations are waited for (expires) |
+//! | `new_names` | `NAMES` | `names` | `due`: a configuration may name what something waits for |
 //! | `received` | `R#<connector>#<id>` | `head`, `body#<n>` | a webhook as it came; `list`: by connector and time |
-//! | `quarantine` | `Q#<id>` | `quarantine` | `list`: newest first |
+//! | `quarantine` | `Q#<id>` | `quarantine` | `list`: by state, newest first |
+//! | `held` | `B#<connector>#<reason>` | `held#<id>` | is anything of this kind of quarantine still open? |
+//! | `held_kind` | `B#<connector>#<reason>` | `kind` | whether people are to know of this kind; `list`: the source's open ones |
+//! | `watch` | `B#<connector>#<reason>` | `watch#<kind>` | its alert |
 //! | `alert` | `A#<alert>` | `alert` | `list`: by state, newest first |
 //! | `revision` | `A#<alert>` | `revision#<n>` | what to say |
 //! | `intent` | `A#<alert>` | `intent#<n>#<channel>` | `due`: undelivered; `list`: newest first |
@@ -153,6 +161,9 @@ pub(crate) fn watches(subject: &Subject) -> (String, String) {
         Subject::Unit { vin } => (format!("U#{vin}"), "watch#".into()),
         Subject::Connector { connector } => (self::connector(connector), "watch#".into()),
         Subject::Channel { channel } => (format!("K#{channel}"), "watch#".into()),
+        Subject::Quarantine { connector, reason } => {
+            (held_partition(connector, reason), "watch#".into())
+        }
     }
 }
 
@@ -223,6 +234,56 @@ pub(crate) fn covered(message: &str, token: &str, page: u32) -> Key {
         alert_partition(message),
         format!("covered#{token}#{page:06}"),
     )
+}
+
+/// The items of another system's product; the kind is that of the items.
+pub(crate) fn external_items(connector: &ConnectorName, kind: &str, product: &str) -> Key {
+    Key::new(format!("X#{connector}#{kind}#{product}"), "items")
+}
+
+pub(crate) fn order_line(connector: &ConnectorName, order: &str, line: &str) -> Key {
+    Key::new(format!("O#{connector}#{order}"), format!("line#{line}"))
+}
+
+pub(crate) fn waits(connector: &ConnectorName, kind: &str, name: &str) -> String {
+    format!("N#{connector}#{kind}#{name}")
+}
+
+pub(crate) fn wait(connector: &ConnectorName, kind: &str, name: &str, received: &str) -> Key {
+    Key::new(waits(connector, kind, name), received)
+}
+
+pub(crate) fn awaited_locations(connector: &ConnectorName) -> String {
+    format!("N#{connector}")
+}
+
+pub(crate) fn awaited_location(connector: &ConnectorName, name: &str) -> Key {
+    Key::new(awaited_locations(connector), name)
+}
+
+pub(crate) fn new_names() -> Key {
+    Key::new("NAMES", "names")
+}
+
+/// Where what is open in quarantine stands, by source and kind.
+pub(crate) fn held_partition(connector: &ConnectorName, reason: &str) -> String {
+    format!("B#{connector}#{reason}")
+}
+
+/// The sort keys of what is open begin so.
+pub(crate) const HELD: &str = "held#";
+
+pub(crate) fn held(connector: &ConnectorName, reason: &str, id: &str) -> Key {
+    Key::new(held_partition(connector, reason), format!("{HELD}{id}"))
+}
+
+/// The list of a source's kinds of which anything is open.
+pub(crate) fn held_kinds(connector: &ConnectorName) -> String {
+    format!("held#{connector}")
+}
+
+pub(crate) fn held_kind(connector: &ConnectorName, reason: &str) -> Key {
+    Key::new(held_partition(connector, reason), "kind")
 }
 
 pub(crate) fn received(connector: &ConnectorName, id: &str) -> Key {

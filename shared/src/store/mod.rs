@@ -12,6 +12,8 @@
 //! | `spread` | busy lists, read in their order |
 //! | `access` | conditional writes, queries, pages: the only calls of DynamoDB |
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
+//! | [`names`], [`orders`] | other systems' names for SKUs, and their order lines |
+//! | [`waits`] | what waits for a name |
 //! | [`movements`], [`imports`] | what people and programs ask for through the API |
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
@@ -42,6 +44,8 @@ pub mod inbox;
 pub mod intents;
 pub mod jobs;
 pub mod movements;
+pub mod names;
+pub mod orders;
 pub mod products;
 pub mod quarantine;
 pub mod received;
@@ -52,6 +56,7 @@ pub mod snapshots;
 pub mod stated;
 pub mod stock;
 pub mod units;
+pub mod waits;
 
 pub use error::StoreError;
 pub use row::{Expect, Page, Row, Stored, Write};

@@ -1,4 +1,4 @@
-//! Product descriptions, and the names that other systems have for our SKUs.
+//! Product descriptions.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,13 @@ use serde_json::json;
 
 use super::keys::{self, Listed};
 use super::row::{Expect, Row, Write, Written};
-use super::stock::Applied;
+use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError};
 use crate::domain::ProductId;
 use crate::domain::event::{ProductDescription, StockEvent, Version};
-use crate::domain::id::{ConnectorName, Sku};
+use crate::domain::id::ConnectorName;
 use crate::domain::ledger::LedgerRow;
+use crate::domain::position::Sources;
 
 const OPERATION: &str = "describe a product";
 
@@ -36,13 +37,6 @@ pub struct Product {
     pub chain: String,
 }
 
-/// Which SKU another system's name means.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct External {
-    sku: Sku,
-    version: Version,
-}
-
 impl Store {
     /// What is known of a product.
     pub async fn product(&self, product: &ProductId) -> Result<Option<Product>, StoreError> {
@@ -52,29 +46,21 @@ impl Store {
         Ok(stored.map(|stored| stored.data))
     }
 
-    /// The SKU that a connector's name of this kind (`inventory_item`) stands for.
-    pub async fn sku_of(
-        &self,
-        connector: &ConnectorName,
-        kind: &str,
-        name: &str,
-    ) -> Result<Option<Sku>, StoreError> {
-        let stored = self
-            .get::<External>("look up a product", &keys::external(connector, kind, name))
-            .await?;
-        Ok(stored.map(|stored| stored.data.sku))
-    }
-
     pub(super) async fn apply_description(
         &self,
         event: &StockEvent,
         description: &ProductDescription,
-    ) -> Result<Applied, StoreError> {
+        sources: &Sources,
+    ) -> Result<Applied, ApplyError> {
         let version = description.version.kept();
         // Names first: they are looked up by themselves, and writing one twice is harmless.
         for (kind, name) in &description.external {
-            self.learn_name(event, description, version, (kind, name))
+            self.learn_name(event, &description.sku, version, (kind, name), sources)
                 .await?;
+        }
+        let says_more = description.title.is_some() || description.category.is_some();
+        if !says_more && !description.external.is_empty() {
+            return Ok(Applied::Known); // only names, which have rows of their own
         }
         let product = ProductId::from(description.sku.clone());
         let key = keys::description(&product);
@@ -127,38 +113,8 @@ impl Store {
         }
         Err(StoreError::Contended {
             operation: OPERATION,
-        })
-    }
-
-    async fn learn_name(
-        &self,
-        event: &StockEvent,
-        description: &ProductDescription,
-        version: Version,
-        (kind, name): (&str, &str),
-    ) -> Result<(), StoreError> {
-        let key = keys::external(&event.source, kind, name);
-        for attempt in 0.. {
-            let stored = self.get::<External>(OPERATION, &key).await?;
-            if stored.as_ref().is_some_and(|s| s.data.version >= version) {
-                return Ok(());
-            }
-            let external = External {
-                sku: description.sku.clone(),
-                version,
-            };
-            let row = Row::new(key.clone(), "external", &external)?;
-            if self
-                .put(OPERATION, row, Expect::from_read(stored.as_ref()))
-                .await?
-            {
-                return Ok(());
-            }
-            self.after_conflict(OPERATION, attempt).await?;
         }
-        Err(StoreError::Contended {
-            operation: OPERATION,
-        })
+        .into())
     }
 }
 

@@ -1,22 +1,54 @@
-//! Rows and events that could not be applied, held with the reason until a person has looked (F15).
+//! Rows and events that could not be applied, held with the reason (F15): a work list.
+//!
+//! An entry is open until what it holds was applied after all, or a person dismisses it. People are
+//! told once per source and kind: the first open entry of a kind opens its [`HeldKind`], the last one
+//! that is closed closes it, and `evaluate` makes an alert of that.
+
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Listed};
-use super::row::{Expect, Page, Row};
+use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
+use crate::domain::Origin;
+use crate::domain::alert::named;
 use crate::domain::event::millis;
 use crate::domain::id::{ConnectorName, EventId};
 
-/// How long an entry is kept.
+/// How long an entry is kept once it is over.
 pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How much of a row or body is shown.
 const EXCERPT: usize = 400;
-const LIST: &str = "quarantine";
-/// The reason of an entry that stands for a vehicle to be looked up.
-pub const LOOKUP: &str = "lookup";
+/// Open entries read at once.
+const PAGE: i32 = 100;
+
+named!(
+    /// Where an entry stands.
+    HeldState {
+        /// Somebody has to do something about it.
+        Open => "open",
+        /// What it holds was applied after all.
+        Closed => "closed",
+        /// A person has decided to leave it.
+        Dismissed => "dismissed",
+    }
+);
+
+/// How an entry ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Over {
+    /// When.
+    #[serde(with = "millis")]
+    pub at: Timestamp,
+    /// By whom; unset where it closed itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why.
+    pub why: String,
+}
 
 /// Something that was not applied, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +72,16 @@ pub struct Quarantined {
     pub place: String,
     /// The beginning of the row or event.
     pub row: String,
+    /// Where it stands.
+    #[serde(default = "open")]
+    pub state: HeldState,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Over>,
+}
+
+const fn open() -> HeldState {
+    HeldState::Open
 }
 
 impl Quarantined {
@@ -62,6 +104,8 @@ impl Quarantined {
             sentence: sentence.into(),
             place,
             row: content.chars().take(EXCERPT).collect(),
+            state: HeldState::Open,
+            over: None,
         }
     }
 
@@ -80,32 +124,213 @@ impl Quarantined {
     }
 }
 
+/// Whether people are to know that something of one kind is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldKind {
+    /// The source.
+    pub source: ConnectorName,
+    /// The kind: the reason's code.
+    pub reason: String,
+    /// Whether anything of it is open.
+    pub open: bool,
+    /// Since when.
+    #[serde(with = "millis")]
+    pub since: Timestamp,
+    /// One of them, in words.
+    pub example: String,
+    /// What it goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Why an entry cannot be dismissed.
+#[derive(Debug, thiserror::Error)]
+pub enum DismissError {
+    /// No such entry.
+    #[error("there is no quarantine entry {0}")]
+    Unknown(String),
+    /// It is no longer open.
+    #[error("quarantine entry {id} is {state} already")]
+    Over {
+        /// The entry.
+        id: String,
+        /// Where it stands.
+        state: HeldState,
+    },
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Store {
-    /// Holds it; `false` if it is held already.
+    /// Holds it; `false` if it is open already, or was dismissed. What was closed and is wrong again is
+    /// open again.
     pub async fn quarantine(&self, held: &Quarantined) -> Result<bool, StoreError> {
-        let expires = held.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
-        let row = Row::new(keys::quarantined(&held.id), "quarantine", held)?
-            .listed(Listed::spread(LIST, held.at, &held.id));
-        // Work is kept until it is done, however long that takes.
-        let row = if held.reason == LOOKUP {
-            row
-        } else {
-            row.expires(expires)
-        };
-        self.put("hold a row in quarantine", row, Expect::Absent)
+        const OPERATION: &str = "hold a row in quarantine";
+        for attempt in 0.. {
+            let stored = self.quarantine_entry(&held.id).await?;
+            let known = stored.as_ref().map(|stored| stored.data.state);
+            if matches!(known, Some(HeldState::Open | HeldState::Dismissed)) {
+                return Ok(false);
+            }
+            let open = Quarantined {
+                state: HeldState::Open,
+                over: None,
+                ..held.clone()
+            };
+            let index = keys::held(&held.source, &held.reason, &held.id);
+            let index = Row::new(index, "held", &held.id)?;
+            let writes = vec![
+                Write::Put(entry_row(&open)?, Expect::from_read(stored.as_ref())),
+                Write::Put(index, Expect::Anything),
+            ];
+            if self.transact(OPERATION, writes).await? == Written::Done {
+                let example = format!("{}: {}", held.place, held.sentence);
+                self.tell_of_kind(&held.source, &held.reason, &example)
+                    .await?;
+                return Ok(true);
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
+    /// One entry.
+    pub async fn quarantine_entry(
+        &self,
+        id: &str,
+    ) -> Result<Option<Stored<Quarantined>>, StoreError> {
+        self.get("read a quarantine entry", &keys::quarantined(id))
             .await
     }
 
-    /// A page of what is held, newest first.
+    /// Closes an entry for this reason; nothing happens if it is not open.
+    pub async fn close_quarantined(&self, id: &str, why: &str) -> Result<(), StoreError> {
+        let over = Over {
+            at: self.clock.now(),
+            by: None,
+            why: why.to_owned(),
+        };
+        match self.end_quarantined(id, HeldState::Closed, over).await {
+            Ok(_) | Err(DismissError::Unknown(_) | DismissError::Over { .. }) => Ok(()),
+            Err(DismissError::Store(error)) => Err(error),
+        }
+    }
+
+    /// Takes an entry off the list because a person says so. What it holds is applied all the same if
+    /// it can be later.
+    pub async fn dismiss_quarantined(
+        &self,
+        id: &str,
+        why: &str,
+        by: &str,
+    ) -> Result<Quarantined, DismissError> {
+        let over = Over {
+            at: self.clock.now(),
+            by: Some(by.to_owned()),
+            why: why.to_owned(),
+        };
+        self.end_quarantined(id, HeldState::Dismissed, over).await
+    }
+
+    /// The open entries of a source that are not among `held`.
+    pub async fn held_besides(
+        &self,
+        source: &ConnectorName,
+        held: &BTreeSet<String>,
+    ) -> Result<Vec<String>, StoreError> {
+        const OPERATION: &str = "look for held rows";
+        let kinds = self
+            .list::<HeldKind>(
+                OPERATION,
+                &keys::held_kinds(source),
+                (None, None),
+                false,
+                None,
+                PAGE,
+            )
+            .await?;
+        let mut besides = Vec::new();
+        for kind in kinds.items {
+            let partition = keys::held_partition(source, &kind.data.reason);
+            let mut after: Option<String> = None;
+            loop {
+                let page = self
+                    .page_of_partition::<String>(
+                        OPERATION,
+                        &partition,
+                        keys::HELD,
+                        after.as_deref(),
+                        PAGE,
+                    )
+                    .await?;
+                let ids = page.items.into_iter().map(|stored| stored.data);
+                besides.extend(ids.filter(|id| !held.contains(id)));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(besides)
+    }
+
+    async fn end_quarantined(
+        &self,
+        id: &str,
+        state: HeldState,
+        over: Over,
+    ) -> Result<Quarantined, DismissError> {
+        const OPERATION: &str = "close a quarantine entry";
+        for attempt in 0.. {
+            let Some(stored) = self.quarantine_entry(id).await? else {
+                return Err(DismissError::Unknown(id.to_owned()));
+            };
+            let held = &stored.data;
+            if held.state != HeldState::Open {
+                // Whoever closed it may have stopped right after.
+                self.untell_of_kind(&held.source, &held.reason).await?;
+                return Err(DismissError::Over {
+                    id: id.to_owned(),
+                    state: held.state,
+                });
+            }
+            let ended = Quarantined {
+                state,
+                over: Some(over.clone()),
+                ..held.clone()
+            };
+            let index = keys::held(&held.source, &held.reason, id);
+            let writes = vec![
+                Write::Put(entry_row(&ended)?, Expect::Version(stored.version)),
+                Write::Delete(index, Expect::Anything),
+            ];
+            if self.transact(OPERATION, writes).await? == Written::Done {
+                self.untell_of_kind(&held.source, &held.reason).await?;
+                return Ok(ended);
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
+    }
+
+    /// A page of the entries in a state, newest first.
     pub async fn quarantined(
         &self,
+        state: HeldState,
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<Page<Quarantined>, StoreError> {
+        let list = list_of(state);
         let page = self
             .spread(
                 "list the quarantine",
-                LIST,
+                &list,
                 (None, None),
                 true,
                 cursor,
@@ -114,6 +339,118 @@ impl Store {
             .await?;
         Ok(page.map(|stored| stored.data))
     }
+
+    /// Whether people are to know of a kind, and how often that changed.
+    pub async fn held_kind(
+        &self,
+        source: &ConnectorName,
+        reason: &str,
+    ) -> Result<Option<Stored<HeldKind>>, StoreError> {
+        self.get(
+            "read a kind of quarantine",
+            &keys::held_kind(source, reason),
+        )
+        .await
+    }
+
+    /// Has people told of a kind, once: while it is open, nothing is written.
+    async fn tell_of_kind(
+        &self,
+        source: &ConnectorName,
+        reason: &str,
+        example: &str,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "tell of a kind of quarantine";
+        for attempt in 0.. {
+            let stored = self.held_kind(source, reason).await?;
+            if stored.as_ref().is_some_and(|stored| stored.data.open) {
+                return Ok(());
+            }
+            let kind = HeldKind {
+                source: source.clone(),
+                reason: reason.to_owned(),
+                open: true,
+                since: self.clock.now(),
+                example: example.chars().take(EXCERPT).collect(),
+                origin: self.origin(),
+            };
+            if self
+                .put(
+                    OPERATION,
+                    kind_row(&kind)?,
+                    Expect::from_read(stored.as_ref()),
+                )
+                .await?
+            {
+                return Ok(());
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
+    /// Has people told that nothing of a kind is open any more, if that is so.
+    async fn untell_of_kind(&self, source: &ConnectorName, reason: &str) -> Result<(), StoreError> {
+        const OPERATION: &str = "end a kind of quarantine";
+        let Some(stored) = self.held_kind(source, reason).await? else {
+            return Ok(());
+        };
+        if !stored.data.open || self.is_any_held(source, reason).await? {
+            return Ok(());
+        }
+        let over = HeldKind {
+            open: false,
+            origin: self.origin(),
+            ..stored.data
+        };
+        self.put(OPERATION, kind_row(&over)?, Expect::Version(stored.version))
+            .await?;
+        // Somebody may have held another since, and found that people knew.
+        if self.is_any_held(source, reason).await? {
+            self.tell_of_kind(source, reason, &over.example).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_any_held(&self, source: &ConnectorName, reason: &str) -> Result<bool, StoreError> {
+        let partition = keys::held_partition(source, reason);
+        let page = self
+            .page_of_partition::<String>("look for held rows", &partition, keys::HELD, None, 1)
+            .await?;
+        Ok(!page.items.is_empty())
+    }
+}
+
+fn kind_row(kind: &HeldKind) -> Result<Row, StoreError> {
+    let row = Row::new(
+        keys::held_kind(&kind.source, &kind.reason),
+        "held_kind",
+        kind,
+    )?;
+    Ok(if kind.open {
+        row.listed(Listed {
+            list: keys::held_kinds(&kind.source),
+            place: kind.reason.clone(),
+        })
+    } else {
+        row
+    })
+}
+
+fn list_of(state: HeldState) -> String {
+    format!("quarantine#{state}")
+}
+
+fn entry_row(held: &Quarantined) -> Result<Row, StoreError> {
+    let list = Listed::spread(&list_of(held.state), held.at, &held.id);
+    let row = Row::new(keys::quarantined(&held.id), "quarantine", held)?.listed(list);
+    // What is open stays until somebody has seen to it.
+    Ok(match &held.over {
+        None => row,
+        Some(over) => row.expires(over.at.checked_add(KEPT).unwrap_or(Timestamp::MAX)),
+    })
 }
 
 #[cfg(test)]

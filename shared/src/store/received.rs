@@ -106,6 +106,9 @@ pub struct Received {
     /// How often the clock could not apply it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub tries: u32,
+    /// The entries of the quarantine that hold rows of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
 }
 
 const fn usual_days() -> u16 {
@@ -113,7 +116,7 @@ const fn usual_days() -> u16 {
 }
 
 impl Received {
-    fn expires(&self) -> Timestamp {
+    pub(super) fn expires(&self) -> Timestamp {
         let kept = SignedDuration::from_hours(24 * i64::from(self.kept_days));
         self.at.checked_add(kept).unwrap_or(Timestamp::MAX)
     }
@@ -155,7 +158,11 @@ impl Store {
     }
 
     /// Keeps a webhook, body first and record last: where there is a record, the body is whole.
-    pub async fn receive(&self, received: &Received, body: KeptBody) -> Result<(), StoreError> {
+    pub async fn receive(
+        &self,
+        received: &Received,
+        body: KeptBody,
+    ) -> Result<Stored<Received>, StoreError> {
         const OPERATION: &str = "keep a webhook";
         let expires = received.expires();
         for (number, part) in body.parts.iter().enumerate() {
@@ -164,24 +171,56 @@ impl Store {
             self.put(OPERATION, row, Expect::Anything).await?;
         }
         // Another copy of the same delivery may have been faster; its record is as good.
-        self.put(OPERATION, received_row(received)?, Expect::Absent)
-            .await?;
-        Ok(())
+        let row = received_row(received)?;
+        if self.put(OPERATION, row, Expect::Absent).await? {
+            return Ok(Stored {
+                key: keys::received(&received.connector, &received.id),
+                version: 1,
+                data: received.clone(),
+            });
+        }
+        let kept = self.received(&received.connector, &received.id).await?;
+        kept.ok_or_else(|| StoreError::Unreadable {
+            operation: OPERATION,
+            key: format!("R#{}#{}", received.connector, received.id),
+            problem: "it is gone".to_owned(),
+        })
     }
 
-    /// Notes that everything a webhook says is dealt with.
-    pub async fn mark_applied(&self, received: &Received) -> Result<(), StoreError> {
+    /// Notes that everything a webhook says is dealt with; `false` if it is to be applied again, since
+    /// a name that it waits for was learnt meanwhile.
+    pub async fn mark_applied(&self, received: &Stored<Received>) -> Result<bool, StoreError> {
         let done = Received {
             state: ReceivedState::Applied,
-            ..received.clone()
+            ..received.data.clone()
         };
         self.put(
             "mark a webhook as applied",
             received_row(&done)?,
-            Expect::Anything,
+            Expect::Version(received.version),
         )
-        .await?;
-        Ok(())
+        .await
+    }
+
+    /// Notes which entries of the quarantine hold rows of a webhook; `None` if somebody else wrote to
+    /// it meanwhile.
+    pub async fn note_held(
+        &self,
+        received: &Stored<Received>,
+        held: Vec<String>,
+    ) -> Result<Option<Stored<Received>>, StoreError> {
+        let data = Received {
+            held,
+            ..received.data.clone()
+        };
+        let expect = Expect::Version(received.version);
+        let row = received_row(&data)?;
+        let written = self.put("note what is held", row, expect).await?;
+        Ok(written.then(|| Stored {
+            key: received.key.clone(),
+            version: received.version + 1,
+            data,
+        }))
     }
 
     /// Has the clock try again later to apply a webhook, each time after longer: `false` if somebody
@@ -248,7 +287,7 @@ impl Store {
     }
 }
 
-fn received_row(received: &Received) -> Result<Row, StoreError> {
+pub(super) fn received_row(received: &Received) -> Result<Row, StoreError> {
     let list = keys::received_list(&received.connector);
     Ok(Row::new(
         keys::received(&received.connector, &received.id),

@@ -43,4 +43,4 @@ pub const INDEXES: [Index; 2] = [
 
 /// The kinds of item (`t`) whose changes the evaluator looks at; the event-source mapping filters on
 /// them, so that our own alerts and records cost no invocation.
-pub const EVALUATED_KINDS: [&str; 5] = ["position", "unit", "feed", "config", "job"];
+pub const EVALUATED_KINDS: [&str; 6] = ["position", "unit", "feed", "held_kind", "config", "job"];

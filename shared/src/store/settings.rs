@@ -272,11 +272,12 @@ impl Store {
     }
 
     /// A version comes into force, and with it, so that it cannot be forgotten, the job of looking
-    /// at everything by it.
-    fn in_force(&self, head: &Head, expect: Expect) -> Result<[Write; 2], StoreError> {
+    /// at everything by it, and that of applying what waited for a name that it gives.
+    fn in_force(&self, head: &Head, expect: Expect) -> Result<[Write; 3], StoreError> {
         let row = Row::new(head_key(), "config", head)?;
         let job = self.job_to_start(Reexamination::configuration())?;
-        Ok([Write::Put(row, expect), job])
+        let names = self.new_names(head.version)?;
+        Ok([Write::Put(row, expect), job, names])
     }
 }
 

@@ -68,6 +68,16 @@ pub(super) struct CaughtUp {
     pub(super) being_read: Vec<ConnectorName>,
 }
 
+impl CaughtUp {
+    /// A position that no whole file says more of.
+    pub(super) const fn as_it_is(position: Position) -> Self {
+        Self {
+            position,
+            being_read: Vec::new(),
+        }
+    }
+}
+
 fn key(source: &ConnectorName) -> Key {
     Key::new(keys::connector(source), "snapshot")
 }

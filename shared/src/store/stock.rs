@@ -12,6 +12,7 @@ use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::event::{Change, EventId, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
+use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, whole_millis};
 use crate::domain::{Authority, Position, ProductId};
@@ -79,6 +80,19 @@ pub enum ApplyError {
     /// The table takes no such item, now or later.
     #[error("it cannot be stored: {0}")]
     Unstorable(#[source] StoreError),
+    /// Several items of the source have the same SKU at the same location.
+    #[error(
+        "{product} at {location} is the SKU of several of the source's items ({items}); none of them \
+         is believed until one is left, or `same_sku = \"sum\"` says that they are one stock"
+    )]
+    SameSku {
+        /// The product.
+        product: ProductId,
+        /// The location.
+        location: LocationId,
+        /// The items.
+        items: String,
+    },
     /// The table.
     #[error(transparent)]
     Store(StoreError),
@@ -92,6 +106,22 @@ impl From<StoreError> for ApplyError {
             Self::Store(error)
         }
     }
+}
+
+impl ApplyError {
+    /// The name that has to end, or to become known, before it can be applied: its kind, and itself.
+    pub fn awaits(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::SameSku {
+                product, location, ..
+            } => Some(same_sku(product, location)),
+            _ => None,
+        }
+    }
+}
+
+fn same_sku(product: &ProductId, location: &LocationId) -> (&'static str, String) {
+    ("same_sku", format!("{product} {location}"))
 }
 
 /// What a ledger row says of why a position changed.
@@ -116,11 +146,27 @@ impl Store {
         event: &StockEvent,
         authority: &Authority,
     ) -> Result<Applied, ApplyError> {
+        let sources = &authority.quantities;
         let (product, location, change) = match &event.change {
             Change::Unit(report) => return self.apply_unit(event, report, authority).await,
             Change::Described(description) => {
-                return Ok(self.apply_description(event, description).await?);
+                return self.apply_description(event, description, sources).await;
             }
+            Change::Offered(offer) => return self.apply_offer(event, offer, sources).await,
+            Change::OrderLine(line) => return self.apply_order_line(event, line, authority).await,
+            Change::Item(said) => return self.apply_item(event, said, sources).await,
+            Change::LevelEnded {
+                product,
+                location,
+                version,
+            } => (
+                product,
+                location,
+                PositionChange::Ended {
+                    source: event.source.clone(),
+                    version: *version,
+                },
+            ),
             Change::LevelSet {
                 product,
                 location,
@@ -164,8 +210,44 @@ impl Store {
                 },
             ),
         };
-        self.apply_to_position(event, product, location, &change, &authority.quantities)
+        self.apply_to_position(event, product, location, &change, sources)
             .await
+    }
+
+    /// Applies a statement on one of a source's items, and says so if several of them contradict each
+    /// other now.
+    pub(super) async fn apply_item(
+        &self,
+        event: &StockEvent,
+        said: &ItemStatement,
+        sources: &Sources,
+    ) -> Result<Applied, ApplyError> {
+        let (product, location) = (&said.product, &said.location);
+        let change = PositionChange::Item {
+            source: event.source.clone(),
+            said: said.clone(),
+        };
+        let (applied, [before, after]) = self
+            .change_position(event, product, location, &change, sources)
+            .await?;
+        let items = after.contradicting(&event.source);
+        if !items.is_empty() {
+            return Err(ApplyError::SameSku {
+                product: product.clone(),
+                location: location.clone(),
+                items: items.join(", "),
+            });
+        }
+        let ends = said.offered.is_some_and(|offered| !offered.value)
+            || said
+                .level
+                .as_ref()
+                .is_some_and(|level| level.value.is_none());
+        if ends || !before.contradicting(&event.source).is_empty() {
+            let (kind, name) = same_sku(product, location);
+            self.release_waiting(&event.source, kind, &name).await?;
+        }
+        Ok(applied)
     }
 
     /// Applies a change that the API asks for, such as a reservation, at most once per event id.
@@ -177,10 +259,30 @@ impl Store {
         change: &PositionChange,
         sources: &Sources,
     ) -> Result<Applied, ApplyError> {
+        let (applied, _) = self
+            .change_position(event, product, location, change, sources)
+            .await?;
+        Ok(applied)
+    }
+
+    /// The same, with the position as it was and as it is.
+    async fn change_position(
+        &self,
+        event: &StockEvent,
+        product: &ProductId,
+        location: &LocationId,
+        change: &PositionChange,
+        sources: &Sources,
+    ) -> Result<(Applied, [Position; 2]), ApplyError> {
         const OPERATION: &str = "apply a change of stock";
         // A statement of a source is guarded by its version; everything else by its event id.
-        let guarded =
-            matches!(change, PositionChange::Level { .. }) && event.source.as_str() != API;
+        let statement = matches!(
+            change,
+            PositionChange::Level { .. }
+                | PositionChange::Item { .. }
+                | PositionChange::Ended { .. }
+        );
+        let guarded = statement && event.source.as_str() != API;
         let marker = if guarded {
             None
         } else {
@@ -201,24 +303,21 @@ impl Store {
             );
             let known = match then {
                 Some(then) => self.caught_up(before.clone(), then, by, sources).await?,
-                None => CaughtUp {
-                    position: before.clone(),
-                    being_read: Vec::new(),
-                },
+                None => CaughtUp::as_it_is(before.clone()),
             };
             let after = match known.position.after(change, sources) {
                 Ok(Some(after)) => after,
-                Ok(None) => return Ok(Applied::Known),
+                Ok(None) => return Ok((Applied::Known, [before.clone(), before])),
                 // The refusal may be the echo of this very event: it was applied, and took the last one.
                 Err(refusal) => {
                     return match self.applied_before(event, change).await? {
-                        Some(outcome) => outcome,
+                        Some(outcome) => Ok((outcome?, [before.clone(), before])),
                         None => Err(refusal.into()),
                     };
                 }
             };
             let mut writes =
-                self.position_writes(event, stored.as_ref(), &before, after, sources)?;
+                self.position_writes(event, stored.as_ref(), &before, after.clone(), sources)?;
             writes.extend(marker.clone());
             let item = Item::Position {
                 product: product.clone(),
@@ -233,14 +332,14 @@ impl Store {
                         let (source, id) = (&known.being_read, &event.id);
                         self.settle_late(source, &item, then, id, sources).await?;
                     }
-                    return Ok(Applied::Changed);
+                    return Ok((Applied::Changed, [before, after]));
                 }
                 Written::Unexpected(unmet) => {
                     if marker.is_some()
                         && unmet.last() == Some(&true)
                         && let Some(outcome) = self.applied_before(event, change).await?
                     {
-                        return outcome;
+                        return Ok((outcome?, [before.clone(), before]));
                     }
                     self.after_conflict(OPERATION, attempt).await?;
                 }
@@ -427,20 +526,35 @@ pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
     match position.stock(sources) {
         None if sold == 0 => Value::Null,
         None => json!({ "sold": sold }),
-        Some(stock) => json!({
-            "on_hand": stock.on_hand,
-            "reserved": stock.reserved,
-            "available": stock.available,
-            "incoming": stock.incoming,
-            "backordered": stock.backordered,
-            "sold": sold,
-        }),
+        Some(stock) => {
+            let mut words = json!({
+                "on_hand": stock.on_hand,
+                "reserved": stock.reserved,
+                "available": stock.available,
+                "incoming": stock.incoming,
+                "backordered": stock.backordered,
+                "sold": sold,
+            });
+            if stock.unavailable != 0 {
+                words["unavailable"] = json!(stock.unavailable);
+            }
+            words
+        }
     }
 }
 
 fn change_name(change: &Change) -> &'static str {
     match change {
         Change::LevelSet { .. } => "level_set",
+        Change::Item(said) => match (&said.level, said.offered) {
+            (Some(Dated { value: None, .. }), _) => "level_ended",
+            (Some(_), _) => "level_set",
+            (None, Some(Dated { value: false, .. })) => "item_ended",
+            (None, _) => "item_offered",
+        },
+        Change::LevelEnded { .. } => "level_ended",
+        Change::OrderLine(_) => "order_line",
+        Change::Offered(_) => "offered",
         Change::Moved { .. } => "moved",
         Change::Sold { .. } => "sold",
         Change::Unit(_) => "unit",

@@ -149,6 +149,7 @@ pub fn configuration(thresholds: Thresholds, folder: &Path) -> String {
         "feed_suspect",
         "conflict",
         "channel_down",
+        "quarantine",
     ]
     .map(|kind| {
         let text = "[{{ alert }}/{{ revision }}] {{ product }}";

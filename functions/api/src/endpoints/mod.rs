@@ -43,6 +43,7 @@ pub(crate) async fn answer(
         Endpoint::Resend => channels::resend(context, variable).await,
         Endpoint::Ledger => ledger::list(context).await,
         Endpoint::Quarantine => review::quarantine(context).await,
+        Endpoint::Dismiss => review::dismiss(context, variable).await,
         Endpoint::Inbox => review::inbox(context).await,
         Endpoint::Approve => review::resolve(context, variable, Resolution::Approve).await,
         Endpoint::Reject => review::resolve(context, variable, Resolution::Reject).await,

@@ -77,6 +77,7 @@ fn shown(position: &Position, sources: &Sources) -> Value {
         "on_hand": stock.map(|it| it.on_hand),
         "reserved": stock.map(|it| it.reserved),
         "available": stock.map(|it| it.available),
+        "unavailable": stock.map(|it| it.unavailable),
         "incoming": stock.map(|it| it.incoming),
         "backordered": stock.map(|it| it.backordered),
         "projected": stock.map(|it| it.projected()),

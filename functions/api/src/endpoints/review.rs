@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::store::inbox::{InboxEntry, Resolution};
-use shared::store::quarantine::Quarantined;
+use shared::store::quarantine::{HeldState, Quarantined};
 
 use crate::Context;
 use crate::answer::Answer;
@@ -10,16 +10,47 @@ use crate::fields::Fields;
 use crate::paging::{Wanted, fill};
 use crate::problem::Problem;
 
+/// Characters of the reason why something is left in quarantine.
+const REASON_MOST: usize = 400;
+
 pub(super) async fn quarantine(context: &Context<'_>) -> Result<Answer, Problem> {
-    let wanted = wanted(context)?;
+    let mut query = Fields::of_query(context.request);
+    let named: Option<String> = query.parsed("state");
+    let state = match &named {
+        None => Some(HeldState::Open),
+        Some(named) => HeldState::ALL
+            .iter()
+            .copied()
+            .find(|state| state.name() == named),
+    };
+    if state.is_none() {
+        query.refuse("state", "is none of `open`, `closed`, `dismissed`");
+    }
+    let wanted = Wanted::read(context.request, &mut query)?;
+    let state = query.finish(|| state)?;
     let store = context.store;
     fill(
         context,
         &wanted,
-        |cursor: Option<String>, room| async move { store.quarantined(cursor.as_deref(), room).await },
+        |cursor: Option<String>, room| async move {
+            store.quarantined(state, cursor.as_deref(), room).await
+        },
         |held| Some(shown(&held)),
     )
     .await
+}
+
+pub(super) async fn dismiss(context: &Context<'_>, id: &str) -> Result<Answer, Problem> {
+    Fields::of_query(context.request).finish(|| Some(()))?;
+    let mut body = Fields::of_body(context.request)?;
+    let reason = body.text("reason", REASON_MOST);
+    if reason.is_none() {
+        body.refuse("reason", "is missing: say why it is left as it is");
+    }
+    let reason = body.finish(|| reason)?;
+    let by = context.request.actor().unwrap_or("api");
+    let held = context.store.dismiss_quarantined(id, &reason, by).await?;
+    Ok(Answer::ok(shown(&held)))
 }
 
 fn shown(held: &Quarantined) -> Value {
@@ -32,6 +63,12 @@ fn shown(held: &Quarantined) -> Value {
         "detail": held.sentence,
         "where": held.place,
         "row": held.row,
+        "state": held.state,
+        "over": held.over.as_ref().map(|over| json!({
+            "at": over.at,
+            "by": over.by,
+            "reason": over.why,
+        })),
     })
 }
 

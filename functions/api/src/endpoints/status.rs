@@ -10,6 +10,7 @@ use shared::domain::alert::AlertState;
 use shared::installation::{Installation, InstallationError};
 use shared::store::breakers::TroubleKind;
 use shared::store::intents::{Intent, IntentState};
+use shared::store::quarantine::HeldState;
 use shared::store::{Page, StoreError};
 
 use crate::Context;
@@ -48,7 +49,11 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     .await?;
     let quarantine = counted(
         context,
-        |cursor: Option<String>| async move { store.quarantined(cursor.as_deref(), PAGE).await },
+        |cursor: Option<String>| async move {
+            store
+                .quarantined(HeldState::Open, cursor.as_deref(), PAGE)
+                .await
+        },
         |_| true,
     )
     .await?;

@@ -8,6 +8,7 @@ mod doctor;
 mod imports;
 mod movements;
 mod paging;
+mod quarantine;
 mod replays;
 mod routes;
 mod scene;

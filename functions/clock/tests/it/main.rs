@@ -414,14 +414,14 @@ async fn raw_webhooks_that_wait_for_over_a_minute_are_recovered() {
             state: ReceivedState::Waiting,
             again_at: None,
             tries: 0,
+            held: Vec::new(),
         };
         let body = KeptBody::of(b"{}").unwrap();
-        store.receive(&received, body).await.unwrap();
-        received
+        store.receive(&received, body).await.unwrap()
     };
     let recovered = || desk.neighbours.recovered.lock().unwrap().clone();
     let (applied, forgotten) = (kept("applied").await, kept("forgotten").await);
-    store.mark_applied(&applied).await.unwrap();
+    assert!(store.mark_applied(&applied).await.unwrap());
     assert_eq!(desk.tick().await.unwrap().recovered, 0);
     minutes(1).await;
     kept("young").await;
@@ -430,7 +430,7 @@ async fn raw_webhooks_that_wait_for_over_a_minute_are_recovered() {
 
     // One that cannot be applied does not silence the heartbeat, and is tried again.
     *desk.neighbours.broken.lock().unwrap() = true;
-    store.mark_applied(&forgotten).await.unwrap();
+    assert!(store.mark_applied(&forgotten).await.unwrap());
     minutes(1).await;
     for _ in 0..2 {
         let ticked = desk.tick().await.unwrap();

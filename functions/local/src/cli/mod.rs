@@ -15,6 +15,7 @@ mod doctor;
 mod evaluate;
 mod import;
 mod init;
+mod quarantine;
 mod replay;
 mod resend;
 mod show;
@@ -143,6 +144,18 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// List what could not be applied and waits in quarantine, or dismiss something of it.
+    Quarantine {
+        /// What to do, other than to list.
+        #[command(subcommand)]
+        action: Option<quarantine::Action>,
+        /// Which entries: open, closed or dismissed.
+        #[arg(long, default_value = "open", value_parser = ["open", "closed", "dismissed"])]
+        state: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Show what is live, what waits and what failed.
     Status {
         /// The server.
@@ -169,13 +182,13 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Server {
     /// Its address.
-    #[arg(long, default_value = "http://127.0.0.1:9400")]
+    #[arg(long, global = true, default_value = "http://127.0.0.1:9400")]
     url: url::Url,
     /// The data directory of a local one, for its token; `LOTWIRE_TOKEN` comes first.
-    #[arg(long, value_name = "DIR", default_value = ".lotwire")]
+    #[arg(long, global = true, value_name = "DIR", default_value = ".lotwire")]
     data: PathBuf,
     /// Answer in JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     /// The token; never written on the command line, where others could read it.
     #[arg(skip)]
@@ -268,6 +281,11 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             server,
         } => import::run(&file, yes, again, &server, show).await,
         Command::Status { server } => status::run(&server, show).await,
+        Command::Quarantine {
+            action,
+            state,
+            server,
+        } => quarantine::run(action.as_ref(), &state, &server, show).await,
         Command::Doctor { server } => doctor::run(&server, show).await,
         Command::Evaluate { server } => evaluate::run(&server, show).await,
         Command::Bench(bench) => bench::run(&bench, show).await,

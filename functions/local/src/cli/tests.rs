@@ -10,6 +10,7 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::installation::Installations;
 use shared::store::Store;
+use shared::store::quarantine::Quarantined;
 
 use super::*;
 use crate::engine::{EmbeddedAws, Function, Settings};
@@ -31,6 +32,7 @@ kind = "warehouse"
 struct Site {
     url: String,
     directory: tempfile::TempDir,
+    store: Store,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -46,7 +48,7 @@ impl Site {
         );
         let tokens = Tokens::known(["open sesame".to_owned().into()]);
         let installations = Installations::new(store.clone());
-        let api = Api::new(store, installations, tokens, Ports::default());
+        let api = Api::new(store.clone(), installations, tokens, Ports::default());
         let function = Function::new(
             "api",
             Duration::from_secs(30),
@@ -67,6 +69,7 @@ impl Site {
         Self {
             url: format!("http://{address}"),
             directory,
+            store,
             _stop: stop,
         }
     }
@@ -134,6 +137,7 @@ impl Command {
             | Self::Replay { server, .. }
             | Self::Resend { server, .. }
             | Self::Import { server, .. }
+            | Self::Quarantine { server, .. }
             | Self::Doctor { server }
             | Self::Status { server }
             | Self::Evaluate { server } => server,
@@ -514,4 +518,35 @@ fn the_reference_begins_with_ten_lines_that_suffice() {
         ),
         (1, 1, 1)
     );
+}
+
+#[tokio::test]
+async fn the_quarantine_is_a_list_to_work_off() {
+    let site = Site::open().await;
+    let (code, text) = site.run(&["quarantine"]).await;
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "nothing in quarantine is open\n")
+    );
+    let source = "erp".parse().unwrap();
+    let why = ("no_data", "on_hand is empty");
+    let now = site.store.clock().now();
+    let held = Quarantined::new(&source, now, "stock.csv:2", "OIL,", why);
+    assert!(site.store.quarantine(&held).await.unwrap());
+
+    let (code, text) = site.run(&["quarantine"]).await;
+    assert_eq!(code, 1);
+    assert!(text.contains(&held.id), "{text}");
+    assert!(
+        text.contains("no_data: on_hand is empty (stock.csv:2)"),
+        "{text}"
+    );
+    let dismiss = ["quarantine", "dismiss", &held.id, "--reason", "given up"];
+    let (code, text) = site.run(&dismiss).await;
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = site.run(&["quarantine", "--state", "dismissed"]).await;
+    assert_eq!(code, 0);
+    assert!(text.trim_end().ends_with(": given up"), "{text}");
+    let (code, text) = site.run(&dismiss).await;
+    assert_eq!(code, 2, "{text}");
 }

@@ -118,6 +118,7 @@ fn stock(row: &Row) -> Result<[StockEvent; 2], String> {
             .ok_or("on_hand is missing")?,
         reserved: row.quantity("reserved").value(),
         incoming: row.quantity("incoming").value(),
+        ..Level::default()
     };
     let text = |column: &str| row.text(column).value().map(str::to_owned);
     let description = ProductDescription {

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use shared::domain::unit::UnitState;
+use shared::store::quarantine::HeldState;
 use shared::store::runs::{FileOutcome, FileReport};
 
 use super::bench::{Bench, erp, stock_file};
@@ -82,7 +83,12 @@ async fn of_rows_that_differ_none_is_believed_whatever_their_order() {
             9,
             "nothing readable was said of it"
         );
-        let held = bench.store.quarantined(None, 10).await.unwrap().items;
+        let held = bench
+            .store
+            .quarantined(HeldState::Open, None, 10)
+            .await
+            .unwrap()
+            .items;
         assert_eq!(held.len(), 2, "{held:?}");
         assert!(
             held.iter()
@@ -407,7 +413,14 @@ async fn the_same_bad_rows_in_the_next_file_are_no_new_entries() {
     let bench = Bench::with("").await;
     let rows = "A,main,x\nB,main,1\nC,roma,1\nD,roma,2\nE,main,1\nF,main,1\nG,main,1\n";
     bench.read("monday.csv", format!("{HEADER}{rows}")).await;
-    let entries = async || bench.store.quarantined(None, 20).await.unwrap().items;
+    let entries = async || {
+        bench
+            .store
+            .quarantined(HeldState::Open, None, 20)
+            .await
+            .unwrap()
+            .items
+    };
     // One for the row, and one for the place however many rows name it.
     assert_eq!(entries().await.len(), 2, "{:?}", entries().await);
     bench

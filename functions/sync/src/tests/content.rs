@@ -2,13 +2,18 @@
 
 use shared::domain::position::Holding;
 use shared::domain::unit::{Field, UnitState};
-use shared::store::quarantine::Quarantined;
+use shared::store::quarantine::{HeldState, Quarantined};
 use shared::store::runs::FileOutcome;
 
 use super::bench::{Bench, erp, stock_file};
 
 async fn quarantine(bench: &Bench) -> Vec<Quarantined> {
-    bench.store.quarantined(None, 100).await.unwrap().items
+    bench
+        .store
+        .quarantined(HeldState::Open, None, 100)
+        .await
+        .unwrap()
+        .items
 }
 
 /// F15
@@ -36,6 +41,38 @@ async fn one_bad_row_in_a_thousand_is_held_and_the_rest_is_applied() {
     // The same row again is no second entry.
     bench.read("s.csv", &file).await;
     assert_eq!(quarantine(&bench).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_right_in_the_next_whole_file_is_no_work_any_more() {
+    let bench = Bench::with("").await;
+    let file = |first: &str, second: &str| {
+        let right = stock_file(20);
+        right
+            .replace("SKU-3,main,13\n", &format!("SKU-3,main,{first}\n"))
+            .replace("SKU-4,main,14\n", &format!("SKU-4,main,{second}\n"))
+    };
+    let told = async || {
+        let kind = bench.store.held_kind(&erp(), "unreadable").await.unwrap();
+        kind.unwrap().data.open
+    };
+    bench.read("1.csv", file("many", "some")).await;
+    assert_eq!((quarantine(&bench).await.len(), told().await), (2, true));
+    // One of them is right; the other is still not.
+    bench.read("2.csv", file("13", "some")).await;
+    let held = quarantine(&bench).await;
+    assert_eq!((held.len(), told().await), (1, true));
+    assert_eq!(held[0].row, "SKU-4,main,some");
+    // A file that is cut proves nothing.
+    let cut = "sku,location,on_hand\nSKU-1,main,11\nSKU-2,ma";
+    bench.read("3.csv", cut).await;
+    let held = quarantine(&bench).await;
+    assert!(
+        held.iter().any(|it| it.row == "SKU-4,main,some"),
+        "{held:?}"
+    );
+    bench.read("4.csv", file("13", "14")).await;
+    assert_eq!((quarantine(&bench).await.len(), told().await), (0, false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use shared::domain::unit::{Field, UnitState};
+use shared::store::quarantine::HeldState;
 use shared::store::runs::FileOutcome;
 
 use super::bench::{Bench, Setup, erp};
@@ -48,8 +49,10 @@ async fn what_shopify_says_is_available_is_what_can_be_sold() {
     assert_eq!((report.counts.added, report.counts.quarantined), (3, 0));
     assert!(bench.feed().await.remarks.is_empty());
     let available = async |sku: &str, location: &str| {
-        let (on_hand, reserved, _) = level(&bench, sku, location).await.unwrap();
-        (on_hand, on_hand - reserved.unwrap_or(0))
+        let (product, location) = (sku.parse().unwrap(), location.parse().unwrap());
+        let position = bench.store.position(&product, &location).await.unwrap();
+        let level = position.unwrap().stated_by(&erp()).unwrap().level.clone();
+        (level.on_hand, level.sellable())
     };
     assert_eq!(available("OIL-1", "main").await, (10, 3));
     assert_eq!(available("OIL-5", "main").await, (0, 0));
@@ -117,7 +120,12 @@ async fn a_dealers_export_says_which_cars_are_for_sale() {
         remarks["unreadable"].contains("Call for price"),
         "{remarks:?}"
     );
-    let quarantine = bench.store.quarantined(None, 10).await.unwrap().items;
+    let quarantine = bench
+        .store
+        .quarantined(HeldState::Open, None, 10)
+        .await
+        .unwrap()
+        .items;
     assert_eq!(quarantine.len(), 3, "{quarantine:?}");
     let row = quarantine
         .iter()
@@ -222,7 +230,13 @@ async fn a_german_export_reads_its_decimal_comma_and_its_closing_line_is_no_item
     );
     // The same closing line is no second entry.
     assert_eq!(
-        bench.store.quarantined(None, 10).await.unwrap().items.len(),
+        bench
+            .store
+            .quarantined(HeldState::Open, None, 10)
+            .await
+            .unwrap()
+            .items
+            .len(),
         1
     );
 }

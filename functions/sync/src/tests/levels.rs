@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use shared::domain::Position;
 use shared::store::movements::{Act, Movement};
+use shared::store::quarantine::HeldState;
 use shared::store::stock::ApplyError;
 
 use super::bench::{Bench, stock_file};
@@ -156,7 +157,12 @@ async fn a_barcode_in_the_quantity_is_held_and_covers_nothing() {
     let sold_at = later(&bench);
     let report = bench.read("s.csv", file("OIL,main,36000291452")).await;
     assert_eq!((report.counts.quarantined, report.counts.drift), (1, 0));
-    let held = bench.store.quarantined(None, 10).await.unwrap().items;
+    let held = bench
+        .store
+        .quarantined(HeldState::Open, None, 10)
+        .await
+        .unwrap()
+        .items;
     assert!(
         held.iter()
             .all(|it| it.sentence.contains("most_quantity_jump")),

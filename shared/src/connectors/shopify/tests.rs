@@ -4,8 +4,10 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::connectors::bench::*;
-use crate::connectors::{Connector, ConnectorKind, External, KnownNames, Parsed};
+use crate::connectors::{Connector, ConnectorKind, External, KnownNames, ParseError, Parsed};
+use crate::domain::LocationId;
 use crate::domain::event::Change;
+use crate::domain::order::KnownLine;
 
 const VECTORS: &str = include_str!("../../../../tests/fixtures/shopify/signature.json");
 
@@ -73,24 +75,26 @@ fn the_topics() {
 fn a_level_that_is_not_stated_is_quarantined() {
     let mut without = level().json();
     without.as_object_mut().unwrap().remove("available");
-    for sample in [
-        level().edit("/available", json!(null)),
-        level().with(&without),
-    ] {
-        let parsed = deliver(&sample).unwrap();
-        assert_eq!(parsed.events, []);
-        assert_eq!(reasons(&parsed), [("missing_quantity", "/available")]);
-    }
+    let parsed = deliver(&level().with(&without)).unwrap();
+    assert_eq!(parsed.events, []);
+    assert_eq!(reasons(&parsed), [("missing_quantity", "/available")]);
+}
+
+#[test]
+fn the_level_of_an_item_that_is_not_tracked_ends() {
+    let parsed = deliver(&level().edit("/available", json!(null))).unwrap();
+    assert_eq!(parsed.quarantine, []);
+    let Change::Item(said) = &parsed.events[0].change else {
+        panic!("{:?}", parsed.events)
+    };
+    assert_eq!(said.level.as_ref().map(|level| &level.value), Some(&None));
 }
 
 #[test]
 fn a_stated_zero_is_a_zero_and_an_oversold_level_is_negative() {
-    for (stated, expected) in [(json!(0), 0), (json!("0"), 0), (json!(-3), -3)] {
-        let parsed = deliver(&level().edit("/available", stated)).unwrap();
-        let Change::LevelSet { level, .. } = &parsed.events[0].change else {
-            panic!("not a level")
-        };
-        assert_eq!(level.on_hand, expected);
+    for (available, expected) in [(json!(0), 0), (json!("0"), 0), (json!(-3), -3)] {
+        let parsed = deliver(&level().edit("/available", available)).unwrap();
+        assert_eq!(stated(&parsed), Some(expected));
     }
 }
 
@@ -147,17 +151,31 @@ fn what_has_to_be_looked_up_is_listed_once() {
     assert_eq!(wanted(&sample("shopify/products_update.json")), []);
 }
 
-fn sold(parsed: &Parsed) -> Vec<(&str, i64, &str, bool)> {
-    let sales = parsed.events.iter().map(|event| match &event.change {
-        Change::Sold {
-            product,
-            location,
-            quantity,
-            deducts,
-        } => (product.as_str(), *quantity, location.as_str(), *deducts),
-        other => panic!("not a sale: {other:?}"),
+/// The level of the first event.
+fn stated(parsed: &Parsed) -> Option<i64> {
+    let Change::Item(said) = &parsed.events[0].change else {
+        panic!("not a level")
+    };
+    let level = said.level.as_ref().unwrap().value.as_ref();
+    level.map(|level| level.on_hand)
+}
+
+fn lines(parsed: &Parsed) -> Vec<&KnownLine> {
+    let lines = parsed.events.iter().map(|event| match &event.change {
+        Change::OrderLine(line) => &line.known,
+        other => panic!("not a line: {other:?}"),
     });
-    sales.collect()
+    lines.collect()
+}
+
+/// What lines sell: units still ordered, and where.
+fn sold(parsed: &Parsed) -> Vec<(&str, i64, &str, bool)> {
+    let sold = lines(parsed).into_iter().map(|line| {
+        let current = line.placed.as_ref().map_or(0, |placed| placed.current);
+        let (product, location) = (line.product.as_str(), line.location.as_str());
+        (product, current, location, line.deducts)
+    });
+    sold.collect()
 }
 
 #[test]
@@ -208,14 +226,174 @@ fn an_order_counts_where_the_line_says_then_the_order_then_the_default() {
 }
 
 #[test]
-fn tests_and_cancelled_orders_are_no_demand() {
-    for sample in [
-        order().edit("/test", json!(true)),
-        order().edit("/cancelled_at", json!("2026-11-22T09:17:00+00:00")),
+fn a_test_order_is_no_demand() {
+    let parsed = deliver(&order().edit("/test", json!(true))).unwrap();
+    assert_eq!((parsed.events.len(), parsed.quarantine.len()), (0, 0));
+    assert_eq!(parsed.ignored.len(), 1);
+}
+
+#[test]
+fn a_cancelled_order_says_what_came_back_and_where() {
+    let cancelled = deliver(&sample("shopify/orders_cancelled.json")).unwrap();
+    let found: Vec<_> = lines(&cancelled)
+        .into_iter()
+        .map(|line| {
+            let placed = line.placed.as_ref().unwrap();
+            let (_, refund) = line.refunds.first_key_value().unwrap();
+            let back_to = refund.back_to.as_ref().map(LocationId::as_str);
+            (placed.cancelled, placed.current, refund.quantity, back_to)
+        })
+        .collect();
+    let expected = [
+        (true, 0, 2, Some("london")),
+        (true, 0, 1, Some("north")),
+        (true, 0, 1, None),
+    ];
+    assert_eq!(found, expected);
+    // The refund by itself says the same of its line.
+    let refund = deliver(&sample("shopify/refunds_create.json")).unwrap();
+    let by_itself = lines(&refund)[0];
+    assert_eq!(by_itself.placed, None);
+    assert_eq!(by_itself.refunds, lines(&cancelled)[0].refunds);
+}
+
+#[test]
+fn an_order_counts_when_it_was_placed_and_not_when_it_was_imported() {
+    let imported = order().edit("/processed_at", json!("2024-03-01T12:00:00+00:00"));
+    let parsed = deliver(&imported).unwrap();
+    let placed = lines(&parsed)[0].placed.as_ref().unwrap();
+    assert_eq!(placed.at.to_string(), "2024-03-01T12:00:00Z");
+    assert_eq!(placed.version.at.to_string(), "2026-11-22T09:16:03Z");
+}
+
+#[test]
+fn a_way_to_restock_that_nobody_knows_is_quarantined() {
+    let refund = sample("shopify/refunds_create.json");
+    let parsed =
+        deliver(&refund.edit("/refund_line_items/0/restock_type", json!("burnt"))).unwrap();
+    let pointer = "/refund_line_items/0/restock_type";
+    assert_eq!(reasons(&parsed), [("unknown_type", pointer)]);
+}
+
+#[test]
+fn what_waits_for_a_name_says_for_which() {
+    let awaited = |sample: &Sample| {
+        let parsed = deliver(sample).unwrap();
+        let awaited = parsed.quarantine[0].problem.awaits.clone().unwrap();
+        (awaited.kind, awaited.name)
+    };
+    let name = |kind: &str, name: &str| (kind.to_owned(), name.to_owned());
+    let item = level().edit("/inventory_item_id", json!(1));
+    assert_eq!(awaited(&item), name("inventory_item", "1"));
+    let place = level().edit("/location_id", json!(1));
+    assert_eq!(awaited(&place), name("location", "1"));
+    let variant = order().edit("/line_items/2/variant_id", json!(5));
+    assert_eq!(awaited(&variant), name("variant", "5"));
+}
+
+fn topic(topic: &'static str, body: &[u8]) -> Result<Parsed, ParseError> {
+    let sample = Sample {
+        topic,
+        ..level().with_bytes(body)
+    };
+    deliver(&sample)
+}
+
+macro_rules! body {
+    ($file:literal) => {
+        include_bytes!(concat!("../../../../tests/fixtures/shopify/", $file))
+    };
+}
+
+#[test]
+fn an_end_is_dated_by_the_shop_and_not_later_than_it_came() {
+    let body = body!("inventory_levels_disconnect.json");
+    let disconnect = "inventory_levels/disconnect";
+    let ended = topic(disconnect, body).unwrap();
+    assert_eq!((stated(&ended), ended.events[0].at), (None, now()));
+    let sample = Sample {
+        topic: disconnect,
+        ..level().with_bytes(*body)
+    };
+    for (said, expected) in [
+        (
+            "2026-11-22T14:00:00.123456789Z",
+            "2026-11-22T14:00:00.123456789Z",
+        ),
+        ("2026-11-23T14:00:00Z", NOW),
+        ("yesterday", NOW),
     ] {
-        let parsed = deliver(&sample).unwrap();
-        assert_eq!((parsed.events.len(), parsed.quarantine.len()), (0, 0));
-        assert_eq!(parsed.ignored.len(), 1);
+        let mut headers = signed(&sample, secrets(sample.kind)[0], now());
+        headers.insert("x-shopify-triggered-at", said.parse().unwrap());
+        let delivery = delivery(&headers, &sample.body, now());
+        let connector = receiver(&sample);
+        let push = connector.push.as_ref().unwrap();
+        let proven = push.verify(&delivery).unwrap();
+        let parsed = push.parse(&proven, &names()).unwrap();
+        assert_eq!(parsed.events[0].at, expected.parse().unwrap(), "{said}");
+    }
+}
+
+#[test]
+fn what_is_deleted_is_offered_no_longer() {
+    let offer = |parsed: &Parsed| match &parsed.events[0].change {
+        Change::Offered(offer) => offer.clone(),
+        other => panic!("not an offer: {other:?}"),
+    };
+    let product = offer(&topic("products/delete", body!("products_delete.json")).unwrap());
+    assert_eq!(product.product.as_deref(), Some("632910392"));
+    assert_eq!((product.complete, product.offered), (true, Some(false)));
+    let item = offer(
+        &topic(
+            "inventory_items/delete",
+            body!("inventory_items_delete.json"),
+        )
+        .unwrap(),
+    );
+    assert_eq!(item.names, ["30322695"]);
+    assert_eq!(item.offered, Some(false));
+}
+
+/// The topic is not signed: what says more than ids is no end, under whichever topic it is sent again.
+#[test]
+fn a_replayed_body_ends_nothing() {
+    let level = level().body;
+    assert_eq!(
+        topic("inventory_levels/disconnect", &level)
+            .unwrap_err()
+            .status(),
+        422
+    );
+    let product = sample("shopify/products_update.json").body;
+    assert_eq!(
+        topic("products/delete", &product).unwrap_err().status(),
+        422
+    );
+    let item = sample("shopify/inventory_items_update.json").body;
+    assert_eq!(
+        topic("inventory_items/delete", &item).unwrap_err().status(),
+        422
+    );
+}
+
+#[test]
+fn a_product_says_which_of_its_items_are_offered() {
+    for (status, offered) in [
+        (json!("active"), Some(true)),
+        (json!("unlisted"), Some(true)),
+        (json!("archived"), Some(false)),
+        (json!("draft"), Some(false)),
+        (json!("else"), None),
+        (json!(null), None),
+    ] {
+        let product = sample("shopify/products_update.json").edit("/status", status);
+        let parsed = deliver(&product).unwrap();
+        let Change::Offered(offer) = &parsed.events.last().unwrap().change else {
+            panic!("not an offer")
+        };
+        // The third variant has no SKU, so its item stands for none.
+        assert_eq!(offer.names, ["30322695", "30322696"]);
+        assert_eq!((offer.complete, offer.offered), (true, offered));
     }
 }
 
@@ -306,10 +484,10 @@ fn a_described_variant_is_found_again_by_its_inventory_item() {
     let parsed = push
         .parse(&push.verify(&delivery).unwrap(), &names)
         .unwrap();
-    let Change::LevelSet { product, .. } = &parsed.events[0].change else {
+    let Change::Item(said) = &parsed.events[0].change else {
         panic!("not a level")
     };
-    assert_eq!(product.as_str(), "OIL-5W40-1");
+    assert_eq!(said.product.as_str(), "OIL-5W40-1");
 }
 
 #[test]

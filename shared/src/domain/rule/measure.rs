@@ -138,6 +138,7 @@ pub fn total<'a>(members: impl IntoIterator<Item = Option<&'a Stock>>) -> Option
                 reserved: sum.reserved.saturating_add(stock.reserved),
                 available: sum.available.saturating_add(stock.available),
                 incoming: sum.incoming.saturating_add(stock.incoming),
+                unavailable: sum.unavailable.saturating_add(stock.unavailable),
                 backordered: sum.backordered.saturating_add(stock.backordered),
             })
         })

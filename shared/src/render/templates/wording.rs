@@ -13,7 +13,7 @@ pub(super) const fn default_source(
     match (part, change) {
         // The same for all revisions, so that a mail program keeps them together.
         (Part::Title, _) => match kind {
-            K::FeedStale | K::FeedSuspect => "Source alert for {{ product }}",
+            K::FeedStale | K::FeedSuspect | K::Quarantine => "Source alert for {{ product }}",
             K::ChannelDown => "Channel alert for {{ product }}",
             _ => "Inventory alert for {{ product }}",
         },
@@ -30,6 +30,7 @@ pub(super) const fn default_source(
             K::FeedSuspect => "Feed accepted again: {{ product }}.",
             K::Conflict => "Conflict settled: {{ product }} has one owner.",
             K::ChannelDown => "Messages arrive again: {{ product }}.",
+            K::Quarantine => "Nothing of {{ product }} waits in quarantine any more.",
         },
         (Part::Text, _) => match kind {
             K::LowStock => {
@@ -52,6 +53,9 @@ pub(super) const fn default_source(
             }
             K::Conflict => "Conflict: {{ product }} is claimed by two owners.",
             K::ChannelDown => "Messages do not arrive: {{ product }}.",
+            K::Quarantine => {
+                "In quarantine: {{ product }} – what it sent could not be applied and waits for you."
+            }
         },
     }
 }

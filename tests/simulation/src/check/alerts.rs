@@ -37,11 +37,18 @@ pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
 
 fn about(alert: &Value) -> About {
     let subject = &alert["subject"];
-    let words = ["product", "location", "vin", "connector", "channel"]
-        .iter()
-        .filter_map(|name| subject[*name].as_str())
-        .collect::<Vec<_>>()
-        .join(" at ");
+    let words = [
+        "product",
+        "location",
+        "vin",
+        "connector",
+        "reason",
+        "channel",
+    ]
+    .iter()
+    .filter_map(|name| subject[*name].as_str())
+    .collect::<Vec<_>>()
+    .join(" at ");
     (text(alert, "kind").to_owned(), words)
 }
 
@@ -120,6 +127,14 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
     }
     for vin in &scene.model.contested {
         must.insert(("conflict".to_owned(), (*vin).to_owned()));
+    }
+    // Of each kind of which anything waits in quarantine, one.
+    for held in scene.history.now("quarantine") {
+        let held = &held.after;
+        if text(held, "state") == "open" {
+            let about = format!("{} at {}", text(held, "source"), text(held, "reason"));
+            must.insert(("quarantine".to_owned(), about));
+        }
     }
     (must, may)
 }

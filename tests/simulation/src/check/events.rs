@@ -30,6 +30,8 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
         .history
         .now("quarantine")
         .map(|it| &it.after)
+        // What closed itself was applied after all, and has its effect.
+        .filter(|held| text(held, "state") == "open")
         .collect();
     for one in told {
         let place = |held: &&&Value| {
@@ -43,7 +45,7 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
                 one.acknowledged.is_none() || held > 0,
                 || {
                     format!(
-                        "{} was acknowledged, is unusable, and not in quarantine",
+                        "{} was acknowledged, is unusable, and not open in quarantine",
                         one.name
                     )
                 },
@@ -53,7 +55,7 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
         let remarkable = one.said.contains(&Said::Remarkable) && one.acknowledged.is_some();
         found.expect(Guarantee::G1, (held > 0) == remarkable, || {
             format!(
-                "{} has {held} entries in quarantine: {:?}",
+                "{} has {held} open entries in quarantine: {:?}",
                 one.name, one.said
             )
         });

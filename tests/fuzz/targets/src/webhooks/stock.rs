@@ -60,7 +60,11 @@ fn after<'a>(
 fn within_bounds(stock: &Stock) {
     assert!(stock.on_hand >= 0 && stock.backordered >= 0, "{stock:?}");
     assert!(stock.reserved <= stock.on_hand, "{stock:?}");
-    assert_eq!(stock.available, stock.on_hand - stock.reserved);
+    assert_eq!(
+        stock.available,
+        stock.on_hand - stock.reserved - stock.unavailable
+    );
+    assert!(stock.available >= 0, "{stock:?}");
 }
 
 /// What an event changes of which position; nothing for vehicles and descriptions.
@@ -108,7 +112,23 @@ fn change(event: &StockEvent) -> Option<(ProductId, LocationId, PositionChange)>
                 },
             )
         }
-        Change::Unit(_) | Change::Described(_) => return None,
+        Change::Item(said) => {
+            let source = event.source.clone();
+            let (product, location) = (said.product.clone(), said.location.clone());
+            let said = *said;
+            (product, location, PositionChange::Item { source, said })
+        }
+        Change::LevelEnded {
+            product,
+            location,
+            version,
+        } => {
+            let source = event.source.clone();
+            (product, location, PositionChange::Ended { source, version })
+        }
+        Change::OrderLine(_) | Change::Offered(_) | Change::Unit(_) | Change::Described(_) => {
+            return None;
+        }
     };
     Some((product, location, change))
 }

@@ -1,0 +1,65 @@
+//! The quarantine as a list to work off.
+
+use serde_json::{Value, json};
+use shared::store::quarantine::Quarantined;
+
+use crate::scene::{Answer, Scene};
+
+async fn held(scene: &Scene, place: &str) -> String {
+    let source = "erp".parse().unwrap();
+    let why = ("no_data", "on_hand is empty");
+    let held = Quarantined::new(&source, scene.store.clock().now(), place, "x", why);
+    assert!(scene.store.quarantine(&held).await.unwrap());
+    held.id
+}
+
+async fn dismiss(scene: &Scene, id: &str, body: &Value) -> Answer {
+    let ask = scene.ask("POST", &format!("/api/v1/quarantine/{id}/dismiss"));
+    ask.json(body).send().await
+}
+
+#[tokio::test]
+async fn what_somebody_leaves_as_it_is_is_off_the_list_with_the_reason() {
+    let scene = Scene::new().await;
+    let (left, other) = (
+        held(&scene, "stock.csv:2").await,
+        held(&scene, "stock.csv:3").await,
+    );
+    let because = json!({ "reason": "a shelf that we gave up" });
+    let answer = dismiss(&scene, &left, &because).await;
+    assert_eq!(
+        (answer.status, &answer.body["state"]),
+        (200, &json!("dismissed"))
+    );
+
+    let open = scene.get("/api/v1/quarantine").await;
+    let ids = |answer: &Answer| -> Vec<Value> {
+        let items = answer.body["items"].as_array().unwrap().iter();
+        items.map(|item| item["id"].clone()).collect()
+    };
+    assert_eq!(ids(&open), [json!(other)]);
+    let dismissed = scene.get("/api/v1/quarantine?state=dismissed").await;
+    assert_eq!(ids(&dismissed), [json!(left)]);
+    let over = &dismissed.body["items"][0]["over"];
+    assert_eq!(over["reason"], because["reason"]);
+    assert!(over["by"].is_string() && over["at"].is_string(), "{over}");
+    let closed = scene.get("/api/v1/quarantine?state=closed").await;
+    assert_eq!(ids(&closed), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_dismissed_says_why() {
+    let scene = Scene::new().await;
+    let id = held(&scene, "stock.csv:2").await;
+    let because = json!({ "reason": "left" });
+    assert_eq!(dismiss(&scene, "nobody", &because).await.status, 404);
+    assert_eq!(dismiss(&scene, &id, &json!({})).await.status, 422);
+    assert_eq!(dismiss(&scene, &id, &because).await.status, 200);
+    let again = dismiss(&scene, &id, &because).await;
+    assert_eq!(
+        (again.status, again.kind()),
+        (409, "urn:lotwire:problem:settled_already")
+    );
+    let unknown = scene.get("/api/v1/quarantine?state=lost").await;
+    assert_eq!(unknown.status, 422);
+}

@@ -1,0 +1,396 @@
+//! Orders and refunds, line by line: absolute statements, so that repeats and order do not matter.
+//!
+//! `quantity` is what was ever ordered; `current_quantity` is that less what was refunded or removed by
+//! an edit. What is back in stock stands in the refunds alone: a refund line whose `restock_type` is
+//! anything but `no_restock`, at its `location_id`. Demand counts on the day of `processed_at`, which
+//! for an imported order lies long before `created_at`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Shopify, VARIANT, rows, whole_id};
+use crate::connectors::json::{self, Object, Wrong};
+use crate::connectors::names::{Awaited, DEFAULT_LOCATION, External, Names};
+use crate::connectors::push::{ParseError, Parsed, Problem, Reason, Signed, event};
+use crate::domain::event::{Change, StockEvent, Version};
+use crate::domain::order::{KnownLine, OrderLine, Placed, Refund};
+use crate::domain::{LocationId, Sku};
+
+/// An order, as far as its lines need it.
+struct Order {
+    id: String,
+    /// When it was placed.
+    at: Timestamp,
+    version: Version,
+    /// Distinguishes this version's events from those of the order as it was placed.
+    revision: String,
+    cancelled: bool,
+    /// Where it was sold, and where that stands.
+    place: (String, Option<String>),
+}
+
+/// What a line sells.
+enum Line {
+    Sku(Sku),
+    Variant(External),
+    NotStock(&'static str),
+}
+
+/// Refund lines by the order line that they are about, with their pointers.
+type Refunds<'v> = BTreeMap<String, Vec<RefundLine<'v>>>;
+
+struct RefundLine<'v> {
+    row: Object<'v>,
+    id: String,
+    at: Timestamp,
+    recorded: Timestamp,
+}
+
+/// The names of products that lines need; `within` is where in a row the line stands.
+pub(super) fn wanted(
+    rows: Vec<(String, &Value)>,
+    within: Option<&str>,
+) -> Result<Vec<External>, ParseError> {
+    let read = |(pointer, row): (String, &Value)| {
+        let row = Object::of(row, pointer).ok()?;
+        let line = match within {
+            Some(key) => Object::of(row.value(key)?, row.pointer_to(key)).ok()?,
+            None => row,
+        };
+        match Line::read(&line).ok()? {
+            Line::Variant(variant) => Some(variant),
+            Line::Sku(_) | Line::NotStock(_) => None,
+        }
+    };
+    let mut wanted: Vec<_> = rows.into_iter().filter_map(read).collect();
+    wanted.sort();
+    wanted.dedup();
+    Ok(wanted)
+}
+
+impl Shopify {
+    pub(super) fn order(
+        &self,
+        body: &Object<'_>,
+        signed: &Signed<'_>,
+        names: &dyn Names,
+    ) -> Result<Parsed, ParseError> {
+        let id = body.need("id", whole_id)?;
+        let created = body.need("created_at", json::time)?;
+        let processed = body.get("processed_at", json::time)?;
+        let updated = body.get("updated_at", json::time)?;
+        let cancelled = body.value("cancelled_at").is_some();
+        let lines = rows(body, "line_items")?;
+        if body.get("test", json::flag)? == Some(true) {
+            return Ok(Parsed::ignoring(format!("order {id} is a test")));
+        }
+        let mut parsed = Parsed::default();
+        for (key, at) in [
+            ("created_at", Some(created)),
+            ("processed_at", processed),
+            ("updated_at", updated),
+        ] {
+            let Some(at) = at else { continue };
+            let pointer = || body.pointer_to(key);
+            if let Err(problem) = signed.not_in_future(at, self.tolerance, pointer) {
+                parsed.reject(problem, body.excerpt(&["id", key]));
+                return Ok(parsed);
+            }
+        }
+        let version = updated.unwrap_or(created);
+        let order = Order {
+            id,
+            at: processed.unwrap_or(created),
+            version: Version::at(version),
+            revision: if version == created {
+                String::new()
+            } else {
+                format!("/{version}")
+            },
+            cancelled,
+            place: (
+                body.pointer_to("location_id"),
+                body.get("location_id", whole_id)?,
+            ),
+        };
+        let mut refunds = Refunds::new();
+        if body.value("refunds").is_some() {
+            for (pointer, refund) in rows(body, "refunds")? {
+                let refund = Object::of(refund, pointer)?;
+                for line in refund_lines(&refund)? {
+                    let of = line.row.need("line_item_id", whole_id)?;
+                    refunds.entry(of).or_default().push(line);
+                }
+            }
+        }
+        for (pointer, line) in lines {
+            let line = match Object::of(line, pointer) {
+                Ok(line) => line,
+                Err(problem) => {
+                    parsed.reject(problem, Value::Null);
+                    continue;
+                }
+            };
+            match self.line(&order, &line, &refunds, names) {
+                Ok(Ok(event)) => parsed.events.push(event),
+                Ok(Err(why)) => parsed.ignored.push(format!("{}: {why}", line.pointer())),
+                Err(problem) => parsed.reject(
+                    problem,
+                    line.excerpt(&["id", "sku", "variant_id", "quantity", "location_id"]),
+                ),
+            }
+        }
+        Ok(parsed)
+    }
+
+    /// A line's event, or why it is no stock.
+    fn line(
+        &self,
+        order: &Order,
+        line: &Object<'_>,
+        refunds: &Refunds<'_>,
+        names: &dyn Names,
+    ) -> Result<Result<StockEvent, &'static str>, Problem> {
+        let product = match Line::read(line)? {
+            Line::NotStock(why) => return Ok(Err(why)),
+            line_of => line_of.product(line, names)?,
+        };
+        let quantity = not_negative(line, "quantity")?;
+        if quantity == 0 {
+            return Ok(Err("none of it is ordered"));
+        }
+        let id = line.need("id", whole_id)?;
+        let location = self.sold_from(order, line, names)?;
+        let mut known = BTreeMap::new();
+        let mut refunded = 0;
+        for refund in refunds.get(&id).into_iter().flatten() {
+            let (name, read) = self.refunded(refund, &location, names)?;
+            refunded += read.quantity;
+            known.insert(name, read);
+        }
+        let current = match line.get("current_quantity", json::quantity)? {
+            Some(_) => not_negative(line, "current_quantity")?,
+            None => (quantity - refunded).max(0),
+        };
+        let placed = Placed {
+            version: order.version,
+            at: order.at,
+            quantity,
+            current: current.min(quantity),
+            cancelled: order.cancelled,
+            refunded: known.keys().cloned().collect::<BTreeSet<_>>(),
+        };
+        let event_id = format!("order/{}/line/{id}{}", order.id, order.revision);
+        let change = Change::OrderLine(Box::new(OrderLine {
+            order: order.id.clone(),
+            line: id,
+            known: KnownLine {
+                product: product.into(),
+                location,
+                deducts: self.deducts,
+                placed: Some(placed),
+                refunds: known,
+            },
+        }));
+        event(&self.source, &event_id, order.version.at, change).map(Ok)
+    }
+
+    pub(super) fn refund(
+        &self,
+        body: &Object<'_>,
+        signed: &Signed<'_>,
+        names: &dyn Names,
+    ) -> Result<Parsed, ParseError> {
+        let order = body.need("order_id", whole_id)?;
+        let mut parsed = Parsed::default();
+        for line in refund_lines(body)? {
+            let row = || -> Result<Option<StockEvent>, Problem> {
+                let pointer = || body.pointer_to("created_at");
+                signed.not_in_future(line.recorded, self.tolerance, pointer)?;
+                let pointer = || body.pointer_to("processed_at");
+                signed.not_in_future(line.at, self.tolerance, pointer)?;
+                self.refunded_line(&order, &line, names)
+            };
+            let excerpt = [
+                "id",
+                "line_item_id",
+                "quantity",
+                "location_id",
+                "restock_type",
+            ];
+            match row() {
+                Ok(Some(event)) => parsed.events.push(event),
+                Ok(None) => {
+                    let note = format!("{}: no stock", line.row.pointer());
+                    parsed.ignored.push(note);
+                }
+                Err(problem) => parsed.reject(problem, line.row.excerpt(&excerpt)),
+            }
+        }
+        Ok(parsed)
+    }
+
+    fn refunded_line(
+        &self,
+        order: &str,
+        line: &RefundLine<'_>,
+        names: &dyn Names,
+    ) -> Result<Option<StockEvent>, Problem> {
+        let of = line.row.need("line_item_id", whole_id)?;
+        let sold = line.row.need("line_item", |value| Ok(Some(value)))?;
+        let sold = Object::of(sold, line.row.pointer_to("line_item"))?;
+        let product = match Line::read(&sold)? {
+            Line::NotStock(_) => return Ok(None),
+            line_of => line_of.product(&sold, names)?,
+        };
+        // Where the line was sold from its order says; until then, where this came back to.
+        let location = match line.row.get("location_id", whole_id)? {
+            Some(place) => known_place(&line.row, &place, names)?,
+            None => self.default_place(line.row.pointer_to("location_id"))?,
+        };
+        let (name, refund) = self.refunded(line, &location, names)?;
+        if refund.quantity == 0 {
+            return Ok(None);
+        }
+        let at = refund.at;
+        let event_id = format!("order/{order}/line/{of}/refund/{name}");
+        let change = Change::OrderLine(Box::new(OrderLine {
+            order: order.to_owned(),
+            line: of,
+            known: KnownLine {
+                product: product.into(),
+                location,
+                deducts: self.deducts,
+                placed: None,
+                refunds: [(name, refund)].into(),
+            },
+        }));
+        event(&self.source, &event_id, at, change).map(Some)
+    }
+
+    /// What was refunded of a line, which was sold from `location`.
+    fn refunded(
+        &self,
+        line: &RefundLine<'_>,
+        location: &LocationId,
+        names: &dyn Names,
+    ) -> Result<(String, Refund), Problem> {
+        let restocked = match line.row.get("restock_type", json::text)? {
+            Some("no_restock") | None => false,
+            Some("cancel" | "return" | "legacy_restock") => true,
+            Some(_) => {
+                let wrong = Wrong::new(Reason::UnknownType, "is not a way to restock");
+                return Err(wrong.at(line.row.pointer_to("restock_type")));
+            }
+        };
+        let back_to = match line.row.get("location_id", whole_id)? {
+            _ if !restocked => None,
+            Some(place) => Some(known_place(&line.row, &place, names)?),
+            None => Some(location.clone()),
+        };
+        let refund = Refund {
+            back_to,
+            quantity: not_negative(&line.row, "quantity")?,
+            at: line.at,
+            recorded: line.recorded,
+        };
+        Ok((line.id.clone(), refund))
+    }
+
+    /// Where a line counts: where the line says, else where the order says, else the default.
+    fn sold_from(
+        &self,
+        order: &Order,
+        line: &Object<'_>,
+        names: &dyn Names,
+    ) -> Result<LocationId, Problem> {
+        let (pointer, place) = match line.get("location_id", whole_id)? {
+            Some(place) => (line.pointer_to("location_id"), Some(place)),
+            None => order.place.clone(),
+        };
+        match place {
+            Some(place) => names
+                .location(&place)
+                .ok_or_else(|| Problem::unknown_location(pointer, &place)),
+            None => self.default_place(pointer),
+        }
+    }
+
+    fn default_place(&self, pointer: String) -> Result<LocationId, Problem> {
+        self.default_location.clone().ok_or_else(|| {
+            let sentence = "neither line nor order names a location, and the connector has no \
+                            `default_location`";
+            Problem {
+                awaits: Some(Awaited::location(DEFAULT_LOCATION)),
+                ..Wrong::new(Reason::UnknownLocation, sentence).at(pointer)
+            }
+        })
+    }
+}
+
+impl Line {
+    fn read(line: &Object<'_>) -> Result<Self, Problem> {
+        if line.get("gift_card", json::flag)? == Some(true) {
+            return Ok(Self::NotStock("a gift card is no stock"));
+        }
+        if let Some(sku) = line.get("sku", json::parsed)? {
+            return Ok(Self::Sku(sku));
+        }
+        Ok(match line.get("variant_id", whole_id)? {
+            Some(id) => Self::Variant(External { kind: VARIANT, id }),
+            None => Self::NotStock("a line without SKU or variant is no stock"),
+        })
+    }
+
+    /// The SKU of a line that sells one.
+    fn product(self, line: &Object<'_>, names: &dyn Names) -> Result<Sku, Problem> {
+        match self {
+            Self::Sku(sku) => Ok(sku),
+            Self::Variant(external) => names
+                .product(&external)
+                .ok_or_else(|| Problem::unknown_product(line.pointer_to("variant_id"), &external)),
+            Self::NotStock(why) => {
+                let wrong = Wrong::new(Reason::InvalidValue, why);
+                Err(wrong.at(line.pointer().to_owned()))
+            }
+        }
+    }
+}
+
+fn known_place(row: &Object<'_>, place: &str, names: &dyn Names) -> Result<LocationId, Problem> {
+    names
+        .location(place)
+        .ok_or_else(|| Problem::unknown_location(row.pointer_to("location_id"), place))
+}
+
+fn refund_lines<'v>(refund: &Object<'v>) -> Result<Vec<RefundLine<'v>>, ParseError> {
+    if refund.value("refund_line_items").is_none() {
+        return Ok(Vec::new());
+    }
+    let recorded = refund.need("created_at", json::time)?;
+    let at = refund.get("processed_at", json::time)?.unwrap_or(recorded);
+    rows(refund, "refund_line_items")?
+        .into_iter()
+        .map(|(pointer, row)| {
+            let row = Object::of(row, pointer)?;
+            let id = row.need("id", whole_id)?;
+            Ok(RefundLine {
+                row,
+                id,
+                at,
+                recorded,
+            })
+        })
+        .collect()
+}
+
+fn not_negative(row: &Object<'_>, key: &str) -> Result<i64, Problem> {
+    let quantity = row.need_quantity(key)?;
+    if quantity < 0 {
+        let negative = Wrong::new(Reason::OutOfRange, "is negative");
+        return Err(negative.at(row.pointer_to(key)));
+    }
+    Ok(quantity)
+}

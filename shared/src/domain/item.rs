@@ -1,0 +1,402 @@
+//! What a source says of its own items, of which several may stand for one product.
+//!
+//! A shop counts inventory items, not SKUs. Which SKU an item means can change, two items can be given
+//! one SKU, and an item can be archived or deleted. So a position keeps what each item said, and the
+//! source's statement is derived from the items that still stand. What an item says and whether it
+//! still stands are two registers, each of which the newest version wins, so the order of arrival does
+//! not matter.
+
+use serde::{Deserialize, Serialize};
+
+use super::alert::named;
+use super::event::{Level, Version};
+use super::id::{ConnectorName, LocationId};
+use super::position::{
+    Base, Holding, MOST_UNITS, Position, Refusal, Sources, believable, lower, tidy,
+};
+use super::product::ProductId;
+
+/// Something that the newest version decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dated<T> {
+    /// When it was true, by the source's order.
+    pub version: Version,
+    /// What was.
+    pub value: T,
+}
+
+/// What a source states of one of its items at one location.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemStatement {
+    /// The product that the item stands for.
+    pub product: ProductId,
+    /// The location.
+    pub location: LocationId,
+    /// The source's name for the item.
+    pub item: String,
+    /// How much there is; a value of `None` says that the source states it no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Dated<Option<Level>>>,
+    /// Whether the item still stands for the product: not archived, deleted or renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Dated<bool>>,
+    /// What to make of several items that stand for the product here.
+    #[serde(default = "conflict")]
+    pub same_sku: SameSku,
+}
+
+named!(
+    /// What to make of several items of one source that have the same SKU at the same location.
+    SameSku {
+        /// Nobody knows which of them is meant: it is told, and stock stays as it was.
+        Conflict => "conflict",
+        /// They are parts of one stock.
+        Sum => "sum",
+    }
+);
+
+/// What they are unless the source says otherwise.
+const fn conflict() -> SameSku {
+    SameSku::Conflict
+}
+
+/// What one item last said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// The level it last stated, or that it states none any more.
+    pub level: Dated<Option<Level>>,
+    /// Whether it still stands for the product; unset counts as yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Dated<bool>>,
+}
+
+impl Item {
+    /// The level, if the item still stands for the product.
+    pub fn live(&self) -> Option<(Version, &Level)> {
+        let stands = self.offered.is_none_or(|offered| offered.value);
+        let level = self.level.value.as_ref().filter(|_| stands)?;
+        Some((self.level.version, level))
+    }
+}
+
+impl Position {
+    /// The items of a source that claim this position at the same time, if they contradict each other.
+    pub fn contradicting(&self, source: &ConnectorName) -> Vec<&str> {
+        let Holding::Stated { bases, .. } = &self.holding else {
+            return Vec::new();
+        };
+        let base = bases.get(source).filter(|base| base.contradicts);
+        let items = base.into_iter().flat_map(|base| &base.items);
+        items
+            .filter(|(_, item)| item.live().is_some())
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// What one of a source's items last said here.
+    pub fn item(&self, source: &ConnectorName, item: &str) -> Option<&Item> {
+        match &self.holding {
+            Holding::Stated { bases, .. } => bases.get(source)?.items.get(item),
+            Holding::Counted { .. } => None,
+        }
+    }
+
+    /// Whether sources stated it once, and none of them does any more.
+    pub fn no_longer_stated(&self) -> bool {
+        match &self.holding {
+            Holding::Stated { bases, .. } => {
+                !bases.is_empty() && bases.values().all(|base| base.ended)
+            }
+            Holding::Counted { .. } => false,
+        }
+    }
+
+    pub(super) fn state_item(
+        &mut self,
+        source: &ConnectorName,
+        said: &ItemStatement,
+        sources: &Sources,
+    ) -> Result<(), Refusal> {
+        let stated = said.level.as_ref().and_then(|level| level.value.as_ref());
+        if let Some(quantity) = stated.and_then(impossible) {
+            return Err(Refusal::Impossible { quantity });
+        }
+        let (bases, moves) = self.stated_by_hand()?;
+        let known = bases
+            .get(source)
+            .and_then(|base| base.items.get(&said.item));
+        let mut item = match (known, &said.level) {
+            (Some(known), _) => known.clone(),
+            (None, Some(level)) => Item {
+                level: Dated {
+                    version: level.version.kept(),
+                    value: level.value.clone(),
+                },
+                offered: None,
+            },
+            // Only a word on an item that stated nothing here.
+            (None, None) => return Ok(()),
+        };
+        if let Some(level) = &said.level {
+            let version = level.version.kept();
+            let newer = version > item.level.version
+                || version == item.level.version
+                    && safer(level.value.as_ref(), item.level.value.as_ref());
+            if newer || known.is_none() {
+                let before = known.and_then(|known| known.level.value.as_ref());
+                let before = before.map_or(0, |level| level.on_hand);
+                match stated.map(|level| level.on_hand) {
+                    Some(on_hand) if on_hand > before => believable(on_hand - before, sources)?,
+                    Some(on_hand) if on_hand < 0 => believable(on_hand, sources)?,
+                    _ => {}
+                }
+                item.level = Dated {
+                    version,
+                    value: level.value.clone(),
+                };
+            }
+        }
+        if let Some(offered) = said.offered {
+            let version = offered.version.kept();
+            // Of two words of one instant, the end.
+            let newer = item
+                .offered
+                .is_none_or(|known| (version, !offered.value) > (known.version, !known.value));
+            if newer {
+                item.offered = Some(Dated {
+                    version,
+                    value: offered.value,
+                });
+            }
+        }
+        let base = bases
+            .entry(source.clone())
+            .or_insert_with(|| Base::ended(item.level.version));
+        base.items.insert(said.item.clone(), item);
+        base.derive(said.same_sku);
+        tidy(bases, moves);
+        Ok(())
+    }
+
+    /// Notes that a source states nothing here any more; an older statement changes nothing.
+    pub(super) fn end(&mut self, source: &ConnectorName, version: Version) -> Result<(), Refusal> {
+        let version = version.kept();
+        let (bases, _) = self.stated_by_hand()?;
+        let base = bases
+            .entry(source.clone())
+            .or_insert_with(|| Base::ended(version));
+        if version >= base.version {
+            base.version = version;
+            base.ended = true;
+            base.contradicts = false;
+        }
+        Ok(())
+    }
+}
+
+impl Base {
+    /// A source that states nothing.
+    fn ended(version: Version) -> Self {
+        Self {
+            version,
+            level: Level::default(),
+            moved: 0,
+            ended: true,
+            contradicts: false,
+            items: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// The source's statement, from those of its items that still stand.
+    fn derive(&mut self, same_sku: SameSku) {
+        let live: Vec<_> = self.items.values().filter_map(Item::live).collect();
+        let newest = live.iter().map(|(version, _)| *version).max();
+        let level = match live.as_slice() {
+            [] => None,
+            [(_, only)] => Some((*only).clone()),
+            several if same_sku == SameSku::Sum => Some(
+                several
+                    .iter()
+                    .fold(Level::default(), |sum, (_, level)| sum.plus(level)),
+            ),
+            // What was believed before they contradicted each other stands.
+            _ => {
+                self.contradicts = true;
+                return;
+            }
+        };
+        self.contradicts = false;
+        self.ended = level.is_none();
+        if let Some((level, version)) = level.zip(newest) {
+            if version != self.version {
+                // What was added up has moved after another statement.
+                self.moved = 0;
+            }
+            self.level = level;
+            self.version = version;
+        }
+    }
+}
+
+/// A quantity of the level that no yard holds.
+pub(super) fn impossible(level: &Level) -> Option<i64> {
+    let stated = [
+        Some(level.on_hand),
+        level.reserved,
+        level.incoming,
+        level.unavailable,
+    ];
+    let mut stated = stated.into_iter().flatten();
+    stated.find(|quantity| !(-MOST_UNITS..=MOST_UNITS).contains(quantity))
+}
+
+/// Of two statements of one instant the end, else the lower one is the safe one, in any order.
+fn safer(a: Option<&Level>, b: Option<&Level>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => lower(a, b),
+        (a, b) => a.is_none() && b.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::position::{PositionChange, Sources};
+    use super::*;
+
+    fn version(second: i64) -> Version {
+        Version::at(Timestamp::from_second(second).unwrap())
+    }
+
+    fn said(item: &str, second: i64, on_hand: Option<i64>) -> ItemStatement {
+        let value = on_hand.map(|on_hand| Level {
+            on_hand,
+            ..Level::default()
+        });
+        ItemStatement {
+            product: "OIL".parse().unwrap(),
+            location: "north".parse().unwrap(),
+            item: item.to_owned(),
+            level: Some(Dated {
+                version: version(second),
+                value,
+            }),
+            offered: None,
+            same_sku: SameSku::Conflict,
+        }
+    }
+
+    fn offered(item: &str, second: i64, value: bool) -> ItemStatement {
+        ItemStatement {
+            level: None,
+            offered: Some(Dated {
+                version: version(second),
+                value,
+            }),
+            ..said(item, second, None)
+        }
+    }
+
+    fn after(all: &[ItemStatement]) -> Position {
+        let start = Position::unknown("OIL".parse().unwrap(), "north".parse().unwrap());
+        all.iter().fold(start, |position, said| {
+            let change = PositionChange::Item {
+                source: "shop".parse().unwrap(),
+                said: said.clone(),
+            };
+            let next = position.after(&change, &Sources::default()).unwrap();
+            next.unwrap_or(position)
+        })
+    }
+
+    fn on_hand(position: &Position) -> Option<i64> {
+        let stock = position.stock(&Sources::default());
+        stock.map(|stock| stock.on_hand)
+    }
+
+    fn each_order(all: &[ItemStatement], check: &dyn Fn(&Position, &[ItemStatement])) {
+        fn permute(
+            rest: &[ItemStatement],
+            taken: &mut Vec<ItemStatement>,
+            check: &dyn Fn(&Position, &[ItemStatement]),
+        ) {
+            if rest.is_empty() {
+                return check(&after(taken), taken);
+            }
+            for at in 0..rest.len() {
+                let mut left = rest.to_vec();
+                taken.push(left.remove(at));
+                permute(&left, taken, check);
+                taken.pop();
+            }
+        }
+        permute(all, &mut Vec::new(), check);
+    }
+
+    #[test]
+    fn two_items_with_one_sku_contradict_each_other_and_stock_stays_as_it_was() {
+        let shop = "shop".parse().unwrap();
+        let mut all = vec![said("1", 10, Some(40)), said("2", 20, Some(0))];
+        let position = after(&all);
+        assert_eq!(on_hand(&position), Some(40));
+        assert_eq!(position.contradicting(&shop), ["1", "2"]);
+        all.push(said("1", 30, Some(39)));
+        assert_eq!(on_hand(&after(&all)), Some(40));
+        // One of them goes: the other is believed again, with its latest word.
+        all.push(offered("2", 40, false));
+        let position = after(&all);
+        assert_eq!(on_hand(&position), Some(39));
+        assert!(position.contradicting(&shop).is_empty());
+    }
+
+    #[test]
+    fn items_with_one_sku_are_summed_where_that_is_declared_in_every_order() {
+        let sum = |said: ItemStatement| ItemStatement {
+            same_sku: SameSku::Sum,
+            ..said
+        };
+        let all = [
+            sum(said("1", 10, Some(40))),
+            sum(said("2", 20, Some(2))),
+            sum(said("1", 30, Some(39))),
+        ];
+        each_order(&all, &|position, order| {
+            assert_eq!(on_hand(position), Some(41), "{order:?}");
+        });
+    }
+
+    #[test]
+    fn the_end_of_an_item_is_no_data_in_every_order() {
+        let all = [
+            said("1", 10, Some(7)),
+            said("1", 20, None),
+            said("1", 15, Some(3)),
+        ];
+        each_order(&all, &|position, order| {
+            assert_eq!(on_hand(position), None, "{order:?}");
+            assert!(position.no_longer_stated());
+        });
+        let mut back = all.to_vec();
+        back.push(said("1", 30, Some(5)));
+        each_order(&back, &|position, order| {
+            assert_eq!(on_hand(position), Some(5), "{order:?}");
+        });
+    }
+
+    #[test]
+    fn an_archived_item_states_nothing_until_it_is_offered_again() {
+        let archived = [
+            said("1", 10, Some(7)),
+            offered("1", 20, false),
+            said("1", 30, Some(6)),
+        ];
+        // A word on an item that stated nothing yet says nothing: the name's own row has it.
+        assert_eq!(on_hand(&after(&archived)), None);
+        let mut again = archived.to_vec();
+        again.push(offered("1", 40, true));
+        assert_eq!(on_hand(&after(&again)), Some(6));
+        again.push(offered("1", 20, false));
+        assert_eq!(on_hand(&after(&again)), Some(6), "an older word");
+    }
+}

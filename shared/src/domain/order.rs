@@ -1,0 +1,330 @@
+//! What an order's line comes to: what it took from stock, what came back, and what was really sold.
+//!
+//! A line is told of many times: placed, paid, edited, refunded, cancelled, each time by a webhook
+//! that may be late or repeated. So a line is kept as what is known of it (its newest version, and
+//! each refund once), and stock and demand are changed by the difference between what that comes to
+//! and what it came to before. Any set of webhooks comes to the same, in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Version, millis};
+use super::id::LocationId;
+use super::product::ProductId;
+
+/// What one webhook says of an order's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderLine {
+    /// The source's name for the order.
+    pub order: String,
+    /// The source's name for the line.
+    pub line: String,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub known: KnownLine,
+}
+
+/// What is known of an order's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownLine {
+    /// What is sold.
+    pub product: ProductId,
+    /// Where it is taken from.
+    pub location: LocationId,
+    /// Whether on hand falls by it.
+    pub deducts: bool,
+    /// The line as its order has it; unknown while only refunds were heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placed: Option<Placed>,
+    /// What was refunded of it, by the source's name for that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refunds: BTreeMap<String, Refund>,
+}
+
+/// A line as one version of its order has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Which version of the order.
+    pub version: Version,
+    /// When the order was placed.
+    #[serde(with = "millis")]
+    pub at: Timestamp,
+    /// Units ever ordered; edits and refunds leave this as it is.
+    pub quantity: i64,
+    /// Units still ordered: less those that were refunded or removed by an edit.
+    pub current: i64,
+    /// Nothing of it is demand any more.
+    #[serde(default)]
+    pub cancelled: bool,
+    /// The refunds that `current` takes into account.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub refunded: BTreeSet<String>,
+}
+
+/// Units of a line that were refunded at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Refund {
+    /// Where they are back in stock, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<LocationId>,
+    /// Units.
+    pub quantity: i64,
+    /// When it happened.
+    #[serde(with = "millis")]
+    pub at: Timestamp,
+    /// When the source recorded it.
+    #[serde(with = "millis")]
+    pub recorded: Timestamp,
+}
+
+/// One product at one location.
+pub type Place = (ProductId, LocationId);
+
+/// What a line comes to at one place.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Units that came (positive) or went, by when.
+    pub moves: BTreeMap<Timestamp, i64>,
+    /// Units sold, by when.
+    pub sold: BTreeMap<Timestamp, i64>,
+}
+
+impl Effect {
+    fn is_nothing(&self) -> bool {
+        self.moves
+            .values()
+            .chain(self.sold.values())
+            .all(|units| *units == 0)
+    }
+}
+
+impl KnownLine {
+    /// What is known once this was heard too.
+    #[must_use]
+    pub fn joined(&self, heard: &Self) -> Self {
+        let rank = |known: &Self| {
+            let placed = known.placed.as_ref();
+            // Of two words of one instant, the one further gone. A line is about one product; where
+            // that is not so, the order of the names decides, so that the order of arrival does not.
+            let gone = placed.map(|it| (it.version, it.cancelled, it.quantity - it.current));
+            (gone, known.product.clone(), known.location.clone())
+        };
+        let (older, newer) = if rank(heard) > rank(self) {
+            (self, heard)
+        } else {
+            (heard, self)
+        };
+        let mut next = newer.clone();
+        if let (Some(placed), Some(other)) = (&mut next.placed, &older.placed)
+            && placed.version == other.version
+        {
+            placed.refunded.extend(other.refunded.iter().cloned());
+        }
+        for (name, refund) in &older.refunds {
+            let known = next.refunds.entry(name.clone());
+            let known = known.or_insert_with(|| refund.clone());
+            if refund > known {
+                known.clone_from(refund);
+            }
+        }
+        next
+    }
+
+    /// What it comes to, place by place.
+    pub fn effects(&self) -> BTreeMap<Place, Effect> {
+        let mut effects: BTreeMap<Place, Effect> = BTreeMap::new();
+        let mut at = |location: &LocationId, moved: bool, at: Timestamp, units: i64| {
+            let place = (self.product.clone(), location.clone());
+            let effect = effects.entry(place).or_default();
+            let series = if moved {
+                &mut effect.moves
+            } else {
+                &mut effect.sold
+            };
+            *series.entry(at).or_default() += units;
+        };
+        if let Some(placed) = &self.placed {
+            let (mut accounted, mut since) = (0, 0);
+            for (name, refund) in &self.refunds {
+                let known = placed.refunded.contains(name) || refund.recorded <= placed.version.at;
+                let sum = if known { &mut accounted } else { &mut since };
+                *sum += refund.quantity;
+            }
+            let sold = if placed.cancelled {
+                0
+            } else {
+                (placed.current - since).max(0)
+            };
+            at(&self.location, false, placed.at, sold);
+            // Refunds beyond what is still ordered were taken into account, whenever they were
+            // recorded. The rest was removed by an edit: it never left, or is back where it was.
+            let accounted = accounted + (since - placed.current).max(0);
+            let removed = (placed.quantity - accounted - placed.current).max(0);
+            if self.deducts {
+                at(&self.location, true, placed.at, removed - placed.quantity);
+            }
+        }
+        for refund in self.refunds.values().filter(|_| self.deducts) {
+            if let Some(location) = &refund.back_to {
+                at(location, true, refund.at, refund.quantity);
+            }
+        }
+        effects.retain(|_, effect| !effect.is_nothing());
+        effects
+    }
+
+    /// What changes, place by place, when `before` becomes this; only differences.
+    pub fn difference(&self, before: Option<&Self>) -> BTreeMap<Place, Effect> {
+        let mut changes = self.effects();
+        for (place, was) in before.map(Self::effects).unwrap_or_default() {
+            let now = changes.entry(place).or_default();
+            for (at, units) in was.moves {
+                *now.moves.entry(at).or_default() -= units;
+            }
+            for (at, units) in was.sold {
+                *now.sold.entry(at).or_default() -= units;
+            }
+        }
+        for effect in changes.values_mut() {
+            effect.moves.retain(|_, units| *units != 0);
+            effect.sold.retain(|_, units| *units != 0);
+        }
+        changes.retain(|_, effect| !effect.is_nothing());
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn time(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn line(second: i64, quantity: i64, current: i64, cancelled: bool) -> KnownLine {
+        KnownLine {
+            product: "OIL".parse().unwrap(),
+            location: "north".parse().unwrap(),
+            deducts: true,
+            placed: Some(Placed {
+                version: Version::at(time(second)),
+                at: time(1),
+                quantity,
+                current,
+                cancelled,
+                refunded: BTreeSet::new(),
+            }),
+            refunds: BTreeMap::new(),
+        }
+    }
+
+    fn refund(name: &str, second: i64, quantity: i64, back_to: Option<&str>) -> KnownLine {
+        let refund = Refund {
+            back_to: back_to.map(|place| place.parse().unwrap()),
+            quantity,
+            at: time(second),
+            recorded: time(second),
+        };
+        KnownLine {
+            placed: None,
+            refunds: [(name.to_owned(), refund)].into(),
+            ..line(0, 0, 0, false)
+        }
+    }
+
+    fn with(mut line: KnownLine, refund: &KnownLine) -> KnownLine {
+        line.refunds.extend(refund.refunds.clone());
+        line
+    }
+
+    /// On hand here and there, and what was sold, starting from nothing.
+    fn sums(known: &KnownLine) -> (i64, i64, i64) {
+        let (mut north, mut south, mut sold) = (0, 0, 0);
+        for ((_, location), effect) in known.effects() {
+            let moved: i64 = effect.moves.values().sum();
+            if location.as_str() == "north" {
+                north += moved;
+            } else {
+                south += moved;
+            }
+            sold += effect.sold.values().sum::<i64>();
+        }
+        (north, south, sold)
+    }
+
+    fn told(all: &[KnownLine]) -> (i64, i64, i64) {
+        let first = all[0].clone();
+        sums(
+            &all[1..]
+                .iter()
+                .fold(first, |known, heard| known.joined(heard)),
+        )
+    }
+
+    #[test]
+    fn what_comes_back_comes_back_once_at_its_place() {
+        let placed = line(1, 4, 4, false);
+        assert_eq!(told(std::slice::from_ref(&placed)), (-4, 0, 4));
+        // Cancelled with restock: the order has the refund, and the refund has a webhook of its own.
+        let back = refund("r1", 5, 4, Some("north"));
+        let cancelled = with(line(6, 4, 0, true), &back);
+        assert_eq!(told(&[placed.clone(), cancelled.clone()]), (0, 0, 0));
+        assert_eq!(told(&[placed.clone(), back.clone(), cancelled]), (0, 0, 0));
+        // Cancelled, and the order names no refund yet.
+        let bare = line(4, 4, 0, true);
+        assert_eq!(told(&[placed.clone(), bare.clone()]), (0, 0, 0));
+        assert_eq!(told(&[placed.clone(), bare, back]), (0, 0, 0));
+        // Refunded without restock: sold no more, and not back either.
+        let lost = refund("r1", 5, 4, None);
+        assert_eq!(told(&[placed.clone(), lost]), (-4, 0, 0));
+        // Returned to another place.
+        let south = refund("r1", 5, 1, Some("south"));
+        assert_eq!(told(&[placed.clone(), south]), (-4, 1, 3));
+        // A line edited to nothing, and to less.
+        assert_eq!(told(&[placed.clone(), line(5, 4, 0, false)]), (0, 0, 0));
+        assert_eq!(told(&[placed, line(5, 4, 3, false)]), (-3, 0, 3));
+    }
+
+    #[test]
+    fn a_refund_of_an_order_that_was_never_heard_of_is_back_in_stock() {
+        assert_eq!(told(&[refund("r1", 5, 2, Some("north"))]), (2, 0, 0));
+    }
+
+    #[test]
+    fn an_older_version_after_a_newer_one_changes_nothing() {
+        let newer = line(5, 4, 0, false);
+        assert_eq!(newer.joined(&line(2, 4, 4, false)), newer);
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_and_any_repetition_come_to_the_same(
+            order in Just((0..6_usize).chain(0..6).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
+            let one = refund("r1", 5, 1, Some("south"));
+            let two = refund("r2", 8, 2, Some("north"));
+            let all = [
+                line(1, 5, 5, false),
+                line(3, 5, 4, false),
+                with(line(6, 5, 3, false), &one),
+                one.clone(),
+                two.clone(),
+                with(with(line(9, 5, 0, true), &one), &two),
+            ];
+            let shuffled: Vec<_> = order.iter().map(|index| all[*index].clone()).collect();
+            // Of five, one was removed, one is back in the south, two in the north, one is lost.
+            let known = shuffled[1..].iter().fold(shuffled[0].clone(), |known, heard| {
+                let next = known.joined(heard);
+                assert_eq!(next.joined(heard), next);
+                next
+            });
+            prop_assert_eq!(&known, &all.iter().skip(1).fold(all[0].clone(), |a, b| a.joined(b)));
+            prop_assert_eq!(sums(&known), (-1, 1, 0));
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! The names that other systems have for our SKUs, and which of their items they still offer.
+//!
+//! A name can come to mean another SKU, and what it names can be archived or deleted. Positions keep
+//! what each item stated, so whoever changes a name also carries that to the positions: what was
+//! stated under the old SKU ends there and stands at the new one. A name is marked as unsettled in the
+//! write that changes it, so that after a crash the same webhook, applied again, does the rest.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::row::{Expect, Row, Stored};
+use super::stock::{Applied, ApplyError};
+use super::{Store, StoreError, keys};
+use crate::domain::event::{Change, Offer, StockEvent, Version};
+use crate::domain::id::{ConnectorName, Sku};
+use crate::domain::item::{Dated, ItemStatement};
+use crate::domain::position::Sources;
+use crate::domain::{Position, ProductId};
+
+const OPERATION: &str = "learn a name";
+
+/// What another system's name stands for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalName {
+    /// The SKU, once it was described.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<Sku>,
+    /// Since when it stands for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// Whether its system still offers what it names, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Dated<bool>>,
+    /// The SKUs that it stood for before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Sku>,
+    /// Positions may not have it yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsettled: bool,
+}
+
+impl ExternalName {
+    /// Whether it stands for its SKU, and since when.
+    pub fn standing(&self) -> Option<Dated<bool>> {
+        let named = self.version?;
+        let offered = self.offered;
+        Some(Dated {
+            version: offered.map_or(named, |offered| offered.version.max(named)),
+            value: offered.is_none_or(|offered| offered.value),
+        })
+    }
+}
+
+/// Which items a source's product has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Items {
+    version: Option<Version>,
+    /// Whether the newest version listed all of them.
+    complete: bool,
+    offered: Option<bool>,
+    /// Each item that it ever had, and whether the newest version has it.
+    names: BTreeMap<String, bool>,
+}
+
+impl Items {
+    /// The same once `offer` was heard too, in any order.
+    fn joined(&self, offer: &Offer) -> Self {
+        let mut next = self.clone();
+        let version = offer.version.kept();
+        if self.version.is_none_or(|known| known < version) {
+            if offer.complete {
+                next.names.values_mut().for_each(|listed| *listed = false);
+            }
+            next.names
+                .extend(offer.names.iter().map(|name| (name.clone(), true)));
+            next.complete = offer.complete;
+            next.offered = offer.offered.or(next.offered);
+            next.version = Some(version);
+        } else {
+            for name in &offer.names {
+                let listed = !self.complete;
+                next.names.entry(name.clone()).or_insert(listed);
+            }
+        }
+        next
+    }
+}
+
+impl Store {
+    /// What a connector's name of this kind (`inventory_item`) stands for.
+    pub async fn external_name(
+        &self,
+        connector: &ConnectorName,
+        kind: &str,
+        name: &str,
+    ) -> Result<Option<ExternalName>, StoreError> {
+        let stored = self.stored_name(connector, kind, name).await?;
+        Ok(stored.map(|stored| stored.data))
+    }
+
+    /// The SKU that a connector's name of this kind stands for.
+    pub async fn sku_of(
+        &self,
+        connector: &ConnectorName,
+        kind: &str,
+        name: &str,
+    ) -> Result<Option<Sku>, StoreError> {
+        let known = self.external_name(connector, kind, name).await?;
+        Ok(known.and_then(|known| known.sku))
+    }
+
+    async fn stored_name(
+        &self,
+        connector: &ConnectorName,
+        kind: &str,
+        name: &str,
+    ) -> Result<Option<Stored<ExternalName>>, StoreError> {
+        self.get("look up a name", &keys::external(connector, kind, name))
+            .await
+    }
+
+    /// Notes that a name stands for a SKU since then, and applies what waited for the name.
+    pub(super) async fn learn_name(
+        &self,
+        event: &StockEvent,
+        sku: &Sku,
+        version: Version,
+        (kind, name): (&str, &str),
+        sources: &Sources,
+    ) -> Result<(), ApplyError> {
+        self.change_name(event, (kind, name), sources, |known| {
+            if known.version.is_some_and(|known| known >= version) {
+                return;
+            }
+            if let Some(old) = known.sku.replace(sku.clone()).filter(|old| old != sku) {
+                known
+                    .former
+                    .retain(|former| former != sku && *former != old);
+                known.former.push(old);
+                known.unsettled = true;
+            }
+            known.version = Some(version);
+        })
+        .await?;
+        // Also where the name was known: whoever learnt it may have stopped right after.
+        self.release_waiting(&event.source, kind, name).await?;
+        Ok(())
+    }
+
+    /// Notes which of its items a source offers.
+    pub(super) async fn apply_offer(
+        &self,
+        event: &StockEvent,
+        offer: &Offer,
+        sources: &Sources,
+    ) -> Result<Applied, ApplyError> {
+        let mut changed = false;
+        let (names, version) = match &offer.product {
+            Some(product) => {
+                let items = self.join_items(event, product, offer).await?;
+                let offered = items.offered.unwrap_or(true);
+                let names: Vec<_> = items
+                    .names
+                    .into_iter()
+                    .map(|(name, listed)| (name, offered && listed))
+                    .collect();
+                (names, items.version.unwrap_or(offer.version))
+            }
+            None => {
+                let names = offer.names.iter();
+                let offered = offer.offered.unwrap_or(true);
+                let names = names.map(|name| (name.clone(), offered)).collect();
+                (names, offer.version)
+            }
+        };
+        let version = version.kept();
+        for (name, value) in names {
+            changed |= self
+                .change_name(event, (&offer.kind, &name), sources, |known| {
+                    let standing = known.offered.is_none_or(|offered| offered.value);
+                    let newer = known.offered.is_none_or(|offered| {
+                        (offered.version, !offered.value) < (version, !value)
+                    });
+                    if newer && standing != value {
+                        known.offered = Some(Dated { version, value });
+                        known.unsettled = true;
+                    }
+                })
+                .await?;
+        }
+        Ok(if changed {
+            Applied::Changed
+        } else {
+            Applied::Known
+        })
+    }
+
+    async fn join_items(
+        &self,
+        event: &StockEvent,
+        product: &str,
+        offer: &Offer,
+    ) -> Result<Items, StoreError> {
+        let key = keys::external_items(&event.source, &offer.kind, product);
+        for attempt in 0.. {
+            let stored = self.get::<Items>(OPERATION, &key).await?;
+            let before = stored
+                .as_ref()
+                .map(|it| it.data.clone())
+                .unwrap_or_default();
+            let after = before.joined(offer);
+            if after == before {
+                return Ok(after);
+            }
+            let row = Row::new(key.clone(), "items", &after)?;
+            let expect = Expect::from_read(stored.as_ref());
+            if self.put(OPERATION, row, expect).await? {
+                return Ok(after);
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
+    /// Changes what is known of a name, and carries it to the positions; whether anything changed.
+    async fn change_name(
+        &self,
+        event: &StockEvent,
+        (kind, name): (&str, &str),
+        sources: &Sources,
+        change: impl Fn(&mut ExternalName) + Send,
+    ) -> Result<bool, ApplyError> {
+        let key = keys::external(&event.source, kind, name);
+        for attempt in 0.. {
+            let stored = self.get::<ExternalName>(OPERATION, &key).await?;
+            let before = stored
+                .as_ref()
+                .map(|it| it.data.clone())
+                .unwrap_or_default();
+            let mut after = before.clone();
+            change(&mut after);
+            let changed = after != before;
+            if changed {
+                let row = Row::new(key.clone(), "external", &after)?;
+                let expect = Expect::from_read(stored.as_ref());
+                if !self.put(OPERATION, row, expect).await? {
+                    self.after_conflict(OPERATION, attempt).await?;
+                    continue;
+                }
+            }
+            if after.unsettled {
+                self.settle_name(event, kind, name, sources).await?;
+            }
+            return Ok(changed);
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
+    }
+
+    /// Carries what is known of a name to the positions that have something stated under it. May be
+    /// repeated.
+    pub async fn settle_name(
+        &self,
+        event: &StockEvent,
+        kind: &str,
+        name: &str,
+        sources: &Sources,
+    ) -> Result<(), ApplyError> {
+        let Some(stored) = self.stored_name(&event.source, kind, name).await? else {
+            return Ok(());
+        };
+        let known = &stored.data;
+        let item = item_name(kind, name);
+        for old in &known.former {
+            self.move_item(event, &item, &old.clone().into(), known, sources)
+                .await?;
+        }
+        if let Some((sku, standing)) = known.sku.as_ref().zip(known.standing()) {
+            let product = ProductId::from(sku.clone());
+            for position in self.positions_of(&product).await? {
+                if position.item(&event.source, &item).is_some() {
+                    let said = ItemStatement {
+                        level: None,
+                        ..statement(&position, &item, standing)
+                    };
+                    self.say(event, said, sources).await?;
+                }
+            }
+        }
+        if known.unsettled {
+            let settled = ExternalName {
+                unsettled: false,
+                ..known.clone()
+            };
+            let row = Row::new(stored.key.clone(), "external", &settled)?;
+            // Whoever changed it since then settles that.
+            self.put(OPERATION, row, Expect::Version(stored.version))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Ends what an item stated under its old SKU, once that stands under the new one.
+    async fn move_item(
+        &self,
+        event: &StockEvent,
+        item: &str,
+        old: &ProductId,
+        known: &ExternalName,
+        sources: &Sources,
+    ) -> Result<(), ApplyError> {
+        let (Some(standing), Some(named)) = (known.standing(), known.version) else {
+            return Ok(());
+        };
+        for position in self.positions_of(old).await? {
+            let Some(stated) = position.item(&event.source, item) else {
+                continue;
+            };
+            if let Some(sku) = &known.sku {
+                let said = ItemStatement {
+                    product: sku.clone().into(),
+                    level: Some(stated.level.clone()),
+                    ..statement(&position, item, standing)
+                };
+                self.say(event, said, sources).await?;
+            }
+            let ended = Dated {
+                version: named,
+                value: false,
+            };
+            self.say(event, statement(&position, item, ended), sources)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Applies what follows from a name for one position. Items that contradict each other are told of
+    /// when the next one states its level.
+    async fn say(
+        &self,
+        event: &StockEvent,
+        said: ItemStatement,
+        sources: &Sources,
+    ) -> Result<(), ApplyError> {
+        let event = StockEvent {
+            change: Change::Item(Box::new(said.clone())),
+            ..event.clone()
+        };
+        match self.apply_item(&event, &said, sources).await {
+            Ok(_) | Err(ApplyError::SameSku { .. }) => Ok(()),
+            Err(ApplyError::Refused(refusal)) => {
+                tracing::warn!(source = %event.source, item = said.item, %refusal, "a name does not reach a position");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn statement(position: &Position, item: &str, offered: Dated<bool>) -> ItemStatement {
+    ItemStatement {
+        product: position.product.clone(),
+        location: position.location.clone(),
+        item: item.to_owned(),
+        level: None,
+        offered: Some(offered),
+        same_sku: crate::domain::item::SameSku::Conflict,
+    }
+}
+
+/// How a position names an item.
+pub fn item_name(kind: &str, name: &str) -> String {
+    format!("{kind} {name}")
+}

@@ -1,0 +1,815 @@
+//! A shop's webhooks from the first to the last: in whichever order they come, names and ends among
+//! them.
+
+use std::sync::Arc;
+
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use clock::{Heartbeat, Ticker};
+use evaluate::Evaluator;
+use ingest::Ingest;
+use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::{EmbeddedAws, Function, Invocation, Pattern, Pump, Settings, StreamMapping};
+use lotwire::stack::resources::{self, TABLE};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::bus::Bus;
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::domain::alert::{AlertKind, AlertState, Ending};
+use shared::domain::message::Stock;
+use shared::http::{Guard, Http, HttpSettings};
+use shared::installation::Installations;
+use shared::metrics::Metrics;
+use shared::secrets::{EXTENSION, Secrets};
+use shared::signature::{HmacSha256, LiveSecrets};
+use shared::store::Store;
+use shared::store::keys;
+use shared::store::quarantine::{DismissError, HeldState, Quarantined};
+use shared::store::schema;
+
+const SECRET: &str = "a shop's client secret";
+const CONFIG: &str = r#"
+[account]
+name = "Example"
+zone = "UTC"
+currency = "GBP"
+[locations.north]
+name = "North"
+kind = "warehouse"
+[locations.south]
+name = "South"
+kind = "warehouse"
+[connectors.shop]
+kind = "shopify"
+shop = "example"
+default_location = "north"
+locations = { "1" = "north", "2" = "south" }
+webhook = { secret = "env:SHOP" }
+[channels.out]
+kind = "webhook"
+url = "https://people.example.com/"
+secret = "env:OUT"
+[[routes]]
+name = "all"
+channels = ["out"]
+[[rules]]
+name = "low"
+kind = "low_stock"
+threshold = 9
+"#;
+const ITEM: i64 = 501;
+const OTHER_ITEM: i64 = 502;
+
+struct Shop {
+    aws: EmbeddedAws,
+    evaluator: Evaluator,
+    store: Store,
+    ingest: Ingest,
+    ticker: Ticker,
+}
+
+impl Shop {
+    async fn open(changes: &[(&str, &str)]) -> Self {
+        let clock = Clock::starting_at("2026-11-22T10:00:00Z".parse().unwrap());
+        let settings = Settings {
+            clock: clock.clone(),
+            ..Settings::default()
+        };
+        let aws = EmbeddedAws::in_memory(settings).unwrap();
+        let topic = resources::make(&aws).unwrap();
+        let store = Store::new(aws.dynamodb(), TABLE, clock.clone(), Chance::seeded(3));
+        let http = Http::new(HttpSettings {
+            guard: Guard::new(Vec::new()),
+            ..HttpSettings::default()
+        });
+        let secrets = Secrets::new(
+            Box::new(|_| Some(SECRET.to_owned())),
+            Arc::new(http.unwrap()),
+            EXTENSION.parse().unwrap(),
+            clock.clone(),
+        );
+        let metrics = Metrics::to(std::io::sink(), clock);
+        let installations = Installations::new(store.clone());
+        let ingest = Ingest::new(
+            store.clone(),
+            installations.clone(),
+            Arc::new(secrets),
+            metrics.clone(),
+        );
+        let bus = Bus::new(aws.sns(), topic);
+        let evaluator = Evaluator::new(
+            store.clone(),
+            bus.clone(),
+            installations.clone(),
+            metrics.clone(),
+        );
+        let ticker = Ticker::new(
+            store.clone(),
+            installations,
+            bus,
+            Arc::new(evaluator.clone()),
+            Arc::new(ingest.clone()),
+            Heartbeat::metric_only(),
+            metrics,
+        );
+        let shop = Self {
+            aws,
+            evaluator,
+            store,
+            ingest,
+            ticker,
+        };
+        shop.configure(changes).await;
+        shop
+    }
+
+    /// Applies the configuration with some of its text replaced.
+    async fn configure(&self, changes: &[(&str, &str)]) {
+        let text = changes.iter().fold(CONFIG.to_owned(), |text, (old, new)| {
+            assert!(text.contains(old), "{old}");
+            text.replace(old, new)
+        });
+        let config = Config::check(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+        self.store.apply_config(&config, "test").await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    }
+
+    async fn hears(&self, topic: &str, body: &Value) -> Value {
+        self.hears_at(topic, body, None).await
+    }
+
+    async fn hears_at(&self, topic: &str, body: &Value, triggered: Option<&str>) -> Value {
+        let body = body.to_string();
+        let secrets = LiveSecrets::new(&[SecretString::from(SECRET)]).unwrap();
+        let scheme = HmacSha256::base64("x-shopify-hmac-sha256");
+        let mut headers = json!({
+            "x-shopify-hmac-sha256": scheme.sign(&[body.as_bytes()], &secrets),
+            "x-shopify-topic": topic,
+            "x-shopify-shop-domain": "example.myshopify.com",
+        });
+        if let Some(at) = triggered {
+            headers["x-shopify-triggered-at"] = json!(at);
+        }
+        let event = json!({
+            "version": "2.0",
+            "rawPath": "/hooks/shop",
+            "headers": headers,
+            "pathParameters": { "connector": "shop" },
+            "requestContext": { "http": { "method": "POST", "path": "/hooks/shop" }, "timeEpoch": 0 },
+            "body": body,
+            "isBase64Encoded": false,
+        });
+        let event: ApiGatewayV2httpRequest = serde_json::from_value(event).unwrap();
+        let response = self.ingest.handle(event, self.soon()).await;
+        let answer = format!("{:?}", response.body);
+        assert_eq!(response.status_code, 200, "{topic}: {answer}");
+        match response.body {
+            Some(aws_lambda_events::encodings::Body::Text(text)) => {
+                serde_json::from_str(&text).unwrap()
+            }
+            _ => Value::Null,
+        }
+    }
+
+    fn soon(&self) -> Timestamp {
+        self.store.clock().now() + SignedDuration::from_mins(1)
+    }
+
+    /// The clock's next ticks: what is due is done.
+    async fn ticks(&self) {
+        for _ in 0..2 {
+            tokio::time::sleep(std::time::Duration::from_secs(61)).await;
+            let ticked = self.ticker.tick(EventBridgeEvent::default(), self.soon());
+            ticked.await.unwrap();
+        }
+    }
+
+    /// Carries what changes to the evaluator.
+    fn evaluates(&self) -> Pump {
+        let evaluator = self.evaluator.clone();
+        let send = std::time::Duration::from_secs(8);
+        let function = Function::new("evaluate", send, move |event, run: Invocation| {
+            let evaluator = evaluator.clone();
+            async move { Ok(evaluator.handle(event, run.deadline).await) }
+        });
+        let mut changes = StreamMapping::new(TABLE, function);
+        changes.report_batch_item_failures = true;
+        let kinds =
+            json!({ "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } } });
+        changes.filters = Pattern::parse(&kinds).into_iter().collect();
+        Pump::builder(&self.aws).stream(changes).start().unwrap()
+    }
+
+    /// The alerts in a state, oldest first: kind, what each is about, and why it is over.
+    async fn alerts(&self, state: AlertState) -> Vec<(AlertKind, String, Option<Ending>)> {
+        let page = self.store.alerts(state, None, 100).await.unwrap();
+        let alerts = page.items.into_iter().rev();
+        alerts
+            .map(|alert| (alert.kind, alert.subject.to_string(), alert.message.ending))
+            .collect()
+    }
+
+    async fn stock(&self, sku: &str, location: &str) -> Option<Stock> {
+        let position = self
+            .store
+            .position(&sku.parse().unwrap(), &location.parse().unwrap())
+            .await
+            .unwrap()?;
+        position.stock(&Default::default())
+    }
+
+    async fn on_hand(&self, sku: &str, location: &str) -> Option<i64> {
+        let stock = self.stock(sku, location).await;
+        stock.map(|stock| stock.on_hand)
+    }
+
+    /// Units sold, on whichever day.
+    async fn sold(&self, sku: &str, location: &str) -> i64 {
+        let position = self
+            .store
+            .position(&sku.parse().unwrap(), &location.parse().unwrap())
+            .await
+            .unwrap();
+        position.map_or(0, |position| position.sold.values().sum())
+    }
+
+    async fn held(&self, state: HeldState) -> Vec<Quarantined> {
+        let page = self.store.quarantined(state, None, 100).await.unwrap();
+        page.items
+    }
+}
+
+fn level(item: i64, place: i64, available: i64, at: &str) -> Value {
+    json!({
+        "inventory_item_id": item, "location_id": place, "available": available,
+        "updated_at": format!("2026-11-22T{at}Z"),
+    })
+}
+
+fn product(status: &str, at: &str, variants: &[(i64, &str)]) -> Value {
+    let variants: Vec<_> = variants
+        .iter()
+        .map(|(item, sku)| {
+            json!({ "id": item + 1_000, "sku": sku, "inventory_item_id": item, "title": sku })
+        })
+        .collect();
+    json!({
+        "id": 77, "title": "Engine oil", "status": status, "variants": variants,
+        "updated_at": format!("2026-11-22T{at}Z"),
+    })
+}
+
+/// An order of four, at a version, with what is still ordered and what was refunded.
+fn order(updated: &str, current: i64, cancelled: bool, refunds: &[Value]) -> Value {
+    json!({
+        "id": 9, "created_at": "2026-11-22T09:30:00Z", "processed_at": "2026-11-22T09:30:00Z",
+        "updated_at": format!("2026-11-22T{updated}Z"), "test": false, "location_id": null,
+        "cancelled_at": cancelled.then(|| format!("2026-11-22T{updated}Z")),
+        "refunds": refunds,
+        "line_items": [{ "id": 91, "variant_id": ITEM + 1_000, "sku": "OIL", "quantity": 4,
+            "current_quantity": current }],
+    })
+}
+
+fn refund(restock_type: &str, quantity: i64, place: Option<i64>) -> Value {
+    json!({
+        "id": 31, "order_id": 9, "created_at": "2026-11-22T09:40:00Z",
+        "processed_at": "2026-11-22T09:40:00Z",
+        "refund_line_items": [{ "id": 32, "line_item_id": 91, "quantity": quantity,
+            "location_id": place, "restock_type": restock_type,
+            "line_item": { "id": 91, "sku": "OIL", "variant_id": ITEM + 1_000 } }],
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_level_before_its_product_is_applied_once_the_product_is_described() {
+    let shop = Shop::open(&[]).await;
+    let said = shop
+        .hears("inventory_levels/update", &level(ITEM, 1, 7, "09:00:00"))
+        .await;
+    assert_eq!(said["quarantined"], 1);
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+    shop.hears(
+        "products/create",
+        &product("active", "08:59:00", &[(ITEM, "OIL")]),
+    )
+    .await;
+    shop.ticks().await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(7));
+    // And what waited is no work any more.
+    assert_eq!(shop.held(HeldState::Open).await, []);
+    assert_eq!(shop.held(HeldState::Closed).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_line_known_by_its_variant_alone_waits_for_the_variant() {
+    let shop = Shop::open(&[]).await;
+    let mut body = order("09:30:00", 4, false, &[]);
+    body["line_items"][0]["sku"] = Value::Null;
+    assert_eq!(shop.hears("orders/create", &body).await["quarantined"], 1);
+    shop.hears(
+        "products/create",
+        &product("active", "08:59:00", &[(ITEM, "OIL")]),
+    )
+    .await;
+    shop.ticks().await;
+    assert_eq!(shop.sold("OIL", "north").await, 4);
+    assert_eq!(shop.held(HeldState::Open).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_level_at_a_place_is_applied_once_a_configuration_names_the_place() {
+    let unnamed = (r#", "2" = "south""#, "");
+    let shop = Shop::open(&[unnamed]).await;
+    shop.hears(
+        "products/create",
+        &product("active", "08:59:00", &[(ITEM, "OIL")]),
+    )
+    .await;
+    shop.hears("inventory_levels/update", &level(ITEM, 2, 5, "09:00:00"))
+        .await;
+    shop.ticks().await;
+    assert_eq!(shop.on_hand("OIL", "south").await, None);
+    assert_eq!(shop.held(HeldState::Open).await.len(), 1);
+    shop.configure(&[]).await;
+    shop.ticks().await;
+    assert_eq!(shop.on_hand("OIL", "south").await, Some(5));
+    assert_eq!(shop.held(HeldState::Open).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_without_a_place_waits_for_a_default_one() {
+    let shop = Shop::open(&[("default_location = \"north\"\n", "")]).await;
+    let said = shop
+        .hears("orders/create", &order("09:30:00", 4, false, &[]))
+        .await;
+    assert_eq!(said["quarantined"], 1);
+    shop.configure(&[]).await;
+    shop.ticks().await;
+    assert_eq!(shop.sold("OIL", "north").await, 4);
+    assert_eq!(shop.held(HeldState::Open).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_items_with_one_sku_are_told_and_neither_is_believed() {
+    let shop = Shop::open(&[]).await;
+    let both = [(ITEM, "OIL"), (OTHER_ITEM, "OIL")];
+    shop.hears("products/create", &product("active", "08:00:00", &both))
+        .await;
+    for (item, units, at) in [
+        (ITEM, 40, "09:00:00"),
+        (OTHER_ITEM, 0, "09:01:00"),
+        (ITEM, 39, "09:02:00"),
+    ] {
+        shop.hears("inventory_levels/update", &level(item, 1, units, at))
+            .await;
+        assert_eq!(shop.on_hand("OIL", "north").await, Some(40), "{units}");
+    }
+    let held = shop.held(HeldState::Open).await;
+    assert!(held.iter().all(|entry| entry.reason == "same_sku"));
+    assert_eq!(held.len(), 2);
+    // One of them gets a SKU of its own: what is left is believed, and nothing waits any more.
+    let apart = [(ITEM, "OIL"), (OTHER_ITEM, "OIL-B")];
+    shop.hears("products/update", &product("active", "09:03:00", &apart))
+        .await;
+    shop.ticks().await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(39));
+    assert_eq!(shop.on_hand("OIL-B", "north").await, Some(0));
+    assert_eq!(shop.held(HeldState::Open).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_items_with_one_sku_are_summed_where_that_is_declared() {
+    let sum = (
+        "default_location = \"north\"",
+        "default_location = \"north\"\nsame_sku = \"sum\"",
+    );
+    let shop = Shop::open(&[sum]).await;
+    let both = [(ITEM, "OIL"), (OTHER_ITEM, "OIL")];
+    shop.hears("products/create", &product("active", "08:00:00", &both))
+        .await;
+    for (item, units, at, sum) in [
+        (ITEM, 40, "09:00:00", 40),
+        (OTHER_ITEM, 2, "09:01:00", 42),
+        (ITEM, 39, "09:02:00", 41),
+    ] {
+        shop.hears("inventory_levels/update", &level(item, 1, units, at))
+            .await;
+        assert_eq!(shop.on_hand("OIL", "north").await, Some(sum));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renamed_sku_takes_its_stock_along_in_either_order() {
+    let renamed = product("active", "09:10:00", &[(ITEM, "OIL-NEW")]);
+    let before = level(ITEM, 1, 7, "09:00:00");
+    let after = level(ITEM, 1, 6, "09:20:00");
+    for late in [false, true] {
+        let shop = Shop::open(&[]).await;
+        shop.hears(
+            "products/create",
+            &product("active", "08:00:00", &[(ITEM, "OIL")]),
+        )
+        .await;
+        shop.hears("inventory_levels/update", &before).await;
+        if late {
+            shop.hears("inventory_levels/update", &after).await;
+            shop.hears("products/update", &renamed).await;
+        } else {
+            shop.hears("products/update", &renamed).await;
+            assert_eq!(shop.on_hand("OIL-NEW", "north").await, Some(7));
+            shop.hears("inventory_levels/update", &after).await;
+        }
+        assert_eq!(shop.on_hand("OIL", "north").await, None);
+        assert_eq!(shop.on_hand("OIL-NEW", "north").await, Some(6));
+        // The end has its row in the ledger.
+        let of = keys::position_history(&"OIL".parse().unwrap(), &"north".parse().unwrap());
+        let rows = shop.store.history(&of, None, 100).await.unwrap().items;
+        let last = rows.last().unwrap();
+        assert_eq!(
+            (last.change.as_str(), &last.after),
+            ("item_ended", &Value::Null)
+        );
+        // Back to the old name.
+        let back = product("active", "09:30:00", &[(ITEM, "OIL")]);
+        shop.hears("products/update", &back).await;
+        assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+        assert_eq!(shop.on_hand("OIL-NEW", "north").await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inventory_item_that_is_renamed_by_itself_is_the_same() {
+    let shop = Shop::open(&[]).await;
+    let item = |sku: &str, at: &str| {
+        json!({ "id": ITEM, "sku": sku, "tracked": true, "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": format!("2026-11-22T{at}Z") })
+    };
+    shop.hears("inventory_items/create", &item("OIL", "08:00:00"))
+        .await;
+    shop.hears("inventory_levels/update", &level(ITEM, 1, 7, "09:00:00"))
+        .await;
+    shop.hears("inventory_items/update", &item("OIL-NEW", "09:10:00"))
+        .await;
+    shop.hears("inventory_items/update", &item("OIL", "08:00:00"))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+    assert_eq!(shop.on_hand("OIL-NEW", "north").await, Some(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_archived_states_nothing_until_it_is_active_again() {
+    let shop = Shop::open(&[]).await;
+    let is = |status: &str, at: &str| product(status, at, &[(ITEM, "OIL")]);
+    shop.hears("products/create", &is("active", "08:00:00"))
+        .await;
+    shop.hears("inventory_levels/update", &level(ITEM, 1, 7, "09:00:00"))
+        .await;
+    shop.hears("products/update", &is("archived", "09:10:00"))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+    // Levels go on coming, also at places where there were none.
+    shop.hears("inventory_levels/update", &level(ITEM, 1, 6, "09:20:00"))
+        .await;
+    shop.hears("inventory_levels/update", &level(ITEM, 2, 3, "09:20:00"))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+    assert_eq!(shop.on_hand("OIL", "south").await, None);
+    // An older word comes late.
+    shop.hears("products/update", &is("active", "09:05:00"))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+    shop.hears("products/update", &is("active", "09:30:00"))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+    assert_eq!(shop.on_hand("OIL", "south").await, Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_or_disconnected_states_nothing_any_more() {
+    let ids = |key: &str, id: i64| json!({ key: id });
+    let ends = [
+        ("products/delete", ids("id", 77), false),
+        ("inventory_items/delete", ids("id", ITEM), false),
+        (
+            "inventory_levels/disconnect",
+            json!({ "inventory_item_id": ITEM, "location_id": 1 }),
+            true,
+        ),
+    ];
+    for (topic, body, only_north) in ends {
+        let shop = Shop::open(&[]).await;
+        shop.hears(
+            "products/create",
+            &product("active", "08:00:00", &[(ITEM, "OIL")]),
+        )
+        .await;
+        for place in [1, 2] {
+            shop.hears(
+                "inventory_levels/update",
+                &level(ITEM, place, 7, "09:00:00"),
+            )
+            .await;
+        }
+        let ended = Some("2026-11-22T09:30:00Z");
+        shop.hears_at(topic, &body, ended).await;
+        // Older words come late.
+        shop.hears("inventory_levels/update", &level(ITEM, 1, 8, "09:10:00"))
+            .await;
+        shop.hears(
+            "products/update",
+            &product("active", "09:10:00", &[(ITEM, "OIL")]),
+        )
+        .await;
+        assert_eq!(shop.on_hand("OIL", "north").await, None, "{topic}");
+        let south = shop.on_hand("OIL", "south").await;
+        assert_eq!(south, only_north.then_some(7), "{topic}");
+        assert_eq!(shop.held(HeldState::Open).await, [], "{topic}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_variant_and_one_without_a_sku_state_nothing_any_more() {
+    let shop = Shop::open(&[]).await;
+    let both = [(ITEM, "OIL"), (OTHER_ITEM, "GAS")];
+    shop.hears("products/create", &product("active", "08:00:00", &both))
+        .await;
+    for item in [ITEM, OTHER_ITEM] {
+        shop.hears("inventory_levels/update", &level(item, 1, 7, "09:00:00"))
+            .await;
+    }
+    shop.hears(
+        "products/update",
+        &product("active", "09:10:00", &[(ITEM, "OIL")]),
+    )
+    .await;
+    assert_eq!(shop.on_hand("GAS", "north").await, None);
+    shop.hears(
+        "products/update",
+        &product("active", "09:20:00", &[(ITEM, "")]),
+    )
+    .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+}
+
+/// What becomes of an order in the shop, each as its webhooks come; then north, south and sold.
+fn stories() -> Vec<(&'static str, Vec<(&'static str, Value)>, [i64; 3])> {
+    let back = refund("cancel", 4, Some(1));
+    let south = refund("return", 1, Some(2));
+    let lost = refund("no_restock", 4, None);
+    let placed = ("orders/create", order("09:30:00", 4, false, &[]));
+    vec![
+        ("placed", vec![placed.clone()], [6, 5, 4]),
+        (
+            "cancelled with restock",
+            vec![
+                placed.clone(),
+                (
+                    "orders/cancelled",
+                    order("09:41:00", 0, true, std::slice::from_ref(&back)),
+                ),
+                ("refunds/create", back.clone()),
+            ],
+            [10, 5, 0],
+        ),
+        (
+            "refunded with restock",
+            vec![placed.clone(), ("refunds/create", back)],
+            [10, 5, 0],
+        ),
+        (
+            "returned elsewhere",
+            vec![
+                placed.clone(),
+                ("refunds/create", south.clone()),
+                ("orders/updated", order("09:41:00", 3, false, &[south])),
+            ],
+            [6, 6, 3],
+        ),
+        (
+            "refunded without restock",
+            vec![placed.clone(), ("refunds/create", lost)],
+            [6, 5, 0],
+        ),
+        (
+            "edited to nothing",
+            vec![
+                placed.clone(),
+                ("orders/updated", order("09:45:00", 0, false, &[])),
+            ],
+            [10, 5, 0],
+        ),
+        (
+            "edited to less, and paid",
+            vec![
+                placed,
+                ("orders/updated", order("09:45:00", 3, false, &[])),
+                ("orders/paid", order("09:50:00", 3, false, &[])),
+            ],
+            [7, 5, 3],
+        ),
+    ]
+}
+
+/// A shop whose stock somebody counted before the order, and that takes orders off it.
+async fn counting() -> Shop {
+    let deduct = (
+        "default_location = \"north\"",
+        "default_location = \"north\"\norders = \"deduct\"",
+    );
+    let shop = Shop::open(&[deduct]).await;
+    for (place, units) in [("north", 10), ("south", 5)] {
+        let counted = crate::bench::level("erp", 0, "OIL", place, units);
+        shop.store
+            .apply(&counted, &Default::default())
+            .await
+            .unwrap();
+    }
+    shop
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_comes_back_once_at_its_place_in_any_order() {
+    for (name, webhooks, expected) in stories() {
+        for turn in 0..webhooks.len() {
+            let mut order = webhooks.clone();
+            order.rotate_left(turn);
+            if turn % 2 == 1 {
+                order.reverse();
+            }
+            let shop = counting().await;
+            // Each twice: as sent, and as sent again under another id.
+            for (topic, body) in order.iter().chain(order.iter().rev()) {
+                let mut again = body.clone();
+                again["sent"] = json!(turn);
+                shop.hears(topic, body).await;
+                shop.hears(topic, &again).await;
+            }
+            let found = [
+                shop.on_hand("OIL", "north").await.unwrap(),
+                shop.on_hand("OIL", "south").await.unwrap(),
+                shop.sold("OIL", "north").await,
+            ];
+            assert_eq!(found, expected, "{name}, turn {turn}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_imported_old_order_counts_on_the_day_it_happened_and_takes_nothing() {
+    let shop = counting().await;
+    let mut body = order("09:30:00", 4, false, &[]);
+    body["processed_at"] = json!("2024-03-01T12:00:00Z");
+    shop.hears("orders/create", &body).await;
+    let (sku, north) = ("OIL".parse().unwrap(), "north".parse().unwrap());
+    let position = shop.store.position(&sku, &north).await.unwrap().unwrap();
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(10));
+    let days: Vec<_> = position.sold.keys().map(ToString::to_string).collect();
+    assert_eq!(days, ["2024-03-01"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_of_the_quarantine_can_be_dismissed_and_stays_so() {
+    let shop = Shop::open(&[]).await;
+    let body = level(ITEM, 99, 7, "09:00:00");
+    shop.hears("inventory_levels/update", &body).await;
+    let entry = shop.held(HeldState::Open).await.remove(0);
+    let store = &shop.store;
+    let dismissed = store
+        .dismiss_quarantined(&entry.id, "a place that we closed", "maria")
+        .await
+        .unwrap();
+    let over = dismissed.over.unwrap();
+    assert_eq!(
+        (over.by.as_deref(), over.why.as_str()),
+        (Some("maria"), "a place that we closed")
+    );
+    let again = store.dismiss_quarantined(&entry.id, "again", "maria").await;
+    assert!(matches!(again, Err(DismissError::Over { .. })));
+    // Held again by a replay, it is still dismissed.
+    let received = entry.place.split('/').next().unwrap().to_owned();
+    let connector = "shop".parse().unwrap();
+    let one = ingest::Selection::One(received);
+    let replayed = shop.ingest.replay(&connector, &one, None).await.unwrap();
+    assert_eq!((replayed.webhooks, replayed.outcome.quarantined), (1, 1));
+    assert_eq!(shop.held(HeldState::Open).await, []);
+    assert_eq!(shop.held(HeldState::Dismissed).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_of_quarantine_is_open_as_long_as_anything_of_it_is() {
+    let shop = Shop::open(&[]).await;
+    let connector = "shop".parse().unwrap();
+    let state = async || {
+        let kind = shop.store.held_kind(&connector, "unknown_product").await;
+        kind.unwrap().map(|kind| (kind.data.open, kind.version))
+    };
+    assert_eq!(state().await, None);
+    for (item, at) in [(ITEM, "09:00:00"), (OTHER_ITEM, "09:00:01")] {
+        shop.hears("inventory_levels/update", &level(item, 1, 7, at))
+            .await;
+        assert_eq!(state().await, Some((true, 1)), "told once");
+    }
+    let one = product("active", "08:00:00", &[(ITEM, "OIL")]);
+    shop.hears("products/create", &one).await;
+    shop.ticks().await;
+    assert_eq!(state().await, Some((true, 1)));
+    let both = product("active", "08:01:00", &[(ITEM, "OIL"), (OTHER_ITEM, "GAS")]);
+    shop.hears("products/update", &both).await;
+    shop.ticks().await;
+    assert_eq!(state().await, Some((false, 2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_closes_with_the_reason_where_its_item_ends() {
+    let low = AlertKind::LowStock;
+    let over = |sku: &str| (low, format!("{sku} at north"), Some(Ending::NoLongerStated));
+    let is = |status: &str, sku: &str| product(status, "09:10:00", &[(ITEM, sku)]);
+    let gone = json!({ "inventory_item_id": ITEM, "location_id": 1 });
+    let ends = [
+        ("products/update", is("archived", "OIL")),
+        ("products/update", is("active", "OIL-NEW")),
+        ("products/delete", json!({ "id": 77 })),
+        ("inventory_levels/disconnect", gone),
+    ];
+    for (topic, body) in ends {
+        let shop = Shop::open(&[]).await;
+        let carried = shop.evaluates();
+        let described = product("active", "08:00:00", &[(ITEM, "OIL")]);
+        shop.hears("products/create", &described).await;
+        shop.hears("inventory_levels/update", &level(ITEM, 1, 7, "09:00:00"))
+            .await;
+        carried.idle().await;
+        let open = shop.alerts(AlertState::Open).await;
+        assert_eq!(open, [(low, over("OIL").1, None)], "{topic}");
+        shop.hears(topic, &body).await;
+        carried.idle().await;
+        assert_eq!(
+            shop.alerts(AlertState::Resolved).await,
+            [over("OIL")],
+            "{body}"
+        );
+        // Under its new name it is as low as it was.
+        let renamed = body["variants"][0]["sku"] == "OIL-NEW";
+        let open = shop.alerts(AlertState::Open).await;
+        let expected = renamed.then(|| (low, over("OIL-NEW").1, None));
+        assert_eq!(open, Vec::from_iter(expected), "{body}");
+        carried.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_once_of_each_kind_in_quarantine_and_that_nothing_of_it_is_left() {
+    let shop = Shop::open(&[]).await;
+    let carried = shop.evaluates();
+    for (item, place) in [(ITEM, 1), (OTHER_ITEM, 1), (ITEM, 99)] {
+        shop.hears(
+            "inventory_levels/update",
+            &level(item, place, 20, "09:00:00"),
+        )
+        .await;
+    }
+    carried.idle().await;
+    let kind = AlertKind::Quarantine;
+    let about = |reason: &str| format!("shop ({reason})");
+    let mut open = shop.alerts(AlertState::Open).await;
+    open.sort();
+    assert_eq!(
+        open,
+        [
+            (kind, about("unknown_location"), None),
+            (kind, about("unknown_product"), None)
+        ]
+    );
+    let both = [(ITEM, "OIL"), (OTHER_ITEM, "GAS")];
+    shop.hears("products/create", &product("active", "08:00:00", &both))
+        .await;
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(
+        shop.alerts(AlertState::Resolved).await,
+        [(kind, about("unknown_product"), Some(Ending::Recovered))]
+    );
+    assert_eq!(
+        shop.alerts(AlertState::Open).await,
+        [(kind, about("unknown_location"), None)]
+    );
+    carried.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_fulfilled_in_pieces_is_sold_once() {
+    let shop = counting().await;
+    let mut body = order("09:30:00", 4, false, &[]);
+    shop.hears("orders/create", &body).await;
+    for (left, at) in [(3, "09:41:00"), (1, "09:42:00"), (0, "09:43:00")] {
+        body["updated_at"] = json!(format!("2026-11-22T{at}Z"));
+        body["line_items"][0]["fulfillable_quantity"] = json!(left);
+        shop.hears("orders/updated", &body).await;
+    }
+    shop.hears("orders/fulfilled", &body).await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+    assert_eq!(shop.sold("OIL", "north").await, 4);
+}
