@@ -7,6 +7,7 @@ use shared::domain::alert::AlertState;
 use shared::store::movements::{Act, Movement};
 
 use crate::flow::Running;
+use crate::observed::Observed;
 
 fn config(drop: &std::path::Path) -> String {
     format!(
@@ -92,4 +93,99 @@ async fn a_file_that_says_two_again_after_a_receipt_is_two_in_the_ledger_and_an_
     let open = running.alerts(AlertState::Open).await;
     assert_eq!((open.len(), open[0].kind), (1, AlertKind::LowStock));
     assert_eq!(open[0].message.before.unwrap().on_hand, 12);
+}
+
+/// A file of so many good rows, and others, read as `stock.csv`; what people are told of it.
+async fn told_of(observed: &mut Observed, rows: &str) -> Vec<String> {
+    let before = observed.vendor.requests().len();
+    let good: String = (0..20).map(|n| format!("GOOD-{n},milano,50\n")).collect();
+    let text = format!("sku,location,on_hand\n{good}{rows}");
+    std::fs::write(observed.drop.path().join("stock.csv"), text).unwrap();
+    observed
+        .stack
+        .sync
+        .start(&"erp".parse().unwrap())
+        .await
+        .unwrap();
+    observed.pass(2).await;
+    let requests = observed.vendor.requests();
+    let bodies = requests[before..].iter();
+    bodies
+        .map(|request| String::from_utf8(request.body.to_vec()).unwrap())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_mended_in_a_file_is_told_once_for_each_kind() {
+    let mut observed = Observed::start(
+        "[connectors.erp]\nkind = \"files\"\nurl = \"{drop}\"\nstable_for = \"0s\"\nlocations = { milano = \"milano\" }",
+    )
+    .await;
+    let files = &mut observed;
+    assert_eq!(told_of(files, "").await, Vec::<String>::new());
+
+    let blank = "OIL,milano,\nGAS,milano,\n";
+    let told = told_of(files, blank).await;
+    let [opened] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    for part in [
+        "feed_flawed",
+        "opened",
+        "stock.csv: 2 rows without a quantity",
+        "OIL at milano",
+    ] {
+        assert!(opened.contains(part), "{part}: {opened}");
+    }
+    // The same again is no news, nor are more of them.
+    for rows in [blank, "OIL,milano,\nGAS,milano,\nWAX,milano,\n"] {
+        assert_eq!(told_of(files, rows).await, Vec::<String>::new());
+    }
+
+    let twice = format!("{blank}FAN,milano,4\nFAN,milano,5\n");
+    let told = told_of(files, &twice).await;
+    let [updated] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert!(updated.contains("updated"), "{updated}");
+    assert!(updated.contains("several rows which differ"), "{updated}");
+    assert!(!updated.contains("without a quantity"), "known: {updated}");
+
+    let told = told_of(files, "").await;
+    let [resolved] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert!(resolved.contains("resolved"), "{resolved}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn renamed_columns_are_told() {
+    let mut observed = Observed::start(
+        "[connectors.erp]\nkind = \"files\"\nurl = \"{drop}\"\nstable_for = \"0s\"\nlocations = { milano = \"milano\" }",
+    )
+    .await;
+    let read = async |observed: &mut Observed, header: &str| {
+        let rows: String = (0..20).map(|n| format!("GOOD-{n},milano,50,7\n")).collect();
+        let text = format!("{header}\n{rows}");
+        std::fs::write(observed.drop.path().join("stock.csv"), text).unwrap();
+        observed
+            .stack
+            .sync
+            .start(&"erp".parse().unwrap())
+            .await
+            .unwrap();
+        observed.pass(2).await;
+    };
+    read(&mut observed, "sku,location,on_hand,incoming").await;
+    assert_eq!(observed.vendor.requests().len(), 0);
+    read(&mut observed, "sku,location,on_hand,coming soon").await;
+    let requests = observed.vendor.requests();
+    let [told] = requests.as_slice() else {
+        panic!("{requests:?}")
+    };
+    let told = String::from_utf8(told.body.to_vec()).unwrap();
+    assert!(
+        told.contains("feed_flawed") && told.contains("incoming"),
+        "{told}"
+    );
 }

@@ -85,6 +85,10 @@ struct Running {
 
 impl Running {
     async fn new() -> Self {
+        Self::with(CONFIG).await
+    }
+
+    async fn with(config: &str) -> Self {
         let clock = Clock::starting_at(at(0));
         let aws = EmbeddedAws::in_memory(Settings {
             clock: clock.clone(),
@@ -113,7 +117,7 @@ impl Running {
             scratch: scratch.path().to_owned(),
         })
         .unwrap();
-        let config = Config::check(CONFIG, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+        let config = Config::check(config, "test.toml").unwrap_or_else(|error| panic!("{error}"));
         stack.store.apply_config(&config, "test").await.unwrap();
         let pump = stack.start().unwrap();
         Self {
@@ -221,4 +225,49 @@ async fn a_bad_morning_is_a_message_for_each_place() {
         let carrier = deliveries.iter().find(|other| other.alert == *carrier);
         assert_eq!(carrier.unwrap().receipt, delivery.receipt);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_reaches_more_gathering_channels_than_one_transaction_takes_writes() {
+    use std::fmt::Write as _;
+    /// Two writes each, where a transaction takes a hundred.
+    const CHANNELS: usize = 60;
+    let (head, rest) = CONFIG.split_once("[channels.room]").unwrap();
+    let (_, rules) = rest.split_once("[[rules]]").unwrap();
+    let mut config = format!("{head}[[rules]]{rules}");
+    let names: Vec<_> = (0..CHANNELS)
+        .map(|number| format!("room-{number}"))
+        .collect();
+    for name in &names {
+        writeln!(
+            config,
+            "[channels.{name}]\nkind = \"slack\"\nurl = \"env:SLACK\""
+        )
+        .unwrap();
+    }
+    writeln!(
+        config,
+        "[[routes]]\nname = \"all\"\nchannels = {names:?}\ngroup_by = [\"location\"]"
+    )
+    .unwrap();
+    let running = Running::with(&config).await;
+    running.level(0, "A", "milano", 2).await;
+    running.until(60).await;
+    for name in &names {
+        punctual(&running.sent(name), &[(30, "Inventory alert for A")]);
+    }
+    running.level(20, "A", "milano", 50).await;
+    running.until(700).await;
+    let ended = |name: &String| running.sent(name).len() == 2;
+    assert!(names.iter().all(ended));
+    let pending = running
+        .stack
+        .store
+        .intents(None, 1_000)
+        .await
+        .unwrap()
+        .items;
+    assert!(pending.len() >= 2 * CHANNELS);
+    let settled = |intent: &Intent| intent.state == IntentState::Delivered;
+    assert!(pending.iter().all(settled));
 }

@@ -8,6 +8,7 @@ mod alerts;
 mod architecture;
 mod bench;
 mod capacity;
+mod capacity_model;
 mod cloudformation;
 mod deployed;
 mod documents;

@@ -1,5 +1,5 @@
 //! Sources that are read on a schedule: stale when nothing good has come for too long, suspect when
-//! what came cannot be believed.
+//! what came cannot be believed, flawed when it was applied and there is something to mend in it.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::id::ConnectorName;
 use shared::domain::message::Message;
 use shared::domain::rule::Condition;
-use shared::domain::watch::Verdict;
+use shared::domain::watch::{Topics, Verdict};
 use shared::domain::{AlertKind, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::StoreError;
-use shared::store::feeds::FeedState;
+use shared::store::feeds::{FeedState, topic};
 use shared::store::jobs::Reexamination;
 
 use crate::announce::{Look, Looked};
@@ -32,7 +32,11 @@ impl Evaluator {
         let subject = Subject::Connector {
             connector: connector.clone(),
         };
-        for kind in [AlertKind::FeedStale, AlertKind::FeedSuspect] {
+        for kind in [
+            AlertKind::FeedStale,
+            AlertKind::FeedSuspect,
+            AlertKind::FeedFlawed,
+        ] {
             let mut looked = Looked::Again;
             for _ in 0..ATTEMPTS {
                 let state = self.store.feed_health(connector).await?;
@@ -43,12 +47,17 @@ impl Evaluator {
                     judge(installation, connector, kind, &state, now);
                 let watches = self.store.watches(&subject).await?;
                 let stored = watches.iter().find(|stored| stored.data.kind == kind);
-                let was_open = stored.is_some_and(|s| s.data.watch.episode().is_some());
-                if was_open && verdict.condition == Condition::Clear {
+                let episode = stored.and_then(|stored| stored.data.watch.episode());
+                let silenced = kind != AlertKind::FeedFlawed;
+                if silenced && episode.is_some() && verdict.condition == Condition::Clear {
                     // First, so that a crash in between leaves no position silent for ever.
                     self.look_again_at_items_of(connector, seen).await?;
                 }
-                let words = |change| words(installation, &subject, kind, change, &notes, now);
+                let known = episode.map(|episode| episode.topics).unwrap_or_default();
+                let words = |change| {
+                    let notes = worth_saying(&notes, known, change);
+                    words(installation, &subject, kind, change, notes, now)
+                };
                 let look = Look {
                     installation,
                     subject: subject.clone(),
@@ -84,6 +93,14 @@ impl Evaluator {
         connector: &ConnectorName,
         reason: &str,
     ) -> Result<(), EvaluateError> {
+        let connectors = &installation.config.connectors;
+        let reads_files = connectors
+            .get(connector)
+            .is_some_and(|known| matches!(known.settings, ConnectorSettings::Files(_)));
+        if reads_files {
+            // What cannot be used of a file is told as its faults.
+            return Ok(());
+        }
         let subject = Subject::Quarantine {
             connector: connector.clone(),
             reason: reason.to_owned(),
@@ -106,7 +123,7 @@ impl Evaluator {
             let watches = self.store.watches(&subject).await?;
             let notes = [format!("The first of them: {}", held.data.example)];
             let words = |change| {
-                let notes = if held.data.open { &notes[..] } else { &[] };
+                let notes = held.data.open.then(|| notes.clone()).into_iter().flatten().collect();
                 let kind = AlertKind::Quarantine;
                 Message {
                     severity: Severity::Warning,
@@ -148,13 +165,43 @@ impl Evaluator {
     }
 }
 
+/// A sentence about a source, and what it is about where people are told of that once.
+struct Note {
+    topic: Topics,
+    sentence: String,
+}
+
+impl From<String> for Note {
+    fn from(sentence: String) -> Self {
+        Self {
+            topic: Topics::NONE,
+            sentence,
+        }
+    }
+}
+
+/// What a revision says: all of it, or only what people do not know yet, where that is its reason.
+fn worth_saying(notes: &[Note], known: Topics, change: RevisionKind) -> Vec<String> {
+    let is_new = |note: &&Note| !note.topic.beyond(known).is_empty();
+    let only_new = change == RevisionKind::Updated && notes.iter().any(|note| is_new(&note));
+    let notes = notes.iter().filter(|note| !only_new || is_new(note));
+    notes.map(|note| note.sentence.clone()).collect()
+}
+
+const fn severity(kind: AlertKind) -> Severity {
+    match kind {
+        AlertKind::FeedFlawed => Severity::Warning,
+        _ => Severity::Critical,
+    }
+}
+
 fn judge(
     installation: &Installation,
     connector: &ConnectorName,
     kind: AlertKind,
     state: &FeedState,
     now: Timestamp,
-) -> (Verdict, Option<Timestamp>, Vec<String>) {
+) -> (Verdict, Option<Timestamp>, Vec<Note>) {
     let known = installation.config.connectors.get(connector);
     let Some((common, ConnectorSettings::Files(files))) = known.map(|c| (&c.common, &c.settings))
     else {
@@ -165,17 +212,33 @@ fn judge(
     }
     let told = |condition| Verdict {
         condition,
-        severity: Severity::Critical,
+        severity: severity(kind),
         manner: installation.config.alerts.manner(),
         ..Verdict::unwatched(Ending::Recovered)
     };
-    if kind == AlertKind::FeedSuspect {
-        let condition = if state.suspicions.is_empty() {
+    let if_any = |notes: &[Note]| {
+        if notes.is_empty() {
             Condition::Clear
         } else {
             Condition::Breached
-        };
-        return (told(condition), None, state.suspicions.clone());
+        }
+    };
+    if kind == AlertKind::FeedSuspect {
+        let notes: Vec<_> = state.suspicions.iter().cloned().map(Note::from).collect();
+        return (told(if_any(&notes)), None, notes);
+    }
+    if kind == AlertKind::FeedFlawed {
+        let remarks = state.remarks.iter();
+        let notes: Vec<_> = remarks
+            .map(|(kind, sentence)| Note {
+                topic: topic(kind),
+                sentence: sentence.clone(),
+            })
+            .collect();
+        let mut verdict = told(if_any(&notes));
+        let topics = notes.iter().map(|note| note.topic);
+        verdict.topics = topics.fold(Topics::NONE, Topics::with);
+        return (verdict, None, notes);
     }
     let mut notes = Vec::new();
     let (condition, changes_at) = match state.succeeded_at {
@@ -183,10 +246,8 @@ fn judge(
             let stale_at =
                 at.0.checked_add(files.stale_after)
                     .unwrap_or(Timestamp::MAX);
-            notes.push(format!(
-                "The last good read was at {}.",
-                at.0.strftime("%Y-%m-%d %H:%M UTC")
-            ));
+            let read = at.0.strftime("%Y-%m-%d %H:%M UTC");
+            notes.push(Note::from(format!("The last good read was at {read}.")));
             if now < stale_at {
                 (Condition::Clear, Some(stale_at))
             } else {
@@ -194,11 +255,12 @@ fn judge(
             }
         }
         None => {
-            notes.push("It has never been read successfully.".to_owned());
+            let never = "It has never been read successfully.";
+            notes.push(Note::from(never.to_owned()));
             (Condition::Breached, None)
         }
     };
-    notes.extend(state.last_error.clone());
+    notes.extend(state.last_error.clone().map(Note::from));
     let mut verdict = told(condition);
     if state.succeeded_at.is_none() {
         verdict.pending = files.stale_after; // a new source has its time to begin
@@ -211,7 +273,7 @@ fn words(
     subject: &Subject,
     kind: AlertKind,
     change: RevisionKind,
-    notes: &[String],
+    notes: Vec<String>,
     now: Timestamp,
 ) -> Message {
     Message {
@@ -220,7 +282,7 @@ fn words(
         correlation: None,
         change,
         kind,
-        severity: Severity::Critical,
+        severity: severity(kind),
         subject: subject.clone(),
         at: now,
         product: subject.to_string(),
@@ -233,7 +295,7 @@ fn words(
         why: None,
         days_of_supply: None,
         sold: None,
-        notes: notes.to_vec(),
+        notes,
         link: link(installation, subject),
         ending: None,
         digest: None,

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use shared::domain::alert::RevisionKind;
 use shared::domain::id::{ChannelName, GroupName};
 use shared::domain::position::Position;
+use shared::domain::rule::Facts;
 use shared::domain::watch::Episode;
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
@@ -94,6 +95,29 @@ impl Evaluator {
         }
     }
 
+    /// What has to be known to look at a position: what stands at its location, and where it counts in
+    /// a sum, all of the product.
+    async fn picture_at(
+        &self,
+        around: &Surroundings,
+        after: &Position,
+    ) -> Result<ProductPicture, EvaluateError> {
+        let (product, location) = (&after.product, &after.location);
+        let (picture, is_whole) = self.store.picture_at(product, location).await?;
+        let counts_in_a_sum = || {
+            let description = picture.description.as_ref();
+            let category = description.and_then(|it| it.category.as_deref());
+            let directory = &around.installation.config.locations;
+            let facts = Facts::of(product, category, location, directory).with(&picture.rules);
+            let sums = around.installation.rules.rules_over_sums(&facts);
+            !sums.is_empty()
+        };
+        if is_whole || !counts_in_a_sum() {
+            return Ok(picture);
+        }
+        Ok(self.store.picture(product).await?)
+    }
+
     /// Looks until no other look comes between. The other positions of which an alert is no longer
     /// covered.
     async fn look_until_done(
@@ -103,7 +127,7 @@ impl Evaluator {
         after: &Position,
     ) -> Result<Vec<Position>, EvaluateError> {
         for _ in 0..ATTEMPTS {
-            let mut picture = self.store.picture(&after.product).await?;
+            let mut picture = self.picture_at(around, after).await?;
             // What this record says is looked at, not what may have become of it since: each crossing
             // counts. Of the other positions, the latest.
             picture

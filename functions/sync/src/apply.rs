@@ -162,8 +162,9 @@ impl Applier<'_> {
             version,
         };
         let applied = self.change(id, change, version).await;
+        let refused = applied.is_err();
         let mut taken = taken(applied, stated_before, statement)?;
-        if !taken.flaws.is_empty() && self.repeats == Repeats::Cover {
+        if refused && self.repeats == Repeats::Cover {
             self.has_not_said(&statement.item).await?;
         }
         if !news {

@@ -98,8 +98,9 @@ settings! {
         classic_vins: bool = false,
         /// Whether a price of zero, or one that changed more than tenfold, is held for review.
         hold_price_jumps: bool = true,
-        /// More units than one statement may add, or one movement add or take, without being held
-        /// for review: a barcode in the quantity's place is longer.
+        /// More units than one statement may add to what is there, reserved or on its way, or one
+        /// movement add or take, without being held for review: a barcode in the quantity's place is
+        /// longer.
         most_quantity_jump: Units = Units(1_000_000),
     }
 }

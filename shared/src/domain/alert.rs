@@ -45,6 +45,9 @@ named!(
         FeedStale => "feed_stale",
         /// A source sent something that cannot be believed: cut short, columns changed, a mass removal.
         FeedSuspect => "feed_suspect",
+        /// A source's file was applied, and something about it should be mended: columns renamed, rows
+        /// that cannot be read, rows that contradict each other.
+        FeedFlawed => "feed_flawed",
         /// One vehicle, two owners.
         Conflict => "conflict",
         /// A channel does not carry what it is sent.

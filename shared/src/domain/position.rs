@@ -398,6 +398,38 @@ impl Position {
             .map(|(source, _)| source)
     }
 
+    /// A source's statement without the optional quantities that are not believed, each left as the
+    /// source last said it, and what is wrong with those.
+    pub fn believed(
+        &self,
+        source: &ConnectorName,
+        level: &Level,
+        sources: &Sources,
+    ) -> (Level, Vec<(&'static str, Refusal)>) {
+        let before = self.stated_by(source).map(|base| &base.level);
+        let mut believed = level.clone();
+        let mut left_out = Vec::new();
+        for (name, quantity, before) in [
+            (
+                "reserved",
+                &mut believed.reserved,
+                before.and_then(|level| level.reserved),
+            ),
+            (
+                "incoming",
+                &mut believed.incoming,
+                before.and_then(|level| level.incoming),
+            ),
+        ] {
+            let Some(stated) = *quantity else { continue };
+            if let Err(refusal) = within_a_jump(before.unwrap_or(0), stated, sources) {
+                *quantity = before;
+                left_out.push((name, refusal));
+            }
+        }
+        (believed, left_out)
+    }
+
     /// Movements that are kept apart.
     pub fn movements(&self) -> usize {
         match &self.holding {
@@ -516,11 +548,7 @@ impl Position {
             return Ok(());
         }
         let before = known.as_ref().map_or(0, |base| base.level.on_hand);
-        if level.on_hand > before {
-            believable(level.on_hand - before, sources)?;
-        } else if level.on_hand < 0 {
-            believable(level.on_hand, sources)?;
-        }
+        within_a_jump(before, level.on_hand, sources)?;
         // What was added up has moved after either of two statements of one instant.
         let moved = known.filter(|base| base.version == version);
         let base = Base {
@@ -625,6 +653,27 @@ fn possible(quantity: i64) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(Refusal::Impossible { quantity })
+    }
+}
+
+/// Whether a yard could hold, or owe, so many.
+pub(super) fn countable(quantity: i64) -> Result<(), Refusal> {
+    if (-MOST_UNITS..=MOST_UNITS).contains(&quantity) {
+        Ok(())
+    } else {
+        Err(Refusal::Impossible { quantity })
+    }
+}
+
+/// Whether a quantity that was one number before may be stated to be another.
+fn within_a_jump(before: i64, stated: i64, sources: &Sources) -> Result<(), Refusal> {
+    countable(stated)?;
+    if stated > before {
+        believable(stated - before, sources)
+    } else if stated < 0 {
+        believable(stated, sources)
+    } else {
+        Ok(())
     }
 }
 

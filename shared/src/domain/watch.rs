@@ -148,6 +148,43 @@ pub struct Episode {
     /// Whether some were left out, because they know of a graver alert.
     #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     pub owed: bool,
+    /// The topics that people were told of.
+    #[serde(rename = "y", default, skip_serializing_if = "Topics::is_empty")]
+    pub topics: Topics,
+}
+
+/// The things that one alert may be about at a time, of which people are told of each once: a bit for
+/// each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Topics(u64);
+
+impl Topics {
+    /// No topic.
+    pub const NONE: Self = Self(0);
+
+    /// The topics of these numbers; all from 63 on are one.
+    pub fn of(numbers: impl IntoIterator<Item = usize>) -> Self {
+        let bits = numbers.into_iter().map(|number| 1 << number.min(63));
+        Self(bits.fold(0, |all, bit: u64| all | bit))
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those that are not among the others.
+    #[must_use]
+    pub const fn beyond(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 }
 
 #[expect(
@@ -190,6 +227,8 @@ pub struct Verdict {
     pub manner: Manner,
     /// How far stock has fallen.
     pub depth: Depth,
+    /// What it is about, where that may be several things.
+    pub topics: Topics,
     /// What the rule checks now.
     pub check: Option<Check>,
     /// Why people are not to be told, if they are not.
@@ -222,6 +261,7 @@ impl Verdict {
             keep_firing: SignedDuration::ZERO,
             manner: Manner::QUIET,
             depth: Depth::Threshold,
+            topics: Topics::NONE,
             check: None,
             withheld: None,
             partly_covered: false,
@@ -449,6 +489,7 @@ fn begin(
             told_at: None,
             withheld: None,
             owed: false,
+            topics: Topics::NONE,
         })
     }
 }

@@ -91,7 +91,7 @@ pub(crate) fn bare(kind: AlertKind, change: RevisionKind) -> Message {
 fn subject(kind: AlertKind) -> Subject {
     // The literals below are well-formed identifiers, which the tests of this file prove.
     let parsed = match kind {
-        AlertKind::FeedStale | AlertKind::FeedSuspect => "dms"
+        AlertKind::FeedStale | AlertKind::FeedSuspect | AlertKind::FeedFlawed => "dms"
             .parse()
             .ok()
             .map(|connector| Subject::Connector { connector }),

@@ -97,13 +97,46 @@ impl Store {
         loop {
             let query = self.within(pk, prefix).set_exclusive_start_key(start);
             let reply = self.query(operation, query).await?;
-            items.extend(
-                reply
-                    .items
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|item| (text(&item, "t").unwrap_or_default(), item)),
-            );
+            items.extend(with_kinds(reply.items));
+            start = reply.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    /// The first so many items of a partition, as they are now, with their kinds, and whether they are
+    /// all of it.
+    pub(crate) async fn first_of_partition(
+        &self,
+        operation: &'static str,
+        pk: &str,
+        most: i32,
+    ) -> Result<(Vec<(String, Item)>, bool), StoreError> {
+        let reply = self
+            .query(operation, self.within(pk, "").limit(most))
+            .await?;
+        let is_whole = reply.last_evaluated_key.is_none();
+        Ok((with_kinds(reply.items), is_whole))
+    }
+
+    /// Every item of a partition from a sort key on, as it is now, with its kind.
+    pub(crate) async fn partition_from(
+        &self,
+        operation: &'static str,
+        pk: &str,
+        from: &str,
+    ) -> Result<Vec<(String, Item)>, StoreError> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let query = self
+                .within(pk, "")
+                .key_condition_expression("pk = :pk AND sk >= :from")
+                .expression_attribute_values(":from", AttributeValue::S(from.to_owned()))
+                .set_exclusive_start_key(start);
+            let reply = self.query(operation, query).await?;
+            items.extend(with_kinds(reply.items));
             start = reply.last_evaluated_key;
             if start.is_none() {
                 return Ok(items);
@@ -208,7 +241,7 @@ impl Store {
                 (shard, Some(inner).filter(|inner| !inner.is_empty()))
             }
         };
-        if shard >= keys::SHARDS {
+        if shard >= keys::LIST_SHARDS {
             return Err(StoreError::Cursor);
         }
         let page = self
@@ -216,7 +249,7 @@ impl Store {
             .await?;
         let next = match page.next {
             Some(inner) => Some(format!("{shard}\u{1e}{inner}")),
-            None if shard + 1 < keys::SHARDS => Some(format!("{}\u{1e}", shard + 1)),
+            None if shard + 1 < keys::LIST_SHARDS => Some(format!("{}\u{1e}", shard + 1)),
             None => None,
         };
         Ok(Page {
@@ -476,6 +509,14 @@ fn key_item(key: &Key) -> Item {
         ("pk".to_owned(), AttributeValue::S(key.pk.clone())),
         ("sk".to_owned(), AttributeValue::S(key.sk.clone())),
     ])
+}
+
+/// Items with their kinds.
+fn with_kinds(items: Option<Vec<Item>>) -> Vec<(String, Item)> {
+    let items = items.into_iter().flatten();
+    items
+        .map(|item| (text(&item, "t").unwrap_or_default(), item))
+        .collect()
 }
 
 fn condition(expect: Expect) -> (Option<String>, Option<Item>) {

@@ -11,7 +11,7 @@ use super::intents::{Intent, intent_row};
 use super::jobs::is_zero;
 use super::keys::{self, Key, Listed};
 use super::products::Product;
-use super::row::{Expect, Page, Row, Stored, TRANSACTION, Write, Written, read};
+use super::row::{Expect, Item, Page, Row, Stored, TRANSACTION, Write, Written, read, text};
 use super::{Store, StoreError};
 use crate::domain::alert::{AlertState, RevisionKind};
 use crate::domain::event::millis;
@@ -152,7 +152,32 @@ pub struct ProductPicture {
     pub watches: Vec<Stored<Watched>>,
 }
 
+const PICTURE: &str = "read a product, its positions and watches";
+/// So many rows of a product are read at once, whatever they are: one read for the product that is kept
+/// at few locations.
+const FEW_ROWS: i32 = 16;
+
 impl ProductPicture {
+    /// What a product's rows say.
+    fn of(rows: Vec<(String, Item)>) -> Result<Self, StoreError> {
+        let mut picture = Self::default();
+        for (kind, item) in rows {
+            match kind.as_str() {
+                "product" => picture.description = Some(read(PICTURE, item)?.data),
+                "position" => {
+                    let position = read::<Position>(PICTURE, item)?.data;
+                    picture
+                        .positions
+                        .insert(position.location.clone(), position);
+                }
+                "rule" => picture.rules.push(read(PICTURE, item)?.data),
+                "watch" => picture.watches.push(read(PICTURE, item)?),
+                _ => {}
+            }
+        }
+        Ok(picture)
+    }
+
     /// The watch over a subject for a kind of alert.
     pub fn watch(&self, subject: &Subject, kind: AlertKind) -> Option<&Stored<Watched>> {
         self.watches
@@ -164,26 +189,39 @@ impl ProductPicture {
 impl Store {
     /// A product with all its positions, rules and watches, as they are now, in one query.
     pub async fn picture(&self, product: &ProductId) -> Result<ProductPicture, StoreError> {
-        const OPERATION: &str = "read a product, its positions and watches";
-        let mut picture = ProductPicture::default();
-        for (kind, item) in self
-            .partition(OPERATION, &keys::product(product), "")
-            .await?
-        {
-            match kind.as_str() {
-                "product" => picture.description = Some(read(OPERATION, item)?.data),
-                "position" => {
-                    let position = read::<Position>(OPERATION, item)?.data;
-                    picture
-                        .positions
-                        .insert(position.location.clone(), position);
-                }
-                "rule" => picture.rules.push(read(OPERATION, item)?.data),
-                "watch" => picture.watches.push(read(OPERATION, item)?),
-                _ => {}
-            }
+        let pk = keys::product(product);
+        ProductPicture::of(self.partition(PICTURE, &pk, "").await?)
+    }
+
+    /// The same without what stands at other locations, where that is more than a few rows and no sum
+    /// over a group has been watched; and whether it is all. What it costs does not depend on how many
+    /// locations have the product.
+    pub async fn picture_at(
+        &self,
+        product: &ProductId,
+        location: &LocationId,
+    ) -> Result<(ProductPicture, bool), StoreError> {
+        let pk = keys::product(product);
+        let (mut rows, mut is_whole) = self.first_of_partition(PICTURE, &pk, FEW_ROWS).await?;
+        if !is_whole {
+            // The sums stand first.
+            let sums = |(_, item): &(String, Item)| {
+                text(item, "sk").is_some_and(|sk| sk.starts_with(keys::SUMS))
+            };
+            is_whole = rows.iter().any(sums);
+            rows = if is_whole {
+                self.partition(PICTURE, &pk, "").await?
+            } else {
+                let here = keys::at_location(location);
+                let (here, of_product) = futures::future::try_join(
+                    self.partition(PICTURE, &pk, &here),
+                    self.partition_from(PICTURE, &pk, keys::OF_PRODUCT),
+                )
+                .await?;
+                here.into_iter().chain(of_product).collect()
+            };
         }
-        Ok(picture)
+        Ok((ProductPicture::of(rows)?, is_whole))
     }
 
     /// A subject's watches, as they are now.

@@ -111,12 +111,12 @@ impl Store {
                 (step, Some(inner).filter(|inner| !inner.is_empty()))
             }
         };
-        let part = usize::try_from(step / keys::SHARDS)
+        let part = usize::try_from(step / keys::LIST_SHARDS)
             .ok()
             .and_then(|index| Part::ALL.get(index))
             .copied()
             .ok_or(StoreError::Cursor)?;
-        let list = part.list(step % keys::SHARDS);
+        let list = part.list(step % keys::LIST_SHARDS);
         let page: Page<Stored<Value>> = self
             .list(OPERATION, &list, (None, None), false, inner, limit)
             .await?;
@@ -139,7 +139,7 @@ impl Store {
                 }
             }
         }
-        let last = u64::try_from(Part::ALL.len()).unwrap_or(u64::MAX) * keys::SHARDS - 1;
+        let last = u64::try_from(Part::ALL.len()).unwrap_or(u64::MAX) * keys::LIST_SHARDS - 1;
         let next = match page.next {
             Some(inner) => Some(format!("{step}\u{1e}{inner}")),
             None if step < last => Some(format!("{}\u{1e}", step + 1)),
@@ -319,7 +319,7 @@ impl Store {
         let from = keys::units_place(&position.product, &position.location, "");
         let until = format!("{from}\u{10ffff}");
         let mut sum = [0_i64; 3];
-        for shard in 0..keys::SHARDS {
+        for shard in 0..keys::LIST_SHARDS {
             let list = keys::units_list(shard);
             let mut cursor: Option<String> = None;
             loop {

@@ -52,7 +52,7 @@ pub enum Due {
 impl Store {
     /// The shards of the index; each is read on its own, from its beginning.
     pub fn due_shards() -> Range<u64> {
-        0..keys::SHARDS
+        0..keys::DUE_SHARDS
     }
 
     /// A page of the keys of what fell due by then in one shard, oldest first.

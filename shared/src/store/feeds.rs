@@ -11,6 +11,7 @@ use super::{Store, StoreError};
 use crate::domain::Origin;
 use crate::domain::id::ConnectorName;
 pub use crate::domain::watch::Moment;
+use crate::domain::watch::Topics;
 
 /// What is known of a source that is read on a schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +53,35 @@ fn memory_key(connector: &ConnectorName) -> Key {
 
 /// The kind of remark that is about files set aside for their names, not about a file's content.
 pub const FILE_NAMES: &str = "file_names";
+
+/// The kinds of remark. An alert remembers by their places here which of them people were told of: new
+/// ones come last. Any other kind counts as one.
+pub const REMARKS: [&str; 18] = [
+    "columns",
+    "unread_state",
+    "nameless",
+    FILE_NAMES,
+    "no_data",
+    "unreadable",
+    "unknown_status",
+    "unknown_location",
+    "from_the_future",
+    "conflict",
+    "held_for_review",
+    "bad_row",
+    "no_key",
+    "bad_vin",
+    "refused",
+    "too_large",
+    "unplaced",
+    "no_location",
+];
+
+/// The kind of a remark as a topic of an alert.
+pub fn topic(kind: &str) -> Topics {
+    let place = REMARKS.iter().position(|known| *known == kind);
+    Topics::of([place.unwrap_or(usize::MAX)])
+}
 
 impl FeedState {
     /// Notes that a file was believed, or not.

@@ -232,7 +232,7 @@ impl Store {
 
     /// The parts of a look at everything.
     pub fn parts() -> Range<u64> {
-        0..keys::SHARDS
+        0..keys::LIST_SHARDS
     }
 
     /// Has everything looked at from its beginning once more, soon, by the one job of this name: one

@@ -73,8 +73,17 @@ impl Key {
     }
 }
 
-/// How many partitions a busy index key is spread over.
+// A partition takes 1,000 writes a second, and the whole is to take 10,000 changes a second. In pages that
+// are merged from all partitions of a list, each of them is read.
+
+/// How many partitions a list ordered by time is spread over, and what else is written once for an alert
+/// or for one connector's event.
 pub(crate) const SHARDS: u64 = 8;
+/// How many partitions a list is spread over that each change of stock is written to, and that is read
+/// one partition after the other.
+pub(crate) const LIST_SHARDS: u64 = 16;
+/// How many partitions the index of what falls due is spread over: each webhook comes and goes there.
+pub(crate) const DUE_SHARDS: u64 = 32;
 
 /// What moved while a file of this source was read.
 pub(crate) fn late(source: &ConnectorName) -> String {
@@ -167,6 +176,16 @@ pub(crate) fn watches(subject: &Subject) -> (String, String) {
     }
 }
 
+/// The sort keys of all that stands at one of a product's locations begin so.
+pub(crate) fn at_location(location: &LocationId) -> String {
+    format!("L#{location}#")
+}
+
+/// The sort keys of a product's sums over groups begin so.
+pub(crate) const SUMS: &str = "G#";
+/// From here on stands what a product has at no location: its description and its rules.
+pub(crate) const OF_PRODUCT: &str = "product";
+
 pub(crate) fn in_group(group: &GroupName) -> String {
     format!("G#{group}#")
 }
@@ -221,12 +240,15 @@ pub(crate) const WAITING: &str = "wait#";
 pub(crate) const TOLD: &str = "told#";
 
 pub(crate) fn waiting(group: &GroupId, alert: &str, revision: u32) -> Key {
-    let partition = members(group, shard(alert));
+    let partition = members(group, shard(alert, SHARDS));
     Key::new(partition, format!("{WAITING}{alert}#{revision:06}"))
 }
 
 pub(crate) fn told(group: &GroupId, alert: &str) -> Key {
-    Key::new(members(group, shard(alert)), format!("{TOLD}{alert}"))
+    Key::new(
+        members(group, shard(alert, SHARDS)),
+        format!("{TOLD}{alert}"),
+    )
 }
 
 pub(crate) fn covered(message: &str, token: &str, page: u32) -> Key {
@@ -326,7 +348,7 @@ pub struct Listed {
 impl Listed {
     /// In a list ordered by time that is written so often that one partition could not take it.
     pub(crate) fn spread(list: &str, at: Timestamp, tie: &str) -> Self {
-        Self::by_time(part_of_list(list, shard(tie)), at, tie)
+        Self::by_time(part_of_list(list, shard(tie, SHARDS)), at, tie)
     }
 
     /// In a list ordered by time.
@@ -338,12 +360,15 @@ impl Listed {
     }
 }
 
-/// One of [`SHARDS`] lists, chosen by what is listed, so that no index partition runs hot.
-pub(crate) fn shard(of: &str) -> u64 {
-    // FNV-1a: stable across builds, which `std`'s hasher does not promise.
-    of.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+/// One of so many partitions, chosen by what is listed, so that none of them runs hot.
+pub(crate) fn shard(of: &str, shards: u64) -> u64 {
+    // FNV-1a: stable across builds, which `std`'s hasher does not promise. Its low bits depend on the low
+    // bits of the characters alone, so numbered names would meet in a few partitions: mixed once more.
+    let hash = of.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    }) % SHARDS
+    });
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    (hash ^ (hash >> 33)) % shards
 }
 
 /// One of the partitions that a busy list ordered by time is spread over.
@@ -370,4 +395,23 @@ pub(crate) fn products_list(shard: u64) -> String {
 
 pub(crate) fn due_list(shard: u64) -> String {
     format!("due#{shard}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_spread_evenly() {
+        for shards in [SHARDS, LIST_SHARDS, DUE_SHARDS] {
+            let mut counts = vec![0_u64; usize::try_from(shards).unwrap()];
+            for number in 0..10_000 * shards {
+                // As positions are named where one rooftop after the other has one product more.
+                let name = format!("OIL-{number:06}#rooftop-{:03}", number % 200);
+                counts[usize::try_from(shard(&name, shards)).unwrap()] += 1;
+            }
+            let most = counts.iter().max().unwrap();
+            assert!(*most < 11_000, "{shards}: {counts:?}");
+        }
+    }
 }

@@ -119,7 +119,7 @@ impl Store {
 }
 
 fn product_row(id: &ProductId, product: &Product) -> Result<Row, StoreError> {
-    let list = keys::products_list(keys::shard(id.as_str()));
+    let list = keys::products_list(keys::shard(id.as_str(), keys::LIST_SHARDS));
     let place = id.to_string();
     Ok(Row::new(keys::description(id), "product", product)?.listed(Listed { list, place }))
 }

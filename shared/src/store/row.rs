@@ -157,7 +157,7 @@ impl Row {
         if let Some(due) = self.due {
             item.insert(
                 "dpk".to_owned(),
-                text(keys::due_list(keys::shard(&self.key.pk))),
+                text(keys::due_list(keys::shard(&self.key.pk, keys::DUE_SHARDS))),
             );
             item.insert(
                 "dsk".to_owned(),

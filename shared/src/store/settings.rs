@@ -209,7 +209,7 @@ impl Store {
             let key = keys::imported_rule(rule.id.as_str(), product.as_ref());
             let write = if stays {
                 let listed = Listed {
-                    list: keys::rules_list(keys::shard(rule.id.as_str())),
+                    list: keys::rules_list(keys::shard(rule.id.as_str(), keys::LIST_SHARDS)),
                     place: rule.id.to_string(),
                 };
                 Write::Put(

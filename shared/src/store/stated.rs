@@ -104,7 +104,7 @@ pub enum Held {
 
 fn key(source: &ConnectorName, item: &Item) -> Key {
     let name = item.name();
-    Key::new(keys::stated(source, keys::shard(&name)), name)
+    Key::new(keys::stated(source, keys::shard(&name, keys::SHARDS)), name)
 }
 
 fn late_key(source: &ConnectorName, item: &Item) -> Key {

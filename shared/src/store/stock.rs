@@ -1,5 +1,7 @@
 //! Changes of stock: the position, its ledger row and the event's marker, in one transaction.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -305,9 +307,12 @@ impl Store {
                 Some(then) => self.caught_up(before.clone(), then, by, sources).await?,
                 None => CaughtUp::as_it_is(before.clone()),
             };
-            let after = match known.position.after(change, sources) {
+            let (believed, left_out) = believed(change, &known.position, sources);
+            let after = match known.position.after(&believed, sources) {
                 Ok(Some(after)) => after,
-                Ok(None) => return Ok((Applied::Known, [before.clone(), before])),
+                Ok(None) => {
+                    return Ok((Applied::with(false, left_out), [before.clone(), before]));
+                }
                 // The refusal may be the echo of this very event: it was applied, and took the last one.
                 Err(refusal) => {
                     return match self.applied_before(event, change).await? {
@@ -332,7 +337,7 @@ impl Store {
                         let (source, id) = (&known.being_read, &event.id);
                         self.settle_late(source, &item, then, id, sources).await?;
                     }
-                    return Ok((Applied::Changed, [before, after]));
+                    return Ok((Applied::with(true, left_out), [before, after]));
                 }
                 Written::Unexpected(unmet) => {
                     if marker.is_some()
@@ -509,7 +514,7 @@ impl Store {
 pub(super) fn position_row(position: &Position) -> Result<Row, StoreError> {
     let key = keys::position(&position.product, &position.location);
     let place = format!("{}#{}", position.product, position.location);
-    let list = keys::positions_list(keys::shard(&place));
+    let list = keys::positions_list(keys::shard(&place, keys::LIST_SHARDS));
     Ok(Row::new(key, "position", position)?.listed(Listed { list, place }))
 }
 
@@ -560,6 +565,40 @@ fn change_name(change: &Change) -> &'static str {
         Change::Unit(_) => "unit",
         Change::Described(_) => "described",
     }
+}
+
+/// A change without what of it is not believed, while the rest is; and what that is.
+fn believed<'a>(
+    change: &'a PositionChange,
+    position: &Position,
+    sources: &Sources,
+) -> (Cow<'a, PositionChange>, Vec<LeftOut>) {
+    let PositionChange::Level {
+        source,
+        level,
+        version,
+    } = change
+    else {
+        return (Cow::Borrowed(change), Vec::new());
+    };
+    let (level, unbelieved) = position.believed(source, level, sources);
+    if unbelieved.is_empty() {
+        return (Cow::Borrowed(change), Vec::new());
+    }
+    let left_out = unbelieved.into_iter().map(|(field, refusal)| LeftOut {
+        field: field.to_owned(),
+        reason: "held_for_review",
+        sentence: format!(
+            "{} at {}: {field}: {refusal}",
+            position.product, position.location
+        ),
+    });
+    let change = PositionChange::Level {
+        source: source.clone(),
+        level,
+        version: *version,
+    };
+    (Cow::Owned(change), left_out.collect())
 }
 
 /// What an event says, so that the same id with other content is noticed. When it was received does

@@ -275,7 +275,7 @@ fn unit_row(unit: &Unit) -> Result<Row, StoreError> {
     Ok(match &unit.counted {
         None => row,
         Some(counted) => row.listed(Listed {
-            list: keys::units_list(keys::shard(vin)),
+            list: keys::units_list(keys::shard(vin, keys::LIST_SHARDS)),
             place: keys::units_place(&counted.product, &counted.location, vin),
         }),
     })

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use lotwire::engine::{Consumption, busiest};
 use simulation::faults::Kind;
 use simulation::plan::Plan;
 use simulation::run::{Numbers, Options, Report, run};
@@ -170,7 +171,11 @@ struct Tally {
     failed: u64,
     faults: BTreeMap<Kind, u64>,
     numbers: Numbers,
+    consumption: Consumption,
 }
+
+/// Keys that are named in the end.
+const KEYS: usize = 8;
 
 impl Tally {
     /// Adds a world; true if it failed.
@@ -178,6 +183,9 @@ impl Tally {
         let failed = match &ending.report {
             Ok(report) => {
                 self.numbers += report.numbers;
+                for (key, consumed) in &report.consumption {
+                    *self.consumption.entry(key.clone()).or_default() += *consumed;
+                }
                 for (kind, count) in &report.faults {
                     *self.faults.entry(*kind).or_default() += count;
                 }
@@ -191,6 +199,18 @@ impl Tally {
             self.passed += 1;
         }
         failed
+    }
+
+    /// The keys that took most, where that was counted.
+    fn busiest(&self) -> String {
+        let keys = busiest(&self.consumption, KEYS);
+        if keys.is_empty() {
+            return String::new();
+        }
+        format!(
+            "the keys that took most, in the worlds where that is counted:\n  {}\n",
+            keys.join("\n  ")
+        )
     }
 
     fn summary(&self, took: Duration) -> String {
@@ -211,12 +231,13 @@ impl Tally {
         format!(
             "{tries} webhooks and requests, {acknowledged} of them the first good answer; {ledger} \
              ledger rows, {revisions} alert revisions, {asked} requests at vendors, {changes} changes \
-             of the table, {minutes} virtual minutes\nfaults: {}\n{} passed, {} failed in {:.1} s",
+             of the table, {minutes} virtual minutes\nfaults: {}\n{}{} passed, {} failed in {:.1} s",
             if faults.is_empty() {
                 "none".to_owned()
             } else {
                 faults.join(", ")
             },
+            self.busiest(),
             self.passed,
             self.failed,
             took.as_secs_f64()

@@ -147,6 +147,7 @@ pub fn configuration(thresholds: Thresholds, folder: &Path) -> String {
         "high_demand",
         "feed_stale",
         "feed_suspect",
+        "feed_flawed",
         "conflict",
         "channel_down",
         "quarantine",

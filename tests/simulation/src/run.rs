@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lotwire::engine::Pump;
+use lotwire::engine::{Consumption, Pump};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -40,7 +40,13 @@ pub struct Report {
     pub hash: String,
     /// The stock in the end, if it came to one.
     pub shown: Option<Shown>,
+    /// What each key of the table took, in a world where that is counted: one in [`COUNTED`], because it
+    /// takes time.
+    pub consumption: Consumption,
 }
+
+/// Of so many seeds, what one's world takes of the table is counted by key.
+const COUNTED: u64 = 16;
 
 /// What happened in a world, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -120,6 +126,9 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     let trace = Arc::new(Trace::new(out));
     let world = World::new(plan.clone(), Arc::clone(&trace), options.forgetful)?;
     let world = Arc::new(world);
+    if plan.seed.is_multiple_of(COUNTED) {
+        world.aws.tables().count_usage();
+    }
     people::configure(&world, Thresholds::default()).await;
     let pump = world.stack.start_sharded(plan.shards)?;
     for step in &plan.opening {
@@ -157,6 +166,7 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
         numbers,
         hash: trace.hash(),
         shown: verdict.shown,
+        consumption: world.aws.tables().take_usage(),
     })
 }
 

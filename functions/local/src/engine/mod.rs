@@ -10,6 +10,7 @@
 //! | `endpoint` | the same on a port, for programs outside of this process |
 //! | `interference` | the hook every call passes, where a simulation throws its faults |
 //! | `tables`, `stream_log` | DynamoDB with streams, in memory or in a directory |
+//! | `usage` | what each partition key consumes, counted when asked for |
 //! | `queues`, `queue_calls` | standard SQS queues and their JSON protocol |
 //! | `topics` | SNS topics, filter policies and their query protocol |
 //! | `pattern` | the matching rules that event filters and filter policies share |
@@ -33,6 +34,7 @@ mod tables;
 #[cfg(test)]
 mod testing;
 mod topics;
+mod usage;
 mod wire;
 
 pub use function::{BoxError, Function, Handler, Invocation, RunId};
@@ -45,6 +47,7 @@ pub use schedules::{Rate, RateError, Schedule};
 pub use streams::{StartingPosition, StreamMapping};
 pub use tables::{Attribute, Index, Keys, Projection, TableDefinition, Tables};
 pub use topics::{Subscription, Topics};
+pub use usage::{Consumed, Consumption, MOST_READ_UNITS, MOST_WRITE_UNITS, Partition, busiest};
 pub use wire::{EmbeddedAws, Settings};
 
 use jiff::Timestamp;

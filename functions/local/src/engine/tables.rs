@@ -11,6 +11,7 @@ pub use definition::{Attribute, Index, Keys, Projection, TableDefinition};
 
 use super::counter::{Counter, Watcher};
 use super::stream_log::StreamLog;
+use super::usage::{Consumption, Usage};
 use super::{ACCOUNT, EngineError, REGION};
 use dynoxide::actions::get_records::{GetRecordsRequest, Record};
 use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
@@ -44,6 +45,7 @@ pub struct Tables {
     /// Counts successful writes; the pump waits on it instead of polling.
     writes: Counter,
     tokens: Mutex<Tokens>,
+    usage: Usage,
 }
 
 impl fmt::Debug for Tables {
@@ -106,6 +108,7 @@ impl Tables {
             log,
             writes: Counter::default(),
             tokens: Mutex::default(),
+            usage: Usage::default(),
         };
         tables.ensure_table(&TableDefinition {
             name: CHECKPOINTS.to_owned(),
@@ -122,11 +125,15 @@ impl Tables {
 
     /// Answers one API call.
     pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> Answer {
+        let counted = self.usage.before(&self.database, operation, body);
         let result = if operation == "TransactWriteItems" {
             self.transact(body)
         } else {
             self.operate(operation, body)
         };
+        if let Some(counted) = counted {
+            counted.after(&self.database, &result);
+        }
         match result {
             Ok(body) => {
                 if writes(operation) {
@@ -348,6 +355,16 @@ impl Tables {
             .import_items(table, items, ImportOptions::default())
             .map_err(doing())?;
         Ok(loaded.items_imported)
+    }
+
+    /// Counts from now on what each partition key consumes.
+    pub fn count_usage(&self) {
+        self.usage.begin();
+    }
+
+    /// What each partition key has consumed since this was last asked, or since counting began.
+    pub fn take_usage(&self) -> Consumption {
+        self.usage.take()
     }
 
     /// Deletes the items whose time has come; each removal goes to the stream.

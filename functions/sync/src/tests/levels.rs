@@ -151,6 +151,33 @@ async fn a_count_that_is_told_late_corrects_what_was_there_then() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_barcode_in_an_optional_quantity_is_held_and_the_quantity_beside_it_is_taken() {
+    let bench = Bench::with("").await;
+    let file = |row: &str| format!("sku,location,on_hand,reserved,incoming\n{row}\n");
+    bench.read("s.csv", file("OIL,main,10,2,3")).await;
+    let sold_at = later(&bench);
+    let row = file("OIL,main,8,36000291452,1000000000");
+    let report = bench.read("s.csv", row).await;
+    assert_eq!((report.counts.quarantined, report.counts.drift), (1, 1));
+    let held = bench.store.quarantined(HeldState::Open, None, 10).await.unwrap().items;
+    let [held] = held.as_slice() else {
+        panic!("{held:?}")
+    };
+    for name in ["reserved", "incoming", "most_quantity_jump"] {
+        assert!(held.sentence.contains(name), "{held:?}");
+    }
+    let position = bench.position("OIL").await;
+    let stated = &position.stated_by(&"erp".parse().unwrap()).unwrap().level;
+    assert_eq!(
+        (stated.on_hand, stated.reserved, stated.incoming),
+        (8, Some(2), Some(3))
+    );
+    // The file covers what it states.
+    bench.moves("OIL", -4, sold_at).await;
+    assert_eq!(bench.balance("OIL").await, Some(8));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_barcode_in_the_quantity_is_held_and_covers_nothing() {
     let bench = Bench::with("").await;
     bench.read("s.csv", file("OIL,main,10")).await;

@@ -281,6 +281,69 @@ fn below_zero_the_balance_goes_on_and_on_hand_does_not() {
 }
 
 #[test]
+fn a_barcode_in_place_of_an_optional_quantity_leaves_it_as_it_was_said() {
+    let sources = Sources {
+        most_jump: Some(1_000),
+        ..Sources::default()
+    };
+    let erp = "erp".parse().unwrap();
+    let stated = |on_hand, reserved, incoming| Level {
+        on_hand,
+        reserved,
+        incoming,
+        unavailable: None,
+    };
+    let none = empty();
+    let known = apply(
+        &none,
+        &[PositionChange::Level {
+            source: "erp".parse().unwrap(),
+            level: stated(10, Some(2), Some(800)),
+            version: Version::at(at(0)),
+        }],
+        &sources,
+    );
+    let barcode = Some(4_006_381_333_931);
+    for (position, said, believed, left_out) in [
+        (
+            &none,
+            stated(9, barcode, Some(5)),
+            stated(9, None, Some(5)),
+            &["reserved"][..],
+        ),
+        (
+            &none,
+            stated(9, Some(1), Some(1_001)),
+            stated(9, Some(1), None),
+            &["incoming"],
+        ),
+        (
+            &none,
+            stated(9, Some(-1_001), None),
+            stated(9, None, None),
+            &["reserved"],
+        ),
+        (
+            &known,
+            stated(9, barcode, barcode),
+            stated(9, Some(2), Some(800)),
+            &["reserved", "incoming"],
+        ),
+        // So much more is believed, and any fall.
+        (
+            &known,
+            stated(9, Some(1_002), Some(0)),
+            stated(9, Some(1_002), Some(0)),
+            &[],
+        ),
+    ] {
+        let (taken, faults) = position.believed(&erp, &said, &sources);
+        let names: Vec<_> = faults.iter().map(|(name, _)| *name).collect();
+        assert_eq!((taken, names.as_slice()), (believed, left_out), "{said:?}");
+    }
+}
+
+#[test]
 fn a_barcode_in_place_of_a_quantity_is_held_and_changes_nothing() {
     let sources = Sources {
         most_jump: Some(1_000),

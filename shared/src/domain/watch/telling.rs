@@ -39,6 +39,7 @@ impl Episode {
         verdict.severity > self.severity
             || (self.owed && !verdict.partly_covered)
             || (verdict.manner.further_falls && verdict.depth > self.depth)
+            || !verdict.topics.beyond(self.topics).is_empty()
     }
 }
 
@@ -66,6 +67,7 @@ pub(super) fn tell(
             episode.severity = verdict.severity;
             episode.depth = verdict.depth;
             episode.owed = verdict.partly_covered;
+            episode.topics = verdict.topics;
             episode.announce(RevisionKind::Opened, damped.then(|| manner.flapping()), now)
         });
     }
@@ -92,6 +94,8 @@ pub(super) fn tell(
     let escalates = verdict.severity > episode.severity;
     let falls = manner.further_falls && verdict.depth > episode.depth;
     let owes = episode.owed && !verdict.partly_covered;
+    let widens = !verdict.topics.beyond(episode.topics).is_empty();
+    episode.topics = episode.topics.with(verdict.topics);
     episode.severity = episode.severity.max(verdict.severity);
     episode.depth = episode.depth.max(verdict.depth);
     episode.owed &= !owes;
@@ -104,6 +108,8 @@ pub(super) fn tell(
             Audience::Everybody,
             fallen(verdict.depth),
         )
+    } else if widens {
+        (RevisionKind::Updated, Audience::Everybody, None)
     } else if owes {
         (RevisionKind::Updated, Audience::TheRest, None)
     } else if reminder_is_due {

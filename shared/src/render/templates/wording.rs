@@ -13,7 +13,9 @@ pub(super) const fn default_source(
     match (part, change) {
         // The same for all revisions, so that a mail program keeps them together.
         (Part::Title, _) => match kind {
-            K::FeedStale | K::FeedSuspect | K::Quarantine => "Source alert for {{ product }}",
+            K::FeedStale | K::FeedSuspect | K::FeedFlawed | K::Quarantine => {
+                "Source alert for {{ product }}"
+            }
             K::ChannelDown => "Channel alert for {{ product }}",
             _ => "Inventory alert for {{ product }}",
         },
@@ -28,6 +30,7 @@ pub(super) const fn default_source(
             K::HighDemand => "Demand back to normal: {{ product }}.",
             K::FeedStale => "Feed fresh again: {{ product }}.",
             K::FeedSuspect => "Feed accepted again: {{ product }}.",
+            K::FeedFlawed => "Files without faults again: {{ product }}.",
             K::Conflict => "Conflict settled: {{ product }} has one owner.",
             K::ChannelDown => "Messages arrive again: {{ product }}.",
             K::Quarantine => "Nothing of {{ product }} waits in quarantine any more.",
@@ -51,6 +54,7 @@ pub(super) const fn default_source(
             K::FeedSuspect => {
                 "Feed held back: {{ product }} – what it sent cannot be believed and was not applied."
             }
+            K::FeedFlawed => "Faults in a file: {{ product }} – not all of it could be used.",
             K::Conflict => "Conflict: {{ product }} is claimed by two owners.",
             K::ChannelDown => "Messages do not arrive: {{ product }}.",
             K::Quarantine => {

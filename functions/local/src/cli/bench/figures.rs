@@ -37,6 +37,12 @@ impl Figures {
         }
     }
 
+    /// Several of a kind, in words.
+    pub(super) fn list(mut self, name: &'static str, each: Vec<String>) -> Self {
+        self.named.push((name, each.into()));
+        self
+    }
+
     /// p50, p90, p99 and the longest, in milliseconds.
     pub(super) fn latencies(mut self, mut each: Vec<Duration>) -> Self {
         each.sort_unstable();
@@ -68,10 +74,17 @@ impl Figures {
     pub(super) fn lines(&self) -> Vec<String> {
         let width = self.named.iter().map(|(name, _)| name.len()).max();
         let width = width.unwrap_or_default();
-        self.named
-            .iter()
-            .map(|(name, value)| format!("{name:width$}  {value}"))
-            .collect()
+        let mut lines = Vec::new();
+        for (name, value) in &self.named {
+            match value.as_array() {
+                Some(each) => {
+                    let words = each.iter().filter_map(Value::as_str);
+                    lines.extend(words.map(|words| format!("{name:width$}  {words}")));
+                }
+                None => lines.push(format!("{name:width$}  {value}")),
+            }
+        }
+        lines
     }
 }
 

@@ -67,11 +67,16 @@ impl Arrivals {
         self.surplus.load(Ordering::SeqCst)
     }
 
-    /// Waits until every alert has come.
-    pub(super) async fn all(&self) {
+    /// How many alerts have come, of those that were expected.
+    pub(super) fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many alerts have come.
+    pub(super) async fn until(&self, count: u64) {
         loop {
             let changed = self.changed.notified();
-            if usize::try_from(self.arrived.load(Ordering::SeqCst)) == Ok(self.at.len()) {
+            if self.arrived() >= count {
                 return;
             }
             changed.await;

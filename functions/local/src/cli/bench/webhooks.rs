@@ -5,6 +5,7 @@
 //! free connection counts from when it should have been sent.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,9 +24,15 @@ use super::sink::Arrivals;
 use super::world::{self, FEW, PLACE, SOURCE, World};
 use super::{BenchError, during, preload};
 use crate::cli::show::Show;
+use crate::engine::busiest;
 
 /// How long after the last webhook an alert may come before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many more webhooks are sent in the end, to count what each key of the table takes: counting takes
+/// time, so it has no part in what is measured.
+const COUNTED: usize = 200;
+/// Keys that are named.
+const KEYS: usize = 8;
 /// The source as the configuration names it.
 const WEBHOOKS: &str = "kind = \"generic\"\n[connectors.source.webhook]\nsecret = \"env:BENCH\"";
 
@@ -52,6 +59,7 @@ pub(super) struct Load {
 /// What the workers share.
 struct Traffic {
     next: AtomicUsize,
+    first: usize,
     begin: Instant,
     every: Duration,
     sent: Vec<OnceLock<std::time::Instant>>,
@@ -64,30 +72,33 @@ struct Traffic {
 pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, BenchError> {
     let count = load.rate.saturating_mul(load.seconds);
     let events = usize::try_from(count).map_err(during("count webhooks"))?;
-    let arrivals = Arrivals::expecting(events);
+    let arrivals = Arrivals::expecting(events + COUNTED);
     let world = World::open(WEBHOOKS, arrivals.listen().await?).await?;
     let pump = world.stack.start().map_err(during("start the stack"))?;
     // A new configuration has everything looked at again: done before there is anything, that is over
     // before the first webhook comes.
     pump.idle().await;
-    fill(&world, events, load.positions, show).await?;
+    fill(&world, events + COUNTED, load.positions, show).await?;
 
     let (address, stop) = serve(&world).await?;
     let spent_before = world.stack.spent();
     figures::forget_peak_memory();
-    let traffic = Arc::new(traffic(&world, load, events, address)?);
-    let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..load.connections {
-        workers.spawn(Arc::clone(&traffic).send());
-    }
-    while let Some(done) = workers.join_next().await {
-        done.map_err(during("send webhooks"))??;
-    }
+    let traffic = Arc::new(traffic(&world, load, 0..events, address)?);
+    send(&traffic, load.connections).await?;
     // Whether they all came is counted below.
-    let _in_time = tokio::time::timeout(PATIENCE, arrivals.all()).await;
+    let _in_time = tokio::time::timeout(PATIENCE, arrivals.until(count.into())).await;
     let _rest = tokio::time::timeout(PATIENCE, pump.idle()).await;
     let spent = world.stack.spent() - spent_before;
     let memory = figures::peak_memory_mb();
+
+    world.aws.tables().count_usage();
+    let all = u64::try_from(events + COUNTED).map_err(during("count webhooks"))?;
+    let more = events..events + COUNTED;
+    let counted = Arc::new(self::traffic(&world, load, more, address)?);
+    send(&counted, load.connections).await?;
+    let _in_time = tokio::time::timeout(PATIENCE, arrivals.until(all)).await;
+    let _rest = tokio::time::timeout(PATIENCE, pump.idle()).await;
+    let keys = busiest(&world.aws.tables().take_usage(), KEYS);
     // The server may have stopped on its own.
     stop.send(()).ok();
     pump.stop().await;
@@ -115,8 +126,9 @@ pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, Ben
         .number("read_units_per_webhook", spent.read / each)
         .number("write_units_per_webhook", spent.write / each)
         .optional("peak_memory_mb", memory)
-        .fault("refused", traffic.refused.load(Ordering::SeqCst))
-        .fault("lost", u64::from(count) - arrived)
+        .list("busiest_keys", keys)
+        .fault("refused", traffic.refused() + counted.refused())
+        .fault("lost", all - arrivals.arrived())
         .fault("surplus", arrivals.surplus()))
 }
 
@@ -167,7 +179,7 @@ async fn serve(world: &World) -> Result<(SocketAddr, oneshot::Sender<()>), Bench
 fn traffic(
     world: &World,
     load: &Load,
-    events: usize,
+    webhooks: Range<usize>,
     address: SocketAddr,
 ) -> Result<Traffic, BenchError> {
     let client = reqwest::Client::builder()
@@ -176,9 +188,10 @@ fn traffic(
         .map_err(during("make the sender"))?;
     Ok(Traffic {
         next: AtomicUsize::new(0),
+        first: webhooks.start,
         begin: Instant::now(),
         every: Duration::from_secs(1) / load.rate,
-        sent: (0..events).map(|_| OnceLock::new()).collect(),
+        sent: webhooks.map(|_| OnceLock::new()).collect(),
         refused: AtomicU64::new(0),
         secrets: standard::secrets(std::slice::from_ref(&world.secret))
             .map_err(during("read the secret"))?,
@@ -187,15 +200,32 @@ fn traffic(
     })
 }
 
+/// Sends all of it, over so many connections.
+async fn send(traffic: &Arc<Traffic>, connections: u32) -> Result<(), BenchError> {
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..connections {
+        workers.spawn(Arc::clone(traffic).send());
+    }
+    while let Some(done) = workers.join_next().await {
+        done.map_err(during("send webhooks"))??;
+    }
+    Ok(())
+}
+
 impl Traffic {
+    /// How many webhooks were not taken.
+    fn refused(&self) -> u64 {
+        self.refused.load(Ordering::SeqCst)
+    }
+
     /// Sends what is next until nothing is left.
     async fn send(self: Arc<Self>) -> Result<(), BenchError> {
         loop {
-            let number = self.next.fetch_add(1, Ordering::SeqCst);
-            let (Some(sent), Ok(turn)) = (self.sent.get(number), u32::try_from(number)) else {
+            let place = self.next.fetch_add(1, Ordering::SeqCst);
+            let (Some(sent), Ok(turn)) = (self.sent.get(place), u32::try_from(place)) else {
                 return Ok(());
             };
-            let request = self.webhook(number)?;
+            let request = self.webhook(self.first + place)?;
             let due = self.begin + self.every * turn;
             if due > Instant::now() {
                 tokio::time::sleep_until(due).await;

@@ -1,0 +1,340 @@
+//! An installation of a given size: the whole stack over a table in memory that counts by key.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{HeaderMap, HeaderValue, Method};
+use lotwire::engine::{EmbeddedAws, Pump, Settings};
+use lotwire::stack::resources::TABLE;
+use lotwire::stack::{Parts, Stack};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::chance::Chance;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::delivery::{Outgoing, Sender};
+use shared::http::{Reply, Request, Transport, TransportError};
+use shared::metrics::Metrics;
+use shared::secrets::{EXTENSION, Secrets};
+use tempfile::TempDir;
+
+use crate::bench::{SECRET, signed};
+
+/// How large an installation is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// Sources that drop files.
+    pub(super) sources: usize,
+    /// Connectors that send webhooks.
+    pub(super) connectors: usize,
+    /// Channels: as many as there may be kinds, of the kinds there are.
+    pub(super) channels: usize,
+    pub(super) rooftops: usize,
+    /// Rules that were imported, each for one product.
+    pub(super) imported: usize,
+}
+
+pub(super) struct Site {
+    pub(super) stack: Stack,
+    pub(super) aws: EmbeddedAws,
+    size: Size,
+    pump: Pump,
+    folder: TempDir,
+    _scratch: TempDir,
+    sent: usize,
+    files: usize,
+}
+
+/// How a channel of each kind is set up.
+const CHANNELS: [&str; 4] = [
+    "kind = \"webhook\"\nurl = \"https://people.example.com/\"\nsecret = \"env:ANY\"",
+    "kind = \"slack\"\ntoken = \"env:ANY\"\nchannel = \"C0123456789\"",
+    "kind = \"sendgrid\"\napi_key = \"env:ANY\"\nfrom = \"lotwire@example.com\"\nto = [\"people@example.com\"]",
+    "kind = \"twilio_sms\"\naccount_sid = \"AC00000000000000000000000000000000\"\nauth_token = \"env:ANY\"\nfrom = \"+15005550006\"\nto = \"+15005550007\"",
+];
+
+pub(super) fn rooftop(number: usize) -> String {
+    format!("rooftop-{number:03}")
+}
+
+pub(super) fn source(number: usize) -> String {
+    format!("source-{number:03}")
+}
+
+fn connector(number: usize) -> String {
+    format!("connector-{number:03}")
+}
+
+fn document(size: Size, folder: &std::path::Path) -> String {
+    let mut text = "[account]\nname = \"Model\"\nzone = \"UTC\"\ncurrency = \"EUR\"\n".to_owned();
+    for number in 0..size.rooftops {
+        let name = rooftop(number);
+        writeln!(
+            text,
+            "[locations.{name}]\nname = \"{name}\"\nkind = \"warehouse\""
+        )
+        .unwrap();
+    }
+    for number in 0..size.sources {
+        let (name, place) = (source(number), rooftop(number % size.rooftops));
+        let folder = folder.join(&name);
+        std::fs::create_dir(&folder).unwrap();
+        let folder = folder.display();
+        writeln!(
+            text,
+            "[connectors.{name}]\nkind = \"files\"\nurl = \"{folder}\"\nstable_for = \"0s\"\nlocations = {{ here = \"{place}\" }}"
+        )
+        .unwrap();
+    }
+    for number in 0..size.connectors {
+        let name = connector(number);
+        writeln!(
+            text,
+            "[connectors.{name}]\nkind = \"generic\"\n[connectors.{name}.webhook]\nsecret = \"env:ANY\""
+        )
+        .unwrap();
+    }
+    for number in 0..size.channels {
+        let settings = CHANNELS[number % CHANNELS.len()];
+        let at: Vec<_> = (0..size.rooftops)
+            .filter(|rooftop| rooftop % size.channels == number)
+            .map(rooftop)
+            .collect();
+        writeln!(
+            text,
+            "[channels.channel-{number:03}]\n{settings}\n[[routes]]\nname = \"route-{number}\"\nlocations = {at:?}\nchannels = [\"channel-{number:03}\"]"
+        )
+        .unwrap();
+    }
+    text.push_str("[[routes]]\nname = \"head-office\"\nchannels = [\"channel-000\"]\n");
+    text.push_str("[[rules]]\nname = \"low\"\nkind = \"low_stock\"\nthreshold = 3\n");
+    text
+}
+
+/// Vendors who take everything.
+struct Taken;
+
+#[async_trait]
+impl Outgoing for Taken {
+    fn stands_in(&self) -> bool {
+        false
+    }
+
+    async fn carry(&self, sender: &Sender<'_>, request: Request) -> Result<Reply, TransportError> {
+        Ok((sender.accepted)(&request))
+    }
+}
+
+/// No call leaves over this.
+struct Nowhere;
+
+#[async_trait]
+impl Transport for Nowhere {
+    async fn call(&self, request: Request) -> Result<Reply, TransportError> {
+        Err(TransportError::NotSent {
+            host: request.host().to_owned(),
+            reason: "there is no network here".to_owned(),
+        })
+    }
+}
+
+impl Site {
+    pub(super) async fn open(size: Size) -> Self {
+        let clock = Clock::starting_at("2026-01-15T09:30:00Z".parse().unwrap());
+        let aws = EmbeddedAws::in_memory(Settings {
+            clock: clock.clone(),
+            ..Settings::default()
+        })
+        .unwrap();
+        let secrets = Secrets::new(
+            Box::new(|_| Some(SECRET.to_owned())),
+            Arc::new(Nowhere),
+            EXTENSION.parse().unwrap(),
+            clock.clone(),
+        );
+        let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let stack = Stack::build(Parts {
+            aws: aws.clone(),
+            chance: Chance::seeded(11),
+            secrets: Arc::new(secrets),
+            outgoing: Arc::new(Taken),
+            metrics: Metrics::to(std::io::sink(), clock),
+            token: SecretString::from("open sesame"),
+            downloads: reqwest::Client::builder().build().unwrap(),
+            scratch: scratch.path().to_owned(),
+        })
+        .unwrap();
+        let document = document(size, folder.path());
+        let config = Config::check(&document, "model.toml").unwrap_or_else(|e| panic!("{e}"));
+        stack.store.apply_config(&config, "test").await.unwrap();
+        // Without the schedules: what the clock does has no part in a webhook.
+        let mut pump = Pump::builder(&aws).stream(stack.stream());
+        for queue in stack.queues() {
+            pump = pump.queue(queue);
+        }
+        let pump = pump.start().unwrap();
+        let mut site = Self {
+            stack,
+            aws,
+            size,
+            pump,
+            folder,
+            _scratch: scratch,
+            sent: 0,
+            files: 0,
+        };
+        // Everything is looked at by the new configuration before there is anything.
+        site.idle().await;
+        site.import().await;
+        site.idle().await;
+        site.aws.tables().count_usage();
+        site
+    }
+
+    /// Rules for one product each, those of the products that move among them: one through the API's
+    /// own way, the others as copies of its row.
+    async fn import(&mut self) {
+        const AT_ONCE: usize = 10_000;
+        if self.size.imported == 0 {
+            return;
+        }
+        let first = super::product(0);
+        let threshold = format!("sku,threshold\n{first},3\n");
+        let (status, answer) = self
+            .request(
+                Method::POST,
+                "/api/v1/imports",
+                &[("content-type", "text/csv")],
+                &threshold,
+            )
+            .await;
+        assert_eq!(status, 200, "{answer}");
+        let rows = self.aws.tables().changes(TABLE, None).unwrap();
+        let rule = rows
+            .iter()
+            .map(|change| &change["NewImage"])
+            .find(|image| image["t"]["S"] == "rule")
+            .unwrap_or_else(|| panic!("{answer}"))
+            .to_string();
+        assert!(rule.contains(&first), "{rule}");
+        let copies: Vec<usize> = (1..self.size.imported).collect();
+        for numbers in copies.chunks(AT_ONCE) {
+            let rows = numbers.iter().map(|number| {
+                let mut row: Value =
+                    serde_json::from_str(&rule.replace(&first, &super::product(*number))).unwrap();
+                row["lpk"]["S"] = format!("rules#{}", number % 8).into();
+                row
+            });
+            self.aws.tables().load(TABLE, rows.collect()).unwrap();
+        }
+    }
+
+    /// Until everybody has done what there is to do.
+    pub(super) async fn idle(&mut self) {
+        self.pump.idle().await;
+    }
+
+    /// Longer than an answer to "has the configuration changed?" is believed.
+    pub(super) async fn pause(&mut self) {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+
+    /// A signed webhook, a tenth of a second after the last: one instance takes in so many.
+    pub(super) async fn level(&mut self, sender: usize, sku: &str, place: usize, on_hand: i64) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        self.sent += 1;
+        let now = self.aws.clock().now();
+        let location = rooftop(place % self.size.rooftops);
+        let data = json!({ "sku": sku, "location": location, "on_hand": on_hand });
+        let event = json!({ "type": "stock.level", "timestamp": now.to_string(), "data": data });
+        let (headers, body) = signed(SECRET, &format!("msg-{:06}", self.sent), now, &event);
+        let headers = headers
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let path = format!("/hooks/{}", connector(sender % self.size.connectors));
+        let (status, answer) = self.request(Method::POST, &path, &headers, &body).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// A product that is there, without a webhook.
+    pub(super) async fn know(&mut self, sku: &str, place: usize) {
+        let event = crate::bench::level(
+            "stocktake",
+            0,
+            sku,
+            &rooftop(place % self.size.rooftops),
+            20,
+        );
+        let authority = shared::domain::Authority::default();
+        self.stack.store.apply(&event, &authority).await.unwrap();
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &str,
+    ) -> (u16, Value) {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", "Bearer open sesame");
+        let known: &mut HeaderMap = request.headers_mut().unwrap();
+        for (name, value) in headers {
+            known.insert(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let gateway = self.stack.gateway().unwrap();
+        let address = std::net::IpAddr::from([127, 0, 0, 1]);
+        let response = gateway.answer(parts, address, body.to_owned().into()).await;
+        let status = response.status().as_u16();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await;
+        let text = String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
+    }
+
+    fn drop_folder(&self, number: usize) -> PathBuf {
+        self.folder.path().join(source(number))
+    }
+
+    /// A file of a source's own products, each with so many units.
+    pub(super) fn file(&mut self, number: usize, rows: usize, units: usize) {
+        let mut text = "sku,location,on_hand\n".to_owned();
+        for row in 0..rows {
+            writeln!(
+                text,
+                "{}-{row:03},here,{units}",
+                source(number).to_uppercase()
+            )
+            .unwrap();
+        }
+        self.files += 1;
+        let name = format!("stock-{:03}.csv", self.files);
+        std::fs::write(self.drop_folder(number).join(name), text).unwrap();
+    }
+
+    /// Has every source read.
+    pub(super) async fn read_all(&mut self) {
+        for number in 0..self.size.sources {
+            self.read(number).await;
+        }
+    }
+
+    /// Has a source read, and what follows done.
+    pub(super) async fn read(&mut self, number: usize) {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let source = source(number).parse().unwrap();
+        self.stack.sync.start(&source).await.unwrap();
+        self.idle().await;
+        let left = std::fs::read_dir(self.drop_folder(number)).unwrap();
+        let left = left.filter(|entry| entry.as_ref().unwrap().path().is_file());
+        assert_eq!(left.count(), 0, "it was read");
+    }
+}
