@@ -56,7 +56,7 @@ impl Evaluator {
                 let known = episode.map(|episode| episode.topics).unwrap_or_default();
                 let words = |change| {
                     let notes = worth_saying(&notes, known, change);
-                    words(installation, &subject, kind, change, notes, now)
+                    words(installation, &subject, kind, change, &notes, now)
                 };
                 let look = Look {
                     installation,
@@ -273,7 +273,7 @@ fn words(
     subject: &Subject,
     kind: AlertKind,
     change: RevisionKind,
-    notes: Vec<String>,
+    notes: &[String],
     now: Timestamp,
 ) -> Message {
     Message {
@@ -295,7 +295,7 @@ fn words(
         why: None,
         days_of_supply: None,
         sold: None,
-        notes,
+        notes: notes.to_vec(),
         link: link(installation, subject),
         ending: None,
         digest: None,
