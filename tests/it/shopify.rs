@@ -554,8 +554,11 @@ async fn a_deleted_variant_and_one_without_a_sku_state_nothing_any_more() {
     assert_eq!(shop.on_hand("OIL", "north").await, None);
 }
 
-/// What becomes of an order in the shop, each as its webhooks come; then north, south and sold.
-fn stories() -> Vec<(&'static str, Vec<(&'static str, Value)>, [i64; 3])> {
+/// What becomes of an order, its webhooks by topic, and what that comes to: north, south and sold.
+type Story = (&'static str, Vec<(&'static str, Value)>, [i64; 3]);
+
+/// What becomes of an order in the shop, each as its webhooks come.
+fn stories() -> Vec<Story> {
     let back = refund("cancel", 4, Some(1));
     let south = refund("return", 1, Some(2));
     let lost = refund("no_restock", 4, None);

@@ -123,7 +123,11 @@ impl Evaluator {
             let watches = self.store.watches(&subject).await?;
             let notes = [format!("The first of them: {}", held.data.example)];
             let words = |change| {
-                let notes = held.data.open.then(|| notes.clone()).into_iter().flatten().collect();
+                let notes = if held.data.open {
+                    notes.to_vec()
+                } else {
+                    Vec::new()
+                };
                 let kind = AlertKind::Quarantine;
                 Message {
                     severity: Severity::Warning,

@@ -159,7 +159,12 @@ async fn a_barcode_in_an_optional_quantity_is_held_and_the_quantity_beside_it_is
     let row = file("OIL,main,8,36000291452,1000000000");
     let report = bench.read("s.csv", row).await;
     assert_eq!((report.counts.quarantined, report.counts.drift), (1, 1));
-    let held = bench.store.quarantined(HeldState::Open, None, 10).await.unwrap().items;
+    let held = bench
+        .store
+        .quarantined(HeldState::Open, None, 10)
+        .await
+        .unwrap()
+        .items;
     let [held] = held.as_slice() else {
         panic!("{held:?}")
     };
