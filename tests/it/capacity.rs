@@ -2,6 +2,8 @@
 //!
 //! The numbers are those of `docs/capacity.md`: a change that makes them grow has to say so there.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::Authority;
@@ -201,6 +203,9 @@ async fn the_whole_way_of_a_webhook_costs_what_the_documents_say() {
     for on_hand in [20, 2, 20] {
         states(on_hand).await;
     }
+    // What was refused is sent again by then, and nothing is held against the vendor.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    follows(site.spent()).await;
     let until = bill().len();
     let first = states(19).await;
     let of_webhook = bill().split_off(until);
@@ -214,13 +219,14 @@ async fn the_whole_way_of_a_webhook_costs_what_the_documents_say() {
     let before = site.spent();
     site.hook_now("stock.level", level("FILTER", 19)).await;
     let quiet = follows(before).await;
-    // The document may follow what is measured, but not beyond these.
+    // The document may follow what is measured, but not beyond these. Of an alert's, one write has it
+    // brought to mind tomorrow, if it is still open (`remind_every`).
     assert!(
         quiet.write <= 8.0 && quiet.read <= 3.0,
         "{quiet:?} {of_webhook:#?}"
     );
     assert!(
-        told.write <= 14.0 && told.read <= 4.0,
+        told.write <= 15.0 && told.read <= 4.0,
         "{told:?} {of_alert:#?}"
     );
     // What the alert left to be looked at again is over by then.

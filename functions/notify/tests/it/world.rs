@@ -446,7 +446,10 @@ impl World {
             })
             .collect();
         let watches = self.store.watches(&subject).await.unwrap();
-        let known = self.store.alert(id).await.unwrap();
+        let known = match revision {
+            1 => None,
+            _ => self.store.alert(id).await.unwrap(),
+        };
         let alert = Alert {
             id: id.to_owned(),
             kind,
