@@ -281,7 +281,13 @@ impl Deployed {
 
     /// A signed webhook to the connector `till`.
     pub(crate) async fn hook(&self, kind: &str, data: Value) {
-        let (headers, body) = self.signed(kind, data).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.hook_now(kind, data).await;
+    }
+
+    /// The same in the same moment as the one before.
+    pub(crate) async fn hook_now(&self, kind: &str, data: Value) {
+        let (headers, body) = self.signed(kind, data);
         self.post("till", kind, headers, body).await;
     }
 
@@ -319,7 +325,8 @@ impl Deployed {
 
     /// A webhook whose function ended as soon as it had kept it.
     pub(crate) async fn hook_cut_short(&self, kind: &str, data: Value) {
-        let (headers, body) = self.signed(kind, data).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (headers, body) = self.signed(kind, data);
         self.keep("till", headers, &body).await;
     }
 
@@ -342,6 +349,7 @@ impl Deployed {
             at: self.now(),
             method: "POST".to_owned(),
             headers,
+            body: None,
             parts: kept.parts(),
             length: kept.length(),
             kept_days: KEPT_DAYS,
@@ -353,8 +361,7 @@ impl Deployed {
         self.ingest.store.receive(&received, kept).await.unwrap();
     }
 
-    async fn signed(&self, kind: &str, data: Value) -> (BTreeMap<String, String>, String) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    fn signed(&self, kind: &str, data: Value) -> (BTreeMap<String, String>, String) {
         let now = self.now();
         let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
         let id = format!("msg_{}", now.as_millisecond());

@@ -69,8 +69,8 @@ async fn one_id_leads_from_the_webhook_to_the_vendors_request() {
     };
     let revision = store.revision(&intent.alert, 1).await.unwrap().unwrap();
     assert_eq!(revision.correlation.unwrap().as_str(), id);
-    let attempts = store.attempts_of(&intent.alert).await.unwrap();
-    assert_eq!(attempts[0].correlation.as_ref().unwrap().as_str(), id);
+    assert_eq!(intent.correlation().unwrap().as_str(), id);
+    assert_eq!(intent.tries.len(), 1);
     let requests = observed.vendor.requests();
     assert_eq!(requests.len(), 1);
     assert_eq!(requests[0].headers[CORRELATION], id);
@@ -504,19 +504,13 @@ async fn no_secret_and_nobodys_name_is_in_a_log_a_metric_or_an_answer() {
         shown.push((format!("request to {}", request.host()), body));
     }
     for intent in observed.stack.store.intents(None, 100).await.unwrap().items {
-        for attempt in observed
-            .stack
-            .store
-            .attempts_of(&intent.alert)
-            .await
-            .unwrap()
-        {
+        for attempt in intent.tries {
             // A vendor may name a recipient, to those who may read the attempt; never a secret.
             let detail = attempt.detail.unwrap_or_default();
             let detail = PERSONAL
                 .iter()
                 .fold(detail, |text, name| text.replace(name, ""));
-            shown.push((format!("attempt {}", attempt.channel), detail));
+            shown.push((format!("attempt {}", intent.channel), detail));
         }
     }
     let found = leaks(

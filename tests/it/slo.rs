@@ -44,9 +44,9 @@ const OBJECTIVES: [(&str, &str, f64); 6] = [
         1.0,
     ),
     (
-        "a thousand changes of stock use table capacity for at most 4 cents",
+        "a thousand changes of stock use table capacity for at most 3 cents",
         "CostAlarm",
-        0.04,
+        0.03,
     ),
 ];
 
@@ -397,7 +397,7 @@ async fn a_sender_that_says_old_things_again_and_again_costs_and_shows() {
     let mut observed = Observed::start("").await;
     let start = observed.clock.now();
     for number in 0..50 {
-        for again in 0..10 {
+        for again in 0..40 {
             let id = format!("{number}-{again}");
             observed.level(&id, "OIL", 100 + number).await;
         }

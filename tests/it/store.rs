@@ -1,6 +1,7 @@
 //! The table's guarantees: once (G2), in any order (G3), never more reserved than there (G4), always
 //! with an unbroken audit trail (G8).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -11,10 +12,11 @@ use shared::domain::ledger::{ChainFault, check_chain};
 use shared::domain::message::Stock;
 use shared::domain::position::{PositionChange, Refusal};
 use shared::store::keys;
+use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::settings::{self, Over};
 use shared::store::stock::{Applied, ApplyError};
 
-use crate::bench::{Bench, event, level, sold};
+use crate::bench::{Bench, at, event, level, sold};
 
 pub(crate) async fn stock(bench: &Bench, product: &str, location: &str) -> Option<Stock> {
     let authority = Authority::default();
@@ -37,6 +39,85 @@ pub(crate) async fn chain_faults(bench: &Bench, product: &str, location: &str) -
         .unwrap()
         .unwrap();
     check_chain(&of, &rows, position.revision, &position.chain)
+}
+
+#[tokio::test]
+async fn a_webhook_that_says_one_thing_is_kept_with_its_effect_or_not_at_all() {
+    let bench = Bench::new();
+    let store = &bench.store;
+    let authority = Authority::default();
+    let connector = "erp".parse().unwrap();
+    let body = br#"{"on_hand":10}"#;
+    let webhook = |id: &str| {
+        let kept = KeptBody::of(body).unwrap();
+        let received = Received {
+            id: id.to_owned(),
+            connector: "erp".parse().unwrap(),
+            at: at(0),
+            method: "POST".to_owned(),
+            headers: BTreeMap::new(),
+            body: None,
+            parts: kept.parts(),
+            length: kept.length(),
+            kept_days: 1,
+            state: ReceivedState::Waiting,
+            again_at: None,
+            tries: 0,
+            held: Vec::new(),
+        };
+        received.holding(kept).0
+    };
+    let on_hand = async || stock(&bench, "OIL", "milano").await.map(|it| it.on_hand);
+
+    let first = webhook("first");
+    let ten = level("erp", 0, "OIL", "milano", 10);
+    let keeping = store.keeping(&first).unwrap();
+    assert_eq!(
+        keeping.apply(&ten, &authority).await.unwrap(),
+        Applied::Changed
+    );
+    let kept = store.received(&connector, "first").await.unwrap().unwrap();
+    assert_eq!(kept.data.state, ReceivedState::Applied);
+    assert_eq!(store.received_body(&kept.data).await.unwrap(), body);
+
+    // A webhook that has a record is applied by whoever finds it there.
+    let nine = level("erp", 1, "OIL", "milano", 9);
+    keeping.apply(&nine, &authority).await.unwrap_err();
+    assert_eq!(on_hand().await, Some(10));
+    // What says nothing new leaves no record by itself.
+    let second = webhook("second");
+    let keeping = store.keeping(&second).unwrap();
+    assert_eq!(
+        keeping.apply(&ten, &authority).await.unwrap(),
+        Applied::Known
+    );
+    assert!(
+        store
+            .received(&connector, "second")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(store.receive_applied(&second).await.unwrap());
+    assert!(!store.receive_applied(&second).await.unwrap());
+
+    // Of many copies at once one is kept, and has its effect once.
+    let third = webhook("third");
+    let copies = (0..20).map(|_| async {
+        let sale = sold("order-1", "erp", 2, "OIL", "milano", 3);
+        store
+            .keeping(&third)
+            .unwrap()
+            .apply(&sale, &Authority::default())
+            .await
+    });
+    let applied = join_all(copies).await;
+    let changed = applied
+        .iter()
+        .filter(|it| matches!(it, Ok(Applied::Changed)));
+    assert_eq!(changed.count(), 1, "{applied:?}");
+    assert_eq!(on_hand().await, Some(7));
+    assert_eq!(chain_faults(&bench, "OIL", "milano").await, []);
 }
 
 #[tokio::test]

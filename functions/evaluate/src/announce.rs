@@ -89,7 +89,11 @@ impl Evaluator {
         }
         let mut announcements = Vec::new();
         if let Some(said) = &step.announce {
-            let known = self.store.alert(&said.alert).await?;
+            // An alert is written with its first revision.
+            let known = match said.revision {
+                1 => None,
+                _ => self.store.alert(&said.alert).await?,
+            };
             let told = known.as_ref().map(|alert| alert.told.clone());
             let mut message = words(said.change);
             message.notes.extend(said.note.clone());
@@ -115,6 +119,7 @@ impl Evaluator {
                 told,
                 &recipients,
                 (now, origin.as_ref()),
+                known.map(|alert| alert.message),
             ));
         }
         let intents: Vec<Intent> = announcements
@@ -198,7 +203,8 @@ impl Evaluator {
         message.correlation = self.store.correlation().cloned();
         let origin = self.store.origin();
         let moment = (now, origin.as_ref());
-        let mut announcement = announcement(&look, message, now, Vec::new(), &recipients, moment);
+        let mut announcement =
+            announcement(&look, message, now, Vec::new(), &recipients, moment, None);
         // It is news, not a condition: over as soon as it is told.
         announcement.alert.state = AlertState::Resolved;
         Some(announcement)
@@ -304,6 +310,7 @@ fn announcement(
     mut told: Vec<ChannelName>,
     recipients: &[Recipient],
     (now, origin): (Timestamp, Option<&Origin>),
+    before: Option<Message>,
 ) -> Announcement {
     let channels = &look.installation.config.channels;
     let intents = recipients
@@ -346,6 +353,7 @@ fn announcement(
             message,
             told,
         },
+        before,
         intents,
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use shared::connectors::{External, KnownNames, Lookup, Parsed, Signed};
+use shared::domain::event::Change;
 use shared::domain::position::Refusal;
 use shared::domain::{ConnectorName, StockEvent};
 use shared::metrics::Metric;
 use shared::store::names::ExternalName;
 use shared::store::quarantine::Quarantined;
-use shared::store::received::{Received, ReceivedState};
+use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::stock::{Applied, ApplyError};
 use shared::store::{Store, StoreError, Stored};
 
@@ -76,6 +77,69 @@ impl Ingest {
         Ok(known)
     }
 
+    /// Keeps a webhook and applies it in one write, if it says a single thing and that changes the stock;
+    /// or keeps it, if all that it says is known. `None`: it is to be kept first, and then applied as any
+    /// other.
+    pub(crate) async fn apply_at_once(
+        &self,
+        door: &Door,
+        received: &Received,
+        (parsed, known): &(Parsed, Known),
+    ) -> Result<Option<Outcome>, IngestError> {
+        let says_more = !parsed.lookups.is_empty() || !parsed.quarantine.is_empty();
+        let [event] = parsed.events.as_slice() else {
+            return Ok(None);
+        };
+        let is_one_write = matches!(
+            event.change,
+            Change::LevelSet { .. } | Change::Moved { .. } | Change::Sold { .. } | Change::Unit(_)
+        );
+        // Whether a name still means what it did is asked once more before that is dealt with.
+        if says_more || !is_one_write || !known.is_empty() {
+            return Ok(None);
+        }
+        let store = self.on_behalf_of(received);
+        let authority = door.installation.authority();
+        let applied = store.keeping(received)?.apply(event, &authority).await;
+        let mut partly = None;
+        let is_kept = match &applied {
+            Ok(Applied::Changed) => true,
+            Ok(Applied::Known | Applied::Before) => self.store.receive_applied(received).await?,
+            // What it leaves out is still to be held.
+            Ok(Applied::Partly { .. }) => {
+                let kept = store.receive(received, KeptBody::default()).await?;
+                let is_new = kept.data.state == ReceivedState::Waiting;
+                partly = Some(kept);
+                is_new
+            }
+            Err(_) => false,
+        };
+        if !is_kept {
+            return Ok(None);
+        }
+        let mut outcome = Outcome {
+            ignored: parsed.ignored.len(),
+            ..Outcome::default()
+        };
+        let held = self.note(&door.name, received, event, applied, &mut outcome)?;
+        outcome.quarantined = held.len();
+        if let Some(kept) = partly
+            && let Some(noted) = self.hold(&store, &kept, &held).await?
+        {
+            store.mark_applied(&noted).await?;
+        }
+        Ok(Some(outcome))
+    }
+
+    /// The table, where what is written carries the webhook's own id, however often and by whom it is
+    /// applied.
+    fn on_behalf_of(&self, received: &Received) -> Store {
+        match received.id.parse() {
+            Ok(id) => self.store.on_behalf_of(id, Some(received.at)),
+            Err(_) => self.store.clone(),
+        }
+    }
+
     /// Applies all that a webhook says. Stops at the first event that the table cannot take for now:
     /// the rest, and it, are applied when the webhook is sent or looked at again.
     pub(crate) async fn apply(
@@ -85,12 +149,7 @@ impl Ingest {
         signed: &Signed<'_>,
         (mut parsed, mut known): (Parsed, Known),
     ) -> Result<Outcome, IngestError> {
-        // What is written carries the webhook's own id, however often and by whom it is applied.
-        let (id, at) = (received.data.id.parse(), received.data.at);
-        let store = match id {
-            Ok(id) => self.store.on_behalf_of(id, Some(at)),
-            Err(_) => self.store.clone(),
-        };
+        let store = self.on_behalf_of(&received.data);
         let mut outcome = Outcome::default();
         let mut received = received;
         for reading in 0..READINGS {

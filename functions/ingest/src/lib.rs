@@ -1,7 +1,8 @@
 //! `ingest`: webhooks in, stock changes out.
 //!
 //! In this order, and nothing is written before the third step: who sent it (on the raw body), what
-//! it says, keep it as it came, apply it, answer. An acknowledged webhook is in the table, whole; one
+//! it says, keep it as it came, apply it, answer. One that says a single thing is kept by the write that
+//! applies it. An acknowledged webhook is in the table, whole; one
 //! that could not be applied for now is answered with 503 *and* kept, so that either the sender's
 //! retry or the clock applies it (G1). Applying it again has no second effect (G2).
 //!
@@ -180,23 +181,19 @@ impl Ingest {
         let vendor_id = door.push.delivery_id(&delivery);
         let id = delivery_id(&door.name, vendor_id.as_deref(), &body);
         Span::current().record("correlation", &id);
-        let known = self.store.received(&door.name, &id).await?;
-        if let Some(known) = known.filter(|known| known.data.state == ReceivedState::Applied) {
-            self.metrics.count(
-                Metric::EventsDuplicate,
-                &[("Connector", door.name.as_str())],
-            );
-            let body = json!({ "received": known.data.id, "duplicate": true });
-            return Ok(json_response(200, &body, "application/json"));
-        }
-        let parsed = self.parse(&door, &signed).await?;
+        let parsed = match self.parse(&door, &signed).await {
+            Ok(parsed) => parsed,
+            // It may have been read, and applied, by a former configuration.
+            Err(error) => return self.taken_before(&door, &id).await?.ok_or(error),
+        };
         let kept = KeptBody::of(&door.push.keepable(&body))?;
-        let received = Received {
+        let (received, rest) = Received {
             id,
             connector: door.name.clone(),
             at: now,
             method: delivery.method.to_owned(),
             headers: connectors::headers_to_keep(&door, &request.headers),
+            body: None,
             parts: kept.parts(),
             length: kept.length(),
             kept_days: self.kept_days,
@@ -204,10 +201,24 @@ impl Ingest {
             again_at: None,
             tries: 0,
             held: Vec::new(),
+        }
+        .holding(kept);
+        let id = received.id.clone();
+        let at_once = if rest.parts() == 0 {
+            self.apply_at_once(&door, &received, &parsed).await?
+        } else {
+            None
         };
-        let received = self.store.receive(&received, kept).await?;
-        let id = received.data.id.clone();
-        let outcome = self.apply(&door, received, &signed, parsed).await?;
+        let outcome = match at_once {
+            Some(outcome) => outcome,
+            None => {
+                if let Some(answer) = self.taken_before(&door, &received.id).await? {
+                    return Ok(answer);
+                }
+                let received = self.store.receive(&received, rest).await?;
+                self.apply(&door, received, &signed, parsed).await?
+            }
+        };
         tracing::info!(
             connector = %door.name,
             received.id = id,
@@ -225,6 +236,24 @@ impl Ingest {
             "ignored": outcome.ignored,
         });
         Ok(json_response(200, &body, "application/json"))
+    }
+
+    /// The answer to a webhook that was applied when it came before.
+    async fn taken_before(
+        &self,
+        door: &Door,
+        id: &str,
+    ) -> Result<Option<ApiGatewayV2httpResponse>, IngestError> {
+        let known = self.store.received(&door.name, id).await?;
+        if known.is_none_or(|known| known.data.state != ReceivedState::Applied) {
+            return Ok(None);
+        }
+        self.metrics.count(
+            Metric::EventsDuplicate,
+            &[("Connector", door.name.as_str())],
+        );
+        let body = json!({ "received": id, "duplicate": true });
+        Ok(Some(json_response(200, &body, "application/json")))
     }
 
     /// The way in for a connector, by the configuration in force.

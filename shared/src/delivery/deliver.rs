@@ -1,7 +1,7 @@
 //! One intent, from its lease to its record: what every channel shares.
 //!
 //! The lease keeps parallel notifiers from one intent (F39). The try and the intent's next state are
-//! written in one transaction after the call; a notifier that crashes in between leaves its lease to
+//! one write after the call; a notifier that crashes in between leaves its lease to
 //! run out, and whoever comes next sends under the same key (F40). Nothing here looks at another
 //! channel (F41).
 
@@ -93,7 +93,11 @@ pub struct Deliverer {
 
 /// Whether it is the attempt's turn.
 enum Permit {
-    Go(Pass),
+    Go {
+        pass: Pass,
+        /// Whether nothing is held against the destination.
+        is_sound: bool,
+    },
     Wait(SignedDuration),
 }
 
@@ -199,11 +203,14 @@ impl Deliverer {
             return self.refrain(&leased, Outcome::not_sent(missing)).await;
         }
         match self.permit(&errand, deadline).await {
-            Ok(Permit::Go(_)) if !self.lasts(&leased.data) => {
+            Ok(Permit::Go { .. }) if !self.lasts(&leased.data) => {
                 tracing::warn!("held up until the lease no longer lasts for a send");
                 self.postpone(&leased, SignedDuration::ZERO).await
             }
-            Ok(Permit::Go(pass)) => self.send(&leased, &errand, pass, deadline).await,
+            Ok(Permit::Go { pass, is_sound }) => {
+                self.send(&leased, &errand, (pass, is_sound), deadline)
+                    .await
+            }
             Ok(Permit::Wait(wait)) => self.postpone(&leased, wait).await,
             Err(error) => Err(self.give_back(&leased, error).await),
         }
@@ -245,13 +252,14 @@ impl Deliverer {
                 return Ok(Permit::Wait(far.wait));
             }
         }
-        Ok(match self.store.ask_breaker(&errand.name).await? {
+        let (turn, is_sound) = self.store.ask_breaker(&errand.name).await?;
+        Ok(match turn {
             Turn::Go(pass) => {
                 if let Pass::Probe { .. } = pass {
                     tracing::info!(channel = %errand.name, "asking whether the destination is back");
                     self.breaker_is(&errand.name, 1.0);
                 }
-                Permit::Go(pass)
+                Permit::Go { pass, is_sound }
             }
             Turn::Wait { until } => {
                 let wait = until.duration_since(clock.now());
@@ -265,7 +273,7 @@ impl Deliverer {
         &self,
         leased: &Stored<Intent>,
         errand: &Errand,
-        pass: Pass,
+        (pass, is_sound): (Pass, bool),
         deadline: Timestamp,
     ) -> Result<Delivered, DeliverError> {
         let made = self.exchange(&leased.data, errand, deadline).await;
@@ -276,6 +284,9 @@ impl Deliverer {
             }
         }
         let delivered = self.conclude(leased, &made).await;
+        if is_sound && matches!(made.outcome, Outcome::Delivered { .. }) {
+            return delivered;
+        }
         let noted = self.note_destination(errand, pass, &made, &delivered);
         if let Err(error) = noted.await {
             tracing::warn!(channel = %errand.name, %error, "what came of an attempt was not noted of its channel");
@@ -470,7 +481,7 @@ impl Deliverer {
         })
     }
 
-    /// Writes the attempt and what it makes of the intent, in one transaction.
+    /// Writes the attempt and what it makes of the intent.
     async fn conclude(
         &self,
         leased: &Stored<Intent>,
@@ -481,14 +492,15 @@ impl Deliverer {
         let (after, wait) =
             verdict::after(&leased.data, &made.outcome, made.at_most_once, detail, now);
         let took = now.duration_since(made.at);
-        let attempt = attempt(&leased.data, leased.data.attempts, made, took);
+        let attempt = attempt(leased.data.attempts, made, took);
         self.measure(&leased.data, made, now);
-        let ours = self.store.settle(leased, &after, &attempt).await?;
-        self.log(&after, made);
+        let state = after.state;
+        let ours = self.store.settle(leased, after, attempt).await?;
+        self.log(&leased.data, state, made);
         Ok(match wait {
             _ if !ours => Delivered::Waiting,
             Some(wait) => Delivered::Again(wait),
-            None => Delivered::Done(after.state),
+            None => Delivered::Done(state),
         })
     }
 
@@ -535,16 +547,16 @@ impl Deliverer {
         }
     }
 
-    fn log(&self, after: &Intent, made: &Made) {
-        let (channel, alert, revision) = (&after.channel, &after.alert, after.revision);
-        let (outcome, attempt) = (made.outcome.name(), after.attempts);
+    fn log(&self, intent: &Intent, state: IntentState, made: &Made) {
+        let (channel, alert, revision) = (&intent.channel, &intent.alert, intent.revision);
+        let (outcome, attempt) = (made.outcome.name(), intent.attempts);
         let status = made.status.map(|status| status.as_u16());
         // A vendor's words may name a recipient; they stand in the attempt, for those who may read it.
         let detail = made.detail.as_deref().filter(|_| status.is_none());
         if let Outcome::Denied { .. } = made.outcome {
             tracing::error!(%channel, alert, revision, attempt, status, detail,
                 "the channel's credentials are missing or not accepted; correct them");
-        } else if matches!(after.state, IntentState::Delivered | IntentState::Pending) {
+        } else if matches!(state, IntentState::Delivered | IntentState::Pending) {
             tracing::info!(%channel, alert, revision, attempt, outcome, status, detail, "delivery attempted");
         } else {
             tracing::error!(%channel, alert, revision, attempt, outcome, status, detail, "delivery given up");
@@ -571,13 +583,9 @@ impl Deliverer {
     }
 }
 
-pub(super) fn attempt(intent: &Intent, number: u32, made: &Made, took: SignedDuration) -> Attempt {
+fn attempt(number: u32, made: &Made, took: SignedDuration) -> Attempt {
     Attempt {
-        alert: intent.alert.clone(),
-        revision: intent.revision,
-        channel: intent.channel.clone(),
         number,
-        correlation: intent.correlation().cloned(),
         at: made.at,
         duration_ms: u64::try_from(took.as_millis()).unwrap_or_default(),
         outcome: made.outcome.name().to_owned(),

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use super::Outcome;
-use super::deliver::{DeliverError, Deliverer, Made, attempt};
+use super::deliver::{DeliverError, Deliverer};
 use super::order::{self, Place};
 use crate::channels::{Channel, ChannelKind, Order};
 use crate::config::channel::{Channel as Configured, Delivery};
@@ -66,9 +66,6 @@ impl Deliverer {
         intent: &Intent,
         lost: bool,
     ) -> Result<Prepared, DeliverError> {
-        if lost {
-            self.record_lost_attempt(intent).await?;
-        }
         let installation = self.installations.current().await?;
         let name = &intent.channel;
         let configured = match installation.config.channels.get(name) {
@@ -185,22 +182,6 @@ impl Deliverer {
             }
         }
         Ok(false)
-    }
-
-    /// Puts on record a try of which nobody knows whether it was delivered.
-    async fn record_lost_attempt(&self, intent: &Intent) -> Result<(), StoreError> {
-        let detail = "its notifier ended before it could say what came of it";
-        let lost = Made {
-            at: self.store.clock().now(),
-            outcome: Outcome::Unknown,
-            status: None,
-            detail: Some(detail.to_owned()),
-            slow: false,
-            at_most_once: false,
-        };
-        let before = intent.attempts.saturating_sub(1);
-        let attempt = attempt(intent, before, &lost, SignedDuration::ZERO);
-        self.store.record_attempt(&attempt).await
     }
 
     /// The channel with its credentials; or, where somebody stands in for vendors, with placeholders

@@ -190,6 +190,7 @@ fn announcement(
     });
     Announcement {
         intents: intents.collect(),
+        before: before.map(|alert| alert.message.clone()),
         alert: Alert {
             id: message.alert.clone(),
             kind: message.kind,

@@ -39,7 +39,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed(operation, error))?;
-        self.spent.read(reply.consumed_capacity.as_ref());
+        self.spent.read(operation, reply.consumed_capacity.as_ref());
         reply.item.map(|item| read(operation, item)).transpose()
     }
 
@@ -68,7 +68,7 @@ impl Store {
                 .await
                 .map_err(|error| failed(operation, error))?;
             for spent in reply.consumed_capacity.iter().flatten() {
-                self.spent.read(Some(spent));
+                self.spent.read(operation, Some(spent));
             }
             let found = reply.responses.into_iter().flatten();
             items.extend(
@@ -317,7 +317,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| failed(operation, error))?;
-        self.spent.read(reply.consumed_capacity.as_ref());
+        self.spent.read(operation, reply.consumed_capacity.as_ref());
         Ok(reply)
     }
 
@@ -375,7 +375,7 @@ impl Store {
     {
         match sent {
             Ok(spent) => {
-                self.spent.write(&spent);
+                self.spent.write(operation, &spent);
                 Ok(true)
             }
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
@@ -398,7 +398,7 @@ impl Store {
         }
         let error = match request.send().await {
             Ok(reply) => {
-                self.spent.write(reply.consumed_capacity());
+                self.spent.write(operation, reply.consumed_capacity());
                 return Ok(Written::Done);
             }
             Err(error) => error,

@@ -15,6 +15,7 @@ use super::row::{Expect, Item, Page, Row, Stored, TRANSACTION, Write, Written, r
 use super::{Store, StoreError};
 use crate::domain::alert::{AlertState, RevisionKind};
 use crate::domain::event::millis;
+use crate::domain::group::FlushId;
 use crate::domain::id::{ChannelName, LocationId};
 use crate::domain::message::Message;
 use crate::domain::rule::Rule;
@@ -135,6 +136,8 @@ pub struct Decision {
 pub struct Announcement {
     /// The alert after this revision.
     pub alert: Alert,
+    /// What the revision before says. The alert itself holds the last one only.
+    pub before: Option<Message>,
     /// One for each channel that should carry it.
     pub intents: Vec<Intent>,
 }
@@ -248,13 +251,11 @@ impl Store {
         let mut writes = vec![Write::Put(row, decision.expect)];
         let mut intents = Vec::new();
         let mut unwritten = Vec::new();
-        for Announcement { alert, intents: of } in &decision.announcements {
-            let revision = keys::revision(&alert.id, alert.revision);
-            writes.push(Write::Put(alert_row(alert)?, Expect::Anything));
-            writes.push(Write::Put(
-                Row::new(revision, "revision", &alert.message)?,
-                Expect::Absent,
-            ));
+        for announcement in &decision.announcements {
+            let Announcement {
+                alert, intents: of, ..
+            } = announcement;
+            writes.extend(announcement.alert_writes()?);
             let left = Unwritten::of(alert, of, self.clock.now());
             for intent in of {
                 intents.extend(left.writes(intent)?);
@@ -336,8 +337,15 @@ impl Store {
         Ok(stored.map(|stored| stored.data))
     }
 
-    /// What one revision of an alert says.
+    /// What one revision of an alert, or a group's message, says.
     pub async fn revision(&self, id: &str, revision: u32) -> Result<Option<Message>, StoreError> {
+        let is_alert = id.parse::<FlushId>().is_err();
+        if is_alert
+            && let Some(alert) = self.alert(id).await?
+            && alert.revision == revision
+        {
+            return Ok(Some(alert.message));
+        }
         let key = keys::revision(id, revision);
         let stored = self.get("read an alert's revision", &key).await?;
         Ok(stored.map(|stored| stored.data))
@@ -365,7 +373,23 @@ fn alerts_list(state: AlertState) -> String {
     format!("alerts#{state}")
 }
 
-pub(super) fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
+impl Announcement {
+    /// The alert with what its last revision says, and beside it what the one before said. Who writes
+    /// them holds what they follow from by its version, so no revision is written twice.
+    pub(super) fn alert_writes(&self) -> Result<Vec<Write>, StoreError> {
+        let alert = &self.alert;
+        let Some(before) = &self.before else {
+            return Ok(vec![Write::Put(alert_row(alert)?, Expect::Absent)]);
+        };
+        let key = keys::revision(&alert.id, before.revision);
+        Ok(vec![
+            Write::Put(alert_row(alert)?, Expect::Anything),
+            Write::Put(Row::new(key, "revision", before)?, Expect::Absent),
+        ])
+    }
+}
+
+fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
     let listed = Listed::spread(&alerts_list(alert.state), alert.opened_at, &alert.id);
     Ok(Row::new(keys::alert(&alert.id), "alert", alert)?.listed(listed))
 }

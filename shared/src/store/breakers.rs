@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::alerts::{Announcement, alert_row};
+use super::alerts::Announcement;
 use super::intents::intent_row;
 use super::row::{Expect, Row, Stored, Write, Written};
 use super::{Store, StoreError, keys};
@@ -90,10 +90,12 @@ impl Store {
         Ok(self.destination(channel).await?.breaker)
     }
 
-    /// Asks for the right to make one attempt on a channel.
-    pub async fn ask_breaker(&self, channel: &ChannelName) -> Result<Turn, StoreError> {
+    /// Asks for the right to make one attempt on a channel. Also answers whether nothing is held against
+    /// its destination: then there is nothing that a delivered message would have to clear.
+    pub async fn ask_breaker(&self, channel: &ChannelName) -> Result<(Turn, bool), StoreError> {
         self.change_destination("ask a circuit breaker", channel, |to, now| {
-            to.breaker.ask(now)
+            let is_sound = *to == Destination::default();
+            (to.breaker.ask(now), is_sound)
         })
         .await
     }
@@ -164,12 +166,9 @@ impl Store {
             let expect = Expect::from_read(stored.as_ref());
             let row = Row::new(keys::breaker(channel), "breaker", &after)?;
             let mut writes = vec![Write::Put(row, expect)];
-            if let Some(Announcement { alert, intents }) = alert {
-                let revision = keys::revision(&alert.id, alert.revision);
-                let revision = Row::new(revision, "revision", &alert.message)?;
-                writes.push(Write::Put(alert_row(alert)?, Expect::Anything));
-                writes.push(Write::Put(revision, Expect::Absent));
-                for intent in intents {
+            if let Some(announcement) = alert {
+                writes.extend(announcement.alert_writes()?);
+                for intent in &announcement.intents {
                     writes.push(Write::Put(intent_row(intent)?, Expect::Absent));
                 }
             }

@@ -11,8 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Listed};
-use super::row::{Expect, Page, Row, Stored, Write, Written, read};
+use super::row::{Expect, Page, Row, Stored, read};
 use super::{Store, StoreError};
+use crate::delivery::outcome::Outcome;
 use crate::domain::alert::named;
 use crate::domain::event::millis;
 use crate::domain::group::Belongs;
@@ -21,6 +22,10 @@ use crate::domain::{Correlation, Origin};
 
 /// How long a delivery's record is kept.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
+/// How many tries an intent shows. One that is given up has had ten; more are of what was sent again.
+pub const MOST_TRIES: usize = 100;
+/// What a try says of a notifier that ended before it could say what came of it.
+const LOST: &str = "its notifier ended before it could say what came of it";
 
 named!(
     /// Where a delivery stands.
@@ -55,6 +60,9 @@ pub struct Intent {
     pub state: IntentState,
     /// Tries so far, the running one included.
     pub attempts: u32,
+    /// What came of each, in order, for people: the latest [`MOST_TRIES`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tries: Vec<Attempt>,
     /// How many of them do not count towards giving up: those before it was sent again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub forgiven: u32,
@@ -93,17 +101,8 @@ pub struct Intent {
 /// One try.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// The alert.
-    pub alert: String,
-    /// Its revision.
-    pub revision: u32,
-    /// The channel.
-    pub channel: ChannelName,
     /// Counts the tries from 1.
     pub number: u32,
-    /// The id of what it goes back to, as it was sent along.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub correlation: Option<Correlation>,
     /// When it began.
     #[serde(with = "millis")]
     pub at: Timestamp,
@@ -156,6 +155,7 @@ impl Intent {
             kind: kind.into(),
             state: IntentState::Pending,
             attempts: 0,
+            tries: Vec::new(),
             forgiven: 0,
             in_flight: false,
             perhaps_sent: false,
@@ -168,6 +168,19 @@ impl Intent {
             group: None,
             carried_by: None,
         }
+    }
+
+    /// The same with this try on record, in place of what was noted of it when its lease ran out.
+    #[must_use]
+    pub fn with_try(mut self, attempt: Attempt) -> Self {
+        let place = self
+            .tries
+            .partition_point(|known| known.number < attempt.number);
+        self.tries.retain(|known| known.number != attempt.number);
+        self.tries.insert(place, attempt);
+        let beyond = self.tries.len().saturating_sub(MOST_TRIES);
+        self.tries.drain(..beyond);
+        self
     }
 
     /// Whether it may still be sent.
@@ -231,14 +244,27 @@ impl Store {
         if stored.data.not_before > now {
             return Ok(Lease::Later(stored.data.not_before));
         }
-        let mut ours = stored.data.clone();
+        let mut ours = stored.data;
         // A try that was under way when its lease ran out may have reached the vendor.
         let lost = ours.in_flight;
+        if lost {
+            let unknown = Attempt {
+                number: ours.attempts,
+                at: now,
+                duration_ms: 0,
+                outcome: Outcome::Unknown.name().to_owned(),
+                status: None,
+                detail: Some(LOST.to_owned()),
+            };
+            ours = ours.with_try(unknown);
+        }
         ours.perhaps_sent |= lost;
         ours.in_flight = true;
         ours.attempts += 1;
         ours.not_before = now.checked_add(span).unwrap_or(Timestamp::MAX);
-        ours.due_at = ours.not_before;
+        // Where the clock looks later anyway, the index need not be written: what comes of the try is
+        // mostly written before either.
+        ours.due_at = ours.due_at.max(ours.not_before);
         let row = intent_row(&ours)?;
         if self
             .put(OPERATION, row, Expect::Version(stored.version))
@@ -259,37 +285,42 @@ impl Store {
         ))
     }
 
-    /// Records what came of a try. `false` if the lease ran out and somebody else went on: the try is
-    /// recorded, the intent is theirs.
+    /// Records what came of a try, and what it makes of the intent, in one write. `false` if the lease
+    /// ran out and somebody else went on: the try is recorded, the intent is theirs.
     pub async fn settle(
         &self,
         leased: &Stored<Intent>,
-        after: &Intent,
-        attempt: &Attempt,
+        after: Intent,
+        attempt: Attempt,
     ) -> Result<bool, StoreError> {
         const OPERATION: &str = "settle a delivery intent";
-        for tries in 0.. {
-            let writes = vec![
-                Write::Put(intent_row(after)?, Expect::Version(leased.version)),
-                Write::Put(attempt_row(attempt)?, Expect::Anything),
-            ];
-            match self.transact(OPERATION, writes).await? {
-                Written::Done => return Ok(true),
-                Written::Unexpected(unmet) if unmet.first() == Some(&true) => break,
-                // Only in each other's way for a moment: giving up here would deliver twice.
-                Written::Unexpected(_) => self.after_conflict(OPERATION, tries).await?,
-            }
+        let after = after.with_try(attempt.clone());
+        let expect = Expect::Version(leased.version);
+        if self.put(OPERATION, intent_row(&after)?, expect).await? {
+            return Ok(true);
         }
-        self.record_attempt(attempt).await?;
+        for tries in 0.. {
+            let Some(theirs) = self.get::<Intent>(OPERATION, &leased.key).await? else {
+                break;
+            };
+            // Written at first, and the table's answer lost on its way.
+            let follows = theirs.version == leased.version + 1;
+            if follows && !theirs.data.in_flight && theirs.data.state == after.state {
+                return Ok(true);
+            }
+            // Whoever sends now holds the intent by its version. That this try's outcome is unknown is
+            // on record.
+            if theirs.data.in_flight {
+                break;
+            }
+            let recorded = theirs.data.with_try(attempt.clone());
+            let expect = Expect::Version(theirs.version);
+            if self.put(OPERATION, intent_row(&recorded)?, expect).await? {
+                break;
+            }
+            self.after_conflict(OPERATION, tries).await?;
+        }
         Ok(false)
-    }
-
-    /// Records a try alone: one whose notifier did not live to settle its intent.
-    pub async fn record_attempt(&self, attempt: &Attempt) -> Result<(), StoreError> {
-        let row = attempt_row(attempt)?;
-        self.put("record a delivery attempt", row, Expect::Anything)
-            .await?;
-        Ok(())
     }
 
     /// Puts an intent off until then, without counting a try (its destination is known to be down).
@@ -331,16 +362,6 @@ impl Store {
             .await?
             .into_iter()
             .map(|(_, item)| Ok(read::<Intent>(OPERATION, item)?.data))
-            .collect()
-    }
-
-    /// An alert's delivery attempts, all revisions and channels.
-    pub async fn attempts_of(&self, alert: &str) -> Result<Vec<Attempt>, StoreError> {
-        const OPERATION: &str = "read an alert's delivery attempts";
-        self.partition(OPERATION, &keys::alert_partition(alert), "attempt#")
-            .await?
-            .into_iter()
-            .map(|(_, item)| Ok(read::<Attempt>(OPERATION, item)?.data))
             .collect()
     }
 
@@ -429,13 +450,36 @@ const fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-fn attempt_row(attempt: &Attempt) -> Result<Row, StoreError> {
-    let key = keys::attempt(
-        &attempt.alert,
-        attempt.revision,
-        &attempt.channel,
-        attempt.number,
-    );
-    let expires = attempt.at.checked_add(KEPT).unwrap_or(Timestamp::MAX);
-    Ok(Row::new(key, "attempt", attempt)?.expires(expires))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(number: u32, outcome: &str) -> Attempt {
+        Attempt {
+            number,
+            at: Timestamp::UNIX_EPOCH,
+            duration_ms: 1,
+            outcome: outcome.to_owned(),
+            status: None,
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn tries_stand_in_their_order_and_a_late_outcome_in_place_of_none() {
+        let now = Timestamp::UNIX_EPOCH;
+        let intent = Intent::new("a1", 1, "ops".parse().unwrap(), "slack", now, now)
+            .with_try(attempt(1, "unknown"))
+            .with_try(attempt(2, "retry"))
+            .with_try(attempt(1, "delivered"));
+        let shown: Vec<_> = intent
+            .tries
+            .iter()
+            .map(|it| (it.number, &*it.outcome))
+            .collect();
+        assert_eq!(shown, [(1, "delivered"), (2, "retry")]);
+        let many = (3..200).fold(intent, |it, number| it.with_try(attempt(number, "retry")));
+        assert_eq!(many.tries.len(), MOST_TRIES);
+        assert_eq!(many.tries[MOST_TRIES - 1].number, 199);
+    }
 }

@@ -21,11 +21,10 @@
 //! | `held` | `B#<connector>#<reason>` | `held#<id>` | is anything of this kind of quarantine still open? |
 //! | `held_kind` | `B#<connector>#<reason>` | `kind` | whether people are to know of this kind; `list`: the source's open ones |
 //! | `watch` | `B#<connector>#<reason>` | `watch#<kind>` | its alert |
-//! | `alert` | `A#<alert>` | `alert` | `list`: by state, newest first |
-//! | `revision` | `A#<alert>` | `revision#<n>` | what to say |
-//! | `intent` | `A#<alert>` | `intent#<n>#<channel>` | `due`: undelivered; `list`: newest first |
+//! | `alert` | `A#<alert>` | `alert` | with what its last revision says; `list`: by state, newest first |
+//! | `revision` | `A#<alert>` | `revision#<n>` | what an earlier revision says, or a group's message |
+//! | `intent` | `A#<alert>` | `intent#<n>#<channel>` | with every try; `due`: undelivered; `list`: newest first |
 //! | `unwritten` | `A#<alert>` | `unwritten#<n>` | a revision's intents that its transaction did not take; `due`: for the clock |
-//! | `attempt` | `A#<alert>` | `attempt#<n>#<channel>#<k>` | every try, for people |
 //! | `group` | `W#<group>` | `group` | a group of alerts: when it speaks next; `due`: for the clock |
 //! | `member` | `W#<group>#<shard>` | `wait#<alert>#<n>` | the revisions that wait to be told by the group |
 //! | `member` | `W#<group>#<shard>` | `told#<alert>` | what the group told of and may have to bring to mind |
@@ -216,13 +215,6 @@ pub(crate) fn intent(alert: &str, revision: u32, channel: &ChannelName) -> Key {
 
 pub(crate) fn unwritten(alert: &str, revision: u32) -> Key {
     Key::new(alert_partition(alert), format!("unwritten#{revision:06}"))
-}
-
-pub(crate) fn attempt(alert: &str, revision: u32, channel: &ChannelName, attempt: u32) -> Key {
-    Key::new(
-        alert_partition(alert),
-        format!("attempt#{revision:06}#{channel}#{attempt:04}"),
-    )
 }
 
 pub(crate) fn group(group: &GroupId) -> Key {

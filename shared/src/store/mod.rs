@@ -81,6 +81,7 @@ pub struct Store {
     snapshots: Arc<snapshots::Known>,
     applied_version: Arc<AtomicU64>,
     work: Option<Work>,
+    along: Option<Write>,
 }
 
 /// On whose behalf a store writes.
@@ -107,6 +108,7 @@ impl Store {
             snapshots: Arc::default(),
             applied_version: Arc::default(),
             work: None,
+            along: None,
         }
     }
 
@@ -118,6 +120,21 @@ impl Store {
             work: Some(Work { id, since }),
             ..self.clone()
         }
+    }
+
+    /// The same table, where a change of stock is written together with this, or not at all.
+    fn along_with(&self, along: Option<Write>) -> Self {
+        Self {
+            along,
+            ..self.clone()
+        }
+    }
+
+    /// Adds what goes along with a change of stock; answers where it stands.
+    fn with_along(&self, writes: &mut Vec<Write>) -> Option<usize> {
+        let along = self.along.clone()?;
+        writes.push(along);
+        Some(writes.len() - 1)
     }
 
     /// The same table with an account of its own for what it costs.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::due::backed_off;
 use super::jobs::is_zero;
 use super::keys::{self, Listed};
-use super::row::{Expect, Page, Row, Stored};
+use super::row::{Expect, Page, Row, Stored, Write};
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::alert::named;
@@ -27,6 +27,10 @@ use crate::domain::watch::Moment;
 pub const KEPT_DAYS: u16 = 30;
 /// How long the function that received it has before the clock applies it instead.
 const OVERDUE: SignedDuration = SignedDuration::from_secs(60);
+/// What a small item may hold in all: more costs another write unit each time it is written.
+const SMALL: usize = 1_024;
+/// What an item's keys and its places in the indexes take of that.
+const KEYS: usize = 260;
 /// An item holds 400 KB; base64 text of this many compressed bytes fits with room.
 const PART: usize = 200_000;
 
@@ -41,7 +45,7 @@ named!(
 );
 
 /// A webhook's body as it is kept: compressed, in parts that each fit an item.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct KeptBody {
     parts: Vec<String>,
     length: usize,
@@ -91,6 +95,9 @@ pub struct Received {
     pub method: String,
     /// The headers that its parser may need; none that authenticates.
     pub headers: BTreeMap<String, String>,
+    /// Its body, compressed, if it is small; then it is kept in no parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
     /// How many parts its body is kept in.
     pub parts: usize,
     /// The body's length in bytes.
@@ -116,6 +123,34 @@ const fn usual_days() -> u16 {
 }
 
 impl Received {
+    /// The same with its body in the record itself, and nothing left of it, if that makes a small item.
+    #[must_use]
+    pub fn holding(self, mut kept: KeptBody) -> (Self, KeptBody) {
+        let [body] = kept.parts.as_slice() else {
+            return (self, kept);
+        };
+        let holding = Self {
+            body: Some(body.clone()),
+            parts: 0,
+            ..self.clone()
+        };
+        match serde_json::to_vec(&holding) {
+            Ok(record) if record.len() + KEYS <= SMALL => {
+                kept.parts.clear();
+                (holding, kept)
+            }
+            _ => (self, kept),
+        }
+    }
+
+    /// The same with nothing left to be done.
+    fn applied(&self) -> Self {
+        Self {
+            state: ReceivedState::Applied,
+            ..self.clone()
+        }
+    }
+
     pub(super) fn expires(&self) -> Timestamp {
         let kept = SignedDuration::from_hours(24 * i64::from(self.kept_days));
         self.at.checked_add(kept).unwrap_or(Timestamp::MAX)
@@ -187,16 +222,27 @@ impl Store {
         })
     }
 
+    /// The same table, where a change of stock is written together with the record of the webhook that
+    /// says it and nothing else, so that neither is there without the other. An event that changes
+    /// nothing, or of which something is left out, writes no record; one whose webhook has a record
+    /// already fails, and writes nothing.
+    pub fn keeping(&self, received: &Received) -> Result<Self, StoreError> {
+        let row = received_row(&received.applied())?;
+        Ok(self.along_with(Some(Write::Put(row, Expect::Absent))))
+    }
+
+    /// Keeps a webhook of which everything is dealt with: `false` if it has a record already.
+    pub async fn receive_applied(&self, received: &Received) -> Result<bool, StoreError> {
+        let row = received_row(&received.applied())?;
+        self.put("keep a webhook", row, Expect::Absent).await
+    }
+
     /// Notes that everything a webhook says is dealt with; `false` if it is to be applied again, since
     /// a name that it waits for was learnt meanwhile.
     pub async fn mark_applied(&self, received: &Stored<Received>) -> Result<bool, StoreError> {
-        let done = Received {
-            state: ReceivedState::Applied,
-            ..received.data.clone()
-        };
         self.put(
             "mark a webhook as applied",
-            received_row(&done)?,
+            received_row(&received.data.applied())?,
             Expect::Version(received.version),
         )
         .await
@@ -242,17 +288,18 @@ impl Store {
             key: format!("R#{}#{}", received.connector, received.id),
             problem,
         };
-        let mut compressed = Vec::new();
+        let decoded = |part: &str| STANDARD.decode(part).map_err(|e| unreadable(e.to_string()));
+        let mut compressed = match &received.body {
+            Some(body) => decoded(body)?,
+            None => Vec::new(),
+        };
         for number in 0..received.parts {
             let key = keys::received_body(&received.connector, &received.id, number);
             let part = self
                 .get::<String>(OPERATION, &key)
                 .await?
                 .ok_or_else(|| unreadable(format!("part {number} is gone")))?;
-            let bytes = STANDARD
-                .decode(part.data)
-                .map_err(|e| unreadable(e.to_string()))?;
-            compressed.extend(bytes);
+            compressed.extend(decoded(&part.data)?);
         }
         let mut body = Vec::with_capacity(received.length);
         GzDecoder::new(compressed.as_slice())
@@ -301,6 +348,8 @@ pub(super) fn received_row(received: &Received) -> Result<Row, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
     use super::*;
 
     #[test]
@@ -327,5 +376,62 @@ mod tests {
             .collect();
         assert!(KeptBody::of(&body).unwrap().parts() > 1);
         assert_eq!(KeptBody::of(b"{}").unwrap().parts(), 1);
+    }
+
+    #[test]
+    fn a_small_body_stands_in_its_record_and_a_larger_one_beside_it() {
+        let till: ConnectorName = "till".parse().unwrap();
+        let held = |length: usize| {
+            // Compressed it is hardly smaller.
+            let body: String = (0..length / 64)
+                .map(|n| sha256_hex(&n.to_be_bytes()))
+                .collect();
+            let received = Received {
+                id: delivery_id(&till, None, body.as_bytes()),
+                connector: till.clone(),
+                at: Timestamp::UNIX_EPOCH,
+                method: "POST".to_owned(),
+                headers: BTreeMap::from([("webhook-id".to_owned(), "msg_1".to_owned())]),
+                body: None,
+                parts: 1,
+                length: body.len(),
+                kept_days: KEPT_DAYS,
+                state: ReceivedState::Waiting,
+                again_at: None,
+                tries: 0,
+                held: Vec::new(),
+            };
+            let (held, rest) = received.holding(KeptBody::of(body.as_bytes()).unwrap());
+            assert_eq!(held.body.is_some(), rest.parts() == 0);
+            assert_eq!(held.parts, rest.parts());
+            let item = received_row(&held).unwrap().item(Expect::Absent);
+            let size: usize = item
+                .iter()
+                .map(|(name, value)| name.len() + bytes(value))
+                .sum();
+            (held.body.is_some(), size)
+        };
+        for length in [0, 64, 256, 512, 640, 768, 1_024, 4_096] {
+            let (inside, size) = held(length);
+            assert!(size <= SMALL, "{length}: an item of {size} bytes");
+            assert!(inside || length > 256, "{length}");
+        }
+        assert!(!held(4_096).0);
+    }
+
+    /// A value's size as the table counts it.
+    fn bytes(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(digits) => digits.len() / 2 + 2,
+            AttributeValue::M(map) => {
+                3 + map
+                    .iter()
+                    .map(|(name, value)| 1 + name.len() + bytes(value))
+                    .sum::<usize>()
+            }
+            AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + bytes(value)).sum::<usize>(),
+            _ => 1,
+        }
     }
 }

@@ -40,14 +40,23 @@ impl Spent {
         new
     }
 
-    pub(super) fn read(&self, used: Option<&ConsumedCapacity>) {
-        let units = used.and_then(|used| used.capacity_units);
-        self.account().all.read += units.unwrap_or_default();
+    pub(super) fn read(&self, operation: &str, used: Option<&ConsumedCapacity>) {
+        let read = used
+            .and_then(|used| used.capacity_units)
+            .unwrap_or_default();
+        tracing::trace!(operation, read, "table capacity");
+        self.account().all.read += read;
     }
 
-    pub(super) fn write<'a>(&self, used: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+    pub(super) fn write<'a>(
+        &self,
+        operation: &str,
+        used: impl IntoIterator<Item = &'a ConsumedCapacity>,
+    ) {
         let units = used.into_iter().filter_map(|used| used.capacity_units);
-        self.account().all.write += units.sum::<f64>();
+        let write = units.sum::<f64>();
+        tracing::trace!(operation, write, "table capacity");
+        self.account().all.write += write;
     }
 
     fn account(&self) -> MutexGuard<'_, Account> {

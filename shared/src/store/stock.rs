@@ -323,6 +323,11 @@ impl Store {
             };
             let mut writes =
                 self.position_writes(event, stored.as_ref(), &before, after.clone(), sources)?;
+            // What is left out is still to be held: then the webhook is kept after this.
+            let along = left_out
+                .is_empty()
+                .then(|| self.with_along(&mut writes))
+                .flatten();
             writes.extend(marker.clone());
             let item = Item::Position {
                 product: product.clone(),
@@ -340,6 +345,9 @@ impl Store {
                     return Ok((Applied::with(true, left_out), [before, after]));
                 }
                 Written::Unexpected(unmet) => {
+                    if along.is_some_and(|at| unmet.get(at) == Some(&true)) {
+                        break; // the webhook has a record already
+                    }
                     if marker.is_some()
                         && unmet.last() == Some(&true)
                         && let Some(outcome) = self.applied_before(event, change).await?

@@ -59,7 +59,9 @@ impl Store {
             fields: BTreeMap::new(),
             ..report.clone()
         };
-        let applied = self.apply_report(event, &whereabouts, authority).await?;
+        // What is left out is still to be told: whoever keeps the webhook does so after that.
+        let alone = self.along_with(None);
+        let applied = alone.apply_report(event, &whereabouts, authority).await?;
         let (changed, mut left_out) = match applied {
             Applied::Partly { changed, left_out } => (changed, left_out),
             other => (other == Applied::Changed, Vec::new()),
@@ -99,8 +101,17 @@ impl Store {
             left_out.extend(uncounted(&after, authority));
             let mut writes = self.count_writes(event, &before, &after, authority).await?;
             writes.extend(self.unit_writes(event, stored.as_ref(), &before, after, authority)?);
+            let along = left_out
+                .is_empty()
+                .then(|| self.with_along(&mut writes))
+                .flatten();
             match self.transact(OPERATION, writes).await? {
                 Written::Done => return Ok(Applied::with(true, left_out)),
+                Written::Unexpected(unmet)
+                    if along.is_some_and(|at| unmet.get(at) == Some(&true)) =>
+                {
+                    break; // the webhook has a record already
+                }
                 Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
             }
         }

@@ -48,6 +48,7 @@ pub async fn open(
         },
         expect: Expect::Absent,
         announcements: vec![Announcement {
+            before: None,
             alert,
             intents: vec![intent],
         }],

@@ -69,6 +69,14 @@ impl History {
         all.filter(move |(_, change)| change.kind == kind)
     }
 
+    /// What each revision of an alert says. The alert holds the last of its own.
+    pub fn revisions(&self) -> impl Iterator<Item = &Value> {
+        let alerts = self.of_kind("alert");
+        let last = alerts.map(|(_, change)| &change.after["message"]);
+        let kept = self.of_kind("revision").map(|(_, change)| &change.after);
+        last.chain(kept)
+    }
+
     /// The items of one kind as they are now, by key.
     pub fn now<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Change> {
         let latest = self.latest.values().filter_map(|at| self.changes.get(*at));

@@ -223,7 +223,7 @@ fn numbers(world: &World, history: &History) -> Numbers {
         acknowledged: count(told.iter().filter(|one| one.acknowledged.is_some()).count()),
         tries: told.iter().map(|one| u64::from(one.tries)).sum(),
         ledger: rows("ledger"),
-        revisions: rows("revision"),
+        revisions: rows("alert"),
         asked: count(world.vendors.asked().len()),
         changes: count(history.changes().len()),
         minutes: u64::try_from(world.age().as_mins()).unwrap_or(0),

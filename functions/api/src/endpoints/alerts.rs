@@ -1,7 +1,5 @@
 //! What people were told, and how it reached them.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 use shared::domain::alert::AlertState;
 use shared::store::alerts::Alert;
@@ -95,19 +93,7 @@ pub(super) async fn deliveries(context: &Context<'_>) -> Result<Answer, Problem>
         None => store.intents(wanted.cursor(), wanted.limit).await?,
         Some(alert) => page_of(store.intents_of(alert).await?, &wanted)?,
     };
-    let mut attempts: BTreeMap<String, Vec<Attempt>> = BTreeMap::new();
-    for intent in &page.items {
-        if !attempts.contains_key(&intent.alert) {
-            let of_alert = store.attempts_of(&intent.alert).await?;
-            attempts.insert(intent.alert.clone(), of_alert);
-        }
-    }
-    let items = page.items.iter().map(|intent| {
-        let tries = attempts.get(&intent.alert).into_iter().flatten();
-        let tries =
-            tries.filter(|it| it.revision == intent.revision && it.channel == intent.channel);
-        delivery(intent, &tries.map(attempt).collect::<Vec<_>>())
-    });
+    let items = page.items.iter().map(delivery);
     Ok(wanted.answer(items.collect(), page.next.as_deref()))
 }
 
@@ -124,7 +110,8 @@ fn page_of(all: Vec<Intent>, wanted: &Wanted) -> Result<Page<Intent>, Problem> {
     })
 }
 
-fn delivery(intent: &Intent, attempts: &[Value]) -> Value {
+fn delivery(intent: &Intent) -> Value {
+    let attempts: Vec<_> = intent.tries.iter().map(attempt).collect();
     json!({
         "alert": intent.alert,
         "revision": intent.revision,

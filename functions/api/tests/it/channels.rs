@@ -96,6 +96,7 @@ fn announcement(scene: &Scene, id: &str, state: AlertState) -> Announcement {
     };
     Announcement {
         intents: vec![intent],
+        before: None,
         alert: Alert {
             id: id.into(),
             kind: message.kind,

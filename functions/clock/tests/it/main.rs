@@ -408,6 +408,7 @@ async fn raw_webhooks_that_wait_for_over_a_minute_are_recovered() {
             at: desk.world.clock.now(),
             method: "POST".to_owned(),
             headers: BTreeMap::new(),
+            body: None,
             parts: 1,
             length: 2,
             kept_days: 1,

@@ -446,6 +446,10 @@ impl World {
             })
             .collect();
         let watches = self.store.watches(&subject).await.unwrap();
+        let known = match revision {
+            1 => None,
+            _ => self.store.alert(id).await.unwrap(),
+        };
         let alert = Alert {
             id: id.to_owned(),
             kind,
@@ -474,6 +478,7 @@ impl World {
             },
             expect: Expect::from_read(watches.first()),
             announcements: vec![Announcement {
+                before: known.map(|alert| alert.message),
                 alert,
                 intents: intents.clone(),
             }],
@@ -490,9 +495,7 @@ impl World {
 
     /// The ledger of one intent, in order.
     pub(crate) async fn attempts(&self, which: &IntentRef) -> Vec<Attempt> {
-        let mut attempts = self.store.attempts_of(&which.alert).await.unwrap();
-        attempts.retain(|a| a.channel == which.channel && a.revision == which.revision);
-        attempts
+        self.intent(which).await.tries
     }
 
     /// What came of each attempt, in order.

@@ -74,12 +74,8 @@ async fn a_message_whose_attempt_the_table_did_not_record_comes_back_and_is_sent
         .await;
     // They are sent side by side. From the write on that would say that the vendor took the second, the
     // table takes nothing.
-    let attempt = ["A#alert-1", "attempt#"];
-    table.begin_at(
-        "TransactWriteItems",
-        &attempt,
-        Exception::ThrottlingException,
-    );
+    let attempt = ["A#alert-1", "duration_ms"];
+    table.begin_at("PutItem", &attempt, Exception::ThrottlingException);
     let event = json!({ "Records": records });
     let failed = notify.invoke(event).await.handed_back();
     assert!(failed.iter().any(|id| id == "m1"), "{failed:?}");

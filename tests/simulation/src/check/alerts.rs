@@ -26,11 +26,20 @@ pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
             format!("open at the same time for {:?}: {of:?}", about(alert))
         });
     }
+    for (_, change) in scene.history.of_kind("alert") {
+        let revision = |alert: &Value| alert["revision"].as_u64();
+        let next = revision(&change.before).unwrap_or_default() + 1;
+        found.expect(
+            Guarantee::Alerts,
+            revision(&change.after) == Some(next),
+            || format!("a revision was left out or written over: {change}"),
+        );
+    }
     let mut revisions = BTreeSet::new();
     for (_, change) in scene.history.of_kind("revision") {
         let first = change.before.is_null() && revisions.insert((&change.pk, &change.sk));
         found.expect(Guarantee::Alerts, first, || {
-            format!("a revision was written over: {change}")
+            format!("what an earlier revision said was written over: {change}")
         });
     }
 }

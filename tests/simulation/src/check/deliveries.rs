@@ -70,8 +70,7 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
 
 /// Every revision that was written, and whom the routes lead it to.
 fn revisions(scene: &Scene<'_>) -> Revisions {
-    let written = scene.history.of_kind("revision");
-    let messages: Vec<_> = written.map(|(_, change)| &change.after).collect();
+    let messages: Vec<_> = scene.history.revisions().collect();
     // That a channel is down is told on the others, but for those that are down too.
     let about = |message: &Value| text(&message["subject"], "channel").to_owned();
     let down: BTreeSet<_> = messages.iter().map(|it| about(it)).collect();

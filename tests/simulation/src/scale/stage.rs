@@ -161,7 +161,11 @@ fn decision(id: &str, intents: Vec<Intent>, now: Timestamp) -> Decision {
             tries: 0,
         },
         expect: Expect::Absent,
-        announcements: vec![Announcement { alert, intents }],
+        announcements: vec![Announcement {
+            alert,
+            before: None,
+            intents,
+        }],
     }
 }
 
