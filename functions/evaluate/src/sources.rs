@@ -123,11 +123,7 @@ impl Evaluator {
             let watches = self.store.watches(&subject).await?;
             let notes = [format!("The first of them: {}", held.data.example)];
             let words = |change| {
-                let notes = if held.data.open {
-                    notes.to_vec()
-                } else {
-                    Vec::new()
-                };
+                let notes = if held.data.open { &notes[..] } else { &[] };
                 let kind = AlertKind::Quarantine;
                 Message {
                     severity: Severity::Warning,

@@ -137,10 +137,10 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
     for vin in &scene.model.contested {
         must.insert(("conflict".to_owned(), (*vin).to_owned()));
     }
-    // Of each kind of which anything waits in quarantine, one.
+    // Of each kind of which anything waits in quarantine, one; a file's faults are told as the file's.
     for held in scene.history.now("quarantine") {
         let held = &held.after;
-        if text(held, "state") == "open" {
+        if text(held, "state") == "open" && text(held, "source") != "feed" {
             let about = format!("{} at {}", text(held, "source"), text(held, "reason"));
             must.insert(("quarantine".to_owned(), about));
         }
