@@ -92,7 +92,11 @@ impl Ingest {
         };
         let is_one_write = matches!(
             event.change,
-            Change::LevelSet { .. } | Change::Moved { .. } | Change::Sold { .. } | Change::Unit(_)
+            Change::LevelSet { .. }
+                | Change::LevelEnded { .. }
+                | Change::Moved { .. }
+                | Change::Sold { .. }
+                | Change::Unit(_)
         );
         // Whether a name still means what it did is asked once more before that is dealt with.
         if says_more || !is_one_write || !known.is_empty() {
