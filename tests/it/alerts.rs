@@ -255,7 +255,7 @@ async fn a_remark_about_a_file_holds_nothing_back_and_neither_does_distrust_of_w
     running.settle().await;
     stated(&running, "erp", 1, "london", 0).await;
     let open = running.alerts(AlertState::Open).await;
-    assert_eq!(kinds(&open), [AlertKind::OutOfStock]);
+    assert_eq!(kinds(&open), [AlertKind::OutOfStock, AlertKind::FeedFlawed]);
     stated(&running, "erp", 2, "london", 9).await;
 
     // A file that is not believed, after which the source states this item all the same.
@@ -270,6 +270,10 @@ async fn a_remark_about_a_file_holds_nothing_back_and_neither_does_distrust_of_w
     let open = running.alerts(AlertState::Open).await;
     assert_eq!(
         kinds(&open),
-        [AlertKind::OutOfStock, AlertKind::FeedSuspect]
+        [
+            AlertKind::OutOfStock,
+            AlertKind::FeedSuspect,
+            AlertKind::FeedFlawed
+        ]
     );
 }

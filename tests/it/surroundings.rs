@@ -372,8 +372,8 @@ async fn a_job_finds_what_the_stream_lost() {
     }
     // No record of any of this has been seen by the evaluator.
     assert!(store.start_job(Reexamination::new("asked")).await.unwrap());
-    // Some 125 positions and a vehicle, in eight parts: less than a page of each list.
-    assert_eq!(run(&batch, "asked").await, 16);
+    // Some 125 positions and a vehicle, in sixteen parts: less than a page of each list.
+    assert_eq!(run(&batch, "asked").await, 32);
     let open = store.alerts(AlertState::Open, None, 200).await.unwrap();
     // Sixty of the bulk, FEW, and the vehicle's line.
     let of = |kind| open.items.iter().filter(|alert| alert.kind == kind).count();

@@ -307,12 +307,7 @@ fn taken(
     stated_before: bool,
     statement: &Statement,
 ) -> Result<Taken, StoreError> {
-    let flaw = |reason, sentence| Flaw {
-        item: Some(statement.item.clone()),
-        reason,
-        sentence,
-        word: None,
-    };
+    let flaw = |reason, sentence: String| Flaw::new(Some(&statement.item), reason, sentence);
     let (changed, flaws) = match applied {
         Ok(Applied::Changed) => (true, Vec::new()),
         Ok(Applied::Known | Applied::Before) => (false, Vec::new()),

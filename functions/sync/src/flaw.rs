@@ -27,8 +27,6 @@ pub(crate) const BAD_ROW: &str = "bad_row";
 
 /// Examples kept of each kind.
 const EXAMPLES: usize = 3;
-/// Unknown words and places named in a remark.
-const WORDS: usize = 8;
 
 /// Why a row, or a cell of it, cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +37,9 @@ pub(crate) struct Flaw {
     pub(crate) reason: &'static str,
     /// For people.
     pub(crate) sentence: String,
+    /// The same without the cell's words: it goes to channels, and where columns are mixed up a cell
+    /// may hold anything, a customer's name too.
+    brief: String,
     /// The word or name that is to blame: however many rows have it, it is one entry.
     pub(crate) word: Option<String>,
 }
@@ -49,17 +50,27 @@ impl Flaw {
         reason: &'static str,
         sentence: impl Into<String>,
     ) -> Self {
+        let sentence = sentence.into();
         Self {
             item: item.cloned(),
             reason,
-            sentence: sentence.into(),
+            brief: sentence.clone(),
+            sentence,
             word: None,
+        }
+    }
+
+    pub(crate) fn about(self, item: &Item) -> Self {
+        Self {
+            item: Some(item.clone()),
+            ..self
         }
     }
 
     pub(crate) fn of_word(self, word: &str) -> Self {
         Self {
             word: Some(word.to_owned()),
+            brief: self.brief.replace(&format!("{word:?} "), ""),
             ..self
         }
     }
@@ -67,7 +78,10 @@ impl Flaw {
     pub(crate) fn cell(item: Option<&Item>, column: &str, invalid: &Invalid) -> Self {
         let Invalid { found, why } = invalid;
         let sentence = format!("The {column} {found:?} cannot be read: {why}.");
-        Self::new(item, UNREADABLE, sentence)
+        Self {
+            brief: format!("The {column} cannot be read: {why}."),
+            ..Self::new(item, UNREADABLE, sentence)
+        }
     }
 }
 
@@ -80,7 +94,6 @@ pub(crate) struct Tally(BTreeMap<String, Kind>);
 struct Kind {
     count: u64,
     examples: Vec<String>,
-    words: Vec<String>,
 }
 
 impl Tally {
@@ -88,14 +101,7 @@ impl Tally {
         let kind = self.0.entry(flaw.reason.to_owned()).or_default();
         kind.count += 1;
         if kind.examples.len() < EXAMPLES {
-            kind.examples
-                .push(format!("line {line}: {}", flaw.sentence));
-        }
-        if let Some(word) = &flaw.word
-            && kind.words.len() < WORDS
-            && !kind.words.contains(word)
-        {
-            kind.words.push(word.clone());
+            kind.examples.push(format!("line {line}: {}", flaw.brief));
         }
     }
 
@@ -106,27 +112,37 @@ impl Tally {
                 1 => "1 row".to_owned(),
                 count => format!("{count} rows"),
             };
-            let words = kind.words.join(", ");
             let what = match reason.as_str() {
                 NO_DATA => "without a quantity, which is not zero; left as known before".to_owned(),
                 UNREADABLE => "with cells that cannot be read; those were left out".to_owned(),
-                UNKNOWN_STATUS => format!(
-                    "with words for the state that are not known ({words}); map them under `statuses`"
-                ),
-                UNKNOWN_LOCATION => {
-                    format!("at places that are not known ({words}); map them under `locations`")
+                UNKNOWN_STATUS => {
+                    "with words for the state that are not known; the quarantine names \
+                     them, map them under `statuses`"
+                        .to_owned()
                 }
-                FROM_THE_FUTURE => "dated after the file was written; the file's own time was taken. \
+                UNKNOWN_LOCATION => {
+                    "at places that are not known; the quarantine names them, map them \
+                     under `locations`"
+                        .to_owned()
+                }
+                FROM_THE_FUTURE => {
+                    "dated after the file was written; the file's own time was taken. \
                      If they are local times, set `time_zone`"
-                    .to_owned(),
-                CONFLICT => "of items that have several rows which differ; neither was believed".to_owned(),
+                        .to_owned()
+                }
+                CONFLICT => {
+                    "of items that have several rows which differ; neither was believed".to_owned()
+                }
                 HELD => "with values that cannot be believed; those were held back".to_owned(),
                 BAD_ROW => "that cannot be split into the header's columns".to_owned(),
                 "no_key" | "bad_vin" => "that do not name an item".to_owned(),
                 _ => "that could not be applied".to_owned(),
             };
             let examples = kind.examples.join(" ");
-            (reason.clone(), format!("{rows} {what}. For example {examples}"))
+            (
+                reason.clone(),
+                format!("{rows} {what}. For example {examples}"),
+            )
         });
         remarks.collect()
     }

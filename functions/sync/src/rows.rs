@@ -192,10 +192,7 @@ impl<'a> Reading<'a> {
             Cell::Absent => (Some(UnitState::InStock), false),
             _ => (None, true),
         };
-        let location = self.location(row).map_err(|flaw| Flaw {
-            item: Some(item.clone()),
-            ..flaw
-        })?;
+        let location = self.location(row).map_err(|flaw| flaw.about(&item))?;
         let (mut version, dated_since) = self.version(row, &item, &mut flaws);
         version.sequence = self.order_of(row);
         let mut readable = Readable {

@@ -508,12 +508,14 @@ proptest! {
         }
     }
 
-    /// A level is stated only where the very field that states it is a number.
+    /// A level is stated only where the very field that states it is a number. Null says of an item that
+    /// its stock is not counted.
     #[test]
     fn a_level_without_its_quantity_is_never_an_event(nothing in junk()) {
         let number = nothing.is_i64() || nothing.is_u64();
         prop_assume!(!number && nothing.as_str().is_none_or(|text| text.trim().parse::<i64>().is_err()));
         let level = sample("shopify/inventory_levels_update.json").edit("/available", nothing.clone());
+        prop_assume!(!nothing.is_null());
         prop_assert_eq!(deliver(&level).unwrap().events, vec![]);
         let level = sample("generic/stock_level.json").edit("/data/changes/0/on_hand", nothing);
         let parsed = deliver(&level).unwrap();

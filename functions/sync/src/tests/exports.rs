@@ -112,7 +112,7 @@ async fn a_dealers_export_says_which_cars_are_for_sale() {
     // What is wrong is told once for each kind: a word, two cells of one row, a number of 1967.
     let remarks = bench.feed().await.remarks;
     assert!(
-        remarks["unknown_status"].contains("Recon - Shop"),
+        remarks["unknown_status"].contains("the quarantine names them"),
         "{remarks:?}"
     );
     assert!(remarks["bad_vin"].contains("194677S100001"), "{remarks:?}");
