@@ -241,7 +241,10 @@ async fn no_key_is_too_hot_at_ten_thousand_changes_a_second() {
         .duration_since(begun)
         .as_secs_f64()
         .ceil();
-    assert!(asked <= instances * seconds, "{asked} reads in {seconds} s");
+    assert!(
+        asked <= instances * (seconds + 1.0),
+        "{asked} reads in {seconds} s"
+    );
     assert!(INSTANCES < MOST_READ_UNITS);
     // The counter counted what the functions did.
     assert!(sum(&consumption).write > 1_000.0);

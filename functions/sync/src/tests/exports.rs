@@ -117,7 +117,7 @@ async fn a_dealers_export_says_which_cars_are_for_sale() {
     );
     assert!(remarks["bad_vin"].contains("194677S100001"), "{remarks:?}");
     assert!(
-        remarks["unreadable"].contains("Call for price"),
+        remarks["unreadable"].contains("The price cannot be read"),
         "{remarks:?}"
     );
     let quarantine = bench
