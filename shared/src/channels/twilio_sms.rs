@@ -14,9 +14,8 @@ use url::Url;
 use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
 use super::{Channel, ChannelError, ChannelKind, Envelope, Order, Step};
 use crate::delivery::Outcome;
-use crate::domain::Subject;
-use crate::domain::message::Message;
 use crate::http::{Reply, Request};
+use crate::render::words::below;
 use crate::render::{Limits, Measure, gsm7};
 use crate::secrets::SecretRef;
 
@@ -229,28 +228,13 @@ impl TwilioSms {
 /// The text, then where, then the link; each whole or not at all, as far as there is room.
 fn body(envelope: &Envelope<'_>, parts: usize) -> String {
     let mut whole = envelope.text.to_owned();
-    let extra = [more(envelope.message), envelope.message.link.clone()];
-    for line in extra.into_iter().flatten() {
+    for line in below(envelope.message) {
         let longer = format!("{whole}\n{line}");
-        if gsm7::fit(&longer, parts) == gsm7::plain(&longer) {
+        if gsm7::fits(&longer, parts) {
             whole = longer;
         }
     }
     gsm7::fit(&whole, parts).into_owned()
-}
-
-/// What a reader needs beside the text: where it is, or, where no place is concerned, the first thing
-/// to know.
-fn more(message: &Message) -> Option<String> {
-    match message.subject {
-        Subject::Position { .. } | Subject::Group { .. } => message.location.clone(),
-        Subject::Unit { .. }
-        | Subject::Connector { .. }
-        | Subject::Channel { .. }
-        | Subject::Quarantine { .. } => {
-            message.notes.first().or(message.location.as_ref()).cloned()
-        }
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]

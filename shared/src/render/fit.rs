@@ -28,6 +28,15 @@ pub enum Measure {
 /// What stands where something was cut.
 const ELLIPSIS: char = '…';
 
+/// Whether the text is no longer than the measure allows.
+pub fn fits(text: &str, most: Measure) -> bool {
+    match most {
+        Measure::Characters(most) => text.chars().count() <= most,
+        Measure::Bytes(most) => text.len() <= most,
+        Measure::Segments(most) => gsm7::fits(text, most),
+    }
+}
+
 /// The text, cut with an ellipsis if it is longer than the measure allows.
 pub fn fit(text: &str, most: Measure) -> Cow<'_, str> {
     match most {

@@ -103,15 +103,19 @@ pub fn segments(text: &str) -> usize {
     parts
 }
 
+/// Whether the text needs no more parts than this.
+pub fn fits(text: &str, most: usize) -> bool {
+    let text = plain(text);
+    segments(&text) <= most && text.chars().count() <= LONGEST
+}
+
 /// The text with look-alikes replaced where that helps, cut to at most so many parts.
 ///
 /// What is cut off has no say in the alphabet: up to the first character outside the small one,
 /// there is room for more than twice as much.
 pub fn fit(text: &str, most: usize) -> Cow<'_, str> {
-    let fits = |text: &str| segments(text) <= most && text.chars().count() <= LONGEST;
-    let whole = plain(text);
-    if fits(&whole) {
-        return whole;
+    if fits(text, most) {
+        return plain(text);
     }
     // A longer beginning never takes fewer parts, so the longest one that fits can be searched for.
     let cut = |end: usize| {
@@ -123,7 +127,7 @@ pub fn fit(text: &str, most: usize) -> Cow<'_, str> {
         .map(|(end, _)| end)
         .take(LONGEST)
         .collect();
-    let fitting = ends.partition_point(|&end| fits(&cut(end)));
+    let fitting = ends.partition_point(|&end| fits(&cut(end), most));
     match fitting.checked_sub(1) {
         Some(last) => Cow::Owned(cut(ends[last])),
         None => Cow::Borrowed(""),

@@ -3,11 +3,10 @@
 //! Names come from files and vendors. A line break in one forges a fact in a text message, and a
 //! mark that turns the reading direction makes 12 read as 21.
 
-use super::Limits;
-use super::fit::fit;
+use super::fit::{self, Limits, Measure, fit};
 use super::templates::{TemplateError, Templates};
-use crate::domain::ChannelName;
 use crate::domain::message::Message;
+use crate::domain::{ChannelName, Subject};
 
 /// Text as HTML shows it literally, in an element or in a quoted attribute.
 pub fn html_escaped(text: &str) -> String {
@@ -31,7 +30,13 @@ pub struct Worded {
     pub fallback: Option<TemplateError>,
 }
 
+/// A name that is no longer than this is never shortened.
+const SHORT_NAME: usize = 20;
+
 /// Puts a message into words for a channel.
+///
+/// Where there is too little room for the text and what stands [`below`] it, the item's name is
+/// shortened first: what is said of the item matters more than the end of a long name.
 pub fn worded(
     templates: &Templates,
     message: &Message,
@@ -39,13 +44,41 @@ pub fn worded(
     limits: Limits,
 ) -> Worded {
     let message = visible(message);
-    let words = templates.render(&message, channel);
+    let has_room = |text: &str| {
+        let whole = match limits.text {
+            // Such a message is text and nothing beside it.
+            Measure::Segments(_) => [vec![text.to_owned()], below(&message)].concat().join("\n"),
+            Measure::Characters(_) | Measure::Bytes(_) => text.to_owned(),
+        };
+        fit::fits(&whole, limits.text)
+    };
+    let mut words = templates.render(&message, channel);
+    let mut named = message.clone();
+    let mut length = message.product.chars().count();
+    while length > SHORT_NAME && !has_room(&words.text) {
+        length = (length * 4 / 5).max(SHORT_NAME);
+        named.product = fit(&message.product, Measure::Characters(length)).into_owned();
+        words.text = templates.render(&named, channel).text;
+    }
     Worded {
         title: fit(&words.title, limits.title).into_owned(),
         text: fit(&words.text, limits.text).into_owned(),
         fallback: words.fallback,
         message,
     }
+}
+
+/// What a reader needs below a text that has nothing beside it: where it is, or, where no place is
+/// concerned, the first thing to know; then the link.
+pub fn below(message: &Message) -> Vec<String> {
+    let first = match message.subject {
+        Subject::Position { .. } | Subject::Group { .. } => message.location.as_ref(),
+        Subject::Unit { .. }
+        | Subject::Connector { .. }
+        | Subject::Channel { .. }
+        | Subject::Quarantine { .. } => message.notes.first().or(message.location.as_ref()),
+    };
+    first.into_iter().chain(&message.link).cloned().collect()
 }
 
 /// Puts a message into the default words, whole: for a page.
@@ -132,6 +165,28 @@ mod tests {
         let mut message = crate::render::samples::low_stock();
         message.product = "\u{200b}\u{202e}".into();
         assert_eq!(visible(&message).product, "OIL-5W40 at milano");
+    }
+
+    #[test]
+    fn a_long_name_is_cut_before_what_is_said_of_it() {
+        let mut message = crate::render::samples::low_stock();
+        let limits = Limits {
+            title: Measure::Characters(160),
+            text: Measure::Segments(2),
+        };
+        let channel = "sms".parse().unwrap();
+        for name in [
+            "Brake disc, ventilated, front axle, with pads and sensor, original ".repeat(6),
+            "Tarcza hamulcowa wentylowana, oś przednia, komplet z klockami i czujnikiem zużycia, oryginał".into(),
+        ] {
+            message.product = name.clone();
+            let words = worded(&Templates::new(), &message, &channel, limits);
+            assert!(words.text.contains(&name[..15]), "{}", words.text);
+            assert!(words.text.ends_with("just 2 units left."), "{}", words.text);
+            let whole = [vec![words.text], below(&message)].concat().join("\n");
+            assert!(fit::fits(&whole, limits.text), "{whole}");
+            assert_eq!(words.message.product, name.trim());
+        }
     }
 
     proptest! {

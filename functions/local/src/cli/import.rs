@@ -17,6 +17,7 @@ const PAGE: usize = 500;
 /// Differences that are shown.
 const FIRST: usize = 10;
 const COUNTS: [&str; 5] = ["new", "changed", "unchanged", "repeated", "rejected"];
+const REJECTED: usize = 4;
 
 /// What the pages of a run amount to.
 #[derive(Default)]
@@ -58,13 +59,15 @@ pub(super) async fn run(
     if !yes || !server.json {
         planned.show(server.json, true, show)?;
     }
-    if yes {
+    let outcome = if yes {
         let applied = run.all(&pages, false, show).await?;
         applied.show(server.json, false, show)?;
+        applied
     } else {
         show.progress("nothing was applied; add --yes to apply it");
-    }
-    if planned.rejected.is_empty() && planned.counts[4] == 0 {
+        planned
+    };
+    if outcome.rejected.is_empty() && outcome.counts[REJECTED] == 0 {
         Ok(())
     } else {
         Err(Failure::Found)
@@ -155,9 +158,10 @@ impl Sum {
             if self.differences.len() > FIRST {
                 show.line("…")?;
             }
-            for rejected in &self.rejected {
-                show.line(&refusal(rejected))?;
-            }
+        }
+        // Both times: what is believable is seen only where it is applied.
+        for rejected in &self.rejected {
+            show.line(&refusal(rejected))?;
         }
         let counted: Vec<_> = counts.map(|(name, n)| format!("{n} {name}")).collect();
         let done = if planned { "would be" } else { "done" };

@@ -9,6 +9,7 @@ use api::ports::ChannelState;
 use shared::connectors::webhook_secrets;
 
 use super::configuration::InForce;
+use super::keys::SECRETS_FILE;
 
 /// What the lines are made of.
 pub(super) struct Greeting<'a> {
@@ -84,10 +85,15 @@ impl Greeting<'_> {
         line("", "signs your browser in; works once, for ten minutes");
         let data = self.data.display();
         line("API", &format!("{base}/api/v1, token in {data}/token"));
-        line(
-            "webhooks",
-            &format!("`source {data}/secrets.env` for the secrets to sign with"),
-        );
+        let secrets = self.data.join(SECRETS_FILE);
+        // Only the sample's secrets are made here.
+        if secrets.exists() {
+            let words = format!(
+                "`source {}` for the secrets to sign with",
+                secrets.display()
+            );
+            line("webhooks", &words);
+        }
         line("stop", "Ctrl-C");
         text
     }

@@ -3,6 +3,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::channels::conformance::{channel, concluded, envelope, fault, sent};
+use crate::domain::message::Message;
 use crate::render::samples;
 
 const ACCOUNT: &str = "account_sid = 'AC00000000000000000000000000000001'\n";
