@@ -260,7 +260,7 @@ impl<'a> Scene<'a> {
             .iter()
             .filter_map(|location| self.picture.positions.get(location))
             // Where its source states it no longer, it is no member, as where it never was.
-            .filter(|position| !position.no_longer_stated())
+            .filter(|position| !position.no_longer_stated(&self.authority.quantities))
             .collect()
     }
 

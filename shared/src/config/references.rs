@@ -13,6 +13,7 @@ use super::error::Problems;
 use super::reference::written;
 use super::words::{nearest, one_of, shown};
 use crate::domain::ProductId;
+use crate::domain::authority::API;
 use crate::domain::catalogue::folded_category;
 use crate::domain::rule::Over;
 use crate::feeds::transport::{Place, SourceSettings};
@@ -22,9 +23,6 @@ use crate::render::Templates;
 const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(24);
 /// The least time between two messages of a group.
 const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
-
-/// The connector that our own API's changes are attributed to.
-const API: &str = "api";
 
 /// Checks the whole document.
 pub(crate) fn check(root: &Node<'_>, problems: &mut Problems<'_>) {

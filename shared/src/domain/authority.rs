@@ -9,6 +9,9 @@ use jiff::tz::TimeZone;
 use super::id::{ConnectorName, LocationId};
 use super::position::Sources;
 
+/// The source of what people and programs say by our own API. What it states of a quantity was counted.
+pub const API: &str = "api";
+
 /// What applying a change needs to know besides the change and the state.
 #[derive(Debug, Clone)]
 pub struct Authority {

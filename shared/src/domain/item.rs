@@ -102,11 +102,9 @@ impl Position {
     }
 
     /// Whether sources stated it once, and none of them does any more.
-    pub fn no_longer_stated(&self) -> bool {
+    pub fn no_longer_stated(&self, sources: &Sources) -> bool {
         match &self.holding {
-            Holding::Stated { bases, .. } => {
-                !bases.is_empty() && bases.values().all(|base| base.ended)
-            }
+            Holding::Stated { bases, .. } => !bases.is_empty() && self.owner(sources).is_none(),
             Holding::Counted { .. } => false,
         }
     }
@@ -205,6 +203,20 @@ impl Base {
             contradicts: false,
             items: std::collections::BTreeMap::new(),
         }
+    }
+
+    /// When the source last said anything here, be it that something has ended.
+    pub(super) fn last_heard(&self) -> Version {
+        let items = self.items.values();
+        let heard = items.flat_map(|item| {
+            let offered = item.offered.map(|offered| offered.version);
+            [Some(item.level.version), offered]
+        });
+        heard
+            .flatten()
+            .max()
+            .max(Some(self.version))
+            .unwrap_or(self.version)
     }
 
     /// The source's statement, from those of its items that still stand.
@@ -375,7 +387,7 @@ mod tests {
         ];
         each_order(&all, &|position, order| {
             assert_eq!(on_hand(position), None, "{order:?}");
-            assert!(position.no_longer_stated());
+            assert!(position.no_longer_stated(&Sources::default()));
         });
         let mut back = all.to_vec();
         back.push(said("1", 30, Some(5)));

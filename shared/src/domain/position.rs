@@ -5,6 +5,10 @@
 //! the owning source plus every movement that happened after it. A movement from before the statement
 //! is already in it. Ordering is by the sources' own times; our clock has no part in it.
 //!
+//! What a person counts on the shelf is a statement too, whoever owns the quantity: it holds until the
+//! owner's statement is newer, by their own times. Only the latest count can matter: where an older one
+//! is newer than the owner's statement, so is the latest.
+//!
 //! The stock is read from the position and the ranking of the sources, and from nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +17,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::authority::API;
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::item::{self, Item, ItemStatement};
@@ -304,24 +309,14 @@ impl Position {
     /// What was stated and moved, added up: below zero where more went than was there. Whoever corrects
     /// a quantity counts from this; on hand shows a debt as zero.
     pub fn balance(&self, sources: &Sources) -> Option<i64> {
-        self.balance_at(i64::MAX, sources)
-    }
-
-    /// The balance as it was then, by what is known now. Before the statement that counts there is only
-    /// that statement.
-    pub fn balance_then(&self, at: Timestamp, sources: &Sources) -> Option<i64> {
-        self.balance_at(at.as_millisecond(), sources)
-    }
-
-    fn balance_at(&self, until: i64, sources: &Sources) -> Option<i64> {
         match &self.holding {
             Holding::Counted { on_hand, .. } => Some(*on_hand),
             Holding::Stated { bases, moves } => {
-                let (_, base) = effective(bases, &sources.ranking)?;
+                let base = on_the_shelf(bases, &sources.ranking)?;
                 let since = base.version.at.as_millisecond();
                 let moved: i64 = moves
                     .iter()
-                    .filter(|(at, _)| (since + 1..=until).contains(at))
+                    .filter(|(at, _)| *at > since)
                     .map(|(_, delta)| delta)
                     .sum();
                 Some(base.level.on_hand + base.moved + moved)
@@ -329,7 +324,7 @@ impl Position {
         }
     }
 
-    /// The source whose statement counts, if any has stated a level.
+    /// The source that owns the quantity, of those that have stated a level. A count may be newer.
     pub fn owner(&self, sources: &Sources) -> Option<&ConnectorName> {
         match &self.holding {
             Holding::Stated { bases, .. } => {
@@ -339,17 +334,16 @@ impl Position {
         }
     }
 
-    /// Until when the statement that counts holds: what moved before then is already in it.
+    /// When the owner's statement was true, or a newer count: what moved before then is already in it.
     pub fn stated_until(&self, sources: &Sources) -> Option<Timestamp> {
         let Holding::Stated { bases, .. } = &self.holding else {
             return None;
         };
-        let (_, base) = effective(bases, &sources.ranking)?;
-        Some(base.version.at)
+        Some(on_the_shelf(bases, &sources.ranking)?.version.at)
     }
 
     /// Whether nothing would be read otherwise, now or after any later change, had this source said then
-    /// what it last said: nothing has moved since that it would cover, and it decides no more than it
+    /// what it last said: nothing has moved or been counted since that it would cover, and it decides no more than it
     /// did. Only then may a whole file's row that repeats the level stay unwritten. The one thing that
     /// is then not in the position, until when the level was true, is what
     /// [`Position::caught_up`] puts there before a change that comes late.
@@ -368,6 +362,8 @@ impl Position {
         let covered = base.version.at.as_millisecond() + 1..=then.as_millisecond();
         base.moved == 0
             && !moves.iter().any(|(at, _)| covered.contains(at))
+            && !counted(bases)
+                .is_some_and(|(_, it)| covered.contains(&it.version.at.as_millisecond()))
             && self.caught_up(source, then).stock(sources) == self.stock(sources)
     }
 
@@ -536,6 +532,8 @@ impl Position {
         if let Some(quantity) = item::impossible(level) {
             return Err(Refusal::Impossible { quantity });
         }
+        // A count corrects what is known, whoever stated it.
+        let there = self.balance(sources);
         let (bases, moves) = self.stated_by_hand()?;
         let known = bases.get(source).cloned();
         let newer = match &known {
@@ -547,7 +545,10 @@ impl Position {
         if !newer {
             return Ok(());
         }
-        let before = known.as_ref().map_or(0, |base| base.level.on_hand);
+        let before = match source.as_str() {
+            API => there.unwrap_or(0),
+            _ => known.as_ref().map_or(0, |base| base.level.on_hand),
+        };
         within_a_jump(before, level.on_hand, sources)?;
         // What was added up has moved after either of two statements of one instant.
         let moved = known.filter(|base| base.version == version);
@@ -626,21 +627,38 @@ impl Position {
     }
 }
 
-/// The statement that counts: the best-ranked source's, else the newest.
+/// The owner's statement: the best-ranked source's, else the newest. People who count own the quantity
+/// where they are ranked, or where nobody else states it and nobody has since said that it is over.
 fn effective<'a>(
     bases: &'a Bases,
     ranking: &[ConnectorName],
 ) -> Option<(&'a ConnectorName, &'a Base)> {
     let stands = |(_, base): &(&ConnectorName, &Base)| !base.ended;
+    let others = || bases.iter().filter(|(source, _)| source.as_str() != API);
     ranking
         .iter()
         .find_map(|source| bases.get_key_value(source).filter(stands))
         .or_else(|| {
-            bases
-                .iter()
+            others()
                 .filter(stands)
                 .max_by(|(a_name, a), (b_name, b)| (a.version, a_name).cmp(&(b.version, b_name)))
         })
+        .or_else(|| {
+            let over = others().map(|(_, base)| base.last_heard().at).max();
+            counted(bases).filter(|(_, count)| over.is_none_or(|over| count.version.at >= over))
+        })
+}
+
+/// The last count by a person.
+fn counted(bases: &Bases) -> Option<(&ConnectorName, &Base)> {
+    bases.iter().find(|(source, _)| source.as_str() == API)
+}
+
+/// What on hand is read from: the owner's statement, or a count that is not older.
+fn on_the_shelf<'a>(bases: &'a Bases, ranking: &[ConnectorName]) -> Option<&'a Base> {
+    let (_, owned) = effective(bases, ranking)?;
+    let newer = counted(bases).filter(|(_, count)| count.version.at >= owned.version.at);
+    Some(newer.map_or(owned, |(_, count)| count))
 }
 
 pub(super) fn lower(a: &Level, b: &Level) -> bool {

@@ -12,9 +12,10 @@ use serde_json::json;
 use super::keys;
 use super::row::{Expect, Row, Write, Written};
 use super::stated::Item;
-use super::stock::{API, ApplyError, Cause, forgotten_at};
+use super::stock::{ApplyError, Cause, forgotten_at};
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
+use crate::domain::authority::API;
 use crate::domain::event::{EventId, Level, Version, millis};
 use crate::domain::id::{ConnectorName, IdError, LocationId};
 use crate::domain::ledger::LedgerRow;
@@ -262,12 +263,8 @@ impl Store {
             let known = known.position;
             let at = movement.time(&known, authority, now);
             let change = side.on(&known, source, at, authority)?;
-            let after = match change {
-                Some(change) => known.after(&change, sources)?,
-                None => None,
-            };
-            let Some(after) = after else {
-                // A count that confirms what is known: the row that stands is the answer.
+            let Some(after) = known.after(&change, sources)? else {
+                // A count that is older than one that is known: the row that stands is the answer.
                 let of = keys::position_history(&before.product, &before.location);
                 let row = self.ledger_row(&of, before.revision).await?;
                 decided.rows.extend(row);
@@ -409,24 +406,23 @@ impl Movement {
 }
 
 impl Side<'_> {
-    /// The change of the position, or `None` if there is nothing to change.
+    /// The change of the position.
     fn on(
         &self,
         before: &Position,
         source: &ConnectorName,
         at: Timestamp,
         authority: &Authority,
-    ) -> Result<Option<PositionChange>, Refusal> {
-        let sources = &authority.quantities;
+    ) -> Result<PositionChange, Refusal> {
         let promises = matches!(self.what, What::Reserve(_) | What::Release(_));
         if before.product.line().is_some() && !promises {
             return Err(Refusal::Counted);
         }
-        let balance = before.balance_then(at, sources);
-        if balance.is_none() && !matches!(self.what, What::Count(_)) {
+        let known = before.balance(&authority.quantities);
+        if known.is_none() && !matches!(self.what, What::Count(_)) {
             return Err(Refusal::NoData);
         }
-        Ok(Some(match self.what {
+        Ok(match self.what {
             What::Shift(delta) => PositionChange::Move { at, delta },
             What::Sale(quantity) => PositionChange::Sale {
                 at,
@@ -436,28 +432,16 @@ impl Side<'_> {
             },
             What::Reserve(quantity) => PositionChange::Reserve(quantity),
             What::Release(quantity) => PositionChange::Release(quantity),
-            What::Count(quantity) => {
-                let level = Level {
+            // Not the difference to what is known: what is heard of later would change the number.
+            What::Count(quantity) => PositionChange::Level {
+                source: source.clone(),
+                level: Level {
                     on_hand: quantity,
                     ..Level::default()
-                };
-                let owned_elsewhere = before.owner(sources).is_some_and(|owner| owner != source);
-                match balance {
-                    // Somebody else has the last word here: the count corrects what they stated, and
-                    // holds until they state it again. What was there may have been less than nothing,
-                    // and what has happened since the count is not part of it.
-                    Some(balance) if owned_elsewhere => match quantity - balance {
-                        0 => return Ok(None),
-                        delta => PositionChange::Move { at, delta },
-                    },
-                    _ => PositionChange::Level {
-                        source: source.clone(),
-                        level,
-                        version: Version::at(at),
-                    },
-                }
-            }
-        }))
+                },
+                version: Version::at(at),
+            },
+        })
     }
 
     /// Refuses what would leave more promised than is there.

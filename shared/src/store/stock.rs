@@ -12,6 +12,7 @@ use super::snapshots::CaughtUp;
 use super::stated::Item;
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
+use crate::domain::authority::API;
 use crate::domain::event::{Change, EventId, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::item::{Dated, ItemStatement};
@@ -22,8 +23,6 @@ use crate::domain::{Authority, Position, ProductId};
 /// For how many days an applied event is remembered unless told otherwise: longer than any sender
 /// retries.
 const REMEMBERED_DAYS: u16 = 14;
-/// The source name of our own API.
-pub const API: &str = "api";
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -125,6 +125,20 @@ async fn what_changed_since_is_not_set_again_by_a_repetition() {
 }
 
 #[tokio::test]
+async fn a_number_that_an_import_confirms_holds_against_an_older_sale_that_is_heard_of_later() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 7).await;
+    let csv = "product,location,on_hand\nOIL,north,7\n";
+    for _ in 0..2 {
+        let answer = import(&scene, csv, false, 2).await;
+        assert_eq!(counts(&answer), [0, 0, 1, 0, 0]);
+    }
+    scene.sold_ago("OIL", "north", 2, 30).await;
+    let position = scene.get("/api/v1/positions?product=OIL").await;
+    assert_eq!(position.body["items"][0]["on_hand"], 7);
+}
+
+#[tokio::test]
 async fn a_threshold_replaces_the_document_s_and_can_be_taken_away() {
     let scene = Scene::new().await;
     let default = "product,threshold,recovery\n,5,8\n";

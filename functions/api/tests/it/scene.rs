@@ -184,7 +184,12 @@ impl Scene {
 
     /// Says how much there is, as the owning source would.
     pub(crate) async fn stated(&self, product: &str, location: &str, on_hand: i64) {
-        let at = self.store.clock().now() - SignedDuration::from_secs(60);
+        self.stated_ago(product, location, on_hand, 60).await;
+    }
+
+    /// Says how much there was so many seconds ago, as the owning source would.
+    pub(crate) async fn stated_ago(&self, product: &str, location: &str, on_hand: i64, ago: i64) {
+        let at = self.store.clock().now() - SignedDuration::from_secs(ago);
         self.applied(
             at,
             Change::LevelSet {
@@ -198,6 +203,18 @@ impl Scene {
             },
         )
         .await;
+    }
+
+    /// The owning source tells of a sale, so many seconds ago, that took units away.
+    pub(crate) async fn sold_ago(&self, product: &str, location: &str, quantity: i64, ago: i64) {
+        let at = self.store.clock().now() - SignedDuration::from_secs(ago);
+        let sold = Change::Sold {
+            product: product.parse().unwrap(),
+            location: location.parse().unwrap(),
+            quantity,
+            deducts: true,
+        };
+        self.applied(at, sold).await;
     }
 
     pub(crate) async fn described(&self, sku: &str, title: &str, category: &str) {

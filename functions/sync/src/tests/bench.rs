@@ -27,6 +27,7 @@ use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
 use shared::store::Store;
 use shared::store::feeds::FeedState;
+use shared::store::movements::{Act, Movement};
 use shared::store::runs::{FileReport, Run};
 use shared::store::stated::Missing;
 use shared::store::stock::Applied;
@@ -298,6 +299,21 @@ impl Bench {
         };
         let authority = self.authority().await;
         self.store.apply(&event, &authority).await.unwrap()
+    }
+
+    /// A person counts what is there.
+    pub(super) async fn counts(&self, sku: &str, quantity: i64, at: Timestamp) {
+        let count = Movement {
+            key: format!("count-{sku}-{at}-{quantity}").parse().unwrap(),
+            product: sku.parse().unwrap(),
+            location: "main".parse().unwrap(),
+            act: Act::Count { quantity },
+            at: Some(at),
+            reason: None,
+            actor: None,
+        };
+        let authority = self.authority().await;
+        self.store.carry_out(&count, &authority).await.unwrap();
     }
 
     pub(super) async fn authority(&self) -> Authority {

@@ -132,17 +132,7 @@ async fn a_count_that_is_told_late_corrects_what_was_there_then() {
     let counted_at = minutes(bench.now(), 1);
     tokio::time::sleep(Duration::from_secs(180)).await;
     bench.moves("OIL", -1, bench.now()).await;
-    let count = Movement {
-        key: "count".parse().unwrap(),
-        product: "OIL".parse().unwrap(),
-        location: "main".parse().unwrap(),
-        act: Act::Count { quantity: 5 },
-        at: Some(counted_at),
-        reason: None,
-        actor: None,
-    };
-    let authority = bench.authority().await;
-    bench.store.carry_out(&count, &authority).await.unwrap();
+    bench.counts("OIL", 5, counted_at).await;
     assert_eq!(
         bench.balance("OIL").await,
         Some(4),
@@ -180,6 +170,28 @@ async fn a_barcode_in_an_optional_quantity_is_held_and_the_quantity_beside_it_is
     // The file covers what it states.
     bench.moves("OIL", -4, sold_at).await;
     assert_eq!(bench.balance("OIL").await, Some(8));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_written_before_a_count_leaves_it_and_one_written_after_it_does_not() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", file("OIL,main,10")).await;
+    let written_at = minutes(bench.now(), 1);
+    tokio::time::sleep(Duration::from_secs(180)).await;
+    bench.counts("OIL", 7, bench.now()).await;
+    for (content, there) in [("OIL,main,10", 7), ("OIL,main,9", 7)] {
+        bench.drop_at("s.csv", file(content), written_at);
+        bench.read_what_is_there().await;
+        assert_eq!(bench.balance("OIL").await, Some(there), "{content}");
+    }
+    bench.read("s.csv", file("OIL,main,9")).await;
+    assert_eq!(bench.balance("OIL").await, Some(9));
+    // One that repeats what it said, and was counted: what is older is in the file, too.
+    bench.counts("OIL", 9, bench.now()).await;
+    let sold_at = later(&bench);
+    bench.read("s.csv", file("OIL,main,9")).await;
+    bench.moves("OIL", -2, sold_at).await;
+    assert_eq!(bench.balance("OIL").await, Some(9));
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,6 +270,7 @@ enum Said {
     Unreadable,
     Erp(i64),
     Shop(i64),
+    Counted(i64),
     Moved(i64),
 }
 
@@ -268,6 +281,7 @@ fn histories() -> impl Strategy<Value = (Vec<(Said, i64)>, bool)> {
         1 => Just(Said::Unreadable),
         1 => (0..4i64).prop_map(|level| Said::Erp(level * 5)),
         1 => (0..4i64).prop_map(|level| Said::Shop(level * 5)),
+        2 => (0..4i64).prop_map(|level| Said::Counted(level * 5)),
         5 => prop_oneof![-4..-1i64, 1..10i64].prop_map(Said::Moved),
     ];
     (
@@ -276,8 +290,8 @@ fn histories() -> impl Strategy<Value = (Vec<(Said, i64)>, bool)> {
     )
 }
 
-/// What is there by the histories alone: of the source that counts the latest word that can be read, and
-/// all that moved after it.
+/// What is there by the histories alone: of the source that counts the latest word that can be read, or
+/// what a person has counted since, and all that moved after it.
 fn by_the_histories(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
     let word = |of: fn(&Said) -> Option<i64>| {
         let words = history.iter().enumerate();
@@ -293,7 +307,12 @@ fn by_the_histories(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
         Said::Shop(level) => Some(*level),
         _ => None,
     });
-    let (when, level) = if ranked { erp.or(shop) } else { erp.max(shop) }?;
+    let counted = word(|said| match said {
+        Said::Counted(level) => Some(*level),
+        _ => None,
+    });
+    let owned = if ranked { erp.or(shop) } else { erp.max(shop) };
+    let (when, level) = owned.max(counted)?;
     let moved = history
         .iter()
         .skip(when + 1)
@@ -341,6 +360,7 @@ async fn as_it_is_heard(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
             Said::Unreadable => read("OIL,main,?").await,
             Said::Erp(level) => drop(bench.states("erp", "OIL", *level, at).await),
             Said::Shop(level) => drop(bench.states("shop", "OIL", *level, at).await),
+            Said::Counted(units) => bench.counts("OIL", *units, at).await,
             Said::Moved(delta) => drop(bench.moves("OIL", *delta, at).await),
         }
     }

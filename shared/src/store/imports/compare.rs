@@ -403,26 +403,27 @@ impl Context<'_> {
             Some(_) => Effect::Changed,
         };
         let of = format!("{product} at {location}");
-        if effect != Effect::Unchanged {
-            let movement = Movement {
-                key: self.row_key(&of, on_hand)?,
-                product,
-                location,
-                act: Act::Count { quantity: on_hand },
-                at: None,
-                reason: Some(format!("import {}:{line}", self.name)),
-                actor: Some(self.by.to_owned()),
-            };
-            if store.was_carried_out(&movement.key).await? {
-                effect = Effect::Repeated;
-            } else if !self.dry_run {
-                match store.carry_out(&movement, self.authority).await {
-                    Ok(moved) if moved.replayed => effect = Effect::Repeated,
-                    Ok(_) => {}
-                    Err(ApplyError::Store(error)) => return Err(error.into()),
-                    Err(refused) => return reject("on_hand", &refused.to_string()),
-                }
+        let movement = Movement {
+            key: self.row_key(&of, on_hand)?,
+            product,
+            location,
+            act: Act::Count { quantity: on_hand },
+            at: None,
+            reason: Some(format!("import {}:{line}", self.name)),
+            actor: Some(self.by.to_owned()),
+        };
+        // What confirms the number is carried out as well: what is heard of later, and is older, does
+        // not change it then.
+        let mut repeated = store.was_carried_out(&movement.key).await?;
+        if !repeated && !self.dry_run {
+            match store.carry_out(&movement, self.authority).await {
+                Ok(moved) => repeated = moved.replayed,
+                Err(ApplyError::Store(error)) => return Err(error.into()),
+                Err(refused) => return reject("on_hand", &refused.to_string()),
             }
+        }
+        if repeated && effect != Effect::Unchanged {
+            effect = Effect::Repeated;
         }
         Ok(Ok(Difference {
             line,
