@@ -5,7 +5,7 @@ use lotwire::engine::{Pattern, QueueMapping, StartingPosition, StreamMapping};
 use serde_json::{Value, json};
 use shared::store::schema;
 
-use crate::cloudformation::{Stack, source};
+use crate::cloudformation::{REGION, Stack, source};
 use crate::observed::Observed;
 use crate::roles;
 
@@ -161,14 +161,18 @@ async fn mappings_and_schedules_are_those_of_the_local_stack() {
 pub(crate) const RESTORED: [(&str, &str); 3] = [
     ("Channels", "slack"),
     ("TableSuffix", "-restored-1"),
-    ("TableStreamArn", STREAM),
+    ("TableStreamLabel", "2026-11-28T06:00:00.000"),
 ];
-const STREAM: &str = "arn:aws:dynamodb:eu-south-1:111122223333:table/lotwire-restored-1/stream/now";
 
 /// What, after a restore, is still about the table that was left.
 pub(crate) fn restored_faults(stack: &Stack) -> Vec<String> {
     let mut faults = roles::faults(stack);
-    if stack.properties("EvaluateChanges")["Stream"] != STREAM {
+    // Of the very table that the functions have.
+    let stream = json!({ "Fn::Sub": format!(
+        "arn:${{AWS::Partition}}:dynamodb:{REGION}:${{AWS::AccountId}}:\
+         table/${{Table}}-restored-1/stream/2026-11-28T06:00:00.000"
+    ) });
+    if stack.properties("EvaluateChanges")["Stream"] != stream {
         faults.push("another stream is evaluated".to_owned());
     }
     let table = json!({ "Fn::Sub": "${Table}-restored-1" });
