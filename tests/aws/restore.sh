@@ -44,20 +44,20 @@ sam() {
 lotwire() { echo "lotwire $*" >>"$scratch/called"; }
 
 restore_and_look() { # restore_and_look <row>: the restored table has this row
-    local before=$own${stack[TableSuffix]} restored
+    local before=$own${stack[TableSuffix]} restored table tags
     : >"$scratch/called"
     # shellcheck source=/dev/null
     . "$scratch/commands" >"$scratch/said"
     restored=$own${stack[TableSuffix]}
     [ "$restored" != "$before" ] || fail "still $before"
-    describe() { aws dynamodb describe-table --table-name "$restored" --query "$1" --output text; }
-    [ "$(describe Table.StreamSpecification.StreamViewType)" = NEW_AND_OLD_IMAGES ] || fail "no stream"
     # The stream that the stack will name is this table's.
-    [ "$(describe Table.LatestStreamArn)" = "$(describe Table.TableArn)/stream/${stack[TableStreamLabel]}" ] ||
-        fail "another table's stream: ${stack[TableStreamLabel]}"
-    [ "$(describe Table.DeletionProtectionEnabled)" = True ] || fail "no protection"
-    [ "$(aws dynamodb list-tags-of-resource --resource-arn "$(describe Table.TableArn)" \
-        --query "Tags[?Key=='environment'].Value" --output text)" = "$ENV" ] || fail "no tags"
+    table=$(aws dynamodb describe-table --table-name "$restored" --query Table)
+    jq -e --arg of "${stack[TableStreamLabel]}" '
+        .StreamSpecification.StreamViewType == "NEW_AND_OLD_IMAGES" and .DeletionProtectionEnabled
+        and .LatestStreamArn == "\(.TableArn)/stream/\($of)"' <<<"$table" >/dev/null ||
+        fail "no stream, another table's, or no protection: ${stack[TableStreamLabel]} $table"
+    tags=$(aws dynamodb list-tags-of-resource --resource-arn "$(jq -r .TableArn <<<"$table")")
+    [ "$(jq -r '.Tags[] | select(.Key == "environment").Value' <<<"$tags")" = "$ENV" ] || fail "no tags: $tags"
     [ "$(aws dynamodb describe-time-to-live --table-name "$restored" \
         --query TimeToLiveDescription.AttributeName --output text)" = ttl ] || fail "no expiry"
     [ "$(aws dynamodb get-item --table-name "$restored" --key "{\"pk\":{\"S\":\"$1\"},\"sk\":{\"S\":\"product\"}}" \
@@ -74,38 +74,42 @@ and not
 $expected"
 }
 
-for environment in dev prod; do
+# Each environment's deployments set what samconfig.toml says of it.
+for environment in prod dev; do
     sed "s/^ENV=dev .*/ENV=$environment/" "$scratch/names" >"$scratch/names-$environment"
     # shellcheck source=/dev/null
     . "$scratch/names-$environment"
     own=$STACK-Table-1
-    output() { # in place of the stack's own
-        case $1 in
-            TableName) echo "$own${stack[TableSuffix]}" ;;
-            OwnTableName) echo "$own" ;;
-        esac
-    }
-    # The stack's table, with something in it.
     stack=([Intake]=open [TableSuffix]='' [TableStreamLabel]='')
-    aws dynamodb create-table --table-name "$own" --billing-mode PAY_PER_REQUEST \
-        --attribute-definitions AttributeName=pk,AttributeType=S AttributeName=sk,AttributeType=S \
-        --key-schema AttributeName=pk,KeyType=HASH AttributeName=sk,KeyType=RANGE >/dev/null
-    aws dynamodb update-continuous-backups --table-name "$own" \
-        --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true >/dev/null
-    aws dynamodb put-item --table-name "$own" --item '{"pk":{"S":"P#OIL"},"sk":{"S":"product"}}'
-    restore_and_look 'P#OIL'
-    # Once more, from the restored table, which has something by now that the stack's own has not.
-    aws dynamodb put-item --table-name "$own${stack[TableSuffix]}" --item '{"pk":{"S":"P#WAX"},"sk":{"S":"product"}}'
-    restore_and_look 'P#WAX'
-    # An ordinary deployment afterwards keeps the table, and each has set what samconfig.toml says.
-    table=$own${stack[TableSuffix]}
     deploy
-    [ "$(output TableName)" = "$table" ] || fail "a deployment goes back to $(output TableName)"
     case $environment in
-        dev) settled="lotwire-dev lotwire-dev 7 7" ;;
-        prod) settled="lotwire-prod lotwire 30 90" ;;
+        dev) expected="lotwire-dev lotwire-dev 7 7" ;;
+        prod) expected="lotwire-prod lotwire 30 90" ;;
     esac
-    [ "$STACK ${stack[SecretsPath]} ${stack[RawRetentionDays]} ${stack[LogRetentionDays]}" = "$settled" ] ||
-        fail "$environment: $STACK ${stack[SecretsPath]} ${stack[RawRetentionDays]} ${stack[LogRetentionDays]}"
+    found="$STACK ${stack[SecretsPath]} ${stack[RawRetentionDays]} ${stack[LogRetentionDays]}"
+    [ "$found" = "$expected" ] || fail "$environment: $found and not $expected"
 done
+
+# In place of the stack's own.
+output() {
+    case $1 in
+        TableName) echo "$own${stack[TableSuffix]}" ;;
+        OwnTableName) echo "$own" ;;
+    esac
+}
+# The stack's table, with something in it.
+aws dynamodb create-table --table-name "$own" --billing-mode PAY_PER_REQUEST \
+    --attribute-definitions AttributeName=pk,AttributeType=S AttributeName=sk,AttributeType=S \
+    --key-schema AttributeName=pk,KeyType=HASH AttributeName=sk,KeyType=RANGE >/dev/null
+aws dynamodb update-continuous-backups --table-name "$own" \
+    --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true >/dev/null
+aws dynamodb put-item --table-name "$own" --item '{"pk":{"S":"P#OIL"},"sk":{"S":"product"}}'
+restore_and_look 'P#OIL'
+# Once more, from the restored table, which has something by now that the stack's own has not.
+aws dynamodb put-item --table-name "$own${stack[TableSuffix]}" --item '{"pk":{"S":"P#WAX"},"sk":{"S":"product"}}'
+restore_and_look 'P#WAX'
+# An ordinary deployment afterwards keeps the table.
+restored=$own${stack[TableSuffix]}
+deploy
+[ "$(output TableName)" = "$restored" ] || fail "a deployment goes back to $(output TableName)"
 echo "the restore of docs/deploy.md runs, and runs again"

@@ -158,11 +158,18 @@ async fn mappings_and_schedules_are_those_of_the_local_stack() {
 }
 
 /// What a deployment after a restore is given.
-pub(crate) const RESTORED: [(&str, &str); 3] = [
+pub(crate) const RESTORED: [(&str, &str); 6] = [
     ("Channels", "slack"),
+    // And with the parts that not everybody has.
+    ("SubnetIds", "subnet-a,subnet-b"),
+    ("SecurityGroupIds", "sg-a"),
+    ("BackupCopyVaultArn", VAULT),
     ("TableSuffix", "-restored-1"),
     ("TableStreamLabel", "2026-11-28T06:00:00.000"),
 ];
+
+/// Where backups are copied to.
+pub(crate) const VAULT: &str = "arn:aws:backup:eu-west-1:111122223333:backup-vault:lotwire";
 
 /// What, after a restore, is still about the table that was left.
 pub(crate) fn restored_faults(stack: &Stack) -> Vec<String> {
@@ -180,6 +187,10 @@ pub(crate) fn restored_faults(stack: &Stack) -> Vec<String> {
         if function["Environment"]["Variables"]["TABLE_NAME"] != table {
             faults.push(format!("{name} has another table"));
         }
+    }
+    let backed_up = json!([{ "Fn::Sub": "${Table.Arn}-restored-1" }]);
+    if stack.properties("BackupSelection")["BackupSelection"]["Resources"] != backed_up {
+        faults.push("another table is copied".to_owned());
     }
     let all = json!(stack.resources).to_string();
     if all
