@@ -213,6 +213,14 @@ impl Alarm {
             });
             return parts.max_by(f64::total_cmp);
         }
+        if let Some(list) = expression.strip_prefix("SUM([") {
+            let parts = list.trim_end_matches("])").split(", ");
+            let parts = parts.filter_map(|part| {
+                let (times, id) = part.split_once(" * ").unwrap_or(("1", part));
+                Some(known[id]? * times.parse::<f64>().ok()?)
+            });
+            return parts.reduce(|sum, part| sum + part);
+        }
         if known.values().any(Option::is_none) {
             return None;
         }

@@ -256,6 +256,10 @@ impl<'s> Reader<'s> {
                     };
                 }
                 "Fn::Sub" => return self.substituted(of),
+                "Fn::Select" => {
+                    let index = usize::try_from(of[0].as_u64()?).ok()?;
+                    return self.filled(&of[1])?.get(index).cloned();
+                }
                 _ => {}
             }
         }

@@ -64,6 +64,36 @@ fn a_shell_can_read_every_documented_command() {
     assert!(commands > 50, "{commands} lines were found");
 }
 
+/// A parameter that is not named keeps the value that the stack has, so what a command switches, another
+/// has to switch back by name.
+#[test]
+fn what_a_documented_command_switches_another_switches_back() {
+    let commands: String = examples("sh").collect();
+    let source = source();
+    let parameters = source["Parameters"].as_object().unwrap();
+    let mut switches = BTreeSet::new();
+    for (name, parameter) in parameters {
+        let Some(values) = parameter["AllowedValues"].as_array() else {
+            continue;
+        };
+        let said =
+            |value: &Value| commands.contains(&format!("{name}={}", value.as_str().unwrap_or("?")));
+        let (said, unsaid): (Vec<_>, Vec<_>) = values.iter().partition(|value| said(value));
+        if !said.is_empty() {
+            assert!(
+                unsaid.is_empty(),
+                "{name} is set to {said:?}, and never to {unsaid:?}"
+            );
+            switches.insert(name.as_str());
+        }
+    }
+    assert_eq!(switches, BTreeSet::from(["Intake", "PreviousApiToken"]));
+    assert!(
+        !commands.contains("-dev") && !commands.contains("-prod"),
+        "one environment's names"
+    );
+}
+
 /// A stack with one kind of channel, all of whose alarms tell somebody.
 pub(crate) fn small(source: &Value) -> Stack {
     Stack::of(source, &[("Channels", "slack"), ("AlarmTopicArn", TOPIC)])

@@ -29,6 +29,7 @@ mod start;
 mod store;
 mod surroundings;
 mod template;
+mod thresholds;
 mod vehicles;
 mod watching;
 mod webhooks;

@@ -5,7 +5,7 @@ use lotwire::engine::{Pattern, QueueMapping, StartingPosition, StreamMapping};
 use serde_json::{Value, json};
 use shared::store::schema;
 
-use crate::cloudformation::{Stack, source};
+use crate::cloudformation::{REGION, Stack, source};
 use crate::observed::Observed;
 use crate::roles;
 
@@ -158,17 +158,28 @@ async fn mappings_and_schedules_are_those_of_the_local_stack() {
 }
 
 /// What a deployment after a restore is given.
-pub(crate) const RESTORED: [(&str, &str); 3] = [
+pub(crate) const RESTORED: [(&str, &str); 6] = [
     ("Channels", "slack"),
+    // And with the parts that not everybody has.
+    ("SubnetIds", "subnet-a,subnet-b"),
+    ("SecurityGroupIds", "sg-a"),
+    ("BackupCopyVaultArn", VAULT),
     ("TableSuffix", "-restored-1"),
-    ("TableStreamArn", STREAM),
+    ("TableStreamLabel", "2026-11-28T06:00:00.000"),
 ];
-const STREAM: &str = "arn:aws:dynamodb:eu-south-1:111122223333:table/lotwire-restored-1/stream/now";
+
+/// Where backups are copied to.
+pub(crate) const VAULT: &str = "arn:aws:backup:eu-west-1:111122223333:backup-vault:lotwire";
 
 /// What, after a restore, is still about the table that was left.
 pub(crate) fn restored_faults(stack: &Stack) -> Vec<String> {
     let mut faults = roles::faults(stack);
-    if stack.properties("EvaluateChanges")["Stream"] != STREAM {
+    // Of the very table that the functions have.
+    let stream = json!({ "Fn::Sub": format!(
+        "arn:${{AWS::Partition}}:dynamodb:{REGION}:${{AWS::AccountId}}:\
+         table/${{Table}}-restored-1/stream/2026-11-28T06:00:00.000"
+    ) });
+    if stack.properties("EvaluateChanges")["Stream"] != stream {
         faults.push("another stream is evaluated".to_owned());
     }
     let table = json!({ "Fn::Sub": "${Table}-restored-1" });
@@ -176,6 +187,10 @@ pub(crate) fn restored_faults(stack: &Stack) -> Vec<String> {
         if function["Environment"]["Variables"]["TABLE_NAME"] != table {
             faults.push(format!("{name} has another table"));
         }
+    }
+    let backed_up = json!([{ "Fn::Sub": "${Table.Arn}-restored-1" }]);
+    if stack.properties("BackupSelection")["BackupSelection"]["Resources"] != backed_up {
+        faults.push("another table is copied".to_owned());
     }
     let all = json!(stack.resources).to_string();
     if all

@@ -119,6 +119,16 @@ fn secrets(function: &str, variables: &Value) -> Option<String> {
     }
 }
 
+/// What Lambda does for a function in a network of one's own, with the function's role.
+const IN_A_NETWORK: [&str; 6] = [
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+];
+
 /// What a function needs besides the table, as action and resource: by its environment, its log, its
 /// event-source mappings and its secrets.
 fn needed(stack: &Stack, name: &str) -> BTreeSet<(String, String)> {
@@ -138,6 +148,9 @@ fn needed(stack: &Stack, name: &str) -> BTreeSet<(String, String)> {
             &["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
             &json!("*"),
         );
+    }
+    if !function["VpcConfig"].is_null() {
+        need(&IN_A_NETWORK, &json!("*"));
     }
     for (variable, value) in variables.as_object().into_iter().flatten() {
         match variable.as_str() {
@@ -246,6 +259,16 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
                 "{role} is not one that Lambda, and nobody else, assumes"
             ));
         }
+        // Lambda may do so, and the function's own code not.
+        let by_lambda = json!({ "Null": { "lambda:SourceFunctionArn": "true" } });
+        let network = |grant: &&Grant| grant.actions.iter().any(|it| it.starts_with("ec2:"));
+        if grants
+            .iter()
+            .filter(network)
+            .any(|grant| grant.condition != by_lambda)
+        {
+            faults.push(format!("{role} lets code change the network"));
+        }
         for grant in grants.iter().filter(|grant| grant.is_about_the_table()) {
             let writes = grant
                 .actions
@@ -268,6 +291,7 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
             faults.push(format!("{name} and the layer that fetches secrets"));
         }
     }
+    faults.extend(policy_faults(stack));
     let roles = stack.of_type("AWS::IAM::Role");
     let policies = roles.flat_map(|(_, role)| many(&role["Policies"]));
     let documents = policies.chain(
@@ -280,6 +304,44 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
         if !named || policy["PolicyDocument"]["Version"] != "2012-10-17" {
             faults.push(format!("a policy without a name or version: {policy}"));
         }
+    }
+    faults
+}
+
+/// Managed policies that are named and not there, or there for nobody; and the role of the backup.
+fn policy_faults(stack: &Stack) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut named = BTreeSet::new();
+    for (role, properties) in stack.of_type("AWS::IAM::Role") {
+        for arn in many(&properties["ManagedPolicyArns"]) {
+            let policy = arn["Ref"].as_str().unwrap_or_default().to_owned();
+            let of_aws = arn.to_string().contains(":aws:policy/");
+            if !of_aws && stack.typed(&policy, "AWS::IAM::ManagedPolicy").is_null() {
+                faults.push(format!("{role} has {arn}, which is not there"));
+            }
+            named.insert(policy);
+        }
+    }
+    let there = stack.of_type("AWS::IAM::ManagedPolicy");
+    let unused = there.filter(|(policy, _)| !named.contains(*policy));
+    faults.extend(unused.map(|(policy, _)| format!("no role has {policy}")));
+    let copying = stack.resources.contains_key("BackupSelection");
+    let role = json!({
+        "AssumeRolePolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": { "Service": "backup.amazonaws.com" },
+                "Action": "sts:AssumeRole",
+            }],
+        },
+        "ManagedPolicyArns": [{
+            "Fn::Sub": "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSBackupServiceRolePolicyForBackup",
+        }],
+    });
+    let expected = if copying { &role } else { &Value::Null };
+    if stack.typed("BackupRole", "AWS::IAM::Role") != expected {
+        faults.push("the backup's role is another".to_owned());
     }
     faults
 }

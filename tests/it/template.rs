@@ -14,6 +14,7 @@ use shared::store::schema;
 use crate::alarm::TOPIC;
 use crate::cloudformation::{Stack, source};
 use crate::documents::DEPLOYMENT;
+use crate::mappings::VAULT;
 
 const SETTINGS: &str = include_str!("../../samconfig.toml");
 
@@ -39,6 +40,7 @@ fn reads<T>(
                 "CHANNEL" => "webhook",
                 "SEND_TIMEOUT_MS" => "8000",
                 "RAW_RETENTION_DAYS" => "30",
+                "INTAKE" => "closed",
                 "ALLOWED_HOSTS" => "hooks.internal",
                 name if name.ends_with("_URL") => {
                     "https://sqs.eu-south-1.amazonaws.com/111122223333/q"
@@ -123,6 +125,9 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
             "CertificateArn",
             "arn:aws:acm:eu-south-1:111122223333:certificate/x",
         ),
+        ("SubnetIds", "subnet-a,subnet-b"),
+        ("SecurityGroupIds", "sg-a"),
+        ("BackupCopyVaultArn", VAULT),
     ];
     let stack = Stack::of(&source, &everything);
     let count = |of: &Stack| of.resources.len();
@@ -343,8 +348,103 @@ fn while_the_intake_is_closed_webhooks_are_refused_and_no_source_is_read() {
     let closed = Stack::of(&source(), &[("Intake", "closed")]);
     assert_eq!(closed.properties("SyncRuns")["Enabled"], false);
     assert_eq!(closed.properties("SyncTick")["State"], "DISABLED");
+    let told =
+        |stack: &Stack| stack.properties("Api")["Environment"]["Variables"]["INTAKE"].clone();
+    assert_eq!(
+        (told(&closed), told(&Stack::usual())),
+        (json!("closed"), json!("open"))
+    );
     // What is in the table already goes on being told.
     assert_eq!(closed.properties("EvaluateChanges")["Enabled"], Value::Null);
+}
+
+/// A flood of webhooks is not to keep people and programs from asking, nor the other way round.
+#[test]
+fn each_way_in_has_a_rate_of_its_own() {
+    let given = [
+        ("GatewayRate", "300"),
+        ("ApiRate", "40"),
+        ("ApiBurst", "80"),
+    ];
+    let stack = Stack::of(&source(), &given);
+    let stage = stack.properties("HttpApiStage");
+    let rate = |rate: Value, burst: Value| json!({ "ThrottlingRateLimit": rate, "ThrottlingBurstLimit": burst });
+    assert_eq!(
+        stage["DefaultRouteSettings"],
+        rate(json!("40"), json!("80"))
+    );
+    let of = |route: &str| {
+        let key = stack.properties(route)["RouteKey"].as_str().unwrap();
+        stage["RouteSettings"][key].clone()
+    };
+    assert_eq!(of("HooksRoute"), rate(json!("300"), json!(500)));
+    assert_eq!(of("HealthRoute"), rate(json!(10), json!(20)));
+    assert_eq!(of("ApiRoute"), Value::Null);
+    // The settings of a route that is not there yet would be refused.
+    let made_before = json!(["HooksRoute", "HealthRoute"]);
+    assert_eq!(stack.resources["HttpApiStage"]["DependsOn"], made_before);
+}
+
+/// What calls out from a network of one's own has its fixed address; what is called has no need of it.
+#[test]
+fn only_those_who_call_out_are_in_a_network_if_there_is_one() {
+    let given = [
+        ("SubnetIds", "subnet-a,subnet-b"),
+        ("SecurityGroupIds", "sg-a"),
+    ];
+    let inside = json!({ "SubnetIds": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"] });
+    for (stack, there) in [
+        (Stack::of(&source(), &given), inside),
+        (Stack::usual(), Value::Null),
+    ] {
+        for (name, function) in stack.of_type("AWS::Lambda::Function") {
+            let calls_out = name == "Sync" || name.starts_with("Notify");
+            let expected = if calls_out { &there } else { &Value::Null };
+            assert_eq!(function["VpcConfig"], *expected, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_table_is_warmed_together_with_the_index_that_is_written_as_often() {
+    let warmed = Stack::of(&source(), &[("WarmThroughput", "12000")]);
+    let writes = json!({ "WriteUnitsPerSecond": "12000" });
+    for (stack, expected) in [(warmed, writes), (Stack::usual(), Value::Null)] {
+        let table = stack.properties("Table");
+        assert_eq!(table["WarmThroughput"], expected);
+        assert_eq!(table["GlobalSecondaryIndexes"][0]["IndexName"], "list");
+        assert_eq!(
+            table["GlobalSecondaryIndexes"][0]["WarmThroughput"],
+            expected
+        );
+    }
+}
+
+#[test]
+fn a_copy_in_another_region_is_made_of_the_table_in_use_where_it_is_asked_for() {
+    let given = [
+        ("BackupCopyVaultArn", VAULT),
+        ("TableSuffix", "-restored-1"),
+    ];
+    let stack = Stack::of(&source(), &given);
+    let plan = &stack.properties("BackupPlan")["BackupPlan"]["BackupPlanRule"][0];
+    assert_eq!(plan["CopyActions"][0]["DestinationBackupVaultArn"], VAULT);
+    assert_eq!(plan["TargetBackupVault"], json!({ "Ref": "BackupVault" }));
+    let selection = stack.properties("BackupSelection");
+    assert_eq!(selection["BackupPlanId"], json!({ "Ref": "BackupPlan" }));
+    assert_eq!(
+        selection["BackupSelection"]["IamRoleArn"],
+        json!({ "Fn::GetAtt": ["BackupRole", "Arn"] })
+    );
+    let table = json!([{ "Fn::Sub": "${Table.Arn}-restored-1" }]);
+    assert_eq!(selection["BackupSelection"]["Resources"], table);
+    let usual = Stack::usual();
+    assert!(
+        !usual
+            .resources
+            .keys()
+            .any(|name| name.starts_with("Backup"))
+    );
 }
 
 #[test]

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use jiff::{SignedDuration, Timestamp};
+use shared::config::environment::Intake;
 use shared::domain::Correlation;
 use shared::installation::{Installation, Installations};
 use shared::store::Store;
@@ -50,6 +51,7 @@ pub struct Api {
     installations: Installations,
     tokens: Tokens,
     ports: Ports,
+    intake: Intake,
 }
 
 impl std::fmt::Debug for Api {
@@ -64,6 +66,7 @@ struct Context<'a> {
     installations: &'a Installations,
     ports: &'a Ports,
     request: &'a Request,
+    intake: Intake,
     /// When work that can be continued later must stop.
     until: Timestamp,
 }
@@ -76,7 +79,14 @@ impl Api {
             installations,
             tokens,
             ports,
+            intake: Intake::Open,
         }
+    }
+
+    /// It, but while the intake is closed it changes nothing.
+    #[must_use]
+    pub fn with_intake(self, intake: Intake) -> Self {
+        Self { intake, ..self }
     }
 
     /// Answers one request. Every failure is an answer too.
@@ -109,6 +119,9 @@ impl Api {
         if endpoint.needs_token() {
             self.tokens.admit(request).await?;
         }
+        if self.intake == Intake::Closed && !request.method.is_safe() {
+            return Err(Problem::intake_closed());
+        }
         request.check_body(endpoint.body_limit())?;
         let store = match correlation {
             Some(id) => &self.store.on_behalf_of(id, Some(self.store.clock().now())),
@@ -119,6 +132,7 @@ impl Api {
             installations: &self.installations,
             ports: &self.ports,
             request,
+            intake: self.intake,
             until: deadline.saturating_sub(RESERVE).unwrap_or(deadline),
         };
         endpoints::answer(endpoint, &variable, &context).await

@@ -58,6 +58,6 @@ async fn api() -> Result<(Api, Meter), Error> {
         replay: Arc::new(ingest),
         ..Ports::default()
     };
-    let api = Api::new(store.clone(), installations, tokens, ports);
+    let api = Api::new(store.clone(), installations, tokens, ports).with_intake(env.intake);
     Ok((api, Meter::new("api", store, metrics)))
 }

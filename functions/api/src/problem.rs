@@ -141,6 +141,14 @@ impl Problem {
         .headed(RETRY_AFTER, "1")
     }
 
+    /// As long as a table is restored, what would be written could be lost with the one that is left.
+    pub(crate) fn intake_closed() -> Self {
+        Self::unavailable(
+            "the intake is closed, as for a restore: nothing can be changed until it is open",
+        )
+        .headed(RETRY_AFTER, "60")
+    }
+
     fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -148,6 +148,7 @@ impl Ticker {
         let stop_at = deadline.checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
         let mut ticked = self.sweep(now, stop_at).await;
         ticked += self.look_at_feeds(now, stop_at).await;
+        ticked += self.look_at_channels().await;
         if ticked.failed == 0 {
             match self.heartbeat.beat(&self.store, &self.metrics).await {
                 Ok(beat) => ticked.beat = beat,
@@ -191,6 +192,30 @@ impl Ticker {
             ticked += self.look(&subject).await;
         }
         ticked
+    }
+
+    /// Says of each destination that is left alone that it still is. Whoever sends only says when that
+    /// begins and ends, and an alarm has to last in between.
+    async fn look_at_channels(&self) -> Ticked {
+        let mut ticked = Ticked::default();
+        if let Err(error) = self.tell_open_circuits().await {
+            ticked.failed += failed("the channels' circuits are unknown", &error);
+        }
+        ticked
+    }
+
+    async fn tell_open_circuits(&self) -> Result<(), InstallationError> {
+        let installation = match self.installations.current().await {
+            Err(InstallationError::NotConfigured) => return Ok(()),
+            current => current?,
+        };
+        for channel in installation.config.channels.keys() {
+            if !self.store.breaker(channel).await?.is_closed() {
+                let dimensions = [("Channel", channel.as_str())];
+                self.metrics.record(Metric::BreakerState, 2.0, &dimensions);
+            }
+        }
+        Ok(())
     }
 
     async fn stale_feeds(&self, now: Timestamp) -> Result<Vec<Subject>, InstallationError> {

@@ -119,6 +119,7 @@ variables! {
     Url, "an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name", |text| parsed::<Url>(text).filter(Url::has_host);
     Arn, "an ARN such as arn:aws:sns:eu-west-1:111122223333:name", parsed;
     ChannelKind, "a kind of channel such as slack", parsed;
+    Intake, "open or closed", parsed;
     SecretRef, "a secret reference such as ssm:/lotwire/api-token", parsed;
     Millis, "a number of milliseconds from 1 to 900000", |text| parsed(text).filter(|ms| (1..=900_000).contains(ms)).map(Millis);
     Days, "a number of days from 1 to 3650", |text| parsed(text).filter(|days| (1..=3_650).contains(days)).map(Days);
@@ -127,6 +128,27 @@ variables! {
 
 struct Millis(u64);
 struct Days(u16);
+
+/// Whether anything new is taken in: closed while a table is restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Intake {
+    /// It is.
+    #[default]
+    Open,
+    /// What it would change could be lost with the table that is left.
+    Closed,
+}
+
+impl FromStr for Intake {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "open" => Ok(Self::Open),
+            "closed" => Ok(Self::Closed),
+            _ => Err("neither open nor closed"),
+        }
+    }
+}
 
 impl Millis {
     fn duration(self) -> Duration {
@@ -378,6 +400,8 @@ pub struct ApiEnv {
     pub previous_token: Option<SecretRef>,
     /// `SYNC_QUEUE_URL`: the queue of jobs, for "read this connector now".
     pub jobs: Url,
+    /// `INTAKE`: `closed` while nothing may be changed; `open` unless set.
+    pub intake: Intake,
 }
 
 impl ApiEnv {
@@ -388,6 +412,7 @@ impl ApiEnv {
         let (table, token) = (env.required("TABLE_NAME"), env.required("API_TOKEN"));
         let previous_token = env.optional("API_TOKEN_PREVIOUS");
         let jobs = env.required("SYNC_QUEUE_URL");
+        let intake = env.or("INTAKE", Intake::Open);
         env.finish(|| {
             Some(Self {
                 stack: stack?,
@@ -395,6 +420,7 @@ impl ApiEnv {
                 token: token?,
                 previous_token: previous_token?,
                 jobs: jobs?,
+                intake: intake?,
             })
         })
     }

@@ -115,7 +115,8 @@ async fn answered(environment: &Environment, function: &str, event: Value) -> Va
                 replay: Arc::new(ingest()),
                 ..api::Ports::default()
             };
-            let api = api::Api::new(store.clone(), installations.clone(), tokens, ports);
+            let api = api::Api::new(store.clone(), installations.clone(), tokens, ports)
+                .with_intake(env.intake);
             serde_json::to_value(api.handle(from(event), deadline).await).unwrap()
         }
         "evaluate" => {

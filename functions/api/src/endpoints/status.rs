@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use shared::config::connector::ConnectorSettings;
+use shared::config::environment::Intake;
 use shared::connectors::webhook_secrets;
 use shared::domain::ConnectorName;
 use shared::domain::alert::AlertState;
@@ -66,6 +67,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let jobs = store.jobs_under_way(DUE).await?;
     Ok(Answer::ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
+        "intake": match context.intake {
+            Intake::Open => "open",
+            Intake::Closed => "closed",
+        },
         "configuration": {
             "version": head.version,
             "applied_at": head.applied_at,

@@ -59,6 +59,28 @@ async fn every_route_but_health_needs_a_token_or_a_link() {
 }
 
 #[tokio::test]
+async fn while_the_intake_is_closed_everything_can_be_read_and_nothing_changed() {
+    let scene = Scene::new().await.with_closed_intake();
+    for (method, path, _) in ROUTES {
+        let path = path
+            .replace("{vin}", "SJAAX14V4RC004321")
+            .replace("{id}", "x")
+            .replace("{connector}", "drop")
+            .replace("{channel}", "ops");
+        let answer = scene.ask(method, &path).send().await;
+        let refused = answer.status == 503 && answer.header("retry-after") == Some("60");
+        assert_eq!(
+            refused,
+            *method != "GET",
+            "{method} {path}: {}",
+            answer.status
+        );
+    }
+    let status = scene.get("/api/v1/status").await;
+    assert_eq!(status.body["intake"], "closed");
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_are_told_apart() {
     let scene = Scene::new().await;
     for path in [

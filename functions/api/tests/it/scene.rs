@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
+use shared::config::environment::Intake;
 use shared::domain::event::{Level, ProductDescription, Version};
 use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::domain::{Authority, Change, StockEvent};
@@ -133,6 +134,12 @@ impl Scene {
         };
         let api = Api::new(store.clone(), installations, Tokens::known(tokens), ports);
         Self { api, store, aws }
+    }
+
+    /// While a table is restored.
+    pub(crate) fn with_closed_intake(self) -> Self {
+        let api = self.api.with_intake(Intake::Closed);
+        Self { api, ..self }
     }
 
     pub(crate) fn ask(&self, method: &str, target: &str) -> Ask<'_> {

@@ -24,6 +24,12 @@ pub(super) async fn run(server: &Server, show: &mut Show<'_>) -> Result<(), Fail
 /// The answer of `GET /api/v1/status` for people.
 pub(super) fn in_words(status: &Value) -> String {
     let mut words = Words::default();
+    if status["intake"] == "closed" {
+        words.line(
+            "intake",
+            "closed: webhooks and changes are turned away, and nothing is read",
+        );
+    }
     let configuration = &status["configuration"];
     words.line(
         "configuration",

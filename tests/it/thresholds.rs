@@ -1,0 +1,141 @@
+//! Alarms over made-up samples: what is more than an alarm should bear, and what is not yet.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::alarm::Alarm;
+use crate::cloudformation::Stack;
+use crate::observed::Sample;
+
+#[test]
+fn an_alarm_over_several_signals_fires_for_each_of_them() {
+    let stack = Stack::usual();
+    let at: Timestamp = "2026-01-15T09:00:00Z".parse().unwrap();
+    for (name, properties) in stack.of_type("AWS::CloudWatch::Alarm") {
+        let alarm = Alarm::of(properties);
+        if !alarm.answers[0].starts_with("MAX(") {
+            continue;
+        }
+        let with = |metric: &str, value: f64| {
+            let of = alarm.series.iter().filter(|series| series.metric == metric);
+            let samples: Vec<_> = of
+                .map(|series| Sample {
+                    namespace: series.namespace.clone(),
+                    metric: series.metric.clone(),
+                    dimensions: series.dimensions.clone(),
+                    at,
+                    value,
+                })
+                .collect();
+            !alarm
+                .fires(&samples, at, at + Duration::from_secs(300))
+                .is_empty()
+        };
+        let clock = name == "ClockAlarm";
+        assert!(
+            with("Errors", 3.0) && with("Errors", 1.0) != clock,
+            "{name}"
+        );
+        assert!(with("Throttles", 1.0) && !with("Throttles", 0.0), "{name}");
+        assert!(
+            with("Duration", 300_000.0) && !with("Duration", 5_000.0),
+            "{name}"
+        );
+        let waits = name.starts_with("Notify");
+        assert_eq!(
+            with("ApproximateAgeOfOldestMessage", 301.0),
+            waits,
+            "{name}"
+        );
+        assert!(!with("ApproximateAgeOfOldestMessage", 200.0), "{name}");
+    }
+}
+
+/// Samples of the alarm's series of these metrics: minute, and value.
+fn samples(alarm: &Alarm, given: &[(&str, i64, f64)]) -> Vec<Sample> {
+    let from = Timestamp::UNIX_EPOCH.as_second();
+    let of = |(metric, minute, value): &(&str, i64, f64)| {
+        let series = alarm.series.iter().find(|series| series.metric == *metric);
+        let series = series.unwrap();
+        Sample {
+            namespace: series.namespace.clone(),
+            metric: series.metric.clone(),
+            dimensions: series.dimensions.clone(),
+            at: Timestamp::from_second(from + minute * 60).unwrap(),
+            value: *value,
+        }
+    };
+    given.iter().map(of).collect()
+}
+
+/// In how many of its periods within these minutes it fires.
+fn times(name: &str, given: &[(&str, i64, f64)], minutes: i64) -> usize {
+    let alarm = Alarm::named(name);
+    let until = Timestamp::from_second(minutes * 60).unwrap();
+    alarm
+        .fires(&samples(&alarm, given), Timestamp::UNIX_EPOCH, until)
+        .len()
+}
+
+#[test]
+fn a_gateway_is_in_trouble_by_the_share_of_what_it_answers() {
+    for (name, metric) in [
+        ("GatewayErrorsAlarm", "5xx"),
+        ("GatewayThrottledAlarm", "GatewayThrottled"),
+    ] {
+        let fires = |bad: f64, all: f64| {
+            let of = |minute| [(metric, minute, bad), ("Count", minute, all)];
+            times(name, &[of(0), of(5), of(10)].concat(), 15) > 0
+        };
+        // A rush of 250 a second, and a quiet night.
+        assert!(
+            !fires(100.0, 75_000.0) && fires(1_000.0, 75_000.0),
+            "{name}"
+        );
+        assert!(!fires(3.0, 10.0) && fires(8.0, 10.0), "{name}");
+    }
+}
+
+#[test]
+fn work_that_is_stuck_for_a_quarter_of_an_hour_shows_and_what_succeeds_sooner_does_not() {
+    let stuck = |minutes: &[i64]| {
+        let every =
+            (0..60).map(|minute| ("StuckWork", minute, f64::from(minutes.contains(&minute))));
+        times("StuckWorkAlarm", &every.collect::<Vec<_>>(), 60)
+    };
+    // As it is tried again, ever later.
+    assert!(stuck(&[0, 1, 3, 7, 15, 31]) > 1);
+    assert_eq!(stuck(&[0, 1, 3, 7]), 0);
+}
+
+#[test]
+fn a_table_that_is_paid_for_by_the_hour_shows_and_reading_everything_anew_does_not() {
+    let hour = |write: f64, read: f64| {
+        let alarm = Alarm::named("SpendingAlarm");
+        let by = |kind: &str| {
+            alarm
+                .series
+                .iter()
+                .find(|it| it.dimensions["Kind"] == kind)
+                .unwrap()
+        };
+        let of = |kind: &str, value| Sample {
+            namespace: by(kind).namespace.clone(),
+            metric: by(kind).metric.clone(),
+            dimensions: by(kind).dimensions.clone(),
+            at: Timestamp::UNIX_EPOCH,
+            value,
+        };
+        let until = Timestamp::from_second(3_600).unwrap();
+        let samples = [of("write", write), of("read", read)];
+        !alarm
+            .fires(&samples, Timestamp::UNIX_EPOCH, until)
+            .is_empty()
+    };
+    assert!(
+        !hour(1e5, 1e7),
+        "an apply over a million positions, or as many rows of files"
+    );
+    assert!(hour(1e7, 0.0));
+}
