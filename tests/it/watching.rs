@@ -203,6 +203,27 @@ impl Desk {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_alert_that_comes_after_others_on_its_item_waits_for_what_was_said_of_them() {
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + LOW + OUT))).await;
+    for on_hand in [2, 0, 9, 0] {
+        desk.states("north", on_hand).await;
+    }
+    let opened = desk.alerts(AlertState::Open).await;
+    let again = opened
+        .iter()
+        .find(|alert| alert.kind == AlertKind::OutOfStock)
+        .unwrap();
+    let over = desk.alerts(AlertState::Resolved).await;
+    let intents = desk.store.intents_of(&again.id).await.unwrap();
+    for intent in &intents {
+        for earlier in &over {
+            assert!(intent.follows.contains(&earlier.id), "{intent:?}");
+        }
+    }
+    assert!(!intents.is_empty() && !over.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_location_that_leaves_a_group_does_not_keep_the_group_from_being_watched() {
     let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + SUM))).await;
     desk.states("north", 20).await;

@@ -9,7 +9,7 @@ use shared::domain::id::{ChannelName, ConnectorName, GroupName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::route::{About, Recipient};
 use shared::domain::watch::{
-    self, Audience, Episode, Moment, Opening, Seen, Verdict, Watch, Withheld,
+    self, Audience, Episode, Moment, Opening, Seen, Spoken, Verdict, Watch, Withheld,
 };
 use shared::domain::{AlertKind, Origin, Severity, Subject};
 use shared::installation::Installation;
@@ -40,6 +40,8 @@ pub(crate) struct Look<'a> {
     /// Whether only this watch knows of that time: the rule stands beside the product.
     pub(crate) keeps_time: bool,
     pub(crate) category: Option<&'a str>,
+    /// Of the same subject, other alerts that something was said of.
+    pub(crate) beside: Vec<Spoken>,
 }
 
 /// What came of a look.
@@ -129,11 +131,15 @@ impl Evaluator {
         let (gathered, single): (Vec<_>, Vec<_>) = intents
             .into_iter()
             .partition(|intent| intent.group.is_some());
+        let mut next = step.next;
+        for announcement in &announcements {
+            next.speaks_of(&announcement.alert.id, now);
+        }
         let decision = Decision {
             watched: Watched {
                 subject: look.subject.clone(),
                 kind: look.kind,
-                watch: step.next,
+                watch: next,
                 due,
                 tries: 0,
             },
@@ -189,6 +195,7 @@ impl Evaluator {
             seen: look.seen.clone(),
             cause: None,
             covered: BTreeSet::new(),
+            beside: look.beside.clone(),
             ..*look
         };
         let mut recipients = look.recipients(RevisionKind::Opened, None);
@@ -212,6 +219,17 @@ impl Evaluator {
 }
 
 impl Look<'_> {
+    /// The other alerts of the subject of which a message may still be on its way.
+    fn follows(&self, alert: &str, now: Timestamp) -> Vec<String> {
+        let own = self.stored.map(|stored| &stored.data.watch.spoken_of);
+        own.into_iter()
+            .flatten()
+            .chain(&self.beside)
+            .filter(|spoken| spoken.alert != alert && spoken.is_recent(now))
+            .map(|spoken| spoken.alert.clone())
+            .collect()
+    }
+
     /// The verdict, with whether those who would be told know of a graver alert.
     fn with_cover(&self) -> Verdict {
         let mut verdict = self.verdict;
@@ -313,6 +331,11 @@ fn announcement(
     before: Option<Message>,
 ) -> Announcement {
     let channels = &look.installation.config.channels;
+    // What comes after an alert's first message waits for that one.
+    let follows = match message.change {
+        RevisionKind::Opened => look.follows(&message.alert, now),
+        _ => Vec::new(),
+    };
     let intents = recipients
         .iter()
         .filter_map(|recipient| Some((recipient, channels.get(&recipient.channel)?)))
@@ -320,6 +343,11 @@ fn announcement(
         .map(|(recipient, channel, group)| Intent {
             origin: origin.cloned(),
             group: group.clone().map(Box::new),
+            follows: if group.is_none() {
+                follows.clone()
+            } else {
+                Vec::new()
+            },
             ..Intent::new(
                 message.alert.clone(),
                 message.revision,

@@ -70,6 +70,7 @@ impl Evaluator {
                     changes_at,
                     keeps_time: false,
                     category: None,
+                    beside: Vec::new(),
                 };
                 looked = self.step(look, &words).await?;
                 if looked != Looked::Again {
@@ -142,6 +143,7 @@ impl Evaluator {
                 changes_at: None,
                 keeps_time: false,
                 category: None,
+                beside: Vec::new(),
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

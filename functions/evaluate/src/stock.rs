@@ -253,8 +253,14 @@ impl<'a> Scene<'a> {
         };
         let covering = told.iter().filter(|one| one.covers(&concern));
         let covered = covering.flat_map(|one| one.channels.clone()).collect();
+        let siblings = self.picture.watches.iter().map(|stored| &stored.data);
+        let beside = siblings
+            .filter(|other| other.subject == subject && other.kind != kind)
+            .flat_map(|other| other.watch.spoken_of.clone())
+            .collect();
         Look {
             installation: self.installation,
+            beside,
             stored,
             kind,
             verdict: judged.verdict,

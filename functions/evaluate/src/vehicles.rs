@@ -97,6 +97,7 @@ impl Evaluator {
                 changes_at: None,
                 keeps_time: false,
                 category: None,
+                beside: Vec::new(),
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

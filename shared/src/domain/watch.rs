@@ -48,6 +48,25 @@ pub struct Watch {
     /// Until when messages are held because it flaps.
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub damped_until: Option<Moment>,
+    /// The alerts that people were told something of within a day: the last [`MOST_SPOKEN_OF`].
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    pub spoken_of: Vec<Spoken>,
+}
+
+/// How many alerts a watch remembers to have spoken of.
+const MOST_SPOKEN_OF: usize = 3;
+/// For how long: a delivery is tried for a day.
+const SPOKEN_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// An alert that something was said of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spoken {
+    /// Its id.
+    #[serde(rename = "a")]
+    pub alert: String,
+    /// When, last.
+    #[serde(rename = "t")]
+    pub at: Moment,
 }
 
 /// How far the world was known at a look.
@@ -321,6 +340,18 @@ pub enum Audience {
 }
 
 impl Watch {
+    /// Remembers that something is said of an alert now.
+    pub fn speaks_of(&mut self, alert: &str, now: Timestamp) {
+        self.spoken_of
+            .retain(|spoken| spoken.is_recent(now) && spoken.alert != alert);
+        self.spoken_of.push(Spoken {
+            alert: alert.to_owned(),
+            at: Moment(now),
+        });
+        let beyond = self.spoken_of.len().saturating_sub(MOST_SPOKEN_OF);
+        self.spoken_of.drain(..beyond);
+    }
+
     /// The open alert, told or not.
     pub fn episode(&self) -> Option<&Episode> {
         match &self.phase {
@@ -371,6 +402,13 @@ impl Watch {
             self.damped_until = Some(after(now, manner.flap_steady));
         }
         flapping
+    }
+}
+
+impl Spoken {
+    /// Whether what was said may still be on its way.
+    pub fn is_recent(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at.0) < SPOKEN_FOR
     }
 }
 

@@ -58,6 +58,10 @@ pub struct Intent {
     pub kind: String,
     /// Where it stands.
     pub state: IntentState,
+    /// The alerts of the same subject of which something was said before: what of them is still on its
+    /// way to this channel goes first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follows: Vec<String>,
     /// Tries so far, the running one included.
     pub attempts: u32,
     /// What came of each, in order, for people: the latest [`MOST_TRIES`].
@@ -155,6 +159,7 @@ impl Intent {
             kind: kind.into(),
             state: IntentState::Pending,
             attempts: 0,
+            follows: Vec::new(),
             tries: Vec::new(),
             forgiven: 0,
             in_flight: false,

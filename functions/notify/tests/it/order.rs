@@ -75,6 +75,35 @@ async fn the_end_waits_for_a_beginning_that_the_vendor_put_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_word_on_an_item_is_the_last_that_was_said_of_it() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    let first = world.open("a1", &["ops"]).await.remove(0);
+    settle(&world, &first).await;
+    // Its end is put off by the receiver; meanwhile the same item is out again.
+    world.vendors.first(HOST, [Answer::After(503, 20)]);
+    let over = world.resolve("a1", &["ops"]).await.remove(0);
+    assert!(matches!(world.look(&over).await, Delivered::Again(_)));
+    let again = world.open_after("a1", "a2", &["ops"]).await.remove(0);
+    drive_both(&world, &again, &over).await;
+    let seen = world.vendors.seen(HOST);
+    assert_eq!(told(&seen), ["opened", "resolved", "opened"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_only_the_last_word_counts_an_earlier_alerts_gives_way() {
+    let world = slack().await;
+    let first = world.open("a1", &["chat"]).await.remove(0);
+    settle(&world, &first).await;
+    world.vendors.first("slack.com", [Answer::After(429, 20)]);
+    let over = world.resolve("a1", &["chat"]).await.remove(0);
+    assert!(matches!(world.look(&over).await, Delivered::Again(_)));
+    let again = world.open_after("a1", "a2", &["chat"]).await.remove(0);
+    drive_both(&world, &again, &over).await;
+    assert_eq!(world.intent(&over).await.state, IntentState::Superseded);
+    assert_eq!(world.intent(&again).await.state, IntentState::Delivered);
+}
+
+#[tokio::test(start_paused = true)]
 async fn people_are_not_told_the_end_of_what_they_never_heard_of() {
     let world = slack().await;
     world.vendors.first("slack.com", [Answer::After(429, 20)]);

@@ -189,6 +189,7 @@ pub(crate) struct World {
     pub(crate) vendors: Arc<Vendors>,
     /// The environment that secrets are read from.
     pub(crate) environment: Arc<Mutex<BTreeMap<String, String>>>,
+    spoken_of: Mutex<Vec<String>>,
 }
 
 /// A webhook channel for each name, at `<name>.example.com`, with these further lines.
@@ -241,6 +242,7 @@ impl World {
         });
         let environment = BTreeMap::from([("SECRET".to_owned(), SECRET.to_owned())]);
         let world = Self {
+            spoken_of: Mutex::default(),
             aws,
             clock,
             store,
@@ -397,6 +399,19 @@ impl World {
             .await
     }
 
+    /// Opens an alert on a subject of which another alert has spoken.
+    pub(crate) async fn open_after(
+        &self,
+        earlier: &str,
+        alert: &str,
+        channels: &[&str],
+    ) -> Vec<IntentRef> {
+        *self.spoken_of.lock().unwrap() = vec![earlier.to_owned()];
+        let intents = self.open(alert, channels).await;
+        self.spoken_of.lock().unwrap().clear();
+        intents
+    }
+
     /// Writes the alert's second revision: it is over.
     pub(crate) async fn resolve(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
         let due_at = self.clock.now() + SignedDuration::from_mins(1);
@@ -435,6 +450,7 @@ impl World {
             .iter()
             .map(|channel| Intent {
                 group: group.cloned().map(Box::new),
+                follows: self.spoken_of.lock().unwrap().clone(),
                 ..Intent::new(
                     id,
                     revision,
