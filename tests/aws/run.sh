@@ -56,9 +56,10 @@ export PATH="$tools/venv/bin:$PATH"
 # In place of the layer there is a stand-in, but the template asks which one of another architecture.
 layer=arn:aws:lambda:eu-south-1:325218067255:layer:AWS-Parameters-and-Secrets-Lambda-Extension:1
 export STACK_PARAMETERS="Architecture=$architecture SecretsExtension=$layer"
-# Cargo itself sees to it that what functions share is compiled once.
+# Cargo itself sees to it that what functions share is compiled once. Apart from the tests, with fewer
+# features; so a test run that optimises its own crates a little need not do so here.
 # shellcheck disable=SC2086 # one word per parameter
-sam build --template-file template.yaml --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
+CARGO_PROFILE_DEV_OPT_LEVEL=0 sam build --template-file template.yaml --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
 
 # With the features of every other test, so that nothing is compiled a second time.
 readonly suites=(--workspace --all-features --locked)

@@ -25,6 +25,11 @@ if [ ${#targets[@]} -eq 0 ]; then
         targets+=("$target")
     done
 fi
+# What is not asked for need not be compiled.
+features=--no-default-features
+for target in "${targets[@]}"; do
+    case "$target" in api | ingest) features=--all-features ;; esac
+done
 
 HOST=$(rustc -vV | sed -n 's/^host: //p')
 TARGETS_AT=${CARGO_TARGET_DIR:-$PWD/target}
@@ -32,7 +37,7 @@ OUT=$TARGETS_AT/fuzz
 # Only this repository's crates are counted, and so compiled anew: the dependencies are those of every
 # other test. With the target named, what runs while they are compiled is not counted.
 RUSTC_WORKSPACE_WRAPPER=$PWD/tests/fuzz/rustc.sh \
-    cargo build --workspace --all-features --locked --bin fuzz --target "$HOST"
+    cargo build --workspace "$features" --locked --bin fuzz --target "$HOST"
 FUZZER=$TARGETS_AT/$HOST/debug/fuzz
 
 fuzz() { # fuzz <target>

@@ -293,6 +293,47 @@ async fn a_rule_that_only_waits_covers_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_alert_covered_is_told_when_its_rule_goes() {
+    let both = config(TOGETHER, &(EVERYBODY.to_owned() + LOW + SUM));
+    let sum = config(TOGETHER, &(EVERYBODY.to_owned() + SUM));
+    let single = config(TOGETHER, &(EVERYBODY.to_owned() + LOW));
+    // The sum's rule was there before the single one goes, or takes its place.
+    for first in [both, single] {
+        let desk = Desk::new(&first).await;
+        desk.states("north", 9).await;
+        desk.states("north", 2).await;
+        assert_eq!(desk.told().await, ["phone: low_stock opened OIL at north"]);
+        desk.apply(&sum, &["north"]).await;
+        let mut told = desk.told().await;
+        told.sort();
+        assert_eq!(
+            told,
+            [
+                "phone: low_stock opened OIL at north",
+                "phone: low_stock opened OIL in all",
+                "phone: low_stock resolved OIL at north",
+            ]
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_alert_covered_is_told_when_its_place_leaves_the_group() {
+    let rules = LOW.to_owned() + "group = \"all\"\n" + &SUM.replace("= 3", "= 8");
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + &rules))).await;
+    desk.states("south", 9).await;
+    desk.states("north", 7).await;
+    desk.states("south", 1).await;
+    assert_eq!(desk.told().await, ["phone: low_stock opened OIL at south"]);
+    let apart = [("north", "\"all\""), ("south", "")];
+    let apart = config(&apart, &(EVERYBODY.to_owned() + &rules));
+    desk.apply(&apart, &["north", "south"]).await;
+    let told = desk.told().await;
+    let sum = "phone: low_stock opened OIL in all".to_owned();
+    assert!(told.contains(&sum), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_a_rule_ends_nothing_has_come_back() {
     let back = r#"
 [[routes]]

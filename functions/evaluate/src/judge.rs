@@ -143,7 +143,8 @@ impl<'a> Scene<'a> {
         for resolution in self.sums(&facts) {
             judged.push(self.judge_sum(resolution, before, after));
         }
-        // "Out of stock" stands before "low" whatever their rules make of it.
+        // "Out of stock" stands before "low" whatever their rules make of it. Before both stands what is
+        // over: it covers nothing any more.
         let graver = judged.iter().take(2).map(|one| one.verdict.severity).max();
         judged.sort_by_cached_key(|one| {
             let kind = one.resolution.kind;
@@ -153,7 +154,8 @@ impl<'a> Scene<'a> {
                 (AlertKind::OutOfStock, false) => graver.unwrap_or(one.verdict.severity),
                 _ => one.verdict.severity,
             };
-            rank(&subject, kind, severity)
+            let is_over = one.verdict.condition == Condition::Clear;
+            (!is_over, rank(&subject, kind, severity))
         });
         judged
     }

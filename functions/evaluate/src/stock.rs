@@ -147,7 +147,7 @@ impl Evaluator {
                 down: &down,
             };
             if let Some(told) = self.look_once(&scene, before, after).await? {
-                return Ok(uncovered(&picture, &told, after));
+                return Ok(scene.uncovered(&told, after));
             }
         }
         Err(StoreError::Contended {
@@ -187,28 +187,6 @@ impl Evaluator {
     }
 }
 
-/// The positions elsewhere whose alerts wait for a graver one that is over.
-fn uncovered(picture: &ProductPicture, told: &[Told], after: &Position) -> Vec<Position> {
-    let waiting = picture.watches.iter().filter_map(|stored| {
-        let Subject::Position { location, .. } = &stored.data.subject else {
-            return None;
-        };
-        let watch = &stored.data.watch;
-        let episode = watch.episode().filter(|_| watch.waits_for_graver())?;
-        let concern = Concern {
-            subject: &stored.data.subject,
-            kind: stored.data.kind,
-            severity: episode.severity,
-            cause: episode.cause.as_deref(),
-        };
-        let covered = told.iter().any(|one| one.covers(&concern));
-        (*location != after.location && !covered)
-            .then(|| picture.positions.get(location))
-            .flatten()
-    });
-    waiting.cloned().collect()
-}
-
 impl Told {
     /// Whether those who know of this alert need not hear of the other.
     fn covers(&self, other: &Concern<'_>) -> bool {
@@ -226,6 +204,37 @@ impl Told {
 }
 
 impl<'a> Scene<'a> {
+    /// The positions elsewhere that are to be looked at, because an alert on one of them, or on a sum that
+    /// it counts in, waits for a graver one that is over.
+    fn uncovered(&self, told: &[Told], after: &Position) -> Vec<Position> {
+        let picture = self.picture;
+        let directory = &self.installation.config.locations;
+        let waiting = picture.watches.iter().filter_map(|stored| {
+            let watch = &stored.data.watch;
+            let episode = watch.episode().filter(|_| watch.waits_for_graver())?;
+            let concern = Concern {
+                subject: &stored.data.subject,
+                kind: stored.data.kind,
+                severity: episode.severity,
+                cause: episode.cause.as_deref(),
+            };
+            if told.iter().any(|one| one.covers(&concern)) {
+                return None;
+            }
+            let places = match &stored.data.subject {
+                Subject::Position { location, .. } => std::slice::from_ref(location),
+                Subject::Group { group, .. } => directory.members(group),
+                _ => &[],
+            };
+            // What this position counts in was looked at with it.
+            if places.contains(&after.location) {
+                return None;
+            }
+            places.iter().find_map(|place| picture.positions.get(place))
+        });
+        waiting.cloned().collect()
+    }
+
     fn told(&self, subject: &Subject, kind: AlertKind, open: Option<&Episode>) -> Option<Told> {
         let episode = open.filter(|episode| episode.told())?;
         let about = (subject, kind, episode.severity);

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::plan::{File, Sender};
+use crate::plan::{File, Lot, Sender};
 use crate::said::Said;
 
 /// What a sender or a person knows of one thing that it said.
@@ -37,6 +37,7 @@ pub struct Told {
 pub struct Records {
     told: Mutex<Vec<Told>>,
     files: Mutex<Vec<File>>,
+    lots: Mutex<Vec<Lot>>,
 }
 
 impl Records {
@@ -71,5 +72,17 @@ impl Records {
     pub fn files(&self) -> Vec<File> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.clone()
+    }
+
+    /// Notes a list of vehicles.
+    pub fn lot(&self, lot: Lot) {
+        let mut lots = self.lots.lock().unwrap_or_else(PoisonError::into_inner);
+        lots.push(lot);
+    }
+
+    /// All lists of vehicles, in the order in which they were put down.
+    pub fn lots(&self) -> Vec<Lot> {
+        let lots = self.lots.lock().unwrap_or_else(PoisonError::into_inner);
+        lots.clone()
     }
 }

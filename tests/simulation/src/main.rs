@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -16,7 +17,6 @@ use simulation::plan::Plan;
 use simulation::run::{Numbers, Options, Report, run};
 use simulation::scale::Command;
 use simulation::shrink::shrink;
-use simulation::world::WorldError;
 
 /// How long a failing plan may be shrunk.
 const SHRINKING: Duration = Duration::from_secs(120);
@@ -69,7 +69,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// One seed and what came of it.
 struct Ended {
     seed: u64,
-    report: Result<Report, WorldError>,
+    /// Its report, or why there is none.
+    report: Result<Report, String>,
+}
+
+impl Ended {
+    /// Runs a seed's world. One that panics has failed like any other: its seed is wanted too.
+    fn of(seed: u64, kinds: &[Kind], options: Options) -> Self {
+        let world = AssertUnwindSafe(|| run(&Plan::of(seed, kinds), options));
+        let report = match catch_unwind(world) {
+            Ok(report) => report.map_err(|error| error.to_string()),
+            Err(_printed_already) => Err("it panicked".to_owned()),
+        };
+        Self { seed, report }
+    }
 }
 
 fn main() -> ExitCode {
@@ -135,8 +148,7 @@ fn go(arguments: &Arguments, kinds: &[Kind]) -> u64 {
                         return;
                     }
                     let seed = first.saturating_add(index);
-                    let report = run(&Plan::of(seed, kinds), options);
-                    if ended.send(Ended { seed, report }).is_err() {
+                    if ended.send(Ended::of(seed, kinds, options)).is_err() {
                         return;
                     }
                 }
@@ -149,7 +161,11 @@ fn go(arguments: &Arguments, kinds: &[Kind]) -> u64 {
                 tell(&format!("trace of seed {seed}: {}", report.hash));
             }
             if tally.count(&ending) {
-                failed(&ending, arguments, kinds, options);
+                failed(&ending, arguments);
+                // The others may have the same reason; each has its command.
+                if tally.failed == 1 && !arguments.no_shrink {
+                    least(&ending, kinds, options);
+                }
                 if arguments.until_failure {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -245,26 +261,29 @@ impl Tally {
     }
 }
 
-/// Says what broke, how to repeat it, and the least that breaks it.
-fn failed(ending: &Ended, arguments: &Arguments, kinds: &[Kind], options: Options) {
+/// Says what broke, and how to repeat it.
+fn failed(ending: &Ended, arguments: &Arguments) {
     let seed = ending.seed;
-    let report = match &ending.report {
-        Ok(report) => report,
-        Err(error) => return tell(&format!("seed {seed}: {error}")),
-    };
     tell(&format!("\nseed {seed} FAILED"));
-    for violation in report.violations.iter().take(10) {
-        tell(&format!("  {violation}"));
+    match &ending.report {
+        Ok(report) => {
+            for violation in report.violations.iter().take(10) {
+                tell(&format!("  {violation}"));
+            }
+        }
+        Err(why) => tell(&format!("  {why}")),
     }
     let faults = &arguments.faults;
     tell(&format!(
         "repeat: cargo run --profile simulation -p simulation -- --seed {seed} --faults {faults} --trace --plan"
     ));
-    if arguments.no_shrink {
-        return;
-    }
-    if let Some(first) = report.violations.first() {
-        let shrunk = shrink(&Plan::of(seed, kinds), first, options, SHRINKING);
+}
+
+/// Says the least that breaks it.
+fn least(ending: &Ended, kinds: &[Kind], options: Options) {
+    let violations = ending.report.iter().flat_map(|report| &report.violations);
+    if let Some(first) = violations.into_iter().next() {
+        let shrunk = shrink(&Plan::of(ending.seed, kinds), first, options, SHRINKING);
         tell(&format!(
             "the least of it that breaks {:?}, after {} worlds:",
             first.guarantee, shrunk.worlds

@@ -19,13 +19,13 @@ use jiff::tz::TimeZone;
 
 use crate::fakes::Told;
 use crate::places::{FED_PLACE, line_of, zone_of};
-use crate::plan::{File, FileKind};
+use crate::plan::{File, FileKind, Lot};
 use crate::said::Said;
 
 /// Who has the last word on a quantity, best first.
 const RANKING: [&str; 3] = ["shop", "till", "feed"];
 /// A vehicle's states: of two that contradict each other the one further gone counts.
-const STATES: [&str; 4] = ["in_stock", "reserved", "removed", "sold"];
+const STATES: [&str; 5] = ["in_transit", "in_stock", "reserved", "removed", "sold"];
 /// In how many whole files in a row something must be missing before it is gone.
 const GRACE: usize = 2;
 
@@ -74,8 +74,9 @@ struct Claim {
 }
 
 impl Model {
-    /// The model of all that was acknowledged, and of the feed's files in their order.
-    pub fn of<'a>(told: impl IntoIterator<Item = &'a Told>, files: &[File]) -> Self {
+    /// The model of all that was acknowledged, and of the feed's files and the lists of vehicles in
+    /// their order.
+    pub fn of<'a>(told: impl IntoIterator<Item = &'a Told>, files: &[File], lots: &[Lot]) -> Self {
         let mut model = Self::default();
         let mut accounts: BTreeMap<Place, Account> = BTreeMap::new();
         let mut claims: BTreeMap<&'static str, BTreeMap<&'static str, Claim>> = BTreeMap::new();
@@ -135,6 +136,15 @@ impl Model {
                     }
                 }
                 Said::Unusable | Said::Remarkable => {}
+            }
+        }
+        for lot in lots {
+            for (vin, place, _, state) in &lot.rows {
+                let claim = claims.entry(vin).or_default().entry("lot").or_default();
+                claim.hear(Some(state), place, None, lot.written.unwrap_or_default());
+                if *state == "sold" {
+                    *model.sales.entry(line_of(vin)).or_default() += 1;
+                }
             }
         }
         let listed: BTreeSet<String> = files
@@ -368,7 +378,7 @@ mod tests {
             at: at(10),
         };
         let told = acknowledged(vec![moved(9, -1), level, moved(11, -2)]);
-        let model = Model::of([&told], &[]);
+        let model = Model::of([&told], &[], &[]);
         assert_eq!(model.stock[&key("T", "north")], Some(Stock::of(3, 0)));
     }
 
@@ -396,7 +406,7 @@ mod tests {
         let told = acknowledged(vec![sale(15), sale(25)]);
         let mut files = vec![file(1, 10, &[("FEED-1", 9)]), file(2, 20, &[("FEED-1", 9)])];
         let on_hand = |files: &[File]| {
-            let model = Model::of([&told], files);
+            let model = Model::of([&told], files, &[]);
             model.stock[&key("FEED-1", FED_PLACE)].map(|stock| stock.on_hand)
         };
         assert_eq!(on_hand(&files), Some(7));
@@ -423,27 +433,27 @@ mod tests {
             word("dms", "in_stock", "london", 1),
             word("rooftop", "in_stock", "sydney", 2),
         ];
-        let model = Model::of([&acknowledged(claims.to_vec())], &[]);
+        let model = Model::of([&acknowledged(claims.to_vec())], &[], &[]);
         assert_eq!(model.contested.len(), 1);
         let on_hand: i64 = model.stock.values().flatten().map(|it| it.on_hand).sum();
         assert_eq!(on_hand, 1);
 
         let mut sold = claims.to_vec();
         sold.push(word("rooftop", "sold", "sydney", 3));
-        let model = Model::of([&acknowledged(sold.clone())], &[]);
+        let model = Model::of([&acknowledged(sold.clone())], &[], &[]);
         assert!(model.contested.is_empty());
         assert!(model.stock.is_empty(), "{:?}", model.stock);
 
         // The other rooftop's older listing does not bring it back; one of the day after does.
         sold.push(word("rooftop", "removed", "sydney", 4));
-        let gone = Model::of([&acknowledged(sold.clone())], &[]);
+        let gone = Model::of([&acknowledged(sold.clone())], &[], &[]);
         assert!(gone.stock.is_empty(), "{:?}", gone.stock);
         let mut again = word("dms", "in_stock", "london", 5);
         if let Said::Vehicle { since, .. } = &mut again {
             *since = Some("2026-03-11".parse().unwrap());
         }
         sold.push(again);
-        let back = Model::of([&acknowledged(sold)], &[]);
+        let back = Model::of([&acknowledged(sold)], &[], &[]);
         assert_eq!(back.stock.len(), 1, "traded in");
     }
 }

@@ -25,6 +25,11 @@ pub const VEHICLES: [(&str, &str); 3] = [
     ("SCBCG2ZG9RC012346", "Flying Spur"),
     ("SCBCG2ZG7RC012347", "Continental GT"),
 ];
+/// The same, of those that a third system lists in files.
+pub const LOT: [(&str, &str); 2] = [
+    ("SCBCG2ZG6RC012348", "Mulsanne"),
+    ("SCBCG2ZG8RC012349", "Arnage"),
+];
 /// The make of all of them.
 pub const MAKE: &str = "Bentley";
 
@@ -44,9 +49,16 @@ pub fn fed(number: usize) -> String {
 
 /// The product that a vehicle counts towards.
 pub fn line_of(vin: &str) -> String {
-    let model = VEHICLES.iter().find(|(known, _)| *known == vin);
-    let model = model.map(|(_, model)| model.to_lowercase().replace(' ', "-"));
-    format!("line:{}/{}", MAKE.to_lowercase(), model.unwrap_or_default())
+    let model = model_of(vin).to_lowercase().replace(' ', "-");
+    format!("line:{}/{model}", MAKE.to_lowercase())
+}
+
+/// A vehicle's model.
+pub fn model_of(vin: &str) -> &'static str {
+    let mut known = VEHICLES.iter().chain(&LOT);
+    known
+        .find(|(known, _)| *known == vin)
+        .map_or("", |(_, model)| model)
 }
 
 /// The shop's number of a warehouse.
@@ -66,17 +78,29 @@ pub enum Channel {
     Erp,
     /// Another one, with the same notifier.
     Audit,
-    /// Slack.
+    /// A room in Slack.
     Room,
+    /// Another one, which hears of vehicles.
+    Floor,
     /// SendGrid.
     Desk,
-    /// Twilio, at most once.
+    /// A number at Twilio, at most once.
     Phone,
+    /// Another one.
+    Night,
 }
 
 impl Channel {
     /// Every channel.
-    pub const ALL: [Self; 5] = [Self::Erp, Self::Audit, Self::Room, Self::Desk, Self::Phone];
+    pub const ALL: [Self; 7] = [
+        Self::Erp,
+        Self::Audit,
+        Self::Room,
+        Self::Floor,
+        Self::Desk,
+        Self::Phone,
+        Self::Night,
+    ];
 
     /// Its name in the configuration.
     pub const fn name(self) -> &'static str {
@@ -84,8 +108,10 @@ impl Channel {
             Self::Erp => "erp",
             Self::Audit => "audit",
             Self::Room => "room",
+            Self::Floor => "floor",
             Self::Desk => "desk",
             Self::Phone => "phone",
+            Self::Night => "night",
         }
     }
 
@@ -94,15 +120,39 @@ impl Channel {
         match self {
             Self::Erp => "erp.example.com",
             Self::Audit => "audit.example.com",
-            Self::Room => "hooks.slack.com",
+            Self::Room | Self::Floor => "hooks.slack.com",
             Self::Desk => "api.sendgrid.com",
-            Self::Phone => "api.twilio.com",
+            Self::Phone | Self::Night => "api.twilio.com",
         }
+    }
+
+    /// What stands in a request to this channel and in none to another one of the same host.
+    pub const fn mark(self) -> &'static str {
+        match self {
+            Self::Erp | Self::Audit | Self::Desk => "",
+            Self::Room => "/services/T0/B0/room",
+            Self::Floor => "/services/T0/B0/floor",
+            Self::Phone => "393331234567",
+            Self::Night => "393337654321",
+        }
+    }
+
+    /// Whether both have one notifier.
+    pub const fn is_beside(self, other: Self) -> bool {
+        matches!(
+            (self, other),
+            (Self::Erp, Self::Audit)
+                | (Self::Audit, Self::Erp)
+                | (Self::Room, Self::Floor)
+                | (Self::Floor, Self::Room)
+                | (Self::Phone, Self::Night)
+                | (Self::Night, Self::Phone)
+        )
     }
 
     /// Whether a message may be lost rather than come twice.
     pub const fn at_most_once(self) -> bool {
-        matches!(self, Self::Phone)
+        matches!(self, Self::Phone | Self::Night)
     }
 
     /// Whether every revision is to come, or only what is true now: people are spared what a later
@@ -111,35 +161,85 @@ impl Channel {
         matches!(self, Self::Erp | Self::Audit)
     }
 
-    /// Whether the routes below lead this kind and severity here.
-    pub fn hears(self, kind: &str, severity: &str) -> bool {
+    /// Whether the routes below lead this kind and severity here, of something at this place.
+    pub fn hears(self, kind: &str, severity: &str, place: &str) -> bool {
         match self {
             Self::Erp | Self::Audit | Self::Room => true,
+            Self::Floor => ROOFTOPS.contains(&place),
             Self::Desk => matches!(kind, "low_stock" | "out_of_stock" | "high_demand"),
-            Self::Phone => severity == "critical",
+            Self::Phone | Self::Night => severity == "critical",
         }
     }
 }
 
-/// The rules' thresholds, which people change while a world runs.
+/// The rules, and the group that most of them are for: people change both while alerts are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Thresholds {
-    /// At or below this many available units stock is low.
-    pub low: i64,
+pub struct Rules {
+    /// At or below this many available units stock is low at a warehouse; without it no rule says so.
+    pub low: Option<i64>,
+    /// The same for what a product's warehouses have together.
+    pub together: Option<i64>,
     /// So many sold within a week is fast.
     pub fast: i64,
+    /// Whether the south is one of the warehouses.
+    pub south: bool,
 }
 
-impl Default for Thresholds {
+impl Default for Rules {
     fn default() -> Self {
-        Self { low: 3, fast: 3 }
+        Self {
+            low: Some(3),
+            together: None,
+            fast: 3,
+            south: true,
+        }
     }
 }
 
-/// The configuration, with the feed in this folder.
-pub fn configuration(thresholds: Thresholds, folder: &Path) -> String {
-    let Thresholds { low, fast } = thresholds;
+impl Rules {
+    /// The warehouses in the rules' group.
+    pub fn warehouses(self) -> &'static [&'static str] {
+        if self.south {
+            &WAREHOUSES
+        } else {
+            &WAREHOUSES[..1]
+        }
+    }
+
+    fn low_stock(self) -> String {
+        let rule = |name: &str, threshold: Option<i64>, over: &str| {
+            let rule = |threshold| {
+                format!(
+                    "[[rules]]\nname = \"{name}\"\nkind = \"low_stock\"\ngroup = \"warehouses\"\nthreshold = {threshold}\nover = \"{over}\"\n"
+                )
+            };
+            threshold.map(rule).unwrap_or_default()
+        };
+        rule("low", self.low, "each") + &rule("together", self.together, "sum")
+    }
+}
+
+/// The configuration, with the feed in this folder, and the lists of vehicles if there are any.
+pub fn configuration(rules: Rules, folder: &Path, lists: bool) -> String {
+    let fast = rules.fast;
+    let low_stock = rules.low_stock();
+    let groups = if rules.south { "\"warehouses\"" } else { "" };
     let folder = folder.display();
+    let lot = if lists {
+        format!(
+            r#"[connectors.lot]
+kind = "files"
+url = "{folder}"
+glob = "lot*.csv"
+locations = {{ london = "london", sydney = "sydney" }}
+ready = "stable"
+stable_for = "0s"
+stale_after = "100h"
+"#
+        )
+    } else {
+        String::new()
+    };
     let words = [
         "low_stock",
         "out_of_stock",
@@ -175,7 +275,7 @@ groups = ["warehouses"]
 name = "South"
 kind = "warehouse"
 zone = "Europe/Rome"
-groups = ["warehouses"]
+groups = [{groups}]
 
 [locations.london]
 name = "London"
@@ -255,6 +355,7 @@ min_rows_percent = 50
 [connectors.feed.format]
 required = ["sku", "location", "on_hand"]
 
+{lot}
 [ownership]
 on_hand = ["shop", "till", "feed"]
 state = ["dms"]
@@ -274,6 +375,10 @@ secret = "env:AUDIT"
 kind = "slack"
 url = "env:ROOM"
 
+[channels.floor]
+kind = "slack"
+url = "env:FLOOR"
+
 [channels.desk]
 kind = "sendgrid"
 api_key = "env:DESK"
@@ -288,6 +393,14 @@ from = "+15005550006"
 to = "+393331234567"
 delivery = "at_most_once"
 
+[channels.night]
+kind = "twilio_sms"
+account_sid = "AC00000000000000000000000000000000"
+auth_token = "env:NIGHT"
+from = "+15005550006"
+to = "+393337654321"
+delivery = "at_most_once"
+
 [[routes]]
 name = "everything"
 channels = ["erp", "audit", "room"]
@@ -300,14 +413,14 @@ channels = ["desk"]
 [[routes]]
 name = "urgent"
 min_severity = "critical"
-channels = ["phone"]
+channels = ["phone", "night"]
 
-[[rules]]
-name = "low"
-kind = "low_stock"
-group = "warehouses"
-threshold = {low}
+[[routes]]
+name = "vehicles"
+groups = ["showrooms"]
+channels = ["floor"]
 
+{low_stock}
 [[rules]]
 name = "out"
 kind = "out_of_stock"
@@ -339,7 +452,15 @@ mod tests {
 
     #[test]
     fn the_configuration_is_one() {
-        let text = configuration(Thresholds::default(), Path::new("/tmp/drop"));
-        Config::check(&text, "simulated.toml").unwrap_or_else(|error| panic!("{error}"));
+        let together = Rules {
+            low: None,
+            together: Some(5),
+            south: false,
+            ..Rules::default()
+        };
+        for (rules, lists) in [(Rules::default(), false), (together, true)] {
+            let text = configuration(rules, Path::new("/tmp/drop"), lists);
+            Config::check(&text, "simulated.toml").unwrap_or_else(|error| panic!("{error}"));
+        }
     }
 }

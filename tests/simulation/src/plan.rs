@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::faults::Faults;
-use crate::places::{Channel, Thresholds};
+use crate::places::{Channel, Rules};
 use crate::said::Said;
 
 /// When every world begins: twenty minutes before midnight in Sydney.
@@ -85,8 +85,10 @@ pub enum Act {
     Movement(Request),
     /// A file is put on the feed server.
     File(File),
-    /// Somebody changes the thresholds.
-    Configure(Thresholds),
+    /// A list of vehicles is put on the feed server.
+    Lot(Lot),
+    /// Somebody changes the rules.
+    Configure(Rules),
     /// A secret is changed on both sides, not at the same time.
     Rotate(Rotation),
 }
@@ -147,6 +149,37 @@ pub enum FileKind {
     Renamed,
     /// A header and no rows.
     Bare,
+}
+
+/// A list of vehicles on the feed server.
+#[derive(Debug, Clone)]
+pub struct Lot {
+    /// Tells it from the others.
+    pub number: i64,
+    /// Each vehicle, where it is, and its state: in the system's word, and in ours.
+    pub rows: Vec<(&'static str, &'static str, &'static str, &'static str)>,
+    /// Whether somebody asks for it to be read, rather than wait for the schedule.
+    pub hurried: bool,
+    /// When it was put down, by the feed server's clock.
+    pub written: Option<Timestamp>,
+}
+
+impl Lot {
+    /// Its name.
+    pub fn name(&self) -> String {
+        format!("lot-{:03}.csv", self.number)
+    }
+
+    /// What is in it.
+    pub fn content(&self) -> String {
+        let (number, make) = (self.number, crate::places::MAKE);
+        let row = |(vin, place, word, _): &(&str, &str, &str, &str)| {
+            let model = crate::places::model_of(vin);
+            format!("{vin},{place},{make},{model},{word},list {number}\n")
+        };
+        let rows: String = self.rows.iter().map(row).collect();
+        format!("VIN,Location,Make,Model,Status,Comments\n{rows}")
+    }
 }
 
 /// A change of a secret.
@@ -250,7 +283,8 @@ impl std::fmt::Display for Step {
             }
             Act::Movement(request) => write!(f, "api {}: {}", request.key, request.body),
             Act::File(file) => write!(f, "file {} ({:?}): {:?}", file.name, file.kind, file.rows),
-            Act::Configure(thresholds) => write!(f, "configure {thresholds:?}"),
+            Act::Lot(lot) => write!(f, "lot {}: {:?}", lot.name(), lot.rows),
+            Act::Configure(rules) => write!(f, "configure {rules:?}"),
             Act::Rotate(rotation) => write!(
                 f,
                 "rotate {:?}: ours after {:?}, theirs after {:?}",

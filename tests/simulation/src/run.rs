@@ -12,7 +12,7 @@ use crate::check::{self, Shown, Violation};
 use crate::fakes::people;
 use crate::faults::Kind;
 use crate::history::History;
-use crate::places::Thresholds;
+use crate::places::Rules;
 use crate::plan::{Act, File, Plan};
 use crate::trace::Trace;
 use crate::twin;
@@ -79,10 +79,12 @@ impl std::ops::AddAssign for Numbers {
     }
 }
 
-/// When the feed server puts down a whole file once the faults have ended, and has it read, and how
-/// often after that: what is missing is removed with the second.
+/// When the feed server puts down a whole file once the faults have ended, and has it read, and when the
+/// next one: what is missing is removed with the second.
 const FIRST_FILE: Duration = Duration::from_secs(2 * 60);
-const FILE_EVERY: Duration = Duration::from_secs(3 * 60);
+const SECOND_FILE: Duration = Duration::from_secs(3 * 60);
+/// How often after that: often enough for nobody to be told that the feed is stale.
+const FILE_EVERY: Duration = Duration::from_secs(20 * 60);
 /// How long the world is left alone at least.
 const QUIET: Duration = Duration::from_secs(7 * 60);
 /// How long it may take to settle: the last waits of the back-off take hours.
@@ -129,7 +131,7 @@ async fn live(plan: &Plan, options: Options) -> Result<Report, WorldError> {
     if plan.seed.is_multiple_of(COUNTED) {
         world.aws.tables().count_usage();
     }
-    people::configure(&world, Thresholds::default()).await;
+    people::configure(&world, Rules::default()).await;
     let pump = world.stack.start_sharded(plan.shards)?;
     for step in &plan.opening {
         world.act(step).await;
@@ -182,18 +184,23 @@ async fn settle(
     let files = files
         .filter(|step| matches!(step.act, Act::File(_)))
         .count();
-    let mut number = u32::try_from(files).unwrap_or(0) + 100;
+    let first = u32::try_from(files).unwrap_or(0) + 101;
+    let mut number = first;
     let mut next_file = ended + FIRST_FILE;
     let mut quiet_since = None;
     while ended.elapsed() < LONGEST && history.changes().len() < MOST_CHANGES {
         if Instant::now() >= next_file {
-            number += 1;
             let mut file = File::whole(number, &world.plan.feed);
             if let Some(sku) = &world.plan.blank {
                 file.blank(sku);
             }
             world.put_down(&file);
-            next_file += FILE_EVERY;
+            next_file += if number == first {
+                SECOND_FILE
+            } else {
+                FILE_EVERY
+            };
+            number += 1;
             // The schedule would have it read within a quarter of an hour; if this fails, it still will.
             let fired = pump.fire("sync").await;
             world.trace.note(|| format!("sync {fired:?}"));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use lotwire::engine::{EmbeddedAws, EngineError, Interference, Settings};
 use lotwire::gateway::{Gateway, RouteError};
 use lotwire::stack::{Parts, Stack};
@@ -21,8 +21,8 @@ use crate::fakes::secrets::Keyring;
 use crate::fakes::vendors::{Nowhere, Vendors};
 use crate::fakes::{Records, people, senders};
 use crate::faults::Saboteur;
-use crate::places::Thresholds;
-use crate::plan::{Act, File, Plan, Step};
+use crate::places::Rules;
+use crate::plan::{Act, File, Lot, Plan, Step};
 use crate::trace::Trace;
 
 /// The API's token.
@@ -68,7 +68,7 @@ pub struct World {
     /// All that happens.
     pub trace: Arc<Trace>,
     gateway: Gateway,
-    thresholds: Mutex<Thresholds>,
+    rules: Mutex<Rules>,
     home: tempfile::TempDir,
 }
 
@@ -130,7 +130,7 @@ impl World {
             records: Records::default(),
             keyring,
             trace,
-            thresholds: Mutex::default(),
+            rules: Mutex::default(),
             home,
         })
     }
@@ -140,20 +140,14 @@ impl World {
         self.home.path().join("drop")
     }
 
-    /// Notes the thresholds that were applied last.
-    pub fn thresholds(&self, applied: Thresholds) {
-        *self
-            .thresholds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = applied;
+    /// Notes the rules that were applied last.
+    pub fn rules(&self, applied: Rules) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = applied;
     }
 
-    /// The thresholds that were applied last.
-    pub fn applied(&self) -> Thresholds {
-        *self
-            .thresholds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The rules that were applied last.
+    pub fn applied(&self) -> Rules {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a request to the gateway. `None` if there is no answer in time.
@@ -205,11 +199,17 @@ impl World {
         match &step.act {
             Act::Webhook(message) => senders::send(self, message).await,
             Act::Movement(request) => people::ask(self, request).await,
-            Act::Configure(thresholds) => people::configure(self, *thresholds).await,
+            Act::Configure(rules) => people::configure(self, *rules).await,
             Act::File(file) => {
                 self.put_down(file);
                 if file.hurried {
-                    people::have_feed_read(self).await;
+                    people::have_read(self, "feed").await;
+                }
+            }
+            Act::Lot(lot) => {
+                self.put_down_lot(lot);
+                if lot.hurried {
+                    people::have_read(self, "lot").await;
                 }
             }
             Act::Rotate(rotation) => {
@@ -229,18 +229,34 @@ impl World {
 
     /// Puts a file on the feed server, written just now by its clock.
     pub fn put_down(&self, file: &File) {
+        let written = self.write(&file.name, &file.content);
+        self.trace
+            .note(|| format!("file {} {:?}", file.name, file.kind));
+        self.records.file(File {
+            written,
+            ..file.clone()
+        });
+    }
+
+    /// The same for a list of vehicles.
+    pub fn put_down_lot(&self, lot: &Lot) {
+        let written = self.write(&lot.name(), &lot.content());
+        self.trace.note(|| format!("lot {}", lot.name()));
+        self.records.lot(Lot {
+            written,
+            ..lot.clone()
+        });
+    }
+
+    /// When it was written, if it could be.
+    fn write(&self, name: &str, content: &str) -> Option<Timestamp> {
         let now = self.clock.now() + self.plan.feed_skew;
-        let path = self.folder().join(&file.name);
-        let written = std::fs::write(&path, &file.content).and_then(|()| {
+        let path = self.folder().join(name);
+        let written = std::fs::write(&path, content).and_then(|()| {
             let opened = std::fs::File::options().write(true).open(&path)?;
             opened.set_modified(std::time::SystemTime::from(now))
         });
-        self.trace
-            .note(|| format!("file {} {:?} {}", file.name, file.kind, written.is_ok()));
-        self.records.file(File {
-            written: Some(now),
-            ..file.clone()
-        });
+        written.is_ok().then_some(now)
     }
 
     /// Whether every file was read.

@@ -7,11 +7,13 @@
 //! The same functions run in two places: under libFuzzer (`tests/fuzz/run.sh`), and over the kept
 //! corpora in an ordinary test (`tests/corpus.rs`), so that what was found once stays found.
 
+#[cfg(feature = "functions")]
 mod api;
 mod configuration;
 mod environment;
 mod feeds;
 mod imports;
+#[cfg(feature = "functions")]
 mod ingest;
 mod input;
 mod messages;
@@ -29,22 +31,33 @@ mod webhooks;
 pub type Target = fn(&[u8]);
 
 macro_rules! targets {
-    ($($(#[$doc:meta])* $name:ident,)+) => {
+    (
+        $($(#[$doc:meta])* $name:ident,)+
+        functions: $($(#[$of_function:meta])* $function:ident,)+
+    ) => {
         $(
             $(#[$doc])*
             pub fn $name(bytes: &[u8]) {
                 self::$name::run(bytes);
             }
         )+
+        $(
+            $(#[$of_function])*
+            #[cfg(feature = "functions")]
+            pub fn $function(bytes: &[u8]) {
+                self::$function::run(bytes);
+            }
+        )+
 
         /// Every target, by the name of its corpus.
-        pub const TARGETS: &[(&str, Target)] = &[$((stringify!($name), $name)),+];
+        pub const TARGETS: &[(&str, Target)] = &[
+            $((stringify!($name), $name),)+
+            $(#[cfg(feature = "functions")] (stringify!($function), $function),)+
+        ];
     };
 }
 
 targets! {
-    /// Requests to the HTTP API: paths, queries, cursors, bodies.
-    api,
     /// `lotwire.toml`.
     configuration,
     /// The environment of each function.
@@ -53,8 +66,6 @@ targets! {
     feeds,
     /// Tables of thresholds and stock.
     imports,
-    /// Webhooks as the gateway hands them on.
-    ingest,
     /// Messages on queues.
     messages,
     /// Stream records, and rows as they are stored.
@@ -73,4 +84,10 @@ targets! {
     values,
     /// Webhook bodies of every connector.
     webhooks,
+
+    functions:
+    /// Requests to the HTTP API: paths, queries, cursors, bodies.
+    api,
+    /// Webhooks as the gateway hands them on.
+    ingest,
 }

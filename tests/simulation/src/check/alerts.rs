@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::{Findings, Guarantee, Scene, text};
-use crate::places::{ROOFTOPS, WAREHOUSES};
+use crate::places::ROOFTOPS;
 use crate::plan::{Act, Rotated, Rotation};
 
 /// What an alert is about: its kind, and its subject in words.
@@ -49,6 +49,7 @@ fn about(alert: &Value) -> About {
     let words = [
         "product",
         "location",
+        "group",
         "vin",
         "connector",
         "reason",
@@ -89,26 +90,53 @@ pub(super) async fn at_the_end(scene: &Scene<'_>, found: &mut Findings) {
 
 /// What must be open, and what may be beside it.
 fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
-    let thresholds = scene.world.applied();
+    let rules = scene.world.applied();
+    let warehouses = rules.warehouses();
     let (mut must, mut may) = (BTreeSet::new(), BTreeSet::new());
+    let mut together: BTreeMap<&str, i64> = BTreeMap::new();
     let alert = |kind: &str, (product, place): &(String, String)| {
         (kind.to_owned(), format!("{product} at {place}"))
     };
     for (at, stock) in &scene.model.stock {
         let Some(stock) = stock else { continue };
-        if WAREHOUSES.contains(&at.1.as_str()) {
-            if stock.available <= 0 {
-                must.insert(alert("out_of_stock", at));
-                // Told before it ran out, or silent behind the graver one.
-                may.insert(alert("low_stock", at));
-            } else if stock.available <= thresholds.low {
-                must.insert(alert("low_stock", at));
-            }
+        if !warehouses.contains(&at.1.as_str()) {
+            continue;
+        }
+        *together.entry(&at.0).or_default() += stock.available;
+        if stock.available <= 0 {
+            must.insert(alert("out_of_stock", at));
+        }
+        if rules.low.is_some_and(|low| stock.available <= low) {
+            // Told before it ran out, or silent behind the graver one.
+            let behind = stock.available <= 0;
+            let to = if behind { &mut may } else { &mut must };
+            to.insert(alert("low_stock", at));
+        }
+    }
+    for (product, available) in together {
+        if rules.together.is_some_and(|low| available <= low) {
+            // Silent, and so not listed, where one change set off a graver one or one on a single place.
+            let behind = warehouses.iter().any(|place| {
+                let at = (product.to_owned(), (*place).to_owned());
+                let single = ["low_stock", "out_of_stock"].map(|kind| alert(kind, &at));
+                let mut single = single.iter();
+                single.any(|one| must.contains(one) || may.contains(one))
+            });
+            let at = (product.to_owned(), "warehouses".to_owned());
+            let to = if behind { &mut may } else { &mut must };
+            to.insert(alert("low_stock", &at));
         }
     }
     for (at, sold) in &scene.model.sold {
-        if *sold >= thresholds.fast {
+        if *sold >= rules.fast {
             must.insert(alert("high_demand", at));
+        }
+    }
+    // A vehicle that is sold again and again counts as often.
+    for (line, sold) in &scene.model.sales {
+        if *sold >= rules.fast {
+            let at = |place: &&str| alert("high_demand", &(line.clone(), (*place).to_owned()));
+            may.extend(ROOFTOPS.iter().map(at));
         }
     }
     // A place where a vehicle once stood and none does now is out of it; where it never stood, there

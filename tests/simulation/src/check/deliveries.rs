@@ -7,7 +7,7 @@ use lotwire::stack::resources::NOTIFY_FAILURES;
 use serde_json::Value;
 
 use super::{Findings, Guarantee, Scene, number, text};
-use crate::fakes::vendors::Asked;
+use crate::fakes::vendors::{Asked, CLOSED};
 use crate::faults::Kind;
 use crate::places::Channel;
 use crate::plan::{Act, Rotated};
@@ -25,6 +25,8 @@ struct Known {
     at: Timestamp,
     /// Whether it says that the alert is over.
     ends: bool,
+    /// The product that it names.
+    product: String,
 }
 
 type Revisions = BTreeMap<Revision, Known>;
@@ -39,7 +41,13 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     let revisions = revisions(scene);
     let mut asked: Tries = BTreeMap::new();
     let mut last: BTreeMap<(Channel, String), u32> = BTreeMap::new();
-    for one in scene.world.vendors.asked() {
+    for mut one in scene.world.vendors.asked() {
+        if let Some(product) = one.alert.strip_prefix(CLOSED)
+            && let Some(revision) = closing(product, one.channel, &revisions, &asked)
+        {
+            one.alert.clone_from(&revision.alert);
+            one.revision = revision.number;
+        }
         in_order(scene, &one, &mut last, found);
         let revision = Revision {
             alert: one.alert.clone(),
@@ -68,6 +76,23 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     dead_letters(scene, &revisions, found);
 }
 
+/// The revision that a message means which says no more than that an alert on a product is closed: the
+/// first that ends one and that this channel has not taken yet.
+fn closing<'a>(
+    product: &str,
+    channel: Channel,
+    revisions: &'a Revisions,
+    asked: &Tries,
+) -> Option<&'a Revision> {
+    let mut all = revisions.iter();
+    let found = all.find(|(revision, known)| {
+        let tries = asked.get(&(channel, (*revision).clone()));
+        let taken = tries.is_some_and(|tries| tries.iter().any(|one| one.accepted));
+        known.ends && known.product == product && known.channels.contains(&channel) && !taken
+    });
+    found.map(|(revision, _)| revision)
+}
+
 /// Every revision that was written, and whom the routes lead it to.
 fn revisions(scene: &Scene<'_>) -> Revisions {
     let messages: Vec<_> = scene.history.revisions().collect();
@@ -78,12 +103,14 @@ fn revisions(scene: &Scene<'_>) -> Revisions {
         let (kind, severity) = (text(message, "kind"), text(message, "severity"));
         let hears = |channel: &Channel| {
             let usable = kind != "channel_down" || !down.contains(channel.name());
-            channel.hears(kind, severity) && usable
+            let place = text(&message["subject"], "location");
+            channel.hears(kind, severity, place) && usable
         };
         Known {
             channels: Channel::ALL.into_iter().filter(hears).collect(),
             at: text(message, "at").parse().unwrap_or(Timestamp::MAX),
             ends: text(message, "change") == "resolved",
+            product: text(message, "product").to_owned(),
         }
     };
     let revision = |message: &Value| Revision {
@@ -215,12 +242,8 @@ fn patience(scene: &Scene<'_>, channel: Channel) -> Option<SignedDuration> {
     if !only_vendors || rotated || troubled(channel) {
         return None;
     }
-    // Both webhooks have one notifier.
-    let beside = match channel {
-        Channel::Erp => troubled(Channel::Audit),
-        Channel::Audit => troubled(Channel::Erp),
-        _ => false,
-    };
+    let mut others = Channel::ALL.into_iter();
+    let beside = others.any(|other| channel.is_beside(other) && troubled(other));
     Some(if beside { PATIENT } else { PROMPT })
 }
 

@@ -4,24 +4,19 @@
 use std::time::Duration;
 
 use super::Told;
-use crate::places::{Thresholds, configuration};
-use crate::plan::Request;
+use crate::places::{Rules, configuration};
+use crate::plan::{Act, Request};
 use crate::world::{TOKEN, World};
 
 const PATIENCE: Duration = Duration::from_secs(35);
 const PAUSE: Duration = Duration::from_secs(7);
 const TRIES: u32 = 3_000;
 
-/// Asks for the feed to be read, once: the schedule would have it read anyway.
-pub async fn have_feed_read(world: &World) {
+/// Asks for a source of files to be read, once: the schedule would have it read anyway.
+pub async fn have_read(world: &World, source: &str) {
     let headers = [("authorization", format!("Bearer {TOKEN}"))];
-    let answer = world.ask(
-        "POST",
-        "/api/v1/sync/feed",
-        &headers,
-        String::new(),
-        PATIENCE,
-    );
+    let path = format!("/api/v1/sync/{source}");
+    let answer = world.ask("POST", &path, &headers, String::new(), PATIENCE);
     let status = answer.await.map(|(status, _)| status);
     world.trace.note(|| format!("asked to read: {status:?}"));
 }
@@ -77,8 +72,10 @@ pub async fn ask(world: &World, request: &Request) {
 }
 
 /// Applies a configuration until that has succeeded.
-pub async fn configure(world: &World, thresholds: Thresholds) {
-    let text = configuration(thresholds, &world.folder());
+pub async fn configure(world: &World, rules: Rules) {
+    let mut steps = world.plan.steps.iter();
+    let lists = steps.any(|step| matches!(step.act, Act::Lot(_)));
+    let text = configuration(rules, &world.folder(), lists);
     let Ok(config) = shared::config::Config::check(&text, "simulated.toml") else {
         return;
     };
@@ -87,9 +84,9 @@ pub async fn configure(world: &World, thresholds: Thresholds) {
         let note = applied.as_ref().map_err(|_| "failed");
         world
             .trace
-            .note(|| format!("configured {thresholds:?}: {note:?}"));
+            .note(|| format!("configured {rules:?}: {note:?}"));
         if applied.is_ok() {
-            world.thresholds(thresholds);
+            world.rules(rules);
             return;
         }
         tokio::time::sleep(PAUSE).await;

@@ -41,8 +41,10 @@ pub fn of_channel(channel: Channel) -> &'static str {
         Channel::Erp => "ERP",
         Channel::Audit => "AUDIT",
         Channel::Room => "ROOM",
+        Channel::Floor => "FLOOR",
         Channel::Desk => "DESK",
         Channel::Phone => "PHONE",
+        Channel::Night => "NIGHT",
     }
 }
 
@@ -52,7 +54,8 @@ fn written(name: &str, generation: u32) -> String {
     let text = STANDARD.encode(digest);
     match name {
         "TILL" | "ROOFTOP" | "ERP" | "AUDIT" => format!("whsec_{text}"),
-        "ROOM" => "https://hooks.slack.com/services/T0/B0/simulated".to_owned(),
+        "ROOM" => format!("https://hooks.slack.com{}", Channel::Room.mark()),
+        "FLOOR" => format!("https://hooks.slack.com{}", Channel::Floor.mark()),
         _ => text.replace(['/', '+', '='], "x"),
     }
 }

@@ -18,6 +18,9 @@ use crate::faults::{Saboteur, Spell, Trouble};
 use crate::places::Channel;
 use crate::trace::Trace;
 
+/// How a message begins that says that an alert is closed without a recovery; the product follows.
+pub const CLOSED: &str = "Alert closed: ";
+
 /// One request that reached a vendor.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -27,7 +30,8 @@ pub struct Asked {
     pub at: Timestamp,
     /// Its place among everything that was noted.
     pub order: u64,
-    /// The alert that it tells of, as the body says.
+    /// The alert that it tells of, as the body says. A text message on an alert that is closed without a
+    /// recovery has no words but ours, and names the product instead: see [`CLOSED`].
     pub alert: String,
     /// The revision, as the body says.
     pub revision: u32,
@@ -162,7 +166,7 @@ impl Vendors {
                     .any(|one| one == expected)
             }
             Channel::Desk => header("authorization") == format!("Bearer {secret}"),
-            Channel::Room | Channel::Phone => true,
+            Channel::Room | Channel::Floor | Channel::Phone | Channel::Night => true,
         }
     }
 
@@ -254,14 +258,14 @@ impl Vendors {
 fn welcome(channel: Channel, place: usize) -> Reply {
     match channel {
         Channel::Erp | Channel::Audit => Reply::new(StatusCode::NO_CONTENT, ""),
-        Channel::Room => Reply::new(StatusCode::OK, "ok"),
+        Channel::Room | Channel::Floor => Reply::new(StatusCode::OK, "ok"),
         Channel::Desk => {
             let mut reply = Reply::new(StatusCode::ACCEPTED, "");
             let id = http::HeaderValue::from(place);
             reply.headers.insert("x-message-id", id);
             reply
         }
-        Channel::Phone => {
+        Channel::Phone | Channel::Night => {
             let body = serde_json::json!({ "sid": format!("SM{place}"), "status": "queued" });
             Reply::new(StatusCode::CREATED, body.to_string())
         }
@@ -284,11 +288,21 @@ fn told(channel: Channel, request: &Request) -> (String, u32) {
             .zip(json["personalizations"][0]["custom_args"]["revision"].as_str())
             .map(|(alert, revision)| format!("[{alert}/{revision}]"))
             .unwrap_or_default(),
-        Channel::Room => body.into_owned(),
-        Channel::Phone => body
-            .replace("%5B", "[")
-            .replace("%2F", "/")
-            .replace("%5D", "]"),
+        Channel::Room | Channel::Floor => body.into_owned(),
+        Channel::Phone | Channel::Night => {
+            let form = reqwest::Url::parse(&format!("https://{}/?{body}", channel.host()));
+            let words = form.ok().and_then(|form| {
+                let mut fields = form.query_pairs();
+                let field = fields.find(|(name, _)| name == "Body");
+                field.map(|(_, words)| words.into_owned())
+            });
+            let words = words.unwrap_or_default();
+            if words.starts_with(CLOSED) {
+                let until = words.find(" - ").unwrap_or(words.len());
+                return (words[..until].to_owned(), 0);
+            }
+            words
+        }
     };
     let inside = words
         .split_once('[')
@@ -311,10 +325,12 @@ impl Outgoing for Vendors {
 
     async fn carry(&self, _: &Sender<'_>, request: Request) -> Result<Reply, TransportError> {
         let host = request.host();
-        match Channel::ALL
-            .into_iter()
-            .find(|channel| channel.host() == host)
-        {
+        let body = String::from_utf8_lossy(&request.body);
+        let is_for = |channel: &Channel| {
+            let mark = channel.mark();
+            channel.host() == host && (request.url.path().contains(mark) || body.contains(mark))
+        };
+        match Channel::ALL.into_iter().find(is_for) {
             Some(channel) => self.take(channel, &request).await,
             None => Err(TransportError::NotSent {
                 host: host.to_owned(),

@@ -2,6 +2,7 @@
 
 mod desk;
 mod feed;
+mod lot;
 mod shop;
 mod till;
 mod vehicles;
@@ -16,7 +17,7 @@ use super::{Act, Message, Plan, Rotated, Rotation, Sender, Step};
 use crate::dice::Dice;
 use crate::faults::{Faults, Kind};
 use crate::places::{
-    self, Channel, DESK, FED, FED_PLACE, ROOFTOPS, SHOP, TILL, Thresholds, VEHICLES, WAREHOUSES,
+    self, Channel, DESK, FED, FED_PLACE, ROOFTOPS, Rules, SHOP, TILL, VEHICLES, WAREHOUSES,
 };
 use crate::said::Said;
 
@@ -77,6 +78,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     let opening = draw.opening();
     let (files, feed) = draw.files();
     let mut steps = files;
+    steps.extend(draw.lots());
     let count = draw.dice.between(size.steps.0, size.steps.1);
     for _ in 0..count {
         let at = draw.moment();
@@ -217,15 +219,12 @@ impl Draw {
                 24..=45 => self.till(&sku, place, at),
                 46..=60 => self.vehicle(at),
                 61..=66 => self.unusable(at),
-                67..=94 => self.movement(&desk, warehouse, at),
-                95..=97 => Act::Configure(Thresholds {
-                    low: self.dice.between(1, 6),
-                    fast: self.dice.between(2, 5),
-                }),
+                67..=90 => self.movement(&desk, warehouse, at),
+                91..=97 => Act::Configure(self.rules()),
                 _ => self.rotation(),
             };
             steps.push(Step { at, act });
-            if matches!(choice, 95..) {
+            if matches!(choice, 91..) {
                 break;
             }
         }
@@ -284,6 +283,17 @@ impl Draw {
             said: vec![Said::Unusable],
             ..message
         })
+    }
+
+    /// Other rules: mostly other numbers, sometimes rules that come or go, or a group of other places.
+    fn rules(&self) -> Rules {
+        let dice = &self.dice;
+        Rules {
+            low: dice.happens(0.8).then(|| dice.between(1, 6)),
+            together: dice.happens(0.4).then(|| dice.between(2, 12)),
+            fast: dice.between(2, 5),
+            south: dice.happens(0.6),
+        }
     }
 
     fn rotation(&mut self) -> Act {

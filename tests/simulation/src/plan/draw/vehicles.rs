@@ -22,11 +22,7 @@ impl Draw {
     ) -> Act {
         let number = self.number();
         let id = format!("e{number}");
-        let (_, model) = VEHICLES
-            .iter()
-            .find(|(known, _)| *known == vin)
-            .copied()
-            .unwrap_or_default();
+        let model = places::model_of(vin);
         let elsewhere = if place == ROOFTOPS[0] {
             ROOFTOPS[1]
         } else {
