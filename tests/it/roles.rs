@@ -701,6 +701,13 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
         site.ask("POST", "/api/v1/movements", Some(&count.to_string()))
             .await;
     }
+    // One that somebody has made before the last.
+    let before = site.api.store.clock().now() - SignedDuration::from_mins(5);
+    let count = json!({
+        "type": "count", "product": "NEW", "location": "north", "quantity": 6, "at": before.to_string(),
+    });
+    site.ask("POST", "/api/v1/movements", Some(&count.to_string()))
+        .await;
     for rule in ["NEW,north,3", "NEW,north,none"] {
         let rows = format!("product,location,threshold\n{rule}\n");
         site.ask("POST", "/api/v1/imports", Some(&rows)).await;

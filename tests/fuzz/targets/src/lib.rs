@@ -32,8 +32,8 @@ pub type Target = fn(&[u8]);
 
 macro_rules! targets {
     (
-        $($(#[$doc:meta])* $name:ident,)+
-        functions: $($(#[$of_function:meta])* $function:ident,)+
+        shared { $($(#[$doc:meta])* $name:ident,)+ }
+        functions { $($(#[$of_function:meta])* $function:ident,)+ }
     ) => {
         $(
             $(#[$doc])*
@@ -58,36 +58,38 @@ macro_rules! targets {
 }
 
 targets! {
-    /// `lotwire.toml`.
-    configuration,
-    /// The environment of each function.
-    environment,
-    /// Delimited files, plain and packed, under settings of their own.
-    feeds,
-    /// Tables of thresholds and stock.
-    imports,
-    /// Messages on queues.
-    messages,
-    /// Stream records, and rows as they are stored.
-    records,
-    /// What vendors answer.
-    replies,
-    /// What the extension answers that secrets are read through.
-    secrets,
-    /// Checksums and done markers beside a feed.
-    sidecars,
-    /// Signature headers of every scheme.
-    signatures,
-    /// Titles and texts that users write.
-    templates,
-    /// Numbers, money, distances, identifiers.
-    values,
-    /// Webhook bodies of every connector.
-    webhooks,
-
-    functions:
-    /// Requests to the HTTP API: paths, queries, cursors, bodies.
-    api,
-    /// Webhooks as the gateway hands them on.
-    ingest,
+    shared {
+        /// `lotwire.toml`.
+        configuration,
+        /// The environment of each function.
+        environment,
+        /// Delimited files, plain and packed, under settings of their own.
+        feeds,
+        /// Tables of thresholds and stock.
+        imports,
+        /// Messages on queues.
+        messages,
+        /// Stream records, and rows as they are stored.
+        records,
+        /// What vendors answer.
+        replies,
+        /// What the extension answers that secrets are read through.
+        secrets,
+        /// Checksums and done markers beside a feed.
+        sidecars,
+        /// Signature headers of every scheme.
+        signatures,
+        /// Titles and texts that users write.
+        templates,
+        /// Numbers, money, distances, identifiers.
+        values,
+        /// Webhook bodies of every connector.
+        webhooks,
+    }
+    functions {
+        /// Requests to the HTTP API: paths, queries, cursors, bodies.
+        api,
+        /// Webhooks as the gateway hands them on.
+        ingest,
+    }
 }
