@@ -28,6 +28,9 @@ const NOT_KEPT: [&str; 5] = [
     "x-api-key",
 ];
 
+/// What is in the names of headers that hold a signature.
+const SIGNS: [&str; 2] = ["signature", "hmac"];
+
 #[derive(Clone)]
 pub(crate) struct Connectors {
     secrets: Arc<Secrets>,
@@ -157,6 +160,7 @@ pub(crate) fn headers_to_keep(door: &Door, headers: &HeaderMap) -> BTreeMap<Stri
     headers
         .iter()
         .filter(|(name, _)| !NOT_KEPT.contains(&name.as_str()))
+        .filter(|(name, _)| !SIGNS.iter().any(|word| name.as_str().contains(word)))
         .filter(|(name, _)| secret_header.as_deref() != Some(name.as_str()))
         .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
         .collect()

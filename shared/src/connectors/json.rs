@@ -200,14 +200,14 @@ pub(crate) fn text(value: &Value) -> Read<&str> {
     }
 }
 
-/// A JSON body without these members, at whatever depth. What has none of them, or is no JSON, stays
-/// byte for byte.
-pub(crate) fn without<'a>(body: &'a [u8], members: &[&str]) -> Cow<'a, [u8]> {
+/// A JSON body with these members only, at whatever depth. What has no others, or is no JSON, stays byte
+/// for byte.
+pub(crate) fn only<'a>(body: &'a [u8], members: &[&str]) -> Cow<'a, [u8]> {
     fn strip(value: &mut Value, members: &[&str]) -> bool {
         match value {
             Value::Object(object) => {
                 let before = object.len();
-                object.retain(|name, _| !members.contains(&name.as_str()));
+                object.retain(|name, _| members.contains(&name.as_str()));
                 let stripped = object.len() < before;
                 let inner = object.values_mut();
                 inner.fold(stripped, |all, value| strip(value, members) | all)
