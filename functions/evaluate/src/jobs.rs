@@ -71,6 +71,10 @@ impl Evaluator {
         for connector in installation.config.connectors.keys() {
             let look = self.look_at_source(&installation, connector);
             unless_hopeless(connector, look).await?;
+            for kind in self.store.held_kinds(connector).await? {
+                let look = self.look_at_quarantine(&installation, connector, &kind.data.reason);
+                unless_hopeless(connector, look).await?;
+            }
         }
         self.plan_next_season(&installation).await?;
         Ok((0, None))

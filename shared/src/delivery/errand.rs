@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::Outcome;
 use super::deliver::{DeliverError, Deliverer};
-use super::order::{self, Before, Place};
+use super::order::{self, Place};
 use crate::channels::{Channel, ChannelKind, Order};
 use crate::config::channel::{Channel as Configured, Delivery};
 use crate::domain::alert::{AlertState, RevisionKind};
@@ -23,9 +23,6 @@ use crate::store::intents::{Intent, IntentState};
 
 /// How long to wait after somebody was faster with an earlier revision.
 const CONTENDED: SignedDuration = SignedDuration::from_secs(2);
-
-/// What is said of a message that another alert's has overtaken.
-const GAVE_WAY: &str = "a later alert says what is true now";
 
 /// What an attempt on a channel that is at most once says when an earlier one was lost.
 const PERHAPS: &str = "outcome unknown: an earlier attempt may have been delivered";
@@ -147,7 +144,7 @@ impl Deliverer {
         order: Order,
         over: bool,
     ) -> Result<Turn, StoreError> {
-        if let Some(wait) = self.wait_for_others(intent, order).await? {
+        if let Some(wait) = self.wait_for_others(intent).await? {
             return Ok(Turn::Not(Prepared::After(wait)));
         }
         let first_look = intent.attempts <= 1 && intent.state == IntentState::Pending;
@@ -180,25 +177,14 @@ impl Deliverer {
     }
 
     /// How long to wait for what was said of the subject's earlier alerts, so that the last word that
-    /// people have is the last that was said. Where only that one matters, what has not left does not.
-    async fn wait_for_others(
-        &self,
-        intent: &Intent,
-        order: Order,
-    ) -> Result<Option<SignedDuration>, StoreError> {
+    /// people have is the last that was said.
+    async fn wait_for_others(&self, intent: &Intent) -> Result<Option<SignedDuration>, StoreError> {
         let now = self.store.clock().now();
         for alert in &intent.follows {
             let others = self.store.intents_on(alert, &intent.channel).await?;
-            for other in others {
-                match order::before_another_alert(&other.data, order, now) {
-                    Before::Nothing => {}
-                    Before::Waits(wait) => return Ok(Some(wait)),
-                    Before::GivesWay => {
-                        if !self.store.supersede(&other, GAVE_WAY).await? {
-                            return Ok(Some(CONTENDED));
-                        }
-                    }
-                }
+            let mut waits = others.iter().map(|other| order::wait_for(&other.data, now));
+            if let Some(wait) = waits.find_map(|wait| wait) {
+                return Ok(Some(wait));
             }
         }
         Ok(None)

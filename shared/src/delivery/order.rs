@@ -86,30 +86,17 @@ pub(super) fn place(
     Place::Now { supersedes }
 }
 
-/// What a message of an earlier alert means for the first one of a later alert on the same subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
-    /// It is settled, or a group sees to it.
-    Nothing,
-    /// It goes first: look again after this long.
-    Waits(SignedDuration),
-    /// It is not to be sent any more.
-    GivesWay,
-}
-
-/// See [`Before`].
-pub(super) fn before_another_alert(earlier: &Intent, order: Order, now: Timestamp) -> Before {
-    if !earlier.is_unsettled() || earlier.group.is_some() {
-        return Before::Nothing;
+/// How long the first message of an alert waits for one of an earlier alert on the same subject, if it
+/// does. What is not sent while its channel is not live, or is told by a group, is not waited for.
+pub(super) fn wait_for(earlier: &Intent, now: Timestamp) -> Option<SignedDuration> {
+    if earlier.state != IntentState::Pending || earlier.group.is_some() {
+        return None;
     }
     let wait = earlier.not_before.duration_since(now);
     if earlier.in_flight && wait > SignedDuration::ZERO {
-        Before::Waits(wait.min(IN_FLIGHT))
-    } else if order == Order::Latest || earlier.state == IntentState::NotSent {
-        Before::GivesWay
-    } else {
-        Before::Waits(wait.max(SignedDuration::from_secs(1)))
+        return Some(wait.min(IN_FLIGHT));
     }
+    Some(wait.max(SignedDuration::from_secs(1)))
 }
 
 /// Why an earlier revision is not sent.

@@ -19,7 +19,7 @@
 //! | `received` | `R#<connector>#<id>` | `head`, `body#<n>` | a webhook as it came; `list`: by connector and time |
 //! | `quarantine` | `Q#<id>` | `quarantine` | `list`: by state, newest first |
 //! | `held` | `B#<connector>#<reason>` | `held#<id>` | is anything of this kind of quarantine still open? |
-//! | `held_kind` | `B#<connector>#<reason>` | `kind` | whether people are to know of this kind; `list`: the source's open ones |
+//! | `held_kind` | `B#<connector>#<reason>` | `kind` | whether people are to know of this kind; `list`: the source's |
 //! | `watch` | `B#<connector>#<reason>` | `watch#<kind>` | its alert |
 //! | `alert` | `A#<alert>` | `alert` | with what its last revision says; `list`: by state, newest first |
 //! | `revision` | `A#<alert>` | `revision#<n>` | what an earlier revision says, or a group's message |

@@ -235,6 +235,25 @@ impl Store {
         self.end_quarantined(id, HeldState::Dismissed, over).await
     }
 
+    /// The kinds of which a source has ever had an entry: as many as there are reasons.
+    pub async fn held_kinds(
+        &self,
+        source: &ConnectorName,
+    ) -> Result<Vec<Stored<HeldKind>>, StoreError> {
+        let list = keys::held_kinds(source);
+        let kinds = self
+            .list(
+                "list the kinds of quarantine",
+                &list,
+                (None, None),
+                false,
+                None,
+                PAGE,
+            )
+            .await?;
+        Ok(kinds.items)
+    }
+
     /// The open entries of a source that are not among `held`.
     pub async fn held_besides(
         &self,
@@ -242,18 +261,8 @@ impl Store {
         held: &BTreeSet<String>,
     ) -> Result<Vec<String>, StoreError> {
         const OPERATION: &str = "look for held rows";
-        let kinds = self
-            .list::<HeldKind>(
-                OPERATION,
-                &keys::held_kinds(source),
-                (None, None),
-                false,
-                None,
-                PAGE,
-            )
-            .await?;
         let mut besides = Vec::new();
-        for kind in kinds.items {
+        for kind in self.held_kinds(source).await? {
             let partition = keys::held_partition(source, &kind.data.reason);
             let mut after: Option<String> = None;
             loop {
@@ -424,19 +433,11 @@ impl Store {
 }
 
 fn kind_row(kind: &HeldKind) -> Result<Row, StoreError> {
-    let row = Row::new(
-        keys::held_kind(&kind.source, &kind.reason),
-        "held_kind",
-        kind,
-    )?;
-    Ok(if kind.open {
-        row.listed(Listed {
-            list: keys::held_kinds(&kind.source),
-            place: kind.reason.clone(),
-        })
-    } else {
-        row
-    })
+    let key = keys::held_kind(&kind.source, &kind.reason);
+    Ok(Row::new(key, "held_kind", kind)?.listed(Listed {
+        list: keys::held_kinds(&kind.source),
+        place: kind.reason.clone(),
+    }))
 }
 
 fn list_of(state: HeldState) -> String {

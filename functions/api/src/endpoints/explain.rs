@@ -93,7 +93,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "stated_by": owner,
         "feed": feed.map(|feed| json!({
             "down": is_down(&feed),
-            "succeeded_at": feed.succeeded_at,
+            "succeeded_at": feed.succeeded_at.map(|at| at.0),
             "suspicions": feed.suspicions,
             "remarks": feed.remarks,
             "last_error": feed.last_error,

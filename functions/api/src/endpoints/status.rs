@@ -144,16 +144,16 @@ async fn connector(
         let feed = context.store.feed(name).await?;
         let feed = feed.map(|feed| feed.data).unwrap_or_default();
         let runs = context.store.runs(name, None, 1).await?;
-        shown["last_success"] = json!(feed.succeeded_at);
-        shown["last_try"] = json!(feed.tried_at);
+        shown["last_success"] = json!(feed.succeeded_at.map(|at| at.0));
+        shown["last_try"] = json!(feed.tried_at.map(|at| at.0));
         shown["last_error"] = json!(feed.last_error);
         shown["suspicions"] = json!(feed.suspicions);
         shown["last_run"] = runs.items.first().map_or(Value::Null, |run| {
             json!({
                 "run": run.slot,
                 "state": run.state,
-                "started_at": run.started_at,
-                "finished_at": run.finished_at,
+                "started_at": run.started_at.map(|at| at.0),
+                "finished_at": run.finished_at.map(|at| at.0),
                 "note": run.note,
             })
         });

@@ -90,20 +90,6 @@ async fn the_last_word_on_an_item_is_the_last_that_was_said_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_only_the_last_word_counts_an_earlier_alerts_gives_way() {
-    let world = slack().await;
-    let first = world.open("a1", &["chat"]).await.remove(0);
-    settle(&world, &first).await;
-    world.vendors.first("slack.com", [Answer::After(429, 20)]);
-    let over = world.resolve("a1", &["chat"]).await.remove(0);
-    assert!(matches!(world.look(&over).await, Delivered::Again(_)));
-    let again = world.open_after("a1", "a2", &["chat"]).await.remove(0);
-    drive_both(&world, &again, &over).await;
-    assert_eq!(world.intent(&over).await.state, IntentState::Superseded);
-    assert_eq!(world.intent(&again).await.state, IntentState::Delivered);
-}
-
-#[tokio::test(start_paused = true)]
 async fn people_are_not_told_the_end_of_what_they_never_heard_of() {
     let world = slack().await;
     world.vendors.first("slack.com", [Answer::After(429, 20)]);
