@@ -169,9 +169,16 @@ impl Store {
         const OPERATION: &str = "hold a row in quarantine";
         for attempt in 0.. {
             let stored = self.quarantine_entry(&held.id).await?;
-            let known = stored.as_ref().map(|stored| stored.data.state);
-            if matches!(known, Some(HeldState::Open | HeldState::Dismissed)) {
-                return Ok(false);
+            let example = format!("{}: {}", held.place, held.sentence);
+            match stored.as_ref().map(|stored| stored.data.state) {
+                Some(HeldState::Dismissed) => return Ok(false),
+                Some(HeldState::Open) => {
+                    // Whoever wrote it may have died before people were to know.
+                    self.tell_of_kind(&held.source, &held.reason, &example)
+                        .await?;
+                    return Ok(false);
+                }
+                Some(HeldState::Closed) | None => {}
             }
             let open = Quarantined {
                 state: HeldState::Open,
@@ -185,7 +192,6 @@ impl Store {
                 Write::Put(index, Expect::Anything),
             ];
             if self.transact(OPERATION, writes).await? == Written::Done {
-                let example = format!("{}: {}", held.place, held.sentence);
                 self.tell_of_kind(&held.source, &held.reason, &example)
                     .await?;
                 return Ok(true);
