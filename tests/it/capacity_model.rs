@@ -149,9 +149,6 @@ async fn a_change_of_a_product_that_all_rooftops_keep_costs_what_one_that_many_k
 
 /// The partition of the configuration's head.
 const CONFIGURATION: &str = "CONFIG";
-/// Instances that are at work at so many changes: a webhook keeps one for a tenth of a second, a look at
-/// a change and a delivery less.
-const INSTANCES: f64 = 2_500.0;
 /// How the keys begin that one product, vehicle, event, webhook or alert has for itself.
 const OWN: [&str; 6] = ["P#", "U#", "H#", "M#", "R#", "A#"];
 
@@ -245,7 +242,6 @@ async fn no_key_is_too_hot_at_ten_thousand_changes_a_second() {
         asked <= instances * (seconds + 1.0),
         "{asked} reads in {seconds} s"
     );
-    assert!(INSTANCES < MOST_READ_UNITS);
     // The counter counted what the functions did.
     assert!(sum(&consumption).write > 1_000.0);
 }

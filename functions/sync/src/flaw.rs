@@ -37,9 +37,9 @@ pub(crate) struct Flaw {
     pub(crate) reason: &'static str,
     /// For people.
     pub(crate) sentence: String,
-    /// The same without the cell's words: it goes to channels, and where columns are mixed up a cell
-    /// may hold anything, a customer's name too.
-    brief: String,
+    /// The same without the cell's words, where there are any: it goes to channels, and where columns are
+    /// mixed up a cell may hold anything, a customer's name too.
+    brief: Option<Box<str>>,
     /// The word or name that is to blame: however many rows have it, it is one entry.
     pub(crate) word: Option<String>,
 }
@@ -50,12 +50,11 @@ impl Flaw {
         reason: &'static str,
         sentence: impl Into<String>,
     ) -> Self {
-        let sentence = sentence.into();
         Self {
             item: item.cloned(),
             reason,
-            brief: sentence.clone(),
-            sentence,
+            brief: None,
+            sentence: sentence.into(),
             word: None,
         }
     }
@@ -70,7 +69,7 @@ impl Flaw {
     pub(crate) fn of_word(self, word: &str) -> Self {
         Self {
             word: Some(word.to_owned()),
-            brief: self.brief.replace(&format!("{word:?} "), ""),
+            brief: Some(self.sentence.replace(&format!("{word:?} "), "").into()),
             ..self
         }
     }
@@ -79,7 +78,7 @@ impl Flaw {
         let Invalid { found, why } = invalid;
         let sentence = format!("The {column} {found:?} cannot be read: {why}.");
         Self {
-            brief: format!("The {column} cannot be read: {why}."),
+            brief: Some(format!("The {column} cannot be read: {why}.").into()),
             ..Self::new(item, UNREADABLE, sentence)
         }
     }
@@ -101,7 +100,10 @@ impl Tally {
         let kind = self.0.entry(flaw.reason.to_owned()).or_default();
         kind.count += 1;
         if kind.examples.len() < EXAMPLES {
-            kind.examples.push(format!("line {line}: {}", flaw.brief));
+            kind.examples.push(format!(
+                "line {line}: {}",
+                flaw.brief.as_deref().unwrap_or(&flaw.sentence)
+            ));
         }
     }
 
