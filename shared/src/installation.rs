@@ -185,6 +185,7 @@ impl Installation {
         Authority {
             quantities: Sources {
                 ranking: owners.on_hand.clone(),
+                configured: Some(self.config.connectors.keys().cloned().collect()),
                 whole_files: self.whole_files(),
                 most_jump: i64::try_from(self.config.guards.most_quantity_jump.get()).ok(),
                 remember_days: Some(self.config.limits.event_memory_days.get()),

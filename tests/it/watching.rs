@@ -29,6 +29,11 @@ use crate::bench::{at, level};
 
 /// Places, their groups, rules and routes; the rest is the same for all.
 fn config(places: &[(&str, &str)], rest: &str) -> Config {
+    config_of("generic", places, rest)
+}
+
+/// The same, where the only connector has another name.
+fn config_of(connector: &str, places: &[(&str, &str)], rest: &str) -> Config {
     let mut text = r#"
 [account]
 name = "Test"
@@ -45,7 +50,7 @@ url = "env:PHONE"
 kind = "slack"
 url = "env:BUYERS"
 "#
-    .to_owned();
+    .replace("[connectors.generic", &format!("[connectors.{connector}"));
     for (place, groups) in places {
         text += &format!(
             "[locations.{place}]\nname = \"{place}\"\nkind = \"warehouse\"\ngroups = [{groups}]\n"
@@ -276,6 +281,30 @@ async fn an_alert_over_a_sum_closes_with_its_rule_and_its_group_and_says_why() {
                 "phone: low_stock resolved OIL in all"
             ]
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_ends_when_the_only_source_of_its_stock_is_not_configured_any_more() {
+    for rule in [LOW, SUM] {
+        let rest = EVERYBODY.to_owned() + rule;
+        let places = ["north", "south"];
+        let desk = Desk::new(&config(TOGETHER, &rest)).await;
+        desk.states("north", 1).await;
+        desk.states("south", 1).await;
+        let open = desk.open().await;
+        assert!(!open.is_empty());
+        desk.apply(&config_of("renamed", TOGETHER, &rest), &places)
+            .await;
+        assert_eq!(desk.open().await, []);
+        let over = desk.alerts(AlertState::Resolved).await;
+        assert_eq!(over.len(), open.len());
+        for alert in over {
+            assert_eq!(alert.message.ending, Some(Ending::NoLongerStated));
+        }
+        // Its source is back, and with it what it states.
+        desk.apply(&config(TOGETHER, &rest), &places).await;
+        assert_eq!(desk.open().await, open);
     }
 }
 

@@ -205,8 +205,11 @@ impl<'a> Scene<'a> {
         });
         let mut gone = without_rule(&resolution);
         if members.is_empty() {
+            gone = match self.positions(&resolution).next() {
+                Some(_) => Ending::NoLongerStated,
+                None => Ending::GroupRemoved,
+            };
             resolution.rule = None;
-            gone = Ending::GroupRemoved;
         }
         let reading = self.read(&resolution, stock.as_ref(), after, gone);
         let mut verdict = reading.verdict;
@@ -251,17 +254,22 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn members(&self, resolution: &Resolution<'_>) -> Vec<&'a Position> {
-        let Subject::Group { group, .. } = resolution.subject() else {
-            return Vec::new();
+    /// The positions of a group's locations.
+    fn positions(&self, resolution: &Resolution<'_>) -> impl Iterator<Item = &'a Position> {
+        let directory = &self.installation.config.locations;
+        let members = match resolution.subject() {
+            Subject::Group { group, .. } => directory.members(&group),
+            _ => &[],
         };
-        self.installation
-            .config
-            .locations
-            .members(&group)
+        let positions = &self.picture.positions;
+        members
             .iter()
-            .filter_map(|location| self.picture.positions.get(location))
-            // Where its source states it no longer, it is no member, as where it never was.
+            .filter_map(|location| positions.get(location))
+    }
+
+    fn members(&self, resolution: &Resolution<'_>) -> Vec<&'a Position> {
+        self.positions(resolution)
+            // Where no configured source states it any more, it is no member, as where it never was.
             .filter(|position| !position.no_longer_stated(&self.authority.quantities))
             .collect()
     }

@@ -101,7 +101,7 @@ impl Position {
         }
     }
 
-    /// Whether sources stated it once, and none of them does any more.
+    /// Whether sources stated it once, and none that is configured does any more.
     pub fn no_longer_stated(&self, sources: &Sources) -> bool {
         match &self.holding {
             Holding::Stated { bases, .. } => !bases.is_empty() && self.owner(sources).is_none(),

@@ -9,7 +9,7 @@
 //! owner's statement is newer, by their own times. Only the latest count can matter: where an older one
 //! is newer than the owner's statement, so is the latest.
 //!
-//! The stock is read from the position and the ranking of the sources, and from nothing else.
+//! The stock is read from the position, which sources are configured and how they rank, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -197,9 +197,12 @@ impl PositionChange {
 /// What the configuration says of the sources of quantities.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Who owns the quantity, best first; sources not listed come after all that are. The one thing
-    /// beside the position that its stock is read by.
+    /// Who owns the quantity, best first; sources not listed come after all that are. With
+    /// those that are configured, this is all beside the position that its stock is read by.
     pub ranking: Vec<ConnectorName>,
+    /// The connectors that are configured; unset: all that have stated something. What only others have
+    /// stated is stated by nobody any more, until they are configured again.
+    pub configured: Option<BTreeSet<ConnectorName>>,
     /// Those whose files each say everything. What such a file repeats is not always written, see
     /// [`Position::gains_nothing_by`].
     pub whole_files: BTreeSet<ConnectorName>,
@@ -207,6 +210,14 @@ pub struct Sources {
     pub most_jump: Option<i64>,
     /// For how many days an applied event is remembered; unset: as long as the store usually does.
     pub remember_days: Option<u16>,
+}
+
+impl Sources {
+    /// Whether a source is configured. People always are.
+    fn has(&self, source: &ConnectorName) -> bool {
+        let among = |configured: &BTreeSet<_>| configured.contains(source);
+        source.as_str() == API || self.configured.as_ref().is_none_or(among)
+    }
 }
 
 /// Why a change cannot be made.
@@ -283,7 +294,7 @@ impl Position {
                 reserved, incoming, ..
             } => (*reserved, *incoming, 0),
             Holding::Stated { bases, .. } => {
-                let (_, base) = effective(bases, &sources.ranking)?;
+                let (_, base) = effective(bases, sources)?;
                 (
                     base.level.reserved.unwrap_or(0),
                     base.level.incoming.unwrap_or(0),
@@ -312,7 +323,7 @@ impl Position {
         match &self.holding {
             Holding::Counted { on_hand, .. } => Some(*on_hand),
             Holding::Stated { bases, moves } => {
-                let base = on_the_shelf(bases, &sources.ranking)?;
+                let base = on_the_shelf(bases, sources)?;
                 let since = base.version.at.as_millisecond();
                 let moved: i64 = moves
                     .iter()
@@ -327,9 +338,7 @@ impl Position {
     /// The source that owns the quantity, of those that have stated a level. A count may be newer.
     pub fn owner(&self, sources: &Sources) -> Option<&ConnectorName> {
         match &self.holding {
-            Holding::Stated { bases, .. } => {
-                effective(bases, &sources.ranking).map(|(source, _)| source)
-            }
+            Holding::Stated { bases, .. } => effective(bases, sources).map(|(source, _)| source),
             Holding::Counted { .. } => None,
         }
     }
@@ -339,7 +348,7 @@ impl Position {
         let Holding::Stated { bases, .. } = &self.holding else {
             return None;
         };
-        Some(on_the_shelf(bases, &sources.ranking)?.version.at)
+        Some(on_the_shelf(bases, sources)?.version.at)
     }
 
     /// Whether nothing would be read otherwise, now or after any later change, had this source said then
@@ -627,15 +636,16 @@ impl Position {
     }
 }
 
-/// The owner's statement: the best-ranked source's, else the newest. People who count own the quantity
+/// The owner's statement: of the configured sources the best-ranked one's, else the newest. People who count own the quantity
 /// where they are ranked, or where nobody else states it and nobody has since said that it is over.
-fn effective<'a>(
-    bases: &'a Bases,
-    ranking: &[ConnectorName],
-) -> Option<(&'a ConnectorName, &'a Base)> {
-    let stands = |(_, base): &(&ConnectorName, &Base)| !base.ended;
-    let others = || bases.iter().filter(|(source, _)| source.as_str() != API);
-    ranking
+fn effective<'a>(bases: &'a Bases, sources: &Sources) -> Option<(&'a ConnectorName, &'a Base)> {
+    let stands = |(source, base): &(&ConnectorName, &Base)| !base.ended && sources.has(source);
+    let others = || {
+        let others = bases.iter().filter(|(source, _)| source.as_str() != API);
+        others.filter(|(source, _)| sources.has(source))
+    };
+    sources
+        .ranking
         .iter()
         .find_map(|source| bases.get_key_value(source).filter(stands))
         .or_else(|| {
@@ -655,8 +665,8 @@ fn counted(bases: &Bases) -> Option<(&ConnectorName, &Base)> {
 }
 
 /// What on hand is read from: the owner's statement, or a count that is not older.
-fn on_the_shelf<'a>(bases: &'a Bases, ranking: &[ConnectorName]) -> Option<&'a Base> {
-    let (_, owned) = effective(bases, ranking)?;
+fn on_the_shelf<'a>(bases: &'a Bases, sources: &Sources) -> Option<&'a Base> {
+    let (_, owned) = effective(bases, sources)?;
     let newer = counted(bases).filter(|(_, count)| count.version.at >= owned.version.at);
     Some(newer.map_or(owned, |(_, count)| count))
 }

@@ -4,7 +4,7 @@
 //! The stock changes while it is looked at. The state is read before its ledger, and a difference
 //! counts only if the state is still the same after it was found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -392,7 +392,7 @@ impl From<ChainFault> for Finding {
 /// A position that is not what its last ledger row says.
 ///
 /// Its stock is read by who owns the quantity, which a configuration may change without a change of the
-/// position. The row was right in its time if some owner gives what it says.
+/// position. The row was right in its time if some owner gives what it says, or none does.
 fn drift(position: &Position, row: &LedgerRow, authority: &Authority) -> Option<Finding> {
     let found = position_words(position, &authority.quantities);
     if found == row.after || words_by_owner(position).any(|words| words == row.after) {
@@ -412,13 +412,17 @@ fn words_by_owner(position: &Position) -> impl Iterator<Item = Value> {
         Holding::Counted { .. } => Vec::new(),
         Holding::Stated { bases, .. } => bases.keys().cloned().collect(),
     };
-    owners.into_iter().map(|owner| {
-        let sources = Sources {
-            ranking: vec![owner],
-            ..Sources::default()
-        };
-        position_words(position, &sources)
-    })
+    let owned = owners.into_iter().map(|owner| Sources {
+        ranking: vec![owner],
+        ..Sources::default()
+    });
+    // In its time none of them may have been configured.
+    let by_nobody = Sources {
+        configured: Some(BTreeSet::new()),
+        ..Sources::default()
+    };
+    let all = owned.chain([by_nobody]);
+    all.map(|sources| position_words(position, &sources))
 }
 
 fn impossible(of: &str, position: &Position) -> Option<Finding> {

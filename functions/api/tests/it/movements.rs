@@ -2,8 +2,9 @@
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+use shared::config::Config;
 
-use crate::scene::Scene;
+use crate::scene::{DOCUMENT, Scene};
 
 fn sale(quantity: i64) -> Value {
     json!({ "type": "sale", "product": "OIL", "location": "north", "quantity": quantity })
@@ -200,6 +201,28 @@ async fn a_count_corrects_what_another_source_stated() {
         (old.status, &old.body["position"]["on_hand"]),
         (201, &json!(8))
     );
+}
+
+#[tokio::test]
+async fn what_a_connector_states_is_stated_by_nobody_while_it_is_not_configured() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 20).await;
+    let renamed = DOCUMENT.replace(".erp", ".f9").replace("\"erp\"", "\"f9\"");
+    for (document, expected) in [
+        (renamed.as_str(), json!([null, null, null])),
+        (DOCUMENT, json!([20, 20, "erp"])),
+    ] {
+        let config = Config::check(document, "lotwire.toml").unwrap();
+        assert!(scene.store.apply_config(&config, "test").await.unwrap());
+        let shown = scene.get("/api/v1/positions?product=OIL").await;
+        let item = &shown.body["items"][0];
+        assert_eq!(
+            json!([item["on_hand"], item["available"], item["stated_by"]]),
+            expected
+        );
+        let doctor = scene.get("/api/v1/doctor").await;
+        assert_eq!(doctor.body["items"], json!([]));
+    }
 }
 
 async fn on_hand(scene: &Scene, product: &str) -> i64 {

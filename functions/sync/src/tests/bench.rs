@@ -462,6 +462,11 @@ url = {url:?}
 {locations}
 {ready}
 {settings}
+
+[connectors.shop]
+kind = "generic"
+[connectors.shop.webhook]
+secret = "env:SHOP"
 "#
     );
     Config::check(&text, "test.toml").unwrap_or_else(|errors| panic!("{errors}"))

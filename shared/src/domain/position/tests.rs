@@ -519,6 +519,46 @@ fn a_level_that_is_repeated_after_a_count_is_written() {
     }
 }
 
+#[test]
+fn what_only_a_source_states_that_is_not_configured_any_more_is_stated_by_nobody() {
+    let configured = |names: &[&str]| Sources {
+        ranking: vec![name("erp")],
+        configured: Some(names.iter().map(|it| name(it)).collect()),
+        ..Sources::default()
+    };
+    let alone = apply(
+        &empty(),
+        &[level("erp", 0, 20), moved(5, -1)],
+        &Sources::default(),
+    );
+    let both = apply(&alone, &[level("shop", 3, 9)], &Sources::default());
+    let counted = apply(&alone, &[count(7, 4)], &Sources::default());
+    let known = |position: &Position, names: &[&str]| {
+        let sources = configured(names);
+        let stock = position.stock(&sources).map(|stock| stock.on_hand);
+        let owner = position.owner(&sources).map(ToString::to_string);
+        (stock, owner, position.no_longer_stated(&sources))
+    };
+    let by = |name: &str| Some(name.to_owned());
+    assert_eq!(
+        known(&alone, &["erp", "shop"]),
+        (Some(19), by("erp"), false)
+    );
+    assert_eq!(known(&alone, &["shop"]), (None, None, true));
+    assert_eq!(known(&both, &["erp", "shop"]), (Some(19), by("erp"), false));
+    assert_eq!(
+        known(&both, &["shop"]),
+        (Some(8), by("shop"), false),
+        "the next one counts"
+    );
+    assert_eq!(
+        known(&counted, &["shop"]),
+        (Some(4), by("api"), false),
+        "people are there always"
+    );
+    assert!(!empty().no_longer_stated(&configured(&[])), "it never was");
+}
+
 fn any_change() -> impl Strategy<Value = PositionChange> {
     prop_oneof![
         (prop_oneof!["erp", "shop"], 0..300i64, -2..50i64)
