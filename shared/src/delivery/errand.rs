@@ -182,7 +182,9 @@ impl Deliverer {
         let now = self.store.clock().now();
         for alert in &intent.follows {
             let others = self.store.intents_on(alert, &intent.channel).await?;
-            let mut waits = others.iter().map(|other| order::wait_for(&other.data, now));
+            let mut waits = others
+                .iter()
+                .map(|other| order::wait_for(intent, &other.data, now));
             if let Some(wait) = waits.find_map(|wait| wait) {
                 return Ok(Some(wait));
             }

@@ -86,10 +86,12 @@ pub(super) fn place(
     Place::Now { supersedes }
 }
 
-/// How long the first message of an alert waits for one of an earlier alert on the same subject, if it
-/// does. What is not sent while its channel is not live, or is told by a group, is not waited for.
-pub(super) fn wait_for(earlier: &Intent, now: Timestamp) -> Option<SignedDuration> {
-    if earlier.state != IntentState::Pending || earlier.group.is_some() {
+/// How long the first message of an alert waits for one of another alert on the same subject, if it
+/// does: only for what was said before, so that no two wait for each other. What is not sent while its
+/// channel is not live, or is told by a group, is not waited for.
+pub(super) fn wait_for(ours: &Intent, earlier: &Intent, now: Timestamp) -> Option<SignedDuration> {
+    let is_on_its_way = earlier.state == IntentState::Pending && earlier.group.is_none();
+    if !is_on_its_way || earlier.created_at >= ours.created_at {
         return None;
     }
     let wait = earlier.not_before.duration_since(now);

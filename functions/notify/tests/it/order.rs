@@ -90,6 +90,27 @@ async fn the_last_word_on_an_item_is_the_last_that_was_said_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_alerts_on_an_item_that_speak_in_turn_do_not_wait_for_each_other() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    let first = world.open("a1", &["ops"]).await.remove(0);
+    settle(&world, &first).await;
+    world.vendors.first(HOST, [Answer::After(503, 20)]);
+    let graver = world.open_after("a1", "a2", &["ops"]).await.remove(0);
+    assert!(matches!(world.look(&graver).await, Delivered::Again(_)));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let rest = world
+        .write_after("a2", "a1", 2, RevisionKind::Updated, &["ops"])
+        .await
+        .remove(0);
+    let both = drive_both(&world, &rest, &graver);
+    tokio::time::timeout(Duration::from_secs(600), both)
+        .await
+        .expect("one of them goes first");
+    let seen = world.vendors.seen(HOST);
+    assert_eq!(told(&seen), ["opened", "opened", "updated"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn people_are_not_told_the_end_of_what_they_never_heard_of() {
     let world = slack().await;
     world.vendors.first("slack.com", [Answer::After(429, 20)]);

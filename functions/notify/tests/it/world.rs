@@ -406,8 +406,22 @@ impl World {
         alert: &str,
         channels: &[&str],
     ) -> Vec<IntentRef> {
+        self.write_after(earlier, alert, 1, RevisionKind::Opened, channels)
+            .await
+    }
+
+    /// Writes a revision that follows what was said of another alert.
+    pub(crate) async fn write_after(
+        &self,
+        earlier: &str,
+        alert: &str,
+        revision: u32,
+        change: RevisionKind,
+        channels: &[&str],
+    ) -> Vec<IntentRef> {
         *self.spoken_of.lock().unwrap() = vec![earlier.to_owned()];
-        let intents = self.open(alert, channels).await;
+        let due_at = self.clock.now() + SignedDuration::from_mins(1);
+        let intents = self.write(alert, revision, change, channels, due_at).await;
         self.spoken_of.lock().unwrap().clear();
         intents
     }
