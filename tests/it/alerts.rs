@@ -8,7 +8,7 @@ use shared::domain::{AlertKind, ConnectorName};
 use shared::store::Expect;
 use shared::store::feeds::{FeedState, Moment};
 
-use crate::bench::level;
+use crate::bench::{described, level};
 use crate::flow::Running;
 
 const CONFIG: &str = r#"
@@ -276,4 +276,72 @@ async fn a_remark_about_a_file_holds_nothing_back_and_neither_does_distrust_of_w
             AlertKind::FeedFlawed
         ]
     );
+}
+
+/// Imports rows, as a person does who posts a file.
+async fn import(running: &Running, csv: &str) {
+    let mut headers = http::HeaderMap::new();
+    let key = csv.replace(['\n', '\t'], " ");
+    for (name, value) in [
+        ("authorization", "Bearer token"),
+        ("content-type", "text/csv"),
+        ("idempotency-key", key.as_str()),
+    ] {
+        headers.insert(name, value.parse().unwrap());
+    }
+    let target = "/api/v1/imports?name=rows.csv&dry_run=false&line=2";
+    let (status, answer) = running.send(target, &headers, csv).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["counts"]["rejected"], 0, "{answer}");
+    running.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_changes_a_products_rules_opens_and_closes_its_alerts_while_its_stock_stands() {
+    let rest = r#"
+[[rules]]
+name = "bulky"
+kind = "low_stock"
+category = "bulky"
+threshold = 60
+"#;
+    let running = Running::with(&format!("{CONFIG}{rest}")).await;
+    let applies = async |event: &shared::domain::StockEvent| {
+        let installation = running.stack.installations.current().await.unwrap();
+        let authority = installation.authority();
+        running.stack.store.apply(event, &authority).await.unwrap();
+        running.settle().await;
+    };
+    let is_low = async |product: &str| {
+        let subject = format!("{product} at london");
+        let open = running.alerts(AlertState::Open).await;
+        open.iter()
+            .any(|alert| alert.subject.to_string() == subject)
+    };
+    let products = ["ANYWHERE", "HERE", "ALL", "CATEGORY"];
+    for product in products {
+        applies(&level("generic", 0, product, "london", 50)).await;
+        assert!(!is_low(product).await);
+    }
+    for (product, limit, due) in [
+        ("ANYWHERE", "product,threshold\nANYWHERE,50\n", true),
+        ("ANYWHERE", "product,threshold\nANYWHERE,none\n", false),
+        ("HERE", "product,location,threshold\nHERE,london,50\n", true),
+        (
+            "HERE",
+            "product,location,threshold\nHERE,london,10\n",
+            false,
+        ),
+        // For more than one product: a new version of the configuration.
+        ("ALL", "location,threshold\nlondon,50\n", true),
+        ("ALL", "location,threshold\nlondon,none\n", false),
+    ] {
+        import(&running, limit).await;
+        assert_eq!(is_low(product).await, due, "{limit}");
+    }
+    // A category that has a rule, and one that has none.
+    for (minute, category, due) in [(1, "bulky", true), (2, "small", false)] {
+        applies(&described("generic", minute, "CATEGORY", category)).await;
+        assert_eq!(is_low("CATEGORY").await, due, "{category}");
+    }
 }

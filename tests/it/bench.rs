@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use shared::chance::Chance;
 use shared::clock::Clock;
-use shared::domain::event::{Change, Level, StockEvent, Version};
+use shared::domain::event::{Change, Level, ProductDescription, StockEvent, Version};
 use shared::signature::{LiveSecrets, standard};
 use shared::store::Store;
 
@@ -67,6 +67,22 @@ pub(crate) fn level(
     };
     event(
         &format!("level-{product}-{location}-{minute}"),
+        source,
+        minute,
+        change,
+    )
+}
+
+pub(crate) fn described(source: &str, minute: i64, product: &str, category: &str) -> StockEvent {
+    let change = Change::Described(ProductDescription {
+        sku: product.parse().unwrap(),
+        version: Version::at(at(minute)),
+        title: None,
+        category: Some(category.to_owned()),
+        external: Default::default(),
+    });
+    event(
+        &format!("described-{product}-{minute}"),
         source,
         minute,
         change,

@@ -161,9 +161,8 @@ impl Deployed {
         });
         let mut changes = StreamMapping::new(TABLE, function);
         changes.report_batch_item_failures = true;
-        let kinds =
-            json!({ "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } } });
-        changes.filters = Pattern::parse(&kinds).into_iter().collect();
+        let filters = schema::evaluated_changes();
+        changes.filters = filters.map(|it| Pattern::parse(&it).unwrap()).into();
         let sync = Arc::new(self.reader());
         let function = Function::new("sync", SEND, move |event, run: Invocation| {
             let sync = Arc::clone(&sync);

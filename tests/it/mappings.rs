@@ -48,10 +48,11 @@ pub(crate) fn faults(stack: &Stack, local: &Local) -> Vec<String> {
         }
     };
     let stream = &local.stream;
-    let filter = json!({ "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } } });
+    let filters = schema::evaluated_changes();
     let failures = stream.on_failure.as_deref();
     assert_eq!(failures, Some("evaluate-failures"));
-    assert_eq!(stream.filters, [Pattern::parse(&filter).unwrap()]);
+    let parsed = filters.each_ref().map(|it| Pattern::parse(it).unwrap());
+    assert_eq!(stream.filters, parsed);
     assert_eq!(stream.starting_position, StartingPosition::TrimHorizon);
     compare(
         "EvaluateChanges",
@@ -69,7 +70,9 @@ pub(crate) fn faults(stack: &Stack, local: &Local) -> Vec<String> {
             "DestinationConfig": {
                 "OnFailure": { "Type": "SQS", "Destination": { "Fn::GetAtt": ["EvaluateFailures", "Arn"] } },
             },
-            "FilterCriteria": { "Filters": [{ "Pattern": filter.to_string() }] },
+            "FilterCriteria": {
+                "Filters": filters.map(|filter| json!({ "Pattern": filter.to_string() })),
+            },
         }),
     );
     let kind = |queue: &str| {

@@ -285,7 +285,8 @@ impl Evaluator {
             | Changed::Unit(_)
             | Changed::Feed(..)
             | Changed::Held(_)
-            | Changed::Rules(_) => {}
+            | Changed::Rules(_)
+            | Changed::Category(_) => {}
         }
         let around = match around {
             Some(around) => around,
@@ -309,12 +310,18 @@ impl Evaluator {
                     .await
             }
             Changed::Rules(product) => self.look_at_product(around, product).await,
+            Changed::Category(product) if around.installation.rules.name_categories() => {
+                self.look_at_product(around, product).await
+            }
             Changed::Held(held) => {
                 self.on_behalf_of(held.origin.clone())
                     .look_at_quarantine(&around.installation, &held.source, &held.reason)
                     .await
             }
-            Changed::Configuration(_) | Changed::Job(_) | Changed::Nothing => Ok(()),
+            Changed::Category(_)
+            | Changed::Configuration(_)
+            | Changed::Job(_)
+            | Changed::Nothing => Ok(()),
         }
     }
 

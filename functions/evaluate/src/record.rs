@@ -7,6 +7,7 @@ use shared::domain::id::ConnectorName;
 use shared::domain::{Origin, Position, ProductId, Unit};
 use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
+use shared::store::products::Product;
 use shared::store::quarantine::HeldKind;
 use shared::store::settings::Head;
 
@@ -26,6 +27,8 @@ pub enum Changed {
     Feed(ConnectorName, Option<Origin>),
     /// The rules that stand beside a product.
     Rules(ProductId),
+    /// A product's category, by which other rules may apply.
+    Category(ProductId),
     /// Whether anything of one kind that a source sent waits in quarantine.
     Held(Box<HeldKind>),
     /// The configuration, to this version.
@@ -42,7 +45,11 @@ impl Changed {
     pub(crate) fn depends_on_surroundings(&self) -> bool {
         matches!(
             self,
-            Self::Position { .. } | Self::Unit(_) | Self::Feed(..) | Self::Rules(_)
+            Self::Position { .. }
+                | Self::Unit(_)
+                | Self::Feed(..)
+                | Self::Rules(_)
+                | Self::Category(_)
         )
     }
 }
@@ -87,6 +94,17 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
             let name = pk.strip_prefix("C#").unwrap_or_default();
             let name = name.parse().map_err(|error| content.wrong(&error))?;
             Changed::Feed(name, content.read::<FeedState>(change.new_image)?.origin)
+        }
+        "product" => {
+            let category = |image: Item| match image.is_empty() {
+                true => Ok(None),
+                false => content.read::<Product>(image).map(|it| it.category),
+            };
+            if category(change.old_image)? == category(change.new_image)? {
+                return Ok(Changed::Nothing);
+            }
+            let product = pk.strip_prefix("P#").unwrap_or_default();
+            Changed::Category(product.parse().map_err(|error| content.wrong(&error))?)
         }
         "rule" => match pk.strip_prefix("P#") {
             Some(product) => {

@@ -34,6 +34,7 @@ fn said(change: &Changed) -> String {
         }
         Changed::Feed(connector, _) => format!("feed {connector}"),
         Changed::Rules(product) => format!("rules of {product}"),
+        Changed::Category(product) => format!("category of {product}"),
         Changed::Held(held) => format!("{} of {}: {}", held.reason, held.source, held.open),
         Changed::Configuration(version) => format!("configuration {version}"),
         Changed::Job(id) => format!("job {id}"),

@@ -1,6 +1,8 @@
 //! The table as it must be. `template.yaml` declares the same for AWS, the local engine makes it
 //! from this.
 
+use serde_json::{Value, json};
+
 /// The partition key.
 pub const PARTITION_KEY: &str = "pk";
 /// The sort key.
@@ -43,4 +45,22 @@ pub const INDEXES: [Index; 2] = [
 
 /// The kinds of item (`t`) whose changes the evaluator looks at; the event-source mapping filters on
 /// them, so that our own alerts and records cost no invocation.
-pub const EVALUATED_KINDS: [&str; 6] = ["position", "unit", "feed", "held_kind", "config", "job"];
+pub const EVALUATED_KINDS: [&str; 8] = [
+    "position",
+    "unit",
+    "feed",
+    "held_kind",
+    "config",
+    "job",
+    "product",
+    "rule",
+];
+
+/// The filters of that mapping, of which a record has to meet one. An item that is removed has no new
+/// image; of those only rules are looked at.
+pub fn evaluated_changes() -> [Value; 2] {
+    [
+        json!({ "dynamodb": { "NewImage": { "t": { "S": EVALUATED_KINDS } } } }),
+        json!({ "eventName": ["REMOVE"], "dynamodb": { "OldImage": { "t": { "S": ["rule"] } } } }),
+    ]
+}

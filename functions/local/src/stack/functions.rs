@@ -322,12 +322,12 @@ impl Stack {
                 Ok(meter.measured(handled).await)
             }
         });
-        let evaluated = serde_json::json!({
-            "dynamodb": { "NewImage": { "t": { "S": schema::EVALUATED_KINDS } } }
-        });
         let mut mapping = StreamMapping::new(TABLE, function);
         mapping.batch_size = 50;
-        mapping.filters = Pattern::parse(&evaluated).into_iter().collect();
+        mapping.filters = schema::evaluated_changes()
+            .iter()
+            .filter_map(|filter| Pattern::parse(filter).ok())
+            .collect();
         mapping.report_batch_item_failures = true;
         mapping.bisect_batch_on_function_error = true;
         mapping.maximum_retry_attempts = Some(5);

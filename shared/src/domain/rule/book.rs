@@ -26,6 +26,8 @@ pub struct Facts<'a> {
     pub groups: &'a [GroupName],
     /// The product's own rules, which stand beside it and not in the book.
     pub own: &'a [Rule],
+    /// The SKUs that it had before: what the book says of them is about the same product.
+    pub formerly: &'a [ProductId],
 }
 
 impl<'a> Facts<'a> {
@@ -42,6 +44,7 @@ impl<'a> Facts<'a> {
             location,
             groups: directory.groups_of(location),
             own: &[],
+            formerly: &[],
         }
     }
 
@@ -50,6 +53,14 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub const fn with(mut self, own: &'a [Rule]) -> Self {
         self.own = own;
+        self
+    }
+
+    /// With the SKUs that the product had before, the last one first. Their rules apply where its own
+    /// has none.
+    #[must_use]
+    pub const fn formerly(mut self, formerly: &'a [ProductId]) -> Self {
+        self.formerly = formerly;
         self
     }
 
@@ -212,12 +223,16 @@ impl RuleBook {
         self.strays.iter().map(|slot| &self.rules[*slot])
     }
 
+    /// Whether any of them is for a category of products.
+    pub fn name_categories(&self) -> bool {
+        let named = |rule: &Rule| rule.scope.category.is_some();
+        self.rules.iter().any(named)
+    }
+
     /// The rule of this kind for a position.
     pub fn resolve<'a>(&'a self, kind: AlertKind, facts: &Facts<'a>) -> Resolution<'a> {
         let index = self.each.get(&kind);
-        let levels = index.map_or([None; LEVELS], |index| {
-            index.levels(facts.product, facts.category)
-        });
+        let levels = index.map_or([None; LEVELS], |index| index.levels(facts));
         let mut considered = Vec::new();
         for (number, level) in levels.into_iter().enumerate() {
             let stands = |slot: Option<&Slot>| slot.map(|slot| &self.rules[*slot]);
@@ -251,7 +266,7 @@ impl RuleBook {
     /// The low-stock rule for a product summed over a group.
     pub fn resolve_sum<'a>(&'a self, facts: &Facts<'a>, group: &'a GroupName) -> Resolution<'a> {
         const KIND: AlertKind = AlertKind::LowStock;
-        let levels = self.sums.levels(facts.product, facts.category);
+        let levels = self.sums.levels(facts);
         let in_it = |scope: &Scope| scope.group.as_ref() == Some(group);
         let considered = levels
             .into_iter()
@@ -332,7 +347,9 @@ impl RuleBook {
 
 impl ByProduct {
     /// What is indexed for a product, the most specific first.
-    fn levels(&self, product: &ProductId, category: Option<&str>) -> [Option<&ByPlace>; LEVELS] {
+    fn levels(&self, facts: &Facts<'_>) -> [Option<&ByPlace>; LEVELS] {
+        let (product, category) = (facts.product, facts.category);
+        let mut names = std::iter::once(product).chain(facts.formerly);
         let line = product.line();
         let model = line.and_then(|_| self.models.get(product));
         let make = line.and_then(|(make, _)| self.makes.get(make));
@@ -340,7 +357,7 @@ impl ByProduct {
             .filter(|_| !self.categories.is_empty())
             .and_then(|category| self.categories.get(&folded_category(category)));
         [
-            self.products.get(product),
+            names.find_map(|name| self.products.get(name)),
             model,
             make,
             category,
