@@ -22,6 +22,7 @@ mod observed;
 mod process;
 mod program;
 mod readme;
+mod renamed;
 mod roles;
 mod shopify;
 mod slo;

@@ -103,7 +103,8 @@ impl<'a> Scene<'a> {
             &after.location,
             &installation.config.locations,
         )
-        .with(&self.picture.rules);
+        .with(&self.picture.rules)
+        .formerly(&self.picture.formerly);
         let sources = &self.authority.quantities;
         let stock = after.stock(sources);
         let earlier = before.and_then(|before| before.stock(sources));
@@ -206,7 +207,10 @@ impl<'a> Scene<'a> {
         let mut gone = without_rule(&resolution);
         if members.is_empty() {
             resolution.rule = None;
-            gone = Ending::GroupRemoved;
+            gone = match self.counts_in(&resolution) {
+                true => Ending::NoLongerStated,
+                false => Ending::GroupRemoved,
+            };
         }
         let reading = self.read(&resolution, stock.as_ref(), after, gone);
         let mut verdict = reading.verdict;
@@ -249,6 +253,16 @@ impl<'a> Scene<'a> {
             | Subject::Channel { .. }
             | Subject::Quarantine { .. } => &self.authority.zone,
         }
+    }
+
+    /// Whether the product has a position in the group, stated or not.
+    fn counts_in(&self, resolution: &Resolution<'_>) -> bool {
+        let Subject::Group { group, .. } = resolution.subject() else {
+            return false;
+        };
+        let members = self.installation.config.locations.members(&group);
+        let mut members = members.iter();
+        members.any(|location| self.picture.positions.contains_key(location))
     }
 
     fn members(&self, resolution: &Resolution<'_>) -> Vec<&'a Position> {

@@ -60,7 +60,7 @@ impl Evaluator {
         Ok(())
     }
 
-    /// Looks at every position of a product, whose rules have changed.
+    /// Looks at every position of a product to which other rules may apply than before.
     pub(crate) async fn look_at_product(
         &self,
         around: &Surroundings,
@@ -108,7 +108,9 @@ impl Evaluator {
             let description = picture.description.as_ref();
             let category = description.and_then(|it| it.category.as_deref());
             let directory = &around.installation.config.locations;
-            let facts = Facts::of(product, category, location, directory).with(&picture.rules);
+            let facts = Facts::of(product, category, location, directory)
+                .with(&picture.rules)
+                .formerly(&picture.formerly);
             let sums = around.installation.rules.rules_over_sums(&facts);
             !sums.is_empty()
         };

@@ -54,7 +54,9 @@ impl Ingest {
             if let Some(name) = name
                 && let Some(sku) = &name.sku
             {
-                names = names.with_product(external.clone(), sku.clone(), name.standing());
+                names = names
+                    .with_product(external.clone(), sku.clone(), name.standing())
+                    .with_beside(external.clone(), name.beside.clone());
             }
         }
         Ok((door.push.parse(signed, &names)?, known))
@@ -217,7 +219,8 @@ impl Ingest {
                 (problem.reason.name(), problem.sentence.clone()),
             );
             let awaits = problem.awaits.clone();
-            held.push((entry, awaits.map(|awaited| (awaited.kind, awaited.name))));
+            let awaits = awaits.map(|awaited| (awaited.kind, awaited.name));
+            held.push(one_for_each_name(entry, awaits));
         }
         outcome.quarantined = held.len();
         Ok((outcome, held))
@@ -346,8 +349,20 @@ impl Ingest {
             (code(&reason), reason.to_string()),
         );
         let awaits = reason.awaits().map(|(kind, name)| (kind.to_owned(), name));
-        Ok(vec![(held.event(event.id.clone()), awaits)])
+        Ok(vec![one_for_each_name(
+            held.event(event.id.clone()),
+            awaits,
+        )])
     }
+}
+
+/// What waits for a name is one problem, however much waits for it.
+fn one_for_each_name(entry: Quarantined, awaits: Option<(String, String)>) -> Held {
+    let entry = match &awaits {
+        Some((kind, name)) => entry.known_by(&format!("{kind} {name}")),
+        None => entry,
+    };
+    (entry, awaits)
 }
 
 /// The work that a hint leaves: one entry per vehicle, however often it is hinted at.

@@ -242,10 +242,9 @@ impl Applier<'_> {
         let (name, change) = match item {
             Item::Position { product, location } => (
                 format!("{location}:{product}"),
-                Change::LevelSet {
+                Change::Missing {
                     product: product.clone(),
                     location: location.clone(),
-                    level: Level::default(),
                     version,
                 },
             ),

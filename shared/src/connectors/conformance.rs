@@ -499,6 +499,7 @@ proptest! {
                     prop_assert!(placed.chain(refunds).all(|quantity| quantity > 0));
                 }
                 Change::LevelEnded { .. } => prop_assert_eq!(sample.name, "generic/stock_ended.json"),
+                Change::Missing { .. } => prop_assert!(false, "no webhook is a whole list"),
                 Change::Unit(_) | Change::Described(_) | Change::Offered(_) => {}
             }
             prop_assert!(event.at <= now() + seconds(300));

@@ -74,6 +74,8 @@ pub trait Names: Send + Sync {
 
     /// The vehicle that a number means, by the rules that hold for all of them.
     fn vin(&self, written: &str) -> Result<Vin, VinError>;
+    /// Their other name of this kind for the same product, as far as it is known.
+    fn beside(&self, theirs: &External, kind: &'static str) -> Option<External>;
     /// Whether their product still stands for it, as far as that is known, and since when.
     fn standing(&self, theirs: &External) -> Option<Dated<bool>>;
 }
@@ -85,6 +87,7 @@ pub struct KnownNames {
     own: BTreeSet<LocationId>,
     default: bool,
     products: BTreeMap<External, (Sku, Option<Dated<bool>>)>,
+    beside: BTreeMap<External, BTreeMap<String, String>>,
     vins: VinRules,
 }
 
@@ -99,6 +102,7 @@ impl KnownNames {
             own: own.into_iter().collect(),
             default: false,
             products: BTreeMap::new(),
+            beside: BTreeMap::new(),
             vins: VinRules::default(),
         }
     }
@@ -150,6 +154,13 @@ impl KnownNames {
         self.products.insert(name, (sku, standing));
         self
     }
+
+    /// The same, with a product's other names.
+    #[must_use]
+    pub fn with_beside(mut self, name: External, beside: BTreeMap<String, String>) -> Self {
+        self.beside.insert(name, beside);
+        self
+    }
 }
 
 impl Names for KnownNames {
@@ -165,6 +176,11 @@ impl Names for KnownNames {
 
     fn standing(&self, theirs: &External) -> Option<Dated<bool>> {
         self.products.get(theirs)?.1
+    }
+
+    fn beside(&self, theirs: &External, kind: &'static str) -> Option<External> {
+        let id = self.beside.get(theirs)?.get(kind)?.clone();
+        Some(External { kind, id })
     }
 
     fn vin(&self, written: &str) -> Result<Vin, VinError> {

@@ -192,13 +192,16 @@ impl Push for Shopify {
         };
         let body = json::document(signed.body())?;
         let body = Object::of(&body, "")?;
+        let apart = self.deducts && self.same_sku == SameSku::Sum;
         match topic {
             Topic::Level | Topic::Disconnected => {
                 let id = body.need("inventory_item_id", whole_id)?;
                 Ok(vec![inventory_item(id)])
             }
-            Topic::Order => orders::wanted(rows(&body, "line_items")?, None),
-            Topic::Refund => orders::wanted(rows(&body, "refund_line_items")?, Some("line_item")),
+            Topic::Order => orders::wanted(rows(&body, "line_items")?, None, apart),
+            Topic::Refund => {
+                orders::wanted(rows(&body, "refund_line_items")?, Some("line_item"), apart)
+            }
             Topic::Item | Topic::ItemDeleted | Topic::Product | Topic::ProductDeleted => {
                 Ok(Vec::new())
             }

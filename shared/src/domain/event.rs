@@ -85,6 +85,16 @@ pub enum Change {
         /// Since when.
         version: Version,
     },
+    /// A product is missing from what its source lists whole: none is left there, unless somebody else has
+    /// stated it since that source last did.
+    Missing {
+        /// The product.
+        product: ProductId,
+        /// Where it lay.
+        location: LocationId,
+        /// Since when.
+        version: Version,
+    },
     /// Stock came or went.
     Moved {
         /// The product.

@@ -19,6 +19,7 @@ pub mod order;
 pub mod origin;
 pub mod position;
 pub mod product;
+pub mod renamed;
 pub mod route;
 pub mod rule;
 pub mod spelling;

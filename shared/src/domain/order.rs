@@ -31,6 +31,9 @@ pub struct OrderLine {
 pub struct KnownLine {
     /// What is sold.
     pub product: ProductId,
+    /// Which of the source's items it is, where the source counts several as one product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<String>,
     /// Where it is taken from.
     pub location: LocationId,
     /// Whether on hand falls by it.
@@ -69,6 +72,9 @@ pub struct Refund {
     /// Where they are back in stock, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back_to: Option<LocationId>,
+    /// They are back in stock where the line was taken from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
     /// Units.
     pub quantity: i64,
     /// When it happened.
@@ -92,6 +98,21 @@ pub struct Effect {
 }
 
 impl Effect {
+    /// When the first of it happened.
+    pub fn first(&self) -> Option<Timestamp> {
+        self.moves.keys().chain(self.sold.keys()).min().copied()
+    }
+
+    /// The effect of both.
+    pub fn add(&mut self, other: Self) {
+        for (ours, theirs) in [(&mut self.moves, other.moves), (&mut self.sold, other.sold)] {
+            for (at, units) in theirs {
+                *ours.entry(at).or_default() += units;
+            }
+            ours.retain(|_, units| *units != 0);
+        }
+    }
+
     fn is_nothing(&self) -> bool {
         self.moves
             .values()
@@ -117,6 +138,7 @@ impl KnownLine {
             (heard, self)
         };
         let mut next = newer.clone();
+        next.item = next.item.or_else(|| older.item.clone());
         if let (Some(placed), Some(other)) = (&mut next.placed, &older.placed)
             && placed.version == other.version
         {
@@ -167,7 +189,8 @@ impl KnownLine {
             }
         }
         for refund in self.refunds.values().filter(|_| self.deducts) {
-            if let Some(location) = &refund.back_to {
+            let in_place = refund.in_place.then_some(&self.location);
+            if let Some(location) = refund.back_to.as_ref().or(in_place) {
                 at(location, true, refund.at, refund.quantity);
             }
         }
@@ -209,6 +232,7 @@ mod tests {
     fn line(second: i64, quantity: i64, current: i64, cancelled: bool) -> KnownLine {
         KnownLine {
             product: "OIL".parse().unwrap(),
+            item: None,
             location: "north".parse().unwrap(),
             deducts: true,
             placed: Some(Placed {
@@ -226,6 +250,7 @@ mod tests {
     fn refund(name: &str, second: i64, quantity: i64, back_to: Option<&str>) -> KnownLine {
         let refund = Refund {
             back_to: back_to.map(|place| place.parse().unwrap()),
+            in_place: false,
             quantity,
             at: time(second),
             recorded: time(second),

@@ -24,6 +24,7 @@ use super::item::{self, Item, ItemStatement};
 use super::message::Stock;
 use super::origin::Origin;
 use super::product::ProductId;
+use super::renamed::Renamed;
 
 /// More units than any yard holds: a larger number is a mistake in the source.
 pub const MOST_UNITS: i64 = 1_000_000_000_000;
@@ -66,6 +67,12 @@ pub struct Position {
     /// Units sold, by the location's calendar day.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sold: BTreeMap<Date, i64>,
+    /// Which of the movements were of one of a source's items, by its name, where that is known.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub of_items: BTreeMap<String, Vec<(i64, i64)>>,
+    /// Under which SKU the product goes on that had this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed: Option<Renamed>,
 }
 
 /// How on hand is known.
@@ -102,9 +109,16 @@ pub struct Base {
     /// Units that have moved since, by movements that are no longer kept one by one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub moved: i64,
+    /// The source's whole list lacks the product, which it last mentioned then: that none is left is
+    /// concluded and not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mentioned: Option<Version>,
     /// The source states it no longer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended: bool,
+    /// Of several items that are summed, when the one was stated that was stated longest ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<Version>,
     /// Several of its items claim to be this product, and nobody has said that they are to be summed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub contradicts: bool,
@@ -132,6 +146,13 @@ pub enum PositionChange {
         /// What it states.
         said: ItemStatement,
     },
+    /// A source's whole list lacks it, so none is left there.
+    Missing {
+        /// Which source.
+        source: ConnectorName,
+        /// Since when.
+        version: Version,
+    },
     /// A source states the level no longer.
     Ended {
         /// Which source.
@@ -141,6 +162,8 @@ pub enum PositionChange {
     },
     /// An order's line changed: the difference to what it came to before.
     Line {
+        /// Whose and which item it is, where that is known.
+        item: Option<(ConnectorName, String)>,
         /// Units that came or went, and when.
         moves: Vec<(Timestamp, i64)>,
         /// Units sold, by the location's calendar day.
@@ -185,7 +208,9 @@ impl PositionChange {
     /// When it happened, or was true, by its source's clock; nothing where only its arrival counts.
     pub fn dated(&self) -> Option<Timestamp> {
         match self {
-            Self::Level { version, .. } | Self::Ended { version, .. } => Some(version.at),
+            Self::Level { version, .. }
+            | Self::Missing { version, .. }
+            | Self::Ended { version, .. } => Some(version.at),
             Self::Item { said, .. } => said.level.as_ref().map(|level| level.version.at),
             Self::Line { moves, .. } => moves.iter().map(|(at, _)| *at).min(),
             Self::Move { at, .. } | Self::Sale { at, .. } => Some(*at),
@@ -272,6 +297,8 @@ impl Position {
             },
             held: 0,
             sold: BTreeMap::new(),
+            of_items: BTreeMap::new(),
+            renamed: None,
         }
     }
 
@@ -312,16 +339,45 @@ impl Position {
         match &self.holding {
             Holding::Counted { on_hand, .. } => Some(*on_hand),
             Holding::Stated { bases, moves } => {
-                let base = on_the_shelf(bases, &sources.ranking)?;
-                let since = base.version.at.as_millisecond();
+                let (source, base) = on_the_shelf(bases, &sources.ranking)?;
+                // What is not known to be of one item is in a sum once all of its items have been
+                // stated since; what is, with its own.
+                let since = base.oldest.unwrap_or(base.version).at.as_millisecond();
                 let moved: i64 = moves
                     .iter()
                     .filter(|(at, _)| *at > since)
                     .map(|(_, delta)| delta)
                     .sum();
-                Some(base.level.on_hand + base.moved + moved)
+                let covered = self.covered_by_items(source, base, since, moves);
+                Some(base.level.on_hand + base.moved + moved - covered)
             }
         }
+    }
+
+    /// What moved after `since` and is in the base's level all the same, or not of its product any more:
+    /// each of a source's items has its own level and its own movements.
+    fn covered_by_items(
+        &self,
+        source: &ConnectorName,
+        base: &Base,
+        since: i64,
+        moves: &[(i64, i64)],
+    ) -> i64 {
+        let items = base.items.iter().filter_map(|(name, item)| {
+            let own = self.of_items.get(&of_item(source, name))?;
+            let until = item
+                .live()
+                .map_or(i64::MAX, |(version, _)| version.at.as_millisecond());
+            Some((own, until))
+        });
+        items
+            .flat_map(|(own, until)| {
+                own.iter()
+                    .filter(move |(at, _)| *at > since && *at <= until)
+            })
+            .filter(|(at, _)| moves.binary_search_by_key(at, |(at, _)| *at).is_ok())
+            .map(|(_, delta)| delta)
+            .sum()
     }
 
     /// The source that owns the quantity, of those that have stated a level. A count may be newer.
@@ -339,7 +395,8 @@ impl Position {
         let Holding::Stated { bases, .. } = &self.holding else {
             return None;
         };
-        Some(on_the_shelf(bases, &sources.ranking)?.version.at)
+        let (_, base) = on_the_shelf(bases, &sources.ranking)?;
+        Some(base.version.at)
     }
 
     /// Whether nothing would be read otherwise, now or after any later change, had this source said then
@@ -461,11 +518,27 @@ impl Position {
             PositionChange::Item { source, said } => {
                 next.state_item(source, said, sources)?;
             }
+            PositionChange::Missing { source, version } => {
+                let mentioned = self.stated_by(source).map(Base::mentioned);
+                next.state(source, &Level::default(), *version, sources)?;
+                if next != *self
+                    && let Holding::Stated { bases, .. } = &mut next.holding
+                    && let Some(base) = bases.get_mut(source)
+                {
+                    base.mentioned = mentioned;
+                }
+            }
             PositionChange::Ended { source, version } => next.end(source, *version)?,
-            PositionChange::Line { moves, sold } => {
+            PositionChange::Line { item, moves, sold } => {
                 for (at, delta) in moves {
                     next.shift(*at, *delta, sources)?;
+                    if let Some((source, item)) = item {
+                        let of_item = next.of_items.entry(of_item(source, item)).or_default();
+                        add_move(of_item, at.as_millisecond(), *delta);
+                        forget(of_item);
+                    }
                 }
+                next.of_items.retain(|_, moves| !moves.is_empty());
                 for (day, units) in sold {
                     believable(*units, sources)?;
                     next.count_sale(*day, *units);
@@ -556,6 +629,8 @@ impl Position {
             version,
             level: level.clone(),
             moved: moved.map_or(0, |base| base.moved),
+            mentioned: None,
+            oldest: None,
             ended: false,
             contradicts: false,
             items: BTreeMap::new(),
@@ -579,12 +654,7 @@ impl Position {
         }
         believable(delta, sources)?;
         let (bases, moves) = self.stated_by_hand()?;
-        let at = at.as_millisecond();
-        match moves.binary_search_by_key(&at, |(at, _)| *at) {
-            Ok(found) => moves[found].1 += delta,
-            Err(place) => moves.insert(place, (at, delta)),
-        }
-        moves.retain(|(_, delta)| *delta != 0);
+        add_move(moves, at.as_millisecond(), delta);
         tidy(bases, moves);
         Ok(())
     }
@@ -614,7 +684,7 @@ impl Position {
     }
 
     /// Counts a sale on a day, or takes one back: of a day that is no longer kept there is none.
-    fn count_sale(&mut self, day: Date, quantity: i64) {
+    pub(super) fn count_sale(&mut self, day: Date, quantity: i64) {
         let known = self.sold.get(&day).copied().unwrap_or(0);
         match known + quantity {
             units if units > 0 => drop(self.sold.insert(day, units)),
@@ -639,14 +709,21 @@ fn effective<'a>(
         .iter()
         .find_map(|source| bases.get_key_value(source).filter(stands))
         .or_else(|| {
-            others()
-                .filter(stands)
-                .max_by(|(a_name, a), (b_name, b)| (a.version, a_name).cmp(&(b.version, b_name)))
+            others().filter(stands).max_by(|(a_name, a), (b_name, b)| {
+                (a.mentioned(), a_name).cmp(&(b.mentioned(), b_name))
+            })
         })
         .or_else(|| {
             let over = others().map(|(_, base)| base.last_heard().at).max();
             counted(bases).filter(|(_, count)| over.is_none_or(|over| count.version.at >= over))
         })
+}
+
+impl Base {
+    /// When the source last said how much there is.
+    pub fn mentioned(&self) -> Version {
+        self.mentioned.unwrap_or(self.version)
+    }
 }
 
 /// The last count by a person.
@@ -655,10 +732,40 @@ fn counted(bases: &Bases) -> Option<(&ConnectorName, &Base)> {
 }
 
 /// What on hand is read from: the owner's statement, or a count that is not older.
-fn on_the_shelf<'a>(bases: &'a Bases, ranking: &[ConnectorName]) -> Option<&'a Base> {
-    let (_, owned) = effective(bases, ranking)?;
+fn on_the_shelf<'a>(
+    bases: &'a Bases,
+    ranking: &[ConnectorName],
+) -> Option<(&'a ConnectorName, &'a Base)> {
+    let (source, owned) = effective(bases, ranking)?;
     let newer = counted(bases).filter(|(_, count)| count.version.at >= owned.version.at);
-    Some(newer.map_or(owned, |(_, count)| count))
+    Some(newer.unwrap_or((source, owned)))
+}
+
+/// How a position names the movements of an item.
+fn of_item(source: &ConnectorName, item: &str) -> String {
+    format!("{source} {item}")
+}
+
+/// Adds a movement to those of one series, in the order of their times.
+pub(super) fn add_move(moves: &mut Moves, at: i64, delta: i64) {
+    match moves.binary_search_by_key(&at, |(at, _)| *at) {
+        Ok(found) => moves[found].1 += delta,
+        Err(place) => moves.insert(place, (at, delta)),
+    }
+    moves.retain(|(_, delta)| *delta != 0);
+}
+
+/// Forgets whose the movements were that are long past, where there are many.
+fn forget(of_item: &mut Moves) {
+    let Some((newest, _)) = of_item.last() else {
+        return;
+    };
+    let apart_from = newest.saturating_sub(in_millis(KEEP_APART));
+    let too_many = of_item.len().saturating_sub(FEW_MOVES);
+    let settled = of_item.partition_point(|(at, _)| *at <= apart_from);
+    of_item.drain(..settled.min(too_many));
+    let most = of_item.len().saturating_sub(MOST_MOVES);
+    of_item.drain(..most);
 }
 
 pub(super) fn lower(a: &Level, b: &Level) -> bool {

@@ -11,6 +11,7 @@ use super::intents::{Intent, intent_row};
 use super::jobs::is_zero;
 use super::keys::{self, Key, Listed};
 use super::products::Product;
+use super::renames::Names;
 use super::row::{Expect, Item, Page, Row, Stored, TRANSACTION, Write, Written, read, text};
 use super::{Store, StoreError};
 use crate::domain::alert::{AlertState, RevisionKind};
@@ -151,6 +152,8 @@ pub struct ProductPicture {
     pub positions: BTreeMap<LocationId, Position>,
     /// The rules that were imported for this product.
     pub rules: Vec<Rule>,
+    /// The SKUs that it had before, the last one first.
+    pub formerly: Vec<ProductId>,
     /// What is watched, at each location and over groups.
     pub watches: Vec<Stored<Watched>>,
 }
@@ -173,6 +176,7 @@ impl ProductPicture {
                         .positions
                         .insert(position.location.clone(), position);
                 }
+                "names" => picture.formerly = read::<Names>(PICTURE, item)?.data.formerly,
                 "rule" => picture.rules.push(read(PICTURE, item)?.data),
                 "watch" => picture.watches.push(read(PICTURE, item)?),
                 _ => {}

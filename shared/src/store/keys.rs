@@ -3,6 +3,7 @@
 //! | item (`t`) | `pk` | `sk` | read by |
 //! |---|---|---|---|
 //! | `product` | `P#<product>` | `product` | describing a product; `list`: by product |
+//! | `names` | `P#<product>` | `product#names` | which SKU a renamed product goes on under, and which it had before |
 //! | `position` | `P#<product>` | `L#<location>#position` | one position; all positions of a product |
 //! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it |
 //! | `watch` | `P#<product>` | `G#<group>#watch#<kind>` | a group's sum |
@@ -42,6 +43,7 @@
 //! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
 //! | `config` | `CONFIG` | `head`, `document#<version>#<hash>#<n>` | the applied configuration |
 //! | `rule` | `P#<product>` | `rule#<rule>` | rules that were imported for one product, read with it; `list`: every imported rule |
+//! | `rule_renamed` | `P#<product>` | `rule#<rule>` | nothing any more: the rule went to the product's new SKU |
 //! | `rule` | `RULES` | `<rule>` | rules that were imported for more than one product |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
 //!
@@ -100,6 +102,11 @@ pub(crate) fn product(product: &ProductId) -> String {
 
 pub(crate) fn description(of: &ProductId) -> Key {
     Key::new(product(of), "product")
+}
+
+/// Beside the description, with which it is read.
+pub(crate) fn names(of: &ProductId) -> Key {
+    Key::new(product(of), format!("{OF_PRODUCT}#names"))
 }
 
 pub(crate) fn position(of: &ProductId, location: &LocationId) -> Key {

@@ -49,6 +49,7 @@ pub mod orders;
 pub mod products;
 pub mod quarantine;
 pub mod received;
+mod renames;
 pub mod resend;
 pub mod runs;
 pub mod settings;

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::keys;
-use super::row::{Expect, Row, Write, Written};
+use super::renames::{self, Meant, Said};
+use super::row::{Expect, Row, TRANSACTION, Write, Written};
 use super::stated::Item;
 use super::stock::{ApplyError, Cause, forgotten_at};
 use super::{Store, StoreError};
@@ -233,6 +234,34 @@ impl Store {
         Ok(self.get::<Receipt>(OPERATION, &key).await?.is_some())
     }
 
+    /// Remembers keys of what was done otherwise than as a movement, as those of movements are.
+    pub(super) async fn note_carried_out(
+        &self,
+        keys: &[EventId],
+        authority: &Authority,
+    ) -> Result<(), StoreError> {
+        let (source, now) = (api()?, self.clock().now());
+        let expires = forgotten_at(now, &authority.quantities);
+        let receipt = Receipt {
+            at: now,
+            content: String::new(),
+            rows: Vec::new(),
+        };
+        for keys in keys.chunks(TRANSACTION) {
+            let marker = |key| {
+                let row = Row::new(keys::marker(&source, key), "marker", &receipt)?;
+                Ok(Write::Put(row.expires(expires), Expect::Anything))
+            };
+            let writes: Result<Vec<_>, StoreError> = keys.iter().map(marker).collect();
+            let (mut attempt, writes) = (0, writes?);
+            while self.transact(OPERATION, writes.clone()).await? != Written::Done {
+                self.after_conflict(OPERATION, attempt).await?;
+                attempt += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// What a movement needs now.
     async fn sides(
         &self,
@@ -244,14 +273,18 @@ impl Store {
         let sources = &authority.quantities;
         let mut decided = Decided::default();
         for side in movement.parts() {
-            let key = keys::position(&movement.product, side.location);
-            let stored = self.get::<Position>(OPERATION, &key).await?;
-            let before = stored.as_ref().map_or_else(
-                || Position::unknown(movement.product.clone(), side.location.clone()),
-                |stored| stored.data.clone(),
-            );
             let now = self.clock().now();
             let dated = movement.at.unwrap_or(now);
+            let place = (&movement.product, side.location);
+            let Some(meant) = self.meant(OPERATION, place, Said::At(dated)).await? else {
+                return Err(Refusal::NoData.into());
+            };
+            let Meant {
+                stored,
+                position: before,
+                guard,
+            } = meant;
+            renames::guard(&mut decided.writes, guard);
             let known = self.caught_up(before.clone(), dated, None, sources).await?;
             let item = Item::Position {
                 product: before.product.clone(),

@@ -1,7 +1,8 @@
 //! The names that other systems have for our SKUs, and which of their items they still offer.
 //!
 //! A name can come to mean another SKU, and what it names can be archived or deleted. Positions keep
-//! what each item stated, so whoever changes a name also carries that to the positions: what was
+//! what each item stated, so whoever changes a name also carries that to the positions: where the item
+//! was all that had the old SKU, its product is renamed ([`renames`](super::renames)); else what it
 //! stated under the old SKU ends there and stands at the new one. A name is marked as unsettled in the
 //! write that changes it, so that after a crash the same webhook, applied again, does the rest.
 
@@ -9,10 +10,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::renames::Rename;
 use super::row::{Expect, Row, Stored};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError, keys};
-use crate::domain::event::{Change, Offer, StockEvent, Version};
+use crate::domain::event::{Change, Offer, ProductDescription, StockEvent, Version};
 use crate::domain::id::{ConnectorName, Sku};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::position::Sources;
@@ -29,6 +31,9 @@ pub struct ExternalName {
     /// Since when it stands for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
+    /// The other names of the same thing, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<String, String>,
     /// Whether its system still offers what it names, if that was said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<Dated<bool>>,
@@ -120,17 +125,31 @@ impl Store {
             .await
     }
 
-    /// Notes that a name stands for a SKU since then, and applies what waited for the name.
+    /// Notes that one of the names of a description stands for its SKU since then, and applies what
+    /// waited for the name.
     pub(super) async fn learn_name(
         &self,
         event: &StockEvent,
-        sku: &Sku,
-        version: Version,
+        described: &ProductDescription,
         (kind, name): (&str, &str),
         sources: &Sources,
     ) -> Result<(), ApplyError> {
+        let (sku, version) = (&described.sku, described.version.kept());
+        let mut beside = described.external.clone();
+        beside.remove(kind);
+        let known = self.external_name(&event.source, kind, name).await?;
+        let known = known.unwrap_or_default();
+        if known.version < Some(version) && known.sku.as_ref() != Some(sku) {
+            self.has_name(sku, version).await?;
+        }
         self.change_name(event, (kind, name), sources, |known| {
             if known.version.is_some_and(|known| known >= version) {
+                // What it was called before is heard of late.
+                let is_new = known.sku.as_ref() != Some(sku) && !known.former.contains(sku);
+                if is_new && known.version.is_some_and(|known| known > version) {
+                    known.former.insert(0, sku.clone());
+                    known.unsettled = true;
+                }
                 return;
             }
             if let Some(old) = known.sku.replace(sku.clone()).filter(|old| old != sku) {
@@ -141,6 +160,9 @@ impl Store {
                 known.unsettled = true;
             }
             known.version = Some(version);
+            if !beside.is_empty() {
+                known.beside.clone_from(&beside);
+            }
         })
         .await?;
         // Also where the name was known: whoever learnt it may have stopped right after.
@@ -277,8 +299,22 @@ impl Store {
         let known = &stored.data;
         let item = item_name(kind, name);
         for old in &known.former {
-            self.move_item(event, &item, &old.clone().into(), known, sources)
-                .await?;
+            let old = ProductId::from(old.clone());
+            let renamed = match known.sku.as_ref().zip(known.version) {
+                Some((to, since)) => {
+                    let rename = Rename {
+                        event,
+                        item: &item,
+                        to,
+                        since,
+                    };
+                    self.rename(&rename, &old, sources).await?
+                }
+                None => false,
+            };
+            if !renamed {
+                self.move_item(event, &item, &old, known, sources).await?;
+            }
         }
         if let Some((sku, standing)) = known.sku.as_ref().zip(known.standing()) {
             let product = ProductId::from(sku.clone());
@@ -317,7 +353,8 @@ impl Store {
         let (Some(standing), Some(named)) = (known.standing(), known.version) else {
             return Ok(());
         };
-        for position in self.positions_of(old).await? {
+        let positions = self.positions_of(old).await?;
+        for position in positions.iter().filter(|it| it.renamed_to().is_none()) {
             let Some(stated) = position.item(&event.source, item) else {
                 continue;
             };
@@ -325,7 +362,7 @@ impl Store {
                 let said = ItemStatement {
                     product: sku.clone().into(),
                     level: Some(stated.level.clone()),
-                    ..statement(&position, item, standing)
+                    ..statement(position, item, standing)
                 };
                 self.say(event, said, sources).await?;
             }
@@ -333,7 +370,7 @@ impl Store {
                 version: named,
                 value: false,
             };
-            self.say(event, statement(&position, item, ended), sources)
+            self.say(event, statement(position, item, ended), sources)
                 .await?;
         }
         Ok(())

@@ -1,16 +1,19 @@
 //! Order lines: what is known of each, and with it the stock and demand that it comes to.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
+use super::renames::{self, Meant, Said};
 use super::row::{Expect, Row, Write, Written};
 use super::snapshots::CaughtUp;
 use super::stated::Item;
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError, keys};
+use crate::domain::Authority;
 use crate::domain::event::StockEvent;
-use crate::domain::order::{KnownLine, OrderLine};
+use crate::domain::order::{Effect, KnownLine, OrderLine, Place};
 use crate::domain::position::PositionChange;
-use crate::domain::{Authority, Position};
 
 const OPERATION: &str = "apply an order's line";
 /// How long a line is remembered after it last changed: longer than anybody edits or refunds it.
@@ -39,9 +42,24 @@ impl Store {
                 .expires(now.checked_add(KEPT).unwrap_or(Timestamp::MAX));
             let mut writes = vec![Write::Put(row, Expect::from_read(stored.as_ref()))];
             let mut late = Vec::new();
+            let ordered = after.placed.as_ref().map(|placed| placed.at);
+            // What a line came to under an old SKU, and what it comes to under the new one, are of one
+            // position.
+            let mut meant = BTreeMap::<Place, (Meant, Effect)>::new();
             for ((product, location), effect) in after.difference(before) {
+                let said = Said::At(ordered.or_else(|| effect.first()).unwrap_or(now));
+                let place = (&product, &location);
+                if let Some(found) = self.meant(OPERATION, place, said).await? {
+                    let place = (found.position.product.clone(), location);
+                    let known = meant.entry(place);
+                    let (_, sum) = known.or_insert_with(|| (found, Effect::default()));
+                    sum.add(effect);
+                }
+            }
+            for ((product, location), (found, effect)) in meant {
                 let day = |at| authority.day(&location, at);
                 let change = PositionChange::Line {
+                    item: after.item.clone().map(|item| (event.source.clone(), item)),
                     moves: effect.moves.into_iter().collect(),
                     sold: effect
                         .sold
@@ -49,12 +67,11 @@ impl Store {
                         .map(|(at, n)| (day(at), n))
                         .collect(),
                 };
-                let key = keys::position(&product, &location);
-                let stored = self.get::<Position>(OPERATION, &key).await?;
-                let was = stored.as_ref().map_or_else(
-                    || Position::unknown(product.clone(), location.clone()),
-                    |stored| stored.data.clone(),
-                );
+                let Meant {
+                    stored,
+                    position: was,
+                    guard,
+                } = found;
                 let known = match change.dated() {
                     Some(then) => self.caught_up(was.clone(), then, None, sources).await?,
                     None => CaughtUp::as_it_is(was.clone()),
@@ -62,6 +79,7 @@ impl Store {
                 if let Some(is) = known.position.after(&change, sources)? {
                     let changed = self.position_writes(event, stored.as_ref(), &was, is, sources);
                     writes.extend(changed?);
+                    renames::guard(&mut writes, guard);
                     let item = Item::Position { product, location };
                     for source in &known.being_read {
                         self.note_late(source, &item).await?;

@@ -52,16 +52,29 @@ impl Store {
         description: &ProductDescription,
         sources: &Sources,
     ) -> Result<Applied, ApplyError> {
-        let version = description.version.kept();
-        // Names first: they are looked up by themselves, and writing one twice is harmless.
+        let says_more = description.title.is_some() || description.category.is_some();
+        // What is only a name has a row of its own.
+        let applied = if says_more || description.external.is_empty() {
+            self.describe(event, description).await?
+        } else {
+            Applied::Known
+        };
+        // The names come last: what is carried to the SKU is told by its title. Learning one twice is
+        // harmless.
         for (kind, name) in &description.external {
-            self.learn_name(event, &description.sku, version, (kind, name), sources)
+            self.learn_name(event, description, (kind, name), sources)
                 .await?;
         }
-        let says_more = description.title.is_some() || description.category.is_some();
-        if !says_more && !description.external.is_empty() {
-            return Ok(Applied::Known); // only names, which have rows of their own
-        }
+        Ok(applied)
+    }
+
+    /// Notes what a product is called.
+    pub(super) async fn describe(
+        &self,
+        event: &StockEvent,
+        description: &ProductDescription,
+    ) -> Result<Applied, ApplyError> {
+        let version = description.version.kept();
         let product = ProductId::from(description.sku.clone());
         let key = keys::description(&product);
         for attempt in 0.. {

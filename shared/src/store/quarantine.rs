@@ -17,6 +17,7 @@ use crate::domain::Origin;
 use crate::domain::alert::named;
 use crate::domain::event::millis;
 use crate::domain::id::{ConnectorName, EventId};
+use crate::domain::watch::Moment;
 
 /// How long an entry is kept once it is over.
 pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -75,9 +76,19 @@ pub struct Quarantined {
     /// Where it stands.
     #[serde(default = "open")]
     pub state: HeldState,
+    /// How often it was met since it opened.
+    #[serde(default = "once")]
+    pub times: u64,
+    /// When it was last met, where that is not when it was held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Moment>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<Over>,
+}
+
+const fn once() -> u64 {
+    1
 }
 
 const fn open() -> HeldState {
@@ -105,6 +116,8 @@ impl Quarantined {
             place,
             row: content.chars().take(EXCERPT).collect(),
             state: HeldState::Open,
+            times: 1,
+            last: None,
             over: None,
         }
     }
@@ -112,9 +125,18 @@ impl Quarantined {
     /// Knows it by what it says and why it is held, wherever it stands: the same row in the next file
     /// is no second entry.
     pub fn known_by(mut self, content: &str) -> Self {
-        let identity = [self.source.as_str(), &self.reason, content].join("\u{1f}");
-        self.id = sha256_hex(identity.as_bytes())[..32].to_owned();
+        self.id = known_by(&self.source, &self.reason, content);
         self
+    }
+
+    /// The same, met once more by something that came at this time, if it was not met by that already.
+    fn met_again(&self, at: Timestamp) -> Option<Self> {
+        let last = self.last.map_or(self.at, |last| last.0);
+        (at > last).then(|| Self {
+            times: self.times.saturating_add(1),
+            last: Some(Moment(at)),
+            ..self.clone()
+        })
     }
 
     /// Names the event.
@@ -122,6 +144,12 @@ impl Quarantined {
         self.event = Some(event);
         self
     }
+}
+
+/// The id of an entry that is known by what it says and why it is held.
+pub(super) fn known_by(source: &ConnectorName, reason: &str, content: &str) -> String {
+    let identity = [source.as_str(), reason, content].join("\u{1f}");
+    sha256_hex(identity.as_bytes())[..32].to_owned()
 }
 
 /// Whether people are to know that something of one kind is open.
@@ -176,6 +204,12 @@ impl Store {
                     // Whoever wrote it may have died before people were to know.
                     self.tell_of_kind(&held.source, &held.reason, &example)
                         .await?;
+                    let again = stored.as_ref().and_then(|it| it.data.met_again(held.at));
+                    if let Some((again, stored)) = again.zip(stored) {
+                        // Of two at once, one is counted.
+                        let expect = Expect::Version(stored.version);
+                        self.put(OPERATION, entry_row(&again)?, expect).await?;
+                    }
                     return Ok(false);
                 }
                 Some(HeldState::Closed) | None => {}

@@ -18,7 +18,7 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 /// An item to be written: its key, what it is, and where it is listed.
 #[derive(Debug, Clone)]
 pub struct Row {
-    key: Key,
+    pub(super) key: Key,
     kind: &'static str,
     version: u64,
     data: AttributeValue,

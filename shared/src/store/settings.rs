@@ -132,8 +132,9 @@ impl Store {
         id: &RuleId,
     ) -> Result<Option<Rule>, StoreError> {
         let key = keys::imported_rule(id.as_str(), Some(product));
+        // Of one that went to the product's new SKU nothing is left.
         let stored = self.get("read an imported rule", &key).await?;
-        Ok(stored.map(|stored| stored.data))
+        Ok(stored.and_then(|stored| stored.data))
     }
 
     /// Applies a document, whatever applied before; `false` if this very document applies already.
@@ -208,14 +209,7 @@ impl Store {
             let product = rule.scope.single_product();
             let key = keys::imported_rule(rule.id.as_str(), product.as_ref());
             let write = if stays {
-                let listed = Listed {
-                    list: keys::rules_list(keys::shard(rule.id.as_str(), keys::LIST_SHARDS)),
-                    place: rule.id.to_string(),
-                };
-                Write::Put(
-                    Row::new(key, "rule", rule)?.listed(listed),
-                    Expect::Anything,
-                )
+                Write::Put(rule_row(rule)?, Expect::Anything)
             } else {
                 Write::Delete(key, Expect::Anything)
             };
@@ -279,6 +273,17 @@ impl Store {
         let names = self.new_names(head.version)?;
         Ok([Write::Put(row, expect), job, names])
     }
+}
+
+/// An imported rule's row, on the list of all.
+pub(super) fn rule_row(rule: &Rule) -> Result<Row, StoreError> {
+    let product = rule.scope.single_product();
+    let key = keys::imported_rule(rule.id.as_str(), product.as_ref());
+    let listed = Listed {
+        list: keys::rules_list(keys::shard(rule.id.as_str(), keys::LIST_SHARDS)),
+        place: rule.id.to_string(),
+    };
+    Ok(Row::new(key, "rule", rule)?.listed(listed))
 }
 
 fn chunks_of(text: &str) -> Vec<String> {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
+use super::quarantine::known_by;
+use super::renames::{self, Meant, Said};
 use super::row::{Expect, Page, Row, Stored, Write, Written, read};
 use super::snapshots::CaughtUp;
 use super::stated::Item;
@@ -168,6 +170,18 @@ impl Store {
                     version: *version,
                 },
             ),
+            Change::Missing {
+                product,
+                location,
+                version,
+            } => (
+                product,
+                location,
+                PositionChange::Missing {
+                    source: event.source.clone(),
+                    version: *version,
+                },
+            ),
             Change::LevelSet {
                 product,
                 location,
@@ -231,6 +245,8 @@ impl Store {
         let (applied, [before, after]) = self
             .change_position(event, product, location, &change, sources)
             .await?;
+        // It may be known under another SKU.
+        let (product, location) = (&after.product, &after.location);
         let items = after.contradicting(&event.source);
         if !items.is_empty() {
             return Err(ApplyError::SameSku {
@@ -245,10 +261,25 @@ impl Store {
                 .as_ref()
                 .is_some_and(|level| level.value.is_none());
         if ends || !before.contradicting(&event.source).is_empty() {
-            let (kind, name) = same_sku(product, location);
-            self.release_waiting(&event.source, kind, &name).await?;
+            self.end_contradiction(&event.source, product, location)
+                .await?;
         }
         Ok(applied)
+    }
+
+    /// Nothing contradicts anything at a position any more: the entry in quarantine is closed, and what
+    /// waited for that is applied.
+    pub(super) async fn end_contradiction(
+        &self,
+        source: &ConnectorName,
+        product: &ProductId,
+        location: &LocationId,
+    ) -> Result<(), StoreError> {
+        let (kind, name) = same_sku(product, location);
+        let entry = known_by(source, kind, &format!("{kind} {name}"));
+        self.close_quarantined(&entry, "one item is left with the SKU")
+            .await?;
+        self.release_waiting(source, kind, &name).await
     }
 
     /// Applies a change that the API asks for, such as a reservation, at most once per event id.
@@ -281,6 +312,7 @@ impl Store {
             change,
             PositionChange::Level { .. }
                 | PositionChange::Item { .. }
+                | PositionChange::Missing { .. }
                 | PositionChange::Ended { .. }
         );
         let guarded = statement && event.source.as_str() != API;
@@ -291,17 +323,22 @@ impl Store {
         };
         let then = change.dated();
         let by = match change {
-            PositionChange::Level { source, .. } => Some(source),
+            PositionChange::Level { source, .. } | PositionChange::Missing { source, .. } => {
+                Some(source)
+            }
             _ => None,
         };
+        let said = Said::by(change, self.clock.now());
         for attempt in 0.. {
-            let stored = self
-                .get::<Position>(OPERATION, &keys::position(product, location))
-                .await?;
-            let before = stored.as_ref().map_or_else(
-                || Position::unknown(product.clone(), location.clone()),
-                |stored| stored.data.clone(),
-            );
+            let Some(meant) = self.meant(OPERATION, (product, location), said).await? else {
+                let unknown = Position::unknown(product.clone(), location.clone());
+                return Ok((Applied::Known, [unknown.clone(), unknown]));
+            };
+            let Meant {
+                stored,
+                position: before,
+                guard,
+            } = meant;
             let known = match then {
                 Some(then) => self.caught_up(before.clone(), then, by, sources).await?,
                 None => CaughtUp::as_it_is(before.clone()),
@@ -327,9 +364,10 @@ impl Store {
                 .is_empty()
                 .then(|| self.with_along(&mut writes))
                 .flatten();
+            renames::guard(&mut writes, guard);
             writes.extend(marker.clone());
             let item = Item::Position {
-                product: product.clone(),
+                product: before.product.clone(),
                 location: location.clone(),
             };
             for source in &known.being_read {
@@ -557,7 +595,7 @@ pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
 
 fn change_name(change: &Change) -> &'static str {
     match change {
-        Change::LevelSet { .. } => "level_set",
+        Change::LevelSet { .. } | Change::Missing { .. } => "level_set",
         Change::Item(said) => match (&said.level, said.offered) {
             (Some(Dated { value: None, .. }), _) => "level_ended",
             (Some(_), _) => "level_set",

@@ -69,7 +69,8 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             &location,
             &installation.config.locations,
         )
-        .with(&picture.rules),
+        .with(&picture.rules)
+        .formerly(&picture.formerly),
         position,
         stock: position.and_then(|it| it.stock(sources)),
         now: context.now(),

@@ -85,6 +85,7 @@ fn shown(position: &Position, sources: &Sources) -> Value {
         "stated_by": owner,
         "stated_at": owner.and_then(|it| position.stated_by(it)).map(|base| base.version.at),
         "sold_by_day": position.sold,
+        "renamed_to": position.renamed_to(),
         "revision": position.revision,
     })
 }

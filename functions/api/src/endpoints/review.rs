@@ -62,6 +62,8 @@ fn shown(held: &Quarantined) -> Value {
         "reason": held.reason,
         "detail": held.sentence,
         "where": held.place,
+        "times": held.times,
+        "last_at": held.last.map_or(held.at, |last| last.0),
         "row": held.row,
         "state": held.state,
         "over": held.over.as_ref().map(|over| json!({

@@ -161,7 +161,7 @@ async fn a_threshold_replaces_the_document_s_and_can_be_taken_away() {
         .await;
     assert_eq!(rule(&explained), "low-by-default");
     let nothing = import(&scene, "product,threshold\n,none\n", false, 2).await;
-    assert_eq!(counts(&nothing), [0, 0, 0, 0, 1]);
+    assert_eq!(counts(&nothing), [0, 0, 1, 0, 0], "it is so already");
 }
 
 #[tokio::test]
@@ -280,4 +280,41 @@ async fn a_threshold_under_a_season_is_shown_with_what_will_be_in_force() {
     let until = json!("2099-02-15T00:00:00");
     assert_eq!(shown("before"), [json!(12), json!(20), until.clone()]);
     assert_eq!(shown("after"), [json!(3), json!(20), until], "{difference}");
+}
+
+#[tokio::test]
+async fn an_import_that_is_repeated_leaves_alone_what_was_changed_since_and_a_new_one_does_not() {
+    let scene = Scene::new().await;
+    let rows = |threshold: &str, title: &str| {
+        format!("product,location,threshold,title\nSKU-1,north,{threshold},{title}\n")
+    };
+    let send = async |key: &str, csv: &str| {
+        let ask = scene
+            .ask("POST", "/api/v1/imports?name=rows.csv&dry_run=false&line=2")
+            .header("idempotency-key", key);
+        let answer = ask.body("text/csv", csv).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        counts(&answer)
+    };
+    let stands = async || {
+        let (product, rule) = ("SKU-1".parse().unwrap(), "imported: SKU-1 at north");
+        let id = rule.parse().unwrap();
+        let rule = scene.store.rule_of_product(&product, &id).await.unwrap();
+        rule.unwrap().check.threshold().unwrap().units
+    };
+    let (first, second) = (rows("5", "Oil"), rows("9", "Better oil"));
+    assert_eq!(send("one", &first).await, [2, 0, 0, 0, 0]);
+    assert_eq!(send("two", &second).await, [0, 2, 0, 0, 0]);
+    assert_eq!(stands().await, 9);
+    assert_eq!(send("one", &first).await, [0, 0, 0, 2, 0], "sent twice");
+    assert_eq!(stands().await, 9);
+    // What was so when it was imported is as much imported.
+    assert_eq!(send("three", &second).await, [0, 0, 2, 0, 0]);
+    assert_eq!(send("four", &first).await, [0, 2, 0, 0, 0], "as a new one");
+    assert_eq!(send("three", &second).await, [0, 0, 0, 2, 0]);
+    // Taken away, and taken away already.
+    let none = "product,location,threshold\nSKU-1,north,none\n";
+    assert_eq!(send("five", none).await, [0, 1, 0, 0, 0]);
+    assert_eq!(send("six", none).await, [0, 0, 1, 0, 0]);
+    assert_eq!(send("four", &first).await, [0, 0, 1, 1, 0]);
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Shopify, VARIANT, rows, whole_id};
+use super::{INVENTORY_ITEM, Shopify, VARIANT, rows, whole_id};
 use crate::connectors::json::{self, Object, Wrong};
 use crate::connectors::names::{Awaited, DEFAULT_LOCATION, External, Names};
 use crate::connectors::push::{ParseError, Parsed, Problem, Reason, Signed, event};
@@ -49,9 +49,12 @@ struct RefundLine<'v> {
 }
 
 /// The names of products that lines need; `within` is where in a row the line stands.
+///
+/// A line that has a SKU needs none, unless items are told `apart`.
 pub(super) fn wanted(
     rows: Vec<(String, &Value)>,
     within: Option<&str>,
+    apart: bool,
 ) -> Result<Vec<External>, ParseError> {
     let read = |(pointer, row): (String, &Value)| {
         let row = Object::of(row, pointer).ok()?;
@@ -61,6 +64,7 @@ pub(super) fn wanted(
         };
         match Line::read(&line).ok()? {
             Line::Variant(variant) => Some(variant),
+            Line::Sku(_) if apart => variant(&line).ok()?,
             Line::Sku(_) | Line::NotStock(_) => None,
         }
     };
@@ -166,7 +170,7 @@ impl Shopify {
         let mut known = BTreeMap::new();
         let mut refunded = 0;
         for refund in refunds.get(&id).into_iter().flatten() {
-            let (name, read) = self.refunded(refund, &location, names)?;
+            let (name, read) = refund_of(refund, names)?;
             refunded += read.quantity;
             known.insert(name, read);
         }
@@ -188,6 +192,7 @@ impl Shopify {
             line: id,
             known: KnownLine {
                 product: product.into(),
+                item: item(line, names),
                 location,
                 deducts: self.deducts,
                 placed: Some(placed),
@@ -250,7 +255,7 @@ impl Shopify {
             Some(place) => known_place(&line.row, &place, names)?,
             None => self.default_place(line.row.pointer_to("location_id"))?,
         };
-        let (name, refund) = self.refunded(line, &location, names)?;
+        let (name, refund) = refund_of(line, names)?;
         if refund.quantity == 0 {
             return Ok(None);
         }
@@ -261,6 +266,7 @@ impl Shopify {
             line: of,
             known: KnownLine {
                 product: product.into(),
+                item: item(&sold, names),
                 location,
                 deducts: self.deducts,
                 placed: None,
@@ -268,35 +274,6 @@ impl Shopify {
             },
         }));
         event(&self.source, &event_id, at, change).map(Some)
-    }
-
-    /// What was refunded of a line, which was sold from `location`.
-    fn refunded(
-        &self,
-        line: &RefundLine<'_>,
-        location: &LocationId,
-        names: &dyn Names,
-    ) -> Result<(String, Refund), Problem> {
-        let restocked = match line.row.get("restock_type", json::text)? {
-            Some("no_restock") | None => false,
-            Some("cancel" | "return" | "legacy_restock") => true,
-            Some(_) => {
-                let wrong = Wrong::new(Reason::UnknownType, "is not a way to restock");
-                return Err(wrong.at(line.row.pointer_to("restock_type")));
-            }
-        };
-        let back_to = match line.row.get("location_id", whole_id)? {
-            _ if !restocked => None,
-            Some(place) => Some(known_place(&line.row, &place, names)?),
-            None => Some(location.clone()),
-        };
-        let refund = Refund {
-            back_to,
-            quantity: not_negative(&line.row, "quantity")?,
-            at: line.at,
-            recorded: line.recorded,
-        };
-        Ok((line.id.clone(), refund))
     }
 
     /// Where a line counts: where the line says, else where the order says, else the default.
@@ -338,8 +315,8 @@ impl Line {
         if let Some(sku) = line.get("sku", json::parsed)? {
             return Ok(Self::Sku(sku));
         }
-        Ok(match line.get("variant_id", whole_id)? {
-            Some(id) => Self::Variant(External { kind: VARIANT, id }),
+        Ok(match variant(line)? {
+            Some(variant) => Self::Variant(variant),
             None => Self::NotStock("a line without SKU or variant is no stock"),
         })
     }
@@ -357,6 +334,44 @@ impl Line {
             }
         }
     }
+}
+
+/// What was refunded of a line. Where the refund names no place, it is back where the line was sold.
+fn refund_of(line: &RefundLine<'_>, names: &dyn Names) -> Result<(String, Refund), Problem> {
+    let restocked = match line.row.get("restock_type", json::text)? {
+        Some("no_restock") | None => false,
+        Some("cancel" | "return" | "legacy_restock") => true,
+        Some(_) => {
+            let wrong = Wrong::new(Reason::UnknownType, "is not a way to restock");
+            return Err(wrong.at(line.row.pointer_to("restock_type")));
+        }
+    };
+    let place = line.row.get("location_id", whole_id)?;
+    let back_to = match place.filter(|_| restocked) {
+        Some(place) => Some(known_place(&line.row, &place, names)?),
+        None => None,
+    };
+    let refund = Refund {
+        in_place: restocked && back_to.is_none(),
+        back_to,
+        quantity: not_negative(&line.row, "quantity")?,
+        at: line.at,
+        recorded: line.recorded,
+    };
+    Ok((line.id.clone(), refund))
+}
+
+/// The variant that a line sells.
+fn variant(line: &Object<'_>) -> Result<Option<External>, Problem> {
+    let id = line.get("variant_id", whole_id)?;
+    Ok(id.map(|id| External { kind: VARIANT, id }))
+}
+
+/// The inventory item that a line is of, as far as it is known.
+fn item(line: &Object<'_>, names: &dyn Names) -> Option<String> {
+    let variant = variant(line).ok()??;
+    let item = names.beside(&variant, INVENTORY_ITEM)?;
+    Some(item.to_string())
 }
 
 fn known_place(row: &Object<'_>, place: &str, names: &dyn Names) -> Result<LocationId, Problem> {

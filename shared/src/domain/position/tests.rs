@@ -659,3 +659,53 @@ fn a_number_beyond_belief_is_refused_whatever_its_sign() {
         }
     }
 }
+
+#[test]
+fn a_list_that_lacks_a_product_does_not_outdo_who_has_stated_it_since_the_list_last_did() {
+    let (file, shop) = ("file".parse().unwrap(), "shop".parse().unwrap());
+    let says = |source: &ConnectorName, second: i64, on_hand: i64| PositionChange::Level {
+        source: source.clone(),
+        level: Level {
+            on_hand,
+            ..Level::default()
+        },
+        version: Version::at(Timestamp::from_second(second).unwrap()),
+    };
+    let lacks = |second: i64| PositionChange::Missing {
+        source: ConnectorName::clone(&file),
+        version: Version::at(Timestamp::from_second(second).unwrap()),
+    };
+    let after = |changes: &[PositionChange], sources: &Sources| {
+        let start = Position::unknown("OIL".parse().unwrap(), "north".parse().unwrap());
+        let last = changes.iter().fold(start, |position, change| {
+            let next = position.after(change, sources).unwrap();
+            next.unwrap_or(position)
+        });
+        last.stock(sources).map(|stock| stock.on_hand)
+    };
+    let nobody = Sources::default();
+    let owned = Sources {
+        ranking: vec![ConnectorName::clone(&file)],
+        ..Sources::default()
+    };
+    let (row, gone, seven) = (says(&file, 10, 5), lacks(30), says(&shop, 20, 7));
+    // In either order of arrival.
+    for all in [
+        [row.clone(), gone.clone(), seven.clone()],
+        [row.clone(), seven.clone(), gone.clone()],
+        [seven.clone(), row.clone(), gone.clone()],
+    ] {
+        assert_eq!(after(&all, &nobody), Some(7));
+        assert_eq!(
+            after(&all, &owned),
+            Some(0),
+            "who owns the quantity has no more of it"
+        );
+    }
+    let older = says(&shop, 5, 7);
+    assert_eq!(after(&[older, row.clone(), gone.clone()], &nobody), Some(0));
+    // Alone it is none, and back it is what it says.
+    assert_eq!(after(&[row.clone(), gone.clone()], &nobody), Some(0));
+    let back = says(&file, 40, 3);
+    assert_eq!(after(&[row, seven, gone, back], &nobody), Some(3));
+}

@@ -100,7 +100,13 @@ pub struct Context<'a> {
     pub dry_run: bool,
 }
 
-enum Planned {
+/// What becomes of a threshold's rule, and the row's own key.
+struct Planned {
+    key: EventId,
+    change: Option<RuleChange>,
+}
+
+enum RuleChange {
     Set(Box<Rule>),
     Remove(Box<Rule>),
 }
@@ -114,20 +120,27 @@ impl Import {
         };
         let (mut seen, mut rules) = (HashSet::new(), Vec::new());
         let (mut stock, mut titles) = (Vec::new(), Vec::new());
-        let beside = context.beside_products(store, &self.rows).await?;
+        let rows = context.current_names(store, self.rows).await?;
+        let beside = context.beside_products(store, &rows).await?;
+        let repeated = context.repeated(store, &rows).await?;
         // What was imported for a product takes the place of what the document says.
         let in_force = context.installation.rules.rules().iter().chain(&beside);
         let standing: HashMap<_, _> = in_force.map(|rule| (rule.slot(), rule)).collect();
         let now = store.clock().now();
-        for line in self.rows {
+        for line in rows {
             let Some(what) = context.unrepeated(&line, &mut seen, &mut imported.rejected) else {
                 continue;
             };
             match line.row {
                 Row::Threshold(target) => {
                     match context.threshold(line.line, &target, &standing, now) {
-                        Ok((difference, planned)) => {
-                            rules.extend(planned);
+                        Ok((mut difference, change)) => {
+                            let key = context.threshold_key(&target)?;
+                            if !repeated.contains(&key) {
+                                rules.push(Planned { key, change });
+                            } else if difference.effect != Effect::Unchanged {
+                                difference.effect = Effect::Repeated;
+                            }
                             imported.differences.push(Difference {
                                 of: what,
                                 ..difference
@@ -178,6 +191,52 @@ impl Import {
 }
 
 impl Context<'_> {
+    /// The rows with the SKUs that their products have now.
+    async fn current_names(
+        &self,
+        store: &Store,
+        rows: Vec<Line>,
+    ) -> Result<Vec<Line>, ImportError> {
+        let named = futures::stream::iter(rows).map(|mut line| async move {
+            let product = match &mut line.row {
+                Row::Threshold(target) => target.scope.product.as_mut(),
+                Row::Title { product, .. } => Some(product),
+                // Whoever carries a count out looks.
+                Row::Stock { .. } => None,
+            };
+            if let Some(product) = product {
+                *product = store.current_name(product).await?;
+            }
+            Ok::<_, StoreError>(line)
+        });
+        let named: Vec<_> = named.buffered(TOGETHER).collect().await;
+        Ok(named.into_iter().collect::<Result<_, _>>()?)
+    }
+
+    /// The keys of the rows' thresholds that this import has set before.
+    async fn repeated(
+        &self,
+        store: &Store,
+        rows: &[Line],
+    ) -> Result<HashSet<EventId>, ImportError> {
+        let thresholds = rows.iter().filter_map(|line| match &line.row {
+            Row::Threshold(target) => Some(self.threshold_key(target)),
+            Row::Stock { .. } | Row::Title { .. } => None,
+        });
+        let keys: Vec<_> = thresholds.collect::<Result<_, _>>()?;
+        let looks = futures::stream::iter(keys).map(|key| async move {
+            let before = store.was_carried_out(&key).await?;
+            Ok::<_, StoreError>(before.then_some(key))
+        });
+        let found: Vec<_> = looks.buffered(TOGETHER).collect().await;
+        let found: Vec<_> = found.into_iter().collect::<Result<_, _>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn threshold_key(&self, target: &Target) -> Result<EventId, crate::domain::IdError> {
+        self.row_key(&target.in_words(), format!("{target:?}"))
+    }
+
     /// The rules that were imported before for the products of these rows.
     async fn beside_products(
         &self,
@@ -235,7 +294,7 @@ impl Context<'_> {
         target: &Target,
         standing: &HashMap<Slot, &Rule>,
         now: Timestamp,
-    ) -> Result<(Difference, Option<Planned>), Rejected> {
+    ) -> Result<(Difference, Option<RuleChange>), Rejected> {
         let reject = |field: &str, detail: String| Rejected {
             line,
             column: None,
@@ -246,6 +305,8 @@ impl Context<'_> {
             .blank(line, target)
             .map_err(|error| reject("", error.to_string()))?;
         let stands = standing.get(&blank.slot()).copied();
+        let shown_or_null =
+            |rule: Option<&Rule>| rule.map_or(Value::Null, |it| self.shown(it, now));
         let (after, planned) = match target.units {
             Some(units) => {
                 let rule = altered(stands, blank, target, units);
@@ -266,20 +327,22 @@ impl Context<'_> {
                     );
                     return Err(reject("", detail));
                 }
-                (self.shown(&rule, now), Planned::Set(Box::new(rule)))
+                let shown = self.shown(&rule, now);
+                (shown, Some(RuleChange::Set(Box::new(rule))))
             }
+            // What the document says stays as it is; where nothing was imported, it is so already.
             None => match stands.filter(|rule| rule.id == blank.id) {
-                Some(rule) => (Value::Null, Planned::Remove(Box::new(rule.clone()))),
-                None => {
-                    let detail = "no threshold was imported for this, so none can be taken away";
-                    return Err(reject("threshold", detail.to_owned()));
-                }
+                Some(rule) => (
+                    Value::Null,
+                    Some(RuleChange::Remove(Box::new(rule.clone()))),
+                ),
+                None => (shown_or_null(stands), None),
             },
         };
-        let before = stands.map_or(Value::Null, |rule| self.shown(rule, now));
+        let before = shown_or_null(stands);
         let effect = match stands {
+            _ if before == after => Effect::Unchanged,
             None => Effect::New,
-            Some(_) if before == after => Effect::Unchanged,
             Some(_) => Effect::Changed,
         };
         let difference = Difference {
@@ -290,7 +353,7 @@ impl Context<'_> {
             before,
             after,
         };
-        Ok((difference, (effect != Effect::Unchanged).then_some(planned)))
+        Ok((difference, planned.filter(|_| effect != Effect::Unchanged)))
     }
 
     /// What people see of a threshold rule. While a season is on, its number is in force, and the
@@ -355,16 +418,20 @@ impl Context<'_> {
 
     async fn apply_rules(&self, store: &Store, rules: Vec<Planned>) -> Result<(), StoreError> {
         let (mut set, mut remove) = (Vec::new(), Vec::new());
+        let mut keys = Vec::new();
         for planned in rules {
-            match planned {
-                Planned::Set(rule) => set.push(*rule),
-                Planned::Remove(rule) => remove.push(*rule),
+            keys.push(planned.key);
+            match planned.change {
+                Some(RuleChange::Set(rule)) => set.push(*rule),
+                Some(RuleChange::Remove(rule)) => remove.push(*rule),
+                None => {}
             }
         }
-        if set.is_empty() && remove.is_empty() {
-            return Ok(());
+        if !set.is_empty() || !remove.is_empty() {
+            store.change_rules(&set, &remove, self.by).await?;
         }
-        store.change_rules(&set, &remove, self.by).await
+        // After what they stand for: a repetition of what was cut off in between does it again.
+        store.note_carried_out(&keys, self.authority).await
     }
 
     async fn stock(
@@ -450,12 +517,15 @@ impl Context<'_> {
             }));
         };
         let before = store.product(&product).await?.and_then(|it| it.title);
+        let key = self.row_key(product.as_str(), &title)?;
+        let repeated = store.was_carried_out(&key).await?;
         let effect = match &before {
-            None => Effect::New,
             Some(known) if *known == title => Effect::Unchanged,
+            _ if repeated => Effect::Repeated,
+            None => Effect::New,
             Some(_) => Effect::Changed,
         };
-        if effect != Effect::Unchanged && !self.dry_run {
+        if matches!(effect, Effect::New | Effect::Changed) && !self.dry_run {
             let at = store.clock().now();
             let described = ProductDescription {
                 sku,
@@ -465,7 +535,7 @@ impl Context<'_> {
                 external: [].into(),
             };
             let event = StockEvent {
-                id: self.row_key(product.as_str(), &title)?,
+                id: key.clone(),
                 source: api()?,
                 at,
                 actor: Some(self.by.to_owned()),
@@ -483,6 +553,9 @@ impl Context<'_> {
                     }));
                 }
             }
+        }
+        if !repeated && !self.dry_run {
+            store.note_carried_out(&[key], self.authority).await?;
         }
         Ok(Ok(Difference {
             line,

@@ -126,6 +126,18 @@ fn change(event: &StockEvent) -> Option<(ProductId, LocationId, PositionChange)>
             let source = event.source.clone();
             (product, location, PositionChange::Ended { source, version })
         }
+        Change::Missing {
+            product,
+            location,
+            version,
+        } => {
+            let source = event.source.clone();
+            (
+                product,
+                location,
+                PositionChange::Missing { source, version },
+            )
+        }
         Change::OrderLine(_) | Change::Offered(_) | Change::Unit(_) | Change::Described(_) => {
             return None;
         }
