@@ -9,11 +9,11 @@ use shared::connectors::webhook_secrets;
 use shared::domain::ConnectorName;
 use shared::domain::alert::AlertState;
 use shared::installation::{Installation, InstallationError};
-use shared::store::breakers::TroubleKind;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::quarantine::HeldState;
 use shared::store::{Page, StoreError};
 
+use super::channels::{self, Standing};
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -34,9 +34,20 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let head = store.config_head().await?;
     let head = head.ok_or(InstallationError::NotConfigured)?.data;
     let installation = context.installation().await?;
+    let channels = channels::standing(context, &installation).await?;
+    let channels: Vec<_> = channels.iter().map(Standing::in_status).collect();
+    let states = context
+        .ports
+        .liveness
+        .connectors(&installation.config)
+        .await;
     let mut connectors = Vec::new();
     for name in installation.config.connectors.keys() {
-        connectors.push(connector(context, &installation, name).await?);
+        let mut shown = connector(context, &installation, name).await?;
+        let state = states.iter().flatten().find(|state| state.name == *name);
+        shown["live"] = json!(state.map(|state| state.problem.is_none()));
+        shown["problem"] = json!(state.and_then(|state| state.problem.as_ref()));
+        connectors.push(shown);
     }
     let alerts = counted(
         context,
@@ -76,7 +87,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "applied_at": head.applied_at,
             "applied_by": head.by,
         },
-        "channels": channels(context, &installation).await?,
+        "channels": channels,
         "connectors": connectors,
         "open_alerts": alerts,
         "deliveries": deliveries(context).await?,
@@ -84,43 +95,6 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "inbox": inbox,
         "jobs": jobs,
     })))
-}
-
-/// Each channel, and whether anything leaves by it: null where nobody can tell before the next message.
-async fn channels(
-    context: &Context<'_>,
-    installation: &Installation,
-) -> Result<Vec<Value>, Problem> {
-    let states = context.ports.channels.of(&installation.config).await;
-    let mut shown = Vec::new();
-    for (name, channel) in &installation.config.channels {
-        let checked = states.as_ref().map(|states| {
-            let state = states.iter().find(|state| state.name == *name);
-            state.and_then(|state| state.problem.clone())
-        });
-        // What came of the last message says more than credentials that look right; that there were
-        // none then says less than that there are now.
-        let trouble = context.store.destination(name).await?.trouble;
-        let trouble = trouble.filter(|it| checked.is_none() || it.kind != TroubleKind::NotLive);
-        let problem = if channel.common.enabled {
-            let trouble = trouble.map(|trouble| trouble.reason);
-            checked.clone().flatten().or(trouble)
-        } else {
-            Some("switched off".to_owned())
-        };
-        let live = match (&problem, checked) {
-            (Some(_), _) => Some(false),
-            (None, Some(_)) => Some(true),
-            (None, None) => None,
-        };
-        shown.push(json!({
-            "name": name,
-            "kind": channel.kind.name(),
-            "live": live,
-            "problem": problem,
-        }));
-    }
-    Ok(shown)
 }
 
 /// A connector: where it sends, or when it was last read.

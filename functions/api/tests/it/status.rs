@@ -1,6 +1,11 @@
 //! How things stand.
 
+use std::sync::Arc;
+
+use api::ports::{Liveness, State};
 use serde_json::json;
+use shared::config::Config;
+use shared::domain::{ChannelName, ConnectorName};
 use shared::store::feeds::{FeedState, Moment};
 use shared::store::jobs::Reexamination;
 use shared::store::quarantine::Quarantined;
@@ -45,4 +50,42 @@ async fn what_waits_and_what_was_read_is_told() {
     assert!(jobs.iter().any(|job| job["id"] == "asked-1"), "{jobs:?}");
     // Here nobody can tell; a laptop can.
     assert_eq!(status["channels"], json!([]));
+}
+
+/// A laptop, where one secret is missing.
+struct Laptop;
+
+#[async_trait::async_trait]
+impl Liveness for Laptop {
+    async fn channels(&self, _: &Config) -> Option<Vec<State<ChannelName>>> {
+        Some(Vec::new())
+    }
+
+    async fn connectors(&self, config: &Config) -> Option<Vec<State<ConnectorName>>> {
+        let states = config.connectors.keys().map(|name| State {
+            name: name.clone(),
+            problem: (name.as_str() == "erp").then(|| "env:LOTWIRE_ERP_SECRET is not set".into()),
+        });
+        Some(states.collect())
+    }
+}
+
+#[tokio::test]
+async fn a_connector_without_its_secret_is_not_said_to_be_well() {
+    let scene = Scene::with_liveness(Arc::new(Laptop)).await;
+    let status = scene.get("/api/v1/status").await.body;
+    let connectors = status["connectors"].as_array().unwrap();
+    let of = |name: &str| connectors.iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(of("erp")["live"], false);
+    assert_eq!(of("erp")["problem"], "env:LOTWIRE_ERP_SECRET is not set");
+    assert_eq!(of("drop")["live"], true);
+    let applied = scene.ask("PUT", "/api/v1/config?dry_run=true");
+    let applied = applied
+        .body("application/toml", crate::scene::DOCUMENT)
+        .send()
+        .await
+        .body;
+    let notes = applied["notes"].as_array().unwrap();
+    let wanted = "connector `erp` is not live: env:LOTWIRE_ERP_SECRET is not set";
+    assert!(notes.iter().any(|note| note == wanted), "{notes:?}");
 }

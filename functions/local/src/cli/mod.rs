@@ -13,6 +13,7 @@ mod check;
 mod client;
 mod doctor;
 mod evaluate;
+mod explain;
 mod import;
 mod init;
 mod quarantine;
@@ -21,6 +22,7 @@ mod resend;
 mod show;
 mod start;
 mod status;
+mod sync;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -162,6 +164,24 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Say why there is an alert for a product at a place, or none, and who was told.
+    Explain {
+        /// The product's SKU, or `line:make/model`.
+        product: String,
+        /// The place's id, as the configuration has it.
+        location: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Read a source now instead of at the next quarter of an hour.
+    Sync {
+        /// Which connector.
+        connector: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Compare what is stored with what the ledger says.
     Doctor {
         /// The server.
@@ -286,6 +306,12 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             state,
             server,
         } => quarantine::run(action.as_ref(), &state, &server, show).await,
+        Command::Explain {
+            product,
+            location,
+            server,
+        } => explain::run(&product, &location, &server, show).await,
+        Command::Sync { connector, server } => sync::run(&connector, &server, show).await,
         Command::Doctor { server } => doctor::run(&server, show).await,
         Command::Evaluate { server } => evaluate::run(&server, show).await,
         Command::Bench(bench) => bench::run(&bench, show).await,

@@ -93,14 +93,15 @@ pub(super) fn in_words(status: &Value) -> String {
     words.text
 }
 
+/// Lines with a label before each.
 #[derive(Default)]
-struct Words {
-    text: String,
+pub(super) struct Words {
+    pub(super) text: String,
     label: &'static str,
 }
 
 impl Words {
-    fn line(&mut self, label: &str, words: &str) {
+    pub(super) fn line(&mut self, label: &str, words: &str) {
         // Writing to a string cannot fail.
         writeln!(self.text, "{label:<14}{words}").unwrap_or_default();
     }
@@ -123,8 +124,10 @@ fn connector(connector: &Value) -> String {
     if connector["enabled"] == false {
         return "switched off".to_owned();
     }
+    let problem = connector["problem"].as_str();
+    let not_live = problem.map(|problem| format!("not live: {problem}"));
     if let Some(hook) = connector["hook"].as_str() {
-        return format!("webhooks at {hook}");
+        return not_live.unwrap_or_else(|| format!("webhooks at {hook}"));
     }
     let mut words = match connector["last_success"].as_str() {
         Some(_) => format!("last read {}", time(&connector["last_success"])),
@@ -137,6 +140,9 @@ fn connector(connector: &Value) -> String {
     if let Some(error) = connector["last_error"].as_str() {
         let tried = time(&connector["last_try"]);
         write!(words, "; failed {tried}: {error}").unwrap_or_default();
+    }
+    if let Some(not_live) = not_live {
+        write!(words, "; {not_live}").unwrap_or_default();
     }
     for suspicion in array(&connector["suspicions"]) {
         write!(words, "; {}", text(suspicion)).unwrap_or_default();
@@ -176,10 +182,10 @@ fn time(value: &Value) -> String {
     )
 }
 
-fn text(value: &Value) -> &str {
+pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn array(value: &Value) -> &[Value] {
+pub(super) fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

@@ -138,6 +138,8 @@ impl Command {
             | Self::Resend { server, .. }
             | Self::Import { server, .. }
             | Self::Quarantine { server, .. }
+            | Self::Explain { server, .. }
+            | Self::Sync { server, .. }
             | Self::Doctor { server }
             | Self::Status { server }
             | Self::Evaluate { server } => server,
@@ -549,4 +551,29 @@ async fn the_quarantine_is_a_list_to_work_off() {
     assert!(text.trim_end().ends_with(": given up"), "{text}");
     let (code, text) = site.run(&dismiss).await;
     assert_eq!(code, 2, "{text}");
+}
+
+#[tokio::test]
+async fn why_there_is_no_alert_is_told_in_words() {
+    let site = Site::open().await;
+    let path = site.directory.path().join("lotwire.toml");
+    std::fs::write(&path, DOCUMENT).unwrap();
+    let file = path.display().to_string();
+    site.run(&["apply", &file, "--yes"]).await;
+    let (code, text) = site.run(&["explain", "OIL", "north"]).await;
+    assert_eq!(code, 0, "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "stock         OIL at north: nobody has stated its stock",
+            "low stock     No alert: no low_stock rule applies here.",
+        ]
+    );
+    let (code, text) = site.run(&["explain", "OIL", "nowhere"]).await;
+    assert_ne!(code, 0);
+    assert!(text.contains("nowhere"), "{text}");
+    let (code, text) = site.run(&["sync", "drop"]).await;
+    assert_ne!(code, 0);
+    assert!(text.contains("drop"), "{text}");
 }
