@@ -13,7 +13,9 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let client = server.client()?;
     let path = format!("/api/v1/sync/{connector}");
-    let answer = client.ask(Method::POST, &path, &[], Body::None, &[]).await?;
+    let answer = client
+        .ask(Method::POST, &path, &[], Body::None, &[])
+        .await?;
     if server.json {
         show.json(&answer)?;
     } else {
