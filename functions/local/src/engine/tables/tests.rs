@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, Get, KeysAndAttributes, Put, TransactGetItem, TransactWriteItem,
 };
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -211,21 +212,136 @@ async fn the_stream_index_is_there_in_memory_too() {
     // is checked where a file can be opened; here, that the index got into memory at all.
     let aws = aws();
     put(&aws, "a", "1").await;
-    let directory = tempfile::tempdir().unwrap();
-    let copy = directory.path().join("copy.db");
-    aws.tables()
-        .database
-        .vacuum_into(copy.to_str().unwrap())
-        .unwrap();
-    let connection = rusqlite::Connection::open(&copy).unwrap();
-    let indexes: i64 = connection
-        .query_row(
-            "SELECT count(*) FROM sqlite_master WHERE name = 'stream_records_by_sequence'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
+    let indexes: i64 = aws.tables().turns.take(|database| {
+        let connection = database.storage().conn();
+        connection
+            .query_row(
+                "SELECT count(*) FROM sqlite_master WHERE name = 'stream_records_by_sequence'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
+    });
     assert_eq!(indexes, 1);
+}
+
+/// What a process that is killed now leaves behind, opened by the next one.
+fn after_a_kill(directory: &Path) -> (tempfile::TempDir, EmbeddedAws) {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        // The memory that SQLite's processes share is not a file after the last of them.
+        if !entry.file_name().to_string_lossy().ends_with("-shm") {
+            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+    }
+    let aws = EmbeddedAws::open(copy.path(), Settings::default()).unwrap();
+    (copy, aws)
+}
+
+async fn items(aws: &EmbeddedAws) -> Vec<BTreeMap<String, AttributeValue>> {
+    let scanned = aws.dynamodb().scan().table_name(TABLE).send().await;
+    let items = scanned.unwrap().items.unwrap();
+    items.into_iter().map(BTreeMap::from_iter).collect()
+}
+
+fn kept_tables() -> (tempfile::TempDir, EmbeddedAws) {
+    let directory = tempfile::tempdir().unwrap();
+    let aws = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
+    aws.tables().ensure_table(&table()).unwrap();
+    (directory, aws)
+}
+
+#[tokio::test]
+async fn a_kill_changes_no_item_and_no_number_of_a_stream_record() {
+    let (directory, aws) = kept_tables();
+    for number in 0..20 {
+        put(&aws, &format!("key-{}", number % 5), &number.to_string()).await;
+    }
+    // Enough for SQLite's own commit, and what comes after it.
+    for number in 0..12 {
+        let long = "x".repeat(390_000);
+        put(&aws, &format!("long-{}", number % 3), &long).await;
+    }
+    let delete = aws.dynamodb().delete_item().table_name(TABLE);
+    delete.key("pk", text("key-1")).send().await.unwrap();
+    let (_copy, killed) = after_a_kill(directory.path());
+    assert_eq!(items(&killed).await, items(&aws).await);
+    let changes = |aws: &EmbeddedAws| aws.tables().changes(TABLE, None).unwrap();
+    assert_eq!(changes(&killed), changes(&aws));
+    // It goes on from there, through a second kill too.
+    put(&killed, "key-1", "back").await;
+    let (_second_copy, again) = after_a_kill(_copy.path());
+    assert_eq!(changes(&again).len(), changes(&aws).len() + 1);
+    assert_eq!(changes(&again), changes(&killed));
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_cancelled_leaves_nothing_after_a_kill_either() {
+    let (directory, aws) = kept_tables();
+    put(&aws, "there", "1").await;
+    let new = Put::builder().table_name(TABLE).item("pk", text("new"));
+    let taken = Put::builder()
+        .table_name(TABLE)
+        .item("pk", text("there"))
+        .condition_expression("attribute_not_exists(pk)");
+    let write = |put: aws_sdk_dynamodb::types::builders::PutBuilder| {
+        TransactWriteItem::builder()
+            .put(put.build().unwrap())
+            .build()
+    };
+    let cancelled = aws.dynamodb().transact_write_items();
+    let cancelled = cancelled
+        .transact_items(write(new))
+        .transact_items(write(taken));
+    cancelled.send().await.unwrap_err();
+    put(&aws, "after", "2").await;
+    assert_eq!(items(&aws).await.len(), 2);
+    let (_copy, killed) = after_a_kill(directory.path());
+    assert_eq!(items(&killed).await, items(&aws).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once_are_each_answered_and_each_there() {
+    let (directory, aws) = kept_tables();
+    let counted: Vec<_> = (0..64)
+        .map(|number| {
+            let aws = aws.clone();
+            tokio::spawn(async move {
+                let update = aws.dynamodb().update_item().table_name(TABLE);
+                let update = update
+                    .key("pk", text("count"))
+                    .update_expression("ADD n :one")
+                    .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));
+                update.send().await.unwrap();
+                put(&aws, &format!("own-{number}"), "x").await;
+                let get = aws.dynamodb().get_item().table_name(TABLE);
+                let got = get.key("pk", text(&format!("own-{number}"))).send().await;
+                assert!(got.unwrap().item.is_some(), "what was answered is read");
+            })
+        })
+        .collect();
+    for one in counted {
+        one.await.unwrap();
+    }
+    let (_copy, killed) = after_a_kill(directory.path());
+    let count = items(&killed).await;
+    let count = count.iter().find_map(|item| item.get("n"));
+    assert_eq!(count, Some(&AttributeValue::N("64".to_owned())));
+    assert_eq!(items(&killed).await.len(), 65);
+}
+
+#[tokio::test]
+async fn tables_that_had_to_be_opened_again_have_what_was_answered() {
+    let (_directory, aws) = kept_tables();
+    put(&aws, "a", "1").await;
+    let before = aws.tables().changes(TABLE, None).unwrap();
+    aws.tables()
+        .turns
+        .take(|database| database.open_again(&"a test"));
+    assert_eq!(aws.tables().changes(TABLE, None).unwrap(), before);
+    put(&aws, "b", "2").await;
+    assert_eq!(items(&aws).await.len(), 2);
 }
 
 /// Names the directory to the child process of the next test.
@@ -260,15 +376,10 @@ fn a_killed_process_loses_no_acknowledged_write() {
     let aws = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
     for number in &acknowledged {
         let request = json!({ "TableName": TABLE, "Key": { "pk": { "S": number } } });
-        let found = aws.tables().read(request, Database::get_item).unwrap();
+        let found = aws.tables().ask("GetItem", &request).unwrap();
         assert_eq!(found["Item"]["pk"]["S"], number.as_str());
     }
-    let label = aws.tables().stream_label(TABLE).unwrap().unwrap();
-    let stream = StreamName {
-        table: TABLE.to_owned(),
-        label,
-    };
-    let records = aws.tables().records_after(&stream, None, 1_000).unwrap();
+    let records = aws.tables().records_after(TABLE, None, 1_000).unwrap();
     assert!(records.len() >= acknowledged.len());
 }
 
