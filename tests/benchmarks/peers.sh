@@ -14,7 +14,9 @@
 #
 # RATE (100), SECONDS_EACH (30), PATIENCE (120: how long a message is waited for after a kill),
 # PROFILE (runner: Lotwire's build), INSTALL_LIMIT (1800 seconds for each npm install).
-# Node-RED and n8n are installed from npm into target/tools, once.
+# Node-RED and n8n are installed from npm into target/tools, once; n8n takes 2 GB there. What cannot be
+# installed stands in the table as not compared. What could not be measured, or a message that Lotwire
+# acknowledged and lost, is an exit code other than 0.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -101,8 +103,8 @@ END
     "jsonBody":"={{ JSON.stringify({data:{product:\$json.body.data.sku}}) }}","options":{}}}],
  "connections":{"In":{"main":[[{"node":"Low","type":"main","index":0}]]},"Low":{"main":[[{"node":"Send","type":"main","index":0}]]}}}]
 END
-        with_n8n import:workflow --input="$home/flow.json" >"$home/import.log" 2>&1
-        with_n8n update:workflow --all --active=true >>"$home/import.log" 2>&1
+        { with_n8n import:workflow --input="$home/flow.json" && with_n8n update:workflow --all --active=true; } \
+            >"$home/log" 2>&1 || { tail -20 "$home/log" >&2 && return 1; }
         ;;
     esac
 }
@@ -162,30 +164,35 @@ load() { # load <system> <into> <argument>...
 
 figure() { sed -n "s/^$2 //p" "$1"; }
 
+not_compared() { printf '| %s | not compared: %s | | | | | | |\n' "$1" "$2"; }
+
+# Prints a system's row. Each step says itself what went wrong.
 measure() { # measure <system>
     local system=$1 at=$scratch/$1
-    prepare "$system"
-    start "$system"
-    load "$system" "$at/steady" --rate "$RATE"
-    load "$system" "$at/full" --first 1000000
+    prepare "$system" || return
+    start "$system" || return
+    load "$system" "$at/steady" --rate "$RATE" || return
+    load "$system" "$at/full" --first 1000000 || return
     # Killed and started again by the sender, in the midst of its load.
     export -f start path taken with_n8n
     export SECRET PORT LISTENER BINARIES TOOLS NODE_RED N8N scratch
     load "$system" "$at/killed" --rate "$RATE" --first 2000000 --patience "$PATIENCE" \
-        --halfway "bash -c 'kill -9 -- -\$(cat $scratch/pid); start $system'"
+        --halfway "bash -c 'kill -9 -- -\$(cat $scratch/pid); start $system'" || return
     stop
     printf '| %s | %s | %s | %s | %s | %s | %s | %s |\n' "$system" \
         "$(figure "$at/steady" p50_ms)" "$(figure "$at/steady" p99_ms)" "$(figure "$at/full" per_second)" \
         "$(figure "$at/full" lost)" "$(figure "$at/killed" acknowledged)" \
         "$(figure "$at/killed" lost)" "$(figure "$at/killed" doubled)"
+    [ "$system" != lotwire ] || [ "$(figure "$at/full" lost)$(figure "$at/killed" lost)" = 00 ] ||
+        { echo "Lotwire has lost messages" >&2; return 1; }
 }
 
 cargo build --profile "$PROFILE" --locked -p lotwire -p benchmarks --bin lotwire --bin peer-load >&2
-missing=()
+declare -A missing=()
 for system in "${systems[@]}"; do
     case $system in
-    node-red) install node-red $NODE_RED || missing+=("Node-RED $NODE_RED") ;;
-    n8n) install n8n $N8N || missing+=("n8n $N8N") ;;
+    node-red) install node-red $NODE_RED || missing[$system]=1 ;;
+    n8n) install n8n $N8N || missing[$system]=1 ;;
     esac
 done
 
@@ -193,13 +200,15 @@ printf 'Measured on %s, %s cores, %s. Node-RED %s, n8n %s.\n\n' \
     "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -1)" "$(nproc)" "$(date -u +%F)" $NODE_RED $N8N
 echo "| system | p50 at $RATE/s, ms | p99, ms | full speed, messages/s | lost at full speed | acknowledged around a kill -9 | of them lost | doubled |"
 echo '|---|---|---|---|---|---|---|---|'
+failed=0
 for system in "${systems[@]}"; do
-    case $system in
-    node-red) [ -e "$TOOLS/node-red-$NODE_RED/done" ] || continue ;;
-    n8n) [ -e "$TOOLS/n8n-$N8N/done" ] || continue ;;
-    esac
-    measure "$system"
+    if [ -n "${missing[$system]:-}" ]; then
+        not_compared "$system" "could not be installed"
+        tail -5 "$TOOLS/$system"-*/log >&2
+    elif ! measure "$system"; then
+        stop
+        failed=1
+        [ "$system" = lotwire ] || not_compared "$system" "did not run"
+    fi
 done
-for system in ${missing[@]+"${missing[@]}"}; do
-    printf '\n%s could not be installed; its npm log is in target/tools.\n' "$system"
-done
+exit $failed

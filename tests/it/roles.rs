@@ -727,7 +727,7 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
 
 #[tokio::test(start_paused = true)]
 async fn each_function_may_do_to_the_table_what_it_does_and_nothing_else() {
-    let faults = table_faults(&Stack::usual(), &done("NotifywebhookRole").await);
+    let faults = table_faults(&Stack::usual(), &Box::pin(done("NotifywebhookRole")).await);
     assert!(faults.is_empty(), "{faults:#?}");
 }
 

@@ -1,5 +1,8 @@
 //! Conditional writes, queries and pages: the few operations that everything else is made of, and
 //! the only place that calls DynamoDB.
+//!
+//! What the SDK sends is boxed: kept by value it would be part of every future that leads here, and each of
+//! those several times on the stack of a debug build.
 
 use std::time::Duration;
 
@@ -11,6 +14,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ConditionCheck, ConsumedCapacity, Delete, KeysAndAttributes, Put,
     ReturnConsumedCapacity, TransactWriteItem,
 };
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
@@ -37,6 +41,7 @@ impl Store {
             .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
+            .boxed()
             .await
             .map_err(|error| failed(operation, error))?;
         self.spent.read(operation, reply.consumed_capacity.as_ref());
@@ -65,6 +70,7 @@ impl Store {
                 .request_items(&self.table, keys)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
+                .boxed()
                 .await
                 .map_err(|error| failed(operation, error))?;
             for spent in reply.consumed_capacity.iter().flatten() {
@@ -315,6 +321,7 @@ impl Store {
             .table_name(&self.table)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
+            .boxed()
             .await
             .map_err(|error| failed(operation, error))?;
         self.spent.read(operation, reply.consumed_capacity.as_ref());
@@ -338,6 +345,7 @@ impl Store {
             .set_expression_attribute_values(values)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
+            .boxed()
             .await;
         self.written(operation, sent.map(|reply| reply.consumed_capacity))
     }
@@ -359,6 +367,7 @@ impl Store {
             .set_expression_attribute_values(values)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
+            .boxed()
             .await;
         self.written(operation, sent.map(|reply| reply.consumed_capacity))
     }
@@ -396,7 +405,7 @@ impl Store {
         for write in writes {
             request = request.transact_items(self.part(operation, write)?);
         }
-        let error = match request.send().await {
+        let error = match request.send().boxed().await {
             Ok(reply) => {
                 self.spent.write(operation, reply.consumed_capacity());
                 return Ok(Written::Done);

@@ -49,8 +49,7 @@ macro_rules! operations {
             /// Does it.
             pub(super) fn run(self, storage: &Storage) -> Result<Response, DynoxideError> {
                 match self {
-                    $(Self::$name(request) => at_once($run(storage, *request))
-                        .map(|response| Response::$name(Box::new(response))),)*
+                    $(Self::$name(request) => execute($run, storage, request).map(Response::$name),)*
                 }
             }
         }
@@ -164,6 +163,20 @@ impl Call {
             token: token.transpose()?,
         })
     }
+}
+
+/// Does one operation. Here and not in the match over all of them, which would have the futures of all
+/// of them on its stack in a debug build.
+#[expect(
+    clippy::boxed_local,
+    reason = "by value each of them would be on that stack too"
+)]
+fn execute<Q, A>(
+    operation: impl AsyncFnOnce(&Storage, Q) -> Result<A, DynoxideError>,
+    storage: &Storage,
+    request: Box<Q>,
+) -> Result<Box<A>, DynoxideError> {
+    at_once(Box::pin(operation(storage, *request))).map(Box::new)
 }
 
 /// What dynoxide does on SQLite never waits.
