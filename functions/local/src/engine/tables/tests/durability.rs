@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::{EmbeddedAws, Settings};
+use aws_smithy_types::retry::RetryConfig;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -281,7 +282,11 @@ fn write_until_killed() {
     };
     let (first, directory) = asked.split_once(' ').unwrap();
     let first: usize = first.parse().unwrap();
-    let aws = EmbeddedAws::open(Path::new(directory), Settings::default()).unwrap();
+    let settings = Settings {
+        retries: RetryConfig::disabled(),
+        ..Settings::default()
+    };
+    let aws = EmbeddedAws::open(Path::new(directory), settings).unwrap();
     aws.tables().ensure_table(&table()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
