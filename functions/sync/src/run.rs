@@ -26,7 +26,7 @@ const LEASE: SignedDuration = SignedDuration::from_mins(2);
 const RENEW: Duration = Duration::from_secs(30);
 /// How many of a source's last runs are looked at for one that was left behind.
 const LOOKED_BACK: i32 = 20;
-/// A run pauses when less than this is left.
+/// A run pauses when no more than this is left.
 pub(crate) const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Why a run stopped.
@@ -334,7 +334,12 @@ impl Sync {
 impl Feed<'_> {
     /// Whether the run should pause here.
     pub(crate) fn is_out_of_time(&self) -> bool {
-        self.time_left() < MARGIN
+        self.time_left() <= MARGIN
+    }
+
+    /// Until when a run may wait for something.
+    pub(crate) fn patient_until(&self) -> Timestamp {
+        self.deadline.checked_sub(MARGIN).unwrap_or(self.deadline)
     }
 
     /// How much time is left.

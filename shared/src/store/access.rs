@@ -11,10 +11,10 @@ use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, ConsumedCapacity, Delete, KeysAndAttributes, Put,
-    ReturnConsumedCapacity, TransactWriteItem,
+    AttributeValue, ConditionCheck, ConsumedCapacity, Delete, KeysAndAttributes, Put, PutRequest,
+    ReturnConsumedCapacity, TransactWriteItem, WriteRequest,
 };
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
@@ -25,6 +25,10 @@ use super::{Store, StoreError};
 
 /// How often a write that met another writer looks again.
 const ATTEMPTS: u32 = 12;
+/// Items that one call reads, that one writes without a transaction, and such calls at the same time.
+const READS: usize = 100;
+const BATCH: usize = 25;
+const BATCHES_AT_ONCE: usize = 16;
 
 impl Store {
     /// One item, as it is now.
@@ -48,11 +52,13 @@ impl Store {
         reply.item.map(|item| read(operation, item)).transpose()
     }
 
-    /// Up to a hundred items with their kinds, in no order, as they are or were some milliseconds ago.
+    /// Up to a hundred items with their kinds, in no order: as they are now or, for half the price,
+    /// as they are or were some milliseconds ago.
     pub(crate) async fn get_all(
         &self,
         operation: &'static str,
         keys: &[Key],
+        now: bool,
     ) -> Result<Vec<(String, Item)>, StoreError> {
         let mut items = Vec::with_capacity(keys.len());
         let mut wanted: Vec<Item> = keys.iter().map(key_item).collect();
@@ -62,6 +68,7 @@ impl Store {
             }
             let keys = KeysAndAttributes::builder()
                 .set_keys(Some(std::mem::take(&mut wanted)))
+                .consistent_read(now)
                 .build()
                 .map_err(|error| StoreError::aws(operation, error))?;
             let reply = self
@@ -89,6 +96,23 @@ impl Store {
             }
         }
         Err(StoreError::Contended { operation })
+    }
+
+    /// Items as they are now, however many, some calls side by side.
+    pub(crate) async fn get_many(
+        &self,
+        operation: &'static str,
+        keys: &[Key],
+    ) -> Result<Vec<(String, Item)>, StoreError> {
+        let batches: Vec<_> = keys
+            .chunks(READS)
+            .map(|batch| self.get_all(operation, batch, true))
+            .collect();
+        let found: Vec<_> = stream::iter(batches)
+            .buffer_unordered(BATCHES_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Every item of a partition whose sort key begins so, as it is now, with its kind.
@@ -348,6 +372,54 @@ impl Store {
             .boxed()
             .await;
         self.written(operation, sent.map(|reply| reply.consumed_capacity))
+    }
+
+    /// Writes items, whatever is there, in no order: some of them may be written when it fails.
+    pub(crate) async fn put_all(
+        &self,
+        operation: &'static str,
+        rows: impl IntoIterator<Item = Row>,
+    ) -> Result<(), StoreError> {
+        let mut requests = Vec::new();
+        for row in rows {
+            let put = PutRequest::builder().set_item(Some(row.item(Expect::Anything)));
+            let put = put.build().map_err(|e| StoreError::aws(operation, e))?;
+            requests.push(WriteRequest::builder().put_request(put).build());
+        }
+        let batches: Vec<_> = requests
+            .chunks(BATCH)
+            .map(|batch| self.put_batch(operation, batch.to_vec()))
+            .collect();
+        stream::iter(batches)
+            .buffer_unordered(BATCHES_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn put_batch(
+        &self,
+        operation: &'static str,
+        mut requests: Vec<WriteRequest>,
+    ) -> Result<(), StoreError> {
+        for attempt in 0.. {
+            let reply = self
+                .client
+                .batch_write_item()
+                .request_items(&self.table, requests)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .boxed()
+                .await
+                .map_err(|error| failed(operation, error))?;
+            self.spent.write(operation, reply.consumed_capacity());
+            let left = reply.unprocessed_items.into_iter().flatten();
+            requests = left.flat_map(|(_, left)| left).collect();
+            if requests.is_empty() {
+                return Ok(());
+            }
+            self.after_conflict(operation, attempt).await?;
+        }
+        Err(StoreError::Contended { operation })
     }
 
     /// Removes one item if it is as expected; `false` if it is not.
