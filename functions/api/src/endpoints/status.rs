@@ -9,6 +9,7 @@ use shared::connectors::webhook_secrets;
 use shared::domain::ConnectorName;
 use shared::domain::alert::AlertState;
 use shared::installation::{Installation, InstallationError};
+use shared::store::feeds::Moment;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::quarantine::HeldState;
 use shared::store::{Page, StoreError};
@@ -75,7 +76,9 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         |entry| entry.resolved_at.is_none(),
     )
     .await?;
-    let jobs = store.jobs_under_way(DUE).await?;
+    let mut jobs = store.jobs_under_way(DUE).await?;
+    // Those are told of together.
+    jobs.retain(|job| job.shard.is_none());
     Ok(Answer::ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "intake": match context.intake {
@@ -94,6 +97,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "quarantine": quarantine,
         "inbox": inbox,
         "jobs": jobs,
+        "reexamination": store.progress_of_parts().await?,
     })))
 }
 
@@ -113,6 +117,8 @@ async fn connector(
     });
     if !webhook_secrets(&connector.settings).is_empty() {
         shown["hook"] = json!(format!("/hooks/{name}"));
+        let last = context.store.last_webhook(name).await?;
+        shown["last_webhook"] = json!(last.map(Moment));
     }
     if matches!(connector.settings, ConnectorSettings::Files(_)) {
         let feed = context.store.feed(name).await?;

@@ -281,3 +281,41 @@ async fn a_threshold_under_a_season_is_shown_with_what_will_be_in_force() {
     assert_eq!(shown("before"), [json!(12), json!(20), until.clone()]);
     assert_eq!(shown("after"), [json!(3), json!(20), until], "{difference}");
 }
+
+#[tokio::test]
+async fn imported_thresholds_are_paged_through_as_the_rows_that_import_them() {
+    let scene = Scene::new().await;
+    let csv = "product,category,make,model,location,group,threshold,boundary,basis,recovery,over,severity\n\
+        OIL,,,,north,,3,below,on_hand,5,,critical\n\
+        OIL,,,,,,7,,,,,\n\
+        ,oil,,,,warehouses,20,,,,sum,\n\
+        ,,bentley,bentayga,london,,2,,,,,\n\
+        ,,,,,,4,,,,,\n";
+    let done = import(&scene, csv, false, 2).await;
+    assert_eq!(counts(&done)[4], 0, "{}", done.body);
+    let (mut rows, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = scene
+            .get(&format!("/api/v1/thresholds?limit=2{next}"))
+            .await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        let items = page.body["items"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        rows.extend(items.iter().cloned());
+        match page.body["next"].as_str() {
+            Some(cursor) => next = format!("&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    let oil = rows.iter().find(|row| row["location"] == "north").unwrap();
+    let expected = json!({
+        "product": "OIL", "location": "north", "threshold": 3, "boundary": "below",
+        "basis": "on_hand", "recovery": 5, "severity": "critical",
+    });
+    assert_eq!(*oil, expected);
+    let again = scene
+        .ask("POST", "/api/v1/imports?dry_run=true")
+        .json(&json!({ "rows": rows }));
+    assert_eq!(counts(&again.send().await), [0, 0, 5, 0, 0]);
+}

@@ -14,6 +14,7 @@ mod client;
 mod doctor;
 mod evaluate;
 mod explain;
+mod export;
 mod import;
 mod init;
 mod quarantine;
@@ -142,6 +143,14 @@ pub enum Command {
         /// Apply what this very file set before and has changed since.
         #[arg(long)]
         again: bool,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Write the thresholds that were imported as a CSV file that `import` takes.
+    Export {
+        /// The file; by default they are shown.
+        file: Option<PathBuf>,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -300,6 +309,7 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             again,
             server,
         } => import::run(&file, yes, again, &server, show).await,
+        Command::Export { file, server } => export::run(file.as_deref(), &server, show).await,
         Command::Status { server } => status::run(&server, show).await,
         Command::Quarantine {
             action,

@@ -83,7 +83,11 @@ pub(super) fn in_words(status: &Value) -> String {
     words.line("inbox", &count(&status["inbox"]));
     words.label = "jobs";
     let jobs = array(&status["jobs"]);
-    if jobs.is_empty() {
+    let everything = &status["reexamination"];
+    if everything.is_object() {
+        let label = std::mem::take(&mut words.label);
+        words.line(label, &reexamination(everything));
+    } else if jobs.is_empty() {
         words.line("jobs", "none");
     }
     for job in jobs {
@@ -127,7 +131,11 @@ fn connector(connector: &Value) -> String {
     let problem = connector["problem"].as_str();
     let not_live = problem.map(|problem| format!("not live: {problem}"));
     if let Some(hook) = connector["hook"].as_str() {
-        return not_live.unwrap_or_else(|| format!("webhooks at {hook}"));
+        let last = match connector["last_webhook"].as_str() {
+            Some(_) => format!("the last came {}", time(&connector["last_webhook"])),
+            None => "none has come, or it is no longer kept".to_owned(),
+        };
+        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}"));
     }
     let mut words = match connector["last_success"].as_str() {
         Some(_) => format!("last read {}", time(&connector["last_success"])),
@@ -150,6 +158,19 @@ fn connector(connector: &Value) -> String {
     words
 }
 
+/// How far a look at everything is.
+fn reexamination(progress: &Value) -> String {
+    let of = match progress["of"].as_u64() {
+        Some(of) => format!(" of about {of}"),
+        None => String::new(),
+    };
+    format!(
+        "everything is evaluated again since {}: {}{of} positions and vehicles looked at",
+        time(&progress["since"]),
+        progress["looked"],
+    )
+}
+
 /// A job by its name, and whatever else it says of itself.
 fn job(job: &Value) -> String {
     let mut words = text(&job["id"]).to_owned();
@@ -157,6 +178,7 @@ fn job(job: &Value) -> String {
         let shown = match value {
             // Where it goes on, and when the clock looks after it, is for the evaluator.
             _ if ["id", "cursor", "due"].contains(&name.as_str()) => continue,
+            Value::String(_) if name == "since" => time(value),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
