@@ -1,6 +1,6 @@
 //! What one row asks for: what it says beyond what its source said before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use shared::domain::Authority;
@@ -74,6 +74,22 @@ impl Taken {
             flaws: Vec::new(),
         }
     }
+
+    /// What came of a description, which is no item of the file.
+    pub(crate) fn without_outcome(self) -> Self {
+        Self {
+            outcome: Outcome::Known,
+            ..self
+        }
+    }
+
+    /// With what came of the row's other part.
+    pub(crate) fn join(&mut self, other: Self) {
+        if other.outcome != Outcome::Known {
+            self.outcome = other.outcome;
+        }
+        self.flaws.extend(other.flaws);
+    }
 }
 
 /// What a row asks to be changed.
@@ -85,13 +101,28 @@ pub(crate) struct Asked {
     news: bool,
 }
 
+/// A level with what the row leaves unsaid as the source last said it.
+struct Filled {
+    level: Level,
+    version: Version,
+    stated_before: bool,
+    /// Whether the source has said the same before.
+    repeated: bool,
+    /// Whether what is there is this already, and nothing that comes late could change that.
+    gains_nothing: bool,
+    /// Whether it says something else than what was held.
+    news: bool,
+}
+
 impl Applier<'_> {
-    /// What a row asks for beyond what is known, if anything.
-    pub(crate) async fn asked(
+    /// What a row asks for beyond what is known, if anything. `covered`: of the items whose rows gain
+    /// nothing, those which the source's list has as stated by its last whole file.
+    pub(crate) fn asked(
         &self,
         line: u64,
         statement: &Statement,
         known: &Known,
+        covered: &HashSet<Item>,
     ) -> Result<Option<Asked>, StoreError> {
         let id = self.event_id(&line.to_string());
         match &statement.change {
@@ -101,26 +132,58 @@ impl Applier<'_> {
                 level,
                 version,
             } => {
-                let place = (product, location);
-                self.level(id, place, level, *version, known).await
+                let filled = self.filled((product, location), level, *version, known);
+                let is_known = match self.repeats {
+                    Repeats::Cover => filled.gains_nothing && covered.contains(&statement.item),
+                    Repeats::Nothing => filled.repeated,
+                    Repeats::EachOne => false,
+                };
+                if is_known {
+                    return Ok(None);
+                }
+                let change = Change::LevelSet {
+                    product: product.clone(),
+                    location: location.clone(),
+                    level: filled.level,
+                    version: filled.version,
+                };
+                Ok(Some(Asked {
+                    event: self.event(id, change, filled.version)?,
+                    stated_before: filled.stated_before,
+                    news: filled.news,
+                }))
             }
             Change::Unit(report) => self.vehicle(id, report, statement, known),
             _ => Ok(None),
         }
     }
 
-    async fn level(
+    /// Whether only the source's list can tell that a row is known: it repeats what is there.
+    pub(crate) fn needs_the_list(&self, statement: &Statement, known: &Known) -> bool {
+        match &statement.change {
+            Change::LevelSet {
+                product,
+                location,
+                level,
+                version,
+            } if self.repeats == Repeats::Cover => {
+                self.filled((product, location), level, *version, known)
+                    .gains_nothing
+            }
+            _ => false,
+        }
+    }
+
+    fn filled(
         &self,
-        id: Result<EventId, IdError>,
         (product, location): (&ProductId, &LocationId),
         level: &Level,
         version: Version,
         known: &Known,
-    ) -> Result<Option<Asked>, StoreError> {
+    ) -> Filled {
         let position = known.position(product, location);
         let base = position.and_then(|position| position.stated_by(self.source));
         let held = base.map(|base| &base.level);
-        // What the row does not say stays as the source last said it.
         let level = Level {
             on_hand: level.on_hand,
             reserved: level.reserved.or(held.and_then(|held| held.reserved)),
@@ -135,41 +198,20 @@ impl Applier<'_> {
                 ..version
             },
         };
-        let stated_before = held.is_some();
         let repeated = held == Some(&level);
         let sources = &self.authority.quantities;
         let balance = position.and_then(|it| it.balance(sources));
-        // It is written all the same where something has moved since: then the stock is another.
-        let news = !repeated || balance != Some(level.on_hand);
-        if repeated && let Some(position) = position {
-            let known = match self.repeats {
-                Repeats::Cover if position.gains_nothing_by(self.source, version.at, sources) => {
-                    let item = Item::Position {
-                        product: product.clone(),
-                        location: location.clone(),
-                    };
-                    let listed = self.store.stated_item(self.source, &item).await?;
-                    listed.is_some_and(|it| it.until.is_none())
-                }
-                Repeats::Cover => false,
-                Repeats::Nothing => true,
-                Repeats::EachOne => false,
-            };
-            if known {
-                return Ok(None);
-            }
-        }
-        let change = Change::LevelSet {
-            product: product.clone(),
-            location: location.clone(),
-            level,
+        let gains_nothing = repeated
+            && position.is_some_and(|it| it.gains_nothing_by(self.source, version.at, sources));
+        Filled {
             version,
-        };
-        Ok(Some(Asked {
-            event: self.event(id, change, version)?,
-            stated_before,
-            news,
-        }))
+            stated_before: held.is_some(),
+            repeated,
+            gains_nothing,
+            // It is written all the same where something has moved since: then the stock is another.
+            news: !repeated || balance != Some(level.on_hand),
+            level,
+        }
     }
 
     /// What came of a row that asked for something.

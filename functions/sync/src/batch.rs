@@ -3,7 +3,7 @@
 //!
 //! Vehicles that are counted in one position take turns: each of them writes that position.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -53,13 +53,12 @@ impl Applier<'_> {
         self.list(rows).await?;
         let items: Vec<Item> = rows.iter().map(|row| row.statement.item.clone()).collect();
         let known = self.known(&items, &products(rows)).await?;
-        let mut events = Vec::new();
-        let mut purposes = Vec::new();
-        let mut repeated = Vec::new();
+        let covered = self.covered(rows, &known).await?;
+        let (mut events, mut purposes, mut later) = (Vec::new(), Vec::new(), Vec::new());
         let mut described = HashMap::new();
         for (index, row) in rows.iter().enumerate() {
             let (line, statement) = (row.line, &row.statement);
-            if let Some(asked) = self.asked(line, statement, &known).await? {
+            if let Some(asked) = self.asked(line, statement, &known, &covered)? {
                 events.push(asked.event.clone());
                 purposes.push((index, Purpose::Level(asked)));
             }
@@ -70,7 +69,7 @@ impl Applier<'_> {
             let said = (&description.title, &description.category);
             if let Some(first) = described.get(&description.sku) {
                 if *first != said {
-                    repeated.push(index);
+                    later.push((index, Purpose::Description));
                 }
                 continue;
             }
@@ -84,23 +83,84 @@ impl Applier<'_> {
         let outcomes = self.apply_all(&events, &known).await?;
         let mut all: Vec<_> = rows.iter().map(|_| Taken::known()).collect();
         for ((index, purpose), outcome) in purposes.into_iter().zip(outcomes) {
+            let Some(outcome) = outcome else {
+                later.push((index, purpose));
+                continue;
+            };
             let statement = &rows[index].statement;
-            match purpose {
-                Purpose::Level(asked) => {
-                    all[index] = self.taken(outcome, &asked, statement).await?;
-                }
-                Purpose::Description => {
-                    all[index]
-                        .flaws
-                        .extend(taken(outcome, true, statement)?.flaws);
-                }
-            }
+            all[index].join(match purpose {
+                Purpose::Level(asked) => self.taken(outcome, &asked, statement).await?,
+                Purpose::Description => taken(outcome, true, statement)?.without_outcome(),
+            });
         }
-        for index in repeated {
-            let flaws = self.describe_again(&rows[index]).await?;
-            all[index].flaws.extend(flaws);
+        // What others have written meanwhile is read again, and by itself.
+        let again: Vec<_> = later
+            .into_iter()
+            .map(|(index, purpose)| self.again(index, &rows[index], purpose))
+            .collect();
+        let again: Vec<_> = stream::iter(again).buffered(AT_ONCE).try_collect().await?;
+        for (index, taken) in again {
+            all[index].join(taken);
         }
         Ok(all)
+    }
+
+    /// Applies one row's level or description, whatever is there by now.
+    async fn again(
+        &self,
+        index: usize,
+        row: &NewRow,
+        purpose: Purpose,
+    ) -> Result<(usize, Taken), StoreError> {
+        let (line, statement) = (row.line, &row.statement);
+        let taken = match (purpose, &statement.description) {
+            (Purpose::Level(_), _) => {
+                let known = self.known(std::slice::from_ref(&statement.item), &[]);
+                let known = known.await?;
+                let covered = self.covered(std::slice::from_ref(row), &known).await?;
+                match self.asked(line, statement, &known, &covered)? {
+                    Some(asked) => {
+                        let outcome = self.alone(&asked.event).await?;
+                        self.taken(outcome, &asked, statement).await?
+                    }
+                    None => Taken::known(),
+                }
+            }
+            (Purpose::Description, Some(description)) => {
+                let product = ProductId::from(description.sku.clone());
+                let known = self.known(&[], std::slice::from_ref(&product)).await?;
+                match self.described(line, description, known.product(&product))? {
+                    Some(event) => {
+                        let outcome = self.alone(&event).await?;
+                        taken(outcome, true, statement)?.without_outcome()
+                    }
+                    None => Taken::known(),
+                }
+            }
+            (Purpose::Description, None) => Taken::known(),
+        };
+        Ok((index, taken))
+    }
+
+    async fn alone(&self, event: &StockEvent) -> Result<Outcome, StoreError> {
+        self.patiently(|| async {
+            match self.store.apply(event, self.authority).await {
+                Err(ApplyError::Store(error)) => Err(error),
+                outcome => Ok(outcome),
+            }
+        })
+        .await
+    }
+
+    /// Of the items whose rows repeat what is there, those that the source's last whole file stated.
+    async fn covered(&self, rows: &[NewRow], known: &Known) -> Result<HashSet<Item>, StoreError> {
+        let items = rows.iter().map(|row| &row.statement);
+        let items = items.filter(|statement| self.needs_the_list(statement, known));
+        let items: Vec<_> = items.map(|statement| statement.item.clone()).collect();
+        let stated = self.patiently(|| self.store.stated_items(self.source, &items));
+        let stated = stated.await?.into_iter();
+        let covered = stated.filter(|stated| stated.until.is_none());
+        Ok(covered.map(|stated| stated.item).collect())
     }
 
     /// Lists items that are not, before anything of them is applied, so that whatever is applied can be
@@ -121,48 +181,36 @@ impl Applier<'_> {
         self.patiently(|| self.store.known(items, products)).await
     }
 
-    /// What a row says of a product of which another has just said something else.
-    async fn describe_again(&self, row: &NewRow) -> Result<Vec<crate::flaw::Flaw>, StoreError> {
-        let Some(description) = &row.statement.description else {
-            return Ok(Vec::new());
-        };
-        let product = ProductId::from(description.sku.clone());
-        let known = self.known(&[], std::slice::from_ref(&product)).await?;
-        let Some(event) = self.described(row.line, description, known.product(&product))? else {
-            return Ok(Vec::new());
-        };
-        let mut flaws = Vec::new();
-        for outcome in self.apply_all(&[event], &known).await? {
-            flaws.extend(taken(outcome, true, &row.statement)?.flaws);
-        }
-        Ok(flaws)
-    }
-
     /// Removes what the file no longer has; `false` for each where what we hold is newer than the file.
     pub(crate) async fn remove(&self, items: &[Item]) -> Result<Vec<bool>, StoreError> {
         let known = self.known(items, &[]).await?;
         let events: Vec<_> = items.iter().map(|item| self.removal(item)).collect();
         let events = events.into_iter().collect::<Result<Vec<_>, _>>()?;
         let outcomes = self.apply_all(&events, &known).await?;
-        let removed = items
-            .iter()
-            .zip(outcomes)
-            .map(|(item, outcome)| match outcome {
+        let mut all = Vec::new();
+        for ((item, event), outcome) in items.iter().zip(&events).zip(outcomes) {
+            let outcome = match outcome {
+                Some(outcome) => outcome,
+                None => self.alone(event).await?,
+            };
+            all.push(match outcome {
                 Ok(applied) => applied == Applied::Changed,
                 Err(refusal) => {
                     tracing::warn!(source = %self.source, %item, %refusal, "could not be removed");
                     false
                 }
             });
-        Ok(removed.collect())
+        }
+        Ok(all)
     }
 
-    /// Applies events, each of something else; what became of each, in their order.
+    /// Applies events, each of something else; what became of each, in their order, and nothing of those
+    /// that others have written meanwhile.
     async fn apply_all(
         &self,
         events: &[StockEvent],
         known: &Known,
-    ) -> Result<Vec<Outcome>, StoreError> {
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
         let mut lots: BTreeMap<_, Vec<&StockEvent>> = BTreeMap::new();
         let mut lot_of = Vec::new();
         let mut others = 0;
@@ -188,7 +236,7 @@ impl Applier<'_> {
             .await?;
         let mut done: BTreeMap<_, _> = done
             .into_iter()
-            .map(|(lot, outcomes): (Lot, Vec<Outcome>)| (lot, outcomes.into_iter()))
+            .map(|(lot, outcomes): (Lot, Vec<Option<Outcome>>)| (lot, outcomes.into_iter()))
             .collect();
         let in_order = lot_of.iter().filter_map(|lot| done.get_mut(lot)?.next());
         Ok(in_order.collect())
@@ -199,18 +247,39 @@ impl Applier<'_> {
         lot: Lot,
         events: Vec<&StockEvent>,
         known: &Known,
-    ) -> Result<(Lot, Vec<Outcome>), StoreError> {
-        let at_once = match lot {
-            Lot::Pack(_) => TOGETHER,
-            Lot::Counted(_) => 1,
+    ) -> Result<(Lot, Vec<Option<Outcome>>), StoreError> {
+        let outcomes = match lot {
+            Lot::Pack(_) => {
+                self.patiently(|| self.store.apply_together(&events, known, self.authority))
+                    .await?
+            }
+            Lot::Counted(_) => {
+                let mut outcomes = Vec::new();
+                for event in events {
+                    outcomes.push(Some(self.vehicle_alone(event, known).await?));
+                }
+                outcomes
+            }
         };
-        let mut outcomes = Vec::new();
-        for events in events.chunks(at_once) {
-            let applied =
-                self.patiently(|| self.store.apply_together(events, known, self.authority));
-            outcomes.extend(applied.await?);
-        }
         Ok((lot, outcomes))
+    }
+
+    async fn vehicle_alone(
+        &self,
+        event: &StockEvent,
+        known: &Known,
+    ) -> Result<Outcome, StoreError> {
+        let Change::Unit(report) = &event.change else {
+            return self.alone(event).await;
+        };
+        self.patiently(|| async {
+            let applied = self.store.apply_known(event, report, known, self.authority);
+            match applied.await {
+                Err(ApplyError::Store(error)) => Err(error),
+                outcome => Ok(outcome),
+            }
+        })
+        .await
     }
 
     /// Asks again, ever more seldom, while the table cannot take more: a new table takes less than a

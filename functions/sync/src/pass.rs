@@ -112,7 +112,9 @@ impl Pass<'_> {
     fn in_time(&self, done: Result<(), RunError>) -> Result<bool, RunError> {
         match done {
             Ok(()) => Ok(true),
-            Err(RunError::Store(error)) if error.is_transient() && self.feed.is_out_of_time() => {
+            Err(RunError::Store(error))
+                if error.is_transient() && self.feed.is_out_of_patience() =>
+            {
                 tracing::warn!(connector = %self.feed.connector, %error, "a run pauses");
                 Ok(false)
             }
@@ -214,6 +216,8 @@ impl Pass<'_> {
     ) -> Result<(), RunError> {
         let Batch { rows, mut flawed } = std::mem::take(batch);
         let applied = self.applier.batch(&rows).await?;
+        // Counted only once all of it is done: else the batch is applied and counted again.
+        let mut done = at.clone();
         for (row, taken) in rows.into_iter().zip(applied) {
             let NewRow {
                 line,
@@ -223,10 +227,10 @@ impl Pass<'_> {
             } = row;
             match taken.outcome {
                 Outcome::Known => {}
-                Outcome::Added => at.counts.added += 1,
+                Outcome::Added => done.counts.added += 1,
                 Outcome::Differed => {
-                    at.counts.drift += 1;
-                    at.counts.changed_at_source += u64::from(statement.dated_since);
+                    done.counts.drift += 1;
+                    done.counts.changed_at_source += u64::from(statement.dated_since);
                 }
             }
             let mut flaws = statement.flaws;
@@ -235,16 +239,16 @@ impl Pass<'_> {
                 flawed.push((line, text, flaws));
             }
         }
-        let room = QUARANTINED.saturating_sub(at.counts.quarantined);
-        at.counts.quarantined += flawed.len() as u64;
+        let room = QUARANTINED.saturating_sub(done.counts.quarantined);
+        done.counts.quarantined += flawed.len() as u64;
         let mut quarantine = Vec::new();
         for (line, text, flaws) in &flawed {
-            flaws.iter().for_each(|flaw| at.flaws.add(*line, flaw));
+            flaws.iter().for_each(|flaw| done.flaws.add(*line, flaw));
             quarantine.extend(self.held(*line, text, flaws));
         }
         quarantine.sort_by(|a, b| a.id.cmp(&b.id));
         quarantine.dedup_by(|a, b| a.id == b.id);
-        if let Some(held) = &mut at.held {
+        if let Some(held) = &mut done.held {
             held.extend(quarantine.iter().map(|entry| entry.id.clone()));
         }
         let store = &self.feed.sync.store;
@@ -257,8 +261,10 @@ impl Pass<'_> {
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<_>>()
             .await?;
-        at.line = line;
-        record.keep(&self.feed.sync.store, at).await
+        done.line = line;
+        record.keep(&self.feed.sync.store, &done).await?;
+        *at = done;
+        Ok(())
     }
 
     /// Removes what is gone; `false` if time ran out.

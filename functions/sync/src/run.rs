@@ -26,7 +26,7 @@ const LEASE: SignedDuration = SignedDuration::from_mins(2);
 const RENEW: Duration = Duration::from_secs(30);
 /// How many of a source's last runs are looked at for one that was left behind.
 const LOOKED_BACK: i32 = 20;
-/// A run pauses when no more than this is left.
+/// A run pauses when less than this is left.
 pub(crate) const MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Why a run stopped.
@@ -334,6 +334,11 @@ impl Sync {
 impl Feed<'_> {
     /// Whether the run should pause here.
     pub(crate) fn is_out_of_time(&self) -> bool {
+        self.time_left() < MARGIN
+    }
+
+    /// Whether a run may wait no longer for something.
+    pub(crate) fn is_out_of_patience(&self) -> bool {
         self.time_left() <= MARGIN
     }
 

@@ -11,3 +11,4 @@ mod first_load;
 mod levels;
 mod schedule;
 mod servers;
+mod together;

@@ -189,7 +189,7 @@ impl Reexamination {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// Since when.
-    pub since: Option<Moment>,
+    pub since: Option<Timestamp>,
     /// How many positions and vehicles it has looked at.
     pub looked: u64,
     /// Of about how many, as the last look at everything found; nothing before the first is over.
@@ -294,7 +294,7 @@ impl Store {
         });
         let of: Option<u64> = of.sum();
         Ok(Some(Progress {
-            since,
+            since: since.map(|since| since.0),
             looked: all_done + looked,
             of: of.map(|of| all_done + of),
             parts: under_way.len(),

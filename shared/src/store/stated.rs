@@ -154,6 +154,21 @@ impl Store {
         Ok(stored.map(|stored| stored.data))
     }
 
+    /// Those of the items that a source's files state.
+    pub async fn stated_items(
+        &self,
+        source: &ConnectorName,
+        items: &[Item],
+    ) -> Result<Vec<Stated>, StoreError> {
+        const OPERATION: &str = "read whether a source states items";
+        let keys: Vec<_> = items.iter().map(|item| key(source, item)).collect();
+        self.get_many(OPERATION, &keys)
+            .await?
+            .into_iter()
+            .map(|(_, item)| Ok(read::<Stated>(OPERATION, item)?.data))
+            .collect()
+    }
+
     /// Lists items, or notes what a file did not say of them. Only the holder of the source's lease does.
     pub async fn save_stated(
         &self,

@@ -1,8 +1,8 @@
 //! Many changes at once, in few calls: what they are about is read in batches, and as many of them as a
 //! transaction takes are written in one.
 //!
-//! None of them depends on another. If something of a transaction is not as it was read, or cannot be
-//! stored, what is to blame is applied by itself, as any other change is.
+//! None of them depends on another. What is no longer as it was read keeps nothing else back: whoever
+//! asked reads it again, and decides again what to say of it.
 
 use std::collections::HashMap;
 
@@ -15,6 +15,7 @@ use super::{Store, StoreError};
 use crate::domain::authority::API;
 use crate::domain::event::{Change, StockEvent};
 use crate::domain::id::LocationId;
+use crate::domain::unit::UnitReport;
 use crate::domain::{Authority, Position, ProductId, Unit};
 
 /// Items as they stood when they were read, at once.
@@ -55,6 +56,8 @@ impl Store {
         const OPERATION: &str = "read what is known";
         let mut wanted: Vec<Key> = items.iter().map(Item::state_key).collect();
         wanted.extend(products.iter().map(keys::description));
+        wanted.sort_unstable();
+        wanted.dedup();
         let mut known = Known::default();
         for (kind, item) in self.get_many(OPERATION, &wanted).await? {
             match kind.as_str() {
@@ -75,38 +78,39 @@ impl Store {
         Ok(known)
     }
 
-    /// Applies an event about a vehicle that was read before; any other as [`Store::apply`] does.
-    async fn apply_known(
+    /// Applies a report about a vehicle as [`Store::apply`] does, without reading it once more if it is
+    /// as it was.
+    pub async fn apply_known(
         &self,
         event: &StockEvent,
+        report: &UnitReport,
         known: &Known,
         authority: &Authority,
     ) -> Result<Applied, ApplyError> {
-        match &event.change {
-            Change::Unit(report) => self.apply_unit(event, report, authority, Some(known)).await,
-            _ => self.apply(event, authority).await,
-        }
+        self.apply_unit(event, report, authority, Some(known)).await
     }
 
-    /// Applies events, each about something else, which was read before: statements of levels and
-    /// descriptions in one transaction, if all is as it was read, and others by themselves. What became
-    /// of each, in their order.
+    /// Applies statements of levels and descriptions, each about something else, which was read before,
+    /// in one transaction. What became of each, in their order: nothing of those that are no such
+    /// statements, that are no longer as they were read, or that the table does not take together.
     pub async fn apply_together(
         &self,
         events: &[&StockEvent],
         known: &Known,
         authority: &Authority,
-    ) -> Result<Vec<Result<Applied, ApplyError>>, StoreError> {
-        let mut outcomes: Vec<_> = events.iter().map(|_| Ok(Applied::Known)).collect();
-        let fits = |event| self.along.is_none() && is_guarded_by_its_version(event);
-        let (mut together, mut alone): (Vec<_>, Vec<_>) =
-            (0..events.len()).partition(|index| fits(events[*index]));
-        while !together.is_empty() {
+    ) -> Result<Vec<Option<Result<Applied, ApplyError>>>, StoreError> {
+        let mut outcomes: Vec<_> = events.iter().map(|_| None).collect();
+        let fits = |index: &usize| is_guarded_by_its_version(events[*index]);
+        let mut left: Vec<_> = (0..events.len()).filter(fits).collect();
+        if self.along.is_some() {
+            left.clear();
+        }
+        while !left.is_empty() {
             let (mut writes, mut parts) = (Vec::new(), Vec::new());
-            for index in together.drain(..) {
+            for index in left.drain(..) {
                 match self.prepared(events[index], known, authority).await {
                     Ok(prepared) if prepared.writes.is_empty() => {
-                        outcomes[index] = Ok(Applied::with(false, prepared.left_out));
+                        outcomes[index] = Some(Ok(Applied::with(false, prepared.left_out)));
                     }
                     Ok(mut prepared) => {
                         let first = writes.len();
@@ -115,7 +119,7 @@ impl Store {
                         parts.push((index, first..writes.len(), prepared));
                     }
                     Err(ApplyError::Store(error)) => return Err(error),
-                    Err(refusal) => outcomes[index] = Err(refusal),
+                    Err(refusal) => outcomes[index] = Some(Err(refusal)),
                 }
             }
             if parts.is_empty() {
@@ -127,34 +131,23 @@ impl Store {
                         let sources = &authority.quantities;
                         self.settle_prepared(&prepared, events[index], sources)
                             .await?;
-                        outcomes[index] = Ok(Applied::with(true, prepared.left_out));
+                        outcomes[index] = Some(Ok(Applied::with(true, prepared.left_out)));
                     }
                 }
-                Ok(Written::Unexpected(unmet)) => {
-                    let mut others = Vec::new();
-                    for (index, part, _) in parts {
-                        let changed = unmet.get(part).is_some_and(|unmet| unmet.contains(&true));
-                        let apart = if changed { &mut alone } else { &mut others };
-                        apart.push(index);
-                    }
-                    if unmet.contains(&true) {
-                        together = others;
-                    } else {
-                        // Somebody is writing one of them, and nobody says which.
-                        alone.extend(others);
-                    }
+                // The others, without those that have changed.
+                Ok(Written::Unexpected(unmet)) if unmet.contains(&true) => {
+                    let as_read = parts.into_iter().filter(|(_, part, _)| {
+                        unmet
+                            .get(part.clone())
+                            .is_some_and(|unmet| !unmet.contains(&true))
+                    });
+                    left.extend(as_read.map(|(index, ..)| index));
                 }
-                Err(error) if error.is_lasting() => {
-                    alone.extend(parts.into_iter().map(|(index, ..)| index));
-                }
+                // Somebody is writing one of them, and nobody says which.
+                Ok(Written::Unexpected(_)) => {}
+                Err(error) if error.is_lasting() => {}
                 Err(error) => return Err(error),
             }
-        }
-        for index in alone {
-            outcomes[index] = match self.apply_known(events[index], known, authority).await {
-                Err(ApplyError::Store(error)) => return Err(error),
-                outcome => outcome,
-            };
         }
         Ok(outcomes)
     }

@@ -9,8 +9,8 @@ use shared::connectors::webhook_secrets;
 use shared::domain::ConnectorName;
 use shared::domain::alert::AlertState;
 use shared::installation::{Installation, InstallationError};
-use shared::store::feeds::Moment;
 use shared::store::intents::{Intent, IntentState};
+use shared::store::jobs::Reexamination;
 use shared::store::quarantine::HeldState;
 use shared::store::{Page, StoreError};
 
@@ -96,9 +96,24 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "deliveries": deliveries(context).await?,
         "quarantine": quarantine,
         "inbox": inbox,
-        "jobs": jobs,
+        "jobs": jobs.iter().map(job).collect::<Vec<_>>(),
         "reexamination": store.progress_of_parts().await?,
     })))
+}
+
+/// A job, with times as times.
+fn job(job: &Reexamination) -> Value {
+    let mut shown = json!(job);
+    for (name, time) in [("since", job.since), ("not_before", job.not_before)] {
+        if let Some(time) = time {
+            shown[name] = json!(time.0);
+        }
+    }
+    if let Some(shown) = shown.as_object_mut() {
+        // When the clock looks after it is for the evaluator.
+        shown.remove("due");
+    }
+    shown
 }
 
 /// A connector: where it sends, or when it was last read.
@@ -118,7 +133,7 @@ async fn connector(
     if !webhook_secrets(&connector.settings).is_empty() {
         shown["hook"] = json!(format!("/hooks/{name}"));
         let last = context.store.last_webhook(name).await?;
-        shown["last_webhook"] = json!(last.map(Moment));
+        shown["last_webhook"] = json!(last);
     }
     if matches!(connector.settings, ConnectorSettings::Files(_)) {
         let feed = context.store.feed(name).await?;

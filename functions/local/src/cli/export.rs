@@ -12,7 +12,7 @@ use super::show::Show;
 use super::{Failure, Server};
 
 /// Thresholds that are asked for at once.
-const PAGE: &str = "500";
+const PAGE: &str = "200";
 /// The columns of a threshold, as an import names them.
 const COLUMNS: [&str; 12] = [
     "product",

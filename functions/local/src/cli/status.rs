@@ -176,9 +176,9 @@ fn job(job: &Value) -> String {
     let mut words = text(&job["id"]).to_owned();
     for (name, value) in job.as_object().into_iter().flatten() {
         let shown = match value {
-            // Where it goes on, and when the clock looks after it, is for the evaluator.
-            _ if ["id", "cursor", "due"].contains(&name.as_str()) => continue,
-            Value::String(_) if name == "since" => time(value),
+            // Where it goes on is for the evaluator.
+            _ if ["id", "cursor", "until"].contains(&name.as_str()) => continue,
+            Value::String(_) if ["since", "not_before"].contains(&name.as_str()) => time(value),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };

@@ -18,17 +18,17 @@ use super::bench::{Bench, Setup, stock_file};
 /// A process that dies at one of its calls: that call and all after it never arrive, or it arrives
 /// and the answer is lost.
 #[derive(Default)]
-struct Mortal {
+pub(super) struct Mortal {
     /// Calls until death; not counted below zero, which is where an immortal is.
     left: AtomicI64,
 }
 
 impl Mortal {
-    fn dies_after(&self, calls: i64) {
+    pub(super) fn dies_after(&self, calls: i64) {
         self.left.store(calls, Ordering::SeqCst);
     }
 
-    fn lives(&self) {
+    pub(super) fn lives(&self) {
         self.left.store(i64::MAX, Ordering::SeqCst);
     }
 }

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use lotwire::engine::{Call, Interference, Service, Verdict};
 use shared::store::runs::RunState;
+use shared::store::spent::Units;
 use tokio::time::Instant;
 
 use super::bench::{Bench, Setup};
@@ -21,8 +22,8 @@ use crate::batch::TOGETHER;
 /// What DynamoDB takes for a read, and for a write or a transaction.
 const READ: Duration = Duration::from_millis(5);
 const WRITE: Duration = Duration::from_millis(10);
-/// What one row takes of a whole processor with all that is sent and received for it; docs/benchmarks.md
-/// says how that was found.
+/// What one row with a title takes of a whole processor, and one vehicle: with all that is asked of the
+/// table for it, and without what the table itself does. `what_a_row_takes_of_a_processor` measures it.
 const ROW: Duration = Duration::from_micros(400);
 const VEHICLE: Duration = Duration::from_micros(1_200);
 /// The same for reading a row, which each invocation does twice from the file's beginning; both together.
@@ -99,6 +100,7 @@ async fn load(file: String, rows: u32, each: Duration) -> (Duration, u64) {
     tokio::time::sleep(Duration::from_secs(60)).await;
     bench.drop("s.csv", file);
     bench.tick().await;
+    aws.transactions.store(0, Ordering::SeqCst);
     let begun = Instant::now();
     bench.drain().await;
     let run = bench.last_run().await;
@@ -149,6 +151,125 @@ async fn a_first_load_of_vehicles_is_as_fast_as_the_processor() {
             "{one:?} a vehicle, {each:?} of it at work"
         );
     }
+}
+
+/// What each row of a file costs, as docs/capacity.md says.
+#[tokio::test(start_paused = true)]
+async fn a_row_of_a_file_costs_what_the_page_says() {
+    const DOCUMENT: &str = include_str!("../../../../docs/capacity.md");
+    const ROWS: [u32; 2] = [640, 1_280];
+    let plain = |rows: u32, first: u32| {
+        let rows = (0..rows).map(|n| format!("SKU-{n},main,{}\n", first + n % 90));
+        format!("sku,location,on_hand\n{}", rows.collect::<String>())
+    };
+    let known = async |one: String, other: Option<String>| {
+        let bench = Bench::with("").await;
+        let first = spent_by(&bench, one.clone()).await;
+        match other {
+            Some(other) => spent_by(&bench, other).await,
+            None => first,
+        }
+    };
+    let mut each = Vec::new();
+    for (kind, files) in [
+        ("first seen", ROWS.map(|rows| (plain(rows, 1), None))),
+        (
+            "first seen, with a title",
+            ROWS.map(|rows| (titled(rows), None)),
+        ),
+        (
+            "vehicle, first seen",
+            [40, 80].map(|rows| (vehicles(rows), None)),
+        ),
+        (
+            "other than known",
+            ROWS.map(|rows| (plain(rows, 1), Some(plain(rows, 2)))),
+        ),
+        (
+            "as known",
+            ROWS.map(|rows| (plain(rows, 1), Some(plain(rows, 1)))),
+        ),
+    ] {
+        let [few, more] = files;
+        let rows = match kind {
+            "vehicle, first seen" => 40.0,
+            _ => f64::from(ROWS[1] - ROWS[0]),
+        };
+        let (few, more) = (known(few.0, few.1).await, known(more.0, more.1).await);
+        let units = more - few;
+        each.push(format!(
+            "| {kind} | {:.1} | {:.1} |",
+            units.write / rows,
+            units.read / rows
+        ));
+    }
+    let missing: Vec<_> = each.iter().filter(|row| !DOCUMENT.contains(*row)).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/capacity.md does not say:\n{missing:#?}"
+    );
+}
+
+async fn spent_by(bench: &Bench, file: String) -> Units {
+    bench.sync.store.take_spent();
+    bench.read("s.csv", file).await;
+    bench.sync.store.take_spent()
+}
+
+/// Tells apart what the table takes of this thread's processor time.
+#[derive(Default)]
+struct Meter {
+    began: AtomicU64,
+    table: AtomicU64,
+}
+
+fn of_this_thread() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).unwrap()
+}
+
+#[async_trait]
+impl Interference for Meter {
+    async fn before(&self, _: &Call) -> Verdict {
+        self.began.store(of_this_thread(), Ordering::SeqCst);
+        Verdict::Proceed
+    }
+
+    // The table answers at once, so nothing else has been done since.
+    async fn after(&self, _: &Call) -> Verdict {
+        let took = of_this_thread() - self.began.load(Ordering::SeqCst);
+        self.table.fetch_add(took, Ordering::SeqCst);
+        Verdict::Proceed
+    }
+}
+
+/// What a first load of such a file takes of a processor for each row, without the table.
+async fn work_of(file: String, rows: u32) -> Duration {
+    let meter = Arc::new(Meter::default());
+    let bench = Bench::of(Setup {
+        interference: Arc::clone(&meter) as Arc<dyn Interference>,
+        ..Setup::with("")
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.drop("s.csv", file);
+    bench.tick().await;
+    meter.table.store(0, Ordering::SeqCst);
+    let begun = of_this_thread();
+    bench.drain().await;
+    let took = of_this_thread() - begun - meter.table.load(Ordering::SeqCst);
+    let run = bench.last_run().await;
+    assert_eq!(run.files[0].counts.added, u64::from(rows), "{run:?}");
+    Duration::from_nanos(took) / rows
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "measures: only a release build is as fast as what is deployed"]
+async fn what_a_row_takes_of_a_processor() {
+    let row = work_of(titled(20_000), 20_000).await;
+    let vehicle = work_of(vehicles(4_000), 4_000).await;
+    println!("{row:?} a row with a title, {vehicle:?} a vehicle");
+    assert!(row <= ROW && vehicle <= VEHICLE, "{row:?}, {vehicle:?}");
 }
 
 /// A table that takes so many transactions a second, and refuses the others.
@@ -220,7 +341,8 @@ async fn a_table_that_takes_no_more_for_now_is_waited_for() {
         bench.there().await,
         ROWS as usize - (ROWS as usize).div_ceil(90)
     );
-    let least = Duration::from_secs(u64::from(ROWS * 2 / TOGETHER as u32 / MOST));
+    let together = u32::try_from(TOGETHER).unwrap();
+    let least = Duration::from_secs(u64::from(ROWS * 2 / together / MOST));
     let took = begun.elapsed();
     assert!(took < least * 2, "{took:?}; the table takes {least:?}");
 }
