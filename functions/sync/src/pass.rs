@@ -353,6 +353,15 @@ impl Checkpoint {
         }
     }
 
+    /// As it is taken up again. Before the first row is applied, nothing of it is unknown.
+    pub(crate) fn taken_up(self) -> Self {
+        let unread = (self.line == 0).then(BTreeSet::new);
+        Self {
+            held: self.held.or(unread),
+            ..self
+        }
+    }
+
     /// Whether it belongs to this delivery.
     pub(crate) fn is_of(&self, delivery: &Delivery) -> bool {
         self.delivery == *delivery

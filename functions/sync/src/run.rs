@@ -105,7 +105,7 @@ impl Record {
         serde_json::from_value::<Checkpoint>(self.run.checkpoint.clone())
             .ok()
             .filter(|checkpoint| checkpoint.is_of(delivery))
-            .unwrap_or_else(|| Checkpoint::start(delivery))
+            .map_or_else(|| Checkpoint::start(delivery), Checkpoint::taken_up)
     }
 
     /// Keeps where to resume.
