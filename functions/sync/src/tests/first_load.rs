@@ -12,11 +12,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use lotwire::engine::{Call, Interference, Service, Verdict};
+use shared::domain::event::{Change, StockEvent};
 use shared::store::runs::RunState;
 use shared::store::spent::Units;
 use tokio::time::Instant;
 
-use super::bench::{Bench, Setup};
+use super::bench::{Bench, Setup, erp};
 use crate::batch::TOGETHER;
 
 /// What DynamoDB takes for a read, and for a write or a transaction.
@@ -24,7 +25,7 @@ const READ: Duration = Duration::from_millis(5);
 const WRITE: Duration = Duration::from_millis(10);
 /// What one row with a title takes of a whole processor, and one vehicle: with all that is asked of the
 /// table for it, and without what the table itself does. `what_a_row_takes_of_a_processor` measures it.
-const ROW: Duration = Duration::from_micros(400);
+const ROW: Duration = Duration::from_micros(250);
 const VEHICLE: Duration = Duration::from_micros(1_200);
 /// The same for reading a row, which each invocation does twice from the file's beginning; both together.
 const READING: Duration = Duration::from_micros(7);
@@ -136,6 +137,37 @@ async fn a_first_load_of_a_million_rows_with_titles_takes_half_an_hour() {
             "{million:?} with {share} of a processor"
         );
     }
+}
+
+/// That the model can tell: one row after the other, each by itself, a million of them take hours.
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_written_one_after_the_other_take_hours() {
+    let aws = Aws::with(ROW / 2);
+    let bench = Bench::of(Setup {
+        interference: Arc::clone(&aws) as Arc<dyn Interference>,
+        ..Setup::with("")
+    })
+    .await;
+    let authority = bench.authority().await;
+    let at = bench.now();
+    let begun = Instant::now();
+    let rows = 40;
+    for n in 0..rows {
+        let statement = super::together::row(n, at).statement;
+        let described = statement.description.map(Change::Described);
+        for (part, change) in [Some(statement.change), described].into_iter().enumerate() {
+            let event = StockEvent {
+                id: format!("file:one:{n}:{part}").parse().unwrap(),
+                source: erp(),
+                at,
+                actor: None,
+                change: change.unwrap(),
+            };
+            bench.store.apply(&event, &authority).await.unwrap();
+        }
+    }
+    let million = begun.elapsed() / u32::try_from(rows).unwrap() * ROWS;
+    assert!(million > Duration::from_hours(2), "{million:?}");
 }
 
 #[tokio::test(start_paused = true)]

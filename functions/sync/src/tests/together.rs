@@ -286,7 +286,8 @@ async fn two_loads_of_one_file_at_once_write_each_row_once() {
     assert_eq!(examined(&bench).await.rows, 2 * ROWS as u64);
 }
 
-fn row(n: usize, at: Timestamp) -> NewRow {
+/// A row of a file, with a title.
+pub(super) fn row(n: usize, at: Timestamp) -> NewRow {
     let sku = format!("SKU-{n}");
     let (product, location) = (sku.parse().unwrap(), "main".parse().unwrap());
     let version = Version::at(at);
