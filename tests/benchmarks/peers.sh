@@ -42,7 +42,7 @@ install() { # install <name> <version>
     mkdir -p "$into"
     echo "installing $1 $2 from npm" >&2
     echo "{\"private\":true,\"dependencies\":{\"$1\":\"$2\"},\"overrides\":{\"xlsx\":\"0.18.5\"}}" >"$into/package.json"
-    (cd "$into" && timeout "$INSTALL_LIMIT" npm install --omit=dev --no-audit --no-fund --legacy-peer-deps \
+    (cd "$into" && timeout --kill-after=10 "$INSTALL_LIMIT" npm install --omit=dev --no-audit --no-fund --legacy-peer-deps \
         --loglevel=error) >"$into/log" 2>&1 && touch "$into/done"
 }
 
