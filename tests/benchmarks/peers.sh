@@ -159,7 +159,8 @@ load() { # load <system> <into> <argument>...
     local system=$1 into=$2
     shift 2
     "$BINARIES/peer-load" --url "http://127.0.0.1:$PORT$(path "$system")" --listen $LISTENER \
-        --secret "$SECRET" --seconds "$SECONDS_EACH" "$@" >"$into"
+        --secret "$SECRET" --seconds "$SECONDS_EACH" "$@" >"$into" ||
+        { cat "$into" >&2 && return 1; }
 }
 
 figure() { sed -n "s/^$2 //p" "$1"; }
@@ -173,11 +174,11 @@ measure() { # measure <system>
     start "$system" || return
     load "$system" "$at/steady" --rate "$RATE" || return
     load "$system" "$at/full" --first 1000000 || return
-    # Killed and started again by the sender, in the midst of its load.
-    export -f start path taken with_n8n
-    export SECRET PORT LISTENER BINARIES TOOLS NODE_RED N8N scratch
+    # Killed and started again by the sender, in the midst of its load. Not every shell passes functions on.
+    { declare -p SECRET PORT LISTENER BINARIES TOOLS NODE_RED N8N scratch; declare -f start path taken with_n8n; } \
+        >"$scratch/again"
     load "$system" "$at/killed" --rate "$RATE" --first 2000000 --patience "$PATIENCE" \
-        --halfway "bash -c 'kill -9 -- -\$(cat $scratch/pid); start $system'" || return
+        --halfway "bash -c '. $scratch/again; kill -9 -- -\$(cat $scratch/pid); start $system'" || return
     stop
     printf '| %s | %s | %s | %s | %s | %s | %s | %s |\n' "$system" \
         "$(figure "$at/steady" p50_ms)" "$(figure "$at/steady" p99_ms)" "$(figure "$at/full" per_second)" \
