@@ -5,6 +5,7 @@
 //! whatever is overdue.
 
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::group::FlushId;
@@ -73,7 +74,8 @@ impl Bus {
             .publish_batch()
             .topic_arn(&self.topic)
             .set_publish_batch_request_entries(Some(nothing))
-            .send();
+            .send()
+            .boxed();
         if let Err(error) = asked.await
             && error.as_service_error().is_none()
         {
@@ -104,6 +106,7 @@ impl Bus {
                 .topic_arn(&self.topic)
                 .set_publish_batch_request_entries(Some(entries))
                 .send()
+                .boxed()
                 .await;
             match sent {
                 Ok(reply) => {

@@ -253,9 +253,18 @@ impl Meter {
         self.store.spent()
     }
 
-    /// Does an invocation's work, and then tells what it has used.
-    pub async fn measured<T>(&self, work: impl Future<Output = T>) -> T {
-        let done = work.await;
+    /// Does an invocation's work, and then tells what it has used. The work is boxed: it is the largest
+    /// future there is.
+    pub fn measured<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        let work = Box::pin(work);
+        async {
+            let done = work.await;
+            self.tell();
+            done
+        }
+    }
+
+    fn tell(&self) {
         let Units { read, write } = self.store.take_spent();
         for (kind, units) in [("read", read), ("write", write)] {
             if units > 0.0 {
@@ -264,7 +273,6 @@ impl Meter {
                     .record(Metric::CapacityUnits, units, &dimensions);
             }
         }
-        done
     }
 }
 

@@ -4,6 +4,7 @@
 //! until its slot is asked for again; one that is repeated finds the run going, or over.
 
 use aws_sdk_sqs::error::DisplayErrorContext;
+use futures::FutureExt as _;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +116,7 @@ impl RunQueue {
         let sent = self.client.send_message().queue_url(&self.url);
         sent.message_body(body)
             .send()
+            .boxed()
             .await
             .map_err(|error| failed(DisplayErrorContext(&error).to_string()))?;
         Ok(())

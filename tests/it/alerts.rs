@@ -226,7 +226,13 @@ async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_items_without_dat
         [AlertKind::FeedSuspect],
         "the items' alerts are held back"
     );
-    assert_eq!(open[0].message.notes, ["The file has no row."]);
+    assert_eq!(
+        open[0].message.notes,
+        [
+            "The file has no row.",
+            "Until a good file is read, nothing is told of stock that only this source states.",
+        ]
+    );
 
     write(Vec::new(), None).await;
     let open = running.alerts(AlertState::Open).await;

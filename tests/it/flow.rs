@@ -255,6 +255,36 @@ async fn a_level_at_its_threshold_becomes_a_request_to_every_channel_and_its_end
     assert_ne!(ids[0], ids[1], "each revision has its own key");
 }
 
+/// A debug build keeps each future several times on the stack of whoever polls it: what grows here ends
+/// the process sooner or later.
+#[test]
+fn a_webhook_its_alert_and_a_new_configuration_need_half_of_a_workers_stack() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(1 << 20)
+        .enable_all()
+        .build()
+        .unwrap();
+    let on_a_worker = async {
+        let vendor = vendor(204).await;
+        let running = Running::with(&config(&vendor.uri())).await;
+        running.level("l1", "OIL", 4).await;
+        running.level("l2", "OIL", 3).await;
+        let lower = config(&vendor.uri()).replace("threshold = 3", "threshold = 1");
+        let lower = Config::check(&lower, "lower.toml").unwrap();
+        running
+            .stack
+            .store
+            .apply_config(&lower, "test")
+            .await
+            .unwrap();
+        running.settle().await;
+        assert!(running.alerts(AlertState::Open).await.is_empty());
+        assert_eq!(running.deliveries().await.len(), 4);
+    };
+    runtime.block_on(async { tokio::spawn(on_a_worker).await.unwrap() });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn low_then_well_then_low_is_two_alerts_and_a_repeat_is_none() {
     let vendor = vendor(204).await;

@@ -73,7 +73,7 @@ async fn whatever_is_taken_from_mappings_roles_or_alarms_is_missed() {
     local
         .queues
         .retain(|queue| !queue.queue.starts_with("notify-") || queue.queue == "notify-slack");
-    let done = roles::done("NotifyslackRole").await;
+    let done = Box::pin(roles::done("NotifyslackRole")).await;
     let whole = source();
     let after_a_restore = |part: &Value| {
         let mut whole = whole.clone();

@@ -314,5 +314,6 @@ async fn a_threshold_that_was_imported_for_the_old_sku_is_the_products_under_the
     assert_eq!(new[0].scope.product, Some("NEW".parse().unwrap()));
     let gone = "imported: OLD at north".parse().unwrap();
     let old = "OLD".parse().unwrap();
-    assert_eq!(shop.store.rule_of_product(&old, &gone).await.unwrap(), None);
+    let left = shop.store.rules_of_products(&[(old, gone)]).await.unwrap();
+    assert_eq!(left, []);
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemInput;
+use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemInput;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemInput;
 use aws_sdk_dynamodb::operation::get_item::GetItemInput;
 use aws_sdk_dynamodb::operation::put_item::PutItemInput;
@@ -441,6 +442,14 @@ impl Intercept for Deeds {
             for key in asked.flat_map(|(_, keys)| keys.keys()) {
                 self.add("BatchGetItem", None, key.get("pk"));
             }
+        } else if let Some(batch) = input.downcast_ref::<BatchWriteItemInput>() {
+            let written = batch.request_items().into_iter().flatten();
+            for put in written
+                .flat_map(|(_, all)| all)
+                .filter_map(|one| one.put_request())
+            {
+                self.add("BatchWriteItem", None, put.item().get("pk"));
+            }
         } else if let Some(put) = input.downcast_ref::<PutItemInput>() {
             self.add("PutItem", None, put.item().and_then(|item| item.get("pk")));
         } else if let Some(delete) = input.downcast_ref::<DeleteItemInput>() {
@@ -727,7 +736,7 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
 
 #[tokio::test(start_paused = true)]
 async fn each_function_may_do_to_the_table_what_it_does_and_nothing_else() {
-    let faults = table_faults(&Stack::usual(), &done("NotifywebhookRole").await);
+    let faults = table_faults(&Stack::usual(), &Box::pin(done("NotifywebhookRole")).await);
     assert!(faults.is_empty(), "{faults:#?}");
 }
 

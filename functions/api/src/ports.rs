@@ -104,28 +104,31 @@ pub trait Replay: Send + Sync {
     ) -> Result<Replayed, PortError>;
 }
 
-/// Whether a channel can send.
+/// Why a channel or connector cannot do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelState {
+pub struct State<N> {
     /// Which.
-    pub name: ChannelName,
-    /// Why nothing leaves by it; `None` if it is live.
+    pub name: N,
+    /// Why nothing leaves or comes in by it; `None` if it is live.
     pub problem: Option<String>,
 }
 
-/// Tells whether channels can send.
+/// Tells whether what the configuration names has the secrets it needs. `None` where this cannot be
+/// told: on AWS the API may read neither channels' nor connectors' secrets.
 #[async_trait]
-pub trait ChannelStates: Send + Sync {
-    /// Each channel's state. `None` where this cannot be told: on AWS the API may read no channel's
-    /// secrets.
-    async fn of(&self, config: &Config) -> Option<Vec<ChannelState>>;
+pub trait Liveness: Send + Sync {
+    /// Each channel: whether it can send.
+    async fn channels(&self, config: &Config) -> Option<Vec<State<ChannelName>>>;
+
+    /// Each connector: whether it can take webhooks, or be read.
+    async fn connectors(&self, config: &Config) -> Option<Vec<State<ConnectorName>>>;
 }
 
 /// Everything that others do for the API.
 #[derive(Clone)]
 pub struct Ports {
-    /// Tells whether channels can send.
-    pub channels: Arc<dyn ChannelStates>,
+    /// Tells what has the secrets it needs.
+    pub liveness: Arc<dyn Liveness>,
     /// Reads connectors.
     pub sync: Arc<dyn StartSync>,
     /// Applies what was received again.
@@ -139,7 +142,7 @@ pub struct Nobody;
 impl Default for Ports {
     fn default() -> Self {
         Self {
-            channels: Arc::new(Nobody),
+            liveness: Arc::new(Nobody),
             sync: Arc::new(Nobody),
             replay: Arc::new(Nobody),
         }
@@ -184,8 +187,12 @@ impl Replay for ingest::Ingest {
 }
 
 #[async_trait]
-impl ChannelStates for Nobody {
-    async fn of(&self, _: &Config) -> Option<Vec<ChannelState>> {
+impl Liveness for Nobody {
+    async fn channels(&self, _: &Config) -> Option<Vec<State<ChannelName>>> {
+        None
+    }
+
+    async fn connectors(&self, _: &Config) -> Option<Vec<State<ConnectorName>>> {
         None
     }
 }

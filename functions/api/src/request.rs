@@ -61,7 +61,9 @@ impl Request {
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok().map(str::trim)
+        // UTF-8 is what clients send; `to_str` takes ASCII only, and would lose Zoë's name.
+        let value = self.headers.get(name)?.as_bytes();
+        std::str::from_utf8(value).ok().map(str::trim)
     }
 
     /// Who says they ask, for the ledger.

@@ -48,6 +48,8 @@ pub enum Endpoint {
     Replay,
     /// Set thresholds and stock in bulk.
     Import,
+    /// The thresholds that were imported.
+    Thresholds,
     /// Check what is stored against the ledger.
     Doctor,
     /// Look at everything again.
@@ -84,6 +86,7 @@ pub const ROUTES: &[(&str, &str, Endpoint)] = &[
     ("GET", "/api/v1/explain", Endpoint::Explain),
     ("POST", "/api/v1/replays", Endpoint::Replay),
     ("POST", "/api/v1/imports", Endpoint::Import),
+    ("GET", "/api/v1/thresholds", Endpoint::Thresholds),
     ("GET", "/api/v1/doctor", Endpoint::Doctor),
     ("POST", "/api/v1/evaluations", Endpoint::Evaluate),
     ("GET", "/api/v1/config", Endpoint::ReadConfig),

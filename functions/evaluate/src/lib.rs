@@ -244,7 +244,7 @@ impl Evaluator {
                 return Err(sequence.clone());
             }
             let span = tracing::info_span!("record", sequence, correlation = Empty);
-            let look = self.look_at(changed, around).instrument(span);
+            let look = Box::pin(self.look_at(changed, around)).instrument(span);
             match AssertUnwindSafe(look).catch_unwind().await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) if error.is_transient() => {

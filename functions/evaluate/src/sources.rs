@@ -122,7 +122,10 @@ impl Evaluator {
                 ..Verdict::unwatched(Ending::Recovered)
             };
             let watches = self.store.watches(&subject).await?;
-            let notes = [format!("The first of them: {}", held.data.example)];
+            let notes = [
+                format!("The first of them: {}", held.data.example),
+                "All of them, and what can be done: lotwire quarantine".to_owned(),
+            ];
             let words = |change| {
                 let notes = if held.data.open { &notes[..] } else { &[] };
                 let kind = AlertKind::Quarantine;
@@ -166,6 +169,10 @@ impl Evaluator {
         Ok(())
     }
 }
+
+/// What a source that is not believed means for its stock.
+const HELD_BACK: &str =
+    "Until a good file is read, nothing is told of stock that only this source states.";
 
 /// A sentence about a source, and what it is about where people are told of that once.
 struct Note {
@@ -226,7 +233,10 @@ fn judge(
         }
     };
     if kind == AlertKind::FeedSuspect {
-        let notes: Vec<_> = state.suspicions.iter().cloned().map(Note::from).collect();
+        let mut notes: Vec<_> = state.suspicions.iter().cloned().map(Note::from).collect();
+        if !notes.is_empty() && state.distrusted_after.is_some() {
+            notes.push(Note::from(HELD_BACK.to_owned()));
+        }
         return (told(if_any(&notes)), None, notes);
     }
     if kind == AlertKind::FeedFlawed {

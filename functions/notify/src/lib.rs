@@ -9,6 +9,7 @@ mod batch;
 use std::time::Duration;
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use shared::bus::IntentRef;
 use shared::clock::Clock;
@@ -116,6 +117,7 @@ impl Notifier {
             .message_body(body)
             .delay_seconds(delay)
             .send()
+            .boxed()
             .await;
         if let Err(error) = sent {
             let channel = &which.channel;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use shared::config::connector::Files;
 use shared::domain::id::ConnectorName;
@@ -16,11 +17,12 @@ use shared::store::{Expect, Store, StoreError};
 
 use crate::apply::Repeats;
 use crate::examine::Nameless;
+use crate::listing::Listing;
 use crate::said::Sayable;
 use crate::snapshot::{ItemKey, Snapshot};
 
 /// Items of a source's list that are read at once, and then as they stand.
-const PAGE: i32 = 800;
+pub(crate) const PAGE: i32 = 800;
 const CHUNK: usize = 100;
 /// Calls of the table at the same time.
 const AT_ONCE: usize = 8;
@@ -28,7 +30,7 @@ const AT_ONCE: usize = 8;
 const EXAMPLES: usize = 10;
 
 /// What the source had stated, beside what its file has.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Compared {
     /// What it had stated to be there and the file does not have.
     pub(crate) absent: Vec<Item>,
@@ -36,10 +38,31 @@ pub(crate) struct Compared {
     pub(crate) held: u64,
     /// Items of which the list notes something, or has to: how they were listed, and what the file
     /// says of them.
+    #[serde(with = "by_item")]
     noted: BTreeMap<Item, Noted>,
 }
 
-#[derive(Debug)]
+/// Notes as a list: an item is no key of a JSON object.
+mod by_item {
+    use super::{BTreeMap, Item, Noted};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        noted: &BTreeMap<Item, Noted>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(noted.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<Item, Noted>, D::Error> {
+        let noted = Vec::<Noted>::deserialize(from)?.into_iter();
+        Ok(noted.map(|it| (it.listed.item.clone(), it)).collect())
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct Noted {
     listed: Stated,
     to_be: Stated,
@@ -49,7 +72,7 @@ struct Noted {
 }
 
 /// What a file says of an item of its source's list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Mention {
     /// What can be read.
     Said,
@@ -72,17 +95,19 @@ pub(crate) struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Marks the rows that say nothing new, and collects what the file does not say. Only what the source
-    /// lists is read.
+    /// Marks the rows that say nothing new, and collects what the file does not say; `false` if time ran
+    /// out before the end of the source's list. Only what the source lists is read.
     pub(crate) async fn run(
         &self,
         store: &Store,
         snapshot: &mut Snapshot,
-    ) -> Result<Compared, StoreError> {
-        let mut compared = Compared::default();
-        let mut cursor = None;
-        loop {
-            let page = store.stated(self.source, cursor.as_deref(), PAGE).await?;
+        listing: &mut Listing,
+        is_out_of_time: impl Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        while !listing.done {
+            let page = store
+                .stated(self.source, listing.next.as_deref(), PAGE)
+                .await?;
             let items: Vec<Item> = page.items.iter().map(|it| it.item.clone()).collect();
             let chunks: Vec<_> = items.chunks(CHUNK).map(|chunk| store.held(chunk)).collect();
             let held: Vec<_> = stream::iter(chunks)
@@ -95,13 +120,15 @@ impl Comparison<'_> {
                 .map(|stated| (stated.item.clone(), stated))
                 .collect();
             for held in held.into_iter().flatten() {
-                self.item(held, &mut listed, snapshot, &mut compared);
+                self.item(held, &mut listed, snapshot, &mut listing.compared);
             }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(compared);
+            listing.done = page.next.is_none();
+            listing.next = page.next;
+            if !listing.done && is_out_of_time() {
+                return Ok(false);
             }
         }
+        Ok(true)
     }
 
     fn item(
@@ -259,15 +286,7 @@ impl Compared {
         }
         let back = back.into_values().filter(|it| it.to_be != it.listed);
         changed.extend(back.map(|noted| noted.to_be));
-        let pending: Vec<_> = changed
-            .iter()
-            .map(|stated| store.save_stated(comparison.source, stated))
-            .collect();
-        stream::iter(pending)
-            .buffer_unordered(AT_ONCE)
-            .try_collect::<Vec<_>>()
-            .await?;
-        Ok(())
+        store.save_stated(comparison.source, &changed).await
     }
 }
 

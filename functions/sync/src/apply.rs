@@ -1,7 +1,8 @@
-//! One row applied: what it says beyond what its source said before.
+//! What one row asks for: what it says beyond what its source said before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use jiff::Timestamp;
 use shared::domain::Authority;
 use shared::domain::event::{Change, EventId, Level, ProductDescription, StockEvent, Version};
 use shared::domain::id::{ConnectorName, LocationId};
@@ -9,8 +10,10 @@ use shared::domain::position::Refusal;
 use shared::domain::unit::{Unit, UnitReport, UnitState};
 use shared::domain::{IdError, ProductId};
 use shared::store::feeds::Moment;
+use shared::store::products::Product;
 use shared::store::stated::{Item, Stated};
 use shared::store::stock::{Applied, ApplyError};
+use shared::store::together::Known;
 use shared::store::{Store, StoreError};
 
 use crate::flaw::{Flaw, HELD};
@@ -25,11 +28,13 @@ pub(crate) struct Applier<'a> {
     /// Names the file in event ids.
     pub(crate) file: &'a str,
     /// When the file as a whole was true.
-    pub(crate) snapshot_at: jiff::Timestamp,
+    pub(crate) snapshot_at: Timestamp,
     /// What it means that a row repeats what is held.
     pub(crate) repeats: Repeats,
     /// Until when the source's whole files covered what they state before this one.
     pub(crate) covered_before: Option<Moment>,
+    /// Until when it waits for a table that is busy.
+    pub(crate) patient_until: Timestamp,
 }
 
 /// What it means that a row of a file repeats what its source said before.
@@ -63,63 +68,122 @@ pub(crate) enum Outcome {
 }
 
 impl Taken {
-    fn known() -> Self {
+    pub(crate) fn known() -> Self {
         Self {
             outcome: Outcome::Known,
             flaws: Vec::new(),
         }
     }
+
+    /// What came of a description, which is no item of the file.
+    pub(crate) fn without_outcome(self) -> Self {
+        Self {
+            outcome: Outcome::Known,
+            ..self
+        }
+    }
+
+    /// With what came of the row's other part.
+    pub(crate) fn join(&mut self, other: Self) {
+        if other.outcome != Outcome::Known {
+            self.outcome = other.outcome;
+        }
+        self.flaws.extend(other.flaws);
+    }
+}
+
+/// What a row asks to be changed.
+pub(crate) struct Asked {
+    pub(crate) event: StockEvent,
+    /// Whether its source had stated the item before.
+    stated_before: bool,
+    /// Whether it says something else than what was held.
+    news: bool,
+}
+
+/// A level with what the row leaves unsaid as the source last said it.
+struct Filled {
+    level: Level,
+    version: Version,
+    stated_before: bool,
+    /// Whether the source has said the same before.
+    repeated: bool,
+    /// Whether what is there is this already, and nothing that comes late could change that.
+    gains_nothing: bool,
+    /// Whether it says something else than what was held.
+    news: bool,
 }
 
 impl Applier<'_> {
-    /// Applies a row. `listed`: whether the source's list has its item.
-    pub(crate) async fn row(
+    /// What a row asks for beyond what is known, if anything. `covered`: of the items whose rows gain
+    /// nothing, those which the source's list has as stated by its last whole file.
+    pub(crate) fn asked(
         &self,
         line: u64,
         statement: &Statement,
-        listed: bool,
-    ) -> Result<Taken, StoreError> {
+        known: &Known,
+        covered: &HashSet<Item>,
+    ) -> Result<Option<Asked>, StoreError> {
         let id = self.event_id(&line.to_string());
-        if !listed && self.repeats != Repeats::EachOne {
-            // First, so that whatever is applied can be missed.
-            let stated = Stated::now(statement.item.clone());
-            self.store.save_stated(self.source, &stated).await?;
-        }
-        let mut taken = match &statement.change {
+        match &statement.change {
             Change::LevelSet {
                 product,
                 location,
                 level,
                 version,
             } => {
-                self.level(id, product, location, level, *version, statement)
-                    .await?
+                let filled = self.filled((product, location), level, *version, known);
+                let is_known = match self.repeats {
+                    Repeats::Cover => filled.gains_nothing && covered.contains(&statement.item),
+                    Repeats::Nothing => filled.repeated,
+                    Repeats::EachOne => false,
+                };
+                if is_known {
+                    return Ok(None);
+                }
+                let change = Change::LevelSet {
+                    product: product.clone(),
+                    location: location.clone(),
+                    level: filled.level,
+                    version: filled.version,
+                };
+                Ok(Some(Asked {
+                    event: self.event(id, change, filled.version)?,
+                    stated_before: filled.stated_before,
+                    news: filled.news,
+                }))
             }
-            Change::Unit(report) => self.vehicle(id, report, statement).await?,
-            _ => Taken::known(),
-        };
-        if let Some(description) = &statement.description {
-            let flaw = self.describe(line, description, statement).await?;
-            taken.flaws.extend(flaw);
+            Change::Unit(report) => self.vehicle(id, report, statement, known),
+            _ => Ok(None),
         }
-        Ok(taken)
     }
 
-    async fn level(
+    /// Whether only the source's list can tell that a row is known: it repeats what is there.
+    pub(crate) fn needs_the_list(&self, statement: &Statement, known: &Known) -> bool {
+        match &statement.change {
+            Change::LevelSet {
+                product,
+                location,
+                level,
+                version,
+            } if self.repeats == Repeats::Cover => {
+                self.filled((product, location), level, *version, known)
+                    .gains_nothing
+            }
+            _ => false,
+        }
+    }
+
+    fn filled(
         &self,
-        id: Result<EventId, IdError>,
-        product: &ProductId,
-        location: &LocationId,
+        (product, location): (&ProductId, &LocationId),
         level: &Level,
         version: Version,
-        statement: &Statement,
-    ) -> Result<Taken, StoreError> {
-        let position = self.store.position(product, location).await?;
-        let base = position
-            .as_ref()
-            .and_then(|position| position.stated_by(self.source));
+        known: &Known,
+    ) -> Filled {
+        let position = known.position(product, location);
+        let base = position.and_then(|position| position.stated_by(self.source));
         let held = base.map(|base| &base.level);
-        // What the row does not say stays as the source last said it.
         let level = Level {
             on_hand: level.on_hand,
             reserved: level.reserved.or(held.and_then(|held| held.reserved)),
@@ -134,40 +198,36 @@ impl Applier<'_> {
                 ..version
             },
         };
-        let stated_before = held.is_some();
         let repeated = held == Some(&level);
         let sources = &self.authority.quantities;
-        let balance = position.as_ref().and_then(|it| it.balance(sources));
-        // It is written all the same where something has moved since: then the stock is another.
-        let news = !repeated || balance != Some(level.on_hand);
-        if repeated && let Some(position) = &position {
-            let known = match self.repeats {
-                Repeats::Cover if position.gains_nothing_by(self.source, version.at, sources) => {
-                    let item = &statement.item;
-                    let listed = self.store.stated_item(self.source, item).await?;
-                    listed.is_some_and(|it| it.until.is_none())
-                }
-                Repeats::Cover => false,
-                Repeats::Nothing => true,
-                Repeats::EachOne => false,
-            };
-            if known {
-                return Ok(Taken::known());
-            }
-        }
-        let change = Change::LevelSet {
-            product: product.clone(),
-            location: location.clone(),
-            level,
+        let balance = position.and_then(|it| it.balance(sources));
+        let gains_nothing = repeated
+            && position.is_some_and(|it| it.gains_nothing_by(self.source, version.at, sources));
+        Filled {
             version,
-        };
-        let applied = self.change(id, change, version).await;
-        let refused = applied.is_err();
-        let mut taken = taken(applied, stated_before, statement)?;
+            stated_before: held.is_some(),
+            repeated,
+            gains_nothing,
+            // It is written all the same where something has moved since: then the stock is another.
+            news: !repeated || balance != Some(level.on_hand),
+            level,
+        }
+    }
+
+    /// What came of a row that asked for something.
+    pub(crate) async fn taken(
+        &self,
+        applied: Result<Applied, ApplyError>,
+        asked: &Asked,
+        statement: &Statement,
+    ) -> Result<Taken, StoreError> {
+        let is_level = matches!(asked.event.change, Change::LevelSet { .. });
+        let refused = is_level && applied.is_err();
+        let mut taken = taken(applied, asked.stated_before, statement)?;
         if refused && self.repeats == Repeats::Cover {
             self.has_not_said(&statement.item).await?;
         }
-        if !news {
+        if !asked.news {
             taken.outcome = Outcome::Known;
         }
         Ok(taken)
@@ -176,7 +236,7 @@ impl Applier<'_> {
     /// Notes that the file does not cover an item, whose row was not taken.
     async fn has_not_said(&self, item: &Item) -> Result<(), StoreError> {
         let known = self.store.stated_item(self.source, item).await?;
-        let never = Moment(jiff::Timestamp::UNIX_EPOCH);
+        let never = Moment(Timestamp::UNIX_EPOCH);
         let until = known
             .and_then(|known| known.until)
             .or(self.covered_before)
@@ -185,59 +245,61 @@ impl Applier<'_> {
             until: Some(until),
             ..Stated::now(item.clone())
         };
-        self.store.save_stated(self.source, &stated).await
+        self.store.save_stated(self.source, &[stated]).await
     }
 
-    async fn vehicle(
+    fn vehicle(
         &self,
         id: Result<EventId, IdError>,
         report: &UnitReport,
         statement: &Statement,
-    ) -> Result<Taken, StoreError> {
-        let unit = self.store.unit(report.vin.as_str()).await?;
-        let stated_before = unit
-            .as_ref()
-            .is_some_and(|unit| unit.claims.contains_key(self.source));
+        known: &Known,
+    ) -> Result<Option<Asked>, StoreError> {
+        let unit = known.unit(report.vin.as_str());
         let mut report = report.clone();
-        let claim = unit.as_ref().and_then(|unit| unit.claims.get(self.source));
+        let claim = unit.and_then(|unit| unit.claims.get(self.source));
         let stateless = claim.is_none_or(|claim| claim.state.is_empty());
         if statement.presumed && stateless {
             report.state = Some(UnitState::InStock);
         }
-        let news = match &unit {
+        let version = report.version;
+        let report = match unit {
             Some(unit) => news(unit, self.source, &report),
-            None => report.clone(),
+            None => report,
         };
         // A vehicle that cannot be counted is told of with each file, until it can.
-        if news.is_empty() && unit.is_some_and(|unit| unit.counted.is_some()) {
-            return Ok(Taken::known());
+        if report.is_empty() && unit.is_some_and(|unit| unit.counted.is_some()) {
+            return Ok(None);
         }
-        let change = Change::Unit(Box::new(news));
-        let applied = self.change(id, change, report.version).await;
-        taken(applied, stated_before, statement)
+        Ok(Some(Asked {
+            event: self.event(id, Change::Unit(Box::new(report)), version)?,
+            stated_before: claim.is_some(),
+            news: true,
+        }))
     }
 
-    /// Sets what a product is called, where that is news.
-    async fn describe(
+    /// What is to be said of a product, where a row says something new of it.
+    pub(crate) fn described(
         &self,
         line: u64,
         description: &ProductDescription,
-        statement: &Statement,
-    ) -> Result<Option<Flaw>, StoreError> {
-        let product = ProductId::from(description.sku.clone());
-        let known = self.store.product(&product).await?.unwrap_or_default();
-        let news = |said: &Option<String>, known: &Option<String>| said.is_some() && said != known;
-        if news(&description.title, &known.title) || news(&description.category, &known.category) {
-            let id = self.event_id(&format!("{line}:described"));
-            let change = Change::Described(description.clone());
-            let applied = self.change(id, change, description.version).await;
-            return Ok(taken(applied, true, statement)?.flaws.pop());
+        known: Option<&Product>,
+    ) -> Result<Option<StockEvent>, StoreError> {
+        let title = known.and_then(|known| known.title.as_ref());
+        let category = known.and_then(|known| known.category.as_ref());
+        let news = |said: Option<&String>, known: Option<&String>| said.is_some() && said != known;
+        if !news(description.title.as_ref(), title)
+            && !news(description.category.as_ref(), category)
+        {
+            return Ok(None);
         }
-        Ok(None)
+        let id = self.event_id(&format!("{line}:described"));
+        let change = Change::Described(description.clone());
+        Ok(Some(self.event(id, change, description.version)?))
     }
 
-    /// Removes what the file no longer has; `false` if what we hold is newer than the file.
-    pub(crate) async fn remove(&self, item: &Item) -> Result<bool, StoreError> {
+    /// That something is gone which the file no longer has.
+    pub(crate) fn removal(&self, item: &Item) -> Result<StockEvent, StoreError> {
         let version = Version::at(self.snapshot_at);
         let (name, change) = match item {
             Item::Position { product, location } => (
@@ -265,35 +327,27 @@ impl Applier<'_> {
         let id = self
             .event_id(&format!("gone:{name}"))
             .or_else(|_| self.event_id("gone"));
-        match self.change(id, change, version).await {
-            Ok(applied) => Ok(applied == Applied::Changed),
-            Err(ApplyError::Store(error)) => Err(error),
-            Err(refusal) => {
-                tracing::warn!(source = %self.source, %item, %refusal, "could not be removed");
-                Ok(false)
-            }
-        }
+        self.event(id, change, version)
     }
 
-    async fn change(
+    fn event(
         &self,
         id: Result<EventId, IdError>,
         change: Change,
         version: Version,
-    ) -> Result<Applied, ApplyError> {
+    ) -> Result<StockEvent, StoreError> {
         let id = id.map_err(|error| StoreError::Unreadable {
             operation: "name a row's event",
             key: self.file.to_owned(),
             problem: error.to_string(),
         })?;
-        let event = StockEvent {
+        Ok(StockEvent {
             id,
             source: self.source.clone(),
             at: version.at,
             actor: None,
             change,
-        };
-        self.store.apply(&event, self.authority).await
+        })
     }
 
     fn event_id(&self, what: &str) -> Result<EventId, IdError> {
@@ -301,7 +355,7 @@ impl Applier<'_> {
     }
 }
 
-fn taken(
+pub(crate) fn taken(
     applied: Result<Applied, ApplyError>,
     stated_before: bool,
     statement: &Statement,

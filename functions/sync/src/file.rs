@@ -29,10 +29,12 @@ use crate::absence::{Absence, Compared, Comparison, Verdict};
 use crate::apply::{Applier, Repeats};
 use crate::conclude::Concluded;
 use crate::examine::{ExamineError, Examined, Trust, examine, trust};
+use crate::listing::Listing;
 use crate::memory::{Delivery, Memory};
-use crate::pass::Pass;
+use crate::pass::{Checkpoint, Pass};
 use crate::rows::Reading;
 use crate::run::{Feed, Record, RunError};
+use crate::snapshot::Snapshot;
 
 /// A file to be taken.
 #[derive(Debug, Clone)]
@@ -227,12 +229,23 @@ impl Feed<'_> {
             snapshot_at: reading.snapshot_at(),
             repeats,
         };
-        // A file of changes is compared row by row, as it is applied.
-        let mut compared = match repeats {
-            Repeats::EachOne => Compared::default(),
-            _ => comparison.run(store, &mut examined.snapshot).await?,
-        };
         let mut at = record.checkpoint(delivery);
+        let version = self.installation.version;
+        let snapshot = &mut examined.snapshot;
+        let kept = at.compared.as_ref();
+        let mut listing = Listing::resume(store, self.connector, kept, (snapshot, version)).await?;
+        let resumed = listing.done;
+        // A file of changes is compared row by row, as it is applied.
+        if repeats != Repeats::EachOne {
+            let out_of_time = || self.is_out_of_time();
+            if !comparison
+                .run(store, snapshot, &mut listing, out_of_time)
+                .await?
+            {
+                self.keep(&listing, snapshot, &mut at, record).await?;
+                return Ok(None);
+            }
+        }
         at.counts.rows = examined.evidence.rows;
         let name = &delivery.sha256[..12];
         let doubt = trust
@@ -252,12 +265,18 @@ impl Feed<'_> {
                 snapshot_at: reading.snapshot_at(),
                 repeats,
                 covered_before,
+                patient_until: self.patient_until(),
             },
             doubtful: doubt.then_some(examined.last_line),
         };
         if !Box::pin(pass.rows(&mut examined.snapshot, &mut at, record)).await? {
+            if !resumed && repeats != Repeats::EachOne {
+                self.keep(&listing, &examined.snapshot, &mut at, record)
+                    .await?;
+            }
             return Ok(None);
         }
+        let mut compared = listing.compared;
         let mut remarks = at.flaws.remarks();
         if let Some(column) = &examined.unread_state {
             let remark = format!(
@@ -312,6 +331,21 @@ impl Feed<'_> {
             in_quarantine: at.held,
             covers,
         }))
+    }
+
+    /// Keeps how far the comparison is, for the worker who goes on.
+    async fn keep(
+        &self,
+        listing: &Listing,
+        snapshot: &Snapshot,
+        at: &mut Checkpoint,
+        record: &mut Record,
+    ) -> Result<(), RunError> {
+        let store = &self.sync.store;
+        let of = (snapshot, self.installation.version);
+        let kept = listing.keep(store, self.connector, &record.holder, of);
+        at.compared = Some(kept.await?);
+        record.keep(store, at).await
     }
 
     fn absent<'f>(

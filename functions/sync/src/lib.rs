@@ -12,18 +12,21 @@
 //! | [`pass`] | the second reading: the rows that differ, and the removals |
 //! | [`rows`], [`said`], [`snapshot`] | a row in our terms, as a number, and a whole file in a few bytes a row |
 //! | [`repeated`], [`flaw`] | several rows for one item; what cannot be taken, and the remarks on it |
-//! | [`apply`] | one row, or one removal |
+//! | [`apply`], [`batch`] | what one row asks for, or one removal; and many of them at once |
 //! | [`absence`] | what a file no longer has: grace, guard, inbox |
+//! | [`listing`] | how far what a source has stated is compared, kept while a run pauses |
 //! | [`conclude`] | what came of a file, and where it goes |
 //! | [`memory`] | what a feed remembers between runs |
 //! | [`rehearsal`] | what a file would change, without changing it |
 
 mod absence;
 mod apply;
+mod batch;
 mod conclude;
 mod examine;
 mod file;
 mod flaw;
+mod listing;
 mod memory;
 mod pass;
 mod place;

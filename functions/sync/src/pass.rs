@@ -9,22 +9,25 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use shared::feeds::delimited::Reader;
 use shared::feeds::row::Row;
+use shared::store::StoreError;
 use shared::store::quarantine::Quarantined;
 use shared::store::runs::Counts;
 use shared::store::stated::{Item, Stated};
 
 use crate::apply::{Applier, Outcome};
+use crate::batch::NewRow;
 use crate::examine::{ExamineError, TURN, key_of};
 use crate::flaw::{BAD_ROW, Flaw, NOT_STOCKED, Tally};
+use crate::listing::Kept;
 use crate::memory::Delivery;
 use crate::repeated::{Combined, Gathered, Part};
-use crate::rows::{Reading, Statement};
+use crate::rows::Reading;
 use crate::run::{Feed, Record, RunError};
 use crate::snapshot::{Met, Snapshot};
 
 /// Rows applied between two checkpoints.
-const BATCH: usize = 64;
-/// Rows applied at the same time. Vehicles of one model line share a position, so they go in turn.
+pub(crate) const BATCH: usize = 320;
+/// Calls of the table at the same time, beside those that apply rows.
 const AT_ONCE: usize = 8;
 /// Rows of one file that are held in quarantine; beyond that they are only counted.
 const QUARANTINED: u64 = 1_000;
@@ -45,6 +48,9 @@ pub(crate) struct Checkpoint {
     /// The entries of the quarantine that the file has led to; unknown if it was taken up again.
     #[serde(skip)]
     pub(crate) held: Option<BTreeSet<String>>,
+    /// How far the file was compared with what its source had stated, if that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) compared: Option<Kept>,
 }
 
 /// What the second reading and the removals work with.
@@ -92,14 +98,28 @@ impl Pass<'_> {
                 Ok(row) => self.sort(&row, snapshot, &mut gathered, fresh, &mut batch),
             }
             if batch.len() >= BATCH {
-                self.flush(&mut batch, line, at, record).await?;
-                if self.feed.is_out_of_time() {
+                let applied = self.flush(&mut batch, line, at, record).await;
+                if !self.in_time(applied)? || self.feed.is_out_of_time() {
                     return Ok(false);
                 }
             }
         }
-        self.flush(&mut batch, u64::MAX, at, record).await?;
-        Ok(true)
+        let applied = self.flush(&mut batch, u64::MAX, at, record).await;
+        self.in_time(applied)
+    }
+
+    /// Whether it was done, and not given up for now because the table was busy until time ran out.
+    fn in_time(&self, done: Result<(), RunError>) -> Result<bool, RunError> {
+        match done {
+            Ok(()) => Ok(true),
+            Err(RunError::Store(error))
+                if error.is_transient() && self.feed.is_out_of_patience() =>
+            {
+                tracing::warn!(connector = %self.feed.connector, %error, "a run pauses");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Puts a row where it belongs: known, to be applied, or in quarantine.
@@ -130,8 +150,12 @@ impl Pass<'_> {
             (Err(flaw), _) if flaw.reason == NOT_STOCKED => {}
             (Err(flaw), _) => batch.flawed.push((line, text(row), vec![flaw])),
             (Ok(statement), Some((key, Met::Differs))) => {
-                let listed = snapshot.is_listed(key);
-                batch.rows.push((line, text(row), statement, listed));
+                batch.rows.push(NewRow {
+                    line,
+                    text: text(row),
+                    statement,
+                    listed: snapshot.is_listed(key),
+                });
             }
             (Ok(statement), Some((_, Met::Known))) if !statement.flaws.is_empty() => {
                 batch.flawed.push((line, text(row), statement.flaws));
@@ -142,8 +166,12 @@ impl Pass<'_> {
             None => {}
             Some(Combined::One(one)) => {
                 let (line, text, statement) = *one;
-                let listed = snapshot.is_listed(statement.key());
-                batch.rows.push((line, text, statement, listed));
+                batch.rows.push(NewRow {
+                    listed: snapshot.is_listed(statement.key()),
+                    line,
+                    text,
+                    statement,
+                });
             }
             Some(Combined::Conflict(parts)) => {
                 let held = parts.into_iter();
@@ -187,28 +215,22 @@ impl Pass<'_> {
         record: &mut Record,
     ) -> Result<(), RunError> {
         let Batch { rows, mut flawed } = std::mem::take(batch);
-        let vehicles = |row: &Statement| matches!(row.item, Item::Unit { .. });
-        let at_once = if rows.iter().any(|(_, _, row, _)| vehicles(row)) {
-            1
-        } else {
-            AT_ONCE
-        };
-        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
-        let pending: Vec<_> = rows
-            .iter()
-            .map(|(line, _, row, listed)| self.applier.row(*line, row, *listed))
-            .collect();
-        let applied: Vec<_> = stream::iter(pending)
-            .buffered(at_once)
-            .try_collect()
-            .await?;
-        for ((line, text, statement, _), taken) in rows.into_iter().zip(applied) {
+        let applied = self.applier.batch(&rows).await?;
+        // Counted only once all of it is done: else the batch is applied and counted again.
+        let mut done = at.clone();
+        for (row, taken) in rows.into_iter().zip(applied) {
+            let NewRow {
+                line,
+                text,
+                statement,
+                ..
+            } = row;
             match taken.outcome {
                 Outcome::Known => {}
-                Outcome::Added => at.counts.added += 1,
+                Outcome::Added => done.counts.added += 1,
                 Outcome::Differed => {
-                    at.counts.drift += 1;
-                    at.counts.changed_at_source += u64::from(statement.dated_since);
+                    done.counts.drift += 1;
+                    done.counts.changed_at_source += u64::from(statement.dated_since);
                 }
             }
             let mut flaws = statement.flaws;
@@ -217,16 +239,16 @@ impl Pass<'_> {
                 flawed.push((line, text, flaws));
             }
         }
-        let room = QUARANTINED.saturating_sub(at.counts.quarantined);
-        at.counts.quarantined += flawed.len() as u64;
+        let room = QUARANTINED.saturating_sub(done.counts.quarantined);
+        done.counts.quarantined += flawed.len() as u64;
         let mut quarantine = Vec::new();
         for (line, text, flaws) in &flawed {
-            flaws.iter().for_each(|flaw| at.flaws.add(*line, flaw));
+            flaws.iter().for_each(|flaw| done.flaws.add(*line, flaw));
             quarantine.extend(self.held(*line, text, flaws));
         }
         quarantine.sort_by(|a, b| a.id.cmp(&b.id));
         quarantine.dedup_by(|a, b| a.id == b.id);
-        if let Some(held) = &mut at.held {
+        if let Some(held) = &mut done.held {
             held.extend(quarantine.iter().map(|entry| entry.id.clone()));
         }
         let store = &self.feed.sync.store;
@@ -239,8 +261,10 @@ impl Pass<'_> {
             .buffer_unordered(AT_ONCE)
             .try_collect::<Vec<_>>()
             .await?;
-        at.line = line;
-        record.keep(&self.feed.sync.store, at).await
+        done.line = line;
+        record.keep(&self.feed.sync.store, &done).await?;
+        *at = done;
+        Ok(())
     }
 
     /// Removes what is gone; `false` if time ran out.
@@ -252,22 +276,29 @@ impl Pass<'_> {
     ) -> Result<bool, RunError> {
         let store = &self.feed.sync.store;
         if !items.is_empty() {
-            // So that a resumed run knows that a person has approved them.
+            // So that a resumed run knows that a person has approved them, and compares anew: what is
+            // removed is no longer on the list.
+            at.compared = None;
             record.keep(store, at).await?;
         }
         let mut chunks = items.chunks(BATCH).peekable();
         while let Some(chunk) = chunks.next() {
-            for item in chunk {
-                if self.applier.remove(item).await? {
-                    at.counts.removed += 1;
-                    store.forget_stated(self.feed.connector, item).await?;
-                } else if let Some(stated) = store.stated_item(self.feed.connector, item).await? {
-                    // Somebody has stated it since, so it begins anew.
-                    let missing = None;
-                    let stated = Stated { missing, ..stated };
-                    store.save_stated(self.feed.connector, &stated).await?;
+            let removed = match self.applier.remove(chunk).await {
+                Err(error) => {
+                    return self.in_time(Err(error.into()));
                 }
-            }
+                Ok(removed) => removed,
+            };
+            let pending: Vec<_> = chunk
+                .iter()
+                .zip(&removed)
+                .map(|(item, removed)| self.no_longer_missing(item, *removed))
+                .collect();
+            stream::iter(pending)
+                .buffer_unordered(AT_ONCE)
+                .try_collect::<Vec<_>>()
+                .await?;
+            at.counts.removed += removed.iter().filter(|removed| **removed).count() as u64;
             record.keep(store, at).await?;
             if chunks.peek().is_some() && self.feed.is_out_of_time() {
                 return Ok(false);
@@ -275,12 +306,29 @@ impl Pass<'_> {
         }
         Ok(true)
     }
+
+    /// Takes what is removed off the source's list. What is not has been stated by somebody since, so it
+    /// begins anew.
+    async fn no_longer_missing(&self, item: &Item, removed: bool) -> Result<(), StoreError> {
+        let (store, source) = (&self.feed.sync.store, self.feed.connector);
+        if removed {
+            return store.forget_stated(source, item).await;
+        }
+        match store.stated_item(source, item).await? {
+            None => Ok(()),
+            Some(stated) => {
+                let missing = None;
+                let stated = Stated { missing, ..stated };
+                store.save_stated(source, &[stated]).await
+            }
+        }
+    }
 }
 
 #[derive(Default)]
 struct Batch {
-    /// Line, text and meaning of each row to be applied, and whether its item is listed.
-    rows: Vec<(u64, String, Statement, bool)>,
+    /// Each row to be applied.
+    rows: Vec<NewRow>,
     /// Line and text of each row of which something cannot be taken, and what.
     flawed: Vec<(u64, String, Vec<Flaw>)>,
 }
@@ -301,6 +349,16 @@ impl Checkpoint {
             flaws: Tally::default(),
             removing: false,
             held: Some(BTreeSet::new()),
+            compared: None,
+        }
+    }
+
+    /// As it is taken up again. Before the first row is applied, nothing of it is unknown.
+    pub(crate) fn taken_up(self) -> Self {
+        let unread = (self.line == 0).then(BTreeSet::new);
+        Self {
+            held: self.held.or(unread),
+            ..self
         }
     }
 

@@ -105,7 +105,7 @@ impl Record {
         serde_json::from_value::<Checkpoint>(self.run.checkpoint.clone())
             .ok()
             .filter(|checkpoint| checkpoint.is_of(delivery))
-            .unwrap_or_else(|| Checkpoint::start(delivery))
+            .map_or_else(|| Checkpoint::start(delivery), Checkpoint::taken_up)
     }
 
     /// Keeps where to resume.
@@ -335,6 +335,16 @@ impl Feed<'_> {
     /// Whether the run should pause here.
     pub(crate) fn is_out_of_time(&self) -> bool {
         self.time_left() < MARGIN
+    }
+
+    /// Whether a run may wait no longer for something.
+    pub(crate) fn is_out_of_patience(&self) -> bool {
+        self.time_left() <= MARGIN
+    }
+
+    /// Until when a run may wait for something.
+    pub(crate) fn patient_until(&self) -> Timestamp {
+        self.deadline.checked_sub(MARGIN).unwrap_or(self.deadline)
     }
 
     /// How much time is left.

@@ -5,6 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use serde::{Deserialize, Serialize};
 use shared::store::stated::Item;
 
 /// The name of an item, as 128 bits. It never leaves the process.
@@ -154,6 +155,37 @@ impl Snapshot {
         }
     }
 
+    /// What was noted of the items, so that it can be noted again of the same file.
+    pub(crate) fn marks(&self) -> Marks {
+        Marks {
+            file: self.digest(),
+            known: self.known.to_hex(),
+            listed: self.listed.to_hex(),
+        }
+    }
+
+    /// Notes it again; `false` if it is of another file.
+    pub(crate) fn mark(&mut self, marks: &Marks) -> bool {
+        if marks.file != self.digest() {
+            return false;
+        }
+        let length = self.entries.len();
+        let bits = |text: &str| Bits::from_hex(text, length);
+        let Some((known, listed)) = bits(&marks.known).zip(bits(&marks.listed)) else {
+            return false;
+        };
+        (self.known, self.listed) = (known, listed);
+        true
+    }
+
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for Entry { key, said } in &self.entries {
+            (key.0, key.1, said.0).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
@@ -167,6 +199,15 @@ impl Snapshot {
                 .iter()
                 .sum::<usize>()
     }
+}
+
+/// What was noted of a file's items.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Marks {
+    /// A digest of the items and of what is said of them.
+    file: u64,
+    known: String,
+    listed: String,
 }
 
 /// What a row read again is.
@@ -188,6 +229,18 @@ struct Bits(Vec<u64>);
 impl Bits {
     fn for_each_of<T>(list: &[T]) -> Self {
         Self(vec![0; list.len().div_ceil(64)])
+    }
+
+    fn to_hex(&self) -> String {
+        let bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        hex::encode(bytes)
+    }
+
+    fn from_hex(text: &str, length: usize) -> Option<Self> {
+        let bytes = hex::decode(text).ok()?;
+        let (words, rest) = bytes.as_chunks();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        (rest.is_empty() && words.len() == length.div_ceil(64)).then_some(Self(words))
     }
 
     fn has(&self, index: usize) -> bool {
@@ -231,6 +284,28 @@ mod tests {
         assert_eq!(snapshot.meet(keys[0]), Met::Known);
         assert_eq!(snapshot.meet(keys[1]), Met::Differs);
         assert_eq!(snapshot.meet(keys[1]), Met::Again);
+    }
+
+    #[test]
+    fn what_was_noted_is_noted_again_of_the_same_file_only() {
+        let file = |rows: usize| {
+            let mut snapshot = Snapshot::default();
+            for number in 0..rows {
+                snapshot.push(ItemKey::of(&item(number)), Said::default());
+            }
+            snapshot.seal(false);
+            snapshot
+        };
+        let mut first = file(100);
+        first.know(ItemKey::of(&item(99)));
+        first.list(ItemKey::of(&item(7)));
+        let mut again = file(100);
+        assert!(again.mark(&first.marks()));
+        assert_eq!(again.meet(ItemKey::of(&item(99))), Met::Known);
+        assert_eq!(again.meet(ItemKey::of(&item(7))), Met::Differs);
+        assert!(again.is_listed(ItemKey::of(&item(7))));
+        assert!(!again.is_listed(ItemKey::of(&item(8))));
+        assert!(!file(101).mark(&first.marks()));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod bench;
 mod content;
 mod damage;
 mod exports;
+mod first_load;
 mod levels;
 mod schedule;
 mod servers;
+mod together;

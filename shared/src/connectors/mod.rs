@@ -132,6 +132,21 @@ pub fn webhook_secrets(settings: &ConnectorSettings) -> Vec<&SecretRef> {
     std::iter::once(secret).chain(previous).collect()
 }
 
+/// The secrets without which a connector does nothing: what checks its webhooks, or opens its source.
+pub fn needed_secrets(settings: &ConnectorSettings) -> Vec<&SecretRef> {
+    if let ConnectorSettings::Files(files) = settings {
+        let keys = [
+            &files.password,
+            &files.private_key,
+            &files.passphrase,
+            &files.token,
+        ];
+        return keys.into_iter().flatten().collect();
+    }
+    // A previous secret that is not set is over.
+    webhook_secrets(settings).into_iter().take(1).collect()
+}
+
 #[cfg(test)]
 mod bench;
 #[cfg(test)]

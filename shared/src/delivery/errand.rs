@@ -113,10 +113,10 @@ impl Deliverer {
             Turn::Now { thread } => thread,
             Turn::Not(prepared) => return Ok(prepared),
         };
-        if let Some(base) = &installation.config.account.link_base
-            && message.digest.is_none()
-        {
-            message.link = Some(self.links.of(&self.store, base, &intent.alert).await?);
+        if let Some(base) = &installation.config.account.link_base {
+            // A group's message about one alert is that alert's, and so is its page.
+            let about = message.alert.clone();
+            message.link = Some(self.links.of(&self.store, base, &about).await?);
         }
         let templates = self.wording.of(&installation);
         let words = worded(&templates, &message, name, credentialed.channel.limits());

@@ -1,8 +1,8 @@
-//! The link in a message: it opens a page about the alert for whoever has it, and for nobody else.
+//! The link in a message: it opens a page about the alert, or the group's message, for whoever has it,
+//! and for nobody else.
 //!
 //! Somebody who reads a text message cannot show an API token, so the link itself is the permission: it
-//! holds a digest of the alert's id under a key of this installation, which is made when it is first
-//! needed.
+//! holds a digest of the id under a key of this installation, which is made when it is first needed.
 
 use tokio::sync::OnceCell;
 use url::Url;

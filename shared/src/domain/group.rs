@@ -248,6 +248,15 @@ impl Schedule {
         Some(self.with(Phase::Waiting(Moment(at))))
     }
 
+    /// Somebody wants to hear now what it has to say. `None` if the schedule holds as it is.
+    #[must_use]
+    pub fn hastened(&self, now: Timestamp) -> Option<Self> {
+        match self.phase {
+            Phase::Waiting(at) if at.0 > now => Some(self.with(Phase::Waiting(Moment(now)))),
+            _ => None,
+        }
+    }
+
     /// Its time has come, and there is something to say.
     #[must_use]
     pub fn begun(&self, now: Timestamp) -> Self {

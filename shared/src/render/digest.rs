@@ -3,6 +3,7 @@
 use super::fit::{Measure, fit};
 use super::templates::{Rendered, Templates};
 use crate::domain::ChannelName;
+use crate::domain::alert::RevisionKind;
 use crate::domain::message::{Digest, Message};
 
 /// The most characters of one alert's line.
@@ -15,7 +16,11 @@ pub(super) fn render(
     digest: &Digest,
     channel: Option<&ChannelName>,
 ) -> Rendered {
-    let alerts = counted(digest.total, "alert");
+    let told = told(&digest.alerts);
+    let overtaken = u32::try_from(digest.alerts.len() - told.len()).unwrap_or(u32::MAX);
+    let total = digest.total.saturating_sub(overtaken);
+    let resolved = digest.resolved.saturating_sub(overtaken);
+    let alerts = counted(total, "alert");
     let place = message.location.as_ref();
     let place = place
         .map(|place| format!(" at {place}"))
@@ -24,13 +29,13 @@ pub(super) fn render(
         let title = format!("{alerts}{place} still open");
         (title.clone(), format!("{title}:"))
     } else {
-        let title = format!("{}{place}", counted(digest.total, "inventory alert"));
-        let counts = format!("{} open, {} resolved", digest.open, digest.resolved);
+        let title = format!("{}{place}", counted(total, "inventory alert"));
+        let counts = format!("{} open, {resolved} resolved", digest.open);
         (title, format!("{alerts}{place}: {counts}."))
     };
     let mut lines = vec![lead];
     let mut fallback = None;
-    for alert in &digest.alerts {
+    for &alert in &told {
         let words = templates.render_for(alert, channel);
         fallback = words.fallback.or(fallback);
         let mut line = words.text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -39,8 +44,8 @@ pub(super) fn render(
         }
         lines.push(format!("• {}", fit(&line, Measure::Characters(LINE))));
     }
-    let named = u32::try_from(digest.alerts.len()).unwrap_or(u32::MAX);
-    if let more @ 1.. = digest.total.saturating_sub(named) {
+    let named = u32::try_from(told.len()).unwrap_or(u32::MAX);
+    if let more @ 1.. = total.saturating_sub(named) {
         lines.push(format!("… and {more} more"));
     }
     Rendered {
@@ -48,6 +53,20 @@ pub(super) fn render(
         text: lines.join("\n"),
         fallback,
     }
+}
+
+/// The alerts that people are told of. The end of one is left out where another of the same thing is
+/// open: "recovered" would be untrue beside "out of stock".
+fn told(alerts: &[Message]) -> Vec<&Message> {
+    let ended = |alert: &Message| alert.change == RevisionKind::Resolved;
+    let is_open = |wanted: &Message| {
+        let mut others = alerts.iter().filter(|other| !ended(other));
+        others.any(|other| other.subject == wanted.subject)
+    };
+    let told = alerts
+        .iter()
+        .filter(|alert| !ended(alert) || !is_open(alert));
+    told.collect()
 }
 
 fn counted(count: u32, what: &str) -> String {
@@ -58,7 +77,7 @@ fn counted(count: u32, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::alert::{AlertKind, RevisionKind};
+    use crate::domain::alert::AlertKind;
     use crate::render::samples;
 
     fn render(message: &Message) -> Rendered {
@@ -92,6 +111,24 @@ mod tests {
         assert_eq!(
             words.text,
             "1 alert at Milano Nord still open:\n• Low stock: Oil 5W-40 – just 2 units left."
+        );
+    }
+
+    #[test]
+    fn the_end_of_one_alert_is_not_told_beside_another_of_the_same_item() {
+        let mut message = samples::digest();
+        let digest = message.digest.as_mut().unwrap();
+        digest.alerts = vec![
+            samples::full(AlertKind::OutOfStock, RevisionKind::Opened),
+            samples::full(AlertKind::LowStock, RevisionKind::Resolved),
+        ];
+        (digest.total, digest.open, digest.resolved) = (3, 2, 1);
+        let words = render(&message);
+        assert_eq!(
+            words.text,
+            "2 alerts: 2 open, 0 resolved.\n\
+             • Out of stock: Oil 5W-40 – none left. (Milano Nord)\n\
+             … and 1 more"
         );
     }
 }

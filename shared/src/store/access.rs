@@ -1,5 +1,8 @@
 //! Conditional writes, queries and pages: the few operations that everything else is made of, and
 //! the only place that calls DynamoDB.
+//!
+//! What the SDK sends is boxed: kept by value it would be part of every future that leads here, and each of
+//! those several times on the stack of a debug build.
 
 use std::time::Duration;
 
@@ -8,9 +11,10 @@ use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, ConditionCheck, ConsumedCapacity, Delete, KeysAndAttributes, Put,
-    ReturnConsumedCapacity, TransactWriteItem,
+    AttributeValue, ConditionCheck, ConsumedCapacity, Delete, KeysAndAttributes, Put, PutRequest,
+    ReturnConsumedCapacity, TransactWriteItem, WriteRequest,
 };
+use futures::{FutureExt as _, StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +25,10 @@ use super::{Store, StoreError};
 
 /// How often a write that met another writer looks again.
 const ATTEMPTS: u32 = 12;
+/// Items that one call reads, that one writes without a transaction, and such calls at the same time.
+const READS: usize = 100;
+const BATCH: usize = 25;
+const BATCHES_AT_ONCE: usize = 16;
 
 impl Store {
     /// One item, as it is now.
@@ -37,17 +45,20 @@ impl Store {
             .consistent_read(true)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
+            .boxed()
             .await
             .map_err(|error| failed(operation, error))?;
         self.spent.read(operation, reply.consumed_capacity.as_ref());
         reply.item.map(|item| read(operation, item)).transpose()
     }
 
-    /// Up to a hundred items with their kinds, in no order, as they are or were some milliseconds ago.
+    /// Up to a hundred items with their kinds, in no order: as they are now or, for half the price,
+    /// as they are or were some milliseconds ago.
     pub(crate) async fn get_all(
         &self,
         operation: &'static str,
         keys: &[Key],
+        now: bool,
     ) -> Result<Vec<(String, Item)>, StoreError> {
         let mut items = Vec::with_capacity(keys.len());
         let mut wanted: Vec<Item> = keys.iter().map(key_item).collect();
@@ -57,6 +68,7 @@ impl Store {
             }
             let keys = KeysAndAttributes::builder()
                 .set_keys(Some(std::mem::take(&mut wanted)))
+                .consistent_read(now)
                 .build()
                 .map_err(|error| StoreError::aws(operation, error))?;
             let reply = self
@@ -65,6 +77,7 @@ impl Store {
                 .request_items(&self.table, keys)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
+                .boxed()
                 .await
                 .map_err(|error| failed(operation, error))?;
             for spent in reply.consumed_capacity.iter().flatten() {
@@ -83,6 +96,23 @@ impl Store {
             }
         }
         Err(StoreError::Contended { operation })
+    }
+
+    /// Items as they are now, however many, some calls side by side.
+    pub(crate) async fn get_many(
+        &self,
+        operation: &'static str,
+        keys: &[Key],
+    ) -> Result<Vec<(String, Item)>, StoreError> {
+        let batches: Vec<_> = keys
+            .chunks(READS)
+            .map(|batch| self.get_all(operation, batch, true))
+            .collect();
+        let found: Vec<_> = stream::iter(batches)
+            .buffer_unordered(BATCHES_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Every item of a partition whose sort key begins so, as it is now, with its kind.
@@ -315,6 +345,7 @@ impl Store {
             .table_name(&self.table)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
+            .boxed()
             .await
             .map_err(|error| failed(operation, error))?;
         self.spent.read(operation, reply.consumed_capacity.as_ref());
@@ -338,8 +369,57 @@ impl Store {
             .set_expression_attribute_values(values)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
+            .boxed()
             .await;
         self.written(operation, sent.map(|reply| reply.consumed_capacity))
+    }
+
+    /// Writes items, whatever is there, in no order: some of them may be written when it fails.
+    pub(crate) async fn put_all(
+        &self,
+        operation: &'static str,
+        rows: impl IntoIterator<Item = Row>,
+    ) -> Result<(), StoreError> {
+        let mut requests = Vec::new();
+        for row in rows {
+            let put = PutRequest::builder().set_item(Some(row.item(Expect::Anything)));
+            let put = put.build().map_err(|e| StoreError::aws(operation, e))?;
+            requests.push(WriteRequest::builder().put_request(put).build());
+        }
+        let batches: Vec<_> = requests
+            .chunks(BATCH)
+            .map(|batch| self.put_batch(operation, batch.to_vec()))
+            .collect();
+        stream::iter(batches)
+            .buffer_unordered(BATCHES_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    async fn put_batch(
+        &self,
+        operation: &'static str,
+        mut requests: Vec<WriteRequest>,
+    ) -> Result<(), StoreError> {
+        for attempt in 0.. {
+            let reply = self
+                .client
+                .batch_write_item()
+                .request_items(&self.table, requests)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .boxed()
+                .await
+                .map_err(|error| failed(operation, error))?;
+            self.spent.write(operation, reply.consumed_capacity());
+            let left = reply.unprocessed_items.into_iter().flatten();
+            requests = left.flat_map(|(_, left)| left).collect();
+            if requests.is_empty() {
+                return Ok(());
+            }
+            self.after_conflict(operation, attempt).await?;
+        }
+        Err(StoreError::Contended { operation })
     }
 
     /// Removes one item if it is as expected; `false` if it is not.
@@ -359,6 +439,7 @@ impl Store {
             .set_expression_attribute_values(values)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
+            .boxed()
             .await;
         self.written(operation, sent.map(|reply| reply.consumed_capacity))
     }
@@ -396,7 +477,7 @@ impl Store {
         for write in writes {
             request = request.transact_items(self.part(operation, write)?);
         }
-        let error = match request.send().await {
+        let error = match request.send().boxed().await {
             Ok(reply) => {
                 self.spent.write(operation, reply.consumed_capacity());
                 return Ok(Written::Done);

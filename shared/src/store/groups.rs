@@ -229,6 +229,28 @@ impl Store {
         Ok(None)
     }
 
+    /// Has a group that is to speak later speak now; the clock announces it. `false` if it need not be
+    /// told.
+    pub async fn hasten(&self, id: &GroupId) -> Result<bool, StoreError> {
+        for tries in 0.. {
+            let Some(stored) = self.group(id).await? else {
+                break;
+            };
+            let now = self.clock.now();
+            let Some(schedule) = stored.data.schedule.hastened(now) else {
+                break;
+            };
+            let mut sooner = stored.data.scheduled(schedule, now);
+            sooner.due_at = Some(Moment(now));
+            if self.regroup(&stored, &sooner).await? {
+                return Ok(true);
+            }
+            self.after_conflict("hasten a group of alerts", tries)
+                .await?;
+        }
+        Ok(false)
+    }
+
     /// One group.
     pub async fn group(&self, id: &GroupId) -> Result<Option<Stored<Group>>, StoreError> {
         self.get("read a group of alerts", &keys::group(id)).await

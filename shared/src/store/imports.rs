@@ -6,7 +6,9 @@
 //! from the import's own and from what the row says, so a repeated import has no second effect.
 
 mod compare;
+mod export;
 mod rows;
 
 pub use compare::{Context, Difference, Effect, ImportError, Imported};
+pub use export::cells_of;
 pub use rows::{COLUMNS, Import, Line, RecordLines, Rejected, Row, Table, TableError, Target};

@@ -9,13 +9,14 @@
 //! The stream gives a record up after some tries. So a job is always due at some time: when its next
 //! page should long have been looked at, the clock rewrites it, ever more seldom for the same page.
 
+use std::collections::BTreeMap;
 use std::ops::{Not, Range};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Key};
-use super::row::{Expect, Row, Stored, Write};
+use super::row::{Expect, Row, Stored, Write, read};
 use super::{Store, StoreError};
 use crate::domain::alert::named;
 use crate::domain::id::ConnectorName;
@@ -59,6 +60,9 @@ pub struct Reexamination {
     /// How many things it has looked at.
     #[serde(default)]
     pub looked: u64,
+    /// Since when it is under way, or waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Moment>,
     /// Not before then (a season begins).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Moment>,
@@ -104,6 +108,7 @@ impl Reexamination {
             until: None,
             round: false,
             looked: 0,
+            since: None,
             not_before: None,
             due: None,
             again: false,
@@ -175,8 +180,33 @@ impl Reexamination {
         let overdue = now.checked_add(patience).unwrap_or(Timestamp::MAX);
         let due = self.not_before.map_or(overdue, |at| at.0);
         self.due = Some(Moment(due));
+        self.since.get_or_insert(Moment(now));
         Ok(Row::new(key(&self.id), "job", &self)?.due(Some(due)))
     }
+}
+
+/// How far a look at everything is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// How many positions and vehicles it has looked at.
+    pub looked: u64,
+    /// Of about how many, as the last look at everything found; nothing before the first is over.
+    pub of: Option<u64>,
+    /// How many of its parts are under way.
+    pub parts: usize,
+}
+
+/// How much a part of a look at everything had to look at when it was last done.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct Size {
+    looked: u64,
+    at: Moment,
+}
+
+fn size_key(id: &str) -> Key {
+    Key::new(format!("J#{id}"), "size")
 }
 
 fn key(id: &str) -> Key {
@@ -228,6 +258,47 @@ impl Store {
             parts.extend(part.map(|stored| stored.data));
         }
         Ok(parts)
+    }
+
+    /// How far a look at everything is, if one is under way.
+    pub async fn progress_of_parts(&self) -> Result<Option<Progress>, StoreError> {
+        const OPERATION: &str = "read how far jobs are";
+        let ids = Self::parts().map(|shard| Reexamination::part(shard).id);
+        let keys: Vec<_> = ids.flat_map(|id| [key(&id), size_key(&id)]).collect();
+        let (mut parts, mut sizes) = (Vec::new(), BTreeMap::new());
+        for (kind, item) in self.get_many(OPERATION, &keys).await? {
+            if kind == "job" {
+                parts.push(read::<Reexamination>(OPERATION, item)?.data);
+            } else {
+                let size = read::<Size>(OPERATION, item)?;
+                sizes.insert(size.key.pk, size.data);
+            }
+        }
+        let under_way = parts.into_iter();
+        let under_way = under_way.map(|part| {
+            let size = sizes.remove(&size_key(&part.id).pk);
+            (part, size)
+        });
+        let under_way: Vec<_> = under_way.collect();
+        let mut done: Vec<_> = sizes.into_values().collect();
+        if under_way.is_empty() {
+            return Ok(None);
+        }
+        let since = under_way.iter().filter_map(|(part, _)| part.since).min();
+        done.retain(|size| Some(size.at) >= since);
+        let all_done: u64 = done.iter().map(|size| size.looked).sum();
+        let looked: u64 = under_way.iter().map(|(part, _)| part.looked).sum();
+        let of = under_way.iter().map(|(part, size)| {
+            // What has come since it was counted has been looked at, too.
+            size.map(|size| size.looked.max(part.looked))
+        });
+        let of: Option<u64> = of.sum();
+        Ok(Some(Progress {
+            since: since.map(|since| since.0),
+            looked: all_done + looked,
+            of: of.map(|of| all_done + of),
+            parts: under_way.len(),
+        }))
     }
 
     /// The parts of a look at everything.
@@ -289,10 +360,27 @@ impl Store {
                 ..job
             },
             None if stored.data.again => Reexamination::new(&stored.data.id).at(self.soon()),
-            None => return self.delete(OPERATION, &stored.key, expect).await,
+            None => {
+                self.note_size(&stored.data, looked).await?;
+                return self.delete(OPERATION, &stored.key, expect).await;
+            }
         };
         self.put(OPERATION, job.row(self.clock.now())?, expect)
             .await
+    }
+
+    /// Notes how much a part that is done had to look at. One that came round has looked at some twice.
+    async fn note_size(&self, part: &Reexamination, looked: u64) -> Result<(), StoreError> {
+        if part.shard.is_none() || part.until.is_some() {
+            return Ok(());
+        }
+        let size = Size {
+            looked: part.looked + looked,
+            at: Moment(self.clock.now()),
+        };
+        let row = Row::new(size_key(&part.id), "size", &size)?;
+        self.put("note a job's size", row, Expect::Anything).await?;
+        Ok(())
     }
 
     /// Has a page looked at whose time has come: the stream carries the rewritten job to the

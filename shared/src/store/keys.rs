@@ -34,6 +34,7 @@
 //! | `feed` | `C#<connector>` | `feed` | a source's health, and its last complete snapshot |
 //! | `memory` | `C#<connector>` | `memory` | what the source's module remembers between runs |
 //! | `run` | `C#<connector>` | `run#<slot>` | a scheduled run's lock and checkpoint; `list`: a source's runs by time |
+//! | `progress` | `C#<connector>` | `progress#<worker>#<n>` | what a run that pauses has compared (expires) |
 //! | `lease` | `C#<connector>` | `lease` | who may run the source now |
 //! | `snapshot` | `C#<connector>` | `snapshot` | until when the source's whole files cover what they state |
 //! | `late` | `L#<connector>` | `L#<location>#<product>` | moved while a file was read that may cover it |
@@ -46,6 +47,7 @@
 //! | `rule_renamed` | `P#<product>` | `rule#<rule>` | nothing any more: the rule went to the product's new SKU |
 //! | `rule` | `RULES` | `<rule>` | rules that were imported for more than one product |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
+//! | `size` | `J#<id>` | `size` | how much a part of a look at everything had to look at |
 //!
 //! Two sparse indexes: `list` (`lpk`, `lsk`, everything projected) for what people page through and
 //! all positions and vehicles, and `due` (`dpk`, `dsk`, keys only) for what time alone sets off.
@@ -57,7 +59,7 @@ use crate::domain::id::{ChannelName, ConnectorName, EventId, GroupName, Location
 use crate::domain::{AlertKind, ProductId, Subject};
 
 /// A primary key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// Partition key.
     pub pk: String,

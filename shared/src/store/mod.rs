@@ -14,6 +14,7 @@
 //! | [`stock`], [`units`], [`products`] | changes of stock, each with its ledger row |
 //! | [`names`], [`orders`] | other systems' names for SKUs, and their order lines |
 //! | [`waits`] | what waits for a name |
+//! | [`together`] | many of them at once, in few calls |
 //! | [`movements`], [`imports`] | what people and programs ask for through the API |
 //! | [`doctor`] | nothing: reads the ledger against the state |
 //! | [`alerts`], [`intents`] | what people are told |
@@ -56,6 +57,7 @@ pub mod settings;
 pub mod snapshots;
 pub mod stated;
 pub mod stock;
+pub mod together;
 pub mod units;
 pub mod waits;
 

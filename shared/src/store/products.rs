@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::keys::{self, Listed};
-use super::row::{Expect, Row, Write, Written};
+use super::row::{Expect, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError};
 use crate::domain::ProductId;
@@ -79,46 +79,10 @@ impl Store {
         let key = keys::description(&product);
         for attempt in 0.. {
             let stored = self.get::<Product>(OPERATION, &key).await?;
-            let before = stored.as_ref().map(|s| s.data.clone()).unwrap_or_default();
-            let heard = before.heard.get(&event.source);
-            if heard.is_some_and(|known| *known >= version) {
+            let writes = self.description_writes(event, description, stored.as_ref())?;
+            let Some(writes) = writes else {
                 return Ok(Applied::Known);
-            }
-            let mut after = before.clone();
-            after.heard.insert(event.source.clone(), version);
-            // Another source's newer description stands; an absent field wipes nothing.
-            if before.heard.values().all(|known| *known <= version) {
-                after.title = description.title.clone().or(after.title);
-                after.category = description.category.clone().or(after.category);
-            }
-            after.revision += 1;
-            let row = LedgerRow {
-                of: keys::product_history(&product),
-                revision: after.revision,
-                at: self.clock.now(),
-                source: event.source.clone(),
-                event: event.id.clone(),
-                actor: event.actor.clone(),
-                reason: None,
-                correlation: self.correlation().cloned(),
-                change: "described".to_owned(),
-                before: json!({ "title": before.title, "category": before.category }),
-                after: json!({ "title": after.title, "category": after.category }),
-                previous: before.chain.clone(),
-                hash: String::new(),
-            }
-            .sealed();
-            after.chain.clone_from(&row.hash);
-            let writes = vec![
-                Write::Put(
-                    product_row(&product, &after)?,
-                    Expect::from_read(stored.as_ref()),
-                ),
-                Write::Put(
-                    Row::new(keys::ledger(&row.of, row.revision), "ledger", &row)?,
-                    Expect::Absent,
-                ),
-            ];
+            };
             match self.transact(OPERATION, writes).await? {
                 Written::Done => return Ok(Applied::Changed),
                 Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
@@ -128,6 +92,54 @@ impl Store {
             operation: OPERATION,
         }
         .into())
+    }
+
+    /// What a description changes of a product, and its ledger row; nothing if it is known.
+    pub(super) fn description_writes(
+        &self,
+        event: &StockEvent,
+        description: &ProductDescription,
+        stored: Option<&Stored<Product>>,
+    ) -> Result<Option<Vec<Write>>, StoreError> {
+        let version = description.version.kept();
+        let product = ProductId::from(description.sku.clone());
+        let before = stored.map(|s| s.data.clone()).unwrap_or_default();
+        let heard = before.heard.get(&event.source);
+        if heard.is_some_and(|known| *known >= version) {
+            return Ok(None);
+        }
+        let mut after = before.clone();
+        after.heard.insert(event.source.clone(), version);
+        // Another source's newer description stands; an absent field wipes nothing.
+        if before.heard.values().all(|known| *known <= version) {
+            after.title = description.title.clone().or(after.title);
+            after.category = description.category.clone().or(after.category);
+        }
+        after.revision += 1;
+        let row = LedgerRow {
+            of: keys::product_history(&product),
+            revision: after.revision,
+            at: self.clock.now(),
+            source: event.source.clone(),
+            event: event.id.clone(),
+            actor: event.actor.clone(),
+            reason: None,
+            correlation: self.correlation().cloned(),
+            change: "described".to_owned(),
+            before: json!({ "title": before.title, "category": before.category }),
+            after: json!({ "title": after.title, "category": after.category }),
+            previous: before.chain,
+            hash: String::new(),
+        }
+        .sealed();
+        after.chain.clone_from(&row.hash);
+        Ok(Some(vec![
+            Write::Put(product_row(&product, &after)?, Expect::from_read(stored)),
+            Write::Put(
+                Row::new(keys::ledger(&row.of, row.revision), "ledger", &row)?,
+                Expect::Absent,
+            ),
+        ]))
     }
 }
 

@@ -309,6 +309,26 @@ impl Store {
         Ok(body)
     }
 
+    /// When a connector's last webhook came, of those that are kept.
+    pub async fn last_webhook(
+        &self,
+        connector: &ConnectorName,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let list = keys::received_list(connector);
+        let page = self
+            .spread(
+                "look up the last webhook",
+                &list,
+                (None, None),
+                true,
+                None,
+                1,
+            )
+            .await?;
+        let newest = page.items.into_iter().next();
+        Ok(newest.map(|stored: Stored<Received>| stored.data.at))
+    }
+
     /// A page of a connector's webhooks, oldest first, received from `from` until before `until`.
     pub async fn received_between(
         &self,

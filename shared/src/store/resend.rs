@@ -67,8 +67,11 @@ impl Store {
             return Ok(false);
         };
         match last.data.state {
-            // Its group has it, and says what is true.
-            IntentState::Pending | IntentState::NotSent if last.data.group.is_some() => Ok(false),
+            // Its group has it, and says what is true: soon, or now if it found the channel not live.
+            IntentState::Pending if last.data.group.is_some() => Ok(false),
+            IntentState::NotSent if let Some(belongs) = &last.data.group => {
+                self.hasten(&belongs.id(channel)).await
+            }
             IntentState::Pending if last.data.in_flight => Ok(false),
             IntentState::Delivered | IntentState::Superseded => Ok(false),
             _ => self.send_again(&last).await,

@@ -174,6 +174,18 @@ impl Row {
     }
 }
 
+/// A text in parts of so many bytes at most, for items that hold no more.
+pub(super) fn parts_of(text: &str, most: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (part, tail) = rest.split_at(rest.floor_char_boundary(most));
+        parts.push(part.to_owned());
+        rest = tail;
+    }
+    parts
+}
+
 /// Reads an item's content.
 pub fn read<T: DeserializeOwned>(
     operation: &'static str,

@@ -9,9 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::feeds::Moment;
 use super::keys::{self, Key, Listed};
-use super::row::{Expect, Page, Row, Stored};
+use super::row::{Expect, Page, Row, Stored, parts_of};
 use super::{Store, StoreError};
 use crate::domain::id::ConnectorName;
+
+/// Characters in a row of what a run keeps: an item holds 400 KB, and this leaves room for its keys.
+const PART: usize = 300_000;
 
 /// How long a run's record is kept.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -136,6 +139,13 @@ fn run_key(connector: &ConnectorName, slot: &str) -> Key {
     Key::new(keys::connector(connector), format!("run#{slot}"))
 }
 
+fn progress_key(connector: &ConnectorName, name: &str, part: usize) -> Key {
+    Key::new(
+        keys::connector(connector),
+        format!("progress#{name}#{part:06}"),
+    )
+}
+
 fn lease_key(connector: &ConnectorName) -> Key {
     Key::new(keys::connector(connector), "lease")
 }
@@ -182,6 +192,43 @@ impl Store {
     /// Writes a run; `false` if somebody else did since it was read.
     pub async fn save_run(&self, run: &Run, expect: Expect) -> Result<bool, StoreError> {
         self.put("write a run", run_row(run)?, expect).await
+    }
+
+    /// Keeps what a run has found out, under a name of its own, for a worker who goes on; returns in how
+    /// many rows.
+    pub async fn keep_progress(
+        &self,
+        connector: &ConnectorName,
+        name: &str,
+        content: &str,
+        until: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let parts = parts_of(content, PART);
+        for (number, part) in parts.iter().enumerate() {
+            let key = progress_key(connector, name, number);
+            let row = Row::new(key, "progress", part)?.expires(until);
+            self.put("keep a run's progress", row, Expect::Anything)
+                .await?;
+        }
+        Ok(parts.len())
+    }
+
+    /// What a run has kept under this name; nothing if not all of it is there.
+    pub async fn progress(
+        &self,
+        connector: &ConnectorName,
+        name: &str,
+        parts: usize,
+    ) -> Result<Option<String>, StoreError> {
+        let mut content = String::new();
+        for number in 0..parts {
+            let key = progress_key(connector, name, number);
+            let Some(part) = self.get::<String>("read a run's progress", &key).await? else {
+                return Ok(None);
+            };
+            content.push_str(&part.data);
+        }
+        Ok(Some(content))
     }
 
     /// A page of a source's runs, newest first.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jobs::Reexamination;
 use super::keys::{self, Key, Listed};
-use super::row::{Expect, Page, Row, Stored, TRANSACTION, Write, Written, read};
+use super::row::{Expect, Page, Row, Stored, TRANSACTION, Write, Written, parts_of, read};
 use super::{Store, StoreError};
 use crate::config::Config;
 use crate::domain::event::millis;
@@ -125,16 +125,25 @@ impl Store {
             .try_map(|rule| rule)
     }
 
-    /// The rule of this name that was imported for one product.
-    pub async fn rule_of_product(
+    /// Of these, the rules that were imported, each for one product.
+    pub async fn rules_of_products(
         &self,
-        product: &ProductId,
-        id: &RuleId,
-    ) -> Result<Option<Rule>, StoreError> {
-        let key = keys::imported_rule(id.as_str(), Some(product));
-        // Of one that went to the product's new SKU nothing is left.
-        let stored = self.get("read an imported rule", &key).await?;
-        Ok(stored.and_then(|stored| stored.data))
+        wanted: &[(ProductId, RuleId)],
+    ) -> Result<Vec<Rule>, StoreError> {
+        let keys = wanted
+            .iter()
+            .map(|(product, id)| keys::imported_rule(id.as_str(), Some(product)));
+        let mut keys: Vec<Key> = keys.collect();
+        keys.sort_unstable();
+        keys.dedup();
+        const OPERATION: &str = "read imported rules";
+        self.get_many(OPERATION, &keys)
+            .await?
+            .into_iter()
+            // Of one that went to the product's new SKU nothing is left.
+            .filter(|(kind, _)| kind == "rule")
+            .map(|(_, item)| Ok(read::<Rule>(OPERATION, item)?.data))
+            .collect()
     }
 
     /// Applies a document, whatever applied before; `false` if this very document applies already.
@@ -167,7 +176,7 @@ impl Store {
                 return Ok(Applied::Overtaken);
             }
             let version = standing.map_or(1, |head| head.version + 1);
-            let chunks = chunks_of(&json);
+            let chunks = parts_of(&json, CHUNK);
             for (index, chunk) in chunks.iter().enumerate() {
                 let row = Row::new(chunk_key(version, &hash, index), "document", chunk)?;
                 self.put(OPERATION, row, Expect::Anything).await?;
@@ -203,22 +212,28 @@ impl Store {
         by: &str,
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "import rules";
-        let (mut single, mut writes) = (Vec::new(), Vec::new());
+        let (mut beside, mut single, mut writes) = (Vec::new(), Vec::new(), Vec::new());
         let stay = set.iter().map(|rule| (rule, true));
         for (rule, stays) in stay.chain(remove.iter().map(|rule| (rule, false))) {
             let product = rule.scope.single_product();
             let key = keys::imported_rule(rule.id.as_str(), product.as_ref());
-            let write = if stays {
-                Write::Put(rule_row(rule)?, Expect::Anything)
-            } else {
-                Write::Delete(key, Expect::Anything)
-            };
-            if product.is_some() {
-                single.push(write);
-            } else {
-                writes.push(write);
+            if !stays {
+                let apart = if product.is_some() {
+                    &mut single
+                } else {
+                    &mut writes
+                };
+                apart.push(Write::Delete(key, Expect::Anything));
+                continue;
+            }
+            let row = rule_row(rule)?;
+            match product {
+                Some(_) => beside.push(row),
+                None => writes.push(Write::Put(row, Expect::Anything)),
             }
         }
+        // Each stands for itself: a repetition completes what a crash leaves undone.
+        self.put_all(OPERATION, beside).await?;
         for batch in single.chunks(TRANSACTION) {
             let mut attempt = 0;
             while self.transact(OPERATION, batch.to_vec()).await? != Written::Done {
@@ -284,19 +299,4 @@ pub(super) fn rule_row(rule: &Rule) -> Result<Row, StoreError> {
         place: rule.id.to_string(),
     };
     Ok(Row::new(key, "rule", rule)?.listed(listed))
-}
-
-fn chunks_of(text: &str) -> Vec<String> {
-    let mut chunks = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let mut end = rest.len().min(CHUNK);
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (chunk, tail) = rest.split_at(end);
-        chunks.push(chunk.to_owned());
-        rest = tail;
-    }
-    chunks
 }

@@ -50,7 +50,7 @@ impl Item {
         }
     }
 
-    fn state_key(&self) -> Key {
+    pub(super) fn state_key(&self) -> Key {
         match self {
             Self::Position { product, location } => keys::position(product, location),
             Self::Unit { vin } => keys::unit(vin.as_str()),
@@ -154,16 +154,32 @@ impl Store {
         Ok(stored.map(|stored| stored.data))
     }
 
-    /// Lists an item, or notes what a file did not say of it. Only the holder of the source's lease does.
+    /// Those of the items that a source's files state.
+    pub async fn stated_items(
+        &self,
+        source: &ConnectorName,
+        items: &[Item],
+    ) -> Result<Vec<Stated>, StoreError> {
+        const OPERATION: &str = "read whether a source states items";
+        let keys: Vec<_> = items.iter().map(|item| key(source, item)).collect();
+        self.get_many(OPERATION, &keys)
+            .await?
+            .into_iter()
+            .map(|(_, item)| Ok(read::<Stated>(OPERATION, item)?.data))
+            .collect()
+    }
+
+    /// Lists items, or notes what a file did not say of them. Only the holder of the source's lease does.
     pub async fn save_stated(
         &self,
         source: &ConnectorName,
-        stated: &Stated,
+        stated: &[Stated],
     ) -> Result<(), StoreError> {
-        let row = Row::new(key(source, &stated.item), "stated", stated)?;
-        self.put("list what a source states", row, Expect::Anything)
-            .await?;
-        Ok(())
+        let rows = stated
+            .iter()
+            .map(|it| Row::new(key(source, &it.item), "stated", it));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        self.put_all("list what a source states", rows).await
     }
 
     /// Takes an item off a source's list: it is removed.
@@ -183,7 +199,7 @@ impl Store {
     pub async fn held(&self, items: &[Item]) -> Result<Vec<Held>, StoreError> {
         const OPERATION: &str = "read items";
         let keys: Vec<_> = items.iter().map(Item::state_key).collect();
-        self.get_all(OPERATION, &keys)
+        self.get_all(OPERATION, &keys, false)
             .await?
             .into_iter()
             .map(|(kind, item)| {

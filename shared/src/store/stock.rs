@@ -136,6 +136,108 @@ pub(super) struct Cause<'a> {
     pub(super) change: &'a str,
 }
 
+/// A change of a position, ready to be written.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    pub(super) writes: Vec<Write>,
+    /// What of it is not believed.
+    pub(super) left_out: Vec<LeftOut>,
+    /// Which sources are being read by files that may cover the change, of what it is, and of when.
+    late: Option<(Vec<ConnectorName>, Item, Timestamp)>,
+}
+
+/// A position as it stands, or as one of which nothing is known.
+pub(super) fn standing(
+    stored: Option<&Stored<Position>>,
+    product: &ProductId,
+    location: &LocationId,
+) -> Position {
+    stored.map_or_else(
+        || Position::unknown(product.clone(), location.clone()),
+        |stored| stored.data.clone(),
+    )
+}
+
+/// What an event changes of a position, if it changes one.
+pub(super) fn change_of_position<'e>(
+    event: &'e StockEvent,
+    authority: &Authority,
+) -> Option<(&'e ProductId, &'e LocationId, PositionChange)> {
+    Some(match &event.change {
+        Change::LevelSet {
+            product,
+            location,
+            level,
+            version,
+        } => (
+            product,
+            location,
+            PositionChange::Level {
+                source: event.source.clone(),
+                level: level.clone(),
+                version: *version,
+            },
+        ),
+        Change::Moved {
+            product,
+            location,
+            delta,
+            ..
+        } => (
+            product,
+            location,
+            PositionChange::Move {
+                at: event.at,
+                delta: *delta,
+            },
+        ),
+        Change::Sold {
+            product,
+            location,
+            quantity,
+            deducts,
+        } => (
+            product,
+            location,
+            PositionChange::Sale {
+                at: event.at,
+                day: authority.day(location, event.at),
+                quantity: *quantity,
+                deducts: *deducts,
+            },
+        ),
+        Change::LevelEnded {
+            product,
+            location,
+            version,
+        } => (
+            product,
+            location,
+            PositionChange::Ended {
+                source: event.source.clone(),
+                version: *version,
+            },
+        ),
+        Change::Missing {
+            product,
+            location,
+            version,
+        } => (
+            product,
+            location,
+            PositionChange::Missing {
+                source: event.source.clone(),
+                version: *version,
+            },
+        ),
+        Change::Unit(_)
+        | Change::Described(_)
+        | Change::Offered(_)
+        | Change::OrderLine(_)
+        | Change::Item(_) => return None,
+    })
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Marker {
     at: i64,
@@ -150,83 +252,22 @@ impl Store {
         authority: &Authority,
     ) -> Result<Applied, ApplyError> {
         let sources = &authority.quantities;
-        let (product, location, change) = match &event.change {
-            Change::Unit(report) => return self.apply_unit(event, report, authority).await,
+        match &event.change {
+            Change::Unit(report) => self.apply_unit(event, report, authority, None).await,
             Change::Described(description) => {
-                return self.apply_description(event, description, sources).await;
+                self.apply_description(event, description, sources).await
             }
-            Change::Offered(offer) => return self.apply_offer(event, offer, sources).await,
-            Change::OrderLine(line) => return self.apply_order_line(event, line, authority).await,
-            Change::Item(said) => return self.apply_item(event, said, sources).await,
-            Change::LevelEnded {
-                product,
-                location,
-                version,
-            } => (
-                product,
-                location,
-                PositionChange::Ended {
-                    source: event.source.clone(),
-                    version: *version,
-                },
-            ),
-            Change::Missing {
-                product,
-                location,
-                version,
-            } => (
-                product,
-                location,
-                PositionChange::Missing {
-                    source: event.source.clone(),
-                    version: *version,
-                },
-            ),
-            Change::LevelSet {
-                product,
-                location,
-                level,
-                version,
-            } => (
-                product,
-                location,
-                PositionChange::Level {
-                    source: event.source.clone(),
-                    level: level.clone(),
-                    version: *version,
-                },
-            ),
-            Change::Moved {
-                product,
-                location,
-                delta,
-                ..
-            } => (
-                product,
-                location,
-                PositionChange::Move {
-                    at: event.at,
-                    delta: *delta,
-                },
-            ),
-            Change::Sold {
-                product,
-                location,
-                quantity,
-                deducts,
-            } => (
-                product,
-                location,
-                PositionChange::Sale {
-                    at: event.at,
-                    day: authority.day(location, event.at),
-                    quantity: *quantity,
-                    deducts: *deducts,
-                },
-            ),
-        };
-        self.apply_to_position(event, product, location, &change, sources)
-            .await
+            Change::Offered(offer) => self.apply_offer(event, offer, sources).await,
+            Change::OrderLine(line) => self.apply_order_line(event, line, authority).await,
+            Change::Item(said) => self.apply_item(event, said, sources).await,
+            _ => match change_of_position(event, authority) {
+                Some((product, location, change)) => {
+                    self.apply_to_position(event, product, location, &change, sources)
+                        .await
+                }
+                None => Ok(Applied::Known),
+            },
+        }
     }
 
     /// Applies a statement on one of a source's items, and says so if several of them contradict each
@@ -321,13 +362,6 @@ impl Store {
         } else {
             Some(self.marker(event, change, sources)?)
         };
-        let then = change.dated();
-        let by = match change {
-            PositionChange::Level { source, .. } | PositionChange::Missing { source, .. } => {
-                Some(source)
-            }
-            _ => None,
-        };
         let said = Said::by(change, self.clock.now());
         for attempt in 0.. {
             let Some(meant) = self.meant(OPERATION, (product, location), said).await? else {
@@ -339,47 +373,37 @@ impl Store {
                 position: before,
                 guard,
             } = meant;
-            let known = match then {
-                Some(then) => self.caught_up(before.clone(), then, by, sources).await?,
-                None => CaughtUp::as_it_is(before.clone()),
-            };
-            let (believed, left_out) = believed(change, &known.position, sources);
-            let after = match known.position.after(&believed, sources) {
-                Ok(Some(after)) => after,
-                Ok(None) => {
+            let prepared = self
+                .prepare(event, stored.as_ref(), &before, change, sources)
+                .await;
+            let (mut prepared, after) = match prepared {
+                Ok((Prepared { left_out, .. }, None)) => {
                     return Ok((Applied::with(false, left_out), [before.clone(), before]));
                 }
+                Ok((prepared, Some(after))) => (prepared, after),
                 // The refusal may be the echo of this very event: it was applied, and took the last one.
-                Err(refusal) => {
+                Err(ApplyError::Refused(refusal)) => {
                     return match self.applied_before(event, change).await? {
                         Some(outcome) => Ok((outcome?, [before.clone(), before])),
                         None => Err(refusal.into()),
                     };
                 }
+                Err(error) => return Err(error),
             };
-            let mut writes =
-                self.position_writes(event, stored.as_ref(), &before, after.clone(), sources)?;
+            let mut writes = std::mem::take(&mut prepared.writes);
             // What is left out is still to be held: then the webhook is kept after this.
-            let along = left_out
+            let along = prepared
+                .left_out
                 .is_empty()
                 .then(|| self.with_along(&mut writes))
                 .flatten();
             renames::guard(&mut writes, guard);
             writes.extend(marker.clone());
-            let item = Item::Position {
-                product: before.product.clone(),
-                location: location.clone(),
-            };
-            for source in &known.being_read {
-                self.note_late(source, &item).await?;
-            }
+            self.note_prepared(&prepared).await?;
             match self.transact(OPERATION, writes).await? {
                 Written::Done => {
-                    if let Some(then) = then {
-                        let (source, id) = (&known.being_read, &event.id);
-                        self.settle_late(source, &item, then, id, sources).await?;
-                    }
-                    return Ok((Applied::with(true, left_out), [before, after]));
+                    self.settle_prepared(&prepared, event, sources).await?;
+                    return Ok((Applied::with(true, prepared.left_out), [before, after]));
                 }
                 Written::Unexpected(unmet) => {
                     if along.is_some_and(|at| unmet.get(at) == Some(&true)) {
@@ -399,6 +423,68 @@ impl Store {
             operation: OPERATION,
         }
         .into())
+    }
+
+    /// What a change of a position takes, and the position after it; none if it is known.
+    pub(super) async fn prepare(
+        &self,
+        event: &StockEvent,
+        stored: Option<&Stored<Position>>,
+        before: &Position,
+        change: &PositionChange,
+        sources: &Sources,
+    ) -> Result<(Prepared, Option<Position>), ApplyError> {
+        let then = change.dated();
+        let by = match change {
+            PositionChange::Level { source, .. } | PositionChange::Missing { source, .. } => {
+                Some(source)
+            }
+            _ => None,
+        };
+        let known = match then {
+            Some(then) => self.caught_up(before.clone(), then, by, sources).await?,
+            None => CaughtUp::as_it_is(before.clone()),
+        };
+        let (believed, left_out) = believed(change, &known.position, sources);
+        let mut prepared = Prepared {
+            left_out,
+            ..Prepared::default()
+        };
+        let Some(after) = known.position.after(&believed, sources)? else {
+            return Ok((prepared, None));
+        };
+        prepared.writes = self.position_writes(event, stored, before, after.clone(), sources)?;
+        let item = Item::Position {
+            product: before.product.clone(),
+            location: before.location.clone(),
+        };
+        let late = then.filter(|_| !known.being_read.is_empty());
+        prepared.late = late.map(|then| (known.being_read, item, then));
+        Ok((prepared, Some(after)))
+    }
+
+    /// To be called before what was prepared is written.
+    pub(super) async fn note_prepared(&self, prepared: &Prepared) -> Result<(), StoreError> {
+        if let Some((sources, item, _)) = &prepared.late {
+            for source in sources {
+                self.note_late(source, item).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// To be called when what was prepared is written.
+    pub(super) async fn settle_prepared(
+        &self,
+        prepared: &Prepared,
+        event: &StockEvent,
+        sources: &Sources,
+    ) -> Result<(), StoreError> {
+        if let Some((being_read, item, then)) = &prepared.late {
+            self.settle_late(being_read, item, *then, &event.id, sources)
+                .await?;
+        }
+        Ok(())
     }
 
     /// The position's new state and its ledger row.

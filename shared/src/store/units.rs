@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::keys::{self, Listed};
 use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError, LeftOut};
+use super::together::Known;
 use super::{Store, StoreError};
 use crate::domain::event::StockEvent;
 use crate::domain::id::{ConnectorName, LocationId};
@@ -44,14 +45,15 @@ impl Store {
     }
 
     /// Applies a report: where the vehicle is, whatever is to be said of its description. What cannot be
-    /// believed or stored of the description is left out.
+    /// believed or stored of the description is left out. `read`: what was read of it before.
     pub(super) async fn apply_unit(
         &self,
         event: &StockEvent,
         report: &UnitReport,
         authority: &Authority,
+        read: Option<&Known>,
     ) -> Result<Applied, ApplyError> {
-        match self.apply_report(event, report, authority).await {
+        match self.apply_report(event, report, authority, read).await {
             Err(ApplyError::Unstorable(_)) if !report.fields.is_empty() => {}
             applied => return applied,
         }
@@ -61,7 +63,9 @@ impl Store {
         };
         // What is left out is still to be told: whoever keeps the webhook does so after that.
         let alone = self.along_with(None);
-        let applied = alone.apply_report(event, &whereabouts, authority).await?;
+        let applied = alone
+            .apply_report(event, &whereabouts, authority, None)
+            .await?;
         let (changed, mut left_out) = match applied {
             Applied::Partly { changed, left_out } => (changed, left_out),
             other => (other == Applied::Changed, Vec::new()),
@@ -79,10 +83,14 @@ impl Store {
         event: &StockEvent,
         report: &UnitReport,
         authority: &Authority,
+        read: Option<&Known>,
     ) -> Result<Applied, ApplyError> {
         let key = keys::unit(report.vin.as_str());
         for attempt in 0.. {
-            let stored = self.get::<Unit>(OPERATION, &key).await?;
+            let stored = match read.filter(|_| attempt == 0) {
+                Some(known) => known.stored_unit(&key).cloned(),
+                None => self.get::<Unit>(OPERATION, &key).await?,
+            };
             let before = stored.as_ref().map_or_else(
                 || Unit::unknown(report.vin.clone()),
                 |stored| stored.data.clone(),

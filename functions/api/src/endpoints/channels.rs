@@ -3,9 +3,9 @@
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use shared::config::channel::Channel;
 use shared::domain::ChannelName;
-use shared::store::breakers::{Destination, TroubleKind};
+use shared::installation::Installation;
+use shared::store::breakers::{Trouble, TroubleKind};
 use shared::store::resend::Resend;
 
 use crate::Context;
@@ -13,34 +13,98 @@ use crate::answer::Answer;
 use crate::fields::Fields;
 use crate::problem::Problem;
 
+/// How a channel stands.
+pub(super) struct Standing {
+    pub(super) name: ChannelName,
+    kind: &'static str,
+    enabled: bool,
+    /// Why nothing leaves by it.
+    problem: Option<String>,
+    /// Whether anything does: `None` where nobody can tell before the next message.
+    live: Option<bool>,
+    /// What came of its last messages, where that still says something.
+    trouble: Option<Trouble>,
+    is_breaker_closed: bool,
+}
+
+/// Each channel, and whether anything leaves by it.
+pub(super) async fn standing(
+    context: &Context<'_>,
+    installation: &Installation,
+) -> Result<Vec<Standing>, Problem> {
+    let states = context.ports.liveness.channels(&installation.config).await;
+    let mut all = Vec::new();
+    for (name, channel) in &installation.config.channels {
+        let checked = states.as_ref().map(|states| {
+            let state = states.iter().find(|state| state.name == *name);
+            state.and_then(|state| state.problem.clone())
+        });
+        let destination = context.store.destination(name).await?;
+        // What came of the last message says more than credentials that look right; that there were
+        // none then says less than that there are now.
+        let trouble = destination
+            .trouble
+            .filter(|it| checked.is_none() || it.kind != TroubleKind::NotLive);
+        let problem = if channel.common.enabled {
+            let reason = trouble.as_ref().map(|trouble| trouble.reason.clone());
+            checked.clone().flatten().or(reason)
+        } else {
+            Some("switched off".to_owned())
+        };
+        all.push(Standing {
+            name: name.clone(),
+            kind: channel.kind.name(),
+            enabled: channel.common.enabled,
+            live: match (&problem, checked) {
+                (Some(_), _) => Some(false),
+                (None, Some(_)) => Some(true),
+                (None, None) => None,
+            },
+            problem,
+            trouble,
+            is_breaker_closed: destination.breaker.is_closed(),
+        });
+    }
+    Ok(all)
+}
+
+impl Standing {
+    /// As `GET /api/v1/status` shows it.
+    pub(super) fn in_status(&self) -> Value {
+        json!({
+            "name": self.name,
+            "kind": self.kind,
+            "live": self.live,
+            "problem": self.problem,
+        })
+    }
+
+    fn in_list(&self) -> Value {
+        let trouble = self.trouble.as_ref();
+        let state = match trouble.map(|trouble| trouble.kind) {
+            _ if !self.enabled => "off",
+            Some(TroubleKind::Refused) => "refused",
+            _ if self.problem.is_some() => "not_live",
+            _ if !self.is_breaker_closed => "waiting",
+            _ => "live",
+        };
+        json!({
+            "channel": self.name,
+            "kind": self.kind,
+            "state": state,
+            "reason": self.problem.as_ref().filter(|_| self.enabled),
+            "since": trouble.map(|trouble| trouble.since.0),
+            "alert": trouble.and_then(|trouble| trouble.alert.as_ref()),
+        })
+    }
+}
+
 pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     Fields::of_query(context.request).finish(|| Some(()))?;
     let installation = context.installation().await?;
-    let mut items = Vec::new();
-    for (name, channel) in &installation.config.channels {
-        let destination = context.store.destination(name).await?;
-        items.push(shown(name, channel, &destination));
-    }
+    let standing = standing(context, &installation).await?;
+    let items: Vec<_> = standing.iter().map(Standing::in_list).collect();
     Ok(Answer::ok(json!({ "items": items })))
-}
-
-fn shown(name: &ChannelName, channel: &Channel, destination: &Destination) -> Value {
-    let trouble = destination.trouble.as_ref();
-    let state = match trouble.map(|trouble| trouble.kind) {
-        _ if !channel.common.enabled => "off",
-        Some(TroubleKind::NotLive) => "not_live",
-        Some(TroubleKind::Refused) => "refused",
-        None if !destination.breaker.is_closed() => "waiting",
-        None => "live",
-    };
-    json!({
-        "channel": name,
-        "kind": channel.kind,
-        "state": state,
-        "reason": trouble.map(|trouble| &trouble.reason),
-        "since": trouble.map(|trouble| trouble.since.0),
-        "alert": trouble.and_then(|trouble| trouble.alert.as_ref()),
-    })
 }
 
 pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answer, Problem> {

@@ -84,8 +84,29 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
     body["dry_run"] = json!(dry_run);
     body["changed"] = json!(applied == Applied::Done);
     body["differences"] = json!(differences);
-    body["notes"] = json!(config.summary().notes);
+    let mut notes = config.summary().notes;
+    notes.extend(not_live(context, &config).await);
+    body["notes"] = json!(notes);
     Ok(tagged(body, head.as_ref()))
+}
+
+/// What is in use and cannot do its work yet, where that can be told.
+async fn not_live(context: &Context<'_>, config: &Config) -> Vec<String> {
+    let liveness = &context.ports.liveness;
+    let mut notes = Vec::new();
+    for state in liveness.connectors(config).await.unwrap_or_default() {
+        let used = config.connectors.get(&state.name);
+        if let (true, Some(problem)) = (used.is_some_and(|it| it.common.enabled), state.problem) {
+            notes.push(format!("connector `{}` is not live: {problem}", state.name));
+        }
+    }
+    for state in liveness.channels(config).await.unwrap_or_default() {
+        let used = config.channels.get(&state.name);
+        if let (true, Some(problem)) = (used.is_some_and(|it| it.common.enabled), state.problem) {
+            notes.push(format!("channel `{}` is not live: {problem}", state.name));
+        }
+    }
+    notes
 }
 
 /// What the caller goes by, if it says so: `If-Match: "7"`, or `If-None-Match: *` for nothing.

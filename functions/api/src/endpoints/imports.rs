@@ -1,4 +1,4 @@
-//! Thresholds and stock in bulk.
+//! Thresholds and stock in bulk, and the thresholds that are imported.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,7 @@ use shared::store::imports::{self, Effect, Import, Imported};
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
+use crate::paging::{Wanted, fill};
 use crate::problem::{FieldError, Problem};
 
 /// Rows taken at once: what can be applied well within a request's time.
@@ -60,6 +61,23 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
         )
         .await?;
     Ok(Answer::ok(shown(&imported, dry_run)))
+}
+
+/// A page of the thresholds that were imported, as the rows that import them.
+pub(super) async fn thresholds(context: &Context<'_>) -> Result<Answer, Problem> {
+    let mut query = Fields::of_query(context.request);
+    let wanted = Wanted::read(context.request, &mut query)?;
+    query.finish(|| Some(()))?;
+    let store = context.store;
+    fill(
+        context,
+        &wanted,
+        |cursor: Option<String>, room| async move {
+            store.each_imported_rule(cursor.as_deref(), room).await
+        },
+        |rule| imports::cells_of(&rule).map(Value::Object),
+    )
+    .await
 }
 
 fn read(context: &Context<'_>, first_line: u64) -> Result<Import, Problem> {

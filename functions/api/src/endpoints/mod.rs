@@ -51,6 +51,7 @@ pub(crate) async fn answer(
         Endpoint::Explain => explain::show(context).await,
         Endpoint::Replay => connectors::replay(context).await,
         Endpoint::Import => imports::run(context).await,
+        Endpoint::Thresholds => imports::thresholds(context).await,
         Endpoint::Doctor => doctor::examine(context).await,
         Endpoint::Evaluate => evaluations::start(context).await,
         Endpoint::ReadConfig => configuration::show(context).await,

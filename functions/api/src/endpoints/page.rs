@@ -1,10 +1,14 @@
-//! What a message's link opens: one alert, as a page for people.
+//! What a message's link opens: one alert, or the alerts that a group's message named, as a page for
+//! people.
 //!
 //! The link is the permission: it holds a digest that only this installation can make. Nothing on the
 //! page comes from, or goes, anywhere else, and everything that others wrote is escaped.
 
 use http::StatusCode;
+use shared::delivery::links::LinkKey;
 use shared::domain::alert::AlertState;
+use shared::domain::group::FlushId;
+use shared::domain::message::Message;
 use shared::render::facts;
 use shared::render::words::{html_escaped, plainly};
 use shared::store::alerts::Alert;
@@ -22,12 +26,16 @@ pub(super) async fn show(context: &Context<'_>, id: &str) -> Result<Answer, Prob
     let token = context.request.query.iter().find(|(name, _)| name == "k");
     let token = token.map(|(_, token)| token.as_str()).unwrap_or_default();
     let key = context.store.link_key().await?;
-    let alert = match key.admits(id, token) {
-        true => context.store.alert(id).await?,
-        false => None,
+    let page = if !key.admits(id, token) {
+        None
+    } else if id.parse::<FlushId>().is_ok() {
+        let told = context.store.revision(id, 1).await?;
+        told.map(|message| gathered(&message, &key))
+    } else {
+        context.store.alert(id).await?.map(|alert| page(&alert))
     };
-    Ok(match alert {
-        Some(alert) => html(StatusCode::OK, &page(&alert)),
+    Ok(match page {
+        Some(page) => html(StatusCode::OK, &page),
         None => {
             let words = "<h1>This link is not valid</h1><p>It is cut short, or its alert is no \
                          longer kept.</p>";
@@ -47,13 +55,7 @@ fn page(alert: &Alert) -> String {
         AlertState::Open => ". It closes by itself when this is no longer so.",
         AlertState::Resolved => ".",
     });
-    let rows: String = facts(message)
-        .iter()
-        .map(|fact| {
-            let (label, value) = (html_escaped(fact.label), html_escaped(&fact.value));
-            format!("<tr><th scope=row>{label}<td>{value}")
-        })
-        .collect();
+    let rows = table(message);
     let notes: String = message
         .notes
         .iter()
@@ -62,10 +64,52 @@ fn page(alert: &Alert) -> String {
     document(
         &words.title,
         &format!(
-            "<h1>{}</h1><p>{state}</p><table>{rows}</table>{notes}",
+            "<h1>{}</h1><p>{state}</p>{rows}{notes}",
             html_escaped(&words.text)
         ),
     )
+}
+
+/// What a group's message said when it was put together. Each alert's own page says how it is now.
+fn gathered(message: &Message, key: &LinkKey) -> String {
+    let words = plainly(message);
+    let named = words.message.named();
+    let list: String = named
+        .iter()
+        .map(|alert| {
+            let id = &alert.alert;
+            let place = alert.location.iter().map(|place| format!(" ({place})"));
+            let text = plainly(alert).text + &place.collect::<String>();
+            // Beside this page, so it begins with neither host nor path.
+            format!(
+                "<li><a href=\"{id}?k={}\">{}</a>",
+                key.token(id),
+                html_escaped(&text)
+            )
+        })
+        .collect();
+    let total = words.message.digest.as_ref().map_or(1, |it| it.total);
+    let listed = u32::try_from(named.len()).unwrap_or(u32::MAX);
+    let more = match total.saturating_sub(listed) {
+        0 => String::new(),
+        more => format!("<p>… and {more} more"),
+    };
+    document(
+        &words.title,
+        &format!(
+            "<h1>{}</h1>{}<ul>{list}</ul>{more}<p>Each opens a page that says how it stands now.",
+            html_escaped(&words.title),
+            table(&words.message)
+        ),
+    )
+}
+
+fn table(message: &Message) -> String {
+    let rows = facts(message).into_iter().map(|fact| {
+        let (label, value) = (html_escaped(fact.label), html_escaped(&fact.value));
+        format!("<tr><th scope=row>{label}<td>{value}")
+    });
+    format!("<table>{}</table>", rows.collect::<String>())
 }
 
 fn document(title: &str, body: &str) -> String {

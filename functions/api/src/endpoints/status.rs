@@ -9,11 +9,12 @@ use shared::connectors::webhook_secrets;
 use shared::domain::ConnectorName;
 use shared::domain::alert::AlertState;
 use shared::installation::{Installation, InstallationError};
-use shared::store::breakers::TroubleKind;
 use shared::store::intents::{Intent, IntentState};
+use shared::store::jobs::Reexamination;
 use shared::store::quarantine::HeldState;
 use shared::store::{Page, StoreError};
 
+use super::channels::{self, Standing};
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -34,9 +35,20 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let head = store.config_head().await?;
     let head = head.ok_or(InstallationError::NotConfigured)?.data;
     let installation = context.installation().await?;
+    let channels = channels::standing(context, &installation).await?;
+    let channels: Vec<_> = channels.iter().map(Standing::in_status).collect();
+    let states = context
+        .ports
+        .liveness
+        .connectors(&installation.config)
+        .await;
     let mut connectors = Vec::new();
     for name in installation.config.connectors.keys() {
-        connectors.push(connector(context, &installation, name).await?);
+        let mut shown = connector(context, &installation, name).await?;
+        let state = states.iter().flatten().find(|state| state.name == *name);
+        shown["live"] = json!(state.map(|state| state.problem.is_none()));
+        shown["problem"] = json!(state.and_then(|state| state.problem.as_ref()));
+        connectors.push(shown);
     }
     let alerts = counted(
         context,
@@ -64,7 +76,9 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         |entry| entry.resolved_at.is_none(),
     )
     .await?;
-    let jobs = store.jobs_under_way(DUE).await?;
+    let mut jobs = store.jobs_under_way(DUE).await?;
+    // Those are told of together.
+    jobs.retain(|job| job.shard.is_none());
     Ok(Answer::ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "intake": match context.intake {
@@ -76,51 +90,30 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "applied_at": head.applied_at,
             "applied_by": head.by,
         },
-        "channels": channels(context, &installation).await?,
+        "channels": channels,
         "connectors": connectors,
         "open_alerts": alerts,
         "deliveries": deliveries(context).await?,
         "quarantine": quarantine,
         "inbox": inbox,
-        "jobs": jobs,
+        "jobs": jobs.iter().map(job).collect::<Vec<_>>(),
+        "reexamination": store.progress_of_parts().await?,
     })))
 }
 
-/// Each channel, and whether anything leaves by it: null where nobody can tell before the next message.
-async fn channels(
-    context: &Context<'_>,
-    installation: &Installation,
-) -> Result<Vec<Value>, Problem> {
-    let states = context.ports.channels.of(&installation.config).await;
-    let mut shown = Vec::new();
-    for (name, channel) in &installation.config.channels {
-        let checked = states.as_ref().map(|states| {
-            let state = states.iter().find(|state| state.name == *name);
-            state.and_then(|state| state.problem.clone())
-        });
-        // What came of the last message says more than credentials that look right; that there were
-        // none then says less than that there are now.
-        let trouble = context.store.destination(name).await?.trouble;
-        let trouble = trouble.filter(|it| checked.is_none() || it.kind != TroubleKind::NotLive);
-        let problem = if channel.common.enabled {
-            let trouble = trouble.map(|trouble| trouble.reason);
-            checked.clone().flatten().or(trouble)
-        } else {
-            Some("switched off".to_owned())
-        };
-        let live = match (&problem, checked) {
-            (Some(_), _) => Some(false),
-            (None, Some(_)) => Some(true),
-            (None, None) => None,
-        };
-        shown.push(json!({
-            "name": name,
-            "kind": channel.kind.name(),
-            "live": live,
-            "problem": problem,
-        }));
+/// A job, with times as times.
+fn job(job: &Reexamination) -> Value {
+    let mut shown = json!(job);
+    for (name, time) in [("since", job.since), ("not_before", job.not_before)] {
+        if let Some(time) = time {
+            shown[name] = json!(time.0);
+        }
     }
-    Ok(shown)
+    if let Some(shown) = shown.as_object_mut() {
+        // When the clock looks after it is for the evaluator.
+        shown.remove("due");
+    }
+    shown
 }
 
 /// A connector: where it sends, or when it was last read.
@@ -139,6 +132,8 @@ async fn connector(
     });
     if !webhook_secrets(&connector.settings).is_empty() {
         shown["hook"] = json!(format!("/hooks/{name}"));
+        let last = context.store.last_webhook(name).await?;
+        shown["last_webhook"] = json!(last);
     }
     if matches!(connector.settings, ConnectorSettings::Files(_)) {
         let feed = context.store.feed(name).await?;

@@ -1,9 +1,11 @@
 //! Who is reached, what is sent again, and the page that a message links to.
 
+use jiff::SignedDuration;
 use serde_json::json;
 use shared::config::Config;
 use shared::domain::alert::{AlertState, RevisionKind, Severity};
-use shared::domain::message::{Message, Stock};
+use shared::domain::group::{Belongs, Pace};
+use shared::domain::message::{Digest, Message, Stock};
 use shared::domain::watch::Moment;
 use shared::domain::{AlertKind, ChannelName, Subject};
 use shared::store::alerts::{Alert, Announcement};
@@ -185,5 +187,55 @@ async fn a_messages_link_opens_a_page_about_its_alert_and_no_other() {
         let answer = page(alert, &token).await;
         assert_eq!(answer.status, 404);
         assert!(!answer.body.to_string().contains("Oil"));
+    }
+}
+
+#[tokio::test]
+async fn a_group_s_message_links_to_a_page_that_leads_to_each_alert() {
+    let scene = scene().await;
+    let key = scene.store.link_key().await.unwrap();
+    let now = scene.store.clock().now();
+    let alert = announcement(&scene, "open", AlertState::Open).alert.message;
+    let belongs = Belongs {
+        route: "all".into(),
+        labels: Vec::new(),
+        pace: Pace {
+            wait: SignedDuration::from_secs(30),
+            interval: SignedDuration::from_secs(300),
+            repeat: None,
+            most: 10,
+        },
+    };
+    let group = belongs.id(&ops());
+    let waits = Intent {
+        group: Some(Box::new(belongs)),
+        ..Intent::new("open", 1, ops(), "webhook", now, now)
+    };
+    scene.store.enroll(&waits).await.unwrap();
+    let group = scene.store.group(&group).await.unwrap().unwrap();
+    let speaks = group.data.scheduled(group.data.schedule.begun(now), now);
+    let id = speaks.message().to_string();
+    let message = Message {
+        alert: id.clone(),
+        product: "4 alerts".into(),
+        digest: Some(Digest {
+            total: 4,
+            open: 4,
+            resolved: 0,
+            reminder: false,
+            alerts: vec![alert.clone()],
+        }),
+        ..alert
+    };
+    let begun = scene.store.begin_message(&group, &speaks, &message, now);
+    assert!(begun.await.unwrap());
+    let target = format!("/api/v1/a/{id}?k={}", key.token(&id));
+    let ask = scene.ask("GET", &target).header("authorization", "");
+    let answer = ask.send().await;
+    assert_eq!(answer.status, 200);
+    let html = answer.body.as_str().unwrap();
+    let link = format!("<a href=\"open?k={}\">", key.token("open"));
+    for wanted in [link.as_str(), "&lt;script&gt;", "… and 3 more", "Open<td>4"] {
+        assert!(html.contains(wanted), "{wanted} in {html}");
     }
 }

@@ -283,6 +283,45 @@ async fn a_threshold_under_a_season_is_shown_with_what_will_be_in_force() {
 }
 
 #[tokio::test]
+async fn imported_thresholds_are_paged_through_as_the_rows_that_import_them() {
+    let scene = Scene::new().await;
+    let csv = "product,category,make,model,location,group,threshold,boundary,basis,recovery,over,severity\n\
+        OIL,,,,north,,3,below,on_hand,5,,critical\n\
+        OIL,,,,,,7,,,,,\n\
+        ,oil,,,,warehouses,21,,,,sum,\n\
+        ,,bentley,bentayga,london,,2,,,,,\n\
+        ,,,,,,4,,,,,\n";
+    let done = import(&scene, csv, false, 2).await;
+    // Two of them are in the document with other numbers.
+    assert_eq!(counts(&done), [3, 2, 0, 0, 0], "{}", done.body);
+    let (mut rows, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = scene
+            .get(&format!("/api/v1/thresholds?limit=2{next}"))
+            .await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        let items = page.body["items"].as_array().unwrap();
+        assert!(items.len() <= 2);
+        rows.extend(items.iter().cloned());
+        match page.body["next"].as_str() {
+            Some(cursor) => next = format!("&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    let oil = rows.iter().find(|row| row["location"] == "north").unwrap();
+    let expected = json!({
+        "product": "OIL", "location": "north", "threshold": 3, "boundary": "below",
+        "basis": "on_hand", "recovery": 5, "severity": "critical",
+    });
+    assert_eq!(*oil, expected);
+    let again = scene
+        .ask("POST", "/api/v1/imports?dry_run=true")
+        .json(&json!({ "rows": rows }));
+    assert_eq!(counts(&again.send().await), [0, 0, 5, 0, 0]);
+}
+
+#[tokio::test]
 async fn an_import_that_is_repeated_leaves_alone_what_was_changed_since_and_a_new_one_does_not() {
     let scene = Scene::new().await;
     let rows = |threshold: &str, title: &str| {
@@ -299,8 +338,9 @@ async fn an_import_that_is_repeated_leaves_alone_what_was_changed_since_and_a_ne
     let stands = async || {
         let (product, rule) = ("SKU-1".parse().unwrap(), "imported: SKU-1 at north");
         let id = rule.parse().unwrap();
-        let rule = scene.store.rule_of_product(&product, &id).await.unwrap();
-        rule.unwrap().check.threshold().unwrap().units
+        let wanted = [(product, id)];
+        let mut rules = scene.store.rules_of_products(&wanted).await.unwrap();
+        rules.pop().unwrap().check.threshold().unwrap().units
     };
     let (first, second) = (rows("5", "Oil"), rows("9", "Better oil"));
     assert_eq!(send("one", &first).await, [2, 0, 0, 0, 0]);

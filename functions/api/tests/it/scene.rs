@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::ports::Liveness;
 use api::{Api, Ports, Tokens};
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
@@ -120,7 +121,22 @@ impl Scene {
         scene
     }
 
+    /// Where it can be told what has the secrets it needs.
+    pub(crate) async fn with_liveness(liveness: Arc<dyn Liveness>) -> Self {
+        let scene = Self::over(Ports {
+            liveness,
+            ..Ports::default()
+        });
+        let config = Config::check(DOCUMENT, "lotwire.toml").unwrap();
+        assert!(scene.store.apply_config(&config, "test").await.unwrap());
+        scene
+    }
+
     pub(crate) async fn unconfigured() -> Self {
+        Self::over(Ports::default())
+    }
+
+    fn over(ports: Ports) -> Self {
         let clock = Clock::system();
         let aws = EmbeddedAws::in_memory(Settings::default()).unwrap();
         let store = Store::new(aws.dynamodb(), TABLE, clock, Chance::seeded(7));
@@ -130,7 +146,7 @@ impl Scene {
         let tokens = ["correct horse", "the one before"].map(|token| token.to_owned().into());
         let ports = Ports {
             sync: Arc::new(RunQueue::new(store.clone(), aws.sqs(), queue)),
-            ..Ports::default()
+            ..ports
         };
         let api = Api::new(store.clone(), installations, Tokens::known(tokens), ports);
         Self { api, store, aws }

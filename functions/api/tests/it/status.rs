@@ -1,9 +1,16 @@
 //! How things stand.
 
+use std::sync::Arc;
+
+use api::ports::{Liveness, State};
 use serde_json::json;
+use shared::config::Config;
+use shared::domain::{ChannelName, ConnectorName};
+use shared::store::Store;
 use shared::store::feeds::{FeedState, Moment};
-use shared::store::jobs::Reexamination;
+use shared::store::jobs::{Reexamination, Stage};
 use shared::store::quarantine::Quarantined;
+use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::row::Expect;
 
 use crate::scene::Scene;
@@ -42,7 +49,138 @@ async fn what_waits_and_what_was_read_is_told() {
     let read: jiff::Timestamp = read.parse().unwrap();
     assert_eq!(read.as_millisecond(), now.as_millisecond());
     let jobs = status["jobs"].as_array().unwrap();
-    assert!(jobs.iter().any(|job| job["id"] == "asked-1"), "{jobs:?}");
+    let job = jobs.iter().find(|job| job["id"] == "asked-1").unwrap();
+    let since = job["since"].as_str().unwrap().parse::<jiff::Timestamp>();
+    assert!(since.unwrap().duration_since(now).as_secs() < 60, "{job}");
     // Here nobody can tell; a laptop can.
     assert_eq!(status["channels"], json!([]));
+}
+
+/// A laptop, where one secret is missing.
+struct Laptop;
+
+#[async_trait::async_trait]
+impl Liveness for Laptop {
+    async fn channels(&self, _: &Config) -> Option<Vec<State<ChannelName>>> {
+        Some(Vec::new())
+    }
+
+    async fn connectors(&self, config: &Config) -> Option<Vec<State<ConnectorName>>> {
+        let states = config.connectors.keys().map(|name| State {
+            name: name.clone(),
+            problem: (name.as_str() == "erp").then(|| "env:LOTWIRE_ERP_SECRET is not set".into()),
+        });
+        Some(states.collect())
+    }
+}
+
+#[tokio::test]
+async fn a_connector_without_its_secret_is_not_said_to_be_well() {
+    let scene = Scene::with_liveness(Arc::new(Laptop)).await;
+    let status = scene.get("/api/v1/status").await.body;
+    let connectors = status["connectors"].as_array().unwrap();
+    let of = |name: &str| connectors.iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(of("erp")["live"], false);
+    assert_eq!(of("erp")["problem"], "env:LOTWIRE_ERP_SECRET is not set");
+    assert_eq!(of("drop")["live"], true);
+    let applied = scene.ask("PUT", "/api/v1/config?dry_run=true");
+    let applied = applied
+        .body("application/toml", crate::scene::DOCUMENT)
+        .send()
+        .await
+        .body;
+    let notes = applied["notes"].as_array().unwrap();
+    let wanted = "connector `erp` is not live: env:LOTWIRE_ERP_SECRET is not set";
+    assert!(notes.iter().any(|note| note == wanted), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_look_at_everything_is_told_with_how_far_it_is() {
+    let scene = Scene::new().await;
+    let progress = async || scene.get("/api/v1/status").await.body["reexamination"].clone();
+    assert_eq!(progress().await, json!(null));
+    let begun = scene.store.clock().now();
+    let id = |shard: u64| format!("everything.{shard}");
+    let pages = async |shard: u64, looked: &[u64]| {
+        for (index, looked) in looked.iter().enumerate() {
+            let job = scene.store.job(&id(shard)).await.unwrap().unwrap();
+            let next = (Stage::Units, Some(index.to_string()));
+            scene
+                .store
+                .advance_job(&job, *looked, Some(next))
+                .await
+                .unwrap();
+        }
+    };
+    let end = async |shard: u64| {
+        let job = scene.store.job(&id(shard)).await.unwrap().unwrap();
+        scene.store.advance_job(&job, 0, None).await.unwrap();
+    };
+    for shard in Store::parts() {
+        scene.store.look_at_part(shard).await.unwrap();
+    }
+    pages(0, &[50, 50]).await;
+    let first = progress().await;
+    // Nobody has counted them yet.
+    assert_eq!(
+        (&first["looked"], &first["of"]),
+        (&json!(100), &json!(null))
+    );
+    let parts = Store::parts().end;
+    assert_eq!(first["parts"], parts);
+    let since = first["since"].as_str().unwrap().parse::<jiff::Timestamp>();
+    assert!(since.unwrap().duration_since(begun).as_secs() < 60);
+    for shard in Store::parts() {
+        pages(shard, &[20]).await;
+        end(shard).await;
+    }
+    assert_eq!(progress().await, json!(null), "all parts are done");
+
+    for shard in Store::parts() {
+        scene.store.look_at_part(shard).await.unwrap();
+    }
+    pages(0, &[60, 60]).await;
+    end(0).await;
+    pages(1, &[5]).await;
+    let second = progress().await;
+    assert_eq!(second["looked"], 125);
+    assert_eq!(second["of"], 120 + (parts - 1) * 20);
+    assert_eq!(second["parts"], parts - 1);
+    let jobs = scene.get("/api/v1/status").await.body["jobs"].clone();
+    let jobs = jobs.as_array().unwrap();
+    assert!(jobs.iter().all(|job| job["shard"].is_null()), "{jobs:?}");
+}
+
+#[tokio::test]
+async fn a_connector_s_last_webhook_is_told() {
+    let scene = Scene::new().await;
+    let connector = async || {
+        let status = scene.get("/api/v1/status").await.body;
+        let connectors = status["connectors"].as_array().unwrap().clone();
+        connectors
+            .into_iter()
+            .find(|it| it["name"] == "erp")
+            .unwrap()
+    };
+    assert_eq!(connector().await["last_webhook"], json!(null));
+    for (id, at) in [("a", "2026-01-15T09:30:00Z"), ("b", "2026-01-15T09:00:00Z")] {
+        let received = Received {
+            id: id.to_owned(),
+            connector: "erp".parse().unwrap(),
+            at: at.parse().unwrap(),
+            method: "POST".to_owned(),
+            headers: [].into(),
+            body: None,
+            parts: 1,
+            length: 2,
+            kept_days: 30,
+            state: ReceivedState::Applied,
+            again_at: None,
+            tries: 0,
+            held: Vec::new(),
+        };
+        let body = KeptBody::of(b"{}").unwrap();
+        scene.store.receive(&received, body).await.unwrap();
+    }
+    assert_eq!(connector().await["last_webhook"], "2026-01-15T09:30:00Z");
 }

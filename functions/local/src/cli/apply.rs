@@ -59,6 +59,9 @@ pub(super) async fn run(
         show.json(&applied)?;
     } else if applied["changed"] == true {
         show.line(&format!("applied as version {}", applied["version"]))?;
+        for note in applied["notes"].as_array().into_iter().flatten() {
+            show.line(&format!("note: {}", note.as_str().unwrap_or_default()))?;
+        }
     } else {
         show.line("somebody has just applied the same")?;
     }

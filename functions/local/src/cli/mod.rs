@@ -13,6 +13,8 @@ mod check;
 mod client;
 mod doctor;
 mod evaluate;
+mod explain;
+mod export;
 mod import;
 mod init;
 mod quarantine;
@@ -21,6 +23,7 @@ mod resend;
 mod show;
 mod start;
 mod status;
+mod sync;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -144,6 +147,14 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Write the thresholds that were imported as a CSV file that `import` takes.
+    Export {
+        /// The file; by default they are shown.
+        file: Option<PathBuf>,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
     /// List what could not be applied and waits in quarantine, or dismiss something of it.
     Quarantine {
         /// What to do, other than to list.
@@ -158,6 +169,24 @@ pub enum Command {
     },
     /// Show what is live, what waits and what failed.
     Status {
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Say why there is an alert for a product at a place, or none, and who was told.
+    Explain {
+        /// The product's SKU, or `line:make/model`.
+        product: String,
+        /// The place's id, as the configuration has it.
+        location: String,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Read a source now instead of at the next quarter of an hour.
+    Sync {
+        /// Which connector.
+        connector: String,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -280,12 +309,19 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             again,
             server,
         } => import::run(&file, yes, again, &server, show).await,
+        Command::Export { file, server } => export::run(file.as_deref(), &server, show).await,
         Command::Status { server } => status::run(&server, show).await,
         Command::Quarantine {
             action,
             state,
             server,
         } => quarantine::run(action.as_ref(), &state, &server, show).await,
+        Command::Explain {
+            product,
+            location,
+            server,
+        } => explain::run(&product, &location, &server, show).await,
+        Command::Sync { connector, server } => sync::run(&connector, &server, show).await,
         Command::Doctor { server } => doctor::run(&server, show).await,
         Command::Evaluate { server } => evaluate::run(&server, show).await,
         Command::Bench(bench) => bench::run(&bench, show).await,

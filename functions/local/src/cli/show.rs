@@ -49,6 +49,11 @@ impl<'a> Show<'a> {
         Ok(Some(answer))
     }
 
+    /// Where answers go, for one that is written piece by piece.
+    pub(super) fn answers(&mut self) -> &mut (dyn Write + Send + 'a) {
+        &mut self.answers
+    }
+
     /// A line of the answer.
     pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.answers, "{text}")

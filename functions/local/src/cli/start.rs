@@ -1,5 +1,6 @@
 //! `lotwire` by itself: the whole stack in this process.
 
+use std::io;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,11 +23,15 @@ pub(super) async fn run(start: Start) -> ExitCode {
         Ok(ready) => ready,
         Err(error) => return failed(&mut show, &error),
     };
+    let stop = match stop() {
+        Ok(stop) => stop,
+        Err(error) => return failed(&mut show, &error),
+    };
     let greet = |greeting: &str| {
         // Nobody may be reading it; it runs all the same.
         let _unread = show.line(greeting);
     };
-    let served = ready.serve(stop(), greet).await;
+    let served = ready.serve(stop, greet).await;
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&mut show, &error),
@@ -38,21 +43,15 @@ fn failed(show: &mut Show<'_>, error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Until somebody asks it to stop: Ctrl-C, or a service manager's SIGTERM.
-async fn stop() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
+/// Until somebody asks it to stop: Ctrl-C, or a service manager's SIGTERM. Both are heard from now on,
+/// not only once the future is waited for.
+fn stop() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
         }
-    };
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => {
-            if let Err(error) = interrupted {
-                tracing::error!(%error, "no signal can be waited for; running until killed");
-                std::future::pending::<()>().await;
-            }
-        }
-        _ = terminated => {}
-    }
+    })
 }

@@ -83,7 +83,11 @@ pub(super) fn in_words(status: &Value) -> String {
     words.line("inbox", &count(&status["inbox"]));
     words.label = "jobs";
     let jobs = array(&status["jobs"]);
-    if jobs.is_empty() {
+    let everything = &status["reexamination"];
+    if everything.is_object() {
+        let label = std::mem::take(&mut words.label);
+        words.line(label, &reexamination(everything));
+    } else if jobs.is_empty() {
         words.line("jobs", "none");
     }
     for job in jobs {
@@ -93,14 +97,15 @@ pub(super) fn in_words(status: &Value) -> String {
     words.text
 }
 
+/// Lines with a label before each.
 #[derive(Default)]
-struct Words {
-    text: String,
+pub(super) struct Words {
+    pub(super) text: String,
     label: &'static str,
 }
 
 impl Words {
-    fn line(&mut self, label: &str, words: &str) {
+    pub(super) fn line(&mut self, label: &str, words: &str) {
         // Writing to a string cannot fail.
         writeln!(self.text, "{label:<14}{words}").unwrap_or_default();
     }
@@ -123,8 +128,14 @@ fn connector(connector: &Value) -> String {
     if connector["enabled"] == false {
         return "switched off".to_owned();
     }
+    let problem = connector["problem"].as_str();
+    let not_live = problem.map(|problem| format!("not live: {problem}"));
     if let Some(hook) = connector["hook"].as_str() {
-        return format!("webhooks at {hook}");
+        let last = match connector["last_webhook"].as_str() {
+            Some(_) => format!("the last came {}", time(&connector["last_webhook"])),
+            None => "none has come, or it is no longer kept".to_owned(),
+        };
+        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}"));
     }
     let mut words = match connector["last_success"].as_str() {
         Some(_) => format!("last read {}", time(&connector["last_success"])),
@@ -138,10 +149,26 @@ fn connector(connector: &Value) -> String {
         let tried = time(&connector["last_try"]);
         write!(words, "; failed {tried}: {error}").unwrap_or_default();
     }
+    if let Some(not_live) = not_live {
+        write!(words, "; {not_live}").unwrap_or_default();
+    }
     for suspicion in array(&connector["suspicions"]) {
         write!(words, "; {}", text(suspicion)).unwrap_or_default();
     }
     words
+}
+
+/// How far a look at everything is.
+fn reexamination(progress: &Value) -> String {
+    let of = match progress["of"].as_u64() {
+        Some(of) => format!(" of about {of}"),
+        None => String::new(),
+    };
+    format!(
+        "everything is evaluated again since {}: {}{of} positions and vehicles looked at",
+        time(&progress["since"]),
+        progress["looked"],
+    )
 }
 
 /// A job by its name, and whatever else it says of itself.
@@ -149,8 +176,9 @@ fn job(job: &Value) -> String {
     let mut words = text(&job["id"]).to_owned();
     for (name, value) in job.as_object().into_iter().flatten() {
         let shown = match value {
-            // Where it goes on, and when the clock looks after it, is for the evaluator.
-            _ if ["id", "cursor", "due"].contains(&name.as_str()) => continue,
+            // Where it goes on is for the evaluator.
+            _ if ["id", "cursor", "until"].contains(&name.as_str()) => continue,
+            Value::String(_) if ["since", "not_before"].contains(&name.as_str()) => time(value),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
@@ -176,10 +204,10 @@ fn time(value: &Value) -> String {
     )
 }
 
-fn text(value: &Value) -> &str {
+pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn array(value: &Value) -> &[Value] {
+pub(super) fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

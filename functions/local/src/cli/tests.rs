@@ -138,6 +138,9 @@ impl Command {
             | Self::Resend { server, .. }
             | Self::Import { server, .. }
             | Self::Quarantine { server, .. }
+            | Self::Explain { server, .. }
+            | Self::Sync { server, .. }
+            | Self::Export { server, .. }
             | Self::Doctor { server }
             | Self::Status { server }
             | Self::Evaluate { server } => server,
@@ -549,4 +552,51 @@ async fn the_quarantine_is_a_list_to_work_off() {
     assert!(text.trim_end().ends_with(": given up"), "{text}");
     let (code, text) = site.run(&dismiss).await;
     assert_eq!(code, 2, "{text}");
+}
+
+#[tokio::test]
+async fn why_there_is_no_alert_is_told_in_words() {
+    let site = Site::open().await;
+    let path = site.directory.path().join("lotwire.toml");
+    std::fs::write(&path, DOCUMENT).unwrap();
+    let file = path.display().to_string();
+    site.run(&["apply", &file, "--yes"]).await;
+    let (code, text) = site.run(&["explain", "OIL", "north"]).await;
+    assert_eq!(code, 0, "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "stock         OIL at north: nobody has stated its stock",
+            "low stock     No alert: no low_stock rule applies here.",
+        ]
+    );
+    let (code, text) = site.run(&["explain", "OIL", "nowhere"]).await;
+    assert_ne!(code, 0);
+    assert!(text.contains("nowhere"), "{text}");
+    let (code, text) = site.run(&["sync", "drop"]).await;
+    assert_ne!(code, 0);
+    assert!(text.contains("drop"), "{text}");
+}
+
+#[tokio::test]
+async fn what_is_exported_can_be_imported_and_changes_nothing() {
+    let site = Site::open().await;
+    let document = site.file("lotwire.toml", DOCUMENT);
+    let (code, text) = site.run(&["apply", &document, "--yes"]).await;
+    assert_eq!(code, 0, "{text}");
+    let rows = "product,location,threshold,recovery\n\"OIL, 5W40\",north,3,5\nPAD,,4,\n";
+    let rows = site.file("rows.csv", rows);
+    site.run(&["import", &rows, "--yes"]).await;
+    let exported = site.file("exported.csv", "");
+    let (code, text) = site.run(&["export", &exported]).await;
+    assert_eq!(code, 0, "{text}");
+    let table = std::fs::read_to_string(&exported).unwrap();
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.contains("\"OIL, 5W40\",,,,north,,3,"), "{table}");
+    let (code, text) = site.run(&["import", &exported]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("2 unchanged"), "{text}");
+    let (_, shown) = site.run(&["export"]).await;
+    assert!(shown.starts_with(&table), "{shown}");
 }

@@ -70,6 +70,12 @@ pub enum EngineError {
         /// In DynamoDB's words.
         source: dynoxide::DynoxideError,
     },
+    /// The embedded DynamoDB did not open.
+    #[error("open the tables: {source}")]
+    Opening {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The file under the tables refused.
     #[error("{doing}: {source}")]
     StreamLog {

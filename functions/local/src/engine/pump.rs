@@ -252,16 +252,29 @@ async fn upkeep(line: Arc<Line>, streams: Vec<Arc<StreamProgress>>) {
     let mut minute = tokio::time::interval(TRIM_EVERY);
     minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
     minute.tick().await; // the first is immediate
-    for round in 0_u64.. {
-        if line.unless_stopped(minute.tick()).await.is_none() {
-            return;
-        }
-        // The first minute's too: a laptop's process may never live for an hour.
-        let swept = match round % TRIMS_PER_SWEEP {
-            0 => line.aws.tables().sweep_expired().map(drop),
-            _ => Ok(()),
+    let mut grown = line.aws.tables().grown();
+    let mut minutes = 0_u64;
+    loop {
+        let next = async {
+            tokio::select! {
+                biased;
+                _ = minute.tick() => true,
+                () = grown.changed() => false,
+            }
         };
-        if let Err(error) = swept.and_then(|()| trim(&line, &streams)) {
+        let Some(a_minute_is_over) = line.unless_stopped(next).await else {
+            return;
+        };
+        let mut done = trim(&line, &streams);
+        if a_minute_is_over {
+            // The first minute's too: a laptop's process may never live for an hour.
+            if done.is_ok() && minutes.is_multiple_of(TRIMS_PER_SWEEP) {
+                done = line.aws.tables().sweep_expired().map(drop);
+            }
+            minutes += 1;
+            done = done.and_then(|()| line.aws.tables().commit());
+        }
+        if let Err(error) = done {
             tracing::warn!(%error, "upkeep of the tables failed");
         }
     }

@@ -1,81 +1,137 @@
-//! Upkeep of the stream records under the tables: an index, and trimming.
+//! The stream records under the tables: their index, reading, and trimming.
 //!
 //! dynoxide appends stream records to one SQLite table without an index and never removes any,
-//! so each write would scan all earlier ones and the file would grow forever. Upkeep is a second
-//! connection to the same file; SQLite orders the two.
+//! so each write would scan all earlier ones and the file would grow forever.
 
-use super::EngineError;
-use rusqlite::{Connection, params};
-use std::fmt;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use rusqlite::{Connection, Row, params};
+use serde_json::{Value, json};
 
-/// Serves both what dynoxide asks: the last number of a table, and the records after a number.
+/// Serves both what dynoxide asks, the last number of a table, and what is asked here.
 const INDEX: &str = "CREATE INDEX IF NOT EXISTS stream_records_by_sequence
     ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+
+const LAST: &str = "SELECT MAX(CAST(sequence_number AS INTEGER))
+    FROM _stream_records WHERE table_name = ?1";
+
+const AFTER: &str = "SELECT CAST(sequence_number AS INTEGER), event_name, created_at, keys_json,
+        new_image, old_image, user_identity
+    FROM _stream_records
+    WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) > ?2
+    ORDER BY CAST(sequence_number AS INTEGER) LIMIT ?3";
 
 /// A public sequence number is the stored one plus this.
 const PUBLIC_OFFSET: u128 = 100_000_000_000_000_000_000;
 
-/// Short transactions, so that a write never waits long for a trim.
-const TRIMMED_AT_ONCE: usize = 1_000;
+/// So many at a time, and a write never waits long for a trim.
+pub(crate) const TRIMMED_AT_ONCE: usize = 1_000;
 
-pub(crate) struct StreamLog(Mutex<Connection>);
+/// A stream record as it is stored: what is JSON is not read yet.
+#[derive(Debug)]
+pub(crate) struct StoredRecord {
+    sequence: i64,
+    pub(crate) event_name: String,
+    /// In seconds since 1970.
+    pub(crate) created: i64,
+    keys: String,
+    new_image: Option<String>,
+    old_image: Option<String>,
+    identity: Option<String>,
+}
 
-impl fmt::Debug for StreamLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StreamLog")
+/// Indexes the stream records.
+pub(crate) fn index(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(INDEX)
+}
+
+/// Up to `limit` records of a table after a public sequence number, or from the oldest kept.
+pub(crate) fn after(
+    connection: &Connection,
+    table: &str,
+    sequence: Option<&str>,
+    limit: usize,
+) -> rusqlite::Result<Vec<StoredRecord>> {
+    let after = sequence.and_then(stored).unwrap_or(0);
+    let mut statement = connection.prepare_cached(AFTER)?;
+    let records = statement.query_map(params![table, after, limit], StoredRecord::read)?;
+    records.collect()
+}
+
+/// The public number of a table's last record.
+pub(crate) fn last(connection: &Connection, table: &str) -> rusqlite::Result<Option<String>> {
+    let last: Option<i64> = connection.query_row(LAST, [table], |row| row.get(0))?;
+    Ok(last.map(public))
+}
+
+/// Removes some of a table's records before `sequence`, a public sequence number; fewer than
+/// [`TRIMMED_AT_ONCE`] were the last.
+///
+/// The record itself stays: the next number is one past the highest kept, so numbers never
+/// go back even when the machine's clock does.
+pub(crate) fn trim_before(
+    connection: &Connection,
+    table: &str,
+    sequence: &str,
+) -> rusqlite::Result<usize> {
+    let Some(before) = stored(sequence) else {
+        return Ok(0);
+    };
+    connection.execute(
+        "DELETE FROM _stream_records WHERE id IN (
+            SELECT id FROM _stream_records
+            WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2
+            LIMIT ?3)",
+        params![table, before, TRIMMED_AT_ONCE],
+    )
+}
+
+impl StoredRecord {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            sequence: row.get(0)?,
+            event_name: row.get(1)?,
+            created: row.get(2)?,
+            keys: row.get(3)?,
+            new_image: row.get(4)?,
+            old_image: row.get(5)?,
+            identity: row.get(6)?,
+        })
+    }
+
+    /// Its public sequence number.
+    pub(crate) fn sequence(&self) -> String {
+        public(self.sequence)
+    }
+
+    /// What it says of the change, as DynamoDB does.
+    pub(crate) fn change(&self) -> serde_json::Result<Value> {
+        let images = [&self.new_image, &self.old_image];
+        let bytes = images.iter().copied().flatten().map(String::len);
+        let mut change = json!({
+            "ApproximateCreationDateTime": self.created,
+            "Keys": serde_json::from_str::<Value>(&self.keys)?,
+            "SequenceNumber": self.sequence(),
+            "SizeBytes": self.keys.len() + bytes.sum::<usize>(),
+            "StreamViewType": "NEW_AND_OLD_IMAGES",
+        });
+        for (name, image) in ["NewImage", "OldImage"].into_iter().zip(images) {
+            if let Some(image) = image {
+                change[name] = serde_json::from_str(image)?;
+            }
+        }
+        Ok(change)
+    }
+
+    /// Who has deleted the item, if nobody asked for it.
+    pub(crate) fn identity(&self) -> serde_json::Result<Option<Value>> {
+        self.identity
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose()
     }
 }
 
-impl StreamLog {
-    /// Opens the file dynoxide has created, and indexes its stream records.
-    pub(crate) fn open(path: &Path) -> Result<Self, EngineError> {
-        let open = || {
-            let connection = Connection::open(path)?;
-            connection.busy_timeout(Duration::from_secs(10))?;
-            connection.pragma_update(None, "synchronous", "NORMAL")?;
-            connection.execute_batch(INDEX)?;
-            Ok(connection)
-        };
-        open()
-            .map(|connection| Self(Mutex::new(connection)))
-            .map_err(|source| EngineError::StreamLog {
-                doing: "index the stream records",
-                source,
-            })
-    }
-
-    /// Removes a table's records before `sequence`, a public sequence number.
-    ///
-    /// The record itself stays: the next number is one past the highest kept, so numbers never
-    /// go back even when the machine's clock does.
-    pub(crate) fn trim_before(&self, table: &str, sequence: &str) -> Result<usize, EngineError> {
-        let Some(before) = stored(sequence) else {
-            return Ok(0);
-        };
-        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut trimmed = 0;
-        loop {
-            let removed = connection
-                .execute(
-                    "DELETE FROM _stream_records WHERE id IN (
-                        SELECT id FROM _stream_records
-                        WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2
-                        LIMIT ?3)",
-                    params![table, before, TRIMMED_AT_ONCE],
-                )
-                .map_err(|source| EngineError::StreamLog {
-                    doing: "trim the stream records",
-                    source,
-                })?;
-            trimmed += removed;
-            if removed < TRIMMED_AT_ONCE {
-                return Ok(trimmed);
-            }
-        }
-    }
+fn public(stored: i64) -> String {
+    (PUBLIC_OFFSET + u128::try_from(stored).unwrap_or_default()).to_string()
 }
 
 fn stored(public: &str) -> Option<i64> {
@@ -88,23 +144,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_questions_dynoxide_asks_are_answered_from_the_index() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("tables.db");
-        let _database = dynoxide::Database::new(path.to_str().unwrap()).unwrap();
-        let log = StreamLog::open(&path).unwrap();
-        let connection = log.0.lock().unwrap();
-        for question in [
-            "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1
-             FROM _stream_records WHERE table_name = 'stock'",
-            "SELECT event_name FROM _stream_records WHERE table_name = 'stock'
-             AND shard_id = 'one' AND CAST(sequence_number AS INTEGER) > 5
-             ORDER BY CAST(sequence_number AS INTEGER) ASC LIMIT 10",
-        ] {
-            let plan: Vec<String> = connection
+    fn every_question_is_answered_from_the_index() {
+        let storage = dynoxide::storage::Storage::memory().unwrap();
+        index(storage.conn()).unwrap();
+        let dynoxides = "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1
+             FROM _stream_records WHERE table_name = ?1";
+        for question in [dynoxides, LAST, AFTER] {
+            let mut statement = storage
+                .conn()
                 .prepare(&format!("EXPLAIN QUERY PLAN {question}"))
-                .unwrap()
-                .query_map([], |row| row.get(3))
+                .unwrap();
+            let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
+            let plan: Vec<String> = statement
+                .query_map(rusqlite::params_from_iter(nothing), |row| row.get(3))
                 .unwrap()
                 .map(Result::unwrap)
                 .collect();
@@ -113,5 +165,14 @@ mod tests {
             assert!(!plan.contains("SCAN"), "{plan}");
             assert!(!plan.contains("TEMP B-TREE"), "{plan}");
         }
+    }
+
+    #[test]
+    fn a_number_is_the_same_when_it_comes_back() {
+        assert_eq!(
+            stored(&public(1_761_000_000_000_000)),
+            Some(1_761_000_000_000_000)
+        );
+        assert_eq!(stored("5"), None);
     }
 }

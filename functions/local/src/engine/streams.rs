@@ -10,12 +10,12 @@ use super::interference::Service;
 use super::pattern::Pattern;
 use super::pump::Line;
 use super::queues::Queue;
+use super::stream_log::StoredRecord;
 use super::tables::StreamName;
 use super::{EngineError, REGION};
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
-use dynoxide::actions::get_records::Record;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -183,7 +183,7 @@ impl StreamReader {
         };
         let mut position = tables.checkpoint(&mapping.name())?;
         if position.is_none() && mapping.starting_position == StartingPosition::Latest {
-            position = tables.last_sequence(&stream)?;
+            position = tables.last_sequence(&stream.table)?;
         }
         Ok(Self {
             progress: Arc::new(StreamProgress {
@@ -238,10 +238,10 @@ impl StreamReader {
         }
     }
 
-    fn read(&self) -> Result<Vec<Record>, EngineError> {
+    fn read(&self) -> Result<Vec<StoredRecord>, EngineError> {
         let limit = self.mapping.batch_size.clamp(1, MOST_PER_READ);
         let tables = self.line.aws.tables();
-        tables.records_after(&self.stream, self.position.as_deref(), limit)
+        tables.records_after(&self.stream.table, self.position.as_deref(), limit)
     }
 
     /// The stream is read to its end: says so, and keeps a position that only filtered-out
@@ -257,7 +257,7 @@ impl StreamReader {
         self.line.progressed();
     }
 
-    async fn gather_and_deliver(&mut self, mut records: Vec<Record>) -> Ended {
+    async fn gather_and_deliver(&mut self, mut records: Vec<StoredRecord>) -> Ended {
         if !self.mapping.batching_window.is_zero() {
             let full = self.mapping.batch_size.clamp(1, MOST_PER_READ);
             let until = Instant::now() + self.mapping.batching_window;
@@ -273,9 +273,7 @@ impl StreamReader {
                 }
             }
         }
-        let last = records
-            .last()
-            .map(|last| last.dynamodb.sequence_number.clone());
+        let last = records.last().map(StoredRecord::sequence);
         let read = records.len();
         let changes = match self.changes(records) {
             Ok(changes) => changes,
@@ -292,17 +290,18 @@ impl StreamReader {
         ended
     }
 
-    fn changes(&self, records: Vec<Record>) -> Result<Vec<Change>, serde_json::Error> {
+    fn changes(&self, records: Vec<StoredRecord>) -> Result<Vec<Change>, serde_json::Error> {
         let mut changes = Vec::with_capacity(records.len());
         for record in records {
-            if !self.is_of_our_shard(&record)? {
+            let change = record.change()?;
+            if !self.is_of_our_shard(&change["Keys"]) {
                 continue;
             }
-            let json = self.event_record(&record)?;
+            let json = self.event_record(&record, change)?;
             if self.mapping.wants(&json) {
                 changes.push(Change {
-                    created: created(&record),
-                    sequence: record.dynamodb.sequence_number,
+                    created: Timestamp::from_second(record.created).unwrap_or_default(),
+                    sequence: record.sequence(),
                     record: serde_json::from_value(json)?,
                 });
             }
@@ -310,29 +309,32 @@ impl StreamReader {
         Ok(changes)
     }
 
-    fn is_of_our_shard(&self, record: &Record) -> Result<bool, serde_json::Error> {
+    fn is_of_our_shard(&self, keys: &Value) -> bool {
         let Some((shard, of)) = self.mapping.shard else {
-            return Ok(true);
+            return true;
         };
-        let partition = serde_json::to_string(&record.dynamodb.keys.get(&self.partition))?;
-        Ok(fingerprint(&partition) % of.max(1) == shard)
+        fingerprint(&keys[&self.partition].to_string()) % of.max(1) == shard
     }
 
     /// The record as Lambda delivers it.
-    fn event_record(&self, record: &Record) -> Result<Value, serde_json::Error> {
+    fn event_record(
+        &self,
+        record: &StoredRecord,
+        change: Value,
+    ) -> Result<Value, serde_json::Error> {
         // dynoxide draws event ids at random; ours repeat under a virtual clock.
-        let sequence: u128 = record.dynamodb.sequence_number.parse().unwrap_or_default();
+        let sequence: u128 = record.sequence().parse().unwrap_or_default();
         let mut json = json!({
             "awsRegion": REGION,
-            "dynamodb": serde_json::to_value(&record.dynamodb)?,
+            "dynamodb": change,
             "eventID": format!("{:08x}{sequence:024x}", fingerprint(&self.mapping.table)),
             "eventName": record.event_name,
-            "eventSource": record.event_source,
+            "eventSource": "aws:dynamodb",
             "eventSourceARN": self.stream.arn(),
-            "eventVersion": record.event_version,
+            "eventVersion": "1.1",
         });
-        if let Some(identity) = &record.user_identity {
-            json["userIdentity"] = serde_json::to_value(identity)?;
+        if let Some(identity) = record.identity()? {
+            json["userIdentity"] = identity;
         }
         Ok(json)
     }
@@ -341,7 +343,7 @@ impl StreamReader {
     async fn keep(&mut self, sequence: &str) -> bool {
         let tables = self.line.aws.tables();
         let name = self.mapping.name();
-        let write = async { tables.set_checkpoint(&name, sequence) };
+        let write = tables.set_checkpoint(&name, sequence);
         match self
             .line
             .aws
@@ -368,15 +370,6 @@ impl StreamReader {
 async fn pause(failures: u32) {
     let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
     tokio::time::sleep(doubled.min(LONGEST_PAUSE)).await;
-}
-
-/// dynoxide keeps whole seconds.
-fn created(record: &Record) -> Timestamp {
-    let seconds = record.dynamodb.approximate_creation_date_time;
-    SignedDuration::try_from_secs_f64(seconds)
-        .ok()
-        .and_then(|since| Timestamp::from_duration(since).ok())
-        .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// FNV-1a: tells tables apart in event ids.

@@ -9,12 +9,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use dynoxide::DynoxideError;
 use dynoxide::types::{
     AttributeValue, Item, TRANSACTIONAL_CAPACITY_FACTOR, item_size,
     read_capacity_units_with_consistency, table_write_capacity_units, write_capacity_units,
 };
-use dynoxide::{Database, DynoxideError};
 use serde_json::{Value, json};
+
+use super::tables::Tables;
 
 /// A partition key of a table or of one of its indexes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,7 +150,7 @@ impl Usage {
     /// Before a call; `None` while nothing is counted.
     pub(super) fn before(
         &self,
-        database: &Database,
+        tables: &Tables,
         operation: &str,
         body: &[u8],
     ) -> Option<Begun<'_>> {
@@ -156,7 +158,7 @@ impl Usage {
         let request: Value = serde_json::from_slice(body).ok()?;
         let mut written = Vec::new();
         for (table, action) in writes(operation, &request) {
-            let shape = lock(account).shape(database, &table)?;
+            let shape = lock(account).shape(tables, &table)?;
             let named = if action["Item"].is_object() {
                 &action["Item"]
             } else {
@@ -165,7 +167,7 @@ impl Usage {
             let key = shape.keys.iter().map(|name| (name, &named[name]));
             let key = key.map(|(name, value)| (name.clone(), value.clone()));
             let key = Value::Object(key.collect());
-            let before = item(database, &table, &key);
+            let before = item(tables, &table, &key);
             written.push(Written { table, key, before });
         }
         Some(Begun {
@@ -179,7 +181,7 @@ impl Usage {
 
 impl Begun<'_> {
     /// Counts the call, now that its answer is known.
-    pub(super) fn after(self, database: &Database, answer: &Result<Vec<u8>, DynoxideError>) {
+    pub(super) fn after(self, tables: &Tables, answer: &Result<Vec<u8>, DynoxideError>) {
         let done = match answer {
             Ok(_) => true,
             // A condition that was not met costs what the write would have cost the table.
@@ -196,12 +198,12 @@ impl Begun<'_> {
         };
         for Written { table, key, before } in &self.writes {
             let after = if done {
-                item(database, table, key)
+                item(tables, table, key)
             } else {
                 before.clone()
             };
             let mut account = lock(self.account);
-            if let Some(shape) = account.shape(database, table) {
+            if let Some(shape) = account.shape(tables, table) {
                 account.write(
                     table,
                     &shape,
@@ -215,20 +217,19 @@ impl Begun<'_> {
         let answer = answer.and_then(|answer| serde_json::from_slice::<Value>(answer).ok());
         if let Some(answer) = answer {
             let mut account = lock(self.account);
-            account.reads(database, &self.operation, &self.request, &answer);
+            account.reads(tables, &self.operation, &self.request, &answer);
         }
     }
 }
 
 impl Account {
     /// A table's keys and indexes, looked up once.
-    fn shape(&mut self, database: &Database, table: &str) -> Option<Shape> {
+    fn shape(&mut self, tables: &Tables, table: &str) -> Option<Shape> {
         if let Some(known) = self.shapes.get(table) {
             return Some(known.clone());
         }
-        let request = serde_json::from_value(json!({ "TableName": table })).ok()?;
-        let described = database.describe_table(request).ok()?;
-        let described = serde_json::to_value(described).ok()?;
+        let described = tables.ask("DescribeTable", &json!({ "TableName": table }));
+        let described = described.ok()?;
         let described = &described["Table"];
         let indexes = described["GlobalSecondaryIndexes"].as_array();
         let shape = Shape {
@@ -296,11 +297,11 @@ impl Account {
         }
     }
 
-    fn reads(&mut self, database: &Database, operation: &str, request: &Value, answer: &Value) {
+    fn reads(&mut self, tables: &Tables, operation: &str, request: &Value, answer: &Value) {
         let table = text(&request["TableName"]);
         match operation {
             "GetItem" => {
-                if let Some(shape) = self.shape(database, &table) {
+                if let Some(shape) = self.shape(tables, &table) {
                     let key = scalar(&request["Key"][shape.partition()]);
                     let consistent = request["ConsistentRead"].as_bool().unwrap_or_default();
                     self.add(&table, None, &key, read(size(&answer["Item"]), consistent));
@@ -308,7 +309,7 @@ impl Account {
             }
             "BatchGetItem" => {
                 for (table, asked) in request["RequestItems"].as_object().into_iter().flatten() {
-                    let Some(shape) = self.shape(database, table) else {
+                    let Some(shape) = self.shape(tables, table) else {
                         continue;
                     };
                     let consistent = asked["ConsistentRead"].as_bool().unwrap_or_default();
@@ -324,7 +325,7 @@ impl Account {
                 }
             }
             "Query" => {
-                let Some(shape) = self.shape(database, &table) else {
+                let Some(shape) = self.shape(tables, &table) else {
                     return;
                 };
                 let index = request["IndexName"].as_str();
@@ -412,10 +413,10 @@ fn queried(request: &Value, partition_key: &str) -> String {
     })
 }
 
-fn item(database: &Database, table: &str, key: &Value) -> Option<Item> {
+fn item(tables: &Tables, table: &str, key: &Value) -> Option<Item> {
     let request = json!({ "TableName": table, "Key": key, "ConsistentRead": true });
-    let found = database.get_item(serde_json::from_value(request).ok()?);
-    found.ok()?.item
+    let found = tables.ask("GetItem", &request).ok()?;
+    serde_json::from_value(found["Item"].clone()).ok()
 }
 
 fn read(bytes: usize, consistent: bool) -> Consumed {

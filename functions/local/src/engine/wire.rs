@@ -87,7 +87,7 @@ impl EmbeddedAws {
     /// Queues are in memory either way: what must survive is in the tables.
     pub fn open(directory: &Path, settings: Settings) -> Result<Self, EngineError> {
         let lock = lock(directory)?;
-        let tables = Tables::in_directory(directory)?;
+        let tables = Tables::in_directory(directory, settings.clock.clone())?;
         Ok(Self::over(tables, Some(lock), settings))
     }
 
@@ -237,7 +237,7 @@ impl EmbeddedAws {
         let work = async {
             match service {
                 Service::DynamoDb => {
-                    let answer = self.0.tables.answer(&operation, body);
+                    let answer = self.0.tables.answer(&operation, body).await;
                     Reply::json(answer.status, answer.body)
                 }
                 Service::Sqs => queue_calls::answer(&self.0.queues, &operation, body).await,

@@ -11,15 +11,18 @@ use shared::bus::Bus;
 use shared::chance::Chance;
 use shared::channels::ChannelKind;
 use shared::delivery::{Deliverer, Outgoing};
+use shared::domain::ChannelName;
 use shared::installation::Installations;
 use shared::metrics::{Meter, Metrics};
 use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
+use shared::store::breakers::TroubleKind;
 use shared::store::due::Due;
+use shared::store::resend::Resend;
 use shared::store::spent::Units;
 use shared::store::{Store, StoreError, schema};
 
-use super::channels::ChannelCheck;
+use super::liveness::LivenessCheck;
 use super::resources::{self, STREAM_FAILURES, SYNC_QUEUE, TABLE};
 use crate::engine::{
     BoxError, EmbeddedAws, EngineError, Function, Invocation, Pattern, Pump, QueueMapping,
@@ -161,7 +164,7 @@ impl Stack {
         });
         let for_api = room("api");
         let ports = api::Ports {
-            channels: Arc::new(ChannelCheck(Arc::clone(&secrets))),
+            liveness: Arc::new(LivenessCheck(Arc::clone(&secrets))),
             sync: Arc::new(runs_in(&for_api)),
             replay: Arc::new(ingest_in(&for_api)),
         };
@@ -276,6 +279,22 @@ impl Stack {
             .into_iter()
             .chain(intents)
             .collect()
+    }
+
+    /// Has what a channel could not send while it was not live sent, now that it is.
+    pub async fn catch_up(&self, channel: ChannelName) -> Result<(), StoreError> {
+        let trouble = self.store.destination(&channel).await?.trouble;
+        if trouble.is_none_or(|trouble| trouble.kind != TroubleKind::NotLive) {
+            return Ok(());
+        }
+        let what = Resend {
+            channel,
+            alert: None,
+        };
+        let resent = self.store.resend(&what, Timestamp::MAX).await?;
+        tracing::info!(channel = %what.channel, deliveries = resent.deliveries,
+            "the channel is live: what is still open is sent");
+        Ok(())
     }
 
     /// Announces again what was on the queues when the last run ended: they are in memory, and the

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use api::ports::ChannelState;
+use api::ports::State;
 use shared::connectors::webhook_secrets;
+use shared::domain::{ChannelName, ConnectorName};
 
 use super::configuration::InForce;
 use super::keys::SECRETS_FILE;
@@ -16,7 +17,8 @@ pub(super) struct Greeting<'a> {
     pub(super) address: SocketAddr,
     pub(super) data: &'a Path,
     pub(super) in_force: &'a InForce,
-    pub(super) channels: &'a [ChannelState],
+    pub(super) channels: &'a [State<ChannelName>],
+    pub(super) connectors: &'a [State<ConnectorName>],
     pub(super) sign_in: &'a str,
 }
 
@@ -59,8 +61,12 @@ impl Greeting<'_> {
         let mut label = "connectors";
         for (name, connector) in &self.in_force.config.connectors {
             let kind = connector.settings.kind();
+            let state = self.connectors.iter().find(|state| state.name == *name);
+            let problem = state.and_then(|state| state.problem.as_ref());
             let words = if !connector.common.enabled {
                 format!("{name} ({kind}): switched off")
+            } else if let Some(problem) = problem {
+                format!("{name} ({kind}): not live: {problem}")
             } else if webhook_secrets(&connector.settings).is_empty() {
                 format!("{name} ({kind}): read every 15 minutes")
             } else {

@@ -5,18 +5,18 @@
 //! |---|---|
 //! | [`resources`] | table, queues, topic |
 //! | [`functions`] | the handlers, built once, and the event-source mappings to them |
-//! | [`channels`] | whether each channel can send |
+//! | [`liveness`] | whether each channel can send, and each connector be heard |
 //! | `configuration` | which configuration a run has |
 //! | `greeting` | what a person reads when the stack has started |
 //! | [`keys`] | the API token and the development secrets, kept in the data directory |
 //! | [`sample`] | the stock that a first start shows |
 //! | [`serve`] | one run of it all, from the first line printed to the clean end |
 
-pub mod channels;
 mod configuration;
 pub mod functions;
 mod greeting;
 pub mod keys;
+pub mod liveness;
 pub mod resources;
 pub mod sample;
 pub mod serve;

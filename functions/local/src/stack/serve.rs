@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use api::ports::ChannelStates as _;
+use api::ports::Liveness as _;
 use notify::FIRST_BYTE;
 use secrecy::SecretString;
 use shared::chance::Chance;
@@ -19,9 +19,9 @@ use shared::secrets::{EXTENSION, Secrets};
 use shared::store::StoreError;
 use tokio::net::TcpListener;
 
-use super::channels::ChannelCheck;
 use super::functions::{Parts, Stack};
 use super::greeting::Greeting;
+use super::liveness::LivenessCheck;
 use super::{configuration, keys, sample};
 use crate::engine::{EmbeddedAws, EngineError, Pump, Settings};
 use crate::gateway::RouteError;
@@ -172,19 +172,31 @@ impl Ready {
             sample::load(&stack.store, &installation.authority()).await?;
             tracing::info!("sample stock loaded");
         }
-        let channels = ChannelCheck(secrets).of(&in_force.config).await;
+        let liveness = LivenessCheck(secrets);
+        let channels = liveness
+            .channels(&in_force.config)
+            .await
+            .unwrap_or_default();
+        let connectors = liveness
+            .connectors(&in_force.config)
+            .await
+            .unwrap_or_default();
         let access = Access::new(token.clone(), clock);
         let greeting = Greeting {
             address,
             data: &options.data,
             in_force: &in_force,
-            channels: &channels.unwrap_or_default(),
+            channels: &channels,
+            connectors: &connectors,
             sign_in: &access.sign_in_link(&keys::random_code()),
         };
         let greeting = greeting.text();
         let runs = stack.sync.recover().await?;
         if runs > 0 {
             tracing::info!(runs, "reads of files that were cut off are taken up again");
+        }
+        for channel in channels.into_iter().filter(|it| it.problem.is_none()) {
+            stack.catch_up(channel.name).await?;
         }
         let pump = stack.start()?;
         let announced = stack.announce_pending().await?;

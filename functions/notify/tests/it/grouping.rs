@@ -14,8 +14,10 @@ use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind::{self, Opened, Resolved, Updated};
 use shared::domain::group::{Belongs, Pace, Phase};
+use shared::domain::watch::Moment;
 use shared::store::groups::Which;
 use shared::store::intents::{Intent, IntentState};
+use shared::store::resend::Resend;
 use shared::store::spent::Units;
 
 use crate::world::{Answer, FAILURES, QUEUE, World, crash_after, webhooks};
@@ -601,6 +603,58 @@ async fn a_group_whose_channel_is_not_live_says_what_is_still_true_once_it_is() 
     line.until(1_000).await;
     let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
     assert_eq!(told, [["a2/1 opened"]]);
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_asks_hears_at_once_what_a_group_could_not_send() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 60, None)).await;
+    let secret = line.world.environment.lock().unwrap().remove("SECRET");
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(100).await;
+    line.world.set("SECRET", secret.as_deref());
+    let what = Resend {
+        channel: "ops".parse().unwrap(),
+        alert: None,
+    };
+    let until = line.world.clock.now() + SignedDuration::from_secs(10);
+    let resent = line.world.store.resend(&what, until).await.unwrap();
+    // One message, that of the group.
+    assert_eq!(resent.deliveries, 1);
+    // The clock's next look at what is due.
+    let store = &line.world.store;
+    let group = line.belongs.id(&what.channel);
+    let group = store.group(&group).await.unwrap().unwrap().data;
+    let now = line.world.clock.now();
+    assert_eq!(group.due_at, Some(Moment(now)));
+    line.world.bus.announce(&[group.intent(now)]).await;
+    line.until(110).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+    assert_eq!(told, [["new 2+0", "a1/1 opened", "a2/1 opened"]]);
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_groups_message_links_to_what_it_is_about() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 60, None)).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(30).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.say("a3", 1, Opened, &["ops"]).await;
+    line.until(200).await;
+    let key = line.world.store.link_key().await.unwrap();
+    let group = line.belongs.id(&"ops".parse().unwrap());
+    let seen = line.world.vendors.seen("ops.example.com");
+    let links = seen.iter().map(|seen| {
+        let body: Value = serde_json::from_str(&seen.body).unwrap();
+        body["data"]["link"].as_str().unwrap().to_owned()
+    });
+    let wanted = ["a1".to_owned(), format!("{group}-2")].map(|about| {
+        let token = key.token(&about);
+        format!("https://stock.example.com/api/v1/a/{about}?k={token}")
+    });
+    assert_eq!(links.collect::<Vec<_>>(), wanted);
     line.stop().await;
 }
 

@@ -258,6 +258,7 @@ impl World {
     pub(crate) async fn configure(&self, channels: &str) {
         let text = format!(
             "[account]\nname = 'Northgate'\nzone = 'Europe/London'\ncurrency = 'EUR'\n\
+             link_base = 'https://stock.example.com'\n\
              [locations.north]\nname = 'North'\nkind = 'warehouse'\n{channels}"
         );
         let config = Config::check(&text, "test.toml").unwrap_or_else(|e| panic!("{e}"));

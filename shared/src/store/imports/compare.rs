@@ -19,10 +19,12 @@ use crate::domain::watch::OwnManner;
 use crate::domain::{Authority, LocationId, ProductId, Severity};
 use crate::installation::Installation;
 use crate::store::movements::{Act, Movement, api};
+use crate::store::stated::Item;
 use crate::store::stock::ApplyError;
+use crate::store::together::Known;
 use crate::store::{Store, StoreError};
 
-/// Positions that are looked at together.
+/// Rows that are carried out at the same time.
 const TOGETHER: usize = 16;
 
 /// What becomes of a row.
@@ -160,18 +162,28 @@ impl Import {
         if !context.dry_run {
             context.apply_rules(store, rules).await?;
         }
-        for row in titles {
-            match context.title(store, row).await? {
-                Ok(difference) => imported.differences.push(difference),
-                Err(rejected) => imported.rejected.push(rejected),
-            }
-        }
-        let counted: Vec<_> = futures::stream::iter(stock)
-            .map(|row| context.stock(store, row))
+        let items = stock
+            .iter()
+            .map(|(_, product, location, _)| Item::Position {
+                product: product.clone(),
+                location: location.clone(),
+            });
+        let named = titles.iter().map(|(_, product, _)| product.clone());
+        let known = store
+            .known(&items.collect::<Vec<_>>(), &named.collect::<Vec<_>>())
+            .await?;
+        // Each row is about something else, so their order does not matter.
+        let named: Vec<_> = futures::stream::iter(titles)
+            .map(|row| context.title(store, row, &known))
             .buffered(TOGETHER)
             .collect()
             .await;
-        for outcome in counted {
+        let counted: Vec<_> = futures::stream::iter(stock)
+            .map(|row| context.stock(store, row, &known))
+            .buffered(TOGETHER)
+            .collect()
+            .await;
+        for outcome in named.into_iter().chain(counted) {
             match outcome? {
                 Ok(difference) => imported.differences.push(difference),
                 Err(rejected) => imported.rejected.push(rejected),
@@ -248,12 +260,7 @@ impl Context<'_> {
             Row::Stock { .. } | Row::Title { .. } => None,
         });
         let of_one = blanks.filter_map(|rule| Some((rule.scope.single_product()?, rule.id)));
-        let reads = futures::stream::iter(of_one.collect::<Vec<_>>())
-            .map(|(product, id)| async move { store.rule_of_product(&product, &id).await })
-            .buffered(TOGETHER);
-        let found: Vec<_> = reads.collect().await;
-        let found: Result<Vec<_>, _> = found.into_iter().collect();
-        Ok(found?.into_iter().flatten().collect())
+        Ok(store.rules_of_products(&of_one.collect::<Vec<_>>()).await?)
     }
 
     /// What a row is about, unless an earlier row of this page is about the same.
@@ -438,6 +445,7 @@ impl Context<'_> {
         &self,
         store: &Store,
         (line, product, location, on_hand): (u64, ProductId, LocationId, i64),
+        known: &Known,
     ) -> Result<Result<Difference, Rejected>, ImportError> {
         let reject = |field: &str, detail: &str| {
             Ok(Err(Rejected {
@@ -456,13 +464,12 @@ impl Context<'_> {
         {
             return reject("location", "is not in the configuration");
         }
-        let position = store.position(&product, &location).await?;
         if product.line().is_some() {
             return reject("on_hand", "is counted from the vehicles that stand there");
         }
         // A debt is told as what it is: on hand shows it as zero, and zero counted would change it.
-        let before = position
-            .as_ref()
+        let before = known
+            .position(&product, &location)
             .and_then(|it| it.balance(&self.authority.quantities));
         let mut effect = match before {
             None => Effect::New,
@@ -506,6 +513,7 @@ impl Context<'_> {
         &self,
         store: &Store,
         (line, product, title): (u64, ProductId, String),
+        known: &Known,
     ) -> Result<Result<Difference, Rejected>, ImportError> {
         let sku = product.line().is_none().then(|| product.as_str().parse());
         let Some(Ok(sku)) = sku else {
@@ -516,7 +524,7 @@ impl Context<'_> {
                 detail: "a model line is named by its vehicles".to_owned(),
             }));
         };
-        let before = store.product(&product).await?.and_then(|it| it.title);
+        let before = known.product(&product).and_then(|it| it.title.clone());
         let key = self.row_key(product.as_str(), &title)?;
         let repeated = store.was_carried_out(&key).await?;
         let effect = match &before {

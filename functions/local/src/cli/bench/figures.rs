@@ -111,6 +111,16 @@ pub(super) fn peak_memory_mb() -> Option<f64> {
     Some(kilobytes / 1_024.0)
 }
 
+/// What this process has had written to disks so far, in kilobytes; Linux alone tells.
+pub(super) fn written_kb() -> Option<f64> {
+    let counts = std::fs::read_to_string("/proc/self/io").ok()?;
+    let line = counts
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes:"))?;
+    let bytes: f64 = line.trim().parse().ok()?;
+    Some(bytes / 1_000.0)
+}
+
 /// Counts the most memory anew from here on, where the system lets us: what came before was not
 /// what is measured.
 pub(super) fn forget_peak_memory() {

@@ -82,6 +82,7 @@ pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, Ben
 
     let (address, stop) = serve(&world).await?;
     let spent_before = world.stack.spent();
+    let written_before = written(&world)?;
     figures::forget_peak_memory();
     let traffic = Arc::new(traffic(&world, load, 0..events, address)?);
     send(&traffic, load.connections).await?;
@@ -90,6 +91,7 @@ pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, Ben
     let _rest = tokio::time::timeout(PATIENCE, pump.idle()).await;
     let spent = world.stack.spent() - spent_before;
     let memory = figures::peak_memory_mb();
+    let written = written(&world)?;
 
     world.aws.tables().count_usage();
     let all = u64::try_from(events + COUNTED).map_err(during("count webhooks"))?;
@@ -125,11 +127,24 @@ pub(super) async fn run(load: &Load, show: &mut Show<'_>) -> Result<Figures, Ben
         .latencies(latencies)
         .number("read_units_per_webhook", spent.read / each)
         .number("write_units_per_webhook", spent.write / each)
+        .optional(
+            "written_kb_per_webhook",
+            written
+                .zip(written_before)
+                .map(|(after, before)| (after - before) / each),
+        )
         .optional("peak_memory_mb", memory)
         .list("busiest_keys", keys)
         .fault("refused", traffic.refused() + counted.refused())
         .fault("lost", all - arrivals.arrived())
         .fault("surplus", arrivals.surplus()))
+}
+
+/// What was written so far, in kilobytes, with what the tables would have written later.
+fn written(world: &World) -> Result<Option<f64>, BenchError> {
+    let tables = world.aws.tables();
+    tables.commit().map_err(during("commit the tables"))?;
+    Ok(figures::written_kb())
 }
 
 /// Every product that a webhook will be about is there already, among others.

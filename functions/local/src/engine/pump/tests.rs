@@ -316,7 +316,7 @@ async fn a_restart_keeps_the_tables_and_loses_the_queues() {
     assert_eq!(seen.all(), ["kept"]);
 }
 
-/// The upkeep's own connection to the file, against writers and readers on several threads.
+/// Upkeep beside writers and readers on several threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn upkeep_beside_writes_and_reads_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();

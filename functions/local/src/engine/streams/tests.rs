@@ -367,12 +367,7 @@ async fn a_filter_keeps_records_from_the_function() {
 }
 
 fn last_sequence(aws: &EmbeddedAws) -> Option<String> {
-    let label = aws.tables().stream_label(TABLE).unwrap().unwrap();
-    let stream = StreamName {
-        table: TABLE.to_owned(),
-        label,
-    };
-    aws.tables().last_sequence(&stream).unwrap()
+    aws.tables().last_sequence(TABLE).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -497,12 +492,7 @@ async fn read_records_are_trimmed_and_unread_ones_kept() {
     assert_eq!(slow.all(), ["1", "2", "3"]);
 
     pump.upkeep().unwrap();
-    let label = aws.tables().stream_label(TABLE).unwrap().unwrap();
-    let stream = StreamName {
-        table: TABLE.to_owned(),
-        label,
-    };
-    let kept = aws.tables().records_after(&stream, None, 100).unwrap();
+    let kept = aws.tables().records_after(TABLE, None, 100).unwrap();
     assert_eq!(
         kept.len(),
         1,

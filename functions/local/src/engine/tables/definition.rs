@@ -1,7 +1,7 @@
 //! Tables as the program wants them, and bringing what is there up to that.
 
 use super::{EngineError, Tables, during};
-use dynoxide::{Database, DynoxideError};
+use dynoxide::DynoxideError;
 use serde_json::{Value, json};
 
 /// A table as the runner wants it.
@@ -73,15 +73,12 @@ impl Tables {
         }
         if let Some(attribute) = &wanted.expiry {
             let current = self
-                .read(
-                    json!({ "TableName": name }),
-                    Database::describe_time_to_live,
-                )
+                .ask("DescribeTimeToLive", &json!({ "TableName": name }))
                 .map_err(doing("describe the expiry of"))?;
             if current["TimeToLiveDescription"]["TimeToLiveStatus"] != "ENABLED" {
                 let wish = json!({ "TableName": name, "TimeToLiveSpecification":
                     { "AttributeName": attribute, "Enabled": true } });
-                self.read(wish, Database::update_time_to_live)
+                self.ask("UpdateTimeToLive", &wish)
                     .map_err(doing("set the expiry of"))?;
             }
         }
@@ -102,7 +99,7 @@ impl Tables {
         if wanted.stream {
             request["StreamSpecification"] = stream_specification();
         }
-        self.read(request, Database::create_table)
+        self.ask("CreateTable", &request)
     }
 
     /// Adds to an existing table what an older version of the program did not ask for.
@@ -128,14 +125,14 @@ impl Tables {
                     "AttributeDefinitions": wanted.attributes(),
                     "GlobalSecondaryIndexUpdates": [{ "Create": index.json() }],
                 });
-                self.read(request, Database::update_table)
+                self.ask("UpdateTable", &request)
                     .map_err(doing("add an index to"))?;
             }
         }
         if wanted.stream && found["StreamSpecification"]["StreamEnabled"] != true {
             let request =
                 json!({ "TableName": name, "StreamSpecification": stream_specification() });
-            self.read(request, Database::update_table)
+            self.ask("UpdateTable", &request)
                 .map_err(doing("add a stream to"))?;
         }
         Ok(())

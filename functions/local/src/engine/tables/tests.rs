@@ -1,12 +1,11 @@
 use super::*;
 use crate::engine::testing::{TABLE, aws, put, table};
-use crate::engine::{EmbeddedAws, Settings};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, Get, KeysAndAttributes, Put, TransactGetItem, TransactWriteItem,
 };
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+
+mod durability;
 
 fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
@@ -211,84 +210,15 @@ async fn the_stream_index_is_there_in_memory_too() {
     // is checked where a file can be opened; here, that the index got into memory at all.
     let aws = aws();
     put(&aws, "a", "1").await;
-    let directory = tempfile::tempdir().unwrap();
-    let copy = directory.path().join("copy.db");
-    aws.tables()
-        .database
-        .vacuum_into(copy.to_str().unwrap())
-        .unwrap();
-    let connection = rusqlite::Connection::open(&copy).unwrap();
-    let indexes: i64 = connection
-        .query_row(
-            "SELECT count(*) FROM sqlite_master WHERE name = 'stream_records_by_sequence'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(indexes, 1);
-}
-
-/// Names the directory to the child process of the next test.
-const CHILD: &str = "EMBEDDED_TABLES_CHILD";
-
-#[test]
-fn a_killed_process_loses_no_acknowledged_write() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "--nocapture"])
-        .arg("engine::tables::tests::write_until_killed")
-        .env(CHILD, directory.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut acknowledged = Vec::new();
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if let Some(number) = line.strip_prefix("acknowledged ") {
-            acknowledged.push(number.to_owned());
-        }
-        if acknowledged.len() == 50 {
-            child.kill().unwrap(); // SIGKILL: no destructor runs
-        }
-    }
-    child.wait().unwrap();
-    assert!(
-        acknowledged.len() >= 50,
-        "the child ended early: {acknowledged:?}"
-    );
-
-    let aws = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
-    for number in &acknowledged {
-        let request = json!({ "TableName": TABLE, "Key": { "pk": { "S": number } } });
-        let found = aws.tables().read(request, Database::get_item).unwrap();
-        assert_eq!(found["Item"]["pk"]["S"], number.as_str());
-    }
-    let label = aws.tables().stream_label(TABLE).unwrap().unwrap();
-    let stream = StreamName {
-        table: TABLE.to_owned(),
-        label,
-    };
-    let records = aws.tables().records_after(&stream, None, 1_000).unwrap();
-    assert!(records.len() >= acknowledged.len());
-}
-
-#[test]
-#[ignore = "the child process of the test above"]
-fn write_until_killed() {
-    #[expect(clippy::disallowed_methods, reason = "set by the parent test alone")]
-    let Ok(directory) = std::env::var(CHILD) else {
-        return; // run on its own, it has nothing to do
-    };
-    let aws = EmbeddedAws::open(Path::new(&directory), Settings::default()).unwrap();
-    aws.tables().ensure_table(&table()).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        for number in 0..100_000 {
-            put(&aws, &number.to_string(), "x").await;
-            println!("acknowledged {number}");
-        }
+    let indexes: i64 = aws.tables().turns.take(|database| {
+        let connection = database.storage().conn();
+        connection
+            .query_row(
+                "SELECT count(*) FROM sqlite_master WHERE name = 'stream_records_by_sequence'",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap()
     });
+    assert_eq!(indexes, 1);
 }

@@ -9,8 +9,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynoxide::DynoxideError;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
+
+/// In characters.
+pub(super) const LONGEST: usize = 36;
 
 /// How long a token is known.
 const KNOWN: Duration = Duration::from_secs(600);
@@ -26,6 +31,31 @@ pub(super) enum Before {
     Other,
 }
 
+/// A transaction's token, and what the transaction asks for.
+#[derive(Debug)]
+pub(super) struct Token {
+    token: Arc<str>,
+    items: u64,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(rename = "TransactItems")]
+    items: Value,
+}
+
+impl Token {
+    /// The token of the transaction that this body asks for.
+    pub(super) fn read(token: String, body: &[u8]) -> Result<Self, DynoxideError> {
+        let asked: Asked = serde_json::from_slice(body)
+            .map_err(|error| DynoxideError::SerializationException(error.to_string()))?;
+        Ok(Self {
+            token: token.into(),
+            items: digest(&asked.items),
+        })
+    }
+}
+
 /// The tokens of what was done in the last ten minutes.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
@@ -36,30 +66,36 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// What was done under this token.
-    pub(super) fn before(&mut self, token: &str, items: u64) -> Before {
+    pub(super) fn before(&mut self, token: &Token) -> Before {
         while let Some((_, oldest)) = self
             .by_age
             .pop_front_if(|(done, _)| done.elapsed() >= KNOWN)
         {
             self.done.remove(&oldest);
         }
-        match self.done.get(token) {
+        match self.done.get(&token.token) {
             None => Before::Nothing,
-            Some(known) if *known == items => Before::Same,
+            Some(known) if *known == token.items => Before::Same,
             Some(_) => Before::Other,
         }
     }
 
     /// Keeps in mind that this was done.
-    pub(super) fn remember(&mut self, token: &str, items: u64) {
-        let token: Arc<str> = token.into();
+    pub(super) fn remember(&mut self, Token { token, items }: Token) {
         self.by_age.push_back((Instant::now(), Arc::clone(&token)));
         self.done.insert(token, items);
+    }
+
+    /// Forgets the newest again: what was done under them could not be kept.
+    pub(super) fn forget_newest(&mut self, count: usize) {
+        for (_, token) in self.by_age.drain(self.by_age.len().saturating_sub(count)..) {
+            self.done.remove(&token);
+        }
     }
 }
 
 /// Tells what is asked for from anything else, in whatever order its fields come.
-pub(super) fn digest(asked: &Value) -> u64 {
+fn digest(asked: &Value) -> u64 {
     match asked {
         Value::Object(fields) => fields
             .iter()

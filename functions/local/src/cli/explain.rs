@@ -1,0 +1,103 @@
+//! `lotwire explain`: why there is an alert at a place, or none, and who was told.
+
+use http::Method;
+use serde_json::Value;
+
+use super::client::Body;
+use super::show::Show;
+use super::status::{Words, array, text};
+use super::{Failure, Server};
+
+pub(super) async fn run(
+    product: &str,
+    location: &str,
+    server: &Server,
+    show: &mut Show<'_>,
+) -> Result<(), Failure> {
+    let client = server.client()?;
+    let query = [("product", product), ("location", location)];
+    let answer = client
+        .ask(Method::GET, "/api/v1/explain", &query, Body::None, &[])
+        .await?;
+    if server.json {
+        show.json(&answer)?;
+    } else {
+        show.line(in_words(&answer).trim_end())?;
+    }
+    Ok(())
+}
+
+/// The answer of `GET /api/v1/explain` for people.
+fn in_words(explained: &Value) -> String {
+    let mut words = Words::default();
+    let available = &explained["stock"]["available"];
+    let stock = match (available.as_i64(), explained["stated_by"].as_str()) {
+        (None, _) => "nobody has stated its stock".to_owned(),
+        (Some(available), None) => format!("{available} available"),
+        (Some(available), Some(by)) => format!("{available} available, stated by {by}"),
+    };
+    let (product, location) = (text(&explained["product"]), text(&explained["location"]));
+    words.line("stock", &format!("{product} at {location}: {stock}"));
+    if let Some(error) = explained["feed"]["last_error"].as_str() {
+        words.line("", &format!("the last read of its source failed: {error}"));
+    }
+    let kinds = array(&explained["kinds"]).iter().map(|kind| (kind, None));
+    let sums = array(&explained["group_sums"]).iter();
+    let sums = sums.map(|sum| (sum, sum["group"].as_str()));
+    for (kind, group) in kinds.chain(sums) {
+        let label = text(&kind["kind"]).replace('_', " ");
+        let answer = text(&kind["answer"]);
+        match group {
+            None => words.line(&label, answer),
+            Some(group) => words.line(&label, &format!("all of {group} together: {answer}")),
+        }
+        if let Some(rule) = kind["rule"].as_str() {
+            words.line("", &format!("rule {rule}: {}", text(&kind["why"])));
+        }
+        let watch = &kind["watch"];
+        for delivery in array(&watch["deliveries"]) {
+            let (channel, state) = (text(&delivery["channel"]), text(&delivery["state"]));
+            let state = state.replace('_', " ");
+            // The outcome's own words begin with the state.
+            let outcome = delivery["last_outcome"].as_str().unwrap_or_default();
+            let detail = outcome.split_once(": ").map(|(_, detail)| detail);
+            let detail = detail.map(|detail| format!(" ({detail})"));
+            let detail = detail.unwrap_or_default();
+            words.line("", &format!("{channel}: {state}{detail}"));
+        }
+    }
+    words.text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_alert_that_reached_nobody_says_so() {
+        let explained = json!({
+            "product": "OIL", "location": "north", "stock": {"available": 2}, "stated_by": "shop",
+            "feed": null,
+            "kinds": [{
+                "kind": "low_stock", "rule": "oil", "why": "3 or fewer (lotwire.toml:4)",
+                "answer": "Alert a1 is open since noon.",
+                "watch": {"deliveries": [
+                    {"channel": "ops", "state": "not_sent", "last_outcome": "not_sent: env:URL is not set"},
+                ]},
+            }],
+            "group_sums": [{
+                "kind": "low_stock", "group": "warehouses", "rule": null,
+                "answer": "No alert: the rule does not fire.", "watch": null,
+            }],
+        });
+        assert_eq!(
+            in_words(&explained),
+            "stock         OIL at north: 2 available, stated by shop\n\
+             low stock     Alert a1 is open since noon.\n\
+             \u{20}             rule oil: 3 or fewer (lotwire.toml:4)\n\
+             \u{20}             ops: not sent (env:URL is not set)\n\
+             low stock     all of warehouses together: No alert: the rule does not fire.\n"
+        );
+    }
+}

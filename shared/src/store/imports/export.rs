@@ -1,0 +1,34 @@
+//! Imported thresholds as the rows that import them.
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::rule::{Check, Over, Rule};
+
+/// A threshold that was imported, as cells by column; nothing for a rule of another kind.
+pub fn cells_of(rule: &Rule) -> Option<Map<String, Value>> {
+    let Check::LowStock(threshold) = &rule.check else {
+        return None;
+    };
+    let scope = &rule.scope;
+    let over = Some(threshold.over).filter(|over| *over == Over::Sum);
+    let cells = [
+        ("product", json!(scope.product)),
+        ("category", json!(scope.category)),
+        ("make", json!(scope.make)),
+        ("model", json!(scope.model)),
+        ("location", json!(scope.location)),
+        ("group", json!(scope.group)),
+        ("threshold", json!(threshold.units)),
+        ("boundary", json!(threshold.boundary.name())),
+        ("basis", json!(threshold.basis.name())),
+        ("recovery", json!(threshold.recovery)),
+        ("over", json!(over.map(Over::name))),
+        ("severity", json!(rule.severity.name())),
+    ];
+    let cells = cells.into_iter().filter(|(_, value)| !value.is_null());
+    Some(
+        cells
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
+}
