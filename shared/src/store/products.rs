@@ -74,7 +74,6 @@ impl Store {
         event: &StockEvent,
         description: &ProductDescription,
     ) -> Result<Applied, ApplyError> {
-        let version = description.version.kept();
         let product = ProductId::from(description.sku.clone());
         let key = keys::description(&product);
         for attempt in 0.. {

@@ -109,7 +109,8 @@ impl Store {
     ) -> Result<Vec<Option<Result<Applied, ApplyError>>>, StoreError> {
         let mut outcomes: Vec<_> = events.iter().map(|_| None).collect();
         let fits = |index: &usize| {
-            is_guarded_by_its_version(events[*index]) && !known.is_renamed(events[*index], authority)
+            is_guarded_by_its_version(events[*index])
+                && !known.is_renamed(events[*index], authority)
         };
         let mut left: Vec<_> = (0..events.len()).filter(fits).collect();
         if self.along.is_some() {

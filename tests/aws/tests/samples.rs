@@ -228,7 +228,7 @@ async fn each_sample_is_taken_by_its_function_and_has_an_effect() {
     for name in SAMPLES {
         let function = name.split('/').next().unwrap();
         let before = world(&samples).await;
-        let answer = answered(&environment, function, sample(name)).await;
+        let answer = Box::pin(answered(&environment, function, sample(name))).await;
         let failed = answer["batchItemFailures"].as_array().map_or(0, Vec::len);
         assert_eq!(
             failed,
@@ -262,7 +262,7 @@ async fn each_sample_is_taken_by_its_function_and_has_an_effect() {
 async fn the_sample_in_xml_is_taken_with_its_own_configuration() {
     let (samples, environment) = started(true).await;
     let before = world(&samples).await;
-    let answer = answered(&environment, "ingest", sample(IN_XML)).await;
+    let answer = Box::pin(answered(&environment, "ingest", sample(IN_XML))).await;
     assert_eq!(answer["statusCode"], 200, "{answer}");
     assert_ne!(world(&samples).await, before);
 }

@@ -19,7 +19,7 @@ pub(super) async fn run(start: Start) -> ExitCode {
         empty: start.empty,
         keep_webhooks: start.keep_webhooks,
     };
-    let ready = match Ready::open(options).await {
+    let ready = match Box::pin(Ready::open(options)).await {
         Ok(ready) => ready,
         Err(error) => return failed(&mut show, &error),
     };
