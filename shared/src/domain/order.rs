@@ -31,8 +31,6 @@ pub struct OrderLine {
 pub struct KnownLine {
     /// What is sold.
     pub product: ProductId,
-    /// Where it is taken from.
-    pub location: LocationId,
     /// Whether on hand falls by it.
     pub deducts: bool,
     /// The line as its order has it; unknown while only refunds were heard of.
@@ -48,6 +46,8 @@ pub struct KnownLine {
 pub struct Placed {
     /// Which version of the order.
     pub version: Version,
+    /// Where it is taken from.
+    pub location: LocationId,
     /// When the order was placed.
     #[serde(with = "millis")]
     pub at: Timestamp,
@@ -109,7 +109,8 @@ impl KnownLine {
             // Of two words of one instant, the one further gone. A line is about one product; where
             // that is not so, the order of the names decides, so that the order of arrival does not.
             let gone = placed.map(|it| (it.version, it.cancelled, it.quantity - it.current));
-            (gone, known.product.clone(), known.location.clone())
+            let location = placed.map(|it| it.location.clone());
+            (gone, known.product.clone(), location)
         };
         let (older, newer) = if rank(heard) > rank(self) {
             (self, heard)
@@ -157,13 +158,13 @@ impl KnownLine {
             } else {
                 (placed.current - since).max(0)
             };
-            at(&self.location, false, placed.at, sold);
+            at(&placed.location, false, placed.at, sold);
             // Refunds beyond what is still ordered were taken into account, whenever they were
             // recorded. The rest was removed by an edit: it never left, or is back where it was.
             let accounted = accounted + (since - placed.current).max(0);
             let removed = (placed.quantity - accounted - placed.current).max(0);
             if self.deducts {
-                at(&self.location, true, placed.at, removed - placed.quantity);
+                at(&placed.location, true, placed.at, removed - placed.quantity);
             }
         }
         for refund in self.refunds.values().filter(|_| self.deducts) {
@@ -209,10 +210,10 @@ mod tests {
     fn line(second: i64, quantity: i64, current: i64, cancelled: bool) -> KnownLine {
         KnownLine {
             product: "OIL".parse().unwrap(),
-            location: "north".parse().unwrap(),
             deducts: true,
             placed: Some(Placed {
                 version: Version::at(time(second)),
+                location: "north".parse().unwrap(),
                 at: time(1),
                 quantity,
                 current,

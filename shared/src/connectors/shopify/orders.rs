@@ -166,7 +166,7 @@ impl Shopify {
         let mut known = BTreeMap::new();
         let mut refunded = 0;
         for refund in refunds.get(&id).into_iter().flatten() {
-            let (name, read) = self.refunded(refund, &location, names)?;
+            let (name, read) = self.refunded(refund, Some(&location), names)?;
             refunded += read.quantity;
             known.insert(name, read);
         }
@@ -176,6 +176,7 @@ impl Shopify {
         };
         let placed = Placed {
             version: order.version,
+            location: location.clone(),
             at: order.at,
             quantity,
             current: current.min(quantity),
@@ -188,7 +189,6 @@ impl Shopify {
             line: id,
             known: KnownLine {
                 product: product.into(),
-                location,
                 deducts: self.deducts,
                 placed: Some(placed),
                 refunds: known,
@@ -245,12 +245,7 @@ impl Shopify {
             Line::NotStock(_) => return Ok(None),
             line_of => line_of.product(&sold, names)?,
         };
-        // Where the line was sold from its order says; until then, where this came back to.
-        let location = match line.row.get("location_id", whole_id)? {
-            Some(place) => known_place(&line.row, &place, names)?,
-            None => self.default_place(line.row.pointer_to("location_id"))?,
-        };
-        let (name, refund) = self.refunded(line, &location, names)?;
+        let (name, refund) = self.refunded(line, None, names)?;
         if refund.quantity == 0 {
             return Ok(None);
         }
@@ -261,7 +256,6 @@ impl Shopify {
             line: of,
             known: KnownLine {
                 product: product.into(),
-                location,
                 deducts: self.deducts,
                 placed: None,
                 refunds: [(name, refund)].into(),
@@ -270,11 +264,12 @@ impl Shopify {
         event(&self.source, &event_id, at, change).map(Some)
     }
 
-    /// What was refunded of a line, which was sold from `location`.
+    /// What was refunded of a line, which was sold from `location` if that is known. Where nothing is
+    /// back on the shelf no place is needed, and Shopify names none.
     fn refunded(
         &self,
         line: &RefundLine<'_>,
-        location: &LocationId,
+        location: Option<&LocationId>,
         names: &dyn Names,
     ) -> Result<(String, Refund), Problem> {
         let restocked = match line.row.get("restock_type", json::text)? {
@@ -288,7 +283,10 @@ impl Shopify {
         let back_to = match line.row.get("location_id", whole_id)? {
             _ if !restocked => None,
             Some(place) => Some(known_place(&line.row, &place, names)?),
-            None => Some(location.clone()),
+            None => Some(match location {
+                Some(location) => location.clone(),
+                None => self.default_place(line.row.pointer_to("location_id"))?,
+            }),
         };
         let refund = Refund {
             back_to,

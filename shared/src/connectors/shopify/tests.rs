@@ -171,9 +171,14 @@ fn lines(parsed: &Parsed) -> Vec<&KnownLine> {
 /// What lines sell: units still ordered, and where.
 fn sold(parsed: &Parsed) -> Vec<(&str, i64, &str, bool)> {
     let sold = lines(parsed).into_iter().map(|line| {
-        let current = line.placed.as_ref().map_or(0, |placed| placed.current);
-        let (product, location) = (line.product.as_str(), line.location.as_str());
-        (product, current, location, line.deducts)
+        let placed = line.placed.as_ref().unwrap();
+        let location = placed.location.as_str();
+        (
+            line.product.as_str(),
+            placed.current,
+            location,
+            line.deducts,
+        )
     });
     sold.collect()
 }
@@ -255,6 +260,23 @@ fn a_cancelled_order_says_what_came_back_and_where() {
     let by_itself = lines(&refund)[0];
     assert_eq!(by_itself.placed, None);
     assert_eq!(by_itself.refunds, lines(&cancelled)[0].refunds);
+}
+
+#[test]
+fn a_refund_that_puts_nothing_back_needs_no_place() {
+    let lost = sample("shopify/refunds_create.json")
+        .edit("/refund_line_items/0/restock_type", json!("no_restock"))
+        .edit("/refund_line_items/0/location_id", json!(null));
+    let homeless = shop(json!({"default_location": null}));
+    let parsed = deliver_to(&homeless, &lost, now()).unwrap();
+    assert_eq!(reasons(&parsed), []);
+    let (_, refund) = lines(&parsed)[0].refunds.first_key_value().unwrap();
+    assert_eq!((refund.quantity, &refund.back_to), (2, &None));
+    // What is back on the shelf is at a place.
+    let back = lost.edit("/refund_line_items/0/restock_type", json!("return"));
+    let parsed = deliver_to(&homeless, &back, now()).unwrap();
+    let pointer = "/refund_line_items/0/location_id";
+    assert_eq!(reasons(&parsed), [("unknown_location", pointer)]);
 }
 
 #[test]
