@@ -328,7 +328,7 @@ macro_rules! body {
 }
 
 #[test]
-fn an_end_is_dated_by_the_shop_and_not_later_than_it_came() {
+fn an_end_is_dated_by_the_shop_and_no_further_ahead_than_its_other_times() {
     let body = body!("inventory_levels_disconnect.json");
     let disconnect = "inventory_levels/disconnect";
     let ended = topic(disconnect, body).unwrap();
@@ -342,7 +342,8 @@ fn an_end_is_dated_by_the_shop_and_not_later_than_it_came() {
             "2026-11-22T14:00:00.123456789Z",
             "2026-11-22T14:00:00.123456789Z",
         ),
-        ("2026-11-23T14:00:00Z", NOW),
+        ("2026-11-22T14:18:00Z", "2026-11-22T14:18:00Z"),
+        ("2026-11-23T14:00:00Z", "2026-11-22T14:21:00Z"),
         ("yesterday", NOW),
     ] {
         let mut headers = signed(&sample, secrets(sample.kind)[0], now());
