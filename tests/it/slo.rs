@@ -260,7 +260,8 @@ async fn a_destination_that_is_left_alone_and_events_that_nobody_can_use_show() 
     };
     observed.vendor.is(Behaviour::Answer(503, String::new()));
     for number in 0..25 {
-        let lost = json!({ "sku": format!("LOST-{number}"), "location": "nowhere", "on_hand": 1 });
+        let place = format!("nowhere-{number}");
+        let lost = json!({ "sku": "LOST", "location": place, "on_hand": 1 });
         observed
             .post(&format!("l{number}"), "stock.level", lost)
             .await;

@@ -143,7 +143,8 @@ def main():
     if arguments.check:
         print(f"{len(listed)} mutations, each stands once in its file")
         return 0
-    chosen = [m for m in listed if not arguments.names or m["name"] in arguments.names]
+    by_name = {mutation["name"]: mutation for mutation in listed}
+    chosen = [by_name[name] for name in arguments.names or by_name]
 
     WORK.mkdir(parents=True, exist_ok=True)
     copy_sources(listed)

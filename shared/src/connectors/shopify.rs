@@ -291,7 +291,18 @@ impl Shopify {
         names: &dyn Names,
     ) -> Result<Parsed, ParseError> {
         only_ids(body, &["inventory_item_id", "location_id"])?;
-        self.statement(body, names, |_| Ok((triggered(signed), None)))
+        self.statement(body, names, |_| Ok((self.triggered(signed), None)))
+    }
+
+    /// When what a body without a time tells of happened: as the header says, which nobody has signed,
+    /// but no further ahead of when it came than any other time of the shop's may be. Cut off at that, an
+    /// end by a clock that runs ahead would be older than what the same clock dated before it.
+    fn triggered(&self, signed: &Signed<'_>) -> Timestamp {
+        let said = signed.headers().get(TRIGGERED);
+        let said = said.and_then(|at| at.to_str().ok()?.parse::<Timestamp>().ok());
+        let came = signed.received();
+        let latest = came.saturating_add(self.tolerance).unwrap_or(came);
+        said.map_or(came, |at| at.min(latest))
     }
 
     fn statement(
@@ -358,15 +369,6 @@ fn only_ids(body: &Object<'_>, ids: &[&str]) -> Result<(), Problem> {
             Err(Wrong::new(Reason::Contradiction, sentence).at(body.pointer_to(more)))
         }
     }
-}
-
-/// When what a body without a time tells of happened: as the header says, which nobody has signed, but
-/// not later than it came.
-fn triggered(signed: &Signed<'_>) -> Timestamp {
-    let said = signed.headers().get(TRIGGERED);
-    let said = said.and_then(|at| at.to_str().ok()?.parse::<Timestamp>().ok());
-    let came = signed.received();
-    said.map_or(came, |at| at.min(came))
 }
 
 /// One of Shopify's ids: a whole number, sometimes written as text.

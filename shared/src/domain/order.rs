@@ -34,8 +34,6 @@ pub struct KnownLine {
     /// Which of the source's items it is, where the source counts several as one product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
-    /// Where it is taken from.
-    pub location: LocationId,
     /// Whether on hand falls by it.
     pub deducts: bool,
     /// The line as its order has it; unknown while only refunds were heard of.
@@ -51,6 +49,8 @@ pub struct KnownLine {
 pub struct Placed {
     /// Which version of the order.
     pub version: Version,
+    /// Where it is taken from.
+    pub location: LocationId,
     /// When the order was placed.
     #[serde(with = "millis")]
     pub at: Timestamp,
@@ -69,10 +69,10 @@ pub struct Placed {
 /// Units of a line that were refunded at once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Refund {
-    /// Where they are back in stock, if they are.
+    /// Where they are back in stock, if they are and that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back_to: Option<LocationId>,
-    /// They are back in stock where the line was taken from.
+    /// They are back in stock where the line was taken from, as soon as that is known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_place: bool,
     /// Units.
@@ -130,7 +130,8 @@ impl KnownLine {
             // Of two words of one instant, the one further gone. A line is about one product; where
             // that is not so, the order of the names decides, so that the order of arrival does not.
             let gone = placed.map(|it| (it.version, it.cancelled, it.quantity - it.current));
-            (gone, known.product.clone(), known.location.clone())
+            let location = placed.map(|it| it.location.clone());
+            (gone, known.product.clone(), location)
         };
         let (older, newer) = if rank(heard) > rank(self) {
             (self, heard)
@@ -179,18 +180,19 @@ impl KnownLine {
             } else {
                 (placed.current - since).max(0)
             };
-            at(&self.location, false, placed.at, sold);
+            at(&placed.location, false, placed.at, sold);
             // Refunds beyond what is still ordered were taken into account, whenever they were
             // recorded. The rest was removed by an edit: it never left, or is back where it was.
             let accounted = accounted + (since - placed.current).max(0);
             let removed = (placed.quantity - accounted - placed.current).max(0);
             if self.deducts {
-                at(&self.location, true, placed.at, removed - placed.quantity);
+                at(&placed.location, true, placed.at, removed - placed.quantity);
             }
         }
         for refund in self.refunds.values().filter(|_| self.deducts) {
-            let in_place = refund.in_place.then_some(&self.location);
-            if let Some(location) = refund.back_to.as_ref().or(in_place) {
+            let taken_from = self.placed.as_ref().map(|placed| &placed.location);
+            let in_place = taken_from.filter(|_| refund.in_place);
+            if let Some(location) = in_place.or(refund.back_to.as_ref()) {
                 at(location, true, refund.at, refund.quantity);
             }
         }
@@ -233,10 +235,10 @@ mod tests {
         KnownLine {
             product: "OIL".parse().unwrap(),
             item: None,
-            location: "north".parse().unwrap(),
             deducts: true,
             placed: Some(Placed {
                 version: Version::at(time(second)),
+                location: "north".parse().unwrap(),
                 at: time(1),
                 quantity,
                 current,

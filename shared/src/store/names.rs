@@ -49,10 +49,13 @@ impl ExternalName {
     /// Whether it stands for its SKU, and since when.
     pub fn standing(&self) -> Option<Dated<bool>> {
         let named = self.version?;
-        let offered = self.offered;
-        Some(Dated {
-            version: offered.map_or(named, |offered| offered.version.max(named)),
-            value: offered.is_none_or(|offered| offered.value),
+        Some(match self.offered {
+            // Since then, also under a later name: who offers it again may do so as he renames it.
+            Some(ended) if !ended.value => ended,
+            offered => Dated {
+                version: offered.map_or(named, |offered| offered.version.max(named)),
+                value: true,
+            },
         })
     }
 }
@@ -413,4 +416,34 @@ fn statement(position: &Position, item: &str, offered: Dated<bool>) -> ItemState
 /// How a position names an item.
 pub fn item_name(kind: &str, name: &str) -> String {
     format!("{kind} {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_is_offered_no_longer_is_so_since_then_and_not_since_it_was_renamed() {
+        let version = |second| Version::at(Timestamp::from_second(second).unwrap());
+        let known = |named, offered: Option<(i64, bool)>| ExternalName {
+            version: Some(version(named)),
+            offered: offered.map(|(at, value)| Dated {
+                version: version(at),
+                value,
+            }),
+            ..ExternalName::default()
+        };
+        let standing = |known: ExternalName| {
+            let standing = known.standing().unwrap();
+            (standing.version, standing.value)
+        };
+        assert_eq!(standing(known(20, None)), (version(20), true));
+        // Renamed as it is offered again, both at once: the second word is newer than the end.
+        assert_eq!(standing(known(20, Some((10, false)))), (version(10), false));
+        assert_eq!(standing(known(20, Some((20, true)))), (version(20), true));
+        assert_eq!(standing(known(20, Some((10, true)))), (version(20), true));
+        assert_eq!(standing(known(20, Some((30, false)))), (version(30), false));
+    }
 }

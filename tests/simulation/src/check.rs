@@ -107,7 +107,12 @@ pub async fn all(world: &World, history: &History, settled: bool) -> Verdict {
     let scene = Scene {
         world,
         history,
-        model: Model::of(&told, &world.records.files(), &world.records.lots()),
+        model: Model::of(
+            &told,
+            &world.records.files(),
+            &world.records.lots(),
+            world.plan.deducts,
+        ),
     };
     events::check(&scene, &told, &mut found);
     ledger::check(&scene, &mut found).await;

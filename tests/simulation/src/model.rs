@@ -1,8 +1,12 @@
 //! What the stock must be: computed from what was acknowledged, by rules written down here a second
 //! time and without the product's own code.
 //!
-//! - On hand is what the best-ranked source states last, and every movement dated after that. Of two
-//!   statements of one instant the lower one counts.
+//! - On hand is what the best-ranked source states last, or what somebody counted there since, and every
+//!   movement dated after that. Of two statements of one instant the lower one counts.
+//! - The shop states how much there is of its items. An item stands for the product that it was last said
+//!   to be; one that has come to its end, or is not kept at a place any more, states nothing.
+//! - Of an order's line is sold what was ordered, less what was removed, refunded or cancelled. Where orders
+//!   take from stock, what was removed never left, and what a refund brings back comes back once, at its place.
 //! - A whole file states what it lists, when it was written. What it has no readable quantity for it
 //!   says nothing of; what two of them in a row do not even mention is gone. A file that breaks off
 //!   states what differs from before.
@@ -20,7 +24,7 @@ use jiff::tz::TimeZone;
 use crate::fakes::Told;
 use crate::places::{FED_PLACE, line_of, zone_of};
 use crate::plan::{File, FileKind, Lot};
-use crate::said::Said;
+use crate::said::{Happened, Said};
 
 /// Who has the last word on a quantity, best first.
 const RANKING: [&str; 3] = ["shop", "till", "feed"];
@@ -56,13 +60,26 @@ pub struct Model {
     pub contested: BTreeSet<&'static str>,
     /// How many sales of each vehicle line were reported.
     pub sales: BTreeMap<String, i64>,
+    /// Items of the shop's that levels were stated of, and that nobody has said what they are.
+    pub nameless: BTreeSet<u64>,
 }
 
 #[derive(Default)]
 struct Account {
-    levels: BTreeMap<&'static str, (i64, i64)>,
+    /// What each source states, and when that was true; nothing where it has stopped to.
+    levels: BTreeMap<&'static str, (i64, Option<i64>)>,
+    counted: Option<(i64, i64)>,
     moves: Vec<(i64, i64)>,
     promised: i64,
+}
+
+/// What the shop has said of one of its items.
+#[derive(Default)]
+struct Item {
+    names: BTreeMap<i64, &'static str>,
+    /// The last of the words on its end, of two of one instant the end.
+    ended: Option<(i64, bool)>,
+    levels: BTreeMap<&'static str, (i64, Option<i64>)>,
 }
 
 /// What one source has said of a vehicle, by its own clock.
@@ -76,8 +93,15 @@ struct Claim {
 impl Model {
     /// The model of all that was acknowledged, and of the feed's files and the lists of vehicles in
     /// their order.
-    pub fn of<'a>(told: impl IntoIterator<Item = &'a Told>, files: &[File], lots: &[Lot]) -> Self {
+    pub fn of<'a>(
+        told: impl IntoIterator<Item = &'a Told>,
+        files: &[File],
+        lots: &[Lot],
+        deducts: bool,
+    ) -> Self {
         let mut model = Self::default();
+        let mut items: BTreeMap<u64, Item> = BTreeMap::new();
+        let mut lines: BTreeMap<(u32, u32), (&'static str, BTreeSet<&Happened>)> = BTreeMap::new();
         let mut accounts: BTreeMap<Place, Account> = BTreeMap::new();
         let mut claims: BTreeMap<&'static str, BTreeMap<&'static str, Claim>> = BTreeMap::new();
         let acknowledged = told.into_iter().filter(|one| one.acknowledged.is_some());
@@ -91,7 +115,46 @@ impl Model {
                     at,
                 } => {
                     let account = accounts.entry(key(sku, place)).or_default();
-                    account.state(source, at.as_millisecond(), *on_hand);
+                    account.state(source, at.as_millisecond(), Some(*on_hand));
+                }
+                Said::Item {
+                    item,
+                    place,
+                    on_hand,
+                    at,
+                } => {
+                    let levels = &mut items.entry(*item).or_default().levels;
+                    state(levels, place, at.as_millisecond(), *on_hand);
+                }
+                Said::Described { item, sku, at } => {
+                    let names = &mut items.entry(*item).or_default().names;
+                    names.insert(at.as_millisecond(), sku);
+                }
+                Said::Offered { item, offered, at } => {
+                    let item = items.entry(*item).or_default();
+                    item.ended = item.ended.max(Some((at.as_millisecond(), !offered)));
+                }
+                Said::Line { line, sku, what } => {
+                    lines
+                        .entry(*line)
+                        .or_insert_with(|| (sku, BTreeSet::new()))
+                        .1
+                        .insert(what);
+                }
+                Said::Counted {
+                    sku,
+                    place,
+                    on_hand,
+                    at,
+                } => {
+                    let account = accounts.entry(key(sku, place)).or_default();
+                    let (at, on_hand) = (at.as_millisecond(), *on_hand);
+                    let newest = account.counted.is_none_or(|(known, units)| {
+                        at > known || (at == known && on_hand < units)
+                    });
+                    if newest {
+                        account.counted = Some((at, on_hand));
+                    }
                 }
                 Said::Moved {
                     sku,
@@ -147,6 +210,22 @@ impl Model {
                 }
             }
         }
+        for (number, item) in &items {
+            let Some(sku) = item.names.values().last() else {
+                if !item.levels.is_empty() {
+                    model.nameless.insert(*number);
+                }
+                continue;
+            };
+            let ended = item.ended.is_some_and(|(_, ended)| ended);
+            for (place, (at, on_hand)) in &item.levels {
+                let account = accounts.entry(key(sku, place)).or_default();
+                account.state("shop", *at, on_hand.filter(|_| !ended));
+            }
+        }
+        for (sku, happened) in lines.values() {
+            model.add(sku, happened, deducts, &mut accounts);
+        }
         let listed: BTreeSet<String> = files
             .iter()
             .flat_map(|file| file.says().into_keys())
@@ -156,7 +235,9 @@ impl Model {
             account.read(&sku, files);
         }
         // A file that has a row for a product, and nothing in it, says nothing of it.
-        let spoken_of = |account: &Account| !account.levels.is_empty() || !account.moves.is_empty();
+        let spoken_of = |account: &Account| {
+            !account.levels.is_empty() || !account.moves.is_empty() || account.counted.is_some()
+        };
         let accounts = accounts.into_iter();
         for (place, account) in accounts.filter(|(_, it)| spoken_of(it) || it.promised != 0) {
             model.stock.insert(place, account.stock());
@@ -165,6 +246,60 @@ impl Model {
             model.count(vin, &claims);
         }
         model
+    }
+
+    /// What an order's line comes to.
+    fn add(
+        &mut self,
+        sku: &str,
+        happened: &BTreeSet<&Happened>,
+        deducts: bool,
+        accounts: &mut BTreeMap<Place, Account>,
+    ) {
+        let mut moved = |place: &str, at: Timestamp, units: i64| {
+            if deducts {
+                let account = accounts.entry(key(sku, place)).or_default();
+                account.moves.push((at.as_millisecond(), units));
+            }
+        };
+        let mut wanted = 0;
+        let mut ordered = None;
+        for what in happened {
+            if let Happened::Ordered {
+                quantity,
+                place,
+                at,
+            } = what
+            {
+                ordered = Some((*place, *at));
+                wanted += quantity;
+                moved(place, *at, -quantity);
+            }
+        }
+        for what in happened {
+            match what {
+                Happened::Ordered { .. } | Happened::Cancelled => {}
+                Happened::Removed { units, .. } => {
+                    wanted -= units;
+                    if let Some((place, at)) = ordered {
+                        moved(place, at, *units);
+                    }
+                }
+                Happened::Refunded {
+                    units, back_to, at, ..
+                } => {
+                    wanted -= units;
+                    if let Some(place) = back_to {
+                        moved(place, *at, *units);
+                    }
+                }
+            }
+        }
+        if let Some((place, _)) = ordered {
+            let cancelled = happened.contains(&Happened::Cancelled);
+            let sold = self.sold.entry(key(sku, place)).or_default();
+            *sold += if cancelled { 0 } else { wanted };
+        }
     }
 
     fn count(&mut self, vin: &'static str, claims: &BTreeMap<&'static str, Claim>) {
@@ -200,13 +335,22 @@ impl Model {
     }
 }
 
+/// Of one source, the latest statement; of two of one instant the end, else the lower.
+fn state(
+    levels: &mut BTreeMap<&'static str, (i64, Option<i64>)>,
+    of: &'static str,
+    at: i64,
+    on_hand: Option<i64>,
+) {
+    let known = levels.entry(of).or_insert((at, on_hand));
+    if at > known.0 || (at == known.0 && on_hand < known.1) {
+        *known = (at, on_hand);
+    }
+}
+
 impl Account {
-    /// Of one source, the latest statement; of two of one instant, the lower.
-    fn state(&mut self, source: &'static str, at: i64, on_hand: i64) {
-        let known = self.levels.entry(source).or_insert((at, on_hand));
-        if at > known.0 || (at == known.0 && on_hand < known.1) {
-            *known = (at, on_hand);
-        }
+    fn state(&mut self, source: &'static str, at: i64, on_hand: Option<i64>) {
+        state(&mut self.levels, source, at, on_hand);
     }
 
     /// Takes what all files say of one product.
@@ -214,23 +358,23 @@ impl Account {
         let mut absent = 0;
         for file in files {
             let at = file.written.unwrap_or_default().as_millisecond();
-            let stated = self.levels.get("feed").map(|(_, on_hand)| *on_hand);
+            let stated = self.levels.get("feed").and_then(|(_, on_hand)| *on_hand);
             match (file.kind, file.says().get(sku)) {
                 (FileKind::Whole, Some(said)) => {
                     absent = 0;
                     if let Some(on_hand) = said {
-                        self.state("feed", at, *on_hand);
+                        self.state("feed", at, Some(*on_hand));
                     }
                 }
                 (FileKind::Whole, None) if stated.is_some_and(|on_hand| on_hand != 0) => {
                     absent += 1;
                     if absent == GRACE {
-                        self.state("feed", at, 0);
+                        self.state("feed", at, Some(0));
                         absent = 0;
                     }
                 }
                 (FileKind::Cut, Some(Some(on_hand))) if stated != Some(*on_hand) => {
-                    self.state("feed", at, *on_hand);
+                    self.state("feed", at, Some(*on_hand));
                 }
                 _ => {}
             }
@@ -238,8 +382,16 @@ impl Account {
     }
 
     fn stock(&self) -> Option<Stock> {
-        let (at, on_hand) = RANKING.iter().find_map(|source| self.levels.get(source))?;
-        let later = self.moves.iter().filter(|(moved, _)| moved > at);
+        let stated = |source| {
+            let (at, on_hand) = self.levels.get(source)?;
+            Some((*at, (*on_hand)?))
+        };
+        let owner = RANKING.iter().find_map(|source| stated(*source));
+        let counted = self
+            .counted
+            .filter(|(at, _)| owner.is_none_or(|owner| *at >= owner.0));
+        let (at, on_hand) = counted.or(owner)?;
+        let later = self.moves.iter().filter(|(moved, _)| *moved > at);
         let balance = on_hand + later.map(|(_, delta)| delta).sum::<i64>();
         Some(Stock::of(balance, self.promised))
     }
@@ -341,119 +493,4 @@ fn key(sku: &str, place: &str) -> Place {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_773_133_200 + second).unwrap()
-    }
-
-    fn acknowledged(said: Vec<Said>) -> Told {
-        Told {
-            name: "told".to_owned(),
-            sender: None,
-            said,
-            tries: 1,
-            acknowledged: Some(at(0)),
-            refused: None,
-            received: None,
-        }
-    }
-
-    #[test]
-    fn a_movement_from_before_the_statement_is_in_it_already() {
-        let moved = |second, delta| Said::Moved {
-            source: "till",
-            event: format!("m{second}"),
-            sku: "T".to_owned(),
-            place: "north",
-            delta,
-            at: at(second),
-        };
-        let level = Said::Level {
-            source: "till",
-            sku: "T".to_owned(),
-            place: "north",
-            on_hand: 5,
-            at: at(10),
-        };
-        let told = acknowledged(vec![moved(9, -1), level, moved(11, -2)]);
-        let model = Model::of([&told], &[], &[]);
-        assert_eq!(model.stock[&key("T", "north")], Some(Stock::of(3, 0)));
-    }
-
-    fn file(number: u32, second: i64, rows: &[(&str, i64)]) -> File {
-        let rows = rows
-            .iter()
-            .map(|(sku, on_hand)| ((*sku).to_owned(), *on_hand));
-        File {
-            written: Some(at(second)),
-            ..File::whole(number, &rows.collect())
-        }
-    }
-
-    #[test]
-    fn a_file_covers_what_moved_before_it_and_says_nothing_of_a_blank() {
-        let sale = |second| Said::Sold {
-            source: "till",
-            event: format!("s{second}"),
-            sku: "FEED-1".to_owned(),
-            place: FED_PLACE,
-            quantity: 2,
-            deducts: true,
-            at: at(second),
-        };
-        let told = acknowledged(vec![sale(15), sale(25)]);
-        let mut files = vec![file(1, 10, &[("FEED-1", 9)]), file(2, 20, &[("FEED-1", 9)])];
-        let on_hand = |files: &[File]| {
-            let model = Model::of([&told], files, &[]);
-            model.stock[&key("FEED-1", FED_PLACE)].map(|stock| stock.on_hand)
-        };
-        assert_eq!(on_hand(&files), Some(7));
-        files[1].content = files[1].content.replace("FEED-1,south,9", "FEED-1,south,");
-        assert_eq!(on_hand(&files), Some(5));
-        files.push(file(3, 30, &[]));
-        assert_eq!(on_hand(&files), Some(5), "missing once");
-        files.push(file(4, 40, &[]));
-        assert_eq!(on_hand(&files), Some(0), "gone");
-    }
-
-    #[test]
-    fn two_claims_are_a_conflict_and_a_sale_ends_it() {
-        let word = |source, state, place, second| Said::Vehicle {
-            source,
-            event: format!("{source}{second}"),
-            vin: crate::places::VEHICLES[0].0,
-            state: Some(state),
-            place,
-            since: None,
-            at: at(second),
-        };
-        let claims = [
-            word("dms", "in_stock", "london", 1),
-            word("rooftop", "in_stock", "sydney", 2),
-        ];
-        let model = Model::of([&acknowledged(claims.to_vec())], &[], &[]);
-        assert_eq!(model.contested.len(), 1);
-        let on_hand: i64 = model.stock.values().flatten().map(|it| it.on_hand).sum();
-        assert_eq!(on_hand, 1);
-
-        let mut sold = claims.to_vec();
-        sold.push(word("rooftop", "sold", "sydney", 3));
-        let model = Model::of([&acknowledged(sold.clone())], &[], &[]);
-        assert!(model.contested.is_empty());
-        assert!(model.stock.is_empty(), "{:?}", model.stock);
-
-        // The other rooftop's older listing does not bring it back; one of the day after does.
-        sold.push(word("rooftop", "removed", "sydney", 4));
-        let gone = Model::of([&acknowledged(sold.clone())], &[], &[]);
-        assert!(gone.stock.is_empty(), "{:?}", gone.stock);
-        let mut again = word("dms", "in_stock", "london", 5);
-        if let Said::Vehicle { since, .. } = &mut again {
-            *since = Some("2026-03-11".parse().unwrap());
-        }
-        sold.push(again);
-        let back = Model::of([&acknowledged(sold)], &[], &[]);
-        assert_eq!(back.stock.len(), 1, "traded in");
-    }
-}
+mod tests;

@@ -9,6 +9,10 @@ pub const WAREHOUSES: [&str; 2] = ["north", "south"];
 pub const ROOFTOPS: [&str; 2] = ["london", "sydney"];
 /// What the shop sells, by its inventory item. It states levels; its orders are demand.
 pub const SHOP: [(&str, u64); 2] = [("SHOP-OIL", 1001), ("SHOP-WAX", 1002)];
+/// What the shop begins to sell and gives up again, by its inventory item.
+pub const PASSING: [(&str, u64); 2] = [("SHOP-LAMP", 1003), ("SHOP-FUSE", 1004)];
+/// What these are called later, if they are renamed.
+pub const RENAMED: [&str; 2] = ["SHOP-LANTERN", "SHOP-FUSEBOX"];
 /// What the till sells. It states levels, and sales and movements change them.
 pub const TILL: [&str; 2] = ["TILL-BRAKE", "TILL-WIPER"];
 /// What people move through the API.
@@ -59,6 +63,14 @@ pub fn model_of(vin: &str) -> &'static str {
     known
         .find(|(known, _)| *known == vin)
         .map_or("", |(_, model)| model)
+}
+
+/// The shop's inventory item of a product.
+pub fn item_of(sku: &str) -> u64 {
+    let mut known = SHOP.iter().chain(&PASSING);
+    known
+        .find(|(known, _)| *known == sku)
+        .map_or(0, |(_, item)| *item)
 }
 
 /// The shop's number of a warehouse.
@@ -219,8 +231,10 @@ impl Rules {
     }
 }
 
-/// The configuration, with the feed in this folder, and the lists of vehicles if there are any.
-pub fn configuration(rules: Rules, folder: &Path, lists: bool) -> String {
+/// The configuration, with the feed in this folder, the lists of vehicles if there are any, and the
+/// shop's orders taking from stock or not.
+pub fn configuration(rules: Rules, folder: &Path, lists: bool, deducts: bool) -> String {
+    let orders = if deducts { "deduct" } else { "demand" };
     let fast = rules.fast;
     let low_stock = rules.low_stock();
     let groups = if rules.south { "\"warehouses\"" } else { "" };
@@ -291,7 +305,7 @@ groups = ["showrooms"]
 [connectors.shop]
 kind = "shopify"
 shop = "simulated"
-orders = "demand"
+orders = "{orders}"
 locations = {{ "501" = "north", "502" = "south" }}
 
 [connectors.shop.webhook]
@@ -458,8 +472,8 @@ mod tests {
             south: false,
             ..Rules::default()
         };
-        for (rules, lists) in [(Rules::default(), false), (together, true)] {
-            let text = configuration(rules, Path::new("/tmp/drop"), lists);
+        for (rules, both) in [(Rules::default(), false), (together, true)] {
+            let text = configuration(rules, Path::new("/tmp/drop"), both, both);
             Config::check(&text, "simulated.toml").unwrap_or_else(|error| panic!("{error}"));
         }
     }

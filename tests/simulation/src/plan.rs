@@ -65,6 +65,8 @@ pub struct Plan {
     pub feed: BTreeMap<String, i64>,
     /// A product for which the last files have a row and no quantity.
     pub blank: Option<String>,
+    /// Whether the shop's orders take from stock.
+    pub deducts: bool,
 }
 
 /// One thing that somebody does.
@@ -102,6 +104,8 @@ pub struct Message {
     pub id: String,
     /// The shop's topic.
     pub topic: &'static str,
+    /// When what it tells of happened, where the shop says so outside the body.
+    pub triggered: Option<Timestamp>,
     /// The body.
     pub body: Value,
     /// What it says.
@@ -267,6 +271,11 @@ impl File {
             *said = said.filter(|known| Some(*known) == on_hand);
         }
         says
+    }
+
+    /// Whether anything of it cannot be used: a quantity, a contradiction, or where it breaks off.
+    pub fn is_flawed(&self) -> bool {
+        self.kind != FileKind::Whole || self.says().values().any(Option::is_none)
     }
 }
 

@@ -170,7 +170,7 @@ impl Shopify {
         let mut known = BTreeMap::new();
         let mut refunded = 0;
         for refund in refunds.get(&id).into_iter().flatten() {
-            let (name, read) = refund_of(refund, names)?;
+            let (name, read) = self.refund_of(refund, names)?;
             refunded += read.quantity;
             known.insert(name, read);
         }
@@ -180,6 +180,7 @@ impl Shopify {
         };
         let placed = Placed {
             version: order.version,
+            location: location.clone(),
             at: order.at,
             quantity,
             current: current.min(quantity),
@@ -193,7 +194,6 @@ impl Shopify {
             known: KnownLine {
                 product: product.into(),
                 item: item(line, names),
-                location,
                 deducts: self.deducts,
                 placed: Some(placed),
                 refunds: known,
@@ -250,12 +250,7 @@ impl Shopify {
             Line::NotStock(_) => return Ok(None),
             line_of => line_of.product(&sold, names)?,
         };
-        // Where the line was sold from its order says; until then, where this came back to.
-        let location = match line.row.get("location_id", whole_id)? {
-            Some(place) => known_place(&line.row, &place, names)?,
-            None => self.default_place(line.row.pointer_to("location_id"))?,
-        };
-        let (name, refund) = refund_of(line, names)?;
+        let (name, refund) = self.refund_of(line, names)?;
         if refund.quantity == 0 {
             return Ok(None);
         }
@@ -267,13 +262,42 @@ impl Shopify {
             known: KnownLine {
                 product: product.into(),
                 item: item(&sold, names),
-                location,
                 deducts: self.deducts,
                 placed: None,
                 refunds: [(name, refund)].into(),
             },
         }));
         event(&self.source, &event_id, at, change).map(Some)
+    }
+
+    /// What was refunded of a line. Where the refund names no place, it is back where the line was sold,
+    /// and by default at the default location. What is not back needs no place, and Shopify names none.
+    fn refund_of(
+        &self,
+        line: &RefundLine<'_>,
+        names: &dyn Names,
+    ) -> Result<(String, Refund), Problem> {
+        let restocked = match line.row.get("restock_type", json::text)? {
+            Some("no_restock") | None => false,
+            Some("cancel" | "return" | "legacy_restock") => true,
+            Some(_) => {
+                let wrong = Wrong::new(Reason::UnknownType, "is not a way to restock");
+                return Err(wrong.at(line.row.pointer_to("restock_type")));
+            }
+        };
+        let (back_to, in_place) = match line.row.get("location_id", whole_id)? {
+            _ if !restocked => (None, false),
+            Some(place) => (Some(known_place(&line.row, &place, names)?), false),
+            None => (self.default_location.clone(), true),
+        };
+        let refund = Refund {
+            back_to,
+            in_place,
+            quantity: not_negative(&line.row, "quantity")?,
+            at: line.at,
+            recorded: line.recorded,
+        };
+        Ok((line.id.clone(), refund))
     }
 
     /// Where a line counts: where the line says, else where the order says, else the default.
@@ -334,31 +358,6 @@ impl Line {
             }
         }
     }
-}
-
-/// What was refunded of a line. Where the refund names no place, it is back where the line was sold.
-fn refund_of(line: &RefundLine<'_>, names: &dyn Names) -> Result<(String, Refund), Problem> {
-    let restocked = match line.row.get("restock_type", json::text)? {
-        Some("no_restock") | None => false,
-        Some("cancel" | "return" | "legacy_restock") => true,
-        Some(_) => {
-            let wrong = Wrong::new(Reason::UnknownType, "is not a way to restock");
-            return Err(wrong.at(line.row.pointer_to("restock_type")));
-        }
-    };
-    let place = line.row.get("location_id", whole_id)?;
-    let back_to = match place.filter(|_| restocked) {
-        Some(place) => Some(known_place(&line.row, &place, names)?),
-        None => None,
-    };
-    let refund = Refund {
-        in_place: restocked && back_to.is_none(),
-        back_to,
-        quantity: not_negative(&line.row, "quantity")?,
-        at: line.at,
-        recorded: line.recorded,
-    };
-    Ok((line.id.clone(), refund))
 }
 
 /// The variant that a line sells.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{INVENTORY_ITEM, Shopify, VARIANT, only_ids, rows, triggered, whole_id};
+use super::{INVENTORY_ITEM, Shopify, VARIANT, only_ids, rows, whole_id};
 use crate::connectors::json::{self, Object};
 use crate::connectors::push::{ParseError, Parsed, Problem, Signed, event};
 use crate::domain::Sku;
@@ -158,7 +158,7 @@ impl Shopify {
     ) -> Result<Parsed, ParseError> {
         only_ids(body, &["id"])?;
         let id = body.need("id", whole_id)?;
-        let at = triggered(signed);
+        let at = self.triggered(signed);
         let offer = Offer {
             kind: INVENTORY_ITEM.to_owned(),
             product: None,
@@ -178,7 +178,7 @@ impl Shopify {
     ) -> Result<Parsed, ParseError> {
         only_ids(body, &["id"])?;
         let id = body.need("id", whole_id)?;
-        let at = triggered(signed);
+        let at = self.triggered(signed);
         let offer = Offer {
             kind: INVENTORY_ITEM.to_owned(),
             product: Some(id.clone()),

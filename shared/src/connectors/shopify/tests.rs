@@ -171,9 +171,14 @@ fn lines(parsed: &Parsed) -> Vec<&KnownLine> {
 /// What lines sell: units still ordered, and where.
 fn sold(parsed: &Parsed) -> Vec<(&str, i64, &str, bool)> {
     let sold = lines(parsed).into_iter().map(|line| {
-        let current = line.placed.as_ref().map_or(0, |placed| placed.current);
-        let (product, location) = (line.product.as_str(), line.location.as_str());
-        (product, current, location, line.deducts)
+        let placed = line.placed.as_ref().unwrap();
+        let location = placed.location.as_str();
+        (
+            line.product.as_str(),
+            placed.current,
+            location,
+            line.deducts,
+        )
     });
     sold.collect()
 }
@@ -258,6 +263,23 @@ fn a_cancelled_order_says_what_came_back_and_where() {
 }
 
 #[test]
+fn a_refund_that_puts_nothing_back_needs_no_place() {
+    let lost = sample("shopify/refunds_create.json")
+        .edit("/refund_line_items/0/restock_type", json!("no_restock"))
+        .edit("/refund_line_items/0/location_id", json!(null));
+    let homeless = shop(json!({"default_location": null}));
+    let parsed = deliver_to(&homeless, &lost, now()).unwrap();
+    assert_eq!(reasons(&parsed), []);
+    let (_, refund) = lines(&parsed)[0].refunds.first_key_value().unwrap();
+    assert_eq!((refund.quantity, &refund.back_to), (2, &None));
+    // What is back on the shelf is at a place.
+    let back = lost.edit("/refund_line_items/0/restock_type", json!("return"));
+    let parsed = deliver_to(&homeless, &back, now()).unwrap();
+    let pointer = "/refund_line_items/0/location_id";
+    assert_eq!(reasons(&parsed), [("unknown_location", pointer)]);
+}
+
+#[test]
 fn an_order_counts_when_it_was_placed_and_not_when_it_was_imported() {
     let imported = order().edit("/processed_at", json!("2024-03-01T12:00:00+00:00"));
     let parsed = deliver(&imported).unwrap();
@@ -306,7 +328,7 @@ macro_rules! body {
 }
 
 #[test]
-fn an_end_is_dated_by_the_shop_and_not_later_than_it_came() {
+fn an_end_is_dated_by_the_shop_and_no_further_ahead_than_its_other_times() {
     let body = body!("inventory_levels_disconnect.json");
     let disconnect = "inventory_levels/disconnect";
     let ended = topic(disconnect, body).unwrap();
@@ -320,7 +342,8 @@ fn an_end_is_dated_by_the_shop_and_not_later_than_it_came() {
             "2026-11-22T14:00:00.123456789Z",
             "2026-11-22T14:00:00.123456789Z",
         ),
-        ("2026-11-23T14:00:00Z", NOW),
+        ("2026-11-22T14:18:00Z", "2026-11-22T14:18:00Z"),
+        ("2026-11-23T14:00:00Z", "2026-11-22T14:21:00Z"),
         ("yesterday", NOW),
     ] {
         let mut headers = signed(&sample, secrets(sample.kind)[0], now());

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{Findings, Guarantee, Scene, text};
 use crate::places::ROOFTOPS;
-use crate::plan::{Act, Rotated, Rotation};
+use crate::plan::{Act, File, Rotated, Rotation};
 
 /// What an alert is about: its kind, and its subject in words.
-type About = (String, String);
+pub(super) type About = (String, String);
 
 pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
     let mut open: BTreeMap<About, BTreeSet<&str>> = BTreeMap::new();
@@ -26,7 +26,13 @@ pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
             format!("open at the same time for {:?}: {of:?}", about(alert))
         });
     }
+    let mut files = scene.world.records.files().into_iter();
+    let any_flawed = files.any(|file| file.is_flawed());
     for (_, change) in scene.history.of_kind("alert") {
+        let flawed = text(&change.after, "kind") == "feed_flawed";
+        found.expect(Guarantee::Alerts, !flawed || any_flawed, || {
+            format!("faults of a file are told, and no file had any: {change}")
+        });
         let revision = |alert: &Value| alert["revision"].as_u64();
         let next = revision(&change.before).unwrap_or_default() + 1;
         found.expect(
@@ -44,7 +50,7 @@ pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
     }
 }
 
-fn about(alert: &Value) -> About {
+pub(super) fn about(alert: &Value) -> About {
     let subject = &alert["subject"];
     let words = [
         "product",
@@ -152,8 +158,16 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
             must.insert(alert("out_of_stock", &at));
         }
     }
-    // The list's own faults are told, too; which of its files had any is for the tests of the files.
-    may.insert(("feed_flawed".to_owned(), "feed".to_owned()));
+    // What of the last file could not be used is told until a later one is without faults.
+    if scene
+        .world
+        .records
+        .files()
+        .last()
+        .is_some_and(File::is_flawed)
+    {
+        must.insert(("feed_flawed".to_owned(), "feed".to_owned()));
+    }
     // A channel whose secret was changed was down, and is up again with its next message.
     for step in &scene.world.plan.steps {
         if let Act::Rotate(Rotation {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use lotwire::stack::resources::NOTIFY_FAILURES;
 use serde_json::Value;
 
+use super::alerts::{About, about as subject_of};
 use super::{Findings, Guarantee, Scene, number, text};
 use crate::fakes::vendors::{Asked, CLOSED};
 use crate::faults::Kind;
@@ -27,6 +28,10 @@ struct Known {
     ends: bool,
     /// The product that it names.
     product: String,
+    /// What its alert is about.
+    about: About,
+    /// Its alert's place among all.
+    place: usize,
 }
 
 type Revisions = BTreeMap<Revision, Known>;
@@ -41,6 +46,7 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     let revisions = revisions(scene);
     let mut asked: Tries = BTreeMap::new();
     let mut last: BTreeMap<(Channel, String), u32> = BTreeMap::new();
+    let mut newest: BTreeMap<(Channel, &About), (usize, Timestamp)> = BTreeMap::new();
     for mut one in scene.world.vendors.asked() {
         if let Some(product) = one.alert.strip_prefix(CLOSED)
             && let Some(revision) = closing(product, one.channel, &revisions, &asked)
@@ -53,6 +59,20 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
             alert: one.alert.clone(),
             number: one.revision,
         };
+        if let Some(known) = revisions.get(&revision).filter(|_| one.accepted) {
+            let this = (known.place, known.at);
+            let newest = newest.entry((one.channel, &known.about)).or_insert(this);
+            // What was said within one millisecond has no order.
+            let holds = this.0 >= newest.0 || this.1 >= newest.1 || was_overtaken(scene, &one);
+            found.expect(Guarantee::G6, holds, || {
+                format!(
+                    "{} took {revision:?} after it had heard of a later alert on {:?}",
+                    one.channel.name(),
+                    known.about
+                )
+            });
+            *newest = this.max(*newest);
+        }
         asked.entry((one.channel, revision)).or_default().push(one);
     }
     for (revision, known) in &revisions {
@@ -99,6 +119,11 @@ fn revisions(scene: &Scene<'_>) -> Revisions {
     // That a channel is down is told on the others, but for those that are down too.
     let about = |message: &Value| text(&message["subject"], "channel").to_owned();
     let down: BTreeSet<_> = messages.iter().map(|it| about(it)).collect();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, change) in scene.history.of_kind("alert") {
+        let next = places.len();
+        places.entry(text(&change.after, "id")).or_insert(next);
+    }
     let known = |message: &Value| {
         let (kind, severity) = (text(message, "kind"), text(message, "severity"));
         let hears = |channel: &Channel| {
@@ -111,6 +136,11 @@ fn revisions(scene: &Scene<'_>) -> Revisions {
             at: text(message, "at").parse().unwrap_or(Timestamp::MAX),
             ends: text(message, "change") == "resolved",
             product: text(message, "product").to_owned(),
+            about: subject_of(message),
+            place: places
+                .get(text(message, "alert"))
+                .copied()
+                .unwrap_or_default(),
         }
     };
     let revision = |message: &Value| Revision {

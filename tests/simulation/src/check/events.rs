@@ -15,6 +15,10 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
     let mut effects: Effects<'_> = BTreeMap::new();
     for (_, row) in scene.history.of_kind("ledger") {
         let row = &row.after;
+        // A level that comes again may bring what has become known of its item since: no effect on stock.
+        if text(row, "event").starts_with("level/") && row["before"] == row["after"] {
+            continue;
+        }
         let event = (text(row, "source"), text(row, "event"));
         effects.entry(event).or_default().push(text(row, "of"));
     }
@@ -39,7 +43,9 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
             received.is_some_and(|id| text(held, "where").starts_with(id))
         };
         let held = held.iter().filter(place).count();
-        if one.said.contains(&Said::Unusable) {
+        // A level of an item waits until somebody says what the item is.
+        let nameless = |said: &Said| matches!(said, Said::Item { item, .. } if scene.model.nameless.contains(item));
+        if one.said.contains(&Said::Unusable) || one.said.iter().any(nameless) {
             found.expect(
                 Guarantee::G1,
                 one.acknowledged.is_none() || held > 0,
@@ -90,6 +96,6 @@ fn has_its_effect(one: &Told, said: &Said, effects: &Effects<'_>, found: &mut Fi
             }
         }
         // An older word than the last changes nothing; what it comes to is the model's to say.
-        Said::Vehicle { .. } | Said::Level { .. } | Said::Unusable | Said::Remarkable => {}
+        _ => {}
     }
 }

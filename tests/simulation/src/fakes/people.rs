@@ -75,7 +75,7 @@ pub async fn ask(world: &World, request: &Request) {
 pub async fn configure(world: &World, rules: Rules) {
     let mut steps = world.plan.steps.iter();
     let lists = steps.any(|step| matches!(step.act, Act::Lot(_)));
-    let text = configuration(rules, &world.folder(), lists);
+    let text = configuration(rules, &world.folder(), lists, world.plan.deducts);
     let Ok(config) = shared::config::Config::check(&text, "simulated.toml") else {
         return;
     };

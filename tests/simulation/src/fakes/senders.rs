@@ -81,18 +81,19 @@ fn outcome(body: &Value) -> String {
 fn signed(world: &World, message: &Message, body: &str) -> Vec<(&'static str, String)> {
     let secret = world.keyring.theirs(of_sender(message.sender));
     match message.sender {
-        Sender::Shop => vec![
-            ("x-shopify-topic", message.topic.to_owned()),
-            (
-                "x-shopify-shop-domain",
-                "simulated.myshopify.com".to_owned(),
-            ),
-            ("x-shopify-webhook-id", message.id.clone()),
-            (
-                "x-shopify-hmac-sha256",
-                signature(secret.as_bytes(), &[body.as_bytes()]),
-            ),
-        ],
+        Sender::Shop => {
+            let shop = "simulated.myshopify.com".to_owned();
+            let signature = signature(secret.as_bytes(), &[body.as_bytes()]);
+            let mut headers = vec![
+                ("x-shopify-topic", message.topic.to_owned()),
+                ("x-shopify-shop-domain", shop),
+                ("x-shopify-webhook-id", message.id.clone()),
+                ("x-shopify-hmac-sha256", signature),
+            ];
+            let triggered = message.triggered.map(|at| at.to_string());
+            headers.extend(triggered.map(|at| ("x-shopify-triggered-at", at)));
+            headers
+        }
         Sender::Till | Sender::Rooftop => {
             // Its clock is wrong until somebody sets it.
             let skew = if world.saboteur.is_active() {

@@ -3,6 +3,7 @@
 mod desk;
 mod feed;
 mod lot;
+mod orders;
 mod shop;
 mod till;
 mod vehicles;
@@ -79,6 +80,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     let (files, feed) = draw.files();
     let mut steps = files;
     steps.extend(draw.lots());
+    steps.extend(draw.passing());
     let count = draw.dice.between(size.steps.0, size.steps.1);
     for _ in 0..count {
         let at = draw.moment();
@@ -87,6 +89,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     steps.sort_by_key(|step| step.at);
     let shards = u32::try_from(draw.dice.between(1, 3)).unwrap_or(1);
     let blank = draw.dice.happens(0.3).then(|| places::fed(0));
+    let deducts = draw.dice.happens(0.4);
     Plan {
         seed,
         opening,
@@ -97,6 +100,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
         shards,
         feed,
         blank,
+        deducts,
     }
 }
 
@@ -160,20 +164,8 @@ impl Draw {
             at += Duration::from_millis(200);
             steps.push(Step { at, act });
         };
-        for (sku, inventory) in SHOP {
-            let body = json!({
-                "id": inventory + 7_000, "title": sku, "product_type": "Parts",
-                "updated_at": before.to_string(),
-                "variants": [{ "id": inventory + 5_000, "sku": sku, "inventory_item_id": inventory }],
-            });
-            push(Act::Webhook(Message {
-                sender: Sender::Shop,
-                id: format!("described-{inventory}"),
-                topic: "products/update",
-                body,
-                said: Vec::new(),
-                repeats: Vec::new(),
-            }));
+        for named in SHOP {
+            push(self.described(named, true, before));
         }
         for place in WAREHOUSES {
             for (sku, _) in SHOP {
@@ -215,7 +207,10 @@ impl Draw {
                     let when = self.happened(Sender::Shop, at);
                     self.shop_level(sku, place, when)
                 }
-                14..=23 => self.order(at),
+                14..=23 => {
+                    self.order(at, steps);
+                    continue;
+                }
                 24..=45 => self.till(&sku, place, at),
                 46..=60 => self.vehicle(at),
                 61..=66 => self.unusable(at),
@@ -248,6 +243,7 @@ impl Draw {
             sender,
             id: format!("{}-{number}", sender.name()),
             topic: "",
+            triggered: None,
             body,
             said,
             repeats: (0..again).map(|_| self.upto(self.window)).collect(),

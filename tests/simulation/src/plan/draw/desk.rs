@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::Draw;
-use crate::places::{SHOP, TILL, WAREHOUSES};
+use crate::places::{DESK, SHOP, TILL, WAREHOUSES};
 use crate::plan::{Act, Request};
 use crate::said::Said;
 
@@ -37,6 +37,31 @@ impl Draw {
                 said: vec![said],
             });
         }
+        // What is counted has each movement with its time too: otherwise nobody knew which came first.
+        let counted = sku == DESK[1];
+        if self.dice.happens(0.15) || (counted && self.dice.happens(0.3)) {
+            let (sku, place) = self.shelf(place);
+            let at = now - SignedDuration::from_millis(self.dice.between(0, 30 * 60_000));
+            let on_hand = self.dice.between(0, 12);
+            let body = json!({ "type": "count", "product": sku, "location": place,
+                "quantity": on_hand, "at": at.to_string() });
+            let said = Said::Counted {
+                sku,
+                place,
+                on_hand,
+                at,
+            };
+            return Act::Movement(Request {
+                key,
+                body,
+                said: vec![said],
+            });
+        }
+        let now = if counted {
+            now - SignedDuration::from_millis(self.dice.between(0, 10 * 60_000))
+        } else {
+            now
+        };
         let quantity = self.dice.between(1, 5);
         let request = |kind: &str| json!({ "type": kind, "product": sku, "location": place, "quantity": quantity });
         let promised = |units| {
@@ -47,7 +72,7 @@ impl Draw {
                 units,
             }]
         };
-        let (body, said) = match self.dice.below(10) {
+        let (mut body, said) = match self.dice.below(10) {
             0..=3 => (request("reserve"), promised(quantity)),
             4 => (request("release"), promised(-quantity)),
             5 => (
@@ -80,7 +105,16 @@ impl Draw {
                 (request("sale"), vec![said])
             }
         };
+        if counted {
+            body["at"] = now.to_string().into();
+        }
         Act::Movement(Request { key, body, said })
+    }
+
+    /// What somebody counts: anything that is not the shop's, whoever states it otherwise.
+    fn shelf(&self, place: &'static str) -> (String, &'static str) {
+        let sku = *self.dice.pick(&[DESK[1], DESK[1], TILL[0], TILL[1]]);
+        self.fed().unwrap_or((sku.to_owned(), place))
     }
 }
 
