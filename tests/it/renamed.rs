@@ -36,7 +36,7 @@ async fn moves(shop: &Shop, key: &str, sku: &str, act: Act) -> Result<(), ApplyE
         reason: None,
         actor: None,
     };
-    let done = Box::pin(shop.store.carry_out(&movement, &Default::default())).await;
+    let done = shop.store.carry_out(&movement, &Default::default()).await;
     done.map(|_| ())
 }
 
@@ -54,15 +54,18 @@ async fn quantities(shop: &Shop, sku: &str) -> Option<(i64, i64, i64, i64)> {
 
 /// Ten of the item, two of them sold at the counter and four promised.
 async fn busy() -> Shop {
-    let shop = Box::pin(Shop::open(&[])).await;
-    named(&shop, "OLD", "08:00:00").await;
-    let ten = level(ITEM, 1, 10, "09:00:00");
-    shop.hears("inventory_levels/update", &ten).await;
-    let sale = Act::Sale { quantity: 2 };
-    moves(&shop, "sale", "OLD", sale).await.unwrap();
-    let reserve = Act::Reserve { quantity: 4 };
-    moves(&shop, "promise", "OLD", reserve).await.unwrap();
-    shop
+    let busy = async {
+        let shop = Shop::open(&[]).await;
+        named(&shop, "OLD", "08:00:00").await;
+        let ten = level(ITEM, 1, 10, "09:00:00");
+        shop.hears("inventory_levels/update", &ten).await;
+        let sale = Act::Sale { quantity: 2 };
+        moves(&shop, "sale", "OLD", sale).await.unwrap();
+        let reserve = Act::Reserve { quantity: 4 };
+        moves(&shop, "promise", "OLD", reserve).await.unwrap();
+        shop
+    };
+    Box::pin(busy).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -323,6 +323,21 @@ mod tests {
     }
 
     #[test]
+    fn a_refund_without_a_place_is_back_where_its_line_was_taken_from_in_any_order() {
+        let placed = line(1, 4, 4, false);
+        for default in [None, Some("south")] {
+            let mut back = refund("r1", 5, 2, default);
+            let one = back.refunds.values_mut().next().unwrap();
+            one.in_place = true;
+            // Until the order says where, it is back at the default place, if there is one.
+            let south = if default.is_some() { 2 } else { 0 };
+            assert_eq!(told(std::slice::from_ref(&back)), (0, south, 0));
+            assert_eq!(told(&[placed.clone(), back.clone()]), (-2, 0, 2));
+            assert_eq!(told(&[back, placed.clone()]), (-2, 0, 2));
+        }
+    }
+
+    #[test]
     fn an_older_version_after_a_newer_one_changes_nothing() {
         let newer = line(5, 4, 0, false);
         assert_eq!(newer.joined(&line(2, 4, 4, false)), newer);

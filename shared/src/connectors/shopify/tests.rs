@@ -272,11 +272,13 @@ fn a_refund_that_puts_nothing_back_needs_no_place() {
     assert_eq!(reasons(&parsed), []);
     let (_, refund) = lines(&parsed)[0].refunds.first_key_value().unwrap();
     assert_eq!((refund.quantity, &refund.back_to), (2, &None));
-    // What is back on the shelf is at a place.
+    assert!(!refund.in_place);
+    // What is back on the shelf is where the line was taken from, which its order says.
     let back = lost.edit("/refund_line_items/0/restock_type", json!("return"));
     let parsed = deliver_to(&homeless, &back, now()).unwrap();
-    let pointer = "/refund_line_items/0/location_id";
-    assert_eq!(reasons(&parsed), [("unknown_location", pointer)]);
+    assert_eq!(reasons(&parsed), []);
+    let (_, refund) = lines(&parsed)[0].refunds.first_key_value().unwrap();
+    assert_eq!((refund.in_place, &refund.back_to), (true, &None));
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl Draw {
             order.lines.push(Line {
                 id,
                 sku: self.dice.pick(&SHOP).0,
-                place: self.dice.pick(&WAREHOUSES),
+                place: self.dice.pick::<&str>(&WAREHOUSES),
                 quantity,
                 current: quantity,
                 removed: Vec::new(),
