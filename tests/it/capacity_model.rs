@@ -267,13 +267,14 @@ async fn no_key_is_too_hot_at_ten_thousand_changes_a_second() {
 }
 
 /// The kinds of item that people, or jobs, page through.
-const PAGED: [&str; 6] = [
+const PAGED: [&str; 7] = [
     "alert",
     "held_kind",
     "intent",
     "position",
     "quarantine",
     "received",
+    "rule",
 ];
 
 /// The kinds of item in the list index: whatever else is written costs no second write.
