@@ -189,3 +189,92 @@ async fn renamed_columns_are_told() {
         "{told}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_remarked_of_a_whole_file_its_items_are_told_of() {
+    let mut observed = Observed::start(
+        "[connectors.erp]\nkind = \"files\"\nurl = \"{drop}\"\nstable_for = \"0s\"\nlocations = { milano = \"milano\" }",
+    )
+    .await;
+    let erp = "erp".parse().unwrap();
+    // Of these items there is nothing any more; the others are as they were.
+    let mut gone: Vec<&str> = Vec::new();
+    let mut read = async |observed: &mut Observed, header: &str, more: &str, next: &'static str| {
+        gone.push(next);
+        let before = observed.vendor.requests().len();
+        let items = ["FIRST", "SECOND", "THIRD", "FOURTH"].into_iter();
+        let rows: String = items
+            .map(|sku| (sku, if gone.contains(&sku) { "0" } else { "50" }))
+            .chain((0..20).map(|_| ("", "50")))
+            .enumerate()
+            .map(|(n, (sku, on_hand))| match sku {
+                "" => format!("GOOD-{n},milano,{on_hand}{more}\n"),
+                sku => format!("{sku},milano,{on_hand}{more}\n"),
+            })
+            .collect();
+        let text = format!("{header}\n{rows}");
+        std::fs::write(observed.drop.path().join("stock.csv"), text).unwrap();
+        observed.stack.sync.start(&erp).await.unwrap();
+        observed.pass(2).await;
+        let feed = observed.stack.store.feed(&erp).await.unwrap().unwrap().data;
+        assert!(feed.suspicions.is_empty() && feed.distrusted_after.is_none());
+        let mut told = Vec::new();
+        for request in &observed.vendor.requests()[before..] {
+            let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+            if body["type"] == "stock.low_stock.opened" {
+                told.push(body["data"]["product"].as_str().unwrap().to_owned());
+            }
+        }
+        (told, feed.remarks)
+    };
+    let plain = "sku,location,on_hand";
+    let (told, _) = read(&mut observed, plain, "", "NONE").await;
+    assert_eq!(told, Vec::<String>::new());
+    // One blank quantity.
+    let blank = "sku,location,on_hand\nBLANK,milano,";
+    let (told, remarks) = read(&mut observed, blank, "", "FIRST").await;
+    assert_eq!(told, ["FIRST"]);
+    assert!(remarks.contains_key("no_data"), "{remarks:?}");
+    // An optional column more, and then without it.
+    let more = "sku,location,on_hand,incoming";
+    let (told, _) = read(&mut observed, more, ",3", "SECOND").await;
+    assert_eq!(told, ["SECOND"]);
+    let (told, remarks) = read(&mut observed, plain, "", "THIRD").await;
+    assert_eq!(told, ["THIRD"]);
+    assert!(remarks["columns"].contains("incoming"), "{remarks:?}");
+    // And for as long as it is missing.
+    let (told, remarks) = read(&mut observed, plain, "", "FOURTH").await;
+    assert_eq!(told, ["FOURTH"]);
+    assert!(remarks.contains_key("columns"), "{remarks:?}");
+}
+
+/// As a shop's export has it: ten are there, of which two are promised and five are damaged.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_is_low_by_what_of_it_can_be_sold() {
+    let drop = tempfile::tempdir().unwrap();
+    let running = Running::with(&config(drop.path())).await;
+    let erp = "erp".parse().unwrap();
+    let read = async |row: &str| {
+        let text = format!("sku,location,on_hand,reserved,unavailable\nOIL,milano,{row}\n");
+        std::fs::write(drop.path().join("stock.csv"), text).unwrap();
+        running.stack.sync.start(&erp).await.unwrap();
+        running.settle().await;
+        let open = running.alerts(AlertState::Open).await;
+        let shown = running.get("/api/v1/positions?product=OIL").await;
+        let shown = &shown["items"][0];
+        let numbers = ["on_hand", "reserved", "unavailable", "available"];
+        (
+            numbers.map(|name| shown[name].as_i64().unwrap()),
+            open.into_iter().next(),
+        )
+    };
+    let (shown, open) = read("10,2,2").await;
+    assert_eq!((shown, open), ([10, 2, 2, 6], None));
+    let (shown, open) = read("10,2,5").await;
+    assert_eq!(shown, [10, 2, 5, 3]);
+    let message = open.expect("five is the threshold").message;
+    let after = message.after.unwrap();
+    assert_eq!((after.on_hand, after.available), (10, 3));
+    let (shown, open) = read("30,2,0").await;
+    assert_eq!((shown, open), ([30, 2, 0, 28], None));
+}

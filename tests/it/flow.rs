@@ -93,9 +93,26 @@ impl Running {
         answer
     }
 
+    /// What the API answers whoever has the token.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("Bearer token"));
+        self.request(Method::GET, path, &headers, "").await.1
+    }
+
     pub(crate) async fn send(&self, path: &str, headers: &HeaderMap, body: &str) -> (u16, Value) {
+        self.request(Method::POST, path, headers, body).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: &str,
+    ) -> (u16, Value) {
         let mut request = http::Request::builder()
-            .method(Method::POST)
+            .method(method)
             .uri(path)
             .body(())
             .unwrap();

@@ -272,3 +272,90 @@ async fn killed_under_load_it_loses_nothing_acknowledged_and_repeats_no_effect()
     }
     assert_eq!(rows, ORDERS + 1);
 }
+
+/// The last of them is applied long after the first.
+const ROWS: usize = 1_500;
+
+fn with_files(drop: &Path) -> String {
+    format!(
+        r#"
+[account]
+name = "Test"
+zone = "Europe/Rome"
+currency = "EUR"
+[locations.milano]
+name = "Milano"
+kind = "warehouse"
+[connectors.erp]
+kind = "files"
+url = {drop:?}
+stable_for = "0s"
+locations = {{ milano = "milano" }}
+"#
+    )
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+/// Waits until the program has stock of this item.
+async fn until_there(running: &Lotwire, client: &reqwest::Client, row: usize) {
+    let path = format!("positions?product=SKU-{row}&location=milano");
+    let limit = Clock::system().now() + jiff::SignedDuration::from_secs(120);
+    loop {
+        let page = running.get(client, &path).await;
+        if page["items"][0]["on_hand"] == 7 {
+            return;
+        }
+        assert!(Clock::system().now() < limit, "{page}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A lease of two minutes, a file that is claimed and half a copy are left of the one that was killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_within_a_file_it_goes_on_with_it_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let [data, drop] = ["data", "drop"].map(|name| home.path().join(name));
+    let file = home.path().join("lotwire.toml");
+    std::fs::create_dir(&drop).unwrap();
+    std::fs::write(&file, with_files(&drop)).unwrap();
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap();
+    let first = Lotwire::start(&data, &file);
+    let rows: String = (0..ROWS).map(|n| format!("SKU-{n},milano,7\n")).collect();
+    let text = format!("sku,location,on_hand\n{rows}");
+    std::fs::write(drop.join("stock.csv"), text).unwrap();
+    let started = client
+        .post(format!("{}/api/v1/sync/erp", first.url))
+        .bearer_auth(&first.token);
+    assert_eq!(started.send().await.unwrap().status().as_u16(), 202);
+    until_there(&first, &client, 0).await;
+    std::mem::drop(first);
+    let killed_at = Clock::system().now();
+    let left = names(&data.join("scratch"));
+    assert_eq!(left.len(), 1, "its copy: {left:?}");
+    assert_eq!(
+        names(&drop.join("processing")),
+        BTreeSet::from(["stock.csv".to_owned()]),
+        "it was killed within the file"
+    );
+
+    let second = Lotwire::start(&data, &file);
+    assert!(names(&data.join("scratch")).is_disjoint(&left));
+    until_there(&second, &client, ROWS - 1).await;
+    // The lease of the run that was killed would have lasted longer.
+    let took = Clock::system().now().duration_since(killed_at);
+    assert!(took < jiff::SignedDuration::from_secs(85), "{took:#}");
+    let limit = Clock::system().now() + jiff::SignedDuration::from_secs(60);
+    while !names(&drop.join("processing")).is_empty() || !names(&data.join("scratch")).is_empty() {
+        assert!(Clock::system().now() < limit, "it is put away");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(names(&drop.join("archive")).len(), 1);
+}

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use shared::store::schema::{DUE_INDEX, LIST_INDEX};
 
-use crate::alarm::Alarm;
-use crate::cloudformation::Stack;
+use crate::alarm::{Alarm, TOPIC};
+use crate::cloudformation::{Stack, source};
 use crate::observed::Sample;
 
 #[test]
@@ -95,6 +96,50 @@ fn a_gateway_is_in_trouble_by_the_share_of_what_it_answers() {
         );
         assert!(!fires(3.0, 10.0) && fires(8.0, 10.0), "{name}");
     }
+}
+
+/// A table that puts off what is asked of an index shows this nowhere but in the index's own numbers.
+#[test]
+fn a_table_or_an_index_that_puts_reads_or_writes_off_shows() {
+    let alarm = Alarm::named("TableThrottledAlarm");
+    let mut watched: Vec<_> = alarm
+        .series
+        .iter()
+        .map(|series| {
+            let index = series.dimensions.get("GlobalSecondaryIndexName");
+            (index.map_or("", String::as_str), series.metric.as_str())
+        })
+        .collect();
+    watched.sort_unstable();
+    let expected: Vec<_> = ["", DUE_INDEX, LIST_INDEX]
+        .into_iter()
+        .flat_map(|index| ["ReadThrottleEvents", "WriteThrottleEvents"].map(|it| (index, it)))
+        .collect();
+    assert_eq!(watched, expected);
+    let until = Timestamp::from_second(300).unwrap();
+    for series in &alarm.series {
+        assert_eq!(series.namespace, "AWS/DynamoDB");
+        let fires = |times: f64| {
+            let sample = Sample {
+                namespace: series.namespace.clone(),
+                metric: series.metric.clone(),
+                dimensions: series.dimensions.clone(),
+                at: Timestamp::UNIX_EPOCH,
+                value: times,
+            };
+            let fired = alarm.fires(&[sample], Timestamp::UNIX_EPOCH, until);
+            !fired.is_empty()
+        };
+        let of = (&series.metric, &series.dimensions);
+        assert!(fires(alarm.threshold + 1.0), "{of:?}");
+        assert!(!fires(alarm.threshold), "a burst: {of:?}");
+    }
+    assert!(alarm.fires(&[], Timestamp::UNIX_EPOCH, until).is_empty());
+    // So many the parameter says.
+    let given = [("AlarmTopicArn", TOPIC), ("TableThrottles", "7")];
+    let stack = Stack::of(&source(), &given);
+    let told = Alarm::of(stack.properties("TableThrottledAlarm"));
+    assert!((told.threshold - 7.0).abs() < f64::EPSILON);
 }
 
 #[test]

@@ -6,201 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
-use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Ticked, Ticker};
-use evaluate::Evaluator;
-use jiff::{SignedDuration, Timestamp};
-use lotwire::engine::{Call, EmbeddedAws, Interference, Service, Settings, Verdict};
-use lotwire::stack::resources::{self, TABLE};
-use shared::bus::Bus;
-use shared::chance::Chance;
-use shared::clock::Clock;
+use jiff::Timestamp;
+use lotwire::engine::{Call, Interference, Service, Verdict};
+use lotwire::stack::resources::TABLE;
 use shared::config::Config;
 use shared::domain::alert::{AlertState, Ending, RevisionKind};
 use shared::domain::watch::{Moment, Watch};
 use shared::domain::{AlertKind, Authority, Subject};
-use shared::installation::Installations;
-use shared::metrics::Metrics;
 use shared::render::Templates;
-use shared::store::alerts::{Alert, Decision, Watched};
-use shared::store::received::Received;
-use shared::store::{Expect, Store};
+use shared::store::Expect;
+use shared::store::alerts::{Decision, Watched};
 
 use crate::bench::{at, level};
-
-/// Places, their groups, rules and routes; the rest is the same for all.
-fn config(places: &[(&str, &str)], rest: &str) -> Config {
-    let mut text = r#"
-[account]
-name = "Test"
-zone = "Europe/Rome"
-currency = "EUR"
-[connectors.generic]
-kind = "generic"
-[connectors.generic.webhook]
-secret = "env:GENERIC"
-[channels.phone]
-kind = "slack"
-url = "env:PHONE"
-[channels.buyers]
-kind = "slack"
-url = "env:BUYERS"
-"#
-    .to_owned();
-    for (place, groups) in places {
-        text += &format!(
-            "[locations.{place}]\nname = \"{place}\"\nkind = \"warehouse\"\ngroups = [{groups}]\n"
-        );
-    }
-    text += rest;
-    Config::check(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"))
-}
-
-const TOGETHER: &[(&str, &str)] = &[("north", "\"all\""), ("south", "\"all\"")];
-const EVERYBODY: &str = "[[routes]]\nname = \"all\"\nchannels = [\"phone\"]\n";
-const SUM: &str = r#"
-[[rules]]
-name = "sum"
-kind = "low_stock"
-group = "all"
-over = "sum"
-threshold = 3
-"#;
-const OUT: &str = "[[rules]]\nname = \"out\"\nkind = \"out_of_stock\"\n";
-const LOW: &str = "[[rules]]\nname = \"low\"\nkind = \"low_stock\"\nthreshold = 3\n";
-
-/// A table, and an evaluator that looks when it is told to.
-struct Desk {
-    aws: EmbeddedAws,
-    store: Store,
-    evaluator: Evaluator,
-    bus: Bus,
-    minute: AtomicUsize,
-}
-
-/// Touches nothing.
-struct Quiet;
-
-impl Interference for Quiet {}
-
-struct Nothing;
-
-#[async_trait]
-impl Recover for Nothing {
-    async fn recover(&self, _: &Received) -> Result<(), BoxError> {
-        Ok(())
-    }
-}
-
-impl Desk {
-    async fn new(config: &Config) -> Self {
-        Self::with(config, Arc::new(Quiet)).await
-    }
-
-    async fn with(config: &Config, interference: Arc<dyn Interference>) -> Self {
-        let clock = Clock::starting_at(at(0));
-        let settings = Settings {
-            clock: clock.clone(),
-            interference,
-            ..Settings::default()
-        };
-        let aws = EmbeddedAws::in_memory(settings).unwrap();
-        let topic = resources::make(&aws).unwrap();
-        let store = Store::new(aws.dynamodb(), TABLE, clock.clone(), Chance::seeded(7));
-        store.apply_config(config, "test").await.unwrap();
-        let bus = Bus::new(aws.sns(), topic);
-        let evaluator = Evaluator::new(
-            store.clone(),
-            bus.clone(),
-            Installations::new(store.clone()),
-            Metrics::to(std::io::sink(), clock),
-        );
-        Self {
-            aws,
-            store,
-            evaluator,
-            bus,
-            minute: AtomicUsize::new(0),
-        }
-    }
-
-    /// A source states a level, and the change is looked at.
-    async fn states(&self, place: &str, on_hand: i64) {
-        let minute = self.minute.fetch_add(1, Ordering::SeqCst);
-        let event = level(
-            "generic",
-            i64::try_from(minute).unwrap(),
-            "OIL",
-            place,
-            on_hand,
-        );
-        self.store
-            .apply(&event, &Authority::default())
-            .await
-            .unwrap();
-        self.look(place).await;
-    }
-
-    async fn look(&self, place: &str) {
-        let subject = Subject::Position {
-            product: "OIL".parse().unwrap(),
-            location: place.parse().unwrap(),
-        };
-        self.evaluator.look(&subject).await.unwrap();
-    }
-
-    /// Another configuration applies, and everything is looked at by it.
-    async fn apply(&self, config: &Config, places: &[&str]) {
-        self.store.apply_config(config, "test").await.unwrap();
-        for place in places {
-            self.look(place).await;
-        }
-    }
-
-    async fn alerts(&self, state: AlertState) -> Vec<Alert> {
-        self.store.alerts(state, None, 100).await.unwrap().items
-    }
-
-    async fn open(&self) -> Vec<(AlertKind, String)> {
-        let alerts = self.alerts(AlertState::Open).await.into_iter();
-        let mut open: Vec<_> = alerts.map(|it| (it.kind, it.subject.to_string())).collect();
-        open.sort();
-        open
-    }
-
-    /// Who was told what: the channel, the kind of alert, what was said of it and where.
-    async fn told(&self) -> Vec<String> {
-        let mut told = Vec::new();
-        for intent in self.store.intents(None, 200).await.unwrap().items {
-            let said = self.store.revision(&intent.alert, intent.revision).await;
-            let said = said.unwrap().unwrap();
-            told.push((
-                (intent.alert.clone(), intent.revision),
-                format!(
-                    "{}: {} {} {}",
-                    intent.channel, said.kind, said.change, said.subject
-                ),
-            ));
-        }
-        told.sort();
-        told.into_iter().map(|(_, told)| told).collect()
-    }
-
-    async fn tick(&self) -> Ticked {
-        let ticker = Ticker::new(
-            self.store.clone(),
-            Installations::new(self.store.clone()),
-            self.bus.clone(),
-            Arc::new(self.evaluator.clone()),
-            Arc::new(Nothing),
-            Heartbeat::metric_only(),
-            Metrics::to(std::io::sink(), self.store.clock().clone()),
-        );
-        let event = include_str!("../../events/clock/tick.json");
-        let event: EventBridgeEvent = serde_json::from_str(event).unwrap();
-        let deadline = self.store.clock().now() + SignedDuration::from_secs(50);
-        ticker.tick(event, deadline).await.unwrap()
-    }
-}
+use crate::desk::{Desk, EVERYBODY, LOW, OUT, SUM, TOGETHER, config};
 
 #[tokio::test(start_paused = true)]
 async fn an_alert_that_comes_after_others_on_its_item_waits_for_what_was_said_of_them() {
@@ -498,42 +316,6 @@ async fn what_a_crash_between_the_transactions_of_an_alert_left_the_clock_writes
     assert_eq!(desk.told().await.len(), 60);
     desk.tick().await;
     assert_eq!(desk.told().await.len(), 60, "once each");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_record_that_cannot_be_read_is_passed_over_and_everything_is_looked_at_again() {
-    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + LOW))).await;
-    let event = level("generic", 0, "OIL", "north", 1);
-    desk.store
-        .apply(&event, &Authority::default())
-        .await
-        .unwrap();
-    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
-    let get = desk.aws.dynamodb().get_item().table_name(TABLE);
-    let get = get
-        .key("pk", text("P#OIL"))
-        .key("sk", text("L#north#position"));
-    let good = get.send().await.unwrap().item.unwrap();
-    let mut poison = good.clone();
-    poison.insert("d".to_owned(), text("not what it was"));
-    let mut batch = Event::default();
-    for (sequence, image) in [("1", poison), ("2", good)] {
-        let mut record = EventRecord::default();
-        record.change.new_image = image.into();
-        record.change.sequence_number = Some(sequence.to_owned());
-        batch.records.push(record);
-    }
-    let answer = desk.evaluator.handle(batch, Timestamp::MAX).await;
-    assert!(
-        answer.batch_item_failures.is_empty(),
-        "nothing depends on the mapping"
-    );
-    assert_eq!(
-        desk.open().await.len(),
-        1,
-        "the record behind it was looked at"
-    );
-    assert!(desk.store.job("given-up").await.unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -145,3 +145,41 @@ async fn a_hint_leaves_work_until_the_vehicle_is_looked_up() {
     );
     assert!(work.sentence.contains(VIN) && work.sentence.contains("MIL"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_units_at_once_than_the_account_believes_are_held_for_review() {
+    let config = format!("{CONFIG}[guards]\nmost_quantity_jump = 1000\n");
+    let running = Running::with(&config).await;
+    let post = async |id: &str, kind: &str, what: &str, units: i64| {
+        let data = json!({ "sku": "OIL", "location": "milano", what: units });
+        let (status, answer) = running.post(id, kind, data).await;
+        assert_eq!(status, 200, "{answer}");
+        counts(&answer)
+    };
+    let on_hand = async || {
+        let shown = running.get("/api/v1/positions?product=OIL").await;
+        shown["items"][0]["on_hand"].as_i64()
+    };
+    let held_so_far = async |count: usize| {
+        let held = held(&running).await;
+        assert_eq!(held.len(), count, "{held:?}");
+        for entry in held {
+            assert_eq!(entry.reason, "held_for_review");
+            assert!(
+                entry.sentence.contains("1001 units") && entry.sentence.contains("at most 1000"),
+                "{}",
+                entry.sentence
+            );
+        }
+    };
+    assert_eq!(post("a", "stock.level", "on_hand", 1_001).await, [0, 0, 1]);
+    held_so_far(1).await;
+    assert_eq!(on_hand().await, None);
+    assert_eq!(post("b", "stock.level", "on_hand", 1_000).await, [1, 0, 0]);
+    assert_eq!(on_hand().await, Some(1_000));
+    assert_eq!(post("c", "stock.moved", "delta", 1_001).await, [0, 0, 1]);
+    held_so_far(2).await;
+    assert_eq!(on_hand().await, Some(1_000));
+    assert_eq!(post("d", "stock.moved", "delta", 1_000).await, [1, 0, 0]);
+    assert_eq!(on_hand().await, Some(2_000));
+}

@@ -263,18 +263,27 @@ impl Applier<'_> {
             report.state = Some(UnitState::InStock);
         }
         let version = report.version;
-        let report = match unit {
+        let news = match unit {
             Some(unit) => news(unit, self.source, &report),
-            None => report,
+            None => report.clone(),
         };
+        let repeated = news.is_empty();
         // A vehicle that cannot be counted is told of with each file, until it can.
-        if report.is_empty() && unit.is_some_and(|unit| unit.counted.is_some()) {
+        if repeated
+            && self.repeats != Repeats::EachOne
+            && unit.is_some_and(|unit| unit.counted.is_some())
+        {
             return Ok(None);
         }
+        // Of a file of changes, also what is repeated: a file of an earlier time may be read later.
+        let said = match self.repeats {
+            Repeats::EachOne => report,
+            Repeats::Cover | Repeats::Nothing => news,
+        };
         Ok(Some(Asked {
-            event: self.event(id, Change::Unit(Box::new(report)), version)?,
+            event: self.event(id, Change::Unit(Box::new(said)), version)?,
             stated_before: claim.is_some(),
-            news: true,
+            news: !repeated,
         }))
     }
 

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use shared::config::connector::Repeated;
+use shared::config::connector::{Covers, Repeated};
 use shared::feeds::complete::{Proof, Suspicion};
 use shared::feeds::delimited::Reader;
 use shared::feeds::evidence::{Evidence, FeedError};
@@ -69,7 +69,10 @@ pub(crate) async fn examine(
     }
     let sayable = Sayable::by(reader.header());
     let unread_state = reader.header().unread_state().map(str::to_owned);
-    let mut snapshot = Snapshot::default();
+    let mut snapshot = match reading.files.covers {
+        Covers::All => Snapshot::default(),
+        Covers::Changes => Snapshot::of_changes(),
+    };
     let mut nameless = Nameless::default();
     let (mut flawed, mut last_line) = (0, 0);
     for (count, row) in reader.by_ref().enumerate() {

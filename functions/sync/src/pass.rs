@@ -14,14 +14,14 @@ use shared::store::quarantine::Quarantined;
 use shared::store::runs::Counts;
 use shared::store::stated::{Item, Stated};
 
-use crate::apply::{Applier, Outcome};
+use crate::apply::{Applier, Outcome, Repeats};
 use crate::batch::NewRow;
 use crate::examine::{ExamineError, TURN, key_of};
 use crate::flaw::{BAD_ROW, Flaw, NOT_STOCKED, Tally};
 use crate::listing::Kept;
 use crate::memory::Delivery;
 use crate::repeated::{Combined, Gathered, Part};
-use crate::rows::Reading;
+use crate::rows::{Reading, Statement};
 use crate::run::{Feed, Record, RunError};
 use crate::snapshot::{Met, Snapshot};
 
@@ -77,6 +77,7 @@ impl Pass<'_> {
         let applied_to = at.line;
         let mut batch = Batch::default();
         let mut gathered = Gathered::default();
+        let mut before = applied_to;
         for (count, row) in reader.enumerate() {
             if count % TURN == TURN - 1 {
                 tokio::task::yield_now().await;
@@ -95,8 +96,19 @@ impl Pass<'_> {
                     batch.flawed.push((line, bad.found, vec![flaw]));
                 }
                 Err(_) => {}
-                Ok(row) => self.sort(&row, snapshot, &mut gathered, fresh, &mut batch),
+                Ok(row) => {
+                    let statement = self.reading.statement(&row);
+                    // What a file of changes says of one item is applied in turn.
+                    if self.applier.repeats == Repeats::EachOne && batch.speaks_of(&statement) {
+                        let applied = self.flush(&mut batch, before, at, record).await;
+                        if !self.in_time(applied)? {
+                            return Ok(false);
+                        }
+                    }
+                    self.sort(&row, statement, snapshot, &mut gathered, fresh, &mut batch);
+                }
             }
+            before = line;
             if batch.len() >= BATCH {
                 let applied = self.flush(&mut batch, line, at, record).await;
                 if !self.in_time(applied)? || self.feed.is_out_of_time() {
@@ -126,12 +138,12 @@ impl Pass<'_> {
     fn sort(
         &self,
         row: &Row,
+        statement: Result<Statement, Flaw>,
         snapshot: &mut Snapshot,
         gathered: &mut Gathered,
         fresh: bool,
         batch: &mut Batch,
     ) {
-        let statement = self.reading.statement(row);
         let line = row.line();
         let met = key_of(&statement).map(|key| (key, snapshot.meet(key)));
         let mut combined = None;
@@ -336,6 +348,15 @@ struct Batch {
 impl Batch {
     fn len(&self) -> usize {
         self.rows.len() + self.flawed.len()
+    }
+
+    /// Whether a row of the same item waits to be applied.
+    fn speaks_of(&self, statement: &Result<Statement, Flaw>) -> bool {
+        let Ok(statement) = statement else {
+            return false;
+        };
+        let mut rows = self.rows.iter();
+        rows.any(|row| row.statement.item == statement.item)
     }
 }
 

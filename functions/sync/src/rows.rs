@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::config::connector::{ConnectorCommon, Files};
+use shared::config::connector::{ConnectorCommon, Covers, Files};
 use shared::domain::ProductId;
 use shared::domain::catalogue::{Directory, Location};
 use shared::domain::event::{Change, Level, ProductDescription, Version};
@@ -148,9 +148,14 @@ impl<'a> Reading<'a> {
         let mut flaws = Vec::new();
         let level = level(row, &item, &mut flaws)?;
         let (mut version, dated_since) = self.version(row, &item, &mut flaws);
-        // A "version" that is no number is some other thing by that name.
-        let sequence = row.quantity("version").value();
-        version.sequence = sequence.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        version.sequence = match row.quantity("version") {
+            Cell::Absent if self.files.covers == Covers::Changes => self.order_of(row),
+            // A "version" that is no number is some other thing by that name.
+            cell => cell
+                .value()
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or(0),
+        };
         let text = |column| match row.text(column) {
             Cell::Value(text) if !text.is_empty() => Some(text.to_owned()),
             _ => None,

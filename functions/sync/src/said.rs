@@ -29,13 +29,12 @@ impl Sayable {
         if header.position("odometer").is_some() {
             columns.push("mileage");
         }
-        // What is there and not for sale follows from any of these.
-        let not_for_sale = ["reserved", "unavailable", "available"];
-        if not_for_sale
-            .iter()
-            .any(|column| header.position(column).is_some())
-        {
-            columns.push("reserved");
+        // What can be sold says of the rest how much it is.
+        let has = |column| header.position(column).is_some();
+        for column in ["reserved", "unavailable"] {
+            if has(column) || has("available") {
+                columns.push(column);
+            }
         }
         if header.position("status").is_some() {
             columns.push("status");

@@ -60,9 +60,19 @@ pub(crate) struct Snapshot {
     met: Bits,
     /// Items that have several rows, and how many, sorted.
     repeated: Vec<(ItemKey, u32)>,
+    /// Several rows of one item tell of one thing after the other.
+    in_turn: bool,
 }
 
 impl Snapshot {
+    /// Of a file of changes: several rows of one item are neither one nor a contradiction.
+    pub(crate) fn of_changes() -> Self {
+        Self {
+            in_turn: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes a row in.
     pub(crate) fn push(&mut self, key: ItemKey, said: Said) {
         self.entries.push(Entry { key, said });
@@ -74,7 +84,7 @@ impl Snapshot {
         self.entries.sort_by_key(|entry| entry.key);
         for rows in self.entries.chunk_by_mut(|one, two| one.key == two.key) {
             let differ = rows.iter().any(|entry| entry.said != rows[0].said);
-            if rows.len() > 1 && (sum || differ) {
+            if rows.len() > 1 && (sum || differ && !self.in_turn) {
                 let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
                 self.repeated.push((rows[0].key, count));
                 // What they say together is not known before they are read again.
@@ -143,7 +153,7 @@ impl Snapshot {
         }
         match self.find(key) {
             None => Met::Differs,
-            Some(index) if self.met.has(index) => Met::Again,
+            Some(index) if self.met.has(index) && !self.in_turn => Met::Again,
             Some(index) => {
                 self.met.set(index);
                 if self.known.has(index) {
@@ -334,6 +344,21 @@ mod tests {
         }
         bins.seal(true);
         assert_eq!(bins.meet(key), Met::OneOf(2));
+    }
+
+    #[test]
+    fn each_row_of_a_file_of_changes_counts() {
+        let said = |on_hand: i64| Said::default().and("on_hand", &on_hand);
+        let key = ItemKey::of(&item(1));
+        let mut snapshot = Snapshot::of_changes();
+        for on_hand in [3, 4, 3] {
+            snapshot.push(key, said(on_hand));
+        }
+        snapshot.seal(false);
+        assert!(!snapshot.has_repeated());
+        for _ in 0..3 {
+            assert_eq!(snapshot.meet(key), Met::Differs);
+        }
     }
 
     #[test]

@@ -260,7 +260,9 @@ settings! {
         /// count as a good file, and nothing is removed by it.
         min_usable_percent: Percent = Percent(50),
         /// What several different rows for one SKU at one place are: a `conflict`, where none of
-        /// them is believed, or parts to `sum`, such as bins. Equal rows of a conflict are one.
+        /// them is believed, or parts to `sum`, such as bins. Equal rows of a conflict are one. In a
+        /// file of `changes` such rows follow each other: the later one counts, by its time, else by
+        /// its place in the file.
         repeated: Repeated = Repeated::Conflict,
         /// Its words for the state of a vehicle, and ours, beside the words listed below. A word that
         /// is in neither states nothing.

@@ -149,7 +149,9 @@ impl Level {
     /// what is available.
     ///
     /// A stated `available` is what can be sold: what it is less than on hand without being reserved
-    /// is there and unavailable. A larger one than the rest allows is not believed.
+    /// is there and unavailable. A larger one than the rest allows is not believed. It says of the
+    /// units that cannot be sold how many there are, if only that there are none: what was stated of
+    /// them before is over.
     pub fn stated(
         on_hand: Option<i64>,
         available: Option<i64>,
@@ -157,26 +159,31 @@ impl Level {
         incoming: Option<i64>,
         unavailable: Option<i64>,
     ) -> Option<Self> {
+        let Some(available) = available else {
+            return on_hand.map(|on_hand| Self {
+                on_hand,
+                reserved,
+                incoming,
+                unavailable,
+            });
+        };
         let promised = reserved.unwrap_or(0);
         let set_aside = unavailable.unwrap_or(0);
-        let (on_hand, unavailable) = match (on_hand, available) {
-            (None, None) => return None,
-            (Some(on_hand), None) => (on_hand, unavailable),
-            (None, Some(available)) => (
-                available.saturating_add(promised).saturating_add(set_aside),
-                unavailable,
-            ),
-            (Some(on_hand), Some(available)) => {
+        let (on_hand, unavailable) = match on_hand {
+            Some(on_hand) => {
                 let unsold = on_hand.saturating_sub(promised).saturating_sub(available);
-                let unavailable = unsold.max(set_aside);
-                (on_hand, Some(unavailable).filter(|units| *units > 0))
+                (on_hand, unsold.max(set_aside).max(0))
+            }
+            None => {
+                let on_hand = available.saturating_add(promised).saturating_add(set_aside);
+                (on_hand, set_aside)
             }
         };
         Some(Self {
             on_hand,
-            reserved,
+            reserved: Some(promised),
             incoming,
-            unavailable,
+            unavailable: Some(unavailable),
         })
     }
 
@@ -301,5 +308,16 @@ mod tests {
         // More available than the rest allows: the lower one is safe.
         assert_eq!(sellable(Some(10), Some(9), Some(2), None), Some((10, 8)));
         assert_eq!(sellable(None, None, Some(2), Some(1)), None, "not stocked");
+    }
+
+    #[test]
+    fn a_stated_available_says_of_what_cannot_be_sold_that_it_is_no_more() {
+        let level = |on_hand, available| Level::stated(on_hand, available, None, None, None);
+        for on_hand in [Some(10), None] {
+            let all = level(on_hand, Some(10)).unwrap();
+            assert_eq!((all.reserved, all.unavailable), (Some(0), Some(0)));
+        }
+        let silent = level(Some(10), None).unwrap();
+        assert_eq!((silent.reserved, silent.unavailable), (None, None));
     }
 }

@@ -11,6 +11,9 @@
 //!
 //! The stock is read from the position and the ranking of the sources, and from nothing else.
 
+mod moves;
+mod refusal;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
@@ -26,16 +29,15 @@ use super::origin::Origin;
 use super::product::ProductId;
 use super::renamed::Renamed;
 
+pub use self::moves::MOST_MOVES;
+use self::moves::forget;
+pub(super) use self::moves::{add_move, tidy};
+pub use self::refusal::Refusal;
+pub(super) use self::refusal::believable;
+use self::refusal::{possible, within_a_jump};
+
 /// More units than any yard holds: a larger number is a mistake in the source.
 pub const MOST_UNITS: i64 = 1_000_000_000_000;
-/// Movements kept apart, some 16 bytes each. Beyond that the oldest are added up: no unit is lost, but
-/// a statement that is dated between two of them no longer tells them apart.
-pub const MOST_MOVES: usize = 1_000;
-/// So many are kept apart however old they are: a position of that size costs no more to write.
-const FEW_MOVES: usize = 32;
-/// For how long more of them are kept apart, counted back from the newest that is known: for a statement
-/// that comes late, or from a source first heard later.
-const KEEP_APART: SignedDuration = SignedDuration::from_hours(48);
 /// Days of sales kept, enough for a week's window against two months of baseline.
 const KEEP_DAYS: i64 = 70;
 
@@ -234,54 +236,6 @@ pub struct Sources {
     pub remember_days: Option<u16>,
 }
 
-/// Why a change cannot be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// More was asked for than there is.
-    #[error("{asked} units asked for, {available} available")]
-    Insufficient {
-        /// Units asked for.
-        asked: i64,
-        /// Units available.
-        available: i64,
-    },
-    /// Nobody has said yet how much there is.
-    #[error("the quantity is not known yet")]
-    NoData,
-    /// More given back than was promised.
-    #[error("{asked} units to release, {held} held")]
-    NotHeld {
-        /// Units to release.
-        asked: i64,
-        /// Units held.
-        held: i64,
-    },
-    /// The quantity is counted from vehicles and cannot be stated or moved by itself.
-    #[error(
-        "the stock of a model line is counted from its vehicles and cannot be stated or moved by hand; report the vehicles instead"
-    )]
-    Counted,
-    /// The quantity is stated, so vehicles cannot be counted into it.
-    #[error("this product's stock is stated by a source; its vehicles cannot be counted too")]
-    Stated,
-    /// A quantity that jumps further than is believed, such as a barcode in the wrong column.
-    #[error(
-        "{quantity} units at once are more than is believed (at most {most}: most_quantity_jump in [guards])"
-    )]
-    Jump {
-        /// The quantity.
-        quantity: i64,
-        /// The most that is believed.
-        most: i64,
-    },
-    /// A quantity that no yard holds, or one that must be positive and is not.
-    #[error("{quantity} is not a possible number of units")]
-    Impossible {
-        /// The quantity.
-        quantity: i64,
-    },
-}
-
 impl Position {
     /// A position about which nothing is known yet.
     pub fn unknown(product: ProductId, location: LocationId) -> Self {
@@ -449,38 +403,6 @@ impl Position {
             .flatten()
             .filter(move |(_, base)| !base.ended && base.version.at < then)
             .map(|(source, _)| source)
-    }
-
-    /// A source's statement without the optional quantities that are not believed, each left as the
-    /// source last said it, and what is wrong with those.
-    pub fn believed(
-        &self,
-        source: &ConnectorName,
-        level: &Level,
-        sources: &Sources,
-    ) -> (Level, Vec<(&'static str, Refusal)>) {
-        let before = self.stated_by(source).map(|base| &base.level);
-        let mut believed = level.clone();
-        let mut left_out = Vec::new();
-        for (name, quantity, before) in [
-            (
-                "reserved",
-                &mut believed.reserved,
-                before.and_then(|level| level.reserved),
-            ),
-            (
-                "incoming",
-                &mut believed.incoming,
-                before.and_then(|level| level.incoming),
-            ),
-        ] {
-            let Some(stated) = *quantity else { continue };
-            if let Err(refusal) = within_a_jump(before.unwrap_or(0), stated, sources) {
-                *quantity = before;
-                left_out.push((name, refusal));
-            }
-        }
-        (believed, left_out)
     }
 
     /// Movements that are kept apart.
@@ -746,118 +668,9 @@ fn of_item(source: &ConnectorName, item: &str) -> String {
     format!("{source} {item}")
 }
 
-/// Adds a movement to those of one series, in the order of their times.
-pub(super) fn add_move(moves: &mut Moves, at: i64, delta: i64) {
-    match moves.binary_search_by_key(&at, |(at, _)| *at) {
-        Ok(found) => moves[found].1 += delta,
-        Err(place) => moves.insert(place, (at, delta)),
-    }
-    moves.retain(|(_, delta)| *delta != 0);
-}
-
-/// Forgets whose the movements were that are long past, where there are many.
-fn forget(of_item: &mut Moves) {
-    let Some((newest, _)) = of_item.last() else {
-        return;
-    };
-    let apart_from = newest.saturating_sub(in_millis(KEEP_APART));
-    let too_many = of_item.len().saturating_sub(FEW_MOVES);
-    let settled = of_item.partition_point(|(at, _)| *at <= apart_from);
-    of_item.drain(..settled.min(too_many));
-    let most = of_item.len().saturating_sub(MOST_MOVES);
-    of_item.drain(..most);
-}
-
 pub(super) fn lower(a: &Level, b: &Level) -> bool {
     (a.on_hand, b.reserved, b.unavailable, a.incoming)
         < (b.on_hand, a.reserved, a.unavailable, b.incoming)
-}
-
-fn possible(quantity: i64) -> Result<(), Refusal> {
-    if (1..=MOST_UNITS).contains(&quantity) {
-        Ok(())
-    } else {
-        Err(Refusal::Impossible { quantity })
-    }
-}
-
-/// Whether a yard could hold, or owe, so many.
-pub(super) fn countable(quantity: i64) -> Result<(), Refusal> {
-    if (-MOST_UNITS..=MOST_UNITS).contains(&quantity) {
-        Ok(())
-    } else {
-        Err(Refusal::Impossible { quantity })
-    }
-}
-
-/// Whether a quantity that was one number before may be stated to be another.
-fn within_a_jump(before: i64, stated: i64, sources: &Sources) -> Result<(), Refusal> {
-    countable(stated)?;
-    if stated > before {
-        believable(stated - before, sources)
-    } else if stated < 0 {
-        believable(stated, sources)
-    } else {
-        Ok(())
-    }
-}
-
-pub(super) fn believable(quantity: i64, sources: &Sources) -> Result<(), Refusal> {
-    match sources.most_jump {
-        Some(most) if quantity.abs() > most => Err(Refusal::Jump { quantity, most }),
-        _ => Ok(()),
-    }
-}
-
-/// Adds up the movements that no statement will tell apart any more, because they are long past, or that
-/// are too many. No unit is lost: what moved after a statement goes on counting on top of it.
-pub(super) fn tidy(bases: &mut Bases, moves: &mut Moves) {
-    if moves.len() <= FEW_MOVES {
-        return;
-    }
-    let stated = bases.values().map(|base| base.version.at.as_millisecond());
-    let last_stated = stated.max();
-    let newest = last_stated.max(moves.last().map(|(at, _)| *at));
-    let Some(newest) = newest else { return };
-    let apart_from = newest.saturating_sub(in_millis(KEEP_APART));
-    // From before all of this every source but those last heard earlier has them in its statement.
-    if last_stated.is_some_and(|at| at > apart_from) {
-        let settled = moves.partition_point(|(at, _)| *at <= apart_from);
-        for (at, delta) in moves.drain(..settled) {
-            for base in bases.values_mut() {
-                if base.version.at.as_millisecond() < at {
-                    base.moved += delta;
-                }
-            }
-        }
-        return bound(bases, moves, 0);
-    }
-    let old = moves.partition_point(|(at, _)| *at <= apart_from);
-    bound(bases, moves, old);
-}
-
-/// Adds neighbours up among the first `old` movements, and among all as long as there are too many,
-/// except where a statement lies between the two.
-fn bound(bases: &Bases, moves: &mut Moves, mut old: usize) {
-    let mut first = 0;
-    while first + 1 < moves.len() && (first + 1 < old || moves.len() > MOST_MOVES) {
-        let ((from, delta), (until, _)) = (moves[first], moves[first + 1]);
-        let between = from..until;
-        let parted = bases
-            .values()
-            .any(|base| between.contains(&base.version.at.as_millisecond()));
-        if parted {
-            first += 1;
-            continue;
-        }
-        moves[first + 1].1 += delta;
-        moves.remove(first);
-        old = old.saturating_sub(1);
-    }
-}
-
-fn in_millis(span: SignedDuration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn is_zero(units: &i64) -> bool {

@@ -244,10 +244,15 @@ impl Site {
 
     /// A signed webhook, a tenth of a second after the last: one instance takes in so many.
     pub(super) async fn level(&mut self, sender: usize, sku: &str, place: usize, on_hand: i64) {
+        let location = rooftop(place % self.size.rooftops);
+        let answer = self.state(sender, sku, &location, on_hand).await;
+        assert_eq!(answer["quarantined"], 0, "{answer}");
+    }
+
+    async fn state(&mut self, sender: usize, sku: &str, location: &str, on_hand: i64) -> Value {
         tokio::time::sleep(Duration::from_millis(100)).await;
         self.sent += 1;
         let now = self.aws.clock().now();
-        let location = rooftop(place % self.size.rooftops);
         let data = json!({ "sku": sku, "location": location, "on_hand": on_hand });
         let event = json!({ "type": "stock.level", "timestamp": now.to_string(), "data": data });
         let (headers, body) = signed(SECRET, &format!("msg-{:06}", self.sent), now, &event);
@@ -257,6 +262,14 @@ impl Site {
         let path = format!("/hooks/{}", connector(sender % self.size.connectors));
         let (status, answer) = self.request(Method::POST, &path, &headers, &body).await;
         assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// A signed webhook about a place that nobody knows, by a name of its own each time: it is held.
+    pub(super) async fn misplaced(&mut self, sender: usize, sku: &str) {
+        let nowhere = format!("nowhere-{:06}", self.sent);
+        let answer = self.state(sender, sku, &nowhere, 19).await;
+        assert_eq!(answer["quarantined"], 1, "{answer}");
     }
 
     /// A product that is there, without a webhook.

@@ -177,7 +177,7 @@ impl Scene<'_> {
             "rule": resolution.rule.map(|rule| &rule.id),
             "why": resolution.explain(self.now, &self.zone),
             "condition": condition.map(name),
-            "watch": watch.map(shown),
+            "watch": watch.map(|watch| shown(watch, self.now)),
             "manner": resolution.rule.map(|_| self.manner(resolution)),
             "answer": self.verdict(resolution, condition, watch),
             "routes": routes,
@@ -222,7 +222,7 @@ impl Scene<'_> {
         };
         let phase = watch.map(|watch| &watch.phase);
         let episode = watch.and_then(Watch::episode);
-        let damped_until = watch.and_then(|watch| watch.damped_until);
+        let damped_until = watch.and_then(|watch| damped_until(watch, self.now));
         if let Some(episode) = episode {
             let alert = &episode.alert;
             return match phase {
@@ -269,7 +269,13 @@ impl Scene<'_> {
     }
 }
 
-fn shown(watch: &Watch) -> Value {
+/// Until when messages are held because it flaps; a time that has passed stands there until the next look.
+fn damped_until(watch: &Watch, now: Timestamp) -> Option<Timestamp> {
+    let until = watch.damped_until.map(|until| until.0);
+    until.filter(|until| *until > now)
+}
+
+fn shown(watch: &Watch, now: Timestamp) -> Value {
     let (phase, since) = match &watch.phase {
         Phase::Quiet => ("quiet", None),
         Phase::Pending { since } => ("pending", Some(since)),
@@ -284,7 +290,7 @@ fn shown(watch: &Watch) -> Value {
         "people_told": episode.is_some_and(|episode| episode.told()),
         "withheld": episode.and_then(|episode| episode.withheld),
         "evaluated_revision": watch.evaluated,
-        "quiet_for_flapping_until": watch.damped_until.map(|until| until.0),
+        "quiet_for_flapping_until": damped_until(watch, now),
     })
 }
 

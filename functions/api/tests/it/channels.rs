@@ -1,5 +1,8 @@
 //! Who is reached, what is sent again, and the page that a message links to.
 
+use std::sync::Arc;
+
+use api::ports::{Liveness, State};
 use jiff::SignedDuration;
 use serde_json::json;
 use shared::config::Config;
@@ -7,7 +10,7 @@ use shared::domain::alert::{AlertState, RevisionKind, Severity};
 use shared::domain::group::{Belongs, Pace};
 use shared::domain::message::{Digest, Message, Stock};
 use shared::domain::watch::Moment;
-use shared::domain::{AlertKind, ChannelName, Subject};
+use shared::domain::{AlertKind, ChannelName, ConnectorName, Subject};
 use shared::store::alerts::{Alert, Announcement};
 use shared::store::breakers::{Trouble, TroubleKind};
 use shared::store::intents::{Intent, IntentState};
@@ -22,12 +25,7 @@ fn ops() -> ChannelName {
 /// over.
 async fn scene() -> Scene {
     let scene = Scene::new().await;
-    let text = format!(
-        "{DOCUMENT}\n[channels.ops]\nkind = 'webhook'\nurl = 'https://ops.example.com/hook'\n\
-         secret = 'env:SECRET'\n"
-    );
-    let config = Config::check(&text, "lotwire.toml").unwrap();
-    assert!(scene.store.apply_config(&config, "test").await.unwrap());
+    with_ops(&scene).await;
     let trouble = Trouble {
         kind: TroubleKind::Refused,
         reason: "HTTP 410".into(),
@@ -53,6 +51,15 @@ async fn scene() -> Scene {
             .unwrap()
     );
     scene
+}
+
+async fn with_ops(scene: &Scene) {
+    let text = format!(
+        "{DOCUMENT}\n[channels.ops]\nkind = 'webhook'\nurl = 'https://ops.example.com/hook'\n\
+         secret = 'env:SECRET'\n"
+    );
+    let config = Config::check(&text, "lotwire.toml").unwrap();
+    assert!(scene.store.apply_config(&config, "test").await.unwrap());
 }
 
 fn announcement(scene: &Scene, id: &str, state: AlertState) -> Announcement {
@@ -124,6 +131,67 @@ async fn each_channel_says_whether_it_reaches_anybody_and_why_not() {
         (&item["state"], &item["reason"]),
         (&json!("refused"), &json!("HTTP 410"))
     );
+}
+
+/// What a laptop can tell of the channel: what keeps it from being live, if anything does.
+struct Knows(Option<&'static str>);
+
+#[async_trait::async_trait]
+impl Liveness for Knows {
+    async fn channels(&self, _: &Config) -> Option<Vec<State<ChannelName>>> {
+        let problem = self.0.map(str::to_owned);
+        let name = ops();
+        Some(vec![State { name, problem }])
+    }
+
+    async fn connectors(&self, _: &Config) -> Option<Vec<State<ConnectorName>>> {
+        Some(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_channel_without_its_credentials_is_not_live_however_that_is_known() {
+    const WHY: &str = "env:SECRET is not set";
+    // What can be told beforehand, what came of the last message, and how it stands.
+    for (known, was_not_sent, is_live) in [
+        (None, true, false),
+        (None, false, true),
+        (Some(Some(WHY)), false, false),
+        (Some(Some(WHY)), true, false),
+        // It has been set since.
+        (Some(None), true, true),
+    ] {
+        let scene = match known {
+            Some(problem) => Scene::with_liveness(Arc::new(Knows(problem))).await,
+            None => Scene::new().await,
+        };
+        with_ops(&scene).await;
+        if was_not_sent {
+            let trouble = Trouble {
+                kind: TroubleKind::NotLive,
+                reason: WHY.into(),
+                since: Moment(scene.store.clock().now()),
+                alert: None,
+            };
+            let begun = scene.store.begin_trouble(&ops(), &trouble, None).await;
+            assert!(begun.unwrap());
+        }
+        let (state, reason) = if is_live {
+            ("live", json!(null))
+        } else {
+            ("not_live", json!(WHY))
+        };
+        let answer = scene.get("/api/v1/channels").await;
+        let item = &answer.body["items"][0];
+        assert_eq!(
+            (&item["channel"], &item["state"], &item["reason"]),
+            (&json!("ops"), &json!(state), &reason),
+            "{known:?}, {was_not_sent}"
+        );
+        let status = scene.get("/api/v1/status").await.body;
+        let item = &status["channels"][0];
+        assert_eq!(item["problem"], reason, "{known:?}, {was_not_sent}");
+    }
 }
 
 #[tokio::test]

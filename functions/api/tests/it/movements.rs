@@ -3,7 +3,9 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::scene::Scene;
+use shared::config::Config;
+
+use crate::scene::{DOCUMENT, Scene};
 
 fn sale(quantity: i64) -> Value {
     json!({ "type": "sale", "product": "OIL", "location": "north", "quantity": quantity })
@@ -333,6 +335,38 @@ async fn a_barcode_in_place_of_a_quantity_is_refused_and_changes_nothing() {
     }
     let position = scene.get("/api/v1/positions?product=OIL").await;
     assert_eq!(position.body["items"][0]["on_hand"], 3);
+}
+
+#[tokio::test]
+async fn a_person_may_book_as_many_units_at_once_as_the_account_says() {
+    let scene = Scene::new().await;
+    let text = format!("{DOCUMENT}\n[guards]\nmost_quantity_jump = 1000\n");
+    let config = Config::check(&text, "lotwire.toml").unwrap();
+    assert!(scene.store.apply_config(&config, "test").await.unwrap());
+    scene.stated("OIL", "north", 3).await;
+    let book = async |kind: &str, quantity: i64| {
+        let body =
+            json!({ "type": kind, "product": "OIL", "location": "north", "quantity": quantity });
+        scene.moves(&format!("{kind}-{quantity}"), body).await
+    };
+    // A count is as far as it is from what is there.
+    for (kind, most, then) in [
+        ("receipt", 1_000, 1_003),
+        ("return", 1_000, 2_003),
+        ("count", 3_003, 3_003),
+    ] {
+        let refused = book(kind, most + 1).await;
+        assert_eq!(refused.status, 422, "{kind}: {}", refused.body);
+        let words = refused.body.to_string();
+        assert!(words.contains("1001 units at once"), "{words}");
+        assert!(
+            words.contains("at most 1000: most_quantity_jump in [guards]"),
+            "{words}"
+        );
+        let booked = book(kind, most).await;
+        assert_eq!(booked.status, 201, "{kind}: {}", booked.body);
+        assert_eq!(booked.body["position"]["on_hand"], then, "{kind}");
+    }
 }
 
 #[tokio::test]

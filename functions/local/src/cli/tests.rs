@@ -1,5 +1,8 @@
 //! Commands against a real server on this machine.
 
+mod again;
+mod init;
+
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -396,130 +399,6 @@ fn without_a_command_the_stack_starts() {
     assert!(
         Cli::try_parse_from(["lotwire", "replay"]).is_err(),
         "a connector is needed"
-    );
-}
-
-/// Runs `init` before somebody who types these lines; gives exit code, what was shown, and the file.
-fn init(typed: Option<&str>, flags: &[&str]) -> (ExitCode, String, Option<String>) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("mine.toml");
-    let file = path.display().to_string();
-    let line = ["lotwire", "init", &file]
-        .into_iter()
-        .chain(flags.iter().copied());
-    let Some(Command::Init(asked)) = Cli::try_parse_from(line).unwrap().command else {
-        unreachable!();
-    };
-    let written = Mutex::new(Vec::new());
-    let code = {
-        let mut show = Show::to(To(&written), To(&written));
-        if let Some(typed) = typed {
-            show = show.before(typed.as_bytes());
-        }
-        end(init::run(&asked, &mut show), &mut show)
-    };
-    let shown = String::from_utf8(written.into_inner().unwrap()).unwrap();
-    (code, shown, std::fs::read_to_string(path).ok())
-}
-
-#[test]
-fn four_answers_make_a_configuration() {
-    let typed = "boats\nvehicles\nwebhook\nsms\nsms +393331234567\nmany\n2\n";
-    let (code, shown, text) = init(Some(typed), &["--zone", "Europe/Rome"]);
-    assert_eq!(code, ExitCode::SUCCESS, "{shown}");
-    for words in [
-        "`boats` is none of vehicles, parts",
-        "sms needs to know where to",
-        "`many` is not a number",
-    ] {
-        assert!(shown.contains(words), "{words}: {shown}");
-    }
-    let config = shared::config::Config::check(&text.unwrap(), "mine.toml").unwrap();
-    assert_eq!(config.summary().notes, Vec::<String>::new());
-    // Enter takes what is usual; nobody is asked what a flag says.
-    let (code, shown, text) = init(Some("\n\n\n"), &["--level", "7"]);
-    assert_eq!(code, ExitCode::SUCCESS, "{shown}");
-    assert!(text.unwrap().contains("threshold = 7"));
-    let (code, shown, text) = init(None, &["--sell", "parts"]);
-    assert_eq!((code, text), (ExitCode::from(2), None));
-    assert!(shown.contains("answer with --from"), "{shown}");
-    let (code, shown, text) = init(Some("\n"), &[]);
-    assert_eq!((code, text), (ExitCode::from(2), None), "{shown}");
-}
-
-#[test]
-fn every_combination_of_answers_passes_the_check() {
-    for sell in ["vehicles", "parts"] {
-        for from in ["shopify", "dealertrack", "files", "webhook"] {
-            for tell in [
-                "slack",
-                "sms +393331234567",
-                "mail a@example.com",
-                "webhook https://example.com/x",
-            ] {
-                let flags = [
-                    "--sell",
-                    sell,
-                    "--from",
-                    from,
-                    "--tell",
-                    tell,
-                    "--level",
-                    "0",
-                    "--name",
-                    "O'Neill \"Parts\"",
-                ];
-                let (code, shown, text) = init(None, &flags);
-                assert_eq!(code, ExitCode::SUCCESS, "{flags:?}: {shown}");
-                let config = shared::config::Config::check(&text.unwrap(), "mine.toml").unwrap();
-                assert_eq!(config.summary().notes, Vec::<String>::new(), "{flags:?}");
-                assert_eq!(config.account.name, "O'Neill \"Parts\"");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_file_that_exists_is_left_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("lotwire.toml");
-    std::fs::write(&path, "mine").unwrap();
-    let line = [
-        "lotwire",
-        "init",
-        path.to_str().unwrap(),
-        "--sell",
-        "parts",
-        "--from",
-        "webhook",
-        "--tell",
-        "slack",
-        "--level",
-        "1",
-    ];
-    let Some(Command::Init(asked)) = Cli::try_parse_from(line).unwrap().command else {
-        unreachable!();
-    };
-    let refused = init::run(&asked, &mut Show::to(std::io::sink(), std::io::sink()));
-    assert!(matches!(refused, Err(Failure::Usage(problem)) if problem.contains("left alone")));
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
-}
-
-#[test]
-fn the_reference_begins_with_ten_lines_that_suffice() {
-    const REFERENCE: &str = include_str!("../../../../docs/configuration.md");
-    let block = REFERENCE.split("```toml\n").nth(1).unwrap();
-    let text = block.split("```").next().unwrap();
-    assert!(text.lines().count() <= 10, "{text}");
-    let config = shared::config::Config::check(text, "lotwire.toml").unwrap();
-    assert_eq!(config.summary().notes, Vec::<String>::new());
-    assert_eq!(
-        (
-            config.rules.len(),
-            config.routes.len(),
-            config.connectors.len()
-        ),
-        (1, 1, 1)
     );
 }
 

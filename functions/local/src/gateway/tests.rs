@@ -2,6 +2,8 @@ use super::*;
 use crate::engine::{BoxError, Invocation, Settings};
 use axum::http::HeaderName;
 use shared::clock::Clock;
+use shared::telemetry;
+use shared::testing::Captured;
 use std::sync::Mutex;
 
 type Events = Arc<Mutex<Vec<ApiGatewayV2httpRequest>>>;
@@ -429,6 +431,54 @@ async fn when_all_connections_are_taken_more_are_refused_until_one_is_free() {
     {
         tokio::task::yield_now().await;
     }
+}
+
+/// A flood is to be seen in the log, and is not to fill it.
+#[tokio::test]
+async fn that_connections_are_refused_is_one_line_of_the_log_until_there_is_room_again() {
+    let logs = Captured::default();
+    let writer = logs.clone();
+    let levels = "info".parse().unwrap();
+    let subscriber = telemetry::in_lambda(move || writer.clone(), &levels, Clock::system());
+    let _subscriber = tracing::subscriber::set_default(subscriber);
+    let said = |what: &str| {
+        let mut lines = logs.json();
+        lines.retain(|line| line["message"].as_str().unwrap().contains(what));
+        lines
+    };
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let (address, _stop) = under(limits).await;
+    let connect = || tokio::net::TcpStream::connect(address);
+    let held = [connect().await.unwrap(), connect().await.unwrap()];
+    assert!(said("connections").is_empty(), "{}", logs.text());
+    for _ in 0..5 {
+        let refused = until_hung_up(address, WHOLE).await;
+        assert!(!refused.contains("200"), "{refused}");
+    }
+    let lines = said("too many connections");
+    let [line] = &lines[..] else {
+        panic!("{}", logs.text());
+    };
+    assert_eq!((&line["level"], &line["all"]), (&"WARN".into(), &2.into()));
+    assert_eq!(line["peer"], "127.0.0.1");
+    drop(held);
+    let mut refused = 5;
+    while !until_hung_up(address, WHOLE)
+        .await
+        .starts_with("HTTP/1.1 200")
+    {
+        refused += 1;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(said("too many connections").len(), 1);
+    let lines = said("there is room for connections again");
+    let [line] = &lines[..] else {
+        panic!("{}", logs.text());
+    };
+    assert_eq!(line["refused"], refused);
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! A channel that reaches nobody is told on the others, once, and what is still true is sent again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared::bus::IntentRef;
-use shared::delivery::Delivered;
+use shared::delivery::{Delivered, Wire};
 use shared::domain::AlertKind;
 use shared::domain::alert::AlertState;
+use shared::http::{Http, HttpSettings};
 use shared::store::alerts::Alert;
 use shared::store::intents::IntentState;
 use shared::store::resend::{Resend, Resent};
@@ -26,35 +28,71 @@ async fn intents_of(world: &World, alert: &Alert) -> Vec<IntentRef> {
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_hook_is_told_on_another_channel_with_what_it_did_not_carry() {
-    for refusal in [Answer::Status(410), Answer::Status(401)] {
+    for status in [410, 401] {
         let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+        let refusal = Answer::Status(status);
         world.vendors.always("ops.example.com", refusal);
         for alert in ["a1", "a2", "a3"] {
             let which = world.open(alert, &["ops"]).await.remove(0);
             world.look(&which).await;
         }
-        let alert = channel_alerts(&world, AlertState::Open).await;
-        let [alert] = alert.as_slice() else {
-            panic!("one alert for all of them: {alert:?}");
-        };
-        let intents = intents_of(&world, alert).await;
-        let [told] = intents.as_slice() else {
-            panic!("{intents:?}");
-        };
-        assert_eq!(told.channel.as_str(), "other");
-        // Nobody announces it: the clock finds it due.
-        assert!(world.due().await.contains(told));
-        world.look(told).await;
-        let seen = world.vendors.seen("other.example.com").remove(0);
-        let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
-        assert_eq!(body["type"], "stock.channel_down.opened");
-        assert_eq!(body["data"]["text"], "Messages do not arrive: ops.");
-        let notes = body["data"]["notes"].to_string();
-        assert!(
-            notes.contains("It did not carry: Low stock: Oil 5W-40"),
-            "{notes}"
-        );
+        let notes = told_on_the_other(&world).await;
+        let why = format!("It refuses what is sent: HTTP {status}");
+        assert!(notes.contains(&why), "{notes}");
     }
+}
+
+/// An address that was mistyped, or that is not to be called: nothing ever leaves for it.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_may_not_be_called_is_told_on_another_channel_with_what_it_did_not_carry() {
+    for (address, why) in [
+        ("http://ops.example.com/hook", "http is not https"),
+        ("https://10.0.0.1/hook", "10.0.0.1 is"),
+        ("https://169.254.169.254/hook", "169.254.169.254 is"),
+    ] {
+        let ops =
+            format!("[channels.ops]\nkind = 'webhook'\nurl = '{address}'\nsecret = 'env:SECRET'\n");
+        let world = World::new(&(ops + &webhooks(&[("other", "")]))).await;
+        let wire = Http::new(HttpSettings {
+            certificates: false,
+            ..HttpSettings::default()
+        });
+        let deliverer = world.deliverer_over(Arc::new(Wire(Arc::new(wire.unwrap()))));
+        for alert in ["a1", "a2", "a3"] {
+            let which = world.open(alert, &["ops"]).await.remove(0);
+            let done = deliverer.deliver(&which, world.deadline()).await.unwrap();
+            assert_eq!(done, Delivered::Done(IntentState::Rejected), "{address}");
+        }
+        let notes = told_on_the_other(&world).await;
+        assert!(notes.contains(why), "{notes}");
+        assert!(notes.contains("lotwire resend ops"), "{notes}");
+    }
+}
+
+/// The notes of the one message about `ops` that goes out on `other`.
+async fn told_on_the_other(world: &World) -> String {
+    let alert = channel_alerts(world, AlertState::Open).await;
+    let [alert] = alert.as_slice() else {
+        panic!("one alert for all of them: {alert:?}");
+    };
+    let intents = intents_of(world, alert).await;
+    let [told] = intents.as_slice() else {
+        panic!("{intents:?}");
+    };
+    assert_eq!(told.channel.as_str(), "other");
+    // Nobody announces it: the clock finds it due.
+    assert!(world.due().await.contains(told));
+    world.look(told).await;
+    let seen = world.vendors.seen("other.example.com").remove(0);
+    let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+    assert_eq!(body["type"], "stock.channel_down.opened");
+    assert_eq!(body["data"]["text"], "Messages do not arrive: ops.");
+    let notes = body["data"]["notes"].to_string();
+    assert!(
+        notes.contains("It did not carry: Low stock: Oil 5W-40"),
+        "{notes}"
+    );
+    notes
 }
 
 #[tokio::test(start_paused = true)]

@@ -340,6 +340,80 @@ async fn a_cell_that_cannot_be_read_leaves_its_field_and_takes_the_rest() {
     }
 }
 
+/// What is said of a state or a place does not wait for a cell that is beside the point.
+#[tokio::test(start_paused = true)]
+async fn a_car_is_sold_whatever_else_its_row_says() {
+    let bench = Bench::with("locations = { London = \"main\", Milano = \"milano\" }").await;
+    let file = |rest: &str| {
+        let header = "VIN,Make,Model,Location,Status,Year,Date In Stock,Price,Odometer,Doors";
+        format!("{header}\n{BENTLEY},Bentley,Continental GT,{rest}\n")
+    };
+    let known = "London,Available,2026,2026-01-02,150000,2560 mi,2";
+    bench.read("v.csv", file(known)).await;
+    let unit = async || bench.unit(BENTLEY).await;
+    let resolved = async || unit().await.resolve(&shared::domain::Authority::default());
+    assert_eq!(resolved().await.state, UnitState::InStock);
+    let before = unit().await;
+
+    for (state, place, expected) in [
+        ("Sale Pending", "Milano", UnitState::SalePending),
+        ("Sold", "Milano", UnitState::Sold),
+    ] {
+        let row = format!("{place},{state},2026.5,last spring,Call for price,TMU,two");
+        let report = bench.read("v.csv", file(&row)).await;
+        assert_eq!(
+            (report.outcome, report.counts.quarantined),
+            (FileOutcome::Applied, 1)
+        );
+        let now = resolved().await;
+        assert_eq!(
+            (now.state, now.location.unwrap().as_str()),
+            (expected, "milano")
+        );
+        let held = quarantine(&bench).await;
+        let [row] = &held[..] else { panic!("{held:?}") };
+        assert_eq!(row.reason, "unreadable");
+        for flaw in [
+            "year \"2026.5\"",
+            "date_in_stock \"last spring\"",
+            "price \"Call for price\"",
+            "odometer \"TMU\"",
+            "doors \"two\"",
+        ] {
+            assert!(row.sentence.contains(flaw), "{flaw}: {}", row.sentence);
+        }
+    }
+    let after = unit().await;
+    assert_eq!(after.fields, before.fields, "as they were");
+    assert_eq!(after.claims[&erp()].since, before.claims[&erp()].since);
+    assert!(!before.claims[&erp()].since.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_sold_and_now_can_is_available() {
+    let bench = Bench::with("").await;
+    let available = async |report: shared::store::runs::FileReport| {
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        let stock = bench.position("OIL").await.stock(&Default::default());
+        let stock = stock.unwrap();
+        (stock.on_hand, stock.unavailable, stock.available)
+    };
+    for (header, row, expected) in [
+        ("on_hand,unavailable,reserved", "10,5,2", (10, 5, 3)),
+        ("on_hand,available", "10,10", (10, 0, 10)),
+        ("on_hand,available", "10,4", (10, 6, 4)),
+        ("on_hand,unavailable", "10,0", (10, 0, 10)),
+        ("on_hand,unavailable", "10,5", (10, 5, 5)),
+        // Nothing is said of it.
+        ("on_hand,unavailable", "9,", (9, 5, 4)),
+        ("on_hand,available", "9,9", (9, 0, 9)),
+    ] {
+        let file = format!("sku,location,{header}\nOIL,main,{row}\nGAS,main,{row}\n");
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(available(report).await, expected, "{header}: {row}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn titles_and_categories_describe_the_product() {
     let bench = Bench::with("").await;

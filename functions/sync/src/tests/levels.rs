@@ -239,6 +239,31 @@ async fn a_file_reads_the_items_of_its_own_source_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rows_that_repeat_what_cannot_be_sold_are_not_read_one_by_one() {
+    let mut costs = Vec::new();
+    for (columns, row) in [
+        ("on_hand", "10"),
+        ("on_hand,unavailable", "10,5"),
+        ("on_hand,available", "10,5"),
+        ("available", "10"),
+        ("on_hand,available,reserved,unavailable", "10,3,2,5"),
+    ] {
+        let bench = Bench::with("").await;
+        let rows = (0..200).map(|n| format!("SKU-{n},main,{row}\n"));
+        let file = format!("sku,location,{columns}\n{}", rows.collect::<String>());
+        bench.read("s.csv", &file).await;
+        bench.sync.store.take_spent();
+        bench.read("s.csv", &file).await;
+        costs.push((columns, bench.sync.store.take_spent().read));
+    }
+    let (_, plain) = costs[0];
+    assert!(
+        costs.iter().all(|(_, read)| *read <= plain + 10.0),
+        "{costs:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_row_that_differs_is_one_write_of_stock_and_nothing_beside_it() {
     let bench = Bench::with("").await;
     let with = |first: i64| {

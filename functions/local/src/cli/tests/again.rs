@@ -1,0 +1,209 @@
+//! What is done again: what was received applied, and what did not arrive sent.
+
+use jiff::Timestamp;
+use serde_json::json;
+use shared::domain::alert::{AlertState, RevisionKind, Severity};
+use shared::domain::message::Message;
+use shared::domain::watch::Moment;
+use shared::domain::{AlertKind, ChannelName, Subject};
+use shared::store::alerts::{Alert, Announcement};
+use shared::store::breakers::{Trouble, TroubleKind};
+use shared::store::intents::{Intent, IntentState};
+use wiremock::matchers::{body_partial_json, header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+
+/// An API that answers with the second and third page of a replay, each to whoever asks from where it
+/// begins.
+async fn in_pages() -> MockServer {
+    let server = MockServer::start().await;
+    let page = |cursor: &str, counts: [u32; 5], failed: Value, next: Value| {
+        let asked = json!({
+            "connector": "erp", "from": "2026-01-15T00:00:00Z", "cursor": cursor,
+        });
+        let [received, changed, known, quarantined, ignored] = counts;
+        let answer = json!({
+            "received": received, "changed": changed, "known": known,
+            "quarantined": quarantined, "ignored": ignored, "failed": failed, "next": next,
+        });
+        Mock::given(method("POST"))
+            .and(path("/api/v1/replays"))
+            .and(header("authorization", "Bearer open sesame"))
+            .and(body_partial_json(asked))
+            .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+    };
+    let failed = json!([{ "id": "msg-17", "detail": "the table is busy" }]);
+    for page in [
+        page("second", [10, 0, 8, 1, 0], failed, json!("third")),
+        page("third", [4, 3, 1, 0, 1], json!([]), Value::Null),
+    ] {
+        page.mount(&server).await;
+    }
+    server
+}
+
+#[tokio::test]
+async fn a_long_replay_is_gone_through_to_its_end_and_shows_how_far_it_is() {
+    let server = in_pages().await;
+    // Nobody has a cursor at first.
+    let first = json!({
+        "received": 10, "changed": 1, "known": 9, "quarantined": 0, "ignored": 2, "failed": [],
+        "next": "second",
+    });
+    Mock::given(method("POST"))
+        .and(path("/api/v1/replays"))
+        .and(|request: &wiremock::Request| {
+            let asked: Value = request.body_json().unwrap();
+            asked["cursor"].is_null() && asked["connector"] == "erp"
+        })
+        .respond_with(ResponseTemplate::new(200).set_body_json(first))
+        .mount(&server)
+        .await;
+    let (url, directory) = (server.uri(), tempfile::tempdir().unwrap());
+    std::fs::write(directory.path().join("token"), "open sesame\n").unwrap();
+    let data = directory.path().display().to_string();
+    let line = [
+        "replay",
+        "--connector",
+        "erp",
+        "--from",
+        "2026-01-15T00:00:00Z",
+    ];
+    let server = ["--url", &url, "--data", &data];
+    let (code, text) = run(line.into_iter().chain(server)).await;
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            "10 received payloads looked at",
+            "20 received payloads looked at",
+            "24 payloads: 4 rows changed the stock, 18 known, 1 quarantined, 3 ignored",
+            "msg-17: the table is busy",
+        ]
+    );
+    assert_eq!(code, 1, "one of them failed");
+
+    let machine = line.into_iter().chain(["--json"]).chain(server);
+    let (code, text) = run(machine).await;
+    assert_eq!(code, 1);
+    let (_, answer) = text.split_once('{').unwrap();
+    let answer: Value = serde_json::from_str(&format!("{{{answer}")).unwrap();
+    let counts = json!({
+        "received": 24, "changed": 4, "known": 18, "quarantined": 1, "ignored": 3,
+    });
+    assert_eq!(answer["counts"], counts);
+    assert_eq!(answer["failed"].as_array().unwrap().len(), 1);
+}
+
+fn ops() -> ChannelName {
+    "ops".parse().unwrap()
+}
+
+/// An alert whose message the channel refused.
+fn refused(id: &str, state: AlertState, now: Timestamp) -> Announcement {
+    let subject = Subject::Position {
+        product: "OIL".parse().unwrap(),
+        location: "north".parse().unwrap(),
+    };
+    let message = Message {
+        alert: id.into(),
+        revision: 1,
+        correlation: None,
+        change: RevisionKind::Opened,
+        ending: None,
+        kind: AlertKind::LowStock,
+        severity: Severity::Warning,
+        subject: subject.clone(),
+        at: now,
+        product: "Oil".into(),
+        location: Some("North".into()),
+        zone: "Europe/London".into(),
+        before: None,
+        after: None,
+        threshold: Some(3),
+        rule: None,
+        why: None,
+        days_of_supply: None,
+        sold: None,
+        notes: Vec::new(),
+        link: None,
+        digest: None,
+    };
+    let intent = Intent {
+        state: IntentState::Rejected,
+        attempts: 1,
+        ..Intent::new(id, 1, ops(), "webhook", now, now)
+    };
+    Announcement {
+        intents: vec![intent],
+        before: None,
+        alert: Alert {
+            id: id.into(),
+            kind: message.kind,
+            subject,
+            severity: message.severity,
+            state,
+            revision: 1,
+            opened_at: now,
+            updated_at: now,
+            message,
+            told: vec![ops()],
+        },
+    }
+}
+
+#[tokio::test]
+async fn what_a_channel_refused_and_is_still_true_is_sent_again() {
+    let site = Site::open().await;
+    let document = format!(
+        "{DOCUMENT}\n[channels.ops]\nkind = 'webhook'\nurl = 'https://ops.example.com/hook'\n\
+         secret = 'env:SECRET'\n"
+    );
+    let file = site.file("lotwire.toml", &document);
+    assert_eq!(site.run(&["apply", &file, "--yes"]).await.0, 0);
+    let now = site.store.clock().now();
+    let trouble = Trouble {
+        kind: TroubleKind::Refused,
+        reason: "HTTP 404".into(),
+        since: Moment(now),
+        alert: None,
+    };
+    for (id, state) in [
+        ("first", AlertState::Open),
+        ("over", AlertState::Resolved),
+        ("second", AlertState::Open),
+    ] {
+        let written = refused(id, state, now);
+        // Of some channel: the alert is what is to be there.
+        let of = format!("for-{id}").parse().unwrap();
+        let begun = site.store.begin_trouble(&of, &trouble, Some(&written));
+        assert!(begun.await.unwrap());
+    }
+    let state = async |id: &str| {
+        let stored = site.store.intent(id, 1, &ops()).await.unwrap();
+        stored.unwrap().data.state
+    };
+    let (code, text) = site.run(&["resend", "ops", "--alert", "over"]).await;
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "Nothing that is still true is missing on ops.\n")
+    );
+    let (code, text) = site.run(&["resend", "ops", "--alert", "first"]).await;
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "1 message is sent again on ops, within a minute.\n")
+    );
+    assert_eq!(state("first").await, IntentState::Pending);
+    assert_eq!(state("second").await, IntentState::Rejected);
+    // The first waits still, and is to go out as soon.
+    let (code, text) = site.run(&["resend", "ops"]).await;
+    assert_eq!(
+        (code, text.as_str()),
+        (0, "2 messages are sent again on ops, within a minute.\n")
+    );
+    assert_eq!(state("second").await, IntentState::Pending);
+    assert_eq!(state("over").await, IntentState::Rejected);
+    let (code, text) = site.run(&["resend", "nobody"]).await;
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("there is no channel `nobody`"), "{text}");
+}

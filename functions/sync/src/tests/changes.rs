@@ -1,0 +1,132 @@
+//! Files that each hold only what has changed: of what they say of one item, the later counts.
+
+use jiff::{SignedDuration, Timestamp};
+use shared::domain::Authority;
+use shared::domain::unit::UnitState;
+use shared::store::runs::FileOutcome;
+
+use super::bench::Bench;
+
+const VIN: &str = "SCBCG2ZG0RC012345";
+
+/// Where rows are dated by day.
+async fn by_day() -> Bench {
+    let settings = "covers = \"changes\"\nlocations = { main = \"milano\" }\n\
+                    format = { time_zone = \"Europe/London\" }";
+    Bench::with(settings).await
+}
+
+/// What happened to one vehicle on one day, in this order.
+fn vehicle(states: &[&str]) -> String {
+    let row = |state: &&str| format!("{VIN},Bentley,Bentayga,{state},2026-01-15\n");
+    let rows: String = states.iter().map(row).collect();
+    format!("VIN,Make,Model,Status,updated_at\n{rows}")
+}
+
+async fn state(bench: &Bench) -> UnitState {
+    bench.unit(VIN).await.resolve(&Authority::default()).state
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_rows_of_one_day_the_later_line_counts() {
+    for (states, expected) in [
+        (&["Available", "Sold"][..], UnitState::Sold),
+        (&["Sold", "Available"], UnitState::InStock),
+        (&["Available", "Sold", "Available"], UnitState::InStock),
+        (&["Sold", "Available", "Sold"], UnitState::Sold),
+    ] {
+        let bench = by_day().await;
+        let report = bench.read("v.csv", vehicle(states)).await;
+        assert_eq!(
+            (report.outcome, report.counts.quarantined),
+            (FileOutcome::Applied, 0),
+            "{states:?}: {report:?}"
+        );
+        assert_eq!(state(&bench).await, expected, "{states:?}");
+        // The same lines under a later name are no news.
+        bench.read("again.csv", vehicle(states)).await;
+        assert_eq!(state(&bench).await, expected, "{states:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_files_of_one_day_the_one_that_was_written_later_counts() {
+    let [first, second, third] = ["Available", "Sold", "Available"];
+    let bench = by_day().await;
+    bench.read("1.csv", vehicle(&[first])).await;
+    assert_eq!(state(&bench).await, UnitState::InStock);
+    bench.read("2.csv", vehicle(&[second])).await;
+    assert_eq!(state(&bench).await, UnitState::Sold);
+    bench.read("3.csv", vehicle(&[second, third])).await;
+    assert_eq!(state(&bench).await, UnitState::InStock, "and is back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_of_one_day_come_to_the_same_in_whatever_order_they_are_read() {
+    let start: Timestamp = super::bench::START.parse().unwrap();
+    let written = |minute: usize| start + SignedDuration::from_mins(minute as i64);
+    // What was written when, and what becomes of it: the third repeats what the first said.
+    let files = ["Sold", "Available", "Sold"];
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        let bench = by_day().await;
+        for number in order {
+            let name = format!("{number}.csv");
+            bench.drop_at(&name, vehicle(&[files[number]]), written(number));
+            bench.read_what_is_there().await;
+        }
+        assert_eq!(state(&bench).await, UnitState::Sold, "{order:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_levels_the_later_counts_by_its_time_or_else_by_its_line() {
+    let bench = Bench::with("covers = \"changes\"").await;
+    let dated = "sku,location,on_hand,updated_at\n\
+                 OIL,main,3,2026-01-15T09:10:00Z\n\
+                 GAS,main,7,2026-01-15T09:00:00Z\n\
+                 OIL,main,9,2026-01-15T09:05:00Z\n\
+                 GAS,main,8,2026-01-15T09:20:00Z\n";
+    let report = bench.read("dated.csv", dated).await;
+    assert_eq!(
+        (report.outcome, report.counts.quarantined),
+        (FileOutcome::Applied, 0),
+        "{report:?}"
+    );
+    let stock = bench.stock().await;
+    assert_eq!((stock["OIL"], stock["GAS"]), (3, 8));
+    let plain =
+        "sku,location,on_hand\nOIL,main,5\nGAS,main,1\nOIL,main,6\nGAS,main,2\nGAS,main,1\n";
+    bench.read("plain.csv", plain).await;
+    let stock = bench.stock().await;
+    assert_eq!((stock["OIL"], stock["GAS"]), (6, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_change_of_a_long_file_is_applied_in_turn() {
+    const SKUS: usize = 40;
+    let settings = "covers = \"changes\"";
+    let bench = Bench::with(settings).await;
+    let mut rows = String::new();
+    for round in 0..5 {
+        for sku in 0..SKUS {
+            rows += &format!("SKU-{sku},main,{}\n", 100 * sku + round);
+        }
+    }
+    let report = bench
+        .read("long.csv", format!("sku,location,on_hand\n{rows}"))
+        .await;
+    assert_eq!(report.counts.rows, 5 * SKUS as u64);
+    let stock = bench.stock().await;
+    for sku in 0..SKUS {
+        assert_eq!(stock[&format!("SKU-{sku}")], 100 * sku as i64 + 4);
+        let position = bench.position(&format!("SKU-{sku}")).await;
+        assert_eq!(position.revision, 5, "each is a row of the ledger");
+    }
+}

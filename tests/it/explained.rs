@@ -1,0 +1,162 @@
+//! What the API says of an alert to whoever asks why it is so: who was told, and why others were not.
+
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::flow::Running;
+use crate::observed::Observed;
+
+const PATH: &str = "/api/v1/explain?product=OIL&location=milano";
+
+/// What is explained of a kind of alert.
+fn kind(explained: &Value, kind: &str) -> Value {
+    let kinds = explained["kinds"].as_array().unwrap();
+    let found = kinds.iter().find(|it| it["kind"] == kind);
+    found.unwrap_or_else(|| panic!("{explained}")).clone()
+}
+
+fn config(vendor: &str) -> String {
+    format!(
+        r#"
+[account]
+name = "Test"
+zone = "Europe/Rome"
+currency = "EUR"
+[locations.milano]
+name = "Milano"
+kind = "warehouse"
+[connectors.generic]
+kind = "generic"
+[connectors.generic.webhook]
+secret = "env:GENERIC"
+[channels.room]
+kind = "slack"
+url = "env:NOT_SET"
+[channels.out]
+kind = "webhook"
+url = "{vendor}/out"
+secret = "env:OUT"
+[[routes]]
+name = "low"
+kinds = ["low_stock"]
+channels = ["room"]
+[[routes]]
+name = "gone"
+kinds = ["out_of_stock"]
+channels = ["room", "out"]
+[[rules]]
+name = "low"
+kind = "low_stock"
+threshold = 3
+[[rules]]
+name = "gone"
+kind = "out_of_stock"
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_sent_is_not_said_to_have_been_told_and_its_channel_not_to_be_live() {
+    let vendor = MockServer::start().await;
+    let taken = Mock::given(any()).respond_with(ResponseTemplate::new(204));
+    taken.mount(&vendor).await;
+    let running = Running::with(&config(&vendor.uri())).await;
+    let level = async |id: &str, on_hand: i64| {
+        let data = json!({ "sku": "OIL", "location": "milano", "on_hand": on_hand });
+        let (status, answer) = running.post(id, "stock.level", data).await;
+        assert_eq!(status, 200, "{answer}");
+    };
+    level("l1", 10).await;
+    level("l2", 3).await;
+    let low = kind(&running.get(PATH).await, "low_stock");
+    assert_eq!(low["watch"]["phase"], "open", "{low}");
+    assert_eq!(low["watch"]["people_told"], false, "{low}");
+    let not_sent = json!({
+        "channel": "room",
+        "revision": 1,
+        "state": "not_sent",
+        "last_outcome": "not_sent: env:NOT_SET is not set",
+    });
+    assert_eq!(low["watch"]["deliveries"], json!([not_sent]));
+
+    level("l3", 0).await;
+    let gone = kind(&running.get(PATH).await, "out_of_stock");
+    assert_eq!(gone["watch"]["people_told"], true, "{gone}");
+    let deliveries = gone["watch"]["deliveries"].as_array().unwrap();
+    let state = |channel: &str| {
+        let of = deliveries.iter().find(|it| it["channel"] == channel);
+        of.unwrap()["state"].clone()
+    };
+    assert_eq!(
+        (state("out"), state("room")),
+        ("delivered".into(), "not_sent".into())
+    );
+
+    let channels = running.get("/api/v1/channels").await;
+    let channels = channels["items"].as_array().unwrap();
+    let standing = |name: &str| {
+        let of = channels.iter().find(|it| it["channel"] == name).unwrap();
+        [of["state"].clone(), of["reason"].clone()]
+    };
+    assert_eq!(standing("out"), [json!("live"), Value::Null]);
+    let why = json!("env:NOT_SET is not set");
+    assert_eq!(standing("room"), [json!("not_live"), why]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_flaps_says_so_and_until_when_nothing_is_sent() {
+    let own = "[alerts]\nflap_limit = 2\nflap_window = \"2h\"\nflap_steady = \"1h\"\n";
+    for (settings, crossings, steady, sentence) in [
+        (
+            "",
+            5,
+            30,
+            "Flapping: it crossed its threshold more than 4 times within 1 hour. Messages are held \
+             until it has been steady for 30 minutes.",
+        ),
+        (
+            own,
+            3,
+            60,
+            "Flapping: it crossed its threshold more than 2 times within 2 hours. Messages are held \
+             until it has been steady for 1 hour.",
+        ),
+    ] {
+        let mut observed = Observed::start(settings).await;
+        let explained = async |observed: &Observed| {
+            let (status, answer) = observed.call(Method::GET, PATH, "").await;
+            assert_eq!(status, 200, "{answer}");
+            kind(&answer, "low_stock")
+        };
+        let answer = |explained: &Value| explained["answer"].as_str().unwrap().to_owned();
+        observed.level("start", "OIL", 50).await;
+        observed.pass(1).await;
+        for crossing in 0..crossings {
+            let low = explained(&observed).await;
+            assert!(!answer(&low).contains("Flapping"), "{crossing}: {low}");
+            assert_eq!(low["watch"]["quiet_for_flapping_until"], Value::Null);
+            let on_hand = if crossing % 2 == 0 { 1 } else { 50 };
+            let id = format!("c{crossing}");
+            observed.level(&id, "OIL", on_hand).await;
+            observed.pass(1).await;
+        }
+        let low = explained(&observed).await;
+        assert!(answer(&low).starts_with("Alert "), "{low}");
+        assert!(answer(&low).contains("is open since"), "{low}");
+        assert!(answer(&low).ends_with(sentence), "{low}");
+        let until = low["watch"]["quiet_for_flapping_until"].as_str().unwrap();
+        let until: Timestamp = until.parse().unwrap();
+        let left = until.duration_since(observed.clock.now());
+        let bounds = [steady - 2, steady].map(SignedDuration::from_mins);
+        assert!(bounds[0] <= left && left <= bounds[1], "{left:#}");
+        // Once it has been steady that is over.
+        observed.pass(u32::try_from(steady).unwrap() + 2).await;
+        let low = explained(&observed).await;
+        assert!(answer(&low).contains("is open since"), "{low}");
+        assert!(!answer(&low).contains("Flapping"), "{low}");
+        assert_eq!(low["watch"]["quiet_for_flapping_until"], Value::Null);
+    }
+}
