@@ -11,12 +11,18 @@ use crate::said::Said;
 /// The ledger rows of each event: by source and name, whose history each is in.
 type Effects<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a str>>;
 
+/// How the names of events begin that state something of a shop's item.
+const OF_AN_ITEM: [&str; 3] = ["level/", "product/", "item/"];
+
 pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
     let mut effects: Effects<'_> = BTreeMap::new();
     for (_, row) in scene.history.of_kind("ledger") {
         let row = &row.after;
-        // A level that comes again may bring what has become known of its item since: no effect on stock.
-        if text(row, "event").starts_with("level/") && row["before"] == row["after"] {
+        // What is said of an item again may bring what has become known of it since: no effect on stock.
+        let of_an_item = OF_AN_ITEM
+            .iter()
+            .any(|kind| text(row, "event").starts_with(kind));
+        if of_an_item && row["before"] == row["after"] {
             continue;
         }
         let event = (text(row, "source"), text(row, "event"));
