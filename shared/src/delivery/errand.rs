@@ -162,6 +162,17 @@ impl Deliverer {
                 (supersedes, Turn::Not(Prepared::Superseded(reason)))
             }
             Place::Now { supersedes } => {
+                // What takes the place of an alert's first message waits for what that would have.
+                let earlier = all.iter().filter(|it| it.data.revision < intent.revision);
+                let earlier: Vec<_> = earlier.map(|it| &it.data).collect();
+                let told = |it: &&Intent| it.state == IntentState::Delivered;
+                if !earlier.iter().any(told) {
+                    for first in earlier {
+                        if let Some(wait) = self.wait_for_others(first).await? {
+                            return Ok(Turn::Not(Prepared::After(wait)));
+                        }
+                    }
+                }
                 let thread = all.iter().find_map(|other| other.data.receipt.clone());
                 (supersedes, Turn::Now { thread })
             }
