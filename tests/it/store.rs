@@ -3,14 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use futures::future::join_all;
+use lotwire::engine::{Call, EmbeddedAws, Interference, Settings, Verdict};
+use lotwire::stack::resources;
+use shared::chance::Chance;
 use shared::config::Config;
 use shared::domain::Authority;
 use shared::domain::event::{Change, MoveReason};
 use shared::domain::ledger::{ChainFault, check_chain};
 use shared::domain::message::Stock;
 use shared::domain::position::{PositionChange, Refusal};
+use shared::store::Store;
 use shared::store::keys;
 use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::settings::{self, Over};
@@ -352,4 +358,53 @@ async fn of_many_who_apply_over_one_version_one_does_and_its_document_applies() 
     );
     // However many versions there were: one job looks at everything by the one that applies.
     assert!(store.job("configuration").await.unwrap().is_some());
+}
+
+/// Each call of the table takes ten milliseconds.
+struct Distant;
+
+#[async_trait]
+impl Interference for Distant {
+    async fn before(&self, _: &Call) -> Verdict {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_changes_of_one_webhook_are_applied_before_its_sender_hangs_up() {
+    let settings = Settings {
+        interference: Arc::new(Distant),
+        ..Settings::default()
+    };
+    let aws = EmbeddedAws::in_memory(settings).unwrap();
+    resources::make(&aws).unwrap();
+    let store = Store::new(
+        aws.dynamodb(),
+        resources::TABLE,
+        aws.clock().clone(),
+        Chance::seeded(1),
+    );
+    let authority = Authority::default();
+    // A thousand products, and of one of them two levels: the later one counts.
+    let mut events: Vec<_> = (0..1_000)
+        .map(|n| level("erp", 0, &format!("SKU-{n}"), "milano", n))
+        .collect();
+    events.push(level("erp", 1, "SKU-7", "milano", 70));
+    let begun = tokio::time::Instant::now();
+    let outcomes = store.apply_each(&events, &authority).await.unwrap();
+    let took = begun.elapsed();
+    assert_eq!(outcomes.len(), 1_001);
+    let changed = |outcome: &Result<Applied, _>| matches!(outcome, Ok(Applied::Changed));
+    assert!(outcomes.iter().all(changed), "{outcomes:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let milano = "milano".parse().unwrap();
+    for (sku, on_hand) in [("SKU-7", 70), ("SKU-999", 999)] {
+        let position = store
+            .position(&sku.parse().unwrap(), &milano)
+            .await
+            .unwrap();
+        let stock = position.unwrap().stock(&authority.quantities).unwrap();
+        assert_eq!(stock.on_hand, on_hand);
+    }
 }

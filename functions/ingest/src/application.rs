@@ -205,8 +205,8 @@ impl Ingest {
         let lookups = parsed.lookups.iter();
         let lookups = lookups.map(|lookup| (to_be_looked_up(&door.name, received, lookup), None));
         let mut held: Vec<Held> = lookups.collect();
-        for event in &parsed.events {
-            let applied = store.apply(event, &authority).await;
+        let outcomes = store.apply_each(&parsed.events, &authority).await?;
+        for (event, applied) in parsed.events.iter().zip(outcomes) {
             held.extend(self.note(&door.name, received, event, applied, &mut outcome)?);
         }
         for rejected in &parsed.quarantine {

@@ -4,7 +4,9 @@
 //! None of them depends on another. What is no longer as it was read keeps nothing else back: whoever
 //! asked reads it again, and decides again what to say of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::keys::{self, Key};
 use super::products::Product;
@@ -17,6 +19,9 @@ use crate::domain::event::{Change, StockEvent};
 use crate::domain::id::LocationId;
 use crate::domain::unit::UnitReport;
 use crate::domain::{Authority, Position, ProductId, Unit};
+
+/// Positions of one webhook that are written side by side.
+const SIDE_BY_SIDE: usize = 12;
 
 /// Items as they stood when they were read, at once.
 #[derive(Debug, Default)]
@@ -158,6 +163,52 @@ impl Store {
                 Ok(Written::Unexpected(_)) => {}
                 Err(error) if error.is_lasting() => {}
                 Err(error) => return Err(error),
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Applies changes: those of different positions side by side, if all are of positions, and else one
+    /// after the other. What became of each, in their order; an error for what the table cannot take for
+    /// now, after which the rest is not tried.
+    pub async fn apply_each(
+        &self,
+        events: &[StockEvent],
+        authority: &Authority,
+    ) -> Result<Vec<Result<Applied, ApplyError>>, StoreError> {
+        let mut turns: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (index, event) in events.iter().enumerate() {
+            let position = change_of_position(event, authority);
+            let position = position.map(|(product, location, _)| (product, location));
+            turns.entry(position).or_default().push(index);
+        }
+        if turns.contains_key(&None) {
+            turns = BTreeMap::from([(None, (0..events.len()).collect())]);
+        }
+        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
+        let pending: Vec<_> = turns
+            .into_values()
+            .map(|turn| self.apply_in_turn(events, turn, authority))
+            .collect();
+        let done: Vec<Vec<_>> = stream::iter(pending)
+            .buffer_unordered(SIDE_BY_SIDE)
+            .try_collect()
+            .await?;
+        let done: BTreeMap<_, _> = done.into_iter().flatten().collect();
+        Ok(done.into_values().collect())
+    }
+
+    async fn apply_in_turn(
+        &self,
+        events: &[StockEvent],
+        turn: Vec<usize>,
+        authority: &Authority,
+    ) -> Result<Vec<(usize, Result<Applied, ApplyError>)>, StoreError> {
+        let mut outcomes = Vec::new();
+        for index in turn {
+            match self.apply(&events[index], authority).await {
+                Err(ApplyError::Store(error)) => return Err(error),
+                outcome => outcomes.push((index, outcome)),
             }
         }
         Ok(outcomes)
