@@ -9,7 +9,7 @@
 //! | [`ports`] | what other functions do for the API |
 //! | `endpoints` | one file per subject |
 //!
-//! `docs/api.md` describes every endpoint; a test keeps the two equal.
+//! `docs/api.md` describes every endpoint; a test demands a heading for each.
 
 mod answer;
 mod auth;

@@ -29,7 +29,7 @@ const FILE: &str = "tables.db";
 /// The file of the redo log. It begins as the other does, so that whoever looks after one has both.
 const REDO_FILE: &str = "tables.db-redo";
 /// The size of the redo log, in bytes, at which SQLite commits. After a kill at most so much is run again.
-const COMMIT_AT: u64 = 8 * 1024 * 1024;
+const COMMIT_AT: u64 = 16 * 1024 * 1024;
 /// So many times in between it is told that the log grows.
 const GROWS: u64 = 16;
 /// dynoxide's statements, all of them.
