@@ -230,7 +230,7 @@ async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_items_without_dat
         open[0].message.notes,
         [
             "The file has no row.",
-            "Until a good file is read, nothing is told of stock that only this source states.",
+            "What it does not state stays as it was, and nothing is told of that until a good file is read.",
         ]
     );
 

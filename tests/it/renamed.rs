@@ -320,3 +320,27 @@ async fn a_threshold_that_was_imported_for_the_old_sku_is_the_products_under_the
     let left = shop.store.rules_of_products(&[(old, gone)]).await.unwrap();
     assert_eq!(left, []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_takes_the_sku_which_another_gives_up_in_the_same_second_keeps_its_stock() {
+    let shop = Shop::open(&[]).await;
+    let named = async |items: &[(i64, &str)], at: &str| {
+        let body = product("active", at, items);
+        shop.hears("products/update", &body).await;
+    };
+    named(&[(ITEM, "A"), (OTHER_ITEM, "B")], "08:00:00").await;
+    for (item, units) in [(ITEM, 3), (OTHER_ITEM, 8)] {
+        let stated = level(item, 1, units, "09:00:00");
+        shop.hears("inventory_levels/update", &stated).await;
+    }
+    // Each variant gets the SKU of the next: the first of them last.
+    named(&[(OTHER_ITEM, "C"), (ITEM, "B")], "09:10:00").await;
+    let on_hand = async |sku: &str| shop.stock(sku, "north").await.map(|stock| stock.on_hand);
+    assert_eq!(on_hand("A").await, None);
+    assert_eq!((on_hand("B").await, on_hand("C").await), (Some(3), Some(8)));
+    for (item, units) in [(OTHER_ITEM, 7), (ITEM, 2)] {
+        let stated = level(item, 1, units, "09:20:00");
+        shop.hears("inventory_levels/update", &stated).await;
+    }
+    assert_eq!((on_hand("B").await, on_hand("C").await), (Some(2), Some(7)));
+}

@@ -171,8 +171,7 @@ impl Evaluator {
 }
 
 /// What a source that is not believed means for its stock.
-const HELD_BACK: &str =
-    "Until a good file is read, nothing is told of stock that only this source states.";
+const HELD_BACK: &str = "What it does not state stays as it was, and nothing is told of that until a good file is read.";
 
 /// A sentence about a source, and what it is about where people are told of that once.
 struct Note {

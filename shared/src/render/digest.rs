@@ -17,7 +17,7 @@ pub(super) fn render(
     channel: Option<&ChannelName>,
 ) -> Rendered {
     let told = told(&digest.alerts);
-    let overtaken = u32::try_from(digest.alerts.len() - told.len()).unwrap_or(u32::MAX);
+    let overtaken = overtaken(digest);
     let total = digest.total.saturating_sub(overtaken);
     let resolved = digest.resolved.saturating_sub(overtaken);
     let alerts = counted(total, "alert");
@@ -67,6 +67,11 @@ fn told(alerts: &[Message]) -> Vec<&Message> {
         .iter()
         .filter(|alert| !ended(alert) || !is_open(alert));
     told.collect()
+}
+
+/// How many alerts that are over people are not told of, as another of the same thing is open.
+pub(super) fn overtaken(digest: &Digest) -> u32 {
+    u32::try_from(digest.alerts.len() - told(&digest.alerts).len()).unwrap_or(u32::MAX)
 }
 
 fn counted(count: u32, what: &str) -> String {

@@ -5,7 +5,9 @@
 use jiff::tz::TimeZone;
 
 use crate::domain::Subject;
+use crate::domain::alert::RevisionKind;
 use crate::domain::message::{Digest, Message, Stock};
+use crate::render::digest::overtaken;
 
 /// One labelled value of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,11 @@ pub fn facts(message: &Message) -> Vec<Fact> {
         .then(|| quantity("Backordered", |stock| stock.backordered))
         .flatten();
     let number = |label, value: Option<i64>| value.map(|value| (label, value.to_string()));
+    let since = match message.change {
+        RevisionKind::Opened => "Since",
+        // An alert is older than what a later word of it says.
+        _ => "As of",
+    };
     [
         message.location.clone().map(|place| ("Location", place)),
         quantity("Available", |stock| stock.available),
@@ -44,7 +51,7 @@ pub fn facts(message: &Message) -> Vec<Fact> {
         number("Days of supply", message.days_of_supply),
         number("Sold", message.sold),
         identity(&message.subject),
-        Some(("Since", local_time(message))),
+        Some((since, local_time(message))),
     ]
     .into_iter()
     .flatten()
@@ -54,9 +61,10 @@ pub fn facts(message: &Message) -> Vec<Fact> {
 
 fn digest_facts(message: &Message, digest: &Digest) -> Vec<Fact> {
     let place = message.location.clone().map(|place| ("Location", place));
+    let resolved = digest.resolved.saturating_sub(overtaken(digest));
     let counts = [
         ("Open", digest.open.to_string()),
-        ("Resolved", digest.resolved.to_string()),
+        ("Resolved", resolved.to_string()),
         ("As of", local_time(message)),
     ];
     let facts = place.into_iter().chain(counts);

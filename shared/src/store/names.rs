@@ -143,7 +143,8 @@ impl Store {
         let known = self.external_name(&event.source, kind, name).await?;
         let known = known.unwrap_or_default();
         if known.version < Some(version) && known.sku.as_ref() != Some(sku) {
-            self.has_name(sku, version).await?;
+            let item = item_name(kind, name);
+            self.has_name(sku, version, (&event.source, &item)).await?;
         }
         self.change_name(event, (kind, name), sources, |known| {
             if known.version.is_some_and(|known| known >= version) {

@@ -213,14 +213,22 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that an item has this SKU since then.
-    pub(super) async fn has_name(&self, sku: &Sku, since: Version) -> Result<(), StoreError> {
+    /// Notes that an item has this SKU since then. Where another item gave it up in the same instant, it
+    /// is this one's now: a shop that counts in seconds says both at once.
+    pub(super) async fn has_name(
+        &self,
+        sku: &Sku,
+        since: Version,
+        (source, item): (&ConnectorName, &str),
+    ) -> Result<(), StoreError> {
         let product = ProductId::from(sku.clone());
         let names = self.names(OPERATION, &product).await?;
+        let takes = |renamed: &Renamed| {
+            let of_other = (source, item) != (&renamed.source, renamed.item.as_str());
+            renamed.since < since || of_other && renamed.since == since
+        };
         match names.and_then(|names| names.data.renamed) {
-            Some(renamed) if !renamed.taken && renamed.since < since => {
-                self.take_name(&product).await
-            }
+            Some(renamed) if !renamed.taken && takes(&renamed) => self.take_name(&product).await,
             _ => Ok(()),
         }
     }

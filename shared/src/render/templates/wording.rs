@@ -52,7 +52,7 @@ pub(super) const fn default_source(
                 "Feed stale: {{ product }} – nothing new since {{ at }}, so its stock figures may be out of date."
             }
             K::FeedSuspect => {
-                "Feed held back: {{ product }} – what it sent cannot be believed and was not applied."
+                "Feed held back: {{ product }} – not all of what it sent can be believed."
             }
             K::FeedFlawed => "Faults in a file: {{ product }} – not all of it could be used.",
             K::Conflict => "Conflict: {{ product }} is claimed by two owners.",
