@@ -208,7 +208,9 @@ impl Store {
                     let newer = known.offered.is_none_or(|offered| {
                         (offered.version, !offered.value) < (version, !value)
                     });
-                    if newer && standing != value {
+                    // An end that is said again is as late as it is said: a description before it has
+                    // dated the name anew.
+                    if newer && !(value && standing) {
                         known.offered = Some(Dated { version, value });
                         known.unsettled = true;
                     }
