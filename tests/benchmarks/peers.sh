@@ -35,13 +35,13 @@ stop() { if [ -s "$scratch/pid" ]; then kill -9 -- "-$(cat "$scratch/pid")" 2>/d
 trap 'stop; rm -rf "$scratch"' EXIT
 
 # n8n has one package from a host outside of npm, for spreadsheets; the flow needs none, so npm's own is
-# taken.
-install() { # install <name> <version>
+# taken. It also needs the second version of a package of which npm puts an older one in its place.
+install() { # install <name> <version> [<package> <version>]
     local into=$TOOLS/$1-$2
     [ -e "$into/done" ] && return
     mkdir -p "$into"
     echo "installing $1 $2 from npm" >&2
-    echo "{\"private\":true,\"dependencies\":{\"$1\":\"$2\"},\"overrides\":{\"xlsx\":\"0.18.5\"}}" >"$into/package.json"
+    echo "{\"private\":true,\"dependencies\":{\"$1\":\"$2\"${3:+,\"$3\":\"$4\"}},\"overrides\":{\"xlsx\":\"0.18.5\"}}" >"$into/package.json"
     (cd "$into" && timeout --kill-after=10 "$INSTALL_LIMIT" npm install --omit=dev --no-audit --no-fund --legacy-peer-deps \
         --loglevel=error) >"$into/log" 2>&1 && touch "$into/done"
 }
@@ -193,7 +193,7 @@ declare -A missing=()
 for system in "${systems[@]}"; do
     case $system in
     node-red) install node-red $NODE_RED || missing[$system]=1 ;;
-    n8n) install n8n $N8N || missing[$system]=1 ;;
+    n8n) install n8n $N8N @opentelemetry/core 2 || missing[$system]=1 ;;
     esac
 done
 
