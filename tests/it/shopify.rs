@@ -2,14 +2,19 @@
 //! them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use clock::{Heartbeat, Ticker};
 use evaluate::Evaluator;
 use ingest::Ingest;
 use jiff::{SignedDuration, Timestamp};
-use lotwire::engine::{EmbeddedAws, Function, Invocation, Pattern, Pump, Settings, StreamMapping};
+use lotwire::engine::{
+    Call, EmbeddedAws, Function, Interference, Invocation, Pattern, Pump, Service, Settings,
+    StreamMapping, Untouched, Verdict,
+};
 use lotwire::stack::resources::{self, TABLE};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -18,6 +23,7 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::alert::{AlertKind, AlertState, Ending};
+use shared::domain::event::{Change, Offer, StockEvent, Version};
 use shared::domain::message::Stock;
 use shared::http::{Guard, Http, HttpSettings};
 use shared::installation::Installations;
@@ -72,9 +78,14 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open(changes: &[(&str, &str)]) -> Self {
+        Self::with(changes, Arc::new(Untouched)).await
+    }
+
+    async fn with(changes: &[(&str, &str)], interference: Arc<dyn Interference>) -> Self {
         let clock = Clock::starting_at("2026-11-22T10:00:00Z".parse().unwrap());
         let settings = Settings {
             clock: clock.clone(),
+            interference,
             ..Settings::default()
         };
         let aws = EmbeddedAws::in_memory(settings).unwrap();
@@ -490,6 +501,116 @@ async fn what_is_archived_states_nothing_until_it_is_active_again() {
         .await;
     assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
     assert_eq!(shop.on_hand("OIL", "south").await, Some(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_is_archived_and_then_deleted_has_ended_in_whichever_order_that_is_heard() {
+    let is = |status: &str, at: &str| product(status, at, &[(ITEM, "OIL")]);
+    let steps = [
+        ("products/update", is("archived", "09:20:00")),
+        ("products/update", is("active", "09:25:00")),
+        ("inventory_items/delete", json!({ "id": ITEM })),
+    ];
+    for order in [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ] {
+        let shop = Shop::open(&[]).await;
+        shop.hears("products/create", &is("active", "08:00:00"))
+            .await;
+        shop.hears("inventory_levels/update", &level(ITEM, 1, 7, "09:00:00"))
+            .await;
+        for step in order {
+            let (topic, body) = &steps[step];
+            shop.hears_at(topic, body, Some("2026-11-22T09:30:00Z"))
+                .await;
+        }
+        assert_eq!(shop.on_hand("OIL", "north").await, None, "{order:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_is_archived_twice_has_ended_although_it_was_described_before_the_first_was_heard()
+ {
+    let shop = Shop::open(&[]).await;
+    let is = |status: &str, at: &str| product(status, at, &[(ITEM, "OIL")]);
+    shop.hears("products/create", &is("active", "08:00:00"))
+        .await;
+    let described = json!({ "id": ITEM, "sku": "OIL", "updated_at": "2026-11-22T09:30:00Z" });
+    shop.hears("inventory_items/update", &described).await;
+    shop.hears("inventory_levels/update", &level(ITEM, 1, 7, "09:30:00"))
+        .await;
+    shop.hears("products/update", &is("archived", "09:20:00"))
+        .await;
+    shop.hears("products/update", &is("archived", "09:40:00"))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+}
+
+/// Lets so many calls of the table through, and breaks those after them.
+struct Breaks(AtomicUsize);
+
+#[async_trait]
+impl Interference for Breaks {
+    async fn before(&self, call: &Call) -> Verdict {
+        let less = |left: usize| left.checked_sub(1);
+        let (set, fetch) = (Ordering::SeqCst, Ordering::SeqCst);
+        if call.service == Service::DynamoDb && self.0.fetch_update(set, fetch, less).is_err() {
+            return Verdict::ConnectionLost;
+        }
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_carried_after_a_crash_is_in_the_ledger_as_the_word_of_who_said_it() {
+    let offers = |offered: bool, at: &str| {
+        let at: Timestamp = format!("2026-11-22T{at}Z").parse().unwrap();
+        StockEvent {
+            id: format!("offer/{at}").parse().unwrap(),
+            source: "shop".parse().unwrap(),
+            at,
+            actor: None,
+            change: Change::Offered(Offer {
+                kind: "inventory_item".to_owned(),
+                product: Some("77".to_owned()),
+                names: vec![ITEM.to_string()],
+                complete: true,
+                offered: Some(offered),
+                version: Version::at(at),
+            }),
+        }
+    };
+    let (ended, again) = (offers(false, "09:10:00"), offers(true, "09:20:00"));
+    let authority = Default::default();
+    // Whoever offers it again stops after so many calls, until he comes to his end.
+    for calls in 0.. {
+        let breaks = Arc::new(Breaks(AtomicUsize::new(usize::MAX)));
+        let shop = Shop::with(&[], Arc::clone(&breaks) as _).await;
+        let active = product("active", "08:00:00", &[(ITEM, "OIL")]);
+        shop.hears("products/create", &active).await;
+        shop.hears("inventory_levels/update", &level(ITEM, 1, 7, "09:00:00"))
+            .await;
+        shop.store.apply(&ended, &authority).await.unwrap();
+        breaks.0.store(calls, Ordering::SeqCst);
+        let is_whole = shop.store.apply(&again, &authority).await.is_ok();
+        breaks.0.store(usize::MAX, Ordering::SeqCst);
+        // Both are applied once more, the older one first: it waited too.
+        shop.store.apply(&ended, &authority).await.unwrap();
+        shop.store.apply(&again, &authority).await.unwrap();
+        assert_eq!(shop.on_hand("OIL", "north").await, Some(7), "{calls}");
+        let of = keys::position_history(&"OIL".parse().unwrap(), &"north".parse().unwrap());
+        let rows = shop.store.history(&of, None, 100).await.unwrap().items;
+        let events: Vec<_> = rows.iter().skip(1).map(|row| row.event.as_str()).collect();
+        assert_eq!(events, [ended.id.as_str(), again.id.as_str()], "{calls}");
+        if is_whole {
+            return;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use super::row::{Expect, Row, Stored};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError, keys};
 use crate::domain::event::{Change, Offer, ProductDescription, StockEvent, Version};
-use crate::domain::id::{ConnectorName, Sku};
+use crate::domain::id::{ConnectorName, EventId, Sku};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::position::Sources;
 use crate::domain::{Position, ProductId};
@@ -64,6 +64,9 @@ impl ExternalName {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Items {
     version: Option<Version>,
+    /// The event that was the newest version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    said_by: Option<EventId>,
     /// Whether the newest version listed all of them.
     complete: bool,
     offered: Option<bool>,
@@ -73,7 +76,7 @@ struct Items {
 
 impl Items {
     /// The same once `offer` was heard too, in any order.
-    fn joined(&self, offer: &Offer) -> Self {
+    fn joined(&self, event: &EventId, offer: &Offer) -> Self {
         let mut next = self.clone();
         let version = offer.version.kept();
         if self.version.is_none_or(|known| known < version) {
@@ -85,6 +88,7 @@ impl Items {
             next.complete = offer.complete;
             next.offered = offer.offered.or(next.offered);
             next.version = Some(version);
+            next.said_by = Some(event.clone());
         } else {
             for name in &offer.names {
                 let listed = !self.complete;
@@ -182,9 +186,12 @@ impl Store {
         sources: &Sources,
     ) -> Result<Applied, ApplyError> {
         let mut changed = false;
+        let mut said = event.clone();
         let (names, version) = match &offer.product {
             Some(product) => {
                 let items = self.join_items(event, product, offer).await?;
+                // Whoever said it may have stopped before it was carried: it is his word all the same.
+                said.id = items.said_by.unwrap_or(said.id);
                 let offered = items.offered.unwrap_or(true);
                 let names: Vec<_> = items
                     .names
@@ -200,6 +207,7 @@ impl Store {
                 (names, offer.version)
             }
         };
+        let event = &said;
         let version = version.kept();
         for (name, value) in names {
             changed |= self
@@ -237,7 +245,7 @@ impl Store {
                 .as_ref()
                 .map(|it| it.data.clone())
                 .unwrap_or_default();
-            let after = before.joined(offer);
+            let after = before.joined(&event.id, offer);
             if after == before {
                 return Ok(after);
             }
