@@ -48,13 +48,31 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
             let received = one.received.as_deref();
             received.is_some_and(|id| text(held, "where").starts_with(id))
         };
-        let held = held.iter().filter(place).count();
-        // A level of an item waits until somebody says what the item is.
-        let nameless = |said: &Said| matches!(said, Said::Item { item, .. } if scene.model.nameless.contains(item));
-        if one.said.contains(&Said::Unusable) || one.said.iter().any(nameless) {
+        let here = held.iter().filter(place).count();
+        // A level of an item waits until somebody says what the item is: one entry for all of them.
+        let nameless = one.said.iter().find_map(|said| match said {
+            Said::Item { item, .. } if scene.model.nameless.contains(item) => Some(*item),
+            _ => None,
+        });
+        if let Some(item) = nameless {
+            let entries = held.iter().filter(|held| awaits(held, item)).count();
             found.expect(
                 Guarantee::G1,
-                one.acknowledged.is_none() || held > 0,
+                one.acknowledged.is_none() || entries == 1,
+                || {
+                    format!(
+                        "{} was acknowledged, nobody says what item {item} is, and {entries} entries in \
+                         quarantine are open for it",
+                        one.name
+                    )
+                },
+            );
+            continue;
+        }
+        if one.said.contains(&Said::Unusable) {
+            found.expect(
+                Guarantee::G1,
+                one.acknowledged.is_none() || here > 0,
                 || {
                     format!(
                         "{} was acknowledged, is unusable, and not open in quarantine",
@@ -65,9 +83,9 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
             continue;
         }
         let remarkable = one.said.contains(&Said::Remarkable) && one.acknowledged.is_some();
-        found.expect(Guarantee::G1, (held > 0) == remarkable, || {
+        found.expect(Guarantee::G1, (here > 0) == remarkable, || {
             format!(
-                "{} has {held} open entries in quarantine: {:?}",
+                "{} has {here} open entries in quarantine: {:?}",
                 one.name, one.said
             )
         });
@@ -75,6 +93,12 @@ pub(super) fn check(scene: &Scene<'_>, told: &[Told], found: &mut Findings) {
             has_its_effect(one, said, &effects, found);
         }
     }
+}
+
+/// Whether an entry of the quarantine is open until somebody says what an item is.
+fn awaits(held: &Value, item: u64) -> bool {
+    let row: Value = serde_json::from_str(text(held, "row")).unwrap_or_default();
+    text(held, "reason") == "unknown_product" && row["inventory_item_id"] == item
 }
 
 fn has_its_effect(one: &Told, said: &Said, effects: &Effects<'_>, found: &mut Findings) {
