@@ -83,6 +83,12 @@ impl History {
         latest.filter(move |change| change.kind == kind && !change.after.is_null())
     }
 
+    /// When the clock is to look at something next, in milliseconds since 1970.
+    pub fn next_due(&self) -> Option<i64> {
+        let latest = self.latest.values().filter_map(|at| self.changes.get(*at));
+        latest.filter_map(|change| change.due).min()
+    }
+
     /// Whether no delivery is pending, no webhook waits, no run or job is on its way, and no alert is
     /// about to begin or to end.
     pub fn nothing_pends(&self) -> bool {

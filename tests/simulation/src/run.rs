@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use lotwire::engine::{Consumption, Pump};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -94,6 +95,8 @@ const LONGEST: Duration = Duration::from_secs(40 * 3_600);
 const MOST_CHANGES: usize = 20_000;
 /// How often the world is looked at while it settles.
 const LOOK_EVERY: Duration = Duration::from_secs(2 * 60);
+/// Between so many looks the clock is run at least once, whether anything is due or not.
+const RUN_EVERY: u32 = 5;
 /// Nobody waits for anything for so long: then the world is as it will be.
 const STILL: Duration = Duration::from_secs(2 * 60);
 
@@ -188,6 +191,7 @@ async fn settle(
     let mut number = first;
     let mut next_file = ended + FIRST_FILE;
     let mut quiet_since = None;
+    let mut looks = 0_u32;
     while ended.elapsed() < LONGEST && history.changes().len() < MOST_CHANGES {
         if Instant::now() >= next_file {
             let mut file = File::whole(number, &world.plan.feed);
@@ -208,6 +212,10 @@ async fn settle(
         tokio::time::sleep(LOOK_EVERY).await;
         while busy.try_join_next().is_some() {}
         history.read_on(&world.aws)?;
+        looks += 1;
+        let next = Instant::now() + LOOK_EVERY;
+        let idle = !looks.is_multiple_of(RUN_EVERY) && !is_due(world, history, next);
+        world.saboteur.rest(idle.then_some(next));
         let quiet = busy.is_empty() && history.nothing_pends();
         quiet_since = match quiet_since {
             Some(since) if quiet => Some(since),
@@ -220,6 +228,16 @@ async fn settle(
         }
     }
     Ok(false)
+}
+
+/// Whether anything falls due for the clock by then. It finds that out by 32 queries a minute, which would be
+/// half of all calls of a world that waits for its last back-off.
+fn is_due(world: &World, history: &History, by: Instant) -> bool {
+    let ahead = SignedDuration::try_from(by - Instant::now()).unwrap_or_default();
+    let by = world.clock.now() + ahead;
+    history
+        .next_due()
+        .is_some_and(|due| due <= by.as_millisecond())
 }
 
 fn numbers(world: &World, history: &History) -> Numbers {

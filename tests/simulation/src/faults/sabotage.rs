@@ -28,6 +28,8 @@ pub struct Saboteur {
     dice: Dice,
     active: AtomicBool,
     began: Mutex<Option<Instant>>,
+    /// Until when the clock is not run.
+    rests: Mutex<Option<Instant>>,
     trace: Arc<Trace>,
     hits: Mutex<BTreeMap<RunId, Vec<Hit>>>,
     counts: Mutex<BTreeMap<Kind, u64>>,
@@ -41,6 +43,7 @@ impl Saboteur {
             faults,
             active: AtomicBool::new(false),
             began: Mutex::default(),
+            rests: Mutex::default(),
             trace,
             hits: Mutex::default(),
             counts: Mutex::default(),
@@ -56,6 +59,18 @@ impl Saboteur {
     /// From now on nothing does.
     pub fn end(&self) {
         self.active.store(false, Ordering::SeqCst);
+    }
+
+    /// The clock is not run until then.
+    pub fn rest(&self, until: Option<Instant>) {
+        *self.rests.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    fn rests(&self, call: &Call) -> bool {
+        let until = *self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        call.service == Service::Lambda
+            && call.operation == "clock"
+            && until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Whether things go wrong at the moment.
@@ -164,6 +179,9 @@ impl Interference for Saboteur {
             let run = call.run.as_ref().map_or("", |run| &run.function);
             format!("call {:?} {} {run}", call.service, call.operation)
         });
+        if self.rests(call) {
+            return Verdict::ConnectionLost;
+        }
         if !self.is_active() {
             return Verdict::Proceed;
         }
