@@ -98,6 +98,32 @@ async fn a_group_is_low_when_its_locations_together_are() {
     assert_eq!(running.alerts(AlertState::Resolved).await.len(), 1);
 }
 
+/// Nobody is told of it, and whoever looks finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_a_graver_one_covers_is_counted_and_listed_with_it() {
+    let running = Running::with(CONFIG).await;
+    stated(&running, "generic", 0, "north", 20).await;
+    stated(&running, "generic", 0, "south", 6).await;
+    stated(&running, "generic", 1, "north", 0).await;
+    let told = running.alerts(AlertState::Open).await;
+    assert_eq!(kinds(&told), [AlertKind::OutOfStock]);
+    let covered = running.get("/api/v1/alerts?state=covered").await;
+    let [sum] = covered["items"].as_array().unwrap().as_slice() else {
+        panic!("{covered}");
+    };
+    assert_eq!(sum["kind"], "low_stock");
+    assert_eq!(sum["covered_by"], told[0].id.as_str());
+    let all = running.get("/api/v1/alerts").await;
+    assert_eq!(all["items"].as_array().unwrap().len(), 2);
+    let status = running.get("/api/v1/status").await;
+    assert_eq!(status["open_alerts"]["count"], 1);
+    assert_eq!(status["covered_alerts"]["count"], 1);
+    // The graver one is over, and people are told of the other.
+    stated(&running, "generic", 2, "north", 1).await;
+    let covered = running.get("/api/v1/alerts?state=covered").await;
+    assert_eq!(covered["items"], json!([]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_that_is_back_is_told_once_to_each() {
     let running = Running::with(CONFIG).await;

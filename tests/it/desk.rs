@@ -160,6 +160,16 @@ impl Desk {
         open
     }
 
+    /// How many alerts are open and covered by graver ones.
+    pub(crate) async fn covered(&self) -> usize {
+        self.store
+            .covered_alerts(None, 100)
+            .await
+            .unwrap()
+            .items
+            .len()
+    }
+
     /// Who was told what: the channel, the kind of alert, what was said of it and where.
     pub(crate) async fn told(&self) -> Vec<String> {
         let mut told = Vec::new();

@@ -81,6 +81,17 @@ impl Running {
 
     /// Posts a signed event of the generic connector, and waits until everything is done with it.
     pub(crate) async fn post(&self, id: &str, kind: &str, data: Value) -> (u16, Value) {
+        self.post_to("generic", id, kind, data).await
+    }
+
+    /// As [`Running::post`], of another connector with the same secret.
+    pub(crate) async fn post_to(
+        &self,
+        connector: &str,
+        id: &str,
+        kind: &str,
+        data: Value,
+    ) -> (u16, Value) {
         let now = Clock::system().now();
         let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
         let (signed, body) = signed(SECRET, id, now, &event);
@@ -88,7 +99,8 @@ impl Running {
         for (name, value) in signed {
             headers.insert(name, HeaderValue::from_str(&value).unwrap());
         }
-        let answer = self.send("/hooks/generic", &headers, &body).await;
+        let hook = format!("/hooks/{connector}");
+        let answer = self.send(&hook, &headers, &body).await;
         self.settle().await;
         answer
     }

@@ -116,12 +116,18 @@ async fn what_an_alert_covered_is_told_when_its_rule_goes() {
     let sum = config(TOGETHER, &(EVERYBODY.to_owned() + SUM));
     let single = config(TOGETHER, &(EVERYBODY.to_owned() + LOW));
     // The sum's rule was there before the single one goes, or takes its place.
-    for first in [both, single] {
+    for first in [both.clone(), single] {
         let desk = Desk::new(&first).await;
         desk.states("north", 9).await;
         desk.states("north", 2).await;
         assert_eq!(desk.told().await, ["phone: low_stock opened OIL at north"]);
+        let covered = desk.covered().await;
         desk.apply(&sum, &["north"]).await;
+        // What people are told of is not covered.
+        assert_eq!(
+            (covered, desk.covered().await),
+            (usize::from(first == both), 0)
+        );
         let mut told = desk.told().await;
         told.sort();
         assert_eq!(

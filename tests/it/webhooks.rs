@@ -110,6 +110,78 @@ async fn a_sale_is_not_kept_back_by_what_else_is_said_of_the_vehicle() {
     }
 }
 
+/// A secret that is typed wrongly is seen where people look.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_turned_away_for_its_signature_is_counted_until_something_is_taken() {
+    let running = Running::with(CONFIG).await;
+    let refused = async || {
+        let status = running.get("/api/v1/status").await;
+        let connectors = status["connectors"].as_array().unwrap().clone();
+        let mut generic = connectors.into_iter().filter(|it| it["name"] == "generic");
+        generic.next().unwrap()["refused"].clone()
+    };
+    assert_eq!(refused().await, Value::Null);
+    let wrong: HeaderMap = [
+        ("webhook-id", "m1"),
+        ("webhook-timestamp", "1"),
+        ("webhook-signature", "v1,AAAA"),
+    ]
+    .into_iter()
+    .map(|(name, value)| {
+        (
+            http::HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    })
+    .collect();
+    let (status, _) = running.send("/hooks/generic", &wrong, "{}").await;
+    assert_eq!(status, 401);
+    let shown = refused().await;
+    assert_eq!(shown["count"], 1, "{shown}");
+    assert!(
+        shown["detail"].as_str().is_some_and(|it| !it.is_empty()),
+        "{shown}"
+    );
+    let level = json!({"sku": "OIL", "location": "milano", "on_hand": 5});
+    assert_eq!(running.post("m1", "stock.level", level).await.0, 200);
+    assert_eq!(refused().await, Value::Null);
+    // Nobody's webhooks are not counted.
+    let (status, _) = running.send("/hooks/nobody", &wrong, "{}").await;
+    assert_eq!(status, 404);
+}
+
+/// Whoever says what was missing: the vehicle is counted then, and nobody has anything to do any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vehicle_that_could_not_be_counted_is_no_work_once_it_is() {
+    let config = format!(
+        "{CONFIG}[connectors.market]\nkind = \"generic\"\n[connectors.market.webhook]\nsecret = \"env:GENERIC\"\n"
+    );
+    let running = Running::with(&config).await;
+    // Twice, by different reports: one vehicle is one piece of work.
+    for id in ["s1", "s2"] {
+        let sold = json!({"vin": VIN, "price": "150000 EUR"});
+        let (status, answer) = running.post(id, "unit.sold", sold).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    let unplaced: Vec<_> = held(&running).await;
+    let [entry] = &unplaced[..] else {
+        panic!("{unplaced:?}");
+    };
+    assert_eq!(entry.reason, "unplaced");
+    let stocked = json!({
+        "vin": VIN, "state": "in_stock", "location": "milano", "make": "Bentley",
+        "model": "Continental GT",
+    });
+    let (status, answer) = running
+        .post_to("market", "u1", "unit.updated", stocked)
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(held(&running).await, []);
+    let generic = "generic".parse().unwrap();
+    let kind = running.stack.store.held_kind(&generic, "unplaced").await;
+    assert!(!kind.unwrap().unwrap().data.open, "people are told");
+}
+
 /// Until vehicles can be looked up, a hint is work that waits, and people see it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hint_leaves_work_until_the_vehicle_is_looked_up() {

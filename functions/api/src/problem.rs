@@ -141,6 +141,17 @@ impl Problem {
         .headed(RETRY_AFTER, "1")
     }
 
+    fn storage_full() -> Self {
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            "storage_full",
+            "The disk is full",
+            "nothing can be written until the disk of the data directory has room; then all goes on \
+             by itself, and what is there can be read meanwhile",
+        )
+        .headed(RETRY_AFTER, "30")
+    }
+
     /// As long as a table is restored, what would be written could be lost with the one that is left.
     pub(crate) fn intake_closed() -> Self {
         Self::unavailable(
@@ -229,6 +240,10 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if matches!(error, StoreError::Cursor) {
             return Self::cursor();
+        }
+        if let StoreError::Full { operation } = error {
+            tracing::warn!(operation, "a request met a full disk");
+            return Self::storage_full();
         }
         if error.is_transient() {
             tracing::warn!(%error, "a request met a busy table");

@@ -12,6 +12,7 @@ use shared::store::names::ExternalName;
 use shared::store::quarantine::Quarantined;
 use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::stock::{Applied, ApplyError};
+use shared::store::units::UNPLACED;
 use shared::store::{Store, StoreError, Stored};
 
 use crate::{Door, Ingest, IngestError};
@@ -278,7 +279,9 @@ impl Ingest {
             }
         }
         for (entry, awaits) in held {
-            if let Some((kind, name)) = awaits {
+            let awaits = awaits.as_ref();
+            let of_vehicle = awaits.filter(|(kind, _)| kind == UNPLACED);
+            if let (Some((kind, name)), None) = (awaits, of_vehicle) {
                 store.wait_for_name(&received.data, kind, name).await?;
             }
             if store.quarantine(entry).await? {
@@ -290,6 +293,9 @@ impl Ingest {
                     reason = entry.reason,
                     "a row went to quarantine"
                 );
+            }
+            if let Some((_, vin)) = of_vehicle {
+                store.close_if_placed(vin).await?;
             }
         }
         for id in &over {
@@ -334,7 +340,13 @@ impl Ingest {
                         &content(event),
                         (left.reason, left.sentence),
                     );
-                    (held.event(event.id.clone()), None)
+                    let awaits = match &event.change {
+                        Change::Unit(report) if left.reason == UNPLACED => {
+                            Some((UNPLACED.to_owned(), report.vin.to_string()))
+                        }
+                        _ => None,
+                    };
+                    one_for_each_name(held.event(event.id.clone()), awaits)
                 });
                 return Ok(held.collect());
             }

@@ -1,7 +1,7 @@
 //! `ingest`: webhooks in, stock changes out.
 //!
-//! In this order, and nothing is written before the third step: who sent it (on the raw body), what
-//! it says, keep it as it came, apply it, answer. One that says a single thing is kept by the write that
+//! In this order, and nothing is written before the third step but how many were turned away: who sent
+//! it (on the raw body), what it says, keep it as it came, apply it, answer. One that says a single thing is kept by the write that
 //! applies it. An acknowledged webhook is in the table, whole; one
 //! that could not be applied for now is answered with 503 *and* kept, so that either the sender's
 //! retry or the clock applies it (G1). Applying it again has no second effect (G2).
@@ -16,13 +16,16 @@ mod application;
 mod connectors;
 mod replay;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use shared::connectors::{Delivery, ParseError, Push};
 use shared::domain::ConnectorName;
@@ -88,7 +91,14 @@ pub struct Ingest {
     metrics: Metrics,
     connectors: connectors::Connectors,
     kept_days: u16,
+    refusals: Refusals,
 }
+
+/// Of each connector how many refused webhooks are to be written, and when some last were.
+type Refusals = Arc<Mutex<HashMap<ConnectorName, (u64, Option<Timestamp>)>>>;
+
+/// How often refused webhooks of a connector are written at most.
+const NOTED_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 /// A webhook's way in: its connector, and what that may take.
 pub(crate) struct Door {
@@ -111,6 +121,7 @@ impl Ingest {
             metrics,
             connectors: connectors::Connectors::new(secrets),
             kept_days: KEPT_DAYS,
+            refusals: Refusals::default(),
         }
     }
 
@@ -145,7 +156,12 @@ impl Ingest {
         async {
             let response = match self.take(&name, &request).await {
                 Ok(response) => response,
-                Err(error) => self.refuse(&name, &error),
+                Err(error) => {
+                    if let IngestError::Signature(_) | IngestError::Address = &error {
+                        self.note_refused(&name, &error).await;
+                    }
+                    self.refuse(&name, &error)
+                }
             };
             Span::current().record("outcome", response.status_code);
             response
@@ -256,6 +272,33 @@ impl Ingest {
         Ok(Some(json_response(200, &body, "application/json")))
     }
 
+    /// Counts a webhook that is turned away for status to show. However many come, there is a write a
+    /// second, with those that came meanwhile.
+    async fn note_refused(&self, name: &str, error: &IngestError) {
+        let Ok(connector) = name.parse::<ConnectorName>() else {
+            return;
+        };
+        let now = self.store.clock().now();
+        let count = {
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            let (count, noted) = refusals.entry(connector.clone()).or_default();
+            *count += 1;
+            if noted.is_some_and(|at| now.duration_since(at) < NOTED_EVERY) {
+                return;
+            }
+            *noted = Some(now);
+            std::mem::take(count)
+        };
+        let reason = match error {
+            IngestError::Signature(error) => error.reason(),
+            _ => "address_not_allowed",
+        };
+        let words = (reason, &*error.to_string());
+        if let Err(error) = self.store.note_refused(&connector, count, words).await {
+            tracing::warn!(%connector, %error, "refused webhooks could not be counted");
+        }
+    }
+
     /// The way in for a connector, by the configuration in force.
     async fn door(&self, name: &str) -> Result<Door, IngestError> {
         let installation = self.installations.current().await?;
@@ -284,11 +327,15 @@ impl Ingest {
             IngestError::Signature(error) => (401, error.reason()),
             IngestError::Parse(error) => (error.status(), error.reason()),
             IngestError::Secret(_) => (503, "secret_unavailable"),
+            IngestError::Store(error)
+            | IngestError::Installation(InstallationError::Store(error)) => match error {
+                StoreError::Full { .. } => (507, "storage_full"),
+                error if error.is_transient() => (503, "busy"),
+                // Sent again it would be refused again.
+                error if error.is_lasting() => (422, "unstorable"),
+                _ => (503, "store_failed"),
+            },
             IngestError::Settings(_) | IngestError::Installation(_) => (503, "not_configured"),
-            IngestError::Store(error) if error.is_transient() => (503, "busy"),
-            // Sent again it would be refused again.
-            IngestError::Store(error) if error.is_lasting() => (422, "unstorable"),
-            IngestError::Store(_) => (503, "store_failed"),
         };
         let cause = error as &(dyn std::error::Error + 'static);
         if status >= 500 {
@@ -300,6 +347,7 @@ impl Ingest {
             IngestError::Store(error) if error.is_lasting() => {
                 "it holds a name or a value that is too long to be stored".to_owned()
             }
+            _ if status == 507 => "the disk is full; send it again when there is room".to_owned(),
             // Its words are for the log: they tell more of our insides than a sender needs.
             IngestError::Store(_) | IngestError::Installation(_) | IngestError::Secret(_) => {
                 "the webhook cannot be taken at the moment; send it again".to_owned()
@@ -314,7 +362,12 @@ impl Ingest {
                 .errors
                 .push(json!({ "pointer": pointer, "detail": error.to_string() }));
         }
-        problem.response()
+        let mut response = problem.response();
+        if status == 507 {
+            let seconds = HeaderValue::from_static("30");
+            response.headers.insert(RETRY_AFTER, seconds);
+        }
+        response
     }
 }
 

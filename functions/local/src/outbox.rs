@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use shared::clock::Clock;
 use shared::delivery::{Outgoing, Party, Sender};
 use shared::http::{MaskedRequest, Reply, Request, Transport, TransportError, mask};
+use url::Url;
 
 pub use entries::{OutboxEntry, Whose};
 
@@ -84,6 +85,10 @@ impl Outbox {
 impl Outgoing for Outbox {
     fn stands_in(&self) -> bool {
         true
+    }
+
+    fn refusal(&self, url: &Url) -> Option<String> {
+        self.wire.refusal(url)
     }
 
     async fn carry(&self, sender: &Sender<'_>, request: Request) -> Result<Reply, TransportError> {

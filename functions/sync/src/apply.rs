@@ -14,6 +14,7 @@ use shared::store::products::Product;
 use shared::store::stated::{Item, Stated};
 use shared::store::stock::{Applied, ApplyError};
 use shared::store::together::Known;
+use shared::store::units::UNPLACED;
 use shared::store::{Store, StoreError};
 
 use crate::flaw::{Flaw, HELD};
@@ -375,7 +376,16 @@ pub(crate) fn taken(
         Ok(Applied::Known | Applied::Before) => (false, Vec::new()),
         Ok(Applied::Partly { changed, left_out }) => {
             let flaws = left_out.into_iter();
-            let flaws = flaws.map(|left| flaw(left.reason, format!("{}.", left.sentence)));
+            let flaws = flaws.map(|left| {
+                let flaw = flaw(left.reason, format!("{}.", left.sentence));
+                match &statement.item {
+                    // The same entry as a webhook's: it is closed when the vehicle is counted.
+                    Item::Unit { vin } if left.reason == UNPLACED => {
+                        flaw.of_word(&format!("{UNPLACED} {vin}"))
+                    }
+                    _ => flaw,
+                }
+            });
             (changed, flaws.collect())
         }
         Err(ApplyError::Store(error)) => return Err(error),

@@ -8,6 +8,7 @@ use shared::domain::IdError;
 use shared::feeds::complete::AcceptedRead;
 use shared::feeds::drift::SchemaDrift;
 use shared::feeds::evidence::Evidence;
+use shared::feeds::header::Header;
 use shared::feeds::pickup::{archive_name, error_name};
 use shared::feeds::transport::{Claimed, Fault, FileSource, TransferError};
 use shared::metrics::Metric;
@@ -15,7 +16,7 @@ use shared::store::feeds::Moment;
 use shared::store::runs::{Counts, FileOutcome, FileReport};
 
 use crate::file::{Found, Step};
-use crate::memory::{Delivery, Memory};
+use crate::memory::{Delivery, GIVEN_UP, Memory};
 use crate::rows::Reading;
 use crate::run::{Feed, RunError};
 
@@ -52,6 +53,19 @@ impl Feed<'_> {
         SchemaDrift::between(&memory.header, header, &self.format)
     }
 
+    /// Said once, with the file that brings the column: a file states stock and sets no thresholds.
+    fn unused_threshold(&self, memory: &Memory, header: &[String]) -> Option<String> {
+        let source = |names: &[String]| {
+            let header = Header::map(names.to_vec(), &self.format).ok()?;
+            header.source_of("threshold").map(str::to_owned)
+        };
+        let name = source(header).filter(|_| source(&memory.header).is_none())?;
+        Some(format!(
+            "Column {name:?} sets no thresholds: these files only say what is there. \
+             lotwire import takes thresholds from such a file."
+        ))
+    }
+
     /// Writes down what came of the file, and moves it out of the way.
     pub(crate) async fn conclude(
         &self,
@@ -78,8 +92,16 @@ impl Feed<'_> {
             self.cover(&delivery, reading.snapshot_at()).await?;
         }
         let drift = self.drift(&memory, &evidence.header);
-        if !drift.is_empty() {
-            remarks.insert("columns".to_owned(), drift.sentences().join(" "));
+        let mut columns = drift.sentences();
+        if !drift.lost.is_empty() && !drift.loses_stock() {
+            columns.push(format!(
+                "If that is meant, there is nothing to do: after {GIVEN_UP} files without it, it is not \
+                 expected any more."
+            ));
+        }
+        columns.extend(self.unused_threshold(&memory, &evidence.header));
+        if !columns.is_empty() {
+            remarks.insert("columns".to_owned(), columns.join(" "));
         }
         let name = &found.entry.name;
         let named = |sentence: &String| {
@@ -102,9 +124,7 @@ impl Feed<'_> {
             if !quietly_kept {
                 memory.accepted(AcceptedRead::from(&evidence));
             }
-            if memory.header.is_empty() || drift.lost.is_empty() {
-                memory.header.clone_from(&evidence.header);
-            }
+            memory.had(&evidence.header, &drift);
         }
         if whole {
             memory.applied(delivery.clone());

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::feeds::complete::{AcceptedRead, Habit};
+use shared::feeds::drift::SchemaDrift;
 use shared::feeds::pickup::Watch;
 use shared::feeds::transport::Entry;
 use shared::store::feeds::FeedState;
@@ -12,6 +13,9 @@ const READS: usize = 10;
 /// Deliveries remembered, to know one that comes again.
 const DELIVERIES: usize = 50;
 
+/// Good files in a row without a column that only describes, after which it is not expected any more.
+pub(crate) const GIVEN_UP: usize = 3;
+
 /// What a file feed remembers between runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,8 +24,11 @@ pub(crate) struct Memory {
     pub(crate) watch: Watch,
     /// The latest accepted reads.
     pub(crate) reads: Vec<AcceptedRead>,
-    /// The header of the last file that had every column we used.
+    /// The header that files are expected to have: of the last file that had every column we used, or
+    /// did without some that only describe for long enough.
     pub(crate) header: Vec<String>,
+    /// The header that the latest files have had instead, and how many of them in a row.
+    pub(crate) instead: Option<(Vec<String>, usize)>,
     /// What was applied, oldest first.
     pub(crate) deliveries: Vec<Delivery>,
     /// The inbox entry that the latest withheld removals wait under.
@@ -92,6 +99,24 @@ impl Memory {
     pub(crate) fn applied(&mut self, delivery: Delivery) {
         self.deliveries.push(delivery);
         drop_oldest(&mut self.deliveries, DELIVERIES);
+    }
+
+    /// Remembers the header of an accepted file. A lost column that stock is known by is waited for; one
+    /// that only describes counts as given up when [`GIVEN_UP`] files in a row have come without it.
+    pub(crate) fn had(&mut self, header: &[String], drift: &SchemaDrift) {
+        let before = self.instead.take();
+        if !self.header.is_empty() && !drift.lost.is_empty() {
+            if drift.loses_stock() {
+                return;
+            }
+            let same = before.filter(|(known, _)| known == header);
+            let files = same.map_or(1, |(_, files)| files + 1);
+            if files < GIVEN_UP {
+                self.instead = Some((header.to_vec(), files));
+                return;
+            }
+        }
+        self.header = header.to_vec();
     }
 
     /// Remembers an accepted read.

@@ -23,9 +23,10 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::Outcome;
+use crate::domain::alert::{AlertKind, RevisionKind};
 use crate::domain::message::Message;
 use crate::http::{Reply, Request, RequestError};
-use crate::render::Limits;
+use crate::render::{Limits, samples};
 use crate::secrets::SecretRef;
 use settings::{ConfigError, Configure, Field};
 
@@ -110,6 +111,24 @@ pub trait Channel: Send + Sync {
 
     /// What must never be shown.
     fn secrets(&self) -> Vec<SecretString>;
+}
+
+/// The first request that a channel would make to tell of something: where its messages go.
+pub fn first_request(channel: &dyn Channel) -> Option<Request> {
+    let message = samples::full(AlertKind::LowStock, RevisionKind::Opened);
+    let envelope = Envelope {
+        title: &message.product,
+        text: &message.product,
+        key: &message.alert,
+        now: message.at,
+        attempt: 1,
+        thread: None,
+        message: &message,
+    };
+    match channel.step(&envelope, &[]) {
+        Ok(Step::Send(request) | Step::Ask(request)) => Some(request),
+        Ok(Step::Done(_)) | Err(_) => None,
+    }
 }
 
 macro_rules! channels {

@@ -169,6 +169,7 @@ fn body(envelope: &Envelope<'_>) -> String {
         let with = |kept: usize| {
             let mut data = data.clone();
             data["digest"]["alerts"] = json!(alerts[..kept]);
+            data["digest"]["overtaken"] = json!([]);
             event(&data)
         };
         let counts: Vec<usize> = (0..=alerts.len()).collect();

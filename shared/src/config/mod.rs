@@ -61,6 +61,7 @@ pub use self::value::{
     Bytes, Crossings, Grace, HeaderName, JsonPointer, MemoryDays, Named, PerSecond, Percent,
     ShopName,
 };
+pub use self::words::alike;
 
 /// One installation, checked: every name in it exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,11 @@ fn columns_of_files() -> String {
         Where a file has several names of one column, the first of this list is taken. `Stock` is \
         `stock_number` in a file with a VIN column, else `on_hand`. A `state` beside a town or a postal \
         code is part of an address and not read. Other names are mapped under `format.columns`.\n\n\
+        A column that goes is told. One that stock is known by (a key, a place, a state, a quantity, a \
+        time) is told for as long as it is missing; one that only describes, such as a price, a title or a \
+        reorder point, for three files in a row, and then it is not expected any more. What a file said of \
+        it before stays as it was. `threshold` is read by `lotwire import`; a source of files only says \
+        what is there, which is told once where a file has such a column.\n\n\
         | column | header names |\n|---|---|\n"
         .to_owned();
     for (column, aliases) in ALIASES {

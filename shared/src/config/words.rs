@@ -24,6 +24,28 @@ pub(crate) fn nearest<'n>(found: &str, names: &[&'n str]) -> Option<&'n str> {
         .map(|(_, name)| name)
 }
 
+/// Of these names the few that are most like what was written, the nearest first: one begins with it, or
+/// has a few other characters.
+pub fn alike(found: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
+    const FEW: usize = 3;
+    let wanted = found.to_lowercase();
+    if wanted.chars().count() > 64 {
+        return Vec::new();
+    }
+    let mut near: Vec<(usize, String)> = names
+        .into_iter()
+        .filter_map(|name| {
+            let lower = name.to_lowercase();
+            let edits = distance(&wanted, &lower);
+            let close = edits <= (wanted.chars().count() / 3).max(1);
+            (close || lower.starts_with(&wanted)).then_some((edits, name))
+        })
+        .collect();
+    near.sort();
+    near.dedup();
+    near.into_iter().map(|(_, name)| name).take(FEW).collect()
+}
+
 /// The number of single-character edits, a swap of neighbours being one, from one text to the other.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

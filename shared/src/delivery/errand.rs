@@ -24,6 +24,9 @@ use crate::store::intents::{Intent, IntentState};
 /// How long to wait after somebody was faster with an earlier revision.
 const CONTENDED: SignedDuration = SignedDuration::from_secs(2);
 
+/// A group's message that is sent within this time says what was just gathered.
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
+
 /// What an attempt on a channel that is at most once says when an earlier one was lost.
 const PERHAPS: &str = "outcome unknown: an earlier attempt may have been delivered";
 
@@ -83,20 +86,36 @@ impl Deliverer {
         if lost && at_most_once {
             return Ok(Prepared::Not(Outcome::rejected(PERHAPS)));
         }
-        if intent.state == IntentState::NotSent {
-            let alert = self.store.alert(&intent.alert).await?;
-            if alert.is_some_and(|alert| alert.state == AlertState::Resolved) {
-                let reason = "the alert ended before the channel was live";
-                return Ok(Prepared::Superseded(reason.to_owned()));
-            }
+        let of_a_group = intent.alert.parse::<FlushId>().is_ok();
+        let alert = match of_a_group {
+            true => None,
+            false => self.store.alert(&intent.alert).await?,
+        };
+        if intent.state == IntentState::NotSent
+            && let Some(alert) = &alert
+            && alert.state == AlertState::Resolved
+        {
+            let reason = "the alert ended before the channel was live";
+            return Ok(Prepared::Superseded(reason.to_owned()));
         }
-        let Some(mut message) = self.store.revision(&intent.alert, intent.revision).await? else {
+        let last = alert.as_ref().map(|alert| &alert.message);
+        let is_last = last.is_none_or(|last| last.revision <= intent.revision);
+        let ended = last.is_some_and(|last| last.change == RevisionKind::Resolved);
+        let words = match last.filter(|last| last.revision == intent.revision) {
+            Some(last) => Some(last.clone()),
+            None => {
+                self.store
+                    .earlier_revision(&intent.alert, intent.revision)
+                    .await?
+            }
+        };
+        let Some(mut message) = words else {
             return Ok(Prepared::Not(Outcome::rejected(
                 "the table does not hold what this revision says",
             )));
         };
-        let of_a_group = intent.alert.parse::<FlushId>().is_ok();
-        if of_a_group && intent.attempts > 1 && !intent.perhaps_sent {
+        let waited = self.store.clock().now().duration_since(intent.created_at) > AT_ONCE;
+        if of_a_group && (waited || intent.attempts > 1) && !intent.perhaps_sent {
             // Put together a while ago: if it is no longer so, the group says what is.
             if self.is_outdated(&message).await? {
                 let reason = "what it says has changed since";
@@ -109,7 +128,12 @@ impl Deliverer {
         };
         let over = message.change == RevisionKind::Resolved;
         let order = credentialed.channel.order();
-        let thread = match self.wait_for_turn(intent, order, over).await? {
+        if ended && !over && order == Order::Latest {
+            // Whoever may have heard of it hears of its end; its beginning is nobody's news any more.
+            let reason = "the alert ended before this left";
+            return Ok(Prepared::Superseded(reason.to_owned()));
+        }
+        let thread = match self.wait_for_turn(intent, order, over, is_last).await? {
             Turn::Now { thread } => thread,
             Turn::Not(prepared) => return Ok(prepared),
         };
@@ -136,19 +160,20 @@ impl Deliverer {
         })))
     }
 
-    /// Whether it is this revision's turn on its channel. The first look at a first revision need not
-    /// ask: nothing comes before it.
+    /// Whether it is this revision's turn on its channel. The first try of a first revision that is still
+    /// the last need not ask: nothing comes before it, and nothing has overtaken it.
     async fn wait_for_turn(
         &self,
         intent: &Intent,
         order: Order,
         over: bool,
+        is_last: bool,
     ) -> Result<Turn, StoreError> {
         if let Some(wait) = self.wait_for_others(intent).await? {
             return Ok(Turn::Not(Prepared::After(wait)));
         }
-        let first_look = intent.attempts <= 1 && intent.state == IntentState::Pending;
-        if intent.revision <= 1 && first_look {
+        let first_try = intent.attempts <= 1 && intent.state == IntentState::Pending;
+        if intent.revision <= 1 && first_try && is_last {
             return Ok(Turn::Now { thread: None });
         }
         let all = self

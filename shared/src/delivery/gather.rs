@@ -39,11 +39,12 @@ pub(super) struct Gathered {
 impl Gathered {
     /// The words' facts; `None` if there is nothing to say. An alert alone is told as it stands.
     pub(super) fn message(&self, id: &FlushId, now: Timestamp) -> Option<Message> {
-        let first = self.named.first()?;
         if self.total == 1 && !self.reminder {
-            return Some(first.clone());
+            return self.named.first().cloned();
         }
-        let open = self.total - self.resolved;
+        let digest = Digest::of(self.total, self.resolved, self.reminder, self.named.clone());
+        let first = digest.alerts.first()?;
+        let open = digest.open;
         Some(Message {
             alert: id.to_string(),
             revision: 1,
@@ -55,7 +56,7 @@ impl Gathered {
                 _ => RevisionKind::Opened,
             },
             at: now,
-            product: format!("{} alerts", self.total),
+            product: format!("{} alerts", digest.total),
             location: first.location.clone().filter(|_| self.common_place),
             before: None,
             after: None,
@@ -67,17 +68,11 @@ impl Gathered {
             sold: None,
             notes: Vec::new(),
             link: None,
-            digest: Some(Digest {
-                total: self.total,
-                open,
-                resolved: self.resolved,
-                reminder: self.reminder,
-                alerts: self.named.clone(),
-            }),
             kind: first.kind,
             severity: first.severity,
             subject: first.subject.clone(),
             zone: first.zone.clone(),
+            digest: Some(digest),
         })
     }
 }
@@ -134,8 +129,8 @@ impl Deliverer {
         };
         let mut foremost = Foremost::of(group);
         let mut listed = Vec::with_capacity(COVERED);
-        // An alert's revisions stand together.
-        let mut revisions: Vec<Member> = Vec::new();
+        // By alert: its revisions stand together. Those of the last may go on with the next page.
+        let mut alerts: Vec<Vec<Member>> = Vec::new();
         let mut cursor = None;
         loop {
             let (members, next) = self
@@ -143,22 +138,36 @@ impl Deliverer {
                 .members(&group.id, Which::Waiting, cursor, PAGE)
                 .await?;
             for member in members {
-                let same = |last: &Member| last.alert == member.alert;
-                if !revisions.last().is_none_or(same) {
-                    gathered.take(&mut revisions, &mut foremost, &mut listed);
-                    if listed.len() >= COVERED {
-                        self.list(message, token, &mut gathered.pages, &mut listed)
-                            .await?;
-                    }
+                match alerts.last_mut() {
+                    Some(known) if known[0].alert == member.alert => known.push(member),
+                    _ => alerts.push(vec![member]),
                 }
-                revisions.push(member);
             }
             cursor = next;
+            let begun = match cursor {
+                Some(_) => alerts.pop(),
+                None => None,
+            };
+            let pending: Vec<_> = alerts
+                .iter()
+                .map(|revisions| self.is_unheard(group, revisions))
+                .collect();
+            let unheard: Vec<bool> = stream::iter(pending)
+                .buffered(SIDE_BY_SIDE)
+                .try_collect()
+                .await?;
+            for (revisions, unheard) in alerts.drain(..).zip(unheard) {
+                gathered.take(revisions, unheard, &mut foremost, &mut listed);
+                if listed.len() >= COVERED {
+                    self.list(message, token, &mut gathered.pages, &mut listed)
+                        .await?;
+                }
+            }
+            alerts.extend(begun);
             if cursor.is_none() {
                 break;
             }
         }
-        gathered.take(&mut revisions, &mut foremost, &mut listed);
         if !listed.is_empty() {
             self.list(message, token, &mut gathered.pages, &mut listed)
                 .await?;
@@ -176,6 +185,26 @@ impl Deliverer {
             gathered.named.extend(words);
         }
         Ok(gathered)
+    }
+
+    /// Whether these revisions end an alert of which the channel has heard nothing: what was to say that it
+    /// began waits too, or never arrived.
+    async fn is_unheard(&self, group: &Group, revisions: &[Member]) -> Result<bool, StoreError> {
+        let (Some(first), Some(last)) = (revisions.first(), revisions.last()) else {
+            return Ok(false);
+        };
+        if !last.is_end() {
+            return Ok(false);
+        }
+        if first.revision == 1 {
+            return Ok(true);
+        }
+        let all = self.store.intents_on(&last.alert, &group.channel).await?;
+        let mut earlier = all
+            .iter()
+            .filter(|it| it.data.revision < first.revision)
+            .peekable();
+        Ok(earlier.peek().is_some() && !earlier.any(|it| it.data.may_have_reached()))
     }
 
     async fn list(
@@ -244,20 +273,19 @@ impl Gathered {
     /// and nobody was told that it began.
     fn take(
         &mut self,
-        revisions: &mut Vec<Member>,
+        revisions: Vec<Member>,
+        unheard: bool,
         foremost: &mut Foremost,
         listed: &mut Vec<Covered>,
     ) {
-        let begins = revisions.first().is_some_and(|first| first.revision == 1);
         let Some(last) = revisions.last().cloned() else {
             return;
         };
-        let unheard = begins && last.is_end();
         if !unheard {
             self.count(&last);
             foremost.see(last.clone());
         }
-        listed.extend(revisions.drain(..).map(|member| Covered {
+        listed.extend(revisions.into_iter().map(|member| Covered {
             last: member.revision == last.revision,
             unheard,
             member,

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use tracing::Instrument;
 use tracing::field::Empty;
+use url::Url;
 
 use crate::domain::Correlation;
 use crate::domain::id::{ChannelName, ConnectorName};
@@ -47,6 +48,11 @@ pub trait Outgoing: Send + Sync {
     /// message is a failed attempt and [`Outgoing::carry`] is not called.
     fn stands_in(&self) -> bool;
 
+    /// Why no request to this address is made, as far as can be told beforehand.
+    fn refusal(&self, _url: &Url) -> Option<String> {
+        None
+    }
+
     /// One attempt at one request.
     async fn carry(&self, sender: &Sender<'_>, request: Request) -> Result<Reply, TransportError>;
 }
@@ -59,6 +65,10 @@ pub struct Wire(pub Arc<dyn Transport>);
 impl Outgoing for Wire {
     fn stands_in(&self) -> bool {
         false
+    }
+
+    fn refusal(&self, url: &Url) -> Option<String> {
+        self.0.refusal(url)
     }
 
     async fn carry(&self, sender: &Sender<'_>, request: Request) -> Result<Reply, TransportError> {

@@ -81,7 +81,8 @@ impl Message {
     }
 }
 
-/// What a group of alerts has to say. The counts are of all of them, whatever is named.
+/// What a group of alerts has to say. The counts are of all of them, whatever is named, but for those
+/// that are [`overtaken`](Self::overtaken): words and data count the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// How many alerts it is about.
@@ -95,6 +96,34 @@ pub struct Digest {
     pub reminder: bool,
     /// Those that matter most, each as its last revision has it.
     pub alerts: Vec<Message>,
+    /// Ends of alerts of which people are not told, as another of the same thing is open: "recovered" would
+    /// be untrue beside "out of stock".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overtaken: Vec<Message>,
+}
+
+impl Digest {
+    /// Of so many alerts, those that are over among them, and those that are named.
+    pub fn of(total: u32, resolved: u32, reminder: bool, named: Vec<Message>) -> Self {
+        let ended = |alert: &Message| alert.change == RevisionKind::Resolved;
+        let open: Vec<Subject> = named
+            .iter()
+            .filter(|alert| !ended(alert))
+            .map(|alert| alert.subject.clone())
+            .collect();
+        let (overtaken, alerts): (Vec<_>, Vec<_>) = named
+            .into_iter()
+            .partition(|alert| ended(alert) && open.contains(&alert.subject));
+        let uncounted = u32::try_from(overtaken.len()).unwrap_or(u32::MAX);
+        Self {
+            total: total.saturating_sub(uncounted),
+            open: total.saturating_sub(resolved),
+            resolved: resolved.saturating_sub(uncounted),
+            reminder,
+            alerts,
+            overtaken,
+        }
+    }
 }
 
 /// The quantities of a position, in units.

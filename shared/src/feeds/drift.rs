@@ -32,6 +32,22 @@ pub struct Renamed {
     pub column: String,
 }
 
+/// The columns that stock is known or believed by.
+const STOCK: [&str; 12] = [
+    "sku",
+    "vin",
+    "location",
+    "dealer_id",
+    "status",
+    "on_hand",
+    "reserved",
+    "available",
+    "unavailable",
+    "incoming",
+    "updated_at",
+    "version",
+];
+
 impl SchemaDrift {
     /// Compares the last accepted header with the one just read.
     pub fn between(before: &[String], after: &[String], format: &FeedFormat) -> Self {
@@ -81,6 +97,14 @@ impl SchemaDrift {
             drift.lost = lost.map(str::to_owned).collect();
         }
         drift
+    }
+
+    /// Whether a column is lost that stock is known or believed by: a key, a place, a state, a quantity,
+    /// a time. The others only describe.
+    pub fn loses_stock(&self) -> bool {
+        self.lost
+            .iter()
+            .any(|column| STOCK.contains(&column.as_str()))
     }
 
     /// Whether nothing changed.

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
+use url::Url;
 
 use super::guard::Admitted;
 use super::{Guard, Refusal, Reply, Request, Transport, TransportError};
@@ -140,6 +141,11 @@ impl fmt::Debug for Http {
 
 #[async_trait]
 impl Transport for Http {
+    fn refusal(&self, url: &Url) -> Option<String> {
+        let refused = self.guard.admit(url).err();
+        refused.map(|refusal| refusal.to_string())
+    }
+
     async fn call(&self, request: Request) -> Result<Reply, TransportError> {
         let host = request.host().to_owned();
         let client = match self.client_for(&request) {

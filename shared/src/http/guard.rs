@@ -100,6 +100,10 @@ impl Guard {
         match host {
             Host::Ipv4(address) => self.admit_address(address.into())?,
             Host::Ipv6(address) => self.admit_address(address.into())?,
+            // By its name alone this machine, wherever it is resolved.
+            Host::Domain(name) if is_localhost(name) => {
+                self.admit_address(Ipv4Addr::LOCALHOST.into())?;
+            }
             Host::Domain(_) => {}
         }
         if url.scheme() == "http" {
@@ -118,6 +122,11 @@ impl Guard {
             None => Ok(()),
         }
     }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 fn scheme_of(url: &Url) -> Refusal {

@@ -18,6 +18,7 @@ pub use mask::{MaskedRequest, mask, mask_words};
 pub use request::{Reply, Request, RequestError};
 
 use async_trait::async_trait;
+use url::Url;
 
 /// Sends a request and brings the reply; layers (pacing, measuring, a test's recorder) wrap one
 /// around another.
@@ -25,6 +26,11 @@ use async_trait::async_trait;
 pub trait Transport: Send + Sync {
     /// One attempt: never repeated here, because only the caller knows whether that is safe.
     async fn call(&self, request: Request) -> Result<Reply, TransportError>;
+
+    /// Why a call to this address would be refused, as far as can be told before its name is resolved.
+    fn refusal(&self, _url: &Url) -> Option<String> {
+        None
+    }
 }
 
 /// Why there is no reply to go by. Names the host, never the URL: paths and queries hold tokens.

@@ -3,7 +3,6 @@
 use super::fit::{Measure, fit};
 use super::templates::{Rendered, Templates};
 use crate::domain::ChannelName;
-use crate::domain::alert::RevisionKind;
 use crate::domain::message::{Digest, Message};
 
 /// The most characters of one alert's line.
@@ -16,10 +15,9 @@ pub(super) fn render(
     digest: &Digest,
     channel: Option<&ChannelName>,
 ) -> Rendered {
-    let told = told(&digest.alerts);
-    let overtaken = overtaken(digest);
-    let total = digest.total.saturating_sub(overtaken);
-    let resolved = digest.resolved.saturating_sub(overtaken);
+    let Digest {
+        total, resolved, ..
+    } = *digest;
     let alerts = counted(total, "alert");
     let place = message.location.as_ref();
     let place = place
@@ -35,7 +33,7 @@ pub(super) fn render(
     };
     let mut lines = vec![lead];
     let mut fallback = None;
-    for &alert in &told {
+    for alert in &digest.alerts {
         let words = templates.render_for(alert, channel);
         fallback = words.fallback.or(fallback);
         let mut line = words.text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -44,7 +42,7 @@ pub(super) fn render(
         }
         lines.push(format!("• {}", fit(&line, Measure::Characters(LINE))));
     }
-    let named = u32::try_from(told.len()).unwrap_or(u32::MAX);
+    let named = u32::try_from(digest.alerts.len()).unwrap_or(u32::MAX);
     if let more @ 1.. = total.saturating_sub(named) {
         lines.push(format!("… and {more} more"));
     }
@@ -55,25 +53,6 @@ pub(super) fn render(
     }
 }
 
-/// The alerts that people are told of. The end of one is left out where another of the same thing is
-/// open: "recovered" would be untrue beside "out of stock".
-fn told(alerts: &[Message]) -> Vec<&Message> {
-    let ended = |alert: &Message| alert.change == RevisionKind::Resolved;
-    let is_open = |wanted: &Message| {
-        let mut others = alerts.iter().filter(|other| !ended(other));
-        others.any(|other| other.subject == wanted.subject)
-    };
-    let told = alerts
-        .iter()
-        .filter(|alert| !ended(alert) || !is_open(alert));
-    told.collect()
-}
-
-/// How many alerts that are over people are not told of, as another of the same thing is open.
-pub(super) fn overtaken(digest: &Digest) -> u32 {
-    u32::try_from(digest.alerts.len() - told(&digest.alerts).len()).unwrap_or(u32::MAX)
-}
-
 fn counted(count: u32, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
@@ -82,7 +61,7 @@ fn counted(count: u32, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::alert::AlertKind;
+    use crate::domain::alert::{AlertKind, RevisionKind};
     use crate::render::samples;
 
     fn render(message: &Message) -> Rendered {
@@ -121,13 +100,17 @@ mod tests {
 
     #[test]
     fn the_end_of_one_alert_is_not_told_beside_another_of_the_same_item() {
-        let mut message = samples::digest();
-        let digest = message.digest.as_mut().unwrap();
-        digest.alerts = vec![
+        let named = vec![
             samples::full(AlertKind::OutOfStock, RevisionKind::Opened),
             samples::full(AlertKind::LowStock, RevisionKind::Resolved),
         ];
-        (digest.total, digest.open, digest.resolved) = (3, 2, 1);
+        let digest = Digest::of(3, 1, false, named);
+        // Words and data count the same, and a system hears of the end.
+        let counts = (digest.total, digest.open, digest.resolved);
+        assert_eq!(counts, (2, 2, 0));
+        assert_eq!(digest.overtaken[0].kind, AlertKind::LowStock);
+        let mut message = samples::digest();
+        message.digest = Some(digest);
         let words = render(&message);
         assert_eq!(
             words.text,

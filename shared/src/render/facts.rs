@@ -7,7 +7,6 @@ use jiff::tz::TimeZone;
 use crate::domain::Subject;
 use crate::domain::alert::RevisionKind;
 use crate::domain::message::{Digest, Message, Stock};
-use crate::render::digest::overtaken;
 
 /// One labelled value of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +60,9 @@ pub fn facts(message: &Message) -> Vec<Fact> {
 
 fn digest_facts(message: &Message, digest: &Digest) -> Vec<Fact> {
     let place = message.location.clone().map(|place| ("Location", place));
-    let resolved = digest.resolved.saturating_sub(overtaken(digest));
     let counts = [
         ("Open", digest.open.to_string()),
-        ("Resolved", resolved.to_string()),
+        ("Resolved", digest.resolved.to_string()),
         ("As of", local_time(message)),
     ];
     let facts = place.into_iter().chain(counts);

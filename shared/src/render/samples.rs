@@ -61,6 +61,7 @@ pub(crate) fn digest() -> Message {
             open: 4,
             resolved: 1,
             reminder: false,
+            overtaken: Vec::new(),
             alerts: vec![
                 full(AlertKind::LowStock, RevisionKind::Opened),
                 full(AlertKind::BackInStock, RevisionKind::Opened),

@@ -108,7 +108,7 @@ fn visible(message: &Message) -> Message {
         message.product = one_line(&message.subject.to_string());
     }
     if let Some(digest) = &mut message.digest {
-        for alert in &mut digest.alerts {
+        for alert in digest.alerts.iter_mut().chain(&mut digest.overtaken) {
             *alert = visible(alert);
         }
     }

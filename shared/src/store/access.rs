@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use super::keys::{self, Key};
 use super::row::{Expect, Item, Page, Row, Stored, Write, Written, read, text};
 use super::schema::{DUE_INDEX, LIST_INDEX};
-use super::{Store, StoreError};
+use super::{INSUFFICIENT_STORAGE, Store, StoreError};
 
 /// How often a write that met another writer looks again.
 const ATTEMPTS: u32 = 12;
@@ -648,6 +648,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
+    if error.code() == Some(INSUFFICIENT_STORAGE) {
+        return StoreError::Full { operation };
+    }
     let busy = match &error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
             true

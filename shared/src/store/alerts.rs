@@ -20,7 +20,7 @@ use crate::domain::group::FlushId;
 use crate::domain::id::{ChannelName, LocationId};
 use crate::domain::message::Message;
 use crate::domain::rule::Rule;
-use crate::domain::watch::{Moment, Watch};
+use crate::domain::watch::{Moment, Watch, Withheld};
 use crate::domain::{AlertKind, Position, ProductId, Severity, Subject};
 
 /// An alert, as people see it.
@@ -158,6 +158,9 @@ pub struct ProductPicture {
     pub watches: Vec<Stored<Watched>>,
 }
 
+/// The list of alerts that are open and covered.
+const COVERED: &str = "alerts#covered";
+
 const PICTURE: &str = "read a product, its positions and watches";
 /// So many rows of a product are read at once, whatever they are: one read for the product that is kept
 /// at few locations.
@@ -246,8 +249,7 @@ impl Store {
     pub async fn decide(&self, decision: Decision) -> Result<bool, StoreError> {
         const OPERATION: &str = "write an alert decision";
         let watched = &decision.watched;
-        let key = keys::watch(&watched.subject, watched.kind);
-        let row = Row::new(key, "watch", watched)?.due(watched.due.map(|due| due.0));
+        let row = watch_row(watched)?;
         if decision.announcements.is_empty() {
             return self.put(OPERATION, row, decision.expect).await;
         }
@@ -330,7 +332,7 @@ impl Store {
         let mut later = overdue.data.clone();
         later.tries += 1;
         later.due = Some(Moment(backed_off(self.clock.now(), later.tries)));
-        let row = Row::new(overdue.key.clone(), "watch", &later)?.due(later.due.map(|due| due.0));
+        let row = watch_row(&later)?;
         let expect = Expect::Version(overdue.version);
         self.put("put off a watch", row, expect).await
     }
@@ -350,9 +352,40 @@ impl Store {
         {
             return Ok(Some(alert.message));
         }
+        self.earlier_revision(id, revision).await
+    }
+
+    /// What a revision that is not an alert's last says, or a group's message.
+    pub async fn earlier_revision(
+        &self,
+        id: &str,
+        revision: u32,
+    ) -> Result<Option<Message>, StoreError> {
         let key = keys::revision(id, revision);
         let stored = self.get("read an alert's revision", &key).await?;
         Ok(stored.map(|stored| stored.data))
+    }
+
+    /// A page of the watches whose alerts are open and covered by graver ones, newest first.
+    pub async fn covered_alerts(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Watched>, StoreError> {
+        let page = self
+            .spread(
+                "list covered alerts",
+                COVERED,
+                (None, None),
+                true,
+                cursor,
+                limit,
+            )
+            .await?;
+        Ok(Page {
+            items: page.items.into_iter().map(|stored| stored.data).collect(),
+            next: page.next,
+        })
     }
 
     /// A page of alerts in one state, newest first.
@@ -371,6 +404,18 @@ impl Store {
             next: page.next,
         })
     }
+}
+
+/// A watch; one of an alert that is open, and that nobody was told of for a graver one, is listed.
+fn watch_row(watched: &Watched) -> Result<Row, StoreError> {
+    let key = keys::watch(&watched.subject, watched.kind);
+    let row = Row::new(key, "watch", watched)?.due(watched.due.map(|due| due.0));
+    let episode = watched.watch.episode();
+    let covered = episode.filter(|it| !it.told() && it.withheld == Some(Withheld::Covered));
+    Ok(match covered {
+        Some(it) => row.listed(Listed::spread(COVERED, it.opened_at.0, &it.alert)),
+        None => row,
+    })
 }
 
 fn alerts_list(state: AlertState) -> String {

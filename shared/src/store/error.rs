@@ -2,6 +2,9 @@
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// The code by which the embedded engine says that its disk is full.
+pub const INSUFFICIENT_STORAGE: &str = "InsufficientStorage";
+
 /// A failed table operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -12,6 +15,12 @@ pub enum StoreError {
         operation: &'static str,
         /// The SDK's words.
         source: BoxError,
+    },
+    /// The disk that holds the table is full, which is the embedded engine's alone.
+    #[error("{operation}: the disk is full")]
+    Full {
+        /// What was being done.
+        operation: &'static str,
     },
     /// Others kept changing the same item.
     #[error("{operation}: too many others are changing the same item")]
@@ -66,6 +75,9 @@ impl StoreError {
 
     /// Whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. } | Self::Contended { .. })
+        matches!(
+            self,
+            Self::Busy { .. } | Self::Contended { .. } | Self::Full { .. }
+        )
     }
 }

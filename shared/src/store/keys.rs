@@ -5,7 +5,7 @@
 //! | `product` | `P#<product>` | `product` | describing a product; `list`: by product |
 //! | `names` | `P#<product>` | `product#names` | which SKU a renamed product goes on under, and which it had before |
 //! | `position` | `P#<product>` | `L#<location>#position` | one position; all positions of a product |
-//! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it |
+//! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it; in a list while it is open and covered |
 //! | `watch` | `P#<product>` | `G#<group>#watch#<kind>` | a group's sum |
 //! | `unit` | `U#<vin>` | `unit` | one vehicle; `list`: by model line and rooftop |
 //! | `watch` | `U#<vin>` | `watch#<kind>` | with its vehicle |
@@ -18,6 +18,7 @@
 //! | `awaited` | `N#<connector>` | `<location>` | which names of locations are waited for (expires) |
 //! | `new_names` | `NAMES` | `names` | `due`: a configuration may name what something waits for |
 //! | `received` | `R#<connector>#<id>` | `head`, `body#<n>` | a webhook as it came; `list`: by connector and time |
+//! | `refused` | `R#<connector>` | `refused` | how many of its webhooks were turned away since the last that was taken |
 //! | `quarantine` | `Q#<id>` | `quarantine` | `list`: by state, newest first |
 //! | `held` | `B#<connector>#<reason>` | `held#<id>` | is anything of this kind of quarantine still open? |
 //! | `held_kind` | `B#<connector>#<reason>` | `kind` | whether people are to know of this kind; `list`: the source's |
@@ -375,6 +376,11 @@ pub(crate) fn shard(of: &str, shards: u64) -> u64 {
 /// One of the partitions that a busy list ordered by time is spread over.
 pub(crate) fn part_of_list(list: &str, shard: u64) -> String {
     format!("{list}#{shard}")
+}
+
+/// Beside a connector's webhooks, for whoever may write those.
+pub(crate) fn refused(connector: &ConnectorName) -> Key {
+    Key::new(format!("R#{connector}"), "refused")
 }
 
 pub(crate) fn positions_list(shard: u64) -> String {

@@ -61,7 +61,7 @@ pub mod together;
 pub mod units;
 pub mod waits;
 
-pub use error::StoreError;
+pub use error::{INSUFFICIENT_STORAGE, StoreError};
 pub use row::{Expect, Page, Row, Stored, Write};
 
 use std::sync::Arc;

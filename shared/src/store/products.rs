@@ -1,6 +1,6 @@
 //! Product descriptions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -9,11 +9,11 @@ use super::keys::{self, Listed};
 use super::row::{Expect, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError};
-use crate::domain::ProductId;
 use crate::domain::event::{ProductDescription, StockEvent, Version};
 use crate::domain::id::ConnectorName;
 use crate::domain::ledger::LedgerRow;
 use crate::domain::position::Sources;
+use crate::domain::{Position, ProductId};
 
 const OPERATION: &str = "describe a product";
 
@@ -44,6 +44,32 @@ impl Store {
             .get("read a product", &keys::description(product))
             .await?;
         Ok(stored.map(|stored| stored.data))
+    }
+
+    /// Some SKUs that begin like this one and have stock somewhere, for who may have mistyped it.
+    pub async fn products_beginning_like(
+        &self,
+        product: &ProductId,
+    ) -> Result<BTreeSet<ProductId>, StoreError> {
+        const LETTERS: usize = 2;
+        const OF_A_SHARD: i32 = 60;
+        let from: String = product.as_str().chars().take(LETTERS).collect();
+        let until = format!("{from}\u{10ffff}");
+        let mut found = BTreeSet::new();
+        for shard in 0..keys::LIST_SHARDS {
+            let page = self
+                .list::<Position>(
+                    "look for like SKUs",
+                    &keys::positions_list(shard),
+                    (Some(&from), Some(&until)),
+                    false,
+                    None,
+                    OF_A_SHARD,
+                )
+                .await?;
+            found.extend(page.items.into_iter().map(|stored| stored.data.product));
+        }
+        Ok(found)
     }
 
     pub(super) async fn apply_description(

@@ -44,6 +44,24 @@ named!(
     }
 );
 
+/// How long it is remembered that webhooks were refused.
+const REFUSED_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Webhooks that were turned away, because it could not be proven who sent them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// How many.
+    pub count: u64,
+    /// When the first of them came.
+    pub since: Moment,
+    /// When the last did.
+    pub last: Moment,
+    /// Why it was refused, as machines read it.
+    pub reason: String,
+    /// The same for people.
+    pub sentence: String,
+}
+
 /// A webhook's body as it is kept: compressed, in parts that each fit an item.
 #[derive(Debug, Default)]
 pub struct KeptBody {
@@ -307,6 +325,49 @@ impl Store {
             .read_to_end(&mut body)
             .map_err(|error| unreadable(error.to_string()))?;
         Ok(body)
+    }
+
+    /// Counts webhooks that were turned away since the last that was taken. Whoever forges them costs us
+    /// no more than a write a second for each instance: that is the caller's to see to.
+    pub async fn note_refused(
+        &self,
+        connector: &ConnectorName,
+        count: u64,
+        (reason, sentence): (&str, &str),
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "count refused webhooks";
+        let now = Moment(self.clock.now());
+        let key = keys::refused(connector);
+        for attempt in 0.. {
+            let stored = self.get::<Refused>(OPERATION, &key).await?;
+            let taken = self.last_webhook(connector).await?;
+            let before = stored.as_ref().map(|stored| &stored.data);
+            let before = before.filter(|it| taken.is_none_or(|taken| it.last.0 > taken));
+            let refused = Refused {
+                count: before.map_or(0, |it| it.count).saturating_add(count),
+                since: before.map_or(now, |it| it.since),
+                last: now,
+                reason: reason.to_owned(),
+                sentence: sentence.to_owned(),
+            };
+            let row = Row::new(key.clone(), "refused", &refused)?;
+            let forget = now.0.checked_add(REFUSED_KEPT).unwrap_or(Timestamp::MAX);
+            let expect = Expect::from_read(stored.as_ref());
+            if self.put(OPERATION, row.expires(forget), expect).await? {
+                return Ok(());
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
+    /// The webhooks of a connector that were turned away since the last that was taken.
+    pub async fn refused(&self, connector: &ConnectorName) -> Result<Option<Refused>, StoreError> {
+        let key = keys::refused(connector);
+        let stored = self.get::<Refused>("read refused webhooks", &key).await?;
+        Ok(stored.map(|stored| stored.data))
     }
 
     /// When a connector's last webhook came, of those that are kept.

@@ -2,12 +2,13 @@
 //! transaction, so that units and positions never disagree.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
+use super::quarantine::known_by;
 use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError, LeftOut};
 use super::together::Known;
@@ -21,6 +22,10 @@ use crate::domain::unit::{Field, UnitReport};
 use crate::domain::{Authority, Position, ProductId, Unit};
 
 const OPERATION: &str = "apply a change of a vehicle";
+
+/// Why a vehicle's report is in quarantine although it is kept: it cannot be counted anywhere yet. Such
+/// an entry is known by its VIN, and closed when the vehicle is counted.
+pub const UNPLACED: &str = "unplaced";
 
 impl Store {
     /// One vehicle, as it is now.
@@ -107,6 +112,8 @@ impl Store {
             after.counted = after.count(authority);
             after.demand = after.demand(authority);
             left_out.extend(uncounted(&after, authority));
+            let was_waiting = before.revision > 0 && before.counted.is_none();
+            let placed = (was_waiting && after.counted.is_some()).then(|| after.clone());
             let mut writes = self.count_writes(event, &before, &after, authority).await?;
             writes.extend(self.unit_writes(event, stored.as_ref(), &before, after, authority)?);
             let along = left_out
@@ -114,7 +121,12 @@ impl Store {
                 .then(|| self.with_along(&mut writes))
                 .flatten();
             match self.transact(OPERATION, writes).await? {
-                Written::Done => return Ok(Applied::with(true, left_out)),
+                Written::Done => {
+                    if let Some(placed) = placed {
+                        self.end_unplaced(&placed).await?;
+                    }
+                    return Ok(Applied::with(true, left_out));
+                }
                 Written::Unexpected(unmet)
                     if along.is_some_and(|at| unmet.get(at) == Some(&true)) =>
                 {
@@ -127,6 +139,27 @@ impl Store {
             operation: OPERATION,
         }
         .into())
+    }
+
+    /// Closes the entry of a vehicle in quarantine if it is counted by now: who held it may have read the
+    /// vehicle before it was.
+    pub async fn close_if_placed(&self, vin: &str) -> Result<(), StoreError> {
+        match self.unit(vin).await? {
+            Some(unit) if unit.counted.is_some() => self.end_unplaced(&unit).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes what is in quarantine, of whatever source, because a vehicle could not be counted.
+    async fn end_unplaced(&self, unit: &Unit) -> Result<(), StoreError> {
+        let of_fields = unit.fields.values().flat_map(BTreeMap::keys);
+        let sources: BTreeSet<_> = unit.claims.keys().chain(of_fields).collect();
+        for source in sources {
+            let entry = known_by(source, UNPLACED, &format!("{UNPLACED} {}", unit.vin));
+            self.close_quarantined(&entry, "the vehicle is counted")
+                .await?;
+        }
+        Ok(())
     }
 
     fn unit_writes(
@@ -278,7 +311,7 @@ fn uncounted(unit: &Unit, authority: &Authority) -> Option<LeftOut> {
     };
     Some(LeftOut {
         field: field.to_owned(),
-        reason: "unplaced",
+        reason: UNPLACED,
         sentence: format!(
             "vehicle {}: {missing} not known yet, so it cannot be counted anywhere; it is kept, and \
              counted as soon as they are",

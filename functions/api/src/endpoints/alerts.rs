@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use shared::domain::alert::AlertState;
-use shared::store::alerts::Alert;
+use shared::domain::{AlertKind, Subject};
+use shared::store::alerts::{Alert, Watched};
 use shared::store::intents::{Attempt, Intent};
 use shared::store::{Page, StoreError};
 
@@ -15,14 +16,19 @@ use crate::problem::Problem;
 pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut query = Fields::of_query(context.request);
     let state: Option<String> = query.parsed("state");
-    let states = match state.as_deref() {
-        None => AlertState::ALL,
-        Some("open") => &[AlertState::Open],
-        Some("resolved") => &[AlertState::Resolved],
+    let lists: &[List] = match state.as_deref() {
+        None => &[
+            List::Of(AlertState::Open),
+            List::Covered,
+            List::Of(AlertState::Resolved),
+        ],
+        Some("open") => &[List::Of(AlertState::Open)],
+        Some("covered") => &[List::Covered],
+        Some("resolved") => &[List::Of(AlertState::Resolved)],
         Some(other) => {
             query.refuse(
                 "state",
-                format!("`{other}` is neither `open` nor `resolved`"),
+                format!("`{other}` is none of `open`, `covered` and `resolved`"),
             );
             &[]
         }
@@ -33,20 +39,29 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         context,
         &wanted,
         |cursor: Option<String>, room| async move {
-            one_after_another(context, states, cursor, room).await
+            one_after_another(context, lists, cursor, room).await
         },
-        |alert| Some(shown(&alert)),
+        Some,
     )
     .await
 }
 
-/// Pages through the lists of these states as if they were one list.
+/// A list of alerts.
+#[derive(Clone, Copy)]
+enum List {
+    /// Those that people were told of, in this state.
+    Of(AlertState),
+    /// Those that are open, and that nobody was told of for a graver one.
+    Covered,
+}
+
+/// Pages through these lists as if they were one.
 async fn one_after_another(
     context: &Context<'_>,
-    states: &[AlertState],
+    lists: &[List],
     cursor: Option<String>,
     room: i32,
-) -> Result<Page<Alert>, StoreError> {
+) -> Result<Page<Value>, StoreError> {
     let (index, inner) = match &cursor {
         None => (0, None),
         Some(cursor) => {
@@ -55,17 +70,67 @@ async fn one_after_another(
             (index, Some(inner).filter(|inner| !inner.is_empty()))
         }
     };
-    let state = states.get(index).ok_or(StoreError::Cursor)?;
-    let page = context.store.alerts(*state, inner, room).await?;
+    let page = match lists.get(index).ok_or(StoreError::Cursor)? {
+        List::Of(state) => {
+            let page = context.store.alerts(*state, inner, room).await?;
+            Page {
+                items: page.items.iter().map(shown).collect(),
+                next: page.next,
+            }
+        }
+        List::Covered => {
+            let page = context.store.covered_alerts(inner, room).await?;
+            let mut items = Vec::new();
+            for watched in &page.items {
+                items.extend(covered(context, watched).await?);
+            }
+            Page {
+                items,
+                next: page.next,
+            }
+        }
+    };
     let next = match page.next {
         Some(inner) => Some(format!("{index}\u{1e}{inner}")),
-        None if index + 1 < states.len() => Some(format!("{}\u{1e}", index + 1)),
+        None if index + 1 < lists.len() => Some(format!("{}\u{1e}", index + 1)),
         None => None,
     };
     Ok(Page {
         items: page.items,
         next,
     })
+}
+
+/// An alert that nobody was told of, and the one that covers it.
+async fn covered(context: &Context<'_>, watched: &Watched) -> Result<Option<Value>, StoreError> {
+    let Some(episode) = watched.watch.episode() else {
+        return Ok(None);
+    };
+    let by = match &watched.subject {
+        Subject::Position { product, .. } | Subject::Group { product, .. } => {
+            let picture = context.store.picture(product).await?;
+            let others = picture.watches.iter().map(|stored| &stored.data);
+            let told = others.filter_map(|other| {
+                let graver = other.watch.episode().filter(|it| it.told())?;
+                let of_the_same = other.subject == watched.subject
+                    && other.kind == AlertKind::OutOfStock
+                    || graver.cause.is_some() && graver.cause == episode.cause;
+                of_the_same.then_some(graver)
+            });
+            told.max_by_key(|graver| graver.severity)
+                .map(|graver| graver.alert.clone())
+        }
+        _ => None,
+    };
+    Ok(Some(json!({
+        "id": episode.alert,
+        "kind": watched.kind,
+        "severity": episode.severity,
+        "state": "covered",
+        "subject": watched.subject,
+        "opened_at": episode.opened_at.0,
+        "covered_by": by,
+    })))
 }
 
 fn shown(alert: &Alert) -> Value {

@@ -79,19 +79,29 @@ impl Standing {
         })
     }
 
-    fn in_list(&self) -> Value {
-        let trouble = self.trouble.as_ref();
-        let state = match trouble.map(|trouble| trouble.kind) {
+    fn state(&self) -> &'static str {
+        match self.trouble.as_ref().map(|trouble| trouble.kind) {
             _ if !self.enabled => "off",
             Some(TroubleKind::Refused) => "refused",
             _ if self.problem.is_some() => "not_live",
             _ if !self.is_breaker_closed => "waiting",
             _ => "live",
-        };
+        }
+    }
+
+    /// Why nothing leaves by it before somebody sets it right, as far as can be told: what it refused may
+    /// be taken now.
+    fn keeps_back(&self) -> Option<&str> {
+        let is_live = !matches!(self.state(), "off" | "not_live");
+        self.problem.as_deref().filter(|_| !is_live)
+    }
+
+    fn in_list(&self) -> Value {
+        let trouble = self.trouble.as_ref();
         json!({
             "channel": self.name,
             "kind": self.kind,
-            "state": state,
+            "state": self.state(),
             "reason": self.problem.as_ref().filter(|_| self.enabled),
             "since": trouble.map(|trouble| trouble.since.0),
             "alert": trouble.and_then(|trouble| trouble.alert.as_ref()),
@@ -118,13 +128,8 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
     };
     let unknown = || Problem::not_found(format!("there is no channel `{channel}`"));
     let name: ChannelName = channel.parse().map_err(|_| unknown())?;
-    if !context
-        .installation()
-        .await?
-        .config
-        .channels
-        .contains_key(&name)
-    {
+    let installation = context.installation().await?;
+    if !installation.config.channels.contains_key(&name) {
         return Err(unknown());
     }
     if let Some(id) = &alert
@@ -132,11 +137,18 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
     {
         return Err(Problem::not_found(format!("there is no alert `{id}`")));
     }
+    let standing = standing(context, &installation).await?;
+    let standing = standing.iter().find(|standing| standing.name == name);
+    let keeps_back = standing.and_then(Standing::keeps_back);
     let what = Resend {
         channel: name,
         alert,
     };
     let resent = context.store.resend(&what, context.until).await?;
-    let body = json!({ "deliveries": resent.deliveries, "complete": resent.complete });
+    let body = json!({
+        "deliveries": resent.deliveries,
+        "complete": resent.complete,
+        "not_live": keeps_back,
+    });
     Ok(Answer::new(StatusCode::ACCEPTED, body))
 }

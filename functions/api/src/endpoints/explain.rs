@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use shared::config::alike;
 use shared::domain::alert::RevisionKind;
+use shared::domain::authority::API;
 use shared::domain::message::Stock;
 use shared::domain::position::Sources;
 use shared::domain::route::About;
 use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
 use shared::domain::watch::{Manner, Phase, Watch, Withheld};
-use shared::domain::{AlertKind, LocationId, Position, ProductId, Subject};
+use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
 use shared::store::feeds::FeedState;
@@ -41,7 +43,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut query = Fields::of_query(context.request);
     let product: Option<ProductId> = query.required("product");
     let location: Option<LocationId> = query.required("location");
-    let (product, location) = query.finish(|| product.zip(location))?;
+    let (asked, location) = query.finish(|| product.zip(location))?;
     let installation = context.installation().await?;
     if installation.config.locations.location(&location).is_none() {
         let detail = format!("`{location}` is not in the configuration");
@@ -52,11 +54,20 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let authority = installation.authority();
     let sources = &authority.quantities;
     let store = context.store;
+    let product = store.current_name(&asked).await?;
     let picture = store.picture(&product).await?;
     let known = picture.description.as_ref();
     let category = known.and_then(|known| known.category.as_deref());
     let position = picture.positions.get(&location);
     let owner = position.and_then(|it| it.owner(sources));
+    let is_known = known.is_some() || !picture.positions.is_empty();
+    let like = match is_known {
+        true => Vec::new(),
+        false => {
+            let known = store.products_beginning_like(&product).await?;
+            alike(product.as_str(), known.iter().map(ProductId::to_string))
+        }
+    };
     let feed = match owner {
         Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),
         None => None,
@@ -88,10 +99,14 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     }
     Ok(Answer::ok(json!({
         "product": product,
+        "renamed_from": (product != asked).then_some(&asked),
+        "known": is_known,
+        "like": like,
         "location": location,
         "category": category,
         "stock": scene.stock,
         "stated_by": owner,
+        "counted": position.and_then(|it| count(it, owner)),
         "feed": feed.map(|feed| json!({
             "down": is_down(&feed),
             "succeeded_at": feed.succeeded_at.map(|at| at.0),
@@ -102,6 +117,23 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "kinds": kinds,
         "group_sums": sums,
     })))
+}
+
+/// The count by a person or an import that says how much is there, where one is newer than what the owner
+/// of the quantity has stated.
+fn count(position: &Position, owner: Option<&ConnectorName>) -> Option<Value> {
+    let by_hand: ConnectorName = API.parse().ok()?;
+    let count = position.stated_by(&by_hand)?;
+    let stated = owner.filter(|owner| **owner != by_hand);
+    let stated = stated.and_then(|owner| position.stated_by(owner));
+    let holds = stated.is_none_or(|base| count.version.at >= base.version.at);
+    holds.then(|| {
+        json!({
+            "on_hand": count.level.on_hand,
+            "at": count.version.at,
+            "stated": stated.map(|base| base.level.on_hand),
+        })
+    })
 }
 
 /// How an open alert reached its channels. People were told if one of them delivered it, and not if it

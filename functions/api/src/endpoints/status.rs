@@ -60,6 +60,12 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         |_| true,
     )
     .await?;
+    let covered = counted(
+        context,
+        |cursor: Option<String>| async move { store.covered_alerts(cursor.as_deref(), PAGE).await },
+        |_| true,
+    )
+    .await?;
     let quarantine = counted(
         context,
         |cursor: Option<String>| async move {
@@ -93,6 +99,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "channels": channels,
         "connectors": connectors,
         "open_alerts": alerts,
+        "covered_alerts": covered,
         "deliveries": deliveries(context).await?,
         "quarantine": quarantine,
         "inbox": inbox,
@@ -134,6 +141,17 @@ async fn connector(
         shown["hook"] = json!(format!("/hooks/{name}"));
         let last = context.store.last_webhook(name).await?;
         shown["last_webhook"] = json!(last);
+        let refused = context.store.refused(name).await?;
+        let refused = refused.filter(|it| last.is_none_or(|last| it.last.0 > last));
+        shown["refused"] = json!(refused.map(|refused| {
+            json!({
+                "count": refused.count,
+                "since": refused.since.0,
+                "last": refused.last.0,
+                "reason": refused.reason,
+                "detail": refused.sentence,
+            })
+        }));
     }
     if matches!(connector.settings, ConnectorSettings::Files(_)) {
         let feed = context.store.feed(name).await?;

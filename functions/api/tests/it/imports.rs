@@ -141,7 +141,18 @@ async fn a_number_that_an_import_confirms_holds_against_an_older_sale_that_is_he
 #[tokio::test]
 async fn a_threshold_replaces_the_document_s_and_can_be_taken_away() {
     let scene = Scene::new().await;
-    let default = "product,threshold,recovery\n,5,8\n";
+    // Whoever forgets a SKU does not mean them all.
+    let forgotten = "product,location,threshold\n,,5\n,north,5\nOIL,,none\n";
+    let answer = import(&scene, forgotten, false, 2).await;
+    assert_eq!(counts(&answer), [0, 0, 1, 0, 2]);
+    for (refused, line) in answer.body["rejected"].as_array().unwrap().iter().zip(2..) {
+        assert_eq!(refused["line"], line);
+        assert!(
+            refused["detail"].as_str().unwrap().contains("`*`"),
+            "{refused}"
+        );
+    }
+    let default = "product,threshold,recovery\n*,5,8\n";
     let changed = import(&scene, default, false, 2).await;
     assert_eq!(changed.body["differences"][0]["before"]["threshold"], 3);
     let rule = |answer: &Answer| answer.body["kinds"][0]["rule"].clone();
@@ -154,13 +165,13 @@ async fn a_threshold_replaces_the_document_s_and_can_be_taken_away() {
         .ask("PUT", "/api/v1/config")
         .body("application/toml", crate::scene::DOCUMENT);
     assert_eq!(again.send().await.status, 200);
-    let removed = import(&scene, "product,threshold\n,none\n", false, 2).await;
+    let removed = import(&scene, "product,threshold\n*,none\n", false, 2).await;
     assert_eq!(removed.body["differences"][0]["after"], Value::Null);
     let explained = scene
         .get("/api/v1/explain?product=OIL&location=north")
         .await;
     assert_eq!(rule(&explained), "low-by-default");
-    let nothing = import(&scene, "product,threshold\n,none\n", false, 2).await;
+    let nothing = import(&scene, "product,threshold\n*,none\n", false, 2).await;
     assert_eq!(counts(&nothing), [0, 0, 1, 0, 0], "it is so already");
 }
 
@@ -290,7 +301,7 @@ async fn imported_thresholds_are_paged_through_as_the_rows_that_import_them() {
         OIL,,,,,,7,,,,,\n\
         ,oil,,,,warehouses,21,,,,sum,\n\
         ,,bentley,bentayga,london,,2,,,,,\n\
-        ,,,,,,4,,,,,\n";
+        *,,,,,,4,,,,,\n";
     let done = import(&scene, csv, false, 2).await;
     // Two of them are in the document with other numbers.
     assert_eq!(counts(&done), [3, 2, 0, 0, 0], "{}", done.body);

@@ -241,6 +241,16 @@ async fn the_explanation_names_rule_quantity_and_state() {
         .get("/api/v1/explain?product=NONE&location=north")
         .await;
     assert_eq!(unknown.body["kinds"][0]["condition"], "no_data");
+    assert_eq!(unknown.body["known"], false);
+    // What was meant is named, however many others there are.
+    scene.stated("OIL-5W40", "north", 8).await;
+    scene.stated("FILTER", "north", 8).await;
+    let mistyped = scene
+        .get("/api/v1/explain?product=OIL-5W04&location=north")
+        .await;
+    assert_eq!(mistyped.body["like"], serde_json::json!(["OIL-5W40"]));
+    assert_eq!(low.body["known"], true);
+    assert_eq!(low.body["like"], serde_json::json!([]));
     assert_eq!(
         scene
             .get("/api/v1/explain?product=OIL&location=nord")

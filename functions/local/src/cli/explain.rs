@@ -30,14 +30,15 @@ pub(super) async fn run(
 /// The answer of `GET /api/v1/explain` for people.
 fn in_words(explained: &Value) -> String {
     let mut words = Words::default();
-    let available = &explained["stock"]["available"];
-    let stock = match (available.as_i64(), explained["stated_by"].as_str()) {
-        (None, _) => "nobody has stated its stock".to_owned(),
-        (Some(available), None) => format!("{available} available"),
-        (Some(available), Some(by)) => format!("{available} available, stated by {by}"),
-    };
     let (product, location) = (text(&explained["product"]), text(&explained["location"]));
-    words.line("stock", &format!("{product} at {location}: {stock}"));
+    words.line("stock", &stock(explained, product, location));
+    let like: Vec<_> = array(&explained["like"]).iter().map(text).collect();
+    if !like.is_empty() {
+        words.line("", &format!("like it are {}", like.join(", ")));
+    }
+    if let Some(before) = explained["renamed_from"].as_str() {
+        words.line("", &format!("{before} has become {product}"));
+    }
     if let Some(error) = explained["feed"]["last_error"].as_str() {
         words.line("", &format!("the last read of its source failed: {error}"));
     }
@@ -69,10 +70,59 @@ fn in_words(explained: &Value) -> String {
     words.text
 }
 
+/// How much there is, and who says so.
+fn stock(explained: &Value, product: &str, location: &str) -> String {
+    if explained["known"] == false {
+        return format!(
+            "nothing is known of {product}: no source has named it, and nobody has counted it"
+        );
+    }
+    let by = explained["stated_by"].as_str();
+    let Some(available) = explained["stock"]["available"].as_i64() else {
+        return format!("{product} at {location}: nobody has stated its stock");
+    };
+    let counted = &explained["counted"];
+    let who = match (counted["at"].as_str(), by, counted["stated"].as_i64()) {
+        (None, None, _) => String::new(),
+        (None, Some(by), _) => format!(", stated by {by}"),
+        (Some(at), Some(by), Some(stated)) => format!(
+            ", by a count of {} on {at}; {by} stated {stated} before that",
+            counted["on_hand"]
+        ),
+        (Some(at), ..) => format!(", by a count of {} on {at}", counted["on_hand"]),
+    };
+    format!("{product} at {location}: {available} available{who}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_count_a_rename_and_an_unknown_sku_are_said() {
+        let counted = json!({
+            "product": "OIL-2", "renamed_from": "OIL", "known": true, "location": "north",
+            "stock": {"available": 7}, "stated_by": "shop",
+            "counted": {"on_hand": 9, "at": "2026-11-29T08:00:00Z", "stated": 4},
+        });
+        assert_eq!(
+            in_words(&counted),
+            "stock         OIL-2 at north: 7 available, by a count of 9 on 2026-11-29T08:00:00Z; \
+             shop stated 4 before that\n\
+             \u{20}             OIL has become OIL-2\n"
+        );
+        let unknown = json!({
+            "product": "OIL-X", "known": false, "like": ["OIL-2"], "location": "north",
+            "kinds": [{"kind": "low_stock", "answer": "No alert."}],
+        });
+        assert_eq!(
+            in_words(&unknown),
+            "stock         nothing is known of OIL-X: no source has named it, and nobody has counted it\n\
+             \u{20}             like it are OIL-2\n\
+             low stock     No alert.\n"
+        );
+    }
 
     #[test]
     fn an_alert_that_reached_nobody_says_so() {

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::client::Body;
 use super::show::Show;
@@ -40,8 +40,27 @@ pub(super) async fn run(
         Some(path) => {
             let unwritable =
                 |error: io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-            let file = File::create(path).map_err(unwritable)?;
-            write(io::BufWriter::new(file), server, &mut written).await?;
+            match std::fs::metadata(path) {
+                // Such as /dev/stdout.
+                Ok(known) if !known.is_file() => {
+                    let file = File::create(path).map_err(unwritable)?;
+                    write(io::BufWriter::new(file), server, &mut written).await?;
+                }
+                known => {
+                    // Beside it: what is there stays until all of the new one is.
+                    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+                    let mut name = path.file_name().unwrap_or_default().to_owned();
+                    name.push(format!(".{}.part", std::process::id()));
+                    let beside = Beside(path.with_file_name(name));
+                    let file = File::create_new(&beside.0).map_err(unwritable)?;
+                    if let Ok(known) = known {
+                        file.set_permissions(known.permissions())
+                            .map_err(unwritable)?;
+                    }
+                    write(io::BufWriter::new(file), server, &mut written).await?;
+                    std::fs::rename(&beside.0, &path).map_err(unwritable)?;
+                }
+            }
         }
     }
     show.progress(&match written {
@@ -54,11 +73,11 @@ pub(super) async fn run(
 /// Writes page by page, so that a million of them take no room.
 async fn write(to: impl Write, server: &Server, written: &mut u64) -> Result<(), Failure> {
     let client = server.client()?;
-    let mut table = csv::Writer::from_writer(to);
-    if !server.json {
-        table.write_record(COLUMNS).map_err(unwritable)?;
-    }
-    let mut all = Vec::new();
+    let mut rows = match server.json {
+        true => Rows::Json(to),
+        false => Rows::Table(csv::Writer::from_writer(to)),
+    };
+    rows.begin()?;
     let mut cursor: Option<String> = None;
     loop {
         let mut query = vec![("limit", PAGE)];
@@ -68,28 +87,66 @@ async fn write(to: impl Write, server: &Server, written: &mut u64) -> Result<(),
             .ask(Method::GET, path, &query, Body::None, &[])
             .await?;
         for row in page["items"].as_array().into_iter().flatten() {
+            rows.add(row, *written == 0)?;
             *written += 1;
-            if server.json {
-                all.push(row.clone());
-                continue;
-            }
-            let cells = COLUMNS.map(|column| match &row[column] {
-                Value::Null => String::new(),
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            });
-            table.write_record(cells).map_err(unwritable)?;
         }
         cursor = page["next"].as_str().map(str::to_owned);
         if cursor.is_none() {
             break;
         }
     }
-    let mut to = table.into_inner().map_err(unwritable)?;
-    if server.json {
-        writeln!(to, "{:#}", json!({ "rows": all })).map_err(unwritable)?;
+    rows.end()
+}
+
+/// A file that is gone with this, unless it has got another name.
+struct Beside(PathBuf);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
     }
-    to.flush().map_err(unwritable)
+}
+
+/// Where the rows go, one after the other.
+enum Rows<W: Write> {
+    Table(csv::Writer<W>),
+    Json(W),
+}
+
+impl<W: Write> Rows<W> {
+    fn begin(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Table(table) => table.write_record(COLUMNS).map_err(unwritable),
+            Self::Json(to) => write!(to, "{{\n  \"rows\": [").map_err(unwritable),
+        }
+    }
+
+    fn add(&mut self, row: &Value, first: bool) -> Result<(), Failure> {
+        match self {
+            Self::Table(table) => {
+                let cells = COLUMNS.map(|column| match &row[column] {
+                    Value::Null => String::new(),
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                });
+                table.write_record(cells).map_err(unwritable)
+            }
+            Self::Json(to) => {
+                let comma = if first { "" } else { "," };
+                write!(to, "{comma}\n    {row}").map_err(unwritable)
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        match self {
+            Self::Table(mut table) => table.flush().map_err(unwritable),
+            Self::Json(mut to) => {
+                writeln!(to, "\n  ]\n}}").map_err(unwritable)?;
+                to.flush().map_err(unwritable)
+            }
+        }
+    }
 }
 
 fn unwritable(error: impl std::fmt::Display) -> Failure {

@@ -57,11 +57,11 @@ pub(super) async fn run(
     };
     let planned = run.all(&pages, true, show).await?;
     if !yes || !server.json {
-        planned.show(server.json, true, show)?;
+        planned.show(server.json, None, show)?;
     }
     let outcome = if yes {
         let applied = run.all(&pages, false, show).await?;
-        applied.show(server.json, false, show)?;
+        applied.show(server.json, Some(&planned), show)?;
         applied
     } else {
         show.progress("nothing was applied; add --yes to apply it");
@@ -137,49 +137,112 @@ impl Sum {
         self.rejected.extend(list("rejected"));
     }
 
-    fn show(&self, as_json: bool, planned: bool, show: &mut Show<'_>) -> Result<(), Failure> {
+    /// What would be done; or what was, of which this was shown before.
+    fn show(
+        &self,
+        as_json: bool,
+        planned: Option<&Self>,
+        show: &mut Show<'_>,
+    ) -> Result<(), Failure> {
         let counts = COUNTS.into_iter().zip(self.counts);
         if as_json {
             let counts: Value = counts
                 .map(|(name, n)| (name.to_owned(), json!(n)))
                 .collect();
             show.json(&json!({
-                "dry_run": planned,
+                "dry_run": planned.is_none(),
                 "counts": counts,
                 "differences": self.differences,
                 "rejected": self.rejected,
             }))?;
             return Ok(());
         }
-        if planned {
-            for difference in self.differences.iter().take(FIRST) {
-                show.line(&in_words(difference))?;
+        if planned.is_none() && !self.differences.is_empty() {
+            let first = self.differences.iter().take(FIRST).map(cells);
+            for line in table(first.collect()) {
+                show.line(&line)?;
             }
             if self.differences.len() > FIRST {
                 show.line("…")?;
             }
         }
-        // Both times: what is believable is seen only where it is applied.
+        // What is believable is seen only where it is applied; the rest is known by then.
+        let known = planned.map(|planned| &planned.rejected);
         for rejected in &self.rejected {
-            show.line(&refusal(rejected))?;
+            if !known.is_some_and(|known| known.contains(rejected)) {
+                show.line(&refusal(rejected))?;
+            }
         }
         let counted: Vec<_> = counts.map(|(name, n)| format!("{n} {name}")).collect();
-        let done = if planned { "would be" } else { "done" };
+        let done = if planned.is_none() {
+            "would be"
+        } else {
+            "done"
+        };
         show.line(&format!("{done}: {}", counted.join(", ")))?;
         Ok(())
     }
 }
 
-fn in_words(difference: &Value) -> String {
+/// A difference as a row of the table that people read.
+fn cells(difference: &Value) -> [String; 5] {
     let text = |name: &str| difference[name].as_str().unwrap_or_default().to_owned();
-    format!(
-        "line {}: {} of {}: {} -> {}",
-        difference["line"],
+    [
+        difference["line"].to_string(),
         text("sets"),
         text("of"),
-        difference["before"],
-        difference["after"]
-    )
+        in_words(&difference["before"]),
+        in_words(&difference["after"]),
+    ]
+}
+
+fn in_words(value: &Value) -> String {
+    let units = match value {
+        Value::Null => return "–".to_owned(),
+        Value::String(text) => return text.clone(),
+        Value::Object(threshold) => &threshold["threshold"],
+        other => return other.to_string(),
+    };
+    let text = |name: &str| value[name].as_str().unwrap_or_default().replace('_', " ");
+    let basis = text("basis");
+    let mut words = match value["boundary"].as_str() {
+        Some("below") => format!("fewer than {units} {basis}"),
+        _ => format!("{units} or fewer {basis}"),
+    };
+    if let Some(recovery) = value["recovery"].as_i64() {
+        words.push_str(&format!(", over from {recovery}"));
+    }
+    if value["severity"] != "warning" {
+        words.push_str(&format!(", {}", text("severity")));
+    }
+    if value["enabled"] == false {
+        words.push_str(", switched off");
+    }
+    if let Some(season) = value["in_force"].as_i64() {
+        words.push_str(&format!(
+            "; {season} in its season, until {}",
+            text("season_until")
+        ));
+    }
+    words
+}
+
+/// The rows under their header, in columns.
+fn table(mut rows: Vec<[String; 5]>) -> Vec<String> {
+    rows.insert(0, ["line", "sets", "of", "now", "then"].map(str::to_owned));
+    let width = |column: usize| {
+        let widths = rows.iter().map(|row| row[column].chars().count());
+        widths.max().unwrap_or_default()
+    };
+    let widths: [usize; 5] = std::array::from_fn(width);
+    let line = |row: &[String; 5]| {
+        let cells = row.iter().zip(widths);
+        let cells: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 fn refusal(rejected: &Value) -> String {
@@ -266,6 +329,32 @@ mod tests {
         assert_eq!((pages.len(), pages[0].rows, pages[0].first_line), (1, 2, 3));
         // The server reads the same delimiter out of the page itself.
         assert_eq!(Table::of(&pages[0].text).delimiter, b';');
+    }
+
+    #[test]
+    fn what_would_change_is_a_table_in_words() {
+        let threshold = |units: u32, severity: &str| {
+            json!({
+                "threshold": units, "boundary": "at_or_below", "basis": "available",
+                "recovery": 5, "severity": severity, "enabled": true,
+            })
+        };
+        let rows = [
+            json!({"line": 2, "sets": "stock", "of": "OIL at north", "before": null, "after": 7}),
+            json!({
+                "line": 13, "sets": "threshold", "of": "category oils",
+                "before": threshold(3, "warning"), "after": threshold(4, "critical"),
+            }),
+        ];
+        assert_eq!(
+            table(rows.iter().map(cells).collect()),
+            [
+                "line  sets       of             now                                then",
+                "2     stock      OIL at north   –                                  7",
+                "13    threshold  category oils  3 or fewer available, over from 5  \
+                 4 or fewer available, over from 5, critical",
+            ]
+        );
     }
 
     #[test]

@@ -249,7 +249,9 @@ impl Answers {
         };
         format!(
             "# Written by `lotwire init`. Every key: docs/configuration.md. Check it: `lotwire check`.\n\n\
-             [account]\nname = {name}\nzone = {zone}\ncurrency = {currency}\n\n\
+             [account]\nname = {name}\nzone = {zone}\ncurrency = {currency}\n\
+             # Messages link there; others need this machine's name in place of 127.0.0.1.\n\
+             link_base = \"http://127.0.0.1:9400/\"\n\n\
              # One place; add as many as you have.\n\
              [locations.main]\nname = \"{place}\"\nkind = \"{kind}\"\n\n\
              {connector}\n{channel}\n\

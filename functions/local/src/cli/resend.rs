@@ -17,7 +17,7 @@ pub(super) async fn run(
     let path = format!("/api/v1/channels/{channel}/resend");
     let body = json!({ "alert": alert });
     let mut deliveries = 0;
-    loop {
+    let not_live = loop {
         let answer = client
             .ask(Method::POST, &path, &[], Body::Json(&body), &[])
             .await?;
@@ -25,18 +25,29 @@ pub(super) async fn run(
         deliveries += more;
         // One that got nowhere would get nowhere again.
         if answer["complete"] == true || more == 0 {
-            break;
+            break answer["not_live"].clone();
         }
         show.progress(&format!("{deliveries} messages are sent again"));
-    }
+    };
     if server.json {
-        show.json(&json!({ "deliveries": deliveries }))?;
-    } else {
-        show.line(&match deliveries {
-            0 => format!("Nothing that is still true is missing on {channel}."),
-            1 => format!("1 message is sent again on {channel}, within a minute."),
-            more => format!("{more} messages are sent again on {channel}, within a minute."),
-        })?;
+        show.json(&json!({ "deliveries": deliveries, "not_live": not_live }))?;
+        return Ok(());
     }
+    let messages = match deliveries {
+        1 => "1 message".to_owned(),
+        more => format!("{more} messages"),
+    };
+    let be = if deliveries == 1 { "is" } else { "are" };
+    show.line(&match (deliveries, not_live.as_str()) {
+        (0, None) => format!("Nothing that is still true is missing on {channel}."),
+        (0, Some(problem)) => format!(
+            "Nothing is sent again: {channel} is not live: {problem}. What is still true by then is \
+             sent when it is."
+        ),
+        (_, None) => format!("{messages} {be} sent again on {channel}, within a minute."),
+        (_, Some(problem)) => format!(
+            "{messages} will leave when {channel} is live. It is not: {problem}."
+        ),
+    })?;
     Ok(())
 }

@@ -49,7 +49,12 @@ pub(super) fn in_words(status: &Value) -> String {
         }
     });
     words.list("connectors", &status["connectors"], connector);
-    words.line("open alerts", &count(&status["open_alerts"]));
+    let covered = match &status["covered_alerts"] {
+        none if none["count"] == 0 || none.is_null() => String::new(),
+        some => format!("; {} more covered by graver ones", count(some)),
+    };
+    let open = count(&status["open_alerts"]);
+    words.line("open alerts", &format!("{open}{covered}"));
     let deliveries = &status["deliveries"];
     let states = deliveries["states"].as_object();
     let states: Vec<_> = states
@@ -135,7 +140,17 @@ fn connector(connector: &Value) -> String {
             Some(_) => format!("the last came {}", time(&connector["last_webhook"])),
             None => "none has come, or it is no longer kept".to_owned(),
         };
-        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}"));
+        let refused = &connector["refused"];
+        let refused = match refused["count"].as_u64() {
+            None => String::new(),
+            Some(count) => format!(
+                "; {count} refused since {}, the last {}: {}",
+                time(&refused["since"]),
+                time(&refused["last"]),
+                text(&refused["detail"])
+            ),
+        };
+        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}{refused}"));
     }
     let mut words = match connector["last_success"].as_str() {
         Some(_) => format!("last read {}", time(&connector["last_success"])),

@@ -320,12 +320,19 @@ async fn a_file_is_compared_applied_and_its_repetition_is_harmless() {
 
     let bad = site.file(
         "bad.csv",
-        "product,location,on_hand\nSKU-1,north,5\nSKU-2,north,many\n",
+        "product,location,on_hand\nSKU-1,north,1\nSKU-2,north,many\n",
     );
     let (code, text) = site.run(&["import", &bad]).await;
     assert_eq!(code, 1);
     assert!(
         text.contains("line 3, column 3: on_hand `many` is not a whole number"),
+        "{text}"
+    );
+    // Said once, although it is refused both times.
+    let (code, text) = site.run(&["import", &bad, "--yes"]).await;
+    assert_eq!(
+        (code, text.matches("line 3, column 3").count()),
+        (1, 1),
         "{text}"
     );
 
@@ -339,7 +346,7 @@ async fn a_file_is_compared_applied_and_its_repetition_is_harmless() {
     let (code, text) = site.run(&["import", path.to_str().unwrap()]).await;
     assert_eq!(code, 0, "{text}");
     assert!(
-        text.contains("title of SKU-1: null -> \"Träger; vorn\""),
+        text.contains("title  SKU-1           –    Träger; vorn"),
         "{text}"
     );
     assert!(text.contains("1 new, 0 changed, 1 unchanged"), "{text}");
@@ -446,7 +453,7 @@ async fn why_there_is_no_alert_is_told_in_words() {
     assert_eq!(
         lines[..2],
         [
-            "stock         OIL at north: nobody has stated its stock",
+            "stock         nothing is known of OIL: no source has named it, and nobody has counted it",
             "low stock     No alert: no low_stock rule applies here.",
         ]
     );
@@ -478,4 +485,22 @@ async fn what_is_exported_can_be_imported_and_changes_nothing() {
     assert!(text.contains("2 unchanged"), "{text}");
     let (_, shown) = site.run(&["export"]).await;
     assert!(shown.starts_with(&table), "{shown}");
+    let data = site.directory.path().display().to_string();
+    // Not a byte of it is lost where the server cannot be reached or does not know us.
+    let line = ["export", &exported, "--url", "http://127.0.0.1:1", "--data"];
+    let (code, text) = run(line.into_iter().chain([data.as_str()])).await;
+    assert_eq!(code, 3, "{text}");
+    assert_eq!(std::fs::read_to_string(&exported).unwrap(), table);
+    let (code, _) = site.run(&["export", &exported, "--json"]).await;
+    assert_eq!(code, 0);
+    let rows: Value = serde_json::from_str(&std::fs::read_to_string(&exported).unwrap()).unwrap();
+    assert_eq!(rows["rows"].as_array().unwrap().len(), 2);
+    let mut listed = rows["rows"].as_array().unwrap().iter();
+    assert!(listed.any(|row| row["product"] == "PAD"), "{rows}");
+    let beside: Vec<_> = std::fs::read_dir(site.directory.path()).unwrap().collect();
+    let hidden = beside.iter().filter(|it| {
+        let name = it.as_ref().unwrap().file_name();
+        name.to_string_lossy().ends_with(".part")
+    });
+    assert_eq!(hidden.count(), 0);
 }

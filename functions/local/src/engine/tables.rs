@@ -24,13 +24,14 @@ use super::counter::{Counter, Watcher};
 use super::stream_log::{self, StoredRecord};
 use super::usage::{Consumption, Usage};
 use super::{ACCOUNT, EngineError, REGION};
-use database::{Database, OpenError};
+use database::{Database, OpenError, is_full};
 use dynoxide::actions::import_items;
 use dynoxide::{DynoxideError, ImportOptions};
 use expiry::Sweep;
 use requests::{Call, at_once};
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::store::INSUFFICIENT_STORAGE;
 use std::fmt;
 use std::path::Path;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -113,6 +114,13 @@ impl Tables {
         }
         match result {
             Ok(body) => Answer { status: 200, body },
+            // Not 500, which the SDK would try again for seconds: it stays so until there is room.
+            Err(error) if is_full(&error) => Answer {
+                status: 507,
+                body: json!({ "__type": INSUFFICIENT_STORAGE, "message": error.to_string() })
+                    .to_string()
+                    .into_bytes(),
+            },
             Err(error) => Answer {
                 status: error.status_code(),
                 body: error.to_json().into_bytes(),

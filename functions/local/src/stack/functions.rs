@@ -164,7 +164,10 @@ impl Stack {
         });
         let for_api = room("api");
         let ports = api::Ports {
-            liveness: Arc::new(LivenessCheck(Arc::clone(&secrets))),
+            liveness: Arc::new(LivenessCheck {
+                secrets: Arc::clone(&secrets),
+                outgoing: Arc::clone(&outgoing),
+            }),
             sync: Arc::new(runs_in(&for_api)),
             replay: Arc::new(ingest_in(&for_api)),
         };

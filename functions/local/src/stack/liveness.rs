@@ -1,20 +1,27 @@
 //! Whether each channel can send, and each connector be heard: all of its credentials are set, and a
-//! channel's make something that works.
+//! channel's make something that works and may be called.
 
 use std::sync::Arc;
 
 use api::ports::{Liveness, State};
 use async_trait::async_trait;
 use secrecy::SecretString;
+use shared::channels::first_request;
 use shared::config::Config;
 use shared::config::channel::Channel;
 use shared::config::connector::Connector;
 use shared::connectors::needed_secrets;
+use shared::delivery::Outgoing;
 use shared::domain::{ChannelName, ConnectorName};
 use shared::secrets::{SecretRef, Secrets};
 
 /// Looks at settings and credentials; one process may read them all.
-pub struct LivenessCheck(pub Arc<Secrets>);
+pub struct LivenessCheck {
+    /// Where credentials are.
+    pub secrets: Arc<Secrets>,
+    /// Who carries requests, and knows which addresses are not called.
+    pub outgoing: Arc<dyn Outgoing>,
+}
 
 #[async_trait]
 impl Liveness for LivenessCheck {
@@ -56,8 +63,14 @@ impl LivenessCheck {
                 .next()
                 .map_or_else(|| SecretString::from(""), |(_, value)| value.clone())
         };
-        settings.build(value).map_err(|error| error.to_string())?;
-        Ok(())
+        let channel = settings.build(value).map_err(|error| error.to_string())?;
+        let request = first_request(&*channel);
+        match request.and_then(|request| self.outgoing.refusal(&request.url)) {
+            None => Ok(()),
+            Some(refusal) => Err(format!(
+                "its address is not called: {refusal}; LOTWIRE_ALLOWED_HOSTS names hosts that are"
+            )),
+        }
     }
 
     async fn connector(&self, connector: &Connector) -> Result<(), String> {
@@ -72,7 +85,7 @@ impl LivenessCheck {
     async fn read(&self, references: &[&SecretRef]) -> Result<Vec<SecretString>, String> {
         let (mut values, mut problems) = (Vec::new(), Vec::new());
         for reference in references {
-            match self.0.get(reference).await {
+            match self.secrets.get(reference).await {
                 Ok(value) => values.push(value),
                 Err(error) => problems.push(error.to_string()),
             }
@@ -81,5 +94,62 @@ impl LivenessCheck {
             true => Ok(values),
             false => Err(problems.join("; ")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use shared::clock::Clock;
+    use shared::delivery::Wire;
+    use shared::http::{Guard, Http, HttpSettings};
+    use shared::secrets::EXTENSION;
+
+    use super::*;
+
+    /// What is said of a webhook channel with this address.
+    async fn problem(address: &str, allowed: &[&str]) -> Option<String> {
+        let settings = HttpSettings {
+            guard: Guard::new(allowed.iter().map(|it| it.parse().unwrap()).collect()),
+            ..HttpSettings::default()
+        };
+        let http = Arc::new(Http::new(settings).unwrap());
+        let secrets = Secrets::new(
+            Box::new(|_| Some("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned())),
+            http.clone(),
+            EXTENSION.parse().unwrap(),
+            Clock::system(),
+        );
+        let check = LivenessCheck {
+            secrets: Arc::new(secrets),
+            outgoing: Arc::new(Wire(http)),
+        };
+        let text = format!(
+            "[account]\nname = 'Test'\nzone = 'UTC'\ncurrency = 'EUR'\n\
+             [locations.main]\nname = 'Main'\nkind = 'warehouse'\n\
+             [channels.ops]\nkind = 'webhook'\nurl = '{address}'\nsecret = 'env:SECRET'\n"
+        );
+        let config = Config::check(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+        let states = tokio::time::timeout(Duration::from_secs(5), check.channels(&config));
+        states.await.unwrap().unwrap().remove(0).problem
+    }
+
+    #[tokio::test]
+    async fn a_channel_whose_address_is_never_called_is_not_live() {
+        for address in ["https://10.1.2.3/hook", "https://localhost:8443/hook"] {
+            let problem = problem(address, &[]).await.unwrap();
+            assert!(problem.contains("its address is not called"), "{problem}");
+            assert!(problem.contains("LOTWIRE_ALLOWED_HOSTS"), "{problem}");
+        }
+        assert_eq!(
+            problem("https://10.1.2.3/hook", &["10.0.0.0/8"]).await,
+            None
+        );
+        assert_eq!(
+            problem("https://localhost:8443/hook", &["localhost"]).await,
+            None
+        );
+        assert_eq!(problem("https://ops.example.com/hook", &[]).await, None);
     }
 }

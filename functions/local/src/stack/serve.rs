@@ -172,7 +172,10 @@ impl Ready {
             sample::load(&stack.store, &installation.authority()).await?;
             tracing::info!("sample stock loaded");
         }
-        let liveness = LivenessCheck(secrets);
+        let liveness = LivenessCheck {
+            secrets,
+            outgoing: Arc::new(outbox.clone()),
+        };
         let channels = liveness
             .channels(&in_force.config)
             .await

@@ -302,6 +302,60 @@ async fn ends_are_told_together_and_then_there_is_silence() {
     line.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_end_of_what_the_vendor_refused_to_tell_is_not_told() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, None)).await;
+    line.world
+        .vendors
+        .first("ops.example.com", [Answer::Status(410)]);
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(30).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(50).await;
+    line.say("a1", 2, Resolved, &["ops"]).await;
+    line.say("a2", 2, Resolved, &["ops"]).await;
+    let expected: &[(i64, &[&str])] = &[
+        // Refused.
+        (10, &["a1/1 opened"]),
+        (40, &["a2/1 opened"]),
+        (60, &["a2/2 resolved"]),
+    ];
+    line.ends(600, "ops", expected).await;
+    let states: Vec<_> = line.world.store.intents_of("a1").await.unwrap();
+    let states: Vec<_> = states.into_iter().map(|intent| intent.state).collect();
+    assert_eq!(states, [IntentState::Rejected, IntentState::Superseded]);
+    line.settled(&["a2"]).await;
+    line.stop().await;
+}
+
+/// What a group was to say while the vendor was down it says as it is by then.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_waited_for_its_vendor_says_what_is_so_by_then() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, None)).await;
+    let world = &line.world;
+    world.vendors.always("ops.example.com", Answer::Status(503));
+    for alert in 0..5 {
+        let alert = format!("down{alert}");
+        let which = world.open(&alert, &["ops"]).await.remove(0);
+        assert!(matches!(world.look(&which).await, Delivered::Again(_)));
+    }
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(15).await;
+    assert_eq!(line.told("ops").len(), 5, "it is put off, not tried");
+    line.say("a1", 2, Resolved, &["ops"]).await;
+    world.vendors.always("ops.example.com", Answer::Status(200));
+    line.until(600).await;
+    let told = line.told("ops");
+    let named: Vec<_> = told[5..].iter().flat_map(|(_, named)| named).collect();
+    assert!(named.iter().any(|name| *name == "a2/1 opened"), "{told:?}");
+    assert!(
+        !named.iter().any(|name| name.starts_with("a1/")),
+        "{told:?}"
+    );
+    line.stop().await;
+}
+
 /// A channel that does not hear of ends is not reminded of what is over all the same.
 #[tokio::test(start_paused = true)]
 async fn an_end_that_is_not_told_still_counts() {

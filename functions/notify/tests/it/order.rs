@@ -155,6 +155,45 @@ async fn people_are_not_told_the_end_of_what_they_never_heard_of() {
     }
 }
 
+/// What waits because the vendor is down has had no try yet, and is told as it is by then.
+#[tokio::test(start_paused = true)]
+async fn what_is_over_before_the_vendor_is_back_is_not_told_as_open() {
+    let world = slack().await;
+    world.vendors.always("slack.com", Answer::Status(503));
+    for alert in 0..5 {
+        let alert = format!("down{alert}");
+        let which = world.open(&alert, &["chat"]).await.remove(0);
+        assert!(matches!(world.look(&which).await, Delivered::Again(_)));
+    }
+    let opened = world.open("a1", &["chat"]).await.remove(0);
+    let heard_no_end = world.open("a2", &["chat"]).await.remove(0);
+    let fallen = world.open("a3", &["chat"]).await.remove(0);
+    for which in [&opened, &heard_no_end, &fallen] {
+        assert!(matches!(world.look(which).await, Delivered::Again(_)));
+        assert_eq!(world.intent(which).await.attempts, 0, "it was put off");
+    }
+    let sent = world.vendors.count();
+    let resolved = world.resolve("a1", &["chat"]).await.remove(0);
+    // A route that carries no ends.
+    world.resolve("a2", &[]).await;
+    let due_at = world.clock.now();
+    let lower = world
+        .write("a3", 2, RevisionKind::Updated, &["chat"], due_at)
+        .await
+        .remove(0);
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for which in [&opened, &heard_no_end, &fallen, &resolved, &lower] {
+        settle(&world, which).await;
+    }
+    for which in [&opened, &heard_no_end, &fallen, &resolved] {
+        let intent = world.intent(which).await;
+        assert_eq!(intent.state, IntentState::Superseded, "{intent:?}");
+    }
+    assert_eq!(world.intent(&lower).await.state, IntentState::Delivered);
+    assert_eq!(world.vendors.count(), sent + 1, "what is true, once");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_may_have_arrived_is_taken_back() {
     let world = slack().await;

@@ -317,6 +317,46 @@ async fn a_column_renamed_dropped_or_added_wipes_no_field_and_is_told() {
     assert!(feed.suspicions.is_empty() && feed.remarks["columns"].contains("Lot Colour"));
 }
 
+/// A column that only describes may go for good; one that stock is known by is missed until it is back.
+#[tokio::test(start_paused = true)]
+async fn a_column_that_only_describes_is_given_up_in_time_and_no_other() {
+    let bench = Bench::with("").await;
+    let remark = async |header: &str, row: &str, on_hand: u32| {
+        let file = format!("sku,location,on_hand{header}\nOIL,main,{on_hand}{row}\n");
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        bench.feed().await.remarks.remove("columns")
+    };
+    assert_eq!(remark("", "", 1).await, None);
+    // It sets nothing, which is told once.
+    let told = remark(",Min Stock", ",5", 2).await.unwrap();
+    assert!(told.contains("\"Min Stock\" sets no thresholds"), "{told}");
+    assert!(told.contains("lotwire import"), "{told}");
+    assert_eq!(remark(",Min Stock", ",5", 3).await, None);
+    // Gone for good: told, with how long, and then it is so.
+    for on_hand in [4, 5] {
+        let told = remark("", "", on_hand).await.unwrap();
+        assert!(told.contains("\"Min Stock\" is gone"), "{told}");
+        assert!(told.contains("after 3 files"), "{told}");
+    }
+    remark("", "", 6).await;
+    assert_eq!(remark("", "", 7).await, None);
+    // One that comes and goes was never given up.
+    remark(",Min Stock", ",5", 8).await;
+    for on_hand in 9..13 {
+        assert!(remark("", "", on_hand).await.is_some());
+        assert_eq!(remark(",Min Stock", ",5", on_hand).await, None);
+    }
+    // A quantity is missed for as long as it is missing.
+    remark(",Min Stock,incoming", ",5,7", 13).await;
+    for on_hand in 14..22 {
+        let told = remark(",Min Stock", ",5", on_hand).await.unwrap();
+        assert!(told.contains("\"incoming\" is gone"), "{told}");
+        assert!(!told.contains("after 3 files"), "{told}");
+    }
+    assert_eq!(remark(",Min Stock,incoming", ",5,7", 22).await, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cell_that_cannot_be_read_leaves_its_field_and_takes_the_rest() {
     let bench = Bench::with("locations = { main = \"milano\" }").await;

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Announcement, Audience, Episode, Manner, Moment, Verdict, Withheld, after};
 use crate::domain::alert::RevisionKind;
-use crate::domain::rule::{Condition, Depth};
+use crate::domain::rule::{Check, Condition, Depth};
 
 impl Episode {
     pub(super) fn announce(
@@ -52,9 +52,15 @@ pub(super) fn tell(
     now: Timestamp,
 ) -> Option<Announcement> {
     let breached = verdict.condition == Condition::Breached;
+    let threshold = |check: Option<Check>| check.and_then(|check| Some(check.threshold()?.units));
+    let before = threshold(episode.check);
     if breached {
         episode.check = verdict.check;
     }
+    // It may not have fallen at all.
+    let moved = before
+        .zip(threshold(verdict.check))
+        .filter(|(old, new)| old != new);
     let manner = &verdict.manner;
     let reminder_is_due = breached
         && !damped
@@ -100,13 +106,13 @@ pub(super) fn tell(
     episode.depth = episode.depth.max(verdict.depth);
     episode.owed &= !owes;
     let (change, audience, note) = if escalates {
-        let note = falls.then(|| fallen(verdict.depth)).flatten();
+        let note = falls.then(|| fallen(verdict.depth, moved)).flatten();
         (RevisionKind::Escalated, Audience::Everybody, note)
     } else if falls {
         (
             RevisionKind::Updated,
             Audience::Everybody,
-            fallen(verdict.depth),
+            fallen(verdict.depth, moved),
         )
     } else if widens {
         (RevisionKind::Updated, Audience::Everybody, None)
@@ -116,23 +122,26 @@ pub(super) fn tell(
         (
             RevisionKind::Updated,
             Audience::Unreminded,
-            Some(STILL_OPEN),
+            Some(STILL_OPEN.to_owned()),
         )
     } else {
         return None;
     };
     Some(Announcement {
         audience,
-        ..episode.announce(change, note.map(str::to_owned), now)
+        ..episode.announce(change, note, now)
     })
 }
 
 const STILL_OPEN: &str = "A reminder: this is still so.";
 
-const fn fallen(depth: Depth) -> Option<&'static str> {
-    match depth {
-        Depth::Threshold => None,
-        Depth::Half => Some("It has fallen further, to half of the threshold."),
-        Depth::Zero => Some("It has fallen further: nothing is left."),
+fn fallen(depth: Depth, moved: Option<(i64, i64)>) -> Option<String> {
+    match (depth, moved) {
+        (Depth::Threshold, _) => None,
+        (Depth::Half, Some((old, new))) => Some(format!(
+            "The threshold is now {new}, it was {old}: what is left is at most half of it."
+        )),
+        (Depth::Half, None) => Some("It has fallen further, to half of the threshold.".to_owned()),
+        (Depth::Zero, _) => Some("It has fallen further: nothing is left.".to_owned()),
     }
 }

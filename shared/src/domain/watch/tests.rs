@@ -469,6 +469,35 @@ fn while_it_is_open_people_hear_of_half_and_of_nothing_once_each() {
 }
 
 #[test]
+fn a_threshold_that_is_raised_is_not_told_as_a_fall() {
+    let mut story = Story::new();
+    let check = |units| {
+        Some(Check::LowStock(Threshold {
+            units,
+            boundary: Boundary::AtOrBelow,
+            basis: Basis::Available,
+            recovery: None,
+            over: Over::Each,
+        }))
+    };
+    story.verdict.check = check(5);
+    story.sees(Breached);
+    // The stock stands: it is half of the new threshold.
+    story.verdict.check = check(20);
+    story.verdict.depth = Depth::Half;
+    assert_eq!(story.look(), Some(Updated));
+    let note = |story: &Story| story.told.last().unwrap().note.clone().unwrap();
+    assert_eq!(
+        note(&story),
+        "The threshold is now 20, it was 5: what is left is at most half of it."
+    );
+    // And then it falls.
+    story.verdict.depth = Depth::Zero;
+    assert_eq!(story.sees(Breached), Some(Updated));
+    assert_eq!(note(&story), "It has fallen further: nothing is left.");
+}
+
+#[test]
 fn what_is_still_open_is_brought_to_mind_until_it_is_over() {
     let mut story = Story::new();
     story.verdict.manner.remind_every = SignedDuration::from_hours(24);

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::rows::EVERY;
 use crate::domain::rule::{Check, Over, Rule};
 
 /// A threshold that was imported, as cells by column; nothing for a rule of another kind.
@@ -10,9 +11,12 @@ pub fn cells_of(rule: &Rule) -> Option<Map<String, Value>> {
         return None;
     };
     let scope = &rule.scope;
+    let names_products = scope.category.is_some() || scope.make.is_some() || scope.model.is_some();
+    let product = scope.product.as_ref().map(ToString::to_string);
+    let product = product.or_else(|| (!names_products).then(|| EVERY.to_owned()));
     let over = Some(threshold.over).filter(|over| *over == Over::Sum);
     let cells = [
-        ("product", json!(scope.product)),
+        ("product", json!(product)),
         ("category", json!(scope.category)),
         ("make", json!(scope.make)),
         ("model", json!(scope.model)),

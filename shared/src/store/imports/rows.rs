@@ -29,6 +29,9 @@ pub const COLUMNS: [&str; 14] = [
     "severity",
 ];
 
+/// Stands for every product where a threshold names one.
+pub(super) const EVERY: &str = "*";
+
 /// A table of rows that were read, and of rows that could not be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Import {
@@ -135,6 +138,8 @@ pub enum TableError {
 /// The cells of one row: name, column and text; empty ones left out.
 struct Cells<'a> {
     line: u64,
+    /// Whether there is a column for the product, which this row may have left blank.
+    may_name_product: bool,
     cells: BTreeMap<&'a str, (usize, &'a str)>,
 }
 
@@ -191,7 +196,11 @@ impl Import {
                 .filter(|(_, (_, text))| !text.is_empty())
                 .map(|(index, (name, text))| (*name, (index + 1, text)))
                 .collect();
-            import.read(&Cells { line, cells });
+            import.read(&Cells {
+                line,
+                may_name_product: names.contains(&"product"),
+                cells,
+            });
         }
         Ok(import)
     }
@@ -210,7 +219,11 @@ impl Import {
             let cells = cells
                 .map(|(name, text)| (name.as_str(), (0, text.trim())))
                 .collect();
-            import.read(&Cells { line, cells });
+            import.read(&Cells {
+                line,
+                may_name_product: false,
+                cells,
+            });
         }
         import
     }
@@ -421,9 +434,22 @@ impl Cells<'_> {
             Some((_, "none")) => None,
             Some(_) => self.units("threshold")?,
         };
+        let every = self.names_every_product();
+        let has = |names: &[&str]| names.iter().any(|name| self.cells.contains_key(name));
+        let is_of_places = has(&["location", "group"]) && !self.may_name_product;
+        if !has(&["product", "category", "make", "model"]) && !is_of_places {
+            // Far more often it is the SKU that is missing.
+            return Err(self.rejected(
+                "product",
+                "is missing; a threshold for every product has `*` there",
+            ));
+        }
         rows.push(Row::Threshold(Box::new(Target {
             scope: Scope {
-                product: self.parsed("product")?,
+                product: match every {
+                    true => None,
+                    false => self.parsed("product")?,
+                },
                 category: self.parsed("category")?,
                 make: self.parsed("make")?,
                 model: self.parsed("model")?,
@@ -457,7 +483,17 @@ impl Cells<'_> {
             .map_err(|error: T::Err| self.rejected(field, error.to_string()))
     }
 
+    fn names_every_product(&self) -> bool {
+        matches!(self.cells.get("product"), Some((_, EVERY)))
+    }
+
     fn required<T: FromStr<Err: Display>>(&self, field: &str) -> Result<T, Rejected> {
+        if field == "product" && self.names_every_product() {
+            return Err(self.rejected(
+                field,
+                "`*` is every product, and goes with a threshold alone",
+            ));
+        }
         self.parsed(field)?
             .ok_or_else(|| self.rejected(field, "is missing"))
     }

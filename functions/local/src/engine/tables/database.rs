@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dynoxide::DynoxideError;
 use dynoxide::storage::Storage;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use shared::clock::Clock;
@@ -32,6 +33,10 @@ const REDO_FILE: &str = "tables.db-redo";
 const COMMIT_AT: u64 = 16 * 1024 * 1024;
 /// So many times in between it is told that the log grows.
 const GROWS: u64 = 16;
+/// After so many seconds a commit that failed is tried again.
+const COMMIT_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// What a write is refused with for want of room.
+const FULL: &str = "no space left for the tables";
 /// dynoxide's statements, all of them.
 const STATEMENTS: usize = 256;
 
@@ -69,6 +74,10 @@ struct Kept {
     ours: Arc<AtomicBool>,
     /// Why the last attempt to open the file again failed.
     broken: Option<String>,
+    /// That the disk was full when last written to.
+    full: bool,
+    /// A commit that failed is not tried again before then: the redo log has it all.
+    commit_after: Option<Timestamp>,
 }
 
 /// Why the tables could not be opened.
@@ -104,6 +113,21 @@ impl Database {
 
     /// Tables kept in a directory. Runs again what was done after SQLite's last commit.
     pub(super) fn in_directory(directory: &Path, clock: Clock) -> Result<Self, OpenError> {
+        let mut database = Self::open(directory, clock)?;
+        let applied = database.kept.as_ref().map_or(0, |kept| kept.redo.last());
+        if let Err(error) = database.commit(applied) {
+            // As on a full disk: what there is can be read, and the log has what was not committed.
+            tracing::warn!(%error, "the tables could not be committed");
+            let clock = database.clock.clone();
+            drop(database);
+            database = Self::open(directory, clock)?;
+            database.commits_later();
+        }
+        Ok(database)
+    }
+
+    /// The tables as they are with all that is in the redo log, not committed.
+    fn open(directory: &Path, clock: Clock) -> Result<Self, OpenError> {
         let path = directory.join(FILE);
         let name = path.to_str().ok_or_else(|| {
             std::io::Error::other("the path of the data directory is not valid UTF-8")
@@ -121,22 +145,15 @@ impl Database {
         std::fs::set_permissions(&redo_path, std::fs::metadata(&path)?.permissions())?;
         let mut applied: u64 =
             connection.query_row("SELECT applied FROM embedded_redo", [], |row| row.get(0))?;
-        let kept = Kept {
+        let mut kept = Kept {
             directory: directory.to_owned(),
             redo,
             ours,
             broken: Some("not opened yet".to_owned()),
+            full: false,
+            commit_after: None,
         };
         kept.transaction(connection, "BEGIN IMMEDIATE")?;
-        let mut database = Self {
-            storage,
-            clock,
-            time,
-            tokens: Tokens::default(),
-            kept: Some(kept),
-            opened: 1,
-            grown: Counter::default(),
-        };
         for entry in entries {
             if entry.number <= applied {
                 continue;
@@ -150,19 +167,28 @@ impl Database {
                 );
                 break;
             }
-            database.time.stand(entry.at);
+            time.stand(entry.at);
             let mut request = Request::read(&entry.operation, &entry.body)?;
             if let Request::TransactWriteItems(transaction) = &mut request {
                 transaction.client_request_token = None;
             }
-            savepoint(&database.storage, |storage| request.run(storage))??;
+            savepoint(&storage, |storage| request.run(storage))??;
             applied = entry.number;
         }
-        database.commit(applied)?;
-        if let Some(kept) = &mut database.kept {
-            kept.broken = None;
+        if kept.redo.last() != applied {
+            // All of it is committed, or lost: what comes next has the number after.
+            kept.redo.clear(applied)?;
         }
-        Ok(database)
+        kept.broken = None;
+        Ok(Self {
+            storage,
+            clock,
+            time,
+            tokens: Tokens::default(),
+            kept: Some(kept),
+            opened: 1,
+            grown: Counter::default(),
+        })
     }
 
     /// The storage, for reading.
@@ -175,38 +201,107 @@ impl Database {
         u64::try_from(self.clock.now().as_second()).unwrap_or_default()
     }
 
-    /// Answers each of these, in their order. What they wrote is durable when this returns; what was not
-    /// made so was not done, and is answered with an error.
+    /// Answers each of these: first those that read, then the others in their order. They were asked at
+    /// the same time, and so a read has none of what cannot be made durable. What the others wrote is
+    /// durable when this returns; what was not made so was not done, and is answered with an error.
     pub(super) fn answer_all(
         &mut self,
         calls: impl IntoIterator<Item = Call>,
     ) -> Vec<Result<Response, DynoxideError>> {
-        let opened = self.opened;
-        let mut remembered = 0;
-        let mut answers: Vec<_> = calls
+        let (reads, others): (Vec<_>, Vec<_>) = calls
             .into_iter()
-            .map(|call| {
-                self.ready()?;
-                self.answer(call, &mut remembered)
-                    .and_then(|answer| self.unless_opened_since(opened).map(|()| answer))
-            })
-            .collect();
-        if let Some(kept) = &mut self.kept {
-            let steps = |kept: &Kept| kept.redo.length() / (COMMIT_AT / GROWS);
-            let before = steps(kept);
-            if let Err(error) = kept.redo.keep() {
-                self.open_again(&format!("the redo log could not be written: {error}"));
-            } else if steps(kept) != before {
-                self.grown.increment();
-            }
+            .enumerate()
+            .partition(|(_, call)| !call.request.writes() && !call.request.defines());
+        let mut remembered = 0;
+        let mut answers = Vec::with_capacity(reads.len() + others.len());
+        for (place, call) in reads {
+            let answer = self
+                .ready()
+                .and_then(|()| self.answer(call, &mut remembered));
+            answers.push((place, answer));
         }
-        if let Err(error) = self.unless_opened_since(opened) {
+        if !others.is_empty() {
+            self.answer_durably(others, &mut answers);
+        }
+        answers.sort_by_key(|(place, _)| *place);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    fn answer_durably(
+        &mut self,
+        calls: Vec<(usize, Call)>,
+        answers: &mut Vec<(usize, Result<Response, DynoxideError>)>,
+    ) {
+        let is_ready = self.ready();
+        let opened = self.opened;
+        let begun = answers.len();
+        let mut remembered = 0;
+        if is_ready.is_ok() && self.kept.is_some() {
+            // Else whatever goes wrong has the tables opened again.
+            self.statement("SAVEPOINT batch").ok();
+        }
+        for (place, call) in calls {
+            let answer = self
+                .ready()
+                .and_then(|()| self.answer(call, &mut remembered))
+                .and_then(|answer| self.unless_opened_since(opened).map(|()| answer));
+            answers.push((place, answer));
+        }
+        let Some(kept) = &mut self.kept else {
+            return;
+        };
+        let steps = |kept: &Kept| kept.redo.length() / (COMMIT_AT / GROWS);
+        let before = steps(kept);
+        let lost = match kept.redo.keep() {
+            Ok(()) => {
+                if std::mem::take(&mut kept.full) {
+                    tracing::info!("the disk has room again");
+                }
+                if steps(kept) != before {
+                    self.grown.increment();
+                }
+                // A definition has committed, and ended it.
+                self.statement("RELEASE batch").ok();
+                self.unless_opened_since(opened)
+            }
+            Err(error) => Err(self.take_back(&error)),
+        };
+        if let Err(error) = lost {
             self.tokens.forget_newest(remembered);
-            for answer in &mut answers {
+            for (_, answer) in &mut answers[begun..] {
                 *answer = Err(internal(&error));
             }
         }
-        answers
+    }
+
+    /// Undoes what the redo log could not take. The rest is as it was: whoever reads goes on.
+    fn take_back(&mut self, error: &std::io::Error) -> DynoxideError {
+        use std::io::ErrorKind as Kind;
+        let reason = format!("the redo log could not be written: {error}");
+        let is_full = matches!(
+            error.kind(),
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge
+        );
+        let undone = ["ROLLBACK TO batch", "RELEASE batch"]
+            .iter()
+            .try_for_each(|statement| self.statement(statement));
+        if undone.is_err() {
+            self.open_again(&reason);
+        }
+        if !is_full {
+            return internal(reason);
+        }
+        if let Some(kept) = &mut self.kept
+            && !std::mem::replace(&mut kept.full, true)
+        {
+            tracing::error!(%error, "the disk is full: nothing is written until it has room");
+        }
+        internal(FULL)
+    }
+
+    fn statement(&self, statement: &str) -> rusqlite::Result<()> {
+        let connection = self.storage.conn();
+        connection.prepare_cached(statement)?.execute([]).map(drop)
     }
 
     /// What was done before the tables were opened again, and not yet durable, is lost.
@@ -314,12 +409,21 @@ impl Database {
         let Some(kept) = &self.kept else {
             return;
         };
+        let is_time = kept.commit_after.is_none_or(|at| at <= self.clock.now());
         if kept.broken.is_none()
+            && is_time
             && kept.redo.length() >= COMMIT_AT
             && let Err(error) = self.commit(kept.redo.last())
         {
             // Nothing is lost: the log has it.
             self.open_again(&error);
+            self.commits_later();
+        }
+    }
+
+    fn commits_later(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.commit_after = self.clock.now().checked_add(COMMIT_AGAIN).ok();
         }
     }
 
@@ -360,8 +464,11 @@ impl Database {
             kept.broken = Some(error.to_string());
             return;
         }
-        match Self::in_directory(&directory, self.clock.clone()) {
+        match Self::open(&directory, self.clock.clone()) {
             Ok(mut opened) => {
+                if let (Some(old), Some(new)) = (&self.kept, &mut opened.kept) {
+                    (new.full, new.commit_after) = (old.full, old.commit_after);
+                }
                 opened.tokens = std::mem::take(&mut self.tokens);
                 opened.opened = self.opened;
                 opened.grown = self.grown.clone();
@@ -455,6 +562,15 @@ fn only(ours: Arc<AtomicBool>) -> impl for<'r> FnMut(AuthContext<'r>) -> Authori
         AuthAction::Transaction { .. } if !ours.load(Ordering::Relaxed) => Authorization::Ignore,
         _ => Authorization::Allow,
     }
+}
+
+/// Whether an error is that the disk is full, in the words of the system or SQLite.
+pub(super) fn is_full(error: &DynoxideError) -> bool {
+    let DynoxideError::InternalServerError(words) = error else {
+        return false;
+    };
+    let words = words.to_lowercase();
+    words.contains("no space left") || words.contains("disk is full")
 }
 
 fn internal(error: impl Display) -> DynoxideError {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::engine::{EmbeddedAws, Settings};
-use aws_smithy_types::retry::RetryConfig;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use shared::store::INSUFFICIENT_STORAGE;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -173,7 +174,7 @@ const LONG: usize = 64 * 1024;
 fn writer(directory: &Path, first: usize, kilobytes: Option<u32>) -> Child {
     let limit = kilobytes.map_or_else(String::new, |limit| {
         // Ignored, the signal becomes an error of the write, as of a full disk.
-        format!("trap '' XFSZ; ulimit -f {limit};")
+        format!("trap '' XFSZ; ulimit -S -f {limit};")
     });
     Command::new("bash")
         .arg("-c")
@@ -241,36 +242,49 @@ fn a_process_killed_again_and_again_loses_no_acknowledged_write() {
 
 #[test]
 fn a_full_disk_refuses_writes_and_loses_none_that_were_acknowledged() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut child = writer(directory.path(), 0, Some(3_000));
-    let lines = said(&mut child);
-    let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
-    for (done, number) in lines {
-        if done {
-            acknowledged.push(number);
-        } else {
-            refused.push(number);
+    // Full before SQLite commits, and at its first commit.
+    for kilobytes in [3_000, 20_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut child = writer(directory.path(), 0, Some(kilobytes));
+        let lines = said(&mut child);
+        let (mut acknowledged, mut refused) = (Vec::new(), Vec::new());
+        let mut enough = usize::MAX;
+        for (done, number) in lines {
+            if done {
+                acknowledged.push(number);
+            } else {
+                refused.push(number);
+            }
+            if refused.len() == 3 && enough == usize::MAX {
+                enough = acknowledged.len() + 20;
+                make_room(&child);
+            }
+            if acknowledged.len() == enough {
+                child.kill().unwrap();
+            }
         }
-        if refused.len() == 3 {
-            child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(refused.len() >= 3, "nothing was refused");
+        assert!(
+            acknowledged.len() >= enough,
+            "{kilobytes}: with room again it did not go on: {refused:?}"
+        );
+        let aws = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
+        for number in acknowledged {
+            assert!(has(&aws, number), "write {number} was acknowledged");
+        }
+        for number in refused {
+            assert!(!has(&aws, number), "write {number} was refused");
         }
     }
-    child.wait().unwrap();
-    assert!(acknowledged.len() >= 10, "{acknowledged:?}");
-    assert!(refused.len() >= 3, "nothing was refused");
-    // With room again.
-    let aws = EmbeddedAws::open(directory.path(), Settings::default()).unwrap();
-    for number in acknowledged {
-        assert!(has(&aws, number), "write {number} was acknowledged");
-    }
-    for number in refused {
-        assert!(!has(&aws, number), "write {number} was refused");
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(put(&aws, "after", "x"));
+}
+
+/// Lifts the limit of a [`writer`], as if the disk had room again.
+fn make_room(child: &Child) {
+    let lifted = Command::new("prlimit")
+        .args(["--fsize=unlimited", "--pid", &child.id().to_string()])
+        .status();
+    assert!(lifted.unwrap().success());
 }
 
 #[test]
@@ -282,10 +296,8 @@ fn write_until_killed() {
     };
     let (first, directory) = asked.split_once(' ').unwrap();
     let first: usize = first.parse().unwrap();
-    let settings = Settings {
-        retries: RetryConfig::disabled(),
-        ..Settings::default()
-    };
+    // An SDK that retries, as the program's: a full disk is not tried again.
+    let settings = Settings::default();
     let aws = EmbeddedAws::open(Path::new(directory), settings).unwrap();
     aws.tables().ensure_table(&table()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -301,7 +313,12 @@ fn write_until_killed() {
                 .item("value", text(&long));
             match write.send().await {
                 Ok(_) => println!("acknowledged {number}"),
-                Err(_) => println!("refused {number}"),
+                Err(error) => {
+                    // At once, with the reason, and what is there is read meanwhile.
+                    assert_eq!(error.code(), Some(INSUFFICIENT_STORAGE), "{error:?}");
+                    assert!(has(&aws, first), "what was written is read");
+                    println!("refused {number}");
+                }
             }
         }
     });
