@@ -4,19 +4,23 @@
 //! version before for that long after another was applied; in the process that applied it the new one
 //! is in force at once. What has to see the new one, because it looks at everything anew, asks for
 //! [`Installations::newest`] and begins after [`SETTLED`].
+//!
+//! Of a new version only what it changed is read: the document, or the rules that were imported for more
+//! products than one, and of those only what somebody asks for.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Config;
 use crate::config::connector::{ConnectorSettings, Covers};
-use crate::domain::Authority;
 use crate::domain::id::ConnectorName;
 use crate::domain::position::Sources;
 use crate::domain::route::Routes;
-use crate::domain::rule::{Rule, RuleBook};
+use crate::domain::rule::{Rule, RuleBook, Scope};
+use crate::domain::{Authority, LocationId, ProductId};
+use crate::store::settings::Head;
 use crate::store::{Store, StoreError};
 
 /// For how long an answer to "has the configuration changed?" is believed.
@@ -39,17 +43,31 @@ pub enum InstallationError {
 }
 
 /// The configuration in force.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Installation {
     /// Its version.
     pub version: u64,
     /// The document.
     pub config: Config,
-    /// The document's rules and the imported ones, ready to be resolved.
+    /// The document's rules, ready to be resolved.
     pub rules: RuleBook,
     /// Who is told of what.
     pub routes: Routes,
+    /// The rules that were imported for more products than one, as far as they were asked for.
+    imported: Arc<Imported>,
 }
+
+/// Rules that were imported for more products than one. Those of one scope are read when something of
+/// that scope is looked at, and kept until a version changes them.
+#[derive(Debug, Default)]
+struct Imported {
+    /// The version that changed them last; 0 if there never were any.
+    since: u64,
+    known: Mutex<HashMap<Scope, Arc<[Rule]>>>,
+}
+
+/// Scopes that an instance keeps the imported rules of: some megabytes.
+const MOST_SCOPES: usize = 20_000;
 
 /// Gives out the configuration in force, and reads it anew when its version has changed.
 #[derive(Debug, Clone)]
@@ -60,6 +78,7 @@ pub struct Installations {
 
 #[derive(Debug)]
 struct Cached {
+    head: Head,
     installation: Arc<Installation>,
     asked_at: Timestamp,
 }
@@ -112,10 +131,27 @@ impl Installations {
             known.asked_at = asked_at;
             return Ok(Arc::clone(&known.installation));
         }
-        let config = self.store.config_document(&head).await?;
-        let imported = self.store.imported_rules().await?;
-        let installation = Arc::new(Installation::new(head.version, config, imported)?);
+        let known = cached.as_ref();
+        let of_document = |known: &&Cached| {
+            (known.head.document, &known.head.hash) == (head.document, &head.hash)
+        };
+        let mut installation = match known.filter(of_document) {
+            Some(known) => Installation {
+                version: head.version,
+                ..(*known.installation).clone()
+            },
+            None => Installation::new(head.version, self.store.config_document(&head).await?)?,
+        };
+        installation.imported = match known.filter(|known| known.head.rules == head.rules) {
+            Some(known) => Arc::clone(&known.installation.imported),
+            None => Arc::new(Imported {
+                since: head.rules,
+                known: Mutex::default(),
+            }),
+        };
+        let installation = Arc::new(installation);
         *cached = Some(Cached {
+            head,
             installation: Arc::clone(&installation),
             asked_at,
         });
@@ -124,32 +160,44 @@ impl Installations {
 }
 
 impl Installation {
-    /// Puts a document and the rules imported beside it together.
-    ///
-    /// An imported rule stands in for the document's rule of the same kind and scope.
-    pub fn new(
-        version: u64,
-        config: Config,
-        imported: Vec<Rule>,
-    ) -> Result<Self, InstallationError> {
+    /// What a document makes, without imported rules.
+    pub fn new(version: u64, config: Config) -> Result<Self, InstallationError> {
         let inconsistent =
             |error: &dyn std::fmt::Display| InstallationError::Inconsistent(error.to_string());
-        let taken: HashSet<_> = imported.iter().map(Rule::slot).collect();
-        let mut rules: Vec<_> = config
-            .rules
-            .iter()
-            .filter(|rule| !taken.contains(&rule.slot()))
-            .cloned()
-            .collect();
-        rules.extend(imported.iter().cloned());
-        let rules = RuleBook::new(rules, &config.locations).map_err(|e| inconsistent(&e))?;
+        let rules = RuleBook::new(config.rules.clone(), &config.locations);
+        let rules = rules.map_err(|e| inconsistent(&e))?;
         let routes = Routes::new(config.routes.clone()).map_err(|e| inconsistent(&e))?;
         Ok(Self {
             version,
             config,
             rules,
             routes,
+            imported: Arc::default(),
         })
+    }
+
+    /// The rules that were imported for more products than this one, and may apply to it at this
+    /// location. They stand beside the book, as those that were imported for the product itself do.
+    pub async fn imported_for(
+        &self,
+        store: &Store,
+        product: &ProductId,
+        category: Option<&str>,
+        location: &LocationId,
+    ) -> Result<Vec<Rule>, StoreError> {
+        if self.imported.since == 0 {
+            return Ok(Vec::new());
+        }
+        let groups = self.config.locations.groups_of(location);
+        let scopes = Scope::shared_by(product, category, location, groups);
+        let rules = scopes.map(|scope| self.imported.of(store, scope));
+        let rules = futures::future::try_join_all(rules).await?;
+        Ok(rules.iter().flat_map(|rules| rules.to_vec()).collect())
+    }
+
+    /// Whether a rule may be for a category of products.
+    pub fn may_name_categories(&self) -> bool {
+        self.imported.since > 0 || self.rules.name_categories()
     }
 
     /// The connectors that are read on a schedule and switched on.
@@ -201,5 +249,22 @@ impl Installation {
             zone: self.config.account.zone.0.clone(),
             hold_price_jumps: self.config.guards.hold_price_jumps,
         }
+    }
+}
+
+impl Imported {
+    async fn of(&self, store: &Store, scope: Scope) -> Result<Arc<[Rule]>, StoreError> {
+        let known = self.known.lock().ok();
+        if let Some(rules) = known.and_then(|known| known.get(&scope).cloned()) {
+            return Ok(rules);
+        }
+        let rules: Arc<[Rule]> = store.shared_rules(&scope).await?.into();
+        if let Ok(mut known) = self.known.lock() {
+            if known.len() >= MOST_SCOPES {
+                known.clear();
+            }
+            known.insert(scope, Arc::clone(&rules));
+        }
+        Ok(rules)
     }
 }

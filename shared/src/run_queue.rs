@@ -81,7 +81,7 @@ impl RunQueue {
         }
     }
 
-    /// Queues a slot's run once, however often the slot is asked for (F9); `true` if it was now.
+    /// Queues a slot's run once, however often the slot is asked for; `true` if it was now.
     pub async fn begin(&self, connector: &ConnectorName, slot: &str) -> Result<bool, QueueError> {
         let begun = self.store.begin_run(connector, slot).await?;
         if !begun && !self.has_lost_its_message(connector, slot).await? {

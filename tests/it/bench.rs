@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use lotwire::engine::{EmbeddedAws, Settings};
 use lotwire::stack::resources;
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::domain::event::{Change, Level, ProductDescription, StockEvent, Version};
@@ -108,6 +108,18 @@ pub(crate) fn sold(
 
 /// The Standard Webhooks secret of the tests' senders.
 pub(crate) const SECRET: &str = "whsec_AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+
+/// An event of the generic connector of this moment, as its sender signs it: headers and body.
+pub(crate) fn event_signed(
+    secret: &str,
+    id: &str,
+    now: Timestamp,
+    kind: &str,
+    data: &Value,
+) -> ([(&'static str, String); 4], String) {
+    let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
+    signed(secret, id, now, &event)
+}
 
 /// An event of the generic connector as its sender signs it at `now`: headers and body.
 pub(crate) fn signed(

@@ -25,6 +25,7 @@ const SMALL: Size = Size {
     channels: 1,
     rooftops: 1,
     imported: 0,
+    shared: 0,
 };
 const LARGE: Size = Size {
     sources: 50,
@@ -32,6 +33,7 @@ const LARGE: Size = Size {
     channels: 27,
     rooftops: 200,
     imported: 2_000,
+    shared: 0,
 };
 /// Changes of stock that the whole installation takes in a second.
 const CHANGES: f64 = 10_000.0;
@@ -77,6 +79,7 @@ async fn webhook_and_delivery(site: &mut Site) -> (Consumed, Consumed) {
         site.idle().await;
     }
     for number in 0..COUNT {
+        site.describe(&product(number), number).await;
         site.level(0, &product(number), 0, 20).await;
     }
     site.idle().await;
@@ -128,6 +131,33 @@ async fn ten_times_the_imported_rules_make_no_difference() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rules_for_categories_and_places_cost_the_same_however_many_are_imported() {
+    let (small, _) = webhook_and_delivery(&mut Site::open(LARGE).await).await;
+    let mut costs = Vec::new();
+    for shared in [20_000, 100_000] {
+        let mut site = Site::open(Size { shared, ..LARGE }).await;
+        let (webhook, delivery) = webhook_and_delivery(&mut site).await;
+        assert_no_growth("a webhook", small, webhook);
+        // A new version has an instance read what it looks at, once, and no more: whoever imports looks, too.
+        site.aws.tables().take_usage();
+        site.change_rule(4).await;
+        site.idle().await;
+        site.level(0, &product(0), 0, 18).await;
+        site.idle().await;
+        let consumption = site.aws.tables().take_usage();
+        let rules: Vec<_> = consumption
+            .iter()
+            .filter(|(key, _)| key.key.starts_with("RULES#"))
+            .map(|(key, used)| (key.key.clone(), used.read))
+            .collect();
+        assert!((4..20).contains(&rules.len()), "{rules:?}");
+        assert!(rules.iter().all(|(_, read)| *read <= 2.0), "{rules:?}");
+        costs.push((webhook, delivery, sum(&consumption)));
+    }
+    assert_eq!(costs[0], costs[1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_of_a_product_that_all_rooftops_keep_costs_what_one_that_many_keep_does() {
     const MANY: usize = 20;
     let mut site = Site::open(LARGE).await;
@@ -147,6 +177,33 @@ async fn a_change_of_a_product_that_all_rooftops_keep_costs_what_one_that_many_k
         costs.push(sum(&site.aws.tables().take_usage()));
     }
     assert_no_growth("a change", costs[0], costs[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_threshold_for_one_place_costs_the_same_at_however_many_places_the_product_is() {
+    const MANY: usize = 20;
+    let mut site = Site::open(LARGE).await;
+    for (sku, rooftops) in [("OF-MANY", MANY), ("OF-ALL", LARGE.rooftops)] {
+        for place in 0..rooftops {
+            site.know(sku, place).await;
+        }
+    }
+    let mut costs = Vec::new();
+    for sku in ["OF-MANY", "OF-ALL"] {
+        for threshold in [4, 5] {
+            site.idle().await;
+            site.pause().await;
+            site.aws.tables().take_usage();
+            site.import_one(&format!(
+                "sku,location,threshold\n{sku},{},{threshold}\n",
+                rooftop(7)
+            ))
+            .await;
+            site.idle().await;
+        }
+        costs.push(sum(&site.aws.tables().take_usage()));
+    }
+    assert_no_growth("a threshold", costs[0], costs[1]);
 }
 
 /// The partition of the configuration's head.

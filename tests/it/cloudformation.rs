@@ -79,6 +79,11 @@ impl Stack {
         Self { resources }
     }
 
+    /// Why CloudFormation does not even begin to deploy a template with these parameters.
+    pub(crate) fn refusals(source: &Value, given: &[(&str, &str)]) -> Vec<String> {
+        Reader::new(source, given).refusals()
+    }
+
     /// These resources and those of another.
     pub(crate) fn with(&self, other: Self) -> Self {
         let mut resources = self.resources.clone();
@@ -206,6 +211,17 @@ impl<'s> Reader<'s> {
             }
         }
         all
+    }
+
+    /// What the template's rules say against these parameters.
+    fn refusals(&self) -> Vec<String> {
+        let rules = self.source["Rules"].as_object().into_iter().flatten();
+        let meant = rules.filter(|(_, rule)| self.holds(&rule["RuleCondition"]));
+        let asserted = meant.flat_map(|(_, rule)| rule["Assertions"].as_array());
+        let failed = asserted.flatten().filter(|one| !self.holds(&one["Assert"]));
+        failed
+            .map(|one| one["AssertDescription"].as_str().unwrap_or("?").to_owned())
+            .collect()
     }
 
     fn holds(&self, condition: &Value) -> bool {

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use aws_sdk_dynamodb::types::AttributeValue;
 use clock::{Heartbeat, Ticker};
 use evaluate::Evaluator;
 use http::StatusCode;
@@ -37,7 +38,7 @@ use shared::store::spent::Units;
 use shared::store::{Store, schema};
 use tempfile::TempDir;
 
-use crate::bench::{SECRET, signed};
+use crate::bench::{SECRET, event_signed};
 use crate::roles::Deeds;
 
 const SEND: Duration = Duration::from_secs(8);
@@ -290,6 +291,21 @@ impl Deployed {
         self.post("till", kind, headers, body).await;
     }
 
+    /// A signed webhook to the connector `till` that comes twice, and the record of the first is gone.
+    pub(crate) async fn hook_repeated(&self, kind: &str, data: Value) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (headers, body) = self.signed(kind, data);
+        self.post("till", kind, headers.clone(), body.clone()).await;
+        let sent = headers.get("webhook-id").map(String::as_str);
+        let id = delivery_id(&"till".parse().unwrap(), sent, body.as_bytes());
+        let text = |text: String| AttributeValue::S(text);
+        let forget = self.aws.dynamodb().delete_item().table_name(TABLE);
+        let forget = forget.key("pk", text(format!("R#till#{id}")));
+        let forget = forget.key("sk", text("head".to_owned()));
+        forget.send().await.unwrap();
+        self.post("till", kind, headers, body).await;
+    }
+
     /// A signed webhook to the connector `shop`.
     pub(crate) async fn shop(&self, topic: &str, body: &Value) {
         let body = body.to_string();
@@ -362,9 +378,8 @@ impl Deployed {
 
     fn signed(&self, kind: &str, data: Value) -> (BTreeMap<String, String>, String) {
         let now = self.now();
-        let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
         let id = format!("msg_{}", now.as_millisecond());
-        let (headers, body) = signed(SECRET, &id, now, &event);
+        let (headers, body) = event_signed(SECRET, &id, now, kind, &data);
         let headers = headers.map(|(name, value)| (name.to_owned(), value));
         (headers.into(), body)
     }

@@ -94,6 +94,33 @@ fn what_a_documented_command_switches_another_switches_back() {
     );
 }
 
+/// What belongs to one region or account has to be made anew before work is taken up in another.
+#[test]
+fn each_parameter_that_a_document_names_is_one_and_those_of_one_region_are_listed_for_another() {
+    let source = source();
+    let parameters = source["Parameters"].as_object().unwrap();
+    let commands: String = examples("sh").collect();
+    let deployed = commands
+        .lines()
+        .filter(|line| line.starts_with("deploy "))
+        .flat_map(str::split_whitespace)
+        .filter_map(|word| word.trim_start_matches('"').split_once('='));
+    let mut named = 0;
+    for (name, _) in deployed {
+        assert!(parameters.contains_key(name), "{name}");
+        named += 1;
+    }
+    assert!(named > 5, "{named}");
+    let (_, elsewhere) = DEPLOYMENT.split_once("**To take up work there,**").unwrap();
+    let (before_the_stack, _) = elsewhere.split_once("2. A stack").unwrap();
+    let regional = ["Arn", "Ids", "Extension", "SecretsPath"];
+    for name in parameters.keys() {
+        let is_regional = regional.iter().any(|end| name.ends_with(end));
+        let is_listed = before_the_stack.contains(&format!("`{name}`"));
+        assert!(is_listed || !is_regional, "{name}");
+    }
+}
+
 /// A stack with one kind of channel, all of whose alarms tell somebody.
 pub(crate) fn small(source: &Value) -> Stack {
     Stack::of(source, &[("Channels", "slack"), ("AlarmTopicArn", TOPIC)])

@@ -64,13 +64,8 @@ async fn what_was_not_sent_is_not_said_to_have_been_told_and_its_channel_not_to_
     let taken = Mock::given(any()).respond_with(ResponseTemplate::new(204));
     taken.mount(&vendor).await;
     let running = Running::with(&config(&vendor.uri())).await;
-    let level = async |id: &str, on_hand: i64| {
-        let data = json!({ "sku": "OIL", "location": "milano", "on_hand": on_hand });
-        let (status, answer) = running.post(id, "stock.level", data).await;
-        assert_eq!(status, 200, "{answer}");
-    };
-    level("l1", 10).await;
-    level("l2", 3).await;
+    running.level("l1", "OIL", 10).await;
+    running.level("l2", "OIL", 3).await;
     let low = kind(&running.get(PATH).await, "low_stock");
     assert_eq!(low["watch"]["phase"], "open", "{low}");
     assert_eq!(low["watch"]["people_told"], false, "{low}");
@@ -82,7 +77,7 @@ async fn what_was_not_sent_is_not_said_to_have_been_told_and_its_channel_not_to_
     });
     assert_eq!(low["watch"]["deliveries"], json!([not_sent]));
 
-    level("l3", 0).await;
+    running.level("l3", "OIL", 0).await;
     let gone = kind(&running.get(PATH).await, "out_of_stock");
     assert_eq!(gone["watch"]["people_told"], true, "{gone}");
     let deliveries = gone["watch"]["deliveries"].as_array().unwrap();

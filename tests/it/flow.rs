@@ -23,7 +23,7 @@ use shared::store::intents::{Intent, IntentState};
 use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::bench::{SECRET, signed};
+use crate::bench::{SECRET, event_signed};
 
 /// A whole stack in memory, with vendors at these addresses.
 pub(crate) struct Running {
@@ -93,8 +93,7 @@ impl Running {
         data: Value,
     ) -> (u16, Value) {
         let now = Clock::system().now();
-        let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
-        let (signed, body) = signed(SECRET, id, now, &event);
+        let (signed, body) = event_signed(SECRET, id, now, kind, &data);
         let mut headers = HeaderMap::new();
         for (name, value) in signed {
             headers.insert(name, HeaderValue::from_str(&value).unwrap());
@@ -149,7 +148,7 @@ impl Running {
             .expect("the stack comes to rest");
     }
 
-    async fn level(&self, id: &str, sku: &str, on_hand: i64) {
+    pub(crate) async fn level(&self, id: &str, sku: &str, on_hand: i64) {
         let data = json!({ "sku": sku, "location": "milano", "on_hand": on_hand });
         let (status, answer) = self.post(id, "stock.level", data).await;
         assert_eq!(status, 200, "{answer}");

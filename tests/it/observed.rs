@@ -27,7 +27,7 @@ use shared::testing::Captured;
 use tokio::sync::watch;
 use tracing::subscriber::DefaultGuard;
 
-use crate::bench::signed;
+use crate::bench::event_signed;
 
 /// What the environment holds; each is told apart from everything else that may be written.
 pub(crate) const SECRETS: [(&str, &str); 6] = [
@@ -249,8 +249,7 @@ impl Observed {
     /// Posts a signed event of the generic connector.
     pub(crate) async fn post(&self, id: &str, kind: &str, data: Value) -> (u16, Value) {
         let now = self.clock.now();
-        let event = json!({ "type": kind, "timestamp": now.to_string(), "data": data });
-        let (headers, body) = signed(&secret("GENERIC").unwrap(), id, now, &event);
+        let (headers, body) = event_signed(&secret("GENERIC").unwrap(), id, now, kind, &data);
         let headers = headers
             .each_ref()
             .map(|(name, value)| (*name, value.as_str()));

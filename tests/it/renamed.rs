@@ -6,6 +6,7 @@ use serde_json::json;
 use shared::clock::Clock;
 use shared::domain::alert::{AlertState, Ending};
 use shared::domain::message::Stock;
+use shared::domain::rule::Scope;
 use shared::domain::{AlertKind, Position, ProductId};
 use shared::store::keys;
 use shared::store::movements::{Act, Movement};
@@ -316,8 +317,11 @@ async fn a_threshold_that_was_imported_for_the_old_sku_is_the_products_under_the
     assert_eq!(new[0].id.as_str(), "imported: NEW at north");
     assert_eq!(new[0].scope.product, Some("NEW".parse().unwrap()));
     let gone = "imported: OLD at north".parse().unwrap();
-    let old = "OLD".parse().unwrap();
-    let left = shop.store.rules_of_products(&[(old, gone)]).await.unwrap();
+    let old = Scope {
+        product: Some("OLD".parse().unwrap()),
+        ..Scope::default()
+    };
+    let left = shop.store.imported_rules(&[(old, gone)]).await.unwrap();
     assert_eq!(left, []);
 }
 

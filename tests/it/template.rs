@@ -11,7 +11,7 @@ use shared::config::environment::{
 use shared::metrics::{Metric, NAMESPACE};
 use shared::store::schema;
 
-use crate::alarm::TOPIC;
+use crate::alarm::{Alarm, TOPIC};
 use crate::cloudformation::{Stack, source};
 use crate::documents::DEPLOYMENT;
 use crate::mappings::VAULT;
@@ -143,6 +143,18 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
         DEPLOYMENT.contains(&said),
         "docs/deploy.md does not say: {said}"
     );
+    let (source_of_27, names) = with_kinds(27 - ChannelKind::ALL.len());
+    let channels = [("Channels", names.as_str()), ("AlarmTopicArn", TOPIC)];
+    let watched = Stack::of(&source_of_27, &channels);
+    let alarms = watched.of_type("AWS::CloudWatch::Alarm");
+    let metrics: usize = alarms.map(|(_, alarm)| Alarm::of(alarm).metrics()).sum();
+    let mappings = watched.of_type("AWS::Lambda::EventSourceMapping");
+    let polled = mappings.filter(|(_, it)| !it["Queue"].is_null()).count();
+    let said = format!("{metrics} metrics of alarms at 0.10 ($15.60 a month), {polled} mappings");
+    assert!(
+        DEPLOYMENT.contains(&said),
+        "docs/deploy.md does not say: {said}"
+    );
     // CloudFormation's other limits.
     let entries = |key: &str| source[key].as_object().map_or(0, serde_json::Map::len);
     assert!(entries("Parameters") <= 60 && entries("Outputs") <= 60 && entries("Mappings") <= 60);
@@ -191,6 +203,40 @@ fn every_function_takes_the_same_features_of_what_they_share() {
     assert!(taken.len() > 100, "{}", taken.len());
     taken.retain(|_, by| by.values().collect::<BTreeSet<_>>().len() > 1);
     assert!(taken.is_empty(), "{taken:#?}");
+}
+
+#[test]
+fn production_is_not_deployed_before_somebody_is_told_of_its_alarms() {
+    let settings: toml::Table = SETTINGS.parse().unwrap();
+    let given = &settings["prod"]["global"]["parameters"]["parameter_overrides"];
+    let given = given.as_array().unwrap().iter();
+    let mut given: Vec<_> = given
+        .map(|given| given.as_str().unwrap().split_once('=').unwrap())
+        .collect();
+    let refused = Stack::refusals(&source(), &given);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("AlarmTopicArn"), "{refused:?}");
+    given.push(("AlarmTopicArn", TOPIC));
+    assert_eq!(Stack::refusals(&source(), &given), [""; 0]);
+    assert_eq!(Stack::refusals(&source(), &[]), [""; 0], "a trial");
+}
+
+/// Who sends what is refused can be told, for a while.
+#[test]
+fn the_access_log_names_each_callers_address_and_is_kept_for_a_time_of_its_own() {
+    let stack = Stack::of(
+        &source(),
+        &[("AccessLogDays", "3"), ("LogRetentionDays", "90")],
+    );
+    for (name, logs) in stack.of_type("AWS::Logs::LogGroup") {
+        let expected = if name == "GatewayLogs" { "3" } else { "90" };
+        assert_eq!(logs["RetentionInDays"], expected, "{name}");
+    }
+    let format = stack.properties("HttpApiStage")["AccessLogSettings"]["Format"].to_string();
+    assert!(format.contains("$context.identity.sourceIp"), "{format}");
+    for secret in ["header", "query", "path", "authorizer"] {
+        assert!(!format.contains(secret), "{format}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lotwire::engine::{Call, Interference, Service, Verdict};
 use lotwire::stack::resources::TABLE;
 use shared::config::Config;
@@ -16,6 +16,8 @@ use shared::domain::{AlertKind, Authority, Subject};
 use shared::render::Templates;
 use shared::store::Expect;
 use shared::store::alerts::{Decision, Watched};
+use shared::store::row::FORMAT_ATTRIBUTE;
+use shared::store::stock::ApplyError;
 
 use crate::bench::{at, level};
 use crate::desk::{Desk, EVERYBODY, LOW, OUT, SUM, TOGETHER, config};
@@ -396,8 +398,43 @@ async fn a_threshold_for_one_product_stands_beside_it_and_is_seen_without_a_new_
         assert_eq!(desk.open().await.len(), open);
     }
     assert_eq!(version().await, before);
-    let none = desk.store.imported_rules().await.unwrap();
-    assert!(none.is_empty(), "an instance keeps none of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_newer_version_has_written_is_left_as_it_is_and_tried_again() {
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + LOW))).await;
+    desk.states("north", 9).await;
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let row = async || {
+        let get = desk.aws.dynamodb().get_item().table_name(TABLE);
+        let get = get
+            .key("pk", text("P#OIL"))
+            .key("sk", text("L#north#position"));
+        get.send().await.unwrap().item.unwrap()
+    };
+    let mut newer = row().await;
+    let format = aws_sdk_dynamodb::types::AttributeValue::N("2".to_owned());
+    newer.insert(FORMAT_ATTRIBUTE.to_owned(), format);
+    let put = desk.aws.dynamodb().put_item().table_name(TABLE);
+    put.set_item(Some(newer.clone())).send().await.unwrap();
+    let event = level("generic", 5, "OIL", "north", 1);
+    let refused = desk.store.apply(&event, &Authority::default()).await;
+    let Err(ApplyError::Store(refused)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(refused.is_transient(), "{refused}");
+    assert_eq!(row().await, newer);
+    // Nor does an evaluator give up what it cannot read yet.
+    let mut record = EventRecord::default();
+    record.change.sequence_number = Some("1".to_owned());
+    let keys = ["pk", "sk"].map(|key| (key.to_owned(), newer[key].clone()));
+    record.change.keys = std::collections::HashMap::from(keys).into();
+    record.change.new_image = newer.into();
+    let mut batch = Event::default();
+    batch.records.push(record);
+    let soon = desk.store.clock().now() + SignedDuration::from_secs(2);
+    let answer = desk.evaluator.handle(batch, soon).await;
+    assert_eq!(answer.batch_item_failures.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 //! Deliveries that nobody settled in time go back on their queues, so SNS and SQS may lose a message
 //! without harm; watches whose answer time may have changed are looked at again; jobs begin; raw
 //! webhooks that a crash left unapplied are applied. Last comes the heartbeat, and only if all of
-//! that went well: its silence is how somebody outside learns that alerting has stopped (F54).
+//! that went well: its silence is how somebody outside learns that alerting has stopped.
 //!
 //! A tick that ends early is continued by the next, and ticks that overlap do no harm: each step is a
 //! conditional write, or may be repeated.

@@ -19,8 +19,17 @@ use super::{Store, StoreError, Ticked, Ticker, failed};
 const PAGE: i32 = 100;
 
 /// After this long an intent that was put back on its queue, and is still not settled, is put back
-/// again.
+/// again; one that waits for longer, after as long as it has waited, up to this.
 const AGAIN: SignedDuration = SignedDuration::from_mins(5);
+const MOST_APART: SignedDuration = SignedDuration::from_hours(1);
+
+/// When the clock puts an intent back again. Mostly its message is on the queue, behind others: a backlog
+/// that were put back whole every few minutes would grow by itself.
+fn again(intent: &Intent, by: Timestamp) -> Timestamp {
+    let waited = by.duration_since(intent.not_before);
+    let apart = waited.clamp(AGAIN, MOST_APART);
+    by.checked_add(apart).unwrap_or(Timestamp::MAX)
+}
 
 /// A page's work, in the order in which it is done.
 #[derive(Default)]
@@ -167,7 +176,7 @@ impl Ticker {
             Some(Due::Intent(stored)) => {
                 // First the time, then the message: whoever gets the message finds the time set, and a
                 // crash in between only means that the intent waits for its next turn.
-                let again = by.checked_add(AGAIN).unwrap_or(Timestamp::MAX);
+                let again = again(&stored.data, by);
                 if self.store.put_off(&stored, again).await? {
                     work.overdue.push(stored.data);
                 }

@@ -109,7 +109,7 @@ fn judge(batch: &str, installation: &Installation, now: Timestamp) -> usize {
 
 fn records(c: &mut Criterion) {
     let config = Config::check(CONFIG, "bench.toml").expect("a configuration");
-    let installation = Installation::new(1, config, Vec::new()).expect("a configuration");
+    let installation = Installation::new(1, config).expect("a configuration");
     let now = Timestamp::from_second(1_795_356_960).expect("an instant");
     let batch = batch();
     assert!(judge(&batch, &installation, now) >= RECORDS, "each is low");

@@ -1,4 +1,4 @@
-//! Looking again at everything a change of configuration, or a feed's recovery, may concern (F26).
+//! Looking again at everything a change of configuration, or a feed's recovery, may concern.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -84,7 +84,7 @@ impl Evaluator {
         let page = page(job, |from, most| async move {
             self.store.each_position(from.as_deref(), most).await
         });
-        let page = readable(page.await?);
+        let page = readable(page.await?)?;
         let mut around = self.surroundings().await?;
         loop {
             for listed in &page.items {
@@ -119,7 +119,7 @@ impl Evaluator {
         let page = page(job, |from, most| async move {
             self.store.each_unit(from.as_deref(), most).await
         });
-        let page = readable(page.await?);
+        let page = readable(page.await?)?;
         for listed in &page.items {
             unless_hopeless(&listed.vin, async {
                 match self.store.unit(listed.vin.as_str()).await? {
@@ -178,20 +178,22 @@ where
     }
 }
 
-/// What of a page can be read. The rest shows in the log, and is passed over: it would keep a job
-/// from everything that comes after it, for ever.
-fn readable<T>(page: Page<Result<T, StoreError>>) -> Page<T> {
-    let readable = |item: Result<T, StoreError>| {
-        item.inspect_err(|error| {
-            let cause = error as &(dyn std::error::Error + 'static);
+/// What of a page can be read. What never can be shows in the log, and is passed over: it would keep a
+/// job from everything that comes after it, for ever.
+fn readable<T>(page: Page<Result<T, StoreError>>) -> Result<Page<T>, StoreError> {
+    let readable = |item: Result<T, StoreError>| match item {
+        Err(error) if !error.is_transient() => {
+            let cause = &error as &(dyn std::error::Error + 'static);
             tracing::error!(error = cause, "a job passes over what cannot be read");
-        })
-        .ok()
+            None
+        }
+        item => Some(item),
     };
-    Page {
-        items: page.items.into_iter().filter_map(readable).collect(),
+    let items = page.items.into_iter().filter_map(readable);
+    Ok(Page {
+        items: items.collect::<Result<_, _>>()?,
         next: page.next,
-    }
+    })
 }
 
 /// A job's look at one thing, which is passed over in the same way if no try will ever be better.

@@ -1,8 +1,8 @@
 //! `evaluate`: reads the table's stream and decides what people are to be told.
 //!
-//! Because it reads the stream, every write path is evaluated, whoever wrote (F27). Each record is
+//! Because it reads the stream, every write path is evaluated, whoever wrote. Each record is
 //! looked at in order. One that no try will mend is given up here and passed over, so that a poison
-//! record holds up nothing, whatever the mapping does with a batch (F16). The first that fails for
+//! record holds up nothing, whatever the mapping does with a batch. The first that fails for
 //! another reason is handed back with everything after it; if the mapping at last gives that up, it
 //! tells a queue, and that queue tells us. Either way everything is looked at again.
 //!
@@ -78,7 +78,8 @@ impl EvaluateError {
             Self::Store(error) | Self::Installation(InstallationError::Store(error)) => {
                 error.is_transient()
             }
-            Self::Record(_) | Self::Installation(_) => false,
+            Self::Record(error) => error.is_newer,
+            Self::Installation(_) => false,
         }
     }
 }
@@ -285,7 +286,7 @@ impl Evaluator {
             | Changed::Unit(_)
             | Changed::Feed(..)
             | Changed::Held(_)
-            | Changed::Rules(_)
+            | Changed::Rules(..)
             | Changed::Category(_) => {}
         }
         let around = match around {
@@ -309,9 +310,14 @@ impl Evaluator {
                     .look_at_source(&around.installation, connector)
                     .await
             }
-            Changed::Rules(product) => self.look_at_product(around, product).await,
-            Changed::Category(product) if around.installation.rules.name_categories() => {
-                self.look_at_product(around, product).await
+            Changed::Rules(product, rules) => {
+                for rule in rules {
+                    self.look_where(around, product, rule).await?;
+                }
+                Ok(())
+            }
+            Changed::Category(product) if around.installation.may_name_categories() => {
+                self.look_at_product(around, product, |_| true).await
             }
             Changed::Held(held) => {
                 self.on_behalf_of(held.origin.clone())

@@ -4,11 +4,13 @@ use aws_lambda_events::event::dynamodb::EventRecord;
 use serde::de::DeserializeOwned;
 use serde_dynamo::{AttributeValue, Item};
 use shared::domain::id::ConnectorName;
+use shared::domain::rule::Rule;
 use shared::domain::{Origin, Position, ProductId, Unit};
 use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
 use shared::store::products::Product;
 use shared::store::quarantine::HeldKind;
+use shared::store::row::{FORMAT_ATTRIBUTE, is_newer};
 use shared::store::settings::Head;
 
 /// What changed.
@@ -25,8 +27,8 @@ pub enum Changed {
     Unit(Box<Unit>),
     /// A source's health, and what the change of it goes back to.
     Feed(ConnectorName, Option<Origin>),
-    /// The rules that stand beside a product.
-    Rules(ProductId),
+    /// A rule that stands beside a product: as it was and as it is, as far as there is one.
+    Rules(ProductId, Vec<Rule>),
     /// A product's category, by which other rules may apply.
     Category(ProductId),
     /// Whether anything of one kind that a source sent waits in quarantine.
@@ -48,13 +50,13 @@ impl Changed {
             Self::Position { .. }
                 | Self::Unit(_)
                 | Self::Feed(..)
-                | Self::Rules(_)
+                | Self::Rules(..)
                 | Self::Category(_)
         )
     }
 }
 
-/// A record that this version cannot read. Retrying does not help; the failure queue gets it.
+/// A record that this version cannot read. Retrying does not help, unless a newer version has written it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the stream record of {key} cannot be read: {problem}")]
 pub struct UnreadableRecord {
@@ -62,6 +64,8 @@ pub struct UnreadableRecord {
     pub key: String,
     /// What is wrong with it.
     pub problem: String,
+    /// Whether only a newer version knows how to read it, which is there the next time.
+    pub is_newer: bool,
 }
 
 /// Reads a stream record.
@@ -80,6 +84,16 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
     let content = Content {
         key: format!("{pk}|{sk}"),
     };
+    let format = |item: &Item| match item.get(FORMAT_ATTRIBUTE) {
+        Some(AttributeValue::N(format)) => is_newer(&kind, Some(format)),
+        _ => false,
+    };
+    if format(&change.new_image) || format(&change.old_image) {
+        return Err(UnreadableRecord {
+            is_newer: true,
+            ..content.wrong(&"a newer version of Lotwire has written it")
+        });
+    }
     Ok(match kind.as_str() {
         "position" => Changed::Position {
             before: if change.old_image.is_empty() {
@@ -108,7 +122,13 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
         }
         "rule" => match pk.strip_prefix("P#") {
             Some(product) => {
-                Changed::Rules(product.parse().map_err(|error| content.wrong(&error))?)
+                let product = product.parse().map_err(|error| content.wrong(&error))?;
+                let images = [change.old_image, change.new_image].into_iter();
+                let rules = images.filter(|image| !image.is_empty());
+                let rules: Result<Vec<Rule>, _> = rules.map(|image| content.read(image)).collect();
+                let mut rules = rules?;
+                rules.dedup_by_key(|rule| rule.slot());
+                Changed::Rules(product, rules)
             }
             // For more than one product: they go with a version of the configuration.
             None => Changed::Nothing,
@@ -137,6 +157,7 @@ impl Content {
         UnreadableRecord {
             key: self.key.clone(),
             problem: problem.to_string(),
+            is_newer: false,
         }
     }
 }

@@ -7,9 +7,9 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use shared::domain::alert::RevisionKind;
-use shared::domain::id::{ChannelName, GroupName};
+use shared::domain::id::{ChannelName, GroupName, LocationId};
 use shared::domain::position::Position;
-use shared::domain::rule::Facts;
+use shared::domain::rule::{Facts, Rule};
 use shared::domain::watch::Episode;
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
@@ -60,15 +60,45 @@ impl Evaluator {
         Ok(())
     }
 
-    /// Looks at every position of a product to which other rules may apply than before.
+    /// Looks where this rule of a product applies, or did: at a place of its own at no other.
+    pub(crate) async fn look_where(
+        &self,
+        around: &Surroundings,
+        product: &ProductId,
+        rule: &Rule,
+    ) -> Result<(), EvaluateError> {
+        match (&rule.scope.location, &rule.scope.group) {
+            (Some(location), _) => {
+                let Some(position) = self.store.position(product, location).await? else {
+                    return Ok(());
+                };
+                self.because_of_time(position.origin.clone())
+                    .look_at_position(around, None, &position)
+                    .await
+            }
+            (None, Some(group)) if rule.is_over_sum() => {
+                self.look_at_group(around, product, group).await
+            }
+            (None, Some(group)) => {
+                let members = around.installation.config.locations.members(group);
+                self.look_at_product(around, product, |at| members.contains(at))
+                    .await
+            }
+            (None, None) => self.look_at_product(around, product, |_| true).await,
+        }
+    }
+
+    /// Looks at those positions of a product to which other rules may apply than before.
     pub(crate) async fn look_at_product(
         &self,
         around: &Surroundings,
         product: &ProductId,
+        applies: impl Fn(&LocationId) -> bool + Send,
     ) -> Result<(), EvaluateError> {
-        for position in self.store.positions_of(product).await? {
+        let positions = self.store.positions_of(product).await?;
+        for position in positions.iter().filter(|one| applies(&one.location)) {
             self.because_of_time(position.origin.clone())
-                .look_at_position(around, None, &position)
+                .look_at_position(around, None, position)
                 .await?;
         }
         Ok(())
@@ -103,7 +133,13 @@ impl Evaluator {
         after: &Position,
     ) -> Result<ProductPicture, EvaluateError> {
         let (product, location) = (&after.product, &after.location);
-        let (picture, is_whole) = self.store.picture_at(product, location).await?;
+        let (mut picture, is_whole) = self.store.picture_at(product, location).await?;
+        let known = picture.description.as_ref();
+        let category = known.and_then(|it| it.category.as_deref());
+        let imported = (around.installation)
+            .imported_for(&self.store, product, category, location)
+            .await?;
+        picture.rules.extend(imported.iter().cloned());
         let counts_in_a_sum = || {
             let description = picture.description.as_ref();
             let category = description.and_then(|it| it.category.as_deref());
@@ -117,7 +153,9 @@ impl Evaluator {
         if is_whole || !counts_in_a_sum() {
             return Ok(picture);
         }
-        Ok(self.store.picture(product).await?)
+        let mut picture = self.store.picture(product).await?;
+        picture.rules.extend(imported);
+        Ok(picture)
     }
 
     /// Looks until no other look comes between. The other positions of which an alert is no longer

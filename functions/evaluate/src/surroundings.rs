@@ -4,7 +4,7 @@
 //! Both are asked for at most once a second, and the source's health only of the source that owns a
 //! position that is looked at: nothing here grows with the number of sources. A batch is looked at again
 //! if what it was looked at by has changed when it is done. Whoever changes it starts looking at
-//! everything (F26) after that, when no instance begins anything by the former state any more, so the
+//! everything after that, when no instance begins anything by the former state any more, so the
 //! last look at each position is by the state that holds. A second look at what was seen by the same
 //! state says nothing twice.
 
@@ -58,7 +58,7 @@ impl Evaluator {
     }
 
     /// Whether the source that states this position's quantity has no data for it: it is stale, or its
-    /// files are not believed and it has said nothing of this position since (F47).
+    /// files are not believed and it has said nothing of this position since.
     pub(crate) async fn inhibits(
         &self,
         around: &Surroundings,

@@ -1,4 +1,4 @@
-//! Vehicles: one VIN that two rooftops claim is a conflict for a person, not a race to be won (F19).
+//! Vehicles: one VIN that two rooftops claim is a conflict for a person, not a race to be won.
 
 use std::collections::BTreeSet;
 

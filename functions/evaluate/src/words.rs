@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use shared::domain::alert::RevisionKind;
 use shared::domain::id::LocationId;
 use shared::domain::message::Message;
-use shared::domain::rule::days_of_supply;
+use shared::domain::rule::{SUPPLY_WINDOW, days_of_supply};
 use shared::domain::{ProductId, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
 
 use crate::judge::{Judged, Scene};
-
-/// The days over which the rate of sale is taken for days of supply.
-const SUPPLY_WINDOW: u16 = 30;
 
 impl Scene<'_> {
     pub(crate) fn message(&self, change: RevisionKind, judged: &Judged<'_>) -> Message {

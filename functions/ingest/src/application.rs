@@ -1,4 +1,4 @@
-//! Events into the store; what cannot be used, into quarantine with its reason (F15).
+//! Events into the store; what cannot be used, into quarantine with its reason.
 
 use std::collections::BTreeMap;
 

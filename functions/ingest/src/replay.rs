@@ -1,4 +1,4 @@
-//! Applying again what was kept: on request (F14), or because it was never wholly applied (G1).
+//! Applying again what was kept: on request, or because it was never wholly applied (G1).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;

@@ -61,7 +61,7 @@ fn diff(c: &mut Criterion) {
     let file = folder.path().join("stock.csv");
     write(&file);
     let config = Config::check(CONFIG, "bench.toml").expect("a configuration");
-    let installation = Installation::new(1, config, Vec::new()).expect("a configuration");
+    let installation = Installation::new(1, config).expect("a configuration");
     let erp = "erp".parse().expect("a name");
     let stock: Vec<_> = (0..ROWS).map(held).collect();
     let written = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * 365 * 57);

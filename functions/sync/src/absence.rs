@@ -1,5 +1,5 @@
 //! What a file no longer has: compared with what its source had stated, counted over several files,
-//! held back where it is too much to believe (F11, F13).
+//! held back where it is too much to believe.
 
 use std::collections::BTreeMap;
 

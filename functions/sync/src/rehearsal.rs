@@ -182,7 +182,7 @@ secret = "env:SHOP"
 
     fn installation() -> Installation {
         let config = Config::check(CONFIG, "test.toml").unwrap();
-        Installation::new(1, config, Vec::new()).unwrap()
+        Installation::new(1, config).unwrap()
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! A cell that says nothing wipes nothing: it is left out of what the row says, and so is one that
 //! cannot be read. Only what a row is for, a quantity or a place, leaves all of it unsaid; a quantity
-//! that is missing is never zero (F36).
+//! that is missing is never zero.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

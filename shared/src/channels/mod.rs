@@ -154,6 +154,11 @@ macro_rules! channels {
                 match self { $(Self::$Variant => <$module::Settings as Configure>::FIELDS),+ }
             }
 
+            /// Settings with as little as it needs, in TOML.
+            pub const fn example(self) -> &'static str {
+                match self { $(Self::$Variant => <$module::Settings as Configure>::EXAMPLE),+ }
+            }
+
             /// Reads and checks the settings of one configured channel.
             pub fn settings(self, table: toml::Table) -> Result<ChannelSettings, ConfigError> {
                 match self {

@@ -64,6 +64,9 @@ impl Region {
 }
 
 impl Configure for Settings {
+    const EXAMPLE: &'static str = r#"api_key = "env:LOTWIRE_SENDGRID_API_KEY"
+from = "stock@example.com"
+to = ["parts@example.com"]"#;
     const FIELDS: &'static [Field] = &[
         Field::required(
             "api_key",
@@ -186,7 +189,7 @@ impl Channel for SendGrid {
 
     fn limits(&self) -> Limits {
         Limits {
-            title: Measure::Characters(200),
+            title: Some(Measure::Characters(200)),
             text: Measure::Characters(10_000),
         }
     }

@@ -88,6 +88,8 @@ impl ConfigError {
 
 /// What a channel's settings type must be able to do.
 pub(crate) trait Configure: DeserializeOwned {
+    /// How such a channel is set up, with as little as it needs.
+    const EXAMPLE: &'static str;
     /// Every setting, in the order of the documentation.
     const FIELDS: &'static [Field];
 

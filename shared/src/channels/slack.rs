@@ -57,6 +57,8 @@ fn official() -> BaseUrl {
 }
 
 impl Configure for Settings {
+    const EXAMPLE: &'static str = r#"token = "env:LOTWIRE_SLACK_TOKEN"
+channel = "C0123456789""#;
     const FIELDS: &'static [Field] = &[
         Field::optional(
             "url",
@@ -166,7 +168,7 @@ impl Channel for Slack {
 
     fn limits(&self) -> Limits {
         Limits {
-            title: Measure::Characters(HEADER),
+            title: Some(Measure::Characters(HEADER)),
             text: Measure::Characters(SECTION),
         }
     }

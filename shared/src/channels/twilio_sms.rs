@@ -49,6 +49,10 @@ fn official() -> BaseUrl {
 }
 
 impl Configure for Settings {
+    const EXAMPLE: &'static str = r#"account_sid = "AC00000000000000000000000000000000"
+auth_token = "env:LOTWIRE_TWILIO_AUTH_TOKEN"
+from = "+15005550006"
+to = "+393331234567""#;
     const FIELDS: &'static [Field] = &[
         Field::required("account_sid", Form::Text, "The account (AC…)."),
         Field::optional(
@@ -182,8 +186,7 @@ impl Channel for TwilioSms {
 
     fn limits(&self) -> Limits {
         Limits {
-            // Not sent: the text says it all.
-            title: Measure::Characters(160),
+            title: None,
             text: Measure::Segments(self.parts()),
         }
     }

@@ -37,6 +37,8 @@ pub struct Settings {
 }
 
 impl Configure for Settings {
+    const EXAMPLE: &'static str = r#"url = "https://customer.example.net/events"
+secret = "env:LOTWIRE_WEBHOOK_SECRET""#;
     const FIELDS: &'static [Field] = &[
         Field::required("url", Form::Address, "Where to post to."),
         Field::required(
@@ -100,7 +102,7 @@ impl Channel for Webhook {
 
     fn limits(&self) -> Limits {
         Limits {
-            title: Measure::Bytes(600),
+            title: Some(Measure::Bytes(600)),
             text: Measure::Bytes(4 * 1024),
         }
     }

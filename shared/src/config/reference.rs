@@ -208,7 +208,10 @@ fn channel_rows(kind: ChannelKind) -> String {
             cell(field.meaning)
         ));
     }
-    table.push('\n');
+    table.push_str(&format!(
+        "\n```toml\n[channels.people]\nkind = \"{kind}\"\n{}\n```\n\n",
+        kind.example()
+    ));
     table
 }
 

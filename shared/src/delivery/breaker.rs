@@ -1,4 +1,4 @@
-//! A circuit breaker per destination (F44): after a run of failures nobody asks for a while, then one
+//! A circuit breaker per destination: after a run of failures nobody asks for a while, then one
 //! attempt at a time finds out whether the destination is back.
 //!
 //! Pure: time is an argument, and the state is a value that the caller stores. Whoever is granted a

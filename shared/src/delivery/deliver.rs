@@ -1,9 +1,9 @@
 //! One intent, from its lease to its record: what every channel shares.
 //!
-//! The lease keeps parallel notifiers from one intent (F39). The try and the intent's next state are
+//! The lease keeps parallel notifiers from one intent. The try and the intent's next state are
 //! one write after the call; a notifier that crashes in between leaves its lease to
-//! run out, and whoever comes next sends under the same key (F40). Nothing here looks at another
-//! channel (F41).
+//! run out, and whoever comes next sends under the same key. Nothing here looks at another
+//! channel.
 
 use std::sync::Arc;
 use std::time::Duration;

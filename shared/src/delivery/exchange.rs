@@ -101,7 +101,7 @@ mod tests {
         fn limits(&self) -> Limits {
             let most = Measure::Characters(100);
             Limits {
-                title: most,
+                title: Some(most),
                 text: most,
             }
         }

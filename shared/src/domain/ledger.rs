@@ -110,41 +110,91 @@ pub enum ChainFault {
 
 /// Checks a whole chain, oldest row first, against the state it led to.
 pub fn check_chain(of: &str, rows: &[LedgerRow], revision: u64, chain: &str) -> Vec<ChainFault> {
-    let mut faults = Vec::new();
-    let mut previous = "";
-    for (expected, row) in (1..).zip(rows) {
-        let of = || of.to_owned();
-        if row.revision != expected {
-            faults.push(ChainFault::Gap {
+    let mut check = ChainCheck::of(of);
+    for row in rows {
+        check.row(row);
+    }
+    check.end(revision, chain)
+}
+
+/// The check of a chain, row by row, oldest first: nothing of it grows with the chain.
+#[derive(Debug, Clone)]
+pub struct ChainCheck {
+    of: String,
+    revision: u64,
+    hash: String,
+    is_cut: bool,
+    faults: Vec<ChainFault>,
+}
+
+impl ChainCheck {
+    /// From its first row on.
+    pub fn of(of: &str) -> Self {
+        Self::after(of, 0, "")
+    }
+
+    /// From the row on that comes after the one of this revision and hash.
+    pub fn after(of: &str, revision: u64, hash: &str) -> Self {
+        Self {
+            of: of.to_owned(),
+            revision,
+            hash: hash.to_owned(),
+            is_cut: false,
+            faults: Vec::new(),
+        }
+    }
+
+    /// How far it is: revision and hash of the last row.
+    pub fn place(&self) -> (u64, &str) {
+        (self.revision, &self.hash)
+    }
+
+    /// Whether a row is missing: what comes after it says nothing more.
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// What is wrong so far.
+    pub fn faults(self) -> Vec<ChainFault> {
+        self.faults
+    }
+
+    /// The next row.
+    pub fn row(&mut self, row: &LedgerRow) {
+        if self.is_cut {
+            return;
+        }
+        let (of, revision) = (|| self.of.clone(), row.revision);
+        let expected = self.revision + 1;
+        if revision != expected {
+            self.is_cut = true;
+            let fault = ChainFault::Gap {
                 of: of(),
                 expected,
-                found: row.revision,
-            });
-            return faults;
+                found: revision,
+            };
+            self.faults.push(fault);
+            return;
         }
-        if row.hash != row.computed() {
-            faults.push(ChainFault::Altered {
-                of: of(),
-                revision: row.revision,
-            });
-        }
-        if row.previous != previous {
-            faults.push(ChainFault::Broken {
-                of: of(),
-                revision: row.revision,
-            });
-        }
-        previous = &row.hash;
+        let altered =
+            (row.hash != row.computed()).then(|| ChainFault::Altered { of: of(), revision });
+        let broken = (row.previous != self.hash).then(|| ChainFault::Broken { of: of(), revision });
+        self.faults.extend(altered.into_iter().chain(broken));
+        self.revision = revision;
+        self.hash.clone_from(&row.hash);
     }
-    let last = rows.last().map_or(0, |row| row.revision);
-    if faults.is_empty() && (last != revision || previous != chain) {
-        faults.push(ChainFault::End {
-            of: of.to_owned(),
-            expected: revision,
-            found: last,
-        });
+
+    /// After the last row: what is wrong with the chain, as the one of this state.
+    pub fn end(mut self, revision: u64, chain: &str) -> Vec<ChainFault> {
+        if self.faults.is_empty() && (self.revision != revision || self.hash != chain) {
+            self.faults.push(ChainFault::End {
+                of: self.of,
+                expected: revision,
+                found: self.revision,
+            });
+        }
+        self.faults
     }
-    faults
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::alert::{AlertKind, Ending, RevisionKind, Severity, Subject};
 use super::id::Correlation;
 
-/// One alert revision, with everything a reader needs to act on it (F51).
+/// One alert revision, with everything a reader needs to act on it.
 ///
 /// Written together with the alert, so that what is sent later is what was true at the crossing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! The message contract as labelled values, most important first (F51).
+//! The message contract as labelled values, most important first.
 //!
 //! A channel that shows a table takes them all; one with little room takes what fits, from the top.
 

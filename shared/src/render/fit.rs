@@ -1,4 +1,4 @@
-//! Cutting to a channel's limits (F52): at a character boundary, visibly, and with the count of what
+//! Cutting to a channel's limits: at a character boundary, visibly, and with the count of what
 //! was left out kept right.
 
 use std::borrow::Cow;
@@ -8,8 +8,8 @@ use super::gsm7;
 /// The room that a channel gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For the title.
-    pub title: Measure,
+    /// For the title; nothing where a message is text, and nothing beside it.
+    pub title: Option<Measure>,
     /// For the text.
     pub text: Measure,
 }

@@ -45,10 +45,9 @@ pub fn worded(
 ) -> Worded {
     let message = visible(message);
     let has_room = |text: &str| {
-        let whole = match limits.text {
-            // Such a message is text and nothing beside it.
-            Measure::Segments(_) => [vec![text.to_owned()], below(&message)].concat().join("\n"),
-            Measure::Characters(_) | Measure::Bytes(_) => text.to_owned(),
+        let whole = match limits.title {
+            None => [vec![text.to_owned()], below(&message)].concat().join("\n"),
+            Some(_) => text.to_owned(),
         };
         fit::fits(&whole, limits.text)
     };
@@ -61,7 +60,10 @@ pub fn worded(
         words.text = templates.render(&named, channel).text;
     }
     Worded {
-        title: fit(&words.title, limits.title).into_owned(),
+        title: match limits.title {
+            Some(most) => fit(&words.title, most).into_owned(),
+            None => words.title,
+        },
         text: fit(&words.text, limits.text).into_owned(),
         fallback: words.fallback,
         message,
@@ -171,7 +173,7 @@ mod tests {
     fn a_long_name_is_cut_before_what_is_said_of_it() {
         let mut message = crate::render::samples::low_stock();
         let limits = Limits {
-            title: Measure::Characters(160),
+            title: None,
             text: Measure::Segments(2),
         };
         let channel = "sms".parse().unwrap();

@@ -1,5 +1,5 @@
 //! Reads everything anew and compares: the ledger's chains, the state that they led to, and what is
-//! derived from it (F71, F82). It repairs nothing.
+//! derived from it. It repairs nothing.
 //!
 //! The stock changes while it is looked at. The state is read before its ledger, and a difference
 //! counts only if the state is still the same after it was found.
@@ -15,12 +15,14 @@ use super::row::{Page, Stored};
 use super::stock::position_words;
 use super::units::words;
 use super::{Store, StoreError};
-use crate::domain::ledger::{ChainFault, LedgerRow, check_chain};
+use crate::domain::ledger::{ChainCheck, ChainFault, LedgerRow};
 use crate::domain::position::{Holding, Sources};
 use crate::domain::unit::UnitState;
 use crate::domain::{Authority, Position, ProductId, Unit};
 
 const OPERATION: &str = "examine the ledger";
+/// Rows of ledgers that one call reads, a page more or less.
+const ROWS: u64 = 2_000;
 /// How often something that changes under the examination is looked at again.
 const LOOKS: u32 = 5;
 const PAGE: i32 = 200;
@@ -95,75 +97,178 @@ impl Part {
     }
 }
 
+/// Where the examination goes on.
+#[derive(Default)]
+struct Place {
+    /// The part, and the shard of its list.
+    step: u64,
+    /// Where the page begins.
+    page: Option<String>,
+    /// What is being examined, if its ledger is longer than one call reads.
+    within: Option<Within>,
+}
+
+/// How far the ledger of one thing was examined.
+struct Within {
+    key: keys::Key,
+    revision: u64,
+    hash: String,
+}
+
+/// What came of a look at one thing.
+struct Look {
+    findings: Vec<Finding>,
+    /// Where it goes on, if it is not over.
+    within: Option<Within>,
+}
+
+impl Look {
+    const fn over(findings: Vec<Finding>) -> Self {
+        Self {
+            findings,
+            within: None,
+        }
+    }
+}
+
+/// A ledger that was read to its end, or as far as one call may.
+enum Read {
+    Whole {
+        findings: Vec<Finding>,
+        last: Option<LedgerRow>,
+    },
+    Part(Look),
+}
+
+/// Parts a cursor's fields; stands in none of them.
+const SEPARATOR: char = '\u{1e}';
+
+impl Place {
+    fn read(cursor: &str) -> Option<Self> {
+        let fields: Vec<_> = cursor.split(SEPARATOR).collect();
+        let (&[step, page], rest) = fields.split_first_chunk()?;
+        let within = match rest {
+            [] => None,
+            &[pk, sk, revision, hash] => Some(Within {
+                key: keys::Key::new(pk, sk),
+                revision: revision.parse().ok()?,
+                hash: hash.to_owned(),
+            }),
+            _ => return None,
+        };
+        Some(Self {
+            step: step.parse().ok()?,
+            page: Some(page.to_owned()).filter(|page| !page.is_empty()),
+            within,
+        })
+    }
+
+    fn written(&self) -> String {
+        let page = self.page.as_deref().unwrap_or_default();
+        let mut fields = vec![self.step.to_string(), page.to_owned()];
+        if let Some(Within {
+            key,
+            revision,
+            hash,
+        }) = &self.within
+        {
+            let place = [&key.pk, &key.sk, &revision.to_string(), hash];
+            fields.extend(place.map(String::clone));
+        }
+        fields.join(&SEPARATOR.to_string())
+    }
+}
+
 impl Store {
-    /// Examines up to `limit` positions, vehicles or products, from a cursor on.
+    /// Examines up to `limit` positions, vehicles or products, from a cursor on, and of their ledgers so
+    /// many rows that a caller need not wait for long.
     pub async fn examine(
         &self,
         authority: &Authority,
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<(Examined, Option<String>), StoreError> {
-        let (step, inner) = match cursor {
-            None => (0, None),
-            Some(cursor) => {
-                let (step, inner) = cursor.split_once('\u{1e}').ok_or(StoreError::Cursor)?;
-                let step = step.parse::<u64>().map_err(|_| StoreError::Cursor)?;
-                (step, Some(inner).filter(|inner| !inner.is_empty()))
-            }
+        let place = match cursor {
+            None => Place::default(),
+            Some(cursor) => Place::read(cursor).ok_or(StoreError::Cursor)?,
         };
-        let part = usize::try_from(step / keys::LIST_SHARDS)
+        let part = usize::try_from(place.step / keys::LIST_SHARDS)
             .ok()
             .and_then(|index| Part::ALL.get(index))
             .copied()
             .ok_or(StoreError::Cursor)?;
-        let list = part.list(step % keys::LIST_SHARDS);
+        let list = part.list(place.step % keys::LIST_SHARDS);
+        let from = place.page.as_deref();
         let page: Page<Stored<Value>> = self
-            .list(OPERATION, &list, (None, None), false, inner, limit)
+            .list(OPERATION, &list, (None, None), false, from, limit)
             .await?;
         let mut examined = Examined::default();
-        for listed in &page.items {
+        // Where it is not listed any more, the page is examined anew.
+        let is_here = |within: &Within| {
+            page.items
+                .iter()
+                .position(|listed| listed.key == within.key)
+        };
+        let first = place.within.as_ref().and_then(is_here);
+        let within = place.within.as_ref().filter(|_| first.is_some());
+        for (index, listed) in page.items.iter().enumerate().skip(first.unwrap_or(0)) {
+            let within = within.filter(|_| Some(index) == first);
+            let key = &listed.key;
+            let rows = &mut examined.rows;
+            let look = match part {
+                Part::Positions => self.examine_position(key, authority, within, rows).await?,
+                Part::Units => self.examine_unit(key, authority, within, rows).await?,
+                Part::Products => self.examine_product(key, within, rows).await?,
+            };
+            examined.findings.extend(look.findings);
+            if let Some(within) = look.within {
+                let place = Place {
+                    within: Some(within),
+                    ..place
+                };
+                return Ok((examined, Some(place.written())));
+            }
             match part {
-                Part::Positions => {
-                    examined.positions += 1;
-                    self.examine_position(&listed.key, authority, &mut examined)
-                        .await?;
-                }
-                Part::Units => {
-                    examined.units += 1;
-                    self.examine_unit(&listed.key, authority, &mut examined)
-                        .await?;
-                }
-                Part::Products => {
-                    examined.products += 1;
-                    self.examine_product(&listed.key, &mut examined).await?;
-                }
+                Part::Positions => examined.positions += 1,
+                Part::Units => examined.units += 1,
+                Part::Products => examined.products += 1,
             }
         }
         let last = u64::try_from(Part::ALL.len()).unwrap_or(u64::MAX) * keys::LIST_SHARDS - 1;
         let next = match page.next {
-            Some(inner) => Some(format!("{step}\u{1e}{inner}")),
-            None if step < last => Some(format!("{}\u{1e}", step + 1)),
+            Some(_) => Some((place.step, page.next)),
+            None if place.step < last => Some((place.step + 1, None)),
             None => None,
         };
-        Ok((examined, next))
+        let next = next.map(|(step, page)| Place {
+            step,
+            page,
+            within: None,
+        });
+        Ok((examined, next.map(|place| place.written())))
     }
 
     async fn examine_position(
         &self,
         key: &keys::Key,
         authority: &Authority,
-        examined: &mut Examined,
-    ) -> Result<(), StoreError> {
+        within: Option<&Within>,
+        rows: &mut u64,
+    ) -> Result<Look, StoreError> {
         for _ in 0..LOOKS {
             let Some(stored) = self.get::<Position>(OPERATION, key).await? else {
-                return Ok(());
+                break;
             };
             let position = &stored.data;
             let of = keys::position_history(&position.product, &position.location);
-            let rows = self.whole_history(&of).await?;
-            let mut findings = chain(&of, &rows, position.revision, &position.chain);
+            let state = (position.revision, position.chain.as_str());
+            let read = self.ledger(&of, key, state, within, rows).await?;
+            let (mut findings, last) = match read {
+                Read::Whole { findings, last } => (findings, last),
+                Read::Part(look) => return Ok(look),
+            };
             if findings.is_empty() {
-                findings.extend(rows.last().and_then(|row| drift(position, row, authority)));
+                findings.extend(last.and_then(|row| drift(position, &row, authority)));
             }
             findings.extend(impossible(&of, position));
             findings.extend(self.miscount(&of, position).await?);
@@ -171,96 +276,82 @@ impl Store {
                 .settled::<Position>(key, stored.version, &findings)
                 .await?
             {
-                examined.rows += count(&rows);
-                examined.findings.extend(findings);
-                return Ok(());
+                return Ok(Look::over(findings));
             }
         }
-        Ok(())
+        Ok(Look::over(Vec::new()))
     }
 
     async fn examine_unit(
         &self,
         key: &keys::Key,
         authority: &Authority,
-        examined: &mut Examined,
-    ) -> Result<(), StoreError> {
+        within: Option<&Within>,
+        rows: &mut u64,
+    ) -> Result<Look, StoreError> {
         // The ledger shows a vehicle by the ownership of its time; a later one may read it otherwise.
         let ownership_since = self.config_head().await?.map(|head| head.data.applied_at);
         for _ in 0..LOOKS {
             let Some(stored) = self.get::<Unit>(OPERATION, key).await? else {
-                return Ok(());
+                break;
             };
             let unit = &stored.data;
             let of = keys::unit_history(unit.vin.as_str());
-            let rows = self.whole_history(&of).await?;
-            let mut findings = chain(&of, &rows, unit.revision, &unit.chain);
-            let last = rows
-                .last()
-                .filter(|row| ownership_since.is_none_or(|since| row.at >= since));
+            let state = (unit.revision, unit.chain.as_str());
+            let read = self.ledger(&of, key, state, within, rows).await?;
+            let (mut findings, last) = match read {
+                Read::Whole { findings, last } => (findings, last),
+                Read::Part(look) => return Ok(look),
+            };
+            let last = last.filter(|row| ownership_since.is_none_or(|since| row.at >= since));
             if let (Some(row), true) = (last, findings.is_empty()) {
                 let found = words(unit, authority);
-                if found != row.after {
-                    findings.push(Finding {
-                        detail: format!("{of}: the vehicle is not what its last ledger row says"),
-                        of,
-                        fault: Fault::Drift,
-                        expected: row.after.clone(),
-                        found,
-                    });
-                }
+                let detail = || format!("{of}: the vehicle is not what its last ledger row says");
+                findings.extend(differs(&of, &row, found, detail));
             }
             if self.settled::<Unit>(key, stored.version, &findings).await? {
-                examined.rows += count(&rows);
-                examined.findings.extend(findings);
-                return Ok(());
+                return Ok(Look::over(findings));
             }
         }
-        Ok(())
+        Ok(Look::over(Vec::new()))
     }
 
     async fn examine_product(
         &self,
         key: &keys::Key,
-        examined: &mut Examined,
-    ) -> Result<(), StoreError> {
-        let Some(id) = key
-            .pk
-            .strip_prefix("P#")
-            .and_then(|id| id.parse::<ProductId>().ok())
-        else {
-            return Ok(());
+        within: Option<&Within>,
+        rows: &mut u64,
+    ) -> Result<Look, StoreError> {
+        let id = key.pk.strip_prefix("P#");
+        let Some(id) = id.and_then(|id| id.parse::<ProductId>().ok()) else {
+            return Ok(Look::over(Vec::new()));
         };
         for _ in 0..LOOKS {
             let Some(stored) = self.get::<Product>(OPERATION, key).await? else {
-                return Ok(());
+                break;
             };
             let product = &stored.data;
             let of = keys::product_history(&id);
-            let rows = self.whole_history(&of).await?;
-            let mut findings = chain(&of, &rows, product.revision, &product.chain);
-            let found = json!({ "title": product.title, "category": product.category });
-            if let (Some(row), true) = (rows.last(), findings.is_empty())
-                && row.after != found
-            {
-                findings.push(Finding {
-                    detail: format!("{of}: the description is not what its last ledger row says"),
-                    of,
-                    fault: Fault::Drift,
-                    expected: row.after.clone(),
-                    found,
-                });
+            let state = (product.revision, product.chain.as_str());
+            let read = self.ledger(&of, key, state, within, rows).await?;
+            let (mut findings, last) = match read {
+                Read::Whole { findings, last } => (findings, last),
+                Read::Part(look) => return Ok(look),
+            };
+            if let (Some(row), true) = (last, findings.is_empty()) {
+                let found = json!({ "title": product.title, "category": product.category });
+                let detail =
+                    || format!("{of}: the description is not what its last ledger row says");
+                findings.extend(differs(&of, &row, found, detail));
             }
             if self
                 .settled::<Product>(key, stored.version, &findings)
                 .await?
             {
-                examined.rows += count(&rows);
-                examined.findings.extend(findings);
-                return Ok(());
+                return Ok(Look::over(findings));
             }
         }
-        Ok(())
+        Ok(Look::over(Vec::new()))
     }
 
     /// Whether findings can be trusted: the state has not moved on since it was read.
@@ -277,17 +368,55 @@ impl Store {
         Ok(now.is_some_and(|now| now.version == version))
     }
 
-    async fn whole_history(&self, of: &str) -> Result<Vec<LedgerRow>, StoreError> {
-        let mut rows = Vec::new();
-        let mut cursor = None;
+    /// Reads a ledger against the state that it led to, from where the last call stopped, and no further
+    /// than one call may.
+    async fn ledger(
+        &self,
+        of: &str,
+        key: &keys::Key,
+        (revision, chain): (u64, &str),
+        within: Option<&Within>,
+        rows: &mut u64,
+    ) -> Result<Read, StoreError> {
+        let mut check = within.map_or_else(
+            || ChainCheck::of(of),
+            |within| ChainCheck::after(of, within.revision, &within.hash),
+        );
+        let before = within.map(|within| keys::ledger(of, within.revision));
+        let mut cursor = before.as_ref().map(|key| key.sk.clone());
+        let mut last = None;
         loop {
             let page = self.history(of, cursor.as_deref(), PAGE).await?;
-            rows.extend(page.items);
+            for row in page.items {
+                *rows += 1;
+                check.row(&row);
+                last = Some(row);
+            }
             cursor = page.next;
-            if cursor.is_none() {
-                return Ok(rows);
+            if cursor.is_none() || check.is_cut() {
+                break;
+            }
+            if *rows >= ROWS {
+                let (revision, hash) = check.place();
+                let within = Within {
+                    key: key.clone(),
+                    revision,
+                    hash: hash.to_owned(),
+                };
+                let findings = check.faults().into_iter().map(Finding::from).collect();
+                return Ok(Read::Part(Look {
+                    findings,
+                    within: Some(within),
+                }));
             }
         }
+        if let (None, Some(before)) = (&last, before) {
+            let stored = self.get::<LedgerRow>(OPERATION, &before).await?;
+            last = stored.map(|stored| stored.data);
+        }
+        let faults = check.end(revision, chain).into_iter();
+        let findings = faults.map(Finding::from).collect();
+        Ok(Read::Whole { findings, last })
     }
 
     /// A position that is counted from vehicles, against the vehicles.
@@ -343,13 +472,20 @@ impl Store {
     }
 }
 
-fn count(rows: &[LedgerRow]) -> u64 {
-    u64::try_from(rows.len()).unwrap_or(u64::MAX)
-}
-
-fn chain(of: &str, rows: &[LedgerRow], revision: u64, end: &str) -> Vec<Finding> {
-    let findings = check_chain(of, rows, revision, end).into_iter();
-    findings.map(Finding::from).collect()
+/// Something that is not what its last ledger row says.
+fn differs(
+    of: &str,
+    row: &LedgerRow,
+    found: Value,
+    detail: impl Fn() -> String,
+) -> Option<Finding> {
+    (row.after != found).then(|| Finding {
+        of: of.to_owned(),
+        fault: Fault::Drift,
+        expected: row.after.clone(),
+        found,
+        detail: detail(),
+    })
 }
 
 impl From<ChainFault> for Finding {

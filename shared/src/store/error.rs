@@ -38,6 +38,14 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A newer version of Lotwire has written an item, and this one would lose some of it.
+    #[error("{operation}: the stored item {key} is of a newer version of Lotwire than this")]
+    Newer {
+        /// What was being done.
+        operation: &'static str,
+        /// The item's key.
+        key: String,
+    },
     /// A page cursor that we did not hand out.
     #[error("the cursor is not one of ours")]
     Cursor,
@@ -75,9 +83,10 @@ impl StoreError {
 
     /// Whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
+        // While versions change over, the newer one is there the next time.
         matches!(
             self,
-            Self::Busy { .. } | Self::Contended { .. } | Self::Full { .. }
+            Self::Busy { .. } | Self::Contended { .. } | Self::Full { .. } | Self::Newer { .. }
         )
     }
 }

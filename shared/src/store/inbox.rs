@@ -1,5 +1,4 @@
-//! What waits for a person: removals that a source's file asks for and that are too many to believe
-//! (F11).
+//! What waits for a person: removals that a source's file asks for and that are too many to believe.
 
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 //!
 //! The intent is the truth about a delivery; the queue only says "look at it". A notifier that
 //! crashes leaves its lease behind, and when that has run out the clock puts the intent back on its
-//! queue, under the same idempotency key (G6, F39, F40).
+//! queue, under the same idempotency key (G6).
 //!
 //! An intent whose channel is not live is `not_sent`. It stays due, so that the clock has it looked at
 //! until the channel is live or the alert is over.

@@ -44,9 +44,10 @@
 //! | `inbox` | `I#<id>` | `inbox` | `list`: what waits for a person |
 //! | `heartbeat` | `HEARTBEAT` | `heartbeat` | when the clock last ticked |
 //! | `config` | `CONFIG` | `head`, `document#<version>#<hash>#<n>` | the applied configuration |
+//! | `rules_written` | `CONFIG` | `rules` | imported rules wait for the version that brings them into force |
 //! | `rule` | `P#<product>` | `rule#<rule>` | rules that were imported for one product, read with it; `list`: every imported rule |
 //! | `rule_renamed` | `P#<product>` | `rule#<rule>` | nothing any more: the rule went to the product's new SKU |
-//! | `rule` | `RULES` | `<rule>` | rules that were imported for more than one product |
+//! | `rule` | `RULES#<place>#<products>` | `<rule>` | rules that were imported for more products than one, at one place; each reader asks for those of what it looks at |
 //! | `job` | `J#<id>` | `job` | long work that proceeds page by page |
 //! | `size` | `J#<id>` | `size` | how much a part of a look at everything had to look at |
 //!
@@ -57,6 +58,7 @@ use jiff::Timestamp;
 
 use crate::domain::group::GroupId;
 use crate::domain::id::{ChannelName, ConnectorName, EventId, GroupName, LocationId};
+use crate::domain::rule::Scope;
 use crate::domain::{AlertKind, ProductId, Subject};
 
 /// A primary key.
@@ -155,12 +157,34 @@ pub(crate) fn external(connector: &ConnectorName, kind: &str, name: &str) -> Key
 pub(crate) fn imported_rule(rule: &str, of: Option<&ProductId>) -> Key {
     match of {
         Some(of) => Key::new(product(of), format!("rule#{rule}")),
-        None => Key::new(RULES, rule),
+        None => Key::new(shared_rules(&Scope::default()), rule),
     }
 }
 
-/// The partition of the rules that were imported for more than one product.
-pub(crate) const RULES: &str = "RULES";
+/// An imported rule of any scope.
+pub(crate) fn rule_of(scope: &Scope, rule: &str) -> Key {
+    match scope.single_product() {
+        Some(of) => imported_rule(rule, Some(&of)),
+        None => Key::new(shared_rules(scope), rule),
+    }
+}
+
+/// The partition of the rules that were imported for more products than one, with this scope. However
+/// many are imported, few stand in each.
+pub(crate) fn shared_rules(scope: &Scope) -> String {
+    let scope = scope.folded();
+    let place = match (&scope.location, &scope.group) {
+        (Some(location), _) => format!("L#{location}"),
+        (None, Some(group)) => format!("G#{group}"),
+        (None, None) => String::new(),
+    };
+    let products = match (&scope.make, &scope.category) {
+        (Some(make), _) => format!("make {make}"),
+        (None, Some(category)) => format!("category {category}"),
+        (None, None) => String::new(),
+    };
+    format!("RULES#{place}#{products}")
+}
 
 pub(crate) fn rules_list(shard: u64) -> String {
     format!("rules#{shard}")

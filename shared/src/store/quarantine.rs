@@ -1,4 +1,4 @@
-//! Rows and events that could not be applied, held with the reason (F15): a work list.
+//! Rows and events that could not be applied, held with the reason: a work list.
 //!
 //! An entry is open until what it holds was applied after all, or a person dismisses it. People are
 //! told once per source and kind: the first open entry of a kind opens its [`HeldKind`], the last one

@@ -1,5 +1,5 @@
 //! Webhooks as they came: kept before anything of them is applied, so that an acknowledged one is
-//! never lost (G1) and any of them can be applied again (F14).
+//! never lost (G1) and any of them can be applied again.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write as _};
@@ -187,7 +187,7 @@ impl Received {
     }
 }
 
-/// Names a delivery by what it is: length-prefixed, so that no two deliveries share a name (F4).
+/// Names a delivery by what it is: length-prefixed, so that no two deliveries share a name.
 pub fn delivery_id(connector: &ConnectorName, vendor_id: Option<&str>, body: &[u8]) -> String {
     let vendor_id = vendor_id.unwrap_or_default();
     let name = format!(

@@ -15,6 +15,27 @@ use super::schema::TTL_ATTRIBUTE;
 pub(super) const TRANSACTION: usize = 100;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// The attribute that says of which format an item is; without it, of the first.
+pub const FORMAT_ATTRIBUTE: &str = "f";
+/// The kinds of item that are of another format than their first, and of which.
+///
+/// For some minutes of a deployment functions of two versions work on one table, and what the older does
+/// not know of an item it drops when it writes the item back. Where that must not happen, because a field
+/// is new that nothing gives back or an old one means something else, the kind's number goes up with the
+/// change: what has a higher number than a function knows, it leaves as it is, and tries again later.
+const FORMATS: [(&str, u64); 0] = [];
+
+fn format_of(kind: &str) -> u64 {
+    let known = FORMATS.iter().find(|(of, _)| *of == kind);
+    known.map_or(1, |(_, format)| *format)
+}
+
+/// Whether an item of this kind, with this format if it says one, is beyond what this version knows.
+pub fn is_newer(kind: &str, format: Option<&str>) -> bool {
+    let format = format.map_or(1, |format| format.parse().unwrap_or(u64::MAX));
+    format > format_of(kind)
+}
 /// An item to be written: its key, what it is, and where it is listed.
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -150,6 +171,11 @@ impl Row {
             ("v".to_owned(), AttributeValue::N(version.to_string())),
             ("d".to_owned(), self.data),
         ]);
+        let format = format_of(self.kind);
+        if format > 1 {
+            let format = AttributeValue::N(format.to_string());
+            item.insert(FORMAT_ATTRIBUTE.to_owned(), format);
+        }
         if let Some(listed) = self.listed {
             item.insert("lpk".to_owned(), text(listed.list));
             item.insert("lsk".to_owned(), text(listed.place));
@@ -200,6 +226,15 @@ pub fn read<T: DeserializeOwned>(
         key: format!("{}|{}", key.pk, key.sk),
         problem,
     };
+    let format = item.get(FORMAT_ATTRIBUTE);
+    let format = format.and_then(|format| format.as_n().ok());
+    if is_newer(
+        &text(&item, "t").unwrap_or_default(),
+        format.map(String::as_str),
+    ) {
+        let key = format!("{}|{}", key.pk, key.sk);
+        return Err(StoreError::Newer { operation, key });
+    }
     let version = item
         .get("v")
         .and_then(|v| v.as_n().ok())

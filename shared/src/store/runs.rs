@@ -1,4 +1,4 @@
-//! Scheduled runs of a source: one per slot, one at a time per source (F9), resumable (F10).
+//! Scheduled runs of a source: one per slot, one at a time per source, resumable.
 //!
 //! The run's record is created before its job is queued, so of several ticks for one slot one
 //! creates it. A lease keeps two workers from running a source at once; it expires unless renewed,
@@ -112,7 +112,7 @@ pub struct Counts {
     pub quarantined: u64,
     /// Rows that were new to us.
     pub added: u64,
-    /// Rows that differed from what we held although this source had stated it (F8).
+    /// Rows that differed from what we held although this source had stated it.
     pub drift: u64,
     /// Of these, rows that the source itself dates after its last complete file.
     pub changed_at_source: u64,

@@ -8,9 +8,9 @@ use super::keys::{self, Key, Listed};
 use super::row::{Expect, Page, Row, Stored, TRANSACTION, Write, Written, parts_of, read};
 use super::{Store, StoreError};
 use crate::config::Config;
+use crate::domain::RuleId;
 use crate::domain::event::millis;
-use crate::domain::rule::Rule;
-use crate::domain::{ProductId, RuleId};
+use crate::domain::rule::{Rule, Scope};
 
 const PARTITION: &str = "CONFIG";
 /// An item holds 400 KB; this leaves room for its keys.
@@ -32,6 +32,19 @@ pub struct Head {
     pub applied_at: Timestamp,
     /// Who applied it.
     pub by: String,
+    /// The version at which the rules that were imported for more products than one last changed.
+    #[serde(default)]
+    pub rules: u64,
+}
+
+/// Imported rules are written that no version has brought into force yet.
+#[derive(Debug, Serialize, Deserialize)]
+struct RulesWritten {
+    by: String,
+}
+
+fn written_key() -> Key {
+    Key::new(PARTITION, "rules")
 }
 
 fn head_key() -> Key {
@@ -104,10 +117,10 @@ impl Store {
         })
     }
 
-    /// The rules that were imported for more than one product; an instance keeps them.
-    pub async fn imported_rules(&self) -> Result<Vec<Rule>, StoreError> {
+    /// The rules that were imported with this scope, which is for more products than one.
+    pub(crate) async fn shared_rules(&self, scope: &Scope) -> Result<Vec<Rule>, StoreError> {
         const OPERATION: &str = "read the imported rules";
-        self.partition(OPERATION, keys::RULES, "")
+        self.partition(OPERATION, &keys::shared_rules(scope), "")
             .await?
             .into_iter()
             .map(|(_, item)| Ok(read::<Rule>(OPERATION, item)?.data))
@@ -125,14 +138,14 @@ impl Store {
             .try_map(|rule| rule)
     }
 
-    /// Of these, the rules that were imported, each for one product.
-    pub async fn rules_of_products(
+    /// Of these, the rules that were imported.
+    pub async fn imported_rules(
         &self,
-        wanted: &[(ProductId, RuleId)],
+        wanted: &[(Scope, RuleId)],
     ) -> Result<Vec<Rule>, StoreError> {
         let keys = wanted
             .iter()
-            .map(|(product, id)| keys::imported_rule(id.as_str(), Some(product)));
+            .map(|(scope, id)| keys::rule_of(scope, id.as_str()));
         let mut keys: Vec<Key> = keys.collect();
         keys.sort_unstable();
         keys.dedup();
@@ -188,6 +201,7 @@ impl Store {
                 hash: hash.clone(),
                 applied_at: self.clock.now(),
                 by: by.to_owned(),
+                rules: standing.map_or(0, |head| head.rules),
             };
             let writes = self.in_force(&head, Expect::from_read(stored.as_ref()))?;
             if self.transact(OPERATION, writes.into()).await? == Written::Done {
@@ -201,75 +215,88 @@ impl Store {
         })
     }
 
-    /// Sets and removes imported rules.
-    ///
-    /// A rule for one product stands beside it, and its change is seen as any other change of the
-    /// product. One for more of them goes with a new version, by which everything is looked at.
+    /// Sets and removes imported rules, and brings them into force.
     pub async fn change_rules(
         &self,
         set: &[Rule],
         remove: &[Rule],
         by: &str,
     ) -> Result<(), StoreError> {
+        self.write_rules(set, remove, by).await?;
+        self.rules_in_force().await
+    }
+
+    /// Writes and removes imported rules.
+    ///
+    /// A rule for one product stands beside it, and its change is seen as any other change of the
+    /// product. One for more of them is in force with a version that comes after it: until then
+    /// [`Store::rules_in_force`] owes one, whatever becomes of the writer.
+    pub async fn write_rules(
+        &self,
+        set: &[Rule],
+        remove: &[Rule],
+        by: &str,
+    ) -> Result<(), StoreError> {
         const OPERATION: &str = "import rules";
-        let (mut beside, mut single, mut writes) = (Vec::new(), Vec::new(), Vec::new());
-        let stay = set.iter().map(|rule| (rule, true));
-        for (rule, stays) in stay.chain(remove.iter().map(|rule| (rule, false))) {
-            let product = rule.scope.single_product();
-            let key = keys::imported_rule(rule.id.as_str(), product.as_ref());
-            if !stays {
-                let apart = if product.is_some() {
-                    &mut single
-                } else {
-                    &mut writes
-                };
-                apart.push(Write::Delete(key, Expect::Anything));
-                continue;
-            }
+        let (mut beside, mut single, mut shared) = (Vec::new(), Vec::new(), Vec::new());
+        for rule in set {
             let row = rule_row(rule)?;
-            match product {
+            match rule.scope.single_product() {
                 Some(_) => beside.push(row),
-                None => writes.push(Write::Put(row, Expect::Anything)),
+                None => shared.push(Write::Put(row, Expect::Anything)),
             }
+        }
+        for rule in remove {
+            let key = keys::rule_of(&rule.scope, rule.id.as_str());
+            let list = match rule.scope.single_product() {
+                Some(_) => &mut single,
+                None => &mut shared,
+            };
+            list.push(Write::Delete(key, Expect::Anything));
         }
         // Each stands for itself: a repetition completes what a crash leaves undone.
         self.put_all(OPERATION, beside).await?;
-        for batch in single.chunks(TRANSACTION) {
+        let mut batches: Vec<_> = single.chunks(TRANSACTION).map(<[Write]>::to_vec).collect();
+        let by = by.to_owned();
+        let owed = Row::new(written_key(), "rules_written", &RulesWritten { by })?;
+        for batch in shared.chunks(TRANSACTION - 1) {
+            let owed = Write::Put(owed.clone(), Expect::Anything);
+            batches.push(batch.iter().cloned().chain([owed]).collect());
+        }
+        for batch in batches {
             let mut attempt = 0;
-            while self.transact(OPERATION, batch.to_vec()).await? != Written::Done {
+            while self.transact(OPERATION, batch.clone()).await? != Written::Done {
                 self.after_conflict(OPERATION, attempt).await?;
                 attempt += 1;
             }
         }
-        if writes.is_empty() {
-            return Ok(());
-        }
-        // The head goes with the last batch: a crash before it leaves rules that nobody reads yet, and
-        // repeating the import completes it.
+        Ok(())
+    }
+
+    /// A new version, by which everything is looked at, if imported rules wait for one.
+    pub async fn rules_in_force(&self) -> Result<(), StoreError> {
+        const OPERATION: &str = "bring imported rules into force";
         for attempt in 0.. {
-            let stored = self.config_head().await?;
-            let Some(stored) = stored else {
+            let Some(owed) = self.get::<RulesWritten>(OPERATION, &written_key()).await? else {
+                return Ok(());
+            };
+            let Some(stored) = self.config_head().await? else {
                 return Err(StoreError::Unreadable {
                     operation: OPERATION,
                     key: PARTITION.to_owned(),
                     problem: "no configuration was applied yet".to_owned(),
                 });
             };
-            let mut head = stored.data.clone();
+            let mut head = stored.data;
             head.version += 1;
+            head.rules = head.version;
             head.applied_at = self.clock.now();
-            by.clone_into(&mut head.by);
-            let last = self.in_force(&head, Expect::Version(stored.version))?;
-            let chunks = writes.chunks(TRANSACTION - last.len());
-            let mut batches: Vec<Vec<Write>> = chunks.map(<[Write]>::to_vec).collect();
-            if let Some(batch) = batches.last_mut() {
-                batch.extend(last);
-            }
-            let mut done = true;
-            for batch in batches {
-                done &= self.transact(OPERATION, batch).await? == Written::Done;
-            }
-            if done {
+            head.by = owed.data.by;
+            let mut writes: Vec<_> = self
+                .in_force(&head, Expect::Version(stored.version))?
+                .into();
+            writes.push(Write::Delete(owed.key, Expect::Anything));
+            if self.transact(OPERATION, writes).await? == Written::Done {
                 self.note_applied(head.version);
                 return Ok(());
             }
@@ -290,10 +317,13 @@ impl Store {
     }
 }
 
-/// An imported rule's row, on the list of all.
+/// An imported rule's row, on the list of all. Whoever looks for it compares its scope as it stands.
 pub(super) fn rule_row(rule: &Rule) -> Result<Row, StoreError> {
-    let product = rule.scope.single_product();
-    let key = keys::imported_rule(rule.id.as_str(), product.as_ref());
+    let rule = &Rule {
+        scope: rule.scope.folded(),
+        ..rule.clone()
+    };
+    let key = keys::rule_of(&rule.scope, rule.id.as_str());
     let listed = Listed {
         list: keys::rules_list(keys::shard(rule.id.as_str(), keys::LIST_SHARDS)),
         place: rule.id.to_string(),

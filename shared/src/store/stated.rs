@@ -71,7 +71,7 @@ pub struct Stated {
     pub missing: Option<Missing>,
 }
 
-/// How long something that was there has not been mentioned (F13).
+/// How long something that was there has not been mentioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// In how many complete snapshots in a row.

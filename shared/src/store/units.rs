@@ -272,7 +272,7 @@ fn moves<'a>(
     moves
 }
 
-/// The report without prices that cannot be believed beside the source's previous ones (F20): they are
+/// The report without prices that cannot be believed beside the source's previous ones: they are
 /// left for a person to look at, and keep nothing else back.
 fn believable<'r>(
     known: &Unit,

@@ -13,6 +13,7 @@ use lotwire::stack::{Parts, Stack};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::chance::Chance;
+use shared::channels::ChannelKind;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::delivery::{Outgoing, Sender};
@@ -21,7 +22,7 @@ use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use tempfile::TempDir;
 
-use crate::bench::{SECRET, signed};
+use crate::bench::{SECRET, event_signed};
 
 /// How large an installation is.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,8 @@ pub(super) struct Size {
     pub(super) rooftops: usize,
     /// Rules that were imported, each for one product.
     pub(super) imported: usize,
+    /// Rules that were imported, each for a category of products at one rooftop.
+    pub(super) shared: usize,
 }
 
 pub(super) struct Site {
@@ -48,20 +51,17 @@ pub(super) struct Site {
     files: usize,
 }
 
-/// How a channel of each kind is set up.
-const CHANNELS: [&str; 4] = [
-    "kind = \"webhook\"\nurl = \"https://people.example.com/\"\nsecret = \"env:ANY\"",
-    "kind = \"slack\"\ntoken = \"env:ANY\"\nchannel = \"C0123456789\"",
-    "kind = \"sendgrid\"\napi_key = \"env:ANY\"\nfrom = \"lotwire@example.com\"\nto = [\"people@example.com\"]",
-    "kind = \"twilio_sms\"\naccount_sid = \"AC00000000000000000000000000000000\"\nauth_token = \"env:ANY\"\nfrom = \"+15005550006\"\nto = \"+15005550007\"",
-];
-
 pub(super) fn rooftop(number: usize) -> String {
     format!("rooftop-{number:03}")
 }
 
 pub(super) fn source(number: usize) -> String {
     format!("source-{number:03}")
+}
+
+/// Each category has a rule of its own at each rooftop.
+fn category(number: usize) -> String {
+    format!("category-{number:05}")
 }
 
 fn connector(number: usize) -> String {
@@ -98,7 +98,8 @@ fn document(size: Size, folder: &std::path::Path) -> String {
         .unwrap();
     }
     for number in 0..size.channels {
-        let settings = CHANNELS[number % CHANNELS.len()];
+        let kind = ChannelKind::ALL[number % ChannelKind::ALL.len()];
+        let settings = format!("kind = \"{kind}\"\n{}", kind.example());
         let at: Vec<_> = (0..size.rooftops)
             .filter(|rooftop| rooftop % size.channels == number)
             .map(rooftop)
@@ -197,39 +198,73 @@ impl Site {
     /// Rules for one product each, those of the products that move among them: one through the API's
     /// own way, the others as copies of its row.
     async fn import(&mut self) {
-        const AT_ONCE: usize = 10_000;
-        if self.size.imported == 0 {
-            return;
+        if self.size.imported > 0 {
+            let first = super::product(0);
+            let rule = self
+                .import_one(&format!("sku,threshold\n{first},3\n"))
+                .await;
+            assert!(rule.contains(&first), "{rule}");
+            self.copy(self.size.imported, |number| {
+                rule.replace(&first, &super::product(number))
+            });
         }
-        let first = super::product(0);
-        let threshold = format!("sku,threshold\n{first},3\n");
+        if self.size.shared > 0 {
+            let (first, here) = (category(0), rooftop(0));
+            let rule = self
+                .import_one(&format!("category,location,threshold\n{first},{here},3\n"))
+                .await;
+            assert!(rule.contains(&first) && rule.contains(&here), "{rule}");
+            let rooftops = self.size.rooftops;
+            self.copy(self.size.shared, |number| {
+                rule.replace(&first, &category(number / rooftops))
+                    .replace(&here, &rooftop(number % rooftops))
+            });
+        }
+    }
+
+    /// Imports the rule that these rows say; its row.
+    pub(super) async fn import_one(&self, rows: &str) -> String {
         let (status, answer) = self
             .request(
                 Method::POST,
                 "/api/v1/imports",
                 &[("content-type", "text/csv")],
-                &threshold,
+                rows,
             )
             .await;
         assert_eq!(status, 200, "{answer}");
         let rows = self.aws.tables().changes(TABLE, None).unwrap();
-        let rule = rows
-            .iter()
-            .map(|change| &change["NewImage"])
-            .find(|image| image["t"]["S"] == "rule")
-            .unwrap_or_else(|| panic!("{answer}"))
-            .to_string();
-        assert!(rule.contains(&first), "{rule}");
-        let copies: Vec<usize> = (1..self.size.imported).collect();
+        let images = rows.iter().rev().map(|change| &change["NewImage"]);
+        let mut rules = images.filter(|image| image["t"]["S"] == "rule");
+        let rule = rules.next().unwrap_or_else(|| panic!("{answer}"));
+        rule.to_string()
+    }
+
+    /// So many rows, the first of which is there.
+    fn copy(&self, count: usize, row: impl Fn(usize) -> String) {
+        const AT_ONCE: usize = 10_000;
+        let copies: Vec<usize> = (1..count).collect();
         for numbers in copies.chunks(AT_ONCE) {
             let rows = numbers.iter().map(|number| {
-                let mut row: Value =
-                    serde_json::from_str(&rule.replace(&first, &super::product(*number))).unwrap();
+                let mut row: Value = serde_json::from_str(&row(*number)).unwrap();
                 row["lpk"]["S"] = format!("rules#{}", number % 8).into();
                 row
             });
             self.aws.tables().load(TABLE, rows.collect()).unwrap();
         }
+    }
+
+    /// A version of the configuration that changes one of the rules for a category, at the last rooftop.
+    pub(super) async fn change_rule(&self, threshold: usize) {
+        let (last, place) = (category(0), rooftop(self.size.rooftops - 1));
+        let row = format!("category,location,threshold\n{last},{place},{threshold}\n");
+        self.import_one(&row).await;
+    }
+
+    /// Says that a product is of the category of this number.
+    pub(super) async fn describe(&mut self, sku: &str, number: usize) {
+        let data = json!({ "sku": sku, "title": "Oil", "category": category(number) });
+        self.send(0, "product.described", data).await;
     }
 
     /// Until everybody has done what there is to do.
@@ -250,12 +285,16 @@ impl Site {
     }
 
     async fn state(&mut self, sender: usize, sku: &str, location: &str, on_hand: i64) -> Value {
+        let data = json!({ "sku": sku, "location": location, "on_hand": on_hand });
+        self.send(sender, "stock.level", data).await
+    }
+
+    async fn send(&mut self, sender: usize, kind: &str, data: Value) -> Value {
         tokio::time::sleep(Duration::from_millis(100)).await;
         self.sent += 1;
         let now = self.aws.clock().now();
-        let data = json!({ "sku": sku, "location": location, "on_hand": on_hand });
-        let event = json!({ "type": "stock.level", "timestamp": now.to_string(), "data": data });
-        let (headers, body) = signed(SECRET, &format!("msg-{:06}", self.sent), now, &event);
+        let id = format!("msg-{:06}", self.sent);
+        let (headers, body) = event_signed(SECRET, &id, now, kind, &data);
         let headers = headers
             .each_ref()
             .map(|(name, value)| (*name, value.as_str()));

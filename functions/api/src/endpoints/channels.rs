@@ -15,7 +15,7 @@ use crate::problem::Problem;
 
 /// How a channel stands.
 pub(super) struct Standing {
-    pub(super) name: ChannelName,
+    name: ChannelName,
     kind: &'static str,
     enabled: bool,
     /// Why nothing leaves by it.

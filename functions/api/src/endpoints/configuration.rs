@@ -22,10 +22,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let summary = installation.config.summary();
     body["contents"] = json!(summary.contents);
     body["notes"] = json!(summary.notes);
-    body["rules"] = json!({
-        "in_force": installation.rules.rules().len(),
-        "in_document": installation.config.rules.len(),
-    });
+    body["rules"] = json!({ "in_document": installation.config.rules.len() });
     Ok(tagged(body, Some(&head)))
 }
 
@@ -44,9 +41,7 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
         Some(head) => Some(store.config_document(head).await?),
         None => None,
     };
-    // Together with the imported rules it must make an installation that can be used.
-    let imported = store.imported_rules().await?;
-    Installation::new(0, config.clone(), imported).map_err(|error| {
+    Installation::new(0, config.clone()).map_err(|error| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_configuration",
@@ -93,20 +88,23 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
 /// What is in use and cannot do its work yet, where that can be told.
 async fn not_live(context: &Context<'_>, config: &Config) -> Vec<String> {
     let liveness = &context.ports.liveness;
-    let mut notes = Vec::new();
-    for state in liveness.connectors(config).await.unwrap_or_default() {
+    let note = |what: &str, name: &dyn std::fmt::Display, used: bool, problem: Option<String>| {
+        let problem = problem.filter(|_| used)?;
+        Some(format!("{what} `{name}` is not live: {problem}"))
+    };
+    let connectors = liveness.connectors(config).await.unwrap_or_default();
+    let connectors = connectors.into_iter().filter_map(|state| {
         let used = config.connectors.get(&state.name);
-        if let (true, Some(problem)) = (used.is_some_and(|it| it.common.enabled), state.problem) {
-            notes.push(format!("connector `{}` is not live: {problem}", state.name));
-        }
-    }
-    for state in liveness.channels(config).await.unwrap_or_default() {
+        let used = used.is_some_and(|it| it.common.enabled);
+        note("connector", &state.name, used, state.problem)
+    });
+    let channels = liveness.channels(config).await.unwrap_or_default();
+    let channels = channels.into_iter().filter_map(|state| {
         let used = config.channels.get(&state.name);
-        if let (true, Some(problem)) = (used.is_some_and(|it| it.common.enabled), state.problem) {
-            notes.push(format!("channel `{}` is not live: {problem}", state.name));
-        }
-    }
-    notes
+        let used = used.is_some_and(|it| it.common.enabled);
+        note("channel", &state.name, used, state.problem)
+    });
+    connectors.chain(channels).collect()
 }
 
 /// What the caller goes by, if it says so: `If-Match: "7"`, or `If-None-Match: *` for nothing.

@@ -55,9 +55,11 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let sources = &authority.quantities;
     let store = context.store;
     let product = store.current_name(&asked).await?;
-    let picture = store.picture(&product).await?;
+    let mut picture = store.picture(&product).await?;
     let known = picture.description.as_ref();
     let category = known.and_then(|known| known.category.as_deref());
+    let imported = installation.imported_for(store, &product, category, &location);
+    picture.rules.extend(imported.await?);
     let position = picture.positions.get(&location);
     let owner = position.and_then(|it| it.owner(sources));
     let is_known = known.is_some() || !picture.positions.is_empty();

@@ -21,6 +21,7 @@ const MOST_SHOWN: usize = 100;
 pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut query = Fields::of_query(context.request);
     let dry_run = query.flag("dry_run");
+    let more = query.flag("more");
     let name = query.text("name", 100).unwrap_or_else(|| "rows".to_owned());
     let first_line = query.integer("line").unwrap_or(2);
     let first_line = match u64::try_from(first_line) {
@@ -57,6 +58,7 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
                     .unwrap_or(&content),
                 by: context.request.actor().unwrap_or("api"),
                 dry_run,
+                more,
             },
         )
         .await?;

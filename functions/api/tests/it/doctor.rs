@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
+use shared::domain::Authority;
+
 use crate::scene::{Scene, TABLE};
 
 type Item = HashMap<String, AttributeValue>;
@@ -159,4 +161,62 @@ async fn an_edited_description_and_an_edited_vehicle_are_found() {
     })
     .await;
     assert_eq!(faults(&scene).await, ["end", "drift"]);
+}
+
+#[tokio::test]
+async fn a_ledger_of_any_length_is_examined_in_steps_and_each_goes_on_where_the_last_ended() {
+    const ROWS: i64 = 4_500;
+    let scene = Scene::new().await;
+    for on_hand in 0..ROWS {
+        scene.stated("OIL", "north", ROWS - on_hand).await;
+    }
+    scene.stated("TYRE", "north", 4).await;
+    let examined = async || {
+        let (mut sum, mut steps, mut cursor) = ([0; 2], 0, None::<String>);
+        let (mut most, mut found) = (0, Vec::new());
+        loop {
+            let authority = Authority::default();
+            let step = scene.store.examine(&authority, cursor.as_deref(), 200);
+            let (examined, next) = step.await.unwrap();
+            steps += usize::from(examined.rows > 0);
+            most = most.max(examined.rows);
+            sum[0] += examined.positions;
+            sum[1] += examined.rows;
+            found.extend(examined.findings.into_iter().map(|it| json!(it.fault)));
+            cursor = next;
+            if cursor.is_none() {
+                return (sum, steps, most, found);
+            }
+        }
+    };
+    let (sum, steps, most, found) = examined().await;
+    assert_eq!(found, [Value::Null; 0]);
+    assert_eq!(sum, [2, ROWS.unsigned_abs() + 1], "each row once");
+    assert!(steps >= 3 && most < 2_500, "{steps} steps, {most} rows");
+    // In the first step, and in a later one.
+    for row in ["000000000007", "000000003333"] {
+        edit(&scene, "H#position OIL north", row, |row| {
+            row.insert("actor".to_owned(), AttributeValue::S("nobody".to_owned()));
+        })
+        .await;
+    }
+    assert_eq!(examined().await.3, ["altered", "altered"]);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_end_of_a_long_ledger_is_found() {
+    let scene = Scene::new().await;
+    for on_hand in (1..=2_300).rev() {
+        scene.stated("OIL", "north", on_hand).await;
+    }
+    edit(&scene, "P#OIL", "L#north#position", |position| {
+        position.insert("held".to_owned(), number(2));
+    })
+    .await;
+    assert_eq!(faults(&scene).await, ["drift"]);
+    edit(&scene, "P#OIL", "L#north#position", |position| {
+        position.insert("chain".to_owned(), AttributeValue::S("0".repeat(64)));
+    })
+    .await;
+    assert_eq!(faults(&scene).await, ["end"]);
 }

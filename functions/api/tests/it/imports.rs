@@ -1,6 +1,7 @@
 //! Imports: what the dry run says is what happens, and a bad row rejects only itself.
 
 use serde_json::{Value, json};
+use shared::domain::rule::Scope;
 
 use crate::scene::{Answer, DOCUMENT, Scene};
 
@@ -176,6 +177,41 @@ async fn a_threshold_replaces_the_document_s_and_can_be_taken_away() {
 }
 
 #[tokio::test]
+async fn all_pages_of_an_import_come_into_force_by_one_version_even_after_one_was_cut_off() {
+    let scene = Scene::new().await;
+    let version = async || scene.get("/api/v1/config").await.body["version"].clone();
+    let page = async |category: &str, more: bool| {
+        let target = format!("/api/v1/imports?name=rows.csv&more={more}");
+        let rows = format!("category,location,threshold\n{category},north,7\n");
+        let ask = scene.ask("POST", &target).header("idempotency-key", "one");
+        let answer = ask.body("text/csv", &rows).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        counts(&answer)
+    };
+    scene.described("OIL", "Engine oil", "oil").await;
+    let rule = async || {
+        let asked = "/api/v1/explain?product=OIL&location=north";
+        scene.get(asked).await.body["kinds"][0]["rule"].clone()
+    };
+    assert_eq!(page("oil", true).await, [1, 0, 0, 0, 0]);
+    assert_eq!(page("tyres", true).await, [1, 0, 0, 0, 0]);
+    assert_eq!(
+        (version().await, rule().await),
+        (json!(1), json!("low-by-default"))
+    );
+    // Whoever sent them was cut off. Of what is repeated nothing is left to write.
+    assert_eq!(page("oil", true).await, [0, 0, 1, 0, 0]);
+    assert_eq!(page("tyres", false).await, [0, 0, 1, 0, 0]);
+    assert_eq!(
+        (version().await, rule().await),
+        (json!(2), json!("imported: category oil at north"))
+    );
+    // One that changes nothing makes no version.
+    assert_eq!(page("oil", false).await, [0, 0, 1, 0, 0]);
+    assert_eq!(version().await, 2);
+}
+
+#[tokio::test]
 async fn rows_may_come_as_json_and_a_table_without_sense_is_refused() {
     let scene = Scene::new().await;
     let rows = json!({ "rows": [
@@ -347,10 +383,12 @@ async fn an_import_that_is_repeated_leaves_alone_what_was_changed_since_and_a_ne
         counts(&answer)
     };
     let stands = async || {
-        let (product, rule) = ("SKU-1".parse().unwrap(), "imported: SKU-1 at north");
-        let id = rule.parse().unwrap();
-        let wanted = [(product, id)];
-        let mut rules = scene.store.rules_of_products(&wanted).await.unwrap();
+        let of = Scope {
+            product: Some("SKU-1".parse().unwrap()),
+            ..Scope::default()
+        };
+        let wanted = [(of, "imported: SKU-1 at north".parse().unwrap())];
+        let mut rules = scene.store.imported_rules(&wanted).await.unwrap();
         rules.pop().unwrap().check.threshold().unwrap().units
     };
     let (first, second) = (rows("5", "Oil"), rows("9", "Better oil"));

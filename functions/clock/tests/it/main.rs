@@ -180,6 +180,26 @@ async fn what_was_put_back_is_not_put_back_again_the_next_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backlog_that_nobody_works_off_is_put_back_ever_more_seldom() {
+    const HOURS: usize = 12;
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    let backlog = 20;
+    for alert in 0..backlog {
+        desk.world.open(&format!("a{alert}"), &["ops"]).await;
+    }
+    let mut redriven = 0;
+    for _ in 0..HOURS * 60 {
+        minutes(1).await;
+        redriven += desk.tick().await.unwrap().redriven;
+    }
+    // Five times in the first hour, and then about once an hour.
+    assert!(
+        (backlog * HOURS..=backlog * (HOURS + 5)).contains(&redriven),
+        "{redriven} messages for {backlog} deliveries"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn ticks_that_overlap_put_an_intent_back_once() {
     let desk = Desk::new(&webhooks(&[("ops", "")])).await;
     for alert in 0..30 {

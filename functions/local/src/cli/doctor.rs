@@ -9,10 +9,14 @@ use super::{Failure, Server};
 
 const COUNTS: [&str; 4] = ["positions", "units", "products", "ledger_rows"];
 
-pub(super) async fn run(server: &Server, show: &mut Show<'_>) -> Result<(), Failure> {
+pub(super) async fn run(
+    from: Option<String>,
+    server: &Server,
+    show: &mut Show<'_>,
+) -> Result<(), Failure> {
     let client = server.client()?;
     let (mut counts, mut findings) = ([0_u64; 4], Vec::new());
-    let mut cursor: Option<String> = None;
+    let mut cursor = from;
     loop {
         let mut query = vec![("limit", "200")];
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
@@ -30,12 +34,13 @@ pub(super) async fn run(server: &Server, show: &mut Show<'_>) -> Result<(), Fail
         }
         findings.extend(found);
         cursor = answer["next"].as_str().map(str::to_owned);
-        if cursor.is_none() {
+        let Some(place) = &cursor else {
             break;
-        }
+        };
+        let [positions, units, products, rows] = counts;
         show.progress(&format!(
-            "{} positions, {} vehicles examined",
-            counts[0], counts[1]
+            "{positions} positions, {units} vehicles, {products} products, {rows} ledger rows examined; \
+             `lotwire doctor --from {place}` goes on from here"
         ));
     }
     let [positions, units, products, rows] = counts;

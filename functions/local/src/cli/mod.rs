@@ -193,6 +193,9 @@ pub enum Command {
     },
     /// Compare what is stored with what the ledger says.
     Doctor {
+        /// Go on from there: what an examination that was ended early said last.
+        #[arg(long, value_name = "PLACE")]
+        from: Option<String>,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -322,7 +325,7 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             server,
         } => explain::run(&product, &location, &server, show).await,
         Command::Sync { connector, server } => sync::run(&connector, &server, show).await,
-        Command::Doctor { server } => doctor::run(&server, show).await,
+        Command::Doctor { from, server } => doctor::run(from, &server, show).await,
         Command::Evaluate { server } => evaluate::run(&server, show).await,
         Command::Bench(bench) => bench::run(&bench, show).await,
     }

@@ -72,8 +72,7 @@ pub(super) async fn put_in_force(
         config,
         is_sample,
     } = document;
-    // Together with the imported rules it must make an installation that can be used.
-    Installation::new(0, config.clone(), store.imported_rules().await?)?;
+    Installation::new(0, config.clone())?;
     let before = match &standing {
         // What an older version of Lotwire stored may be beyond reading; another can still be applied.
         Some(head) => store.config_document(head).await.ok(),

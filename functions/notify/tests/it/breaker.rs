@@ -1,4 +1,4 @@
-//! F44: the circuit breaker, shared by notifiers that share only the table.
+//! The circuit breaker, shared by notifiers that share only the table.
 
 use std::sync::Arc;
 use std::time::Duration;

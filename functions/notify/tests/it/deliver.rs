@@ -13,7 +13,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::world::{Answer, World, crash_after, webhooks};
 
-/// F39, over real connections.
+/// Over real connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_parallel_workers_send_one_message() {
     let vendor = MockServer::start().await;
@@ -59,7 +59,7 @@ async fn fifty_parallel_workers_send_one_message() {
     assert_eq!(world.look(&which).await, Delivered::Settled);
 }
 
-/// F40: a process may end at any await, before, during or after the call.
+/// A process may end at any await, before, during or after the call.
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_any_point_costs_at_most_one_extra_message_under_the_same_key() {
     let world = World::yielding(&webhooks(&[("ops", "")])).await;
@@ -105,7 +105,6 @@ async fn a_crash_at_any_point_costs_at_most_one_extra_message_under_the_same_key
     );
 }
 
-/// F41.
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_fails_neither_repeats_nor_delays_the_others() {
     let names = ["one", "two", "three", "four"];
@@ -127,7 +126,6 @@ async fn a_channel_that_fails_neither_repeats_nor_delays_the_others() {
     }
 }
 
-/// F42.
 #[tokio::test(start_paused = true)]
 async fn a_vendors_retry_after_is_a_floor() {
     let world = World::new(&webhooks(&[("ops", "")])).await;
@@ -152,7 +150,6 @@ async fn a_vendors_retry_after_is_a_floor() {
     assert_eq!(world.outcomes(&which).await, ["retry", "delivered"]);
 }
 
-/// F43 and F53.
 #[tokio::test(start_paused = true)]
 async fn the_whole_schedule_ends_within_a_day_and_the_ledger_counts_what_the_vendor_counts() {
     let world = World::new(&webhooks(&[("ops", "")])).await;

@@ -1,4 +1,4 @@
-//! F10: a worker that dies or runs out of time anywhere leaves no gap and removes nothing wrongly.
+//! A worker that dies or runs out of time anywhere leaves no gap and removes nothing wrongly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -14,7 +14,6 @@ fn without(rows: usize, gone: impl Fn(usize) -> bool) -> String {
     kept.map(|(_, line)| format!("{line}\n")).collect()
 }
 
-/// F13
 #[tokio::test(start_paused = true)]
 async fn missing_once_and_back_is_no_removal() {
     let bench = Bench::with("").await;
@@ -77,7 +76,7 @@ async fn a_file_of_changes_removes_nothing() {
     assert_eq!(bench.feed().await.snapshot_at, None);
 }
 
-/// F11: beyond the guard nothing is removed, what is new goes in, and an approval is a ceiling.
+/// Beyond the guard nothing is removed, what is new goes in, and an approval is a ceiling.
 #[tokio::test(start_paused = true)]
 async fn too_many_removals_wait_for_a_person() {
     let bench = Bench::with("max_removals = { count = 3, percent = 10 }\ngrace = 1").await;
@@ -166,7 +165,7 @@ async fn a_rejection_holds_for_the_same_removals() {
     assert_eq!(bench.there().await, 40);
 }
 
-/// F47: an empty file of a large feed is one suspicion, and removes nothing.
+/// An empty file of a large feed is one suspicion, and removes nothing.
 #[tokio::test(start_paused = true)]
 async fn an_empty_file_is_one_suspicion_until_a_person_says_otherwise() {
     let bench = Bench::with("").await;

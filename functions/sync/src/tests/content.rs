@@ -16,7 +16,6 @@ async fn quarantine(bench: &Bench) -> Vec<Quarantined> {
         .items
 }
 
-/// F15
 #[tokio::test(start_paused = true)]
 async fn one_bad_row_in_a_thousand_is_held_and_the_rest_is_applied() {
     let bench = Bench::with("").await;
@@ -141,7 +140,6 @@ async fn an_item_whose_row_is_unreadable_is_not_taken_for_gone() {
     );
 }
 
-/// F36
 #[tokio::test(start_paused = true)]
 async fn a_missing_quantity_is_never_zero() {
     for nothing in ["", "null", "N/A", "-", "\"\""] {
@@ -272,7 +270,6 @@ async fn a_vehicle_file_becomes_units_with_their_fields() {
     assert_eq!(counted, [("milano", one)]);
 }
 
-/// F17
 #[tokio::test(start_paused = true)]
 async fn a_column_renamed_dropped_or_added_wipes_no_field_and_is_told() {
     let columns = split(VEHICLES.lines().next().unwrap());

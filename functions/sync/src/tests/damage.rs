@@ -1,4 +1,4 @@
-//! Files that are not whole (F11, F12): nothing is removed, and a full file after them applies.
+//! Files that are not whole: nothing is removed, and a full file after them applies.
 
 use std::io::Write;
 

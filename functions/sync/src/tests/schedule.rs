@@ -45,7 +45,7 @@ async fn a_file_becomes_stock_and_is_archived() {
     assert!(run.checkpoint.is_null());
 }
 
-/// F8: what the other paths missed is repaired, and counted.
+/// What the other paths missed is repaired, and counted.
 #[tokio::test(start_paused = true)]
 async fn what_differs_is_repaired_and_counted() {
     let bench = Bench::with("").await;
@@ -100,7 +100,6 @@ async fn rows_that_their_source_dates_after_its_last_file_are_told_apart() {
     );
 }
 
-/// F9
 #[tokio::test(start_paused = true)]
 async fn the_same_tick_five_times_at_once_is_one_run() {
     let bench = Bench::with("").await;

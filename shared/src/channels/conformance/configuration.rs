@@ -59,6 +59,14 @@ fn the_documentation_lists_exactly_the_settings_there_are() {
 }
 
 #[test]
+fn the_documented_example_is_in_order() {
+    for kind in ChannelKind::ALL {
+        let settings = kind.settings(kind.example().parse().unwrap());
+        assert!(settings.is_ok(), "{kind}: {settings:?}");
+    }
+}
+
+#[test]
 fn a_kind_is_known_by_its_name() {
     let names: Vec<_> = ChannelKind::ALL.iter().map(|kind| kind.name()).collect();
     assert_eq!(names, ["slack", "twilio_sms", "sendgrid", "webhook"]);

@@ -24,7 +24,7 @@ pub struct Facts<'a> {
     pub location: &'a LocationId,
     /// The location's groups.
     pub groups: &'a [GroupName],
-    /// The product's own rules, which stand beside it and not in the book.
+    /// The rules that were imported for it or for more products: they stand beside the book.
     pub own: &'a [Rule],
     /// The SKUs that it had before: what the book says of them is about the same product.
     pub formerly: &'a [ProductId],
@@ -48,7 +48,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// With the rules that stand beside the product. Each takes the place of the book's rule of the
+    /// With the rules that stand beside the book. Each takes the place of the book's rule of the
     /// same kind and scope.
     #[must_use]
     pub const fn with(mut self, own: &'a [Rule]) -> Self {
@@ -64,7 +64,7 @@ impl<'a> Facts<'a> {
         self
     }
 
-    /// The product's own rule for such a place, at this level of the index.
+    /// The rule beside the book for such a place, at this level of the index.
     fn own_at(
         &self,
         kind: AlertKind,
@@ -75,24 +75,34 @@ impl<'a> Facts<'a> {
         self.own.iter().find(|rule| {
             rule.check.kind() == kind
                 && rule.is_over_sum() == over_sum
-                && level_of(&rule.scope) == Some(level)
                 && place(&rule.scope)
+                && self.level_of(&rule.scope) == Some(level)
         })
     }
-}
 
-/// The level of the index that rules for one product stand at: by its name, or as a model line.
-const fn level_of(scope: &Scope) -> Option<usize> {
-    match scope {
-        Scope {
-            product: Some(_), ..
-        } => Some(0),
-        Scope {
-            make: Some(_),
-            model: Some(_),
-            ..
-        } => Some(1),
-        _ => None,
+    /// The level of the index that a rule beside the book stands at, if it is for this product. Those for
+    /// one product are read with it, under whichever SKU it has.
+    fn level_of(&self, scope: &Scope) -> Option<usize> {
+        let make = || self.product.line().map(|(make, _)| make);
+        let (level, holds) = match scope {
+            Scope {
+                product: Some(_), ..
+            } => (0, true),
+            Scope {
+                make: Some(_),
+                model: Some(_),
+                ..
+            } => (1, true),
+            Scope {
+                make: Some(one), ..
+            } => (2, make() == Some(one)),
+            Scope {
+                category: Some(one),
+                ..
+            } => (3, self.category.map(folded_category).as_ref() == Some(one)),
+            _ => (4, true),
+        };
+        holds.then_some(level)
     }
 }
 

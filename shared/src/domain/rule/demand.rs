@@ -75,6 +75,9 @@ impl Demand {
     }
 }
 
+/// The days, today included, over which messages take the rate of sale for days of supply.
+pub const SUPPLY_WINDOW: u16 = 30;
+
 /// Whole days that the available stock lasts at the rate of the last `window` days, today included.
 ///
 /// `None` when nothing was sold: there is no rate, and "for ever" is not a number.

@@ -1,4 +1,4 @@
-//! Which rule, and why that one: the answer in words (F24).
+//! Which rule, and why that one: the answer in words.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

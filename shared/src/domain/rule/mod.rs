@@ -26,7 +26,7 @@ pub mod problem;
 pub mod season;
 
 pub use book::{Facts, Place, Resolution, RuleBook};
-pub use demand::{DemandReading, days_of_supply};
+pub use demand::{DemandReading, SUPPLY_WINDOW, days_of_supply};
 pub use measure::{Condition, Depth, total};
 pub use problem::{RuleErrors, RuleProblem};
 pub use season::InForce;
@@ -112,6 +112,36 @@ impl Scope {
             (None, Some(make), Some(model)) => ProductId::model_line(make, model).ok(),
             _ => None,
         }
+    }
+
+    /// The scopes of more products than one that this one belongs to, at a location of these groups.
+    pub fn shared_by<'a>(
+        product: &ProductId,
+        category: Option<&str>,
+        location: &'a LocationId,
+        groups: &'a [GroupName],
+    ) -> impl Iterator<Item = Self> + use<'a> {
+        let make = product.line().map(|(make, _)| Self {
+            make: Some(make.to_owned()),
+            ..Self::default()
+        });
+        let category = category.map(|category| Self {
+            category: Some(folded_category(category)),
+            ..Self::default()
+        });
+        let kinds = [Some(Self::default()), make, category];
+        kinds.into_iter().flatten().flat_map(move |of| {
+            let here = Self {
+                location: Some(location.clone()),
+                ..of.clone()
+            };
+            let in_group = of.clone();
+            let in_groups = groups.iter().map(move |group| Self {
+                group: Some(group.clone()),
+                ..in_group.clone()
+            });
+            [of, here].into_iter().chain(in_groups)
+        })
     }
 
     /// The same scope in the spelling by which rules are compared.

@@ -100,6 +100,9 @@ pub struct Context<'a> {
     pub by: &'a str,
     /// Only compare.
     pub dry_run: bool,
+    /// More rows come after these: what only a new version of the configuration brings into force waits
+    /// for the last of them.
+    pub more: bool,
 }
 
 /// What becomes of a threshold's rule, and the row's own key.
@@ -123,10 +126,11 @@ impl Import {
         let (mut seen, mut rules) = (HashSet::new(), Vec::new());
         let (mut stock, mut titles) = (Vec::new(), Vec::new());
         let rows = context.current_names(store, self.rows).await?;
-        let beside = context.beside_products(store, &rows).await?;
+        let imported_before = context.imported_before(store, &rows).await?;
         let repeated = context.repeated(store, &rows).await?;
-        // What was imported for a product takes the place of what the document says.
-        let in_force = context.installation.rules.rules().iter().chain(&beside);
+        // What was imported takes the place of what the document says.
+        let in_document = context.installation.rules.rules().iter();
+        let in_force = in_document.chain(&imported_before);
         let standing: HashMap<_, _> = in_force.map(|rule| (rule.slot(), rule)).collect();
         let now = store.clock().now();
         for line in rows {
@@ -249,8 +253,8 @@ impl Context<'_> {
         self.row_key(&target.in_words(), format!("{target:?}"))
     }
 
-    /// The rules that were imported before for the products of these rows.
-    async fn beside_products(
+    /// The rules that were imported before for what these rows are about.
+    async fn imported_before(
         &self,
         store: &Store,
         rows: &[Line],
@@ -259,8 +263,8 @@ impl Context<'_> {
             Row::Threshold(target) => self.blank(line.line, target).ok(),
             Row::Stock { .. } | Row::Title { .. } => None,
         });
-        let of_one = blanks.filter_map(|rule| Some((rule.scope.single_product()?, rule.id)));
-        Ok(store.rules_of_products(&of_one.collect::<Vec<_>>()).await?)
+        let wanted: Vec<_> = blanks.map(|rule| (rule.scope, rule.id)).collect();
+        Ok(store.imported_rules(&wanted).await?)
     }
 
     /// What a row is about, unless an earlier row of this page is about the same.
@@ -435,7 +439,10 @@ impl Context<'_> {
             }
         }
         if !set.is_empty() || !remove.is_empty() {
-            store.change_rules(&set, &remove, self.by).await?;
+            store.write_rules(&set, &remove, self.by).await?;
+        }
+        if !self.more {
+            store.rules_in_force().await?;
         }
         // After what they stand for: a repetition of what was cut off in between does it again.
         store.note_carried_out(&keys, self.authority).await

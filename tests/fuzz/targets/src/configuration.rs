@@ -21,7 +21,7 @@ fn accepted(config: Config) {
     assert_eq!(again, config, "kept as {json}");
     drop(config.summary());
     // What was accepted can be put in force.
-    let installation = Installation::new(1, config, Vec::new());
+    let installation = Installation::new(1, config);
     installation.expect("an accepted configuration is consistent");
 }
 

@@ -3,7 +3,6 @@
 //! The head, if there is one, is a message as it is kept; the body is the template. One that passes
 //! its check renders every message there is, in bounds; one that does not names a line.
 
-use shared::channels::ChannelKind;
 use shared::domain::alert::{AlertKind, RevisionKind};
 use shared::domain::message::Message;
 use shared::render::gsm7;
@@ -62,19 +61,21 @@ fn rendered(templates: &Templates, message: &Message, source: &str) {
         names_a_line(error, source);
     }
     assert_eq!(templates.render(message, &channel), words, "rendered twice");
-    for kind in ChannelKind::ALL {
-        fitted(&words.text, *kind);
-    }
+    fitted(&words.text);
 }
 
 /// What a channel gets is within its limits, and all of the text if that is.
-fn fitted(text: &str, kind: ChannelKind) {
-    let measures = match kind {
-        ChannelKind::Slack => [Measure::Characters(150), Measure::Characters(3_000)],
-        ChannelKind::TwilioSms => [Measure::Segments(1), Measure::Segments(3)],
-        ChannelKind::SendGrid => [Measure::Characters(1), Measure::Bytes(3)],
-        ChannelKind::Webhook => [Measure::Bytes(600), Measure::Bytes(4 * 1024)],
-    };
+fn fitted(text: &str) {
+    let measures = [
+        Measure::Characters(1),
+        Measure::Characters(150),
+        Measure::Characters(3_000),
+        Measure::Segments(1),
+        Measure::Segments(3),
+        Measure::Bytes(3),
+        Measure::Bytes(600),
+        Measure::Bytes(4 * 1024),
+    ];
     for measure in measures {
         let cut = fit(text, measure);
         let (size, most) = match measure {

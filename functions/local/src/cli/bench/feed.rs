@@ -39,7 +39,7 @@ pub(super) async fn run(asked: &Rows) -> Result<Figures, BenchError> {
         home.drop_folder().display()
     );
     let nobody = ([127, 0, 0, 1], 9).into();
-    let installation = Installation::new(1, world::config(&source, nobody)?, Vec::new())
+    let installation = Installation::new(1, world::config(&source, nobody)?)
         .map_err(during("read the configuration"))?;
     let now = Clock::system().now();
     let file = home.drop_folder().join("stock.csv");

@@ -33,7 +33,7 @@ fn any_change() -> impl Strategy<Value = PositionChange> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// G3, F6: all 720 orders of any six events end in the same position.
+    /// G3: all 720 orders of any six events end in the same position.
     #[test]
     fn the_end_state_does_not_depend_on_the_order(
         changes in prop::collection::vec(any_change(), 6),
