@@ -184,7 +184,10 @@ impl Position {
         base.derive(sources.same_sku(source));
         tidy(bases, moves);
         if came && let Some(other) = sole.filter(|other| *other != of_item(source, &said.item)) {
-            self.attribute(&other, Some(since));
+            // What moves after several parts of a sum were there is nobody's in particular; of items
+            // that contradict each other the one has yet to leave, whenever that is heard.
+            let until = (sources.same_sku(source) == SameSku::Sum).then_some(since);
+            self.attribute(&other, until);
         }
         Ok(())
     }
@@ -483,6 +486,10 @@ mod tests {
         again.push(offered("1", 40, true));
         assert_eq!(on_hand(&after(&again, &Sources::default())), Some(6));
         again.push(offered("1", 20, false));
-        assert_eq!(on_hand(&after(&again, &Sources::default())), Some(6), "an older word");
+        assert_eq!(
+            on_hand(&after(&again, &Sources::default())),
+            Some(6),
+            "an older word"
+        );
     }
 }

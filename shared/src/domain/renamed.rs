@@ -199,12 +199,10 @@ impl Position {
         } = leaving;
         let name = of_item(source, item);
         let is_last = self.is_of_item_alone(source, item);
-        let is_here = |name: &String| {
-            self.parts.contains_key(name) || self.of_items.contains_key(name)
-        };
+        let is_here =
+            |name: &String| self.parts.contains_key(name) || self.of_items.contains_key(name);
         let known = self.item(source, item);
-        if self.renamed_to().is_some()
-            || !is_last && known.is_none() && !names.iter().any(is_here)
+        if self.renamed_to().is_some() || !is_last && known.is_none() && !names.iter().any(is_here)
         {
             return None;
         }
@@ -214,7 +212,7 @@ impl Position {
                 old.attribute(&name, None);
             }
             if let Some(other) = new.sole_item() {
-                new.attribute(&other, Some(since));
+                new.attribute(&other, None);
             }
         }
         let goes = |name: &String| is_last || names.contains(name);
@@ -304,7 +302,9 @@ impl Position {
         // Who came after it has the SKU since then; of several that always had it, nobody knows whose
         // it was.
         let came = known_since(self.item(source, item));
-        let others = old.claims().filter_map(|(_, it)| known_since(it.map(|(_, it)| it)));
+        let others = old
+            .claims()
+            .filter_map(|(_, it)| known_since(it.map(|(_, it)| it)));
         let taken = others.min().filter(|_| !is_last);
         if is_last || taken > came && came.is_some() {
             old.renamed = Some(Renamed {
@@ -339,7 +339,9 @@ impl Base {
         let items = std::mem::take(&mut self.items);
         let others = |name: &String| !other.items.contains_key(name);
         // Where another item is believed, it stays so.
-        let believed = items.iter().any(|(name, it)| others(name) && it.live().is_some());
+        let believed = items
+            .iter()
+            .any(|(name, it)| others(name) && it.live().is_some());
         let both: Vec<_> = other.items.clone().into_iter().collect();
         let moved = self.moved + other.moved;
         if other.version > self.version && !believed {

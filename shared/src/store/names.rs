@@ -14,10 +14,10 @@ use super::renames::Rename;
 use super::row::{Expect, Row, Stored};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError, keys};
+use crate::domain::ProductId;
 use crate::domain::event::{Change, Offer, ProductDescription, StockEvent, Version};
 use crate::domain::id::{ConnectorName, Sku};
 use crate::domain::item::{Dated, ItemStatement};
-use crate::domain::ProductId;
 use crate::domain::position::{Sources, of_item};
 
 const OPERATION: &str = "learn a name";
@@ -148,29 +148,30 @@ impl Store {
             self.has_name(&product, version, (&event.source, &item), is_renamed)
                 .await?;
         }
-        let changed = self.change_name(event, (kind, name), sources, |known| {
-            if known.version.is_some_and(|known| known >= version) {
-                // What it was called before is heard of late.
-                let is_new = known.sku.as_ref() != Some(sku) && !known.former.contains(sku);
-                if is_new && known.version.is_some_and(|known| known > version) {
-                    known.former.insert(0, sku.clone());
+        let changed = self
+            .change_name(event, (kind, name), sources, |known| {
+                if known.version.is_some_and(|known| known >= version) {
+                    // What it was called before is heard of late.
+                    let is_new = known.sku.as_ref() != Some(sku) && !known.former.contains(sku);
+                    if is_new && known.version.is_some_and(|known| known > version) {
+                        known.former.insert(0, sku.clone());
+                        known.unsettled = true;
+                    }
+                    return;
+                }
+                if let Some(old) = known.sku.replace(sku.clone()).filter(|old| old != sku) {
+                    known
+                        .former
+                        .retain(|former| former != sku && *former != old);
+                    known.former.push(old);
                     known.unsettled = true;
                 }
-                return;
-            }
-            if let Some(old) = known.sku.replace(sku.clone()).filter(|old| old != sku) {
-                known
-                    .former
-                    .retain(|former| former != sku && *former != old);
-                known.former.push(old);
-                known.unsettled = true;
-            }
-            known.version = Some(version);
-            if !beside.is_empty() {
-                known.beside.clone_from(&beside);
-            }
-        })
-        .await;
+                known.version = Some(version);
+                if !beside.is_empty() {
+                    known.beside.clone_from(&beside);
+                }
+            })
+            .await;
         if matches!(changed, Ok(_) | Err(ApplyError::SameSku { .. })) {
             // Also where the name was known: whoever learnt it may have stopped right after.
             self.release_waiting(&event.source, kind, name).await?;

@@ -182,9 +182,8 @@ impl Store {
                     renamed.is_taken(None);
                 }
             }
-            let follows = |it: &&Renamed| {
-                !it.taken || (whose.is_none() || !knows_items) && said.precedes(it)
-            };
+            let follows =
+                |it: &&Renamed| !it.taken || (whose.is_none() || !knows_items) && said.precedes(it);
             let followed = renamed.as_ref().filter(follows);
             let to = gone.as_ref().or(followed.map(|it| &it.to));
             if let Some(to) = to.filter(|_| is_first) {
@@ -288,17 +287,15 @@ impl Store {
     }
 
     /// Notes that what is of an item is under its SKU.
-    pub(super) async fn has_come(
-        &self,
-        product: &ProductId,
-        name: &str,
-    ) -> Result<(), StoreError> {
-        self.change_names(product, |names| drop(names.coming.remove(name)))
-            .await
+    pub(super) async fn has_come(&self, product: &ProductId, name: &str) -> Result<(), StoreError> {
+        self.change_names(product, |names| {
+            names.coming.remove(name);
+        })
+        .await
     }
 
     /// Whether stock is on its way to a SKU from another, so that what is refused may not be in a moment.
-    pub(super) async fn is_coming(&self, product: &ProductId) -> Result<bool, StoreError> {
+    pub async fn is_coming(&self, product: &ProductId) -> Result<bool, StoreError> {
         let names = self.names("look up a SKU", product).await?;
         Ok(names.is_some_and(|names| !names.data.coming.is_empty()))
     }
@@ -375,20 +372,25 @@ impl Store {
             let known = before.renamed.as_ref();
             let mut is_last = known.is_some_and(|it| !it.taken && it.to == *rename.to);
             let mut after = before.clone();
-            let gone = rename.names.iter().map(|it| (it.clone(), rename.to.clone()));
+            let gone = rename
+                .names
+                .iter()
+                .map(|it| (it.clone(), rename.to.clone()));
             after.gone.extend(gone);
             after.coming.retain(|name| !rename.names.contains(name));
             if known.is_none_or(|it| it.taken && it.since < rename.since) {
                 let positions = self.positions_of(old).await?;
                 let mut stand = positions.iter().filter(|it| it.renamed_to().is_none());
                 is_last = stand.all(|it| it.is_of_item_alone(source, item));
-                after.renamed = is_last.then(|| Renamed {
-                    to: rename.to.clone(),
-                    since: rename.since,
-                    source: source.clone(),
-                    item: item.to_owned(),
-                    taken: false,
-                }).or(after.renamed);
+                after.renamed = is_last
+                    .then(|| Renamed {
+                        to: rename.to.clone(),
+                        since: rename.since,
+                        source: source.clone(),
+                        item: item.to_owned(),
+                        taken: false,
+                    })
+                    .or(after.renamed);
             }
             let row = Row::new(keys::names(old), "names", &after)?;
             let expect = Expect::from_read(stored.as_ref());
