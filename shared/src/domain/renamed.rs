@@ -371,3 +371,97 @@ impl Base {
 fn is_zero(units: &i64) -> bool {
     *units == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::event::Level;
+    use super::super::item::ItemStatement;
+    use super::super::position::PositionChange;
+    use super::*;
+
+    fn version(second: i64) -> Version {
+        Version::at(Timestamp::from_second(second).unwrap())
+    }
+
+    fn states(sku: &str, item: &str, on_hand: i64) -> PositionChange {
+        let level = Level {
+            on_hand,
+            ..Level::default()
+        };
+        PositionChange::Item {
+            source: "shop".parse().unwrap(),
+            said: ItemStatement {
+                product: sku.parse().unwrap(),
+                location: "north".parse().unwrap(),
+                item: item.to_owned(),
+                level: Some(Dated {
+                    version: version(10),
+                    value: Some(level),
+                }),
+                offered: None,
+            },
+        }
+    }
+
+    fn after(sku: &str, changes: &[PositionChange]) -> Position {
+        let start = Position::unknown(sku.parse().unwrap(), "north".parse().unwrap());
+        changes.iter().fold(start, |position, change| {
+            let next = position.after(change, &Sources::default()).unwrap();
+            next.unwrap()
+        })
+    }
+
+    fn leaves(old: &Position, new: &Position, item: &str) -> Option<(Position, Position)> {
+        let source = "shop".parse().unwrap();
+        let leaving = Leaving {
+            source: &source,
+            item,
+            names: &[of_item(&source, item)],
+            to: &new.product,
+            since: version(20),
+            standing: Dated {
+                version: version(20),
+                value: true,
+            },
+        };
+        old.left_by(new, &leaving, &Sources::default())
+    }
+
+    #[test]
+    fn an_item_alone_writes_nothing_down_and_takes_all_along() {
+        let old = after("A", &[states("A", "1", 9), PositionChange::Reserve(4)]);
+        // As rows from before there were parts: nothing of them is in it.
+        let row = serde_json::to_value(&old).unwrap();
+        assert!(row.get("parts").is_none() && row.get("gone").is_none());
+        assert_eq!(serde_json::from_value::<Position>(row).unwrap(), old);
+        let (left, there) = leaves(&old, &after("B", &[]), "1").unwrap();
+        assert_eq!((left.held, there.held), (0, 4));
+        assert_eq!(left.renamed_to(), Some(&there.product));
+        assert_eq!(there.stock(&Sources::default()).unwrap().on_hand, 9);
+        assert_eq!(leaves(&left, &there, "1"), None, "once only");
+    }
+
+    #[test]
+    fn what_is_promised_is_of_the_one_who_was_there_or_of_nobody() {
+        let summed = Sources {
+            summed: ["shop".parse().unwrap()].into(),
+            ..Sources::default()
+        };
+        let then = |position: &Position, change| position.after(&change, &summed).unwrap().unwrap();
+        let one = after("A", &[states("A", "1", 9), PositionChange::Reserve(4)]);
+        let both = then(&one, states("A", "2", 5));
+        let both = then(&both, PositionChange::Reserve(3));
+        let nothing = after("B", &[]);
+        let (left, there) = leaves(&both, &nothing, "1").unwrap();
+        assert_eq!((left.held, there.held), (3, 4));
+        let (left, there) = leaves(&both, &nothing, "2").unwrap();
+        assert_eq!((left.held, there.held), (7, 0));
+        // What is given back is nobody's first, unless it is said whose it is.
+        let of_nobody = then(&both, PositionChange::Release(3));
+        assert_eq!(leaves(&of_nobody, &nothing, "1").unwrap().1.held, 4);
+        let of_first = both.promised(-3, Some("shop 1"));
+        assert_eq!(leaves(&of_first, &nothing, "1").unwrap().1.held, 1);
+    }
+}

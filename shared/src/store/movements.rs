@@ -290,7 +290,8 @@ impl Store {
             {
                 for (name, to) in meant.position.gone.clone() {
                     let place = (&to, side.location);
-                    let there = self.meant(OPERATION, place, Said::Of(&name, dated)).await?;
+                    let there = self.meant(OPERATION, place, Said::Of(&name, dated));
+                    let there = Box::pin(there).await?;
                     if let Some(there) = there.filter(|it| it.position.held >= units) {
                         meant = there;
                         break;

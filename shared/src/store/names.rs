@@ -290,7 +290,7 @@ impl Store {
                 }
             }
             if after.unsettled {
-                self.settle_name(event, kind, name, sources).await?;
+                Box::pin(self.settle_name(event, kind, name, sources)).await?;
             }
             return Ok(changed);
         }
