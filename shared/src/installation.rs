@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::config::Config;
 use crate::config::connector::{ConnectorSettings, Covers};
 use crate::domain::id::ConnectorName;
+use crate::domain::item::SameSku;
 use crate::domain::position::Sources;
 use crate::domain::route::Routes;
 use crate::domain::rule::{Rule, RuleBook, Scope};
@@ -220,6 +221,14 @@ impl Installation {
             .collect()
     }
 
+    /// The connectors of whose items several with one SKU are parts of one stock.
+    fn summed(&self) -> BTreeSet<ConnectorName> {
+        let sums = |settings: &ConnectorSettings| matches!(settings, ConnectorSettings::Shopify(shop) if shop.same_sku == SameSku::Sum);
+        let connectors = self.config.connectors.iter();
+        let summed = connectors.filter(|(_, connector)| sums(&connector.settings));
+        summed.map(|(name, _)| name.clone()).collect()
+    }
+
     /// Who has the last word on what.
     pub fn authority(&self) -> Authority {
         let owners = &self.config.ownership;
@@ -234,6 +243,7 @@ impl Installation {
             quantities: Sources {
                 ranking: owners.on_hand.clone(),
                 whole_files: self.whole_files(),
+                summed: self.summed(),
                 most_jump: i64::try_from(self.config.guards.most_quantity_jump.get()).ok(),
                 remember_days: Some(self.config.limits.event_memory_days.get()),
             },

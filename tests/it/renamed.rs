@@ -1,13 +1,21 @@
 //! A product that gets another SKU is the same product: whatever was true of it is true of it under the
 //! new one, and who still uses the old one reaches it.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use aws_smithy_types::retry::RetryConfig;
 use jiff::Timestamp;
-use serde_json::json;
+use lotwire::engine::{Call, Interference, Settings, Verdict};
+use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::domain::alert::{AlertState, Ending};
 use shared::domain::message::Stock;
 use shared::domain::rule::Scope;
 use shared::domain::{AlertKind, Position, ProductId};
+use shared::render::Templates;
 use shared::store::keys;
 use shared::store::movements::{Act, Movement};
 use shared::store::quarantine::HeldState;
@@ -261,8 +269,18 @@ threshold = 15
     assert_eq!(shop.alerts(AlertState::Open).await, [of("OLD", None)]);
     named(&shop, "NEW", "09:10:00").await;
     pump.idle().await;
-    let gone = Some(Ending::NoLongerStated);
+    let gone = Some(Ending::Renamed);
     assert_eq!(shop.alerts(AlertState::Resolved).await, [of("OLD", gone)]);
+    let over = AlertState::Resolved;
+    let over = shop.store.alerts(over, None, 9).await.unwrap();
+    let over = &over.items[0].message;
+    assert_eq!(over.renamed_to, Some("NEW".parse().unwrap()));
+    let templates = Templates::new();
+    let text = templates.render(over, &"out".parse().unwrap()).text;
+    assert_eq!(
+        text,
+        "Alert closed: Engine oil – OLD – it goes on as SKU NEW."
+    );
     assert_eq!(shop.alerts(AlertState::Open).await, [of("NEW", None)]);
     let open = shop.store.alerts(AlertState::Open, None, 9).await.unwrap();
     assert_eq!(open.items[0].message.product, "Engine oil – NEW");
@@ -347,4 +365,452 @@ async fn an_item_that_takes_the_sku_which_another_gives_up_in_the_same_second_ke
         shop.hears("inventory_levels/update", &stated).await;
     }
     assert_eq!((on_hand("B").await, on_hand("C").await), (Some(2), Some(7)));
+}
+
+/// What is told of an item of the shop's, and how much there must be of it in the end.
+#[derive(Clone, Copy)]
+struct Told {
+    /// Its number, and the SKU that it has at first.
+    item: i64,
+    sku: &'static str,
+    /// The SKU that it gets, and when.
+    gets: &'static str,
+    at: &'static str,
+}
+
+const fn told(item: i64, sku: &'static str, gets: &'static str, at: &'static str) -> Told {
+    Told {
+        item,
+        sku,
+        gets,
+        at,
+    }
+}
+
+impl Told {
+    /// Its number among the three.
+    fn number(&self) -> i64 {
+        self.item - ITEM + 1
+    }
+
+    fn described(&self, sku: &str, at: &str) -> Value {
+        let mut body = product("active", at, &[(self.item, sku)]);
+        body["id"] = json!(self.item);
+        body
+    }
+
+    /// An order of four, of which so many are left.
+    fn ordered(&self, updated: &str, current: i64) -> Value {
+        let mut body = order(updated, current, false, &[]);
+        body["id"] = json!(900 + self.item);
+        body["line_items"][0]["id"] = json!(9000 + self.item);
+        body["line_items"][0]["sku"] = json!(self.sku);
+        body["line_items"][0]["variant_id"] = json!(self.item + 1_000);
+        body
+    }
+
+    /// Of each there are ten times its number at nine, of which four are ordered and one is sold; the
+    /// order is cut to three, and of the first item fifty are counted before that sale.
+    fn stock(&self) -> [i64; 3] {
+        let there = match self.number() {
+            1 => 50,
+            number => 10 * number - 3,
+        };
+        [there - 1, 3 + self.number(), 3 + 1]
+    }
+}
+
+/// On hand, reserved and sold of each SKU: what must be there, and what is.
+async fn is_as_its_items(shop: &Shop, all: &[Told], case: &str) {
+    let mut expected: BTreeMap<&str, [i64; 3]> = BTreeMap::new();
+    for told in all {
+        expected.entry(told.sku).or_default();
+        let sum = expected.entry(told.gets).or_default();
+        for (sum, units) in sum.iter_mut().zip(told.stock()) {
+            *sum += units;
+        }
+    }
+    for (sku, expected) in expected {
+        let found = match quantities(shop, sku).await {
+            Some((on_hand, reserved, _, sold)) => [on_hand, reserved, sold],
+            None => [0, 0, shop.sold(sku, "north").await],
+        };
+        assert_eq!(found, expected, "{sku}: {case}");
+    }
+}
+
+/// Each order of so many things.
+fn orders_of(count: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new()];
+    for next in 0..count {
+        let longer = all.into_iter().flat_map(|order: Vec<usize>| {
+            (0..=order.len()).map(move |place| {
+                let mut order = order.clone();
+                order.insert(place, next);
+                order
+            })
+        });
+        all = longer.collect();
+    }
+    all
+}
+
+/// A shop whose items have their first SKUs, with stock, orders, sales and promises.
+async fn with_items(all: &[Told], setting: &str) -> Shop {
+    let changed = format!("{}\n{setting}", DEDUCT.1);
+    let shop = Shop::open(&[(DEDUCT.0, &changed)]).await;
+    for told in all {
+        let said = told.described(told.sku, "08:00:00");
+        shop.hears("products/create", &said).await;
+        let said = level(told.item, 1, 10 * told.number(), "09:00:00");
+        shop.hears("inventory_levels/update", &said).await;
+        shop.hears("orders/create", &told.ordered("09:30:00", 4))
+            .await;
+        let sale = Act::Sale { quantity: 1 };
+        moves(&shop, &format!("sale {}", told.item), told.sku, sale)
+            .await
+            .unwrap();
+        let quantity = 3 + told.number();
+        let promise = Act::Reserve { quantity };
+        moves(&shop, &format!("promise {}", told.item), told.sku, promise)
+            .await
+            .unwrap();
+    }
+    shop
+}
+
+/// Hears that all of them get their SKUs, that an order of the first was cut, and, where they are two, a
+/// later level of it, in every order of arrival.
+async fn whatever_is_heard_first(all: &[Told], setting: &str) {
+    let cut = |told: &Told| ("orders/updated", told.ordered("09:55:00", 3));
+    let fifty = ("inventory_levels/update", level(ITEM, 1, 50, "09:50:00"));
+    let gets = |told: &Told| ("products/update", told.described(told.gets, told.at));
+    let mut heard = vec![cut(&all[0])];
+    heard.extend(all.iter().map(gets));
+    let fifty = (all.len() > 2).then_some(fifty.clone()).or_else(|| {
+        heard.push(fifty);
+        None
+    });
+    for order in orders_of(heard.len()) {
+        let shop = with_items(all, setting).await;
+        for index in &order {
+            let (topic, body) = &heard[*index];
+            shop.hears(topic, body).await;
+        }
+        for (topic, body) in all[1..].iter().map(cut).chain(fifty.clone()) {
+            shop.hears(topic, &body).await;
+        }
+        shop.ticks().await;
+        let case = format!("{setting} {order:?}");
+        is_as_its_items(&shop, all, &case).await;
+        assert_eq!(shop.held(HeldState::Open).await, [], "{case}");
+        // Whoever promised it takes it back, some by the new SKU and the rest by the old one.
+        for told in all {
+            let one = Act::Release { quantity: 1 };
+            let key = format!("back {}", told.item);
+            moves(&shop, &key, told.gets, one).await.unwrap();
+        }
+        for told in all.iter().rev() {
+            let quantity = 2 + told.number();
+            let key = format!("all back {}", told.item);
+            let back = moves(&shop, &key, told.sku, Act::Release { quantity }).await;
+            back.unwrap_or_else(|error| panic!("{}: {error}: {case}", told.sku));
+        }
+        for told in all {
+            let left = position(&shop, told.gets).await.unwrap().held;
+            assert_eq!(left, 0, "{case}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_of_renames_comes_to_the_same_in_any_order() {
+    let chain = [
+        told(501, "A", "B", "09:10:00"),
+        told(502, "B", "C", "09:10:00"),
+        told(503, "C", "D", "09:10:00"),
+    ];
+    Box::pin(whatever_is_heard_first(&chain, "")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_of_renames_that_contradicts_itself_for_a_while_comes_to_the_same() {
+    let chain = [
+        told(501, "A", "B", "09:10:00"),
+        told(502, "B", "C", "09:20:00"),
+    ];
+    Box::pin(whatever_is_heard_first(&chain, "")).await;
+    Box::pin(whatever_is_heard_first(&chain, "same_sku = \"sum\"")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_gets_a_sku_heard_of_before_the_other_left_it_is_its_own() {
+    let follows = [
+        told(501, "A", "B", "09:10:00"),
+        told(502, "C", "A", "09:20:00"),
+    ];
+    Box::pin(whatever_is_heard_first(&follows, "")).await;
+    Box::pin(whatever_is_heard_first(&follows, "same_sku = \"sum\"")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_get_one_sku_are_one_stock_with_all_that_was_promised() {
+    let merged = [
+        told(501, "A", "M", "09:10:00"),
+        told(502, "B", "M", "09:20:00"),
+    ];
+    Box::pin(whatever_is_heard_first(&merged, "same_sku = \"sum\"")).await;
+    let joins = [
+        told(501, "A", "B", "09:10:00"),
+        told(502, "B", "B", "08:00:00"),
+    ];
+    Box::pin(whatever_is_heard_first(&joins, "same_sku = \"sum\"")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_items_that_exchange_their_skus_keep_what_is_theirs() {
+    let swapped = [
+        told(501, "A", "B", "09:10:00"),
+        told(502, "B", "A", "09:20:00"),
+    ];
+    for setting in ["", "same_sku = \"sum\""] {
+        for order in orders_of(3) {
+            let shop = Box::pin(with_items(&swapped, setting)).await;
+            let cut = swapped[0].ordered("09:55:00", 3);
+            let heard = [
+                ("products/update", swapped[0].described("B", "09:10:00")),
+                ("products/update", swapped[1].described("A", "09:20:00")),
+                ("orders/updated", cut),
+            ];
+            for index in &order {
+                shop.hears(heard[*index].0, &heard[*index].1).await;
+            }
+            let cut = swapped[1].ordered("09:55:00", 3);
+            shop.hears("orders/updated", &cut).await;
+            let fifty = level(ITEM, 1, 50, "09:50:00");
+            shop.hears("inventory_levels/update", &fifty).await;
+            shop.ticks().await;
+            let case = format!("{setting} {order:?}");
+            is_as_its_items(&shop, &swapped, &case).await;
+            assert_eq!(shop.held(HeldState::Open).await, [], "{case}");
+            for (sku, quantity) in [("A", 5), ("B", 4)] {
+                let back = Act::Release { quantity };
+                moves(&shop, sku, sku, back).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_a_body_lists_the_items_that_take_over_from_each_other_each_keeps_its_own() {
+    let chain = [
+        told(501, "A", "B", "09:10:00"),
+        told(502, "B", "C", "09:10:00"),
+        told(503, "C", "D", "09:10:00"),
+    ];
+    for order in orders_of(3) {
+        let shop = Box::pin(with_items(&chain, "")).await;
+        let listed = order.iter().map(|index| &chain[*index]);
+        let listed: Vec<_> = listed.map(|told| (told.item, told.gets)).collect();
+        shop.hears("products/update", &product("active", "09:10:00", &listed))
+            .await;
+        let fifty = level(ITEM, 1, 50, "09:50:00");
+        shop.hears("inventory_levels/update", &fifty).await;
+        for told in &chain {
+            let cut = told.ordered("09:55:00", 3);
+            shop.hears("orders/updated", &cut).await;
+        }
+        shop.ticks().await;
+        is_as_its_items(&shop, &chain, &format!("{order:?}")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_that_leaves_a_sum_takes_its_part_and_no_more() {
+    let both = [told(501, "A", "A", "08:00:00"), told(502, "B", "X", "")];
+    let shop = Box::pin(with_items(&both, "same_sku = \"sum\"")).await;
+    let second = &both[1];
+    shop.hears("products/update", &second.described("A", "09:10:00"))
+        .await;
+    assert_eq!(quantities(&shop, "A").await, Some((20, 9, 11, 10)));
+    // Of whom this is nobody knows: it stays with the SKU.
+    let three = Act::Reserve { quantity: 3 };
+    moves(&shop, "of both", "A", three).await.unwrap();
+    shop.hears("products/update", &second.described("X", "09:20:00"))
+        .await;
+    assert_eq!(quantities(&shop, "X").await, Some((15, 5, 10, 5)));
+    assert_eq!(quantities(&shop, "A").await, Some((5, 5, 0, 5)));
+    assert_eq!(position(&shop, "A").await.unwrap().held, 7);
+    // An edit of its order is its own, whichever SKU the order names.
+    shop.hears("orders/updated", &second.ordered("09:55:00", 1))
+        .await;
+    assert_eq!(quantities(&shop, "X").await, Some((18, 5, 13, 2)));
+    assert_eq!(quantities(&shop, "A").await, Some((5, 5, 0, 5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_that_a_rename_gives_one_sku_are_told_of_at_once() {
+    let both = [
+        told(501, "A", "B", "09:10:00"),
+        told(502, "B", "B", "08:00:00"),
+    ];
+    let shop = Box::pin(with_items(&both, "")).await;
+    let before = quantities(&shop, "B").await;
+    let renamed = both[0].described("B", "09:10:00");
+    shop.hears("products/update", &renamed).await;
+    let held = shop.held(HeldState::Open).await;
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert_eq!(held[0].reason, "same_sku");
+    // Nobody is believed, and stock stays as it was; what was promised is still promised.
+    assert_eq!(shop.on_hand("B", "north").await, before.map(|it| it.0));
+    assert_eq!(position(&shop, "B").await.unwrap().held, 9);
+    // Looked at again, it is no better.
+    shop.ticks().await;
+    shop.hears("products/update", &renamed).await;
+    assert_eq!(shop.held(HeldState::Open).await.len(), 1);
+    let apart = both[0].described("C", "09:20:00");
+    shop.hears("products/update", &apart).await;
+    assert_eq!(shop.held(HeldState::Open).await, []);
+    shop.ticks().await;
+    assert_eq!(shop.held(HeldState::Open).await, []);
+    assert_eq!(quantities(&shop, "C").await, Some((5, 4, 1, 5)));
+    assert_eq!(quantities(&shop, "B").await, before);
+}
+
+/// A process that dies at one of its writes, or somebody who does something just before one.
+#[derive(Default)]
+struct Disturbance {
+    left: AtomicI64,
+    does: OnceLock<(Arc<Shop>, &'static str)>,
+    refused: AtomicI64,
+}
+
+#[async_trait]
+impl Interference for Disturbance {
+    async fn before(&self, call: &Call) -> Verdict {
+        let writes = call.operation.contains("Put") || call.operation.contains("Write");
+        let left = match writes {
+            true => self.left.fetch_sub(1, Ordering::SeqCst),
+            false => self.left.load(Ordering::SeqCst),
+        };
+        match self.does.get() {
+            Some((shop, sku)) if writes && left == 1 => {
+                let promise = Act::Reserve { quantity: 1 };
+                let done = Box::pin(moves(shop, "meanwhile", sku, promise)).await;
+                if matches!(done, Err(ApplyError::Refused(_))) {
+                    self.refused.fetch_add(1, Ordering::SeqCst);
+                }
+                Verdict::Proceed
+            }
+            None if left <= 0 => Verdict::ConnectionLost,
+            _ => Verdict::Proceed,
+        }
+    }
+
+    async fn after(&self, _: &Call) -> Verdict {
+        let is_dead = self.does.get().is_none() && self.left.load(Ordering::SeqCst) <= 0;
+        match is_dead {
+            true => Verdict::ConnectionLost,
+            false => Verdict::Proceed,
+        }
+    }
+}
+
+async fn disturbed() -> (Shop, Arc<Disturbance>) {
+    let disturbance = Arc::new(Disturbance::default());
+    disturbance.left.store(i64::MAX, Ordering::SeqCst);
+    let settings = Settings {
+        interference: Arc::clone(&disturbance) as Arc<dyn Interference>,
+        retries: RetryConfig::disabled(),
+        ..Settings::default()
+    };
+    let shop = Shop::disturbed(&[DEDUCT], settings).await;
+    for (item, sku, units) in [(ITEM, "A", 10), (OTHER_ITEM, "B", 20)] {
+        let of = told(item, sku, "", "");
+        shop.hears("products/create", &of.described(sku, "08:00:00"))
+            .await;
+        for place in [1, 2] {
+            let stated = level(item, place, units, "09:00:00");
+            shop.hears("inventory_levels/update", &stated).await;
+        }
+        shop.hears("orders/create", &of.ordered("09:30:00", 4))
+            .await;
+        let promise = Act::Reserve { quantity: 3 };
+        moves(&shop, sku, sku, promise).await.unwrap();
+    }
+    let rule = "[[rules]]\nname = \"imported: B at north\"\nkind = \"low_stock\"\n\
+        product = \"B\"\nlocation = \"north\"\nthreshold = 3\n";
+    let text = format!("{}\n{rule}", crate::shopify::CONFIG);
+    let config = shared::config::Config::check(&text, "test.toml").unwrap();
+    let imported = [config.rules.last().unwrap().clone()];
+    shop.store
+        .change_rules(&imported, &[], "test")
+        .await
+        .unwrap();
+    (shop, disturbance)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_dies_within_a_rename_leaves_nothing_behind_that_is_not_carried_later() {
+    // The second item leaves its SKU as the last, then the first takes it.
+    let chain = [(OTHER_ITEM, "C"), (ITEM, "B")];
+    let body = product("active", "09:40:00", &chain);
+    for calls in 1.. {
+        let (shop, disturbance) = Box::pin(disturbed()).await;
+        disturbance.left.store(calls, Ordering::SeqCst);
+        let (status, _) = shop.is_sent("products/update", &body, None).await;
+        let died = disturbance.left.load(Ordering::SeqCst) <= 0;
+        disturbance.left.store(i64::MAX, Ordering::SeqCst);
+        if status != 200 {
+            shop.hears("products/update", &body).await;
+        }
+        shop.ticks().await;
+        assert_eq!(quantities(&shop, "A").await, None, "{calls}");
+        assert_eq!(quantities(&shop, "B").await, Some((6, 3, 3, 4)), "{calls}");
+        assert_eq!(
+            quantities(&shop, "C").await,
+            Some((16, 3, 13, 4)),
+            "{calls}"
+        );
+        assert_eq!(shop.on_hand("B", "south").await, Some(10), "{calls}");
+        assert_eq!(shop.on_hand("C", "south").await, Some(20), "{calls}");
+        let rules = shop.store.picture(&"C".parse().unwrap()).await.unwrap();
+        let rules: Vec<_> = rules.rules.iter().map(|rule| rule.id.as_str()).collect();
+        assert_eq!(rules, ["imported: C at north"], "{calls}");
+        assert!(!shop.store.is_coming(&"B".parse().unwrap()).await.unwrap());
+        assert_eq!(shop.held(HeldState::Open).await, [], "{calls}");
+        if !died {
+            assert!(calls > 15, "{calls}");
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_promises_in_the_instant_of_a_rename_is_not_refused_for_good() {
+    for sku in ["A", "Z"] {
+        for calls in 1.. {
+            let (shop, disturbance) = Box::pin(disturbed()).await;
+            let of = told(ITEM, "A", "", "");
+            // Away and back: both SKUs have been the item's.
+            shop.hears("products/update", &of.described("Z", "09:40:00"))
+                .await;
+            let shop = Arc::new(shop);
+            assert!(disturbance.does.set((Arc::clone(&shop), sku)).is_ok());
+            disturbance.left.store(calls, Ordering::SeqCst);
+            let back = of.described("A", "09:50:00");
+            shop.hears("products/update", &back).await;
+            let is_done = disturbance.left.load(Ordering::SeqCst) > 0;
+            let refused = disturbance.refused.load(Ordering::SeqCst);
+            assert_eq!(refused, 0, "{sku} {calls}");
+            if is_done {
+                break;
+            }
+            // Whoever was told to try again does.
+            let promise = Act::Reserve { quantity: 1 };
+            moves(&shop, "meanwhile", sku, promise).await.unwrap();
+            assert_eq!(quantities(&shop, "A").await, Some((6, 4, 2, 4)), "{calls}");
+            assert_eq!(quantities(&shop, "Z").await, None, "{calls}");
+        }
+    }
 }

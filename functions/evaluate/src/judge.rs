@@ -13,7 +13,7 @@ use shared::domain::message::Stock;
 use shared::domain::position::Position;
 use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
 use shared::domain::watch::{Seen, Verdict, Withheld};
-use shared::domain::{AlertKind, Severity, Subject};
+use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
 
@@ -57,6 +57,7 @@ pub(crate) struct Shown<'a> {
     pub(crate) before: Option<Stock>,
     pub(crate) after: Option<Stock>,
     pub(crate) sold: Option<&'a Position>,
+    pub(crate) renamed_to: Option<&'a ProductId>,
 }
 
 /// What the rules say of a position as it is at `after`, and of the sums it counts in.
@@ -119,10 +120,13 @@ impl<'a> Scene<'a> {
             if !is_known {
                 resolution.rule = None;
             }
-            let gone = if is_known {
-                without_rule(&resolution)
-            } else {
-                Ending::LocationRemoved
+            let gone = match (is_known, after.renamed_to()) {
+                (false, _) => Ending::LocationRemoved,
+                (true, Some(_)) => {
+                    resolution.rule = None;
+                    Ending::Renamed
+                }
+                (true, None) => without_rule(&resolution),
             };
             let reading = self.read(&resolution, stock.as_ref(), after, gone);
             let mut verdict = reading.verdict;
@@ -138,6 +142,7 @@ impl<'a> Scene<'a> {
                     before: earlier,
                     after: stock,
                     sold: Some(after),
+                    renamed_to: after.renamed_to().filter(|_| gone == Ending::Renamed),
                 },
             });
         }
@@ -208,6 +213,7 @@ impl<'a> Scene<'a> {
         if members.is_empty() {
             resolution.rule = None;
             gone = match self.counts_in(&resolution) {
+                true if after.renamed_to().is_some() => Ending::Renamed,
                 true => Ending::NoLongerStated,
                 false => Ending::GroupRemoved,
             };
@@ -230,6 +236,7 @@ impl<'a> Scene<'a> {
                 before: earlier,
                 after: stock,
                 sold: None,
+                renamed_to: after.renamed_to().filter(|_| gone == Ending::Renamed),
             },
         }
     }

@@ -309,6 +309,7 @@ fn words(
         notes: notes.to_vec(),
         link: link(installation, subject),
         ending: None,
+        renamed_to: None,
         digest: None,
     }
 }

@@ -83,6 +83,7 @@ impl Evaluator {
                 notes: notes.clone(),
                 link: link(installation, &subject),
                 ending: None,
+                renamed_to: None,
                 digest: None,
             };
             let look = Look {

@@ -55,6 +55,7 @@ impl Scene<'_> {
             notes: Vec::new(),
             link: link(self.installation, &subject),
             ending: None,
+            renamed_to: shown.renamed_to.cloned(),
             digest: None,
             subject,
         }

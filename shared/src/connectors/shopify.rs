@@ -334,7 +334,6 @@ impl Shopify {
                     value: level,
                 }),
                 offered: names.standing(&external),
-                same_sku: self.same_sku,
             }));
             event(&self.source, &id, at, change)
         };

@@ -64,6 +64,7 @@ impl Gathered {
             rule: None,
             why: None,
             ending: (open == 0).then_some(Ending::Recovered),
+            renamed_to: None,
             days_of_supply: None,
             sold: None,
             notes: Vec::new(),

@@ -168,6 +168,7 @@ fn message(
         notes: Vec::new(),
         link: None,
         ending: None,
+        renamed_to: None,
         digest: None,
     }
 }

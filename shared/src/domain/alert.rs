@@ -108,6 +108,8 @@ named!(
         LocationRemoved => "location_removed",
         /// The group has no location any longer.
         GroupRemoved => "group_removed",
+        /// The product has another SKU, and is watched under that.
+        Renamed => "renamed",
         /// Nobody states its stock any longer.
         NoLongerStated => "no_longer_stated",
         /// The source is gone, or switched off.
@@ -133,6 +135,7 @@ impl Ending {
                 "no longer watched, because its location is not in the configuration any more"
             }
             Self::GroupRemoved => "no longer watched, because its group has no location any more",
+            Self::Renamed => "it goes on under another SKU",
             Self::NoLongerStated => "no longer watched, because nobody states its stock any more",
             Self::SourceRemoved => "no longer watched, because the source is not read any more",
         }

@@ -12,7 +12,7 @@ use super::alert::named;
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::position::{
-    Base, Holding, MOST_UNITS, Position, Refusal, Sources, believable, lower, tidy,
+    Base, Holding, MOST_UNITS, Position, Refusal, Sources, believable, lower, of_item, tidy,
 };
 use super::product::ProductId;
 
@@ -40,9 +40,6 @@ pub struct ItemStatement {
     /// Whether the item still stands for the product: not archived, deleted or renamed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<Dated<bool>>,
-    /// What to make of several items that stand for the product here.
-    #[serde(default = "conflict")]
-    pub same_sku: SameSku,
 }
 
 named!(
@@ -54,11 +51,6 @@ named!(
         Sum => "sum",
     }
 );
-
-/// What they are unless the source says otherwise.
-const fn conflict() -> SameSku {
-    SameSku::Conflict
-}
 
 /// What one item last said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,9 +75,20 @@ impl Item {
         if other.level.version > self.level.version {
             self.level = other.level.clone();
         }
+        if let Some(offered) = other.offered {
+            self.offer(offered);
+        }
+    }
+
+    /// Takes in whether it stands for the product: of two words of one instant, the end.
+    pub(super) fn offer(&mut self, offered: Dated<bool>) {
+        let offered = Dated {
+            version: offered.version.kept(),
+            ..offered
+        };
         let newer = |it: Dated<bool>| (it.version, !it.value);
-        if other.offered.map(newer) > self.offered.map(newer) {
-            self.offered = other.offered;
+        if self.offered.map(newer) < Some(newer(offered)) {
+            self.offered = Some(offered);
         }
     }
 }
@@ -133,6 +136,7 @@ impl Position {
         if let Some(quantity) = stated.and_then(impossible) {
             return Err(Refusal::Impossible { quantity });
         }
+        let sole = self.sole_item();
         let (bases, moves) = self.stated_by_hand()?;
         let known = bases
             .get(source)
@@ -169,24 +173,22 @@ impl Position {
             }
         }
         if let Some(offered) = said.offered {
-            let version = offered.version.kept();
-            // Of two words of one instant, the end.
-            let newer = item
-                .offered
-                .is_none_or(|known| (version, !offered.value) > (known.version, !known.value));
-            if newer {
-                item.offered = Some(Dated {
-                    version,
-                    value: offered.value,
-                });
-            }
+            item.offer(offered);
         }
+        let came = item.live().is_some() && known.and_then(Item::live).is_none();
+        let since = item.offered.map_or(item.level.version, |it| it.version);
         let base = bases
             .entry(source.clone())
             .or_insert_with(|| Base::ended(item.level.version));
         base.items.insert(said.item.clone(), item);
-        base.derive(said.same_sku);
+        base.derive(sources.same_sku(source));
         tidy(bases, moves);
+        if came && let Some(other) = sole.filter(|other| *other != of_item(source, &said.item)) {
+            // What moves after several parts of a sum were there is nobody's in particular; of items
+            // that contradict each other the one has yet to leave, whenever that is heard.
+            let until = (sources.same_sku(source) == SameSku::Sum).then_some(since);
+            self.attribute(&other, until);
+        }
         Ok(())
     }
 
@@ -208,7 +210,7 @@ impl Position {
 
 impl Base {
     /// A source that states nothing.
-    fn ended(version: Version) -> Self {
+    pub(super) fn ended(version: Version) -> Self {
         Self {
             version,
             level: Level::default(),
@@ -314,7 +316,6 @@ mod tests {
                 value,
             }),
             offered: None,
-            same_sku: SameSku::Conflict,
         }
     }
 
@@ -329,14 +330,21 @@ mod tests {
         }
     }
 
-    fn after(all: &[ItemStatement]) -> Position {
+    fn summed() -> Sources {
+        Sources {
+            summed: ["shop".parse().unwrap()].into(),
+            ..Sources::default()
+        }
+    }
+
+    fn after(all: &[ItemStatement], sources: &Sources) -> Position {
         let start = Position::unknown("OIL".parse().unwrap(), "north".parse().unwrap());
         all.iter().fold(start, |position, said| {
             let change = PositionChange::Item {
                 source: "shop".parse().unwrap(),
                 said: said.clone(),
             };
-            let next = position.after(&change, &Sources::default()).unwrap();
+            let next = position.after(&change, sources).unwrap();
             next.unwrap_or(position)
         })
     }
@@ -346,53 +354,54 @@ mod tests {
         stock.map(|stock| stock.on_hand)
     }
 
-    fn each_order(all: &[ItemStatement], check: &dyn Fn(&Position, &[ItemStatement])) {
+    fn each_order(
+        all: &[ItemStatement],
+        sources: &Sources,
+        check: &dyn Fn(&Position, &[ItemStatement]),
+    ) {
         fn permute(
             rest: &[ItemStatement],
             taken: &mut Vec<ItemStatement>,
+            sources: &Sources,
             check: &dyn Fn(&Position, &[ItemStatement]),
         ) {
             if rest.is_empty() {
-                return check(&after(taken), taken);
+                return check(&after(taken, sources), taken);
             }
             for at in 0..rest.len() {
                 let mut left = rest.to_vec();
                 taken.push(left.remove(at));
-                permute(&left, taken, check);
+                permute(&left, taken, sources, check);
                 taken.pop();
             }
         }
-        permute(all, &mut Vec::new(), check);
+        permute(all, &mut Vec::new(), sources, check);
     }
 
     #[test]
     fn two_items_with_one_sku_contradict_each_other_and_stock_stays_as_it_was() {
         let shop = "shop".parse().unwrap();
         let mut all = vec![said("1", 10, Some(40)), said("2", 20, Some(0))];
-        let position = after(&all);
+        let position = after(&all, &Sources::default());
         assert_eq!(on_hand(&position), Some(40));
         assert_eq!(position.contradicting(&shop), ["1", "2"]);
         all.push(said("1", 30, Some(39)));
-        assert_eq!(on_hand(&after(&all)), Some(40));
+        assert_eq!(on_hand(&after(&all, &Sources::default())), Some(40));
         // One of them goes: the other is believed again, with its latest word.
         all.push(offered("2", 40, false));
-        let position = after(&all);
+        let position = after(&all, &Sources::default());
         assert_eq!(on_hand(&position), Some(39));
         assert!(position.contradicting(&shop).is_empty());
     }
 
     #[test]
     fn items_with_one_sku_are_summed_where_that_is_declared_in_every_order() {
-        let sum = |said: ItemStatement| ItemStatement {
-            same_sku: SameSku::Sum,
-            ..said
-        };
         let all = [
-            sum(said("1", 10, Some(40))),
-            sum(said("2", 20, Some(2))),
-            sum(said("1", 30, Some(39))),
+            said("1", 10, Some(40)),
+            said("2", 20, Some(2)),
+            said("1", 30, Some(39)),
         ];
-        each_order(&all, &|position, order| {
+        each_order(&all, &summed(), &|position, order| {
             assert_eq!(on_hand(position), Some(41), "{order:?}");
         });
     }
@@ -402,13 +411,11 @@ mod tests {
         let shop: ConnectorName = "shop".parse().unwrap();
         let sum = |said: ItemStatement| PositionChange::Item {
             source: shop.clone(),
-            said: ItemStatement {
-                same_sku: SameSku::Sum,
-                ..said
-            },
+            said,
         };
         let sale = |item: Option<&str>, second: i64, units: i64| PositionChange::Line {
             item: item.map(|item| (shop.clone(), item.to_owned())),
+            alias: None,
             moves: vec![(version(second).at, -units)],
             sold: Vec::new(),
         };
@@ -424,7 +431,7 @@ mod tests {
         let after = |order: &[usize]| {
             let start = Position::unknown("OIL".parse().unwrap(), "north".parse().unwrap());
             order.iter().fold(start, |position, index| {
-                let next = position.after(&all[*index], &Sources::default()).unwrap();
+                let next = position.after(&all[*index], &summed()).unwrap();
                 next.unwrap_or(position)
             })
         };
@@ -437,14 +444,14 @@ mod tests {
         }
         let whole = after(&[0, 1, 2, 3, 4, 5]);
         let other = sum(said("2", 30, Some(18)));
-        let both = whole.after(&other, &Sources::default()).unwrap().unwrap();
+        let both = whole.after(&other, &summed()).unwrap().unwrap();
         assert_eq!(on_hand(&both), Some(34 + 18));
         // An item that gets a SKU of its own takes its sales along.
         let gone = PositionChange::Item {
             source: shop.clone(),
             said: offered("2", 40, false),
         };
-        let left = whole.after(&gone, &Sources::default()).unwrap().unwrap();
+        let left = whole.after(&gone, &summed()).unwrap().unwrap();
         assert_eq!(on_hand(&left), Some(34));
     }
 
@@ -455,13 +462,13 @@ mod tests {
             said("1", 20, None),
             said("1", 15, Some(3)),
         ];
-        each_order(&all, &|position, order| {
+        each_order(&all, &Sources::default(), &|position, order| {
             assert_eq!(on_hand(position), None, "{order:?}");
             assert!(position.no_longer_stated(&Sources::default()));
         });
         let mut back = all.to_vec();
         back.push(said("1", 30, Some(5)));
-        each_order(&back, &|position, order| {
+        each_order(&back, &Sources::default(), &|position, order| {
             assert_eq!(on_hand(position), Some(5), "{order:?}");
         });
     }
@@ -474,11 +481,15 @@ mod tests {
             said("1", 30, Some(6)),
         ];
         // A word on an item that stated nothing yet says nothing: the name's own row has it.
-        assert_eq!(on_hand(&after(&archived)), None);
+        assert_eq!(on_hand(&after(&archived, &Sources::default())), None);
         let mut again = archived.to_vec();
         again.push(offered("1", 40, true));
-        assert_eq!(on_hand(&after(&again)), Some(6));
+        assert_eq!(on_hand(&after(&again, &Sources::default())), Some(6));
         again.push(offered("1", 20, false));
-        assert_eq!(on_hand(&after(&again)), Some(6), "an older word");
+        assert_eq!(
+            on_hand(&after(&again, &Sources::default())),
+            Some(6),
+            "an older word"
+        );
     }
 }

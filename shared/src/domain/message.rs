@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, Ending, RevisionKind, Severity, Subject};
 use super::id::Correlation;
+use super::product::ProductId;
 
 /// One alert revision, with everything a reader needs to act on it.
 ///
@@ -23,6 +24,9 @@ pub struct Message {
     /// Why it is over; set on every revision that ends an alert, and on no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// The SKU under which the product goes on, where it has another by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_to: Option<ProductId>,
     /// What the alert is about.
     pub kind: AlertKind,
     /// How much it matters.

@@ -34,6 +34,9 @@ pub struct KnownLine {
     /// Which of the source's items it is, where the source counts several as one product.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
+    /// Another of the source's names of the item, which costs no look-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     /// Whether on hand falls by it.
     pub deducts: bool,
     /// The line as its order has it; unknown while only refunds were heard of.
@@ -140,6 +143,7 @@ impl KnownLine {
         };
         let mut next = newer.clone();
         next.item = next.item.or_else(|| older.item.clone());
+        next.alias = next.alias.or_else(|| older.alias.clone());
         if let (Some(placed), Some(other)) = (&mut next.placed, &older.placed)
             && placed.version == other.version
         {
@@ -235,6 +239,7 @@ mod tests {
         KnownLine {
             product: "OIL".parse().unwrap(),
             item: None,
+            alias: None,
             deducts: true,
             placed: Some(Placed {
                 version: Version::at(time(second)),

@@ -23,11 +23,11 @@ use serde::{Deserialize, Serialize};
 use super::authority::API;
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
-use super::item::{self, Item, ItemStatement};
+use super::item::{self, Item, ItemStatement, SameSku};
 use super::message::Stock;
 use super::origin::Origin;
 use super::product::ProductId;
-use super::renamed::Renamed;
+use super::renamed::{Part, Renamed};
 
 pub use self::moves::MOST_MOVES;
 use self::moves::forget;
@@ -72,6 +72,13 @@ pub struct Position {
     /// Which of the movements were of one of a source's items, by its name, where that is known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub of_items: BTreeMap<String, Vec<(i64, i64)>>,
+    /// What else is known to be of one of a source's items, by its name: where several stand for the
+    /// product here, or did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, Part>,
+    /// Items that had this SKU, by name, and to which they went from here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gone: BTreeMap<String, ProductId>,
     /// Under which SKU the product goes on that had this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed: Option<Renamed>,
@@ -166,6 +173,8 @@ pub enum PositionChange {
     Line {
         /// Whose and which item it is, where that is known.
         item: Option<(ConnectorName, String)>,
+        /// Whose, and another name of the item, which tells it from others that have the SKU.
+        alias: Option<(ConnectorName, String)>,
         /// Units that came or went, and when.
         moves: Vec<(Timestamp, i64)>,
         /// Units sold, by the location's calendar day.
@@ -230,10 +239,22 @@ pub struct Sources {
     /// Those whose files each say everything. What such a file repeats is not always written, see
     /// [`Position::gains_nothing_by`].
     pub whole_files: BTreeSet<ConnectorName>,
+    /// Those of whose items several with one SKU are parts of one stock.
+    pub summed: BTreeSet<ConnectorName>,
     /// More units than one statement or movement may add or take without a person having looked.
     pub most_jump: Option<i64>,
     /// For how many days an applied event is remembered; unset: as long as the store usually does.
     pub remember_days: Option<u16>,
+}
+
+impl Sources {
+    /// What to make of several items of a source that have one SKU.
+    pub fn same_sku(&self, source: &ConnectorName) -> SameSku {
+        match self.summed.contains(source) {
+            true => SameSku::Sum,
+            false => SameSku::Conflict,
+        }
+    }
 }
 
 impl Position {
@@ -252,6 +273,8 @@ impl Position {
             held: 0,
             sold: BTreeMap::new(),
             of_items: BTreeMap::new(),
+            parts: BTreeMap::new(),
+            gone: BTreeMap::new(),
             renamed: None,
         }
     }
@@ -319,9 +342,10 @@ impl Position {
     ) -> i64 {
         let items = base.items.iter().filter_map(|(name, item)| {
             let own = self.of_items.get(&of_item(source, name))?;
-            let until = item
-                .live()
-                .map_or(i64::MAX, |(version, _)| version.at.as_millisecond());
+            let live = item.live();
+            // While items contradict each other, one of them is believed, and what moves of it.
+            let live = live.filter(|it| !base.contradicts || *it == (base.version, &base.level));
+            let until = live.map_or(i64::MAX, |(version, _)| version.at.as_millisecond());
             Some((own, until))
         });
         items
@@ -451,11 +475,20 @@ impl Position {
                 }
             }
             PositionChange::Ended { source, version } => next.end(source, *version)?,
-            PositionChange::Line { item, moves, sold } => {
+            PositionChange::Line {
+                item,
+                alias,
+                moves,
+                sold,
+            } => {
+                let is_shared = self.is_shared();
+                let alias = alias.as_ref().filter(|_| is_shared);
+                let name = item.as_ref().or(alias);
+                let name = name.map(|(source, item)| of_item(source, item));
                 for (at, delta) in moves {
                     next.shift(*at, *delta, sources)?;
-                    if let Some((source, item)) = item {
-                        let of_item = next.of_items.entry(of_item(source, item)).or_default();
+                    if let Some(name) = &name {
+                        let of_item = next.of_items.entry(name.clone()).or_default();
                         add_move(of_item, at.as_millisecond(), *delta);
                         forget(of_item);
                     }
@@ -464,7 +497,12 @@ impl Position {
                 for (day, units) in sold {
                     believable(*units, sources)?;
                     next.count_sale(*day, *units);
+                    if let Some(name) = name.as_ref().filter(|_| is_shared) {
+                        let part = next.parts.entry(name.clone()).or_default();
+                        part.count_sale(*day, *units);
+                    }
                 }
+                next.parts.retain(|_, part| !part.is_nothing());
             }
             PositionChange::Move { at, delta } => next.shift(*at, *delta, sources)?,
             PositionChange::Sale {
@@ -489,7 +527,7 @@ impl Position {
                         available: stock.available,
                     });
                 }
-                next.held += asked;
+                next = self.promised(*asked, None);
             }
             PositionChange::Release(asked) => {
                 possible(*asked)?;
@@ -499,7 +537,7 @@ impl Position {
                         held: self.held,
                     });
                 }
-                next.held -= asked;
+                next = self.promised(-asked, None);
             }
             PositionChange::Count {
                 on_hand,
@@ -615,6 +653,9 @@ impl Position {
         if let Some((&latest, _)) = self.sold.last_key_value() {
             let oldest = latest.saturating_sub(SignedDuration::from_hours(24 * KEEP_DAYS));
             self.sold.retain(|day, _| *day > oldest);
+            for part in self.parts.values_mut() {
+                part.sold.retain(|day, _| *day > oldest);
+            }
         }
     }
 }
@@ -664,7 +705,7 @@ fn on_the_shelf<'a>(
 }
 
 /// How a position names the movements of an item.
-fn of_item(source: &ConnectorName, item: &str) -> String {
+pub fn of_item(source: &ConnectorName, item: &str) -> String {
     format!("{source} {item}")
 }
 

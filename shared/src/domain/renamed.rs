@@ -1,15 +1,22 @@
-//! A product that goes on under another SKU.
+//! Items that get another SKU, and what goes with them.
 //!
-//! Whatever was known of it under the old SKU is known under the new one: what sources and people
-//! stated, what has moved since, what is promised, what was sold. What stays behind says where it went,
-//! so that whoever still uses the old SKU reaches the same product.
+//! What is known of an item goes where the item goes; what is known of a SKU alone stays with it for as
+//! long as something has it, and goes along with the last item that leaves it. While one item alone
+//! stands for a SKU at a place, all that is known there is that item's, and nothing is written down of
+//! it; whose it was is written down when another item comes ([`Part`]).
+//!
+//! What stays behind says where the item went, so that whoever still uses the old SKU reaches it.
 
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use super::authority::API;
 use super::event::Version;
 use super::id::ConnectorName;
-use super::item::SameSku;
-use super::position::{Base, Holding, Position, add_move, tidy};
+use super::item::{Dated, Item, SameSku};
+use super::position::{Base, Holding, Position, Sources, add_move, of_item, tidy};
 use super::product::ProductId;
 
 /// What became of a SKU that an item had.
@@ -28,6 +35,53 @@ pub struct Renamed {
     pub taken: bool,
 }
 
+/// What of a position is known to be of one item, beside its level and its movements.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Units promised.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: i64,
+    /// Units sold, by day.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sold: BTreeMap<Date, i64>,
+}
+
+impl Part {
+    fn add(&mut self, other: &Self) {
+        self.held += other.held;
+        for (day, units) in &other.sold {
+            self.count_sale(*day, *units);
+        }
+    }
+
+    /// Counts a sale, or takes one back.
+    pub(super) fn count_sale(&mut self, day: Date, units: i64) {
+        *self.sold.entry(day).or_default() += units;
+        self.sold.retain(|_, units| *units != 0);
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An item that leaves a SKU.
+#[derive(Debug, Clone, Copy)]
+pub struct Leaving<'a> {
+    /// Whose item it is.
+    pub source: &'a ConnectorName,
+    /// Which.
+    pub item: &'a str,
+    /// What positions call it, and its other names.
+    pub names: &'a [String],
+    /// The SKU that it has now.
+    pub to: &'a ProductId,
+    /// Since when.
+    pub since: Version,
+    /// Whether its source offers it.
+    pub standing: Dated<bool>,
+}
+
 impl Position {
     /// Where the product is that had this SKU and this place, unless something else has the SKU now.
     pub fn renamed_to(&self) -> Option<&ProductId> {
@@ -35,42 +89,152 @@ impl Position {
         Some(&renamed.to)
     }
 
-    /// Whether it is stated of nothing but this item of this source, or not at all, so that the product
-    /// is renamed with the item. People who counted it counted the item.
-    pub fn is_of_item_alone(&self, source: &ConnectorName, item: &str) -> bool {
-        let Holding::Stated { bases, .. } = &self.holding else {
-            return false;
+    /// Who states something here: items that stand for the product, and sources that have no items.
+    /// People who counted it counted what is there.
+    fn claims(&self) -> impl Iterator<Item = (&ConnectorName, Option<(&str, &Item)>)> {
+        let bases = match &self.holding {
+            Holding::Stated { bases, .. } => Some(bases),
+            Holding::Counted { .. } => None,
         };
-        self.product.line().is_none()
-            && bases.iter().all(|(by, base)| {
-                let mut others = base
-                    .items
-                    .iter()
-                    .filter(|(name, _)| by != source || *name != item);
-                let is_stated =
-                    !base.ended && base.items.is_empty() && by.as_str() != super::authority::API;
-                !is_stated && !others.any(|(_, other)| other.live().is_some())
-            })
-    }
-
-    /// Whether another item stands for the product here.
-    pub fn has_other_items(&self, source: &ConnectorName, item: &str) -> bool {
-        let Holding::Stated { bases, .. } = &self.holding else {
-            return true;
-        };
-        bases.iter().any(|(by, base)| {
-            let mut others = base
-                .items
-                .iter()
-                .filter(|(name, _)| by != source || *name != item);
-            others.any(|(_, other)| other.live().is_some())
+        bases.into_iter().flatten().flat_map(|(source, base)| {
+            let states = !base.ended && base.items.is_empty() && source.as_str() != API;
+            let items = base.items.iter().filter(|(_, item)| item.live().is_some());
+            let items = items.map(move |(name, item)| (source, Some((name.as_str(), item))));
+            states.then_some((source, None)).into_iter().chain(items)
         })
     }
 
-    /// This position once nothing is left of the product that was renamed, and the position under its
-    /// new SKU, of which `new` was known; nothing where the two cannot be one.
-    pub fn carried(&self, new: &Self, renamed: Renamed) -> Option<(Self, Self)> {
+    /// Whether it is stated of nothing but this item of this source, or not at all.
+    pub fn is_of_item_alone(&self, source: &ConnectorName, item: &str) -> bool {
+        matches!(self.holding, Holding::Stated { .. })
+            && self.product.line().is_none()
+            && self
+                .claims()
+                .all(|(by, name)| by == source && name.is_some_and(|(name, _)| name == item))
+    }
+
+    /// Whether several items or sources state it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.claims().nth(1).is_some()
+    }
+
+    /// The one item that all of it is of, by the name of its part.
+    pub(super) fn sole_item(&self) -> Option<String> {
+        let mut claims = self.claims();
+        let (source, item) = claims.next()?;
+        let (name, _) = item.filter(|_| claims.next().is_none())?;
+        Some(of_item(source, name))
+    }
+
+    /// Writes down that what nobody else is known to have is of this item: all of it, or what moved
+    /// before then.
+    pub(super) fn attribute(&mut self, name: &str, until: Option<Version>) {
+        let Holding::Stated { moves, .. } = &self.holding else {
+            return;
+        };
+        let mut rest: BTreeMap<i64, i64> = moves.iter().copied().collect();
+        for (at, delta) in self.of_items.values().flatten() {
+            rest.entry(*at).and_modify(|units| *units -= delta);
+        }
+        if let Some(until) = until {
+            rest.retain(|at, _| *at < until.at.as_millisecond());
+        }
+        let own = self.of_items.entry(name.to_owned()).or_default();
+        for (at, delta) in rest {
+            add_move(own, at, delta);
+        }
+        self.of_items.retain(|_, moves| !moves.is_empty());
+        let mut rest = Part {
+            held: self.held,
+            sold: self.sold.clone(),
+        };
+        for part in self.parts.values() {
+            rest.held -= part.held;
+            for (day, units) in &part.sold {
+                rest.count_sale(*day, -units);
+            }
+        }
+        self.parts.entry(name.to_owned()).or_default().add(&rest);
+        self.parts.retain(|_, part| !part.is_nothing());
+    }
+
+    /// Promises units, or takes promised ones back: where that is known, of this item; else what is
+    /// promised of nobody's in particular goes first.
+    #[must_use]
+    pub fn promised(&self, units: i64, whose: Option<&str>) -> Self {
+        let mut next = self.clone();
+        next.held += units;
+        let whose = whose.filter(|_| self.is_shared());
+        if let Some(name) = whose {
+            let part = next.parts.entry(name.to_owned()).or_default();
+            part.held = (part.held + units).max(0);
+        }
+        let of_items: i64 = next.parts.values().map(|part| part.held).sum();
+        let mut beyond = of_items - next.held;
+        for part in next.parts.values_mut() {
+            let taken = beyond.clamp(0, part.held.max(0));
+            part.held -= taken;
+            beyond -= taken;
+        }
+        next.parts.retain(|_, part| !part.is_nothing());
+        next
+    }
+
+    /// This position once an item has left its SKU, and the position under the item's new one, of which
+    /// `new` was known; nothing where nothing of the item is here. Whatever is left goes along where
+    /// nothing else stands for the old SKU here.
+    pub fn left_by(
+        &self,
+        new: &Self,
+        leaving: &Leaving<'_>,
+        sources: &Sources,
+    ) -> Option<(Self, Self)> {
+        let &Leaving {
+            source,
+            item,
+            names,
+            to,
+            since,
+            standing,
+        } = leaving;
+        let name = of_item(source, item);
+        let is_last = self.is_of_item_alone(source, item);
+        let is_here =
+            |name: &String| self.parts.contains_key(name) || self.of_items.contains_key(name);
+        let known = self.item(source, item);
+        if self.renamed_to().is_some() || !is_last && known.is_none() && !names.iter().any(is_here)
+        {
+            return None;
+        }
         let (mut old, mut new) = (self.clone(), new.clone());
+        if !new.is_of_item_alone(source, item) {
+            if is_last {
+                old.attribute(&name, None);
+            }
+            if let Some(other) = new.sole_item() {
+                new.attribute(&other, None);
+            }
+        }
+        let goes = |name: &String| is_last || names.contains(name);
+        let mut taken = Part::default();
+        for (name, part) in old.parts.extract_if(.., |name, _| goes(name)) {
+            taken.add(&part);
+            new.parts.entry(name).or_default().add(&part);
+        }
+        if is_last {
+            taken = Part {
+                held: old.held,
+                sold: old.sold.clone(),
+            };
+        }
+        old.held -= taken.held;
+        new.held += taken.held;
+        for (day, units) in taken.sold {
+            old.count_sale(day, -units);
+            new.count_sale(day, units);
+        }
+        let own = old.of_items.extract_if(.., |name, _| goes(name));
+        let own: Vec<_> = own.collect();
         let (
             Holding::Stated { bases, moves },
             Holding::Stated {
@@ -81,51 +245,223 @@ impl Position {
         else {
             return None;
         };
-        for (source, base) in std::mem::take(bases) {
-            match known.get_mut(&source) {
-                Some(other) => other.join(base),
-                None => drop(known.insert(source, base)),
+        let mut going = std::mem::take(moves);
+        if !is_last {
+            let of_item = own.iter().flat_map(|(_, own)| own);
+            let kept_apart = |(at, _): &&(i64, i64)| {
+                let found = going.binary_search_by_key(at, |(at, _)| *at);
+                found.is_ok()
+            };
+            let of_item: Vec<_> = of_item.filter(kept_apart).copied().collect();
+            *moves = std::mem::replace(&mut going, of_item);
+            for (at, delta) in &going {
+                add_move(moves, *at, -delta);
             }
         }
-        for (at, delta) in std::mem::take(moves) {
+        for (at, delta) in going {
             add_move(moved, at, delta);
         }
+        let same_sku = sources.same_sku(source);
+        if is_last {
+            for (by, base) in std::mem::take(bases) {
+                match known.get_mut(&by) {
+                    Some(other) => other.join(base, sources.same_sku(&by)),
+                    None => drop(known.insert(by, base)),
+                }
+            }
+        } else if let Some(base) = bases.get_mut(source)
+            && let Some(left) = base.items.remove(item)
+        {
+            base.derive(same_sku);
+            let version = left.level.version;
+            let base = known.entry(source.clone());
+            let base = base.or_insert_with(|| Base::ended(version));
+            base.take_in(item.to_owned(), left);
+            base.derive(same_sku);
+        }
+        if let Some(base) = known.get_mut(source)
+            && let Some(item) = base.items.get_mut(item)
+        {
+            item.offer(standing);
+            base.derive(same_sku);
+        }
         tidy(known, moved);
-        for (item, moves) in std::mem::take(&mut old.of_items) {
-            let known = new.of_items.entry(item).or_default();
+        for (name, moves) in own {
+            let known = new.of_items.entry(name).or_default();
             for (at, delta) in moves {
                 add_move(known, at, delta);
             }
         }
-        new.held += std::mem::take(&mut old.held);
-        for (day, units) in std::mem::take(&mut old.sold) {
-            new.count_sale(day, units);
+        for name in names {
+            old.gone.insert(name.clone(), to.clone());
+            new.gone.remove(name);
         }
         if let Some(renamed) = &mut new.renamed {
-            renamed.taken = true;
+            renamed.is_taken(Some(since));
         }
-        old.renamed = Some(renamed);
+        // Who came after it has the SKU since then; of several that always had it, nobody knows whose
+        // it was.
+        let came = known_since(self.item(source, item));
+        let others = old
+            .claims()
+            .filter_map(|(_, it)| known_since(it.map(|(_, it)| it)));
+        let taken = others.min().filter(|_| !is_last);
+        if is_last || taken > came && came.is_some() {
+            old.renamed = Some(Renamed {
+                to: to.clone(),
+                since: taken.map_or(since, |taken| taken.min(since)),
+                source: source.clone(),
+                item: item.to_owned(),
+                taken: !is_last,
+            });
+        }
         Some((old, new))
+    }
+}
+
+/// Since when an item stands for its SKU, as far as that is known.
+fn known_since(item: Option<&Item>) -> Option<Version> {
+    let item = item?;
+    Some(item.offered.map_or(item.level.version, |it| it.version))
+}
+
+impl Renamed {
+    /// Something else has the SKU, since then.
+    pub fn is_taken(&mut self, since: Option<Version>) {
+        self.taken = true;
+        self.since = since.map_or(self.since, |since| since.min(self.since));
     }
 }
 
 impl Base {
     /// Takes in what the same source said of the product under its other SKU.
-    fn join(&mut self, other: Self) {
+    fn join(&mut self, other: Self, same_sku: SameSku) {
         let items = std::mem::take(&mut self.items);
-        let mut both = other.items.clone();
-        if other.version > self.version {
+        let others = |name: &String| !other.items.contains_key(name);
+        // Where another item is believed, it stays so.
+        let believed = items
+            .iter()
+            .any(|(name, it)| others(name) && it.live().is_some());
+        let both: Vec<_> = other.items.clone().into_iter().collect();
+        let moved = self.moved + other.moved;
+        if other.version > self.version && !believed {
             *self = other;
         }
-        for (name, item) in items {
-            match both.get_mut(&name) {
-                Some(known) => known.join(&item),
-                None => drop(both.insert(name, item)),
-            }
+        self.items = items;
+        for (name, item) in both {
+            self.take_in(name, item);
         }
-        self.items = both;
         if !self.items.is_empty() {
-            self.derive(SameSku::Conflict);
+            self.derive(same_sku);
         }
+        if self.oldest.is_some() {
+            self.moved = moved;
+        }
+    }
+
+    fn take_in(&mut self, name: String, item: Item) {
+        match self.items.get_mut(&name) {
+            Some(known) => known.join(&item),
+            None => drop(self.items.insert(name, item)),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_zero(units: &i64) -> bool {
+    *units == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::event::Level;
+    use super::super::item::ItemStatement;
+    use super::super::position::PositionChange;
+    use super::*;
+
+    fn version(second: i64) -> Version {
+        Version::at(Timestamp::from_second(second).unwrap())
+    }
+
+    fn states(sku: &str, item: &str, on_hand: i64) -> PositionChange {
+        let level = Level {
+            on_hand,
+            ..Level::default()
+        };
+        PositionChange::Item {
+            source: "shop".parse().unwrap(),
+            said: ItemStatement {
+                product: sku.parse().unwrap(),
+                location: "north".parse().unwrap(),
+                item: item.to_owned(),
+                level: Some(Dated {
+                    version: version(10),
+                    value: Some(level),
+                }),
+                offered: None,
+            },
+        }
+    }
+
+    fn after(sku: &str, changes: &[PositionChange]) -> Position {
+        let start = Position::unknown(sku.parse().unwrap(), "north".parse().unwrap());
+        changes.iter().fold(start, |position, change| {
+            let next = position.after(change, &Sources::default()).unwrap();
+            next.unwrap()
+        })
+    }
+
+    fn leaves(old: &Position, new: &Position, item: &str) -> Option<(Position, Position)> {
+        let source = "shop".parse().unwrap();
+        let leaving = Leaving {
+            source: &source,
+            item,
+            names: &[of_item(&source, item)],
+            to: &new.product,
+            since: version(20),
+            standing: Dated {
+                version: version(20),
+                value: true,
+            },
+        };
+        old.left_by(new, &leaving, &Sources::default())
+    }
+
+    #[test]
+    fn an_item_alone_writes_nothing_down_and_takes_all_along() {
+        let old = after("A", &[states("A", "1", 9), PositionChange::Reserve(4)]);
+        // As rows from before there were parts: nothing of them is in it.
+        let row = serde_json::to_value(&old).unwrap();
+        assert!(row.get("parts").is_none() && row.get("gone").is_none());
+        assert_eq!(serde_json::from_value::<Position>(row).unwrap(), old);
+        let (left, there) = leaves(&old, &after("B", &[]), "1").unwrap();
+        assert_eq!((left.held, there.held), (0, 4));
+        assert_eq!(left.renamed_to(), Some(&there.product));
+        assert_eq!(there.stock(&Sources::default()).unwrap().on_hand, 9);
+        assert_eq!(leaves(&left, &there, "1"), None, "once only");
+    }
+
+    #[test]
+    fn what_is_promised_is_of_the_one_who_was_there_or_of_nobody() {
+        let summed = Sources {
+            summed: ["shop".parse().unwrap()].into(),
+            ..Sources::default()
+        };
+        let then = |position: &Position, change| position.after(&change, &summed).unwrap().unwrap();
+        let one = after("A", &[states("A", "1", 9), PositionChange::Reserve(4)]);
+        let both = then(&one, states("A", "2", 5));
+        let both = then(&both, PositionChange::Reserve(3));
+        let nothing = after("B", &[]);
+        let (left, there) = leaves(&both, &nothing, "1").unwrap();
+        assert_eq!((left.held, there.held), (3, 4));
+        let (left, there) = leaves(&both, &nothing, "2").unwrap();
+        assert_eq!((left.held, there.held), (7, 0));
+        // What is given back is nobody's first, unless it is said whose it is.
+        let of_nobody = then(&both, PositionChange::Release(3));
+        assert_eq!(leaves(&of_nobody, &nothing, "1").unwrap().1.held, 4);
+        let of_first = both.promised(-3, Some("shop 1"));
+        assert_eq!(leaves(&of_first, &nothing, "1").unwrap().1.held, 1);
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
         correlation: None,
         change,
         ending: (change == RevisionKind::Resolved).then_some(Ending::Recovered),
+        renamed_to: None,
         kind,
         severity: Severity::Warning,
         subject: subject(kind),

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts;
 use super::samples;
-use crate::domain::alert::{AlertKind, RevisionKind};
+use crate::domain::alert::{AlertKind, Ending, RevisionKind};
 use crate::domain::message::{Message, Stock};
 use crate::domain::{ChannelName, Subject};
 use harmless::harmless;
@@ -227,11 +227,17 @@ impl Templates {
 /// that something did.
 fn closed(message: &Message) -> Option<String> {
     let ending = message.ending.filter(|ending| !ending.is_recovery())?;
-    Some(format!(
-        "Alert closed: {} – {}.",
-        message.product,
-        ending.in_words()
-    ))
+    let product = &message.product;
+    Some(
+        match message
+            .renamed_to
+            .as_ref()
+            .filter(|_| ending == Ending::Renamed)
+        {
+            Some(sku) => format!("Alert closed: {product} – it goes on as SKU {sku}."),
+            None => format!("Alert closed: {product} – {}.", ending.in_words()),
+        },
+    )
 }
 
 /// The template, if it is one and does no harm.

@@ -182,12 +182,17 @@ impl Store {
         for attempt in 0.. {
             let decided = match self.sides(movement, &source, authority).await {
                 Ok(decided) => decided,
-                // The refusal may be the echo of this very movement: it took the last one.
+                // The refusal may be the echo of this very movement: it took the last one. Or an item is
+                // just about to bring what is asked for.
                 Err(ApplyError::Refused(refusal)) => {
-                    return match self.carried_out_before(movement, &source).await? {
-                        Some(moved) => Ok(moved),
-                        None => Err(refusal.into()),
-                    };
+                    match self.carried_out_before(movement, &source).await? {
+                        Some(moved) => return Ok(moved),
+                        None if self.is_coming(&movement.product).await? => {
+                            self.after_conflict(OPERATION, attempt).await?;
+                            continue;
+                        }
+                        None => return Err(refusal.into()),
+                    }
                 }
                 Err(error) => return Err(error),
             };
@@ -276,13 +281,28 @@ impl Store {
             let now = self.clock().now();
             let dated = movement.at.unwrap_or(now);
             let place = (&movement.product, side.location);
-            let Some(meant) = self.meant(OPERATION, place, Said::At(dated)).await? else {
+            let Some(mut meant) = self.meant(OPERATION, place, Said::At(dated)).await? else {
                 return Err(Refusal::NoData.into());
             };
+            // What was promised under this SKU may have gone from it with an item.
+            if let What::Release(units) = side.what
+                && meant.position.held < units
+            {
+                for (name, to) in meant.position.gone.clone() {
+                    let place = (&to, side.location);
+                    let there = self.meant(OPERATION, place, Said::Of(&name, dated));
+                    let there = Box::pin(there).await?;
+                    if let Some(there) = there.filter(|it| it.position.held >= units) {
+                        meant = there;
+                        break;
+                    }
+                }
+            }
             let Meant {
                 stored,
                 position: before,
                 guard,
+                whose,
             } = meant;
             renames::guard(&mut decided.writes, guard);
             let known = self.caught_up(before.clone(), dated, None, sources).await?;
@@ -296,7 +316,8 @@ impl Store {
             let known = known.position;
             let at = movement.time(&known, authority, now);
             let change = side.on(&known, source, at, authority)?;
-            let Some(after) = known.after(&change, sources)? else {
+            let after = known.after(&change, sources)?;
+            let Some(mut after) = after else {
                 // A count that is older than one that is known: the row that stands is the answer.
                 let of = keys::position_history(&before.product, &before.location);
                 let row = self.ledger_row(&of, before.revision).await?;
@@ -306,6 +327,9 @@ impl Store {
                     .extend(stored.map(|it| Write::Check(it.key, Expect::Version(it.version))));
                 continue;
             };
+            if after.held != known.held {
+                after = known.promised(after.held - known.held, whose.as_deref());
+            }
             side.allowed(&known, &after, authority)?;
             let cause = Cause {
                 source,

@@ -1,10 +1,10 @@
 //! The names that other systems have for our SKUs, and which of their items they still offer.
 //!
 //! A name can come to mean another SKU, and what it names can be archived or deleted. Positions keep
-//! what each item stated, so whoever changes a name also carries that to the positions: where the item
-//! was all that had the old SKU, its product is renamed ([`renames`](super::renames)); else what it
-//! stated under the old SKU ends there and stands at the new one. A name is marked as unsettled in the
-//! write that changes it, so that after a crash the same webhook, applied again, does the rest.
+//! what is of each item, so whoever changes a name also carries that to the positions
+//! ([`renames`](super::renames)). A name is marked as unsettled in the write that changes it, so that
+//! after a crash the same webhook, applied again, does the rest. It stays so while its item contradicts
+//! another that has the same SKU: so each webhook that says so is told of.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ use super::renames::Rename;
 use super::row::{Expect, Row, Stored};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError, keys};
+use crate::domain::ProductId;
 use crate::domain::event::{Change, Offer, ProductDescription, StockEvent, Version};
 use crate::domain::id::{ConnectorName, EventId, Sku};
 use crate::domain::item::{Dated, ItemStatement};
-use crate::domain::position::Sources;
-use crate::domain::{Position, ProductId};
+use crate::domain::position::{Sources, of_item};
 
 const OPERATION: &str = "learn a name";
 
@@ -147,35 +147,40 @@ impl Store {
         let known = self.external_name(&event.source, kind, name).await?;
         let known = known.unwrap_or_default();
         if known.version < Some(version) && known.sku.as_ref() != Some(sku) {
-            let item = item_name(kind, name);
-            self.has_name(sku, version, (&event.source, &item)).await?;
+            let (product, item) = (ProductId::from(sku.clone()), item_name(kind, name));
+            let is_renamed = known.sku.is_some();
+            self.has_name(&product, version, (&event.source, &item), is_renamed)
+                .await?;
         }
-        self.change_name(event, (kind, name), sources, |known| {
-            if known.version.is_some_and(|known| known >= version) {
-                // What it was called before is heard of late.
-                let is_new = known.sku.as_ref() != Some(sku) && !known.former.contains(sku);
-                if is_new && known.version.is_some_and(|known| known > version) {
-                    known.former.insert(0, sku.clone());
+        let changed = self
+            .change_name(event, (kind, name), sources, |known| {
+                if known.version.is_some_and(|known| known >= version) {
+                    // What it was called before is heard of late.
+                    let is_new = known.sku.as_ref() != Some(sku) && !known.former.contains(sku);
+                    if is_new && known.version.is_some_and(|known| known > version) {
+                        known.former.insert(0, sku.clone());
+                        known.unsettled = true;
+                    }
+                    return;
+                }
+                if let Some(old) = known.sku.replace(sku.clone()).filter(|old| old != sku) {
+                    known
+                        .former
+                        .retain(|former| former != sku && *former != old);
+                    known.former.push(old);
                     known.unsettled = true;
                 }
-                return;
-            }
-            if let Some(old) = known.sku.replace(sku.clone()).filter(|old| old != sku) {
-                known
-                    .former
-                    .retain(|former| former != sku && *former != old);
-                known.former.push(old);
-                known.unsettled = true;
-            }
-            known.version = Some(version);
-            if !beside.is_empty() {
-                known.beside.clone_from(&beside);
-            }
-        })
-        .await?;
-        // Also where the name was known: whoever learnt it may have stopped right after.
-        self.release_waiting(&event.source, kind, name).await?;
-        Ok(())
+                known.version = Some(version);
+                if !beside.is_empty() {
+                    known.beside.clone_from(&beside);
+                }
+            })
+            .await;
+        if matches!(changed, Ok(_) | Err(ApplyError::SameSku { .. })) {
+            // Also where the name was known: whoever learnt it may have stopped right after.
+            self.release_waiting(&event.source, kind, name).await?;
+        }
+        changed.map(|_| ())
     }
 
     /// Notes which of its items a source offers.
@@ -209,8 +214,9 @@ impl Store {
         };
         let event = &said;
         let version = version.kept();
+        let mut clash = None;
         for (name, value) in names {
-            changed |= self
+            let one = self
                 .change_name(event, (&offer.kind, &name), sources, |known| {
                     let standing = known.offered.is_none_or(|offered| offered.value);
                     let newer = known.offered.is_none_or(|offered| {
@@ -223,7 +229,11 @@ impl Store {
                         known.unsettled = true;
                     }
                 })
-                .await?;
+                .await;
+            changed |= set_aside(one, &mut clash)?.unwrap_or(true);
+        }
+        if let Some(clash) = clash {
+            return Err(clash);
         }
         Ok(if changed {
             Applied::Changed
@@ -288,7 +298,7 @@ impl Store {
                 }
             }
             if after.unsettled {
-                self.settle_name(event, kind, name, sources).await?;
+                Box::pin(self.settle_name(event, kind, name, sources)).await?;
             }
             return Ok(changed);
         }
@@ -312,35 +322,46 @@ impl Store {
         };
         let known = &stored.data;
         let item = item_name(kind, name);
-        for old in &known.former {
-            let old = ProductId::from(old.clone());
-            let renamed = match known.sku.as_ref().zip(known.version) {
-                Some((to, since)) => {
-                    let rename = Rename {
-                        event,
-                        item: &item,
-                        to,
-                        since,
-                    };
-                    self.rename(&rename, &old, sources).await?
-                }
-                None => false,
-            };
-            if !renamed {
-                self.move_item(event, &item, &old, known, sources).await?;
-            }
-        }
-        if let Some((sku, standing)) = known.sku.as_ref().zip(known.standing()) {
+        let mut clash = None;
+        let standing = known.sku.as_ref().zip(known.version).zip(known.standing());
+        if let Some(((sku, since), standing)) = standing {
             let product = ProductId::from(sku.clone());
+            let beside = known.beside.iter();
+            let beside = beside.map(|(kind, name)| item_name(kind, name));
+            let names = std::iter::once(item.clone()).chain(beside);
+            let names: Vec<_> = names.map(|name| of_item(&event.source, &name)).collect();
+            let rename = Rename {
+                event,
+                item: &item,
+                names: &names,
+                sku,
+                to: &product,
+                since,
+                standing,
+            };
+            for old in &known.former {
+                self.leave(&rename, &old.clone().into(), sources).await?;
+            }
             for position in self.positions_of(&product).await? {
                 if position.item(&event.source, &item).is_some() {
                     let said = ItemStatement {
+                        product: product.clone(),
+                        location: position.location.clone(),
+                        item: item.clone(),
                         level: None,
-                        ..statement(&position, &item, standing)
+                        offered: Some(standing),
                     };
-                    self.say(event, said, sources).await?;
+                    let said = self.say(event, said, sources).await;
+                    set_aside(said, &mut clash)?;
                 }
             }
+            if !known.former.is_empty() {
+                let name = of_item(&event.source, &item);
+                self.has_come(&product, &name).await?;
+            }
+        }
+        if let Some(clash) = clash {
+            return Err(clash);
         }
         if known.unsettled {
             let settled = ExternalName {
@@ -355,43 +376,7 @@ impl Store {
         Ok(())
     }
 
-    /// Ends what an item stated under its old SKU, once that stands under the new one.
-    async fn move_item(
-        &self,
-        event: &StockEvent,
-        item: &str,
-        old: &ProductId,
-        known: &ExternalName,
-        sources: &Sources,
-    ) -> Result<(), ApplyError> {
-        let (Some(standing), Some(named)) = (known.standing(), known.version) else {
-            return Ok(());
-        };
-        let positions = self.positions_of(old).await?;
-        for position in positions.iter().filter(|it| it.renamed_to().is_none()) {
-            let Some(stated) = position.item(&event.source, item) else {
-                continue;
-            };
-            if let Some(sku) = &known.sku {
-                let said = ItemStatement {
-                    product: sku.clone().into(),
-                    level: Some(stated.level.clone()),
-                    ..statement(position, item, standing)
-                };
-                self.say(event, said, sources).await?;
-            }
-            let ended = Dated {
-                version: named,
-                value: false,
-            };
-            self.say(event, statement(position, item, ended), sources)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Applies what follows from a name for one position. Items that contradict each other are told of
-    /// when the next one states its level.
+    /// Applies what follows from a name for one position.
     async fn say(
         &self,
         event: &StockEvent,
@@ -403,24 +388,27 @@ impl Store {
             ..event.clone()
         };
         match self.apply_item(&event, &said, sources).await {
-            Ok(_) | Err(ApplyError::SameSku { .. }) => Ok(()),
             Err(ApplyError::Refused(refusal)) => {
                 tracing::warn!(source = %event.source, item = said.item, %refusal, "a name does not reach a position");
                 Ok(())
             }
-            Err(error) => Err(error),
+            said => said.map(|_| ()),
         }
     }
 }
 
-fn statement(position: &Position, item: &str, offered: Dated<bool>) -> ItemStatement {
-    ItemStatement {
-        product: position.product.clone(),
-        location: position.location.clone(),
-        item: item.to_owned(),
-        level: None,
-        offered: Some(offered),
-        same_sku: crate::domain::item::SameSku::Conflict,
+/// Keeps the first contradiction for when all else is done.
+pub(super) fn set_aside<T>(
+    outcome: Result<T, ApplyError>,
+    clash: &mut Option<ApplyError>,
+) -> Result<Option<T>, ApplyError> {
+    match outcome {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(error @ ApplyError::SameSku { .. }) => {
+            clash.get_or_insert(error);
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Store, StoreError, keys};
 use crate::domain::Authority;
 use crate::domain::event::StockEvent;
 use crate::domain::order::{Effect, KnownLine, OrderLine, Place};
-use crate::domain::position::PositionChange;
+use crate::domain::position::{PositionChange, of_item};
 
 const OPERATION: &str = "apply an order's line";
 /// How long a line is remembered after it last changed: longer than anybody edits or refunds it.
@@ -47,7 +47,12 @@ impl Store {
             // position.
             let mut meant = BTreeMap::<Place, (Meant, Effect)>::new();
             for ((product, location), effect) in after.difference(before) {
-                let said = Said::At(ordered.or_else(|| effect.first()).unwrap_or(now));
+                let at = ordered.or_else(|| effect.first()).unwrap_or(now);
+                let item = after.item.as_deref().or(after.alias.as_deref());
+                let item = item.map(|item| of_item(&event.source, item));
+                let said = item
+                    .as_ref()
+                    .map_or(Said::At(at), |item| Said::Of(item, at));
                 let place = (&product, &location);
                 if let Some(found) = self.meant(OPERATION, place, said).await? {
                     let place = (found.position.product.clone(), location);
@@ -60,6 +65,7 @@ impl Store {
                 let day = |at| authority.day(&location, at);
                 let change = PositionChange::Line {
                     item: after.item.clone().map(|item| (event.source.clone(), item)),
+                    alias: after.alias.clone().map(|item| (event.source.clone(), item)),
                     moves: effect.moves.into_iter().collect(),
                     sold: effect
                         .sold
@@ -71,6 +77,7 @@ impl Store {
                     stored,
                     position: was,
                     guard,
+                    ..
                 } = found;
                 let known = match change.dated() {
                     Some(then) => self.caught_up(was.clone(), then, None, sources).await?,

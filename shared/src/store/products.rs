@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::keys::{self, Listed};
+use super::names::set_aside;
 use super::row::{Expect, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError};
@@ -87,11 +88,12 @@ impl Store {
         };
         // The names come last: what is carried to the SKU is told by its title. Learning one twice is
         // harmless.
+        let mut clash = None;
         for (kind, name) in &description.external {
-            self.learn_name(event, description, (kind, name), sources)
-                .await?;
+            let learnt = self.learn_name(event, description, (kind, name), sources);
+            set_aside(learnt.await, &mut clash)?;
         }
-        Ok(applied)
+        clash.map_or(Ok(applied), Err)
     }
 
     /// Notes what a product is called.

@@ -1,11 +1,12 @@
 //! Products that are renamed, and how whoever uses the old SKU reaches them.
 //!
-//! Whoever renames a product first writes where it goes on, then carries each of its positions there,
-//! old and new in one transaction. A position that was carried says so, and a change that was not
-//! carried yet is there to be carried: so every change of the old SKU, before, while and after, ends up
-//! at the new one once. What waits for that is marked with the name, which is settled again.
+//! Whoever learns that an item has another SKU first writes where it went, then carries what is of the
+//! item in each position there, old and new in one transaction ([`Position::left_by`]). A position that
+//! was carried says so, and a change that was not carried yet is there to be carried: so every change of
+//! the old SKU, before, while and after, ends up at the new one once. What waits for that is marked with
+//! the name, which is settled again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use super::keys;
 use super::row::{Expect, Row, Stored, Write, Written};
 use super::settings::rule_row;
-use super::stock::{ApplyError, Cause};
+use super::stock::{ApplyError, Cause, standing};
 use super::{Store, StoreError};
 use crate::domain::authority::API;
 use crate::domain::event::{Change, ProductDescription, StockEvent, Version};
 use crate::domain::id::{ConnectorName, LocationId, RuleId, Sku};
-use crate::domain::position::{PositionChange, Sources};
-use crate::domain::renamed::Renamed;
+use crate::domain::item::Dated;
+use crate::domain::position::{PositionChange, Sources, of_item};
+use crate::domain::renamed::{Leaving, Renamed};
 use crate::domain::rule::Rule;
 use crate::domain::{Position, ProductId};
 
@@ -34,14 +36,25 @@ pub(super) struct Names {
     /// Which it had before, the last one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) formerly: Vec<ProductId>,
+    /// Items that had this SKU, by name, and where they went.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) gone: BTreeMap<String, ProductId>,
+    /// Items that have this SKU now, and whose stock may still be under the old one.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) coming: BTreeSet<String>,
 }
 
 /// An item of a source that is renamed.
 pub(super) struct Rename<'a> {
     pub(super) event: &'a StockEvent,
     pub(super) item: &'a str,
-    pub(super) to: &'a Sku,
+    /// What positions call it, and its other names.
+    pub(super) names: &'a [String],
+    pub(super) sku: &'a Sku,
+    pub(super) to: &'a ProductId,
     pub(super) since: Version,
+    /// Whether its source offers it.
+    pub(super) standing: Dated<bool>,
 }
 
 /// What is said of a product by its SKU.
@@ -55,6 +68,8 @@ pub(super) enum Said<'a> {
     Over,
     /// Something happens to it, at this time.
     At(Timestamp),
+    /// Something happens to the item of this name, at this time.
+    Of(&'a str, Timestamp),
 }
 
 impl<'a> Said<'a> {
@@ -76,15 +91,24 @@ impl<'a> Said<'a> {
         match self {
             Self::Level(version) => version > renamed.since,
             Self::Item(source, item) => (source, item) != (&renamed.source, renamed.item.as_str()),
-            Self::Over | Self::At(_) => false,
+            Self::Over | Self::At(_) | Self::Of(..) => false,
         }
     }
 
     /// Whether it is about what had the SKU before, although something else has it now.
     fn precedes(self, renamed: &Renamed) -> bool {
         match self {
-            Self::At(at) => at < renamed.since.at,
+            Self::At(at) | Self::Of(_, at) => at < renamed.since.at,
             Self::Level(_) | Self::Item(..) | Self::Over => false,
+        }
+    }
+
+    /// Of which item it is, where that is said.
+    fn whose(self) -> Option<String> {
+        match self {
+            Self::Item(source, item) => Some(of_item(source, item)),
+            Self::Of(name, _) => Some(name.to_owned()),
+            Self::Level(_) | Self::Over | Self::At(_) => None,
         }
     }
 }
@@ -95,6 +119,8 @@ pub(super) struct Meant {
     pub(super) position: Position,
     /// That the SKU means no other product, where no position shows that.
     pub(super) guard: Option<Write>,
+    /// Which item is meant, where that was said or what it left was followed.
+    pub(super) whose: Option<String>,
 }
 
 /// Adds a guard to a transaction, which may write to each item once only.
@@ -118,44 +144,55 @@ impl Store {
         said: Said<'_>,
     ) -> Result<Option<Meant>, StoreError> {
         let mut product = product.clone();
+        let mut whose = said.whose();
         let mut seen = BTreeSet::new();
         loop {
             let key = keys::position(&product, location);
             let stored = self.get::<Position>(operation, &key).await?;
-            let renamed = stored.as_ref().and_then(|it| it.data.renamed.clone());
+            let known = stored.as_ref().map(|it| &it.data);
+            let mut renamed = known.and_then(|it| it.renamed.clone());
+            let is_gone = |gone: &BTreeMap<String, ProductId>| gone.get(whose.as_ref()?).cloned();
+            let mut gone = known.and_then(|it| is_gone(&it.gone));
+            let knows_items = known.is_some_and(|it| !it.gone.is_empty());
             let is_first = seen.insert(product.clone());
             let mut guard = None;
-            let renamed = match renamed {
-                _ if !is_first => renamed,
-                Some(renamed) if renamed.taken => Some(renamed),
+            let asks = match &renamed {
+                _ if !is_first => false,
                 // A source that is heard of first states its own product.
-                None if stored.is_some() || matches!(said, Said::Level(_) | Said::Over) => None,
-                _ => {
-                    let names = self.names(operation, &product).await?;
-                    let expect = Expect::from_read(names.as_ref());
-                    let known = names.as_ref().map(|it| it.data.clone()).unwrap_or_default();
-                    // Written as they are: whoever renames it meanwhile looks again, or we do.
-                    let row = Row::new(keys::names(&product), "names", &known)?;
-                    guard = Some(Write::Put(row, expect));
-                    let renamed = names.and_then(|names| names.data.renamed);
-                    match renamed {
-                        Some(renamed) if !renamed.taken && said.takes(&renamed) => {
-                            self.take_name(&product).await?;
-                            seen.remove(&product);
-                            continue;
-                        }
-                        renamed => renamed,
-                    }
-                }
+                None if stored.is_none() => !matches!(said, Said::Level(_) | Said::Over),
+                None => gone.is_some(),
+                Some(renamed) => !renamed.taken || gone.is_some(),
             };
-            if let Some(renamed) = renamed
-                .as_ref()
-                .filter(|it| is_first && (!it.taken || said.precedes(it)))
-            {
+            if asks {
+                let names = self.names(operation, &product).await?;
+                let expect = Expect::from_read(names.as_ref());
+                let names = names.map(|it| it.data).unwrap_or_default();
+                // Written as they are: whoever renames it meanwhile looks again, or we do.
+                let row = Row::new(keys::names(&product), "names", &names)?;
+                guard = Some(Write::Put(row, expect));
+                gone = is_gone(&names.gone);
+                let is_told = names.renamed.is_some();
+                renamed = names.renamed.or(renamed);
+                if let Some(renamed) = renamed.as_mut().filter(|it| !it.taken && said.takes(it)) {
+                    if is_told {
+                        self.take_name(&product, None).await?;
+                        seen.remove(&product);
+                        continue;
+                    }
+                    renamed.is_taken(None);
+                }
+            }
+            let follows =
+                |it: &&Renamed| !it.taken || (whose.is_none() || !knows_items) && said.precedes(it);
+            let followed = renamed.as_ref().filter(follows);
+            let to = gone.as_ref().or(followed.map(|it| &it.to));
+            if let Some(to) = to.filter(|_| is_first) {
                 if matches!(said, Said::Over) {
                     return Ok(None);
                 }
-                product = renamed.to.clone();
+                product = to.clone();
+                let item = followed.map(|it| of_item(&it.source, &it.item));
+                whose = whose.or(item);
                 continue;
             }
             let mut position = stored.as_ref().map_or_else(
@@ -170,6 +207,7 @@ impl Store {
                 stored,
                 position,
                 guard,
+                whose,
             }));
         }
     }
@@ -196,12 +234,16 @@ impl Store {
         self.get(operation, &keys::names(product)).await
     }
 
-    /// Notes that something else has a SKU that a renamed product had, if one had.
-    pub(super) async fn take_name(&self, product: &ProductId) -> Result<(), StoreError> {
+    /// Notes that something else has a SKU that a renamed product had, if one had, since then.
+    pub(super) async fn take_name(
+        &self,
+        product: &ProductId,
+        since: Option<Version>,
+    ) -> Result<(), StoreError> {
         let mut to = None;
         self.change_names(product, |names| {
             if let Some(renamed) = &mut names.renamed {
-                renamed.taken = true;
+                renamed.is_taken(since);
                 to = Some(renamed.to.clone());
             }
         })
@@ -213,24 +255,49 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that an item has this SKU since then. Where another item gave it up in the same instant, it
-    /// is this one's now: a shop that counts in seconds says both at once.
+    /// Notes that an item has this SKU since then, and whether it had another. Whichever item gave the
+    /// SKU up, and whenever that is heard: it is this one's now.
     pub(super) async fn has_name(
         &self,
-        sku: &Sku,
+        product: &ProductId,
         since: Version,
         (source, item): (&ConnectorName, &str),
+        is_renamed: bool,
     ) -> Result<(), StoreError> {
-        let product = ProductId::from(sku.clone());
-        let names = self.names(OPERATION, &product).await?;
+        let stored = self.names(OPERATION, product).await?;
+        let names = stored.map(|it| it.data).unwrap_or_default();
+        let name = of_item(source, item);
         let takes = |renamed: &Renamed| {
             let of_other = (source, item) != (&renamed.source, renamed.item.as_str());
-            renamed.since < since || of_other && renamed.since == since
+            !renamed.taken && (of_other || renamed.since < since)
         };
-        match names.and_then(|names| names.data.renamed) {
-            Some(renamed) if !renamed.taken && takes(&renamed) => self.take_name(&product).await,
-            _ => Ok(()),
+        if is_renamed || names.gone.contains_key(&name) {
+            self.change_names(product, |names| {
+                names.gone.remove(&name);
+                if is_renamed {
+                    names.coming.insert(name.clone());
+                }
+            })
+            .await?;
         }
+        if names.renamed.as_ref().is_some_and(takes) {
+            self.take_name(product, Some(since)).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that what is of an item is under its SKU.
+    pub(super) async fn has_come(&self, product: &ProductId, name: &str) -> Result<(), StoreError> {
+        self.change_names(product, |names| {
+            names.coming.remove(name);
+        })
+        .await
+    }
+
+    /// Whether stock is on its way to a SKU from another, so that what is refused may not be in a moment.
+    pub async fn is_coming(&self, product: &ProductId) -> Result<bool, StoreError> {
+        let names = self.names("look up a SKU", product).await?;
+        Ok(names.is_some_and(|names| !names.data.coming.is_empty()))
     }
 
     async fn change_names(
@@ -261,82 +328,74 @@ impl Store {
         })
     }
 
-    /// Carries everything that is known of a product to its new SKU; `false` where the old one is still
-    /// the SKU of something else, or the new one was: then only the item changes its product.
-    pub(super) async fn rename(
+    /// Carries what is of an item from a SKU that it had to the one that it has; and where it was the
+    /// last that had the old one, everything that is known of the product.
+    pub(super) async fn leave(
         &self,
         rename: &Rename<'_>,
         old: &ProductId,
         sources: &Sources,
-    ) -> Result<bool, ApplyError> {
-        let new = ProductId::from(rename.to.clone());
-        let Some(renamed) = self.renaming(rename, old, &new).await? else {
-            return Ok(false);
+    ) -> Result<(), ApplyError> {
+        let new = rename.to;
+        let is_last = self.leaving(rename, old).await?;
+        let formerly = match is_last {
+            true => self.names(OPERATION, old).await?.map(|it| it.data.formerly),
+            false => None,
         };
-        let mut formerly = vec![old.clone()];
-        let names = self.names(OPERATION, old).await?;
-        formerly.extend(names.into_iter().flat_map(|names| names.data.formerly));
-        self.change_names(&new, |names| {
-            let more = formerly.iter().filter(|it| **it != new);
-            for name in more {
-                if !names.formerly.contains(name) {
+        self.change_names(new, |names| {
+            names.gone.retain(|name, _| !rename.names.contains(name));
+            let more = formerly.iter().flatten();
+            for name in is_last.then_some(old).into_iter().chain(more) {
+                if name != new && !names.formerly.contains(name) {
                     names.formerly.push(name.clone());
                 }
             }
         })
         .await?;
-        self.carry_rules(old, &new).await?;
-        self.carry_description(rename, old).await?;
-        for position in self.positions_of(old).await? {
-            self.carry(rename, &position, &renamed, sources).await?;
+        if is_last {
+            self.carry_rules(old, new).await?;
+            self.carry_description(rename, old).await?;
         }
-        Ok(true)
+        for position in self.positions_of(old).await? {
+            self.carry(rename, &position, sources).await?;
+        }
+        Ok(())
     }
 
-    /// Whether the product is renamed with the item, or was; and that it is, once it is written.
-    async fn renaming(
-        &self,
-        rename: &Rename<'_>,
-        old: &ProductId,
-        new: &ProductId,
-    ) -> Result<Option<Renamed>, StoreError> {
+    /// Notes that an item has left a SKU; whether nothing else has that, or had it when it left.
+    async fn leaving(&self, rename: &Rename<'_>, old: &ProductId) -> Result<bool, StoreError> {
         let (source, item) = (&rename.event.source, rename.item);
-        let renamed = Renamed {
-            to: new.clone(),
-            since: rename.since,
-            source: source.clone(),
-            item: item.to_owned(),
-            taken: false,
-        };
         for attempt in 0.. {
             let stored = self.names(OPERATION, old).await?;
-            let known = stored.as_ref().and_then(|it| it.data.renamed.as_ref());
-            match known {
-                Some(known) if !known.taken && known.to == *new => return Ok(Some(known.clone())),
-                Some(known) if !known.taken || known.since >= rename.since => return Ok(None),
-                _ => {}
+            let before = stored.as_ref().map(|it| it.data.clone());
+            let before = before.unwrap_or_default();
+            let known = before.renamed.as_ref();
+            let mut is_last = known.is_some_and(|it| !it.taken && it.to == *rename.to);
+            let mut after = before.clone();
+            let gone = rename
+                .names
+                .iter()
+                .map(|it| (it.clone(), rename.to.clone()));
+            after.gone.extend(gone);
+            after.coming.retain(|name| !rename.names.contains(name));
+            if known.is_none_or(|it| it.taken && it.since < rename.since) {
+                let positions = self.positions_of(old).await?;
+                let mut stand = positions.iter().filter(|it| it.renamed_to().is_none());
+                is_last = stand.all(|it| it.is_of_item_alone(source, item));
+                after.renamed = is_last
+                    .then(|| Renamed {
+                        to: rename.to.clone(),
+                        since: rename.since,
+                        source: source.clone(),
+                        item: item.to_owned(),
+                        taken: false,
+                    })
+                    .or(after.renamed);
             }
-            let olds = self.positions_of(old).await?;
-            let mut olds = olds.iter().filter(|it| it.renamed_to().is_none());
-            let news = self.positions_of(new).await?;
-            if !olds.all(|it| it.is_of_item_alone(source, item))
-                || news.iter().any(|it| it.has_other_items(source, item))
-            {
-                return Ok(None);
-            }
-            let names = Names {
-                renamed: Some(renamed.clone()),
-                ..stored
-                    .as_ref()
-                    .map(|it| it.data.clone())
-                    .unwrap_or_default()
-            };
-            let row = Row::new(keys::names(old), "names", &names)?;
-            if self
-                .put(OPERATION, row, Expect::from_read(stored.as_ref()))
-                .await?
-            {
-                return Ok(Some(renamed));
+            let row = Row::new(keys::names(old), "names", &after)?;
+            let expect = Expect::from_read(stored.as_ref());
+            if after == before || self.put(OPERATION, row, expect).await? {
+                return Ok(is_last);
             }
             self.after_conflict(OPERATION, attempt).await?;
         }
@@ -345,37 +404,40 @@ impl Store {
         })
     }
 
-    /// Carries one position, unless somebody else states it by now.
+    /// Carries what is of the item in one position.
     async fn carry(
         &self,
         rename: &Rename<'_>,
         at: &Position,
-        renamed: &Renamed,
         sources: &Sources,
     ) -> Result<(), ApplyError> {
-        let (source, item) = (&rename.event.source, rename.item);
+        let source = &rename.event.source;
         let location = &at.location;
+        let leaving = Leaving {
+            source,
+            item: rename.item,
+            names: rename.names,
+            to: rename.to,
+            since: rename.since,
+            standing: rename.standing,
+        };
         for attempt in 0.. {
             let key = keys::position(&at.product, location);
             let Some(stored) = self.get::<Position>(OPERATION, &key).await? else {
                 return Ok(());
             };
-            let old = &stored.data;
-            if old.renamed_to().is_some() || !old.is_of_item_alone(source, item) {
-                return Ok(());
-            }
-            let new = self.current_name(&renamed.to).await?;
             let known = self
-                .get::<Position>(OPERATION, &keys::position(&new, location))
+                .get::<Position>(OPERATION, &keys::position(rename.to, location))
                 .await?;
-            let before = known.as_ref().map_or_else(
-                || Position::unknown(new.clone(), location.clone()),
-                |known| known.data.clone(),
-            );
-            let Some((gone, there)) = old.carried(&before, renamed.clone()) else {
+            let old = &stored.data;
+            let before = standing(known.as_ref(), rename.to, location);
+            let Some((left, there)) = old.left_by(&before, &leaving, sources) else {
                 return Ok(());
             };
-            let reason = format!("{} is {new} now", at.product);
+            let reason = match left.renamed_to() {
+                Some(new) => format!("{} is {new} now", at.product),
+                None => format!("an item of {} is {} now", at.product, rename.to),
+            };
             let cause = Cause {
                 source,
                 event: &rename.event.id,
@@ -383,12 +445,15 @@ impl Store {
                 reason: Some(&reason),
                 change: "renamed",
             };
-            let (left, _) = self.recorded(&cause, Some(&stored), old, gone, sources)?;
+            let is_clear = left.contradicting(source).is_empty();
+            let (left, _) = self.recorded(&cause, Some(&stored), old, left, sources)?;
             let (arrived, _) = self.recorded(&cause, known.as_ref(), &before, there, sources)?;
             let writes = left.into_iter().chain(arrived).collect();
             if self.transact(OPERATION, writes).await? == Written::Done {
-                self.end_contradiction(source, &at.product, location)
-                    .await?;
+                if is_clear {
+                    self.end_contradiction(source, &at.product, location)
+                        .await?;
+                }
                 return Ok(());
             }
             self.after_conflict(OPERATION, attempt).await?;
@@ -404,17 +469,20 @@ impl Store {
     async fn carry_rules(&self, old: &ProductId, new: &ProductId) -> Result<(), StoreError> {
         let standing = self.picture(new).await?.rules;
         for rule in self.picture(old).await?.rules {
+            let renamed = of_product(&rule, old, new);
+            let renamed = renamed.filter(|it| standing.iter().all(|own| own.slot() != it.slot()));
+            let Some(renamed) = renamed else {
+                continue;
+            };
             let gone = Row::new(
                 keys::imported_rule(rule.id.as_str(), Some(old)),
                 "rule_renamed",
                 &None::<Rule>,
             )?;
-            let mut writes = vec![Write::Put(gone, Expect::Anything)];
-            let renamed = of_product(&rule, old, new);
-            let renamed = renamed.filter(|it| standing.iter().all(|own| own.slot() != it.slot()));
-            if let Some(rule) = renamed {
-                writes.push(Write::Put(rule_row(&rule)?, Expect::Anything));
-            }
+            let writes = vec![
+                Write::Put(gone, Expect::Anything),
+                Write::Put(rule_row(&renamed)?, Expect::Anything),
+            ];
             let mut attempt = 0;
             while self.transact(OPERATION, writes.clone()).await? != Written::Done {
                 self.after_conflict(OPERATION, attempt).await?;
@@ -430,20 +498,19 @@ impl Store {
         rename: &Rename<'_>,
         old: &ProductId,
     ) -> Result<(), ApplyError> {
-        let new = ProductId::from(rename.to.clone());
         let Some(known) = self.product(old).await? else {
             return Ok(());
         };
         let Some(version) = known.heard.values().max().copied() else {
             return Ok(());
         };
-        let described = self.product(&new).await?.unwrap_or_default();
+        let described = self.product(rename.to).await?.unwrap_or_default();
         let missing = |there: &Option<String>, was: Option<String>| match there {
             Some(_) => None,
             None => was,
         };
         let description = ProductDescription {
-            sku: rename.to.clone(),
+            sku: rename.sku.clone(),
             version,
             title: missing(&described.title, known.title),
             category: missing(&described.category, known.category),

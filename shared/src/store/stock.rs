@@ -372,6 +372,7 @@ impl Store {
                 stored,
                 position: before,
                 guard,
+                ..
             } = meant;
             let prepared = self
                 .prepare(event, stored.as_ref(), &before, change, sources)

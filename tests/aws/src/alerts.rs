@@ -70,6 +70,7 @@ fn message(alert: &str, at: Timestamp) -> Message {
         revision: 1,
         correlation: None,
         ending: None,
+        renamed_to: None,
         digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,

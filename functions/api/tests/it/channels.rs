@@ -74,6 +74,7 @@ fn announcement(scene: &Scene, id: &str, state: AlertState) -> Announcement {
         correlation: None,
         change: RevisionKind::Opened,
         ending: None,
+        renamed_to: None,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,
         subject: subject.clone(),

@@ -571,6 +571,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         notes: Vec::new(),
         link: None,
         ending: None,
+        renamed_to: None,
         digest: None,
     }
 }

@@ -194,6 +194,7 @@ impl Shopify {
             known: KnownLine {
                 product: product.into(),
                 item: item(line, names),
+                alias: alias(line),
                 deducts: self.deducts,
                 placed: Some(placed),
                 refunds: known,
@@ -262,6 +263,7 @@ impl Shopify {
             known: KnownLine {
                 product: product.into(),
                 item: item(&sold, names),
+                alias: alias(&sold),
                 deducts: self.deducts,
                 placed: None,
                 refunds: [(name, refund)].into(),
@@ -371,6 +373,10 @@ fn item(line: &Object<'_>, names: &dyn Names) -> Option<String> {
     let variant = variant(line).ok()??;
     let item = names.beside(&variant, INVENTORY_ITEM)?;
     Some(item.to_string())
+}
+
+fn alias(line: &Object<'_>) -> Option<String> {
+    Some(variant(line).ok()??.to_string())
 }
 
 fn known_place(row: &Object<'_>, place: &str, names: &dyn Names) -> Result<LocationId, Problem> {

@@ -95,6 +95,7 @@ pub(crate) fn least() -> Message {
         revision: 1,
         correlation: None,
         ending: None,
+        renamed_to: None,
         digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,

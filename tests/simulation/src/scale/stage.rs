@@ -192,6 +192,7 @@ fn message(id: &str, subject: Subject, at: Timestamp) -> Message {
         link: None,
         correlation: None,
         ending: None,
+        renamed_to: None,
         digest: None,
     }
 }

@@ -111,6 +111,7 @@ fn refused(id: &str, state: AlertState, now: Timestamp) -> Announcement {
         correlation: None,
         change: RevisionKind::Opened,
         ending: None,
+        renamed_to: None,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,
         subject: subject.clone(),
