@@ -98,12 +98,14 @@ impl Run<'_> {
         show: &mut Show<'_>,
     ) -> Result<Sum, Failure> {
         let (mut sum, mut done) = (Sum::default(), 0);
-        for page in pages {
+        for (index, page) in pages.iter().enumerate() {
             let line = page.first_line.to_string();
+            let more = index + 1 < pages.len();
             let query = [
                 ("name", self.name.as_str()),
                 ("line", &line),
                 ("dry_run", if dry_run { "true" } else { "false" }),
+                ("more", if more { "true" } else { "false" }),
             ];
             let body = Body::Text("text/csv", page.text.clone());
             let answer = self
