@@ -101,7 +101,7 @@ impl Guard {
             Host::Ipv4(address) => self.admit_address(address.into())?,
             Host::Ipv6(address) => self.admit_address(address.into())?,
             // By its name alone this machine, wherever it is resolved.
-            Host::Domain(name) if is_localhost(name) => {
+            Host::Domain(name) if names_this_machine(name) => {
                 self.admit_address(Ipv4Addr::LOCALHOST.into())?;
             }
             Host::Domain(_) => {}
@@ -124,7 +124,7 @@ impl Guard {
     }
 }
 
-fn is_localhost(name: &str) -> bool {
+fn names_this_machine(name: &str) -> bool {
     let name = name.trim_end_matches('.');
     name == "localhost" || name.ends_with(".localhost")
 }
