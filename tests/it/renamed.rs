@@ -492,7 +492,7 @@ async fn whatever_is_heard_first(all: &[Told], setting: &str) {
         None
     });
     for order in orders_of(heard.len()) {
-        let shop = with_items(all, setting).await;
+        let shop = Box::pin(with_items(all, setting)).await;
         for index in &order {
             let (topic, body) = &heard[*index];
             shop.hears(topic, body).await;

@@ -263,11 +263,11 @@ fn stocked(source: &str, location: &str) -> StockEvent {
 async fn run(batch: &Batch, job: &str) -> usize {
     let mut pages = 0;
     while batch.store.job(job).await.unwrap().is_some() {
-        batch.evaluator.proceed(job).await.unwrap();
+        Box::pin(batch.evaluator.proceed(job)).await.unwrap();
     }
     for part in batch.store.parts_under_way().await.unwrap() {
         while batch.store.job(&part.id).await.unwrap().is_some() {
-            batch.evaluator.proceed(&part.id).await.unwrap();
+            Box::pin(batch.evaluator.proceed(&part.id)).await.unwrap();
             pages += 1;
             assert!(pages < 40, "it does not end");
         }

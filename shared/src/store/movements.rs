@@ -5,6 +5,7 @@
 //! in one transaction. The marker remembers the ledger rows that the movement left, so that a
 //! repeated request gets the answer that the first one got.
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -291,7 +292,7 @@ impl Store {
                 for (name, to) in meant.position.gone.clone() {
                     let place = (&to, side.location);
                     let there = self.meant(OPERATION, place, Said::Of(&name, dated));
-                    let there = Box::pin(there).await?;
+                    let there = there.boxed().await?;
                     if let Some(there) = there.filter(|it| it.position.held >= units) {
                         meant = there;
                         break;

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::renames::Rename;
@@ -298,7 +299,9 @@ impl Store {
                 }
             }
             if after.unsettled {
-                Box::pin(self.settle_name(event, kind, name, sources)).await?;
+                // Boxed, as it is rare, and would be part of every future that applies anything.
+                let settled = self.settle_name(event, kind, name, sources);
+                settled.boxed().await?;
             }
             return Ok(changed);
         }
