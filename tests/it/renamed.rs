@@ -681,8 +681,16 @@ async fn items_that_a_rename_gives_one_sku_are_told_of_at_once() {
 #[derive(Default)]
 struct Disturbance {
     left: AtomicI64,
-    does: OnceLock<(Arc<Shop>, &'static str)>,
+    does: OnceLock<(Arc<Shop>, Meanwhile)>,
     refused: AtomicI64,
+}
+
+/// What somebody does.
+enum Meanwhile {
+    /// Promises a unit of this SKU.
+    Promises(&'static str),
+    /// Has the shop hear of a product.
+    Hears(Value),
 }
 
 #[async_trait]
@@ -694,7 +702,11 @@ impl Interference for Disturbance {
             false => self.left.load(Ordering::SeqCst),
         };
         match self.does.get() {
-            Some((shop, sku)) if writes && left == 1 => {
+            Some((shop, Meanwhile::Hears(body))) if writes && left == 1 => {
+                Box::pin(shop.hears("products/update", body)).await;
+                Verdict::Proceed
+            }
+            Some((shop, Meanwhile::Promises(sku))) if writes && left == 1 => {
                 let promise = Act::Reserve { quantity: 1 };
                 let done = Box::pin(moves(shop, "meanwhile", sku, promise)).await;
                 if matches!(done, Err(ApplyError::Refused(_))) {
@@ -796,7 +808,8 @@ async fn who_promises_in_the_instant_of_a_rename_is_not_refused_for_good() {
             shop.hears("products/update", &of.described("Z", "09:40:00"))
                 .await;
             let shop = Arc::new(shop);
-            assert!(disturbance.does.set((Arc::clone(&shop), sku)).is_ok());
+            let promises = Meanwhile::Promises(sku);
+            assert!(disturbance.does.set((Arc::clone(&shop), promises)).is_ok());
             disturbance.left.store(calls, Ordering::SeqCst);
             let back = of.described("A", "09:50:00");
             shop.hears("products/update", &back).await;
@@ -813,4 +826,81 @@ async fn who_promises_in_the_instant_of_a_rename_is_not_refused_for_good() {
             assert_eq!(quantities(&shop, "Z").await, None, "{calls}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_rename_that_is_heard_within_an_older_one_is_not_taken_back() {
+    // To a SKU that nobody has, and to one that another item has.
+    for older in ["Z", "B"] {
+        for calls in 1.. {
+            let (shop, disturbance) = Box::pin(disturbed()).await;
+            let shop = Arc::new(shop);
+            let of = told(ITEM, "A", "", "");
+            let newer = Meanwhile::Hears(of.described("C", "09:50:00"));
+            assert!(disturbance.does.set((Arc::clone(&shop), newer)).is_ok());
+            disturbance.left.store(calls, Ordering::SeqCst);
+            let body = of.described(older, "09:40:00");
+            shop.hears("products/update", &body).await;
+            let is_done = disturbance.left.load(Ordering::SeqCst) > 0;
+            if is_done {
+                assert!(calls > 8, "{older} {calls}");
+                break;
+            }
+            shop.ticks().await;
+            let case = format!("{older} {calls}");
+            assert_eq!(quantities(&shop, "A").await, None, "{case}");
+            assert_eq!(quantities(&shop, "Z").await, None, "{case}");
+            assert_eq!(quantities(&shop, "B").await, Some((16, 3, 13, 4)), "{case}");
+            assert_eq!(quantities(&shop, "C").await, Some((6, 3, 3, 4)), "{case}");
+            for sku in ["A", "B", "C", "Z"] {
+                let coming = shop.store.is_coming(&sku.parse().unwrap()).await;
+                assert!(!coming.unwrap(), "{case}: {sku}");
+            }
+            assert_eq!(shop.held(HeldState::Open).await, [], "{case}");
+            // Who uses the first SKU reaches the item.
+            let promise = Act::Reserve { quantity: 1 };
+            moves(&shop, "after", "A", promise).await.unwrap();
+            assert_eq!(quantities(&shop, "C").await, Some((6, 4, 2, 4)), "{case}");
+        }
+    }
+}
+
+/// An item that is offered no longer keeps its SKU and what it has there: it may be offered again.
+#[tokio::test(start_paused = true)]
+async fn what_is_of_an_archived_item_is_there_when_it_is_offered_again() {
+    let both = |state: &str, time: &str, first: &str, second: &str| {
+        product(state, time, &[(ITEM, first), (OTHER_ITEM, second)])
+    };
+    // The second leaves B and the first takes it; then both are archived and offered again.
+    let (shop, _) = Box::pin(disturbed()).await;
+    for body in [
+        both("active", "09:40:00", "A", "C"),
+        both("active", "09:41:00", "B", "C"),
+        both("archived", "09:42:00", "B", "C"),
+        both("active", "09:43:00", "B", "C"),
+    ] {
+        shop.hears("products/update", &body).await;
+    }
+    shop.ticks().await;
+    assert_eq!(quantities(&shop, "B").await, Some((6, 3, 3, 4)));
+    assert_eq!(quantities(&shop, "C").await, Some((16, 3, 13, 4)));
+    assert_eq!(quantities(&shop, "A").await, None);
+
+    // The first is archived, the second takes its SKU, the first is offered again under another.
+    let (shop, _) = Box::pin(disturbed()).await;
+    let only = |state: &str, time: &str, sku: &str| {
+        let mut body = product(state, time, &[(ITEM, sku)]);
+        body["id"] = json!(ITEM);
+        body
+    };
+    let archived = only("archived", "09:40:00", "A");
+    shop.hears("products/update", &archived).await;
+    let takes = told(OTHER_ITEM, "B", "", "").described("A", "09:41:00");
+    shop.hears("products/update", &takes).await;
+    assert_eq!(shop.on_hand("A", "north").await, Some(16));
+    let again = only("active", "09:42:00", "D");
+    shop.hears("products/update", &again).await;
+    shop.ticks().await;
+    assert_eq!(quantities(&shop, "D").await, Some((6, 3, 3, 4)));
+    assert_eq!(quantities(&shop, "A").await, Some((16, 3, 13, 4)));
 }

@@ -183,10 +183,12 @@ impl Position {
         base.items.insert(said.item.clone(), item);
         base.derive(sources.same_sku(source));
         tidy(bases, moves);
-        if came && let Some(other) = sole.filter(|other| *other != of_item(source, &said.item)) {
+        let sole = sole.filter(|(other, _)| *other != of_item(source, &said.item));
+        if came && let Some((other, ended)) = sole {
             // What moves after several parts of a sum were there is nobody's in particular; of items
             // that contradict each other the one has yet to leave, whenever that is heard.
-            let until = (sources.same_sku(source) == SameSku::Sum).then_some(since);
+            let is_summed = sources.same_sku(source) == SameSku::Sum;
+            let until = ended.or(is_summed.then_some(since));
             self.attribute(&other, until);
         }
         Ok(())

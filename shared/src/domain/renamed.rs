@@ -105,7 +105,7 @@ impl Position {
     }
 
     /// Whether it is stated of nothing but this item of this source, or not at all.
-    pub fn is_of_item_alone(&self, source: &ConnectorName, item: &str) -> bool {
+    fn is_of_item_alone(&self, source: &ConnectorName, item: &str) -> bool {
         matches!(self.holding, Holding::Stated { .. })
             && self.product.line().is_none()
             && self
@@ -118,12 +118,43 @@ impl Position {
         self.claims().nth(1).is_some()
     }
 
-    /// The one item that all of it is of, by the name of its part.
-    pub(super) fn sole_item(&self) -> Option<String> {
+    /// Whether a source keeps other items here, also such as it offers no longer: they may come back.
+    fn has_other_items(&self, source: &ConnectorName, item: &str) -> bool {
+        self.items()
+            .any(|(by, name, _)| (by, name) != (source, item))
+    }
+
+    fn items(&self) -> impl Iterator<Item = (&ConnectorName, &str, &Item)> {
+        let bases = match &self.holding {
+            Holding::Stated { bases, .. } => Some(bases),
+            Holding::Counted { .. } => None,
+        };
+        bases.into_iter().flatten().flat_map(|(source, base)| {
+            let items = base.items.iter();
+            items.map(move |(name, item)| (source, name.as_str(), item))
+        })
+    }
+
+    /// Whether this item, as it leaves the SKU, is the last that has it: nothing else is stated here. Of
+    /// what an item that is offered no longer has here, another takes along only while it is offered.
+    pub fn is_left_by_last(&self, leaving: &Leaving<'_>) -> bool {
+        let Leaving { source, item, .. } = *leaving;
+        self.is_of_item_alone(source, item)
+            && (!self.has_other_items(source, item)
+                || leaving.standing.value && self.item(source, item).is_some())
+    }
+
+    /// The one item that all of it is of, by the name of its part, and since when that is offered no longer,
+    /// if it is not.
+    pub(super) fn sole_item(&self) -> Option<(String, Option<Version>)> {
         let mut claims = self.claims();
-        let (source, item) = claims.next()?;
-        let (name, _) = item.filter(|_| claims.next().is_none())?;
-        Some(of_item(source, name))
+        if let Some((source, item)) = claims.next() {
+            let (name, _) = item.filter(|_| claims.next().is_none())?;
+            return Some((of_item(source, name), None));
+        }
+        let mut items = self.items();
+        let (source, name, item) = items.next().filter(|_| items.next().is_none())?;
+        Some((of_item(source, name), known_since(Some(item))))
     }
 
     /// Writes down that what nobody else is known to have is of this item: all of it, or what moved
@@ -198,7 +229,7 @@ impl Position {
             standing,
         } = leaving;
         let name = of_item(source, item);
-        let is_last = self.is_of_item_alone(source, item);
+        let is_last = self.is_left_by_last(leaving);
         let is_here =
             |name: &String| self.parts.contains_key(name) || self.of_items.contains_key(name);
         let known = self.item(source, item);
@@ -207,12 +238,12 @@ impl Position {
             return None;
         }
         let (mut old, mut new) = (self.clone(), new.clone());
-        if !new.is_of_item_alone(source, item) {
+        if !new.is_of_item_alone(source, item) || new.has_other_items(source, item) {
             if is_last {
                 old.attribute(&name, None);
             }
-            if let Some(other) = new.sole_item() {
-                new.attribute(&other, None);
+            if let Some((other, ended)) = new.sole_item() {
+                new.attribute(&other, ended);
             }
         }
         let goes = |name: &String| is_last || names.contains(name);

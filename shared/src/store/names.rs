@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::renames::Rename;
-use super::row::{Expect, Row, Stored};
+use super::renames::{Guarded, Rename};
+use super::row::{Expect, Row, Stored, Write};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError, keys};
 use crate::domain::ProductId;
@@ -145,14 +145,6 @@ impl Store {
         let (sku, version) = (&described.sku, described.version.kept());
         let mut beside = described.external.clone();
         beside.remove(kind);
-        let known = self.external_name(&event.source, kind, name).await?;
-        let known = known.unwrap_or_default();
-        if known.version < Some(version) && known.sku.as_ref() != Some(sku) {
-            let (product, item) = (ProductId::from(sku.clone()), item_name(kind, name));
-            let is_renamed = known.sku.is_some();
-            self.has_name(&product, version, (&event.source, &item), is_renamed)
-                .await?;
-        }
         let changed = self
             .change_name(event, (kind, name), sources, |known| {
                 if known.version.is_some_and(|known| known >= version) {
@@ -292,10 +284,23 @@ impl Store {
             let changed = after != before;
             if changed {
                 let row = Row::new(key.clone(), "external", &after)?;
-                let expect = Expect::from_read(stored.as_ref());
-                if !self.put(OPERATION, row, expect).await? {
+                let mut writes = vec![Write::Put(row, Expect::from_read(stored.as_ref()))];
+                let mut taken = None;
+                let has_another = after.sku.as_ref().filter(|_| after.sku != before.sku);
+                if let Some((sku, since)) = has_another.zip(after.version) {
+                    let (product, item) = (ProductId::from(sku.clone()), item_name(kind, name));
+                    let item = (&event.source, item.as_str());
+                    let is_renamed = before.sku.is_some();
+                    let (write, from) = self.has_name(&product, since, item, is_renamed).await?;
+                    writes.extend(write);
+                    taken = from.map(|from| (from, product));
+                }
+                if self.guarded(None, writes).await? != Guarded::Done {
                     self.after_conflict(OPERATION, attempt).await?;
                     continue;
+                }
+                if let Some((from, product)) = taken {
+                    self.forget_name(&from, &product).await?;
                 }
             }
             if after.unsettled {
@@ -320,9 +325,32 @@ impl Store {
         name: &str,
         sources: &Sources,
     ) -> Result<(), ApplyError> {
-        let Some(stored) = self.stored_name(&event.source, kind, name).await? else {
-            return Ok(());
-        };
+        for attempt in 0.. {
+            let Some(stored) = self.stored_name(&event.source, kind, name).await? else {
+                return Ok(());
+            };
+            if self
+                .settle_as(event, &stored, (kind, name), sources)
+                .await?
+            {
+                return Ok(());
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
+    }
+
+    /// Carries what is known of a name; `false` where that has changed meanwhile.
+    async fn settle_as(
+        &self,
+        event: &StockEvent,
+        stored: &Stored<ExternalName>,
+        (kind, name): (&str, &str),
+        sources: &Sources,
+    ) -> Result<bool, ApplyError> {
         let known = &stored.data;
         let item = item_name(kind, name);
         let mut clash = None;
@@ -341,9 +369,12 @@ impl Store {
                 to: &product,
                 since,
                 standing,
+                guard: Write::Check(stored.key.clone(), Expect::Version(stored.version)),
             };
             for old in &known.former {
-                self.leave(&rename, &old.clone().into(), sources).await?;
+                if !self.leave(&rename, &old.clone().into(), sources).await? {
+                    return Ok(false);
+                }
             }
             for position in self.positions_of(&product).await? {
                 if position.item(&event.source, &item).is_some() {
@@ -376,7 +407,7 @@ impl Store {
             self.put(OPERATION, row, Expect::Version(stored.version))
                 .await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Applies what follows from a name for one position.

@@ -55,6 +55,22 @@ pub(super) struct Rename<'a> {
     pub(super) since: Version,
     /// Whether its source offers it.
     pub(super) standing: Dated<bool>,
+    /// That this is still what is known of the item's name. Without it a rename that is carried late would
+    /// take back what a newer one has carried meanwhile.
+    pub(super) guard: Write,
+}
+
+impl Rename<'_> {
+    fn leaving(&self) -> Leaving<'_> {
+        Leaving {
+            source: &self.event.source,
+            item: self.item,
+            names: self.names,
+            to: self.to,
+            since: self.since,
+            standing: self.standing,
+        }
+    }
 }
 
 /// What is said of a product by its SKU.
@@ -111,6 +127,16 @@ impl<'a> Said<'a> {
             Self::Level(_) | Self::Over | Self::At(_) => None,
         }
     }
+}
+
+/// What became of writes that hold as long as something else does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guarded {
+    Done,
+    /// That does not hold any more.
+    Overtaken,
+    /// Somebody else wrote to the same.
+    Again,
 }
 
 /// The position that is meant by a SKU and a place.
@@ -175,7 +201,7 @@ impl Store {
                 renamed = names.renamed.or(renamed);
                 if let Some(renamed) = renamed.as_mut().filter(|it| !it.taken && said.takes(it)) {
                     if is_told {
-                        self.take_name(&product, None).await?;
+                        self.take_name(&product).await?;
                         seen.remove(&product);
                         continue;
                     }
@@ -234,64 +260,75 @@ impl Store {
         self.get(operation, &keys::names(product)).await
     }
 
-    /// Notes that something else has a SKU that a renamed product had, if one had, since then.
-    pub(super) async fn take_name(
-        &self,
-        product: &ProductId,
-        since: Option<Version>,
-    ) -> Result<(), StoreError> {
+    /// Notes that something else has a SKU that a renamed product had, if one had.
+    async fn take_name(&self, product: &ProductId) -> Result<(), StoreError> {
         let mut to = None;
-        self.change_names(product, |names| {
+        self.change_names(product, None, |names| {
             if let Some(renamed) = &mut names.renamed {
-                renamed.is_taken(since);
+                renamed.is_taken(None);
                 to = Some(renamed.to.clone());
             }
         })
         .await?;
-        if let Some(to) = to {
-            self.change_names(&to, |names| names.formerly.retain(|it| it != product))
-                .await?;
+        match to {
+            Some(to) => self.forget_name(&to, product).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Notes that an item has this SKU since then, and whether it had another. Whichever item gave the
-    /// SKU up, and whenever that is heard: it is this one's now.
+    /// What notes that an item has this SKU since then, and whether it had another, if anything does; and
+    /// the SKU of what it is taken from. Whichever item gave the SKU up, and whenever that is heard: it is
+    /// this one's now.
     pub(super) async fn has_name(
         &self,
         product: &ProductId,
         since: Version,
         (source, item): (&ConnectorName, &str),
         is_renamed: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(Option<Write>, Option<ProductId>), StoreError> {
         let stored = self.names(OPERATION, product).await?;
-        let names = stored.map(|it| it.data).unwrap_or_default();
+        let before = stored.as_ref().map(|it| it.data.clone());
+        let before = before.unwrap_or_default();
+        let mut names = before.clone();
         let name = of_item(source, item);
-        let takes = |renamed: &Renamed| {
+        names.gone.remove(&name);
+        if is_renamed {
+            names.coming.insert(name);
+        }
+        let mut from = None;
+        if let Some(renamed) = &mut names.renamed {
             let of_other = (source, item) != (&renamed.source, renamed.item.as_str());
-            !renamed.taken && (of_other || renamed.since < since)
+            if !renamed.taken && (of_other || renamed.since < since) {
+                renamed.is_taken(Some(since));
+                from = Some(renamed.to.clone());
+            }
+        }
+        let write = match names == before {
+            true => None,
+            false => Some(Write::Put(
+                Row::new(keys::names(product), "names", &names)?,
+                Expect::from_read(stored.as_ref()),
+            )),
         };
-        if is_renamed || names.gone.contains_key(&name) {
-            self.change_names(product, |names| {
-                names.gone.remove(&name);
-                if is_renamed {
-                    names.coming.insert(name.clone());
-                }
-            })
-            .await?;
-        }
-        if names.renamed.as_ref().is_some_and(takes) {
-            self.take_name(product, Some(since)).await?;
-        }
-        Ok(())
+        Ok((write, from))
+    }
+
+    /// Notes that a SKU reaches this product no longer.
+    pub(super) async fn forget_name(
+        &self,
+        product: &ProductId,
+        name: &ProductId,
+    ) -> Result<(), StoreError> {
+        let forget = |names: &mut Names| names.formerly.retain(|it| it != name);
+        self.change_names(product, None, forget).await.map(drop)
     }
 
     /// Notes that what is of an item is under its SKU.
     pub(super) async fn has_come(&self, product: &ProductId, name: &str) -> Result<(), StoreError> {
-        self.change_names(product, |names| {
+        let come = |names: &mut Names| {
             names.coming.remove(name);
-        })
-        .await
+        };
+        self.change_names(product, None, come).await.map(drop)
     }
 
     /// Whether stock is on its way to a SKU from another, so that what is refused may not be in a moment.
@@ -300,11 +337,13 @@ impl Store {
         Ok(names.is_some_and(|names| !names.data.coming.is_empty()))
     }
 
+    /// Changes what is known of a SKU while the guard holds; whether it does.
     async fn change_names(
         &self,
         product: &ProductId,
+        guard: Option<&Write>,
         mut change: impl FnMut(&mut Names) + Send,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         for attempt in 0.. {
             let stored = self.names(OPERATION, product).await?;
             let before = stored.as_ref().map(|it| it.data.clone());
@@ -312,37 +351,60 @@ impl Store {
             let mut after = before.clone();
             change(&mut after);
             if after == before {
-                return Ok(());
+                return Ok(true);
             }
             let row = Row::new(keys::names(product), "names", &after)?;
-            if self
-                .put(OPERATION, row, Expect::from_read(stored.as_ref()))
-                .await?
-            {
-                return Ok(());
+            let write = Write::Put(row, Expect::from_read(stored.as_ref()));
+            match self.guarded(guard, vec![write]).await? {
+                Guarded::Done => return Ok(true),
+                Guarded::Overtaken => return Ok(false),
+                Guarded::Again => self.after_conflict(OPERATION, attempt).await?,
             }
-            self.after_conflict(OPERATION, attempt).await?;
         }
         Err(StoreError::Contended {
             operation: OPERATION,
         })
     }
 
+    pub(super) async fn guarded(
+        &self,
+        guard: Option<&Write>,
+        mut writes: Vec<Write>,
+    ) -> Result<Guarded, StoreError> {
+        if let (None, [Write::Put(row, expect)]) = (guard, writes.as_slice()) {
+            return Ok(match self.put(OPERATION, row.clone(), *expect).await? {
+                true => Guarded::Done,
+                false => Guarded::Again,
+            });
+        }
+        writes.extend(guard.cloned());
+        Ok(match self.transact(OPERATION, writes).await? {
+            Written::Done => Guarded::Done,
+            Written::Unexpected(unmet) if guard.is_some() && unmet.last() == Some(&true) => {
+                Guarded::Overtaken
+            }
+            Written::Unexpected(_) => Guarded::Again,
+        })
+    }
+
     /// Carries what is of an item from a SKU that it had to the one that it has; and where it was the
-    /// last that had the old one, everything that is known of the product.
+    /// last that had the old one, everything that is known of the product. `false` where the name has
+    /// changed meanwhile: who changed it carries on.
     pub(super) async fn leave(
         &self,
         rename: &Rename<'_>,
         old: &ProductId,
         sources: &Sources,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<bool, ApplyError> {
         let new = rename.to;
-        let is_last = self.leaving(rename, old).await?;
+        let Some(is_last) = self.leaving(rename, old).await? else {
+            return Ok(false);
+        };
         let formerly = match is_last {
             true => self.names(OPERATION, old).await?.map(|it| it.data.formerly),
             false => None,
         };
-        self.change_names(new, |names| {
+        let come = |names: &mut Names| {
             names.gone.retain(|name, _| !rename.names.contains(name));
             let more = formerly.iter().flatten();
             for name in is_last.then_some(old).into_iter().chain(more) {
@@ -350,20 +412,29 @@ impl Store {
                     names.formerly.push(name.clone());
                 }
             }
-        })
-        .await?;
+        };
+        if !self.change_names(new, Some(&rename.guard), come).await? {
+            return Ok(false);
+        }
         if is_last {
             self.carry_rules(old, new).await?;
             self.carry_description(rename, old).await?;
         }
         for position in self.positions_of(old).await? {
-            self.carry(rename, &position, sources).await?;
+            if !self.carry(rename, &position, sources).await? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Notes that an item has left a SKU; whether nothing else has that, or had it when it left.
-    async fn leaving(&self, rename: &Rename<'_>, old: &ProductId) -> Result<bool, StoreError> {
+    /// Notes that an item has left a SKU; whether nothing else has that, or had it when it left. Nothing
+    /// where its name has changed meanwhile.
+    async fn leaving(
+        &self,
+        rename: &Rename<'_>,
+        old: &ProductId,
+    ) -> Result<Option<bool>, StoreError> {
         let (source, item) = (&rename.event.source, rename.item);
         for attempt in 0.. {
             let stored = self.names(OPERATION, old).await?;
@@ -381,7 +452,7 @@ impl Store {
             if known.is_none_or(|it| it.taken && it.since < rename.since) {
                 let positions = self.positions_of(old).await?;
                 let mut stand = positions.iter().filter(|it| it.renamed_to().is_none());
-                is_last = stand.all(|it| it.is_of_item_alone(source, item));
+                is_last = stand.all(|it| it.is_left_by_last(&rename.leaving()));
                 after.renamed = is_last
                     .then(|| Renamed {
                         to: rename.to.clone(),
@@ -392,39 +463,36 @@ impl Store {
                     })
                     .or(after.renamed);
             }
-            let row = Row::new(keys::names(old), "names", &after)?;
-            let expect = Expect::from_read(stored.as_ref());
-            if after == before || self.put(OPERATION, row, expect).await? {
-                return Ok(is_last);
+            if after == before {
+                return Ok(Some(is_last));
             }
-            self.after_conflict(OPERATION, attempt).await?;
+            let row = Row::new(keys::names(old), "names", &after)?;
+            let write = Write::Put(row, Expect::from_read(stored.as_ref()));
+            match self.guarded(Some(&rename.guard), vec![write]).await? {
+                Guarded::Done => return Ok(Some(is_last)),
+                Guarded::Overtaken => return Ok(None),
+                Guarded::Again => self.after_conflict(OPERATION, attempt).await?,
+            }
         }
         Err(StoreError::Contended {
             operation: OPERATION,
         })
     }
 
-    /// Carries what is of the item in one position.
+    /// Carries what is of the item in one position; `false` where its name has changed meanwhile.
     async fn carry(
         &self,
         rename: &Rename<'_>,
         at: &Position,
         sources: &Sources,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<bool, ApplyError> {
         let source = &rename.event.source;
         let location = &at.location;
-        let leaving = Leaving {
-            source,
-            item: rename.item,
-            names: rename.names,
-            to: rename.to,
-            since: rename.since,
-            standing: rename.standing,
-        };
+        let leaving = rename.leaving();
         for attempt in 0.. {
             let key = keys::position(&at.product, location);
             let Some(stored) = self.get::<Position>(OPERATION, &key).await? else {
-                return Ok(());
+                return Ok(true);
             };
             let known = self
                 .get::<Position>(OPERATION, &keys::position(rename.to, location))
@@ -432,7 +500,7 @@ impl Store {
             let old = &stored.data;
             let before = standing(known.as_ref(), rename.to, location);
             let Some((left, there)) = old.left_by(&before, &leaving, sources) else {
-                return Ok(());
+                return Ok(true);
             };
             let reason = match left.renamed_to() {
                 Some(new) => format!("{} is {new} now", at.product),
@@ -449,14 +517,17 @@ impl Store {
             let (left, _) = self.recorded(&cause, Some(&stored), old, left, sources)?;
             let (arrived, _) = self.recorded(&cause, known.as_ref(), &before, there, sources)?;
             let writes = left.into_iter().chain(arrived).collect();
-            if self.transact(OPERATION, writes).await? == Written::Done {
-                if is_clear {
-                    self.end_contradiction(source, &at.product, location)
-                        .await?;
+            match self.guarded(Some(&rename.guard), writes).await? {
+                Guarded::Done => {
+                    if is_clear {
+                        self.end_contradiction(source, &at.product, location)
+                            .await?;
+                    }
+                    return Ok(true);
                 }
-                return Ok(());
+                Guarded::Overtaken => return Ok(false),
+                Guarded::Again => self.after_conflict(OPERATION, attempt).await?,
             }
-            self.after_conflict(OPERATION, attempt).await?;
         }
         Err(StoreError::Contended {
             operation: OPERATION,
