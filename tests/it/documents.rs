@@ -10,6 +10,7 @@ use shared::config::environment::process;
 
 use crate::alarm::{Alarm, TOPIC};
 use crate::cloudformation::{Stack, source};
+use crate::mappings::VAULT;
 
 pub(crate) const DEPLOYMENT: &str = include_str!("../../docs/deploy.md");
 
@@ -203,9 +204,14 @@ fn each_parameter_that_a_document_names_is_one_and_those_of_one_region_are_liste
     }
 }
 
-/// A stack with one kind of channel, all of whose alarms tell somebody.
+/// A stack with one kind of channel, all of whose alarms tell somebody, of copies too.
 pub(crate) fn small(source: &Value) -> Stack {
-    Stack::of(source, &[("Channels", "slack"), ("AlarmTopicArn", TOPIC)])
+    let given = [
+        ("Channels", "slack"),
+        ("AlarmTopicArn", TOPIC),
+        ("BackupCopyVaultArn", VAULT),
+    ];
+    Stack::of(source, &given)
 }
 
 /// The documents' tables of what the template and its stack have, as they should be.
