@@ -139,6 +139,7 @@ impl Alarm {
                 "AWS/Lambda" => &[&["FunctionName"]],
                 "AWS/SQS" => &[&["QueueName"]],
                 "AWS/ApiGateway" => &[&["ApiId"]],
+                "AWS/Backup" => &[&["BackupVaultName"]],
                 "AWS/DynamoDB" => &[&["TableName"], &["GlobalSecondaryIndexName", "TableName"]],
                 NAMESPACE => continue,
                 _ => &[],

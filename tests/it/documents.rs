@@ -10,13 +10,18 @@ use shared::config::environment::process;
 
 use crate::alarm::{Alarm, TOPIC};
 use crate::cloudformation::{Stack, source};
+use crate::mappings::VAULT;
 
 pub(crate) const DEPLOYMENT: &str = include_str!("../../docs/deploy.md");
 
 /// The document's blocks in this language.
 fn examples(language: &str) -> impl Iterator<Item = &'static str> {
-    DEPLOYMENT
-        .split("```")
+    blocks(DEPLOYMENT, language)
+}
+
+/// A text's blocks in this language.
+fn blocks(text: &'static str, language: &str) -> impl Iterator<Item = &'static str> {
+    text.split("```")
         .skip(1)
         .step_by(2)
         .filter_map(move |block| block.strip_prefix(language)?.strip_prefix('\n'))
@@ -62,6 +67,84 @@ fn a_shell_can_read_every_documented_command() {
         commands += example.lines().count();
     }
     assert!(commands > 50, "{commands} lines were found");
+}
+
+/// The name that a text begins with.
+fn first_name(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    end.map_or(text, |end| &text[..end])
+}
+
+/// The variables and functions that commands give a value or a body.
+fn given(commands: &'static str) -> BTreeSet<&'static str> {
+    let mut names = BTreeSet::new();
+    for line in commands.lines() {
+        let line = line.trim();
+        if let Some(local) = line.strip_prefix("local ") {
+            names.extend(local.split_whitespace());
+        }
+        for word in line.split([' ', ';']) {
+            let name = first_name(word);
+            let rest = &word[name.len()..];
+            if rest.starts_with('=') || rest.starts_with("()") {
+                names.insert(name);
+            }
+        }
+    }
+    names
+}
+
+/// The variables that commands use, and those of these functions that they call.
+fn needed(commands: &'static str, functions: &BTreeSet<&'static str>) -> BTreeSet<&'static str> {
+    let mut names = BTreeSet::new();
+    for rest in commands.split('$').skip(1) {
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        let name = first_name(rest);
+        let is_variable = name.starts_with(|c: char| c.is_ascii_alphabetic());
+        let has_default = rest[name.len()..].starts_with(":-");
+        if is_variable && !has_default {
+            names.insert(name);
+        }
+    }
+    for line in commands.lines() {
+        for before in ["$(", "{ ", "&& ", "|| ", "; "] {
+            let inside = line.split(before).skip(1).map(first_name);
+            names.extend(inside.filter(|name| functions.contains(name)));
+        }
+        let first = first_name(line.trim());
+        if functions.contains(first) {
+            names.insert(first);
+        }
+    }
+    names
+}
+
+/// Whoever comes back in a year has a new shell, and runs the names and one section.
+#[test]
+fn each_section_needs_the_names_and_nothing_else() {
+    let begin = examples("sh").find(|block| block.starts_with("# names"));
+    let begin = given(begin.unwrap());
+    let lines = examples("sh").flat_map(str::lines);
+    let functions: BTreeSet<_> = lines
+        .filter_map(|line| Some(line.split_once("() {")?.0))
+        .collect();
+    let (mut looked, mut missing) = (0, Vec::new());
+    let sections = DEPLOYMENT.split("\n## ");
+    for section in sections.flat_map(|section| section.split("\n### ")) {
+        let mut known = begin.clone();
+        known.insert("PWD");
+        for block in blocks(section, "sh") {
+            known.extend(given(block));
+            for name in needed(block, &functions) {
+                looked += 1;
+                if !known.contains(name) {
+                    missing.push(format!("{name} in\n{block}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    assert!(looked > 50, "{looked}");
 }
 
 /// A parameter that is not named keeps the value that the stack has, so what a command switches, another
@@ -121,9 +204,14 @@ fn each_parameter_that_a_document_names_is_one_and_those_of_one_region_are_liste
     }
 }
 
-/// A stack with one kind of channel, all of whose alarms tell somebody.
+/// A stack with one kind of channel, all of whose alarms tell somebody, of copies too.
 pub(crate) fn small(source: &Value) -> Stack {
-    Stack::of(source, &[("Channels", "slack"), ("AlarmTopicArn", TOPIC)])
+    let given = [
+        ("Channels", "slack"),
+        ("AlarmTopicArn", TOPIC),
+        ("BackupCopyVaultArn", VAULT),
+    ];
+    Stack::of(source, &given)
 }
 
 /// The documents' tables of what the template and its stack have, as they should be.

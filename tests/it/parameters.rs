@@ -26,6 +26,18 @@ fn each_function_has_the_memory_that_is_given_for_it() {
 }
 
 #[test]
+fn functions_are_traced_unless_that_is_switched_off() {
+    let traced = |given: &[(&str, &str)], expected: &str| {
+        let stack = Stack::of(&source(), given);
+        for (name, function) in stack.of_type("AWS::Lambda::Function") {
+            assert_eq!(function["Tracing"], expected, "{name}");
+        }
+    };
+    traced(&[], "Active");
+    traced(&[("Tracing", "PassThrough")], "PassThrough");
+}
+
+#[test]
 fn as_many_sources_are_read_at_once_as_is_given() {
     let concurrency = |stack: &Stack| {
         stack.properties("SyncRuns")["ScalingConfig"]["MaximumConcurrency"].to_string()

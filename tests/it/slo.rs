@@ -152,8 +152,14 @@ pub(crate) fn silent_faults(stack: &Stack) -> Vec<String> {
         if alarm.get("AlarmActions").is_some() || alarm.get("OKActions").is_some() {
             faults.push(format!("{name} tells somebody"));
         }
-        // What it costs is shown on the dashboard too.
-        if ["CostAlarm", "SpendingAlarm", "DeliverySuccessAlarm"].contains(&name) {
+        // What it costs is shown on the dashboard too; and where nothing is copied no copy fails.
+        let paid = [
+            "CostAlarm",
+            "SpendingAlarm",
+            "DeliverySuccessAlarm",
+            "CopiesFailedAlarm",
+        ];
+        if paid.contains(&name) {
             faults.push(format!("{name} is paid for"));
         }
     }

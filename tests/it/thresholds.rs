@@ -184,3 +184,25 @@ fn a_table_that_is_paid_for_by_the_hour_shows_and_reading_everything_anew_does_n
     );
     assert!(hour(1e7, 0.0));
 }
+
+#[test]
+fn what_is_put_back_again_and_again_shows_for_as_long_as_it_is() {
+    let alarm = Alarm::named("DeliveriesRedrivenAlarm");
+    let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap();
+    let fires = |minutes: &[i64], from: i64, until: i64| {
+        let given: Vec<_> = minutes
+            .iter()
+            .map(|minute| ("DeliveriesRedriven", *minute, 1.0))
+            .collect();
+        let fired = alarm.fires(&samples(&alarm, &given), at(0), at(until));
+        fired.into_iter().filter(|time| *time >= at(from)).count()
+    };
+    // A notifier that stood still for twenty minutes, and messages that were lost hours apart.
+    assert_eq!(fires(&[6, 11, 21], 0, 600), 0);
+    assert_eq!(fires(&[6, 246, 486], 0, 600), 0);
+    // One that nobody takes, as the clock puts it back: after an hour and a half, in each half-hour.
+    let stuck = [6, 11, 21, 41, 81, 141, 202, 263, 324, 385, 446, 507];
+    assert_eq!(fires(&stuck, 90, 510), 14);
+    // And not for ever after.
+    assert_eq!(fires(&stuck, 720, 900), 0);
+}

@@ -7,7 +7,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::Value;
-use shared::http::{Guard, Http, HttpSettings, Request, Transport as _, TransportError};
+use shared::http::{Guard, Http, HttpSettings, Reply, Request, Transport as _, TransportError};
 use url::Url;
 
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -108,22 +108,27 @@ impl Client {
         body: Body<'_>,
         headers: &[(HeaderName, &str)],
     ) -> Result<Value, ClientError> {
-        let (status, answer) = self.answer(method, path, query, body, headers).await?;
-        if status.is_success() {
-            return Ok(answer);
-        }
-        Err(self.refused(status, &answer))
+        self.answer(&self.reply(method, path, query, body, headers).await?)
     }
 
-    /// Asks, and gives status and body whatever they are.
-    pub(super) async fn answer(
+    /// A reply's body if it is one of success.
+    pub(super) fn answer(&self, reply: &Reply) -> Result<Value, ClientError> {
+        let answer = reply.json().unwrap_or(Value::Null);
+        if reply.status.is_success() {
+            return Ok(answer);
+        }
+        Err(self.refused(reply.status, &answer))
+    }
+
+    /// Asks, and gives the reply whatever it is.
+    pub(super) async fn reply(
         &self,
         method: Method,
         path: &str,
         query: &[(&str, &str)],
         body: Body<'_>,
         headers: &[(HeaderName, &str)],
-    ) -> Result<(StatusCode, Value), ClientError> {
+    ) -> Result<Reply, ClientError> {
         let host = self.base.authority().to_owned();
         let request = self
             .request(method, path, query, body, headers)
@@ -132,12 +137,10 @@ impl Client {
                 problem: error.to_string(),
             })?;
         let reply = self.http.call(request).await;
-        let reply = reply.map_err(|source| ClientError::Unreachable { host, source })?;
-        let answer = reply.json().unwrap_or(Value::Null);
-        Ok((reply.status, answer))
+        reply.map_err(|source| ClientError::Unreachable { host, source })
     }
 
-    pub(super) fn refused(&self, status: StatusCode, answer: &Value) -> ClientError {
+    fn refused(&self, status: StatusCode, answer: &Value) -> ClientError {
         let host = self.base.authority().to_owned();
         if status == StatusCode::UNAUTHORIZED {
             return ClientError::Unauthorized { host };

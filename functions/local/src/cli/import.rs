@@ -1,14 +1,18 @@
 //! `lotwire import`: thresholds and stock from a file, page by page; a dry run first.
 
 use std::path::Path;
+use std::time::Duration;
 
 use http::Method;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::delivery::outcome::retry_after;
 use shared::digest::sha256_hex;
 use shared::feeds::text_of;
 use shared::store::imports::{RecordLines, Table};
 
-use super::client::{Body, Client, IDEMPOTENCY_KEY};
+use super::client::{Body, Client, ClientError, IDEMPOTENCY_KEY};
 use super::show::Show;
 use super::{Failure, Server};
 
@@ -18,6 +22,19 @@ const PAGE: usize = 500;
 const FIRST: usize = 10;
 const COUNTS: [&str; 5] = ["new", "changed", "unchanged", "repeated", "rejected"];
 const REJECTED: usize = 4;
+
+/// What a server answers that is busy, or away for a moment.
+const PASSING: [u16; 5] = [429, 500, 502, 503, 504];
+/// How often a page is sent again then.
+const AGAIN: u32 = 4;
+/// Before the first time; before each further one twice as long.
+const PAUSE: Duration = if cfg!(test) {
+    Duration::from_millis(1)
+} else {
+    Duration::from_secs(2)
+};
+/// However long the server would have us wait.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the pages of a run amount to.
 #[derive(Default)]
@@ -107,18 +124,15 @@ impl Run<'_> {
                 ("dry_run", if dry_run { "true" } else { "false" }),
                 ("more", if more { "true" } else { "false" }),
             ];
-            let body = Body::Text("text/csv", page.text.clone());
-            let answer = self
-                .client
-                .ask(
-                    Method::POST,
-                    "/api/v1/imports",
-                    &query,
-                    body,
-                    &[(IDEMPOTENCY_KEY, &self.key)],
-                )
-                .await?;
-            sum.add(&answer);
+            let answer = self.page(page, &query, show).await;
+            if answer.is_err() && !dry_run {
+                let all: usize = pages.iter().map(|page| page.rows).sum();
+                show.progress(&format!(
+                    "{done} of {all} rows were applied; the same command may be repeated: \
+                     what was applied has no second effect"
+                ));
+            }
+            sum.add(&answer?);
             done += page.rows;
             if pages.len() > 1 {
                 let doing = if dry_run { "compared" } else { "applied" };
@@ -127,6 +141,43 @@ impl Run<'_> {
         }
         Ok(sum)
     }
+
+    /// What the server says to a page. Its key makes it harmless to send it again.
+    async fn page(
+        &self,
+        page: &Page,
+        query: &[(&str, &str)],
+        show: &mut Show<'_>,
+    ) -> Result<Value, ClientError> {
+        let mut times = 0;
+        loop {
+            let body = Body::Text("text/csv", page.text.clone());
+            let headers = [(IDEMPOTENCY_KEY, self.key.as_str())];
+            let path = "/api/v1/imports";
+            let reply = self
+                .client
+                .reply(Method::POST, path, query, body, &headers)
+                .await?;
+            let answer = self.client.answer(&reply);
+            let Err(error) = &answer else {
+                return answer;
+            };
+            if times == AGAIN || !PASSING.contains(&reply.status.as_u16()) {
+                return answer;
+            }
+            let asked = retry_after(&reply.headers, Clock::system().now());
+            let pause = pause(times, asked);
+            show.progress(&format!("{error}; once more in {} s", pause.as_secs()));
+            tokio::time::sleep(pause).await;
+            times += 1;
+        }
+    }
+}
+
+/// How long it waits after it has been turned away so many times before, and asked to wait.
+fn pause(times: u32, asked: Option<SignedDuration>) -> Duration {
+    let asked = asked.unwrap_or_default().unsigned_abs();
+    (PAUSE * 2_u32.pow(times)).max(asked.min(LONGEST))
 }
 
 impl Sum {
@@ -357,6 +408,15 @@ mod tests {
                  4 or fewer available, over from 5, critical",
             ]
         );
+    }
+
+    #[test]
+    fn a_server_says_how_long_it_is_left_alone_and_not_for_ever() {
+        let asked = |seconds| Some(SignedDuration::from_secs(seconds));
+        assert_eq!(pause(0, None), PAUSE);
+        assert_eq!(pause(3, asked(0)), 8 * PAUSE);
+        assert_eq!(pause(0, asked(7)), Duration::from_secs(7));
+        assert_eq!(pause(0, asked(86_400)), LONGEST);
     }
 
     #[test]

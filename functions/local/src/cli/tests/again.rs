@@ -1,5 +1,7 @@
 //! What is done again: what was received applied, and what did not arrive sent.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::json;
 use shared::domain::alert::{AlertState, RevisionKind, Severity};
@@ -9,7 +11,7 @@ use shared::domain::{AlertKind, ChannelName, Subject};
 use shared::store::alerts::{Alert, Announcement};
 use shared::store::breakers::{Trouble, TroubleKind};
 use shared::store::intents::{Intent, IntentState};
-use wiremock::matchers::{body_partial_json, header, method, path};
+use wiremock::matchers::{body_partial_json, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
@@ -93,6 +95,57 @@ async fn a_long_replay_is_gone_through_to_its_end_and_shows_how_far_it_is() {
     });
     assert_eq!(answer["counts"], counts);
     assert_eq!(answer["failed"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_that_a_busy_server_turns_away_is_sent_again_and_an_end_says_how_far_it_came() {
+    let server = MockServer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    let rows: String = (0..600).map(|row| format!("SKU-{row},{row}\n")).collect();
+    std::fs::write(at("stock.csv"), format!("product,on_hand\n{rows}")).unwrap();
+    std::fs::write(at("token"), "open sesame\n").unwrap();
+    let (file, url, data) = (at("stock.csv"), server.uri(), at(""));
+    let line = ["import", &file, "--yes", "--url", &url, "--data", &data];
+    let imports = || Mock::given(method("POST")).and(path("/api/v1/imports"));
+    // The second of two pages.
+    let turned_away = |status: u16, times: u64| {
+        imports()
+            .and(query_param("dry_run", "false"))
+            .and(query_param("line", "502"))
+            .respond_with(ResponseTemplate::new(status))
+            .up_to_n_times(times)
+    };
+    // Turned away so; then the exit code, what is said, and how often the page was sent.
+    let cases = [
+        (vec![(503, 2), (429, 1)], 0, "done: 2 new", 4),
+        (
+            vec![(503, 100)],
+            3,
+            "500 of 600 rows were applied; the same command may be repeated",
+            5,
+        ),
+        (vec![(422, 100)], 2, "500 of 600 rows were applied", 1),
+    ];
+    for (answers, expected, said, times) in cases {
+        server.reset().await;
+        for (status, times) in answers {
+            turned_away(status, times).mount(&server).await;
+        }
+        let taken = ResponseTemplate::new(200).set_body_json(json!({ "counts": { "new": 1 } }));
+        imports().respond_with(taken).mount(&server).await;
+        let (code, text) = run(line.into_iter()).await;
+        assert_eq!(code, expected, "{text}");
+        assert!(text.contains(said), "{text}");
+        let asked = server.received_requests().await.unwrap();
+        // Two to compare, and the first page.
+        assert_eq!(asked.len(), 3 + times, "{text}");
+        let keys: BTreeSet<_> = asked
+            .iter()
+            .map(|it| it.headers.get("idempotency-key"))
+            .collect();
+        assert!(keys.len() == 1 && !keys.contains(&None), "{keys:?}");
+    }
 }
 
 fn ops() -> ChannelName {
