@@ -345,10 +345,7 @@ async fn a_file_is_compared_applied_and_its_repetition_is_harmless() {
     .unwrap();
     let (code, text) = site.run(&["import", path.to_str().unwrap()]).await;
     assert_eq!(code, 0, "{text}");
-    assert!(
-        text.contains("title  SKU-1  –    Träger; vorn"),
-        "{text}"
-    );
+    assert!(text.contains("title  SKU-1  –    Träger; vorn"), "{text}");
     assert!(text.contains("1 new, 0 changed, 1 unchanged"), "{text}");
 
     let (code, text) = site.run(&["doctor"]).await;
