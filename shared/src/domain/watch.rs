@@ -417,6 +417,11 @@ impl Episode {
     pub const fn told(&self) -> bool {
         self.revision > 0
     }
+
+    /// Whether people know of it, and all that is new is that stock has fallen further.
+    pub fn falls_further(&self, verdict: &Verdict) -> bool {
+        self.told() && verdict.depth > self.depth && verdict.severity <= self.severity
+    }
 }
 
 /// Takes one look at the world; `None` when it is older than what the watch already knows.
