@@ -176,8 +176,13 @@ impl Evaluator {
                 .positions
                 .insert(after.location.clone(), after.clone());
             let mut down = BTreeSet::new();
+            // What people and programs did is told, however old the rest is.
+            let by_others = before.is_some_and(|before| {
+                let sources = &around.authority.quantities;
+                before.is_stated_as(after, sources) && before.stock(sources) != after.stock(sources)
+            });
             for position in picture.positions.values() {
-                if self.inhibits(around, position).await? {
+                if self.inhibits(around, position).await? && !by_others {
                     down.insert(position.location.clone());
                 }
             }
