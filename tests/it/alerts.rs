@@ -8,7 +8,7 @@ use shared::domain::{AlertKind, ConnectorName};
 use shared::store::Expect;
 use shared::store::feeds::{FeedState, Moment};
 
-use crate::bench::{described, level};
+use crate::bench::{described, level, sold};
 use crate::flow::Running;
 
 const CONFIG: &str = r#"
@@ -267,6 +267,55 @@ async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_items_without_dat
         [AlertKind::OutOfStock],
         "and told once the feed is back"
     );
+}
+
+/// The number on the shelf may be old, and what was done since is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_feed_that_is_down_withholds_is_listed_and_what_others_did_is_told() {
+    let running = Running::with(CONFIG).await;
+    let erp: ConnectorName = "erp".parse().unwrap();
+    let store = &running.stack.store;
+    for place in ["london", "milano"] {
+        stated(&running, "erp", 0, place, 9).await;
+    }
+    let now = Moment(Clock::system().now());
+    let state = FeedState {
+        succeeded_at: Some(now),
+        suspicions: vec!["The file has no row.".to_owned()],
+        distrusted_after: Some(now),
+        ..FeedState::default()
+    };
+    assert!(store.save_feed(&erp, &state, Expect::Absent).await.unwrap());
+    running.settle().await;
+    stated(&running, "erp", 5, "london", 0).await;
+    let withheld = running.get("/api/v1/alerts?state=withheld").await;
+    let [item] = withheld["items"].as_array().unwrap().as_slice() else {
+        panic!("{withheld}");
+    };
+    assert_eq!(
+        (&item["kind"], &item["state"], &item["withheld"]),
+        (
+            &json!("out_of_stock"),
+            &json!("withheld"),
+            &json!("source_down")
+        )
+    );
+    let status = running.get("/api/v1/status").await;
+    assert_eq!(status["withheld_alerts"]["count"], 1);
+    assert_eq!(status["covered_alerts"]["count"], 0);
+
+    let installation = running.stack.installations.current().await.unwrap();
+    let sale = sold("s1", "generic", 6, "PAD", "milano", 9);
+    let authority = installation.authority();
+    store.apply(&sale, &authority).await.unwrap();
+    running.settle().await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(
+        kinds(&open),
+        [AlertKind::OutOfStock, AlertKind::FeedSuspect]
+    );
+    let out = open.iter().find(|it| it.kind == AlertKind::OutOfStock);
+    assert_eq!(out.unwrap().subject.to_string(), "PAD at milano");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::alert::AlertState;
+use shared::domain::watch::Withheld;
 use shared::domain::{AlertKind, Authority, Subject};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
@@ -163,7 +164,7 @@ impl Desk {
     /// How many alerts are open and covered by graver ones.
     pub(crate) async fn covered(&self) -> usize {
         self.store
-            .covered_alerts(None, 100)
+            .withheld_alerts(Withheld::Covered, None, 100)
             .await
             .unwrap()
             .items

@@ -148,8 +148,15 @@ async fn what_is_to_be_mended_in_a_file_is_told_once_for_each_kind() {
         panic!("{told:?}")
     };
     assert!(updated.contains("updated"), "{updated}");
-    assert!(updated.contains("several rows which differ"), "{updated}");
-    assert!(!updated.contains("without a quantity"), "known: {updated}");
+    let at = |words| {
+        updated
+            .find(words)
+            .unwrap_or_else(|| panic!("{words}: {updated}"))
+    };
+    assert!(
+        at("several rows which differ") < at("without a quantity"),
+        "what is new comes first: {updated}"
+    );
 
     let told = told_of(files, "").await;
     let [resolved] = told.as_slice() else {

@@ -246,6 +246,39 @@ channels = ["buyers"]
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_further_fall_is_not_told_beside_a_graver_alert_of_the_same_change() {
+    let routes = r#"
+[[routes]]
+name = "all"
+channels = ["phone"]
+[[routes]]
+name = "sums"
+groups = ["all"]
+kinds = ["low_stock"]
+channels = ["buyers"]
+"#;
+    let rules = OUT.to_owned() + SUM;
+    let desk = Desk::new(&config(TOGETHER, &(routes.to_owned() + &rules))).await;
+    desk.states("north", 2).await;
+    desk.states("north", 0).await;
+    // And it is no news later either.
+    desk.look("north").await;
+    desk.states("south", 0).await;
+    let mut told = desk.told().await;
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "buyers: low_stock opened OIL in all",
+            "buyers: low_stock updated OIL in all",
+            "phone: low_stock opened OIL in all",
+            "phone: out_of_stock opened OIL at north",
+            "phone: out_of_stock opened OIL at south",
+        ]
+    );
+}
+
 /// Lets one transaction through once it is set, and crashes at the next.
 #[derive(Default)]
 struct Crashes(AtomicUsize);

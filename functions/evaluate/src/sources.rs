@@ -55,7 +55,7 @@ impl Evaluator {
                 }
                 let known = episode.map(|episode| episode.topics).unwrap_or_default();
                 let words = |change| {
-                    let notes = worth_saying(&notes, known, change);
+                    let notes = newest_first(&notes, known);
                     words(installation, &subject, kind, change, &notes, now)
                 };
                 let look = Look {
@@ -188,11 +188,11 @@ impl From<String> for Note {
     }
 }
 
-/// What a revision says: all of it, or only what people do not know yet, where that is its reason.
-fn worth_saying(notes: &[Note], known: Topics, change: RevisionKind) -> Vec<String> {
+/// What a revision says: all of it, and first what people do not know yet.
+fn newest_first(notes: &[Note], known: Topics) -> Vec<String> {
     let is_new = |note: &&Note| !note.topic.beyond(known).is_empty();
-    let only_new = change == RevisionKind::Updated && notes.iter().any(|note| is_new(&note));
-    let notes = notes.iter().filter(|note| !only_new || is_new(note));
+    let (new, old): (Vec<_>, Vec<_>) = notes.iter().partition(is_new);
+    let notes = new.into_iter().chain(old);
     notes.map(|note| note.sentence.clone()).collect()
 }
 

@@ -38,6 +38,8 @@ struct Concern<'a> {
     kind: AlertKind,
     severity: Severity,
     cause: Option<&'a str>,
+    /// The change by which an alert that people know of has fallen further.
+    fallen_by: Option<&'a str>,
 }
 
 impl Evaluator {
@@ -174,8 +176,13 @@ impl Evaluator {
                 .positions
                 .insert(after.location.clone(), after.clone());
             let mut down = BTreeSet::new();
+            // What people and programs did is told, however old the rest is.
+            let by_others = before.is_some_and(|before| {
+                let sources = &around.authority.quantities;
+                before.is_stated_as(after, sources) && before.stock(sources) != after.stock(sources)
+            });
             for position in picture.positions.values() {
-                if self.inhibits(around, position).await? {
+                if self.inhibits(around, position).await? && !by_others {
                     down.insert(position.location.clone());
                 }
             }
@@ -237,7 +244,7 @@ impl Told {
         of_stock(self.kind)
             && of_stock(other.kind)
             && self.cause.is_some()
-            && self.cause.as_deref() == other.cause
+            && [other.cause, other.fallen_by].contains(&self.cause.as_deref())
             && rank(&self.subject, self.kind, self.severity)
                 < rank(other.subject, other.kind, other.severity)
     }
@@ -257,6 +264,7 @@ impl<'a> Scene<'a> {
                 kind: stored.data.kind,
                 severity: episode.severity,
                 cause: episode.cause.as_deref(),
+                fallen_by: None,
             };
             if told.iter().any(|one| one.covers(&concern)) {
                 return None;
@@ -294,11 +302,13 @@ impl<'a> Scene<'a> {
         let kind = judged.resolution.kind;
         let stored = self.picture.watch(&subject, kind);
         let open = stored.and_then(|stored| stored.data.watch.episode());
+        let fallen = open.filter(|it| it.falls_further(&judged.verdict));
         let concern = Concern {
             subject: &subject,
             kind,
             severity: judged.verdict.severity,
             cause: open.map_or(Some(change), |episode| episode.cause.as_deref()),
+            fallen_by: fallen.map(|_| change),
         };
         let covering = told.iter().filter(|one| one.covers(&concern));
         let covered = covering.flat_map(|one| one.channels.clone()).collect();

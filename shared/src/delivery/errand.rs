@@ -94,6 +94,7 @@ impl Deliverer {
         if intent.state == IntentState::NotSent
             && let Some(alert) = &alert
             && alert.state == AlertState::Resolved
+            && !(intent.revision == alert.revision && self.heard_before(intent).await?)
         {
             let reason = "the alert ended before the channel was live";
             return Ok(Prepared::Superseded(reason.to_owned()));
@@ -226,6 +227,14 @@ impl Deliverer {
             }
         }
         Ok(None)
+    }
+
+    /// Whether something of its alert may have reached the channel before this revision.
+    async fn heard_before(&self, intent: &Intent) -> Result<bool, StoreError> {
+        let all = self.store.intents_on(&intent.alert, &intent.channel);
+        let all = all.await?;
+        let mut earlier = all.iter().filter(|it| it.data.revision < intent.revision);
+        Ok(earlier.any(|it| it.data.may_have_reached()))
     }
 
     /// Whether an alert that a group's message names has a later revision by now.

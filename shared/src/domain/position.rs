@@ -368,6 +368,16 @@ impl Position {
         }
     }
 
+    /// Whether the same owner states both, by the same statement: what differs was done by others.
+    pub fn is_stated_as(&self, other: &Self, sources: &Sources) -> bool {
+        let statement = |of: &Self| {
+            let owner = of.owner(sources)?.clone();
+            let version = of.stated_by(&owner)?.version.clone();
+            Some((owner, version))
+        };
+        statement(self) == statement(other)
+    }
+
     /// When the owner's statement was true, or a newer count: what moved before then is already in it.
     pub fn stated_until(&self, sources: &Sources) -> Option<Timestamp> {
         let Holding::Stated { bases, .. } = &self.holding else {

@@ -386,7 +386,6 @@ impl Watch {
         self.breached = breached;
         let manner = &verdict.manner;
         if manner.flap_limit == 0 {
-            self.flips.clear();
             return false;
         }
         if self.damped_until.is_some() {
@@ -417,6 +416,11 @@ impl Episode {
     pub const fn told(&self) -> bool {
         self.revision > 0
     }
+
+    /// Whether people know of it, and all that is new is that stock has fallen further.
+    pub fn falls_further(&self, verdict: &Verdict) -> bool {
+        self.told() && verdict.depth > self.depth && verdict.severity <= self.severity
+    }
 }
 
 /// Takes one look at the world; `None` when it is older than what the watch already knows.
@@ -435,6 +439,10 @@ pub fn step(
         return None;
     }
     let mut next = watch.clone();
+    if verdict.manner.flap_limit == 0 {
+        next.flips.clear();
+        next.damped_until = None;
+    }
     let settled = next.damped_until.take_if(|until| until.0 <= now).is_some();
     let starts_to_flap = next.starts_to_flap(verdict, now);
     if !verdict.ending.is_recovery() {

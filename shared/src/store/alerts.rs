@@ -158,9 +158,6 @@ pub struct ProductPicture {
     pub watches: Vec<Stored<Watched>>,
 }
 
-/// The list of alerts that are open and covered.
-const COVERED: &str = "alerts#covered";
-
 const PICTURE: &str = "read a product, its positions and watches";
 /// So many rows of a product are read at once, whatever they are: one read for the product that is kept
 /// at few locations.
@@ -366,21 +363,17 @@ impl Store {
         Ok(stored.map(|stored| stored.data))
     }
 
-    /// A page of the watches whose alerts are open and covered by graver ones, newest first.
-    pub async fn covered_alerts(
+    /// A page of the watches whose alerts are open and kept from people for this reason, newest first.
+    pub async fn withheld_alerts(
         &self,
+        reason: Withheld,
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<Page<Watched>, StoreError> {
+        const OPERATION: &str = "list alerts that nobody was told of";
+        let list = withheld_list(reason);
         let page = self
-            .spread(
-                "list covered alerts",
-                COVERED,
-                (None, None),
-                true,
-                cursor,
-                limit,
-            )
+            .spread(OPERATION, &list, (None, None), true, cursor, limit)
             .await?;
         Ok(Page {
             items: page.items.into_iter().map(|stored| stored.data).collect(),
@@ -406,16 +399,23 @@ impl Store {
     }
 }
 
-/// A watch; one of an alert that is open, and that nobody was told of for a graver one, is listed.
+/// A watch; one of an alert that is open and kept from people is listed by the reason.
 fn watch_row(watched: &Watched) -> Result<Row, StoreError> {
     let key = keys::watch(&watched.subject, watched.kind);
     let row = Row::new(key, "watch", watched)?.due(watched.due.map(|due| due.0));
     let episode = watched.watch.episode();
-    let covered = episode.filter(|it| !it.told() && it.withheld == Some(Withheld::Covered));
-    Ok(match covered {
-        Some(it) => row.listed(Listed::spread(COVERED, it.opened_at.0, &it.alert)),
+    let untold = episode.filter(|it| !it.told());
+    Ok(match untold.and_then(|it| Some((it, it.withheld?))) {
+        Some((it, reason)) => {
+            let list = withheld_list(reason);
+            row.listed(Listed::spread(&list, it.opened_at.0, &it.alert))
+        }
         None => row,
     })
+}
+
+fn withheld_list(reason: Withheld) -> String {
+    format!("alerts#{reason}")
 }
 
 fn alerts_list(state: AlertState) -> String {

@@ -416,15 +416,21 @@ impl Store {
         cursor: Option<&str>,
         limit: i32,
     ) -> Result<Page<Intent>, StoreError> {
+        self.intents_since(Timestamp::UNIX_EPOCH, cursor, limit)
+            .await
+    }
+
+    /// A page of deliveries of what was written since then, newest first.
+    pub(super) async fn intents_since(
+        &self,
+        since: Timestamp,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Intent>, StoreError> {
+        let from = Listed::spread("intents", since, "").place;
+        let bounds = (Some(from.as_str()), None);
         let page = self
-            .spread(
-                "list deliveries",
-                "intents",
-                (None, None),
-                true,
-                cursor,
-                limit,
-            )
+            .spread("list deliveries", "intents", bounds, true, cursor, limit)
             .await?;
         Ok(Page {
             items: page.items.into_iter().map(|stored| stored.data).collect(),

@@ -5,7 +5,7 @@
 //! | `product` | `P#<product>` | `product` | describing a product; `list`: by product |
 //! | `names` | `P#<product>` | `product#names` | which SKU a renamed product goes on under, which it had before, and where its items went |
 //! | `position` | `P#<product>` | `L#<location>#position` | one position; all positions of a product |
-//! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it; in a list while it is open and covered |
+//! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it; in a list while its alert is open and kept from people |
 //! | `watch` | `P#<product>` | `G#<group>#watch#<kind>` | a group's sum |
 //! | `unit` | `U#<vin>` | `unit` | one vehicle; `list`: by model line and rooftop |
 //! | `watch` | `U#<vin>` | `watch#<kind>` | with its vehicle |

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::domain::alert::AlertState;
+use shared::domain::watch::Withheld;
 use shared::domain::{AlertKind, Subject};
 use shared::store::alerts::{Alert, Watched};
 use shared::store::intents::{Attempt, Intent};
@@ -19,16 +20,18 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     let lists: &[List] = match state.as_deref() {
         None => &[
             List::Of(AlertState::Open),
-            List::Covered,
+            List::Untold(Withheld::Covered),
+            List::Untold(Withheld::SourceDown),
             List::Of(AlertState::Resolved),
         ],
         Some("open") => &[List::Of(AlertState::Open)],
-        Some("covered") => &[List::Covered],
+        Some("covered") => &[List::Untold(Withheld::Covered)],
+        Some("withheld") => &[List::Untold(Withheld::SourceDown)],
         Some("resolved") => &[List::Of(AlertState::Resolved)],
         Some(other) => {
             query.refuse(
                 "state",
-                format!("`{other}` is none of `open`, `covered` and `resolved`"),
+                format!("`{other}` is none of `open`, `covered`, `withheld` and `resolved`"),
             );
             &[]
         }
@@ -51,8 +54,8 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
 enum List {
     /// Those that people were told of, in this state.
     Of(AlertState),
-    /// Those that are open, and that nobody was told of for a graver one.
-    Covered,
+    /// Those that are open, and that nobody was told of for this reason.
+    Untold(Withheld),
 }
 
 /// Pages through these lists as if they were one.
@@ -78,11 +81,11 @@ async fn one_after_another(
                 next: page.next,
             }
         }
-        List::Covered => {
-            let page = context.store.covered_alerts(inner, room).await?;
+        List::Untold(reason) => {
+            let page = context.store.withheld_alerts(*reason, inner, room).await?;
             let mut items = Vec::new();
             for watched in &page.items {
-                items.extend(covered(context, watched).await?);
+                items.extend(untold(context, watched, *reason).await?);
             }
             Page {
                 items,
@@ -101,13 +104,19 @@ async fn one_after_another(
     })
 }
 
-/// An alert that nobody was told of, and the one that covers it.
-async fn covered(context: &Context<'_>, watched: &Watched) -> Result<Option<Value>, StoreError> {
+/// An alert that nobody was told of, why, and the one that covers it, if one does.
+async fn untold(
+    context: &Context<'_>,
+    watched: &Watched,
+    reason: Withheld,
+) -> Result<Option<Value>, StoreError> {
     let Some(episode) = watched.watch.episode() else {
         return Ok(None);
     };
     let by = match &watched.subject {
-        Subject::Position { product, .. } | Subject::Group { product, .. } => {
+        Subject::Position { product, .. } | Subject::Group { product, .. }
+            if reason == Withheld::Covered =>
+        {
             let picture = context.store.picture(product).await?;
             let others = picture.watches.iter().map(|stored| &stored.data);
             let told = others.filter_map(|other| {
@@ -126,7 +135,11 @@ async fn covered(context: &Context<'_>, watched: &Watched) -> Result<Option<Valu
         "id": episode.alert,
         "kind": watched.kind,
         "severity": episode.severity,
-        "state": "covered",
+        "state": match reason {
+            Withheld::Covered => "covered",
+            Withheld::SourceDown => "withheld",
+        },
+        "withheld": reason,
         "subject": watched.subject,
         "opened_at": episode.opened_at.0,
         "covered_by": by,

@@ -8,6 +8,7 @@ use shared::config::environment::Intake;
 use shared::connectors::webhook_secrets;
 use shared::domain::ConnectorName;
 use shared::domain::alert::AlertState;
+use shared::domain::watch::Withheld;
 use shared::installation::{Installation, InstallationError};
 use shared::store::intents::{Intent, IntentState};
 use shared::store::jobs::Reexamination;
@@ -60,12 +61,17 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         |_| true,
     )
     .await?;
-    let covered = counted(
-        context,
-        |cursor: Option<String>| async move { store.covered_alerts(cursor.as_deref(), PAGE).await },
-        |_| true,
-    )
-    .await?;
+    let [covered, withheld] = [Withheld::Covered, Withheld::SourceDown].map(|reason| {
+        counted(
+            context,
+            move |cursor: Option<String>| async move {
+                let cursor = cursor.as_deref();
+                store.withheld_alerts(reason, cursor, PAGE).await
+            },
+            |_| true,
+        )
+    });
+    let (covered, withheld) = (covered.await?, withheld.await?);
     let quarantine = counted(
         context,
         |cursor: Option<String>| async move {
@@ -100,6 +106,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "connectors": connectors,
         "open_alerts": alerts,
         "covered_alerts": covered,
+        "withheld_alerts": withheld,
         "deliveries": deliveries(context).await?,
         "quarantine": quarantine,
         "inbox": inbox,

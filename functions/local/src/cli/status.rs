@@ -49,12 +49,14 @@ pub(super) fn in_words(status: &Value) -> String {
         }
     });
     words.list("connectors", &status["connectors"], connector);
-    let covered = match &status["covered_alerts"] {
+    let more = |list: &str, why: &str| match &status[list] {
         none if none["count"] == 0 || none.is_null() => String::new(),
-        some => format!("; {} more covered by graver ones", count(some)),
+        some => format!("; {} more {why}", count(some)),
     };
+    let covered = more("covered_alerts", "covered by graver ones");
+    let withheld = more("withheld_alerts", "not told: their feed is down");
     let open = count(&status["open_alerts"]);
-    words.line("open alerts", &format!("{open}{covered}"));
+    words.line("open alerts", &format!("{open}{covered}{withheld}"));
     let deliveries = &status["deliveries"];
     let states = deliveries["states"].as_object();
     let states: Vec<_> = states

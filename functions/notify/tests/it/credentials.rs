@@ -156,3 +156,25 @@ async fn where_credentials_are_missing_the_outbox_shows_the_exact_request() {
     );
     assert!(!shown.to_string().contains("whsec_"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_end_waits_for_its_channel_to_be_live_where_people_were_told_of_the_beginning() {
+    let world = World::new(SLACK).await;
+    world.set("TOKEN", Some("xoxb-1"));
+    let accepted = r#"{"ok":true,"channel":"C1","ts":"17.1"}"#;
+    world.vendors.always("slack.com", Answer::Body(accepted));
+    let opened = world.open("a1", &["ops"]).await.remove(0);
+    world.look(&opened).await;
+    world.set("TOKEN", None);
+    let end = world.resolve("a1", &["ops"]).await.remove(0);
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(16 * 60)).await;
+        let not_sent = Delivered::Done(IntentState::NotSent);
+        assert_eq!(world.look(&end).await, not_sent);
+    }
+    world.set("TOKEN", Some("xoxb-2"));
+    tokio::time::sleep(Duration::from_secs(16 * 60)).await;
+    assert!(world.due().await.contains(&end));
+    world.look(&end).await;
+    assert_eq!(world.intent(&end).await.state, IntentState::Delivered);
+}

@@ -153,3 +153,45 @@ async fn after_the_mend_what_is_still_true_is_sent_again_and_the_trouble_is_over
     assert_eq!(ended.len(), 1);
     assert_eq!(ended[0].revision, 2);
 }
+
+/// People were told that it began: without its end they would take it to be so for ever.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_did_not_arrive_is_sent_again_where_its_beginning_arrived() {
+    for by_name in [false, true] {
+        let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+        let mut ends = Vec::new();
+        for alert in ["over", "again"] {
+            world.vendors.always("ops.example.com", Answer::Status(200));
+            let opened = world.open(alert, &["ops"]).await.remove(0);
+            let delivered = Delivered::Done(IntentState::Delivered);
+            assert_eq!(world.look(&opened).await, delivered);
+            world.vendors.always("ops.example.com", Answer::Status(404));
+            let end = world.resolve(alert, &["ops"]).await.remove(0);
+            let rejected = Delivered::Done(IntentState::Rejected);
+            assert_eq!(world.look(&end).await, rejected);
+            ends.push(end);
+        }
+        // The one is wrong again: its end would be a lie.
+        world.breach("again").await;
+        world.vendors.always("ops.example.com", Answer::Status(200));
+        let resend = async |alert: &str| {
+            let what = Resend {
+                channel: "ops".parse().unwrap(),
+                alert: by_name.then(|| alert.to_owned()),
+            };
+            let resent = world.store.resend(&what, world.deadline()).await.unwrap();
+            assert!(resent.complete);
+            resent.deliveries
+        };
+        assert_eq!(resend("over").await, 1);
+        assert_eq!(
+            world.look(&ends[0]).await,
+            Delivered::Done(IntentState::Delivered)
+        );
+        assert_eq!(resend("over").await + resend("again").await, 0);
+        assert_eq!(world.intent(&ends[1]).await.state, IntentState::Rejected);
+        let seen = world.vendors.seen("ops.example.com");
+        let last = &seen.last().unwrap().body;
+        assert!(last.contains("stock.low_stock.resolved"), "{last}");
+    }
+}

@@ -427,6 +427,21 @@ impl World {
         intents
     }
 
+    /// Has another alert open on the subject of this one, of which nothing is said.
+    pub(crate) async fn breach(&self, id: &str) {
+        let subject = Subject::Unit { vin: id.to_owned() };
+        let stored = self.store.watches(&subject).await.unwrap().remove(0);
+        let mut watched = stored.data.clone();
+        let episode = json!({ "a": "another", "o": 0, "s": "warning" });
+        watched.watch.phase = Phase::Open(serde_json::from_value(episode).unwrap());
+        let decision = Decision {
+            watched,
+            expect: Expect::from_read(Some(&stored)),
+            announcements: Vec::new(),
+        };
+        assert!(self.store.decide(decision).await.unwrap());
+    }
+
     /// Writes the alert's second revision: it is over.
     pub(crate) async fn resolve(&self, alert: &str, channels: &[&str]) -> Vec<IntentRef> {
         let due_at = self.clock.now() + SignedDuration::from_mins(1);

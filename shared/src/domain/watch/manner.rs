@@ -61,7 +61,7 @@ impl Manner {
     /// What flapping means here, in a sentence.
     pub fn flapping(&self) -> String {
         format!(
-            "Flapping: it crossed its threshold more than {} times within {}. Messages are held \
+            "Flapping: it has gone back and forth more than {} times within {}. Messages are held \
              until it has been steady for {}.",
             self.flap_limit,
             in_words(self.flap_window),

@@ -560,9 +560,27 @@ fn flapping_is_what_the_account_and_the_rule_say_it_is() {
     }
     assert_eq!(
         soon.manner.flapping(),
-        "Flapping: it crossed its threshold more than 2 times within 1 hour. Messages are held until \
+        "Flapping: it has gone back and forth more than 2 times within 1 hour. Messages are held until \
          it has been steady for 2 hours."
     );
+}
+
+#[test]
+fn once_flapping_is_switched_off_nothing_is_held_back_any_more() {
+    for (settles, said) in [(Clear, Some(Resolved)), (Breached, Some(Escalated))] {
+        let mut story = Story::new();
+        for flip in 0..6 {
+            story
+                .passes(90)
+                .sees(if flip % 2 == 0 { Breached } else { Marginal });
+        }
+        story.verdict.severity = Severity::Critical;
+        assert_eq!(story.sees(settles), None);
+        story.verdict.manner.flap_limit = 0;
+        assert_eq!(story.look(), said);
+        assert_eq!(story.told.last().unwrap().note, None);
+        assert_eq!(story.watch.damped_until, None);
+    }
 }
 
 #[test]
