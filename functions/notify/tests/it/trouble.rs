@@ -165,7 +165,7 @@ async fn an_end_that_did_not_arrive_is_sent_again_where_its_beginning_arrived() 
             let opened = world.open(alert, &["ops"]).await.remove(0);
             let delivered = Delivered::Done(IntentState::Delivered);
             assert_eq!(world.look(&opened).await, delivered);
-            world.vendors.always("ops.example.com", Answer::Status(404));
+            world.vendors.always("ops.example.com", Answer::Status(410));
             let end = world.resolve(alert, &["ops"]).await.remove(0);
             let rejected = Delivered::Done(IntentState::Rejected);
             assert_eq!(world.look(&end).await, rejected);

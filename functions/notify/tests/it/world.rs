@@ -17,6 +17,7 @@ use lotwire::engine::{
 };
 use lotwire::stack::resources::{self, TABLE};
 use notify::Notifier;
+use serde_json::json;
 use shared::bus::{Bus, IntentRef};
 use shared::chance::Chance;
 use shared::clock::Clock;
@@ -25,6 +26,7 @@ use shared::delivery::{Delivered, Deliverer, Outgoing, Wire};
 use shared::domain::alert::{AlertState, RevisionKind, Severity};
 use shared::domain::group::Belongs;
 use shared::domain::message::{Message, Stock};
+use shared::domain::watch::Phase;
 use shared::domain::{AlertKind, Subject};
 use shared::http::{Reply, Request, Transport, TransportError};
 use shared::installation::Installations;
