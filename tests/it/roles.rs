@@ -630,6 +630,11 @@ async fn changed_meanwhile(site: &Deployed, carried: &Pump) {
     }
 }
 
+/// An item that is renamed.
+fn pin(sku: &str) -> Value {
+    json!({ "sku": sku, "title": "Pin", "external": { "item": "8" } })
+}
+
 /// What comes from the shop: an order, and a level that waits for its product.
 fn shop_news(n: i64) -> Vec<(&'static str, Value)> {
     let at = "2026-01-15T09:00:00Z";
@@ -692,8 +697,10 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     for (topic, body) in shop_news(1) {
         site.shop(topic, &body).await;
     }
+    site.hook("product.described", pin("PIN")).await;
     carried.idle().await;
     site.tick_after(3).await;
+    site.hook("product.described", pin("PIN-2")).await;
     site.tick_after(20).await;
     carried.idle().await;
     let notifying = site.notifier();

@@ -440,9 +440,15 @@ impl Store {
             let stored = self.names(OPERATION, old).await?;
             let before = stored.as_ref().map(|it| it.data.clone());
             let before = before.unwrap_or_default();
-            let known = before.renamed.as_ref();
-            let mut is_last = known.is_some_and(|it| !it.taken && it.to == *rename.to);
             let mut after = before.clone();
+            // The last that left was this item, on its way: it has come further since.
+            let own =
+                |it: &&mut Renamed| !it.taken && (&it.source, it.item.as_str()) == (source, item);
+            if let Some(own) = after.renamed.as_mut().filter(own) {
+                own.to = rename.to.clone();
+            }
+            let known = after.renamed.as_ref();
+            let mut is_last = known.is_some_and(|it| !it.taken && it.to == *rename.to);
             let gone = rename
                 .names
                 .iter()
