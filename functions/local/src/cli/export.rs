@@ -75,7 +75,7 @@ async fn write(to: impl Write, server: &Server, written: &mut u64) -> Result<(),
     let client = server.client()?;
     let mut rows = match server.json {
         true => Rows::Json(to),
-        false => Rows::Table(csv::Writer::from_writer(to)),
+        false => Rows::Table(Box::new(csv::Writer::from_writer(to))),
     };
     rows.begin()?;
     let mut cursor: Option<String> = None;
@@ -109,7 +109,7 @@ impl Drop for Beside {
 
 /// Where the rows go, one after the other.
 enum Rows<W: Write> {
-    Table(csv::Writer<W>),
+    Table(Box<csv::Writer<W>>),
     Json(W),
 }
 
