@@ -54,7 +54,10 @@ kinds! {
         Dealertrack(Box<Dealertrack>) => "dealertrack",
         /// Any program that signs its webhooks by the Standard Webhooks specification.
         Generic(Generic) => "generic",
-        /// Files dropped in a folder or on a server.
+        /// Files dropped in a folder or on a server. There Lotwire makes three folders: a file lies in
+        /// `processing/` while it is read, in `archive/` when it was applied, and in `error/` when it
+        /// was refused and nothing of it was applied; `lotwire status` says why. Mend it and drop it
+        /// again.
         Files(Files) => "files",
     }
 }
@@ -214,9 +217,7 @@ settings! {
 }
 
 settings! {
-    /// Files dropped in a folder or on a server. There Lotwire makes three folders: a file lies in
-    /// `processing/` while it is read, in `archive/` when it was applied, and in `error/` when it was
-    /// refused and nothing of it was applied; `lotwire status` says why. Mend it and drop it again.
+    /// Files dropped in a folder or on a server.
     pub struct Files {
         /// Where they are: `sftp://user@host:22/drop/`, `ftps://…`, `https://…`, or a folder.
         url: String,
