@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::Authority;
 use shared::domain::unit::UnitState;
+use shared::signature::{HmacSha256, LiveSecrets};
 use shared::store::quarantine::Quarantined;
 
 use crate::bench::SECRET;
@@ -148,6 +149,51 @@ async fn what_is_turned_away_for_its_signature_is_counted_until_something_is_tak
     // Nobody's webhooks are not counted.
     let (status, _) = running.send("/hooks/nobody", &wrong, "{}").await;
     assert_eq!(status, 404);
+}
+
+/// A set-up that does not fit its sender is seen, too, and nothing says that no webhook came.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_turned_away_for_its_set_up_or_its_words_is_counted_with_the_last_reason() {
+    let config = format!(
+        "{CONFIG}[connectors.shop]\nkind = \"shopify\"\nshop = \"your-shop\"\nwebhook.secret = \"env:GENERIC\"\n"
+    );
+    let running = Running::with(&config).await;
+    let body = "{}";
+    let secrets = LiveSecrets::new(&[SECRET.to_owned().into()]).unwrap();
+    let signed = HmacSha256::base64("x-shopify-hmac-sha256").sign(&[body.as_bytes()], &secrets);
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "x-shopify-hmac-sha256",
+        HeaderValue::from_str(&signed).unwrap(),
+    );
+    for (name, value) in [
+        ("x-shopify-topic", "products/update"),
+        ("x-shopify-shop-domain", "ours.myshopify.com"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    let (status, answer) = running.send("/hooks/shop", &headers, body).await;
+    assert_eq!(status, 400, "{answer}");
+    let status = running.get("/api/v1/status").await;
+    let shop = status["connectors"].as_array().unwrap().iter();
+    let shop = shop.clone().find(|it| it["name"] == "shop").unwrap();
+    assert_eq!(shop["refused"]["count"], 1, "{shop}");
+    assert_eq!(shop["refused"]["reason"], "bad_header", "{shop}");
+    let words = lotwire::cli::status_in_words(&status);
+    let line = words.lines().find(|it| it.contains("/hooks/shop")).unwrap();
+    assert!(
+        line.contains("1 refused") && line.contains("another shop"),
+        "{line}"
+    );
+    assert!(!line.contains("none has come"), "{line}");
+
+    // Signed, and of no kind that there is.
+    let (status, _) = running.post("m1", "stock.unheard_of", json!({})).await;
+    assert!((400..500).contains(&status), "{status}");
+    let status = running.get("/api/v1/status").await;
+    let generic = status["connectors"].as_array().unwrap().iter();
+    let generic = generic.clone().find(|it| it["name"] == "generic").unwrap();
+    assert_eq!(generic["refused"]["count"], 1, "{generic}");
 }
 
 /// Whoever says what was missing: the vehicle is counted then, and nobody has anything to do any more.

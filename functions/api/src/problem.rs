@@ -176,6 +176,12 @@ impl Problem {
         self
     }
 
+    /// The same with other words of this time.
+    pub(crate) fn detailed(mut self, detail: String) -> Self {
+        self.0.detail = detail;
+        self
+    }
+
     fn headed(mut self, name: HeaderName, value: &str) -> Self {
         self.0.header = Some((name, value.to_owned()));
         self

@@ -83,6 +83,47 @@ pub enum IngestError {
     Store(#[from] StoreError),
 }
 
+impl IngestError {
+    /// The status of the answer, and the reason as machines read it.
+    fn answer(&self) -> (u16, &'static str) {
+        match self {
+            Self::UnknownConnector(_) => (404, "unknown_connector"),
+            Self::Address => (403, "address_not_allowed"),
+            Self::TooLarge { .. } => (413, "body_too_large"),
+            Self::Encoding => (400, "bad_encoding"),
+            Self::Signature(error) => (401, error.reason()),
+            Self::Parse(error) => (error.status(), error.reason()),
+            Self::Secret(_) => (503, "secret_unavailable"),
+            Self::Store(error) | Self::Installation(InstallationError::Store(error)) => match error
+            {
+                StoreError::Full { .. } => (507, "storage_full"),
+                error if error.is_transient() => (503, "busy"),
+                // Sent again it would be refused again.
+                error if error.is_lasting() => (422, "unstorable"),
+                _ => (503, "store_failed"),
+            },
+            Self::Settings(_) | Self::Installation(_) => (503, "not_configured"),
+        }
+    }
+
+    /// What the sender is told.
+    fn detail(&self) -> String {
+        match self {
+            Self::Store(error) if error.is_lasting() => {
+                "it holds a name or a value that is too long to be stored".to_owned()
+            }
+            _ if self.answer().0 == 507 => {
+                "the disk is full; send it again when there is room".to_owned()
+            }
+            // Its words are for the log: they tell more of our insides than a sender needs.
+            Self::Store(_) | Self::Installation(_) | Self::Secret(_) => {
+                "the webhook cannot be taken at the moment; send it again".to_owned()
+            }
+            told => told.to_string(),
+        }
+    }
+}
+
 /// Takes webhooks.
 #[derive(Clone)]
 pub struct Ingest {
@@ -157,9 +198,7 @@ impl Ingest {
             let response = match self.take(&name, &request).await {
                 Ok(response) => response,
                 Err(error) => {
-                    if let IngestError::Signature(_) | IngestError::Address = &error {
-                        self.note_refused(&name, &error).await;
-                    }
+                    self.note_refused(&name, &error).await;
                     self.refuse(&name, &error)
                 }
             };
@@ -272,9 +311,13 @@ impl Ingest {
         Ok(Some(json_response(200, &body, "application/json")))
     }
 
-    /// Counts a webhook that is turned away for status to show. However many come, there is a write a
-    /// second, with those that came meanwhile.
+    /// Counts a webhook that is turned away for status to show, unless that is our fault or nobody's
+    /// webhook. However many come, there is a write a second, with those that came meanwhile.
     async fn note_refused(&self, name: &str, error: &IngestError) {
+        let (status, reason) = error.answer();
+        if status >= 500 || matches!(error, IngestError::UnknownConnector(_)) {
+            return;
+        }
         let Ok(connector) = name.parse::<ConnectorName>() else {
             return;
         };
@@ -289,11 +332,7 @@ impl Ingest {
             *noted = Some(now);
             std::mem::take(count)
         };
-        let reason = match error {
-            IngestError::Signature(error) => error.reason(),
-            _ => "address_not_allowed",
-        };
-        let words = (reason, &*error.to_string());
+        let words = (reason, &*error.detail());
         if let Err(error) = self.store.note_refused(&connector, count, words).await {
             tracing::warn!(%connector, %error, "refused webhooks could not be counted");
         }
@@ -319,42 +358,14 @@ impl Ingest {
     }
 
     fn refuse(&self, name: &str, error: &IngestError) -> ApiGatewayV2httpResponse {
-        let (status, reason) = match error {
-            IngestError::UnknownConnector(_) => (404, "unknown_connector"),
-            IngestError::Address => (403, "address_not_allowed"),
-            IngestError::TooLarge { .. } => (413, "body_too_large"),
-            IngestError::Encoding => (400, "bad_encoding"),
-            IngestError::Signature(error) => (401, error.reason()),
-            IngestError::Parse(error) => (error.status(), error.reason()),
-            IngestError::Secret(_) => (503, "secret_unavailable"),
-            IngestError::Store(error)
-            | IngestError::Installation(InstallationError::Store(error)) => match error {
-                StoreError::Full { .. } => (507, "storage_full"),
-                error if error.is_transient() => (503, "busy"),
-                // Sent again it would be refused again.
-                error if error.is_lasting() => (422, "unstorable"),
-                _ => (503, "store_failed"),
-            },
-            IngestError::Settings(_) | IngestError::Installation(_) => (503, "not_configured"),
-        };
+        let (status, reason) = error.answer();
         let cause = error as &(dyn std::error::Error + 'static);
         if status >= 500 {
             tracing::error!(connector = name, reason, error = cause, "webhook not taken");
         } else {
             tracing::warn!(connector = name, reason, error = cause, "webhook refused");
         }
-        let detail = match error {
-            IngestError::Store(error) if error.is_lasting() => {
-                "it holds a name or a value that is too long to be stored".to_owned()
-            }
-            _ if status == 507 => "the disk is full; send it again when there is room".to_owned(),
-            // Its words are for the log: they tell more of our insides than a sender needs.
-            IngestError::Store(_) | IngestError::Installation(_) | IngestError::Secret(_) => {
-                "the webhook cannot be taken at the moment; send it again".to_owned()
-            }
-            told => told.to_string(),
-        };
-        let mut problem = Problem::new(status, reason, detail);
+        let mut problem = Problem::new(status, reason, error.detail());
         if let IngestError::Parse(error) = error
             && let Some(pointer) = error.pointer()
         {

@@ -427,7 +427,7 @@ impl Absence<'_> {
         let limit = format!("{} rows and {} %", most.count, most.percent.get());
         let examples: Vec<String> = absent.iter().take(EXAMPLES).map(Item::to_string).collect();
         let sentence = format!(
-            "{} lacks {count} of {held} items, such as {}; none is removed until the inbox entry is approved.",
+            "{} lacks {count} of {held} items, such as {}; none is removed until somebody approves that: lotwire inbox.",
             self.file,
             examples
                 .iter()

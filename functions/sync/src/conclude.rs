@@ -62,7 +62,8 @@ impl Feed<'_> {
         let name = source(header).filter(|_| source(&memory.header).is_none())?;
         Some(format!(
             "Column {name:?} sets no thresholds: these files only say what is there. \
-             lotwire import takes thresholds from such a file."
+             lotwire import sets them, from a file with the SKU and the threshold alone: \
+             any quantity in it would be taken for a count."
         ))
     }
 

@@ -63,8 +63,7 @@ pub(crate) async fn examine(
     refuse: impl Fn(&Header) -> Option<String>,
 ) -> Result<Examined, ExamineError> {
     let mut reader = Reader::open(File::open(path)?, format)?;
-    let reason = unusable(reader.header()).map(str::to_owned);
-    if let Some(reason) = reason.or_else(|| refuse(reader.header())) {
+    if let Some(reason) = unusable(reader.header()).or_else(|| refuse(reader.header())) {
         return Err(ExamineError::Columns(reason));
     }
     let sayable = Sayable::by(reader.header());

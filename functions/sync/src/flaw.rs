@@ -129,7 +129,7 @@ impl Tally {
                 }
                 FROM_THE_FUTURE => {
                     "dated after the file was written; the file's own time was taken. \
-                     If they are local times, set `time_zone`"
+                     If they are local times, see that `time_zone` is set and right"
                         .to_owned()
                 }
                 CONFLICT => {
@@ -137,6 +137,7 @@ impl Tally {
                 }
                 HELD => "with values that cannot be believed; those were held back".to_owned(),
                 BAD_ROW => "that cannot be split into the header's columns".to_owned(),
+                "no_key" | "bad_vin" if kind.count == 1 => "that does not name an item".to_owned(),
                 "no_key" | "bad_vin" => "that do not name an item".to_owned(),
                 _ => "that could not be applied".to_owned(),
             };

@@ -88,15 +88,22 @@ pub(crate) struct Statement {
     pub(crate) flaws: Vec<Flaw>,
 }
 
-/// Why no row of the file can be taken.
-pub(crate) fn unusable(header: &Header) -> Option<&'static str> {
+/// Why no row of the file can be taken, and what to set.
+pub(crate) fn unusable(header: &Header) -> Option<String> {
     let fed = |column| header.position(column).is_some();
     let quantity = fed("on_hand") || fed("available");
-    match (fed("vin"), fed("sku"), quantity) {
-        (false, false, _) => Some("The file has neither a SKU nor a VIN column."),
-        (false, true, false) => Some("The file has a SKU column but no quantity on hand."),
-        _ => None,
-    }
+    let (lacks, column) = match (fed("vin"), fed("sku"), quantity) {
+        (false, false, _) => ("neither a SKU nor a VIN column", "sku` or `vin"),
+        (false, true, false) => (
+            "a SKU column but no quantity on hand",
+            "on_hand` or `available",
+        ),
+        _ => return None,
+    };
+    Some(format!(
+        "The file has {lacks}. Its columns are {}. Say under `format.columns` which of them is `{column}`.",
+        header.shown()
+    ))
 }
 
 impl<'a> Reading<'a> {

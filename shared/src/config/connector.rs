@@ -54,7 +54,10 @@ kinds! {
         Dealertrack(Box<Dealertrack>) => "dealertrack",
         /// Any program that signs its webhooks by the Standard Webhooks specification.
         Generic(Generic) => "generic",
-        /// Files dropped in a folder or on a server.
+        /// Files dropped in a folder or on a server. There Lotwire makes three folders: a file lies in
+        /// `processing/` while it is read, in `archive/` when it was applied, and in `error/` when it
+        /// was refused and nothing of it was applied; `lotwire status` says why. Mend it and drop it
+        /// again.
         Files(Files) => "files",
     }
 }
@@ -246,7 +249,9 @@ settings! {
         checksum_suffix: String = ".sha256".to_owned(),
         /// How a file is written.
         format: Format = Format::default(),
-        /// What a file leaves out: `all` of the stock is in each file, or only the `changes`.
+        /// What a file leaves out: `all` of the stock is in each file, or only the `changes`. A file of
+        /// `all` states what is there when it is written, also where a row has an older time of its
+        /// own: a count or a sale from before that yields to it.
         covers: Covers = Covers::All,
         /// How long after the last good file people are told that the feed is stale.
         stale_after: SignedDuration = SignedDuration::from_mins(45),

@@ -22,15 +22,19 @@ fn columns_of_files() -> String {
         let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         names.join(", ")
     };
-    let mut page = "### Columns of files\n\nNames are compared without case, blanks, `_`, `-` and `#`. \
-        Where a file has several names of one column, the first of this list is taken. `Stock` is \
+    let mut page = "### Columns of files\n\nNames are compared without case, blanks, `_`, `-`, `#`, `.` \
+        and `:`. Where a file has several names of one column, the first of this list is taken. `Stock` is \
         `stock_number` in a file with a VIN column, else `on_hand`. A `state` beside a town or a postal \
         code is part of an address and not read. Other names are mapped under `format.columns`.\n\n\
+        `updated_at` is when the other system last changed what a row says. With `covers` of `all` a row of an \
+        older time was still true when its file was written, so a count or a sale from before that yields to \
+        it.\n\n\
         A column that goes is told. One that stock is known by (a key, a place, a state, a quantity, a \
         time) is told for as long as it is missing; one that only describes, such as a price, a title or a \
         reorder point, for three files in a row, and then it is not expected any more. What a file said of \
-        it before stays as it was. `threshold` is read by `lotwire import`; a source of files only says \
-        what is there, which is told once where a file has such a column.\n\n\
+        it before stays as it was. `threshold` is read by `lotwire import`, from a file with the SKU \
+        and the threshold alone, as it takes a quantity for a count; a source of files only says what is there, \
+        which is told once where a file has such a column.\n\n\
         | column | header names |\n|---|---|\n"
         .to_owned();
     for (column, aliases) in ALIASES {

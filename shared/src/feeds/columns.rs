@@ -1,6 +1,6 @@
 //! The canonical columns of vehicle and stock files, and the header names each goes by.
 //!
-//! Names are compared without case, blanks, `_`, `-` and `#`. The order of aliases is the order
+//! Names are compared without case, blanks, `_`, `-`, `#`, `.` and `:`. The order of aliases is the order
 //! of preference. A settings file can map any column, these or its own, by name.
 
 use std::sync::LazyLock;
@@ -200,7 +200,7 @@ pub const ALIASES: &[(&str, &[&str])] = &[
         ],
     ),
     ("odometer", &["mileage", "mileage.value", "kms"]),
-    ("odometer_unit", &["mileage.unit", "mileage unit"]),
+    ("odometer_unit", &["mileage unit"]),
     (
         "price",
         &["selling price", "advertised price", "asking price"],
@@ -241,7 +241,7 @@ pub(super) static KNOWN: LazyLock<Vec<(&str, Vec<String>)>> = LazyLock::new(|| {
 /// A name as it is compared.
 pub(crate) fn normal(name: &str) -> String {
     name.chars()
-        .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-' | '#' | '\u{feff}'))
+        .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-' | '#' | '.' | ':' | '\u{feff}'))
         .flat_map(char::to_lowercase)
         .collect()
 }

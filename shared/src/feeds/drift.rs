@@ -7,7 +7,7 @@ use super::columns::normal;
 use super::format::FeedFormat;
 use super::header::Header;
 
-/// The differences between two headers. Order and spelling (case, blanks, `_`, `-`, `#`) are not
+/// The differences between two headers. Order and spelling (case, blanks, signs) are not
 /// differences.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SchemaDrift {

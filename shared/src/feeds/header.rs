@@ -154,7 +154,8 @@ impl Header {
         self.columns.keys().map(String::as_str)
     }
 
-    fn shown(&self) -> String {
+    /// The names as people are told them: not all of very many.
+    pub fn shown(&self) -> String {
         super::row::shorten(&self.names.join(", "), 200)
     }
 }
@@ -217,6 +218,16 @@ mod tests {
             ["exterior_colour", "on_hand", "stock_number", "vin"]
         );
         assert_eq!(header.source_of("exterior_colour"), Some("Ext_Color"));
+    }
+
+    #[test]
+    fn an_abbreviation_may_end_with_its_point() {
+        let format = FeedFormat::default();
+        let header = Header::map(names("Item No.,Qty.,Location Code:,Stock No."), &format).unwrap();
+        assert_eq!(header.source_of("sku"), Some("Item No."));
+        assert_eq!(header.source_of("on_hand"), Some("Qty."));
+        assert_eq!(header.source_of("location"), Some("Location Code:"));
+        assert_eq!(header.source_of("stock_number"), Some("Stock No."));
     }
 
     #[test]

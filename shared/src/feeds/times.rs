@@ -97,13 +97,20 @@ fn day(text: &str, order: Option<DateOrder>) -> Result<Date, Why> {
         match order {
             Some(DateOrder::DayFirst) => (third, second, first_number),
             Some(DateOrder::MonthFirst) => (third, first_number, second),
-            None => return Err("day and month could be swapped: set date_order"),
+            None => {
+                return Err(match (first_number, second) {
+                    (13.., ..13) => "the day comes first: set `date_order` to `day_first`",
+                    (..13, 13..) => "the month comes first: set `date_order` to `month_first`",
+                    _ => "day and month could be swapped: set `date_order`",
+                });
+            }
         }
     };
     let (Ok(month), Ok(day)) = (month.try_into(), day.try_into()) else {
-        return Err("not a day of the calendar: is date_order right?");
+        return Err("not a day of the calendar; `date_order` may be set wrongly");
     };
-    Date::new(year, month, day).map_err(|_| "not a day of the calendar: is date_order right?")
+    Date::new(year, month, day)
+        .map_err(|_| "not a day of the calendar; `date_order` may be set wrongly")
 }
 
 /// `14:05`, `2:05:33 PM`, `14:05:33.25+02:00`.
@@ -194,6 +201,14 @@ mod tests {
         for text in ["03/04/2026", "31.02.2026", "3.4.26", "today", "2026-13-01"] {
             assert!(date(text, None, None).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_date_of_one_order_only_says_which() {
+        let why = |text| date(text, None, None).unwrap_err();
+        assert!(why("11/28/2026").contains("`month_first`"));
+        assert!(why("28/11/2026").contains("`day_first`"));
+        assert!(why("11/12/2026").contains("could be swapped"));
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn ungroup(whole: &str, group: char, plain: &mut String) -> Result<(), Why> {
             part.len() == 3
         };
         if !right_size {
-            return Err("thousands are not in groups of three: is decimal_mark right?");
+            return Err("thousands are not in groups of three; `decimal_mark` may be set wrongly");
         }
         plain.push_str(part);
     }

@@ -47,7 +47,7 @@ named!(
 /// How long it is remembered that webhooks were refused.
 const REFUSED_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Webhooks that were turned away, because it could not be proven who sent them.
+/// Webhooks that were turned away, for what their sender or the set-up has to mend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// How many.

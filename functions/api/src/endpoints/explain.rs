@@ -39,18 +39,36 @@ struct Scene<'a> {
     zone: TimeZone,
 }
 
+/// What a query may ask of: a place of the configuration.
+pub(super) fn configured(
+    installation: &Installation,
+    location: &LocationId,
+) -> Result<(), Problem> {
+    if installation.config.locations.location(location).is_some() {
+        return Ok(());
+    }
+    let detail = format!("`{location}` is not in the configuration");
+    Err(Problem::invalid(vec![FieldError::query(
+        "location", detail,
+    )]))
+}
+
+/// The SKUs that whoever asked of an unknown one may have meant.
+pub(super) async fn like(store: &Store, product: &ProductId) -> Result<Vec<String>, StoreError> {
+    let known = store.products_beginning_like(product).await?;
+    Ok(alike(
+        product.as_str(),
+        known.iter().map(ProductId::to_string),
+    ))
+}
+
 pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut query = Fields::of_query(context.request);
     let product: Option<ProductId> = query.required("product");
     let location: Option<LocationId> = query.required("location");
     let (asked, location) = query.finish(|| product.zip(location))?;
     let installation = context.installation().await?;
-    if installation.config.locations.location(&location).is_none() {
-        let detail = format!("`{location}` is not in the configuration");
-        return Err(Problem::invalid(vec![FieldError::query(
-            "location", detail,
-        )]));
-    }
+    configured(&installation, &location)?;
     let authority = installation.authority();
     let sources = &authority.quantities;
     let store = context.store;
@@ -65,10 +83,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let is_known = known.is_some() || !picture.positions.is_empty();
     let like = match is_known {
         true => Vec::new(),
-        false => {
-            let known = store.products_beginning_like(&product).await?;
-            alike(product.as_str(), known.iter().map(ProductId::to_string))
-        }
+        false => like(store, &product).await?,
     };
     let feed = match owner {
         Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),

@@ -5,9 +5,13 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shared::domain::catalogue::Directory;
 use shared::domain::ledger::LedgerRow;
+use shared::domain::position::Refusal;
 use shared::domain::{EventId, LocationId};
+use shared::store::StoreError;
 use shared::store::movements::{Act, Movement};
+use shared::store::stock::ApplyError;
 
+use super::explain::like;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -24,7 +28,10 @@ pub(super) async fn carry_out(context: &Context<'_>) -> Result<Answer, Problem> 
     let installation = context.installation().await?;
     known_places(&movement, &installation.config.locations)?;
     let authority = installation.authority();
-    let moved = context.store.carry_out(&movement, &authority).await?;
+    let moved = match context.store.carry_out(&movement, &authority).await {
+        Ok(moved) => moved,
+        Err(error) => return Err(refused(context, &movement, error).await?),
+    };
     let places = [Some(&movement.location), destination(&movement.act)];
     let mut shown = moved
         .rows
@@ -45,6 +52,31 @@ pub(super) async fn carry_out(context: &Context<'_>) -> Result<Answer, Problem> 
     } else {
         answer
     })
+}
+
+/// Why it was not carried out; of a product of which nothing is known, which may be meant.
+async fn refused(
+    context: &Context<'_>,
+    movement: &Movement,
+    error: ApplyError,
+) -> Result<Problem, StoreError> {
+    let of_nothing = matches!(error, ApplyError::Refused(Refusal::NoData));
+    let problem = Problem::from(error);
+    let (store, product) = (context.store, &movement.product);
+    if !of_nothing
+        || store.product(product).await?.is_some()
+        || !store.positions_of(product).await?.is_empty()
+    {
+        return Ok(problem);
+    }
+    let like = like(store, product).await?;
+    let meant = match &like[..] {
+        [] => String::new(),
+        like => format!("; is `{}` meant?", like.join("` or `")),
+    };
+    Ok(problem.detailed(format!(
+        "nothing is known of `{product}`{meant} (only if it is new, send a movement of type `count` first)"
+    )))
 }
 
 fn idempotency_key(context: &Context<'_>) -> Result<EventId, Problem> {

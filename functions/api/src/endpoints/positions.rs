@@ -5,6 +5,7 @@ use shared::domain::position::{Holding, Sources};
 use shared::domain::{LocationId, Position, ProductId};
 use shared::store::{Page, StoreError};
 
+use super::explain::configured;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -18,6 +19,9 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     let wanted = Wanted::read(context.request, &mut query)?;
     query.finish(|| Some(()))?;
     let installation = context.installation().await?;
+    if let Some(location) = &location {
+        configured(&installation, location)?;
+    }
     let sources = installation.authority().quantities;
     let store = context.store;
     let Some(product) = product else {

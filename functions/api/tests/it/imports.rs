@@ -84,6 +84,23 @@ async fn a_row_that_cannot_be_taken_is_named_by_line_and_column() {
     insta::assert_json_snapshot!(answer.body["rejected"]);
 }
 
+/// The field stands beside what is wrong with it.
+#[tokio::test]
+async fn what_is_wrong_with_a_cell_does_not_name_its_field_again() {
+    let scene = Scene::new().await;
+    let answer = import(
+        &scene,
+        "product,location,threshold\nOIL,n\u{fc}rd,3\n",
+        true,
+        2,
+    )
+    .await;
+    let refused = &answer.body["rejected"][0];
+    assert_eq!(refused["field"], "location", "{refused}");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.starts_with("character 2 "), "{detail}");
+}
+
 #[tokio::test]
 async fn windows_line_ends_and_line_breaks_in_cells_leave_the_numbers_right() {
     let scene = Scene::new().await;

@@ -117,6 +117,42 @@ async fn a_transfer_moves_both_ends_or_neither() {
     assert_eq!(north.body["items"][0]["on_hand"], 5);
 }
 
+/// A count of a mistyped SKU would make a product that there is not.
+#[tokio::test]
+async fn a_mistyped_product_is_answered_with_what_may_be_meant() {
+    let scene = Scene::new().await;
+    scene.stated("OIL-5W30", "north", 5).await;
+    let sale = |product: &str| json!({ "type": "sale", "product": product, "location": "north", "quantity": 1 });
+    let refused = scene.moves("a", sale("OIL-5W3O")).await;
+    assert_eq!(refused.kind(), "urn:lotwire:problem:quantity_unknown");
+    let words = refused.body["detail"].as_str().unwrap();
+    assert!(words.contains("is `OIL-5W30` meant?"), "{words}");
+    let refused = scene.moves("b", sale("XX")).await;
+    let words = refused.body["detail"].as_str().unwrap();
+    assert!(
+        words.contains("nothing is known of `XX` (only if"),
+        "{words}"
+    );
+}
+
+/// An empty list would say that nothing lies there.
+#[tokio::test]
+async fn positions_of_a_place_that_is_not_configured_are_no_empty_list() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 5).await;
+    for query in ["location=Berlin", "product=OIL&location=Berlin"] {
+        let answer = scene.get(&format!("/api/v1/positions?{query}")).await;
+        assert_eq!(answer.status, 422, "{query}");
+        assert!(
+            answer.body.to_string().contains("`Berlin` is not in"),
+            "{}",
+            answer.body
+        );
+    }
+    let answer = scene.get("/api/v1/positions?location=north").await;
+    assert_eq!(answer.body["items"].as_array().unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn every_type_does_what_its_name_says() {
     let scene = Scene::new().await;

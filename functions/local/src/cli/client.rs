@@ -10,6 +10,8 @@ use serde_json::Value;
 use shared::http::{Guard, Http, HttpSettings, Reply, Request, Transport as _, TransportError};
 use url::Url;
 
+use super::Failure;
+
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ACTOR: HeaderName = HeaderName::from_static("lotwire-actor");
 /// As long as API Gateway itself waits.
@@ -58,6 +60,15 @@ pub(super) enum Body<'a> {
     None,
     Json(&'a Value),
     Text(&'static str, String),
+}
+
+/// The id of a list's entry, as it stands in a path.
+pub(super) fn entry_id(id: &str) -> Result<&str, Failure> {
+    let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    match !id.is_empty() && id.chars().all(letter) {
+        true => Ok(id),
+        false => Err(Failure::Usage(format!("{id:?} is not the id of an entry"))),
+    }
 }
 
 /// One server.
@@ -118,6 +129,26 @@ impl Client {
             return Ok(answer);
         }
         Err(self.refused(reply.status, &answer))
+    }
+
+    /// All of a list, page by page.
+    pub(super) async fn list(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Vec<Value>, ClientError> {
+        let mut items = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = query.to_vec();
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page = self.ask(Method::GET, path, &query, Body::None, &[]).await?;
+            items.extend(page["items"].as_array().cloned().unwrap_or_default());
+            cursor = page["next"].as_str().map(str::to_owned);
+            if cursor.is_none() {
+                return Ok(items);
+            }
+        }
     }
 
     /// Asks, and gives the reply whatever it is.

@@ -149,6 +149,9 @@ impl<W: Write> Rows<W> {
     }
 }
 
-fn unwritable(error: impl std::fmt::Display) -> Failure {
-    Failure::Usage(format!("cannot be written: {error}"))
+fn unwritable(error: impl Into<io::Error>) -> Failure {
+    match Failure::from(error.into()) {
+        Failure::Usage(problem) => Failure::Usage(format!("cannot be written: {problem}")),
+        closed => closed,
+    }
 }

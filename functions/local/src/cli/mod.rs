@@ -16,6 +16,7 @@ mod evaluate;
 mod explain;
 mod export;
 mod import;
+mod inbox;
 mod init;
 mod quarantine;
 mod replay;
@@ -34,6 +35,9 @@ use secrecy::SecretString;
 
 use self::client::{Client, ClientError};
 use self::show::Show;
+
+/// What a shell gives whoever a closed pipe ends.
+const CLOSED: u8 = 128 + 13;
 
 /// Where the local stack listens unless told otherwise.
 pub const LISTEN: &str = "127.0.0.1:9400";
@@ -167,6 +171,16 @@ pub enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// List what waits for approval, such as removals that are too many to believe; or approve or
+    /// reject something of it.
+    Inbox {
+        /// What to do, other than to list.
+        #[command(subcommand)]
+        action: Option<inbox::Action>,
+        /// The server.
+        #[command(flatten)]
+        server: Server,
+    },
     /// Show what is live, what waits and what failed.
     Status {
         /// The server.
@@ -232,6 +246,8 @@ pub struct Server {
 enum Failure {
     /// Something was found; it has been shown.
     Found,
+    /// Nobody reads on, as behind `| head`.
+    Closed,
     /// The command cannot be meant like that.
     Usage(String),
     /// The server could not be asked.
@@ -246,7 +262,10 @@ impl From<ClientError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::Usage(error.to_string())
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Usage(error.to_string()),
+        }
     }
 }
 
@@ -319,6 +338,7 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             state,
             server,
         } => quarantine::run(action.as_ref(), &state, &server, show).await,
+        Command::Inbox { action, server } => inbox::run(action.as_ref(), &server, show).await,
         Command::Explain {
             product,
             location,
@@ -335,6 +355,7 @@ fn end(outcome: Result<(), Failure>, show: &mut Show<'_>) -> ExitCode {
     let (code, words) = match outcome {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::Found) => return ExitCode::from(1),
+        Err(Failure::Closed) => return ExitCode::from(CLOSED),
         Err(Failure::Usage(problem)) => (2, problem),
         Err(Failure::Server(error)) => (error.exit_code(), error.to_string()),
     };

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::client::Body;
+use super::client::{Body, entry_id};
 use super::show::Show;
 use super::{Failure, Server};
 
@@ -29,10 +29,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let client = server.client()?;
     if let Some(Action::Dismiss { id, reason }) = action {
-        if !id.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(Failure::Usage(format!("{id:?} is not the id of an entry")));
-        }
-        let path = format!("/api/v1/quarantine/{id}/dismiss");
+        let path = format!("/api/v1/quarantine/{}/dismiss", entry_id(id)?);
         let body = json!({ "reason": reason });
         let answer = client
             .ask(Method::POST, &path, &[], Body::Json(&body), &[])
@@ -44,33 +41,15 @@ pub(super) async fn run(
         }
         return Ok(());
     }
-    let mut items = Vec::new();
-    let mut cursor: Option<String> = None;
-    loop {
-        let mut query = vec![("state", state)];
-        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let page = client
-            .ask(Method::GET, "/api/v1/quarantine", &query, Body::None, &[])
-            .await?;
-        items.extend(page["items"].as_array().cloned().unwrap_or_default());
-        cursor = page["next"].as_str().map(str::to_owned);
-        if cursor.is_none() {
-            break;
-        }
+    let items = client
+        .list("/api/v1/quarantine", &[("state", state)])
+        .await?;
+    let none = format!("nothing in quarantine is {state}");
+    match show.list(server.json, &items, &none, line) {
+        // What is over is no finding.
+        Err(Failure::Found) if state != "open" => Ok(()),
+        shown => shown,
     }
-    if server.json {
-        show.json(&json!({ "items": items }))?;
-    } else if items.is_empty() {
-        show.line(&format!("nothing in quarantine is {state}"))?;
-    } else {
-        for item in &items {
-            show.line(&line(item))?;
-        }
-    }
-    if state == "open" && !items.is_empty() {
-        return Err(Failure::Found);
-    }
-    Ok(())
 }
 
 /// An entry, on one line.

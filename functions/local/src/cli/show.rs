@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal as _, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::Failure;
 
 /// The two places, and the person in front of them, if there is one.
 pub(super) struct Show<'a> {
@@ -62,6 +64,29 @@ impl<'a> Show<'a> {
     /// The answer for machines.
     pub(super) fn json(&mut self, value: &Value) -> io::Result<()> {
         writeln!(self.answers, "{value:#}")
+    }
+
+    /// A list to work off, a line for each entry: something was found if there are any.
+    pub(super) fn list(
+        &mut self,
+        json: bool,
+        items: &[Value],
+        none: &str,
+        line: impl Fn(&Value) -> String,
+    ) -> Result<(), Failure> {
+        match items {
+            _ if json => self.json(&json!({ "items": items }))?,
+            [] => self.line(none)?,
+            items => {
+                for item in items {
+                    self.line(&line(item))?;
+                }
+            }
+        }
+        match items.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::Found),
+        }
     }
 
     /// A line for whoever waits; a closed standard error is no reason to stop.

@@ -78,16 +78,23 @@ pub(super) fn in_words(status: &Value) -> String {
         words.line(
             "",
             &format!(
-                "{} of {}: {}: {}",
+                "{} of {}: {}",
                 text(&failed["channel"]),
                 time(&failed["created_at"]),
-                text(&failed["state"]),
-                text(&failed["last_outcome"])
+                outcome(text(&failed["state"]), text(&failed["last_outcome"]))
             ),
         );
     }
-    words.line("quarantine", &count(&status["quarantine"]));
-    words.line("inbox", &count(&status["inbox"]));
+    for list in ["quarantine", "inbox"] {
+        let counted = &status[list];
+        words.line(
+            list,
+            &match counted["count"].as_u64() {
+                Some(1..) => format!("{}, listed by `lotwire {list}`", count(counted)),
+                _ => count(counted),
+            },
+        );
+    }
     words.label = "jobs";
     let jobs = array(&status["jobs"]);
     let everything = &status["reexamination"];
@@ -138,11 +145,12 @@ fn connector(connector: &Value) -> String {
     let problem = connector["problem"].as_str();
     let not_live = problem.map(|problem| format!("not live: {problem}"));
     if let Some(hook) = connector["hook"].as_str() {
+        let refused = &connector["refused"];
         let last = match connector["last_webhook"].as_str() {
-            Some(_) => format!("the last came {}", time(&connector["last_webhook"])),
+            Some(_) => format!("the last was taken {}", time(&connector["last_webhook"])),
+            None if refused.is_object() => "none was taken".to_owned(),
             None => "none has come, or it is no longer kept".to_owned(),
         };
-        let refused = &connector["refused"];
         let refused = match refused["count"].as_u64() {
             None => String::new(),
             Some(count) => format!(
@@ -212,8 +220,19 @@ fn count(counted: &Value) -> String {
     }
 }
 
+/// A delivery's state and what came of it, which may begin with the same word.
+fn outcome(state: &str, last: &str) -> String {
+    match last
+        .strip_prefix(state)
+        .is_some_and(|rest| rest.starts_with(':'))
+    {
+        true => last.to_owned(),
+        false => format!("{state}: {last}"),
+    }
+}
+
 /// To the second.
-fn time(value: &Value) -> String {
+pub(super) fn time(value: &Value) -> String {
     let parsed = text(value).parse::<jiff::Timestamp>();
     parsed.map_or_else(
         |_| text(value).to_owned(),
@@ -227,4 +246,18 @@ pub(super) fn text(value: &Value) -> &str {
 
 pub(super) fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outcome;
+
+    #[test]
+    fn what_came_of_a_delivery_is_said_once() {
+        assert_eq!(
+            outcome("rejected", "rejected: HTTP 410"),
+            "rejected: HTTP 410"
+        );
+        assert_eq!(outcome("failed", "HTTP 500"), "failed: HTTP 500");
+    }
 }

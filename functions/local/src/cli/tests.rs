@@ -11,9 +11,11 @@ use api::{Api, Ports, Tokens};
 use serde_json::Value;
 use shared::chance::Chance;
 use shared::clock::Clock;
+use shared::domain::watch::Moment;
 use shared::installation::Installations;
-use shared::store::Store;
+use shared::store::inbox::{InboxEntry, InboxState};
 use shared::store::quarantine::Quarantined;
+use shared::store::{Expect, Store};
 
 use super::*;
 use crate::engine::{EmbeddedAws, Function, Settings};
@@ -141,6 +143,7 @@ impl Command {
             | Self::Resend { server, .. }
             | Self::Import { server, .. }
             | Self::Quarantine { server, .. }
+            | Self::Inbox { server, .. }
             | Self::Explain { server, .. }
             | Self::Sync { server, .. }
             | Self::Export { server, .. }
@@ -442,6 +445,89 @@ async fn the_quarantine_is_a_list_to_work_off() {
     assert!(text.trim_end().ends_with(": given up"), "{text}");
     let (code, text) = site.run(&dismiss).await;
     assert_eq!(code, 2, "{text}");
+}
+
+#[tokio::test]
+async fn what_waits_for_approval_is_listed_and_decided() {
+    let site = Site::open().await;
+    let path = site.file("lotwire.toml", DOCUMENT);
+    assert_eq!(site.run(&["apply", &path, "--yes"]).await.0, 0);
+    let (code, text) = site.run(&["inbox"]).await;
+    assert_eq!((code, text.as_str()), (0, "nothing waits for approval\n"));
+    for (id, count) in [("drop-1", 40), ("drop-2", 7)] {
+        let entry = InboxEntry {
+            id: id.to_owned(),
+            at: Moment(site.store.clock().now()),
+            connector: "drop".parse().unwrap(),
+            file: "stock.csv".to_owned(),
+            count,
+            held: 50,
+            limit: "5 rows and 10 %".to_owned(),
+            examples: vec!["OIL at north".to_owned()],
+            set: "abc".to_owned(),
+            state: InboxState::Waiting,
+            by: None,
+            resolved_at: None,
+        };
+        let saved = site.store.save_inbox(&entry, Expect::Absent).await;
+        assert!(saved.unwrap());
+    }
+    let (code, text) = site.run(&["inbox"]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("drop-1") && text.contains("stock.csv lacks 40 of 50, such as OIL at north"),
+        "{text}"
+    );
+    let (_, text) = site.run(&["status"]).await;
+    assert!(text.contains("2, listed by `lotwire inbox`"), "{text}");
+    let state = async |id| {
+        let entry = site.store.inbox_entry(id).await.unwrap();
+        entry.unwrap().data.state
+    };
+    let (code, text) = site.run(&["inbox", "approve", "drop-1"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("may remove up to 40"), "{text}");
+    assert_eq!(state("drop-1").await, InboxState::Approved);
+    let (code, text) = site.run(&["inbox", "reject", "drop-2"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(state("drop-2").await, InboxState::Rejected);
+    // Once decided it stays so.
+    let (code, text) = site.run(&["inbox", "reject", "drop-1"]).await;
+    assert_eq!(code, 2, "{text}");
+    let (code, text) = site.run(&["inbox", "approve", "../status"]).await;
+    assert_eq!(code, 2, "{text}");
+    assert_eq!(site.run(&["inbox"]).await.0, 0);
+}
+
+/// As behind `| head`.
+#[tokio::test]
+async fn a_closed_pipe_ends_a_command_quietly() {
+    struct Closed;
+    impl std::io::Write for Closed {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let site = Site::open().await;
+    let path = site.file("lotwire.toml", DOCUMENT);
+    assert_eq!(site.run(&["apply", &path, "--yes"]).await.0, 0);
+    let data = site.directory.path().display().to_string();
+    for command in ["quarantine", "inbox", "status", "export"] {
+        let line = ["lotwire", command, "--url", &site.url, "--data", &data];
+        let mut command = Cli::try_parse_from(line).unwrap().command.unwrap();
+        command.server_mut().token = Some("open sesame".to_owned().into());
+        let written = Mutex::new(Vec::new());
+        let code = {
+            let mut show = Show::to(Closed, To(&written));
+            end(carry_out(command, &mut show).await, &mut show)
+        };
+        assert_eq!(code, ExitCode::from(141));
+        let written = String::from_utf8(written.into_inner().unwrap()).unwrap();
+        assert_eq!(written, "");
+    }
 }
 
 #[tokio::test]

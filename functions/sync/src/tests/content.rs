@@ -328,7 +328,10 @@ async fn a_column_that_only_describes_is_given_up_in_time_and_no_other() {
     // It sets nothing, which is told once.
     let told = remark(",Min Stock", ",5", 2).await.unwrap();
     assert!(told.contains("\"Min Stock\" sets no thresholds"), "{told}");
-    assert!(told.contains("lotwire import"), "{told}");
+    assert!(
+        told.contains("lotwire import") && told.contains("the SKU and the threshold alone"),
+        "{told}"
+    );
     assert_eq!(remark(",Min Stock", ",5", 3).await, None);
     // Gone for good: told, with how long, and then it is so.
     for on_hand in [4, 5] {

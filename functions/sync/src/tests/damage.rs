@@ -138,5 +138,8 @@ async fn a_file_that_is_no_stock_file_is_refused() {
     bench.read("s.csv", stock_file(5)).await;
     assert_refused(&bench, "s.csv", b"<html>404</html>\n", "HTML").await;
     assert_refused(&bench, "s.csv", b"sku,title\nSKU-1,Oil\n", "quantity").await;
+    // What it has, and what to set.
+    assert_refused(&bench, "s.csv", b"Ref,title\n1,Oil\n", "Ref, title").await;
+    assert_refused(&bench, "s.csv", b"Ref,title\n1,Oil\n", "format.columns").await;
     assert_refused(&bench, "s.csv", b"title,price\nOil,5\n", "neither").await;
 }

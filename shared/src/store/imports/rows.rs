@@ -480,7 +480,14 @@ impl Cells<'_> {
         let cell = self.cells.get(field);
         cell.map(|(_, text)| text.parse())
             .transpose()
-            .map_err(|error: T::Err| self.rejected(field, error.to_string()))
+            .map_err(|error: T::Err| {
+                let told = error.to_string();
+                // The field stands before it anyway.
+                let rest = told
+                    .strip_prefix(field)
+                    .map(|rest| rest.trim_start_matches(':'));
+                self.rejected(field, rest.map_or(&*told, str::trim_start).to_owned())
+            })
     }
 
     fn names_every_product(&self) -> bool {
