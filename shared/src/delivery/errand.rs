@@ -102,8 +102,8 @@ impl Deliverer {
         let last = alert.as_ref().map(|alert| &alert.message);
         let is_last = last.is_none_or(|last| last.revision <= intent.revision);
         let ended = last.is_some_and(|last| last.change == RevisionKind::Resolved);
-        let words = match last.filter(|last| last.revision == intent.revision) {
-            Some(last) => Some(last.clone()),
+        let words = match alert.filter(|alert| alert.revision == intent.revision) {
+            Some(alert) => Some(alert.message),
             None => {
                 self.store
                     .earlier_revision(&intent.alert, intent.revision)

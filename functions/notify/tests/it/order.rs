@@ -104,11 +104,11 @@ async fn what_takes_the_place_of_a_first_message_waits_as_that_one_would_have() 
         .write("a2", 2, RevisionKind::Updated, &["chat"], due_at)
         .await
         .remove(0);
-    futures::future::join3(
+    Box::pin(futures::future::join3(
         settle(&world, &worse),
         settle(&world, &again),
         settle(&world, &over),
-    )
+    ))
     .await;
     let seen = world.vendors.seen("slack.com");
     let ends: Vec<_> = seen
