@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cloudformation::{Stack, source};
 use crate::documents::{self, small};
-use crate::mappings::{self, Local, RESTORED, restored_faults};
+use crate::mappings::{self, Local, RESTORED, VAULT, restored_faults};
 use crate::{roles, slo};
 
 /// The steps from here to each entry, as a pointer has them.
@@ -87,9 +87,24 @@ async fn whatever_is_taken_from_mappings_roles_or_alarms_is_missed() {
     let faults = |part: &Value, stack: &Stack, looks| {
         let mut faults = match looks {
             Looks::Mappings => mappings::faults(stack, &local),
-            Looks::Roles => [roles::faults(stack), roles::table_faults(stack, &done)].concat(),
+            Looks::Roles => {
+                let nothing_is_copied = Stack::of(part, &[("Channels", "slack")]);
+                let backup = nothing_is_copied
+                    .of_type("AWS::IAM::Role")
+                    .filter(|(name, _)| *name == "BackupRole");
+                let unused = backup.map(|(name, _)| format!("{name} is for nothing"));
+                [
+                    roles::faults(stack),
+                    roles::table_faults(stack, &done),
+                    unused.collect(),
+                ]
+                .concat()
+            }
             Looks::Alarms => {
-                let silent = slo::silent_faults(&Stack::of(part, &[("Channels", "slack")]));
+                let mut silent = slo::silent_faults(&Stack::of(part, &[("Channels", "slack")]));
+                let with_copies = [("Channels", "slack"), ("BackupCopyVaultArn", VAULT)];
+                let loud = slo::loud_faults(&Stack::of(part, &with_copies));
+                silent.extend(loud);
                 [
                     slo::faults(stack),
                     documents::faults(part, stack, false),

@@ -147,11 +147,8 @@ pub(crate) fn faults(stack: &Stack) -> Vec<String> {
 
 /// What is wrong with the alarms of a stack that has nobody to tell.
 pub(crate) fn silent_faults(stack: &Stack) -> Vec<String> {
-    let mut faults = Vec::new();
-    for (name, alarm) in stack.of_type("AWS::CloudWatch::Alarm") {
-        if alarm.get("AlarmActions").is_some() || alarm.get("OKActions").is_some() {
-            faults.push(format!("{name} tells somebody"));
-        }
+    let mut faults = loud_faults(stack);
+    for (name, _) in stack.of_type("AWS::CloudWatch::Alarm") {
         // What it costs is shown on the dashboard too; and where nothing is copied no copy fails.
         let paid = [
             "CostAlarm",
@@ -164,6 +161,16 @@ pub(crate) fn silent_faults(stack: &Stack) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Which alarms tell somebody where nobody is named.
+pub(crate) fn loud_faults(stack: &Stack) -> Vec<String> {
+    let alarms = stack.of_type("AWS::CloudWatch::Alarm");
+    let loud = alarms.filter(|(_, alarm)| {
+        alarm.get("AlarmActions").is_some() || alarm.get("OKActions").is_some()
+    });
+    loud.map(|(name, _)| format!("{name} tells somebody"))
+        .collect()
 }
 
 #[test]

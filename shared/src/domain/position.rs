@@ -372,7 +372,7 @@ impl Position {
     pub fn is_stated_as(&self, other: &Self, sources: &Sources) -> bool {
         let statement = |of: &Self| {
             let owner = of.owner(sources)?.clone();
-            let version = of.stated_by(&owner)?.version.clone();
+            let version = of.stated_by(&owner)?.version;
             Some((owner, version))
         };
         statement(self) == statement(other)

@@ -58,7 +58,7 @@ pub(super) async fn run(
 
 /// An entry, on one line.
 fn line(entry: &Value) -> String {
-    let examples = array(&entry["examples"]).iter().take(3).map(|it| text(it));
+    let examples = array(&entry["examples"]).iter().take(3).map(text);
     format!(
         "{}  {}  {}: {} lacks {} of {}, such as {}; one file may remove {} without being asked",
         text(&entry["id"]),
