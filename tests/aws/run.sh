@@ -5,8 +5,8 @@
 # is shown.
 #
 #   --shell    a shell beside the deployed stack, in place of the tests
-#   --debug    the functions in the profile of the tests; without it, as they are released, which takes
-#              minutes more
+#   --debug    the functions as they are compiled for the tests, not by `sam build` as they are released,
+#              which takes minutes more
 #
 # Needs Rust, Python 3.10 or later and what tests/setup.sh installs; all else goes to target/tools.
 set -euo pipefail
@@ -17,7 +17,6 @@ readonly target tools="$target/tools"
 debug=
 if [ "${1:-}" = --debug ]; then
     debug=yes
-    export SAM_BUILD_MODE=debug
     shift
 fi
 tests/python.sh
@@ -56,15 +55,27 @@ export PATH="$tools/venv/bin:$PATH"
 # In place of the layer there is a stand-in, but the template asks which one of another architecture.
 layer=arn:aws:lambda:eu-south-1:325218067255:layer:AWS-Parameters-and-Secrets-Lambda-Extension:1
 export STACK_PARAMETERS="Architecture=$architecture SecretsExtension=$layer"
-# Cargo itself sees to it that what functions share is compiled once. Apart from the tests, with fewer
-# features; so a test run that optimises its own crates a little need not do so here.
-# shellcheck disable=SC2086 # one word per parameter
-CARGO_PROFILE_DEV_OPT_LEVEL=0 sam build --template-file template.yaml --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
-
 # With the features of every other test, so that nothing is compiled a second time.
 readonly suites=(--workspace --all-features --locked)
-cargo test "${suites[@]}" --test compiled --test deployed --no-run
 programs="$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}debug"
+if [ -n "$debug" ]; then
+    # What `sam build` makes: a template that names folders with a program each.
+    cargo build "${suites[@]}"
+    for function in functions/*/; do
+        function=$(basename "$function")
+        [ "$function" = local ] && continue
+        mkdir -p "$target/lambda/$function"
+        cp "$programs/$function" "$target/lambda/$function/bootstrap"
+    done
+    mkdir -p "$target/aws/build"
+    sed -E "/Metadata: \{ BuildMethod/d; s#(CodeUri|Code): functions/([a-z]+)#\1: $target/lambda/\2#" template.yaml >"$target/aws/build/template.yaml"
+else
+    # Cargo itself sees to it that what functions share is compiled once.
+    # shellcheck disable=SC2086 # one word per parameter
+    sam build --template-file template.yaml --build-dir "$target/aws/build" --parameter-overrides $STACK_PARAMETERS
+fi
+
+cargo test "${suites[@]}" --test compiled --test deployed --no-run
 export SECRETS_EXTENSION="$programs/secrets-extension" MINISTACK="$tools/ministack/bin/ministack"
 export LAMBDA_DIR="$target/lambda" STACK_LOG="$target/aws/engine.log"
 command=(cargo test "${suites[@]}" --no-fail-fast --test compiled --test deployed -- "$@")
