@@ -214,7 +214,7 @@ impl Draw {
                 24..=45 => self.till(&sku, place, at),
                 46..=60 => self.vehicle(at),
                 61..=66 => self.unusable(at),
-                67..=90 => self.movement(&desk, warehouse, at),
+                67..=90 => self.movement(&desk, warehouse, at, rush),
                 91..=97 => Act::Configure(self.rules()),
                 _ => self.rotation(),
             };

@@ -11,8 +11,14 @@ use crate::plan::{Act, Request};
 use crate::said::Said;
 
 impl Draw {
-    /// What somebody asks the API for.
-    pub(super) fn movement(&mut self, sku: &str, place: &'static str, at: Duration) -> Act {
+    /// What somebody asks the API for; in a rush, mostly that what is left is promised to them.
+    pub(super) fn movement(
+        &mut self,
+        sku: &str,
+        place: &'static str,
+        at: Duration,
+        rush: bool,
+    ) -> Act {
         let key = format!("key-{}", self.number());
         let now = self.instant(at);
         let elsewhere = if place == WAREHOUSES[0] {
@@ -21,7 +27,8 @@ impl Draw {
             WAREHOUSES[0]
         };
         // Of what a shop, the till or the feed states, only what came in, with its time.
-        if self.dice.happens(0.25) {
+        let promise = rush && self.dice.happens(0.8);
+        if !promise && self.dice.happens(0.25) {
             let (shop, _) = *self.dice.pick(&SHOP);
             let sku = *self.dice.pick(&[shop, TILL[0], TILL[1]]);
             let (sku, place) = self.fed().unwrap_or((sku.to_owned(), place));
@@ -39,7 +46,7 @@ impl Draw {
         }
         // What is counted has each movement with its time too: otherwise nobody knew which came first.
         let counted = sku == DESK[1];
-        if self.dice.happens(0.15) || (counted && self.dice.happens(0.3)) {
+        if !promise && (self.dice.happens(0.15) || (counted && self.dice.happens(0.3))) {
             let (sku, place) = self.shelf(place);
             let at = now - SignedDuration::from_millis(self.dice.between(0, 30 * 60_000));
             let on_hand = self.dice.between(0, 12);
@@ -72,7 +79,8 @@ impl Draw {
                 units,
             }]
         };
-        let (mut body, said) = match self.dice.below(10) {
+        let kind = if promise { 0 } else { self.dice.below(10) };
+        let (mut body, said) = match kind {
             0..=3 => (request("reserve"), promised(quantity)),
             4 => (request("release"), promised(-quantity)),
             5 => (
