@@ -94,8 +94,8 @@ pub(super) async fn notes(
     let alerts = alerts(context, &removed).await?;
     let thresholds = thresholds.in_words("imported threshold").map(|what| {
         format!(
-            "without {places}, what no longer applies: {what}. It is kept, and applies again if the place \
-             comes back; an import with `none` as the threshold takes it away"
+            "without {places}, what no longer applies: {what}. Kept for when the place comes back; an \
+             import with `none` as the threshold takes one away"
         )
     });
     let alerts = alerts.in_words("open alert");

@@ -69,8 +69,8 @@ pub(super) async fn run(
     });
     if written.strays > 0 {
         show.progress(&format!(
-            "{} of them, of a place that the configuration does not have: `lotwire import` refuses such \
-             a row unless its threshold is `none`, which takes it away",
+            "of places that the configuration does not have: {}; `lotwire import` refuses such a row \
+             unless its threshold is `none`, which takes it away",
             written.strays
         ));
     }

@@ -567,7 +567,7 @@ async fn what_a_removed_place_takes_out_of_force_is_told_by_apply_and_export() {
     );
     assert_eq!(site.run(&["import", &rows, "--yes"]).await.0, 0);
     let (_, text) = site.run(&["export"]).await;
-    assert!(!text.contains("of a place that"), "{text}");
+    assert!(!text.contains("of places that"), "{text}");
 
     let one = site.file("one.toml", DOCUMENT);
     let note = "note: without location `south`, what no longer applies: 1 imported threshold (OIL at south)";
@@ -582,7 +582,7 @@ async fn what_a_removed_place_takes_out_of_force_is_told_by_apply_and_export() {
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("OIL,,,,south,,3"), "{text}");
     assert!(
-        text.contains("1 of them, of a place that the configuration does not have"),
+        text.contains("of places that the configuration does not have: 1;"),
         "{text}"
     );
     let (_, text) = site.run(&["export", "--json"]).await;
