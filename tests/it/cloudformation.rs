@@ -236,6 +236,16 @@ impl<'s> Reader<'s> {
                 };
                 text(&of[0]) == text(&of[1])
             }
+            "Fn::Contains" => {
+                let list = self.filled(&of[0]).unwrap_or_default();
+                let sought = self.filled(&of[1]).unwrap_or_default();
+                list.as_array().is_some_and(|list| list.contains(&sought))
+            }
+            "Fn::EachMemberEquals" => {
+                let list = self.filled(&of[0]).unwrap_or_default();
+                let same = |member: &Value| Some(member) == self.filled(&of[1]).as_ref();
+                list.as_array().is_some_and(|list| list.iter().all(same))
+            }
             "Fn::Not" => !self.holds(&of[0]),
             "Fn::And" => of
                 .as_array()

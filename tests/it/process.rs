@@ -1,32 +1,33 @@
 //! The compiled program: killed under load, it loses nothing acknowledged and repeats no effect.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use wiremock::matchers::any;
+use wiremock::matchers::{any, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::bench::{SECRET, signed};
+use crate::program::Program;
 
 const ORDERS: usize = 120;
 const STOCK: i64 = 1_000;
 
-/// A running program; killed, not asked, when dropped.
+/// A running program and its token.
 struct Lotwire {
-    child: Child,
+    program: Program,
     url: String,
     token: String,
 }
 
 impl Lotwire {
     fn start(data: &Path, config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lotwire"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lotwire"));
+        command
             .args(["--listen", "127.0.0.1:0"])
             .arg("--data")
             .arg(data)
@@ -34,26 +35,12 @@ impl Lotwire {
             .arg(config)
             .env("GENERIC", SECRET)
             .env("OUT", SECRET)
-            .env("LOTWIRE_ALLOWED_HOSTS", "127.0.0.1")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines
-            .next()
-            .expect("the program says that it is ready")
-            .unwrap();
-        let url = first
-            .strip_prefix("lotwire ready on ")
-            .expect(&first)
-            .to_owned();
-        // Whoever closes the pipe would end the program at its next line.
-        std::thread::spawn(move || lines.for_each(drop));
+            .env("LOTWIRE_ALLOWED_HOSTS", "127.0.0.1");
+        let program = Program::start(command);
         let token = std::fs::read_to_string(data.join("token")).unwrap();
         Self {
-            child,
-            url,
+            url: program.url.clone(),
+            program,
             token: token.trim().to_owned(),
         }
     }
@@ -63,13 +50,6 @@ impl Lotwire {
             .get(format!("{}/api/v1/{path}", self.url))
             .bearer_auth(&self.token);
         request.send().await.unwrap().json().await.unwrap()
-    }
-}
-
-impl Drop for Lotwire {
-    fn drop(&mut self) {
-        let _gone = self.child.kill(); // SIGKILL
-        let _reaped = self.child.wait();
     }
 }
 
@@ -187,8 +167,7 @@ async fn killed_under_load_it_loses_nothing_acknowledged_and_repeats_no_effect()
             }
             answers += 1;
             if answers == kill_after {
-                running.child.kill().unwrap();
-                running.child.wait().unwrap();
+                running.program.kill();
             }
         }
         running = Lotwire::start(&data, &file);
@@ -271,6 +250,59 @@ async fn killed_under_load_it_loses_nothing_acknowledged_and_repeats_no_effect()
         }
     }
     assert_eq!(rows, ORDERS + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_says_of_channels_what_was_known_before() {
+    let vendor = MockServer::start().await;
+    for (address, status) in [("/out", 204), ("/gone", 410)] {
+        let answer = Mock::given(path(address)).respond_with(ResponseTemplate::new(status));
+        answer.mount(&vendor).await;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (data, file) = (home.path().join("data"), home.path().join("lotwire.toml"));
+    let gone = format!(
+        "[channels.gone]\nkind = \"webhook\"\nurl = \"{}/gone\"\nsecret = \"env:OUT\"\n[[routes]]",
+        vendor.uri()
+    );
+    let document = config(&vendor.uri())
+        .replace("[[routes]]", &gone)
+        .replace("[\"out\"]", "[\"out\", \"gone\"]\nkinds = [\"low_stock\"]");
+    std::fs::write(&file, document).unwrap();
+    let client = crate::program::client();
+    let running = Lotwire::start(&data, &file);
+    let at = Clock::system().now();
+    let stock = json!({ "sku": "OIL", "location": "milano", "on_hand": 1 });
+    let posted = post(&client, &running.url, "one", at, &stock, "stock.level").await;
+    assert_eq!(posted, Some(200));
+    let limit = at + jiff::SignedDuration::from_secs(60);
+    let before = loop {
+        let status = running.get(&client, "status").await;
+        let states = &status["deliveries"]["states"];
+        if states["delivered"] == 1 && states["rejected"] == 1 {
+            break status["channels"].clone();
+        }
+        assert!(Clock::system().now() < limit, "{status}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let of = |name: &str| {
+        let mut channels = before.as_array().unwrap().iter();
+        channels.find(|it| it["name"] == name).unwrap()
+    };
+    assert!(of("out")["last_delivered"].is_string(), "{before}");
+    assert_eq!(of("out")["live"], true);
+    assert_eq!(
+        (&of("gone")["live"], &of("gone")["last_delivered"]),
+        (&json!(false), &json!(null))
+    );
+    drop(running);
+    let again = Lotwire::start(&data, &file);
+    let greeting = &again.program.greeting;
+    assert!(greeting.contains("out (webhook): live"), "{greeting}");
+    let known = "gone (webhook): not live: HTTP 410";
+    assert!(greeting.contains(known), "{greeting}");
+    let after = again.get(&client, "status").await["channels"].clone();
+    assert_eq!(after, before);
 }
 
 /// The last of them is applied long after the first.

@@ -92,10 +92,17 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Ends it at once, by SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
-        let _gone = self.child.kill(); // SIGKILL
-        let _reaped = self.child.wait();
+        self.kill();
     }
 }
 

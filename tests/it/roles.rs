@@ -181,6 +181,8 @@ fn needed(stack: &Stack, name: &str) -> BTreeSet<(String, String)> {
             let read = ["DescribeStream", "GetRecords", "GetShardIterator"];
             let read = read.map(|action| format!("dynamodb:{action}"));
             need(&read.each_ref().map(String::as_str), &mapping["Stream"]);
+            // A stream's name is no part of that question.
+            need(&["dynamodb:ListStreams"], &json!("*"));
             need(
                 &["sqs:SendMessage"],
                 &mapping["DestinationConfig"]["OnFailure"]["Destination"],

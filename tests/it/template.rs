@@ -37,7 +37,7 @@ fn reads<T>(
             let value = match name {
                 "TOPIC_ARN" => "arn:aws:sns:eu-south-1:111122223333:intents",
                 "API_TOKEN" | "API_TOKEN_PREVIOUS" => "ssm:/lotwire/api-token",
-                "CHANNEL" => "webhook",
+                "CHANNEL" | "CHANNELS" => "webhook",
                 "SEND_TIMEOUT_MS" => "8000",
                 "RAW_RETENTION_DAYS" => "30",
                 "INTAKE" => "closed",
@@ -71,30 +71,44 @@ fn each_function_gets_the_environment_it_reads() {
     reads("Notifywebhook", |given| NotifyEnv::read(given));
 }
 
-/// How the template calls a kind: CloudFormation's names have no underscores.
-fn listed(kind: ChannelKind) -> String {
-    kind.name().replace('_', "")
-}
-
 #[test]
 fn every_kind_of_channel_can_be_deployed_and_is_unless_told_otherwise() {
     let source = source();
-    let kinds: Vec<_> = ChannelKind::ALL.iter().copied().map(listed).collect();
+    let kinds: Vec<_> = ChannelKind::ALL
+        .iter()
+        .copied()
+        .map(ChannelKind::in_stack)
+        .collect();
     assert_eq!(source["Parameters"]["Channels"]["Default"], kinds.join(","));
     let rows = source["Mappings"]["ChannelKinds"].as_object().unwrap();
     assert_eq!(rows.len(), ChannelKind::ALL.len());
     let stack = Stack::usual();
     for kind in ChannelKind::ALL {
-        let row = &rows[&listed(*kind)];
+        let row = &rows[&kind.in_stack()];
         assert_eq!(row["Kind"], kind.name());
         assert_eq!(row["Code"], "functions/notify");
         // What SQS takes.
         let concurrency = row["MaximumConcurrency"].as_u64().unwrap();
         assert!((2..=1_000).contains(&concurrency), "{row}");
-        let function = stack.properties(&format!("Notify{}", listed(*kind)));
+        let function = stack.properties(&format!("Notify{}", kind.in_stack()));
         assert_eq!(function["Environment"]["Variables"]["CHANNEL"], kind.name());
         assert_eq!(function["CodeUri"], "functions/notify");
+        // As people know it, and not as CloudFormation spells it.
+        let alarm = stack.properties(&format!("Notify{}Alarm", kind.in_stack()));
+        let description = alarm["AlarmDescription"].as_str().unwrap();
+        assert!(
+            description.starts_with(&format!("{kind}: ")),
+            "{description}"
+        );
     }
+}
+
+#[test]
+fn the_api_knows_which_kinds_are_deployed() {
+    let api = Stack::of(&source(), &[("Channels", "slack,twiliosms")]);
+    let variables = &api.properties("Api")["Environment"]["Variables"];
+    let listed = &variables["CHANNELS"]["Fn::Join"];
+    assert_eq!(*listed, json!([",", ["slack", "twiliosms"]]));
 }
 
 /// A template that knows this many more kinds of channel, and the list of all.
@@ -221,6 +235,44 @@ fn production_is_not_deployed_before_somebody_is_told_of_its_alarms() {
     assert_eq!(Stack::refusals(&source(), &[]), [""; 0], "a trial");
 }
 
+#[test]
+fn what_is_only_half_given_is_refused() {
+    for (given, lacks) in [
+        (&[("DomainName", "stock.example.com")][..], "CertificateArn"),
+        (&[("CertificateArn", "arn:aws:acm:x")], "DomainName"),
+        (&[("SubnetIds", "subnet-a,subnet-b")], "SecurityGroupIds"),
+        (&[("SecurityGroupIds", "sg-a")], "SubnetIds"),
+        (&[("Architecture", "x86_64")], "SecretsExtension"),
+        (&[("TableSuffix", "-restored")], "TableStreamLabel"),
+        (
+            &[("TableStreamLabel", "2026-01-01T00:00:00.000")],
+            "TableSuffix",
+        ),
+    ] {
+        let refused = Stack::refusals(&source(), given);
+        assert_eq!(refused.len(), 1, "{given:?}: {refused:?}");
+        assert!(refused[0].contains(lacks), "{given:?}: {refused:?}");
+    }
+    let network = [("SubnetIds", "subnet-a"), ("SecurityGroupIds", "sg-a")];
+    assert_eq!(Stack::refusals(&source(), &network), [""; 0]);
+}
+
+#[test]
+fn a_region_without_a_layer_of_the_templates_needs_one_to_be_named() {
+    let mut source = source();
+    let regions = &source["Rules"]["ExtensionIsKnownInRegion"]["Assertions"][0]["Assert"];
+    let regions = regions["Fn::Contains"][0].as_array().unwrap();
+    let known = source["Mappings"]["Region"].as_object().unwrap().keys();
+    let known: Vec<_> = known.map(|name| json!(name)).collect();
+    assert_eq!(*regions, known);
+    let list = "/Rules/ExtensionIsKnownInRegion/Assertions/0/Assert/Fn::Contains/0";
+    *source.pointer_mut(list).unwrap() = json!(["elsewhere"]);
+    let refused = Stack::refusals(&source, &[]);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let named = [("SecretsExtension", "arn:aws:lambda:x")];
+    assert_eq!(Stack::refusals(&source, &named), [""; 0]);
+}
+
 /// Who sends what is refused can be told, for a while.
 #[test]
 fn the_access_log_names_each_callers_address_and_is_kept_for_a_time_of_its_own() {
@@ -257,7 +309,9 @@ fn each_environment_deploys_kinds_that_there_are() {
             );
         }
         for listed_kind in given["Channels"].split(',') {
-            let known = ChannelKind::ALL.iter().any(|it| listed(*it) == listed_kind);
+            let known = ChannelKind::ALL
+                .iter()
+                .any(|it| it.in_stack() == listed_kind);
             assert!(known, "{environment} lists {listed_kind}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::ports::Deployed;
 use api::{Api, Ports, Tokens};
 use aws_lambda_events::event::apigw::ApiGatewayV2httpRequest;
 use ingest::Ingest;
@@ -53,10 +54,14 @@ async fn api() -> Result<(Api, Meter), Error> {
     );
     let tokens = Tokens::referred(secrets, [env.token].into_iter().chain(env.previous_token));
     let sqs = aws::sqs(&aws);
+    let ports = Ports::default();
     let ports = Ports {
+        liveness: match env.channels {
+            Some(kinds) => Arc::new(Deployed(kinds)),
+            None => ports.liveness,
+        },
         sync: Arc::new(RunQueue::new(store.clone(), sqs, env.jobs)),
         replay: Arc::new(ingest),
-        ..Ports::default()
     };
     let api = Api::new(store.clone(), installations, tokens, ports).with_intake(env.intake);
     Ok((api, Meter::new("api", store, metrics)))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
+use shared::channels::ChannelKind;
 use shared::config::Config;
 use shared::domain::{ChannelName, ConnectorName};
 use shared::run_queue::{QueueError, RunQueue, Started};
@@ -113,21 +114,47 @@ pub struct State<N> {
     pub problem: Option<String>,
 }
 
-/// Tells whether what the configuration names has the secrets it needs. `None` where this cannot be
-/// told: on AWS the API may read neither channels' nor connectors' secrets.
+/// Tells of what the configuration names whether it can do its work, as far as that can be told.
 #[async_trait]
 pub trait Liveness: Send + Sync {
-    /// Each channel: whether it can send.
-    async fn channels(&self, config: &Config) -> Option<Vec<State<ChannelName>>>;
+    /// The channels of which it is known whether they can send.
+    async fn channels(&self, config: &Config) -> Vec<State<ChannelName>>;
 
-    /// Each connector: whether it can take webhooks, or be read.
-    async fn connectors(&self, config: &Config) -> Option<Vec<State<ConnectorName>>>;
+    /// The connectors of which it is known whether they can take webhooks, or be read.
+    async fn connectors(&self, config: &Config) -> Vec<State<ConnectorName>>;
+}
+
+/// What is known on AWS, where the API may read neither channels' nor connectors' secrets: which kinds
+/// of channel have a queue and a notifier.
+#[derive(Debug, Clone)]
+pub struct Deployed(pub Vec<ChannelKind>);
+
+#[async_trait]
+impl Liveness for Deployed {
+    async fn channels(&self, config: &Config) -> Vec<State<ChannelName>> {
+        let missing = config.channels.iter();
+        let missing = missing.filter(|(_, channel)| !self.0.contains(&channel.kind));
+        let missing = missing.map(|(name, channel)| State {
+            name: name.clone(),
+            problem: Some(format!(
+                "its kind {} is not deployed; add `{}` to the stack's parameter Channels, build and \
+                 deploy",
+                channel.kind,
+                channel.kind.in_stack()
+            )),
+        });
+        missing.collect()
+    }
+
+    async fn connectors(&self, _: &Config) -> Vec<State<ConnectorName>> {
+        Vec::new()
+    }
 }
 
 /// Everything that others do for the API.
 #[derive(Clone)]
 pub struct Ports {
-    /// Tells what has the secrets it needs.
+    /// Tells what can do its work.
     pub liveness: Arc<dyn Liveness>,
     /// Reads connectors.
     pub sync: Arc<dyn StartSync>,
@@ -188,12 +215,12 @@ impl Replay for ingest::Ingest {
 
 #[async_trait]
 impl Liveness for Nobody {
-    async fn channels(&self, _: &Config) -> Option<Vec<State<ChannelName>>> {
-        None
+    async fn channels(&self, _: &Config) -> Vec<State<ChannelName>> {
+        Vec::new()
     }
 
-    async fn connectors(&self, _: &Config) -> Option<Vec<State<ConnectorName>>> {
-        None
+    async fn connectors(&self, _: &Config) -> Vec<State<ConnectorName>> {
+        Vec::new()
     }
 }
 

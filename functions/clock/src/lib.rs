@@ -146,8 +146,11 @@ impl Ticker {
         tracing::debug!(event = event.id, "tick");
         let now = self.store.clock().now();
         let stop_at = deadline.checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
-        let mut ticked = self.sweep(now, stop_at).await;
-        ticked += self.look_at_feeds(now, stop_at).await;
+        // Side by side: a backlog that takes the whole tick must not hide that a source is stale.
+        let swept = Box::pin(self.sweep(now, stop_at));
+        let feeds = Box::pin(self.look_at_feeds(now, stop_at));
+        let (mut ticked, feeds) = futures::join!(swept, feeds);
+        ticked += feeds;
         ticked += self.look_at_channels().await;
         if ticked.failed == 0 {
             match self.heartbeat.beat(&self.store, &self.metrics).await {

@@ -229,6 +229,19 @@ impl FromStr for ChannelKind {
     }
 }
 
+impl ChannelKind {
+    /// The name in the deployed stack's list of kinds: CloudFormation's names have no underscores.
+    pub fn in_stack(self) -> String {
+        self.name().replace('_', "")
+    }
+
+    /// The kind that a stack lists by this name.
+    pub fn listed(name: &str) -> Option<Self> {
+        let mut kinds = Self::ALL.iter().copied();
+        kinds.find(|kind| [kind.name(), &kind.in_stack()].contains(&name))
+    }
+}
+
 impl TryFrom<String> for ChannelKind {
     type Error = UnknownChannel;
     fn try_from(name: String) -> Result<Self, UnknownChannel> {

@@ -119,6 +119,7 @@ variables! {
     Url, "an address such as https://sqs.eu-west-1.amazonaws.com/111122223333/name", |text| parsed::<Url>(text).filter(Url::has_host);
     Arn, "an ARN such as arn:aws:sns:eu-west-1:111122223333:name", parsed;
     ChannelKind, "a kind of channel such as slack", parsed;
+    Vec<ChannelKind>, "a list of kinds of channel such as slack,twiliosms", |text| text.split(',').map(|name| ChannelKind::listed(name.trim())).collect();
     Intake, "open or closed", parsed;
     SecretRef, "a secret reference such as ssm:/lotwire/api-token", parsed;
     Millis, "a number of milliseconds from 1 to 900000", |text| parsed(text).filter(|ms| (1..=900_000).contains(ms)).map(Millis);
@@ -400,6 +401,8 @@ pub struct ApiEnv {
     pub previous_token: Option<SecretRef>,
     /// `SYNC_QUEUE_URL`: the queue of jobs, for "read this connector now".
     pub jobs: Url,
+    /// `CHANNELS`: the kinds of channel that have a queue and a notifier; unset, nobody knows.
+    pub channels: Option<Vec<ChannelKind>>,
     /// `INTAKE`: `closed` while nothing may be changed; `open` unless set.
     pub intake: Intake,
 }
@@ -412,6 +415,7 @@ impl ApiEnv {
         let (table, token) = (env.required("TABLE_NAME"), env.required("API_TOKEN"));
         let previous_token = env.optional("API_TOKEN_PREVIOUS");
         let jobs = env.required("SYNC_QUEUE_URL");
+        let channels = env.optional("CHANNELS");
         let intake = env.or("INTAKE", Intake::Open);
         env.finish(|| {
             Some(Self {
@@ -420,6 +424,7 @@ impl ApiEnv {
                 token: token?,
                 previous_token: previous_token?,
                 jobs: jobs?,
+                channels: channels?,
                 intake: intake?,
             })
         })
@@ -478,6 +483,22 @@ mod tests {
                 .raw_retention_days,
             30
         );
+    }
+
+    #[test]
+    fn kinds_are_read_as_the_template_lists_them() {
+        let api = |listed| {
+            let jobs = ("SYNC_QUEUE_URL", QUEUE.1);
+            let token = ("API_TOKEN", "ssm:/lotwire/api-token");
+            let set = [STACK, TABLE, jobs, token, ("CHANNELS", listed)];
+            ApiEnv::read(environment(&set)).map(|env| env.channels)
+        };
+        let kinds = [ChannelKind::Slack, ChannelKind::TwilioSms];
+        for listed in ["slack,twiliosms", "slack, twilio_sms"] {
+            assert_eq!(api(listed).unwrap().unwrap(), kinds);
+        }
+        assert_eq!(api("").unwrap(), None);
+        assert!(api("slack,pigeon").is_err());
     }
 
     #[test]

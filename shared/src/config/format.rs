@@ -10,6 +10,7 @@ use super::setting::{Described, Setting, table_schema};
 use super::words::{nearest, one_of, shortened};
 use crate::feeds::columns::{ALIASES, normal};
 use crate::feeds::format::FeedFormat;
+use crate::feeds::header::Header;
 
 /// How a file is written, as [`FeedFormat`] reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -209,6 +210,11 @@ impl Setting for Format {
         let format: FeedFormat = read_into(node, problems)?;
         if let Err(error) = format.check() {
             node.refuse(problems, error.to_string());
+        } else if !format.header
+            && let Err(error) = Header::map(format.names.clone(), &format)
+        {
+            // As each file would be.
+            node.refuse_field(problems, "names", error.to_string());
         }
         check_columns(node, problems);
         kept.map(Self)

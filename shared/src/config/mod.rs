@@ -11,6 +11,7 @@
 //! | `declare` | the declarations that sections are made of |
 //! | [`account`], [`connector`], [`channel`], [`rule`] | the sections |
 //! | `references` | names that must exist, and settings that must agree |
+//! | `files` | whether a source of files can be read |
 //! | [`mod@reference`] | the JSON Schema and the reference page, from the same declarations |
 //! | [`environment`] | what each function reads from its environment |
 
@@ -21,6 +22,7 @@ mod declare;
 mod document;
 pub mod environment;
 mod error;
+mod files;
 mod foreign;
 mod format;
 mod network;
@@ -32,7 +34,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod value;
-mod words;
+pub(crate) mod words;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +48,7 @@ use self::connector::Connector;
 use self::declare::settings;
 use self::document::Node;
 use self::error::Problems;
+use self::files::Machine;
 use self::setting::Setting;
 use crate::domain::catalogue::Directory;
 use crate::domain::route::Route;
@@ -122,6 +125,16 @@ settings! {
 impl Config {
     /// Reads and checks a document. On failure, says everything that is wrong with it.
     pub fn check(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        Self::checked(text, file_name, Machine::Any)
+    }
+
+    /// The same for a document that is to be in force on this machine: the folders that it reads must
+    /// be there.
+    pub fn check_here(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        Self::checked(text, file_name, Machine::This)
+    }
+
+    fn checked(text: &str, file_name: &str, machine: Machine) -> Result<Self, ConfigErrors> {
         let mut problems = Problems::new(file_name, text);
         let (table, faults) = DeTable::parse_recoverable(text);
         for fault in faults {
@@ -136,7 +149,7 @@ impl Config {
         let root = Node::root(&root);
         let document = Document::read(&root, &mut problems);
         // Names are checked as far as they could be read, so that one slip does not hide another.
-        references::check(&root, &mut problems);
+        references::check(&root, machine, &mut problems);
         let config = document.and_then(|document| Self::assemble(document, &root, &mut problems));
         // The domain has the last word on rules; whatever it refuses that the text's own checks let
         // pass still comes with its line, which is in the rule's origin.

@@ -10,13 +10,13 @@ use jiff::SignedDuration;
 use super::channel::GROUP_INTERVAL;
 use super::document::Node;
 use super::error::Problems;
+use super::files::{Machine, check_files};
 use super::reference::written;
 use super::words::{nearest, one_of, shown};
 use crate::domain::ProductId;
 use crate::domain::authority::API;
 use crate::domain::catalogue::folded_category;
 use crate::domain::rule::Over;
-use crate::feeds::transport::{Place, SourceSettings};
 use crate::render::Templates;
 
 /// The longest that a route may keep alerts back: older ones are no news.
@@ -25,8 +25,9 @@ const LONGEST_HOLD: SignedDuration = SignedDuration::from_hours(24);
 const SHORTEST_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
 /// Checks the whole document.
-pub(crate) fn check(root: &Node<'_>, problems: &mut Problems<'_>) {
+pub(crate) fn check(root: &Node<'_>, machine: Machine, problems: &mut Problems<'_>) {
     let names = Names::of(root);
+    check_link_base(root, problems);
     for (_, connector) in children(root, "connectors") {
         check_locations(&connector, &names, problems);
         one_known(
@@ -36,7 +37,8 @@ pub(crate) fn check(root: &Node<'_>, problems: &mut Problems<'_>) {
             &names.locations,
             problems,
         );
-        check_files(&connector, problems);
+        check_files(&connector, machine, problems);
+        check_tolerance(&connector, problems);
     }
     for (key, connector) in children(root, "connectors") {
         if key == API {
@@ -115,7 +117,7 @@ fn elements<'d>(node: &Node<'d>, section: &str) -> Vec<Node<'d>> {
 }
 
 /// The value as it will be read: without blanks around it.
-fn text(node: &Node<'_>) -> Option<String> {
+pub(super) fn text(node: &Node<'_>) -> Option<String> {
     node.value.as_str().map(|text| text.trim().to_owned())
 }
 
@@ -323,67 +325,30 @@ fn overwrites_levels(connector: &Node<'_>) -> bool {
     }
 }
 
-fn check_files(connector: &Node<'_>, problems: &mut Problems<'_>) {
-    let is_files = connector
-        .get("kind")
-        .and_then(|kind| text(&kind))
-        .as_deref()
-        == Some("files");
-    let Some(url) = connector.get("url").filter(|_| is_files) else {
-        return;
-    };
-    let Some(address) = text(&url) else { return };
-    let insecure = connector
-        .get("insecure")
-        .and_then(|field| field.value.as_bool());
-    let source = SourceSettings {
-        insecure: insecure.unwrap_or(false),
-        ..SourceSettings::at(address)
-    };
-    let place = match source.place() {
-        Ok(place) => place,
-        Err(error) => {
-            url.refuse(problems, error.problem);
-            return;
-        }
-    };
-    let (what, keys): (_, &[&str]) = match place {
-        Place::Folder(_) => ("a folder", &[]),
-        Place::Https(_) => ("a web address", &["token"]),
-        Place::Sftp(_) => (
-            "an SFTP server",
-            &["password", "private_key", "passphrase", "host_key"],
-        ),
-        Place::Ftp { .. } => ("an FTP server", &["password", "extra_root"]),
-    };
-    for key in [
-        "password",
-        "private_key",
-        "passphrase",
-        "host_key",
-        "token",
-        "extra_root",
-    ] {
-        if connector.get(key).is_some() && !keys.contains(&key) {
-            connector.refuse_field(
-                problems,
-                key,
-                format!("is of no use for {what}; leave it out"),
-            );
-        }
-    }
-    if !matches!(place, Place::Sftp(_)) {
-        return;
-    }
-    if connector.get("host_key").is_none() {
-        let problem = "missing; an SFTP server is known by its key alone: give `SHA256:…`, as `ssh-keygen -lf` prints it";
-        connector.refuse_field(problems, "host_key", problem);
-    }
-    if connector.get("password").is_none() && connector.get("private_key").is_none() {
-        connector.refuse_field(
+/// A browser has to follow what messages link to.
+fn check_link_base(root: &Node<'_>, problems: &mut Problems<'_>) {
+    let field = root.get("account").and_then(|it| it.get("link_base"));
+    if let Some(field) = field
+        && let Some(address) = text(&field).and_then(|it| it.parse::<url::Url>().ok())
+        && !["http", "https"].contains(&address.scheme())
+    {
+        field.refuse(
             problems,
-            "private_key",
-            "missing; give a `private_key` or a `password`",
+            "is not a web address; give `https://` and what follows",
+        );
+    }
+}
+
+/// No webhook arrives in the instant in which it is signed.
+fn check_tolerance(connector: &Node<'_>, problems: &mut Problems<'_>) {
+    let field = connector.get("webhook").and_then(|it| it.get("tolerance"));
+    if let Some(field) = field
+        && let Some(span) = text(&field).and_then(|it| it.parse::<SignedDuration>().ok())
+        && (SignedDuration::ZERO..SignedDuration::from_secs(1)).contains(&span)
+    {
+        field.refuse(
+            problems,
+            "is shorter than a webhook is on its way; give `1s` or more",
         );
     }
 }

@@ -75,11 +75,12 @@ pub(crate) fn last_of(path: &str) -> &str {
 ///
 /// Someone will paste a token into the wrong field; a message ends up in a build log.
 pub(crate) fn shown(path: &str, value: &str) -> String {
-    if may_be_secret(path, value) {
-        "this value".to_owned()
-    } else {
-        format!("`{}`", shortened(value))
-    }
+    shown_unless_secret(path, value).unwrap_or_else(|| "this value".to_owned())
+}
+
+/// The same; nothing if it might be a secret.
+pub(crate) fn shown_unless_secret(path: &str, value: &str) -> Option<String> {
+    (!may_be_secret(path, value)).then(|| format!("`{}`", shortened(value)))
 }
 
 fn may_be_secret(path: &str, value: &str) -> bool {

@@ -13,6 +13,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 
 use super::push::{ParseError, Problem, Reason};
+use crate::config::words;
 
 /// Levels of nesting that a body may have.
 pub(crate) const DEPTH_MOST: usize = 32;
@@ -82,6 +83,21 @@ impl Wrong {
         )
     }
 
+    /// The same with the value that it is about, where that is short and can be no secret.
+    fn showing(mut self, key: &str, value: &Value) -> Self {
+        let text = match value {
+            Value::String(text) => text.trim().to_owned(),
+            Value::Number(number) => number.to_string(),
+            _ => return self,
+        };
+        if self.reason == Reason::InvalidValue
+            && let Some(shown) = shown(key, &text)
+        {
+            self.sentence = format!("{}: {shown}", self.sentence);
+        }
+        self
+    }
+
     pub(crate) fn at(self, pointer: String) -> Problem {
         Problem {
             reason: self.reason,
@@ -140,7 +156,7 @@ impl<'v> Object<'v> {
         let Some(value) = self.fields.get(key) else {
             return Ok(None);
         };
-        read(value).map_err(|wrong| wrong.at(self.pointer_to(key)))
+        read(value).map_err(|wrong| wrong.showing(key, value).at(self.pointer_to(key)))
     }
 
     /// The field, which must be there.
@@ -177,6 +193,16 @@ impl<'v> Object<'v> {
         });
         Value::Object(shown.collect())
     }
+}
+
+/// A value for a person, unless it might be a secret.
+fn shown(key: &str, text: &str) -> Option<String> {
+    // Digits and what stands between them: a number, a day or a time, or nearly one.
+    let of_digits = |c: char| c.is_ascii_digit() || "+-.,:/ TZ".contains(c);
+    if text.len() <= 32 && text.chars().all(of_digits) {
+        return Some(format!("`{text}`"));
+    }
+    words::shown_unless_secret(key, text)
 }
 
 /// Whether a text says that there is no value.

@@ -276,6 +276,16 @@ async fn open(
     }
 }
 
+/// The certificates of an `extra_root`, or what is wrong with it.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err("holds no PEM certificate".to_owned()),
+        Err(error) => Err(format!("is not a PEM certificate: {error}")),
+    }
+}
+
 /// TLS that verifies certificates against the system's authorities and one extra, if given.
 fn connector(
     extra_root: Option<&str>,
@@ -284,9 +294,9 @@ fn connector(
     let refused = |problem: String| TransferError::new(Fault::Refused, action, problem);
     let extra: Vec<CertificateDer<'static>> = match extra_root {
         None => Vec::new(),
-        Some(pem) => CertificateDer::pem_slice_iter(pem.as_bytes())
-            .collect::<Result<_, _>>()
-            .map_err(|error| refused(format!("extra_root is not a PEM certificate: {error}")))?,
+        Some(pem) => {
+            certificates(pem).map_err(|problem| refused(format!("extra_root {problem}")))?
+        }
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier =

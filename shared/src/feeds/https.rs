@@ -28,6 +28,21 @@ pub struct Https {
     timeout: Duration,
 }
 
+/// The file that an address names: its last part.
+pub fn file_name(url: &Url) -> Result<String, TransferError> {
+    let mut parts = url.path_segments().into_iter().flatten();
+    let name = parts.next_back().unwrap_or_default().to_owned();
+    if name.is_empty() {
+        return Err(TransferError::new(
+            Fault::Refused,
+            "read the feed's url",
+            "an https:// address must name a file, not a directory",
+        ));
+    }
+    check_name(&name)?;
+    Ok(name)
+}
+
 impl Https {
     /// Takes a file's address; its last part is the file's name.
     pub fn new(
@@ -36,18 +51,8 @@ impl Https {
         client: Client,
         timeout: Duration,
     ) -> Result<Self, TransferError> {
-        let mut parts = url.path_segments().into_iter().flatten();
-        let name = parts.next_back().unwrap_or_default().to_owned();
-        if name.is_empty() {
-            return Err(TransferError::new(
-                Fault::Refused,
-                "read the feed's url",
-                "an https:// address must name a file, not a directory",
-            ));
-        }
-        check_name(&name)?;
         Ok(Self {
-            name,
+            name: file_name(&url)?,
             url,
             token: credentials.token.clone(),
             client,

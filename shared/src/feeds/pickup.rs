@@ -148,7 +148,17 @@ pub fn pick(listing: &[Entry], watch: &Watch, settings: &PickupSettings, at: Tim
 }
 
 fn takes(entry: &Entry, settings: &PickupSettings) -> bool {
-    let name = &entry.name;
+    takes_name(&entry.name, settings)
+}
+
+/// Whether the settings can mean any file at all.
+pub fn can_take(settings: &PickupSettings) -> bool {
+    // No ending of ours has this letter.
+    takes_name(&settings.glob.replace(['*', '?'], "ß"), settings)
+}
+
+/// Whether a file of this name is meant.
+pub fn takes_name(name: &str, settings: &PickupSettings) -> bool {
     let lower = name.to_ascii_lowercase();
     let unfinished = [".part", ".tmp", ".filepart"];
     let sidecar = [&settings.done_suffix, &settings.checksum_suffix];

@@ -313,6 +313,13 @@ impl client::Handler for PinnedKey {
     }
 }
 
+/// Whether this can be a server key's fingerprint: `SHA256:` and 32 bytes in base64.
+pub fn is_fingerprint(text: &str) -> bool {
+    let digits = text.trim().trim_end_matches('=').strip_prefix("SHA256:");
+    let is_base64 = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/');
+    digits.is_some_and(|digits| digits.len() == 43 && digits.bytes().all(is_base64))
+}
+
 /// Fingerprints are written with and without the base64 padding.
 fn same_fingerprint(a: &str, b: &str) -> bool {
     a.trim().trim_end_matches('=') == b.trim().trim_end_matches('=')

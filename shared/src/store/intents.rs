@@ -193,6 +193,15 @@ impl Intent {
         matches!(self.state, IntentState::Pending | IntentState::NotSent)
     }
 
+    /// When the try that arrived began; nothing of what a group's message carried, which has the tries.
+    pub fn delivered_at(&self) -> Option<Timestamp> {
+        let arrived = Outcome::Delivered { receipt: None }.name();
+        let mut tries = self.tries.iter().rev();
+        tries
+            .find(|made| made.outcome == arrived)
+            .map(|made| made.at)
+    }
+
     /// Whether people were told, or may have been.
     pub const fn may_have_reached(&self) -> bool {
         matches!(self.state, IntentState::Delivered) || self.perhaps_sent || self.in_flight

@@ -153,18 +153,15 @@ pub(crate) fn external(connector: &ConnectorName, kind: &str, name: &str) -> Key
     Key::new(format!("X#{connector}#{kind}#{name}"), "external")
 }
 
-/// An imported rule: beside its product, if it is for one.
-pub(crate) fn imported_rule(rule: &str, of: Option<&ProductId>) -> Key {
-    match of {
-        Some(of) => Key::new(product(of), format!("rule#{rule}")),
-        None => Key::new(shared_rules(&Scope::default()), rule),
-    }
+/// A rule that was imported for one product: beside it.
+pub(crate) fn imported_rule(rule: &str, of: &ProductId) -> Key {
+    Key::new(product(of), format!("rule#{rule}"))
 }
 
 /// An imported rule of any scope.
 pub(crate) fn rule_of(scope: &Scope, rule: &str) -> Key {
     match scope.single_product() {
-        Some(of) => imported_rule(rule, Some(&of)),
+        Some(of) => imported_rule(rule, &of),
         None => Key::new(shared_rules(scope), rule),
     }
 }

@@ -552,7 +552,7 @@ impl Store {
                 continue;
             };
             let gone = Row::new(
-                keys::imported_rule(rule.id.as_str(), Some(old)),
+                keys::imported_rule(rule.id.as_str(), old),
                 "rule_renamed",
                 &None::<Rule>,
             )?;

@@ -35,10 +35,8 @@ pub(super) async fn standing(
     let states = context.ports.liveness.channels(&installation.config).await;
     let mut all = Vec::new();
     for (name, channel) in &installation.config.channels {
-        let checked = states.as_ref().map(|states| {
-            let state = states.iter().find(|state| state.name == *name);
-            state.and_then(|state| state.problem.clone())
-        });
+        let state = states.iter().find(|state| state.name == *name);
+        let checked = state.map(|state| state.problem.clone());
         let destination = context.store.destination(name).await?;
         // What came of the last message says more than credentials that look right; that there were
         // none then says less than that there are now.
@@ -69,11 +67,16 @@ pub(super) async fn standing(
 }
 
 impl Standing {
+    pub(super) const fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
     /// As `GET /api/v1/status` shows it.
     pub(super) fn in_status(&self) -> Value {
         json!({
             "name": self.name,
             "kind": self.kind,
+            "state": self.state(),
             "live": self.live,
             "problem": self.problem,
         })

@@ -7,6 +7,7 @@ use shared::config::Config;
 use shared::installation::{Installation, InstallationError};
 use shared::store::settings::{Applied, Head, Over};
 
+use super::removed;
 use crate::Context;
 use crate::answer::Answer;
 use crate::differences::between;
@@ -55,6 +56,11 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
     if !differences.is_empty() && !over.holds(head.as_ref()) {
         return Err(overtaken(head.as_ref()));
     }
+    // Looked up before it applies, because it is about what stands until then.
+    let mut notes = config.summary().notes;
+    if let Some(standing) = standing.as_ref().filter(|_| !differences.is_empty()) {
+        notes.extend(Box::pin(removed::notes(context, standing, &config)).await?);
+    }
     let by = context.request.actor().unwrap_or("api");
     let applied = if !dry_run {
         store.apply_config_over(over, &config, by).await?
@@ -79,7 +85,6 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
     body["dry_run"] = json!(dry_run);
     body["changed"] = json!(applied == Applied::Done);
     body["differences"] = json!(differences);
-    let mut notes = config.summary().notes;
     notes.extend(not_live(context, &config).await);
     body["notes"] = json!(notes);
     Ok(tagged(body, head.as_ref()))
@@ -92,13 +97,13 @@ async fn not_live(context: &Context<'_>, config: &Config) -> Vec<String> {
         let problem = problem.filter(|_| used)?;
         Some(format!("{what} `{name}` is not live: {problem}"))
     };
-    let connectors = liveness.connectors(config).await.unwrap_or_default();
+    let connectors = liveness.connectors(config).await;
     let connectors = connectors.into_iter().filter_map(|state| {
         let used = config.connectors.get(&state.name);
         let used = used.is_some_and(|it| it.common.enabled);
         note("connector", &state.name, used, state.problem)
     });
-    let channels = liveness.channels(config).await.unwrap_or_default();
+    let channels = liveness.channels(config).await;
     let channels = channels.into_iter().filter_map(|state| {
         let used = config.channels.get(&state.name);
         let used = used.is_some_and(|it| it.common.enabled);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use shared::digest::sha256_hex;
+use shared::domain::rule::Scope;
 use shared::store::imports::{self, Effect, Import, Imported};
 
 use crate::Context;
@@ -13,8 +14,9 @@ use crate::fields::Fields;
 use crate::paging::{Wanted, fill};
 use crate::problem::{FieldError, Problem};
 
-/// Rows taken at once: what can be applied well within a request's time.
-const MOST_ROWS: usize = 2_000;
+/// What may be set at once, so that it is done well within the 29 seconds that the gateway waits: 500 rows,
+/// each with stock, a threshold and a title.
+const MOST_SET: usize = 1_500;
 /// Differences and rejections that an answer lists.
 const MOST_SHOWN: usize = 100;
 
@@ -33,13 +35,16 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
     };
     query.finish(|| Some(()))?;
     let import = read(context, first_line)?;
-    let rows = import.rows.len();
-    if rows > MOST_ROWS {
+    let set = import.rows.len();
+    if set > MOST_SET {
         return Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_many_rows",
             "Too many rows at once",
-            format!("{rows} rows; send at most {MOST_ROWS}, and the others after them"),
+            format!(
+                "they set {set} quantities, thresholds and titles; send rows that set at most {MOST_SET}, \
+                 and the others after them"
+            ),
         ));
     }
     let installation = context.installation().await?;
@@ -71,13 +76,28 @@ pub(super) async fn thresholds(context: &Context<'_>) -> Result<Answer, Problem>
     let wanted = Wanted::read(context.request, &mut query)?;
     query.finish(|| Some(()))?;
     let store = context.store;
+    let installation = context.installation().await?;
+    let places = &installation.config.locations;
+    // Of a place that was removed since.
+    let is_stray = |scope: &Scope| {
+        let location = scope.location.as_ref();
+        let group = scope.group.as_ref();
+        location.is_some_and(|location| places.location(location).is_none())
+            || group.is_some_and(|group| !places.has_group(group))
+    };
     fill(
         context,
         &wanted,
         |cursor: Option<String>, room| async move {
             store.each_imported_rule(cursor.as_deref(), room).await
         },
-        |rule| imports::cells_of(&rule).map(Value::Object),
+        |rule| {
+            let mut cells = imports::cells_of(&rule)?;
+            if is_stray(&rule.scope) {
+                cells.insert("in_force".to_owned(), false.into());
+            }
+            Some(Value::Object(cells))
+        },
     )
     .await
 }
@@ -156,5 +176,6 @@ fn shown(imported: &Imported, dry_run: bool) -> Value {
         },
         "differences": differences,
         "rejected": rejected,
+        "passed_over": imported.passed_over,
     })
 }

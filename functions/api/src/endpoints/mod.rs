@@ -13,6 +13,7 @@ mod ledger;
 mod movements;
 mod page;
 mod positions;
+mod removed;
 mod review;
 mod status;
 mod units;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::config::connector::ConnectorSettings;
 use shared::config::environment::Intake;
 use shared::connectors::webhook_secrets;
-use shared::domain::ConnectorName;
 use shared::domain::alert::AlertState;
 use shared::domain::watch::Withheld;
+use shared::domain::{ChannelName, ConnectorName};
 use shared::installation::{Installation, InstallationError};
 use shared::store::intents::{Intent, IntentState};
 use shared::store::jobs::Reexamination;
@@ -37,7 +38,15 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let head = head.ok_or(InstallationError::NotConfigured)?.data;
     let installation = context.installation().await?;
     let channels = channels::standing(context, &installation).await?;
-    let channels: Vec<_> = channels.iter().map(Standing::in_status).collect();
+    let (deliveries, carried) = deliveries(context).await?;
+    let channels = channels.iter().map(|channel: &Standing| {
+        let mut shown = channel.in_status();
+        let (waiting, last) = carried.get(channel.name()).copied().unwrap_or_default();
+        shown["waiting"] = json!(waiting);
+        shown["last_delivered"] = json!(last);
+        shown
+    });
+    let channels: Vec<_> = channels.collect();
     let states = context
         .ports
         .liveness
@@ -46,7 +55,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut connectors = Vec::new();
     for name in installation.config.connectors.keys() {
         let mut shown = connector(context, &installation, name).await?;
-        let state = states.iter().flatten().find(|state| state.name == *name);
+        let state = states.iter().find(|state| state.name == *name);
         shown["live"] = json!(state.map(|state| state.problem.is_none()));
         shown["problem"] = json!(state.and_then(|state| state.problem.as_ref()));
         connectors.push(shown);
@@ -107,7 +116,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "open_alerts": alerts,
         "covered_alerts": covered,
         "withheld_alerts": withheld,
-        "deliveries": deliveries(context).await?,
+        "deliveries": deliveries,
         "quarantine": quarantine,
         "inbox": inbox,
         "jobs": jobs.iter().map(job).collect::<Vec<_>>(),
@@ -181,9 +190,13 @@ async fn connector(
     Ok(shown)
 }
 
-/// The last deliveries by their state, and the last that failed.
-async fn deliveries(context: &Context<'_>) -> Result<Value, Problem> {
+/// How many deliveries of a channel wait, and when its last one arrived.
+type Carried = BTreeMap<ChannelName, (usize, Option<Timestamp>)>;
+
+/// The last deliveries by their state, and the last that failed; and what they say of each channel.
+async fn deliveries(context: &Context<'_>) -> Result<(Value, Carried), Problem> {
     let store = context.store;
+    let mut carried = Carried::new();
     let mut states: BTreeMap<&str, u64> = IntentState::ALL
         .iter()
         .map(|state| (state.name(), 0))
@@ -194,6 +207,9 @@ async fn deliveries(context: &Context<'_>) -> Result<Value, Problem> {
         |cursor: Option<String>| async move { store.intents(cursor.as_deref(), PAGE).await },
         |intent: &Intent| {
             *states.entry(intent.state.name()).or_default() += 1;
+            let (waiting, last) = carried.entry(intent.channel.clone()).or_default();
+            *waiting += usize::from(intent.is_unsettled());
+            *last = (*last).max(intent.delivered_at());
             let gave_up = matches!(intent.state, IntentState::Rejected | IntentState::Exhausted);
             if gave_up && failed.len() < NAMED {
                 failed.push(json!({
@@ -209,12 +225,13 @@ async fn deliveries(context: &Context<'_>) -> Result<Value, Problem> {
         },
     )
     .await?;
-    Ok(json!({
+    let shown = json!({
         "count": counts["count"],
         "more": counts["more"],
         "states": states,
         "last_failed": failed,
-    }))
+    });
+    Ok((shown, carried))
 }
 
 /// Counts a list as far as it makes sense to: `{"count": 3, "more": false}`.

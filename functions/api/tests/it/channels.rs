@@ -23,7 +23,7 @@ fn ops() -> ChannelName {
 
 /// An installation with one channel in trouble, an open alert that it did not carry, and one that is
 /// over.
-async fn scene() -> Scene {
+pub(crate) async fn scene() -> Scene {
     let scene = Scene::new().await;
     with_ops(&scene).await;
     let trouble = Trouble {
@@ -139,14 +139,14 @@ struct Knows(Option<&'static str>);
 
 #[async_trait::async_trait]
 impl Liveness for Knows {
-    async fn channels(&self, _: &Config) -> Option<Vec<State<ChannelName>>> {
+    async fn channels(&self, _: &Config) -> Vec<State<ChannelName>> {
         let problem = self.0.map(str::to_owned);
         let name = ops();
-        Some(vec![State { name, problem }])
+        vec![State { name, problem }]
     }
 
-    async fn connectors(&self, _: &Config) -> Option<Vec<State<ConnectorName>>> {
-        Some(Vec::new())
+    async fn connectors(&self, _: &Config) -> Vec<State<ConnectorName>> {
+        Vec::new()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration: shown, compared, applied, or refused with every fault and its place.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::scene::{DOCUMENT, Scene};
 
@@ -97,4 +97,69 @@ async fn a_document_is_applied_only_over_what_it_was_compared_with() {
         (&shown.body["version"], shown.header("etag")),
         (&json!(2), Some("\"2\""))
     );
+}
+
+/// What stands in the document for the place, and for its group, taken out.
+fn without_the_north() -> String {
+    let place = "[locations.north]\nname = \"North warehouse\"\nkind = \"warehouse\"\n\
+                 groups = [\"warehouses\"]\n";
+    assert!(DOCUMENT.contains(place));
+    DOCUMENT
+        .replace(place, "")
+        .replace("{ north = \"north\", ", "{ ")
+        .replace("{ north = \"north\" }", "{ south = \"south\" }")
+}
+
+#[tokio::test]
+async fn what_is_no_longer_in_force_with_a_place_is_named_before_and_after() {
+    // An alert is open for OIL in the north.
+    let scene = crate::channels::scene().await;
+    let rows = "product,location,group,threshold\nOIL,north,,3\nPAD,north,,4\nPAD,south,,4\n\
+                PAD,,warehouses,9\n";
+    let import = scene.ask("POST", "/api/v1/imports");
+    let imported = import.body("text/csv", rows).send().await;
+    assert_eq!(imported.body["counts"]["new"], 4, "{}", imported.body);
+    let put = async |document: &str, dry_run: bool| {
+        let target = format!("/api/v1/config?dry_run={dry_run}");
+        let answer = scene.ask("PUT", &target).body("application/toml", document);
+        let answer = answer.send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let notes = answer.body["notes"].as_array().unwrap().iter();
+        let notes = notes.map(|note| note.as_str().unwrap().to_owned());
+        let notes: Vec<_> = notes.filter(|note| note.starts_with("without")).collect();
+        notes
+    };
+    let north = without_the_north();
+    for dry_run in [true, false] {
+        let notes = put(&north, dry_run).await;
+        let [thresholds, alerts] = &notes[..] else {
+            panic!("{notes:?}");
+        };
+        let told = "without location `north`, what no longer applies: 2 imported thresholds (";
+        assert!(thresholds.starts_with(told), "{thresholds}");
+        for threshold in ["OIL at north", "PAD at north"] {
+            assert!(thresholds.contains(threshold), "{thresholds}");
+        }
+        let told = "without location `north`, what ends: 1 open alert (low_stock of OIL at north)";
+        assert_eq!(alerts, told);
+    }
+    // They are kept, and known as what they are.
+    let listed = scene.get("/api/v1/thresholds").await.body;
+    let listed = listed["items"].as_array().unwrap();
+    let out = |row: &&Value| row["in_force"] == false;
+    let places: Vec<_> = listed
+        .iter()
+        .filter(out)
+        .map(|row| &row["location"])
+        .collect();
+    assert_eq!((listed.len(), places), (4, vec!["north", "north"]));
+    let group = north.replace("warehouses", "shops");
+    let notes = put(&group, true).await;
+    let told = "without group `warehouses`, what no longer applies: 1 imported threshold (PAD in warehouses)";
+    assert!(notes.len() == 1 && notes[0].starts_with(told), "{notes:?}");
+    // A document that takes nothing away has nothing to say.
+    assert_eq!(put(DOCUMENT, false).await, [""; 0]);
+    let listed = scene.get("/api/v1/thresholds").await.body;
+    let mut listed = listed["items"].as_array().unwrap().iter();
+    assert!(listed.all(|row| row.get("in_force").is_none()));
 }

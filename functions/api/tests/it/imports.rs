@@ -1,9 +1,17 @@
 //! Imports: what the dry run says is what happens, and a bad row rejects only itself.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lotwire::engine::{Call, Interference, Verdict};
 use serde_json::{Value, json};
 use shared::domain::rule::Scope;
+use tokio::time::Instant;
 
 use crate::scene::{Answer, DOCUMENT, Scene};
+
+/// The rows that are taken at once if each sets all that it can.
+const MOST: usize = 500;
 
 async fn import(scene: &Scene, csv: &str, dry_run: bool, line: usize) -> Answer {
     let target = format!("/api/v1/imports?name=rows.csv&dry_run={dry_run}&line={line}");
@@ -40,26 +48,91 @@ async fn ten_thousand_rows_do_what_their_dry_run_said() {
         })
         .collect();
     let pages: Vec<_> = rows
-        .chunks(2_000)
+        .chunks(MOST)
         .map(|rows| format!("{header}{}", rows.concat()))
         .collect();
     let mut sums = [[0; 5]; 2];
     for (sum, dry_run) in sums.iter_mut().zip([true, false]) {
         for (index, page) in pages.iter().enumerate() {
-            let answer = import(&scene, page, dry_run, 2 + 2_000 * index).await;
+            let answer = import(&scene, page, dry_run, 2 + MOST * index).await;
             add(sum, counts(&answer));
         }
     }
     assert_eq!(sums[0], [9_997, 1, 1, 0, 1]);
     assert_eq!(sums[1], sums[0], "applied as the dry run said");
     let again = import(&scene, &pages[0], true, 2).await;
-    assert_eq!(counts(&again), [0, 0, 1_999, 0, 1], "and then it is so");
+    assert_eq!(
+        counts(&again),
+        [0, 0, MOST as u64 - 1, 0, 1],
+        "and then it is so"
+    );
     let position = scene.get("/api/v1/positions?product=SKU-199").await;
     assert_eq!(position.body["items"][0]["on_hand"], 199);
     let rule = scene
         .get("/api/v1/explain?product=SKU-9999&location=north")
         .await;
     assert_eq!(rule.body["kinds"][0]["rule"], "imported: SKU-9999 at north");
+}
+
+/// A table behind a network, and the processor that works with it, as docs/benchmarks.md has them.
+struct Aws {
+    /// The share of a whole processor that there is.
+    share: f64,
+    /// When it is done with what it has.
+    free_at: Mutex<Instant>,
+}
+
+#[async_trait::async_trait]
+impl Interference for Aws {
+    async fn before(&self, call: &Call) -> Verdict {
+        let is_read = matches!(
+            call.operation.as_str(),
+            "GetItem" | "BatchGetItem" | "Query"
+        );
+        // A vehicle takes 1.02 ms of a processor: some reads, and a transaction.
+        let (work, takes) = if is_read { (250, 5) } else { (750, 10) };
+        let done = {
+            let mut free_at = self.free_at.lock().unwrap();
+            let work = Duration::from_micros(work).div_f64(self.share);
+            *free_at = Instant::now().max(*free_at) + work;
+            *free_at
+        };
+        tokio::time::sleep_until(done).await;
+        tokio::time::sleep(Duration::from_millis(takes)).await;
+        Verdict::Proceed
+    }
+}
+
+/// The gateway waits for 29 seconds.
+#[tokio::test(start_paused = true)]
+async fn a_full_page_takes_no_more_than_twenty_seconds_with_the_least_memory_that_is_usual() {
+    // With 256 MB, which the template gives, and with 512.
+    for share in [0.145, 0.29] {
+        let aws = Arc::new(Aws {
+            share,
+            free_at: Mutex::new(Instant::now()),
+        });
+        let scene = Scene::behind(aws).await;
+        // Each sets all that a row can.
+        let rows: String = (0..MOST)
+            .map(|n| format!("SKU-{n},north,{n},{},Oil {n}\n", n % 9))
+            .collect();
+        let csv = format!("product,location,on_hand,threshold,title\n{rows}");
+        let begun = Instant::now();
+        let done = import(&scene, &csv, false, 2).await;
+        let took = begun.elapsed();
+        println!("{took:?} with {share} of a processor");
+        assert_eq!(counts(&done)[0], 3 * MOST as u64, "{}", done.body);
+        assert!(
+            took <= Duration::from_secs(20),
+            "{took:?} with {share} of a processor"
+        );
+    }
+    let scene = Scene::new().await;
+    let rows = "OIL,3\n".repeat(3 * MOST + 1);
+    let ask = scene.ask("POST", "/api/v1/imports");
+    let ask = ask.body("text/csv", &format!("product,threshold\n{rows}"));
+    assert_eq!(ask.send().await.status, 413);
 }
 
 #[tokio::test]
@@ -243,8 +316,15 @@ async fn rows_may_come_as_json_and_a_table_without_sense_is_refused() {
         .await;
     assert_eq!(counts(&answer), [2, 0, 0, 0, 1], "{}", answer.body);
     for (csv, detail) in [
-        ("sku,price\n", "column 2 is `price`"),
-        ("sku,location\n", "neither an `on_hand` nor a `threshold`"),
+        (
+            "sku,Lorry,on_hand\n",
+            "column 2 is `Lorry`, which means nothing here; the file has `sku`, `Lorry`, `on_hand`",
+        ),
+        (
+            "sku,price\n",
+            "neither an `on_hand` nor a `threshold` nor a `title` column; the file has `sku`, `price`",
+        ),
+        ("VIN,sku,on_hand\n", "vehicles are not imported"),
         ("sku,sku,on_hand\n", "stands before already"),
     ] {
         let answer = scene
@@ -321,6 +401,26 @@ async fn a_table_as_a_spreadsheet_writes_it_is_taken() {
     assert_eq!(refused.status, 422);
     let detail = refused.body["detail"].as_str().unwrap();
     assert!(detail.contains("column 2 is `Treshold`"), "{detail}");
+}
+
+/// As it lies in the folder of a source of files.
+#[tokio::test]
+async fn a_stock_file_is_taken_and_its_other_columns_are_passed_over_with_a_word() {
+    let scene = Scene::new().await;
+    let csv = "SKU,Location,Qty,Committed,Reorder point,Price,Last updated\n\
+        OIL,north,7,2,3,9.90,2026-01-01\n\
+        PAD,north,many,x,,,\n";
+    let done = import(&scene, csv, false, 2).await;
+    assert_eq!(counts(&done), [2, 0, 0, 0, 1], "{}", done.body);
+    let passed_over = json!(["Committed", "Price", "Last updated"]);
+    assert_eq!(done.body["passed_over"], passed_over);
+    assert_eq!(done.body["rejected"][0]["column"], 3);
+    let position = scene.get("/api/v1/positions?product=OIL").await;
+    let position = &position.body["items"][0];
+    assert_eq!(
+        (&position["on_hand"], &position["reserved"]),
+        (&json!(7), &json!(0))
+    );
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use api::{Api, Ports, Tokens};
 use aws_lambda_events::encodings::Body;
 use aws_lambda_events::event::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use jiff::{SignedDuration, Timestamp};
-use lotwire::engine::{EmbeddedAws, Settings};
+use lotwire::engine::{EmbeddedAws, Interference, Settings};
 use lotwire::stack::resources;
 use serde_json::{Value, json};
 use shared::chance::Chance;
@@ -137,8 +137,24 @@ impl Scene {
     }
 
     fn over(ports: Ports) -> Self {
+        Self::with(ports, Settings::default())
+    }
+
+    /// Where something stands between the API and its table.
+    pub(crate) async fn behind(interference: Arc<dyn Interference>) -> Self {
+        let settings = Settings {
+            interference,
+            ..Settings::default()
+        };
+        let scene = Self::with(Ports::default(), settings);
+        let config = Config::check(DOCUMENT, "lotwire.toml").unwrap();
+        assert!(scene.store.apply_config(&config, "test").await.unwrap());
+        scene
+    }
+
+    fn with(ports: Ports, settings: Settings) -> Self {
         let clock = Clock::system();
-        let aws = EmbeddedAws::in_memory(Settings::default()).unwrap();
+        let aws = EmbeddedAws::in_memory(settings).unwrap();
         let store = Store::new(aws.dynamodb(), TABLE, clock, Chance::seeded(7));
         let installations = Installations::new(store.clone());
         resources::make(&aws).unwrap();

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use api::ports::{Liveness, State};
+use api::ports::{Deployed, Liveness, State};
 use serde_json::json;
+use shared::channels::ChannelKind;
 use shared::config::Config;
 use shared::domain::{ChannelName, ConnectorName};
 use shared::store::Store;
@@ -13,7 +14,7 @@ use shared::store::quarantine::Quarantined;
 use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::row::Expect;
 
-use crate::scene::Scene;
+use crate::scene::{DOCUMENT, Scene};
 
 #[tokio::test]
 async fn what_waits_and_what_was_read_is_told() {
@@ -61,16 +62,16 @@ struct Laptop;
 
 #[async_trait::async_trait]
 impl Liveness for Laptop {
-    async fn channels(&self, _: &Config) -> Option<Vec<State<ChannelName>>> {
-        Some(Vec::new())
+    async fn channels(&self, _: &Config) -> Vec<State<ChannelName>> {
+        Vec::new()
     }
 
-    async fn connectors(&self, config: &Config) -> Option<Vec<State<ConnectorName>>> {
+    async fn connectors(&self, config: &Config) -> Vec<State<ConnectorName>> {
         let states = config.connectors.keys().map(|name| State {
             name: name.clone(),
             problem: (name.as_str() == "erp").then(|| "env:LOTWIRE_ERP_SECRET is not set".into()),
         });
-        Some(states.collect())
+        states.collect()
     }
 }
 
@@ -84,14 +85,43 @@ async fn a_connector_without_its_secret_is_not_said_to_be_well() {
     assert_eq!(of("erp")["problem"], "env:LOTWIRE_ERP_SECRET is not set");
     assert_eq!(of("drop")["live"], true);
     let applied = scene.ask("PUT", "/api/v1/config?dry_run=true");
-    let applied = applied
-        .body("application/toml", crate::scene::DOCUMENT)
-        .send()
-        .await
-        .body;
+    let applied = applied.body("application/toml", DOCUMENT).send().await.body;
     let notes = applied["notes"].as_array().unwrap();
     let wanted = "connector `erp` is not live: env:LOTWIRE_ERP_SECRET is not set";
     assert!(notes.iter().any(|note| note == wanted), "{notes:?}");
+}
+
+#[tokio::test]
+async fn a_channel_whose_kind_is_not_deployed_is_told_at_apply_and_in_status() {
+    let kinds = vec![ChannelKind::Slack];
+    let scene = Scene::with_liveness(Arc::new(Deployed(kinds))).await;
+    let document = format!(
+        "{DOCUMENT}\n[channels.room]\nkind = 'slack'\nurl = 'env:ROOM'\n\
+         [channels.ops]\nkind = 'webhook'\nurl = 'https://ops.example.com/'\nsecret = 'env:OPS'\n"
+    );
+    let put = scene.ask("PUT", "/api/v1/config");
+    let applied = put.body("application/toml", &document).send().await.body;
+    let why = "its kind webhook is not deployed; add `webhook` to the stack's parameter Channels, \
+               build and deploy";
+    let note = format!("channel `ops` is not live: {why}");
+    let notes = applied["notes"].as_array().unwrap();
+    assert!(notes.contains(&json!(note)), "{notes:?}");
+    assert!(
+        !notes.iter().any(|it| it.to_string().contains("room")),
+        "{notes:?}"
+    );
+    let status = scene.get("/api/v1/status").await.body;
+    let channels = status["channels"].as_array().unwrap();
+    let of = |name: &str| channels.iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(
+        (&of("ops")["live"], &of("ops")["problem"]),
+        (&json!(false), &json!(why))
+    );
+    // Of the other only its next message will tell.
+    assert_eq!(
+        (&of("room")["live"], &of("room")["problem"]),
+        (&json!(null), &json!(null))
+    );
 }
 
 #[tokio::test]

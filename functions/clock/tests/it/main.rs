@@ -42,12 +42,18 @@ struct Neighbours {
     recovered: Mutex<Vec<String>>,
     beats: Mutex<usize>,
     broken: Mutex<bool>,
+    /// How long it takes to look at a vehicle.
+    takes: Mutex<Duration>,
 }
 
 #[async_trait]
 impl Reexamine for Neighbours {
     async fn look(&self, subject: &Subject) -> Result<(), BoxError> {
         self.looked.lock().unwrap().push(subject.clone());
+        if let Subject::Unit { .. } = subject {
+            let takes = *self.takes.lock().unwrap();
+            tokio::time::sleep(takes).await;
+        }
         if *self.broken.lock().unwrap() {
             return Err("the evaluator is broken".into());
         }
@@ -373,6 +379,27 @@ async fn a_subject_is_looked_at_once_when_its_watches_fall_due() {
             vin: vin.to_owned()
         }]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_source_is_looked_at_while_a_backlog_takes_all_of_each_tick() {
+    let desk = Desk::new("[connectors.drop]\nkind = 'files'\nurl = 'file:///drop'\n").await;
+    *desk.neighbours.takes.lock().unwrap() = Duration::from_secs(20);
+    for vehicle in 0..400 {
+        let vin = format!("WBA{vehicle:014}");
+        desk.watch(&vin, AlertKind::LowStock, SignedDuration::ZERO)
+            .await;
+    }
+    let stale = Subject::Connector {
+        connector: "drop".parse().unwrap(),
+    };
+    for minute in 1..=3 {
+        minutes(1).await;
+        assert!(desk.tick().await.unwrap().cut_short, "there is a backlog");
+        let looked = desk.neighbours.looked.lock().unwrap().clone();
+        let times = looked.iter().filter(|subject| **subject == stale).count();
+        assert_eq!(times, minute);
+    }
 }
 
 #[tokio::test(start_paused = true)]

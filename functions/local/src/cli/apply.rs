@@ -33,13 +33,16 @@ pub(super) async fn run(
     let text = read(file)?;
     if let Err(found) = shared::config::Config::check(&text, &file.display().to_string()) {
         tracing::debug!(errors = found.0.len(), "the document cannot be applied");
-        return checked(file, &text, server.json, show);
+        return checked(Err(found), server.json, show);
     }
     let planned = compare(file, &text, server).await?;
     let applies_already = planned["changed"] == false;
     // In JSON there is one answer: what would change, or what did.
     if !server.json || consent != Consent::Given || applies_already {
         show_differences(&planned, server.json, show)?;
+        if !server.json {
+            show_notes(&planned, &[], show)?;
+        }
     }
     if applies_already || consent == Consent::DryRun {
         return Ok(());
@@ -59,9 +62,7 @@ pub(super) async fn run(
         show.json(&applied)?;
     } else if applied["changed"] == true {
         show.line(&format!("applied as version {}", applied["version"]))?;
-        for note in applied["notes"].as_array().into_iter().flatten() {
-            show.line(&format!("note: {}", note.as_str().unwrap_or_default()))?;
-        }
+        show_notes(&applied, notes(&planned), show)?;
     } else {
         show.line("somebody has just applied the same")?;
     }
@@ -101,6 +102,22 @@ async fn send(
     let client = server.client()?;
     let answer = client.ask(Method::PUT, "/api/v1/config", &query, body, headers);
     Ok(answer.await?)
+}
+
+fn notes(answer: &Value) -> &[Value] {
+    answer["notes"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What the server has to say of the document beside the differences, but what is known.
+pub(super) fn show_notes(
+    answer: &Value,
+    known: &[Value],
+    show: &mut Show<'_>,
+) -> Result<(), Failure> {
+    for note in notes(answer).iter().filter(|note| !known.contains(note)) {
+        show.line(&format!("note: {}", note.as_str().unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 /// What the server says differs.

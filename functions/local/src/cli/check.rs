@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde_json::json;
-use shared::config::Config;
+use serde_json::{Value, json};
+use shared::config::{Config, ConfigErrors};
 
 use super::show::Show;
 use super::{Failure, Server, apply};
@@ -15,10 +15,25 @@ pub(super) async fn run(
     show: &mut Show<'_>,
 ) -> Result<(), Failure> {
     let text = read(file)?;
-    checked(file, &text, server.json, show)?;
+    let name = file.display().to_string();
+    // Compared with a server's, it is for that server's machine.
+    let config = match diff {
+        true => Config::check(&text, &name),
+        false => Config::check_here(&text, &name),
+    };
+    let known = config.as_ref().map(|config| config.summary().notes);
+    let known: Vec<_> = known
+        .unwrap_or_default()
+        .into_iter()
+        .map(Value::from)
+        .collect();
+    checked(config, server.json, show)?;
     if diff {
         let answer = apply::compare(file, &text, server).await?;
         apply::show_differences(&answer, server.json, show)?;
+        if !server.json {
+            apply::show_notes(&answer, &known, show)?;
+        }
     }
     Ok(())
 }
@@ -30,12 +45,11 @@ pub(super) fn read(file: &Path) -> Result<String, Failure> {
 
 /// Shows what the document amounts to, or everything that is wrong with it.
 pub(super) fn checked(
-    file: &Path,
-    text: &str,
+    config: Result<Config, ConfigErrors>,
     as_json: bool,
     show: &mut Show<'_>,
 ) -> Result<(), Failure> {
-    match Config::check(text, &file.display().to_string()) {
+    match config {
         Ok(config) => {
             let summary = config.summary();
             if as_json {

@@ -34,7 +34,7 @@ pub(super) async fn run(
     server: &Server,
     show: &mut Show<'_>,
 ) -> Result<(), Failure> {
-    let mut written = 0_u64;
+    let mut written = Written::default();
     match file {
         None => write(show.answers(), server, &mut written).await?,
         Some(path) => {
@@ -63,15 +63,30 @@ pub(super) async fn run(
             }
         }
     }
-    show.progress(&match written {
+    show.progress(&match written.rows {
         1 => "1 threshold".to_owned(),
         more => format!("{more} thresholds"),
     });
+    if written.strays > 0 {
+        show.progress(&format!(
+            "of places that the configuration does not have: {}; `lotwire import` refuses such a row \
+             unless its threshold is `none`, which takes it away",
+            written.strays
+        ));
+    }
     Ok(())
 }
 
+/// How many rows were written.
+#[derive(Default)]
+struct Written {
+    rows: u64,
+    /// Those of a place that the configuration does not have.
+    strays: u64,
+}
+
 /// Writes page by page, so that a million of them take no room.
-async fn write(to: impl Write, server: &Server, written: &mut u64) -> Result<(), Failure> {
+async fn write(to: impl Write, server: &Server, written: &mut Written) -> Result<(), Failure> {
     let client = server.client()?;
     let mut rows = match server.json {
         true => Rows::Json(to),
@@ -83,12 +98,16 @@ async fn write(to: impl Write, server: &Server, written: &mut u64) -> Result<(),
         let mut query = vec![("limit", PAGE)];
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let path = "/api/v1/thresholds";
-        let page = client
+        let mut page = client
             .ask(Method::GET, path, &query, Body::None, &[])
             .await?;
-        for row in page["items"].as_array().into_iter().flatten() {
-            rows.add(row, *written == 0)?;
-            *written += 1;
+        let items = page["items"].as_array_mut().into_iter().flatten();
+        for row in items {
+            // It says something of the row, and is no column of it.
+            let in_force = row.as_object_mut().and_then(|row| row.remove("in_force"));
+            written.strays += u64::from(in_force == Some(false.into()));
+            rows.add(row, written.rows == 0)?;
+            written.rows += 1;
         }
         cursor = page["next"].as_str().map(str::to_owned);
         if cursor.is_none() {

@@ -42,6 +42,8 @@ struct Sum {
     counts: [u64; 5],
     differences: Vec<Value>,
     rejected: Vec<Value>,
+    /// Columns that set nothing: the same of each page.
+    passed_over: Vec<Value>,
 }
 
 /// Some rows of the file under its header.
@@ -188,6 +190,7 @@ impl Sum {
         let list = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
         self.differences.extend(list("differences"));
         self.rejected.extend(list("rejected"));
+        self.passed_over = list("passed_over");
     }
 
     /// What would be done; or what was, of which this was shown before.
@@ -207,8 +210,17 @@ impl Sum {
                 "counts": counts,
                 "differences": self.differences,
                 "rejected": self.rejected,
+                "passed_over": self.passed_over,
             }))?;
             return Ok(());
+        }
+        if planned.is_none() && !self.passed_over.is_empty() {
+            let names = self.passed_over.iter().filter_map(Value::as_str);
+            let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+            show.line(&format!(
+                "passed over, because an import does not set it: {}",
+                names.join(", ")
+            ))?;
         }
         if planned.is_none() && !self.differences.is_empty() {
             let first = self.differences.iter().take(FIRST).map(cells);

@@ -40,14 +40,7 @@ pub(super) fn in_words(status: &Value) -> String {
             text(&configuration["applied_by"])
         ),
     );
-    words.list("channels", &status["channels"], |channel| {
-        let problem = text(&channel["problem"]);
-        match channel["live"].as_bool() {
-            Some(true) => "live".to_owned(),
-            Some(false) => format!("not live: {problem}"),
-            None => "nothing known against it; the next message will tell".to_owned(),
-        }
-    });
+    words.list("channels", &status["channels"], channel);
     words.list("connectors", &status["connectors"], connector);
     let more = |list: &str, why: &str| match &status[list] {
         none if none["count"] == 0 || none.is_null() => String::new(),
@@ -136,6 +129,28 @@ impl Words {
             label = "";
         }
     }
+}
+
+fn channel(channel: &Value) -> String {
+    let problem = text(&channel["problem"]);
+    let mut words = match channel["live"].as_bool() {
+        Some(false) => format!("not live: {problem}"),
+        _ if channel["state"] == "waiting" => {
+            "it fails or is slow, and is tried again before long".to_owned()
+        }
+        Some(true) => "live".to_owned(),
+        None => "nothing known against it; the next message will tell".to_owned(),
+    };
+    if channel["last_delivered"].is_string() {
+        let last = time(&channel["last_delivered"]);
+        write!(words, "; the last message arrived {last}").unwrap_or_default();
+    }
+    match channel["waiting"].as_u64() {
+        None | Some(0) => {}
+        Some(1) => words.push_str("; 1 delivery waits"),
+        Some(count) => write!(words, "; {count} deliveries wait").unwrap_or_default(),
+    }
+    words
 }
 
 fn connector(connector: &Value) -> String {
@@ -250,7 +265,39 @@ pub(super) fn array(value: &Value) -> &[Value] {
 
 #[cfg(test)]
 mod tests {
-    use super::outcome;
+    use serde_json::json;
+
+    use super::{channel, outcome};
+
+    #[test]
+    fn a_channel_says_when_it_last_worked_and_what_waits() {
+        let at = "2026-11-29T16:04:43.123Z";
+        for (state, live, last, waiting, words) in [
+            ("live", json!(true), json!(null), 0, "live"),
+            (
+                "waiting",
+                json!(true),
+                json!(at),
+                6,
+                "it fails or is slow, and is tried again before long; the last message arrived \
+                 2026-11-29 16:04:43Z; 6 deliveries wait",
+            ),
+            (
+                "refused",
+                json!(false),
+                json!(at),
+                1,
+                "not live: HTTP 410; the last message arrived 2026-11-29 16:04:43Z; 1 delivery waits",
+            ),
+        ] {
+            let problem = (live == false).then_some("HTTP 410");
+            let told = channel(&json!({
+                "state": state, "live": live, "problem": problem,
+                "last_delivered": last, "waiting": waiting,
+            }));
+            assert_eq!(told, words);
+        }
+    }
 
     #[test]
     fn what_came_of_a_delivery_is_said_once() {

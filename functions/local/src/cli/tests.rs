@@ -556,6 +556,63 @@ async fn why_there_is_no_alert_is_told_in_words() {
 }
 
 #[tokio::test]
+async fn what_a_removed_place_takes_out_of_force_is_told_by_apply_and_export() {
+    let site = Site::open().await;
+    let two = format!("{DOCUMENT}\n[locations.south]\nname = \"South\"\nkind = \"warehouse\"\n");
+    let two = site.file("two.toml", &two);
+    assert_eq!(site.run(&["apply", &two, "--yes"]).await.0, 0);
+    let rows = site.file(
+        "rows.csv",
+        "product,location,threshold\nOIL,north,3\nOIL,south,3\n",
+    );
+    assert_eq!(site.run(&["import", &rows, "--yes"]).await.0, 0);
+    let (_, text) = site.run(&["export"]).await;
+    assert!(!text.contains("of places that"), "{text}");
+
+    let one = site.file("one.toml", DOCUMENT);
+    let note = "note: without location `south`, what no longer applies: 1 imported threshold (OIL at south)";
+    let (_, text) = site.run(&["apply", &one, "--dry-run"]).await;
+    assert!(text.contains(note), "{text}");
+    let (_, text) = site.run_before(Some("n\n"), &["apply", &one]).await;
+    assert!(text.find(note) < text.find("apply this at"), "{text}");
+    let (code, text) = site.run(&["apply", &one, "--yes"]).await;
+    // Said once, although the server says it both times.
+    assert_eq!((code, text.matches(note).count()), (0, 1), "{text}");
+    let (code, text) = site.run(&["export"]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("OIL,,,,south,,3"), "{text}");
+    assert!(
+        text.contains("of places that the configuration does not have: 1;"),
+        "{text}"
+    );
+    let (_, text) = site.run(&["export", "--json"]).await;
+    assert!(!text.contains("in_force"), "{text}");
+    // As it says, such a threshold can be taken away.
+    let none = site.file("none.csv", "product,location,threshold\nOIL,south,none\n");
+    assert_eq!(site.run(&["import", &none, "--yes"]).await.0, 0);
+    let (_, text) = site.run(&["export"]).await;
+    assert!(!text.contains("south"), "{text}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_told_by_check() {
+    let site = Site::open().await;
+    let drop = site.directory.path().join("drop");
+    let files = format!("{DOCUMENT}\n[connectors.files]\nkind = \"files\"\nurl = {drop:?}\n");
+    let file = site.file("lotwire.toml", &files);
+    let (code, text) = site.run(&["check", &file]).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("connectors.files.url: there is no folder"),
+        "{text}"
+    );
+    // A server may have it.
+    assert_eq!(site.run(&["check", &file, "--diff"]).await.0, 0);
+    std::fs::create_dir(&drop).unwrap();
+    assert_eq!(site.run(&["check", &file]).await.0, 0);
+}
+
+#[tokio::test]
 async fn what_is_exported_can_be_imported_and_changes_nothing() {
     let site = Site::open().await;
     let document = site.file("lotwire.toml", DOCUMENT);

@@ -9,10 +9,11 @@ use secrecy::SecretString;
 use shared::channels::first_request;
 use shared::config::Config;
 use shared::config::channel::Channel;
-use shared::config::connector::Connector;
+use shared::config::connector::{Connector, ConnectorSettings};
 use shared::connectors::needed_secrets;
 use shared::delivery::Outgoing;
 use shared::domain::{ChannelName, ConnectorName};
+use shared::feeds::transport::Place;
 use shared::secrets::{SecretRef, Secrets};
 
 /// Looks at settings and credentials; one process may read them all.
@@ -25,7 +26,7 @@ pub struct LivenessCheck {
 
 #[async_trait]
 impl Liveness for LivenessCheck {
-    async fn channels(&self, config: &Config) -> Option<Vec<State<ChannelName>>> {
+    async fn channels(&self, config: &Config) -> Vec<State<ChannelName>> {
         let mut states = Vec::new();
         for (name, channel) in &config.channels {
             states.push(State {
@@ -33,10 +34,10 @@ impl Liveness for LivenessCheck {
                 problem: self.channel(channel).await.err(),
             });
         }
-        Some(states)
+        states
     }
 
-    async fn connectors(&self, config: &Config) -> Option<Vec<State<ConnectorName>>> {
+    async fn connectors(&self, config: &Config) -> Vec<State<ConnectorName>> {
         let mut states = Vec::new();
         for (name, connector) in &config.connectors {
             states.push(State {
@@ -44,7 +45,7 @@ impl Liveness for LivenessCheck {
                 problem: self.connector(connector).await.err(),
             });
         }
-        Some(states)
+        states
     }
 }
 
@@ -78,6 +79,12 @@ impl LivenessCheck {
             return Err("switched off".to_owned());
         }
         self.read(&needed_secrets(&connector.settings)).await?;
+        if let ConnectorSettings::Files(files) = &connector.settings
+            && let Ok(Place::Folder(folder)) = files.source().place()
+            && !folder.is_dir()
+        {
+            return Err(format!("there is no folder {}", folder.display()));
+        }
         Ok(())
     }
 
@@ -108,8 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said of a webhook channel with this address.
-    async fn problem(address: &str, allowed: &[&str]) -> Option<String> {
+    fn check(allowed: &[&str]) -> LivenessCheck {
         let settings = HttpSettings {
             guard: Guard::new(allowed.iter().map(|it| it.parse().unwrap()).collect()),
             ..HttpSettings::default()
@@ -121,10 +127,32 @@ mod tests {
             EXTENSION.parse().unwrap(),
             Clock::system(),
         );
-        let check = LivenessCheck {
+        LivenessCheck {
             secrets: Arc::new(secrets),
             outgoing: Arc::new(Wire(http)),
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_whose_folder_is_not_there_is_not_live() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("drop");
+        let text = format!(
+            "[account]\nname = 'Test'\nzone = 'UTC'\ncurrency = 'EUR'\n\
+             [locations.main]\nname = 'Main'\nkind = 'warehouse'\n\
+             [connectors.files]\nkind = 'files'\nurl = {folder:?}\n"
+        );
+        let config = Config::check(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+        let problem = async || check(&[]).connectors(&config).await.remove(0).problem;
+        let told = format!("there is no folder {}", folder.display());
+        assert_eq!(problem().await, Some(told));
+        std::fs::create_dir(&folder).unwrap();
+        assert_eq!(problem().await, None);
+    }
+
+    /// What is said of a webhook channel with this address.
+    async fn problem(address: &str, allowed: &[&str]) -> Option<String> {
+        let check = check(allowed);
         let text = format!(
             "[account]\nname = 'Test'\nzone = 'UTC'\ncurrency = 'EUR'\n\
              [locations.main]\nname = 'Main'\nkind = 'warehouse'\n\
@@ -132,7 +160,7 @@ mod tests {
         );
         let config = Config::check(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
         let states = tokio::time::timeout(Duration::from_secs(5), check.channels(&config));
-        states.await.unwrap().unwrap().remove(0).problem
+        states.await.unwrap().remove(0).problem
     }
 
     #[tokio::test]

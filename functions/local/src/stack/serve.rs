@@ -17,6 +17,7 @@ use shared::installation::InstallationError;
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::StoreError;
+use shared::store::breakers::TroubleKind;
 use tokio::net::TcpListener;
 
 use super::functions::{Parts, Stack};
@@ -176,20 +177,21 @@ impl Ready {
             secrets,
             outgoing: Arc::new(outbox.clone()),
         };
-        let channels = liveness
-            .channels(&in_force.config)
-            .await
-            .unwrap_or_default();
-        let connectors = liveness
-            .connectors(&in_force.config)
-            .await
-            .unwrap_or_default();
+        let channels = liveness.channels(&in_force.config).await;
+        let connectors = liveness.connectors(&in_force.config).await;
+        let mut told = channels.clone();
+        for channel in told.iter_mut().filter(|it| it.problem.is_none()) {
+            let trouble = stack.store.destination(&channel.name).await?.trouble;
+            // That there were no credentials is over.
+            let refused = trouble.filter(|it| it.kind == TroubleKind::Refused);
+            channel.problem = refused.map(|it| it.reason);
+        }
         let access = Access::new(token.clone(), clock);
         let greeting = Greeting {
             address,
             data: &options.data,
             in_force: &in_force,
-            channels: &channels,
+            channels: &told,
             connectors: &connectors,
             sign_in: &access.sign_in_link(&keys::random_code()),
         };

@@ -76,6 +76,14 @@ const CASES: &[&str] = &[
     "[[routes]]\nname = \"r\"\nchannels = [\"room\"]\ngroup_by = []\ngroup_interval = \"25h\"\nrepeat_interval = \"4h\"\n[[routes]]\nname = \"s\"\nchannels = [\"room\"]\ngroup_by = []\nrepeat_interval = \"4m\"",
     "[channels.x]\nkind = \"webhook\"\nurl = \"ftp://example.com\"\nsecret = \"env:A\"\nmax_per_second = 0",
     "[connectors.x]\nkind = \"shopify\"\nshop = \"a\"\nwebhook = { secret = \"env:A\" }\ndefault_location = \"milan\"",
+    // What would fail with each read, or never read anything.
+    "[connectors.x]\nkind = \"files\"\nurl = \"drop\"\nglob = \"north/*.csv\"\ndone_suffix = \"\"\nstale_after = \"5m\"",
+    "[connectors.x]\nkind = \"files\"\nurl = \"drop\"\nglob = \"*.{csv,txt}\"\nchecksum_suffix = \"/sums\"",
+    "[connectors.x]\nkind = \"files\"\nurl = \"drop\"\nglob = \"\"\n[connectors.y]\nkind = \"files\"\nurl = \"drop\"\nglob = \"*.done\"\n[connectors.z]\nkind = \"files\"\nurl = \"drop\"\nglob = \".stock*\"",
+    "[connectors.x]\nkind = \"files\"\nurl = \"https://example.com/stock.csv?key=1\"\nglob = \"*.txt\"\nready = \"done_marker\"\n[connectors.y]\nkind = \"files\"\nurl = \"https://example.com/drop/\"",
+    "[connectors.x]\nkind = \"files\"\nurl = \"sftp://host/drop/\"\npassword = \"env:A\"\nhost_key = \"SHA256:abc\"\n[connectors.y]\nkind = \"files\"\nurl = \"ftps://user@host/drop/\"\nextra_root = \"ca.pem\"",
+    "[connectors.x]\nkind = \"files\"\nurl = \"drop\"\nformat = { header = false, names = [\"a\", \"b\"] }",
+    "[connectors.x]\nkind = \"generic\"\nwebhook = { secret = \"env:A\", tolerance = \"0s\" }",
 ];
 
 #[test]
@@ -87,6 +95,43 @@ fn every_fault_is_told_with_its_place() {
         told.push_str(&format!("{case}\n\n{}\n\n----\n\n", faults.join("\n")));
     }
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn a_link_base_is_an_address_that_a_browser_can_follow() {
+    let text = BASE.replacen(
+        "[account]\n",
+        "[account]\nlink_base = \"mailto:a@example.com\"\n",
+        1,
+    );
+    let errors = Config::check(&text, "lotwire.toml")
+        .unwrap_err()
+        .to_string();
+    assert!(
+        errors.contains("account.link_base: is not a web address"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_folder_must_be_on_the_machine_that_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let drop = folder.path().join("drop");
+    let text = format!(
+        "{BASE}[connectors.x]\nkind = \"files\"\nurl = {:?}\n",
+        drop.to_str().unwrap()
+    );
+    // Another machine may have it.
+    assert!(Config::check(&text, "lotwire.toml").is_ok());
+    let errors = Config::check_here(&text, "lotwire.toml").unwrap_err().0;
+    assert_eq!(errors[0].field, "connectors.x.url");
+    assert_eq!(errors[0].line, base_lines() + 3);
+    let told = format!("there is no folder {} on this machine", drop.display());
+    assert!(errors[0].problem.contains(&told), "{}", errors[0]);
+    let off = format!("{text}enabled = false\n");
+    assert!(Config::check_here(&off, "lotwire.toml").is_ok());
+    std::fs::create_dir(&drop).unwrap();
+    assert!(Config::check_here(&text, "lotwire.toml").is_ok());
 }
 
 #[test]

@@ -72,6 +72,30 @@ fn the_topics() {
 }
 
 #[test]
+fn a_value_that_cannot_be_used_is_shown_unless_it_may_be_a_secret() {
+    let said = |field: &str, value: Value| {
+        let parsed = deliver(&level().edit(field, value)).unwrap();
+        let rejected = &parsed.quarantine[0];
+        assert_eq!(rejected.problem.reason.name(), "invalid_value");
+        rejected.problem.sentence.clone()
+    };
+    let seven = said("/available", json!("7 pcs"));
+    assert_eq!(seven, "is not a plain number: `7 pcs`");
+    let half = said("/available", json!(7.5));
+    assert_eq!(half, "is not a whole number: `7.5`");
+    let day = level().edit("/updated_at", json!("2026-13-45T25:00:00Z"));
+    let day = deliver(&day).unwrap_err().to_string();
+    assert!(day.ends_with(": `2026-13-45T25:00:00Z`"), "{day}");
+    for secret in [
+        "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",
+        "hV9dQ2xLmT0pRs7KcWfYbN3u",
+    ] {
+        let hidden = said("/available", json!(secret));
+        assert_eq!(hidden, "is not a plain number");
+    }
+}
+
+#[test]
 fn a_level_that_is_not_stated_is_quarantined() {
     let mut without = level().json();
     without.as_object_mut().unwrap().remove("available");

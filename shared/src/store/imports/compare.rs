@@ -65,6 +65,8 @@ pub struct Imported {
     pub differences: Vec<Difference>,
     /// The rows that were not taken.
     pub rejected: Vec<Rejected>,
+    /// Columns that set nothing.
+    pub passed_over: Vec<String>,
 }
 
 impl Imported {
@@ -122,6 +124,7 @@ impl Import {
         let mut imported = Imported {
             differences: Vec::new(),
             rejected: self.rejected,
+            passed_over: self.passed_over,
         };
         let (mut seen, mut rules) = (HashSet::new(), Vec::new());
         let (mut stock, mut titles) = (Vec::new(), Vec::new());

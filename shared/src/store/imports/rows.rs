@@ -39,8 +39,10 @@ pub struct Import {
     pub rows: Vec<Line>,
     /// The lines that cannot be read.
     pub rejected: Vec<Rejected>,
-    /// The columns, in their order; for JSON there are none.
+    /// The columns, in their order, empty for one that is passed over; for JSON there are none.
     pub columns: Vec<&'static str>,
+    /// Columns of stock files that an import does not set, as the header has them.
+    pub passed_over: Vec<String>,
 }
 
 /// One thing that a line asks for.
@@ -111,9 +113,21 @@ pub struct Rejected {
 /// Why nothing of a table can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// A column that imports do not have.
-    #[error("column {column} is `{name}`; the columns are {}", COLUMNS.join(", "))]
+    /// A column that neither imports nor stock files have: perhaps one of theirs, misspelt.
+    #[error("column {column} is `{name}`, which means nothing here; the file has {found}; the columns are {}", COLUMNS.join(", "))]
     UnknownColumn {
+        /// Which, counted from 1.
+        column: usize,
+        /// Its name.
+        name: String,
+        /// The whole header.
+        found: String,
+    },
+    /// A file of vehicles.
+    #[error(
+        "column {column} is `{name}`: vehicles are not imported; a connector of the kind `files` reads them"
+    )]
+    Vehicles {
         /// Which, counted from 1.
         column: usize,
         /// Its name.
@@ -128,8 +142,11 @@ pub enum TableError {
         name: String,
     },
     /// Neither stock nor thresholds nor titles.
-    #[error("there is neither an `on_hand` nor a `threshold` nor a `title` column; the columns are {}", COLUMNS.join(", "))]
-    NothingToSet,
+    #[error("there is neither an `on_hand` nor a `threshold` nor a `title` column; the file has {found}; the columns are {}", COLUMNS.join(", "))]
+    NothingToSet {
+        /// The whole header.
+        found: String,
+    },
     /// The text is no table.
     #[error("the header cannot be read: {0}")]
     Header(String),
@@ -162,7 +179,7 @@ impl Import {
         let header = reader
             .headers()
             .map_err(|error| TableError::Header(error.to_string()))?;
-        let names = columns(header)?;
+        let (names, passed_over) = columns(header)?;
         // Line numbers in this text count from its own header.
         let header_byte = header.position().map_or(0, csv::Position::byte);
         let mut lines = RecordLines::of(text);
@@ -173,6 +190,7 @@ impl Import {
         };
         let mut import = Self {
             columns: names.clone(),
+            passed_over,
             ..Self::default()
         };
         for record in reader.records() {
@@ -193,7 +211,7 @@ impl Import {
             }
             let cells = names.iter().zip(&record).enumerate();
             let cells = cells
-                .filter(|(_, (_, text))| !text.is_empty())
+                .filter(|(_, (name, text))| !name.is_empty() && !text.is_empty())
                 .map(|(index, (name, text))| (*name, (index + 1, text)))
                 .collect();
             import.read(&Cells {
@@ -333,13 +351,18 @@ impl<'t> Table<'t> {
 
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-fn columns(header: &csv::StringRecord) -> Result<Vec<&'static str>, TableError> {
+/// What each column is, empty for one that is passed over; and the names of those.
+fn columns(header: &csv::StringRecord) -> Result<(Vec<&'static str>, Vec<String>), TableError> {
     let header: Vec<_> = header.iter().collect();
     // A spreadsheet's header may end in delimiters, as its rows do.
     let used = header.iter().rposition(|name| !name.is_empty());
     let header = header.get(..used.map_or(0, |last| last + 1));
     let header = header.unwrap_or_default();
-    let mut names: Vec<&'static str> = Vec::new();
+    let (mut names, mut passed_over) = (Vec::<&'static str>::new(), Vec::new());
+    let found = || {
+        let names = header.iter().map(|name| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
+    };
     for (index, written) in header.iter().enumerate() {
         let column = index + 1;
         let name = (*written).to_owned();
@@ -350,7 +373,22 @@ fn columns(header: &csv::StringRecord) -> Result<Vec<&'static str>, TableError> 
             read => read,
         };
         match read {
-            None => return Err(TableError::UnknownColumn { column, name }),
+            None if known_as("vin", written) => {
+                return Err(TableError::Vehicles { column, name });
+            }
+            // A file of stock may be imported as it is.
+            None if ALIASES.iter().any(|(other, _)| known_as(other, written)) => {
+                names.push("");
+                passed_over.push(name);
+            }
+            None => {
+                let found = found();
+                return Err(TableError::UnknownColumn {
+                    column,
+                    name,
+                    found,
+                });
+            }
             Some(known) if names.contains(&known) => {
                 return Err(TableError::RepeatedColumn { column, name });
             }
@@ -359,9 +397,9 @@ fn columns(header: &csv::StringRecord) -> Result<Vec<&'static str>, TableError> 
     }
     let sets = ["on_hand", "threshold", "title"];
     if names.iter().any(|name| sets.contains(name)) {
-        Ok(names)
+        Ok((names, passed_over))
     } else {
-        Err(TableError::NothingToSet)
+        Err(TableError::NothingToSet { found: found() })
     }
 }
 
