@@ -122,6 +122,11 @@ pub trait Liveness: Send + Sync {
 
     /// Each connector: whether it can take webhooks, or be read.
     async fn connectors(&self, config: &Config) -> Option<Vec<State<ConnectorName>>>;
+
+    /// Whether the table has room for what is written; `None` where that is no question, as on AWS.
+    fn has_room(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// Everything that others do for the API.

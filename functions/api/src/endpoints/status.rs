@@ -97,6 +97,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             Intake::Open => "open",
             Intake::Closed => "closed",
         },
+        "storage": match context.ports.liveness.has_room() {
+            Some(false) => "full",
+            _ => "ok",
+        },
         "configuration": {
             "version": head.version,
             "applied_at": head.applied_at,
@@ -149,7 +153,7 @@ async fn connector(
         let last = context.store.last_webhook(name).await?;
         shown["last_webhook"] = json!(last);
         let refused = context.store.refused(name).await?;
-        let refused = refused.filter(|it| last.is_none_or(|last| it.last.0 > last));
+        let refused = refused.filter(|it| it.still_says(last, context.store.clock().now()));
         shown["refused"] = json!(refused.map(|refused| {
             json!({
                 "count": refused.count,

@@ -15,12 +15,16 @@ use shared::delivery::Outgoing;
 use shared::domain::{ChannelName, ConnectorName};
 use shared::secrets::{SecretRef, Secrets};
 
+use crate::engine::EmbeddedAws;
+
 /// Looks at settings and credentials; one process may read them all.
 pub struct LivenessCheck {
     /// Where credentials are.
     pub secrets: Arc<Secrets>,
     /// Who carries requests, and knows which addresses are not called.
     pub outgoing: Arc<dyn Outgoing>,
+    /// Where the table is.
+    pub aws: EmbeddedAws,
 }
 
 #[async_trait]
@@ -45,6 +49,10 @@ impl Liveness for LivenessCheck {
             });
         }
         Some(states)
+    }
+
+    fn has_room(&self) -> Option<bool> {
+        Some(!self.aws.tables().disk_is_full())
     }
 }
 
@@ -124,6 +132,7 @@ mod tests {
         let check = LivenessCheck {
             secrets: Arc::new(secrets),
             outgoing: Arc::new(Wire(http)),
+            aws: EmbeddedAws::in_memory(crate::engine::Settings::default()).unwrap(),
         };
         let text = format!(
             "[account]\nname = 'Test'\nzone = 'UTC'\ncurrency = 'EUR'\n\

@@ -175,6 +175,7 @@ impl Ready {
         let liveness = LivenessCheck {
             secrets,
             outgoing: Arc::new(outbox.clone()),
+            aws: stack.aws.clone(),
         };
         let channels = liveness
             .channels(&in_force.config)
