@@ -15,12 +15,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Config;
 use crate::config::connector::{ConnectorSettings, Covers};
-use crate::domain::id::ConnectorName;
+use crate::domain::alert::{AlertKind, RevisionKind, Severity, Subject};
+use crate::domain::group::Belongs;
+use crate::domain::id::{ChannelName, ConnectorName, GroupName};
 use crate::domain::item::SameSku;
 use crate::domain::position::Sources;
-use crate::domain::route::Routes;
+use crate::domain::route::{About, Recipient, Routes};
 use crate::domain::rule::{Rule, RuleBook, Scope};
 use crate::domain::{Authority, LocationId, ProductId};
+use crate::store::intents::IntentState;
 use crate::store::settings::Head;
 use crate::store::{Store, StoreError};
 
@@ -194,6 +197,65 @@ impl Installation {
         let rules = scopes.map(|scope| self.imported.of(store, scope));
         let rules = futures::future::try_join_all(rules).await?;
         Ok(rules.iter().flat_map(|rules| rules.to_vec()).collect())
+    }
+
+    /// The channels that should get a revision of an alert, given those that were told of it before.
+    pub fn recipients(
+        &self,
+        (subject, kind, severity): (&Subject, AlertKind, Severity),
+        category: Option<&str>,
+        change: RevisionKind,
+        told: Option<&[ChannelName]>,
+    ) -> Vec<Recipient> {
+        let directory = &self.config.locations;
+        let (location, groups, connector): (
+            Option<&LocationId>,
+            &[GroupName],
+            Option<&ConnectorName>,
+        ) = match subject {
+            Subject::Position { location, .. } => {
+                (Some(location), directory.groups_of(location), None)
+            }
+            Subject::Group { group, .. } => (None, std::slice::from_ref(group), None),
+            Subject::Unit { .. } | Subject::Channel { .. } => (None, &[], None),
+            Subject::Connector { connector } | Subject::Quarantine { connector, .. } => {
+                (None, &[], Some(connector))
+            }
+        };
+        let about = About {
+            kind,
+            change,
+            severity,
+            location,
+            groups,
+            category,
+            connector,
+        };
+        self.routes.recipients(told, &about)
+    }
+
+    /// The kind of a channel that is to be told, and how its delivery begins. One that is not in the
+    /// configuration now, and was told before, hears of the end when it is there again.
+    pub fn carrier(
+        &self,
+        channel: &ChannelName,
+        told: &BTreeMap<ChannelName, String>,
+    ) -> Option<(String, IntentState)> {
+        match self.config.channels.get(channel) {
+            Some(channel) => Some((channel.kind.to_string(), IntentState::Pending)),
+            None => Some((told.get(channel)?.clone(), IntentState::NotSent)),
+        }
+    }
+
+    /// The group in which a recipient is told of an alert, if it is not told at once.
+    pub fn group_of(
+        &self,
+        recipient: &Recipient,
+        (subject, kind): (&Subject, AlertKind),
+        category: Option<&str>,
+    ) -> Option<Belongs> {
+        let (route, grouping) = self.routes.grouping(&recipient.routes)?;
+        Some(grouping.group_of(route, kind, subject, category))
     }
 
     /// Whether a rule may be for a category of products.

@@ -115,7 +115,7 @@ impl Running {
         self.request(Method::POST, path, headers, body).await
     }
 
-    async fn request(
+    pub(crate) async fn request(
         &self,
         method: Method,
         path: &str,

@@ -28,6 +28,7 @@ mod program;
 mod readme;
 mod renamed;
 mod roles;
+mod routed;
 mod shopify;
 mod slo;
 mod start;

@@ -113,7 +113,7 @@ async fn a_sale_is_not_kept_back_by_what_else_is_said_of_the_vehicle() {
 
 /// A secret that is typed wrongly is seen where people look.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_turned_away_for_its_signature_is_counted_until_something_is_taken() {
+async fn what_is_turned_away_for_its_signature_is_counted_although_others_are_taken() {
     let running = Running::with(CONFIG).await;
     let refused = async || {
         let status = running.get("/api/v1/status").await;
@@ -145,7 +145,14 @@ async fn what_is_turned_away_for_its_signature_is_counted_until_something_is_tak
     );
     let level = json!({"sku": "OIL", "location": "milano", "on_hand": 5});
     assert_eq!(running.post("m1", "stock.level", level).await.0, 200);
-    assert_eq!(refused().await, Value::Null);
+    assert_eq!(refused().await["count"], 1);
+    let (status, _) = running.send("/hooks/generic", &wrong, "{}").await;
+    assert_eq!(status, 401);
+    let again = refused().await;
+    assert_eq!(
+        (&again["count"], &again["since"]),
+        (&json!(2), &shown["since"])
+    );
     // Nobody's webhooks are not counted.
     let (status, _) = running.send("/hooks/nobody", &wrong, "{}").await;
     assert_eq!(status, 404);

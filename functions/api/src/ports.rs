@@ -122,6 +122,11 @@ pub trait Liveness: Send + Sync {
 
     /// The connectors of which it is known whether they can take webhooks, or be read.
     async fn connectors(&self, config: &Config) -> Vec<State<ConnectorName>>;
+
+    /// Whether the table has room for what is written; `None` where that is no question, as on AWS.
+    fn has_room(&self) -> Option<bool> {
+        None
+    }
 }
 
 /// What is known on AWS, where the API may read neither channels' nor connectors' secrets: which kinds

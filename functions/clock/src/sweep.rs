@@ -8,7 +8,7 @@ use shared::installation::InstallationError;
 use shared::store::Stored;
 use shared::store::alerts::Watched;
 use shared::store::due::Due;
-use shared::store::intents::Intent;
+use shared::store::intents::{Intent, IntentState};
 use shared::store::keys::Key;
 use shared::store::received::Received;
 use shared::store::waits::NewNames;
@@ -36,7 +36,8 @@ fn again(intent: &Intent, by: Timestamp) -> Timestamp {
 struct Work {
     ticked: Ticked,
     overdue: Vec<Intent>,
-    /// Messages of groups whose time is near: handed to the queue, which is punctual.
+    /// What is put on its queue and not late: messages of groups whose time is near, since the queue is
+    /// punctual, and what waits for its channel to be live.
     near: Vec<Intent>,
     watches: Vec<Stored<Watched>>,
     forgotten: Vec<Stored<Received>>,
@@ -178,7 +179,14 @@ impl Ticker {
                 // crash in between only means that the intent waits for its next turn.
                 let again = again(&stored.data, by);
                 if self.store.put_off(&stored, again).await? {
-                    work.overdue.push(stored.data);
+                    // One that waits for its channel is not late.
+                    let waits = stored.data.state == IntentState::NotSent;
+                    let work = if waits {
+                        &mut work.near
+                    } else {
+                        &mut work.overdue
+                    };
+                    work.push(stored.data);
                 }
             }
             Some(Due::Group(stored)) => {

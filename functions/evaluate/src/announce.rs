@@ -1,17 +1,17 @@
 //! From a verdict to an alert revision and its delivery intents, written together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use shared::domain::alert::{AlertState, Ending, RevisionKind};
 use shared::domain::group::Belongs;
-use shared::domain::id::{ChannelName, ConnectorName, GroupName, LocationId};
+use shared::domain::id::ChannelName;
 use shared::domain::message::Message;
-use shared::domain::route::{About, Recipient};
+use shared::domain::route::Recipient;
 use shared::domain::watch::{
     self, Audience, Episode, Moment, Opening, Seen, Spoken, Verdict, Watch, Withheld,
 };
-use shared::domain::{AlertKind, Origin, Severity, Subject};
+use shared::domain::{AlertKind, Origin, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::Intent;
@@ -114,12 +114,18 @@ impl Evaluator {
             if said.ending == Some(Ending::Recovered) && look.kind == AlertKind::OutOfStock {
                 announcements.extend(self.back_in_stock(&look, &recipients, words, now));
             }
+            let configured = &look.installation.config.channels;
+            let is_gone = |one: &Recipient| !configured.contains_key(&one.channel);
+            let kinds = match recipients.iter().any(is_gone) {
+                true => self.store.kinds_told(&said.alert).await?,
+                false => BTreeMap::new(),
+            };
             announcements.push(announcement(
                 &look,
                 message,
                 said.opened_at,
                 told,
-                &recipients,
+                (&recipients, &kinds),
                 (now, origin.as_ref()),
                 known.map(|alert| alert.message),
             ));
@@ -210,8 +216,15 @@ impl Evaluator {
         message.correlation = self.store.correlation().cloned();
         let origin = self.store.origin();
         let moment = (now, origin.as_ref());
-        let mut announcement =
-            announcement(&look, message, now, Vec::new(), &recipients, moment, None);
+        let mut announcement = announcement(
+            &look,
+            message,
+            now,
+            Vec::new(),
+            (&recipients, &BTreeMap::new()),
+            moment,
+            None,
+        );
         // It is news, not a condition: over as soon as it is told.
         announcement.alert.state = AlertState::Resolved;
         Some(announcement)
@@ -265,52 +278,10 @@ impl Look<'_> {
     }
 
     fn recipients(&self, change: RevisionKind, told: Option<&[ChannelName]>) -> Vec<Recipient> {
-        recipients(
-            self.installation,
-            (&self.subject, self.kind, self.verdict.severity),
-            self.category,
-            change,
-            told,
-        )
+        let about = (&self.subject, self.kind, self.verdict.severity);
+        self.installation
+            .recipients(about, self.category, change, told)
     }
-}
-
-/// The channels that should get a revision of an alert.
-pub(crate) fn recipients(
-    installation: &Installation,
-    (subject, kind, severity): (&Subject, AlertKind, Severity),
-    category: Option<&str>,
-    change: RevisionKind,
-    told: Option<&[ChannelName]>,
-) -> Vec<Recipient> {
-    let directory = &installation.config.locations;
-    let (location, groups, connector): (Option<&LocationId>, &[GroupName], Option<&ConnectorName>) =
-        match subject {
-            Subject::Position { location, .. } => {
-                (Some(location), directory.groups_of(location), None)
-            }
-            Subject::Group { group, .. } => (None, std::slice::from_ref(group), None),
-            Subject::Unit { .. } | Subject::Channel { .. } => (None, &[], None),
-            Subject::Connector { connector } | Subject::Quarantine { connector, .. } => {
-                (None, &[], Some(connector))
-            }
-        };
-    let about = About {
-        kind,
-        change,
-        severity,
-        location,
-        groups,
-        category,
-        connector,
-    };
-    installation.routes.recipients(told, &about)
-}
-
-/// The group in which this recipient is told, if it is not told at once.
-fn group_of(look: &Look<'_>, recipient: &Recipient) -> Option<Belongs> {
-    let (route, grouping) = look.installation.routes.grouping(&recipient.routes)?;
-    Some(grouping.group_of(route, look.kind, &look.subject, look.category))
 }
 
 /// When the clock looks after an intent: once the queue, or the group that it waits in, should long
@@ -326,11 +297,10 @@ fn announcement(
     message: Message,
     opened_at: Timestamp,
     mut told: Vec<ChannelName>,
-    recipients: &[Recipient],
+    (recipients, kinds): (&[Recipient], &BTreeMap<ChannelName, String>),
     (now, origin): (Timestamp, Option<&Origin>),
     before: Option<Message>,
 ) -> Announcement {
-    let channels = &look.installation.config.channels;
     // What comes after an alert's first message waits for that one.
     let follows = match message.change {
         RevisionKind::Opened => look.follows(&message.alert, now),
@@ -338,9 +308,14 @@ fn announcement(
     };
     let intents = recipients
         .iter()
-        .filter_map(|recipient| Some((recipient, channels.get(&recipient.channel)?)))
-        .map(|(recipient, channel)| (recipient, channel, group_of(look, recipient)))
-        .map(|(recipient, channel, group)| Intent {
+        .filter_map(|recipient| {
+            let (kind, state) = look.installation.carrier(&recipient.channel, kinds)?;
+            let about = (&look.subject, look.kind);
+            let group = look.installation.group_of(recipient, about, look.category);
+            Some((recipient, kind, state, group))
+        })
+        .map(|(recipient, kind, state, group)| Intent {
+            state,
             origin: origin.cloned(),
             group: group.clone().map(Box::new),
             follows: if group.is_none() {
@@ -352,7 +327,7 @@ fn announcement(
                 message.alert.clone(),
                 message.revision,
                 recipient.channel.clone(),
-                channel.kind.to_string(),
+                kind,
                 now,
                 overdue(now, group.as_ref()),
             )

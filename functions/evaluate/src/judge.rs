@@ -300,7 +300,7 @@ impl<'a> Scene<'a> {
             sold: None,
             changes_at: None,
         };
-        let Some(rule) = resolution.rule else {
+        let Some(rule) = resolution.rule.as_deref() else {
             return nothing;
         };
         let subject = resolution.subject();

@@ -15,7 +15,7 @@ use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
 use shared::store::alerts::ProductPicture;
 
-use crate::announce::{Look, Looked, recipients};
+use crate::announce::{Look, Looked};
 use crate::judge::{Judged, Scene, rank};
 use crate::surroundings::Surroundings;
 use crate::{EvaluateError, Evaluator};
@@ -287,7 +287,9 @@ impl<'a> Scene<'a> {
         let episode = open.filter(|episode| episode.told())?;
         let about = (subject, kind, episode.severity);
         let change = RevisionKind::Opened;
-        let reached = recipients(self.installation, about, self.category(), change, None);
+        let reached = self
+            .installation
+            .recipients(about, self.category(), change, None);
         Some(Told {
             subject: subject.clone(),
             kind,
@@ -330,6 +332,7 @@ impl<'a> Scene<'a> {
             keeps_time: judged
                 .resolution
                 .rule
+                .as_ref()
                 .is_some_and(|rule| self.picture.rules.iter().any(|own| own.id == rule.id)),
             category: self.category(),
             subject,

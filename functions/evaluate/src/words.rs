@@ -38,7 +38,10 @@ impl Scene<'_> {
             correlation: None,
             change,
             kind: resolution.kind,
-            severity: resolution.rule.map_or(Severity::Info, |rule| rule.severity),
+            severity: resolution
+                .rule
+                .as_ref()
+                .map_or(Severity::Info, |rule| rule.severity),
             at: self.now,
             product: product_name(resolution.product, self.picture),
             location,
@@ -46,7 +49,7 @@ impl Scene<'_> {
             before: shown.before,
             after: shown.after,
             threshold: reading.threshold,
-            rule: resolution.rule.map(|rule| rule.id.to_string()),
+            rule: resolution.rule.as_ref().map(|rule| rule.id.to_string()),
             why: Some(resolution.explain(self.now, zone)),
             days_of_supply: shown
                 .after

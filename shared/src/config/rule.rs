@@ -212,6 +212,7 @@ impl RuleSettings {
                 flap_window: self.flap_window.map(Span),
                 flap_steady: self.flap_steady.map(Span),
             },
+            said: None,
             seasons: self
                 .seasons
                 .into_iter()

@@ -21,14 +21,18 @@ const WAITS: [SignedDuration; 9] = [
     SignedDuration::from_hours(10),
 ];
 
+/// The longest that a vendor's `Retry-After` is believed. Real ones are seconds to minutes; one of a day
+/// would park an alert until nobody needs it.
+const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(1);
+
 /// How far a wait is spread: ± this share of it.
 const SPREAD: f64 = 0.2;
 
 /// The wait after `attempt` attempts (counted from 1) have failed, or `None` when it is time to
 /// give up.
 ///
-/// `jitter` in `0..=1` picks the place within ±20 %. What the vendor asked for is a floor: the wait
-/// is never shorter, and is spread upwards only, so that a crowd held back together does not come
+/// `jitter` in `0..=1` picks the place within ±20 %. What the vendor asked for, up to an hour, is a floor:
+/// the wait is never shorter, and is spread upwards only, so that a crowd held back together does not come
 /// back together.
 pub fn next(
     attempt: u32,
@@ -44,7 +48,7 @@ pub fn next(
     let scheduled = WAITS
         .get(index)?
         .mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter);
-    let floor = retry_after.unwrap_or_default();
+    let floor = retry_after.unwrap_or_default().min(LONGEST_ASKED);
     Some(scheduled.max(floor + floor.mul_f64(SPREAD * jitter)))
 }
 
@@ -92,6 +96,21 @@ mod tests {
     }
 
     #[test]
+    fn a_vendor_that_asks_for_a_day_is_asked_again_within_the_hour_and_a_bit() {
+        let day = SignedDuration::from_hours(24);
+        for jitter in [0.0, 1.0] {
+            let wait = next(1, Some(day), jitter).unwrap();
+            let hour = SignedDuration::from_hours(1);
+            assert!(wait >= hour && wait <= hour.mul_f64(1.2), "{wait}");
+        }
+        // It was an attempt like another: the schedule ends as it would have.
+        assert_eq!(
+            next(u32::try_from(attempts()).unwrap(), Some(day), MIDDLE),
+            None
+        );
+    }
+
+    #[test]
     fn jitter_repeats_and_differs() {
         assert_eq!(
             jitter("a/1/slack", 1).to_bits(),
@@ -117,7 +136,7 @@ mod tests {
         }
 
         #[test]
-        fn never_earlier_than_the_vendor_asked(attempt in any::<u32>(), seconds in 0i64..86_400, jitter in any::<f64>()) {
+        fn never_earlier_than_the_vendor_asked(attempt in any::<u32>(), seconds in 0i64..=3_600, jitter in any::<f64>()) {
             let asked = SignedDuration::from_secs(seconds);
             match next(attempt, Some(asked), jitter) {
                 Some(wait) => prop_assert!(wait >= asked && wait > SignedDuration::ZERO),

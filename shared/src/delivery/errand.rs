@@ -20,6 +20,7 @@ use crate::render::words::{Worded, worded};
 use crate::secrets::{SecretError, SecretRef};
 use crate::store::StoreError;
 use crate::store::intents::{Intent, IntentState};
+use crate::store::resend::ENDS;
 
 /// How long to wait after somebody was faster with an earlier revision.
 const CONTENDED: SignedDuration = SignedDuration::from_secs(2);
@@ -71,18 +72,8 @@ impl Deliverer {
     ) -> Result<Prepared, DeliverError> {
         let installation = self.installations.current().await?;
         let name = &intent.channel;
-        let configured = match installation.config.channels.get(name) {
-            None => {
-                let reason = format!("channel `{name}` is no longer in the configuration");
-                return Ok(Prepared::Not(Outcome::rejected(reason)));
-            }
-            Some(channel) if !channel.common.enabled => {
-                let reason = format!("channel `{name}` is switched off");
-                return Ok(Prepared::Not(Outcome::rejected(reason)));
-            }
-            Some(channel) => channel,
-        };
-        let at_most_once = configured.common.delivery == Delivery::AtMostOnce;
+        let configured = installation.config.channels.get(name);
+        let at_most_once = configured.is_some_and(|it| it.common.delivery == Delivery::AtMostOnce);
         if lost && at_most_once {
             return Ok(Prepared::Not(Outcome::rejected(PERHAPS)));
         }
@@ -99,6 +90,10 @@ impl Deliverer {
             let reason = "the alert ended before the channel was live";
             return Ok(Prepared::Superseded(reason.to_owned()));
         }
+        let configured = match configured {
+            Some(channel) if channel.common.enabled => channel,
+            off => return Ok(Prepared::Not(self.not_in_use(intent, off))),
+        };
         let last = alert.as_ref().map(|alert| &alert.message);
         let is_last = last.is_none_or(|last| last.revision <= intent.revision);
         let ended = last.is_some_and(|last| last.change == RevisionKind::Resolved);
@@ -159,6 +154,21 @@ impl Deliverer {
             thread,
             per_second: configured.common.max_per_second.map(|rate| rate.get()),
         })))
+    }
+
+    /// What becomes of a message to a channel that is switched off, or not in the configuration now. It may
+    /// be there again before long, and then its people hear of what is still open, and of each end.
+    fn not_in_use(&self, intent: &Intent, off: Option<&Configured>) -> Outcome {
+        let name = &intent.channel;
+        let reason = match off {
+            Some(_) => format!("channel `{name}` is switched off"),
+            None => format!("channel `{name}` is no longer in the configuration"),
+        };
+        let age = self.store.clock().now().duration_since(intent.created_at);
+        if age > ENDS {
+            return Outcome::rejected(reason);
+        }
+        Outcome::not_sent(reason)
     }
 
     /// Whether it is this revision's turn on its channel. The first try of a first revision that is still

@@ -3,6 +3,8 @@
 //! There is one alert for as long as a channel is in trouble. It is never told on a channel that is in
 //! trouble itself, so what fails on its way is told on fewer and fewer channels, and ends.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::deliver::{DeliverError, Deliverer};
@@ -32,8 +34,11 @@ impl Deliverer {
         lost: Option<&str>,
     ) -> Result<(), DeliverError> {
         let now = self.store.clock().now();
-        let known = self.store.destination(channel).await?.trouble;
-        if known.is_some() {
+        let installation = self.installations.current().await?;
+        let configured = installation.config.channels.get(channel);
+        // Who switches a channel off, or takes it out, knows that.
+        let is_meant = configured.is_none_or(|channel| !channel.common.enabled);
+        if is_meant || self.store.destination(channel).await?.trouble.is_some() {
             return Ok(());
         }
         let mut trouble = Trouble {
@@ -47,7 +52,6 @@ impl Deliverer {
             self.store.begin_trouble(channel, &trouble, None).await?;
             return Ok(());
         }
-        let installation = self.installations.current().await?;
         let others = self.other_channels(&installation, channel).await?;
         let id = self.store.chance().id(now);
         let mut message = message(&installation, channel, &id, now);
@@ -63,7 +67,13 @@ impl Deliverer {
             "When it is mended, send again what is still true: lotwire resend {channel}"
         ));
         trouble.alert = Some(id);
-        let told = announcement(&installation, message, &others, now, None);
+        let told = announcement(
+            &installation,
+            message,
+            (&others, &BTreeMap::new()),
+            now,
+            None,
+        );
         if self
             .store
             .begin_trouble(channel, &trouble, Some(&told))
@@ -97,7 +107,8 @@ impl Deliverer {
             ..alert.message.clone()
         };
         let told = alert.told.clone();
-        let last = announcement(&installation, message, &told, now, Some(&alert));
+        let kinds = self.store.kinds_told(id).await?;
+        let last = announcement(&installation, message, (&told, &kinds), now, Some(&alert));
         if self.store.end_trouble(channel, &last).await? {
             tracing::info!(%channel, "the channel reaches people again");
         }
@@ -178,16 +189,20 @@ fn message(
 fn announcement(
     installation: &Installation,
     message: Message,
-    channels: &[ChannelName],
+    (channels, kinds): (&[ChannelName], &BTreeMap<ChannelName, String>),
     now: Timestamp,
     before: Option<&Alert>,
 ) -> Announcement {
-    let known = channels
-        .iter()
-        .filter_map(|name| Some((name, installation.config.channels.get(name)?)));
-    let intents = known.map(|(name, channel)| {
-        let (alert, kind) = (message.alert.clone(), channel.kind.to_string());
-        Intent::new(alert, message.revision, name.clone(), kind, now, now)
+    let known = channels.iter().filter_map(|name| {
+        let (kind, state) = installation.carrier(name, kinds)?;
+        Some((name, kind, state))
+    });
+    let intents = known.map(|(name, kind, state)| {
+        let (alert, revision) = (message.alert.clone(), message.revision);
+        Intent {
+            state,
+            ..Intent::new(alert, revision, name.clone(), kind, now, now)
+        }
     });
     Announcement {
         intents: intents.collect(),

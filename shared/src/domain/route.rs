@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, RevisionKind, Severity};
 use super::catalogue::folded_category;
-use super::group::Grouping;
+use super::group::{GroupLabel, Grouping};
 use super::id::{ChannelName, ConnectorName, GroupName, LocationId};
 
 /// Sends what matches to its channels. Every filter that is set must match; an empty one matches all.
@@ -77,6 +77,12 @@ pub struct Recipient {
 }
 
 impl Route {
+    /// Whether it has to be known in which category a product is.
+    pub fn asks_for_category(&self) -> bool {
+        let label = |grouping: &Grouping| grouping.by.contains(&GroupLabel::Category);
+        !self.categories.is_empty() || self.grouping.as_ref().is_some_and(label)
+    }
+
     /// The first filter that keeps this revision out, in words; `None` when the route carries it.
     pub fn obstacle(&self, about: &About<'_>) -> Option<String> {
         self.obstacle_but_revision(about).or_else(|| {

@@ -400,7 +400,7 @@ impl Store {
 }
 
 /// A watch; one of an alert that is open and kept from people is listed by the reason.
-fn watch_row(watched: &Watched) -> Result<Row, StoreError> {
+pub(super) fn watch_row(watched: &Watched) -> Result<Row, StoreError> {
     let key = keys::watch(&watched.subject, watched.kind);
     let row = Row::new(key, "watch", watched)?.due(watched.due.map(|due| due.0));
     let episode = watched.watch.episode();
@@ -438,7 +438,7 @@ impl Announcement {
     }
 }
 
-fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
+pub(super) fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
     let listed = Listed::spread(&alerts_list(alert.state), alert.opened_at, &alert.id);
     Ok(Row::new(keys::alert(&alert.id), "alert", alert)?.listed(listed))
 }

@@ -7,6 +7,8 @@
 //! An intent whose channel is not live is `not_sent`. It stays due, so that the clock has it looked at
 //! until the channel is live or the alert is over.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -299,6 +301,23 @@ impl Store {
         ))
     }
 
+    /// Takes an intent from a process that is known to be gone, and with it the queue that would have
+    /// brought it back.
+    pub async fn take_over(&self, left: Stored<Intent>) -> Result<Intent, StoreError> {
+        let now = self.clock.now();
+        if left.data.not_before <= now {
+            return Ok(left.data);
+        }
+        let mut ours = left.data.clone();
+        if ours.in_flight {
+            ours.not_before = now;
+        } else {
+            ours.due_at = ours.not_before;
+        }
+        self.put_intent(&left, &ours).await?;
+        Ok(ours)
+    }
+
     /// Records what came of a try, and what it makes of the intent, in one write. `false` if the lease
     /// ran out and somebody else went on: the try is recorded, the intent is theirs.
     pub async fn settle(
@@ -377,6 +396,18 @@ impl Store {
             .into_iter()
             .map(|(_, item)| Ok(read::<Intent>(OPERATION, item)?.data))
             .collect()
+    }
+
+    /// The kinds of the channels that were told of an alert, as they were then.
+    pub async fn kinds_told(
+        &self,
+        alert: &str,
+    ) -> Result<BTreeMap<ChannelName, String>, StoreError> {
+        let intents = self.intents_of(alert).await?;
+        Ok(intents
+            .into_iter()
+            .map(|intent| (intent.channel, intent.kind))
+            .collect())
     }
 
     /// Settles an intent of which nothing is to be sent any more. `false` if it has changed since it

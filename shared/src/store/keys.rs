@@ -18,7 +18,7 @@
 //! | `awaited` | `N#<connector>` | `<location>` | which names of locations are waited for (expires) |
 //! | `new_names` | `NAMES` | `names` | `due`: a configuration may name what something waits for |
 //! | `received` | `R#<connector>#<id>` | `head`, `body#<n>` | a webhook as it came; `list`: by connector and time |
-//! | `refused` | `R#<connector>` | `refused` | how many of its webhooks were turned away since the last that was taken |
+//! | `refused` | `R#<connector>` | `refused` | how many of its webhooks were turned away lately |
 //! | `quarantine` | `Q#<id>` | `quarantine` | `list`: by state, newest first |
 //! | `held` | `B#<connector>#<reason>` | `held#<id>` | is anything of this kind of quarantine still open? |
 //! | `held_kind` | `B#<connector>#<reason>` | `kind` | whether people are to know of this kind; `list`: the source's |

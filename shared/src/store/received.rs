@@ -62,6 +62,15 @@ pub struct Refused {
     pub sentence: String,
 }
 
+impl Refused {
+    /// Whether it still says something to people: none was taken since, or it is of the last day. Where
+    /// some webhooks are taken and some are not, each good one would hide the others.
+    pub fn still_says(&self, last_taken: Option<Timestamp>, now: Timestamp) -> bool {
+        let is_recent = now.duration_since(self.last.0) <= SignedDuration::from_hours(24);
+        is_recent || last_taken.is_none_or(|taken| self.last.0 > taken)
+    }
+}
+
 /// A webhook's body as it is kept: compressed, in parts that each fit an item.
 #[derive(Debug, Default)]
 pub struct KeptBody {
@@ -327,7 +336,8 @@ impl Store {
         Ok(body)
     }
 
-    /// Counts webhooks that were turned away since the last that was taken. Whoever forges them costs us
+    /// Counts webhooks that were turned away: since the last that was taken, or without a day between
+    /// them. Whoever forges them costs us
     /// no more than a write a second for each instance: that is the caller's to see to.
     pub async fn note_refused(
         &self,
@@ -342,7 +352,7 @@ impl Store {
             let stored = self.get::<Refused>(OPERATION, &key).await?;
             let taken = self.last_webhook(connector).await?;
             let before = stored.as_ref().map(|stored| &stored.data);
-            let before = before.filter(|it| taken.is_none_or(|taken| it.last.0 > taken));
+            let before = before.filter(|it| it.still_says(taken, now.0));
             let refused = Refused {
                 count: before.map_or(0, |it| it.count).saturating_add(count),
                 since: before.map_or(now, |it| it.since),
@@ -363,7 +373,7 @@ impl Store {
         })
     }
 
-    /// The webhooks of a connector that were turned away since the last that was taken.
+    /// The webhooks of a connector that were turned away.
     pub async fn refused(&self, connector: &ConnectorName) -> Result<Option<Refused>, StoreError> {
         let key = keys::refused(connector);
         let stored = self.get::<Refused>("read refused webhooks", &key).await?;

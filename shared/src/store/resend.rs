@@ -1,100 +1,175 @@
 //! Sending again what did not arrive, once its channel is mended: of each open alert what is true now,
-//! and the end of each that the channel was told of.
+//! and the end of each that the channel was told of. Where the routes lead an open alert to a channel
+//! that was never told of it, because they were changed since, it is told now.
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::alerts::Alert;
-use super::intents::{Intent, IntentState};
+use super::alerts::{Alert, Watched, alert_row, watch_row};
+use super::groups::member_row;
+use super::intents::{Intent, IntentState, intent_row};
+use super::keys;
+use super::row::{Expect, Write, Written};
 use super::{Store, StoreError, Stored};
-use crate::domain::alert::AlertState;
+use crate::domain::alert::{AlertState, RevisionKind, Subject};
 use crate::domain::id::ChannelName;
+use crate::domain::route::{Recipient, Route};
+use crate::installation::Installation;
 
-/// How many alerts are read at once.
-const PAGE: i32 = 100;
+/// How many alerts are read at once, and looked at before it is asked whether there is time for more.
+const PAGE: i32 = 25;
 
 /// An end that was written longer ago is nobody's news any more.
-const ENDS: SignedDuration = SignedDuration::from_hours(30 * 24);
+pub(crate) const ENDS: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// So many open alerts are looked at to say how many a channel was not told of.
+const MOST_COUNTED: usize = 1_000;
 
 /// What is to be sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resend {
     /// On this channel,
     pub channel: ChannelName,
-    /// of this alert only, if one is named.
+    /// of this alert only, if one is named;
     pub alert: Option<String>,
+    /// from there on, where the answer before has ended.
+    pub cursor: Option<String>,
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resent {
     /// Deliveries that are made again.
     pub deliveries: usize,
-    /// Whether everything was looked at; if not, asking again goes on.
-    pub complete: bool,
+    /// Where to go on, if not everything was looked at.
+    pub next: Option<String>,
+}
+
+/// How far it has come: first what is open is looked at, then what is over.
+enum Place {
+    Open(Option<String>),
+    Ends(Option<String>),
+}
+
+const OPEN: &str = "open ";
+const OVER: &str = "over ";
+
+impl Place {
+    fn of(cursor: Option<&str>) -> Self {
+        let at = |cursor: &str| Some(cursor.to_owned()).filter(|it| !it.is_empty());
+        match cursor.map(|cursor| (cursor.strip_prefix(OVER), cursor.strip_prefix(OPEN))) {
+            Some((Some(over), _)) => Self::Ends(at(over)),
+            Some((_, Some(open))) => Self::Open(at(open)),
+            _ => Self::Open(None),
+        }
+    }
+
+    fn cursor(&self) -> String {
+        match self {
+            Self::Open(cursor) => format!("{OPEN}{}", cursor.as_deref().unwrap_or_default()),
+            Self::Ends(cursor) => format!("{OVER}{}", cursor.as_deref().unwrap_or_default()),
+        }
+    }
 }
 
 impl Store {
     /// Has the last revision of each alert that did not arrive on a channel sent again: of those that are
     /// open, and of those that are over where something of them had arrived. The clock hands them to their
-    /// queue.
-    pub async fn resend(&self, what: &Resend, until: Timestamp) -> Result<Resent, StoreError> {
+    /// queue. It looks at one page at least, and ends with the one at which `until` has come.
+    pub async fn resend(
+        &self,
+        what: &Resend,
+        installation: &Installation,
+        until: Timestamp,
+    ) -> Result<Resent, StoreError> {
         let mut resent = Resent::default();
         if let Some(id) = &what.alert {
             if let Some(alert) = self.alert(id).await? {
-                resent.deliveries += usize::from(self.resend_last(&alert, &what.channel).await?);
+                let sent = self.resend_last(&alert, &what.channel, installation);
+                resent.deliveries += usize::from(sent.await?);
             }
-            resent.complete = true;
             return Ok(resent);
         }
-        let mut cursor: Option<String> = None;
+        let mut place = Place::of(what.cursor.as_deref());
         loop {
-            let page = self
-                .alerts(AlertState::Open, cursor.as_deref(), PAGE)
-                .await?;
-            for alert in &page.items {
-                if self.clock.now() >= until {
-                    return Ok(resent);
+            let (sent, next) = match &place {
+                Place::Open(cursor) => {
+                    let page = self.resend_open(&what.channel, installation, cursor.as_deref());
+                    let (sent, next) = page.await?;
+                    let next = next.map_or(Place::Ends(None), |next| Place::Open(Some(next)));
+                    (sent, Some(next))
                 }
-                let sent = self.resend_last(alert, &what.channel).await?;
-                resent.deliveries += usize::from(sent);
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        let since = self.clock.now().saturating_sub(ENDS).unwrap_or_default();
-        loop {
-            let page = self.intents_since(since, cursor.as_deref(), PAGE).await?;
-            for intent in &page.items {
-                if self.clock.now() >= until {
-                    return Ok(resent);
+                Place::Ends(cursor) => {
+                    let page = self.resend_ends(&what.channel, installation, cursor.as_deref());
+                    let (sent, next) = page.await?;
+                    (sent, next.map(|next| Place::Ends(Some(next))))
                 }
-                // What arrived needs no look, and an end follows at least a beginning.
-                let may_be_an_end = intent.revision > 1 && intent.state != IntentState::Delivered;
-                if intent.channel != what.channel || !may_be_an_end {
-                    continue;
-                }
-                let alert = self.alert(&intent.alert).await?;
-                let over = alert.filter(|it| it.is_over() && it.revision == intent.revision);
-                if let Some(alert) = over {
-                    let sent = self.resend_last(&alert, &what.channel).await?;
-                    resent.deliveries += usize::from(sent);
-                }
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                resent.complete = true;
+            };
+            resent.deliveries += sent;
+            let Some(next) = next else {
+                return Ok(resent);
+            };
+            if self.clock.now() >= until {
+                resent.next = Some(next.cursor());
                 return Ok(resent);
             }
+            place = next;
         }
     }
 
+    /// A page of what is open, and where the next begins.
+    async fn resend_open(
+        &self,
+        channel: &ChannelName,
+        installation: &Installation,
+        cursor: Option<&str>,
+    ) -> Result<(usize, Option<String>), StoreError> {
+        let page = self.alerts(AlertState::Open, cursor, PAGE).await?;
+        let mut deliveries = 0;
+        for alert in &page.items {
+            let sent = self.resend_last(alert, channel, installation).await?;
+            deliveries += usize::from(sent);
+        }
+        Ok((deliveries, page.next))
+    }
+
+    /// A page of what was written lately, for the ends in it.
+    async fn resend_ends(
+        &self,
+        channel: &ChannelName,
+        installation: &Installation,
+        cursor: Option<&str>,
+    ) -> Result<(usize, Option<String>), StoreError> {
+        let since = self.clock.now().saturating_sub(ENDS).unwrap_or_default();
+        let page = self.intents_since(since, cursor, PAGE).await?;
+        let mut deliveries = 0;
+        for intent in &page.items {
+            // What arrived needs no look, and an end follows at least a beginning.
+            let may_be_an_end = intent.revision > 1 && intent.state != IntentState::Delivered;
+            if intent.channel != *channel || !may_be_an_end {
+                continue;
+            }
+            let alert = self.alert(&intent.alert).await?;
+            let over = alert.filter(|it| it.is_over() && it.revision == intent.revision);
+            if let Some(alert) = over {
+                let sent = self.resend_last(&alert, channel, installation).await?;
+                deliveries += usize::from(sent);
+            }
+        }
+        Ok((deliveries, page.next))
+    }
+
     /// Sends an alert's last revision again on a channel, if it did not arrive.
-    async fn resend_last(&self, alert: &Alert, channel: &ChannelName) -> Result<bool, StoreError> {
+    async fn resend_last(
+        &self,
+        alert: &Alert,
+        channel: &ChannelName,
+        installation: &Installation,
+    ) -> Result<bool, StoreError> {
         let mut intents = self.intents_on(&alert.id, channel).await?;
         let Some(last) = intents.pop() else {
-            return Ok(false);
+            return self.tell_of(alert, channel, installation).await;
         };
         if alert.state == AlertState::Resolved {
             let heard = intents.iter().any(|it| it.data.may_have_reached());
@@ -112,6 +187,131 @@ impl Store {
             IntentState::Delivered | IntentState::Superseded => Ok(false),
             _ => self.send_again(&last).await,
         }
+    }
+
+    /// Tells a channel of an open alert that the routes lead there now, and did not when it was told.
+    async fn tell_of(
+        &self,
+        alert: &Alert,
+        channel: &ChannelName,
+        installation: &Installation,
+    ) -> Result<bool, StoreError> {
+        let Some(configured) = installation.config.channels.get(channel) else {
+            return Ok(false);
+        };
+        let category = self.category_of(alert, &[installation]).await?;
+        let category = category.as_deref();
+        let routed = routed(installation, alert, category);
+        let Some(recipient) = routed.iter().find(|one| one.channel == *channel) else {
+            return Ok(false);
+        };
+        let (now, about) = (self.clock.now(), (&alert.subject, alert.kind));
+        let group = installation.group_of(recipient, about, category);
+        for tries in 0.. {
+            let key = keys::alert(&alert.id);
+            let stored: Option<Stored<Alert>> = self.get("read an alert", &key).await?;
+            let Some(Stored { version, data, .. }) = stored else {
+                return Ok(false);
+            };
+            if data.told.contains(channel) {
+                return Ok(false);
+            }
+            let Some(watch) = self.told_watch(&data).await? else {
+                return Ok(false);
+            };
+            let intent = Intent {
+                group: group.clone().map(Box::new),
+                ..Intent::new(
+                    data.id.clone(),
+                    data.revision,
+                    channel.clone(),
+                    configured.kind.to_string(),
+                    now,
+                    now,
+                )
+            };
+            let member = member_row(&intent, (false, data.severity))?;
+            let mut knows = data.clone();
+            knows.told.push(channel.clone());
+            let mut writes = vec![
+                Write::Put(intent_row(&intent)?, Expect::Absent),
+                Write::Put(alert_row(&knows)?, Expect::Version(version)),
+                // Whoever writes the next revision has read before whom this one was told.
+                Write::Put(watch_row(&watch.data)?, Expect::Version(watch.version)),
+            ];
+            writes.extend(member.map(|member| Write::Put(member, Expect::Absent)));
+            const OPERATION: &str = "tell a channel of an open alert";
+            if self.transact(OPERATION, writes).await? == Written::Done {
+                return Ok(true);
+            }
+            self.after_conflict(OPERATION, tries).await?;
+        }
+        Ok(false)
+    }
+
+    /// How many alerts are open that the routes of one configuration lead to a channel, those of the one
+    /// before did not, and the channel was not told of: by channel. `false` beside it if they are more.
+    pub async fn newly_routed(
+        &self,
+        before: &Installation,
+        now: &Installation,
+        until: Timestamp,
+    ) -> Result<(BTreeMap<ChannelName, usize>, bool), StoreError> {
+        let mut counts = BTreeMap::new();
+        let (mut cursor, mut seen) = (None, 0);
+        loop {
+            let page = self
+                .alerts(AlertState::Open, cursor.as_deref(), PAGE)
+                .await?;
+            for alert in &page.items {
+                if self.clock.now() >= until || seen >= MOST_COUNTED {
+                    return Ok((counts, false));
+                }
+                seen += 1;
+                let category = self.category_of(alert, &[before, now]).await?;
+                let category = category.as_deref();
+                let known = routed(before, alert, category);
+                for recipient in routed(now, alert, category) {
+                    let led_there = known.iter().any(|one| one.channel == recipient.channel);
+                    let knows = alert.told.contains(&recipient.channel);
+                    if !led_there && !knows && self.told_watch(alert).await?.is_some() {
+                        *counts.entry(recipient.channel).or_default() += 1;
+                    }
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok((counts, true));
+            }
+        }
+    }
+
+    /// The watch of an alert that is open and that whoever should know may be told of now. Those who know
+    /// of a graver one are told once that is over; a channel's trouble is told by those who notice it.
+    async fn told_watch(&self, alert: &Alert) -> Result<Option<Stored<Watched>>, StoreError> {
+        let watches = self.watches(&alert.subject).await?;
+        let mut ours = watches.into_iter().filter(|it| {
+            let episode = it.data.watch.episode();
+            episode.is_some_and(|episode| episode.alert == alert.id)
+        });
+        Ok(ours.find(|it| !it.data.watch.waits_for_graver()))
+    }
+
+    /// The category of what an alert is about, where a route asks for it.
+    async fn category_of(
+        &self,
+        alert: &Alert,
+        installations: &[&Installation],
+    ) -> Result<Option<String>, StoreError> {
+        let product = match &alert.subject {
+            Subject::Position { product, .. } | Subject::Group { product, .. } => product,
+            _ => return Ok(None),
+        };
+        let mut routes = installations.iter().flat_map(|it| it.routes.iter());
+        if !routes.any(Route::asks_for_category) {
+            return Ok(None);
+        }
+        Ok(self.product(product).await?.and_then(|it| it.category))
     }
 
     /// Whether the same is wrong again: the end of what was before is no longer true.
@@ -137,4 +337,10 @@ impl Store {
         };
         self.put_intent(stored, &again).await
     }
+}
+
+/// Where the routes lead an alert.
+fn routed(installation: &Installation, alert: &Alert, category: Option<&str>) -> Vec<Recipient> {
+    let about = (&alert.subject, alert.kind, alert.severity);
+    installation.recipients(about, category, RevisionKind::Opened, None)
 }

@@ -122,12 +122,13 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
 
 pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answer, Problem> {
     Fields::of_query(context.request).finish(|| Some(()))?;
-    let alert = if context.request.body().is_empty() {
-        None
+    let (alert, cursor) = if context.request.body().is_empty() {
+        (None, None)
     } else {
         let mut body = Fields::of_body(context.request)?;
         let alert: Option<String> = body.parsed("alert");
-        body.finish(|| Some(alert))?
+        let cursor: Option<String> = body.parsed("cursor");
+        body.finish(|| Some((alert, cursor)))?
     };
     let unknown = || Problem::not_found(format!("there is no channel `{channel}`"));
     let name: ChannelName = channel.parse().map_err(|_| unknown())?;
@@ -146,11 +147,14 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
     let what = Resend {
         channel: name,
         alert,
+        cursor,
     };
-    let resent = context.store.resend(&what, context.until).await?;
+    let store = context.store;
+    let resent = store.resend(&what, &installation, context.until).await?;
     let body = json!({
         "deliveries": resent.deliveries,
-        "complete": resent.complete,
+        "complete": resent.next.is_none(),
+        "next": resent.next,
         "not_live": keeps_back,
     });
     Ok(Answer::new(StatusCode::ACCEPTED, body))

@@ -4,6 +4,7 @@ use http::StatusCode;
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
 use shared::config::Config;
+use shared::domain::ChannelName;
 use shared::installation::{Installation, InstallationError};
 use shared::store::settings::{Applied, Head, Over};
 
@@ -42,7 +43,7 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
         Some(head) => Some(store.config_document(head).await?),
         None => None,
     };
-    Installation::new(0, config.clone()).map_err(|error| {
+    let installation = Installation::new(0, config.clone()).map_err(|error| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid_configuration",
@@ -86,6 +87,9 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
     body["changed"] = json!(applied == Applied::Done);
     body["differences"] = json!(differences);
     notes.extend(not_live(context, &config).await);
+    if let Some(standing) = standing.filter(|_| !differences.is_empty()) {
+        notes.extend(not_told(context, standing, &installation).await?);
+    }
     body["notes"] = json!(notes);
     Ok(tagged(body, head.as_ref()))
 }
@@ -110,6 +114,34 @@ async fn not_live(context: &Context<'_>, config: &Config) -> Vec<String> {
         note("channel", &state.name, used, state.problem)
     });
     connectors.chain(channels).collect()
+}
+
+/// The open alerts that the routes lead to channels which were not told of them. Nobody wants them all as a
+/// surprise, so whoever applies it decides.
+async fn not_told(
+    context: &Context<'_>,
+    standing: Config,
+    installation: &Installation,
+) -> Result<Vec<String>, Problem> {
+    let Ok(before) = Installation::new(0, standing) else {
+        return Ok(Vec::new());
+    };
+    let counted = context
+        .store
+        .newly_routed(&before, installation, context.until);
+    let (counts, complete) = counted.await?;
+    let more = if complete { "" } else { " or more" };
+    let note = |(channel, count): (ChannelName, usize)| {
+        let (s, were, them) = match count {
+            1 => ("", "was", "it"),
+            _ => ("s", "were", "them"),
+        };
+        format!(
+            "{count}{more} open alert{s} now routed to channel `{channel}` {were} not told there; to tell \
+             {them}: lotwire resend {channel}"
+        )
+    };
+    Ok(counts.into_iter().map(note).collect())
 }
 
 /// What the caller goes by, if it says so: `If-Match: "7"`, or `If-None-Match: *` for nothing.

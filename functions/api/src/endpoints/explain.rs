@@ -210,7 +210,7 @@ impl Scene<'_> {
         watch: Option<&Watch>,
     ) -> Value {
         let condition = self.condition(resolution, stock);
-        let routes = resolution.rule.map(|rule| {
+        let routes = resolution.rule.as_ref().map(|rule| {
             self.installation.routes.explain(&About {
                 kind: resolution.kind,
                 change: RevisionKind::Opened,
@@ -223,11 +223,11 @@ impl Scene<'_> {
         });
         json!({
             "kind": resolution.kind,
-            "rule": resolution.rule.map(|rule| &rule.id),
+            "rule": resolution.rule.as_ref().map(|rule| &rule.id),
             "why": resolution.explain(self.now, &self.zone),
             "condition": condition.map(name),
             "watch": watch.map(|watch| shown(watch, self.now)),
-            "manner": resolution.rule.map(|_| self.manner(resolution)),
+            "manner": resolution.rule.as_ref().map(|_| self.manner(resolution)),
             "answer": self.verdict(resolution, condition, watch),
             "routes": routes,
         })
@@ -238,12 +238,14 @@ impl Scene<'_> {
         let account = self.installation.config.alerts.manner();
         resolution
             .rule
+            .as_ref()
             .map_or(account, |rule| account.with(&rule.manner))
     }
 
     /// What the rule says now; nothing where there is no rule.
     fn condition(&self, resolution: &Resolution<'_>, stock: Option<Stock>) -> Option<Condition> {
-        let check = resolution.rule?.in_force(self.now, &self.zone).check;
+        let rule = resolution.rule.as_ref()?;
+        let check = rule.in_force(self.now, &self.zone).check;
         Some(match (check, check.threshold()) {
             (_, Some(threshold)) => threshold.judge(stock.as_ref()),
             (Check::HighDemand(demand), None) => {

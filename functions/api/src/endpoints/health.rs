@@ -10,10 +10,15 @@ use crate::problem::Problem;
 pub(super) async fn check(context: &Context<'_>) -> Result<Answer, Problem> {
     // Reads the table, so that "ready" means what a caller hopes it means.
     let head = context.store.config_head().await?;
-    Ok(match head {
-        Some(head) => Answer::ok(json!({
+    let version = head.as_ref().map(|head| head.data.version);
+    if context.ports.liveness.has_room() == Some(false) {
+        let body = json!({ "status": "storage_full", "configuration": version });
+        return Ok(Answer::new(StatusCode::SERVICE_UNAVAILABLE, body));
+    }
+    Ok(match version {
+        Some(version) => Answer::ok(json!({
             "status": "ready",
-            "configuration": head.data.version,
+            "configuration": version,
         })),
         None => Answer::new(
             StatusCode::SERVICE_UNAVAILABLE,

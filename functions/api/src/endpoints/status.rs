@@ -106,6 +106,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             Intake::Open => "open",
             Intake::Closed => "closed",
         },
+        "storage": match context.ports.liveness.has_room() {
+            Some(false) => "full",
+            _ => "ok",
+        },
         "configuration": {
             "version": head.version,
             "applied_at": head.applied_at,
@@ -158,7 +162,7 @@ async fn connector(
         let last = context.store.last_webhook(name).await?;
         shown["last_webhook"] = json!(last);
         let refused = context.store.refused(name).await?;
-        let refused = refused.filter(|it| last.is_none_or(|last| it.last.0 > last));
+        let refused = refused.filter(|it| it.still_says(last, context.store.clock().now()));
         shown["refused"] = json!(refused.map(|refused| {
             json!({
                 "count": refused.count,

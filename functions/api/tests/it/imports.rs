@@ -257,7 +257,7 @@ async fn a_threshold_replaces_the_document_s_and_can_be_taken_away() {
         .body("application/toml", crate::scene::DOCUMENT);
     assert_eq!(again.send().await.status, 200);
     let removed = import(&scene, "product,threshold\n*,none\n", false, 2).await;
-    assert_eq!(removed.body["differences"][0]["after"], Value::Null);
+    assert_eq!(removed.body["differences"][0]["after"]["threshold"], 3);
     let explained = scene
         .get("/api/v1/explain?product=OIL&location=north")
         .await;
@@ -444,6 +444,77 @@ async fn a_threshold_under_a_season_is_shown_with_what_will_be_in_force() {
     let until = json!("2099-02-15T00:00:00");
     assert_eq!(shown("before"), [json!(12), json!(20), until.clone()]);
     assert_eq!(shown("after"), [json!(3), json!(20), until], "{difference}");
+}
+
+/// The document's rule for oils is critical, on hand and over three units later; a row with a number alone
+/// changes none of that.
+#[tokio::test]
+async fn what_a_row_does_not_say_stays_as_the_rule_that_it_overrides_has_it() {
+    let scene = Scene::new().await;
+    let document = |severity: &str| {
+        format!(
+            "{DOCUMENT}\n[[rules]]\nname = \"oils\"\nkind = \"low_stock\"\ncategory = \"oil\"\n\
+             threshold = 5\nrecovery = 8\nbasis = \"on_hand\"\npending = \"30m\"\nseverity = \"{severity}\"\n"
+        )
+    };
+    let apply = async |text: &str| {
+        let ask = scene.ask("PUT", "/api/v1/config");
+        let applied = ask.body("application/toml", text).send().await;
+        assert_eq!(applied.status, 200, "{}", applied.body);
+    };
+    apply(&document("critical")).await;
+    scene.described("OIL", "Engine oil", "oil").await;
+    let rows = "product,threshold,severity\nOIL,12,\nPAD,12,\n";
+    for dry_run in [true, false] {
+        let answer = import(&scene, rows, dry_run, 2).await;
+        assert_eq!(counts(&answer), [2, 0, 0, 0, 0]);
+        let after = |row: usize| answer.body["differences"][row]["after"].clone();
+        let [oil, pad] = [0, 1].map(after);
+        assert_eq!(
+            (&oil["severity"], &oil["basis"]),
+            (&json!("critical"), &json!("on_hand"))
+        );
+        assert_eq!(
+            (&oil["threshold"], &oil["recovery"]),
+            (&json!(12), &json!(15))
+        );
+        assert_eq!(oil["pending"], "30m");
+        // Of no category, so as the rule for all.
+        assert_eq!(
+            (&pad["severity"], &pad["basis"]),
+            (&json!("warning"), &json!("available"))
+        );
+    }
+    let why = async |severity: &str| {
+        apply(&document(severity)).await;
+        let asked = "/api/v1/explain?product=OIL&location=north";
+        let kind = scene.get(asked).await.body["kinds"][0].clone();
+        assert_eq!(kind["rule"], "imported: OIL");
+        kind["why"].as_str().unwrap().to_owned()
+    };
+    let said = why("warning").await;
+    assert!(
+        said.contains("fires at 12 or fewer on hand, over from 15"),
+        "{said}"
+    );
+    assert!(
+        said.contains("What its import does not say is as in rule `oils`"),
+        "{said}"
+    );
+    // The document's rule is followed, also when it changes later; what a row said holds.
+    let shown = async |row: &str| {
+        let rows = format!("product,threshold,severity\n{row}\n");
+        let answer = import(&scene, &rows, false, 2).await;
+        answer.body["differences"][0]["after"]["severity"].clone()
+    };
+    assert_eq!(shown("OIL,11,").await, "warning");
+    assert_eq!(shown("OIL,11,critical").await, "critical");
+    assert_eq!(shown("OIL,10,").await, "critical");
+    // So it does where another row is the wider rule.
+    let rows = "product,category,threshold,severity\nGAS,,3,\n,gases,4,info\n";
+    scene.described("GAS", "Gas", "gases").await;
+    let answer = import(&scene, rows, true, 2).await;
+    assert_eq!(answer.body["differences"][0]["after"]["severity"], "info");
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn what_waits_and_what_was_read_is_told() {
     assert_eq!(status["channels"], json!([]));
 }
 
-/// A laptop, where one secret is missing.
+/// A laptop, where one secret is missing and the disk is full.
 struct Laptop;
 
 #[async_trait::async_trait]
@@ -73,6 +73,25 @@ impl Liveness for Laptop {
         });
         states.collect()
     }
+
+    fn has_room(&self) -> Option<bool> {
+        Some(false)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_by_the_status_and_by_the_health_check() {
+    let scene = Scene::with_liveness(Arc::new(Laptop)).await;
+    let status = scene.get("/api/v1/status").await;
+    assert_eq!(
+        (status.status, &status.body["storage"]),
+        (200, &json!("full"))
+    );
+    let health = scene.get("/healthz").await;
+    let said = json!({ "status": "storage_full", "configuration": 1 });
+    assert_eq!((health.status, health.body), (503, said));
+    let well = Scene::new().await;
+    assert_eq!(well.get("/api/v1/status").await.body["storage"], "ok");
 }
 
 #[tokio::test]

@@ -55,7 +55,13 @@ fn in_words(explained: &Value) -> String {
         if let Some(rule) = kind["rule"].as_str() {
             words.line("", &format!("rule {rule}: {}", text(&kind["why"])));
         }
+        if let Some(routes) = kind["routes"].as_str() {
+            words.line("", routes);
+        }
         let watch = &kind["watch"];
+        if !watch["alert"].is_null() && watch["people_told"] == false {
+            words.line("", "nobody was told so far");
+        }
         for delivery in array(&watch["deliveries"]) {
             let (channel, state) = (text(&delivery["channel"]), text(&delivery["state"]));
             let state = state.replace('_', " ");
@@ -131,8 +137,8 @@ mod tests {
             "feed": null,
             "kinds": [{
                 "kind": "low_stock", "rule": "oil", "why": "3 or fewer (lotwire.toml:4)",
-                "answer": "Alert a1 is open since noon.",
-                "watch": {"deliveries": [
+                "answer": "Alert a1 is open since noon.", "routes": "Route `all` sends it to ops.",
+                "watch": {"alert": "a1", "people_told": false, "deliveries": [
                     {"channel": "ops", "state": "not_sent", "last_outcome": "not_sent: env:URL is not set"},
                 ]},
             }],
@@ -146,6 +152,8 @@ mod tests {
             "stock         OIL at north: 2 available, stated by shop\n\
              low stock     Alert a1 is open since noon.\n\
              \u{20}             rule oil: 3 or fewer (lotwire.toml:4)\n\
+             \u{20}             Route `all` sends it to ops.\n\
+             \u{20}             nobody was told so far\n\
              \u{20}             ops: not sent (env:URL is not set)\n\
              low stock     all of warehouses together: No alert: the rule does not fire.\n"
         );

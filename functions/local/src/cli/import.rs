@@ -274,6 +274,9 @@ fn in_words(value: &Value) -> String {
         Some("below") => format!("fewer than {units} {basis}"),
         _ => format!("{units} or fewer {basis}"),
     };
+    if !value["pending"].is_null() {
+        words.push_str(&format!(" for {}", text("pending")));
+    }
     if let Some(recovery) = value["recovery"].as_i64() {
         words.push_str(&format!(", over from {recovery}"));
     }

@@ -15,18 +15,17 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let client = server.client()?;
     let path = format!("/api/v1/channels/{channel}/resend");
-    let body = json!({ "alert": alert });
+    let mut body = json!({ "alert": alert });
     let mut deliveries = 0;
     let not_live = loop {
         let answer = client
             .ask(Method::POST, &path, &[], Body::Json(&body), &[])
             .await?;
-        let more = answer["deliveries"].as_u64().unwrap_or_default();
-        deliveries += more;
-        // One that got nowhere would get nowhere again.
-        if answer["complete"] == true || more == 0 {
+        deliveries += answer["deliveries"].as_u64().unwrap_or_default();
+        if answer["next"].is_null() {
             break answer["not_live"].clone();
         }
+        body["cursor"] = answer["next"].clone();
         show.progress(&format!("{deliveries} messages are sent again"));
     };
     if server.json {

@@ -30,6 +30,12 @@ pub(super) fn in_words(status: &Value) -> String {
             "closed: webhooks and changes are turned away, and nothing is read",
         );
     }
+    if status["storage"] == "full" {
+        words.line(
+            "disk",
+            "full: nothing is written, and webhooks are refused, until there is room",
+        );
+    }
     let configuration = &status["configuration"];
     words.line(
         "configuration",

@@ -34,6 +34,8 @@ use shared::clock::Clock;
 use shared::store::INSUFFICIENT_STORAGE;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use turns::Turns;
 
@@ -49,6 +51,7 @@ pub struct Tables {
     /// In memory nothing is trimmed: the process ends first.
     trims: bool,
     grown: Counter,
+    full: Arc<AtomicBool>,
     /// Counts successful writes; the pump waits on it instead of polling.
     writes: Counter,
     usage: Usage,
@@ -87,6 +90,7 @@ impl Tables {
         })?;
         let tables = Self {
             grown: database.grown(),
+            full: database.full(),
             turns: Turns::over(database, in_directory),
             trims: in_directory,
             writes: Counter::default(),
@@ -289,6 +293,11 @@ impl Tables {
             }
         }
         Ok(swept)
+    }
+
+    /// Whether the last write found the disk full.
+    pub fn disk_is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     /// Counts up as more and more is written. Stream records that are trimmed by then never get to the disk.

@@ -12,7 +12,7 @@ use shared::chance::Chance;
 use shared::channels::ChannelKind;
 use shared::delivery::{Deliverer, Outgoing};
 use shared::domain::ChannelName;
-use shared::installation::Installations;
+use shared::installation::{InstallationError, Installations};
 use shared::metrics::{Meter, Metrics};
 use shared::run_queue::RunQueue;
 use shared::secrets::Secrets;
@@ -81,7 +81,7 @@ pub struct Stack {
     ticker: Arc<clock::Ticker>,
     notifiers: Vec<(ChannelKind, Arc<Notifier>, Meter)>,
     meters: Meters,
-    aws: EmbeddedAws,
+    pub(super) aws: EmbeddedAws,
 }
 
 /// What one function has for itself, as on AWS: the configuration in its memory, and an account of
@@ -167,6 +167,7 @@ impl Stack {
             liveness: Arc::new(LivenessCheck {
                 secrets: Arc::clone(&secrets),
                 outgoing: Arc::clone(&outgoing),
+                aws: aws.clone(),
             }),
             sync: Arc::new(runs_in(&for_api)),
             replay: Arc::new(ingest_in(&for_api)),
@@ -285,7 +286,7 @@ impl Stack {
     }
 
     /// Has what a channel could not send while it was not live sent, now that it is.
-    pub async fn catch_up(&self, channel: ChannelName) -> Result<(), StoreError> {
+    pub async fn catch_up(&self, channel: ChannelName) -> Result<(), InstallationError> {
         let trouble = self.store.destination(&channel).await?.trouble;
         if trouble.is_none_or(|trouble| trouble.kind != TroubleKind::NotLive) {
             return Ok(());
@@ -293,15 +294,18 @@ impl Stack {
         let what = Resend {
             channel,
             alert: None,
+            cursor: None,
         };
-        let resent = self.store.resend(&what, Timestamp::MAX).await?;
+        let installation = self.installations.current().await?;
+        let until = Timestamp::MAX;
+        let resent = self.store.resend(&what, &installation, until).await?;
         tracing::info!(channel = %what.channel, deliveries = resent.deliveries,
             "the channel is live: what is still open is sent");
         Ok(())
     }
 
-    /// Announces again what was on the queues when the last run ended: they are in memory, and the
-    /// clock would take a minute or two to notice.
+    /// Announces again what was on the queues, or being sent, when the last run ended: queues are in
+    /// memory, who was sending is gone, and the clock would take a minute or two to notice.
     pub async fn announce_pending(&self) -> Result<usize, StoreError> {
         let now = self.store.clock().now();
         let by = now.saturating_add(LOOK_AHEAD).unwrap_or(Timestamp::MAX);
@@ -320,7 +324,19 @@ impl Stack {
                             let group = self.store.enroll(&intent.data).await?;
                             pending.extend(group.map(|group| group.intent(now)));
                         }
-                        Some(Due::Intent(intent)) => pending.push(intent.data),
+                        Some(Due::Intent(intent)) => {
+                            pending.push(self.store.take_over(*intent).await?);
+                        }
+                        Some(Due::Unwritten(left)) => {
+                            let written = self.store.write_intents(&left.key).await?;
+                            for intent in written {
+                                match self.store.enroll(&intent).await? {
+                                    Some(group) => pending.push(group.intent(now)),
+                                    None if intent.group.is_none() => pending.push(intent),
+                                    None => {}
+                                }
+                            }
+                        }
                         Some(Due::Group(group)) => pending.push(group.data.intent(now)),
                         _ => {}
                     }

@@ -16,12 +16,16 @@ use shared::domain::{ChannelName, ConnectorName};
 use shared::feeds::transport::Place;
 use shared::secrets::{SecretRef, Secrets};
 
+use crate::engine::EmbeddedAws;
+
 /// Looks at settings and credentials; one process may read them all.
 pub struct LivenessCheck {
     /// Where credentials are.
     pub secrets: Arc<Secrets>,
     /// Who carries requests, and knows which addresses are not called.
     pub outgoing: Arc<dyn Outgoing>,
+    /// Where the table is.
+    pub aws: EmbeddedAws,
 }
 
 #[async_trait]
@@ -46,6 +50,10 @@ impl Liveness for LivenessCheck {
             });
         }
         states
+    }
+
+    fn has_room(&self) -> Option<bool> {
+        Some(!self.aws.tables().disk_is_full())
     }
 }
 
@@ -130,6 +138,7 @@ mod tests {
         LivenessCheck {
             secrets: Arc::new(secrets),
             outgoing: Arc::new(Wire(http)),
+            aws: EmbeddedAws::in_memory(crate::engine::Settings::default()).unwrap(),
         }
     }
 

@@ -176,6 +176,7 @@ impl Ready {
         let liveness = LivenessCheck {
             secrets,
             outgoing: Arc::new(outbox.clone()),
+            aws: stack.aws.clone(),
         };
         let channels = liveness.channels(&in_force.config).await;
         let connectors = liveness.connectors(&in_force.config).await;

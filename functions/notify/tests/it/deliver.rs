@@ -273,21 +273,73 @@ async fn a_vendor_that_never_answers_is_given_up_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_is_switched_off_or_gone_is_told_so_and_not_retried() {
+async fn what_is_for_a_channel_that_is_switched_off_or_gone_waits_and_nobody_is_alarmed() {
     let world = World::new(&webhooks(&[("off", "enabled = false"), ("on", "")])).await;
     let intents = world.open("a1", &["off", "gone"]).await;
     for (which, reason) in intents.iter().zip([
-        "rejected: channel `off` is switched off",
-        "rejected: channel `gone` is no longer in the configuration",
+        "not_sent: channel `off` is switched off",
+        "not_sent: channel `gone` is no longer in the configuration",
     ]) {
         assert_eq!(
             world.look(which).await,
-            Delivered::Done(IntentState::Rejected)
+            Delivered::Done(IntentState::NotSent)
         );
         let words = world.intent(which).await.last_outcome;
         assert_eq!(words.as_deref(), Some(reason));
+        assert_eq!(
+            world.destination(which.channel.as_str()).await.trouble,
+            None
+        );
     }
     assert_eq!(world.vendors.count(), 0);
+    world
+        .configure(&webhooks(&[("off", ""), ("gone", "")]))
+        .await;
+    for which in &intents {
+        assert_eq!(world.drive(which).await, IntentState::Delivered);
+    }
+}
+
+/// Its people would see the alert as open for ever.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_came_while_its_channel_was_away_is_told_when_it_is_back() {
+    for away in [
+        webhooks(&[("ops", "enabled = false")]),
+        webhooks(&[("other", "")]),
+    ] {
+        let world = World::new(&webhooks(&[("ops", "")])).await;
+        let opened = world.open("heard", &["ops"]).await.remove(0);
+        assert_eq!(world.drive(&opened).await, IntentState::Delivered);
+        world.configure(&away).await;
+        let end = world.resolve("heard", &["ops"]).await.remove(0);
+        // What began and ended meanwhile is nobody's news.
+        let unheard = world.open("unheard", &["ops"]).await.remove(0);
+        world.look(&unheard).await;
+        let unheard_end = world.resolve("unheard", &["ops"]).await.remove(0);
+        for which in [&end, &unheard_end] {
+            world.look(which).await;
+        }
+        world.configure(&webhooks(&[("ops", "")])).await;
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+            for due in world.due().await {
+                world.look(&due).await;
+            }
+        }
+        assert_eq!(world.intent(&end).await.state, IntentState::Delivered);
+        let seen = world.vendors.seen("ops.example.com");
+        assert_eq!(seen.len(), 2, "{away}");
+        assert!(
+            seen[1].body.contains("stock.low_stock.resolved"),
+            "{}",
+            seen[1].body
+        );
+        assert_eq!(world.intent(&unheard).await.state, IntentState::Superseded);
+        assert_eq!(
+            world.intent(&unheard_end).await.state,
+            IntentState::Superseded
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use shared::delivery::{Delivered, Wire};
 use shared::domain::AlertKind;
 use shared::domain::alert::AlertState;
 use shared::http::{Http, HttpSettings};
+use shared::installation::Installations;
 use shared::store::alerts::Alert;
 use shared::store::intents::IntentState;
 use shared::store::resend::{Resend, Resent};
@@ -134,11 +135,12 @@ async fn after_the_mend_what_is_still_true_is_sent_again_and_the_trouble_is_over
     let ops = Resend {
         channel: "ops".parse().unwrap(),
         alert: None,
+        cursor: None,
     };
-    let resend = async || world.store.resend(&ops, world.deadline()).await.unwrap();
+    let resend = async || world.resend(&ops).await;
     let resent = Resent {
         deliveries: 1,
-        complete: true,
+        next: None,
     };
     assert_eq!(resend().await, resent);
     assert_eq!(
@@ -178,9 +180,10 @@ async fn an_end_that_did_not_arrive_is_sent_again_where_its_beginning_arrived() 
             let what = Resend {
                 channel: "ops".parse().unwrap(),
                 alert: by_name.then(|| alert.to_owned()),
+                cursor: None,
             };
-            let resent = world.store.resend(&what, world.deadline()).await.unwrap();
-            assert!(resent.complete);
+            let resent = world.resend(&what).await;
+            assert_eq!(resent.next, None);
             resent.deliveries
         };
         assert_eq!(resend("over").await, 1);
@@ -194,4 +197,43 @@ async fn an_end_that_did_not_arrive_is_sent_again_where_its_beginning_arrived() 
         let last = &seen.last().unwrap().body;
         assert!(last.contains("stock.low_stock.resolved"), "{last}");
     }
+}
+
+/// A page on which nothing is missing is no reason to stop.
+#[tokio::test(start_paused = true)]
+async fn a_resend_that_runs_out_of_time_goes_on_where_it_ended() {
+    let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+    world.vendors.always("ops.example.com", Answer::Status(410));
+    let missing = world.open("missing", &["ops"]).await.remove(0);
+    let rejected = Delivered::Done(IntentState::Rejected);
+    assert_eq!(world.look(&missing).await, rejected);
+    world.vendors.always("ops.example.com", Answer::Status(200));
+    for number in 0..60 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let alert = format!("a{number}");
+        let which = world.open(&alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+    }
+    let installation = Installations::new(world.store.clone());
+    let installation = installation.current().await.unwrap();
+    let (mut cursor, mut deliveries, mut asked) = (None, 0, 0);
+    loop {
+        let what = Resend {
+            channel: "ops".parse().unwrap(),
+            alert: None,
+            cursor,
+        };
+        // Its time is over before it begins.
+        let resent = world.store.resend(&what, &installation, world.clock.now());
+        let resent = resent.await.unwrap();
+        deliveries += resent.deliveries;
+        asked += 1;
+        assert!(asked < 50);
+        cursor = resent.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(deliveries, 1);
+    assert!(asked > 2, "{asked}");
 }

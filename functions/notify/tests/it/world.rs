@@ -36,6 +36,7 @@ use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::breakers::Destination;
 use shared::store::due::Due;
 use shared::store::intents::{Attempt, Intent, IntentState};
+use shared::store::resend::{Resend, Resent};
 use shared::store::{Expect, Store};
 
 /// The queue of the webhook channels' intents, and where its poison goes.
@@ -364,6 +365,19 @@ impl World {
 
     pub(crate) fn deadline(&self) -> Timestamp {
         self.clock.now() + SignedDuration::from_secs(60)
+    }
+
+    /// Sends again what did not arrive, by the routes in force.
+    pub(crate) async fn resend(&self, what: &Resend) -> Resent {
+        let installation = Installations::new(self.store.clone())
+            .current()
+            .await
+            .unwrap();
+        let resent = self
+            .store
+            .resend(what, &installation, self.deadline())
+            .await;
+        resent.unwrap()
     }
 
     /// One look at an intent, by a process of its own.

@@ -4,9 +4,11 @@
 //! before none of them; and within that, location before group (of several groups, the one with
 //! fewer locations, then by name), before neither.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::problem::{RuleErrors, RuleProblem};
+use super::said::{Layer, completed, completed_by};
 use super::{Rule, Scope};
 use crate::domain::alert::{AlertKind, Subject};
 use crate::domain::catalogue::{Directory, folded_category};
@@ -49,7 +51,7 @@ impl<'a> Facts<'a> {
     }
 
     /// With the rules that stand beside the book. Each takes the place of the book's rule of the
-    /// same kind and scope.
+    /// same kind and scope, which says what it leaves unsaid.
     #[must_use]
     pub const fn with(mut self, own: &'a [Rule]) -> Self {
         self.own = own;
@@ -124,8 +126,11 @@ pub struct Resolution<'a> {
     pub product: &'a ProductId,
     /// The location or group.
     pub place: Place<'a>,
-    /// The rule that applies; `None` when there is none, or the most specific one is switched off.
-    pub rule: Option<&'a Rule>,
+    /// The rule that applies, with what an imported one leaves to the next; `None` when there is none, or
+    /// the most specific one is switched off.
+    pub rule: Option<Cow<'a, Rule>>,
+    /// The rule that says what the one that applies leaves unsaid, if it does.
+    pub completed_by: Option<&'a Rule>,
     /// Every rule whose scope covers this, the most specific first.
     pub considered: Vec<&'a Rule>,
 }
@@ -243,33 +248,33 @@ impl RuleBook {
     pub fn resolve<'a>(&'a self, kind: AlertKind, facts: &Facts<'a>) -> Resolution<'a> {
         let index = self.each.get(&kind);
         let levels = index.map_or([None; LEVELS], |index| index.levels(facts));
-        let mut considered = Vec::new();
+        let mut layers = Vec::new();
         for (number, level) in levels.into_iter().enumerate() {
             let stands = |slot: Option<&Slot>| slot.map(|slot| &self.rules[*slot]);
             let own = |place: &dyn Fn(&Scope) -> bool| facts.own_at(kind, false, number, place);
             let here = |scope: &Scope| scope.location.as_ref() == Some(facts.location);
             let by_book = level.and_then(|level| level.locations.get(facts.location));
-            considered.extend(own(&here).or_else(|| stands(by_book)));
+            layers.extend(Layer::of(own(&here), stands(by_book)));
             let mut groups: Vec<_> = facts
                 .groups
                 .iter()
                 .filter_map(|group| {
                     let in_it = |scope: &Scope| scope.group.as_ref() == Some(group);
                     let by_book = level.and_then(|level| level.groups.get(group));
-                    Some((group, own(&in_it).or_else(|| stands(by_book))?))
+                    Some((group, Layer::of(own(&in_it), stands(by_book))?))
                 })
                 .collect();
             groups.sort_unstable_by_key(|(group, _)| (self.sizes.get(*group), *group));
-            considered.extend(groups.into_iter().map(|(_, rule)| rule));
+            layers.extend(groups.into_iter().map(|(_, layer)| layer));
             let anywhere = |scope: &Scope| scope.location.is_none() && scope.group.is_none();
             let by_book = level.and_then(|level| level.all.as_ref());
-            considered.extend(own(&anywhere).or_else(|| stands(by_book)));
+            layers.extend(Layer::of(own(&anywhere), stands(by_book)));
         }
         resolution(
             kind,
             facts.product,
             Place::Location(facts.location),
-            considered,
+            &layers,
         )
     }
 
@@ -278,21 +283,16 @@ impl RuleBook {
         const KIND: AlertKind = AlertKind::LowStock;
         let levels = self.sums.levels(facts);
         let in_it = |scope: &Scope| scope.group.as_ref() == Some(group);
-        let considered = levels
+        let layers = levels
             .into_iter()
             .enumerate()
             .filter_map(|(number, level)| {
-                facts.own_at(KIND, true, number, in_it).or_else(|| {
-                    let slot = level.and_then(|level| level.groups.get(group));
-                    slot.map(|slot| &self.rules[*slot])
-                })
+                let slot = level.and_then(|level| level.groups.get(group));
+                let own = facts.own_at(KIND, true, number, in_it);
+                Layer::of(own, slot.map(|slot| &self.rules[*slot]))
             });
-        resolution(
-            KIND,
-            facts.product,
-            Place::Group(group),
-            considered.collect(),
-        )
+        let layers: Vec<_> = layers.collect();
+        resolution(KIND, facts.product, Place::Group(group), &layers)
     }
 
     /// The rules over group sums that a change of this position concerns, one per group that has
@@ -384,14 +384,15 @@ fn resolution<'a>(
     kind: AlertKind,
     product: &'a ProductId,
     place: Place<'a>,
-    considered: Vec<&'a Rule>,
+    layers: &[Layer<'a>],
 ) -> Resolution<'a> {
     Resolution {
         kind,
         product,
         place,
-        rule: considered.first().copied().filter(|rule| rule.enabled),
-        considered,
+        rule: completed(layers).filter(|rule| rule.enabled),
+        completed_by: completed_by(layers),
+        considered: layers.iter().map(|layer| layer.rule).collect(),
     }
 }
 

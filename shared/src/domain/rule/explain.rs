@@ -15,9 +15,15 @@ impl Resolution<'_> {
         };
         let subject = format!("{} {place}", self.product);
         let kind = self.kind;
-        match (self.considered.split_first(), self.rule) {
+        match (self.considered.split_first(), &self.rule) {
             (Some((_, others)), Some(rule)) => {
                 let mut text = rule.in_words(now, zone);
+                if let Some(other) = self.completed_by {
+                    text += &format!(
+                        " What its import does not say is as in rule `{}` ({}).",
+                        other.id, other.origin
+                    );
+                }
                 if !others.is_empty() {
                     text += &format!(" It wins over {}.", listed(others));
                 }

@@ -5,6 +5,7 @@
 //! | [`book`] | which rule applies here? |
 //! | [`explain`] | why that one, in words? |
 //! | [`problem`] | can these rules stand? |
+//! | [`said`] | what does an imported rule leave to the one it stands in for? |
 //! | [`season`] | which number is in force now, and until when? |
 //! | [`measure`] | is this stock low, recovering or fine? |
 //! | [`demand`] | does this sell fast, and how long will it last? |
@@ -23,12 +24,14 @@ pub mod demand;
 pub mod explain;
 pub mod measure;
 pub mod problem;
+pub mod said;
 pub mod season;
 
 pub use book::{Facts, Place, Resolution, RuleBook};
 pub use demand::{DemandReading, SUPPLY_WINDOW, days_of_supply};
 pub use measure::{Condition, Depth, total};
 pub use problem::{RuleErrors, RuleProblem};
+pub use said::{Layer, Said, completed, completed_by};
 pub use season::InForce;
 
 /// One rule: where it applies, what it checks, and how steady the answer must be.
@@ -56,6 +59,9 @@ pub struct Rule {
     /// Other thresholds for a while (a season, a launch).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seasons: Vec<Season>,
+    /// What its import said beside the number. Of a rule that says everything itself there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
     /// Where it was written: `lotwire.toml:41`, `import 2026-11-22 thresholds.csv:7`.
     pub origin: String,
 }

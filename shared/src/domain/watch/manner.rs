@@ -107,11 +107,40 @@ impl OwnManner {
 pub struct Span(#[serde(with = "seconds")] pub SignedDuration);
 
 fn in_words(span: SignedDuration) -> String {
-    match (span.as_hours(), span.as_mins() % 60) {
-        (0, 1) => "1 minute".to_owned(),
+    let (hours, minutes, seconds) = (span.as_hours(), span.as_mins() % 60, span.as_secs() % 60);
+    match (hours, minutes) {
+        (0, 0) if seconds == 1 => "1 second".to_owned(),
+        (0, 0) => format!("{seconds} seconds"),
+        (0, 1) if seconds == 0 => "1 minute".to_owned(),
+        (0, 1) => format!("{} seconds", span.as_secs()),
         (0, minutes) => format!("{minutes} minutes"),
         (1, 0) => "1 hour".to_owned(),
         (hours, 0) => format!("{hours} hours"),
+        (1, 1) => "1 hour 1 minute".to_owned(),
+        (1, minutes) => format!("1 hour {minutes} minutes"),
+        (hours, 1) => format!("{hours} hours 1 minute"),
         (hours, minutes) => format!("{hours} hours {minutes} minutes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_said_as_people_say_it() {
+        for (seconds, words) in [
+            (1, "1 second"),
+            (30, "30 seconds"),
+            (60, "1 minute"),
+            (90, "90 seconds"),
+            (300, "5 minutes"),
+            (3_600, "1 hour"),
+            (3_660, "1 hour 1 minute"),
+            (5_400, "1 hour 30 minutes"),
+            (86_400, "24 hours"),
+        ] {
+            assert_eq!(in_words(SignedDuration::from_secs(seconds)), words);
+        }
     }
 }

@@ -32,7 +32,7 @@ fn the_default_wording_is_kept_to_the_letter() {
     let one = worded(&with_available(1));
     assert_eq!(one.text, "Low stock: Oil 5W-40 – just 1 unit left.");
     let none = worded(&with_available(0));
-    assert_eq!(none.text, "Low stock: Oil 5W-40 – just 0 units left.");
+    assert_eq!(none.text, "Low stock: Oil 5W-40 – no units left.");
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) const fn default_source(
         },
         (Part::Text, _) => match kind {
             K::LowStock => {
-                "{% if available is none %}Low stock: {{ product }}.{% elif available == 1 %}Low stock: {{ product }} – just 1 unit left.{% else %}Low stock: {{ product }} – just {{ available }} units left.{% endif %}"
+                "{% if available is none %}Low stock: {{ product }}.{% elif available <= 0 %}Low stock: {{ product }} – no units left.{% elif available == 1 %}Low stock: {{ product }} – just 1 unit left.{% else %}Low stock: {{ product }} – just {{ available }} units left.{% endif %}"
             }
             K::OutOfStock => {
                 "Out of stock: {{ product }} – none left{% if backordered %}, {{ backordered }} backordered{% endif %}."
@@ -46,7 +46,7 @@ pub(super) const fn default_source(
                 "Back in stock: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
             }
             K::HighDemand => {
-                "High demand: {{ product }}{% if sold is not none %} – {{ sold }} sold{% endif %}{% if available is not none %}, {{ available }} left{% endif %}."
+                "High demand: {{ product }}{% if sold is not none %} – {{ sold }} sold{% endif %}{% if available is not none %}, {% if available <= 0 %}none{% else %}{{ available }}{% endif %} left{% endif %}."
             }
             K::FeedStale => {
                 "Feed stale: {{ product }} – nothing new since {{ at }}, so its stock figures may be out of date."

@@ -1,5 +1,6 @@
 //! What an import would change, and the change.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use futures::StreamExt as _;
@@ -13,7 +14,8 @@ use crate::digest::sha256_hex;
 use crate::domain::event::{Change, ProductDescription, StockEvent, Version};
 use crate::domain::id::EventId;
 use crate::domain::rule::{
-    Basis, Boundary, Check, Over, Rule, RuleBook, RuleProblem, Slot, Threshold,
+    Basis, Boundary, Check, Layer, Over, Rule, RuleBook, RuleProblem, Said, Scope, Slot, Threshold,
+    completed,
 };
 use crate::domain::watch::OwnManner;
 use crate::domain::{Authority, LocationId, ProductId, Severity};
@@ -118,6 +120,28 @@ enum RuleChange {
     Remove(Box<Rule>),
 }
 
+/// Imported thresholds by the place that they take.
+type Thresholds = HashMap<Slot, Rule>;
+
+/// What stands around the rows' thresholds.
+struct Around<'a> {
+    document: HashMap<Slot, &'a Rule>,
+    /// What was imported before; it takes the place of what the document says.
+    imported: Thresholds,
+    /// What is known of the rows' products.
+    known: Known,
+}
+
+/// A row's threshold, once it is known that it can stand.
+struct Taken {
+    line: u64,
+    of: String,
+    key: EventId,
+    /// The rule of its scope with nothing in it.
+    blank: Rule,
+    change: Option<RuleChange>,
+}
+
 impl Import {
     /// Compares every row with what stands, and unless this is a dry run, makes it so.
     pub async fn run(self, store: &Store, context: &Context<'_>) -> Result<Imported, ImportError> {
@@ -129,30 +153,34 @@ impl Import {
         let (mut seen, mut rules) = (HashSet::new(), Vec::new());
         let (mut stock, mut titles) = (Vec::new(), Vec::new());
         let rows = context.current_names(store, self.rows).await?;
-        let imported_before = context.imported_before(store, &rows).await?;
+        let around = context.around(store, &rows).await?;
         let repeated = context.repeated(store, &rows).await?;
-        // What was imported takes the place of what the document says.
-        let in_document = context.installation.rules.rules().iter();
-        let in_force = in_document.chain(&imported_before);
-        let standing: HashMap<_, _> = in_force.map(|rule| (rule.slot(), rule)).collect();
         let now = store.clock().now();
+        let (mut thresholds, mut then) = (Vec::new(), around.imported.clone());
         for line in rows {
             let Some(what) = context.unrepeated(&line, &mut seen, &mut imported.rejected) else {
                 continue;
             };
             match line.row {
                 Row::Threshold(target) => {
-                    match context.threshold(line.line, &target, &standing, now) {
-                        Ok((mut difference, change)) => {
-                            let key = context.threshold_key(&target)?;
-                            if !repeated.contains(&key) {
-                                rules.push(Planned { key, change });
-                            } else if difference.effect != Effect::Unchanged {
-                                difference.effect = Effect::Repeated;
+                    let key = context.threshold_key(&target)?;
+                    match context.threshold(line.line, &target, &around) {
+                        Ok((blank, change)) => {
+                            match &change {
+                                Some(RuleChange::Set(rule)) => {
+                                    then.insert(rule.slot(), (**rule).clone());
+                                }
+                                Some(RuleChange::Remove(rule)) => {
+                                    then.remove(&rule.slot());
+                                }
+                                None => {}
                             }
-                            imported.differences.push(Difference {
+                            thresholds.push(Taken {
+                                line: line.line,
                                 of: what,
-                                ..difference
+                                key,
+                                blank,
+                                change,
                             });
                         }
                         Err(rejected) => imported.rejected.push(rejected),
@@ -165,6 +193,21 @@ impl Import {
                 } => stock.push((line.line, product, location, on_hand)),
                 Row::Title { product, title } => titles.push((line.line, product, title)),
             }
+        }
+        for taken in thresholds {
+            // What one row says may hold for another's product too.
+            let mut difference = context.difference(&taken, &around, &then, now);
+            if !repeated.contains(&taken.key) {
+                let is_new = difference.effect != Effect::Unchanged;
+                let change = taken
+                    .change
+                    .filter(|change| is_new || change.is_needed(&around));
+                let key = taken.key;
+                rules.push(Planned { key, change });
+            } else if difference.effect != Effect::Unchanged {
+                difference.effect = Effect::Repeated;
+            }
+            imported.differences.push(difference);
         }
         if !context.dry_run {
             context.apply_rules(store, rules).await?;
@@ -256,18 +299,71 @@ impl Context<'_> {
         self.row_key(&target.in_words(), format!("{target:?}"))
     }
 
-    /// The rules that were imported before for what these rows are about.
-    async fn imported_before(
+    /// The rules that stand for what these rows are about, and for more than that.
+    async fn around<'a>(&'a self, store: &Store, rows: &[Line]) -> Result<Around<'a>, ImportError> {
+        let thresholds = || {
+            rows.iter().filter_map(|line| match &line.row {
+                Row::Threshold(target) => Some((line.line, &**target)),
+                Row::Stock { .. } | Row::Title { .. } => None,
+            })
+        };
+        let products = thresholds().filter_map(|(_, target)| target.scope.product.clone());
+        let known = store.known(&[], &products.collect::<Vec<_>>()).await?;
+        let mut wanted = HashSet::new();
+        for (line, target) in thresholds() {
+            let Ok(blank) = self.blank(line, target) else {
+                continue; // rejected when its turn comes
+            };
+            for scope in self.wider(&blank, &known) {
+                let over = target.over;
+                let wider = Target {
+                    scope,
+                    over,
+                    ..Target::default()
+                };
+                let wider = self.blank(line, &wider)?;
+                wanted.insert((wider.scope, wider.id));
+            }
+            wanted.insert((blank.scope, blank.id));
+        }
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        let imported = store.imported_rules(&wanted).await?;
+        let document = self.installation.rules.rules().iter();
+        Ok(Around {
+            document: document.map(|rule| (rule.slot(), rule)).collect(),
+            imported: imported.into_iter().map(|it| (it.slot(), it)).collect(),
+            known,
+        })
+    }
+
+    /// The scopes that cover a rule's own.
+    fn wider(&self, rule: &Rule, known: &Known) -> Vec<Scope> {
+        let product = rule.scope.product.as_ref();
+        let category = product.and_then(|product| known.product(product)?.category.as_deref());
+        rule.scope
+            .wider(category, &self.installation.config.locations)
+    }
+
+    /// What is in force for a rule's scope under these imported ones, if there is a rule of that very scope.
+    fn in_force<'r>(
         &self,
-        store: &Store,
-        rows: &[Line],
-    ) -> Result<Vec<Rule>, ImportError> {
-        let blanks = rows.iter().filter_map(|line| match &line.row {
-            Row::Threshold(target) => self.blank(line.line, target).ok(),
-            Row::Stock { .. } | Row::Title { .. } => None,
-        });
-        let wanted: Vec<_> = blanks.map(|rule| (rule.scope, rule.id)).collect();
-        Ok(store.imported_rules(&wanted).await?)
+        rule: &Rule,
+        around: &'r Around<'_>,
+        imported: &'r Thresholds,
+    ) -> Option<Cow<'r, Rule>> {
+        let layer = |slot: &Slot| {
+            let document = around.document.get(slot).copied();
+            Layer::of(imported.get(slot), document)
+        };
+        let mut layers = vec![layer(&rule.slot())?];
+        for scope in self.wider(rule, &around.known) {
+            let wider = Rule {
+                scope,
+                ..rule.clone()
+            };
+            layers.extend(layer(&wider.slot()));
+        }
+        completed(&layers)
     }
 
     /// What a row is about, unless an earlier row of this page is about the same.
@@ -302,13 +398,13 @@ impl Context<'_> {
         None
     }
 
+    /// What becomes of a threshold's rule, if it can stand, and the rule of its scope with nothing in it.
     fn threshold(
         &self,
         line: u64,
         target: &Target,
-        standing: &HashMap<Slot, &Rule>,
-        now: Timestamp,
-    ) -> Result<(Difference, Option<RuleChange>), Rejected> {
+        around: &Around<'_>,
+    ) -> Result<(Rule, Option<RuleChange>), Rejected> {
         let reject = |field: &str, detail: String| Rejected {
             line,
             column: None,
@@ -318,56 +414,62 @@ impl Context<'_> {
         let blank = self
             .blank(line, target)
             .map_err(|error| reject("", error.to_string()))?;
-        let stands = standing.get(&blank.slot()).copied();
-        let shown_or_null =
-            |rule: Option<&Rule>| rule.map_or(Value::Null, |it| self.shown(it, now));
-        let (after, planned) = match target.units {
-            Some(units) => {
-                let rule = altered(stands, blank, target, units);
-                let book = RuleBook::new(vec![rule.clone()], &self.installation.config.locations)
-                    .map_err(|errors| reject("", reason(errors.0)))?;
-                if book.strays().next().is_some() {
-                    let field = if rule.scope.location.is_some() {
-                        "location"
-                    } else {
-                        "group"
-                    };
-                    return Err(reject(field, "is not in the configuration".to_owned()));
-                }
-                if let Some(other) = self.namesake(&rule) {
-                    let detail = format!(
-                        "rule `{}` ({}) has the import's name",
-                        other.id, other.origin
-                    );
-                    return Err(reject("", detail));
-                }
-                let shown = self.shown(&rule, now);
-                (shown, Some(RuleChange::Set(Box::new(rule))))
-            }
+        let stands = around.imported.get(&blank.slot());
+        let Some(units) = target.units else {
             // What the document says stays as it is; where nothing was imported, it is so already.
-            None => match stands.filter(|rule| rule.id == blank.id) {
-                Some(rule) => (
-                    Value::Null,
-                    Some(RuleChange::Remove(Box::new(rule.clone()))),
-                ),
-                None => (shown_or_null(stands), None),
-            },
+            let change = stands.map(|rule| RuleChange::Remove(Box::new(rule.clone())));
+            return Ok((blank, change));
         };
-        let before = shown_or_null(stands);
-        let effect = match stands {
+        let rule = altered(stands, blank.clone(), target, units);
+        let alone = HashMap::from([(rule.slot(), rule.clone())]);
+        let whole = self.in_force(&rule, around, &alone);
+        let whole = whole.map_or_else(|| rule.clone(), Cow::into_owned);
+        let book = RuleBook::new(vec![whole], &self.installation.config.locations)
+            .map_err(|errors| reject("", reason(errors.0)))?;
+        if book.strays().next().is_some() {
+            let field = if rule.scope.location.is_some() {
+                "location"
+            } else {
+                "group"
+            };
+            return Err(reject(field, "is not in the configuration".to_owned()));
+        }
+        if let Some(other) = self.namesake(&rule) {
+            let detail = format!(
+                "rule `{}` ({}) has the import's name",
+                other.id, other.origin
+            );
+            return Err(reject("", detail));
+        }
+        Ok((blank, Some(RuleChange::Set(Box::new(rule)))))
+    }
+
+    /// What is in force for a row's scope now, and what will be.
+    fn difference(
+        &self,
+        taken: &Taken,
+        around: &Around<'_>,
+        then: &Thresholds,
+        now: Timestamp,
+    ) -> Difference {
+        let shown = |imported: &Thresholds| {
+            let rule = self.in_force(&taken.blank, around, imported);
+            rule.map_or(Value::Null, |rule| self.shown(&rule, now))
+        };
+        let (before, after) = (shown(&around.imported), shown(then));
+        let effect = match &before {
             _ if before == after => Effect::Unchanged,
-            None => Effect::New,
-            Some(_) => Effect::Changed,
+            Value::Null => Effect::New,
+            _ => Effect::Changed,
         };
-        let difference = Difference {
-            line,
+        Difference {
+            line: taken.line,
             sets: "threshold".to_owned(),
-            of: String::new(),
+            of: taken.of.clone(),
             effect,
             before,
             after,
-        };
-        Ok((difference, planned.filter(|_| effect != Effect::Unchanged)))
+        }
     }
 
     /// What people see of a threshold rule. While a season is on, its number is in force, and the
@@ -384,6 +486,12 @@ impl Context<'_> {
             "severity": rule.severity,
             "enabled": rule.enabled,
         });
+        if !rule.pending.is_zero() {
+            shown["pending"] = json!(format!("{:#}", rule.pending));
+        }
+        if !rule.manner.is_empty() {
+            shown["manner"] = json!(rule.manner);
+        }
         if let Some(season) = rule.in_force(now, self.zone(rule)).season {
             shown["in_force"] = json!(season.units);
             shown["season_until"] = json!(season.until);
@@ -426,6 +534,7 @@ impl Context<'_> {
             keep_firing: SignedDuration::from_mins(5),
             manner: OwnManner::default(),
             seasons: Vec::new(),
+            said: Some(Said::default()),
             origin: format!("import {}:{line}", self.name),
         })
     }
@@ -591,26 +700,47 @@ impl Context<'_> {
     }
 }
 
-/// The rule that stands in this slot with the row's values in it, or the blank one with them.
+/// The rule of a row: what it does not say stays as an earlier import has said it.
 fn altered(stands: Option<&Rule>, blank: Rule, target: &Target, units: i64) -> Rule {
-    let base = stands.unwrap_or(&blank);
-    let known = match base.check {
-        Check::LowStock(threshold) => threshold,
-        Check::OutOfStock { .. } | Check::HighDemand(_) => return blank,
+    let Check::LowStock(mut threshold) = blank.check else {
+        return blank;
     };
-    let mut threshold = known.with_units(units);
-    threshold.boundary = target.boundary.unwrap_or(threshold.boundary);
-    threshold.basis = target.basis.unwrap_or(threshold.basis);
-    threshold.recovery = target.recovery.or(threshold.recovery);
+    let row = Said {
+        boundary: target.boundary,
+        basis: target.basis,
+        recovery: target.recovery,
+        severity: target.severity,
+    };
+    let mut earlier = stands.and_then(|rule| rule.said).unwrap_or_default();
+    if let Some(Check::LowStock(known)) = stands.map(|rule| rule.check) {
+        // The level from which it is over moves along with the number.
+        let shift = units.saturating_sub(known.units);
+        earlier.recovery = earlier.recovery.map(|level| level.saturating_add(shift));
+    }
+    let said = row.or(earlier);
+    threshold.units = units;
+    threshold.boundary = said.boundary.unwrap_or(threshold.boundary);
+    threshold.basis = said.basis.unwrap_or(threshold.basis);
+    threshold.recovery = said.recovery;
     Rule {
         check: Check::LowStock(threshold),
-        enabled: true,
-        severity: target.severity.unwrap_or(base.severity),
-        pending: base.pending,
-        keep_firing: base.keep_firing,
-        manner: base.manner,
-        seasons: base.seasons.clone(),
+        severity: said.severity.unwrap_or(blank.severity),
+        said: Some(said),
         ..blank
+    }
+}
+
+impl RuleChange {
+    /// Whether it is carried out although what is in force stays the same: the row says what another rule
+    /// said so far, or takes away what says the same as the document.
+    fn is_needed(&self, around: &Around<'_>) -> bool {
+        match self {
+            Self::Set(rule) => {
+                let stands = around.imported.get(&rule.slot());
+                stands.is_some_and(|stands| stands.said != rule.said)
+            }
+            Self::Remove(_) => true,
+        }
     }
 }
 

@@ -261,3 +261,36 @@ async fn what_a_channel_refused_and_is_still_true_is_sent_again() {
     assert_eq!(code, 2, "{text}");
     assert!(text.contains("there is no channel `nobody`"), "{text}");
 }
+
+/// Behind a page on which nothing is missing there may be one on which something is.
+#[tokio::test]
+async fn a_resend_is_gone_through_to_its_end() {
+    let server = MockServer::start().await;
+    for (cursor, deliveries, next) in [
+        (Value::Null, 0, json!("second")),
+        (json!("second"), 2, json!("third")),
+        (json!("third"), 0, Value::Null),
+    ] {
+        let answer = json!({
+            "deliveries": deliveries, "complete": next.is_null(), "next": next, "not_live": null,
+        });
+        Mock::given(method("POST"))
+            .and(path("/api/v1/channels/ops/resend"))
+            .and(move |request: &wiremock::Request| {
+                let asked: Value = request.body_json().unwrap();
+                asked["cursor"] == cursor
+            })
+            .respond_with(ResponseTemplate::new(202).set_body_json(answer))
+            .mount(&server)
+            .await;
+    }
+    let (url, directory) = (server.uri(), tempfile::tempdir().unwrap());
+    std::fs::write(directory.path().join("token"), "open sesame\n").unwrap();
+    let data = directory.path().display().to_string();
+    let (code, text) = run(["resend", "ops", "--url", &url, "--data", &data]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(
+        text.ends_with("2 messages are sent again on ops, within a minute.\n"),
+        "{text}"
+    );
+}

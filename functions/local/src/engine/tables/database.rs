@@ -64,6 +64,8 @@ pub(super) struct Database {
     /// How often they were opened.
     opened: u64,
     grown: Counter,
+    /// That the disk was full when last written to.
+    full: Arc<AtomicBool>,
 }
 
 /// What is there beside the database when it is in a directory.
@@ -74,8 +76,6 @@ struct Kept {
     ours: Arc<AtomicBool>,
     /// Why the last attempt to open the file again failed.
     broken: Option<String>,
-    /// That the disk was full when last written to.
-    full: bool,
     /// A commit that failed is not tried again before then: the redo log has it all.
     commit_after: Option<Timestamp>,
 }
@@ -108,6 +108,7 @@ impl Database {
             kept: None,
             opened: 1,
             grown: Counter::default(),
+            full: Arc::default(),
         })
     }
 
@@ -150,7 +151,6 @@ impl Database {
             redo,
             ours,
             broken: Some("not opened yet".to_owned()),
-            full: false,
             commit_after: None,
         };
         kept.transaction(connection, "BEGIN IMMEDIATE")?;
@@ -188,6 +188,7 @@ impl Database {
             kept: Some(kept),
             opened: 1,
             grown: Counter::default(),
+            full: Arc::default(),
         })
     }
 
@@ -254,7 +255,7 @@ impl Database {
         let before = steps(kept);
         let lost = match kept.redo.keep() {
             Ok(()) => {
-                if std::mem::take(&mut kept.full) {
+                if self.full.swap(false, Ordering::Relaxed) {
                     tracing::info!("the disk has room again");
                 }
                 if steps(kept) != before {
@@ -291,9 +292,7 @@ impl Database {
         if !is_full {
             return internal(reason);
         }
-        if let Some(kept) = &mut self.kept
-            && !std::mem::replace(&mut kept.full, true)
-        {
+        if !self.full.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the disk is full: nothing is written until it has room");
         }
         internal(FULL)
@@ -335,6 +334,11 @@ impl Database {
     pub(super) fn trim(&mut self, table: &str, sequence: &str) -> Result<usize, DynoxideError> {
         self.ready()?;
         stream_log::trim_before(self.storage.conn(), table, sequence).map_err(Into::into)
+    }
+
+    /// Set for as long as the disk is full, as far as writes have shown.
+    pub(super) fn full(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.full)
     }
 
     /// Counts up a few times between two commits.
@@ -467,11 +471,12 @@ impl Database {
         match Self::open(&directory, self.clock.clone()) {
             Ok(mut opened) => {
                 if let (Some(old), Some(new)) = (&self.kept, &mut opened.kept) {
-                    (new.full, new.commit_after) = (old.full, old.commit_after);
+                    new.commit_after = old.commit_after;
                 }
                 opened.tokens = std::mem::take(&mut self.tokens);
                 opened.opened = self.opened;
                 opened.grown = self.grown.clone();
+                opened.full = Arc::clone(&self.full);
                 *self = opened;
             }
             Err(error) => {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::Severity;
 use crate::domain::catalogue::{Location, LocationKind};
-use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Season, Threshold};
+use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Said, Season, Threshold};
 use crate::domain::watch::OwnManner;
 
 /// An account-wide low-stock rule, at or below, on what is available.
@@ -27,6 +27,7 @@ pub(crate) fn low(id: &str, units: i64) -> Rule {
         keep_firing: SignedDuration::from_mins(5),
         manner: OwnManner::default(),
         seasons: vec![],
+        said: None,
         origin: format!("lotwire.toml:{units}"),
     }
 }
@@ -250,7 +251,7 @@ fn a_rule_that_is_off_mutes_what_it_covers() {
         &Facts::of(&product, None, &roma, &directory),
     );
     assert_eq!(
-        (found.rule.unwrap().id.as_str(), found.muted_by()),
+        (found.rule.as_ref().unwrap().id.as_str(), found.muted_by()),
         ("italy-low", None)
     );
 }
@@ -359,7 +360,12 @@ fn a_sum_over_a_group_stands_beside_the_rule_of_each_location() {
         let found = rules.rules_over_sums(&Facts::of(&product, None, &location, &directory));
         found
             .iter()
-            .map(|sum| (sum.subject().to_string(), sum.rule.unwrap().id.to_string()))
+            .map(|sum| {
+                (
+                    sum.subject().to_string(),
+                    sum.rule.as_ref().unwrap().id.to_string(),
+                )
+            })
             .collect::<Vec<_>>()
     };
     let pair = |subject: &str, rule: &str| (subject.to_owned(), rule.to_owned());
@@ -657,4 +663,76 @@ fn ten_thousand_rules_cost_no_more_look_ups_than_ten() {
             expected
         );
     }
+}
+
+/// An imported rule says its number; severity, quantity, manner and the distance of the level from which it
+/// is over are those of the rule that would apply without it, wherever that is.
+#[test]
+fn what_an_import_does_not_say_is_as_it_would_be_without_it() {
+    let mut oils = scoped("oils", 5, &[("category", "Oils")], &[]);
+    oils.severity = Severity::Critical;
+    oils.pending = SignedDuration::from_mins(30);
+    oils.manner.further_falls = Some(false);
+    oils.check = Check::LowStock(Threshold {
+        units: 5,
+        boundary: Boundary::Below,
+        basis: Basis::OnHand,
+        recovery: Some(8),
+        over: Over::Each,
+    });
+    let mut in_paris = scoped(
+        "oils-paris",
+        6,
+        &[("category", "Oils")],
+        &[("location", "paris")],
+    );
+    in_paris.severity = Severity::Info;
+    let rules = book(vec![low("all", 1), oils, in_paris]);
+    let imported = |said: Said| Rule {
+        said: Some(said),
+        ..scoped("imported", 12, &[("product", "OIL")], &[])
+    };
+    let directory = directory();
+    let (product, milano, paris) = (
+        "OIL".parse().unwrap(),
+        "milano".parse().unwrap(),
+        "paris".parse().unwrap(),
+    );
+    let applies = |own: &[Rule], location: &LocationId| {
+        let facts = Facts::of(&product, Some("oils"), location, &directory).with(own);
+        let found = rules.resolve(AlertKind::LowStock, &facts);
+        found.rule.map(std::borrow::Cow::into_owned).unwrap()
+    };
+    let silent = [imported(Said::default())];
+    let rule = applies(&silent, &milano);
+    assert_eq!(rule.id.as_str(), "imported");
+    assert_eq!(
+        rule.check.threshold().unwrap(),
+        Threshold {
+            units: 12,
+            boundary: Boundary::Below,
+            basis: Basis::OnHand,
+            recovery: Some(15),
+            over: Over::Each,
+        }
+    );
+    assert_eq!(
+        (rule.severity, rule.pending, rule.manner.further_falls),
+        (
+            Severity::Critical,
+            SignedDuration::from_mins(30),
+            Some(false)
+        )
+    );
+    assert_eq!(applies(&silent, &paris).severity, Severity::Info);
+    // What it does say, it says.
+    let said = Said {
+        severity: Some(Severity::Warning),
+        basis: Some(Basis::Available),
+        ..Said::default()
+    };
+    let rule = applies(&[imported(said)], &milano);
+    assert_eq!(rule.severity, Severity::Warning);
+    assert_eq!(rule.check.threshold().unwrap().basis, Basis::Available);
+    assert_eq!(rule.check.threshold().unwrap().boundary, Boundary::Below);
 }

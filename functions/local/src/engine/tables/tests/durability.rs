@@ -312,11 +312,15 @@ fn write_until_killed() {
                 .item("pk", text(&number.to_string()))
                 .item("value", text(&long));
             match write.send().await {
-                Ok(_) => println!("acknowledged {number}"),
+                Ok(_) => {
+                    assert!(!aws.tables().disk_is_full());
+                    println!("acknowledged {number}");
+                }
                 Err(error) => {
                     // At once, with the reason, and what is there is read meanwhile.
                     assert_eq!(error.code(), Some(INSUFFICIENT_STORAGE), "{error:?}");
                     assert!(has(&aws, first), "what was written is read");
+                    assert!(aws.tables().disk_is_full());
                     println!("refused {number}");
                 }
             }
