@@ -4,12 +4,14 @@
 use serde_json::json;
 use shared::clock::Clock;
 use shared::domain::alert::AlertState;
+use shared::domain::unit::UnitState;
 use shared::domain::{AlertKind, ConnectorName};
 use shared::store::Expect;
 use shared::store::feeds::{FeedState, Moment};
 
 use crate::bench::{described, level, sold};
 use crate::flow::Running;
+use crate::vehicles::vehicle;
 
 const CONFIG: &str = r#"
 [account]
@@ -210,6 +212,34 @@ async fn one_vehicle_at_two_rooftops_is_one_conflict_and_counted_once() {
         .map(|stock| stock.available)
         .sum();
     assert_eq!(sellable, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rooftop_at_which_a_vehicle_never_was_is_not_told_to_be_out_of_it() {
+    let running = Running::with(CONFIG).await;
+    let authority = shared::domain::Authority::default();
+    let line = "line:bentley/continental-gt".parse().unwrap();
+    let says = async |source: &str, minute: i64, state: UnitState, location: &str| {
+        let report = vehicle(source, minute, state, location);
+        let store = &running.stack.store;
+        store.apply(&report, &authority).await.unwrap();
+        running.settle().await;
+    };
+    let sold = async |location: &str| -> i64 {
+        let at = location.parse().unwrap();
+        let position = running.stack.store.position(&line, &at).await.unwrap();
+        position.map_or(0, |position| position.sold.values().sum())
+    };
+    // Sold, as two sources tell it: at two rooftops, and the later word first.
+    says("market", 5, UnitState::Sold, "milano").await;
+    says("dms", 1, UnitState::Sold, "london").await;
+    assert_eq!((sold("london").await, sold("milano").await), (1, 0));
+    assert_eq!(running.alerts(AlertState::Open).await, []);
+    // Late news that it was at one of them: that one is out of it.
+    says("dms", 0, UnitState::InStock, "london").await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(kinds(&open), [AlertKind::OutOfStock]);
+    assert!(open[0].subject.to_string().ends_with("at london"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

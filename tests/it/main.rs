@@ -13,6 +13,7 @@ mod cloudformation;
 mod deployed;
 mod desk;
 mod documents;
+mod exchanged;
 mod explained;
 mod files;
 mod flow;

@@ -14,12 +14,13 @@ use shared::clock::Clock;
 use shared::domain::alert::{AlertState, Ending};
 use shared::domain::message::Stock;
 use shared::domain::rule::Scope;
-use shared::domain::{AlertKind, Position, ProductId};
+use shared::domain::{AlertKind, Change, Position, ProductId, Version};
 use shared::render::Templates;
 use shared::store::keys;
 use shared::store::movements::{Act, Movement};
 use shared::store::quarantine::HeldState;
 use shared::store::stock::ApplyError;
+use shared::store::twice::Twice;
 
 use crate::bench::{at, level as stated};
 use crate::shopify::{ITEM, OTHER_ITEM, Shop, level, order, product, refund};
@@ -228,6 +229,31 @@ async fn where_another_source_still_states_the_old_sku_only_the_item_leaves_it()
     assert_eq!(position(&shop, "OLD").await.unwrap().held, 4);
     assert_eq!(shop.on_hand("NEW", "north").await, Some(10));
     assert_eq!(position(&shop, "OLD").await.unwrap().renamed_to(), None);
+    // That it counts under both is said of either, until the other source names it anew.
+    let twice = Twice {
+        old: "OLD".parse().unwrap(),
+        new: "NEW".parse().unwrap(),
+        renamed_by: "shop".parse().unwrap(),
+        stated_by: "erp".parse().unwrap(),
+    };
+    let told = async |sku: &str| {
+        let position = position(&shop, sku).await.unwrap();
+        shop.store.counted_twice(&position).await.unwrap()
+    };
+    for sku in ["OLD", "NEW"] {
+        assert_eq!(told(sku).await, [twice.clone()], "{sku}");
+    }
+    let mut gone = stated("erp", 60, "OLD", "north", 0);
+    let ended = Change::LevelEnded {
+        product: "OLD".parse().unwrap(),
+        location: "north".parse().unwrap(),
+        version: Version::at(gone.at),
+    };
+    gone.change = ended;
+    shop.store.apply(&gone, &authority).await.unwrap();
+    for sku in ["OLD", "NEW"] {
+        assert_eq!(told(sku).await, [], "{sku}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -440,7 +466,7 @@ async fn is_as_its_items(shop: &Shop, all: &[Told], case: &str) {
 }
 
 /// Each order of so many things.
-fn orders_of(count: usize) -> Vec<Vec<usize>> {
+pub(crate) fn orders_of(count: usize) -> Vec<Vec<usize>> {
     let mut all = vec![Vec::new()];
     for next in 0..count {
         let longer = all.into_iter().flat_map(|order: Vec<usize>| {

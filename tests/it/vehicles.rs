@@ -14,7 +14,7 @@ use shared::store::stock::{Applied, ApplyError};
 use crate::bench::{Bench, at, event};
 use crate::store::{chain_faults, stock};
 
-fn vehicle(
+pub(crate) fn vehicle(
     source: &str,
     minute: i64,
     state: UnitState,

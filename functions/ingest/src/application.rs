@@ -64,20 +64,9 @@ impl Ingest {
     }
 
     async fn look_up(&self, door: &Door, wanted: Vec<External>) -> Result<Known, StoreError> {
-        let mut known = Known::new();
-        for external in wanted {
-            let found = self
-                .store
-                .external_name(&door.name, external.kind, &external.id)
-                .await;
-            let name = match found {
-                // A name longer than any that can be stored is nobody's name.
-                Err(error) if error.is_lasting() => None,
-                found => found?,
-            };
-            known.insert(external, name);
-        }
-        Ok(known)
+        let names = wanted.iter().map(|it| (it.kind, it.id.as_str())).collect();
+        let known = self.store.external_names(&door.name, names).await?;
+        Ok(wanted.into_iter().zip(known).collect())
     }
 
     /// Keeps a webhook and applies it in one write, if it says a single thing and that changes the stock;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::config::connector::ConnectorSettings;
-use crate::domain::item::Dated;
+use crate::domain::item::Standing;
 use crate::domain::vin::{VinError, VinRules};
 use crate::domain::{ConnectorName, LocationId, Sku, Vin};
 
@@ -76,8 +76,8 @@ pub trait Names: Send + Sync {
     fn vin(&self, written: &str) -> Result<Vin, VinError>;
     /// Their other name of this kind for the same product, as far as it is known.
     fn beside(&self, theirs: &External, kind: &'static str) -> Option<External>;
-    /// Whether their product still stands for it, as far as that is known, and since when.
-    fn standing(&self, theirs: &External) -> Option<Dated<bool>>;
+    /// Since when their product stands for it, and whether it is offered, as far as that is known.
+    fn standing(&self, theirs: &External) -> Standing;
 }
 
 /// Names that have been looked up.
@@ -86,7 +86,7 @@ pub struct KnownNames {
     locations: BTreeMap<String, LocationId>,
     own: BTreeSet<LocationId>,
     default: bool,
-    products: BTreeMap<External, (Sku, Option<Dated<bool>>)>,
+    products: BTreeMap<External, (Sku, Standing)>,
     beside: BTreeMap<External, BTreeMap<String, String>>,
     vins: VinRules,
 }
@@ -143,14 +143,16 @@ impl KnownNames {
     /// The same, with products that the store knows.
     #[must_use]
     pub fn with_products(mut self, products: impl IntoIterator<Item = (External, Sku)>) -> Self {
-        let products = products.into_iter().map(|(name, sku)| (name, (sku, None)));
+        let products = products
+            .into_iter()
+            .map(|(name, sku)| (name, (sku, Standing::default())));
         self.products.extend(products);
         self
     }
 
-    /// The same, with a product and whether its name still stands for it.
+    /// The same, with a product, and since when and whether its name stands for it.
     #[must_use]
-    pub fn with_product(mut self, name: External, sku: Sku, standing: Option<Dated<bool>>) -> Self {
+    pub fn with_product(mut self, name: External, sku: Sku, standing: Standing) -> Self {
         self.products.insert(name, (sku, standing));
         self
     }
@@ -174,8 +176,9 @@ impl Names for KnownNames {
         self.products.get(theirs).map(|(sku, _)| sku.clone())
     }
 
-    fn standing(&self, theirs: &External) -> Option<Dated<bool>> {
-        self.products.get(theirs)?.1
+    fn standing(&self, theirs: &External) -> Standing {
+        let known = self.products.get(theirs);
+        known.map(|(_, standing)| *standing).unwrap_or_default()
     }
 
     fn beside(&self, theirs: &External, kind: &'static str) -> Option<External> {

@@ -40,7 +40,7 @@ use super::names::{External, Names};
 use super::push::{Delivery, ParseError, Parsed, Problem, Push, Reason, Signed, event};
 use crate::config::connector::{self as settings, Orders};
 use crate::domain::event::{Change, Level, StockEvent, Version};
-use crate::domain::item::{Dated, ItemStatement, SameSku};
+use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::{ConnectorName, LocationId};
 use crate::signature::{HmacSha256, LiveSecrets, SecretsError, SignatureError};
 
@@ -138,7 +138,6 @@ pub(super) fn push(
         domain: format!("{}.myshopify.com", settings.shop.as_str()),
         deducts: settings.orders == Orders::Deduct,
         default_location: settings.default_location.clone(),
-        same_sku: settings.same_sku,
         tolerance: settings.webhook.tolerance,
     })
 }
@@ -150,7 +149,6 @@ pub struct Shopify {
     domain: String,
     deducts: bool,
     default_location: Option<LocationId>,
-    same_sku: SameSku,
     tolerance: SignedDuration,
 }
 
@@ -192,16 +190,13 @@ impl Push for Shopify {
         };
         let body = json::document(signed.body())?;
         let body = Object::of(&body, "")?;
-        let apart = self.deducts && self.same_sku == SameSku::Sum;
         match topic {
             Topic::Level | Topic::Disconnected => {
                 let id = body.need("inventory_item_id", whole_id)?;
                 Ok(vec![inventory_item(id)])
             }
-            Topic::Order => orders::wanted(rows(&body, "line_items")?, None, apart),
-            Topic::Refund => {
-                orders::wanted(rows(&body, "refund_line_items")?, Some("line_item"), apart)
-            }
+            Topic::Order => orders::wanted(rows(&body, "line_items")?, None),
+            Topic::Refund => orders::wanted(rows(&body, "refund_line_items")?, Some("line_item")),
             Topic::Item | Topic::ItemDeleted | Topic::Product | Topic::ProductDeleted => {
                 Ok(Vec::new())
             }
@@ -325,6 +320,7 @@ impl Shopify {
             let stated = level.as_ref().map(|level| level.on_hand);
             let stated = stated.map_or_else(|| "ended".to_owned(), |units| units.to_string());
             let id = format!("level/{}/{place}/{at}/{stated}", external.id);
+            let standing = names.standing(&external);
             let change = Change::Item(Box::new(ItemStatement {
                 product: sku.into(),
                 location,
@@ -333,7 +329,8 @@ impl Shopify {
                     version: Version::at(at),
                     value: level,
                 }),
-                offered: names.standing(&external),
+                offered: standing.offered,
+                named: standing.named,
             }));
             event(&self.source, &id, at, change)
         };

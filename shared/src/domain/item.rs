@@ -37,8 +37,21 @@ pub struct ItemStatement {
     /// How much there is; a value of `None` says that the source states it no longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub level: Option<Dated<Option<Level>>>,
-    /// Whether the item still stands for the product: not archived, deleted or renamed.
+    /// Whether the source still offers the item: it is not archived or deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Dated<bool>>,
+    /// Since when the item has this SKU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Version>,
+}
+
+/// Since when an item has its SKU, and whether its source still offers it. Either is heard of without the
+/// other, so each has a time of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Since when it has its SKU.
+    pub named: Option<Version>,
+    /// Whether it is offered, if that was said.
     pub offered: Option<Dated<bool>>,
 }
 
@@ -57,9 +70,12 @@ named!(
 pub struct Item {
     /// The level it last stated, or that it states none any more.
     pub level: Dated<Option<Level>>,
-    /// Whether it still stands for the product; unset counts as yes.
+    /// Whether it is still offered; unset counts as yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<Dated<bool>>,
+    /// Since when it has this SKU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub named: Option<Version>,
 }
 
 impl Item {
@@ -70,17 +86,29 @@ impl Item {
         Some((self.level.version, level))
     }
 
+    /// Since when it stands for the product, or does no longer.
+    pub(super) fn since(&self) -> Version {
+        match self.offered {
+            Some(ended) if !ended.value => ended.version,
+            offered => {
+                let since = offered.map(|it| it.version).max(self.named);
+                since.unwrap_or(self.level.version)
+            }
+        }
+    }
+
     /// Takes in what was said of it elsewhere: of each register the newest.
     pub(super) fn join(&mut self, other: &Self) {
         if other.level.version > self.level.version {
             self.level = other.level.clone();
         }
+        self.named = self.named.max(other.named);
         if let Some(offered) = other.offered {
             self.offer(offered);
         }
     }
 
-    /// Takes in whether it stands for the product: of two words of one instant, the end.
+    /// Takes in whether it is offered: of two words of one instant, the end.
     pub(super) fn offer(&mut self, offered: Dated<bool>) {
         let offered = Dated {
             version: offered.version.kept(),
@@ -149,6 +177,7 @@ impl Position {
                     value: level.value.clone(),
                 },
                 offered: None,
+                named: None,
             },
             // Only a word on an item that stated nothing here.
             (None, None) => return Ok(()),
@@ -175,8 +204,9 @@ impl Position {
         if let Some(offered) = said.offered {
             item.offer(offered);
         }
+        item.named = item.named.max(said.named.map(Version::kept));
         let came = item.live().is_some() && known.and_then(Item::live).is_none();
-        let since = item.offered.map_or(item.level.version, |it| it.version);
+        let since = item.since();
         let base = bases
             .entry(source.clone())
             .or_insert_with(|| Base::ended(item.level.version));
@@ -318,6 +348,7 @@ mod tests {
                 value,
             }),
             offered: None,
+            named: None,
         }
     }
 
@@ -416,8 +447,7 @@ mod tests {
             said,
         };
         let sale = |item: Option<&str>, second: i64, units: i64| PositionChange::Line {
-            item: item.map(|item| (shop.clone(), item.to_owned())),
-            alias: None,
+            whose: item.map(|item| (shop.clone(), item.to_owned())),
             moves: vec![(version(second).at, -units)],
             sold: Vec::new(),
         };

@@ -24,6 +24,9 @@ pub struct OrderLine {
     /// What is known of it.
     #[serde(flatten)]
     pub known: KnownLine,
+    /// The SKU that its item has for all the source has told of the item itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_has: Option<ProductId>,
 }
 
 /// What is known of an order's line.
@@ -31,10 +34,10 @@ pub struct OrderLine {
 pub struct KnownLine {
     /// What is sold.
     pub product: ProductId,
-    /// Which of the source's items it is, where the source counts several as one product.
+    /// Which of the source's items it is, as far as that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<String>,
-    /// Another of the source's names of the item, which costs no look-up.
+    /// Another of the source's names of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
     /// Whether on hand falls by it.
@@ -116,6 +119,14 @@ impl Effect {
         }
     }
 
+    /// What takes it back.
+    #[must_use]
+    pub fn reversed(mut self) -> Self {
+        let all = self.moves.values_mut().chain(self.sold.values_mut());
+        all.for_each(|units| *units = -*units);
+        self
+    }
+
     fn is_nothing(&self) -> bool {
         self.moves
             .values()
@@ -125,13 +136,19 @@ impl Effect {
 }
 
 impl KnownLine {
+    /// Which item it is, or another name of that.
+    pub fn whose(&self) -> Option<&str> {
+        self.item.as_deref().or(self.alias.as_deref())
+    }
+
     /// What is known once this was heard too.
     #[must_use]
     pub fn joined(&self, heard: &Self) -> Self {
         let rank = |known: &Self| {
             let placed = known.placed.as_ref();
-            // Of two words of one instant, the one further gone. A line is about one product; where
-            // that is not so, the order of the names decides, so that the order of arrival does not.
+            // Of two words of one instant, the one further gone. Where no item is known the line is about
+            // one product; where that is not so, the order of the names decides, so that the order of
+            // arrival does not.
             let gone = placed.map(|it| (it.version, it.cancelled, it.quantity - it.current));
             let location = placed.map(|it| it.location.clone());
             (gone, known.product.clone(), location)
@@ -144,6 +161,16 @@ impl KnownLine {
         let mut next = newer.clone();
         next.item = next.item.or_else(|| older.item.clone());
         next.alias = next.alias.or_else(|| older.alias.clone());
+        // Whoever knows the item knows the product; of two who do, the one who is heard later.
+        let knows = |known: &Self| (known.item.is_some(), known.alias.is_some());
+        if next.whose().is_some() {
+            let known = if knows(heard) >= knows(self) {
+                heard
+            } else {
+                self
+            };
+            next.product.clone_from(&known.product);
+        }
         if let (Some(placed), Some(other)) = (&mut next.placed, &older.placed)
             && placed.version == other.version
         {

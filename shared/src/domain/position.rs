@@ -171,10 +171,8 @@ pub enum PositionChange {
     },
     /// An order's line changed: the difference to what it came to before.
     Line {
-        /// Whose and which item it is, where that is known.
-        item: Option<(ConnectorName, String)>,
-        /// Whose, and another name of the item, which tells it from others that have the SKU.
-        alias: Option<(ConnectorName, String)>,
+        /// Whose and which item it is, or another of its names, where that is known.
+        whose: Option<(ConnectorName, String)>,
         /// Units that came or went, and when.
         moves: Vec<(Timestamp, i64)>,
         /// Units sold, by the location's calendar day.
@@ -210,6 +208,9 @@ pub enum PositionChange {
         reserved: i64,
         /// Change of incoming.
         incoming: i64,
+        /// Whether it is said of one that it was there. Where none ever was, none is missing, whatever was
+        /// sold.
+        was_there: bool,
         /// Sales that are demand from now on, and such that no longer are: by day, how many.
         sold: Vec<(Date, i64)>,
     },
@@ -485,19 +486,18 @@ impl Position {
                 }
             }
             PositionChange::Ended { source, version } => next.end(source, *version)?,
-            PositionChange::Line {
-                item,
-                alias,
-                moves,
-                sold,
-            } => {
-                let is_shared = self.is_shared();
-                let alias = alias.as_ref().filter(|_| is_shared);
-                let name = item.as_ref().or(alias);
+            PositionChange::Line { whose, moves, sold } => {
+                let name = whose.as_ref();
                 let name = name.map(|(source, item)| of_item(source, item));
+                // While an item alone stands for the product, all that is there is the item's. Of a sum
+                // it is to be known of each movement, whoever comes and as of when.
+                let is_sole = self.sole_item() == name.clone().map(|name| (name, None));
+                let is_summed = whose
+                    .as_ref()
+                    .is_some_and(|(source, _)| sources.same_sku(source) == SameSku::Sum);
                 for (at, delta) in moves {
                     next.shift(*at, *delta, sources)?;
-                    if let Some(name) = &name {
+                    if let Some(name) = name.as_ref().filter(|_| is_summed || !is_sole) {
                         let of_item = next.of_items.entry(name.clone()).or_default();
                         add_move(of_item, at.as_millisecond(), *delta);
                         forget(of_item);
@@ -507,7 +507,7 @@ impl Position {
                 for (day, units) in sold {
                     believable(*units, sources)?;
                     next.count_sale(*day, *units);
-                    if let Some(name) = name.as_ref().filter(|_| is_shared) {
+                    if let Some(name) = name.as_ref().filter(|_| !is_sole) {
                         let part = next.parts.entry(name.clone()).or_default();
                         part.count_sale(*day, *units);
                     }
@@ -553,9 +553,12 @@ impl Position {
                 on_hand,
                 reserved,
                 incoming,
+                was_there,
                 sold,
             } => {
-                next.count([*on_hand, *reserved, *incoming])?;
+                if *was_there || [*on_hand, *reserved, *incoming] != [0; 3] {
+                    next.count([*on_hand, *reserved, *incoming])?;
+                }
                 for (day, quantity) in sold {
                     next.count_sale(*day, *quantity);
                 }

@@ -7,7 +7,7 @@
 //!
 //! What stays behind says where the item went, so that whoever still uses the old SKU reaches it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -78,8 +78,11 @@ pub struct Leaving<'a> {
     pub to: &'a ProductId,
     /// Since when.
     pub since: Version,
-    /// Whether its source offers it.
-    pub standing: Dated<bool>,
+    /// Whether its source offers it, if that was said.
+    pub offered: Option<Dated<bool>>,
+    /// Names that are of none of the source's items for all that is known, such as a variant that was never
+    /// described: what is theirs goes along with the last item.
+    pub along: &'a BTreeSet<String>,
 }
 
 impl Position {
@@ -87,6 +90,11 @@ impl Position {
     pub fn renamed_to(&self) -> Option<&ProductId> {
         let renamed = self.renamed.as_ref().filter(|it| !it.taken)?;
         Some(&renamed.to)
+    }
+
+    /// The names of which something is known to be theirs here.
+    pub fn parts_of(&self) -> impl Iterator<Item = &String> {
+        self.parts.keys().chain(self.of_items.keys())
     }
 
     /// Who states something here: items that stand for the product, and sources that have no items.
@@ -104,6 +112,18 @@ impl Position {
         })
     }
 
+    /// The items that state something here, and whose they are.
+    pub fn stated_items(&self) -> impl Iterator<Item = (&ConnectorName, &str)> {
+        self.claims()
+            .filter_map(|(source, item)| Some((source, item?.0)))
+    }
+
+    /// Who states something here beside this source.
+    pub fn stated_by_others(&self, source: &ConnectorName) -> impl Iterator<Item = &ConnectorName> {
+        let sources = self.claims().map(|(by, _)| by);
+        sources.filter(move |by| *by != source)
+    }
+
     /// Whether it is stated of nothing but this item of this source, or not at all.
     fn is_of_item_alone(&self, source: &ConnectorName, item: &str) -> bool {
         matches!(self.holding, Holding::Stated { .. })
@@ -111,6 +131,11 @@ impl Position {
             && self
                 .claims()
                 .all(|(by, name)| by == source && name.is_some_and(|(name, _)| name == item))
+    }
+
+    /// Whether something is known to be of the item of this name here.
+    pub fn has_part(&self, name: &str) -> bool {
+        self.parts.contains_key(name) || self.of_items.contains_key(name)
     }
 
     /// Whether several items or sources state it.
@@ -141,7 +166,7 @@ impl Position {
         let Leaving { source, item, .. } = *leaving;
         self.is_of_item_alone(source, item)
             && (!self.has_other_items(source, item)
-                || leaving.standing.value && self.item(source, item).is_some())
+                || leaving.offered.is_none_or(|it| it.value) && self.item(source, item).is_some())
     }
 
     /// The one item that all of it is of, by the name of its part, and since when that is offered no longer,
@@ -154,7 +179,7 @@ impl Position {
         }
         let mut items = self.items();
         let (source, name, item) = items.next().filter(|_| items.next().is_none())?;
-        Some((of_item(source, name), known_since(Some(item))))
+        Some((of_item(source, name), Some(item.since())))
     }
 
     /// Writes down that what nobody else is known to have is of this item: all of it, or what moved
@@ -175,6 +200,13 @@ impl Position {
             add_move(own, at, delta);
         }
         self.of_items.retain(|_, moves| !moves.is_empty());
+        let rest = self.of_nobody();
+        self.parts.entry(name.to_owned()).or_default().add(&rest);
+        self.parts.retain(|_, part| !part.is_nothing());
+    }
+
+    /// What is not known to be of any item.
+    fn of_nobody(&self) -> Part {
         let mut rest = Part {
             held: self.held,
             sold: self.sold.clone(),
@@ -185,8 +217,7 @@ impl Position {
                 rest.count_sale(*day, -units);
             }
         }
-        self.parts.entry(name.to_owned()).or_default().add(&rest);
-        self.parts.retain(|_, part| !part.is_nothing());
+        rest
     }
 
     /// Promises units, or takes promised ones back: where that is known, of this item; else what is
@@ -212,8 +243,8 @@ impl Position {
     }
 
     /// This position once an item has left its SKU, and the position under the item's new one, of which
-    /// `new` was known; nothing where nothing of the item is here. Whatever is left goes along where
-    /// nothing else stands for the old SKU here.
+    /// `new` was known; nothing where nothing of the item is here. Whatever is of no other item goes along
+    /// where nothing else stands for the old SKU here.
     pub fn left_by(
         &self,
         new: &Self,
@@ -226,15 +257,17 @@ impl Position {
             names,
             to,
             since,
-            standing,
+            offered,
+            along,
         } = leaving;
         let name = of_item(source, item);
-        let is_last = self.is_left_by_last(leaving);
-        let is_here =
-            |name: &String| self.parts.contains_key(name) || self.of_items.contains_key(name);
+        let is_last = self.renamed_to().is_none() && self.is_left_by_last(leaving);
         let known = self.item(source, item);
-        if self.renamed_to().is_some() || !is_last && known.is_none() && !names.iter().any(is_here)
-        {
+        // Where others state how much there is and the item's source does not, what was ordered of the
+        // item was taken from theirs.
+        let is_of_others = known.is_none() && self.stated_by_others(source).next().is_some();
+        let has_part = names.iter().any(|name| self.has_part(name));
+        if is_of_others || !is_last && known.is_none() && !has_part {
             return None;
         }
         let (mut old, mut new) = (self.clone(), new.clone());
@@ -246,17 +279,17 @@ impl Position {
                 new.attribute(&other, ended);
             }
         }
-        let goes = |name: &String| is_last || names.contains(name);
+        let takes_others = is_last && known.is_some();
+        let goes = |name: &String| names.contains(name) || takes_others && along.contains(name);
+        let mut went: BTreeSet<_> = names.iter().cloned().collect();
         let mut taken = Part::default();
         for (name, part) in old.parts.extract_if(.., |name, _| goes(name)) {
             taken.add(&part);
-            new.parts.entry(name).or_default().add(&part);
+            new.parts.entry(name.clone()).or_default().add(&part);
+            went.insert(name);
         }
         if is_last {
-            taken = Part {
-                held: old.held,
-                sold: old.sold.clone(),
-            };
+            taken = old.of_nobody();
         }
         old.held -= taken.held;
         new.held += taken.held;
@@ -266,6 +299,7 @@ impl Position {
         }
         let own = old.of_items.extract_if(.., |name, _| goes(name));
         let own: Vec<_> = own.collect();
+        went.extend(own.iter().map(|(name, _)| name.clone()));
         let (
             Holding::Stated { bases, moves },
             Holding::Stated {
@@ -276,19 +310,22 @@ impl Position {
         else {
             return None;
         };
-        let mut going = std::mem::take(moves);
-        if !is_last {
-            let of_item = own.iter().flat_map(|(_, own)| own);
-            let kept_apart = |(at, _): &&(i64, i64)| {
-                let found = going.binary_search_by_key(at, |(at, _)| *at);
-                found.is_ok()
-            };
-            let of_item: Vec<_> = of_item.filter(kept_apart).copied().collect();
-            *moves = std::mem::replace(&mut going, of_item);
-            for (at, delta) in &going {
-                add_move(moves, *at, -delta);
-            }
+        // The last takes all but what is of others, any other only what is its own.
+        let apart: Vec<_> = match is_last {
+            true => old.of_items.values().flatten().copied().collect(),
+            false => own.iter().flat_map(|(_, own)| own).copied().collect(),
+        };
+        let kept_apart = |at: &i64| moves.binary_search_by_key(at, |(at, _)| *at).is_ok();
+        let (mut told_apart, mut rest) = (Vec::new(), moves.clone());
+        for (at, delta) in apart.into_iter().filter(|(at, _)| kept_apart(at)) {
+            add_move(&mut told_apart, at, delta);
+            add_move(&mut rest, at, -delta);
         }
+        let (going, staying) = match is_last {
+            true => (rest, told_apart),
+            false => (told_apart, rest),
+        };
+        *moves = staying;
         for (at, delta) in going {
             add_move(moved, at, delta);
         }
@@ -313,7 +350,10 @@ impl Position {
         if let Some(base) = known.get_mut(source)
             && let Some(item) = base.items.get_mut(item)
         {
-            item.offer(standing);
+            if let Some(offered) = offered {
+                item.offer(offered);
+            }
+            item.named = item.named.max(Some(since));
             base.derive(same_sku);
         }
         tidy(known, moved);
@@ -323,19 +363,17 @@ impl Position {
                 add_move(known, at, delta);
             }
         }
-        for name in names {
-            old.gone.insert(name.clone(), to.clone());
-            new.gone.remove(name);
+        for name in went {
+            new.gone.remove(&name);
+            old.gone.insert(name, to.clone());
         }
         if let Some(renamed) = &mut new.renamed {
             renamed.is_taken(Some(since));
         }
         // Who came after it has the SKU since then; of several that always had it, nobody knows whose
         // it was.
-        let came = known_since(self.item(source, item));
-        let others = old
-            .claims()
-            .filter_map(|(_, it)| known_since(it.map(|(_, it)| it)));
+        let came = self.item(source, item).map(Item::since);
+        let others = old.claims().filter_map(|(_, it)| Some(it?.1.since()));
         let taken = others.min().filter(|_| !is_last);
         if is_last || taken > came && came.is_some() {
             old.renamed = Some(Renamed {
@@ -348,12 +386,6 @@ impl Position {
         }
         Some((old, new))
     }
-}
-
-/// Since when an item stands for its SKU, as far as that is known.
-fn known_since(item: Option<&Item>) -> Option<Version> {
-    let item = item?;
-    Some(item.offered.map_or(item.level.version, |it| it.version))
 }
 
 impl Renamed {
@@ -432,6 +464,7 @@ mod tests {
                     value: Some(level),
                 }),
                 offered: None,
+                named: None,
             },
         }
     }
@@ -452,10 +485,8 @@ mod tests {
             names: &[of_item(&source, item)],
             to: &new.product,
             since: version(20),
-            standing: Dated {
-                version: version(20),
-                value: true,
-            },
+            offered: None,
+            along: &BTreeSet::new(),
         };
         old.left_by(new, &leaving, &Sources::default())
     }

@@ -311,6 +311,17 @@ impl Unit {
         ProductId::model_line(text("make")?, text("model")?).ok()
     }
 
+    /// Whether anybody has said that it is there, or was.
+    pub fn was_at(&self, location: &LocationId) -> bool {
+        self.claims.values().any(|claim| {
+            let mut there = claim.state.iter().filter(|said| said.value.is_present());
+            there.any(|said| {
+                let known = claim.location.at(said.version);
+                known.or_else(|| claim.location.value()) == Some(location)
+            })
+        })
+    }
+
     /// How it should be counted now, once its model line and rooftop are known.
     pub fn count(&self, authority: &Authority) -> Option<Counted> {
         let resolved = self.resolve(authority);

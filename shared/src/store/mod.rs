@@ -58,6 +58,7 @@ pub mod snapshots;
 pub mod stated;
 pub mod stock;
 pub mod together;
+pub mod twice;
 pub mod units;
 pub mod waits;
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use super::renames::{Guarded, Rename};
@@ -18,10 +18,12 @@ use super::{Store, StoreError, keys};
 use crate::domain::ProductId;
 use crate::domain::event::{Change, Offer, ProductDescription, StockEvent, Version};
 use crate::domain::id::{ConnectorName, EventId, Sku};
-use crate::domain::item::{Dated, ItemStatement};
+use crate::domain::item::{Dated, ItemStatement, Standing};
 use crate::domain::position::{Sources, of_item};
 
 const OPERATION: &str = "learn a name";
+/// Names that are looked up side by side.
+const LOOKED_UP_AT_ONCE: usize = 12;
 
 /// What another system's name stands for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +31,15 @@ pub struct ExternalName {
     /// The SKU, once it was described.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sku: Option<Sku>,
-    /// Since when it stands for that.
+    /// When that was last said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
+    /// Since when it stands for that, where that was said more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Version>,
+    /// Until when it stood for another SKU, at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Version>,
     /// The other names of the same thing, by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub beside: BTreeMap<String, String>,
@@ -47,17 +55,58 @@ pub struct ExternalName {
 }
 
 impl ExternalName {
-    /// Whether it stands for its SKU, and since when.
-    pub fn standing(&self) -> Option<Dated<bool>> {
-        let named = self.version?;
-        Some(match self.offered {
-            // Since then, also under a later name: who offers it again may do so as he renames it.
-            Some(ended) if !ended.value => ended,
-            offered => Dated {
-                version: offered.map_or(named, |offered| offered.version.max(named)),
-                value: true,
-            },
-        })
+    /// Since when it stands for its SKU, and whether what it names is offered.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            named: self.since(),
+            offered: self.offered,
+        }
+    }
+
+    /// Since when it stands for its SKU, as far as that is known.
+    pub(super) fn since(&self) -> Option<Version> {
+        self.since.or(self.version)
+    }
+
+    /// Takes in what it is said to stand for, in any order. It is unsettled where positions do not have that
+    /// yet.
+    fn named(&mut self, sku: &Sku, version: Version) {
+        let is_same = self.sku.as_ref() == Some(sku);
+        match self.version {
+            Some(known) if known == version => {}
+            // What it was called before is heard of late.
+            Some(known) if known > version => {
+                let is_since = self.before.is_none_or(|before| before < version);
+                if is_same && is_since && Some(version) < self.since() {
+                    self.since = Some(version);
+                    self.unsettled = true;
+                }
+                if !is_same && !self.former.contains(sku) {
+                    self.former.insert(0, sku.clone());
+                    self.unsettled = true;
+                }
+                if !is_same && is_since {
+                    self.before = Some(version);
+                    // Of the time between the two only the end is known.
+                    let since = self.since.filter(|since| *since > version);
+                    self.since = since;
+                }
+            }
+            known => {
+                if is_same {
+                    self.since = self.since.or(known);
+                } else {
+                    self.since = None;
+                    self.before = known;
+                }
+                if let Some(old) = self.sku.replace(sku.clone()).filter(|old| old != sku) {
+                    self.former.retain(|former| former != sku && *former != old);
+                    self.former.push(old);
+                    self.unsettled = true;
+                }
+                self.version = Some(version);
+            }
+        }
     }
 }
 
@@ -112,6 +161,27 @@ impl Store {
         Ok(stored.map(|stored| stored.data))
     }
 
+    /// What several of a connector's names stand for, each with its kind.
+    pub async fn external_names(
+        &self,
+        connector: &ConnectorName,
+        names: Vec<(&str, &str)>,
+    ) -> Result<Vec<Option<ExternalName>>, StoreError> {
+        let found = names.into_iter().map(async |(kind, name)| {
+            match self.external_name(connector, kind, name).await {
+                // A name longer than any that can be stored is nobody's name.
+                Err(error) if error.is_lasting() => Ok(None),
+                found => found,
+            }
+        });
+        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
+        let found: Vec<_> = found.collect();
+        stream::iter(found)
+            .buffered(LOOKED_UP_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
     /// The SKU that a connector's name of this kind stands for.
     pub async fn sku_of(
         &self,
@@ -134,37 +204,22 @@ impl Store {
     }
 
     /// Notes that one of the names of a description stands for its SKU since then, and applies what
-    /// waited for the name.
+    /// waited for the name; whether that was not known.
     pub(super) async fn learn_name(
         &self,
         event: &StockEvent,
         described: &ProductDescription,
         (kind, name): (&str, &str),
         sources: &Sources,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<bool, ApplyError> {
         let (sku, version) = (&described.sku, described.version.kept());
         let mut beside = described.external.clone();
         beside.remove(kind);
         let changed = self
             .change_name(event, (kind, name), sources, |known| {
-                if known.version.is_some_and(|known| known >= version) {
-                    // What it was called before is heard of late.
-                    let is_new = known.sku.as_ref() != Some(sku) && !known.former.contains(sku);
-                    if is_new && known.version.is_some_and(|known| known > version) {
-                        known.former.insert(0, sku.clone());
-                        known.unsettled = true;
-                    }
-                    return;
-                }
-                if let Some(old) = known.sku.replace(sku.clone()).filter(|old| old != sku) {
-                    known
-                        .former
-                        .retain(|former| former != sku && *former != old);
-                    known.former.push(old);
-                    known.unsettled = true;
-                }
-                known.version = Some(version);
-                if !beside.is_empty() {
+                let is_newer = known.version.is_none_or(|known| known < version);
+                known.named(sku, version);
+                if is_newer && !beside.is_empty() {
                     known.beside.clone_from(&beside);
                 }
             })
@@ -173,7 +228,7 @@ impl Store {
             // Also where the name was known: whoever learnt it may have stopped right after.
             self.release_waiting(&event.source, kind, name).await?;
         }
-        changed.map(|_| ())
+        changed
     }
 
     /// Notes which of its items a source offers.
@@ -287,7 +342,7 @@ impl Store {
                 let mut writes = vec![Write::Put(row, Expect::from_read(stored.as_ref()))];
                 let mut taken = None;
                 let has_another = after.sku.as_ref().filter(|_| after.sku != before.sku);
-                if let Some((sku, since)) = has_another.zip(after.version) {
+                if let Some((sku, since)) = has_another.zip(after.since()) {
                     let (product, item) = (ProductId::from(sku.clone()), item_name(kind, name));
                     let item = (&event.source, item.as_str());
                     let is_renamed = before.sku.is_some();
@@ -354,8 +409,7 @@ impl Store {
         let known = &stored.data;
         let item = item_name(kind, name);
         let mut clash = None;
-        let standing = known.sku.as_ref().zip(known.version).zip(known.standing());
-        if let Some(((sku, since), standing)) = standing {
+        if let Some((sku, since)) = known.sku.as_ref().zip(known.since()) {
             let product = ProductId::from(sku.clone());
             let beside = known.beside.iter();
             let beside = beside.map(|(kind, name)| item_name(kind, name));
@@ -368,7 +422,7 @@ impl Store {
                 sku,
                 to: &product,
                 since,
-                standing,
+                offered: known.offered,
                 guard: Write::Check(stored.key.clone(), Expect::Version(stored.version)),
             };
             for old in &known.former {
@@ -383,12 +437,14 @@ impl Store {
                         location: position.location.clone(),
                         item: item.clone(),
                         level: None,
-                        offered: Some(standing),
+                        offered: known.offered,
+                        named: Some(since),
                     };
                     let said = self.say(event, said, sources).await;
                     set_aside(said, &mut clash)?;
                 }
             }
+            self.bring_rules_back(&rename).await?;
             if !known.former.is_empty() {
                 let name = of_item(&event.source, &item);
                 self.has_come(&product, &name).await?;
@@ -449,34 +505,4 @@ pub(super) fn set_aside<T>(
 /// How a position names an item.
 pub fn item_name(kind: &str, name: &str) -> String {
     format!("{kind} {name}")
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-
-    use super::*;
-
-    #[test]
-    fn what_is_offered_no_longer_is_so_since_then_and_not_since_it_was_renamed() {
-        let version = |second| Version::at(Timestamp::from_second(second).unwrap());
-        let known = |named, offered: Option<(i64, bool)>| ExternalName {
-            version: Some(version(named)),
-            offered: offered.map(|(at, value)| Dated {
-                version: version(at),
-                value,
-            }),
-            ..ExternalName::default()
-        };
-        let standing = |known: ExternalName| {
-            let standing = known.standing().unwrap();
-            (standing.version, standing.value)
-        };
-        assert_eq!(standing(known(20, None)), (version(20), true));
-        // Renamed as it is offered again, both at once: the second word is newer than the end.
-        assert_eq!(standing(known(20, Some((10, false)))), (version(10), false));
-        assert_eq!(standing(known(20, Some((20, true)))), (version(20), true));
-        assert_eq!(standing(known(20, Some((10, true)))), (version(20), true));
-        assert_eq!(standing(known(20, Some((30, false)))), (version(30), false));
-    }
 }

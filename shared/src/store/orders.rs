@@ -33,7 +33,8 @@ impl Store {
         for attempt in 0.. {
             let stored = self.get::<KnownLine>(OPERATION, &key).await?;
             let before = stored.as_ref().map(|stored| &stored.data);
-            let after = before.map_or_else(|| line.known.clone(), |it| it.joined(&line.known));
+            let heard = self.of_its_item(event, line, before).await?;
+            let after = before.map_or_else(|| heard.clone(), |it| it.joined(&heard));
             if before == Some(&after) {
                 return Ok(Applied::Known);
             }
@@ -45,56 +46,65 @@ impl Store {
             let ordered = after.placed.as_ref().map(|placed| placed.at);
             // What a line came to under an old SKU, and what it comes to under the new one, are of one
             // position.
-            let mut meant = BTreeMap::<Place, (Meant, Effect)>::new();
-            for ((product, location), effect) in after.difference(before) {
+            let mut meant = BTreeMap::<Place, (Meant, Changes<'_>)>::new();
+            let mut guards = Vec::new();
+            for (whose, (product, location), effect) in changes(&after, before) {
                 let at = ordered.or_else(|| effect.first()).unwrap_or(now);
-                let item = after.item.as_deref().or(after.alias.as_deref());
-                let item = item.map(|item| of_item(&event.source, item));
-                let said = item
-                    .as_ref()
-                    .map_or(Said::At(at), |item| Said::Of(item, at));
+                let name = whose.map(|item| of_item(&event.source, item));
+                let said = match &name {
+                    None => Said::At(at),
+                    Some(name) if after.item.as_deref() == whose => Said::OfItem(name, at),
+                    Some(name) => Said::Of(name, at),
+                };
                 let place = (&product, &location);
-                if let Some(found) = self.meant(OPERATION, place, said).await? {
+                if let Some(mut found) = self.meant(OPERATION, place, said).await? {
+                    guards.push(found.guard.take());
                     let place = (found.position.product.clone(), location);
-                    let known = meant.entry(place);
-                    let (_, sum) = known.or_insert_with(|| (found, Effect::default()));
-                    sum.add(effect);
+                    let (_, all) = meant
+                        .entry(place)
+                        .or_insert_with(|| (found, Changes::new()));
+                    match all.iter_mut().find(|(known, _)| *known == whose) {
+                        Some((_, sum)) => sum.add(effect),
+                        None => all.push((whose, effect)),
+                    }
                 }
             }
-            for ((product, location), (found, effect)) in meant {
+            for ((product, location), (found, all)) in meant {
                 let day = |at| authority.day(&location, at);
-                let change = PositionChange::Line {
-                    item: after.item.clone().map(|item| (event.source.clone(), item)),
-                    alias: after.alias.clone().map(|item| (event.source.clone(), item)),
+                let all = all.into_iter().map(|(whose, effect)| PositionChange::Line {
+                    whose: whose.map(|item| (event.source.clone(), item.to_owned())),
                     moves: effect.moves.into_iter().collect(),
                     sold: effect
                         .sold
                         .into_iter()
                         .map(|(at, n)| (day(at), n))
                         .collect(),
-                };
-                let Meant {
-                    stored,
-                    position: was,
-                    guard,
-                    ..
-                } = found;
-                let known = match change.dated() {
+                });
+                let all: Vec<_> = all.collect();
+                let then = all.iter().filter_map(PositionChange::dated).min();
+                let was = found.position;
+                let known = match then {
                     Some(then) => self.caught_up(was.clone(), then, None, sources).await?,
                     None => CaughtUp::as_it_is(was.clone()),
                 };
-                if let Some(is) = known.position.after(&change, sources)? {
-                    let changed = self.position_writes(event, stored.as_ref(), &was, is, sources);
-                    writes.extend(changed?);
-                    renames::guard(&mut writes, guard);
+                let mut is = known.position.clone();
+                for change in &all {
+                    is = is.after(change, sources)?.unwrap_or(is);
+                }
+                if is != known.position {
+                    let stored = found.stored.as_ref();
+                    writes.extend(self.position_writes(event, stored, &was, is, sources)?);
                     let item = Item::Position { product, location };
                     for source in &known.being_read {
                         self.note_late(source, &item).await?;
                     }
-                    late.extend(change.dated().map(|then| (known.being_read, item, then)));
+                    late.extend(then.map(|then| (known.being_read, item, then)));
                 }
             }
             let changed = writes.len() > 1;
+            for guard in guards.into_iter().filter(|_| changed) {
+                renames::guard(&mut writes, guard);
+            }
             match self.transact(OPERATION, writes).await? {
                 Written::Done => {
                     for (being_read, item, then) in late {
@@ -114,5 +124,57 @@ impl Store {
             operation: OPERATION,
         }
         .into())
+    }
+
+    /// What was heard of a line as of its item's product: the SKU that it names may be another's for all
+    /// that is known, or be the item's only as soon as that is heard. Where the source does not say how
+    /// much there is of the item, those who do know it by the SKU.
+    async fn of_its_item(
+        &self,
+        event: &StockEvent,
+        line: &OrderLine,
+        before: Option<&KnownLine>,
+    ) -> Result<KnownLine, StoreError> {
+        let mut heard = line.known.clone();
+        let (Some(own), Some(item)) = (&line.item_has, &heard.item) else {
+            return Ok(heard);
+        };
+        let placed = heard.placed.as_ref();
+        let placed = placed.or_else(|| before?.placed.as_ref());
+        let mut back = heard.refunds.values().map(|refund| &refund.back_to);
+        let location = placed.map(|placed| &placed.location);
+        let location = location.or_else(|| back.find_map(Option::as_ref));
+        if let Some(location) = location.filter(|_| *own != heard.product)
+            && let Some(position) = self.position(own, location).await?
+            && position.item(&event.source, item).is_some()
+        {
+            heard.product = own.clone();
+        }
+        Ok(heard)
+    }
+}
+
+/// What changes of a position: whose it is, and what.
+type Changes<'a> = Vec<(Option<&'a str>, Effect)>;
+
+/// What changes when `before` becomes `after`. Where it was booked as something else's, all of that is taken
+/// back.
+fn changes<'a>(
+    after: &'a KnownLine,
+    before: Option<&'a KnownLine>,
+) -> Vec<(Option<&'a str>, Place, Effect)> {
+    let named = |whose, effects: BTreeMap<Place, Effect>| {
+        let named = effects.into_iter();
+        named.map(move |(place, effect)| (whose, place, effect))
+    };
+    let booked = |known: &'a KnownLine| (known.whose(), &known.product);
+    match before.filter(|before| booked(before) != booked(after)) {
+        None => named(after.whose(), after.difference(before)).collect(),
+        Some(before) => {
+            let back = before.effects().into_iter();
+            let back = back.map(|(place, effect)| (place, effect.reversed()));
+            let back = named(before.whose(), back.collect());
+            back.chain(named(after.whose(), after.effects())).collect()
+        }
     }
 }

@@ -81,7 +81,7 @@ impl Store {
     ) -> Result<Applied, ApplyError> {
         let says_more = description.title.is_some() || description.category.is_some();
         // What is only a name has a row of its own.
-        let applied = if says_more || description.external.is_empty() {
+        let mut applied = if says_more || description.external.is_empty() {
             self.describe(event, description).await?
         } else {
             Applied::Known
@@ -91,7 +91,9 @@ impl Store {
         let mut clash = None;
         for (kind, name) in &description.external {
             let learnt = self.learn_name(event, description, (kind, name), sources);
-            set_aside(learnt.await, &mut clash)?;
+            if set_aside(learnt.await, &mut clash)? == Some(true) {
+                applied = Applied::Changed;
+            }
         }
         clash.map_or(Ok(applied), Err)
     }

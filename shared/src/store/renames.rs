@@ -53,22 +53,23 @@ pub(super) struct Rename<'a> {
     pub(super) sku: &'a Sku,
     pub(super) to: &'a ProductId,
     pub(super) since: Version,
-    /// Whether its source offers it.
-    pub(super) standing: Dated<bool>,
+    /// Whether its source offers it, if that was said.
+    pub(super) offered: Option<Dated<bool>>,
     /// That this is still what is known of the item's name. Without it a rename that is carried late would
     /// take back what a newer one has carried meanwhile.
     pub(super) guard: Write,
 }
 
 impl Rename<'_> {
-    fn leaving(&self) -> Leaving<'_> {
+    fn leaving<'a>(&'a self, along: &'a BTreeSet<String>) -> Leaving<'a> {
         Leaving {
+            along,
             source: &self.event.source,
             item: self.item,
             names: self.names,
             to: self.to,
             since: self.since,
-            standing: self.standing,
+            offered: self.offered,
         }
     }
 }
@@ -86,6 +87,8 @@ pub(super) enum Said<'a> {
     At(Timestamp),
     /// Something happens to the item of this name, at this time.
     Of(&'a str, Timestamp),
+    /// The same, where no other item has that name.
+    OfItem(&'a str, Timestamp),
 }
 
 impl<'a> Said<'a> {
@@ -107,14 +110,14 @@ impl<'a> Said<'a> {
         match self {
             Self::Level(version) => version > renamed.since,
             Self::Item(source, item) => (source, item) != (&renamed.source, renamed.item.as_str()),
-            Self::Over | Self::At(_) | Self::Of(..) => false,
+            Self::Over | Self::At(_) | Self::Of(..) | Self::OfItem(..) => false,
         }
     }
 
     /// Whether it is about what had the SKU before, although something else has it now.
     fn precedes(self, renamed: &Renamed) -> bool {
         match self {
-            Self::At(at) | Self::Of(_, at) => at < renamed.since.at,
+            Self::At(at) | Self::Of(_, at) | Self::OfItem(_, at) => at < renamed.since.at,
             Self::Level(_) | Self::Item(..) | Self::Over => false,
         }
     }
@@ -123,7 +126,7 @@ impl<'a> Said<'a> {
     fn whose(self) -> Option<String> {
         match self {
             Self::Item(source, item) => Some(of_item(source, item)),
-            Self::Of(name, _) => Some(name.to_owned()),
+            Self::Of(name, _) | Self::OfItem(name, _) => Some(name.to_owned()),
             Self::Level(_) | Self::Over | Self::At(_) => None,
         }
     }
@@ -179,6 +182,9 @@ impl Store {
             let mut renamed = known.and_then(|it| it.renamed.clone());
             let is_gone = |gone: &BTreeMap<String, ProductId>| gone.get(whose.as_ref()?).cloned();
             let mut gone = known.and_then(|it| is_gone(&it.gone));
+            // It was here when the rest went on to another SKU.
+            let is_here = known.zip(whose.as_ref());
+            let is_here = is_here.is_some_and(|(it, name)| it.has_part(name));
             let knows_items = known.is_some_and(|it| !it.gone.is_empty());
             let is_first = seen.insert(product.clone());
             let mut guard = None;
@@ -210,7 +216,12 @@ impl Store {
             }
             let follows =
                 |it: &&Renamed| !it.taken || (whose.is_none() || !knows_items) && said.precedes(it);
-            let followed = renamed.as_ref().filter(follows);
+            // What is of another item did not go along.
+            let own = |it: &Renamed| whose == Some(of_item(&it.source, &it.item));
+            let of_other = matches!(said, Said::OfItem(..)) && !renamed.as_ref().is_some_and(own);
+            let stays = is_here || of_other;
+            let followed = renamed.as_ref().filter(|_| !stays).filter(follows);
+            let gone = gone.filter(|_| !is_here);
             let to = gone.as_ref().or(followed.map(|it| &it.to));
             if let Some(to) = to.filter(|_| is_first) {
                 if matches!(said, Said::Over) {
@@ -226,7 +237,7 @@ impl Store {
                 |stored| stored.data.clone(),
             );
             position.renamed = renamed.map(|renamed| Renamed {
-                taken: true,
+                taken: renamed.taken || !stays,
                 ..renamed
             });
             return Ok(Some(Meant {
@@ -397,7 +408,11 @@ impl Store {
         sources: &Sources,
     ) -> Result<bool, ApplyError> {
         let new = rename.to;
-        let Some(is_last) = self.leaving(rename, old).await? else {
+        if self.was_left_by_last(rename, old).await? {
+            self.carry_rules(old, new).await?;
+        }
+        let along = self.of_no_item(rename, old).await?;
+        let Some(is_last) = self.leaving(rename, old, &along).await? else {
             return Ok(false);
         };
         let formerly = match is_last {
@@ -421,11 +436,36 @@ impl Store {
             self.carry_description(rename, old).await?;
         }
         for position in self.positions_of(old).await? {
-            if !self.carry(rename, &position, sources).await? {
+            if !self
+                .carry(&rename.leaving(&along), rename, &position, sources)
+                .await?
+            {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// The names of parts of a product that are of none of the source's items for all that is known.
+    async fn of_no_item(
+        &self,
+        rename: &Rename<'_>,
+        product: &ProductId,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let source = &rename.event.source;
+        let mut along = BTreeSet::new();
+        for position in self.positions_of(product).await? {
+            for name in position.parts_of().filter(|it| !rename.names.contains(*it)) {
+                let of_source = name.strip_prefix(source.as_str());
+                let named = of_source.and_then(|it| it.strip_prefix(' ')?.split_once(' '));
+                if let Some((kind, id)) = named.filter(|_| !along.contains(name))
+                    && self.external_name(source, kind, id).await?.is_none()
+                {
+                    along.insert(name.clone());
+                }
+            }
+        }
+        Ok(along)
     }
 
     /// Notes that an item has left a SKU; whether nothing else has that, or had it when it left. Nothing
@@ -434,6 +474,7 @@ impl Store {
         &self,
         rename: &Rename<'_>,
         old: &ProductId,
+        along: &BTreeSet<String>,
     ) -> Result<Option<bool>, StoreError> {
         let (source, item) = (&rename.event.source, rename.item);
         for attempt in 0.. {
@@ -458,7 +499,11 @@ impl Store {
             if known.is_none_or(|it| it.taken && it.since < rename.since) {
                 let positions = self.positions_of(old).await?;
                 let mut stand = positions.iter().filter(|it| it.renamed_to().is_none());
-                is_last = stand.all(|it| it.is_left_by_last(&rename.leaving()));
+                is_last = stand.all(|it| it.is_left_by_last(&rename.leaving(along)));
+                if is_last {
+                    let along = along.iter().map(|it| (it.clone(), rename.to.clone()));
+                    after.gone.extend(along);
+                }
                 after.renamed = is_last
                     .then(|| Renamed {
                         to: rename.to.clone(),
@@ -488,13 +533,13 @@ impl Store {
     /// Carries what is of the item in one position; `false` where its name has changed meanwhile.
     async fn carry(
         &self,
+        leaving: &Leaving<'_>,
         rename: &Rename<'_>,
         at: &Position,
         sources: &Sources,
     ) -> Result<bool, ApplyError> {
         let source = &rename.event.source;
         let location = &at.location;
-        let leaving = rename.leaving();
         for attempt in 0.. {
             let key = keys::position(&at.product, location);
             let Some(stored) = self.get::<Position>(OPERATION, &key).await? else {
@@ -505,7 +550,7 @@ impl Store {
                 .await?;
             let old = &stored.data;
             let before = standing(known.as_ref(), rename.to, location);
-            let Some((left, there)) = old.left_by(&before, &leaving, sources) else {
+            let Some((left, there)) = old.left_by(&before, leaving, sources) else {
                 return Ok(true);
             };
             let reason = match left.renamed_to() {
@@ -539,6 +584,62 @@ impl Store {
             operation: OPERATION,
         }
         .into())
+    }
+
+    /// Whether nothing else had a SKU when an item left it, although others have it now: they came later,
+    /// and were heard of before. Not where it is noted already that the item has left.
+    async fn was_left_by_last(
+        &self,
+        rename: &Rename<'_>,
+        old: &ProductId,
+    ) -> Result<bool, StoreError> {
+        let source = &rename.event.source;
+        let names = self.names(OPERATION, old).await?;
+        let name = of_item(source, rename.item);
+        if names.is_some_and(|it| it.data.gone.contains_key(&name)) {
+            return Ok(false);
+        }
+        let mut came_later = false;
+        for position in self.positions_of(old).await? {
+            if position.stated_by_others(source).next().is_some() {
+                return Ok(false);
+            }
+            let items = position.stated_items().map(|(_, item)| item);
+            for item in items.filter(|item| *item != rename.item) {
+                let known = match item.split_once(' ') {
+                    Some((kind, id)) => self.external_name(source, kind, id).await?,
+                    None => None,
+                };
+                if known.and_then(|it| it.since()) < Some(rename.since) {
+                    return Ok(false);
+                }
+                came_later = true;
+            }
+        }
+        Ok(came_later)
+    }
+
+    /// Brings back the rules that went along with an item which was not the last that had the SKU: this one
+    /// had it too by then, which is heard of later.
+    pub(super) async fn bring_rules_back(&self, rename: &Rename<'_>) -> Result<(), StoreError> {
+        let names = self.names(OPERATION, rename.to).await?;
+        let left = names.and_then(|it| it.data.renamed).filter(|left| {
+            let of_other =
+                (&left.source, left.item.as_str()) != (&rename.event.source, rename.item);
+            left.taken && of_other && left.since > rename.since
+        });
+        let Some(left) = left else { return Ok(()) };
+        for rule in self.picture(&left.to).await?.rules {
+            let Some(back) = of_product(&rule, &left.to, rename.to) else {
+                continue;
+            };
+            let key = keys::imported_rule(back.id.as_str(), Some(rename.to));
+            let gone = self.get::<Option<Rule>>(OPERATION, &key).await?;
+            if gone.is_some_and(|it| it.data.is_none()) {
+                self.write_rules(&[back], &[rule], "").await?;
+            }
+        }
+        Ok(())
     }
 
     /// Carries the rules that were imported for the product; where it has such a rule under its new

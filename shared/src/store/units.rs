@@ -219,6 +219,7 @@ impl Store {
                 on_hand,
                 reserved,
                 incoming,
+                was_there: after.was_at(location),
                 sold: moved.sold.into_iter().filter(|(_, n)| *n != 0).collect(),
             };
             let stored = self

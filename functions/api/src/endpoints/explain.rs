@@ -85,6 +85,21 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         true => Vec::new(),
         false => like(store, &product).await?,
     };
+    let twice = match position {
+        Some(position) => store.counted_twice(position).await?,
+        None => Vec::new(),
+    };
+    let twice: Vec<_> = twice
+        .into_iter()
+        .map(|it| {
+            json!({
+                "old": it.old,
+                "new": it.new,
+                "renamed_by": it.renamed_by,
+                "stated_by": it.stated_by,
+            })
+        })
+        .collect();
     let feed = match owner {
         Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),
         None => None,
@@ -124,6 +139,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "stock": scene.stock,
         "stated_by": owner,
         "counted": position.and_then(|it| count(it, owner)),
+        "counted_twice": twice,
         "feed": feed.map(|feed| json!({
             "down": is_down(&feed),
             "succeeded_at": feed.succeeded_at.map(|at| at.0),

@@ -39,6 +39,15 @@ fn in_words(explained: &Value) -> String {
     if let Some(before) = explained["renamed_from"].as_str() {
         words.line("", &format!("{before} has become {product}"));
     }
+    for twice in array(&explained["counted_twice"]) {
+        let [old, new, renamed_by, stated_by] =
+            ["old", "new", "renamed_by", "stated_by"].map(|key| text(&twice[key]));
+        let sentence = format!(
+            "{renamed_by} calls {old} {new} now, and {stated_by} still states {old}: it counts under \
+             both until {stated_by} names it {new}"
+        );
+        words.line("", &sentence);
+    }
     if let Some(error) = explained["feed"]["last_error"].as_str() {
         words.line("", &format!("the last read of its source failed: {error}"));
     }
@@ -111,12 +120,17 @@ mod tests {
             "product": "OIL-2", "renamed_from": "OIL", "known": true, "location": "north",
             "stock": {"available": 7}, "stated_by": "shop",
             "counted": {"on_hand": 9, "at": "2026-11-29T08:00:00Z", "stated": 4},
+            "counted_twice": [
+                {"old": "OIL", "new": "OIL-2", "renamed_by": "shop", "stated_by": "erp"},
+            ],
         });
         assert_eq!(
             in_words(&counted),
             "stock         OIL-2 at north: 7 available, by a count of 9 on 2026-11-29T08:00:00Z; \
              shop stated 4 before that\n\
-             \u{20}             OIL has become OIL-2\n"
+             \u{20}             OIL has become OIL-2\n\
+             \u{20}             shop calls OIL OIL-2 now, and erp still states OIL: it counts under both \
+             until erp names it OIL-2\n"
         );
         let unknown = json!({
             "product": "OIL-X", "known": false, "like": ["OIL-2"], "location": "north",

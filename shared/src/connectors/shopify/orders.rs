@@ -16,7 +16,7 @@ use crate::connectors::names::{Awaited, DEFAULT_LOCATION, External, Names};
 use crate::connectors::push::{ParseError, Parsed, Problem, Reason, Signed, event};
 use crate::domain::event::{Change, StockEvent, Version};
 use crate::domain::order::{KnownLine, OrderLine, Placed, Refund};
-use crate::domain::{LocationId, Sku};
+use crate::domain::{LocationId, ProductId, Sku};
 
 /// An order, as far as its lines need it.
 struct Order {
@@ -48,13 +48,11 @@ struct RefundLine<'v> {
     recorded: Timestamp,
 }
 
-/// The names of products that lines need; `within` is where in a row the line stands.
-///
-/// A line that has a SKU needs none, unless items are told `apart`.
+/// The variants of lines; `within` is where in a row the line stands. A line's SKU is what its variant was
+/// called when it was ordered, which the variant may not be yet for all that is known, or no longer.
 pub(super) fn wanted(
     rows: Vec<(String, &Value)>,
     within: Option<&str>,
-    apart: bool,
 ) -> Result<Vec<External>, ParseError> {
     let read = |(pointer, row): (String, &Value)| {
         let row = Object::of(row, pointer).ok()?;
@@ -64,8 +62,8 @@ pub(super) fn wanted(
         };
         match Line::read(&line).ok()? {
             Line::Variant(variant) => Some(variant),
-            Line::Sku(_) if apart => variant(&line).ok()?,
-            Line::Sku(_) | Line::NotStock(_) => None,
+            Line::Sku(_) => variant(&line).ok()?,
+            Line::NotStock(_) => None,
         }
     };
     let mut wanted: Vec<_> = rows.into_iter().filter_map(read).collect();
@@ -199,6 +197,7 @@ impl Shopify {
                 placed: Some(placed),
                 refunds: known,
             },
+            item_has: item_has(line, names),
         }));
         event(&self.source, &event_id, order.version.at, change).map(Ok)
     }
@@ -268,6 +267,7 @@ impl Shopify {
                 placed: None,
                 refunds: [(name, refund)].into(),
             },
+            item_has: item_has(&sold, names),
         }));
         event(&self.source, &event_id, at, change).map(Some)
     }
@@ -373,6 +373,12 @@ fn item(line: &Object<'_>, names: &dyn Names) -> Option<String> {
     let variant = variant(line).ok()??;
     let item = names.beside(&variant, INVENTORY_ITEM)?;
     Some(item.to_string())
+}
+
+/// The SKU that its variant has, for all that is known of the variant.
+fn item_has(line: &Object<'_>, names: &dyn Names) -> Option<ProductId> {
+    let variant = variant(line).ok()??;
+    names.product(&variant).map(ProductId::from)
 }
 
 fn alias(line: &Object<'_>) -> Option<String> {

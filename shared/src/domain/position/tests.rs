@@ -157,6 +157,7 @@ fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
         on_hand: 0,
         reserved: 0,
         incoming: 0,
+        was_there: false,
         sold: sold
             .iter()
             .map(|(day, units)| (Date::constant(2026, 1, *day), *units))
@@ -181,6 +182,7 @@ fn a_model_line_is_counted_from_its_vehicles_and_by_nobody_else() {
         on_hand: 1,
         reserved: 0,
         incoming: 0,
+        was_there: false,
         sold: Vec::new(),
     };
     let counted = apply(&line(), std::slice::from_ref(&one), &sources);
