@@ -3,10 +3,9 @@
 //!
 //! Both are asked for at most once a second, and the source's health only of the source that owns a
 //! position that is looked at: nothing here grows with the number of sources. A batch is looked at again
-//! if what it was looked at by has changed when it is done. Whoever changes it starts looking at
-//! everything after that, when no instance begins anything by the former state any more, so the
-//! last look at each position is by the state that holds. A second look at what was seen by the same
-//! state says nothing twice.
+//! if what it was looked at by has changed when it is done. Whoever changes it starts a job that looks
+//! at everything. The job starts only once no instance uses the old state; so each position's last look
+//! uses the new one. A second look at what was seen by the same state says nothing twice.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};

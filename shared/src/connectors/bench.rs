@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -265,6 +265,16 @@ pub(super) fn signature_header(kind: ConnectorKind) -> &'static str {
         ConnectorKind::Generic => standard::SIGNATURE,
         ConnectorKind::Shopify => "x-shopify-hmac-sha256",
         ConnectorKind::Dealertrack => "x-signature",
+    }
+}
+
+/// How much later a second attempt at the same delivery is signed. Where the signed time alone says when
+/// something was true, the vendor has to repeat that time: none later.
+pub(super) const fn signed_later(kind: ConnectorKind) -> SignedDuration {
+    match kind {
+        ConnectorKind::Generic | ConnectorKind::Shopify | ConnectorKind::Dealertrack => {
+            SignedDuration::from_hours(2)
+        }
     }
 }
 

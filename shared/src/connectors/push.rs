@@ -118,8 +118,8 @@ pub trait Push: Send + Sync {
     /// Proves who sent it. Only a delivery that passes becomes [`Signed`].
     fn verify<'a>(&self, delivery: &Delivery<'a>) -> Result<Signed<'a>, SignatureError>;
 
-    /// The vendor's own id of this delivery, for the raw log only: mostly it is not signed, so no
-    /// event is named after it.
+    /// Part of the delivery's name: two deliveries with the same id and body are one. No event is named
+    /// after it.
     fn delivery_id(&self, delivery: &Delivery<'_>) -> Option<String>;
 
     /// The body as it may be kept for replays: without what nobody but the sender should hold.

@@ -209,7 +209,7 @@ impl Store {
         }
     }
 
-    /// A page of a list. `from` and `until` bound the place (inclusive, exclusive).
+    /// A page of a list. `from` and `until` bound the place; both are included.
     pub(crate) async fn list<T: DeserializeOwned>(
         &self,
         operation: &'static str,

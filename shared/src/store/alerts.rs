@@ -46,7 +46,7 @@ pub struct Alert {
     pub updated_at: Timestamp,
     /// What the last revision says.
     pub message: Message,
-    /// The channels that were told of the opening; they are the ones to be told of its end.
+    /// The channels that were told of any revision; they are the ones to be told of its end.
     pub told: Vec<ChannelName>,
 }
 

@@ -11,4 +11,6 @@ mod rows;
 
 pub use compare::{Context, Difference, Effect, ImportError, Imported};
 pub use export::cells_of;
-pub use rows::{COLUMNS, Import, Line, RecordLines, Rejected, Row, Table, TableError, Target};
+pub use rows::{
+    COLUMNS, Import, Line, RecordLines, Rejected, Row, Table, TableError, Target, threshold_columns,
+};

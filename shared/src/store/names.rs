@@ -270,8 +270,8 @@ impl Store {
                     let newer = known.offered.is_none_or(|offered| {
                         (offered.version, !offered.value) < (version, !value)
                     });
-                    // An end that is said again is as late as it is said: a description before it has
-                    // dated the name anew.
+                    // A repeated end takes the later date, since a description in between may have dated
+                    // the name later.
                     if newer && !(value && standing) {
                         known.offered = Some(Dated { version, value });
                         known.unsettled = true;

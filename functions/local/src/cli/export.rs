@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use http::Method;
 use serde_json::Value;
+use shared::store::imports::threshold_columns;
 
 use super::client::Body;
 use super::show::Show;
@@ -13,22 +14,6 @@ use super::{Failure, Server};
 
 /// Thresholds that are asked for at once.
 const PAGE: &str = "200";
-/// The columns of a threshold, as an import names them.
-const COLUMNS: [&str; 12] = [
-    "product",
-    "category",
-    "make",
-    "model",
-    "location",
-    "group",
-    "threshold",
-    "boundary",
-    "basis",
-    "recovery",
-    "over",
-    "severity",
-];
-
 pub(super) async fn run(
     file: Option<&Path>,
     server: &Server,
@@ -135,7 +120,7 @@ enum Rows<W: Write> {
 impl<W: Write> Rows<W> {
     fn begin(&mut self) -> Result<(), Failure> {
         match self {
-            Self::Table(table) => table.write_record(COLUMNS).map_err(unwritable),
+            Self::Table(table) => table.write_record(threshold_columns()).map_err(unwritable),
             Self::Json(to) => write!(to, "{{\n  \"rows\": [").map_err(unwritable),
         }
     }
@@ -143,7 +128,7 @@ impl<W: Write> Rows<W> {
     fn add(&mut self, row: &Value, first: bool) -> Result<(), Failure> {
         match self {
             Self::Table(table) => {
-                let cells = COLUMNS.map(|column| match &row[column] {
+                let cells = threshold_columns().map(|column| match &row[column] {
                     Value::Null => String::new(),
                     Value::String(text) => text.clone(),
                     other => other.to_string(),

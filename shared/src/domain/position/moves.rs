@@ -24,7 +24,8 @@ pub(in crate::domain) fn tidy(bases: &mut Bases, moves: &mut Moves) {
     let newest = last_stated.max(moves.last().map(|(at, _)| *at));
     let Some(newest) = newest else { return };
     let apart_from = newest.saturating_sub(in_millis(KEEP_APART));
-    // From before all of this every source but those last heard earlier has them in its statement.
+    // A source that was heard after a movement has it in its statement; for the others it is added to
+    // `moved`.
     if last_stated.is_some_and(|at| at > apart_from) {
         let settled = moves.partition_point(|(at, _)| *at <= apart_from);
         for (at, delta) in moves.drain(..settled) {

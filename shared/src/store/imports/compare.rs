@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::rows::{Import, Line, Rejected, Row, Target};
 use crate::digest::sha256_hex;
@@ -296,7 +296,11 @@ impl Context<'_> {
     }
 
     fn threshold_key(&self, target: &Target) -> Result<EventId, crate::domain::IdError> {
-        self.row_key(&target.in_words(), format!("{target:?}"))
+        let cells: Map<_, _> = target
+            .cells()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        self.row_key(&target.in_words(), cells)
     }
 
     /// The rules that stand for what these rows are about, and for more than that.

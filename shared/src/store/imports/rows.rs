@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::domain::position::MOST_UNITS;
 use crate::domain::rule::{Basis, Boundary, Over, Scope};
@@ -28,6 +29,14 @@ pub const COLUMNS: [&str; 14] = [
     "over",
     "severity",
 ];
+
+/// The columns of a row that sets a threshold and nothing else.
+pub fn threshold_columns() -> impl Iterator<Item = &'static str> {
+    let of_others = ["title", "on_hand"];
+    COLUMNS
+        .into_iter()
+        .filter(move |column| !of_others.contains(column))
+}
 
 /// Stands for every product where a threshold names one.
 pub(super) const EVERY: &str = "*";
@@ -94,6 +103,29 @@ pub struct Target {
     pub over: Option<Over>,
     /// How much it matters.
     pub severity: Option<Severity>,
+}
+
+impl Target {
+    /// What it sets and where, by column; nothing of what it leaves as it is. An import knows its rows by
+    /// this, so a column that a row does not have must not change it.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let scope = &self.scope;
+        let cells = [
+            ("product", json!(scope.product)),
+            ("category", json!(scope.category)),
+            ("make", json!(scope.make)),
+            ("model", json!(scope.model)),
+            ("location", json!(scope.location)),
+            ("group", json!(scope.group)),
+            ("threshold", json!(self.units)),
+            ("boundary", json!(self.boundary.map(Boundary::name))),
+            ("basis", json!(self.basis.map(Basis::name))),
+            ("recovery", json!(self.recovery)),
+            ("over", json!(self.over.map(Over::name))),
+            ("severity", json!(self.severity.map(Severity::name))),
+        ];
+        cells.into_iter().filter(|(_, value)| !value.is_null())
+    }
 }
 
 /// A row that was not taken, and why.
