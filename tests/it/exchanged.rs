@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::chance::Chance;
+use shared::config::Config;
+use shared::domain::rule::Rule;
 use shared::store::quarantine::HeldState;
 
 use crate::renamed::orders_of;
-use crate::shopify::{ITEM, OTHER_ITEM, Shop, level, order, product};
+use crate::shopify::{CONFIG, ITEM, OTHER_ITEM, Shop, level, order, product};
 
 const DEFAULT: &str = "default_location = \"north\"";
 
@@ -206,6 +208,87 @@ async fn variants_that_exchange_their_skus_while_both_are_archived_keep_what_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_archived_variant_keeps_its_stock_although_another_has_its_sku_for_a_while() {
+    let shop = open("orders = \"deduct\"").await;
+    for (item, sku, units) in [(ITEM, "A", 10), (OTHER_ITEM, "B", 20)] {
+        let (topic, body) = is(item, sku, "active", "08:00:00");
+        shop.hears(topic, &body).await;
+        let stated = level(item, 1, units, "09:00:00");
+        shop.hears("inventory_levels/update", &stated).await;
+        let times = ["09:01:00", "09:01:00"];
+        let (topic, body) = ordered("orders/create", item, (item, sku), times, 4);
+        shop.hears(topic, &body).await;
+    }
+    for (item, sku, status, at) in [
+        (ITEM, "A", "archived", "09:10:00"),
+        (OTHER_ITEM, "A", "active", "09:20:00"),
+        (OTHER_ITEM, "C", "active", "09:30:00"),
+    ] {
+        let (topic, body) = is(item, sku, status, at);
+        shop.hears(topic, &body).await;
+    }
+    assert_eq!(of(&shop, "A").await.0, None);
+    let (topic, body) = is(ITEM, "A", "active", "09:40:00");
+    shop.hears(topic, &body).await;
+    assert_eq!(of(&shop, "A").await, (Some(6), 4));
+    assert_eq!(of(&shop, "C").await, (Some(16), 4));
+}
+
+/// A low-stock rule as an import makes one for a product in the north.
+fn imported(sku: &str) -> Rule {
+    let rule = format!(
+        "[[rules]]\nname = \"imported: {sku} at north\"\nkind = \"low_stock\"\n\
+         product = \"{sku}\"\nlocation = \"north\"\nthreshold = 3\n"
+    );
+    let text = format!("{CONFIG}\n{rule}");
+    let config = Config::check(&text, "test.toml").unwrap();
+    config.rules.last().unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_imported_threshold_goes_along_with_the_last_item_whichever_half_is_heard_first() {
+    // When the first leaves A, when the second gets A, and which SKU then has what was imported for A.
+    let cases = [
+        ("09:10:00", "09:20:00", "B"),
+        ("09:20:00", "09:10:00", "A"),
+        ("09:10:00", "09:10:00", "B"),
+    ];
+    for ((leaves, comes, expected), settings) in cases
+        .into_iter()
+        .flat_map(|case| [(case, ""), (case, "same_sku = \"sum\"")])
+    {
+        let heard = [
+            is(ITEM, "B", "active", leaves),
+            is(OTHER_ITEM, "A", "active", comes),
+            // The same once more.
+            is(OTHER_ITEM, "A", "active", "09:40:00"),
+        ];
+        for order in orders_of(heard.len()) {
+            let shop = open(settings).await;
+            for (item, sku) in [(ITEM, "A"), (OTHER_ITEM, "B")] {
+                let (topic, body) = is(item, sku, "active", "08:00:00");
+                shop.hears(topic, &body).await;
+                let stated = level(item, 1, 20, "09:00:00");
+                shop.hears("inventory_levels/update", &stated).await;
+            }
+            let rules = [imported("A")];
+            shop.store.change_rules(&rules, &[], "test").await.unwrap();
+            for index in &order {
+                let (topic, body) = &heard[*index];
+                shop.hears(topic, body).await;
+            }
+            for sku in ["A", "B"] {
+                let picture = shop.store.picture(&sku.parse().unwrap()).await.unwrap();
+                let found: Vec<_> = picture.rules.iter().map(|rule| rule.id.as_str()).collect();
+                let name = format!("imported: {sku} at north");
+                let here = (sku == expected).then_some(name.as_str());
+                assert_eq!(found, Vec::from_iter(here), "{leaves} {comes} {order:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_answer_to_a_webhook_that_renames_an_item_says_that_it_was_applied() {
     let shop = open("").await;
     let (topic, body) = is(ITEM, "A", "active", "08:00:00");
@@ -218,6 +301,9 @@ async fn the_answer_to_a_webhook_that_renames_an_item_says_that_it_was_applied()
     let said = shop.hears("inventory_items/update", &renamed).await;
     assert_eq!(shop.on_hand("B", "north").await, Some(7));
     assert_eq!(counts(&said), [1, 0]);
+    let older = item("A", "08:30:00");
+    let said = shop.hears("inventory_items/update", &older).await;
+    assert_eq!(counts(&said), [0, 1]);
 }
 
 /// What the shop knows of one of its variants.

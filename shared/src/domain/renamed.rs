@@ -331,7 +331,23 @@ impl Position {
         }
         let same_sku = sources.same_sku(source);
         if is_last {
-            for (by, base) in std::mem::take(bases) {
+            for (by, mut base) in std::mem::take(bases) {
+                // Other items stay, which are offered no longer: they may be again, under this SKU.
+                let is_other = |name: &String| by != *source || name != item;
+                let others = base.items.extract_if(.., |name, _| is_other(name));
+                let others: BTreeMap<_, _> = others.collect();
+                if !others.is_empty() {
+                    let mut left = Base {
+                        items: others,
+                        ..base.clone()
+                    };
+                    left.derive(sources.same_sku(&by));
+                    bases.insert(by.clone(), left);
+                    if base.items.is_empty() {
+                        continue;
+                    }
+                    base.derive(sources.same_sku(&by));
+                }
                 match known.get_mut(&by) {
                     Some(other) => other.join(base, sources.same_sku(&by)),
                     None => drop(known.insert(by, base)),

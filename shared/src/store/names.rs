@@ -336,8 +336,7 @@ impl Store {
                 .unwrap_or_default();
             let mut after = before.clone();
             change(&mut after);
-            let changed = after != before;
-            if changed {
+            if after != before {
                 let row = Row::new(key.clone(), "external", &after)?;
                 let mut writes = vec![Write::Put(row, Expect::from_read(stored.as_ref()))];
                 let mut taken = None;
@@ -363,7 +362,9 @@ impl Store {
                 let settled = self.settle_name(event, kind, name, sources);
                 settled.boxed().await?;
             }
-            return Ok(changed);
+            let said =
+                |it: &ExternalName| (it.sku.clone(), it.version, it.former.clone(), it.offered);
+            return Ok(said(&after) != said(&before));
         }
         Err(StoreError::Contended {
             operation: OPERATION,

@@ -408,11 +408,12 @@ impl Store {
         sources: &Sources,
     ) -> Result<bool, ApplyError> {
         let new = rename.to;
-        if self.was_left_by_last(rename, old).await? {
+        let was_last = self.was_left_by_last(rename, old).await?;
+        if was_last {
             self.carry_rules(old, new).await?;
         }
         let along = self.of_no_item(rename, old).await?;
-        let Some(is_last) = self.leaving(rename, old, &along).await? else {
+        let Some(is_last) = self.leaving(rename, old, was_last, &along).await? else {
             return Ok(false);
         };
         let formerly = match is_last {
@@ -474,6 +475,7 @@ impl Store {
         &self,
         rename: &Rename<'_>,
         old: &ProductId,
+        was_last: bool,
         along: &BTreeSet<String>,
     ) -> Result<Option<bool>, StoreError> {
         let (source, item) = (&rename.event.source, rename.item);
@@ -504,13 +506,13 @@ impl Store {
                     let along = along.iter().map(|it| (it.clone(), rename.to.clone()));
                     after.gone.extend(along);
                 }
-                after.renamed = is_last
+                after.renamed = (is_last || was_last)
                     .then(|| Renamed {
                         to: rename.to.clone(),
                         since: rename.since,
                         source: source.clone(),
                         item: item.to_owned(),
-                        taken: false,
+                        taken: !is_last,
                     })
                     .or(after.renamed);
             }
