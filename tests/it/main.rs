@@ -22,6 +22,7 @@ mod mappings;
 mod missed;
 mod observability;
 mod observed;
+mod ownership;
 mod parameters;
 mod process;
 mod program;

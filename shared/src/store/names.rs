@@ -365,7 +365,6 @@ impl Store {
                 event,
                 item: &item,
                 names: &names,
-                sku,
                 to: &product,
                 since,
                 standing,
