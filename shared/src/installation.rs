@@ -304,12 +304,15 @@ impl Installation {
         Authority {
             quantities: Sources {
                 ranking: owners.on_hand.clone(),
+                titles: owners.title.clone(),
+                categories: owners.category.clone(),
                 whole_files: self.whole_files(),
                 summed: self.summed(),
                 most_jump: i64::try_from(self.config.guards.most_quantity_jump.get()).ok(),
                 remember_days: Some(self.config.limits.event_memory_days.get()),
             },
             units: owners.state.clone(),
+            rooftops: owners.location.clone(),
             fields,
             zones: self
                 .config

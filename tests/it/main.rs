@@ -23,6 +23,7 @@ mod mappings;
 mod missed;
 mod observability;
 mod observed;
+mod ownership;
 mod parameters;
 mod process;
 mod program;

@@ -242,7 +242,8 @@ impl<'a> Scene<'a> {
     }
 
     pub(crate) fn category(&self) -> Option<&'a str> {
-        self.picture.description.as_ref()?.category.as_deref()
+        let known = self.picture.description.as_ref()?;
+        known.category(&self.authority.quantities)
     }
 
     pub(crate) fn zone(&self, subject: &Subject) -> &'a TimeZone {

@@ -110,11 +110,12 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
             Changed::Feed(name, content.read::<FeedState>(change.new_image)?.origin)
         }
         "product" => {
-            let category = |image: Item| match image.is_empty() {
-                true => Ok(None),
-                false => content.read::<Product>(image).map(|it| it.category),
+            let read = |image: Item| match image.is_empty() {
+                true => Ok(Product::default()),
+                false => content.read::<Product>(image),
             };
-            if category(change.old_image)? == category(change.new_image)? {
+            let (before, after) = (read(change.old_image)?, read(change.new_image)?);
+            if before.categories() == after.categories() {
                 return Ok(Changed::Nothing);
             }
             let product = pk.strip_prefix("P#").unwrap_or_default();

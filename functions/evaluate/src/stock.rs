@@ -137,14 +137,15 @@ impl Evaluator {
         let (product, location) = (&after.product, &after.location);
         let (mut picture, is_whole) = self.store.picture_at(product, location).await?;
         let known = picture.description.as_ref();
-        let category = known.and_then(|it| it.category.as_deref());
+        let sources = &around.authority.quantities;
+        let category = known.and_then(|it| it.category(sources));
         let imported = (around.installation)
             .imported_for(&self.store, product, category, location)
             .await?;
         picture.rules.extend(imported.iter().cloned());
         let counts_in_a_sum = || {
             let description = picture.description.as_ref();
-            let category = description.and_then(|it| it.category.as_deref());
+            let category = description.and_then(|it| it.category(sources));
             let directory = &around.installation.config.locations;
             let facts = Facts::of(product, category, location, directory)
                 .with(&picture.rules)

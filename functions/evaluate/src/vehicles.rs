@@ -24,8 +24,8 @@ impl Evaluator {
         installation: &Installation,
         unit: &Unit,
     ) -> Result<(), EvaluateError> {
-        let owners = &installation.config.ownership;
-        let resolved = unit.resolve(&installation.authority());
+        let authority = installation.authority();
+        let resolved = unit.resolve(&authority);
         let subject = Subject::Unit {
             vin: unit.vin.to_string(),
         };
@@ -35,7 +35,7 @@ impl Evaluator {
             verdict.condition = Condition::Breached;
         }
         verdict.severity = Severity::Warning;
-        let text = |name: &str| match unit.field(name, &owners.spec) {
+        let text = |name: &str| match unit.field(name, authority.field(name)) {
             Some(Field::Text(text)) => Some(text.clone()),
             _ => None,
         };
@@ -44,7 +44,7 @@ impl Evaluator {
             .flatten()
             .collect::<Vec<_>>()
             .join(" ");
-        let holder = resolved.holder.as_ref().zip(resolved.location.as_ref());
+        let holder = resolved.placed_by.as_ref().zip(resolved.location.as_ref());
         let mut notes: Vec<String> = holder
             .map(|(source, location)| {
                 format!("It is counted once, at {location}, by the word of {source}.")

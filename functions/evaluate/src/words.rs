@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shared::domain::alert::RevisionKind;
 use shared::domain::id::LocationId;
 use shared::domain::message::Message;
+use shared::domain::position::Sources;
 use shared::domain::rule::{SUPPLY_WINDOW, days_of_supply};
 use shared::domain::{ProductId, Severity, Subject};
 use shared::installation::Installation;
@@ -43,7 +44,7 @@ impl Scene<'_> {
                 .as_ref()
                 .map_or(Severity::Info, |rule| rule.severity),
             at: self.now,
-            product: product_name(resolution.product, self.picture),
+            product: product_name(resolution.product, self.picture, &self.authority.quantities),
             location,
             zone: zone.iana_name().unwrap_or("UTC").to_owned(),
             before: shown.before,
@@ -74,13 +75,10 @@ impl Scene<'_> {
 }
 
 /// The product's name for people.
-fn product_name(product: &ProductId, picture: &ProductPicture) -> String {
-    if let Some(title) = picture
-        .description
-        .as_ref()
-        .and_then(|known| known.title.clone())
-    {
-        return title;
+fn product_name(product: &ProductId, picture: &ProductPicture, sources: &Sources) -> String {
+    let known = picture.description.as_ref();
+    if let Some(title) = known.and_then(|known| known.title(sources)) {
+        return title.to_owned();
     }
     match product.line() {
         Some((make, model)) => format!("{} {}", capitalised(make), capitalised(model)),

@@ -7,8 +7,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use shared::config::connector::Files;
+use shared::domain::authority::Authority;
 use shared::domain::id::ConnectorName;
-use shared::domain::position::{Base, Position, Sources};
+use shared::domain::position::{Base, Position};
 use shared::domain::unit::Unit;
 use shared::store::feeds::Moment;
 use shared::store::inbox::{InboxEntry, InboxState};
@@ -86,7 +87,7 @@ enum Mention {
 #[derive(Debug)]
 pub(crate) struct Comparison<'a> {
     pub(crate) source: &'a ConnectorName,
-    pub(crate) sources: &'a Sources,
+    pub(crate) authority: &'a Authority,
     pub(crate) sayable: &'a Sayable,
     /// When the file as a whole was true.
     pub(crate) snapshot_at: jiff::Timestamp,
@@ -177,7 +178,11 @@ impl Comparison<'_> {
             Repeats::Cover => {
                 // What was not stated by the last file has to be written, to be covered again.
                 stated.until.is_none()
-                    && position.gains_nothing_by(self.source, self.snapshot_at, self.sources)
+                    && position.gains_nothing_by(
+                        self.source,
+                        self.snapshot_at,
+                        &self.authority.quantities,
+                    )
             }
             Repeats::Nothing => true,
             Repeats::EachOne => false,
@@ -199,7 +204,9 @@ impl Comparison<'_> {
         }
         let key = ItemKey::of(&stated.item);
         snapshot.list(key);
-        if snapshot.says(key) == Some(self.sayable.of_unit(unit, self.source)) {
+        let repeated = snapshot.says(key) == Some(self.sayable.of_unit(unit, self.source));
+        // By what has become of `[ownership]` it may count otherwise.
+        if repeated && unit.counted == unit.count(self.authority) {
             snapshot.know(key);
         }
         compared.note(stated, snapshot, is_present(unit, self.source), false);

@@ -269,11 +269,11 @@ impl Applier<'_> {
             None => report.clone(),
         };
         let repeated = news.is_empty();
-        // A vehicle that cannot be counted is told of with each file, until it can.
-        if repeated
-            && self.repeats != Repeats::EachOne
-            && unit.is_some_and(|unit| unit.counted.is_some())
-        {
+        // A vehicle that cannot be counted is told of with each file, until it can; and one that counts
+        // otherwise by what has become of `[ownership]` is counted anew.
+        let stands =
+            |unit: &Unit| unit.counted.is_some() && unit.counted == unit.count(self.authority);
+        if repeated && self.repeats != Repeats::EachOne && unit.is_some_and(stands) {
             return Ok(None);
         }
         // Of a file of changes, also what is repeated: a file of an earlier time may be read later.
@@ -295,12 +295,13 @@ impl Applier<'_> {
         description: &ProductDescription,
         known: Option<&Product>,
     ) -> Result<Option<StockEvent>, StoreError> {
-        let title = known.and_then(|known| known.title.as_ref());
-        let category = known.and_then(|known| known.category.as_ref());
-        let news = |said: Option<&String>, known: Option<&String>| said.is_some() && said != known;
-        if !news(description.title.as_ref(), title)
-            && !news(description.category.as_ref(), category)
-        {
+        // By what this source said before: what others say of it changes nothing of that.
+        let before = known.map_or([None, None], |known| known.said_by(self.source));
+        let said = [description.title.as_ref(), description.category.as_ref()];
+        let mut both = said.into_iter().zip(before);
+        let is_news = both.any(|(said, before)| said.is_some() && said != before);
+        // Of a file of changes, also what is repeated: a file of an earlier time may be read later.
+        if !is_news && self.repeats != Repeats::EachOne {
             return Ok(None);
         }
         let id = self.event_id(&format!("{line}:described"));

@@ -224,7 +224,7 @@ impl Feed<'_> {
         };
         let comparison = Comparison {
             source: self.connector,
-            sources: &self.authority.quantities,
+            authority: &self.authority,
             sayable: &examined.sayable,
             snapshot_at: reading.snapshot_at(),
             repeats,

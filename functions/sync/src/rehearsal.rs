@@ -92,10 +92,10 @@ pub async fn rehearse(
     let reading = Reading::new(installation, (&known.common, files), written_at, None);
     let mut examined = examine(file, &format, &reading, |_| None).await?;
     let mut compared = Compared::default();
-    let sources = installation.authority().quantities;
+    let authority = installation.authority();
     let comparison = Comparison {
         source: connector,
-        sources: &sources,
+        authority: &authority,
         sayable: &examined.sayable,
         snapshot_at: reading.snapshot_at(),
         repeats: Repeats::Cover,

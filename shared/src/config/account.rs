@@ -61,18 +61,16 @@ impl LocationSettings {
 }
 
 settings! {
-    /// Which connectors' word counts for each field; where several speak, the first that has spoken.
-    /// A field without an entry belongs to whichever connector spoke last.
+    /// Which connectors' word counts for each field: the first that has spoken, whenever that was.
+    /// Of a field without an entry the newest word counts.
     pub struct Ownership: Default {
-        /// Units physically there.
+        /// Units physically there, and what the same connector says of units reserved, unavailable and
+        /// incoming. What a person has counted holds until the owner says something newer.
         on_hand: Vec<ConnectorName> = Vec::new(),
-        /// Units promised.
-        reserved: Vec<ConnectorName> = Vec::new(),
-        /// Units on the way.
-        incoming: Vec<ConnectorName> = Vec::new(),
-        /// A vehicle's state: in stock, reserved, sold.
+        /// A vehicle's state: in stock, reserved. Without an entry that of whoever has had it longest.
+        /// That it is sold counts whoever says so.
         state: Vec<ConnectorName> = Vec::new(),
-        /// Where a vehicle stands.
+        /// Where a vehicle stands. Without an entry where the owner of its state has it.
         location: Vec<ConnectorName> = Vec::new(),
         /// The asking price.
         price: Vec<ConnectorName> = Vec::new(),

@@ -243,11 +243,14 @@ impl<'n, 'd> Fields<'n, 'd> {
             return;
         }
         for (key, child) in self.rest() {
-            problems.add(
-                &key.span(),
-                &child.path,
-                unknown_key(key.get_ref(), &self.asked),
-            );
+            let problem = match child.path.as_str() {
+                "ownership.reserved" | "ownership.incoming" => {
+                    "no key: it comes with the level of whoever owns `on_hand`; leave it out"
+                        .to_owned()
+                }
+                _ => unknown_key(key.get_ref(), &self.asked),
+            };
+            problems.add(&key.span(), &child.path, problem);
         }
     }
 

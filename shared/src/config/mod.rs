@@ -103,7 +103,7 @@ settings! {
         locations: BTreeMap<LocationId, LocationSettings>,
         /// The connected systems, by name; a webhook's address ends in `/hooks/<name>`.
         connectors: BTreeMap<ConnectorName, Connector> = BTreeMap::new(),
-        /// Which connectors' word counts for each field, the first before the others.
+        /// Which connectors' word counts for each field: the first that has spoken.
         ownership: Ownership = Ownership::default(),
         /// Where people are told, by name.
         channels: BTreeMap<ChannelName, Channel> = BTreeMap::new(),

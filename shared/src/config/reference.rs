@@ -119,7 +119,7 @@ pub fn tables() -> String {
     );
     section(
         "`[ownership]`",
-        "Which connectors' word counts for each field; where several speak, the first that has spoken. A field without an entry belongs to whichever spoke last.",
+        "Which connectors' word counts for each field: the first that has spoken, whenever that was. Of a field without an entry the newest word counts; a file with all of the stock that repeats a vehicle's or product's description says nothing new. By a new entry a vehicle is counted once a connector speaks of it again.",
         Ownership::described(),
     );
     section(

@@ -15,10 +15,12 @@ pub const API: &str = "api";
 /// What applying a change needs to know besides the change and the state.
 #[derive(Debug, Clone)]
 pub struct Authority {
-    /// Who owns quantities.
+    /// Who owns quantities, titles and categories.
     pub quantities: Sources,
-    /// Who owns a unit's state and rooftop, best first.
+    /// Who owns a unit's state, best first.
     pub units: Vec<ConnectorName>,
+    /// Who owns a unit's rooftop, best first. Where none of them knows it, who has the unit does.
+    pub rooftops: Vec<ConnectorName>,
     /// Who owns a unit's other fields, by field name, best first.
     pub fields: BTreeMap<String, Vec<ConnectorName>>,
     /// The calendar of each location.
@@ -34,6 +36,7 @@ impl Default for Authority {
         Self {
             quantities: Sources::default(),
             units: Vec::new(),
+            rooftops: Vec::new(),
             fields: BTreeMap::new(),
             zones: BTreeMap::new(),
             zone: TimeZone::UTC,

@@ -231,12 +231,16 @@ impl PositionChange {
     }
 }
 
-/// What the configuration says of the sources of quantities.
+/// What the configuration says of the sources of what is known of a product.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// Who owns the quantity, best first; sources not listed come after all that are. The one thing
     /// beside the position that its stock is read by.
     pub ranking: Vec<ConnectorName>,
+    /// Who owns a product's name for people, best first.
+    pub titles: Vec<ConnectorName>,
+    /// Who owns a product's category, best first.
+    pub categories: Vec<ConnectorName>,
     /// Those whose files each say everything. What such a file repeats is not always written, see
     /// [`Position::gains_nothing_by`].
     pub whole_files: BTreeSet<ConnectorName>,

@@ -224,6 +224,8 @@ pub struct Resolved {
     pub stock_number: Option<String>,
     /// The source whose word counts.
     pub holder: Option<ConnectorName>,
+    /// The source by whose word it stands there, if it is there.
+    pub placed_by: Option<ConnectorName>,
     /// The other sources that claim to have it too, and where. It is counted once, for the holder.
     pub rivals: Vec<(ConnectorName, LocationId)>,
     /// When it was sold, if it was.
@@ -291,20 +293,12 @@ impl Unit {
         name: &str,
         ranking: &[ConnectorName],
     ) -> Option<(&ConnectorName, &Stamped<Field>)> {
-        let heard = self.fields.get(name)?;
-        ranking
-            .iter()
-            .find_map(|source| heard.get_key_value(source))
-            .or_else(|| {
-                heard
-                    .iter()
-                    .max_by_key(|(source, stamped)| (stamped.version, (*source).clone()))
-            })
+        owned(self.fields.get(name)?, ranking)
     }
 
     /// The model line it counts towards, once make and model are known.
-    pub fn model_line(&self, ranking: &[ConnectorName]) -> Option<ProductId> {
-        let text = |name| match self.field(name, ranking) {
+    pub fn model_line(&self, authority: &Authority) -> Option<ProductId> {
+        let text = |name| match self.field(name, authority.field(name)) {
             Some(Field::Text(text)) => Some(text.as_str()),
             _ => None,
         };
@@ -326,15 +320,36 @@ impl Unit {
     pub fn count(&self, authority: &Authority) -> Option<Counted> {
         let resolved = self.resolve(authority);
         Some(Counted {
-            product: self.model_line(&authority.units)?,
+            product: self.model_line(authority)?,
             location: resolved.location?,
             state: resolved.state,
         })
     }
 }
 
+/// Whose word counts, of what sources said of one attribute, and what that is: the best-ranked one's of
+/// those that have spoken, else the newest.
+pub(crate) fn owned<'a, T>(
+    heard: &'a BTreeMap<ConnectorName, Stamped<T>>,
+    ranking: &[ConnectorName],
+) -> Option<(&'a ConnectorName, &'a Stamped<T>)> {
+    let mut ranked = ranking.iter();
+    ranked
+        .find_map(|source| heard.get_key_value(source))
+        .or_else(|| {
+            let newest = |(source, stamped): &(&'a ConnectorName, &'a Stamped<T>)| {
+                (stamped.version, *source)
+            };
+            heard.iter().max_by_key(newest)
+        })
+}
+
 /// Takes a newer value; of two values of one version, the lower one, so that order does not matter.
-fn hear<T: PartialOrd>(slot: &mut Option<Stamped<T>>, value: Option<T>, version: Version) {
+pub(crate) fn hear<T: PartialOrd>(
+    slot: &mut Option<Stamped<T>>,
+    value: Option<T>,
+    version: Version,
+) {
     let Some(value) = value else { return };
     let newer = match slot {
         None => true,

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::keys;
-use super::products::Product;
+use super::products::{Product, words as product_words};
 use super::row::{Page, Stored};
 use super::stock::position_words;
 use super::units::words;
@@ -218,7 +219,7 @@ impl Store {
             let look = match part {
                 Part::Positions => self.examine_position(key, authority, within, rows).await?,
                 Part::Units => self.examine_unit(key, authority, within, rows).await?,
-                Part::Products => self.examine_product(key, within, rows).await?,
+                Part::Products => self.examine_product(key, authority, within, rows).await?,
             };
             examined.findings.extend(look.findings);
             if let Some(within) = look.within {
@@ -289,8 +290,7 @@ impl Store {
         within: Option<&Within>,
         rows: &mut u64,
     ) -> Result<Look, StoreError> {
-        // The ledger shows a vehicle by the ownership of its time; a later one may read it otherwise.
-        let ownership_since = self.config_head().await?.map(|head| head.data.applied_at);
+        let ownership_since = self.ownership_since().await?;
         for _ in 0..LOOKS {
             let Some(stored) = self.get::<Unit>(OPERATION, key).await? else {
                 break;
@@ -316,9 +316,17 @@ impl Store {
         Ok(Look::over(Vec::new()))
     }
 
+    /// Since when the ledger shows vehicles and products by the ownership of today: a row from before
+    /// may be read otherwise.
+    async fn ownership_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        let head = self.config_head().await?;
+        Ok(head.map(|head| head.data.applied_at))
+    }
+
     async fn examine_product(
         &self,
         key: &keys::Key,
+        authority: &Authority,
         within: Option<&Within>,
         rows: &mut u64,
     ) -> Result<Look, StoreError> {
@@ -326,6 +334,7 @@ impl Store {
         let Some(id) = id.and_then(|id| id.parse::<ProductId>().ok()) else {
             return Ok(Look::over(Vec::new()));
         };
+        let ownership_since = self.ownership_since().await?;
         for _ in 0..LOOKS {
             let Some(stored) = self.get::<Product>(OPERATION, key).await? else {
                 break;
@@ -338,8 +347,9 @@ impl Store {
                 Read::Whole { findings, last } => (findings, last),
                 Read::Part(look) => return Ok(look),
             };
+            let last = last.filter(|row| ownership_since.is_none_or(|since| row.at >= since));
             if let (Some(row), true) = (last, findings.is_empty()) {
-                let found = json!({ "title": product.title, "category": product.category });
+                let found = product_words(product, &authority.quantities);
                 let detail =
                     || format!("{of}: the description is not what its last ledger row says");
                 findings.extend(differs(&of, &row, found, detail));

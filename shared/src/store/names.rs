@@ -420,7 +420,6 @@ impl Store {
                 event,
                 item: &item,
                 names: &names,
-                sku,
                 to: &product,
                 since,
                 offered: known.offered,

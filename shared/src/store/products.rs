@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
 use super::names::set_aside;
@@ -14,28 +14,136 @@ use crate::domain::event::{ProductDescription, StockEvent, Version};
 use crate::domain::id::ConnectorName;
 use crate::domain::ledger::LedgerRow;
 use crate::domain::position::Sources;
+use crate::domain::unit::{Stamped, hear, owned};
 use crate::domain::{Position, ProductId};
 
 const OPERATION: &str = "describe a product";
 
 /// What is known of a product.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "AnyFormat")]
 pub struct Product {
-    /// Its name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// Its category.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
-    /// Each source's latest version.
-    #[serde(default)]
-    pub heard: BTreeMap<ConnectorName, Version>,
+    /// What each source calls it, for people.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    titles: Said,
+    /// In which category each source has it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    categories: Said,
     /// Counts the changes; each is one ledger row.
-    #[serde(default)]
     pub revision: u64,
     /// The last ledger row's hash, in hex.
-    #[serde(default)]
     pub chain: String,
+}
+
+/// Each source's latest word.
+type Said = BTreeMap<ConnectorName, Stamped<String>>;
+
+/// A product as it is stored. The first format had one title and category, by whoever spoke last.
+#[derive(Deserialize)]
+struct AnyFormat {
+    #[serde(default)]
+    titles: Said,
+    #[serde(default)]
+    categories: Said,
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    category: Option<String>,
+    #[serde(default)]
+    heard: BTreeMap<ConnectorName, Version>,
+    #[serde(default)]
+    revision: u64,
+    #[serde(default)]
+    chain: String,
+}
+
+impl From<AnyFormat> for Product {
+    fn from(stored: AnyFormat) -> Self {
+        let mut product = Self {
+            titles: stored.titles,
+            categories: stored.categories,
+            revision: stored.revision,
+            chain: stored.chain,
+        };
+        let last = stored.heard.iter().max_by_key(|(_, version)| **version);
+        if let Some((source, version)) = last {
+            product.hear(source, *version, stored.title, stored.category);
+        }
+        product
+    }
+}
+
+impl Product {
+    /// Its name for people.
+    pub fn title(&self, sources: &Sources) -> Option<&str> {
+        self.titled(sources).map(|(_, title)| title)
+    }
+
+    /// Its name for people, and who says so.
+    pub fn titled(&self, sources: &Sources) -> Option<(&ConnectorName, &str)> {
+        let (source, title) = owned(&self.titles, &sources.titles)?;
+        Some((source, &title.value))
+    }
+
+    /// Its category.
+    pub fn category(&self, sources: &Sources) -> Option<&str> {
+        let (_, category) = owned(&self.categories, &sources.categories)?;
+        Some(&category.value)
+    }
+
+    /// The title and category that a source gave it last.
+    pub fn said_by(&self, source: &ConnectorName) -> [Option<&String>; 2] {
+        [&self.titles, &self.categories].map(|said| said.get(source).map(|it| &it.value))
+    }
+
+    /// Whoever gave it a category, and which, the latest first: the category follows from that,
+    /// whoever owns it.
+    pub fn categories(&self) -> Vec<(&ConnectorName, &str)> {
+        let mut said: Vec<_> = self.categories.iter().collect();
+        said.sort_by_key(|(source, it)| std::cmp::Reverse((it.version, *source)));
+        let said = said.into_iter();
+        said.map(|(source, it)| (source, it.value.as_str()))
+            .collect()
+    }
+
+    /// The product with a description heard.
+    pub(super) fn after(&self, source: &ConnectorName, said: &ProductDescription) -> Self {
+        let mut next = self.clone();
+        let (title, category) = (said.title.clone(), said.category.clone());
+        next.hear(source, said.version.kept(), title, category);
+        next
+    }
+
+    /// The product with all that was said of it under another SKU.
+    fn with(&self, other: &Self) -> Self {
+        let mut next = self.clone();
+        for (source, it) in &other.titles {
+            next.hear(source, it.version, Some(it.value.clone()), None);
+        }
+        for (source, it) in &other.categories {
+            next.hear(source, it.version, None, Some(it.value.clone()));
+        }
+        next
+    }
+
+    fn hear(
+        &mut self,
+        source: &ConnectorName,
+        version: Version,
+        title: Option<String>,
+        category: Option<String>,
+    ) {
+        for (said, value) in [(&mut self.titles, title), (&mut self.categories, category)] {
+            let mut slot = said.remove(source);
+            hear(&mut slot, value, version);
+            said.extend(slot.map(|it| (source.clone(), it)));
+        }
+    }
+}
+
+/// What the ledger shows of a product.
+pub(super) fn words(product: &Product, sources: &Sources) -> Value {
+    json!({ "title": product.title(sources), "category": product.category(sources) })
 }
 
 impl Store {
@@ -82,7 +190,7 @@ impl Store {
         let says_more = description.title.is_some() || description.category.is_some();
         // What is only a name has a row of its own.
         let mut applied = if says_more || description.external.is_empty() {
-            self.describe(event, description).await?
+            self.describe(event, description, sources).await?
         } else {
             Applied::Known
         };
@@ -99,16 +207,45 @@ impl Store {
     }
 
     /// Notes what a product is called.
-    pub(super) async fn describe(
+    async fn describe(
         &self,
         event: &StockEvent,
         description: &ProductDescription,
+        sources: &Sources,
     ) -> Result<Applied, ApplyError> {
         let product = ProductId::from(description.sku.clone());
-        let key = keys::description(&product);
+        let said = |known: &Product| known.after(&event.source, description);
+        self.redescribe(event, &product, said, sources).await
+    }
+
+    /// Notes of a product what was said of another that has its SKU now.
+    pub(super) async fn carry_description(
+        &self,
+        event: &StockEvent,
+        old: &ProductId,
+        new: &ProductId,
+        sources: &Sources,
+    ) -> Result<(), ApplyError> {
+        let Some(said) = self.product(old).await? else {
+            return Ok(());
+        };
+        let with = |known: &Product| known.with(&said);
+        self.redescribe(event, new, with, sources).await.map(drop)
+    }
+
+    async fn redescribe(
+        &self,
+        event: &StockEvent,
+        product: &ProductId,
+        change: impl Fn(&Product) -> Product + Send,
+        sources: &Sources,
+    ) -> Result<Applied, ApplyError> {
+        let key = keys::description(product);
         for attempt in 0.. {
             let stored = self.get::<Product>(OPERATION, &key).await?;
-            let writes = self.description_writes(event, description, stored.as_ref())?;
+            let known = stored.as_ref().map(|it| it.data.clone());
+            let after = change(&known.unwrap_or_default());
+            let writes = self.product_writes(event, product, stored.as_ref(), after, sources)?;
             let Some(writes) = writes else {
                 return Ok(Applied::Known);
             };
@@ -129,24 +266,29 @@ impl Store {
         event: &StockEvent,
         description: &ProductDescription,
         stored: Option<&Stored<Product>>,
+        sources: &Sources,
     ) -> Result<Option<Vec<Write>>, StoreError> {
-        let version = description.version.kept();
         let product = ProductId::from(description.sku.clone());
-        let before = stored.map(|s| s.data.clone()).unwrap_or_default();
-        let heard = before.heard.get(&event.source);
-        if heard.is_some_and(|known| *known >= version) {
+        let known = stored.map(|it| it.data.clone()).unwrap_or_default();
+        let after = known.after(&event.source, description);
+        self.product_writes(event, &product, stored, after, sources)
+    }
+
+    fn product_writes(
+        &self,
+        event: &StockEvent,
+        product: &ProductId,
+        stored: Option<&Stored<Product>>,
+        mut after: Product,
+        sources: &Sources,
+    ) -> Result<Option<Vec<Write>>, StoreError> {
+        let before = stored.map(|it| it.data.clone()).unwrap_or_default();
+        if after == before {
             return Ok(None);
-        }
-        let mut after = before.clone();
-        after.heard.insert(event.source.clone(), version);
-        // Another source's newer description stands; an absent field wipes nothing.
-        if before.heard.values().all(|known| *known <= version) {
-            after.title = description.title.clone().or(after.title);
-            after.category = description.category.clone().or(after.category);
         }
         after.revision += 1;
         let row = LedgerRow {
-            of: keys::product_history(&product),
+            of: keys::product_history(product),
             revision: after.revision,
             at: self.clock.now(),
             source: event.source.clone(),
@@ -155,15 +297,15 @@ impl Store {
             reason: None,
             correlation: self.correlation().cloned(),
             change: "described".to_owned(),
-            before: json!({ "title": before.title, "category": before.category }),
-            after: json!({ "title": after.title, "category": after.category }),
+            before: words(&before, sources),
+            after: words(&after, sources),
             previous: before.chain,
             hash: String::new(),
         }
         .sealed();
         after.chain.clone_from(&row.hash);
         Ok(Some(vec![
-            Write::Put(product_row(&product, &after)?, Expect::from_read(stored)),
+            Write::Put(product_row(product, &after)?, Expect::from_read(stored)),
             Write::Put(
                 Row::new(keys::ledger(&row.of, row.revision), "ledger", &row)?,
                 Expect::Absent,
@@ -176,4 +318,23 @@ fn product_row(id: &ProductId, product: &Product) -> Result<Row, StoreError> {
     let list = keys::products_list(keys::shard(id.as_str(), keys::LIST_SHARDS));
     let place = id.to_string();
     Ok(Row::new(keys::description(id), "product", product)?.listed(Listed { list, place }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_known_of_a_product_before_each_source_s_word_was_kept_is_still_known() {
+        let stored = json!({
+            "title": "Oil", "category": "fluids", "revision": 3, "chain": "ab",
+            "heard": { "erp": { "at": 5 }, "shop": { "at": 7 } },
+        });
+        let product: Product = serde_json::from_value(stored).unwrap();
+        let sources = Sources::default();
+        let words = (product.title(&sources), product.category(&sources));
+        assert_eq!(words, (Some("Oil"), Some("fluids")));
+        let again = serde_json::to_value(&product).unwrap();
+        assert_eq!(serde_json::from_value::<Product>(again).unwrap(), product);
+    }
 }

@@ -17,8 +17,8 @@ use super::settings::rule_row;
 use super::stock::{ApplyError, Cause, standing};
 use super::{Store, StoreError};
 use crate::domain::authority::API;
-use crate::domain::event::{Change, ProductDescription, StockEvent, Version};
-use crate::domain::id::{ConnectorName, LocationId, RuleId, Sku};
+use crate::domain::event::{StockEvent, Version};
+use crate::domain::id::{ConnectorName, LocationId, RuleId};
 use crate::domain::item::Dated;
 use crate::domain::position::{PositionChange, Sources, of_item};
 use crate::domain::renamed::{Leaving, Renamed};
@@ -50,7 +50,6 @@ pub(super) struct Rename<'a> {
     pub(super) item: &'a str,
     /// What positions call it, and its other names.
     pub(super) names: &'a [String],
-    pub(super) sku: &'a Sku,
     pub(super) to: &'a ProductId,
     pub(super) since: Version,
     /// Whether its source offers it, if that was said.
@@ -434,7 +433,8 @@ impl Store {
         }
         if is_last {
             self.carry_rules(old, new).await?;
-            self.carry_description(rename, old).await?;
+            let event = &rename.event;
+            self.carry_description(event, old, new, sources).await?;
         }
         for position in self.positions_of(old).await? {
             if !self
@@ -668,40 +668,6 @@ impl Store {
                 self.after_conflict(OPERATION, attempt).await?;
                 attempt += 1;
             }
-        }
-        Ok(())
-    }
-
-    /// What the product is called, unless it is called something under its new SKU.
-    async fn carry_description(
-        &self,
-        rename: &Rename<'_>,
-        old: &ProductId,
-    ) -> Result<(), ApplyError> {
-        let Some(known) = self.product(old).await? else {
-            return Ok(());
-        };
-        let Some(version) = known.heard.values().max().copied() else {
-            return Ok(());
-        };
-        let described = self.product(rename.to).await?.unwrap_or_default();
-        let missing = |there: &Option<String>, was: Option<String>| match there {
-            Some(_) => None,
-            None => was,
-        };
-        let description = ProductDescription {
-            sku: rename.sku.clone(),
-            version,
-            title: missing(&described.title, known.title),
-            category: missing(&described.category, known.category),
-            external: [].into(),
-        };
-        if description.title.is_some() || description.category.is_some() {
-            let event = StockEvent {
-                change: Change::Described(description.clone()),
-                ..rename.event.clone()
-            };
-            self.describe(&event, &description).await?;
         }
         Ok(())
     }

@@ -223,7 +223,8 @@ impl Store {
         if let Change::Described(description) = &event.change {
             let product = ProductId::from(description.sku.clone());
             let stored = known.products.get(&keys::description(&product));
-            let writes = self.description_writes(event, description, stored)?;
+            let sources = &authority.quantities;
+            let writes = self.description_writes(event, description, stored, sources)?;
             let mut prepared = Prepared::default();
             prepared.writes.extend(writes.into_iter().flatten());
             return Ok(prepared);

@@ -105,12 +105,15 @@ impl Store {
             } else {
                 (Cow::Borrowed(report), Vec::new())
             };
-            let Some(mut after) = before.after(&event.source, &report) else {
-                left_out.extend(uncounted(&before, authority));
-                return Ok(Applied::with(false, left_out));
-            };
+            let heard = before.after(&event.source, &report);
+            let mut after = heard.unwrap_or_else(|| before.clone());
             after.counted = after.count(authority);
             after.demand = after.demand(authority);
+            // What is repeated still counts as `[ownership]` has it by now.
+            if after == before {
+                left_out.extend(uncounted(&before, authority));
+                return Ok(Applied::with(false, left_out));
+            }
             left_out.extend(uncounted(&after, authority));
             let was_waiting = before.revision > 0 && before.counted.is_none();
             let placed = (was_waiting && after.counted.is_some()).then(|| after.clone());
@@ -306,7 +309,7 @@ fn uncounted(unit: &Unit, authority: &Authority) -> Option<LeftOut> {
     if unit.counted.is_some() {
         return None;
     }
-    let (field, missing) = match unit.model_line(&authority.units) {
+    let (field, missing) = match unit.model_line(authority) {
         None => ("model", "make and model are"),
         Some(_) => ("location", "its rooftop is"),
     };

@@ -75,7 +75,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let product = store.current_name(&asked).await?;
     let mut picture = store.picture(&product).await?;
     let known = picture.description.as_ref();
-    let category = known.and_then(|known| known.category.as_deref());
+    let category = known.and_then(|known| known.category(sources));
     let imported = installation.imported_for(store, &product, category, &location);
     picture.rules.extend(imported.await?);
     let position = picture.positions.get(&location);

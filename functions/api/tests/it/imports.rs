@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lotwire::engine::{Call, Interference, Verdict};
 use serde_json::{Value, json};
+use shared::config::Config;
+use shared::domain::position::Sources;
 use shared::domain::rule::Scope;
 use tokio::time::Instant;
 
@@ -390,7 +392,8 @@ async fn a_table_as_a_spreadsheet_writes_it_is_taken() {
         let stock = scene.get(&query).await;
         assert_eq!(stock.body["items"][0]["on_hand"], 4, "{}", stock.body);
         let product = scene.store.product(&sku.parse().unwrap()).await.unwrap();
-        let title = product.unwrap().title.unwrap();
+        let product = product.unwrap();
+        let title = product.title(&Sources::default()).unwrap();
         assert!(title.starts_with("Oil"), "{title}");
     }
     let refused = scene
@@ -594,4 +597,24 @@ async fn an_import_that_is_repeated_leaves_alone_what_was_changed_since_and_a_ne
     assert_eq!(send("five", none).await, [0, 1, 0, 0, 0]);
     assert_eq!(send("six", none).await, [0, 0, 1, 0, 0]);
     assert_eq!(send("four", &first).await, [0, 0, 1, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_title_that_belongs_to_another_source_is_refused_and_says_whose_it_is() {
+    let scene = Scene::new().await;
+    let owned = DOCUMENT.replace("[ownership]\n", "[ownership]\ntitle = [\"erp\"]\n");
+    let owned = Config::check(&owned, "lotwire.toml").unwrap();
+    assert!(scene.store.apply_config(&owned, "test").await.unwrap());
+    scene.described("OIL", "Engine oil", "oil").await;
+    let csv = "product,title\nOIL,Oil\nMUG,Mug\n";
+    for dry_run in [true, false] {
+        let answer = import(&scene, csv, dry_run, 2).await;
+        assert_eq!(counts(&answer), [1, 0, 0, 0, 1], "{}", answer.body);
+        let refused = &answer.body["rejected"][0];
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(
+            detail.contains("`Engine oil`") && detail.contains("`erp`"),
+            "{detail}"
+        );
+    }
 }

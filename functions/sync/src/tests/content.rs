@@ -1,7 +1,9 @@
 //! What rows say: bad ones, missing quantities, columns that come and go.
 
-use shared::domain::position::Holding;
+use shared::domain::event::{Change, ProductDescription, StockEvent, Version};
+use shared::domain::position::{Holding, Sources};
 use shared::domain::unit::{Field, UnitState};
+use shared::store::keys;
 use shared::store::quarantine::{HeldState, Quarantined};
 use shared::store::runs::FileOutcome;
 
@@ -469,6 +471,45 @@ async fn titles_and_categories_describe_the_product() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(product.title.as_deref(), Some("Engine oil"));
-    assert_eq!(product.category.as_deref(), Some("Fluids"));
+    let sources = Sources::default();
+    assert_eq!(product.title(&sources), Some("Engine oil"));
+    assert_eq!(product.category(&sources), Some("Fluids"));
+}
+
+/// A file repeats with each read what it once said; somebody who speaks says something.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_repeats_a_title_does_not_take_back_what_somebody_has_said_since() {
+    let bench = Bench::with("").await;
+    let file =
+        |title: &str, there: u8| format!("sku,location,on_hand,title\nOIL,main,{there},{title}\n");
+    let title = async || {
+        let of = keys::product_history(&"OIL".parse().unwrap());
+        let rows = bench.store.history(&of, None, 100).await.unwrap().items;
+        rows.last().unwrap().after["title"].clone()
+    };
+    bench.read("1.csv", file("Engine oil", 5)).await;
+    let at = bench.store.clock().now();
+    let event = StockEvent {
+        id: "shop-1".parse().unwrap(),
+        source: "shop".parse().unwrap(),
+        at,
+        actor: None,
+        change: Change::Described(ProductDescription {
+            sku: "OIL".parse().unwrap(),
+            version: Version::at(at),
+            title: Some("Motor oil".into()),
+            category: None,
+            external: [].into(),
+        }),
+    };
+    let authority = bench.authority().await;
+    bench.store.apply(&event, &authority).await.unwrap();
+    for (name, said, there, expected) in [
+        ("2.csv", "Engine oil", 6, "Motor oil"),
+        ("3.csv", "Oil", 7, "Oil"),
+    ] {
+        tokio::time::advance(std::time::Duration::from_secs(900)).await;
+        bench.read(name, file(said, there)).await;
+        assert_eq!(title().await, expected, "{name}");
+    }
 }

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use lotwire::engine::{Call, Interference, Service, Verdict};
 use shared::domain::event::{Change, StockEvent};
+use shared::domain::position::Sources;
 use shared::store::runs::RunState;
 use shared::store::spent::Units;
 use tokio::time::Instant;
@@ -394,7 +395,8 @@ async fn a_product_s_title_is_written_once_for_all_its_places() {
     for n in 0..20 {
         let product = format!("SKU-{n}").parse().unwrap();
         let known = bench.store.product(&product).await.unwrap().unwrap();
-        revisions.insert(known.title.unwrap(), known.revision);
+        let title = known.title(&Sources::default()).unwrap();
+        revisions.insert(title.to_owned(), known.revision);
     }
     let expected = (0..20).map(|n| (format!("Oil {n}"), 1));
     assert_eq!(revisions, expected.collect());

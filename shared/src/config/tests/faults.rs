@@ -56,6 +56,7 @@ const CASES: &[&str] = &[
     "[channels.x]\nkind = \"twilio_sms\"",
     "[channels.x]\nkind = \"twillio_sms\"\ndelivery = \"twice\"",
     "[ownership]\nprice = [\"shop\", \"erp\", \"api\"]",
+    "[ownership]\nreserved = [\"shop\"]\nincoming = [\"shop\"]\nspecs = [\"shop\"]",
     "[templates.low_stock]\ntext = \"{{ produkt }}\"\n[templates.lowstock]\ntitle = \"x\"\n[templates.out_of_stock.channels.nowhere]\ntext = \"{% if %}\"",
     "[guards]\nvin = \"sometimes\"\nhold_price_jumps = 1",
     "[limits]\nevent_memory_days = 3",

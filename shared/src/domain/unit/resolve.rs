@@ -33,9 +33,10 @@ type Departure<'a> = Vec<Report<'a>>;
 impl Unit {
     /// What is true.
     ///
-    /// Of several sources that have it on their lot at different rooftops, the one that
-    /// [`Authority::units`] ranks best holds it, then the one that has had it longest; the others are
-    /// rivals.
+    /// Of several sources that have it on their lot, the one that [`Authority::units`] ranks best holds
+    /// it, then the one that has had it longest. It stands where the holder has it, unless
+    /// [`Authority::rooftops`] ranks one that has it elsewhere, or knows its rooftop alone. Those that have
+    /// it at another rooftop are rivals.
     pub fn resolve(&self, authority: &Authority) -> Resolved {
         let departures = self.departures(authority);
         let present: Vec<_> = self
@@ -48,10 +49,17 @@ impl Unit {
             (rank(name, authority), since, (*name).clone())
         });
         if let Some((name, claim)) = holder {
-            let location = claim.location.value().cloned();
+            let owner = authority.rooftops.iter().find_map(|owner| {
+                let (owner, claim) = self.claims.get_key_value(owner)?;
+                let has_it = present.iter().any(|(name, _)| *name == owner);
+                let place = claim.location.value()?;
+                (has_it || claim.state.is_empty()).then_some((owner, place))
+            });
+            let held = || Some((*name, claim.location.value()?));
+            let (placed_by, location) = owner.or_else(held).unzip();
+            let location = location.cloned();
             let rivals = present
                 .iter()
-                .filter(|(other, _)| other != name)
                 .filter_map(|(other, claim)| Some((*other, claim.location.value()?)))
                 .filter(|(_, theirs)| Some(*theirs) != location.as_ref())
                 .map(|(other, theirs)| (other.clone(), theirs.clone()))
@@ -61,6 +69,7 @@ impl Unit {
                 location,
                 stock_number: claim.stock_number.as_ref().map(|s| s.value.clone()),
                 holder: Some((*name).clone()),
+                placed_by: placed_by.cloned(),
                 rivals,
                 sold_at: None,
             };
@@ -102,13 +111,15 @@ impl Unit {
                     location: self.whoever_had_it(None, authority).cloned(),
                     stock_number: None,
                     holder: None,
+                    placed_by: None,
                     rivals: Vec::new(),
                     sold_at: None,
                 };
             }
         };
         // Whoever sold it may not know the rooftop (a marketplace); then the rooftop is whoever had it.
-        let location = claim.location.value();
+        let location = self.owner_had_it_at(None, authority);
+        let location = location.or_else(|| claim.location.value());
         Resolved {
             state,
             location: location
@@ -116,6 +127,7 @@ impl Unit {
                 .cloned(),
             stock_number: claim.stock_number.as_ref().map(|s| s.value.clone()),
             holder: Some(source.clone()),
+            placed_by: None,
             rivals: Vec::new(),
             sold_at,
         }
@@ -123,7 +135,7 @@ impl Unit {
 
     /// The sales that count as demand, each once, however many reported it, and in whatever order.
     pub fn demand(&self, authority: &Authority) -> Vec<Demand> {
-        let Some(product) = self.model_line(&authority.units) else {
+        let Some(product) = self.model_line(authority) else {
             return Vec::new();
         };
         let sold = self
@@ -132,9 +144,12 @@ impl Unit {
             .filter(|reports| state_of(reports) == UnitState::Sold);
         sold.filter_map(|reports| {
             let first = reports.first()?.version;
-            let location = reports
-                .iter()
-                .find_map(|report| report.claim.location.at(report.version))
+            let location = self
+                .owner_had_it_at(Some(first), authority)
+                .or_else(|| {
+                    let mut reports = reports.iter();
+                    reports.find_map(|report| report.claim.location.at(report.version))
+                })
                 .or_else(|| self.whoever_had_it(Some(first), authority))
                 .or_else(|| self.whoever_had_it(None, authority))?;
             Some(Demand {
@@ -144,6 +159,17 @@ impl Unit {
             })
         })
         .collect()
+    }
+
+    /// Where the owner of rooftops has it, or had it by then.
+    fn owner_had_it_at(&self, by: Option<Version>, authority: &Authority) -> Option<&LocationId> {
+        authority.rooftops.iter().find_map(|owner| {
+            let known = &self.claims.get(owner)?.location;
+            match by {
+                Some(version) => known.at(version),
+                None => known.value(),
+            }
+        })
     }
 
     /// The rooftop that the best-ranked source with a rooftop has it at, or had by then.

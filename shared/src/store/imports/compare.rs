@@ -638,33 +638,47 @@ impl Context<'_> {
         (line, product, title): (u64, ProductId, String),
         known: &Known,
     ) -> Result<Result<Difference, Rejected>, ImportError> {
-        let sku = product.line().is_none().then(|| product.as_str().parse());
-        let Some(Ok(sku)) = sku else {
-            return Ok(Err(Rejected {
+        let reject = |detail: String| {
+            Ok(Err(Rejected {
                 line,
                 column: None,
                 field: "title".to_owned(),
-                detail: "a model line is named by its vehicles".to_owned(),
-            }));
+                detail,
+            }))
         };
-        let before = known.product(&product).and_then(|it| it.title.clone());
+        let sku = product.line().is_none().then(|| product.as_str().parse());
+        let Some(Ok(sku)) = sku else {
+            return reject("a model line is named by its vehicles".to_owned());
+        };
+        let sources = &self.authority.quantities;
+        let stands = known.product(&product).cloned().unwrap_or_default();
+        let before = stands.title(sources);
         let key = self.row_key(product.as_str(), &title)?;
         let repeated = store.was_carried_out(&key).await?;
-        let effect = match &before {
+        let effect = match before {
             Some(known) if *known == title => Effect::Unchanged,
             _ if repeated => Effect::Repeated,
             None => Effect::New,
             Some(_) => Effect::Changed,
         };
-        if matches!(effect, Effect::New | Effect::Changed) && !self.dry_run {
-            let at = store.clock().now();
-            let described = ProductDescription {
-                sku,
-                version: Version::at(at),
-                title: Some(title.clone()),
-                category: None,
-                external: [].into(),
-            };
+        let at = store.clock().now();
+        let described = ProductDescription {
+            sku,
+            version: Version::at(at),
+            title: Some(title.clone()),
+            category: None,
+            external: [].into(),
+        };
+        let is_said = matches!(effect, Effect::New | Effect::Changed);
+        let after = stands.after(&api()?, &described);
+        if is_said
+            && let Some((owner, stays)) = after.titled(sources)
+            && stays != title
+        {
+            let detail = format!("it stays `{stays}`: the title belongs to `{owner}`");
+            return reject(detail);
+        }
+        if is_said && !self.dry_run {
             let event = StockEvent {
                 id: key.clone(),
                 source: api()?,
@@ -675,14 +689,7 @@ impl Context<'_> {
             match store.apply(&event, self.authority).await {
                 Ok(_) => {}
                 Err(ApplyError::Store(error)) => return Err(error.into()),
-                Err(refused) => {
-                    return Ok(Err(Rejected {
-                        line,
-                        column: None,
-                        field: "title".to_owned(),
-                        detail: refused.to_string(),
-                    }));
-                }
+                Err(refused) => return reject(refused.to_string()),
             }
         }
         if !repeated && !self.dry_run {
