@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Config;
-use crate::config::connector::{ConnectorSettings, Covers};
+use crate::config::connector::{ConnectorSettings, Covers, Files};
 use crate::domain::alert::{AlertKind, RevisionKind, Severity, Subject};
 use crate::domain::group::Belongs;
 use crate::domain::id::{ChannelName, ConnectorName, GroupName};
@@ -22,7 +22,9 @@ use crate::domain::item::SameSku;
 use crate::domain::position::Sources;
 use crate::domain::route::{About, Recipient, Routes};
 use crate::domain::rule::{Rule, RuleBook, Scope};
-use crate::domain::{Authority, LocationId, ProductId};
+use crate::domain::watch::Moment;
+use crate::domain::{Authority, LocationId, Position, ProductId};
+use crate::store::feeds::FeedState;
 use crate::store::intents::IntentState;
 use crate::store::settings::Head;
 use crate::store::{Store, StoreError};
@@ -31,6 +33,29 @@ use crate::store::{Store, StoreError};
 pub const KEPT: SignedDuration = SignedDuration::from_secs(1);
 /// After this time no instance begins anything by what was in force before.
 pub const SETTLED: std::time::Duration = std::time::Duration::from_millis(1_500);
+
+/// Whether what a source has stated is data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// All of it is.
+    All,
+    /// Its latest file is not believed: what it has stated since then is, the rest is not.
+    Since(Moment),
+    /// Nothing good has come from it for too long.
+    None,
+}
+
+impl Trust {
+    /// Whether the source has no data for a position.
+    pub fn withholds(self, position: &Position, source: &ConnectorName) -> bool {
+        let stated = position.stated_by(source).map(|base| base.version.at);
+        match self {
+            Self::All => false,
+            Self::Since(at) => stated.is_none_or(|stated| stated <= at.0),
+            Self::None => true,
+        }
+    }
+}
 
 /// Why there is no configuration to work with.
 #[derive(Debug, thiserror::Error)]
@@ -270,6 +295,36 @@ impl Installation {
             .iter()
             .filter(|(_, c)| c.common.enabled && matches!(c.settings, ConnectorSettings::Files(_)))
             .map(|(name, _)| name)
+    }
+
+    /// The settings of a connector that reads files, where it is switched on.
+    pub fn files_of(&self, connector: &ConnectorName) -> Option<&Files> {
+        let known = self.config.connectors.get(connector)?;
+        match &known.settings {
+            ConnectorSettings::Files(files) if known.common.enabled => Some(files),
+            _ => None,
+        }
+    }
+
+    /// Whether what a source has stated is data, by its health. Of one that is switched off nothing new
+    /// is awaited: what it stated last stands.
+    pub fn trust(
+        &self,
+        source: &ConnectorName,
+        health: Option<&FeedState>,
+        now: Timestamp,
+    ) -> Trust {
+        let Some((files, feed)) = self.files_of(source).zip(health) else {
+            return Trust::All;
+        };
+        let stale = feed
+            .succeeded_at
+            .is_some_and(|at| now.duration_since(at.0) >= files.stale_after);
+        match feed.distrusted_after {
+            _ if stale => Trust::None,
+            Some(at) => Trust::Since(at),
+            None => Trust::All,
+        }
     }
 
     /// The connectors whose files each say everything. One that is switched off has still said it.

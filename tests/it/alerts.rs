@@ -3,6 +3,7 @@
 
 use serde_json::json;
 use shared::clock::Clock;
+use shared::config::Config;
 use shared::domain::alert::AlertState;
 use shared::domain::unit::UnitState;
 use shared::domain::{AlertKind, ConnectorName};
@@ -386,6 +387,90 @@ async fn a_remark_about_a_file_holds_nothing_back_and_neither_does_distrust_of_w
             AlertKind::FeedSuspect,
             AlertKind::FeedFlawed
         ]
+    );
+}
+
+/// Writes a source's health as it is after some change, and waits until everything is done with it.
+async fn feed_is(running: &Running, change: impl Fn(&mut FeedState)) {
+    let erp: ConnectorName = "erp".parse().unwrap();
+    running.stack.store.change_feed(&erp, change).await.unwrap();
+    running.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_is_explained_as_down_where_its_alerts_are_withheld_and_nowhere_else() {
+    let now = Moment(Clock::system().now());
+    let long_ago = Moment(now.0 - jiff::SignedDuration::from_hours(1));
+    let epoch = Moment(jiff::Timestamp::UNIX_EPOCH);
+    let failed = Some("no answer".to_owned());
+    for (succeeded_at, distrusted_after, last_error, down) in [
+        (now, None, None, false),
+        // Nothing good has come for too long.
+        (long_ago, None, failed.clone(), true),
+        // It could not be read just now, and was not long ago.
+        (now, None, failed, false),
+        (now, Some(now), None, true),
+        // What it has stated since it was last believed is data.
+        (now, Some(epoch), None, false),
+    ] {
+        let running = Running::with(CONFIG).await;
+        feed_is(&running, |feed| {
+            feed.succeeded_at = Some(succeeded_at);
+            feed.distrusted_after = distrusted_after;
+            feed.last_error.clone_from(&last_error);
+        })
+        .await;
+        stated(&running, "erp", 0, "london", 0).await;
+        let open = running.alerts(AlertState::Open).await;
+        let is_told = open.iter().any(|it| it.kind == AlertKind::OutOfStock);
+        let explained = running
+            .get("/api/v1/explain?product=PAD&location=london")
+            .await;
+        assert_eq!(explained["feed"]["down"], down, "{explained}");
+        assert_eq!(is_told, !down, "{explained}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_that_is_switched_off_withholds_nothing_any_more() {
+    let running = Running::with(CONFIG).await;
+    let hour = jiff::SignedDuration::from_hours(1);
+    feed_is(&running, |feed| {
+        feed.succeeded_at = Some(Moment(Clock::system().now() - hour));
+    })
+    .await;
+    stated(&running, "erp", 0, "london", 0).await;
+    let open = running.alerts(AlertState::Open).await;
+    assert!(!kinds(&open).contains(&AlertKind::OutOfStock));
+    let off = CONFIG.replace("kind = \"files\"", "kind = \"files\"\nenabled = false");
+    let off = Config::check(&off, "test.toml").unwrap();
+    running
+        .stack
+        .store
+        .apply_config(&off, "test")
+        .await
+        .unwrap();
+    running.settle().await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(kinds(&open), [AlertKind::OutOfStock]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sum_is_explained_without_the_places_where_nobody_states_it_any_more() {
+    let running = Running::with(CONFIG).await;
+    stated(&running, "generic", 0, "north", 5).await;
+    stated(&running, "generic", 0, "south", 20).await;
+    let ended = json!({ "sku": "PAD", "location": "south" });
+    running.post("end", "stock.ended", ended).await;
+    let open = running.alerts(AlertState::Open).await;
+    assert_eq!(kinds(&open), [AlertKind::LowStock]);
+    let explained = running
+        .get("/api/v1/explain?product=PAD&location=north")
+        .await;
+    let sum = &explained["group_sums"][0];
+    assert_eq!(
+        (&sum["stock"]["on_hand"], &sum["condition"]),
+        (&json!(5), &json!("fires"))
     );
 }
 

@@ -5,6 +5,8 @@ use shared::clock::Clock;
 use shared::domain::AlertKind;
 use shared::domain::alert::AlertState;
 use shared::store::movements::{Act, Movement};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::flow::Running;
 use crate::observed::Observed;
@@ -93,6 +95,40 @@ async fn a_file_that_says_two_again_after_a_receipt_is_two_in_the_ledger_and_an_
     let open = running.alerts(AlertState::Open).await;
     assert_eq!((open.len(), open[0].kind), (1, AlertKind::LowStock));
     assert_eq!(open[0].message.before.unwrap().on_hand, 12);
+}
+
+/// Servers that make a file anew for each request often do not say when it was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_address_said_before_is_news_when_it_says_it_again() {
+    for has_tag in [false, true] {
+        let server = MockServer::start().await;
+        let place = format!("{}/stock.csv", server.uri());
+        let config = config(place.as_ref()).replace("stable_for", "insecure = true\nstable_for");
+        let running = Running::with(&config).await;
+        let (product, location) = ("OIL".parse().unwrap(), "milano".parse().unwrap());
+        let erp = "erp".parse().unwrap();
+        for there in [5, 4, 5] {
+            let file = format!("sku,location,on_hand\nOIL,milano,{there}\nGAS,milano,50\n");
+            let mut answer = ResponseTemplate::new(200).set_body_string(file);
+            if has_tag {
+                answer = answer.insert_header("etag", format!("\"{there}\""));
+            }
+            server.reset().await;
+            Mock::given(any()).respond_with(answer).mount(&server).await;
+            let mut revision = None;
+            // Read twice: the second time it says nothing new.
+            for _ in 0..2 {
+                running.stack.sync.start(&erp).await.unwrap();
+                running.settle().await;
+                let position = running.stack.store.position(&product, &location);
+                let position = position.await.unwrap().unwrap();
+                let on_hand = position.stock(&Default::default()).unwrap().on_hand;
+                assert_eq!(on_hand, there, "tag: {has_tag}");
+                let now = position.revision;
+                assert_eq!(*revision.get_or_insert(now), now);
+            }
+        }
+    }
 }
 
 /// A file of so many good rows, and others, read as `stock.csv`; what people are told of it.

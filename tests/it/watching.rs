@@ -12,7 +12,7 @@ use lotwire::stack::resources::TABLE;
 use shared::config::Config;
 use shared::domain::alert::{AlertState, Ending, RevisionKind};
 use shared::domain::watch::{Moment, Watch};
-use shared::domain::{AlertKind, Authority, Subject};
+use shared::domain::{AlertKind, Authority, Severity, Subject};
 use shared::render::Templates;
 use shared::store::Expect;
 use shared::store::alerts::{Decision, Watched};
@@ -519,4 +519,45 @@ async fn a_fall_to_half_and_to_nothing_is_told_and_a_day_later_it_is_brought_to_
     let last = &desk.alerts(AlertState::Open).await[0].message;
     assert_eq!(last.change, RevisionKind::Updated);
     assert_eq!(last.notes, ["A reminder: this is still so."]);
+}
+
+/// A rule that is gone says nothing of how much its alert mattered; those who were told know.
+#[tokio::test(start_paused = true)]
+async fn an_end_goes_by_the_severity_that_people_know_whatever_a_rule_says_by_then() {
+    const ROUTES: &str = r#"
+[[routes]]
+name = "beginnings"
+channels = ["phone"]
+revisions = ["opened"]
+min_severity = "warning"
+[[routes]]
+name = "gathered"
+channels = ["buyers"]
+min_severity = "warning"
+group_by = ["kind"]
+"#;
+    let muted = LOW.to_owned() + "enabled = false\n";
+    let milder = LOW.replace("threshold = 3", "threshold = 1\nseverity = \"info\"");
+    for then in ["", &muted, &milder] {
+        let desk = Desk::new(&config(TOGETHER, &(ROUTES.to_owned() + LOW))).await;
+        desk.states("north", 2).await;
+        let after = config(TOGETHER, &(ROUTES.to_owned() + then));
+        desk.apply(&after, &["north"]).await;
+        assert_eq!(
+            desk.told().await,
+            [
+                "buyers: low_stock opened OIL at north",
+                "phone: low_stock opened OIL at north",
+                "buyers: low_stock resolved OIL at north",
+            ],
+            "{then}"
+        );
+        let intents = desk.store.intents(None, 100).await.unwrap().items;
+        let to_buyers = intents.iter().filter(|it| it.channel.as_str() == "buyers");
+        assert!(to_buyers.clone().all(|it| it.group.is_some()), "{then}");
+        assert_eq!(
+            desk.alerts(AlertState::Resolved).await[0].severity,
+            Severity::Warning
+        );
+    }
 }

@@ -60,7 +60,7 @@ impl Evaluator {
     /// Takes one step of a watch, and writes what follows.
     pub(crate) async fn step(
         &self,
-        look: Look<'_>,
+        mut look: Look<'_>,
         words: Words<'_>,
     ) -> Result<Looked, EvaluateError> {
         let now = self.store.clock().now();
@@ -100,11 +100,12 @@ impl Evaluator {
             let mut message = words(said.change);
             message.notes.extend(said.note.clone());
             message.ending = said.ending;
-            if said.ending.is_some_and(|ending| !ending.is_recovery()) {
-                // No rule is left to say how much it mattered.
-                message.severity = old
-                    .episode()
-                    .map_or(message.severity, |known| known.severity);
+            if said.change == RevisionKind::Resolved
+                && let Some(known) = old.episode()
+            {
+                // Of an end it matters what people know: perhaps no rule is left, or it says otherwise.
+                look.verdict.severity = known.severity;
+                message.severity = known.severity;
             }
             message.alert.clone_from(&said.alert);
             message.revision = said.revision;

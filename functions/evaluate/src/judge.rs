@@ -277,15 +277,9 @@ impl<'a> Scene<'a> {
         let Subject::Group { group, .. } = resolution.subject() else {
             return Vec::new();
         };
-        self.installation
-            .config
-            .locations
-            .members(&group)
-            .iter()
-            .filter_map(|location| self.picture.positions.get(location))
-            // Where its source states it no longer, it is no member, as where it never was.
-            .filter(|position| !position.no_longer_stated(&self.authority.quantities))
-            .collect()
+        let members = self.installation.config.locations.members(&group);
+        let members = self.picture.stated_at(members, &self.authority.quantities);
+        members.collect()
     }
 
     fn read(

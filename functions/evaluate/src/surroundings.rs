@@ -11,12 +11,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
-use shared::config::connector::ConnectorSettings;
 use shared::domain::authority::Authority;
 use shared::domain::id::ConnectorName;
 use shared::domain::position::Position;
-use shared::installation::{Installation, KEPT};
-use shared::store::feeds::{FeedState, Moment};
+use shared::installation::{Installation, KEPT, Trust};
+use shared::store::feeds::FeedState;
 
 use crate::{EvaluateError, Evaluator};
 
@@ -28,17 +27,6 @@ pub(crate) struct Surroundings {
     pub(crate) authority: Authority,
     /// The sources that were asked after, and how each was.
     seen: Mutex<BTreeMap<ConnectorName, Trust>>,
-}
-
-/// Whether what a source has stated is data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// All of it is.
-    All,
-    /// Its latest file is not believed: what it has stated since then is, the rest is not.
-    Since(Moment),
-    /// Nothing good has come from it for too long.
-    None,
 }
 
 /// What this instance knows of its sources' health, and when it asked.
@@ -70,12 +58,7 @@ impl Evaluator {
         if let Ok(mut seen) = around.seen.lock() {
             seen.insert(owner.clone(), trust);
         }
-        let stated = position.stated_by(owner).map(|base| base.version.at);
-        Ok(match trust {
-            Trust::All => false,
-            Trust::Since(at) => stated.is_none_or(|stated| stated <= at.0),
-            Trust::None => true,
-        })
+        Ok(trust.withholds(position, owner))
     }
 
     /// Whether a look by what holds now comes to the same as one by these surroundings.
@@ -102,22 +85,12 @@ impl Evaluator {
         installation: &Installation,
         source: &ConnectorName,
     ) -> Result<Trust, EvaluateError> {
-        let known = installation.config.connectors.get(source);
-        let Some(ConnectorSettings::Files(files)) = known.map(|it| &it.settings) else {
+        if installation.files_of(source).is_none() {
             return Ok(Trust::All);
-        };
+        }
         let now = self.store.clock().now();
-        let Some(feed) = self.health(source, now).await? else {
-            return Ok(Trust::All);
-        };
-        let stale = feed
-            .succeeded_at
-            .is_some_and(|at| now.duration_since(at.0) > files.stale_after);
-        Ok(match feed.distrusted_after {
-            _ if stale => Trust::None,
-            Some(at) => Trust::Since(at),
-            None => Trust::All,
-        })
+        let feed = self.health(source, now).await?;
+        Ok(installation.trust(source, feed.as_ref(), now))
     }
 
     /// A source's health has changed: what is known of it is asked for anew.

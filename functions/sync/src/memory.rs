@@ -75,19 +75,29 @@ impl Memory {
     }
 
     /// Whether this delivery was applied before. The same content under a later time is another
-    /// delivery: it says that the stock is as it was then.
+    /// delivery: it says that the stock is as it was then. Where nothing says when a file was written,
+    /// only what was applied last is known again: what was in force before then may have come back.
     pub(crate) fn has(&self, delivery: &Delivery) -> bool {
-        self.deliveries.iter().any(|known| {
+        let Entry { modified, tag, .. } = &delivery.entry;
+        self.comparable(&delivery.entry).iter().any(|known| {
             known.sha256 == delivery.sha256
-                && known.entry.tag == delivery.entry.tag
-                && known.entry.modified >= delivery.entry.modified
+                && known.entry.tag == *tag
+                && known.entry.modified >= *modified
         })
     }
 
     /// Whether a file that cannot be moved away still lies there as it was applied.
     pub(crate) fn has_listed(&self, entry: &Entry) -> bool {
         let datable = entry.tag.is_some() || entry.modified.is_some();
-        datable && self.deliveries.iter().any(|known| known.entry == *entry)
+        let mut comparable = self.comparable(entry).iter();
+        datable && comparable.any(|known| known.entry == *entry)
+    }
+
+    fn comparable(&self, entry: &Entry) -> &[Delivery] {
+        match entry.modified {
+            Some(_) => &self.deliveries,
+            None => self.deliveries.last_chunk::<1>().map_or(&[], |last| last),
+        }
     }
 
     /// When the latest file that was applied had been written.
@@ -156,6 +166,26 @@ mod tests {
         assert!(memory.has(&delivery("a", 9)));
         assert!(!memory.has(&delivery("a", 11)));
         assert!(!memory.has(&delivery("b", 10)));
+    }
+
+    #[test]
+    fn without_a_time_what_was_in_force_before_is_another_delivery() {
+        for tag in [None, Some("v1")] {
+            let undated = |sha256: &str| {
+                let mut delivery = delivery(sha256, 10);
+                delivery.entry.modified = None;
+                delivery.entry.tag = tag.map(|tag| format!("{tag} of {sha256}"));
+                delivery
+            };
+            let mut memory = Memory::default();
+            for sha256 in ["five", "four"] {
+                memory.applied(undated(sha256));
+                assert!(memory.has(&undated(sha256)), "{sha256} {tag:?}");
+            }
+            assert!(!memory.has(&undated("five")), "{tag:?}");
+            assert!(!memory.has_listed(&undated("five").entry), "{tag:?}");
+            assert_eq!(memory.has_listed(&undated("four").entry), tag.is_some());
+        }
     }
 
     #[test]

@@ -417,9 +417,17 @@ fn level(row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> Result<Level, Flaw> {
         cell => cell.value(),
     };
     let mut readable = Readable { item, flaws };
-    let mut optional = |column| readable.value(column, row.quantity(column));
-    let (committed, unavailable) = (optional("reserved"), optional("unavailable"));
-    let (available, incoming) = (optional("available"), optional("incoming"));
+    let available = readable.value("available", row.quantity("available"));
+    // Fewer than none reserved would be more available than there is.
+    let mut counted = |column| {
+        let counted = row.quantity(column).and_then(|units| match units {
+            0.. => Ok(units),
+            _ => Err(Invalid::new(&units.to_string(), "it is below zero")),
+        });
+        readable.value(column, counted)
+    };
+    let (committed, unavailable) = (counted("reserved"), counted("unavailable"));
+    let incoming = counted("incoming");
     let level = Level::stated(on_hand, available, committed, incoming, unavailable);
     level.ok_or_else(|| {
         let sentence = format!("{item} has no quantity, which is not zero.");

@@ -62,7 +62,7 @@ pub use self::network::{Network, NetworkError};
 pub use self::summary::Summary;
 pub use self::value::{
     Bytes, Crossings, Grace, HeaderName, JsonPointer, MemoryDays, Named, PerSecond, Percent,
-    ShopName,
+    SalesDays, ShopName,
 };
 pub use self::words::alike;
 

@@ -10,8 +10,9 @@ use super::declare::{choice, parsed, settings};
 use super::document::Node;
 use super::error::Problems;
 use super::setting::Setting;
-use super::value::Crossings;
+use super::value::{Crossings, SalesDays};
 use crate::domain::alert::named;
+use crate::domain::position::SALES_DAYS;
 use crate::domain::rule::{Basis, Boundary, Check, Demand, Over, Rule, Scope, Season, Threshold};
 use crate::domain::watch::{OwnManner, Span};
 use crate::domain::{AlertKind, GroupName, LocationId, ProductId, RuleId, Severity};
@@ -50,12 +51,12 @@ settings! {
         /// For `high_demand`: the least number of units sold in the window.
         at_least: Option<i64> = None,
         /// For `high_demand`: the window in days, today included; by default 7.
-        days: Option<u16> = None,
+        days: Option<SalesDays> = None,
         /// For `high_demand`: and at least so many times the product's own usual rate.
         times_usual: Option<Tenths> = None,
         /// For `high_demand`: the days before the window that the usual rate is taken from; by
-        /// default 28.
-        usual_days: Option<u16> = None,
+        /// default 28. With those of the window at most 70: sales are kept for so long.
+        usual_days: Option<SalesDays> = None,
         /// How much it matters; by default `warning`, for `out_of_stock` `critical`, for
         /// `high_demand` `info`.
         severity: Option<Severity> = None,
@@ -289,16 +290,19 @@ impl RuleSettings {
                 format!("{at_least} would always fire; give the least number sold, from 1 up");
             node.refuse_field(problems, "at_least", problem);
         }
-        let days = self.days.unwrap_or(7);
-        let baseline_days = self.usual_days.unwrap_or(28);
-        for (key, days) in [("days", days), ("usual_days", baseline_days)] {
-            if !(1..=366).contains(&days) {
-                node.refuse_field(
-                    problems,
-                    key,
-                    format!("{days} is out of range; give 1 to 366 days"),
-                );
-            }
+        let days = self.days.map_or(7, SalesDays::get);
+        let baseline_days = self.usual_days.map_or(28, SalesDays::get);
+        let together = days + baseline_days;
+        if self.times_usual.is_some() && together > SALES_DAYS {
+            let key = match self.usual_days {
+                Some(_) => "usual_days",
+                None => "days",
+            };
+            let problem = format!(
+                "{days} `days` and {baseline_days} `usual_days` before them are {together} days, and \
+                 sales are kept for {SALES_DAYS}"
+            );
+            node.refuse_field(problems, key, problem);
         }
         Some(Demand {
             days,

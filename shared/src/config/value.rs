@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::document::Node;
 use super::error::Problems;
 use super::setting::Setting;
+use crate::domain::position::SALES_DAYS;
 
 /// Declares a text newtype whose only door is `FromStr`; serde goes through it too.
 macro_rules! texts {
@@ -74,7 +75,7 @@ fn is_shop(text: &str) -> bool {
 
 /// Declares a bounded whole number.
 macro_rules! numbers {
-    ($( $(#[$doc:meta])* $name:ident($ty:ty), $least:literal to $most:literal, $unit:literal; )+) => { $(
+    ($( $(#[$doc:meta])* $name:ident($ty:ty), $least:literal to $most:expr, $unit:literal; )+) => { $(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(transparent)]
@@ -114,6 +115,8 @@ numbers! {
     Bytes(u32), 1 to 4_194_304, "a number of bytes";
     /// Days for which an event is remembered: at least a week, because senders retry for days.
     MemoryDays(u16), 7 to 400, "a number of days";
+    /// Days of sales, of those that are kept.
+    SalesDays(u16), 1 to SALES_DAYS, "a number of days";
     /// Units of stock.
     Units(u64), 1 to 1_000_000_000, "a number of units";
     /// Alerts named in one message.

@@ -12,7 +12,7 @@ use super::alert::named;
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::position::{
-    Base, Holding, MOST_UNITS, Position, Refusal, Sources, believable, lower, of_item, tidy,
+    Base, Holding, MOST_UNITS, Position, Refusal, Sources, believable, lower, of_item,
 };
 use super::product::ProductId;
 
@@ -165,7 +165,7 @@ impl Position {
             return Err(Refusal::Impossible { quantity });
         }
         let sole = self.sole_item();
-        let (bases, moves) = self.stated_by_hand()?;
+        let (bases, _) = self.stated_by_hand()?;
         let known = bases
             .get(source)
             .and_then(|base| base.items.get(&said.item));
@@ -212,7 +212,7 @@ impl Position {
             .or_insert_with(|| Base::ended(item.level.version));
         base.items.insert(said.item.clone(), item);
         base.derive(sources.same_sku(source));
-        tidy(bases, moves);
+        self.tidy();
         let sole = sole.filter(|(other, _)| *other != of_item(source, &said.item));
         if came && let Some((other, ended)) = sole {
             // What moves after several parts of a sum were there is nobody's in particular; of items
@@ -289,16 +289,17 @@ impl Base {
                 return;
             }
         };
+        let since = self.since();
         self.contradicts = false;
         self.oldest = oldest;
         self.ended = level.is_none();
         if let Some((level, version)) = level.zip(newest) {
-            if version != self.version {
+            self.level = level;
+            self.version = version;
+            if self.since() != since {
                 // What was added up has moved after another statement.
                 self.moved = 0;
             }
-            self.level = level;
-            self.version = version;
         }
     }
 }
@@ -326,6 +327,7 @@ fn safer(a: Option<&Level>, b: Option<&Level>) -> bool {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use proptest::prelude::*;
 
     use super::super::position::{PositionChange, Sources};
     use super::*;
@@ -485,6 +487,121 @@ mod tests {
         };
         let left = whole.after(&gone, &summed()).unwrap().unwrap();
         assert_eq!(on_hand(&left), Some(34));
+    }
+
+    const DAY: i64 = 24 * 3_600;
+
+    fn moved(second: i64, item: Option<&str>, units: i64) -> PositionChange {
+        PositionChange::Line {
+            item: item.map(|item| ("shop".parse().unwrap(), item.to_owned())),
+            alias: None,
+            moves: vec![(version(second).at, units)],
+            sold: Vec::new(),
+        }
+    }
+
+    fn of_shop(said: ItemStatement) -> PositionChange {
+        PositionChange::Item {
+            source: "shop".parse().unwrap(),
+            said,
+        }
+    }
+
+    fn all_of(changes: impl IntoIterator<Item = PositionChange>) -> Position {
+        let start = Position::unknown("OIL".parse().unwrap(), "north".parse().unwrap());
+        changes.into_iter().fold(start, |position, change| {
+            let next = position.after(&change, &of_the_shop()).unwrap();
+            next.unwrap_or(position)
+        })
+    }
+
+    fn of_the_shop() -> Sources {
+        Sources {
+            ranking: vec!["shop".parse().unwrap()],
+            ..summed()
+        }
+    }
+
+    fn there(position: &Position) -> Option<i64> {
+        position.balance(&of_the_shop())
+    }
+
+    #[test]
+    fn what_moved_in_a_sum_counts_until_each_of_its_items_is_stated_however_much_it_was() {
+        let both = [said("1", 0, Some(10)), said("2", 0, Some(20))];
+        let received = (0..40).map(|n| moved(DAY + n, None, 1));
+        let mut changes: Vec<_> = both.map(of_shop).into_iter().chain(received).collect();
+        for (said, expected) in [
+            (said("2", 4 * DAY, Some(25)), 10 + 25 + 40),
+            (said("2", 9 * DAY, Some(21)), 10 + 21 + 40),
+            (said("1", 12 * DAY, Some(50)), 50 + 21),
+        ] {
+            changes.push(of_shop(said));
+            let position = all_of(changes.clone());
+            assert_eq!(there(&position), Some(expected));
+            assert!(position.movements() <= 40);
+        }
+    }
+
+    #[test]
+    fn of_what_comes_to_nothing_together_an_items_part_is_in_its_level_and_the_rest_is_not() {
+        let mut changes = [said("1", 0, Some(10)), said("2", 0, Some(20))]
+            .map(of_shop)
+            .to_vec();
+        for n in 0..20 {
+            changes.push(moved(DAY + 2 * n, Some("2"), -1));
+            changes.push(moved(DAY + 2 * n + 1, None, 1));
+        }
+        changes.push(of_shop(said("2", 4 * DAY, Some(5))));
+        changes.push(moved(5 * DAY, None, 2));
+        assert_eq!(there(&all_of(changes)), Some(10 + 5 + 20 + 2));
+    }
+
+    #[test]
+    fn what_is_added_up_is_in_the_sum_that_an_item_becomes_a_part_of() {
+        let received = (0..40).map(|n| moved(DAY + n, None, 1));
+        let mut changes = vec![of_shop(said("1", 0, Some(10)))];
+        changes.extend(received);
+        changes.push(PositionChange::Level {
+            source: "erp".parse().unwrap(),
+            level: Level::default(),
+            version: version(4 * DAY),
+        });
+        assert_eq!(there(&all_of(changes.clone())), Some(50));
+        changes.push(of_shop(said("2", 5 * DAY, Some(3))));
+        assert_eq!(there(&all_of(changes)), Some(53));
+    }
+
+    proptest! {
+        /// Two items over three weeks, each with levels and sales of its own, and movements of neither.
+        #[test]
+        fn a_sum_is_what_its_items_state_and_what_moved_since(
+            told in proptest::collection::vec((0..3_usize, prop::option::weighted(0.04, 0..500_i64), -3..4_i64), 60..400),
+        ) {
+            let items = ["1", "2"];
+            let mut changes: Vec<_> = items.iter().map(|item| of_shop(said(item, 0, Some(500)))).collect();
+            let (mut levels, mut moves) = ([(0, 500); 2], Vec::new());
+            for (hour, (item, level, units)) in (1..).zip(told) {
+                let at = hour * 2 * 3_600;
+                match (items.get(item), level) {
+                    (Some(name), Some(on_hand)) => {
+                        levels[item] = (at, on_hand);
+                        changes.push(of_shop(said(name, at, Some(on_hand))));
+                    }
+                    (_, _) if units == 0 => {}
+                    (name, _) => {
+                        moves.push((at, item, units));
+                        changes.push(moved(at, name.copied(), units));
+                    }
+                }
+            }
+            let oldest = levels[0].0.min(levels[1].0);
+            let since = |item: usize| levels.get(item).map_or(oldest, |(at, _)| *at);
+            let moved = moves.iter().filter(|(at, item, _)| *at > since(*item));
+            let expected = levels[0].1 + levels[1].1 + moved.map(|(_, _, units)| units).sum::<i64>();
+            let position = all_of(changes);
+            prop_assert_eq!(there(&position), Some(expected));
+        }
     }
 
     #[test]

@@ -30,8 +30,8 @@ use super::product::ProductId;
 use super::renamed::{Part, Renamed};
 
 pub use self::moves::MOST_MOVES;
-use self::moves::forget;
-pub(super) use self::moves::{add_move, tidy};
+pub(super) use self::moves::add_move;
+use self::moves::tidy;
 pub use self::refusal::Refusal;
 pub(super) use self::refusal::believable;
 use self::refusal::{possible, within_a_jump};
@@ -39,12 +39,14 @@ use self::refusal::{possible, within_a_jump};
 /// More units than any yard holds: a larger number is a mistake in the source.
 pub const MOST_UNITS: i64 = 1_000_000_000_000;
 /// Days of sales kept, enough for a week's window against two months of baseline.
-const KEEP_DAYS: i64 = 70;
+pub const SALES_DAYS: u16 = 70;
 
 /// Each source's latest statement.
 type Bases = BTreeMap<ConnectorName, Base>;
 /// Movements: milliseconds since 1970, and units.
 type Moves = Vec<(i64, i64)>;
+/// Which of the movements were of one of a source's items, by its name.
+type OfItems = BTreeMap<String, Moves>;
 
 /// One product at one location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,7 +326,7 @@ impl Position {
                 let (source, base) = on_the_shelf(bases, &sources.ranking)?;
                 // What is not known to be of one item is in a sum once all of its items have been
                 // stated since; what is, with its own.
-                let since = base.oldest.unwrap_or(base.version).at.as_millisecond();
+                let since = base.since().at.as_millisecond();
                 let moved: i64 = moves
                     .iter()
                     .filter(|(at, _)| *at > since)
@@ -421,12 +423,12 @@ impl Position {
     #[must_use]
     pub fn caught_up(&self, source: &ConnectorName, then: Timestamp) -> Self {
         let mut next = self.clone();
-        if let Holding::Stated { bases, moves } = &mut next.holding
+        if let Holding::Stated { bases, .. } = &mut next.holding
             && let Some(base) = bases.get_mut(source)
             && base.version.at < whole_millis(then)
         {
             base.version = Version::at(whole_millis(then));
-            tidy(bases, moves);
+            next.tidy();
         }
         next
     }
@@ -500,14 +502,12 @@ impl Position {
                     .as_ref()
                     .is_some_and(|(source, _)| sources.same_sku(source) == SameSku::Sum);
                 for (at, delta) in moves {
-                    next.shift(*at, *delta, sources)?;
                     if let Some(name) = name.as_ref().filter(|_| is_summed || !is_sole) {
                         let of_item = next.of_items.entry(name.clone()).or_default();
                         add_move(of_item, at.as_millisecond(), *delta);
-                        forget(of_item);
                     }
+                    next.shift(*at, *delta, sources)?;
                 }
-                next.of_items.retain(|_, moves| !moves.is_empty());
                 for (day, units) in sold {
                     believable(*units, sources)?;
                     next.count_sale(*day, *units);
@@ -584,7 +584,7 @@ impl Position {
         }
         // A count corrects what is known, whoever stated it.
         let there = self.balance(sources);
-        let (bases, moves) = self.stated_by_hand()?;
+        let (bases, _) = self.stated_by_hand()?;
         let known = bases.get(source).cloned();
         let newer = match &known {
             None => true,
@@ -613,7 +613,7 @@ impl Position {
             items: BTreeMap::new(),
         };
         bases.insert(source.clone(), base);
-        tidy(bases, moves);
+        self.tidy();
         Ok(())
     }
 
@@ -630,10 +630,16 @@ impl Position {
             return Err(Refusal::Impossible { quantity: delta });
         }
         believable(delta, sources)?;
-        let (bases, moves) = self.stated_by_hand()?;
+        let (_, moves) = self.stated_by_hand()?;
         add_move(moves, at.as_millisecond(), delta);
-        tidy(bases, moves);
+        self.tidy();
         Ok(())
+    }
+
+    pub(super) fn tidy(&mut self) {
+        if let Holding::Stated { bases, moves } = &mut self.holding {
+            tidy(bases, moves, &mut self.of_items);
+        }
     }
 
     fn count(&mut self, [on_hand, reserved, incoming]: [i64; 3]) -> Result<(), Refusal> {
@@ -668,7 +674,8 @@ impl Position {
             _ => drop(self.sold.remove(&day)),
         }
         if let Some((&latest, _)) = self.sold.last_key_value() {
-            let oldest = latest.saturating_sub(SignedDuration::from_hours(24 * KEEP_DAYS));
+            let kept = SignedDuration::from_hours(24 * i64::from(SALES_DAYS));
+            let oldest = latest.saturating_sub(kept);
             self.sold.retain(|day, _| *day > oldest);
             for part in self.parts.values_mut() {
                 part.sold.retain(|day, _| *day > oldest);
@@ -700,6 +707,11 @@ fn effective<'a>(
 }
 
 impl Base {
+    /// What moved after this is not in its level; of a sum, what is not known to be of one item.
+    pub(super) fn since(&self) -> Version {
+        self.oldest.unwrap_or(self.version)
+    }
+
     /// When the source last said how much there is.
     pub fn mentioned(&self) -> Version {
         self.mentioned.unwrap_or(self.version)

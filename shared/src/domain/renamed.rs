@@ -16,7 +16,7 @@ use super::authority::API;
 use super::event::Version;
 use super::id::ConnectorName;
 use super::item::{Dated, Item, SameSku};
-use super::position::{Base, Holding, Position, Sources, add_move, of_item, tidy};
+use super::position::{Base, Holding, Position, Sources, add_move, of_item};
 use super::product::ProductId;
 
 /// What became of a SKU that an item had.
@@ -196,7 +196,7 @@ impl Position {
             rest.retain(|at, _| *at < until.at.as_millisecond());
         }
         let own = self.of_items.entry(name.to_owned()).or_default();
-        for (at, delta) in rest {
+        for (at, delta) in rest.into_iter().filter(|(_, delta)| *delta != 0) {
             add_move(own, at, delta);
         }
         self.of_items.retain(|_, moves| !moves.is_empty());
@@ -372,13 +372,14 @@ impl Position {
             item.named = item.named.max(Some(since));
             base.derive(same_sku);
         }
-        tidy(known, moved);
         for (name, moves) in own {
             let known = new.of_items.entry(name).or_default();
             for (at, delta) in moves {
                 add_move(known, at, delta);
             }
         }
+        old.tidy();
+        new.tidy();
         for name in went {
             new.gone.remove(&name);
             old.gone.insert(name, to.clone());

@@ -19,6 +19,7 @@ use crate::domain::event::millis;
 use crate::domain::group::FlushId;
 use crate::domain::id::{ChannelName, LocationId};
 use crate::domain::message::Message;
+use crate::domain::position::Sources;
 use crate::domain::rule::Rule;
 use crate::domain::watch::{Moment, Watch, Withheld};
 use crate::domain::{AlertKind, Position, ProductId, Severity, Subject};
@@ -183,6 +184,17 @@ impl ProductPicture {
             }
         }
         Ok(picture)
+    }
+
+    /// The positions at these locations that count in their sum. Where its source states it no longer, it
+    /// is no member, as where it never was.
+    pub fn stated_at<'a>(
+        &'a self,
+        locations: &'a [LocationId],
+        sources: &'a Sources,
+    ) -> impl Iterator<Item = &'a Position> {
+        let positions = locations.iter().filter_map(|it| self.positions.get(it));
+        positions.filter(|position| !position.no_longer_stated(sources))
     }
 
     /// The watch over a subject for a kind of alert.

@@ -14,7 +14,6 @@ use shared::domain::watch::{Manner, Phase, Watch, Withheld};
 use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
-use shared::store::feeds::FeedState;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::{Store, StoreError};
 
@@ -104,6 +103,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),
         None => None,
     };
+    let is_down = position.zip(owner).is_some_and(|(position, owner)| {
+        let trust = installation.trust(owner, feed.as_ref(), context.now());
+        trust.withholds(position, owner)
+    });
     let scene = Scene {
         installation: &installation,
         facts: Facts::of(
@@ -141,7 +144,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "counted": position.and_then(|it| count(it, owner)),
         "counted_twice": twice,
         "feed": feed.map(|feed| json!({
-            "down": is_down(&feed),
+            "down": is_down,
             "succeeded_at": feed.succeeded_at.map(|at| at.0),
             "suspicions": feed.suspicions,
             "remarks": feed.remarks,
@@ -192,10 +195,6 @@ async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreErr
     Ok(())
 }
 
-fn is_down(feed: &FeedState) -> bool {
-    feed.distrusted_after.is_some() || feed.last_error.is_some()
-}
-
 /// The rules over sums of the location's groups, which stand beside its own.
 fn sums(scene: &Scene<'_>, picture: &ProductPicture, sources: &Sources) -> Vec<Value> {
     let rules = scene.installation.rules.rules_over_sums(&scene.facts);
@@ -205,8 +204,8 @@ fn sums(scene: &Scene<'_>, picture: &ProductPicture, sources: &Sources) -> Vec<V
             return None;
         };
         let members = scene.installation.config.locations.members(group);
-        let positions = members.iter().filter_map(|it| picture.positions.get(it));
-        let stocks: Vec<_> = positions.map(|it| it.stock(sources)).collect();
+        let members = picture.stated_at(members, sources);
+        let stocks: Vec<_> = members.map(|it| it.stock(sources)).collect();
         let known = Some(&stocks).filter(|stocks| !stocks.is_empty());
         let stock = known.and_then(|stocks| total(stocks.iter().map(Option::as_ref)));
         let watch = picture.watch(&subject, resolution.kind);

@@ -173,6 +173,37 @@ async fn a_barcode_in_an_optional_quantity_is_held_and_the_quantity_beside_it_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn fewer_than_none_reserved_coming_or_unavailable_is_told_and_the_quantity_beside_it_is_taken()
+ {
+    for (columns, cells) in [
+        ("on_hand,reserved", "10,-5"),
+        ("on_hand,unavailable", "10,-5"),
+        ("on_hand,incoming", "10,-5"),
+        ("on_hand,available,reserved", "10,10,-5"),
+        ("available,reserved", "10,-5"),
+        ("available,unavailable", "10,-5"),
+    ] {
+        let bench = Bench::with("").await;
+        let file = format!("sku,location,{columns}\nOIL,main,{cells}\n");
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(report.counts.added, 1, "{columns}: {report:?}");
+        let sources = bench.authority().await.quantities;
+        let stock = bench.position("OIL").await.stock(&sources).unwrap();
+        let seen = (stock.on_hand, stock.available, stock.reserved);
+        assert_eq!(seen, (10, 10, 0), "{columns}");
+        assert_eq!((stock.unavailable, stock.incoming), (0, 0), "{columns}");
+        let remarks = bench.feed().await.remarks;
+        assert!(remarks["unreadable"].contains("below zero"), "{remarks:?}");
+    }
+    // What is owed, and what was sold beyond it, may be below zero.
+    let bench = Bench::with("").await;
+    let file = "sku,location,on_hand,available\nOIL,main,-2,-3\n";
+    bench.read("s.csv", file).await;
+    assert_eq!(bench.balance("OIL").await, Some(-2));
+    assert!(bench.feed().await.remarks.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_written_before_a_count_leaves_it_and_one_written_after_it_does_not() {
     let bench = Bench::with("").await;
     bench.read("s.csv", file("OIL,main,10")).await;

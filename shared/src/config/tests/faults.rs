@@ -67,8 +67,11 @@ const CASES: &[&str] = &[
     // Two faults of different sections, and of one rule that cannot be read and another that can.
     "[guards]\nvin = 1\n[[rules]]\nname = \"a\"\nkind = \"low_stock\"\nthreshold = true\n[[rules]]\nname = \"b\"\nkind = \"low_stock\"",
     "[[rules]]\nname = \"a\"\nkind = \"out_of_stock\"\ntimes_usual = 2.5\nmodel = \"500e\"\nlocation = \"milano\"\ngroup = \"italy\"",
-    "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nat_least = 0\ndays = 400\nseasons = [{ from = 2026-12-01, until = 2027-01-01, units = 0 }, { from = 2026-12-31, until = 2027-02-01, units = 2 }]",
+    "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nat_least = 0\ndays = 60\ntimes_usual = 2\nseasons = [{ from = 2026-12-01, until = 2027-01-01, units = 0 }, { from = 2026-12-31, until = 2027-02-01, units = 2 }]",
     "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nat_least = 3\ntimes_usual = 2.55\nusual_days = 99999",
+    "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nat_least = 3\ndays = 71\n[[rules]]\nname = \"b\"\nkind = \"high_demand\"\nat_least = 3\ndays = 0",
+    "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nat_least = 3\ndays = 43\ntimes_usual = 2",
+    "[[rules]]\nname = \"a\"\nkind = \"high_demand\"\nat_least = 3\ndays = 14\ntimes_usual = 2\nusual_days = 57",
     "[connectors.x]\nkind = \"files\"\nurl = \"drop\"\npassword = \"env:A\"\nformat = { delimeter = \";\", header = 1, max_rows = \"many\", decimal_mark = \"dot\" }",
     "[connectors.x]\nkind = \"files\"\nurl = \"https://example.com/stock.csv\"\nformat = { header = false }",
     "[[routes]]\nname = \"r\"\nchannels = \"room\"\n[[routes]]\nname = \"r\"\nchannels = [\"room\"]\nmin_severity = \"high\"",

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Bases, Moves};
+use super::{Bases, Item, Moves, OfItems};
 
 /// Movements kept apart, some 16 bytes each. Beyond that the oldest are added up: no unit is lost, but
 /// a statement that is dated between two of them no longer tells them apart.
@@ -14,11 +14,26 @@ pub(super) const FEW_MOVES: usize = 32;
 const KEEP_APART: SignedDuration = SignedDuration::from_hours(48);
 
 /// Adds up the movements that no statement will tell apart any more, because they are long past, or that
-/// are too many. No unit is lost: what moved after a statement goes on counting on top of it.
-pub(in crate::domain) fn tidy(bases: &mut Bases, moves: &mut Moves) {
-    if moves.len() <= FEW_MOVES {
-        return;
+/// are too many. No unit is lost: what moved after a statement goes on counting on top of it. Whose the
+/// movements were is known for as long as they are kept apart.
+pub(in crate::domain) fn tidy(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
+    if moves.len() > FEW_MOVES {
+        add_up(bases, moves, of_items);
     }
+    for own in of_items.values_mut() {
+        let is_apart = |at: &i64| moves.binary_search_by_key(at, |(at, _)| *at).is_ok();
+        own.retain(|(at, delta)| *delta != 0 && is_apart(at));
+    }
+    of_items.retain(|_, own| !own.is_empty());
+    // Of movements that come to nothing together, one may be in an item's level and another not.
+    let is_of_item = |at: &i64| {
+        let mut own = of_items.values();
+        own.any(|own| own.binary_search_by_key(at, |(at, _)| *at).is_ok())
+    };
+    moves.retain(|(at, delta)| *delta != 0 || is_of_item(at));
+}
+
+fn add_up(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
     let stated = bases.values().map(|base| base.version.at.as_millisecond());
     let last_stated = stated.max();
     let newest = last_stated.max(moves.last().map(|(at, _)| *at));
@@ -27,37 +42,49 @@ pub(in crate::domain) fn tidy(bases: &mut Bases, moves: &mut Moves) {
     // A source that was heard after a movement has it in its statement; for the others it is added to
     // `moved`.
     if last_stated.is_some_and(|at| at > apart_from) {
-        let settled = moves.partition_point(|(at, _)| *at <= apart_from);
+        // Which of them a sum has in it changes with each of its items.
+        let sums = bases.values().filter_map(|base| base.oldest);
+        let sums = sums.map(|oldest| oldest.at.as_millisecond());
+        let until = sums
+            .min()
+            .map_or(apart_from, |oldest| oldest.min(apart_from));
+        let settled = moves.partition_point(|(at, _)| *at <= until);
         for (at, delta) in moves.drain(..settled) {
             for base in bases.values_mut() {
-                if base.version.at.as_millisecond() < at {
+                if base.since().at.as_millisecond() < at {
                     base.moved += delta;
                 }
             }
         }
-        return bound(bases, moves, 0);
     }
     let old = moves.partition_point(|(at, _)| *at <= apart_from);
-    bound(bases, moves, old);
+    bound(bases, moves, of_items, old);
 }
 
 /// Adds neighbours up among the first `old` movements, and among all as long as there are too many,
 /// except where a statement lies between the two.
-fn bound(bases: &Bases, moves: &mut Moves, mut old: usize) {
+fn bound(bases: &Bases, moves: &mut Moves, of_items: &mut OfItems, mut old: usize) {
+    let items = bases.values().filter(|base| base.oldest.is_some());
+    let items = items.flat_map(|base| base.items.values().filter_map(Item::live));
+    let stated = bases.values().map(|base| base.version);
+    let stated = stated.chain(items.map(|(version, _)| version));
+    let stated: Vec<i64> = stated.map(|it| it.at.as_millisecond()).collect();
     let mut first = 0;
     while first + 1 < moves.len() && (first + 1 < old || moves.len() > MOST_MOVES) {
         let ((from, delta), (until, _)) = (moves[first], moves[first + 1]);
-        let between = from..until;
-        let parted = bases
-            .values()
-            .any(|base| between.contains(&base.version.at.as_millisecond()));
-        if parted {
+        if stated.iter().any(|at| (from..until).contains(at)) {
             first += 1;
             continue;
         }
         moves[first + 1].1 += delta;
         moves.remove(first);
         old = old.saturating_sub(1);
+        for own in of_items.values_mut() {
+            if let Ok(found) = own.binary_search_by_key(&from, |(at, _)| *at) {
+                let (_, delta) = own.remove(found);
+                add_move(own, until, delta);
+            }
+        }
     }
 }
 
@@ -65,24 +92,11 @@ fn in_millis(span: SignedDuration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Adds a movement to those of one series, in the order of their times.
+/// Adds a movement to those of one series, in the order of their times. What comes to nothing is
+/// forgotten by [`tidy`].
 pub(in crate::domain) fn add_move(moves: &mut Moves, at: i64, delta: i64) {
     match moves.binary_search_by_key(&at, |(at, _)| *at) {
         Ok(found) => moves[found].1 += delta,
         Err(place) => moves.insert(place, (at, delta)),
     }
-    moves.retain(|(_, delta)| *delta != 0);
-}
-
-/// Forgets whose the movements were that are long past, where there are many.
-pub(super) fn forget(of_item: &mut Moves) {
-    let Some((newest, _)) = of_item.last() else {
-        return;
-    };
-    let apart_from = newest.saturating_sub(in_millis(KEEP_APART));
-    let too_many = of_item.len().saturating_sub(FEW_MOVES);
-    let settled = of_item.partition_point(|(at, _)| *at <= apart_from);
-    of_item.drain(..settled.min(too_many));
-    let most = of_item.len().saturating_sub(MOST_MOVES);
-    of_item.drain(..most);
 }

@@ -82,7 +82,11 @@ impl Position {
             ),
         ] {
             let Some(stated) = *quantity else { continue };
-            if let Err(refusal) = within_a_jump(before.unwrap_or(0), stated, sources) {
+            let counted = match stated {
+                0.. => within_a_jump(before.unwrap_or(0), stated, sources),
+                quantity => Err(Refusal::Impossible { quantity }),
+            };
+            if let Err(refusal) = counted {
                 *quantity = before;
                 left_out.push((name, refusal));
             }

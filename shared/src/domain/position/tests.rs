@@ -5,6 +5,7 @@ mod sellable;
 
 use super::moves::FEW_MOVES;
 use super::*;
+use crate::domain::rule::{Condition, Demand};
 
 fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(1_768_469_400 + minute * 60).unwrap()
@@ -376,4 +377,35 @@ fn a_list_that_lacks_a_product_does_not_outdo_who_has_stated_it_since_the_list_l
     assert_eq!(after(&[row.clone(), gone.clone()], &nobody), Some(0));
     let back = says(&file, 40, 3);
     assert_eq!(after(&[row, seven, gone, back], &nobody), Some(3));
+}
+
+#[test]
+fn the_longest_window_that_a_rule_may_have_is_counted_to_its_first_day() {
+    let first: Date = "2026-01-15".parse().unwrap();
+    let mut position = empty();
+    let mut today = first;
+    for _ in 0..100 {
+        position.count_sale(today, 1);
+        today = today.tomorrow().unwrap();
+    }
+    let today = today.yesterday().unwrap();
+    for (days, usual) in [(SALES_DAYS, None), (14, Some(SALES_DAYS - 14))] {
+        let rule = Demand {
+            days,
+            at_least: i64::from(days),
+            // Exactly as much as usual, which is one a day.
+            baseline_tenths: usual.map(|_| 10),
+            baseline_days: usual.unwrap_or(28),
+        };
+        let reading = rule.judge(&position.sold, today);
+        assert_eq!(reading.sold, i64::from(days));
+        let more = Demand {
+            baseline_tenths: usual.map(|_| 11),
+            ..rule
+        };
+        let fires =
+            |rule: &Demand| rule.judge(&position.sold, today).condition == Condition::Breached;
+        assert!(fires(&rule), "{days}");
+        assert_eq!(fires(&more), usual.is_none(), "{days}");
+    }
 }

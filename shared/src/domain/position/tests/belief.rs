@@ -51,6 +51,18 @@ fn a_barcode_in_place_of_an_optional_quantity_leaves_it_as_it_was_said() {
         ),
         (
             &known,
+            stated(9, Some(-1), Some(-1)),
+            stated(9, Some(2), Some(800)),
+            &["reserved", "incoming"],
+        ),
+        (
+            &none,
+            unavailable(Some(-1)),
+            unavailable(None),
+            &["unavailable"],
+        ),
+        (
+            &known,
             stated(9, barcode, barcode),
             stated(9, Some(2), Some(800)),
             &["reserved", "incoming"],
