@@ -28,6 +28,7 @@ mod parameters;
 mod process;
 mod program;
 mod readme;
+mod remembered;
 mod renamed;
 mod roles;
 mod routed;

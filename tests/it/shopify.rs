@@ -69,10 +69,10 @@ pub(crate) const ITEM: i64 = 501;
 pub(crate) const OTHER_ITEM: i64 = 502;
 
 pub(crate) struct Shop {
-    aws: EmbeddedAws,
+    pub(crate) aws: EmbeddedAws,
     evaluator: Evaluator,
     pub(crate) store: Store,
-    ingest: Ingest,
+    pub(crate) ingest: Ingest,
     ticker: Ticker,
 }
 
@@ -96,7 +96,10 @@ impl Shop {
             ..HttpSettings::default()
         });
         let secrets = Secrets::new(
-            Box::new(|_| Some(SECRET.to_owned())),
+            Box::new(|name| match name {
+                "TILL" => Some(crate::bench::SECRET.to_owned()),
+                _ => Some(SECRET.to_owned()),
+            }),
             Arc::new(http.unwrap()),
             EXTENSION.parse().unwrap(),
             clock.clone(),
@@ -195,7 +198,7 @@ impl Shop {
         (response.status_code, said)
     }
 
-    fn soon(&self) -> Timestamp {
+    pub(crate) fn soon(&self) -> Timestamp {
         self.store.clock().now() + SignedDuration::from_mins(1)
     }
 

@@ -94,7 +94,7 @@ impl Ingest {
         if says_more || !is_one_write || !known.is_empty() {
             return Ok(None);
         }
-        let store = self.on_behalf_of(received);
+        let store = self.store.applying(received);
         let authority = door.installation.authority();
         let applied = store.keeping(received)?.apply(event, &authority).await;
         let mut partly = None;
@@ -127,15 +127,6 @@ impl Ingest {
         Ok(Some(outcome))
     }
 
-    /// The table, where what is written carries the webhook's own id, however often and by whom it is
-    /// applied.
-    fn on_behalf_of(&self, received: &Received) -> Store {
-        match received.id.parse() {
-            Ok(id) => self.store.on_behalf_of(id, Some(received.at)),
-            Err(_) => self.store.clone(),
-        }
-    }
-
     /// Applies all that a webhook says. Stops at the first event that the table cannot take for now:
     /// the rest, and it, are applied when the webhook is sent or looked at again.
     pub(crate) async fn apply(
@@ -145,7 +136,7 @@ impl Ingest {
         signed: &Signed<'_>,
         (mut parsed, mut known): (Parsed, Known),
     ) -> Result<Outcome, IngestError> {
-        let store = self.on_behalf_of(&received.data);
+        let store = self.store.applying(&received.data);
         let mut outcome = Outcome::default();
         let mut received = received;
         for reading in 0..READINGS {

@@ -46,7 +46,7 @@ impl Ingest {
         selection: &Selection,
         cursor: Option<&str>,
     ) -> Result<Replayed, IngestError> {
-        let (webhooks, next) = match selection {
+        let (webhooks, next): (Vec<Received>, _) = match selection {
             Selection::One(id) => {
                 let found = self.store.received(connector, id).await?;
                 (found.into_iter().map(|stored| stored.data).collect(), None)
@@ -59,11 +59,13 @@ impl Ingest {
                 (page.items, page.next)
             }
         };
+        let now = self.store.clock().now();
         let mut replayed = Replayed {
             next,
             ..Replayed::default()
         };
-        for received in webhooks {
+        // The table deletes late what is over.
+        for received in webhooks.into_iter().filter(|it| it.is_kept(now)) {
             replayed.webhooks += 1;
             match self.recover(&received).await {
                 Ok(outcome) => {
@@ -108,8 +110,9 @@ impl Ingest {
             .store
             .received(&received.connector, &received.id)
             .await?;
-        let Some(stored) = stored else {
-            return Ok(Outcome::default()); // its time is over
+        let now = self.store.clock().now();
+        let Some(stored) = stored.filter(|stored| stored.data.is_kept(now)) else {
+            return Ok(Outcome::default()); // its time is over, and so is that of its events
         };
         self.apply(&door, stored, &signed, parsed).await
     }

@@ -148,7 +148,8 @@ impl AlertSettings {
 settings! {
     /// How much is kept.
     pub struct Limits: Default {
-        /// Days for which an event's id is remembered, so that a late repeat has no effect.
+        /// Days for which an event's id is remembered, so that a late repeat has no effect. An event of a
+        /// webhook is remembered for as long as the webhook is kept, too.
         event_memory_days: MemoryDays = MemoryDays(8),
     }
 }

@@ -85,6 +85,7 @@ pub struct Store {
     snapshots: Arc<snapshots::Known>,
     applied_version: Arc<AtomicU64>,
     work: Option<Work>,
+    applied_again_until: Option<Timestamp>,
     along: Option<Write>,
 }
 
@@ -112,6 +113,7 @@ impl Store {
             snapshots: Arc::default(),
             applied_version: Arc::default(),
             work: None,
+            applied_again_until: None,
             along: None,
         }
     }

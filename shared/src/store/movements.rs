@@ -14,7 +14,7 @@ use super::keys;
 use super::renames::{self, Meant, Said};
 use super::row::{Expect, Row, TRANSACTION, Write, Written};
 use super::stated::Item;
-use super::stock::{ApplyError, Cause, forgotten_at};
+use super::stock::{ApplyError, Cause};
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::authority::API;
@@ -247,7 +247,7 @@ impl Store {
         authority: &Authority,
     ) -> Result<(), StoreError> {
         let (source, now) = (api()?, self.clock().now());
-        let expires = forgotten_at(now, &authority.quantities);
+        let expires = self.forgotten_at(&authority.quantities);
         let receipt = Receipt {
             at: now,
             content: String::new(),
@@ -374,7 +374,7 @@ impl Store {
                 .map(|row| (row.of.clone(), row.revision))
                 .collect(),
         };
-        let expires = forgotten_at(now, sources);
+        let expires = self.forgotten_at(sources);
         let row = Row::new(keys::marker(source, &movement.key), "marker", &receipt)?;
         Ok(Write::Put(row.expires(expires), Expect::Absent))
     }

@@ -183,6 +183,11 @@ impl Received {
         self.at.checked_add(kept).unwrap_or(Timestamp::MAX)
     }
 
+    /// Whether it may still be applied: what it has applied is remembered no longer than that.
+    pub fn is_kept(&self, now: Timestamp) -> bool {
+        now < self.expires()
+    }
+
     /// From when on it counts as forgotten, if it still waits.
     fn overdue(&self) -> Option<Timestamp> {
         let waiting = self.state == ReceivedState::Waiting;
@@ -192,7 +197,7 @@ impl Received {
 
     /// Whether whoever took it in has had its time by then, and it still waits.
     pub(crate) fn is_overdue(&self, by: Timestamp) -> bool {
-        self.overdue().is_some_and(|overdue| overdue <= by)
+        self.is_kept(by) && self.overdue().is_some_and(|overdue| overdue <= by)
     }
 }
 
@@ -249,13 +254,29 @@ impl Store {
         })
     }
 
-    /// The same table, where a change of stock is written together with the record of the webhook that
-    /// says it and nothing else, so that neither is there without the other. An event that changes
+    /// The same table, where what is written carries a webhook's own id, however often and by whom it is
+    /// applied, and where an event that it applies is remembered for as long as it can be applied again
+    /// (G2).
+    #[must_use]
+    pub fn applying(&self, received: &Received) -> Self {
+        let store = match received.id.parse() {
+            Ok(id) => self.on_behalf_of(id, Some(received.at)),
+            Err(_) => self.clone(),
+        };
+        Self {
+            applied_again_until: Some(received.expires()),
+            ..store
+        }
+    }
+
+    /// As [`Store::applying`], where a change of stock is written together with the record of the webhook
+    /// that says it and nothing else, so that neither is there without the other. An event that changes
     /// nothing, or of which something is left out, writes no record; one whose webhook has a record
     /// already fails, and writes nothing.
     pub fn keeping(&self, received: &Received) -> Result<Self, StoreError> {
         let row = received_row(&received.applied())?;
-        Ok(self.along_with(Some(Write::Put(row, Expect::Absent))))
+        let store = self.applying(received);
+        Ok(store.along_with(Some(Write::Put(row, Expect::Absent))))
     }
 
     /// Keeps a webhook of which everything is dealt with: `false` if it has a record already.

@@ -24,7 +24,12 @@ use crate::domain::{Authority, Position, ProductId};
 
 /// For how many days an applied event is remembered unless told otherwise: longer than any sender
 /// retries.
-const REMEMBERED_DAYS: u16 = 14;
+const REMEMBERED_DAYS: u16 = 8;
+/// How much longer than its webhook an event is remembered: longer than applying a webhook takes, which
+/// may begin at its last moment.
+const REMEMBERED_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// As much of that is enough where the event came before in another webhook.
+const ENOUGH_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,6 +247,15 @@ pub(super) fn change_of_position<'e>(
 struct Marker {
     at: i64,
     content: String,
+    /// When it is forgotten.
+    #[serde(default)]
+    until: i64,
+}
+
+impl Marker {
+    fn row(&self, event: &StockEvent, until: Timestamp) -> Result<Row, StoreError> {
+        Ok(Row::new(keys::marker(&event.source, &event.id), "marker", self)?.expires(until))
+    }
 }
 
 impl Store {
@@ -555,33 +569,61 @@ impl Store {
         change: &PositionChange,
         sources: &Sources,
     ) -> Result<Write, StoreError> {
-        let now = self.clock.now();
+        let until = self.forgotten_at(sources);
         let marker = Marker {
-            at: now.as_millisecond(),
+            at: self.clock.now().as_millisecond(),
             content: fingerprint(event, change),
+            until: until.as_millisecond(),
         };
-        let expires = forgotten_at(now, sources);
-        let row = Row::new(keys::marker(&event.source, &event.id), "marker", &marker)?;
-        Ok(Write::Put(row.expires(expires), Expect::Absent))
+        Ok(Write::Put(marker.row(event, until)?, Expect::Absent))
     }
 
+    /// When an event that is applied now is forgotten.
+    pub(super) fn forgotten_at(&self, sources: &Sources) -> Timestamp {
+        let days = sources.remember_days.unwrap_or(REMEMBERED_DAYS);
+        let remembered = SignedDuration::from_hours(24 * i64::from(days));
+        let usual = later(self.clock.now(), remembered);
+        let again = self.applied_again_until;
+        again.map_or(usual, |again| usual.max(later(again, REMEMBERED_AFTER)))
+    }
+
+    /// What became of an event that was applied before, which is then remembered for as long as it can
+    /// be applied again.
     async fn applied_before(
         &self,
         event: &StockEvent,
         change: &PositionChange,
     ) -> Result<Option<Result<Applied, ApplyError>>, StoreError> {
+        const OPERATION: &str = "look up an event";
         let key = keys::marker(&event.source, &event.id);
-        let Some(found) = self.get::<Marker>("look up an event", &key).await? else {
-            return Ok(None);
-        };
-        Ok(Some(if found.data.content == fingerprint(event, change) {
-            Ok(Applied::Before)
-        } else {
-            Err(ApplyError::Reused {
-                event: event.id.clone(),
-                source_name: event.source.clone(),
-            })
-        }))
+        for attempt in 0.. {
+            let Some(found) = self.get::<Marker>(OPERATION, &key).await? else {
+                break;
+            };
+            if found.data.content != fingerprint(event, change) {
+                return Ok(Some(Err(ApplyError::Reused {
+                    event: event.id.clone(),
+                    source_name: event.source.clone(),
+                })));
+            }
+            let forgotten_early =
+                |again: &Timestamp| later(*again, ENOUGH_AFTER).as_millisecond() > found.data.until;
+            let Some(again) = self.applied_again_until.filter(forgotten_early) else {
+                return Ok(Some(Ok(Applied::Before)));
+            };
+            let until = later(again, REMEMBERED_AFTER);
+            let longer = Marker {
+                until: until.as_millisecond(),
+                ..found.data
+            };
+            let expect = Expect::Version(found.version);
+            let row = longer.row(event, until)?;
+            if self.put(OPERATION, row, expect).await? {
+                return Ok(Some(Ok(Applied::Before)));
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Ok(None)
     }
 
     /// One position, as it is now.
@@ -650,11 +692,8 @@ pub(super) fn position_row(position: &Position) -> Result<Row, StoreError> {
     Ok(Row::new(key, "position", position)?.listed(Listed { list, place }))
 }
 
-/// When an event that is applied now is forgotten.
-pub(super) fn forgotten_at(now: Timestamp, sources: &Sources) -> Timestamp {
-    let days = sources.remember_days.unwrap_or(REMEMBERED_DAYS);
-    let remembered = SignedDuration::from_hours(24 * i64::from(days));
-    now.checked_add(remembered).unwrap_or(Timestamp::MAX)
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// What the ledger shows of a position: its quantities, and what it has sold.
