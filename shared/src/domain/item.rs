@@ -493,8 +493,7 @@ mod tests {
 
     fn moved(second: i64, item: Option<&str>, units: i64) -> PositionChange {
         PositionChange::Line {
-            item: item.map(|item| ("shop".parse().unwrap(), item.to_owned())),
-            alias: None,
+            whose: item.map(|item| ("shop".parse().unwrap(), item.to_owned())),
             moves: vec![(version(second).at, units)],
             sold: Vec::new(),
         }

@@ -635,7 +635,7 @@ impl Store {
             let Some(back) = of_product(&rule, &left.to, rename.to) else {
                 continue;
             };
-            let key = keys::imported_rule(back.id.as_str(), Some(rename.to));
+            let key = keys::imported_rule(back.id.as_str(), rename.to);
             let gone = self.get::<Option<Rule>>(OPERATION, &key).await?;
             if gone.is_some_and(|it| it.data.is_none()) {
                 self.write_rules(&[back], &[rule], "").await?;

@@ -311,7 +311,11 @@ impl Store {
         if !routes.any(Route::asks_for_category) {
             return Ok(None);
         }
-        Ok(self.product(product).await?.and_then(|it| it.category))
+        let product = self.product(product).await?;
+        let authority = installations.last().map(|it| it.authority());
+        let category = product.as_ref().zip(authority.as_ref());
+        let category = category.and_then(|(it, by)| it.category(&by.quantities));
+        Ok(category.map(str::to_owned))
     }
 
     /// Whether the same is wrong again: the end of what was before is no longer true.

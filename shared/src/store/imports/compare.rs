@@ -343,7 +343,8 @@ impl Context<'_> {
     /// The scopes that cover a rule's own.
     fn wider(&self, rule: &Rule, known: &Known) -> Vec<Scope> {
         let product = rule.scope.product.as_ref();
-        let category = product.and_then(|product| known.product(product)?.category.as_deref());
+        let category = product
+            .and_then(|product| known.product(product)?.category(&self.authority.quantities));
         rule.scope
             .wider(category, &self.installation.config.locations)
     }
