@@ -150,7 +150,7 @@ async fn what_is_no_longer_in_force_with_a_place_is_named_before_and_after() {
     let places: Vec<_> = listed
         .iter()
         .filter(out)
-        .map(|row| &row["location"])
+        .filter_map(|row| row["location"].as_str())
         .collect();
     assert_eq!((listed.len(), places), (4, vec!["north", "north"]));
     let group = north.replace("warehouses", "shops");

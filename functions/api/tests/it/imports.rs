@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lotwire::engine::{Call, Interference, Verdict};
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::config::Config;
 use shared::domain::position::Sources;
 use shared::domain::rule::Scope;

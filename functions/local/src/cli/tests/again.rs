@@ -287,7 +287,7 @@ async fn a_resend_is_gone_through_to_its_end() {
     let (url, directory) = (server.uri(), tempfile::tempdir().unwrap());
     std::fs::write(directory.path().join("token"), "open sesame\n").unwrap();
     let data = directory.path().display().to_string();
-    let (code, text) = run(["resend", "ops", "--url", &url, "--data", &data]).await;
+    let (code, text) = run(["resend", "ops", "--url", &url, "--data", &data].into_iter()).await;
     assert_eq!(code, 0, "{text}");
     assert!(
         text.ends_with("2 messages are sent again on ops, within a minute.\n"),
