@@ -144,10 +144,15 @@ impl Store {
         let mut back = heard.refunds.values().map(|refund| &refund.back_to);
         let location = placed.map(|placed| &placed.location);
         let location = location.or_else(|| back.find_map(Option::as_ref));
-        if let Some(location) = location.filter(|_| *own != heard.product)
-            && let Some(position) = self.position(own, location).await?
-            && position.item(&event.source, item).is_some()
-        {
+        let Some(location) = location.filter(|_| *own != heard.product) else {
+            return Ok(heard);
+        };
+        let stated = self.position(own, location).await?;
+        let is_stated = stated.is_some_and(|it| it.item(&event.source, item).is_some());
+        let by_name = self.position(&heard.product, location).await?;
+        let by_others =
+            by_name.is_some_and(|it| it.stated_by_others(&event.source).next().is_some());
+        if is_stated || !by_others {
             heard.product = own.clone();
         }
         Ok(heard)

@@ -150,10 +150,16 @@ async fn a_position_that_is_not_the_sum_of_its_vehicles_is_found() {
 async fn an_edited_description_and_an_edited_vehicle_are_found() {
     let scene = busy().await;
     edit(&scene, "P#OIL", "product", |product| {
-        product.insert(
-            "title".to_owned(),
-            AttributeValue::S("Snake oil".to_owned()),
-        );
+        let Some(AttributeValue::M(titles)) = product.get_mut("titles") else {
+            panic!("a product has titles");
+        };
+        for title in titles.values_mut() {
+            let AttributeValue::M(title) = title else {
+                panic!("a title has a time");
+            };
+            let edited = AttributeValue::S("Snake oil".to_owned());
+            title.insert("value".to_owned(), edited);
+        }
     })
     .await;
     edit(&scene, "U#SJAAX14V4RC004321", "unit", |unit| {

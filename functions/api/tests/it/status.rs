@@ -126,7 +126,9 @@ async fn a_channel_whose_kind_is_not_deployed_is_told_at_apply_and_in_status() {
     let notes = applied["notes"].as_array().unwrap();
     assert!(notes.contains(&json!(note)), "{notes:?}");
     assert!(
-        !notes.iter().any(|it| it.to_string().contains("room")),
+        !notes
+            .iter()
+            .any(|it| it.to_string().contains("`room` is not live")),
         "{notes:?}"
     );
     let status = scene.get("/api/v1/status").await.body;
