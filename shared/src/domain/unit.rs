@@ -309,10 +309,17 @@ impl Unit {
     pub fn was_at(&self, location: &LocationId) -> bool {
         self.claims.values().any(|claim| {
             let mut there = claim.state.iter().filter(|said| said.value.is_present());
-            there.any(|said| {
-                let known = claim.location.at(said.version);
-                known.or_else(|| claim.location.value()) == Some(location)
-            })
+            // It came there while it was in stock, or was in stock from then on.
+            let mut came = claim
+                .location
+                .iter()
+                .filter(|said| said.value == *location)
+                .filter_map(|said| claim.state.at(said.version));
+            came.any(|state| state.is_present())
+                || there.any(|said| {
+                    let known = claim.location.at(said.version);
+                    known.or_else(|| claim.location.value()) == Some(location)
+                })
         })
     }
 

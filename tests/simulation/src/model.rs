@@ -58,6 +58,8 @@ pub struct Model {
     pub sold: BTreeMap<Place, i64>,
     /// Vehicles that two rooftops have.
     pub contested: BTreeSet<&'static str>,
+    /// Where somebody has said that a vehicle of a line was.
+    pub stood: BTreeSet<Place>,
     /// How many sales of each vehicle line were reported.
     pub sales: BTreeMap<String, i64>,
     /// Items of the shop's that levels were stated of, and that nobody has said what they are.
@@ -313,14 +315,18 @@ impl Model {
             })
             .collect();
         present.sort_by_key(|(source, _)| (**source != "dms", **source));
+        let stood = claims.values().flat_map(Claim::stood);
+        self.stood.extend(stood.map(|at| key(&line_of(vin), at)));
         let Some((_, holder)) = present.first() else {
             return;
         };
         let place = |claim: &Claim| claim.places.values().last().copied();
-        if present
-            .iter()
-            .any(|(_, claim)| place(claim) != place(holder))
-        {
+        // Where it is is the dealer system's to say, unless that has it no longer.
+        let system = claims.get("dms").filter(|system| {
+            system.states.is_empty() || present.iter().any(|(source, _)| **source == "dms")
+        });
+        let stands = system.map_or_else(|| place(holder), place);
+        if present.iter().any(|(_, claim)| place(claim) != stands) {
             self.contested.insert(vin);
         }
         let reserved = i64::from(said(holder) == Some("reserved"));
@@ -330,7 +336,7 @@ impl Model {
             available: 1 - reserved,
             backordered: 0,
         };
-        let place = place(holder).unwrap_or_default();
+        let place = stands.unwrap_or_default();
         self.stock.insert(key(&line_of(vin), place), Some(stock));
     }
 }
@@ -439,6 +445,17 @@ impl Claim {
             .values()
             .last()
             .is_some_and(|last| is_there(*last))
+    }
+
+    /// The places at which it has had the vehicle, or awaited it.
+    fn stood(&self) -> impl Iterator<Item = &'static str> {
+        let times = self.states.keys().chain(self.places.keys());
+        times.filter_map(|at| {
+            let (_, state) = self.states.range(..=at).next_back()?;
+            let (_, place) = self.places.range(..=at).next_back()?;
+            let awaited = STATES[*state] == "in_transit";
+            (awaited || is_there(*state)).then_some(*place)
+        })
     }
 
     /// When it sold the vehicle, without repeated reports and without what it took back.

@@ -145,8 +145,9 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
             may.extend(ROOFTOPS.iter().map(at));
         }
     }
-    // A place where a vehicle once stood and none does now is out of it; where it never stood, there
-    // is nothing to be out of.
+    // A place where a vehicle once stood by one source's word, and none does now, is out of it; where it
+    // never stood, there is nothing to be out of. Where it stood by what two of them said together, it
+    // depends on whether both had been heard by then.
     for change in scene.history.now("position") {
         let (product, place) = (
             text(&change.after, "product"),
@@ -155,7 +156,9 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
         let at = (product.to_owned(), place.to_owned());
         let there = scene.model.stock.contains_key(&at);
         if ROOFTOPS.contains(&place) && !there {
-            must.insert(alert("out_of_stock", &at));
+            let stood = scene.model.stood.contains(&at);
+            let to = if stood { &mut must } else { &mut may };
+            to.insert(alert("out_of_stock", &at));
         }
     }
     // What of the last file could not be used is told until a later one is without faults.
