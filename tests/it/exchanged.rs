@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use shared::chance::Chance;
 use shared::config::Config;
 use shared::domain::rule::Rule;
+use shared::store::movements::Act;
 use shared::store::quarantine::HeldState;
 
-use crate::renamed::orders_of;
+use crate::renamed::{moves, orders_of};
 use crate::shopify::{CONFIG, ITEM, OTHER_ITEM, Shop, level, order, product};
 
 const DEFAULT: &str = "default_location = \"north\"";
@@ -138,6 +139,35 @@ async fn an_edit_of_an_order_is_of_its_variant_after_that_had_another_sku_for_a_
         shop.hears(topic, &body).await;
         assert_eq!(of(&shop, "C").await, (Some(47), 3), "{order:?}");
         assert_eq!(of(&shop, "A").await, (Some(16), 4), "{order:?}");
+    }
+}
+
+/// Whoever says A means the other variant from then on, also where nobody has said yet how much there is of it.
+#[tokio::test(start_paused = true)]
+async fn an_exchanged_sku_is_the_other_variant_s_where_that_is_not_stated_too() {
+    for halves in [[0, 1], [1, 0]] {
+        let shop = open("orders = \"deduct\"").await;
+        for (item, sku, place, units) in [(ITEM, "A", 1, 10), (OTHER_ITEM, "B", 2, 20)] {
+            let (topic, body) = is(item, sku, "active", "08:00:00");
+            shop.hears(topic, &body).await;
+            let stated = level(item, place, units, "09:00:00");
+            shop.hears("inventory_levels/update", &stated).await;
+        }
+        let exchange = [
+            is(OTHER_ITEM, "A", "active", "09:10:00"),
+            is(ITEM, "B", "active", "09:10:01"),
+        ];
+        for half in halves {
+            let (topic, body) = &exchange[half];
+            shop.hears(topic, body).await;
+        }
+        assert_eq!(of(&shop, "B").await, (Some(10), 0), "{halves:?}");
+        // Somebody counts four of A, and no other product changes by that.
+        moves(&shop, "counted", "A", Act::Count { quantity: 4 })
+            .await
+            .unwrap();
+        assert_eq!(of(&shop, "A").await, (Some(4), 0), "{halves:?}");
+        assert_eq!(of(&shop, "B").await, (Some(10), 0), "{halves:?}");
     }
 }
 

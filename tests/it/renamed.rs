@@ -36,7 +36,7 @@ async fn named(shop: &Shop, sku: &str, at: &str) {
     shop.hears("products/update", &body).await;
 }
 
-async fn moves(shop: &Shop, key: &str, sku: &str, act: Act) -> Result<(), ApplyError> {
+pub(crate) async fn moves(shop: &Shop, key: &str, sku: &str, act: Act) -> Result<(), ApplyError> {
     let movement = Movement {
         key: key.parse().unwrap(),
         product: sku.parse().unwrap(),

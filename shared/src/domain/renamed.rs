@@ -80,6 +80,8 @@ pub struct Leaving<'a> {
     pub since: Version,
     /// Whether its source offers it, if that was said.
     pub offered: Option<Dated<bool>>,
+    /// Whether something else has the old SKU, here or at another place.
+    pub is_taken: bool,
     /// Names that are of none of the source's items for all that is known, such as a variant that was never
     /// described: what is theirs goes along with the last item.
     pub along: &'a BTreeSet<String>,
@@ -258,6 +260,7 @@ impl Position {
             to,
             since,
             offered,
+            is_taken,
             along,
         } = leaving;
         let name = of_item(source, item);
@@ -398,7 +401,7 @@ impl Position {
                 since: taken.map_or(since, |taken| taken.min(since)),
                 source: source.clone(),
                 item: item.to_owned(),
-                taken: !is_last,
+                taken: is_taken || !is_last,
             });
         }
         Some((old, new))
@@ -503,6 +506,7 @@ mod tests {
             to: &new.product,
             since: version(20),
             offered: None,
+            is_taken: false,
             along: &BTreeSet::new(),
         };
         old.left_by(new, &leaving, &Sources::default())

@@ -308,6 +308,9 @@ impl Store {
         let mut conflicts = 0;
         while let Some(stored) = self.get::<Unwritten>(OPERATION, key).await? {
             let mut left = stored.data;
+            if left.intents.is_empty() {
+                break;
+            }
             let mut writes = Vec::new();
             let mut taken = Vec::new();
             while let Some(intent) = left.intents.pop() {
@@ -320,11 +323,12 @@ impl Store {
                 taken.push(intent);
             }
             let expect = Expect::Version(stored.version);
-            writes.push(if left.intents.is_empty() {
-                Write::Delete(key.clone(), expect)
-            } else {
-                Write::Put(left.row()?, expect)
-            });
+            // Whoever decides may not delete what is of an alert; the table does, when its time is over.
+            let row = match left.intents.is_empty() {
+                true => Row::new(key.clone(), "unwritten", &left)?.expires(self.clock.now()),
+                false => left.row()?,
+            };
+            writes.push(Write::Put(row, expect));
             if self.transact(OPERATION, writes).await? == Written::Done {
                 written.extend(taken);
             } else {

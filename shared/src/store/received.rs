@@ -66,8 +66,11 @@ impl Refused {
     /// Whether it still says something to people: none was taken since, or it is of the last day. Where
     /// some webhooks are taken and some are not, each good one would hide the others.
     pub fn still_says(&self, last_taken: Option<Timestamp>, now: Timestamp) -> bool {
-        let is_recent = now.duration_since(self.last.0) <= SignedDuration::from_hours(24);
-        is_recent || last_taken.is_none_or(|taken| self.last.0 > taken)
+        self.is_recent(now) || last_taken.is_none_or(|taken| self.last.0 > taken)
+    }
+
+    fn is_recent(&self, now: Timestamp) -> bool {
+        now.duration_since(self.last.0) <= SignedDuration::from_hours(24)
     }
 }
 
@@ -357,9 +360,8 @@ impl Store {
         Ok(body)
     }
 
-    /// Counts webhooks that were turned away: since the last that was taken, or without a day between
-    /// them. Whoever forges them costs us
-    /// no more than a write a second for each instance: that is the caller's to see to.
+    /// Counts webhooks that were turned away, without a day between them. Whoever forges them costs us no
+    /// more than a write a second for each instance: that is the caller's to see to.
     pub async fn note_refused(
         &self,
         connector: &ConnectorName,
@@ -371,9 +373,8 @@ impl Store {
         let key = keys::refused(connector);
         for attempt in 0.. {
             let stored = self.get::<Refused>(OPERATION, &key).await?;
-            let taken = self.last_webhook(connector).await?;
             let before = stored.as_ref().map(|stored| &stored.data);
-            let before = before.filter(|it| it.still_says(taken, now.0));
+            let before = before.filter(|it| it.is_recent(now.0));
             let refused = Refused {
                 count: before.map_or(0, |it| it.count).saturating_add(count),
                 since: before.map_or(now, |it| it.since),

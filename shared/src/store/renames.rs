@@ -69,6 +69,7 @@ impl Rename<'_> {
             to: self.to,
             since: self.since,
             offered: self.offered,
+            is_taken: false,
         }
     }
 }
@@ -437,10 +438,11 @@ impl Store {
             self.carry_description(event, old, new, sources).await?;
         }
         for position in self.positions_of(old).await? {
-            if !self
-                .carry(&rename.leaving(&along), rename, &position, sources)
-                .await?
-            {
+            let leaving = Leaving {
+                is_taken: !is_last,
+                ..rename.leaving(&along)
+            };
+            if !self.carry(&leaving, rename, &position, sources).await? {
                 return Ok(false);
             }
         }
@@ -638,7 +640,7 @@ impl Store {
             let key = keys::imported_rule(back.id.as_str(), rename.to);
             let gone = self.get::<Option<Rule>>(OPERATION, &key).await?;
             if gone.is_some_and(|it| it.data.is_none()) {
-                self.write_rules(&[back], &[rule], "").await?;
+                self.move_rule(&rule, &left.to, &back).await?;
             }
         }
         Ok(())
@@ -654,20 +656,29 @@ impl Store {
             let Some(renamed) = renamed else {
                 continue;
             };
-            let gone = Row::new(
-                keys::imported_rule(rule.id.as_str(), old),
-                "rule_renamed",
-                &None::<Rule>,
-            )?;
-            let writes = vec![
-                Write::Put(gone, Expect::Anything),
-                Write::Put(rule_row(&renamed)?, Expect::Anything),
-            ];
-            let mut attempt = 0;
-            while self.transact(OPERATION, writes.clone()).await? != Written::Done {
-                self.after_conflict(OPERATION, attempt).await?;
-                attempt += 1;
-            }
+            self.move_rule(&rule, old, &renamed).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts an imported rule of a product under another SKU. What it leaves says that it was there: whoever
+    /// applies webhooks may not delete what is of a product.
+    async fn move_rule(
+        &self,
+        rule: &Rule,
+        from: &ProductId,
+        renamed: &Rule,
+    ) -> Result<(), StoreError> {
+        let key = keys::imported_rule(rule.id.as_str(), from);
+        let gone = Row::new(key, "rule_renamed", &None::<Rule>)?;
+        let writes = vec![
+            Write::Put(gone, Expect::Anything),
+            Write::Put(rule_row(renamed)?, Expect::Anything),
+        ];
+        let mut attempt = 0;
+        while self.transact(OPERATION, writes.clone()).await? != Written::Done {
+            self.after_conflict(OPERATION, attempt).await?;
+            attempt += 1;
         }
         Ok(())
     }
