@@ -70,7 +70,7 @@ async fn days_later(shop: &Shop, days: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_webhook_sold_is_sold_once_when_the_rest_of_it_applies_weeks_later() {
-    let (shop, after) = with_ten().await;
+    let (shop, after) = Box::pin(with_ten()).await;
     let sold = json!({ "changes": [
         { "sku": "A", "location": "north", "quantity": 1 },
         { "sku": "B", "location": "east", "quantity": 2 },
@@ -87,7 +87,7 @@ async fn what_a_webhook_sold_is_sold_once_when_the_rest_of_it_applies_weeks_late
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_has_no_second_effect_on_any_day_on_which_there_is_something_to_replay() {
-    let (shop, after) = with_ten().await;
+    let (shop, after) = Box::pin(with_ten()).await;
     let sold = json!({ "sku": "A", "location": "north", "quantity": 1 });
     sends(&shop, "sale", "stock.sold", after, sold).await;
     let till = "till".parse().unwrap();
@@ -112,7 +112,7 @@ async fn a_replay_has_no_second_effect_on_any_day_on_which_there_is_something_to
 /// The later webhook can be applied again when the earlier one is long gone.
 #[tokio::test(start_paused = true)]
 async fn what_two_webhooks_say_is_known_for_as_long_as_either_is_kept() {
-    let (shop, after) = with_ten().await;
+    let (shop, after) = Box::pin(with_ten()).await;
     let sale = json!({ "sku": "A", "location": "north", "quantity": 1 });
     let one = json!({ "changes": [sale] });
     let sent = sends(&shop, "sale", "stock.sold", after, one).await;

@@ -241,7 +241,7 @@ async fn where_another_source_still_states_the_old_sku_only_the_item_leaves_it()
         shop.store.counted_twice(&position).await.unwrap()
     };
     for sku in ["OLD", "NEW"] {
-        assert_eq!(told(sku).await, [twice.clone()], "{sku}");
+        assert_eq!(told(sku).await, std::slice::from_ref(&twice), "{sku}");
     }
     let mut gone = stated("erp", 60, "OLD", "north", 0);
     let ended = Change::LevelEnded {

@@ -47,7 +47,7 @@ impl Evaluator {
         let this = self.because_of_job(id);
         let (looked, next) = match job.stage {
             Stage::Spread => this.spread().await?,
-            Stage::Positions => this.look_at_positions(job).await?,
+            Stage::Positions => Box::pin(this.look_at_positions(job)).await?,
             Stage::Units => this.look_at_units(job).await?,
         };
         // Somebody else may have looked at the same page meanwhile; then the job is theirs.
@@ -94,7 +94,7 @@ impl Evaluator {
                     unless_hopeless(format!("{product} {location}"), async {
                         // The list may lag behind; the position itself is read again.
                         match self.store.position(product, location).await? {
-                            Some(now) => self.look_at_position(&around, None, &now).await,
+                            Some(now) => Box::pin(self.look_at_position(&around, None, &now)).await,
                             None => Ok(()),
                         }
                     })

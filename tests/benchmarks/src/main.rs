@@ -52,7 +52,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match measure(&arguments).await {
+    match Box::pin(measure(&arguments)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody may be reading it; the exit code says it too.
@@ -76,7 +76,7 @@ async fn measure(arguments: &Arguments) -> Result<(), Error> {
         let binary = arguments.binaries.join(function.name);
         let size = size::of(&binary)?;
         let events = arguments.starts * (arguments.warm + 1);
-        let services = Services::with(events).await?;
+        let services = Box::pin(Services::with(events)).await?;
         let mut starts = Vec::new();
         for number in 0..arguments.starts {
             let first = number * (arguments.warm + 1);
