@@ -101,14 +101,6 @@ enum Permit {
     Wait(SignedDuration),
 }
 
-/// What came of a look before anything is sent.
-enum Begun {
-    /// Nothing is sent now.
-    Over(Delivered),
-    /// It is to be sent, by this pass; and whether nothing is held against the destination.
-    Send(Box<Errand>, (Pass, bool)),
-}
-
 /// An attempt that is over.
 pub(super) struct Made {
     pub(super) at: Timestamp,
@@ -192,52 +184,36 @@ impl Deliverer {
         let correlation = leased.data.correlation().map(Correlation::as_str);
         Span::current().record("correlation", correlation);
         // Until something is sent, an error gives the lease back: the try did not take place.
-        match Box::pin(self.until_sent(&leased, lost, deadline)).await {
-            Ok(Begun::Over(delivered)) => Ok(delivered),
-            Ok(Begun::Send(errand, pass)) => self.send(&leased, &errand, pass, deadline).await,
+        let errand = match self.prepare(&leased.data, lost).await {
+            Ok(Prepared::Ready(errand)) => errand,
+            Ok(Prepared::Not(outcome)) => return self.refrain(&leased, outcome).await,
+            Ok(Prepared::After(wait)) => return self.hold_back(&leased, wait).await,
+            Ok(Prepared::Superseded(reason)) => return self.supersede(&leased, &reason).await,
+            Err(error) => return Err(self.give_back(&leased, error).await),
+        };
+        if let Some(missing) = &errand.missing {
+            match self.was_shown(&leased.data, &errand).await {
+                // Not sent to anybody: the outbox shows what would have been, once.
+                Ok(false) => {
+                    self.exchange(&leased.data, &errand, deadline).await;
+                }
+                Ok(true) => {}
+                Err(error) => return Err(self.give_back(&leased, error).await),
+            }
+            return self.refrain(&leased, Outcome::not_sent(missing)).await;
+        }
+        match self.permit(&errand, deadline).await {
+            Ok(Permit::Go { .. }) if !self.lasts(&leased.data) => {
+                tracing::warn!("held up until the lease no longer lasts for a send");
+                self.postpone(&leased, SignedDuration::ZERO).await
+            }
+            Ok(Permit::Go { pass, is_sound }) => {
+                self.send(&leased, &errand, (pass, is_sound), deadline)
+                    .await
+            }
+            Ok(Permit::Wait(wait)) => self.postpone(&leased, wait).await,
             Err(error) => Err(self.give_back(&leased, error).await),
         }
-    }
-
-    /// All that comes before a send, and all of it where nothing is to be sent now.
-    async fn until_sent(
-        &self,
-        leased: &Stored<Intent>,
-        lost: bool,
-        deadline: Timestamp,
-    ) -> Result<Begun, DeliverError> {
-        let over = match self.prepare(&leased.data, lost).await? {
-            Prepared::Ready(errand) => return self.take_turn(leased, errand, deadline).await,
-            Prepared::Not(outcome) => self.refrain(leased, outcome).await,
-            Prepared::After(wait) => self.hold_back(leased, wait).await,
-            Prepared::Superseded(reason) => self.supersede(leased, &reason).await,
-        };
-        over.map(Begun::Over)
-    }
-
-    async fn take_turn(
-        &self,
-        leased: &Stored<Intent>,
-        errand: Box<Errand>,
-        deadline: Timestamp,
-    ) -> Result<Begun, DeliverError> {
-        if let Some(missing) = &errand.missing {
-            // Not sent to anybody: the outbox shows what would have been, once.
-            if !self.was_shown(&leased.data, &errand).await? {
-                self.exchange(&leased.data, &errand, deadline).await;
-            }
-            let over = self.refrain(leased, Outcome::not_sent(missing)).await;
-            return over.map(Begun::Over);
-        }
-        let over = match self.permit(&errand, deadline).await? {
-            Permit::Go { .. } if !self.lasts(&leased.data) => {
-                tracing::warn!("held up until the lease no longer lasts for a send");
-                self.postpone(leased, SignedDuration::ZERO).await
-            }
-            Permit::Go { pass, is_sound } => return Ok(Begun::Send(errand, (pass, is_sound))),
-            Permit::Wait(wait) => self.postpone(leased, wait).await,
-        };
-        over.map(Begun::Over)
     }
 
     /// Whether an outbox has shown what is to be sent: the message itself, or of a group, which puts its
