@@ -28,6 +28,14 @@ fn is(item: i64, sku: &str, status: &str, at: &str) -> (&'static str, Value) {
     ("products/update", body)
 }
 
+/// A variant that has always had this SKU, and of which a place has so many.
+async fn stands(shop: &Shop, (item, sku): (i64, &str), (place, units): (i64, i64)) {
+    let (topic, body) = is(item, sku, "active", "08:00:00");
+    shop.hears(topic, &body).await;
+    let stated = level(item, place, units, "09:00:00");
+    shop.hears("inventory_levels/update", &stated).await;
+}
+
 /// An order of four of a variant, as it was called then, of which so many are left.
 fn ordered(
     topic: &'static str,
@@ -73,10 +81,7 @@ async fn an_order_is_of_its_variant_whatever_is_heard_of_the_exchange_before_it(
     for order in orders_of(heard.len()).iter().step_by(4) {
         let shop = open("orders = \"deduct\"").await;
         for (item, sku, units) in [(ITEM, "A", 10), (OTHER_ITEM, "B", 20)] {
-            let (topic, body) = is(item, sku, "active", "08:00:00");
-            shop.hears(topic, &body).await;
-            let stated = level(item, 1, units, "09:00:00");
-            shop.hears("inventory_levels/update", &stated).await;
+            stands(&shop, (item, sku), (1, units)).await;
         }
         let mut is_exchanged = false;
         for index in order {
@@ -115,10 +120,7 @@ async fn an_edit_of_an_order_is_of_its_variant_after_that_had_another_sku_for_a_
     for order in orders_of(heard.len()).iter().step_by(7) {
         let shop = open("orders = \"deduct\"\nsame_sku = \"sum\"").await;
         for (item, units) in [(ITEM, 50), (OTHER_ITEM, 20)] {
-            let (topic, body) = is(item, "A", "active", "08:00:00");
-            shop.hears(topic, &body).await;
-            let stated = level(item, 1, units, "09:00:00");
-            shop.hears("inventory_levels/update", &stated).await;
+            stands(&shop, (item, "A"), (1, units)).await;
         }
         let beside = (OTHER_ITEM, "A");
         let beside = ordered("orders/create", 4, beside, ["09:12:00", "09:12:00"], 4);
@@ -148,10 +150,7 @@ async fn an_exchanged_sku_is_the_other_variant_s_where_that_is_not_stated_too() 
     for halves in [[0, 1], [1, 0]] {
         let shop = open("orders = \"deduct\"").await;
         for (item, sku, place, units) in [(ITEM, "A", 1, 10), (OTHER_ITEM, "B", 2, 20)] {
-            let (topic, body) = is(item, sku, "active", "08:00:00");
-            shop.hears(topic, &body).await;
-            let stated = level(item, place, units, "09:00:00");
-            shop.hears("inventory_levels/update", &stated).await;
+            stands(&shop, (item, sku), (place, units)).await;
         }
         let exchange = [
             is(OTHER_ITEM, "A", "active", "09:10:00"),
@@ -214,10 +213,7 @@ async fn variants_that_exchange_their_skus_while_both_are_archived_keep_what_is_
         for order in orders_of(heard.len()) {
             let shop = open(&format!("orders = \"deduct\"\n{settings}")).await;
             for (item, sku, units) in [(ITEM, "A", 10), (OTHER_ITEM, "B", 20)] {
-                let (topic, body) = is(item, sku, "active", "08:00:00");
-                shop.hears(topic, &body).await;
-                let stated = level(item, 1, units, "09:00:00");
-                shop.hears("inventory_levels/update", &stated).await;
+                stands(&shop, (item, sku), (1, units)).await;
                 let times = ["09:01:00", "09:01:00"];
                 let (topic, body) = ordered("orders/create", item, (item, sku), times, 4);
                 shop.hears(topic, &body).await;
@@ -241,10 +237,7 @@ async fn variants_that_exchange_their_skus_while_both_are_archived_keep_what_is_
 async fn an_archived_variant_keeps_its_stock_although_another_has_its_sku_for_a_while() {
     let shop = open("orders = \"deduct\"").await;
     for (item, sku, units) in [(ITEM, "A", 10), (OTHER_ITEM, "B", 20)] {
-        let (topic, body) = is(item, sku, "active", "08:00:00");
-        shop.hears(topic, &body).await;
-        let stated = level(item, 1, units, "09:00:00");
-        shop.hears("inventory_levels/update", &stated).await;
+        stands(&shop, (item, sku), (1, units)).await;
         let times = ["09:01:00", "09:01:00"];
         let (topic, body) = ordered("orders/create", item, (item, sku), times, 4);
         shop.hears(topic, &body).await;
@@ -292,10 +285,7 @@ async fn an_imported_threshold_goes_along_with_the_last_item_whichever_half_is_h
         for order in orders_of(heard.len()) {
             let shop = open(settings).await;
             for (item, sku) in [(ITEM, "A"), (OTHER_ITEM, "B")] {
-                let (topic, body) = is(item, sku, "active", "08:00:00");
-                shop.hears(topic, &body).await;
-                let stated = level(item, 1, 20, "09:00:00");
-                shop.hears("inventory_levels/update", &stated).await;
+                stands(&shop, (item, sku), (1, 20)).await;
             }
             let rules = [imported("A")];
             shop.store.change_rules(&rules, &[], "test").await.unwrap();
@@ -317,10 +307,7 @@ async fn an_imported_threshold_goes_along_with_the_last_item_whichever_half_is_h
 #[tokio::test(start_paused = true)]
 async fn the_answer_to_a_webhook_that_renames_an_item_says_that_it_was_applied() {
     let shop = open("").await;
-    let (topic, body) = is(ITEM, "A", "active", "08:00:00");
-    shop.hears(topic, &body).await;
-    let stated = level(ITEM, 1, 7, "09:00:00");
-    shop.hears("inventory_levels/update", &stated).await;
+    stands(&shop, (ITEM, "A"), (1, 7)).await;
     let item = |sku: &str, at: &str| json!({ "id": ITEM, "sku": sku, "updated_at": format!("2026-11-22T{at}Z") });
     let counts = |said: &Value| [said["applied"].clone(), said["known"].clone()];
     let renamed = item("B", "09:10:00");

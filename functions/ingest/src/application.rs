@@ -96,7 +96,8 @@ impl Ingest {
         }
         let store = self.store.applying(received);
         let authority = door.installation.authority();
-        let applied = store.keeping(received)?.apply(event, &authority).await;
+        let keeping = self.store.keeping(received)?;
+        let applied = keeping.apply(event, &authority).await;
         let mut partly = None;
         let is_kept = match &applied {
             Ok(Applied::Changed) => true,

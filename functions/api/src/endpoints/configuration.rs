@@ -57,10 +57,13 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
     if !differences.is_empty() && !over.holds(head.as_ref()) {
         return Err(overtaken(head.as_ref()));
     }
-    // Looked up before it applies, because it is about what stands until then.
+    // Looked up before it applies: it is about what stands until then, and no failure to look it up may be
+    // the answer to what was applied.
     let mut notes = config.summary().notes;
-    if let Some(standing) = standing.as_ref().filter(|_| !differences.is_empty()) {
-        notes.extend(Box::pin(removed::notes(context, standing, &config)).await?);
+    let mut untold = Vec::new();
+    if let Some(standing) = standing.filter(|_| !differences.is_empty()) {
+        notes.extend(Box::pin(removed::notes(context, &standing, &config)).await?);
+        untold = not_told(context, standing, &installation).await?;
     }
     let by = context.request.actor().unwrap_or("api");
     let applied = if !dry_run {
@@ -87,9 +90,7 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
     body["changed"] = json!(applied == Applied::Done);
     body["differences"] = json!(differences);
     notes.extend(not_live(context, &config).await);
-    if let Some(standing) = standing.filter(|_| !differences.is_empty()) {
-        notes.extend(not_told(context, standing, &installation).await?);
-    }
+    notes.extend(untold);
     body["notes"] = json!(notes);
     Ok(tagged(body, head.as_ref()))
 }

@@ -43,8 +43,8 @@ fn in_words(explained: &Value) -> String {
         let [old, new, renamed_by, stated_by] =
             ["old", "new", "renamed_by", "stated_by"].map(|key| text(&twice[key]));
         let sentence = format!(
-            "{renamed_by} calls {old} {new} now, and {stated_by} still states {old}: it counts under \
-             both until {stated_by} names it {new}"
+            "{renamed_by} has renamed {old} to {new}, and {stated_by} still states {old}: it counts \
+             under both until {stated_by} states {new}"
         );
         words.line("", &sentence);
     }
@@ -129,8 +129,8 @@ mod tests {
             "stock         OIL-2 at north: 7 available, by a count of 9 on 2026-11-29T08:00:00Z; \
              shop stated 4 before that\n\
              \u{20}             OIL has become OIL-2\n\
-             \u{20}             shop calls OIL OIL-2 now, and erp still states OIL: it counts under both \
-             until erp names it OIL-2\n"
+             \u{20}             shop has renamed OIL to OIL-2, and erp still states OIL: it counts under both \
+             until erp states OIL-2\n"
         );
         let unknown = json!({
             "product": "OIL-X", "known": false, "like": ["OIL-2"], "location": "north",

@@ -318,6 +318,34 @@ fn demand_stays_where_the_vehicle_was_sold() {
     }
 }
 
+/// It was stocked in Milan and brought to London, where it was sold: it was at both.
+#[test]
+fn a_vehicle_was_where_it_was_brought_while_it_was_in_stock() {
+    let told = [
+        ("dms", report(1, UnitState::InStock, "milano")),
+        ("dms", brought(2, "london")),
+        ("dms", report(3, UnitState::Sold, "london")),
+    ];
+    for order in orders(&told) {
+        let unit = heard(&order);
+        for (place, was) in [("milano", true), ("london", true), ("roma", false)] {
+            assert_eq!(
+                unit.was_at(&place.parse().unwrap()),
+                was,
+                "{place} {order:?}"
+            );
+        }
+    }
+}
+
+/// Its source says where it is, and nothing of its state.
+fn brought(minute: i64, location: &str) -> UnitReport {
+    UnitReport {
+        state: None,
+        ..report(minute, UnitState::InStock, location)
+    }
+}
+
 /// Every order of some reports.
 pub(super) fn orders<T: Clone>(reports: &[T]) -> Vec<Vec<T>> {
     let Some((first, rest)) = reports.split_first() else {
