@@ -632,6 +632,57 @@ async fn what_is_carried_after_a_crash_is_in_the_ledger_as_the_word_of_who_said_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_description_finishes_for_an_archive_is_in_the_ledger_as_the_word_of_the_archive() {
+    let at: Timestamp = "2026-11-22T09:10:00Z".parse().unwrap();
+    let ended = StockEvent {
+        id: "offer/09:10".parse().unwrap(),
+        source: "shop".parse().unwrap(),
+        at,
+        actor: None,
+        change: Change::Offered(Offer {
+            kind: "inventory_item".to_owned(),
+            product: Some("77".to_owned()),
+            names: vec![ITEM.to_string()],
+            complete: true,
+            offered: Some(false),
+            version: Version::at(at),
+        }),
+    };
+    let authority = Default::default();
+    // Whoever ends it stops after so many calls, until he comes to his end.
+    for calls in 0.. {
+        let breaks = Arc::new(Breaks(AtomicUsize::new(usize::MAX)));
+        let settings = Settings {
+            interference: Arc::clone(&breaks) as _,
+            ..Settings::default()
+        };
+        let shop = Shop::disturbed(&[], settings).await;
+        let active = product("active", "08:00:00", &[(ITEM, "OIL")]);
+        shop.hears("products/create", &active).await;
+        shop.hears("inventory_levels/update", &level(ITEM, 1, 7, "09:00:00"))
+            .await;
+        breaks.0.store(calls, Ordering::SeqCst);
+        let is_whole = shop.store.apply(&ended, &authority).await.is_ok();
+        breaks.0.store(usize::MAX, Ordering::SeqCst);
+        let described = json!({ "id": ITEM, "sku": "OIL", "updated_at": "2026-11-22T09:20:00Z" });
+        shop.hears("inventory_items/update", &described).await;
+        shop.store.apply(&ended, &authority).await.unwrap();
+        assert_eq!(shop.on_hand("OIL", "north").await, None, "{calls}");
+        let of = keys::position_history(&"OIL".parse().unwrap(), &"north".parse().unwrap());
+        let rows = shop.store.history(&of, None, 100).await.unwrap().items;
+        let endings: Vec<_> = rows
+            .iter()
+            .filter(|row| row.change == "item_ended")
+            .collect();
+        assert_eq!(endings.len(), 1, "{calls}");
+        assert_eq!(endings[0].event, ended.id, "{calls}");
+        if is_whole {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_deleted_or_disconnected_states_nothing_any_more() {
     let ids = |key: &str, id: i64| json!({ key: id });
     let ends = [

@@ -52,6 +52,12 @@ pub struct ExternalName {
     /// Positions may not have it yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsettled: bool,
+    /// The event that named it, while positions may not have that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    named_by: Option<EventId>,
+    /// The event that said whether it is offered, while positions may not have that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    offered_by: Option<EventId>,
 }
 
 impl ExternalName {
@@ -70,7 +76,8 @@ impl ExternalName {
 
     /// Takes in what it is said to stand for, in any order. It is unsettled where positions do not have that
     /// yet.
-    fn named(&mut self, sku: &Sku, version: Version) {
+    fn named(&mut self, sku: &Sku, version: Version, event: &EventId) {
+        let mut carry = false;
         let is_same = self.sku.as_ref() == Some(sku);
         match self.version {
             Some(known) if known == version => {}
@@ -79,11 +86,11 @@ impl ExternalName {
                 let is_since = self.before.is_none_or(|before| before < version);
                 if is_same && is_since && Some(version) < self.since() {
                     self.since = Some(version);
-                    self.unsettled = true;
+                    carry = true;
                 }
                 if !is_same && !self.former.contains(sku) {
                     self.former.insert(0, sku.clone());
-                    self.unsettled = true;
+                    carry = true;
                 }
                 if !is_same && is_since {
                     self.before = Some(version);
@@ -102,10 +109,14 @@ impl ExternalName {
                 if let Some(old) = self.sku.replace(sku.clone()).filter(|old| old != sku) {
                     self.former.retain(|former| former != sku && *former != old);
                     self.former.push(old);
-                    self.unsettled = true;
+                    carry = true;
                 }
                 self.version = Some(version);
             }
+        }
+        if carry {
+            self.unsettled = true;
+            self.named_by = Some(event.clone());
         }
     }
 }
@@ -218,7 +229,7 @@ impl Store {
         let changed = self
             .change_name(event, (kind, name), sources, |known| {
                 let is_newer = known.version.is_none_or(|known| known < version);
-                known.named(sku, version);
+                known.named(sku, version, &event.id);
                 if is_newer && !beside.is_empty() {
                     known.beside.clone_from(&beside);
                 }
@@ -274,6 +285,7 @@ impl Store {
                     // the name later.
                     if newer && !(value && standing) {
                         known.offered = Some(Dated { version, value });
+                        known.offered_by = Some(event.id.clone());
                         known.unsettled = true;
                     }
                 })
@@ -410,6 +422,10 @@ impl Store {
         let known = &stored.data;
         let item = item_name(kind, name);
         let mut clash = None;
+        // Whoever said it may have stopped before it was carried: it is his word all the same.
+        let (named, offered) = (&known.named_by, &known.offered_by);
+        let named = by(event, named.as_ref());
+        let offered = by(&named, offered.as_ref());
         if let Some((sku, since)) = known.sku.as_ref().zip(known.since()) {
             let product = ProductId::from(sku.clone());
             let beside = known.beside.iter();
@@ -417,7 +433,7 @@ impl Store {
             let names = std::iter::once(item.clone()).chain(beside);
             let names: Vec<_> = names.map(|name| of_item(&event.source, &name)).collect();
             let rename = Rename {
-                event,
+                event: &named,
                 item: &item,
                 names: &names,
                 to: &product,
@@ -440,7 +456,7 @@ impl Store {
                         offered: known.offered,
                         named: Some(since),
                     };
-                    let said = self.say(event, said, sources).await;
+                    let said = self.say(&offered, said, sources).await;
                     set_aside(said, &mut clash)?;
                 }
             }
@@ -456,6 +472,8 @@ impl Store {
         if known.unsettled {
             let settled = ExternalName {
                 unsettled: false,
+                named_by: None,
+                offered_by: None,
                 ..known.clone()
             };
             let row = Row::new(stored.key.clone(), "external", &settled)?;
@@ -484,6 +502,14 @@ impl Store {
             }
             said => said.map(|_| ()),
         }
+    }
+}
+
+/// The event, in the name of the one that said it.
+fn by(event: &StockEvent, said: Option<&EventId>) -> StockEvent {
+    StockEvent {
+        id: said.unwrap_or(&event.id).clone(),
+        ..event.clone()
     }
 }
 
