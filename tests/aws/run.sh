@@ -60,7 +60,8 @@ readonly suites=(--workspace --all-features --locked)
 programs="$target/${CARGO_BUILD_TARGET:+$CARGO_BUILD_TARGET/}debug"
 if [ -n "$debug" ]; then
     # What `sam build` makes: a template that names folders with a program each.
-    cargo build "${suites[@]}"
+    # With all targets: without their tests, crates have fewer features and would be compiled once more.
+    cargo build "${suites[@]}" --all-targets
     for function in functions/*/; do
         function=$(basename "$function")
         [ "$function" = local ] && continue

@@ -20,7 +20,7 @@ import time
 import urllib.request
 
 import boto3
-import yaml
+from samcli.yamlhelper import yaml_parse
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 STACK = "lotwire-dev"
@@ -79,11 +79,11 @@ def stop(process):
 def deployable(template):
     """The same template without what the engine refuses the whole stack for: nothing depends on it."""
     template = pathlib.Path(template)
-    document = yaml.safe_load(template.read_text())
+    document = yaml_parse(template.read_text())
     numbers = {name: it["Default"] for name, it in document["Parameters"].items() if it["Type"] == "Number"}
     resources = with_numbers(known(document["Resources"]), numbers)
-    out = template.with_name("deployable.yaml")
-    out.write_text(yaml.safe_dump(document | {"Resources": resources}, sort_keys=False))
+    out = template.with_name("deployable.json")
+    out.write_text(json.dumps(document | {"Resources": resources}, indent=1))
     return str(out)
 
 
