@@ -135,7 +135,9 @@ impl Metric {
     pub const fn summed_up_by(self) -> Option<&'static [&'static str]> {
         match self {
             Self::EventsApplied
+            | Self::EventsDuplicate
             | Self::EventsQuarantined
+            | Self::SyncRows
             | Self::AlertLatencyMs
             | Self::DeliverySucceeded
             | Self::BreakerState => Some(&[]),

@@ -205,7 +205,7 @@ impl Alarm {
         if expression == "it" {
             return known["it"];
         }
-        // A number that is missing makes the whole missing, and only aggregates pass over it.
+        // A number that is missing makes the whole missing; only aggregates pass over it, and `FILL`.
         if let Some(list) = expression.strip_prefix("MAX([") {
             let parts = list.trim_end_matches("])").split(", ");
             let parts = parts.filter_map(|part| {
@@ -222,7 +222,8 @@ impl Alarm {
             });
             return parts.reduce(|sum, part| sum + part);
         }
-        if known.values().any(Option::is_none) {
+        let filled = |id: &str| expression.contains(&format!("FILL({id}, "));
+        if known.iter().any(|(id, it)| it.is_none() && !filled(id)) {
             return None;
         }
         let mut environment = Environment::new();
@@ -230,6 +231,7 @@ impl Alarm {
             "IF",
             |test: bool, yes: f64, no: f64| if test { yes } else { no },
         );
+        environment.add_function("FILL", |it: Option<f64>, or: f64| it.unwrap_or(or));
         let compiled = environment.compile_expression(expression).unwrap();
         let value = compiled.eval(minijinja::Value::from_pairs(known));
         f64::try_from(value.unwrap_or_else(|error| panic!("{expression}: {error:#}"))).ok()

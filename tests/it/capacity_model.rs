@@ -7,15 +7,24 @@
 
 mod site;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::SignedDuration;
 use lotwire::engine::{
-    Consumed, Consumption, MOST_READ_UNITS, MOST_WRITE_UNITS, Partition, busiest,
+    Call, Consumed, Consumption, Interference, MOST_READ_UNITS, MOST_WRITE_UNITS, Partition,
+    Service, Verdict, busiest,
 };
 use lotwire::stack::resources::TABLE;
 use shared::channels::ChannelKind;
+use shared::domain::alert::AlertState;
 use shared::store::schema::LIST_INDEX;
 
+use crate::desk::{Desk, EVERYBODY, SUM, config};
 use site::{Site, Size, rooftop};
 
 /// One source, one connector, one place, one channel, and no rule but the account's own.
@@ -410,4 +419,71 @@ async fn what_is_counted_by_key_is_what_the_table_reports() {
         "{counted:?} {reported:?}"
     );
     assert!(rooftop(0) < rooftop(1));
+}
+
+/// What calls take on AWS.
+struct Distance;
+
+#[async_trait]
+impl Interference for Distance {
+    async fn before(&self, call: &Call) -> Verdict {
+        let millis = match (call.service, &*call.operation) {
+            (Service::DynamoDb, "TransactWriteItems") => 20,
+            (Service::DynamoDb, _) => 8,
+            _ => 25,
+        };
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        Verdict::Proceed
+    }
+}
+
+/// A threshold that is imported for one product has its alert opened at each of two hundred rooftops.
+#[tokio::test(start_paused = true)]
+async fn a_product_that_all_rooftops_keep_is_looked_at_everywhere_well_within_an_invocation() {
+    let names: Vec<_> = (0..LARGE.rooftops).map(rooftop).collect();
+    let places: Vec<_> = names
+        .iter()
+        .map(|name| (name.as_str(), "\"all\""))
+        .collect();
+    for over_sum in ["", SUM] {
+        let over_sum = over_sum.replace("threshold = 3", "threshold = 500");
+        let rest = format!("{EVERYBODY}{over_sum}");
+        let desk = Desk::with(&config(&places, &rest), Arc::new(Distance)).await;
+        for name in &names {
+            desk.state(0, "OIL", name, 2).await;
+        }
+        let rule =
+            "[[rules]]\nname = \"oil\"\nkind = \"low_stock\"\nproduct = \"OIL\"\nthreshold = 4\n";
+        let imported = config(&places, &format!("{rest}{rule}")).rules;
+        let imported = [imported.last().unwrap().clone()];
+        desk.store
+            .change_rules(&imported, &[], "test")
+            .await
+            .unwrap();
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let get = desk.aws.dynamodb().get_item().table_name(TABLE);
+        let get = get.key("pk", text("P#OIL")).key("sk", text("rule#oil"));
+        let row = get.send().await.unwrap().item.unwrap();
+        let mut record = EventRecord::default();
+        record.event_name = "INSERT".to_owned();
+        record.change.sequence_number = Some("1".to_owned());
+        let keys = ["pk", "sk"].map(|key| (key.to_owned(), row[key].clone()));
+        record.change.keys = HashMap::from(keys).into();
+        record.change.new_image = row.into();
+        let mut batch = Event::default();
+        batch.records.push(record);
+        let began = desk.store.clock().now();
+        let deadline = began + SignedDuration::from_secs(60);
+        let answer = desk.evaluator.handle(batch, deadline).await;
+        let took = desk.store.clock().now().duration_since(began);
+        println!("{} rooftops took {took:#}", LARGE.rooftops);
+        assert!(answer.batch_item_failures.is_empty());
+        let page = desk
+            .store
+            .alerts(AlertState::Open, None, 200)
+            .await
+            .unwrap();
+        assert!(page.items.len() >= 100, "{}", page.items.len());
+        assert!(took < SignedDuration::from_secs(5), "{took:#}");
+    }
 }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use ingest::Selection;
 use jiff::{SignedDuration, Timestamp};
+use lotwire::stack::resources::TABLE;
 use serde_json::{Value, json};
 use shared::chance::Chance;
 use shared::config::Config;
@@ -570,4 +572,94 @@ async fn there_is_of_each_variant_what_the_shop_knows_of_it_whatever_is_heard_fi
         }
     }
     assert!(wrong.is_empty(), "{} are wrong: {}", wrong.len(), wrong[0]);
+}
+
+/// The rows of all ledgers, by history and revision.
+async fn ledgers(shop: &Shop) -> BTreeMap<(String, u64), Value> {
+    let scan = shop.aws.dynamodb().scan().table_name(TABLE);
+    let mut items = scan.into_paginator().items().send();
+    let mut rows = BTreeMap::new();
+    while let Some(item) = items.next().await {
+        let item = item.unwrap();
+        if item["t"].as_s().unwrap() == "ledger" {
+            let row: Value = serde_dynamo::from_attribute_value(item["d"].clone()).unwrap();
+            let of = row["of"].as_str().unwrap().to_owned();
+            rows.insert((of, row["revision"].as_u64().unwrap()), row);
+        }
+    }
+    rows
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_of_all_that_was_heard_adds_nothing_to_a_ledger() {
+    let mut wrong = Vec::new();
+    // In one of them an order is heard before it is known which item its variant is.
+    for seed in (0..4).chain([16]) {
+        for setting in [
+            "orders = \"deduct\"",
+            "orders = \"deduct\"\nsame_sku = \"sum\"",
+        ] {
+            let mut day = Day::begins(seed, 2 + usize::try_from(seed % 2).unwrap());
+            for _ in 0..3 {
+                day.goes_on(2);
+            }
+            if seed % 3 == 0 {
+                // Two variants contradict each other, and one of them may come to an end.
+                let held = day.variants[0].sku;
+                day.variants[0].sku = day.variants[1].sku;
+                day.describes(0);
+                if seed % 2 == 0 {
+                    day.variants[1].is_active = false;
+                    day.describes(1);
+                    day.variants[1].sku = held;
+                    day.describes(1);
+                }
+            }
+            let mut told = day.told.clone();
+            let ended = json!({ "id": OTHER_ITEM });
+            let apart = json!({ "inventory_item_id": ITEM, "location_id": 1 });
+            match seed % 4 {
+                0 => told.push(("products/delete", ended)),
+                1 => told.push(("inventory_levels/disconnect", apart)),
+                _ => {}
+            }
+            for last in (1..told.len()).rev().filter(|_| seed % 2 == 0) {
+                told.swap(last, day.below(last + 1));
+            }
+            let shop = open(setting).await;
+            for (topic, body) in &told {
+                shop.is_sent(topic, body, None).await;
+                tokio::time::sleep(std::time::Duration::from_millis(7)).await;
+            }
+            shop.ticks().await;
+            let before = ledgers(&shop).await;
+            let all = Selection::Between {
+                from: None,
+                until: None,
+            };
+            let (connector, mut cursor) = ("shop".parse().unwrap(), None);
+            loop {
+                let replayed = shop.ingest.replay(&connector, &all, cursor.as_deref());
+                let replayed = replayed.await.unwrap();
+                cursor = replayed.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            shop.ticks().await;
+            let mut after = ledgers(&shop).await;
+            after.retain(|row, _| !before.contains_key(row));
+            wrong.extend(
+                after
+                    .into_values()
+                    .map(|row| format!("{seed} {setting:?}: {row}")),
+            );
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} rows: {}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

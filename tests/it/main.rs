@@ -19,6 +19,7 @@ mod files;
 mod flow;
 mod given_up;
 mod grouping;
+mod heard;
 mod mappings;
 mod missed;
 mod observability;

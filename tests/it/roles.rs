@@ -505,6 +505,7 @@ name = "South"
 kind = "rooftop"
 [connectors.till]
 kind = "generic"
+stale_after = "10m"
 [connectors.till.webhook]
 secret = "env:TILL"
 [connectors.shop]

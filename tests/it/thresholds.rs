@@ -98,6 +98,29 @@ fn a_gateway_is_in_trouble_by_the_share_of_what_it_answers() {
     }
 }
 
+/// A file of 5,000 rows that has 40 bad ones is read four times an hour; of a small sender most is bad.
+#[test]
+fn what_goes_to_quarantine_shows_by_its_share() {
+    let fires = |given: &[(&str, f64)]| {
+        let given = given.iter().map(|(metric, value)| (*metric, 0, *value));
+        times("QuarantineAlarm", &given.collect::<Vec<_>>(), 60) > 0
+    };
+    let held = |count: f64| ("EventsQuarantined", count);
+    assert!(!fires(&[held(160.0), ("SyncRows", 20_000.0)]));
+    assert!(!fires(&[
+        held(160.0),
+        ("EventsApplied", 9_000.0),
+        ("EventsDuplicate", 9_000.0)
+    ]));
+    assert!(fires(&[
+        held(160.0),
+        ("SyncRows", 200.0),
+        ("EventsApplied", 20.0)
+    ]));
+    assert!(fires(&[held(30.0)]), "nothing can be used");
+    assert!(!fires(&[held(25.0)]), "so few are borne");
+}
+
 /// A table that puts off what is asked of an index shows this nowhere but in the index's own numbers.
 #[test]
 fn a_table_or_an_index_that_puts_reads_or_writes_off_shows() {

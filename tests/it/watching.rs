@@ -470,6 +470,26 @@ async fn what_a_newer_version_has_written_is_left_as_it_is_and_tried_again() {
     assert_eq!(answer.batch_item_failures.len(), 1);
 }
 
+/// It would drop what the import said beside the number.
+#[tokio::test(start_paused = true)]
+async fn an_imported_threshold_is_of_a_format_that_an_older_version_leaves_as_it_is() {
+    let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + LOW))).await;
+    let rule =
+        "[[rules]]\nname = \"oil\"\nkind = \"low_stock\"\nproduct = \"OIL\"\nthreshold = 4\n";
+    let with_rule = config(TOGETHER, &format!("{EVERYBODY}{LOW}{rule}"));
+    let imported = [with_rule.rules.last().unwrap().clone()];
+    desk.store
+        .change_rules(&imported, &[], "test")
+        .await
+        .unwrap();
+    let text = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let get = desk.aws.dynamodb().get_item().table_name(TABLE);
+    let get = get.key("pk", text("P#OIL")).key("sk", text("rule#oil"));
+    let item = get.send().await.unwrap().item.unwrap();
+    let format = item.get(FORMAT_ATTRIBUTE).and_then(|it| it.as_n().ok());
+    assert_eq!(format.map(String::as_str), Some("2"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_answered_is_asked_ever_more_seldom() {
     let desk = Desk::new(&config(TOGETHER, &(EVERYBODY.to_owned() + LOW))).await;

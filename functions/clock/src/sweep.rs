@@ -97,8 +97,11 @@ impl Ticker {
                 }
             }
             ticked += work.ticked;
-            ticked.redriven += self.bus.announce(&work.overdue).await;
-            self.bus.announce(&work.near).await;
+            let overdue = self.bus.announce(&work.overdue).await;
+            let near = self.bus.announce(&work.near).await;
+            ticked.redriven += overdue;
+            // They come again, as all that is due: nobody is told until the topic takes them.
+            ticked.stuck += work.overdue.len() - overdue + work.near.len() - near;
             for watched in work.watches {
                 if self.is_over(stop_at) {
                     ticked.cut_short = true;

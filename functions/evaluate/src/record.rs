@@ -109,6 +109,10 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
             let name = name.parse().map_err(|error| content.wrong(&error))?;
             Changed::Feed(name, content.read::<FeedState>(change.new_image)?.origin)
         }
+        "refused" => {
+            let name = pk.strip_prefix("R#").unwrap_or_default();
+            Changed::Feed(name.parse().map_err(|error| content.wrong(&error))?, None)
+        }
         "product" => {
             let read = |image: Item| match image.is_empty() {
                 true => Ok(Product::default()),

@@ -1,9 +1,10 @@
 //! Sources that are read on a schedule: stale when nothing good has come for too long, suspect when
-//! what came cannot be believed, flawed when it was applied and there is something to mend in it.
+//! what came cannot be believed, flawed when it was applied and there is something to mend in it. Senders of
+//! webhooks: stale when none is taken any more.
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::config::connector::ConnectorSettings;
 use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::id::ConnectorName;
@@ -21,6 +22,20 @@ use crate::words::link;
 use crate::{EvaluateError, Evaluator};
 
 const ATTEMPTS: usize = 8;
+/// How soon it is looked whether a sender is heard again. Nothing else says so.
+const LISTEN: SignedDuration = SignedDuration::from_mins(5);
+
+/// What holds of a source, when that may change by itself, and what there is to say.
+type Judged = (Verdict, Option<Timestamp>, Vec<Note>);
+
+/// Of a sender of webhooks that is switched on, how long it may be silent, if that is bounded.
+fn of_sender(
+    installation: &Installation,
+    connector: &ConnectorName,
+) -> Option<Option<SignedDuration>> {
+    let known = installation.config.connectors.get(connector);
+    known.filter(|it| it.common.enabled)?.settings.silence()
+}
 
 impl Evaluator {
     /// Looks at a source's health.
@@ -43,8 +58,13 @@ impl Evaluator {
                 let (seen, state) =
                     state.map_or((0, FeedState::default()), |s| (s.version, s.data));
                 let now = self.store.clock().now();
-                let (verdict, changes_at, notes) =
-                    judge(installation, connector, kind, &state, now);
+                let (verdict, changes_at, notes) = match of_sender(installation, connector) {
+                    Some(patience) if kind == AlertKind::FeedStale => {
+                        self.judge_sender(installation, connector, patience, now)
+                            .await?
+                    }
+                    _ => judge(installation, connector, kind, &state, now),
+                };
                 let watches = self.store.watches(&subject).await?;
                 let stored = watches.iter().find(|stored| stored.data.kind == kind);
                 let episode = stored.and_then(|stored| stored.data.watch.episode());
@@ -68,7 +88,8 @@ impl Evaluator {
                     cause: None,
                     covered: BTreeSet::new(),
                     changes_at,
-                    keeps_time: false,
+                    keeps_time: kind == AlertKind::FeedStale
+                        && of_sender(installation, connector).flatten().is_some(),
                     category: None,
                     beside: Vec::new(),
                 };
@@ -85,6 +106,53 @@ impl Evaluator {
             }
         }
         Ok(())
+    }
+
+    /// Whether a sender of webhooks is refused again and again, or is silent for too long.
+    async fn judge_sender(
+        &self,
+        installation: &Installation,
+        connector: &ConnectorName,
+        patience: Option<SignedDuration>,
+        now: Timestamp,
+    ) -> Result<Judged, EvaluateError> {
+        let mut verdict = Verdict {
+            condition: Condition::Clear,
+            severity: severity(AlertKind::FeedStale),
+            manner: installation.config.alerts.manner(),
+            ..Verdict::unwatched(Ending::Recovered)
+        };
+        let refused = self.store.refused(connector).await?;
+        if refused.is_none() && patience.is_none() {
+            return Ok((verdict, None, Vec::new()));
+        }
+        let last = self.store.last_webhook(connector).await?;
+        let mut notes = vec![match last {
+            Some(at) => format!(
+                "The last webhook was taken at {}.",
+                at.strftime("%Y-%m-%d %H:%M UTC")
+            ),
+            None => "No webhook of it was taken yet.".to_owned(),
+        }];
+        let stale_at = patience.map(|patience| match last {
+            Some(at) => at.checked_add(patience).unwrap_or(Timestamp::MAX),
+            None => now,
+        });
+        let shut_out = refused.filter(|refused| refused.is_shut_out(last));
+        if let Some(refused) = &shut_out {
+            let (count, why) = (refused.count, &refused.sentence);
+            notes.push(format!(
+                "{count} of its webhooks were refused, the last because {why}."
+            ));
+        } else if stale_at.is_none_or(|at| now < at) {
+            return Ok((verdict, stale_at, Vec::new()));
+        } else if last.is_none() {
+            verdict.pending = patience.unwrap_or_default(); // a new sender has its time to begin
+        }
+        verdict.condition = Condition::Breached;
+        let soon = now.checked_add(LISTEN).unwrap_or(Timestamp::MAX);
+        let notes = notes.into_iter().map(Note::from).collect();
+        Ok((verdict, Some(soon), notes))
     }
 
     /// Looks whether anything of one kind waits in quarantine.
@@ -209,7 +277,7 @@ fn judge(
     kind: AlertKind,
     state: &FeedState,
     now: Timestamp,
-) -> (Verdict, Option<Timestamp>, Vec<Note>) {
+) -> Judged {
     let known = installation.config.connectors.get(connector);
     let Some((common, ConnectorSettings::Files(files))) = known.map(|c| (&c.common, &c.settings))
     else {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use shared::domain::alert::RevisionKind;
 use shared::domain::id::{ChannelName, GroupName, LocationId};
 use shared::domain::position::Position;
@@ -22,6 +23,9 @@ use crate::{EvaluateError, Evaluator};
 
 /// How often a look that met another one starts again.
 const ATTEMPTS: usize = 8;
+/// Positions of a product that are looked at side by side: fewer than a look starts again, because those
+/// of one group meet at its sum.
+const AT_ONCE: usize = 7;
 
 /// An alert that people know of, and who they are.
 struct Told {
@@ -98,12 +102,20 @@ impl Evaluator {
         applies: impl Fn(&LocationId) -> bool + Send,
     ) -> Result<(), EvaluateError> {
         let positions = self.store.positions_of(product).await?;
-        for position in positions.iter().filter(|one| applies(&one.location)) {
-            self.because_of_time(position.origin.clone())
-                .look_at_position(around, None, position)
-                .await?;
-        }
-        Ok(())
+        let applies = positions.iter().filter(|one| applies(&one.location));
+        let looks = applies.map(|position| {
+            let look = async move {
+                let on_behalf = self.because_of_time(position.origin.clone());
+                on_behalf.look_at_position(around, None, position).await
+            };
+            look.boxed()
+        });
+        // Made first and run after: a stream of async closures is not `Send` for every lifetime.
+        let looks: Vec<_> = looks.collect();
+        stream::iter(looks)
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
     }
 
     /// Looks at a product's sum over a group because time has passed.

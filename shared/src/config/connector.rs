@@ -112,6 +112,9 @@ settings! {
         /// What to make of several inventory items with one SKU at one location: `conflict` tells
         /// people, and stock stays as it was; `sum` adds them up.
         same_sku: SameSku = SameSku::Conflict,
+        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`);
+        /// unset, they are not.
+        stale_after: Option<SignedDuration> = None,
         /// How its webhooks are checked; the secret is the app's client secret.
         webhook: Webhook,
         /// The Admin API's access token, for reading levels.
@@ -135,6 +138,9 @@ settings! {
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
         allow_from: Vec<Network> = Vec::new(),
+        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`);
+        /// unset, they are not.
+        stale_after: Option<SignedDuration> = None,
         /// Where in the body each fact stands.
         pointers: Pointers,
         /// Its names for events, and ours.
@@ -211,6 +217,9 @@ fn known_statuses() -> BTreeMap<String, UnitState> {
 settings! {
     /// Any program that signs its webhooks by the Standard Webhooks specification.
     pub struct Generic {
+        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`);
+        /// unset, they are not.
+        stale_after: Option<SignedDuration> = None,
         /// How its webhooks are checked.
         webhook: Webhook,
     }
@@ -272,6 +281,18 @@ settings! {
         /// Its words for the state of a vehicle, and ours, beside the words listed below. A word that
         /// is in neither states nothing.
         statuses: BTreeMap<String, UnitState> = BTreeMap::new(),
+    }
+}
+
+impl ConnectorSettings {
+    /// Of one that sends webhooks, how long it may be silent, if that is bounded; nothing of any other.
+    pub fn silence(&self) -> Option<Option<SignedDuration>> {
+        match self {
+            Self::Shopify(shopify) => Some(shopify.stale_after),
+            Self::Dealertrack(dealertrack) => Some(dealertrack.stale_after),
+            Self::Generic(generic) => Some(generic.stale_after),
+            Self::Files(_) => None,
+        }
     }
 }
 

@@ -94,6 +94,16 @@ impl Position {
         Some(&renamed.to)
     }
 
+    /// Whether it differs from another in nothing but whose of it is what.
+    pub fn differs_in_parts_alone(&self, other: &Self) -> bool {
+        let whole = |it: &Self| Self {
+            parts: BTreeMap::new(),
+            of_items: BTreeMap::new(),
+            ..it.clone()
+        };
+        whole(self) == whole(other)
+    }
+
     /// The names of which something is known to be theirs here.
     pub fn parts_of(&self) -> impl Iterator<Item = &String> {
         self.parts.keys().chain(self.of_items.keys())

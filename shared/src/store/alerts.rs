@@ -263,10 +263,21 @@ impl Store {
             return self.put(OPERATION, row, decision.expect).await;
         }
         // The watch's version guards the rest: no two decisions from one state can both be written.
-        let mut writes = vec![Write::Put(row, decision.expect)];
+        let writes = vec![Write::Put(row, decision.expect)];
+        self.announce_with(OPERATION, writes, &decision.announcements)
+            .await
+    }
+
+    /// Writes announcements together with what they follow from: `false` if that is not as it was read.
+    pub(super) async fn announce_with(
+        &self,
+        operation: &'static str,
+        mut writes: Vec<Write>,
+        announcements: &[Announcement],
+    ) -> Result<bool, StoreError> {
         let mut intents = Vec::new();
         let mut unwritten = Vec::new();
-        for announcement in &decision.announcements {
+        for announcement in announcements {
             let Announcement {
                 alert, intents: of, ..
             } = announcement;
@@ -284,7 +295,7 @@ impl Store {
             writes.push(Write::Put(left.row()?, Expect::Absent));
         }
         writes.extend(intents.into_iter().filter(|_| fits));
-        if self.transact(OPERATION, writes).await? != Written::Done {
+        if self.transact(operation, writes).await? != Written::Done {
             return Ok(false);
         }
         for left in unwritten {
@@ -441,7 +452,7 @@ fn alerts_list(state: AlertState) -> String {
 impl Announcement {
     /// The alert with what its last revision says, and beside it what the one before said. Who writes
     /// them holds what they follow from by its version, so no revision is written twice.
-    pub(super) fn alert_writes(&self) -> Result<Vec<Write>, StoreError> {
+    fn alert_writes(&self) -> Result<Vec<Write>, StoreError> {
         let alert = &self.alert;
         let Some(before) = &self.before else {
             return Ok(vec![Write::Put(alert_row(alert)?, Expect::Absent)]);

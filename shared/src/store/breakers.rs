@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::alerts::Announcement;
-use super::intents::intent_row;
-use super::row::{Expect, Row, Stored, Write, Written};
+use super::row::{Expect, Row, Stored, Write};
 use super::{Store, StoreError, keys};
 use crate::delivery::breaker::{Breaker, Change, Pass, Turn};
 use crate::delivery::links::LinkKey;
@@ -165,14 +164,9 @@ impl Store {
             }
             let expect = Expect::from_read(stored.as_ref());
             let row = Row::new(keys::breaker(channel), "breaker", &after)?;
-            let mut writes = vec![Write::Put(row, expect)];
-            if let Some(announcement) = alert {
-                writes.extend(announcement.alert_writes()?);
-                for intent in &announcement.intents {
-                    writes.push(Write::Put(intent_row(intent)?, Expect::Absent));
-                }
-            }
-            if self.transact(OPERATION, writes).await? == Written::Done {
+            let writes = vec![Write::Put(row, expect)];
+            let told = alert.map(std::slice::from_ref).unwrap_or_default();
+            if self.announce_with(OPERATION, writes, told).await? {
                 return Ok(true);
             }
             self.after_conflict(OPERATION, attempt).await?;

@@ -180,20 +180,25 @@ impl Store {
         authority: &Authority,
     ) -> Result<Moved, ApplyError> {
         let source = api()?;
+        let mut names = None;
         for attempt in 0.. {
             let decided = match self.sides(movement, &source, authority).await {
                 Ok(decided) => decided,
                 // The refusal may be the echo of this very movement: it took the last one. Or an item is
-                // just about to bring what is asked for.
+                // just about to bring what is asked for, or has brought it since that was looked at: final
+                // is what is refused while nothing changes of the SKU.
                 Err(ApplyError::Refused(refusal)) => {
-                    match self.carried_out_before(movement, &source).await? {
-                        Some(moved) => return Ok(moved),
-                        None if self.is_coming(&movement.product).await? => {
-                            self.after_conflict(OPERATION, attempt).await?;
-                            continue;
-                        }
-                        None => return Err(refusal.into()),
+                    if let Some(moved) = self.carried_out_before(movement, &source).await? {
+                        return Ok(moved);
                     }
+                    let (is_coming, version) = self.coming(&movement.product).await?;
+                    if !is_coming && names.replace(version) == Some(version) {
+                        return Err(refusal.into());
+                    }
+                    if is_coming || attempt > 0 {
+                        self.after_conflict(OPERATION, attempt).await?;
+                    }
+                    continue;
                 }
                 Err(error) => return Err(error),
             };

@@ -8,7 +8,7 @@ use super::renames::{self, Meant, Said};
 use super::row::{Expect, Row, Write, Written};
 use super::snapshots::CaughtUp;
 use super::stated::Item;
-use super::stock::{Applied, ApplyError};
+use super::stock::{Applied, ApplyError, position_row, position_words};
 use super::{Store, StoreError, keys};
 use crate::domain::Authority;
 use crate::domain::event::StockEvent;
@@ -42,7 +42,7 @@ impl Store {
             let row = Row::new(key.clone(), "order_line", &after)?
                 .expires(now.checked_add(KEPT).unwrap_or(Timestamp::MAX));
             let mut writes = vec![Write::Put(row, Expect::from_read(stored.as_ref()))];
-            let mut late = Vec::new();
+            let (mut late, mut changed) = (Vec::new(), false);
             let ordered = after.placed.as_ref().map(|placed| placed.at);
             // What a line came to under an old SKU, and what it comes to under the new one, are of one
             // position.
@@ -93,7 +93,15 @@ impl Store {
                 }
                 if is != known.position {
                     let stored = found.stored.as_ref();
-                    writes.extend(self.position_writes(event, stored, &was, is, sources)?);
+                    if is.differs_in_parts_alone(&known.position)
+                        && position_words(&is, sources) == position_words(&was, sources)
+                    {
+                        // By which of its names it is the item's: nothing that a ledger tells of.
+                        writes.push(Write::Put(position_row(&is)?, Expect::from_read(stored)));
+                    } else {
+                        changed = true;
+                        writes.extend(self.position_writes(event, stored, &was, is, sources)?);
+                    }
                     let item = Item::Position { product, location };
                     for source in &known.being_read {
                         self.note_late(source, &item).await?;
@@ -101,8 +109,8 @@ impl Store {
                     late.extend(then.map(|then| (known.being_read, item, then)));
                 }
             }
-            let changed = writes.len() > 1;
-            for guard in guards.into_iter().filter(|_| changed) {
+            let writes_more = writes.len() > 1;
+            for guard in guards.into_iter().filter(|_| writes_more) {
                 renames::guard(&mut writes, guard);
             }
             match self.transact(OPERATION, writes).await? {

@@ -44,6 +44,9 @@ named!(
     }
 );
 
+/// In so many minutes webhooks were refused, and none taken since the first of them, before people are
+/// told: one that somebody has forged is no news.
+const LATELY: usize = 5;
 /// How long it is remembered that webhooks were refused.
 const REFUSED_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
@@ -60,9 +63,18 @@ pub struct Refused {
     pub reason: String,
     /// The same for people.
     pub sentence: String,
+    /// When the last came, one of a minute, the oldest first.
+    #[serde(default)]
+    lately: Vec<Moment>,
 }
 
 impl Refused {
+    /// Whether its sender is refused again and again, and was not taken in between.
+    pub fn is_shut_out(&self, last_taken: Option<Timestamp>) -> bool {
+        let first = self.lately.first().filter(|_| self.lately.len() >= LATELY);
+        first.is_some_and(|first| last_taken.is_none_or(|taken| taken < first.0))
+    }
+
     /// Whether it still says something to people: none was taken since, or it is of the last day. Where
     /// some webhooks are taken and some are not, each good one would hide the others.
     pub fn still_says(&self, last_taken: Option<Timestamp>, now: Timestamp) -> bool {
@@ -375,7 +387,19 @@ impl Store {
             let stored = self.get::<Refused>(OPERATION, &key).await?;
             let before = stored.as_ref().map(|stored| &stored.data);
             let before = before.filter(|it| it.is_recent(now.0));
+            let mut lately = stored
+                .as_ref()
+                .map_or_else(Vec::new, |it| it.data.lately.clone());
+            let minute = SignedDuration::from_mins(1);
+            if lately
+                .last()
+                .is_none_or(|last| now.0.duration_since(last.0) >= minute)
+            {
+                lately.push(now);
+                lately.drain(..lately.len().saturating_sub(LATELY));
+            }
             let refused = Refused {
+                lately,
                 count: before.map_or(0, |it| it.count).saturating_add(count),
                 since: before.map_or(now, |it| it.since),
                 last: now,

@@ -344,8 +344,17 @@ impl Store {
 
     /// Whether stock is on its way to a SKU from another, so that what is refused may not be in a moment.
     pub async fn is_coming(&self, product: &ProductId) -> Result<bool, StoreError> {
+        Ok(self.coming(product).await?.0)
+    }
+
+    /// The same, and the version of what is known of the SKU, which each rename changes.
+    pub(super) async fn coming(
+        &self,
+        product: &ProductId,
+    ) -> Result<(bool, Option<u64>), StoreError> {
         let names = self.names("look up a SKU", product).await?;
-        Ok(names.is_some_and(|names| !names.data.coming.is_empty()))
+        let is_coming = names.as_ref().is_some_and(|it| !it.data.coming.is_empty());
+        Ok((is_coming, names.map(|it| it.version)))
     }
 
     /// Changes what is known of a SKU while the guard holds; whether it does.

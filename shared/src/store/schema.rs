@@ -45,11 +45,12 @@ pub const INDEXES: [Index; 2] = [
 
 /// The kinds of item (`t`) whose changes the evaluator looks at; the event-source mapping filters on
 /// them, so that our own alerts and records cost no invocation.
-pub const EVALUATED_KINDS: [&str; 8] = [
+pub const EVALUATED_KINDS: [&str; 9] = [
     "position",
     "unit",
     "feed",
     "held_kind",
+    "refused",
     "config",
     "job",
     "product",

@@ -1,9 +1,11 @@
 //! How much there is, and where.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use shared::domain::position::{Holding, Sources};
 use shared::domain::{LocationId, Position, ProductId};
-use shared::store::{Page, StoreError};
+use shared::store::{Page, Store, StoreError};
 
 use super::explain::configured;
 use crate::Context;
@@ -30,8 +32,11 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         return fill(
             context,
             &wanted,
-            |cursor: Option<String>, room| async move { store.positions(cursor.as_deref(), room).await },
-            |position| here(&position).then(|| shown(&position, &sources)),
+            |cursor: Option<String>, room| async move {
+                let page = store.positions(cursor.as_deref(), room).await?;
+                named(store, page).await
+            },
+            |(position, name)| here(&position).then(|| shown(&position, name, &sources)),
         )
         .await;
     };
@@ -50,9 +55,9 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         context,
         &wanted,
         |cursor: Option<String>, room| async move {
-            Ok::<_, StoreError>(page_of(all, cursor.as_deref(), room))
+            named(store, page_of(all, cursor.as_deref(), room)).await
         },
-        |position| Some(shown(&position, &sources)),
+        |(position, name)| Some(shown(&position, name, &sources)),
     )
     .await
 }
@@ -71,8 +76,29 @@ fn page_of(all: &[Position], after: Option<&str>, room: i32) -> Page<Position> {
     Page { items, next }
 }
 
+/// Positions, each with the SKU that its product has by now, if that is another.
+async fn named(
+    store: &Store,
+    page: Page<Position>,
+) -> Result<Page<(Position, Option<ProductId>)>, StoreError> {
+    let mut names = BTreeMap::new();
+    for position in &page.items {
+        let product = &position.product;
+        // What it says itself is from when it was renamed.
+        if position.renamed_to().is_some() && !names.contains_key(product) {
+            let name = store.current_name(product).await?;
+            names.insert(product.clone(), Some(name).filter(|it| it != product));
+        }
+    }
+    Ok(page.map(|position| {
+        let renamed = position.renamed_to().and(names.get(&position.product));
+        let name = renamed.cloned().flatten();
+        (position, name)
+    }))
+}
+
 /// A position as the API shows it. Quantities that nobody stated are null.
-fn shown(position: &Position, sources: &Sources) -> Value {
+fn shown(position: &Position, name: Option<ProductId>, sources: &Sources) -> Value {
     let stock = position.stock(sources);
     let owner = position.owner(sources);
     json!({
@@ -89,7 +115,7 @@ fn shown(position: &Position, sources: &Sources) -> Value {
         "stated_by": owner,
         "stated_at": owner.and_then(|it| position.stated_by(it)).map(|base| base.version.at),
         "sold_by_day": position.sold,
-        "renamed_to": position.renamed_to(),
+        "renamed_to": name,
         "revision": position.revision,
     })
 }

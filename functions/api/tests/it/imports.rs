@@ -559,6 +559,39 @@ async fn imported_thresholds_are_paged_through_as_the_rows_that_import_them() {
     assert_eq!(counts(&again.send().await), [0, 0, 5, 0, 0]);
 }
 
+/// Of such a rule it is not known what its row left blank: it says all of it itself.
+#[tokio::test]
+async fn a_threshold_from_before_it_was_noted_what_its_row_said_is_exported_whole_and_keeps_it() {
+    let scene = Scene::new().await;
+    let csv = "product,location,threshold,boundary,basis,recovery,severity\n\
+        OIL,north,3,below,on_hand,5,critical\n";
+    import(&scene, csv, false, 2).await;
+    let picture = scene.store.picture(&"OIL".parse().unwrap()).await;
+    let mut old = picture.unwrap().rules;
+    assert_eq!(old.len(), 1);
+    old[0].said = None;
+    scene.store.change_rules(&old, &[], "test").await.unwrap();
+    let exported = async |threshold| {
+        let page = scene.get("/api/v1/thresholds").await;
+        let rows = page.body["items"].as_array().unwrap().clone();
+        let expected = json!({
+            "product": "OIL", "location": "north", "threshold": threshold, "boundary": "below",
+            "basis": "on_hand", "recovery": threshold + 2, "severity": "critical",
+        });
+        let found = rows.iter().find(|row| row["product"] == "OIL");
+        assert_eq!(found, Some(&expected));
+    };
+    exported(3).await;
+    import(
+        &scene,
+        "product,location,threshold\nOIL,north,7\n",
+        false,
+        2,
+    )
+    .await;
+    exported(7).await;
+}
+
 #[tokio::test]
 async fn an_import_that_is_repeated_leaves_alone_what_was_changed_since_and_a_new_one_does_not() {
     let scene = Scene::new().await;

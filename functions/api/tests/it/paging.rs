@@ -2,6 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
+use serde_json::json;
+use shared::domain::Change;
+use shared::domain::event::{Level, ProductDescription, Version};
+use shared::domain::item::{Dated, ItemStatement};
 use shared::store::quarantine::Quarantined;
 
 use crate::scene::Scene;
@@ -122,4 +127,63 @@ async fn a_cursor_serves_its_own_list_only() {
         serde_json::json!([])
     );
     assert_eq!(scene.get("/api/v1/ledger?location=north").await.status, 422);
+}
+
+#[tokio::test]
+async fn a_position_shows_the_sku_that_its_product_has_by_now() {
+    let scene = Scene::new().await;
+    let began = scene.store.clock().now() - SignedDuration::from_mins(10);
+    let called = async |sku: &str, minute: i64| {
+        let at = began + SignedDuration::from_mins(minute);
+        let description = ProductDescription {
+            sku: sku.parse().unwrap(),
+            version: Version::at(at),
+            title: None,
+            category: None,
+            external: [("item".to_owned(), "7".to_owned())].into(),
+        };
+        scene.applied(at, Change::Described(description)).await;
+    };
+    called("FIRST", 0).await;
+    let at = began + SignedDuration::from_secs(30);
+    for place in ["north", "south"] {
+        let stated = ItemStatement {
+            product: "FIRST".parse().unwrap(),
+            location: place.parse().unwrap(),
+            item: "item 7".to_owned(),
+            level: Some(Dated {
+                version: Version::at(at),
+                value: Some(Level {
+                    on_hand: 4,
+                    ..Level::default()
+                }),
+            }),
+            offered: None,
+            named: Some(Version::at(began)),
+        };
+        scene.applied(at, Change::Item(Box::new(stated))).await;
+    }
+    let shown = async |sku: &str| {
+        let page = scene.get(&format!("/api/v1/positions?product={sku}")).await;
+        let items = page.body["items"].as_array().unwrap().clone();
+        let shown = items.into_iter().map(|item| item["renamed_to"].clone());
+        shown.collect::<Vec<_>>()
+    };
+    called("SECOND", 1).await;
+    assert_eq!(shown("FIRST").await, [json!("SECOND"), json!("SECOND")]);
+    called("THIRD", 2).await;
+    assert_eq!(shown("FIRST").await, [json!("THIRD"), json!("THIRD")]);
+    assert_eq!(shown("THIRD").await, [json!(null), json!(null)]);
+    // Something else has the first SKU, at one place: it is no former name at the other either.
+    scene.stated("FIRST", "north", 1).await;
+    assert_eq!(shown("FIRST").await, [json!(null), json!(null)]);
+    assert_eq!(shown("SECOND").await, [json!("THIRD"), json!("THIRD")]);
+    let all = scene.get("/api/v1/positions").await;
+    for item in all.body["items"].as_array().unwrap() {
+        let expected = match item["product"].as_str() {
+            Some("SECOND") => json!("THIRD"),
+            _ => json!(null),
+        };
+        assert_eq!(item["renamed_to"], expected, "{item}");
+    }
 }

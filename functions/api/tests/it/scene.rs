@@ -289,7 +289,7 @@ impl Scene {
             .await;
     }
 
-    async fn applied(&self, at: Timestamp, change: Change) {
+    pub(crate) async fn applied(&self, at: Timestamp, change: Change) {
         self.applied_from("erp", at, change).await;
     }
 

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, TickError, Ticked, Ticker};
 use http::StatusCode;
 use jiff::SignedDuration;
-use shared::bus::IntentRef;
+use shared::bus::{Bus, IntentRef};
 use shared::domain::alert::RevisionKind;
 use shared::domain::group::{Belongs, Pace};
 use shared::domain::watch::{Moment, Watch};
@@ -130,12 +130,16 @@ impl Desk {
 }
 
 fn ticker(world: &World, neighbours: &Arc<Neighbours>) -> Ticker {
+    ticker_over(world, world.bus.clone(), neighbours)
+}
+
+fn ticker_over(world: &World, bus: Bus, neighbours: &Arc<Neighbours>) -> Ticker {
     let monitor = Arc::new(Monitor(neighbours.clone()));
     let url = "https://monitor.example.com/ping/1".parse().unwrap();
     Ticker::new(
         world.store.clone(),
         Installations::new(world.store.clone()),
-        world.bus.clone(),
+        bus,
         neighbours.clone(),
         neighbours.clone(),
         Heartbeat::to(url, monitor),
@@ -203,6 +207,33 @@ async fn a_backlog_that_nobody_works_off_is_put_back_ever_more_seldom() {
         (backlog * HOURS..=backlog * (HOURS + 5)).contains(&redriven),
         "{redriven} messages for {backlog} deliveries"
     );
+}
+
+/// The topic may be gone, or the right to publish on it. `StuckWorkAlarm` fires at two quarters of an hour of
+/// four.
+#[tokio::test(start_paused = true)]
+async fn what_the_topic_does_not_take_is_counted_as_stuck_in_each_quarter_of_an_hour() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    let topic = "arn:aws:sns:eu-central-1:123456789012:nowhere";
+    let bus = Bus::new(world.aws.sns(), topic);
+    let neighbours = Arc::new(Neighbours::default());
+    let ticker = Arc::new(ticker_over(&world, bus, &neighbours));
+    let desk = Desk {
+        world,
+        neighbours,
+        ticker,
+    };
+    desk.world.open("a1", &["ops"]).await;
+    for _ in 0..2 {
+        let mut stuck = 0;
+        for _ in 0..15 {
+            minutes(1).await;
+            let ticked = desk.tick().await.unwrap();
+            assert_eq!(ticked.redriven, 0);
+            stuck += ticked.stuck;
+        }
+        assert!(stuck > 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -96,6 +96,34 @@ async fn told_on_the_other(world: &World) -> String {
     notes
 }
 
+/// One write for each channel, where a transaction takes a hundred.
+#[tokio::test(start_paused = true)]
+async fn a_channels_trouble_and_its_end_are_told_on_more_channels_than_one_transaction_takes_writes()
+ {
+    const OTHERS: usize = 120;
+    let names: Vec<_> = (0..OTHERS).map(|n| format!("other-{n}")).collect();
+    let others = names.iter().map(|name| (name.as_str(), ""));
+    let channels: Vec<_> = others.chain([("ops", "")]).collect();
+    let world = World::new(&webhooks(&channels)).await;
+    world
+        .vendors
+        .first("ops.example.com", [Answer::Status(410)]);
+    for (alert, state) in [("a1", AlertState::Open), ("a2", AlertState::Resolved)] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+        let alerts = channel_alerts(&world, state).await;
+        let [alert] = alerts.as_slice() else {
+            panic!("{alerts:?}");
+        };
+        let told = intents_of(&world, alert).await;
+        let told: Vec<_> = told
+            .iter()
+            .filter(|it| it.revision == alert.revision)
+            .collect();
+        assert_eq!(told.len(), OTHERS);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn channels_that_all_refuse_tell_of_each_other_once_and_no_more() {
     let names = ["one", "two", "three"];

@@ -27,6 +27,19 @@ pub struct Said {
 }
 
 impl Said {
+    /// What an imported rule says beside its number: all, where it was written before that was noted.
+    pub fn of(rule: &Rule) -> Self {
+        let Check::LowStock(threshold) = rule.check else {
+            return Self::default();
+        };
+        rule.said.unwrap_or(Self {
+            boundary: Some(threshold.boundary),
+            basis: Some(threshold.basis),
+            recovery: threshold.recovery,
+            severity: Some(rule.severity),
+        })
+    }
+
     /// What this says, and what the other says beside it.
     #[must_use]
     pub fn or(self, other: Self) -> Self {

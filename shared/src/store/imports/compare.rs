@@ -723,7 +723,7 @@ fn altered(stands: Option<&Rule>, blank: Rule, target: &Target, units: i64) -> R
         recovery: target.recovery,
         severity: target.severity,
     };
-    let mut earlier = stands.and_then(|rule| rule.said).unwrap_or_default();
+    let mut earlier = stands.map(Said::of).unwrap_or_default();
     if let Some(Check::LowStock(known)) = stands.map(|rule| rule.check) {
         // The level from which it is over moves along with the number.
         let shift = units.saturating_sub(known.units);

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::rows::{EVERY, Target};
-use crate::domain::rule::{Check, Over, Rule};
+use crate::domain::rule::{Check, Over, Rule, Said};
 
 /// A threshold that was imported, as cells by column: what its import said. Nothing for a rule of another
 /// kind.
@@ -11,7 +11,7 @@ pub fn cells_of(rule: &Rule) -> Option<Map<String, Value>> {
     let Check::LowStock(threshold) = &rule.check else {
         return None;
     };
-    let said = rule.said.unwrap_or_default();
+    let said = Said::of(rule);
     let target = Target {
         scope: rule.scope.clone(),
         units: Some(threshold.units),

@@ -1,0 +1,100 @@
+//! A sender of webhooks that is refused again and again, or falls silent, is told of.
+
+use http::Method;
+use serde_json::json;
+use shared::domain::alert::AlertState;
+use shared::domain::{AlertKind, Subject};
+use shared::store::alerts::Alert;
+
+use crate::bench::event_signed;
+use crate::observed::{Observed, secret};
+
+const TILL: &str = r#"
+[connectors.till]
+kind = "generic"
+stale_after = "2h"
+[connectors.till.webhook]
+secret = "env:GENERIC"
+"#;
+
+/// Sends a level, signed with the right secret or with another one; the status of the answer.
+async fn sends(observed: &Observed, connector: &str, id: &str, fits: bool) -> u16 {
+    let of = if fits { "GENERIC" } else { "OUT" };
+    let key = secret(of).unwrap();
+    let data = json!({ "sku": "OIL", "location": "milano", "on_hand": 90 });
+    let now = observed.clock.now();
+    let (headers, body) = event_signed(&key, id, now, "stock.level", &data);
+    let headers = headers
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let path = format!("/hooks/{connector}");
+    let (status, _) = observed.request(Method::POST, &path, &headers, &body).await;
+    status
+}
+
+/// What people are told of a sender now.
+async fn open(observed: &Observed, connector: &str) -> Vec<Alert> {
+    let page = observed.stack.store.alerts(AlertState::Open, None, 100);
+    let subject = Subject::Connector {
+        connector: connector.parse().unwrap(),
+    };
+    let mut alerts = page.await.unwrap().items;
+    alerts.retain(|it| it.kind == AlertKind::FeedStale && it.subject == subject);
+    alerts
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_is_refused_again_and_again_is_told_of_until_it_is_taken() {
+    let mut observed = Observed::start("").await;
+    // One that is taken in between has only sometimes the wrong secret.
+    for number in 0..12 {
+        let fits = number % 4 == 3;
+        let status = sends(&observed, "generic", &format!("a{number}"), fits).await;
+        assert_eq!(status, if fits { 200 } else { 401 });
+        observed.pass(1).await;
+    }
+    assert_eq!(open(&observed, "generic").await, []);
+    for number in 0..5 {
+        assert_eq!(open(&observed, "generic").await, []);
+        // However often it tries within a minute.
+        for attempt in 0..3 {
+            let id = format!("b{number}-{attempt}");
+            assert_eq!(sends(&observed, "generic", &id, false).await, 401);
+        }
+        observed.pass(1).await;
+    }
+    let told = open(&observed, "generic").await;
+    let [alert] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    let notes = alert.message.notes.join(" ");
+    assert!(
+        notes.contains("refused") && notes.contains("signature"),
+        "{notes}"
+    );
+    observed.pass(30).await;
+    assert_eq!(open(&observed, "generic").await.len(), 1);
+    assert_eq!(sends(&observed, "generic", "c", true).await, 200);
+    observed.pass(7).await;
+    assert_eq!(open(&observed, "generic").await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_is_silent_for_longer_than_its_patience_is_told_of() {
+    let mut observed = Observed::start(TILL).await;
+    observed.pass(110).await;
+    assert_eq!(open(&observed, "till").await, []);
+    observed.pass(20).await;
+    assert_eq!(open(&observed, "till").await.len(), 1, "never heard of");
+    assert_eq!(sends(&observed, "till", "a", true).await, 200);
+    observed.pass(7).await;
+    assert_eq!(open(&observed, "till").await, []);
+    observed.pass(60).await;
+    assert_eq!(sends(&observed, "till", "b", true).await, 200);
+    observed.pass(110).await;
+    assert_eq!(open(&observed, "till").await, []);
+    observed.pass(20).await;
+    assert_eq!(open(&observed, "till").await.len(), 1);
+    // The other has no such setting.
+    assert_eq!(open(&observed, "generic").await, []);
+}
