@@ -332,12 +332,8 @@ fn refusal(rejected: &Value) -> String {
         Some(column) => format!(", column {column}"),
         None => String::new(),
     };
-    format!(
-        "line {}{column}: {} {}",
-        rejected["line"],
-        text("field"),
-        text("detail")
-    )
+    let what = format!("{} {}", text("field"), text("detail"));
+    format!("line {}{column}: {}", rejected["line"], what.trim_start())
 }
 
 /// Cuts a CSV text into pages of whole rows, each under the header. A row may have line breaks in it.
