@@ -260,10 +260,10 @@ impl Import {
                     on_hand,
                 } if unset.contains(&about) => {
                     let row = (line, product, location, on_hand);
-                    context.stock(store, row, &known).await?
+                    Box::pin(context.stock(store, row, &known)).await?
                 }
                 Row::Title { product, title } if unset.contains(&about) => {
-                    context.title(store, (line, product, title), &known).await?
+                    Box::pin(context.title(store, (line, product, title), &known)).await?
                 }
                 _ => Err(about.rejected(line)),
             };
