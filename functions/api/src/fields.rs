@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use shared::feeds::value::may_be_thousands;
 
 use crate::problem::{FieldError, Problem};
 use crate::request::Request;
@@ -95,7 +96,8 @@ impl Fields {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let number = whole(&written);
+        let unclear = value.is_string() && may_be_thousands(&written, &['.']);
+        let number = whole(&written).filter(|_| !unclear);
         if number.is_none() {
             self.refuse(name, format!("`{written}` is not a whole number"));
         }

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use shared::config::connector::Covers;
 use shared::domain::IdError;
+use shared::feeds::columns::same_column;
 use shared::feeds::complete::AcceptedRead;
-use shared::feeds::drift::SchemaDrift;
+use shared::feeds::drift::{SchemaDrift, columns_fed};
 use shared::feeds::evidence::Evidence;
 use shared::feeds::header::Header;
 use shared::feeds::pickup::{archive_name, error_name};
+use shared::feeds::row::shorten;
 use shared::feeds::transport::{Claimed, Fault, FileSource, TransferError};
 use shared::metrics::Metric;
 use shared::store::feeds::Moment;
@@ -26,6 +28,14 @@ const AT_ONCE: usize = 8;
 /// What came of applying a file.
 pub(crate) struct Concluded {
     pub(crate) evidence: Evidence,
+    /// Our columns that no row has a value in.
+    pub(crate) blank: BTreeSet<String>,
+    /// The names of columns that are not read.
+    pub(crate) unread: Vec<String>,
+    /// What it says of its products, as a number.
+    pub(crate) descriptions: u64,
+    /// The names of places that usable rows have.
+    pub(crate) places: BTreeSet<String>,
     pub(crate) counts: Counts,
     /// What speaks against it, or waits for a person.
     pub(crate) suspicions: Vec<String>,
@@ -50,7 +60,7 @@ impl Feed<'_> {
         if memory.header.is_empty() {
             return SchemaDrift::default();
         }
-        SchemaDrift::between(&memory.header, header, &self.format)
+        SchemaDrift::between(&memory.header, header, &self.format, &memory.blank)
     }
 
     /// Said once, with the file that brings the column: a file states stock and sets no thresholds.
@@ -67,6 +77,35 @@ impl Feed<'_> {
         ))
     }
 
+    /// Said once, with the file that brings the columns.
+    fn unread_since(&self, memory: &Memory, unread: &[String]) -> Option<String> {
+        let is_new = |name: &&String| !memory.header.iter().any(|known| same_column(known, name));
+        let new: Vec<_> = unread.iter().filter(is_new).cloned().collect();
+        (!new.is_empty()).then(|| {
+            format!(
+                "Not read, because no column of ours has this name: {}. `format.columns` can say which \
+                 of ours it is.",
+                shown(&new)
+            )
+        })
+    }
+
+    /// Remembers which of our columns have never held a value. One that holds one now is no longer among
+    /// them; one that held some before does not get among them.
+    fn learn_blank(&self, memory: &mut Memory, header: &[String], blank: BTreeSet<String>) {
+        let (known, found) = (
+            columns_fed(&memory.header, &self.format),
+            columns_fed(header, &self.format),
+        );
+        let before = std::mem::take(&mut memory.blank);
+        let still = |column: &String| blank.contains(column) || !found.contains(column);
+        memory.blank = before.iter().filter(|it| still(it)).cloned().collect();
+        let new = |column: &String| !known.contains(column) && !before.contains(column);
+        memory
+            .blank
+            .extend(blank.iter().filter(|it| new(it)).cloned());
+    }
+
     /// Writes down what came of the file, and moves it out of the way.
     pub(crate) async fn conclude(
         &self,
@@ -79,6 +118,10 @@ impl Feed<'_> {
     ) -> Result<Step, RunError> {
         let Concluded {
             evidence,
+            blank,
+            unread,
+            places,
+            descriptions,
             counts,
             suspicions,
             mut remarks,
@@ -94,7 +137,9 @@ impl Feed<'_> {
         }
         let drift = self.drift(&memory, &evidence.header);
         let mut columns = drift.sentences();
-        if !drift.lost.is_empty() && !drift.loses_stock() {
+        if drift.loses_stock() {
+            columns.push(self.way_to_accept());
+        } else if !drift.lost.is_empty() {
             columns.push(format!(
                 "If that is meant, there is nothing to do: after {GIVEN_UP} files without it, it is not \
                  expected any more."
@@ -117,6 +162,9 @@ impl Feed<'_> {
             .iter()
             .map(|(kind, sentence)| (kind.clone(), named(sentence)))
             .collect();
+        let unread_since = self.unread_since(&memory, &unread);
+        let unread = shown(&unread);
+        self.learn_blank(&mut memory, &evidence.header, blank);
         let now = Moment(self.sync.store.clock().now());
         let whole = accepted && (counts.withheld == 0 || quietly_kept);
         memory.held = held;
@@ -126,6 +174,8 @@ impl Feed<'_> {
                 memory.accepted(AcceptedRead::from(&evidence));
             }
             memory.had(&evidence.header, &drift);
+            memory.had_places(places);
+            memory.descriptions = descriptions;
         }
         if whole {
             memory.applied(delivery.clone());
@@ -142,7 +192,9 @@ impl Feed<'_> {
                 state.suspicions.clone_from(&suspicions);
                 state.remark(&remarks);
                 state.believe(accepted);
+                state.unread.clone_from(&unread);
                 if accepted {
+                    state.columns_may_change = false;
                     state.succeeded_at = Some(now);
                 }
                 if snapshot {
@@ -164,6 +216,7 @@ impl Feed<'_> {
             sentences: suspicions
                 .into_iter()
                 .chain(remarks.into_values())
+                .chain(unread_since)
                 .collect(),
         };
         self.tell(&report);
@@ -307,6 +360,12 @@ impl Feed<'_> {
         record(Metric::EventsApplied, added + drift + removed);
         record(Metric::EventsQuarantined, quarantined);
     }
+}
+
+/// Names of columns as people are told them: not all of very many.
+fn shown(names: &[String]) -> String {
+    let quoted = names.iter().map(|name| format!("{name:?}"));
+    shorten(&quoted.collect::<Vec<_>>().join(", "), 200)
 }
 
 /// Moves a file where the place can. Where its name is taken, because the same content came before,

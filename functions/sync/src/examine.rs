@@ -1,6 +1,7 @@
 //! The first reading of a file: nothing is applied, everything is counted, and what the file says is
 //! kept in 24 bytes a row. Only then is it known how far it may be believed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::Path;
 
@@ -10,17 +11,21 @@ use shared::feeds::delimited::Reader;
 use shared::feeds::evidence::{Evidence, FeedError};
 use shared::feeds::format::FeedFormat;
 use shared::feeds::header::Header;
+use shared::feeds::row::Cell;
 use shared::feeds::value;
 use shared::store::stated::Item;
 
-use crate::flaw::{Flaw, NOT_STOCKED};
+use crate::flaw::{Flaw, NOT_STOCKED, UNKNOWN_LOCATION};
 use crate::repeated::{Combined, Gathered, Part};
-use crate::rows::{Reading, Statement, unusable};
+use crate::rows::{Reading, Statement, place_of, unusable};
 use crate::said::Sayable;
 use crate::snapshot::{ItemKey, Said, Snapshot};
 
 /// Rows read before other tasks get their turn: some ten milliseconds' worth.
 pub(crate) const TURN: usize = 1_024;
+
+/// Names of places of one file that are told apart.
+const PLACES: usize = 1_000;
 
 /// What one reading showed.
 #[derive(Debug)]
@@ -37,6 +42,16 @@ pub(crate) struct Examined {
     pub(crate) unusable: u64,
     /// A column that looks like a vehicle's state and is not read.
     pub(crate) unread_state: Option<String>,
+    /// What it says of its products, as a number.
+    pub(crate) descriptions: u64,
+    /// The names of places that usable rows have.
+    pub(crate) places: BTreeSet<String>,
+    /// How many rows have a place that is not in the connector's list, by its name.
+    pub(crate) unlisted: BTreeMap<String, u64>,
+    /// Our columns that the file has and no row has a value in.
+    pub(crate) blank: BTreeSet<String>,
+    /// The names of its columns that are not read.
+    pub(crate) unread: Vec<String>,
     /// Line of the last readable row.
     pub(crate) last_line: u64,
 }
@@ -68,10 +83,14 @@ pub(crate) async fn examine(
     }
     let sayable = Sayable::by(reader.header());
     let unread_state = reader.header().unread_state().map(str::to_owned);
+    let unread = reader.header().unread().map(str::to_owned).collect();
+    let mut blank: BTreeSet<_> = reader.header().columns().map(str::to_owned).collect();
     let mut snapshot = match reading.files.covers {
         Covers::All => Snapshot::default(),
         Covers::Changes => Snapshot::of_changes(),
     };
+    let (mut places, mut unlisted) = (BTreeSet::new(), BTreeMap::new());
+    let mut descriptions = 0_u64;
     let mut nameless = Nameless::default();
     let (mut flawed, mut last_line) = (0, 0);
     for (count, row) in reader.by_ref().enumerate() {
@@ -87,12 +106,27 @@ pub(crate) async fn examine(
             }
         };
         last_line = row.line();
+        blank.retain(|column| !matches!(row.text(column), Cell::Value(text) if !text.is_empty()));
         match reading.statement(&row) {
-            Ok(statement) => snapshot.push(statement.key(), statement.said()),
+            Ok(statement) => {
+                if let Some(place) = place_of(&row)
+                    && !places.contains(&*place)
+                    && places.len() < PLACES
+                {
+                    places.insert(place.into_owned());
+                }
+                descriptions = descriptions.wrapping_add(statement.described());
+                snapshot.push(statement.key(), statement.said());
+            }
             // As good as no row: what was kept there before is missing, and in time removed.
             Err(flaw) if flaw.reason == NOT_STOCKED => {}
             Err(flaw) => {
                 flawed += 1;
+                if let Some(place) = flaw.word.filter(|_| flaw.reason == UNKNOWN_LOCATION)
+                    && (unlisted.contains_key(&place) || unlisted.len() < PLACES)
+                {
+                    *unlisted.entry(place).or_default() += 1;
+                }
                 match flaw.item {
                     // The item is there, whatever the row was to say of it.
                     Some(item) => snapshot.push(ItemKey::of(&item), Said::default()),
@@ -112,6 +146,11 @@ pub(crate) async fn examine(
         nameless,
         unusable: flawed,
         unread_state,
+        descriptions,
+        places,
+        unlisted,
+        blank,
+        unread,
         last_line,
     })
 }

@@ -83,6 +83,9 @@ impl Feed<'_> {
         let state = self.sync.store.feed(self.connector).await?;
         let state = state.map(|stored| stored.data).unwrap_or_default();
         let mut memory = Memory::of(&state);
+        if state.columns_may_change {
+            memory.header.clear();
+        }
         let covers_all = self.files.covers == Covers::All;
         let older = delivery.entry.modified.is_some()
             && memory
@@ -116,7 +119,7 @@ impl Feed<'_> {
             expectations.history.clear();
             expectations.zero_rows = true;
         }
-        let refuse = |header: &Header| lost_key(&self.drift(&memory, header.names()));
+        let refuse = |header: &Header| self.lost_key(&self.drift(&memory, header.names()));
         let examined = match examine(&copy.0, &self.format, &reading, refuse).await {
             Ok(examined) => examined,
             Err(ExamineError::Copy(error)) => return Err(error.into()),
@@ -126,6 +129,11 @@ impl Feed<'_> {
             }
         };
         expectations.unusable_rows = examined.unusable;
+        let elsewhere = |(name, rows): (&String, &u64)| {
+            let known = memory.places.contains(name) || reading.is_known_elsewhere(name);
+            known.then_some(*rows)
+        };
+        expectations.elsewhere_rows = examined.unlisted.iter().filter_map(elsewhere).sum();
         let proof = prove(&examined.evidence, &expectations);
         let trust = trust(&proof);
         if trust == Trust::Damaged {
@@ -153,6 +161,38 @@ impl Feed<'_> {
             .await
     }
 
+    /// A column that tells what a row is about, where, how many or in what state must not go: the rows
+    /// would be taken for others.
+    fn lost_key(&self, drift: &SchemaDrift) -> Option<String> {
+        let key = |column: &&String| {
+            let keys = [
+                "sku",
+                "vin",
+                "location",
+                "dealer_id",
+                "on_hand",
+                "available",
+                "status",
+            ];
+            keys.contains(&column.as_str())
+        };
+        let lost = drift.lost.iter().find(key)?;
+        Some(format!(
+            "The column for {lost} is gone. {} {}",
+            drift.sentences().join(" "),
+            self.way_to_accept()
+        ))
+    }
+
+    /// How a person says that a column is meant to be gone.
+    pub(crate) fn way_to_accept(&self) -> String {
+        format!(
+            "If that is meant, run `lotwire sync {} --accept-columns`, and drop the file again: from \
+             then on its columns are the ones that are expected.",
+            self.connector
+        )
+    }
+
     /// What the world outside the file says of it; a sentence if that cannot be read.
     async fn expectations(
         &self,
@@ -164,6 +204,7 @@ impl Feed<'_> {
             size: found.entry.size,
             history: memory.reads.clone(),
             minimum_share: self.files.min_rows_share(),
+            zero_rows: self.files.min_rows_percent.get() == 0,
             minimum_usable: self.files.min_usable_share(),
             final_newline: self.format.final_newline,
             habit: memory.habit,
@@ -268,6 +309,7 @@ impl Feed<'_> {
                 patient_until: self.patient_until(),
             },
             doubtful: doubt.then_some(examined.last_line),
+            describes_anew: examined.descriptions != memory.descriptions,
         };
         if !Box::pin(pass.rows(&mut examined.snapshot, &mut at, record)).await? {
             if !resumed && repeats != Repeats::EachOne {
@@ -321,6 +363,10 @@ impl Feed<'_> {
         remarks.extend(verdict.remark.map(|remark| ("nameless".to_owned(), remark)));
         Ok(Some(Concluded {
             evidence: examined.evidence,
+            blank: examined.blank,
+            unread: examined.unread,
+            places: examined.places,
+            descriptions: examined.descriptions,
             counts: at.counts,
             suspicions: verdict.sentence.into_iter().collect(),
             remarks,
@@ -427,28 +473,6 @@ fn reasons(proof: &Proof) -> Vec<String> {
         Proof::Complete => Vec::new(),
         Proof::Suspect { reasons } => reasons.iter().map(ToString::to_string).collect(),
     }
-}
-
-/// A column that tells what a row is about, where, how many or in what state must not go: the rows
-/// would be taken for others.
-fn lost_key(drift: &SchemaDrift) -> Option<String> {
-    let key = |column: &&String| {
-        let keys = [
-            "sku",
-            "vin",
-            "location",
-            "dealer_id",
-            "on_hand",
-            "available",
-            "status",
-        ];
-        keys.contains(&column.as_str())
-    };
-    let lost = drift.lost.iter().find(key)?;
-    Some(format!(
-        "The column for {lost} is gone. {}",
-        drift.sentences().join(" ")
-    ))
 }
 
 fn sha256(path: &Path) -> Result<String, std::io::Error> {

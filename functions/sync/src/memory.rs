@@ -1,5 +1,7 @@
 //! What a file feed remembers between runs.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use shared::feeds::complete::{AcceptedRead, Habit};
@@ -12,6 +14,9 @@ use shared::store::feeds::FeedState;
 const READS: usize = 10;
 /// Deliveries remembered, to know one that comes again.
 const DELIVERIES: usize = 50;
+
+/// Names of places remembered.
+const PLACES: usize = 1_000;
 
 /// Good files in a row without a column that only describes, after which it is not expected any more.
 pub(crate) const GIVEN_UP: usize = 3;
@@ -27,6 +32,12 @@ pub(crate) struct Memory {
     /// The header that files are expected to have: of the last file that had every column we used, or
     /// did without some that only describe for long enough.
     pub(crate) header: Vec<String>,
+    /// Our columns that files have had and that never held a value: they may go.
+    pub(crate) blank: BTreeSet<String>,
+    /// What the last believed file said of its products, as a number.
+    pub(crate) descriptions: u64,
+    /// The names of places that believed files had usable rows of.
+    pub(crate) places: BTreeSet<String>,
     /// The header that the latest files have had instead, and how many of them in a row.
     pub(crate) instead: Option<(Vec<String>, usize)>,
     /// What was applied, oldest first.
@@ -127,6 +138,14 @@ impl Memory {
             }
         }
         self.header = header.to_vec();
+    }
+
+    /// Remembers the places of a believed file.
+    pub(crate) fn had_places(&mut self, places: BTreeSet<String>) {
+        self.places.extend(places);
+        while self.places.len() > PLACES {
+            self.places.pop_last();
+        }
     }
 
     /// Remembers an accepted read.

@@ -62,6 +62,9 @@ pub(crate) struct Pass<'a> {
     pub(crate) applier: Applier<'a>,
     /// A line that may have been cut, and is left alone.
     pub(crate) doubtful: Option<u64>,
+    /// The file says something else of its products than the last one: also where a row's level is
+    /// known, what it says of its product may not be.
+    pub(crate) describes_anew: bool,
 }
 
 impl Pass<'_> {
@@ -161,7 +164,12 @@ impl Pass<'_> {
         match (statement, met) {
             (Err(flaw), _) if flaw.reason == NOT_STOCKED => {}
             (Err(flaw), _) => batch.flawed.push((line, text(row), vec![flaw])),
-            (Ok(statement), Some((key, Met::Differs))) => {
+            (Ok(statement), Some((key, met)))
+                if met == Met::Differs
+                    || met == Met::Known
+                        && self.describes_anew
+                        && statement.description.is_some() =>
+            {
                 batch.rows.push(NewRow {
                     line,
                     text: text(row),

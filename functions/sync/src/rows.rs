@@ -8,13 +8,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::config::connector::{ConnectorCommon, Covers, Files};
+use shared::config::connector::{Connector, ConnectorCommon, Covers, Files};
 use shared::domain::ProductId;
-use shared::domain::catalogue::{Directory, Location};
+use shared::domain::catalogue::Directory;
 use shared::domain::event::{Change, Level, ProductDescription, Version};
-use shared::domain::id::{LocationId, Sku};
+use shared::domain::id::{ConnectorName, LocationId, Sku};
 use shared::domain::money::{Currency, Money};
 use shared::domain::position::whole_millis;
+use shared::domain::spelling::same_name;
 use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::domain::vin::VinRules;
 use shared::feeds::header::Header;
@@ -58,6 +59,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) common: &'a ConnectorCommon,
     /// The connector's own settings.
     pub(crate) files: &'a Files,
+    /// All connectors.
+    pub(crate) others: &'a BTreeMap<ConnectorName, Connector>,
     /// All locations.
     pub(crate) locations: &'a Directory,
     /// The currency of prices that state none.
@@ -118,6 +121,7 @@ impl<'a> Reading<'a> {
         Self {
             common,
             files,
+            others: &config.connectors,
             locations: &config.locations,
             currency: config.account.currency,
             vins: config.guards.vins(),
@@ -308,16 +312,11 @@ impl<'a> Reading<'a> {
 
     /// The location that a row names, or the only one there can be.
     fn location(&self, row: &Row) -> Result<Option<LocationId>, Flaw> {
-        for column in ["location", "dealer_id"] {
-            if let Cell::Value(name) = row.text(column)
-                && !name.is_empty()
-            {
-                let name = value::key(name);
-                return self.located(&name).map(Some).ok_or_else(|| {
-                    let sentence = format!("The location {name:?} is not in the connector's list.");
-                    Flaw::new(None, UNKNOWN_LOCATION, sentence).of_word(&name)
-                });
-            }
+        if let Some(name) = place_of(row) {
+            return self.located(&name).map(Some).ok_or_else(|| {
+                let sentence = format!("The location {name:?} is not in the connector's list.");
+                Flaw::new(None, UNKNOWN_LOCATION, sentence).of_word(&name)
+            });
         }
         let mut listed: Vec<_> = self.common.locations.values().collect();
         listed.sort_unstable();
@@ -340,14 +339,17 @@ impl<'a> Reading<'a> {
             let alike = listed.iter().filter(|(theirs, _)| same_name(theirs, name));
             return only(alike.map(|(_, ours)| ours)).cloned();
         }
-        let ours = self.locations.locations();
-        let by_id = ours.iter().find(|it| it.id.as_str() == name);
-        let alike = || {
-            let names =
-                |it: &&Location| same_name(it.id.as_str(), name) || same_name(&it.name, name);
-            only(ours.iter().filter(names).map(|it| &it.id))
-        };
-        by_id.map(|it| &it.id).or_else(alike).cloned()
+        self.locations.called(name).map(|it| it.id.clone())
+    }
+
+    /// Whether a place that the connector does not list is known by this name otherwise: as one of our
+    /// own, or from another connector's list.
+    pub(crate) fn is_known_elsewhere(&self, name: &str) -> bool {
+        let mut theirs = self
+            .others
+            .values()
+            .flat_map(|it| it.common.locations.keys());
+        self.locations.called(name).is_some() || theirs.any(|it| same_name(it, name))
     }
 
     /// When a row was true by the source's order, and whether it says itself that this is news.
@@ -383,6 +385,13 @@ impl<'a> Reading<'a> {
         let after = self.confirmed_at.map(next_millisecond);
         after.map_or(self.written_at, |after| self.written_at.max(after))
     }
+}
+
+/// The name of the place that a row gives.
+pub(crate) fn place_of(row: &Row) -> Option<Cow<'_, str>> {
+    let names = ["location", "dealer_id"].map(|column| row.text(column));
+    let mut named = names.into_iter().filter_map(Cell::value);
+    named.find(|name| !name.is_empty()).map(value::key)
 }
 
 fn next_millisecond(at: Timestamp) -> Timestamp {
@@ -433,18 +442,6 @@ fn level(row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> Result<Level, Flaw> {
         let sentence = format!("{item} has no quantity, which is not zero.");
         Flaw::new(Some(item), NO_DATA, sentence)
     })
-}
-
-/// Whether two names are one but for case, blanks and dashes.
-fn same_name(one: &str, two: &str) -> bool {
-    let folded = |name| -> String {
-        let plain: Cow<'_, str> = value::key(name);
-        let kept = plain
-            .chars()
-            .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-'));
-        kept.flat_map(char::to_lowercase).collect()
-    };
-    folded(one) == folded(two)
 }
 
 /// What all of them are, if they are one.

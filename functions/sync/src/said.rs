@@ -1,6 +1,6 @@
 //! What a row says, and what we hold of its source's words, as numbers that can be compared.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::civil::Date;
 use shared::domain::event::{Change, Level};
@@ -105,6 +105,15 @@ impl Statement {
             }
             _ => Said::default(),
         }
+    }
+
+    /// What it says of its product, as a number: the sum over a file does not depend on the rows' order.
+    pub(crate) fn described(&self) -> u64 {
+        self.description.as_ref().map_or(0, |it| {
+            let mut hasher = DefaultHasher::new();
+            (it.sku.as_str(), &it.title, &it.category).hash(&mut hasher);
+            hasher.finish()
+        })
     }
 
     pub(crate) fn key(&self) -> ItemKey {

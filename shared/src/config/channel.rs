@@ -140,8 +140,15 @@ fn own_settings(
         faultless = false;
     }
     // The module stops at its first fault. So that all are told, the faulty field is taken out and
-    // the rest read again; every round takes one away, so it ends.
+    // the rest read again; every round takes one away, so it ends. What cannot be left out is as in the
+    // example meanwhile.
     let mut rest = settings.table();
+    let mut examples: toml::Table = toml::from_str(kind.example()).unwrap_or_default();
+    for field in documented.iter().filter(|field| field.required) {
+        if let Some(value) = examples.get(field.name) {
+            rest.entry(field.name).or_insert_with(|| value.clone());
+        }
+    }
     while let Err(fault) = kind.settings(rest.clone()) {
         let key = fault.field.split('.').next().unwrap_or_default();
         let known_fault = !faultless && !rest.contains_key(key);
@@ -150,8 +157,10 @@ fn own_settings(
             node.refuse_field(problems, key, reworded(&path, &fault.problem));
         }
         faultless = false;
-        if rest.remove(key).is_none() {
-            break;
+        match examples.remove(key) {
+            Some(value) => drop(rest.insert(key.to_owned(), value)),
+            None if rest.remove(key).is_none() => break,
+            None => {}
         }
     }
     faultless.then_some(settings)

@@ -268,10 +268,13 @@ settings! {
         max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent(10) },
         /// In how many complete files in a row something must be missing before it is removed. What another source has stated since this one last listed it stands all the same, unless this one owns quantities.
         grace: Grace = Grace(2),
-        /// The rows a file must have, in percent of the usual number; with fewer it is held.
+        /// The rows a file must have, in percent of the usual number; with fewer it is held. With 0 it may
+        /// have none at all.
         min_rows_percent: Percent = Percent(70),
         /// The rows that must be usable, in percent of all rows of a file; with fewer it does not
-        /// count as a good file, and nothing is removed by it.
+        /// count as a good file, and nothing is removed by it. Rows of a place that `locations` does not
+        /// list are told, but not counted here if the place is known otherwise: it is one of yours, stands
+        /// in another connector's list, or was in this one's when an earlier file was read.
         min_usable_percent: Percent = Percent(50),
         /// What several different rows for one SKU at one place are: a `conflict`, where none of
         /// them is believed, or parts to `sum`, such as bins. Equal rows of a conflict are one. In a

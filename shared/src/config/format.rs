@@ -96,8 +96,9 @@ impl Format {
             ),
             choice(
                 "decimal_mark",
-                json!("point"),
-                "What parts whole numbers from fractions; the other mark groups thousands.",
+                Value::Null,
+                "What parts whole numbers from fractions; the other mark groups thousands. Unset, it is the \
+                 point, but a quantity such as `1.000` or `1,000` is not read.",
             ),
             choice(
                 "date_order",

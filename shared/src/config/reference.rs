@@ -29,10 +29,16 @@ fn columns_of_files() -> String {
         `updated_at` is when the other system last changed what a row says. With `covers` of `all` a row of an \
         older time was still true when its file was written, so a count or a sale from before that yields to \
         it.\n\n\
-        A column that goes is told. One that stock is known by (a key, a place, a state, a quantity, a \
-        time) is told for as long as it is missing; one that only describes, such as a price, a title or a \
-        reorder point, for three files in a row, and then it is not expected any more. What a file said of \
-        it before stays as it was. `threshold` is read by `lotwire import`, from a file with the SKU \
+        Columns that are not read are named in the report of the first file that has them, and by \
+        `lotwire status`; they may come and go.\n\n\
+        A column that is read and goes is told. A file that lacks a key, a place, a state or a quantity that \
+        stock is counted by, which the files before had, is refused, because its rows would be taken for \
+        others. Another quantity or a time is missed for as long as it is missing; a column that only \
+        describes, such as a price, a title or a reorder point, for three files in a row, and then it is not \
+        expected any more. What a file said of it before stays as it was. A column that never held a value \
+        may go. If a column is meant to be gone, run `lotwire sync CONNECTOR --accept-columns` and drop the \
+        file again: the columns of the next good file are then the ones that are expected.\n\n\
+        `threshold` is read by `lotwire import`, from a file with the SKU \
         and the threshold alone, as it takes a quantity for a count; a source of files only says what is there, \
         which is told once where a file has such a column.\n\n\
         | column | header names |\n|---|---|\n"

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::push::{ParseError, Problem, Reason};
 use crate::config::words;
+use crate::feeds::value::may_be_thousands;
 
 /// Levels of nesting that a body may have.
 pub(crate) const DEPTH_MOST: usize = 32;
@@ -290,6 +291,13 @@ pub(crate) fn decimal(value: &Value) -> Read<Decimal> {
 
 /// A whole number.
 pub(crate) fn whole(value: &Value) -> Read<i64> {
+    if value
+        .as_str()
+        .is_some_and(|text| may_be_thousands(text, &['.']))
+    {
+        let problem = "may be thousands or a fraction; write it as a number, or without a mark";
+        return Err(Wrong::new(Reason::InvalidValue, problem));
+    }
     let Some(number) = decimal(value)? else {
         return Ok(None);
     };
@@ -412,6 +420,8 @@ mod tests {
             (json!("4"), 4),
             (json!(" 4 "), 4),
             (json!(4.0), 4),
+            (json!("4.0"), 4),
+            (serde_json::from_str("1.000").unwrap(), 1),
             (json!(-2), -2),
             (json!("0"), 0),
         ] {
@@ -424,6 +434,7 @@ mod tests {
             json!(1e300),
             json!(u64::MAX),
             json!("1,000"),
+            json!("1.000"),
             json!(1_000_000_000_001_i64),
             json!(true),
             json!([4]),

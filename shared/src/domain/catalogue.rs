@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::alert::named;
 use super::id::{GroupName, LocationId};
 use super::product::ProductId;
+use super::spelling::same_name;
 
 named!(
     /// What kind of place it is.
@@ -116,6 +117,32 @@ impl Directory {
     /// The location of this id.
     pub fn location(&self, id: &LocationId) -> Option<&Location> {
         self.by_id.get(id).map(|index| &self.locations[*index])
+    }
+
+    /// The location that people call so: by its id, or else by its id or name in another spelling, where
+    /// that leaves one only.
+    pub fn called(&self, name: &str) -> Option<&Location> {
+        let exact = self.locations.iter().find(|it| it.id.as_str() == name);
+        exact.or_else(|| {
+            let alike =
+                |it: &&Location| same_name(it.id.as_str(), name) || same_name(&it.name, name);
+            let mut alike = self.locations.iter().filter(alike);
+            alike.next().filter(|_| alike.next().is_none())
+        })
+    }
+
+    /// Which locations there are, for people: not all of very many.
+    pub fn in_words(&self) -> String {
+        const NAMED: usize = 12;
+        let named = self.locations.iter().take(NAMED);
+        let named: Vec<_> = named
+            .map(|it| format!("`{}` ({})", it.id, it.name))
+            .collect();
+        let more = match self.locations.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        format!("the locations are {}{more}", named.join(", "))
     }
 
     /// Every location, in the order of declaration.

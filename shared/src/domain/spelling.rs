@@ -46,6 +46,18 @@ pub fn without_accents(text: &str) -> String {
     composed(&bare)
 }
 
+/// Whether two names are one but for case, blanks and dashes.
+pub fn same_name(one: &str, two: &str) -> bool {
+    let folded = |name| -> String {
+        let plain = one_spelling(name);
+        let kept = plain
+            .chars()
+            .filter(|c| !c.is_whitespace() && !matches!(c, '_' | '-'));
+        kept.flat_map(char::to_lowercase).collect()
+    };
+    folded(one) == folded(two)
+}
+
 fn composed(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc()
         .normalize(text)

@@ -246,6 +246,11 @@ pub(crate) fn normal(name: &str) -> String {
         .collect()
 }
 
+/// Whether two header names are one as they are compared.
+pub fn same_column(one: &str, other: &str) -> bool {
+    normal(one) == normal(other)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

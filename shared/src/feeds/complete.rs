@@ -61,6 +61,8 @@ pub struct Expectations {
     pub zero_rows: bool,
     /// Rows, bad ones included, that say nothing that can be used.
     pub unusable_rows: u64,
+    /// Those of them that are about a place which this feed is not read for, and do not count.
+    pub elsewhere_rows: u64,
     /// Share of all rows that must be usable.
     pub minimum_usable: f64,
     /// Whether the last line has a line end; unset, it is learnt.
@@ -104,6 +106,7 @@ impl Default for Expectations {
             minimum_share: 0.7,
             zero_rows: false,
             unusable_rows: 0,
+            elsewhere_rows: 0,
             minimum_usable: 0.0,
             final_newline: None,
             habit: None,
@@ -228,7 +231,9 @@ impl fmt::Display for Suspicion {
                 f,
                 "The {source} counts {expected} rows, the file has {found}."
             ),
-            Self::TrailerMissing => f.write_str("The closing line with the row count is missing."),
+            Self::TrailerMissing => f.write_str(
+                "The closing line with the row count is missing, which `format.trailer` asks for.",
+            ),
             Self::RowsAfterTrailer(rows) => {
                 write!(f, "{rows} rows follow the closing line with the row count.")
             }
@@ -246,9 +251,14 @@ impl fmt::Display for Suspicion {
                 "The file ends in NUL bytes: the rest of it never arrived, or its disk lost it.",
             ),
             Self::Unusable { unusable, rows } => {
-                write!(f, "{unusable} of {rows} rows cannot be used.")
+                write!(
+                    f,
+                    "{unusable} of {rows} rows cannot be used; `min_usable_percent` says how many must."
+                )
             }
-            Self::NoRows => f.write_str("The file has no rows."),
+            Self::NoRows => f.write_str(
+                "The file has no rows. If there may be none, set `min_rows_percent` to 0.",
+            ),
             Self::FewRows { found, median } => {
                 write!(f, "{found} rows where {median} are usual.")
             }
@@ -275,7 +285,10 @@ pub fn prove(evidence: &Evidence, expectations: &Expectations) -> Proof {
         expectations.unusable_rows,
         evidence.rows + evidence.bad_rows,
     );
-    if ((rows - unusable.min(rows)) as f64) < expectations.minimum_usable * (rows as f64) {
+    let (elsewhere, usable) = (expectations.elsewhere_rows, rows - unusable.min(rows));
+    let counted = rows - elsewhere.min(rows);
+    let none = elsewhere > 0 && usable == 0;
+    if none || (usable as f64) < expectations.minimum_usable * (counted as f64) {
         reasons.push(Suspicion::Unusable { unusable, rows });
     }
     if evidence.rows == 0 && !expectations.zero_rows {

@@ -3,6 +3,8 @@
 //! A column that vanished is [`Cell::Absent`](super::row::Cell::Absent) in every row, so nothing
 //! is wiped; this tells people that it happened.
 
+use std::collections::BTreeSet;
+
 use super::columns::normal;
 use super::format::FeedFormat;
 use super::header::Header;
@@ -13,9 +15,9 @@ use super::header::Header;
 pub struct SchemaDrift {
     /// A column we used went, and one we do not know came: most likely its new name.
     pub renamed: Vec<Renamed>,
-    /// Names that went and were not renamed.
+    /// Names of columns we used that went and were not renamed.
     pub dropped: Vec<String>,
-    /// Names that came and are not new names.
+    /// Names of columns we use that came.
     pub added: Vec<String>,
     /// Canonical columns that were fed and no longer are.
     pub lost: Vec<String>,
@@ -49,16 +51,15 @@ const STOCK: [&str; 12] = [
 ];
 
 impl SchemaDrift {
-    /// Compares the last accepted header with the one just read.
-    pub fn between(before: &[String], after: &[String], format: &FeedFormat) -> Self {
-        let fed = |names: &[String]| {
-            let lenient = FeedFormat {
-                required: Vec::new(),
-                ..format.clone()
-            };
-            Header::map(names.to_vec(), &lenient).ok()
-        };
-        let (old, new) = (fed(before), fed(after));
+    /// Compares the last accepted header with the one just read. What is not read may come and go, and so
+    /// may a `blank` column, one that never held a value.
+    pub fn between(
+        before: &[String],
+        after: &[String],
+        format: &FeedFormat,
+        blank: &BTreeSet<String>,
+    ) -> Self {
+        let (old, new) = (mapped(before, format), mapped(after, format));
         let feeds = |header: &Option<Header>, column: &str| {
             header
                 .as_ref()
@@ -75,7 +76,11 @@ impl SchemaDrift {
         let mut came = missing(after, before);
         let mut drift = Self::default();
         for position in gone {
-            let column = fed_from(&old, position).filter(|column| !feeds(&new, column));
+            let Some(fed) = fed_from(&old, position).filter(|column| !blank.contains(column))
+            else {
+                continue;
+            };
+            let column = Some(fed).filter(|column| !feeds(&new, column));
             // A new name is one we cannot place; known ones explain themselves.
             let unknown = |index: &usize| fed_from(&new, *index).is_none();
             let successor = column.as_ref().and_then(|_| {
@@ -91,9 +96,11 @@ impl SchemaDrift {
                 _ => drift.dropped.push(before[position].clone()),
             }
         }
-        drift.added = came.into_iter().map(|at| after[at].clone()).collect();
+        let read = came.into_iter().filter(|at| fed_from(&new, *at).is_some());
+        drift.added = read.map(|at| after[at].clone()).collect();
         if let Some(header) = &old {
-            let lost = header.columns().filter(|column| !feeds(&new, column));
+            let lost = header.columns();
+            let lost = lost.filter(|column| !feeds(&new, column) && !blank.contains(*column));
             drift.lost = lost.map(str::to_owned).collect();
         }
         drift
@@ -132,6 +139,21 @@ impl SchemaDrift {
     }
 }
 
+/// The canonical columns that these names feed.
+pub fn columns_fed(names: &[String], format: &FeedFormat) -> BTreeSet<String> {
+    let header = mapped(names, format);
+    let columns = header.iter().flat_map(Header::columns);
+    columns.map(str::to_owned).collect()
+}
+
+fn mapped(names: &[String], format: &FeedFormat) -> Option<Header> {
+    let lenient = FeedFormat {
+        required: Vec::new(),
+        ..format.clone()
+    };
+    Header::map(names.to_vec(), &lenient).ok()
+}
+
 /// Positions in `of` whose names `from` does not have.
 fn missing(of: &[String], from: &[String]) -> Vec<usize> {
     let known: Vec<String> = from.iter().map(|name| normal(name)).collect();
@@ -150,7 +172,8 @@ mod tests {
         let owned = |names: &[&str]| -> Vec<String> {
             names.iter().map(|name| (*name).to_owned()).collect()
         };
-        SchemaDrift::between(&owned(HEADER), &owned(after), &FeedFormat::default())
+        let format = FeedFormat::default();
+        SchemaDrift::between(&owned(HEADER), &owned(after), &format, &BTreeSet::new())
     }
 
     #[test]
@@ -159,15 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn every_column_renamed_dropped_or_added_is_noticed() {
+    fn every_column_that_is_read_is_noticed_when_it_is_renamed_dropped_or_added() {
         for index in 0..HEADER.len() {
             let mut renamed = HEADER.to_vec();
             renamed[index] = "Feld 7";
             let found = drift(&renamed);
             if HEADER[index] == "Web Note" {
-                assert_eq!(found.dropped, ["Web Note"]);
-                assert_eq!(found.added, ["Feld 7"]);
-                assert!(found.lost.is_empty());
+                assert!(found.is_empty(), "{found:?}");
             } else {
                 assert_eq!(found.renamed.len(), 1, "{found:?}");
                 assert_eq!(found.renamed[0].from, HEADER[index]);
@@ -176,12 +197,15 @@ mod tests {
             let mut dropped = HEADER.to_vec();
             dropped.remove(index);
             let found = drift(&dropped);
-            assert_eq!(found.dropped, [HEADER[index]]);
+            let read = (HEADER[index] != "Web Note").then_some(HEADER[index]);
+            assert_eq!(found.dropped, Vec::from_iter(read));
             assert!(found.renamed.is_empty() && found.added.is_empty());
             let mut added = HEADER.to_vec();
             added.insert(index, "Feld 7");
+            assert!(drift(&added).is_empty());
+            added[index] = "Year";
             let found = drift(&added);
-            assert_eq!(found.added, ["Feld 7"]);
+            assert_eq!(found.added, ["Year"]);
             assert!(found.lost.is_empty() && found.dropped.is_empty());
         }
     }

@@ -119,7 +119,7 @@ pub enum FeedError {
         hint: &'static str,
     },
     /// Required columns are not there.
-    #[error("required columns are missing: {missing}; the header has {header}")]
+    #[error("columns that `format.required` names are missing: {missing}; the header has {header}")]
     MissingColumns {
         /// Canonical names, comma separated.
         missing: String,
@@ -127,7 +127,10 @@ pub enum FeedError {
         header: String,
     },
     /// Two columns claim the same meaning.
-    #[error("column {column:?}: header {name:?} stands at positions {first} and {second}")]
+    #[error(
+        "column {column:?}: header {name:?} stands at positions {first} and {second}; \
+         say under `format.columns` from which header it is read, or from none with `[]`"
+    )]
     AmbiguousColumn {
         /// The canonical column.
         column: String,

@@ -29,8 +29,9 @@ pub struct FeedFormat {
     pub columns: BTreeMap<String, Names>,
     /// Canonical columns without which the whole file is refused.
     pub required: Vec<String>,
-    /// What parts whole numbers from fractions. The other mark groups thousands.
-    pub decimal_mark: DecimalMark,
+    /// What parts whole numbers from fractions. The other mark groups thousands. Unset, it is the point,
+    /// and a quantity that could be read in two ways is invalid.
+    pub decimal_mark: Option<DecimalMark>,
     /// How dates such as `03/04/2026` are to be read; unset, they are invalid.
     pub date_order: Option<DateOrder>,
     /// IANA zone of times that state none; unset, such times are invalid.
@@ -72,7 +73,7 @@ impl Default for FeedFormat {
             names: Vec::new(),
             columns: BTreeMap::new(),
             required: Vec::new(),
-            decimal_mark: DecimalMark::Point,
+            decimal_mark: None,
             date_order: None,
             time_zone: None,
             distance_unit: None,
@@ -133,7 +134,7 @@ pub enum FormatError {
 
 /// One header name or several.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a header name or a list of them")]
 pub enum Names {
     /// `vin = "Chassis No"`
     One(String),

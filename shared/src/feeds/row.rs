@@ -82,7 +82,7 @@ pub struct BadRow {
 #[derive(Debug)]
 pub(super) struct Sheet {
     pub(super) header: Header,
-    mark: DecimalMark,
+    mark: Option<DecimalMark>,
     date_order: Option<DateOrder>,
     zone: Option<TimeZone>,
     distance_unit: Option<DistanceUnit>,
@@ -164,7 +164,9 @@ impl Row {
 
     /// A decimal number.
     pub fn decimal(&self, column: &str) -> Cell<Decimal> {
-        self.parse(column, |text| value::decimal(text, self.sheet.mark))
+        self.parse(column, |text| {
+            value::decimal(text, self.sheet.mark.unwrap_or_default())
+        })
     }
 
     /// A calendar date.
@@ -217,7 +219,7 @@ impl Row {
             beside = Some(unit);
         }
         self.parse(column, |text| {
-            let mut distance = value::distance(text, self.sheet.mark)?;
+            let mut distance = value::distance(text, self.sheet.mark.unwrap_or_default())?;
             match (distance.unit, beside) {
                 (Some(stated), Some(other)) if stated != other => {
                     return Err("the cell and its column state different units");
@@ -240,7 +242,7 @@ impl Row {
             _ => None,
         };
         self.parse(column, |text| {
-            let mut money = value::money(text, self.sheet.mark)?;
+            let mut money = value::money(text, self.sheet.mark.unwrap_or_default())?;
             match (&money.currency, beside) {
                 (Some(stated), Some(other)) if *stated != other => {
                     return Err("the cell and the currency column state different currencies");
@@ -302,7 +304,7 @@ impl Row {
 }
 
 /// At most `limit` characters of `text`.
-pub(crate) fn shorten(text: &str, limit: usize) -> String {
+pub fn shorten(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -149,13 +149,28 @@ fn not_a_number(text: &str) -> Why {
     }
 }
 
-/// Reads a whole number; `5.00` is one, `5.5` is not.
-pub fn whole(text: &str, mark: DecimalMark) -> Result<i64, Why> {
-    let number = decimal(text, mark)?;
+/// Reads a whole number; `5.00` is one, `5.5` is not. Where nobody has said what the mark is, `1.000` may
+/// be one or a thousand.
+pub fn whole(text: &str, mark: Option<DecimalMark>) -> Result<i64, Why> {
+    if mark.is_none() && may_be_thousands(text, &['.', ',']) {
+        return Err("it may be thousands or a fraction; say under `format` what `decimal_mark` is");
+    }
+    let number = decimal(text, mark.unwrap_or_default())?;
     if !number.is_integer() {
         return Err("not a whole number");
     }
     number.to_i64().ok_or("the number is out of range")
+}
+
+/// Whether exactly three digits stand behind the only mark of a number, and no more than three before it:
+/// they may be thousands, or a fraction.
+pub fn may_be_thousands(text: &str, marks: &[char]) -> bool {
+    let digits = text.trim().trim_start_matches(['-', '\u{2212}', '+']);
+    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    digits.split_once(marks).is_some_and(|(whole, rest)| {
+        let whole_fits = (1..=3).contains(&whole.len()) && !whole.starts_with('0');
+        whole_fits && rest.len() == 3 && is_digits(whole) && is_digits(rest)
+    })
 }
 
 /// Reads an amount and the currency it states, if it does.
@@ -339,11 +354,36 @@ mod tests {
 
     #[test]
     fn quantities_are_whole() {
-        let whole = |text| whole(text, DecimalMark::Point);
+        let whole = |text| whole(text, Some(DecimalMark::Point));
         assert_eq!(whole("5.00"), Ok(5));
         assert_eq!(whole("1,200"), Ok(1200));
         assert!(whole("5.5").is_err());
         assert!(whole("9223372036854775808").is_err());
+    }
+
+    #[test]
+    fn a_quantity_that_may_be_thousands_is_not_guessed() {
+        for text in ["1.000", "1,000", "12.500", "-1,200", "100.000"] {
+            let why = whole(text, None).unwrap_err();
+            assert!(why.contains("decimal_mark"), "{text}: {why}");
+        }
+        assert_eq!(whole("1.000", Some(DecimalMark::Point)), Ok(1));
+        assert_eq!(whole("1.000", Some(DecimalMark::Comma)), Ok(1_000));
+        assert_eq!(whole("1,000", Some(DecimalMark::Comma)), Ok(1));
+        for (text, units) in [
+            ("1000", 1_000),
+            ("1.0", 1),
+            ("1.00", 1),
+            ("1.0000", 1),
+            ("0.000", 0),
+            ("1000.000", 1_000),
+            ("1,000,000", 1_000_000),
+            ("1,000.00", 1_000),
+            ("1 000", 1_000),
+        ] {
+            assert_eq!(whole(text, None), Ok(units), "{text}");
+        }
+        assert_eq!(whole("12.5", None), Err("not a whole number"));
     }
 
     #[test]
@@ -452,7 +492,7 @@ mod tests {
         #[test]
         fn no_text_makes_them_panic(text in "\\PC{0,20}") {
             for mark in [DecimalMark::Point, DecimalMark::Comma] {
-                drop((decimal(&text, mark), whole(&text, mark), money(&text, mark), distance(&text, mark)));
+                drop((decimal(&text, mark), whole(&text, Some(mark)), money(&text, mark), distance(&text, mark)));
             }
             drop(list(&text));
             drop((unguarded(&text), key(&text)));

@@ -36,6 +36,12 @@ pub struct FeedState {
     /// remark. A remark holds nothing back.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub remarks: BTreeMap<String, String>,
+    /// The columns of the last file that are not read, as people are told of them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unread: String,
+    /// A person has said that the next good file may have other columns than those before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub columns_may_change: bool,
     /// Why the last try failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,

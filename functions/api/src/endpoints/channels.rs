@@ -130,9 +130,16 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
         let cursor: Option<String> = body.parsed("cursor");
         body.finish(|| Some((alert, cursor)))?
     };
-    let unknown = || Problem::not_found(format!("there is no channel `{channel}`"));
-    let name: ChannelName = channel.parse().map_err(|_| unknown())?;
     let installation = context.installation().await?;
+    let unknown = || {
+        let channels = installation.config.channels.keys();
+        let channels: Vec<_> = channels.map(|it| format!("`{it}`")).collect();
+        let channels = channels.join(", ");
+        Problem::not_found(format!(
+            "there is no channel `{channel}`; there are {channels}"
+        ))
+    };
+    let name: ChannelName = channel.parse().map_err(|_| unknown())?;
     if !installation.config.channels.contains_key(&name) {
         return Err(unknown());
     }

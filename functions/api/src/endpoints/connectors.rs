@@ -5,6 +5,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use shared::domain::ConnectorName;
 use shared::run_queue::Started;
+use shared::store::feeds::FeedState;
 
 use crate::Context;
 use crate::answer::Answer;
@@ -16,10 +17,19 @@ use crate::problem::{FieldError, Problem};
 const ANSWERED_AFTER: SignedDuration = SignedDuration::from_secs(8);
 
 pub(super) async fn sync(context: &Context<'_>, connector: &str) -> Result<Answer, Problem> {
-    Fields::of_query(context.request).finish(|| Some(()))?;
-    let unknown = || Problem::not_found(format!("there is no connector `{connector}`"));
-    let name: ConnectorName = connector.parse().map_err(|_| unknown())?;
+    let mut query = Fields::of_query(context.request);
+    let accept_columns = query.flag("accept_columns");
+    query.finish(|| Some(()))?;
     let installation = context.installation().await?;
+    let unknown = || {
+        let those = installation.pulled().map(|it| format!("`{it}`"));
+        let those = match those.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "none is read".to_owned(),
+            those => format!("those that are read are {those}"),
+        };
+        Problem::not_found(format!("there is no connector `{connector}`; {those}"))
+    };
+    let name: ConnectorName = connector.parse().map_err(|_| unknown())?;
     if !installation.config.connectors.contains_key(&name) {
         return Err(unknown());
     }
@@ -30,6 +40,10 @@ pub(super) async fn sync(context: &Context<'_>, connector: &str) -> Result<Answe
             "This connector is not read",
             format!("`{name}` sends by itself, or is switched off"),
         ));
+    }
+    if accept_columns {
+        let allow = |state: &mut FeedState| state.columns_may_change = true;
+        context.store.change_feed(&name, allow).await?;
     }
     let (state, run) = match context.ports.sync.start(&name).await? {
         Started::Queued { slot } => ("queued", slot),

@@ -38,15 +38,16 @@ struct Scene<'a> {
     zone: TimeZone,
 }
 
-/// What a query may ask of: a place of the configuration.
+/// What a query may ask of: a place of the configuration, by its id or as people call it.
 pub(super) fn configured(
     installation: &Installation,
-    location: &LocationId,
-) -> Result<(), Problem> {
-    if installation.config.locations.location(location).is_some() {
-        return Ok(());
+    location: &str,
+) -> Result<LocationId, Problem> {
+    if let Some(known) = installation.config.locations.called(location) {
+        return Ok(known.id.clone());
     }
-    let detail = format!("`{location}` is not in the configuration");
+    let places = installation.config.locations.in_words();
+    let detail = format!("`{location}` is not in the configuration; {places}");
     Err(Problem::invalid(vec![FieldError::query(
         "location", detail,
     )]))
@@ -64,10 +65,10 @@ pub(super) async fn like(store: &Store, product: &ProductId) -> Result<Vec<Strin
 pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut query = Fields::of_query(context.request);
     let product: Option<ProductId> = query.required("product");
-    let location: Option<LocationId> = query.required("location");
+    let location: Option<String> = query.required("location");
     let (asked, location) = query.finish(|| product.zip(location))?;
     let installation = context.installation().await?;
-    configured(&installation, &location)?;
+    let location = configured(&installation, &location)?;
     let authority = installation.authority();
     let sources = &authority.quantities;
     let store = context.store;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use shared::digest::sha256_hex;
+use shared::domain::catalogue::Directory;
 use shared::domain::rule::Scope;
 use shared::store::imports::{self, Effect, Import, Imported};
 
@@ -34,7 +35,8 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
         }
     };
     query.finish(|| Some(()))?;
-    let import = read(context, first_line)?;
+    let installation = context.installation().await?;
+    let import = read(context, first_line, &installation.config.locations)?;
     let set = import.rows.len();
     if set > MOST_SET {
         return Err(Problem::new(
@@ -47,7 +49,6 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
             ),
         ));
     }
-    let installation = context.installation().await?;
     let authority = installation.authority();
     let content = sha256_hex(context.request.body());
     let imported = import
@@ -102,10 +103,10 @@ pub(super) async fn thresholds(context: &Context<'_>) -> Result<Answer, Problem>
     .await
 }
 
-fn read(context: &Context<'_>, first_line: u64) -> Result<Import, Problem> {
+fn read(context: &Context<'_>, first_line: u64, places: &Directory) -> Result<Import, Problem> {
     let request = context.request;
     if request.is_of_type("application/json") {
-        return Ok(Import::from_cells(&cells(context)?));
+        return Ok(Import::from_cells(&cells(context)?, places));
     }
     if !request.is_of_type("text/csv") {
         return Err(Problem::new(
@@ -115,7 +116,7 @@ fn read(context: &Context<'_>, first_line: u64) -> Result<Import, Problem> {
             "send Content-Type: text/csv, or application/json",
         ));
     }
-    Import::from_csv(request.text()?, first_line).map_err(|error| {
+    Import::from_csv(request.text()?, first_line, places).map_err(|error| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "unreadable_table",

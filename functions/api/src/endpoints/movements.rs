@@ -191,7 +191,10 @@ fn known_places(movement: &Movement, directory: &Directory) -> Result<(), Proble
         let place = place.filter(|place| directory.location(place).is_none())?;
         Some(FieldError::body(
             field,
-            format!("`{place}` is not in the configuration"),
+            format!(
+                "`{place}` is not in the configuration; {}",
+                directory.in_words()
+            ),
         ))
     });
     let unknown: Vec<_> = unknown.collect();

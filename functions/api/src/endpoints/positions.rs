@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use shared::domain::position::{Holding, Sources};
-use shared::domain::{LocationId, Position, ProductId};
+use shared::domain::{Position, ProductId};
 use shared::store::{Page, Store, StoreError};
 
 use super::explain::configured;
@@ -17,13 +17,12 @@ use crate::problem::Problem;
 pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut query = Fields::of_query(context.request);
     let product: Option<ProductId> = query.parsed("product");
-    let location: Option<LocationId> = query.parsed("location");
+    let location: Option<String> = query.parsed("location");
     let wanted = Wanted::read(context.request, &mut query)?;
     query.finish(|| Some(()))?;
     let installation = context.installation().await?;
-    if let Some(location) = &location {
-        configured(&installation, location)?;
-    }
+    let location = location.map(|location| configured(&installation, &location));
+    let location = location.transpose()?;
     let sources = installation.authority().quantities;
     let store = context.store;
     let Some(product) = product else {

@@ -173,7 +173,58 @@ async fn what_is_wrong_with_a_cell_does_not_name_its_field_again() {
     let refused = &answer.body["rejected"][0];
     assert_eq!(refused["field"], "location", "{refused}");
     let detail = refused["detail"].as_str().unwrap();
-    assert!(detail.starts_with("character 2 "), "{detail}");
+    assert!(
+        detail.starts_with("is not in the configuration"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
+async fn a_location_goes_by_its_name_too_and_an_unknown_one_is_told_which_there_are() {
+    let scene = Scene::new().await;
+    let places = scene.get("/api/v1/config").await.body.to_string();
+    assert!(places.contains("north"), "{places}");
+    let csv = "product,location,on_hand,threshold\n\
+        OIL,NORTH,4,2\n\
+        OIL,north,5,\n\
+        OIL,North Pole,5,\n\
+        OIL,North Pole,,3\n";
+    for dry_run in [true, false] {
+        let answer = import(&scene, csv, dry_run, 2).await;
+        let of = &answer.body["differences"][0]["of"];
+        assert_eq!(
+            (of, counts(&answer)),
+            (&json!("OIL at north"), [2, 0, 0, 0, 3])
+        );
+        let rejected = answer.body["rejected"].as_array().unwrap();
+        let detail = |index: usize| rejected[index]["detail"].as_str().unwrap().to_owned();
+        assert!(detail(0).contains("an earlier row"), "{rejected:?}");
+        for index in [1, 2] {
+            assert!(detail(index).contains("`north` ("), "{rejected:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_row_is_in_no_other_rows_way() {
+    let scene = Scene::new().await;
+    // Of each pair the first is rejected: what is not believed, or does not stand.
+    let csv = "product,location,on_hand,threshold,recovery\n\
+        OIL,north,999999999,,\n\
+        OIL,north,5,,\n\
+        OIL,north,6,,\n\
+        PAD,north,,5,2\n\
+        PAD,north,,5,8\n\
+        PAD,north,,6,8\n";
+    let answer = import(&scene, csv, false, 2).await;
+    let lines = |list: &str| -> Vec<u64> {
+        let rows = answer.body[list].as_array().unwrap();
+        rows.iter().filter_map(|it| it["line"].as_u64()).collect()
+    };
+    assert_eq!(lines("differences"), [3, 6], "{}", answer.body);
+    assert_eq!(lines("rejected"), [2, 4, 5, 7], "{}", answer.body);
+    let position = scene.get("/api/v1/positions?product=OIL").await;
+    assert_eq!(position.body["items"][0]["on_hand"], 5);
 }
 
 #[tokio::test]

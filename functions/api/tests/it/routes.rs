@@ -276,10 +276,16 @@ async fn connectors_are_read_when_they_can_be() {
         (pushed.status, pushed.kind()),
         (409, "urn:lotwire:problem:not_pulled")
     );
-    assert_eq!(
-        scene.ask("POST", "/api/v1/sync/nobody").send().await.status,
-        404
-    );
+    let nobody = scene.ask("POST", "/api/v1/sync/nobody").send().await;
+    assert_eq!(nobody.status, 404);
+    let detail = nobody.body["detail"].as_str().unwrap();
+    assert!(detail.ends_with("read are `drop`"), "{detail}");
+    let drop = "drop".parse().unwrap();
+    assert!(scene.store.feed(&drop).await.unwrap().is_none());
+    let accepts = "/api/v1/sync/drop?accept_columns=true";
+    assert_eq!(scene.ask("POST", accepts).send().await.status, 202);
+    let feed = scene.store.feed(&drop).await.unwrap().unwrap();
+    assert!(feed.data.columns_may_change);
     let replay = |body| scene.ask("POST", "/api/v1/replays").json(&body).send();
     let absent = replay(json!({ "connector": "erp" })).await;
     assert_eq!(

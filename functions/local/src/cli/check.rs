@@ -39,8 +39,13 @@ pub(super) async fn run(
 }
 
 pub(super) fn read(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file)
-        .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))
+    std::fs::read_to_string(file).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "; `lotwire init` writes one",
+            _ => "",
+        };
+        Failure::Usage(format!("{}: {error}{hint}", file.display()))
+    })
 }
 
 /// Shows what the document amounts to, or everything that is wrong with it.

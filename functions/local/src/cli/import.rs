@@ -21,6 +21,7 @@ const PAGE: usize = 500;
 /// Differences that are shown.
 const FIRST: usize = 10;
 const COUNTS: [&str; 5] = ["new", "changed", "unchanged", "repeated", "rejected"];
+const REPEATED: usize = 3;
 const REJECTED: usize = 4;
 
 /// What a server answers that is busy, or away for a moment.
@@ -222,14 +223,26 @@ impl Sum {
                 names.join(", ")
             ))?;
         }
-        if planned.is_none() && !self.differences.is_empty() {
-            let first = self.differences.iter().take(FIRST).map(cells);
-            for line in table(first.collect()) {
+        // What stays as it is changes nothing.
+        let mut changes = self
+            .differences
+            .iter()
+            .filter(|it| it["effect"] != "repeated");
+        let first: Vec<_> = changes.by_ref().take(FIRST).map(cells).collect();
+        if planned.is_none() && !first.is_empty() {
+            for line in table(first) {
                 show.line(&line)?;
             }
-            if self.differences.len() > FIRST {
+            if changes.next().is_some() {
                 show.line("…")?;
             }
+        }
+        if self.counts[REPEATED] > 0 {
+            show.line(&format!(
+                "{} repeated: this very file was imported before, and what it set there has changed \
+                 since; that is left as it is. With --again the file sets it once more",
+                self.counts[REPEATED]
+            ))?;
         }
         // What is believable is seen only where it is applied; the rest is known by then.
         let known = planned.map(|planned| &planned.rejected);
@@ -319,12 +332,8 @@ fn refusal(rejected: &Value) -> String {
         Some(column) => format!(", column {column}"),
         None => String::new(),
     };
-    format!(
-        "line {}{column}: {} {}",
-        rejected["line"],
-        text("field"),
-        text("detail")
-    )
+    let what = format!("{} {}", text("field"), text("detail"));
+    format!("line {}{column}: {}", rejected["line"], what.trim_start())
 }
 
 /// Cuts a CSV text into pages of whole rows, each under the header. A row may have line breaks in it.

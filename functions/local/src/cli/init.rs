@@ -233,7 +233,7 @@ impl Answers {
         };
         let connector = match self.origin {
             Origin::Shopify => SHOPIFY.to_owned(),
-            Origin::Dealertrack => dealertrack(),
+            Origin::Dealertrack => dealertrack(&quoted(currency)),
             Origin::Files => {
                 let url = url::Url::from_directory_path(&self.folder);
                 let url = url.map(|url| url.to_string()).unwrap_or_default();
@@ -309,7 +309,7 @@ secret = "env:LOTWIRE_WEBHOOK_SECRET"
 "#;
 
 /// The sample's, with one place.
-fn dealertrack() -> String {
+fn dealertrack(currency: &str) -> String {
     let sample = crate::stack::sample::CONFIG;
     let mut lines = String::new();
     let mut inside = false;
@@ -318,11 +318,13 @@ fn dealertrack() -> String {
             inside = line.starts_with("[connectors.dealertrack");
         }
         if inside && !line.starts_with('#') {
-            let line = match line.starts_with("locations = ") {
-                true => "locations = { MAIN = \"main\" }       # your company number",
-                false => line,
-            };
-            lines.push_str(line);
+            match line.split_once(" = ") {
+                Some(("locations", _)) => {
+                    lines.push_str("locations = { MAIN = \"main\" }       # your company number");
+                }
+                Some(("currency", _)) => lines.push_str(&format!("currency = {currency}")),
+                _ => lines.push_str(line),
+            }
             lines.push('\n');
         }
     }

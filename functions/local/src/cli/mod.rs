@@ -201,6 +201,9 @@ pub enum Command {
     Sync {
         /// Which connector.
         connector: String,
+        /// The next file may lack columns that those before had.
+        #[arg(long)]
+        accept_columns: bool,
         /// The server.
         #[command(flatten)]
         server: Server,
@@ -344,7 +347,11 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
             location,
             server,
         } => explain::run(&product, &location, &server, show).await,
-        Command::Sync { connector, server } => sync::run(&connector, &server, show).await,
+        Command::Sync {
+            connector,
+            accept_columns,
+            server,
+        } => sync::run(&connector, accept_columns, &server, show).await,
         Command::Doctor { from, server } => doctor::run(from, &server, show).await,
         Command::Evaluate { server } => evaluate::run(&server, show).await,
         Command::Bench(bench) => bench::run(&bench, show).await,

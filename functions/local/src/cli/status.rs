@@ -201,6 +201,10 @@ fn connector(connector: &Value) -> String {
     for suspicion in array(&connector["suspicions"]) {
         write!(words, "; {}", text(suspicion)).unwrap_or_default();
     }
+    let unread = text(&connector["unread_columns"]);
+    if !unread.is_empty() {
+        write!(words, "; columns that are not read: {unread}").unwrap_or_default();
+    }
     words
 }
 

@@ -8,13 +8,18 @@ use super::{Failure, Server};
 
 pub(super) async fn run(
     connector: &str,
+    accept_columns: bool,
     server: &Server,
     show: &mut Show<'_>,
 ) -> Result<(), Failure> {
     let client = server.client()?;
     let path = format!("/api/v1/sync/{connector}");
+    let query: &[_] = match accept_columns {
+        true => &[("accept_columns", "true")],
+        false => &[],
+    };
     let answer = client
-        .ask(Method::POST, &path, &[], Body::None, &[])
+        .ask(Method::POST, &path, query, Body::None, &[])
         .await?;
     if server.json {
         show.json(&answer)?;

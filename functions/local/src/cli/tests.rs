@@ -613,6 +613,32 @@ async fn a_folder_that_is_not_there_is_told_by_check() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_imported_again_says_what_stays_and_how_to_set_it_once_more() {
+    let site = Site::open().await;
+    let document = site.file("lotwire.toml", DOCUMENT);
+    let (code, text) = site.run(&["apply", &document, "--yes"]).await;
+    assert_eq!(code, 0, "{text}");
+    let nine = site.file("nine.csv", "product,location,on_hand\nOIL,north,9\n");
+    let four = site.file("four.csv", "product,location,on_hand\nOIL,north,4\n");
+    for file in [&nine, &four] {
+        let (code, text) = site.run(&["import", file, "--yes"]).await;
+        assert_eq!(code, 0, "{text}");
+    }
+    for more in [None, Some("--yes")] {
+        let line = ["import", &nine].into_iter().chain(more);
+        let (code, text) = site.run(&line.collect::<Vec<_>>()).await;
+        assert_eq!(code, 0, "{text}");
+        assert!(!text.contains("stock  OIL at north"), "{text}");
+        assert!(
+            text.contains("1 repeated: this very file") && text.contains("With --again"),
+            "{text}"
+        );
+    }
+    let (_, text) = site.run(&["import", &nine, "--again", "--yes"]).await;
+    assert!(text.contains("done: 0 new, 1 changed"), "{text}");
+}
+
+#[tokio::test]
 async fn what_is_exported_can_be_imported_and_changes_nothing() {
     let site = Site::open().await;
     let document = site.file("lotwire.toml", DOCUMENT);

@@ -227,6 +227,60 @@ async fn the_same_bad_rows_in_the_next_file_are_no_new_entries() {
     assert_eq!(entries().await.len(), 2);
 }
 
+/// Two sources read one file, each its own place; and one that was read once is read no more.
+#[tokio::test(start_paused = true)]
+async fn rows_of_a_place_that_the_source_is_not_read_for_do_not_count_as_unusable() {
+    let file = |other: &str, units: u32| -> String {
+        let rows = (0..10).map(|n| match n {
+            0..3 => format!("SKU-{n},main,{units}\n"),
+            _ => format!("SKU-{n},{other},{units}\n"),
+        });
+        format!("{HEADER}{}", rows.collect::<String>())
+    };
+    let bench = Bench::with("locations = { main = \"milano\" }").await;
+    // What is known by that name is ours all the same: a place of another source.
+    let report = bench.read("s.csv", file("milano", 1)).await;
+    assert_eq!(
+        (report.outcome, report.counts.added),
+        (FileOutcome::Applied, 3),
+        "{report:?}"
+    );
+    assert!(
+        bench.feed().await.remarks["unknown_location"].contains("7 rows"),
+        "they are told"
+    );
+    // Nobody knows these: the column may be garbled.
+    let report = bench.read("s.csv", file("x9", 2)).await;
+    assert_eq!(report.outcome, FileOutcome::Suspect, "{report:?}");
+    assert!(
+        report.sentences[0].contains("min_usable_percent"),
+        "{report:?}"
+    );
+    // None is of use.
+    let none = file("milano", 3).replace(",main,", ",milano,");
+    let report = bench.read("s.csv", none).await;
+    assert_eq!(report.outcome, FileOutcome::Suspect, "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_a_place_that_was_taken_out_of_the_configuration_do_not_count_as_unusable() {
+    let file = |units: u32| -> String {
+        let places = ["main", "second", "second", "second"];
+        let rows = places.iter().enumerate();
+        let rows = rows.map(|(n, place)| format!("SKU-{n},{place},{units}\n"));
+        format!("{HEADER}{}", rows.collect::<String>())
+    };
+    let both = "locations = { main = \"milano\", second = \"main\" }";
+    let bench = Bench::with(both).await;
+    assert_eq!(bench.read("s.csv", file(1)).await.counts.added, 4);
+    bench.reconfigure("locations = { main = \"milano\" }").await;
+    for units in 2..5 {
+        let report = bench.read("s.csv", file(units)).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        assert_eq!(bench.stock().await["SKU-0"], i64::from(units));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_empty_file_is_told_and_a_strange_name_is_set_aside_alone() {
     let bench = Bench::with("").await;

@@ -134,6 +134,12 @@ impl Bench {
         }
     }
 
+    /// Other lines for the connector's section.
+    pub(super) async fn reconfigure(&self, settings: &str) {
+        let config = config(&self.folder().display().to_string(), settings);
+        self.store.apply_config(&config, "test").await.unwrap();
+    }
+
     pub(super) fn folder(&self) -> PathBuf {
         self.home.path().join("drop")
     }

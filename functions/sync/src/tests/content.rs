@@ -3,6 +3,7 @@
 use shared::domain::event::{Change, ProductDescription, StockEvent, Version};
 use shared::domain::position::{Holding, Sources};
 use shared::domain::unit::{Field, UnitState};
+use shared::store::feeds::FeedState;
 use shared::store::keys;
 use shared::store::quarantine::{HeldState, Quarantined};
 use shared::store::runs::FileOutcome;
@@ -292,6 +293,11 @@ async fn a_column_renamed_dropped_or_added_wipes_no_field_and_is_told() {
                 feed.remarks.into_values().collect(),
             ]
             .concat();
+            // It never held a value.
+            if name == "MSRP" {
+                assert!(!told.join(" ").contains("MSRP"), "{what}: {told:?}");
+                continue;
+            }
             assert!(
                 told.join(" ").contains(name.as_str()),
                 "{name} {what}: {told:?}"
@@ -313,7 +319,131 @@ async fn a_column_renamed_dropped_or_added_wipes_no_field_and_is_told() {
     bench.read("v.csv", &added).await;
     assert_eq!(bench.unit(BENTLEY).await, before);
     let feed = bench.feed().await;
-    assert!(feed.suspicions.is_empty() && feed.remarks["columns"].contains("Lot Colour"));
+    assert!(feed.suspicions.is_empty() && !feed.remarks.contains_key("columns"));
+    assert_eq!(feed.unread, "\"Lot Colour\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_column_that_never_held_a_value_may_go() {
+    let bench = Bench::with("").await;
+    let with = |vin: &str, on_hand: u32| {
+        format!("sku,location,on_hand,VIN\nOIL,main,{on_hand},{vin}\nGAS,main,3,\n")
+    };
+    let without = |on_hand: u32| format!("sku,location,on_hand\nOIL,main,{on_hand}\nGAS,main,3\n");
+    for on_hand in 1..3 {
+        bench.read("s.csv", with("", on_hand)).await;
+    }
+    for on_hand in 3..5 {
+        let report = bench.read("s.csv", without(on_hand)).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        assert_eq!(report.sentences, Vec::<String>::new());
+        assert_eq!(bench.stock().await["OIL"], i64::from(on_hand));
+    }
+    // It is back, blank; then with a value, and now it is missed.
+    bench.read("s.csv", with("", 5)).await;
+    bench.read("s.csv", with(BENTLEY, 6)).await;
+    bench.read("s.csv", with("", 7)).await;
+    let report = bench.read("s.csv", without(8)).await;
+    assert_eq!(report.outcome, FileOutcome::Refused, "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_can_have_a_file_taken_whose_column_is_meant_to_be_gone() {
+    let bench = Bench::with("locations = { main = \"milano\" }").await;
+    let header = "sku,location,on_hand,incoming";
+    bench
+        .read("s.csv", format!("{header}\nOIL,main,1,2\n"))
+        .await;
+    // A quantity of another kind is only missed, however long.
+    let report = bench
+        .read("s.csv", "sku,location,on_hand\nOIL,main,2\n")
+        .await;
+    let way = "lotwire sync erp --accept-columns";
+    assert!(report.sentences[0].contains(way), "{report:?}");
+    let lacking = |on_hand: u32| format!("sku,on_hand\nOIL,{on_hand}\n");
+    let report = bench.read("s.csv", lacking(3)).await;
+    assert_eq!(report.outcome, FileOutcome::Refused);
+    assert!(report.sentences[0].contains(way), "{report:?}");
+    let allow = |state: &mut FeedState| state.columns_may_change = true;
+    bench.store.change_feed(&erp(), allow).await.unwrap();
+    // Only a good file uses it up.
+    bench.read("s.csv", "no,column,of,ours\n1,2,3,4\n").await;
+    for on_hand in 4..6 {
+        let report = bench.read("s.csv", lacking(on_hand)).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        assert_eq!(report.sentences, Vec::<String>::new());
+        assert_eq!(bench.stock().await["OIL"], i64::from(on_hand));
+    }
+    assert!(!bench.feed().await.columns_may_change);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_title_or_category_that_alone_changed_is_heard() {
+    let bench = Bench::with("").await;
+    let file = |title: &str, category: &str| {
+        format!(
+            "sku,location,on_hand,title,category\nOIL,main,1,{title},{category}\nGAS,main,3,Gas,fuels\n"
+        )
+    };
+    let product = async || {
+        let known = bench.store.product(&"OIL".parse().unwrap()).await.unwrap();
+        let known = known.unwrap();
+        let said = known.said_by(&erp());
+        said.map(|it| it.cloned().unwrap_or_default())
+    };
+    for (title, category) in [
+        ("Oil", "oils"),
+        ("Oil 5 l", "oils"),
+        ("Oil 5 l", "fluids"),
+        ("Oil", "oils"),
+    ] {
+        let report = bench.read("s.csv", file(title, category)).await;
+        assert_eq!(report.outcome, FileOutcome::Applied);
+        assert_eq!(product().await, [title, category]);
+        assert_eq!(report.counts.drift, 0, "the stock is the same");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_may_have_no_rows_where_the_configuration_says_so() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", stock_file(3)).await;
+    let report = bench.read("s.csv", stock_file(0)).await;
+    assert_eq!(report.outcome, FileOutcome::Suspect, "{report:?}");
+    assert!(
+        report.sentences[0].contains("`min_rows_percent` to 0"),
+        "{report:?}"
+    );
+    bench.reconfigure("min_rows_percent = 0\ngrace = 1").await;
+    for _ in 0..2 {
+        let report = bench.read("s.csv", stock_file(0)).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+    }
+    assert_eq!(bench.there().await, 0);
+    assert!(bench.feed().await.suspicions.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_read_is_said_once_and_may_go() {
+    let bench = Bench::with("").await;
+    let read = async |header: &str, row: &str, on_hand: u32| {
+        let file = format!("sku,location,on_hand{header}\nOIL,main,{on_hand}{row}\n");
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        let feed = bench.feed().await;
+        assert!(feed.remarks.is_empty(), "{feed:?}");
+        (report.sentences.join(" "), feed.unread)
+    };
+    let (told, unread) = read(",Shelf,Buyer Note", ",7,x", 1).await;
+    assert!(
+        told.contains("Not read") && told.contains("\"Shelf\", \"Buyer Note\""),
+        "{told}"
+    );
+    assert_eq!(unread, "\"Shelf\", \"Buyer Note\"");
+    let (told, unread) = read(",Shelf,Buyer Note", ",7,x", 2).await;
+    assert_eq!((told.as_str(), unread.len()), ("", 21));
+    let (told, unread) = read(",Buyer Note", ",x", 3).await;
+    assert_eq!((told.as_str(), unread.as_str()), ("", "\"Buyer Note\""));
 }
 
 /// A column that only describes may go for good; one that stock is known by is missed until it is back.

@@ -178,7 +178,7 @@ async fn our_own_sample_of_vehicles_reads_right() {
 #[tokio::test(start_paused = true)]
 async fn an_american_spreadsheet_keeps_its_zeros_and_its_times() {
     let bench = bench(
-        "locations = { main = \"main\" }\nformat = { date_order = \"month_first\", time_zone = \"America/Chicago\" }",
+        "locations = { main = \"main\" }\nformat = { date_order = \"month_first\", time_zone = \"America/Chicago\", decimal_mark = \"point\" }",
     )
     .await;
     let report = bench

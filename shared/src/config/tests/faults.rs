@@ -54,6 +54,8 @@ const CASES: &[&str] = &[
     "[channels.x]\nkind = \"slack\"\ntoken = \"xoxb-123456789-very-secret\"\nchannel = 5",
     "[channels.x]\nkind = \"slack\"\ntoken = \"env:A\"",
     "[channels.x]\nkind = \"twilio_sms\"",
+    "[channels.x]\nkind = \"sendgrid\"\napi_key = \"SG.hunter2\"\nfrom = \"stock\"\nto = [\"parts\"]\nreply_to = \"me\"\ntemplate_id = \"mine\"",
+    "[channels.x]\nkind = \"twilio_sms\"\naccount_sid = \"AC\"\nauth_token = \"env:A\"\nfrom = \"\"\nto = \"0039\"\nmax_segments = 99",
     "[channels.x]\nkind = \"twillio_sms\"\ndelivery = \"twice\"",
     "[ownership]\nprice = [\"shop\", \"erp\", \"api\"]",
     "[ownership]\nreserved = [\"shop\"]\nincoming = [\"shop\"]\nspecs = [\"shop\"]",

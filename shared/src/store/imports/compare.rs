@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::rows::{Import, Line, Rejected, Row, Target};
+use super::rows::{Import, Line, Rejected, Row, Target, no_such_place};
 use crate::digest::sha256_hex;
 use crate::domain::event::{Change, ProductDescription, StockEvent, Version};
 use crate::domain::id::EventId;
@@ -150,22 +150,27 @@ impl Import {
             rejected: self.rejected,
             passed_over: self.passed_over,
         };
-        let (mut seen, mut rules) = (HashSet::new(), Vec::new());
+        let (mut seen, mut said, mut rules) = (HashSet::new(), HashSet::new(), Vec::new());
         let (mut stock, mut titles) = (Vec::new(), Vec::new());
         let rows = context.current_names(store, self.rows).await?;
         let around = context.around(store, &rows).await?;
         let repeated = context.repeated(store, &rows).await?;
         let now = store.clock().now();
         let (mut thresholds, mut then) = (Vec::new(), around.imported.clone());
+        // Rows about what an earlier row sets; they count if that one is rejected.
+        let mut later = Vec::new();
         for line in rows {
-            let Some(what) = context.unrepeated(&line, &mut seen, &mut imported.rejected) else {
-                continue;
-            };
+            let about = line.about();
             match line.row {
+                Row::Threshold(_) if seen.contains(&about) => {
+                    imported.rejected.push(about.rejected(line.line));
+                }
                 Row::Threshold(target) => {
                     let key = context.threshold_key(&target)?;
                     match context.threshold(line.line, &target, &around) {
                         Ok((blank, change)) => {
+                            let what = about.what.clone();
+                            seen.insert(about);
                             match &change {
                                 Some(RuleChange::Set(rule)) => {
                                     then.insert(rule.slot(), (**rule).clone());
@@ -186,12 +191,16 @@ impl Import {
                         Err(rejected) => imported.rejected.push(rejected),
                     }
                 }
+                // A product has a row for each of its places, and one title.
+                Row::Title { product, title } if !said.insert((product.clone(), title.clone())) => {
+                }
+                _ if !seen.insert(about.clone()) => later.push((about, line)),
                 Row::Stock {
                     product,
                     location,
                     on_hand,
-                } => stock.push((line.line, product, location, on_hand)),
-                Row::Title { product, title } => titles.push((line.line, product, title)),
+                } => stock.push((about, (line.line, product, location, on_hand))),
+                Row::Title { product, title } => titles.push((about, (line.line, product, title))),
             }
         }
         for taken in thresholds {
@@ -214,28 +223,55 @@ impl Import {
         }
         let items = stock
             .iter()
-            .map(|(_, product, location, _)| Item::Position {
+            .map(|(_, (_, product, location, _))| Item::Position {
                 product: product.clone(),
                 location: location.clone(),
             });
-        let named = titles.iter().map(|(_, product, _)| product.clone());
+        let named = titles.iter().map(|(_, (_, product, _))| product.clone());
         let known = store
             .known(&items.collect::<Vec<_>>(), &named.collect::<Vec<_>>())
             .await?;
         // Each row is about something else, so their order does not matter.
         let named: Vec<_> = futures::stream::iter(titles)
-            .map(|row| context.title(store, row, &known))
+            .map(async |(about, row)| (about, context.title(store, row, &known).await))
             .buffered(TOGETHER)
             .collect()
             .await;
         let counted: Vec<_> = futures::stream::iter(stock)
-            .map(|row| context.stock(store, row, &known))
+            .map(async |(about, row)| (about, context.stock(store, row, &known).await))
             .buffered(TOGETHER)
             .collect()
             .await;
-        for outcome in named.into_iter().chain(counted) {
+        let mut unset = HashSet::new();
+        for (about, outcome) in named.into_iter().chain(counted) {
             match outcome? {
                 Ok(difference) => imported.differences.push(difference),
+                Err(rejected) => {
+                    imported.rejected.push(rejected);
+                    unset.insert(about);
+                }
+            }
+        }
+        for (about, Line { line, row }) in later {
+            let outcome = match row {
+                Row::Stock {
+                    product,
+                    location,
+                    on_hand,
+                } if unset.contains(&about) => {
+                    let row = (line, product, location, on_hand);
+                    Box::pin(context.stock(store, row, &known)).await?
+                }
+                Row::Title { product, title } if unset.contains(&about) => {
+                    Box::pin(context.title(store, (line, product, title), &known)).await?
+                }
+                _ => Err(about.rejected(line)),
+            };
+            match outcome {
+                Ok(difference) => {
+                    unset.remove(&about);
+                    imported.differences.push(difference);
+                }
                 Err(rejected) => imported.rejected.push(rejected),
             }
         }
@@ -371,38 +407,6 @@ impl Context<'_> {
         completed(&layers)
     }
 
-    /// What a row is about, unless an earlier row of this page is about the same.
-    fn unrepeated(
-        &self,
-        line: &Line,
-        seen: &mut HashSet<String>,
-        rejected: &mut Vec<Rejected>,
-    ) -> Option<String> {
-        let (sets, what) = match &line.row {
-            Row::Stock {
-                product, location, ..
-            } => ("on_hand", format!("{product} at {location}")),
-            Row::Threshold(target) => ("threshold", target.in_words()),
-            Row::Title { product, title } => {
-                // A product has a row for each of its places, and one title.
-                if !seen.insert(format!("title {product} {title}")) {
-                    return None;
-                }
-                ("title", product.to_string())
-            }
-        };
-        if seen.insert(format!("{sets} {what}")) {
-            return Some(what);
-        }
-        rejected.push(Rejected {
-            line: line.line,
-            column: None,
-            field: sets.to_owned(),
-            detail: format!("an earlier row sets it for {what} already"),
-        });
-        None
-    }
-
     /// What becomes of a threshold's rule, if it can stand, and the rule of its scope with nothing in it.
     fn threshold(
         &self,
@@ -432,12 +436,14 @@ impl Context<'_> {
         let book = RuleBook::new(vec![whole], &self.installation.config.locations)
             .map_err(|errors| reject("", reason(errors.0)))?;
         if book.strays().next().is_some() {
-            let field = if rule.scope.location.is_some() {
-                "location"
+            return Err(if rule.scope.location.is_some() {
+                reject(
+                    "location",
+                    no_such_place(&self.installation.config.locations),
+                )
             } else {
-                "group"
-            };
-            return Err(reject(field, "is not in the configuration".to_owned()));
+                reject("group", "is not in the configuration".to_owned())
+            });
         }
         if let Some(other) = self.namesake(&rule) {
             let detail = format!(
@@ -586,7 +592,10 @@ impl Context<'_> {
             .location(&location)
             .is_none()
         {
-            return reject("location", "is not in the configuration");
+            return reject(
+                "location",
+                &no_such_place(&self.installation.config.locations),
+            );
         }
         if product.line().is_some() {
             return reject("on_hand", "is counted from the vehicles that stand there");
@@ -709,6 +718,37 @@ impl Context<'_> {
     fn row_key(&self, of: &str, what: impl Serialize) -> Result<EventId, crate::domain::IdError> {
         let said = json!([self.key, of, what]).to_string();
         format!("import-{}", sha256_hex(said.as_bytes())).parse()
+    }
+}
+
+/// What a row sets, and of what: one row of a page does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct About {
+    sets: &'static str,
+    what: String,
+}
+
+impl About {
+    fn rejected(&self, line: u64) -> Rejected {
+        Rejected {
+            line,
+            column: None,
+            field: self.sets.to_owned(),
+            detail: format!("an earlier row sets it for {} already", self.what),
+        }
+    }
+}
+
+impl Line {
+    fn about(&self) -> About {
+        let (sets, what) = match &self.row {
+            Row::Stock {
+                product, location, ..
+            } => ("on_hand", format!("{product} at {location}")),
+            Row::Threshold(target) => ("threshold", target.in_words()),
+            Row::Title { product, .. } => ("title", product.to_string()),
+        };
+        About { sets, what }
     }
 }
 

@@ -7,10 +7,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::domain::catalogue::Directory;
 use crate::domain::position::MOST_UNITS;
 use crate::domain::rule::{Basis, Boundary, Over, Scope};
 use crate::domain::{LocationId, ProductId, Severity};
 use crate::feeds::columns::{ALIASES, normal};
+use crate::feeds::value::may_be_thousands;
 
 /// The columns that an import may have.
 pub const COLUMNS: [&str; 14] = [
@@ -189,6 +191,8 @@ struct Cells<'a> {
     line: u64,
     /// Whether there is a column for the product, which this row may have left blank.
     may_name_product: bool,
+    /// The locations that it may name.
+    places: &'a Directory,
     cells: BTreeMap<&'a str, (usize, &'a str)>,
 }
 
@@ -196,7 +200,7 @@ impl Import {
     /// Reads a CSV text with a header, whose columns may go by the names that they have in stock
     /// files, and be parted by commas, semicolons, tabs or bars. `first_line` is the file's line on which the first row after
     /// the header stands: 2, unless this is a later page of a file.
-    pub fn from_csv(text: &str, first_line: u64) -> Result<Self, TableError> {
+    pub fn from_csv(text: &str, first_line: u64, places: &Directory) -> Result<Self, TableError> {
         let Table {
             text,
             delimiter,
@@ -249,6 +253,7 @@ impl Import {
             import.read(&Cells {
                 line,
                 may_name_product: names.contains(&"product"),
+                places,
                 cells,
             });
         }
@@ -256,7 +261,7 @@ impl Import {
     }
 
     /// Reads rows that came as JSON objects: cells by column name.
-    pub fn from_cells(rows: &[BTreeMap<String, String>]) -> Self {
+    pub fn from_cells(rows: &[BTreeMap<String, String>], places: &Directory) -> Self {
         let mut import = Self::default();
         for (line, row) in (1..).zip(rows) {
             let unknown = row.keys().find(|name| !COLUMNS.contains(&name.as_str()));
@@ -272,6 +277,7 @@ impl Import {
             import.read(&Cells {
                 line,
                 may_name_product: false,
+                places,
                 cells,
             });
         }
@@ -461,6 +467,11 @@ fn known_as(column: &str, written: &str) -> bool {
         })
 }
 
+/// What a row is told whose location nobody knows.
+pub(super) fn no_such_place(places: &Directory) -> String {
+    format!("is not in the configuration; {}", places.in_words())
+}
+
 /// `2`, and `2.0` or `2,00` as spreadsheets write it.
 fn whole(text: &str) -> Option<i64> {
     let whole = match text.split_once(['.', ',']) {
@@ -477,7 +488,9 @@ impl Cells<'_> {
         if let Some(on_hand) = self.units("on_hand")? {
             rows.push(Row::Stock {
                 product: self.required("product")?,
-                location: self.required("location")?,
+                location: self
+                    .location()?
+                    .ok_or_else(|| self.rejected("location", "is missing"))?,
                 on_hand,
             });
         }
@@ -523,7 +536,7 @@ impl Cells<'_> {
                 category: self.parsed("category")?,
                 make: self.parsed("make")?,
                 model: self.parsed("model")?,
-                location: self.parsed("location")?,
+                location: self.location()?,
                 group: self.parsed("group")?,
             },
             units,
@@ -550,14 +563,18 @@ impl Cells<'_> {
         let cell = self.cells.get(field);
         cell.map(|(_, text)| text.parse())
             .transpose()
-            .map_err(|error: T::Err| {
-                let told = error.to_string();
-                // The field stands before it anyway.
-                let rest = told
-                    .strip_prefix(field)
-                    .map(|rest| rest.trim_start_matches(':'));
-                self.rejected(field, rest.map_or(&*told, str::trim_start).to_owned())
-            })
+            .map_err(|error: T::Err| self.rejected(field, error.to_string()))
+    }
+
+    /// The location that a row names, by its id or as people call it. One that nobody knows may be of a
+    /// place that was removed.
+    fn location(&self) -> Result<Option<LocationId>, Rejected> {
+        let cell = self.cells.get("location");
+        if let Some(known) = cell.and_then(|(_, text)| self.places.called(text)) {
+            return Ok(Some(known.id.clone()));
+        }
+        self.parsed("location")
+            .map_err(|_| self.rejected("location", no_such_place(self.places)))
     }
 
     fn names_every_product(&self) -> bool {
@@ -583,7 +600,12 @@ impl Cells<'_> {
         match units.filter(|units| (0..=MOST_UNITS).contains(units)) {
             Some(units) => Ok(Some(units)),
             None => {
-                let problem = format!("`{text}` is not a whole number of units from 0 up");
+                let problem = match may_be_thousands(text, &['.', ',']) {
+                    true => {
+                        format!("`{text}` may be thousands or a fraction; write it without a mark")
+                    }
+                    false => format!("`{text}` is not a whole number of units from 0 up"),
+                };
                 Err(self.rejected(field, problem))
             }
         }

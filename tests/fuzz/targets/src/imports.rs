@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use shared::domain::catalogue::Directory;
 use shared::store::imports::{Import, Row};
 
 use crate::input::split;
@@ -13,13 +14,14 @@ pub(crate) fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
-    match Import::from_csv(text, FIRST_LINE) {
+    let places = Directory::default();
+    match Import::from_csv(text, FIRST_LINE, &places) {
         Ok(import) => check(&import, text),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
     let (_, body) = split(bytes);
     if let Ok(rows) = serde_json::from_slice::<Vec<BTreeMap<String, String>>>(body) {
-        let import = Import::from_cells(&rows);
+        let import = Import::from_cells(&rows, &places);
         let lines = || 1..=rows.len() as u64;
         assert!(import.rows.iter().all(|row| lines().contains(&row.line)));
         assert!(

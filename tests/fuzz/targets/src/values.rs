@@ -143,8 +143,8 @@ fn cells(text: &str) {
                 Ok(number)
             );
         }
-        if let Ok(whole) = value::whole(text, mark) {
-            assert_eq!(value::whole(&whole.to_string(), mark), Ok(whole));
+        if let Ok(whole) = value::whole(text, Some(mark)) {
+            assert_eq!(value::whole(&whole.to_string(), Some(mark)), Ok(whole));
         }
         if let Ok(money) = value::money(text, mark) {
             assert!(money.currency.is_none_or(|code| code.len() == 3));

@@ -71,11 +71,19 @@ fn every_combination_of_answers_passes_the_check() {
                     "0",
                     "--name",
                     "O'Neill \"Parts\"",
+                    "--currency",
+                    "GBP",
+                    "--zone",
+                    "Europe/London",
                 ];
                 let (code, shown, text) = init(None, &flags);
                 assert_eq!(code, ExitCode::SUCCESS, "{flags:?}: {shown}");
-                let config = shared::config::Config::check(&text.unwrap(), "mine.toml").unwrap();
+                let text = text.unwrap();
+                assert!(!text.contains("EUR"), "{flags:?}: {text}");
+                let config = shared::config::Config::check(&text, "mine.toml").unwrap();
                 assert_eq!(config.summary().notes, Vec::<String>::new(), "{flags:?}");
+                assert_eq!(config.account.currency.to_string(), "GBP");
+                assert_eq!(config.account.zone.0.iana_name(), Some("Europe/London"));
                 assert_eq!(config.account.name, "O'Neill \"Parts\"");
             }
         }
