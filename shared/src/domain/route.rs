@@ -255,6 +255,19 @@ impl Routes {
         recipients
     }
 
+    /// Whether one of these routes names this kind of alert.
+    pub fn is_named(&self, kind: AlertKind, routes: &[String]) -> bool {
+        let mut named = self.0.iter().filter(|route| routes.contains(&route.name));
+        named.any(|route| route.kinds.contains(&kind))
+    }
+
+    /// Whether a route of this name gathers alerts for a channel, and brings to mind what is open.
+    pub fn reminds(&self, name: &str, channel: &ChannelName) -> bool {
+        let repeats = |grouping: &Grouping| grouping.pace.repeat.is_some();
+        let mut named = self.0.iter().filter(|route| route.name == name);
+        named.any(|it| it.channels.contains(channel) && it.grouping.as_ref().is_some_and(repeats))
+    }
+
     /// How a revision that came by these routes is gathered: by the first of them, unless one of
     /// them wants it told at once.
     pub fn grouping(&self, routes: &[String]) -> Option<(&str, &Grouping)> {
