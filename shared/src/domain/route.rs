@@ -229,10 +229,26 @@ impl Routes {
     /// An end goes exactly to those who were told of the beginning, whatever the routes say by then,
     /// so that an incident opened at a vendor is closed there. A channel is left out only if routes
     /// still lead the alert there and each of them says that it does not carry resolved revisions.
-    /// Anything else goes where the routes choose; so does an end when nothing is known of `told`.
+    /// Anything else goes where the routes choose; so does an end when nothing is known of `told`. Where
+    /// nothing of an alert was told, it opens by becoming graver.
     pub fn recipients(&self, told: Option<&[ChannelName]>, about: &About<'_>) -> Vec<Recipient> {
-        let (RevisionKind::Resolved, Some(told)) = (about.change, told) else {
-            return self.channels_for(about);
+        let told = match (about.change, told) {
+            (RevisionKind::Resolved, Some(told)) => told,
+            (RevisionKind::Escalated, Some(told)) => {
+                let opened = About {
+                    change: RevisionKind::Opened,
+                    ..*about
+                };
+                let mut chosen = self.channels_for(about);
+                for one in self.channels_for(&opened) {
+                    let is_known = chosen.iter().any(|known| known.channel == one.channel);
+                    if !is_known && !told.contains(&one.channel) {
+                        chosen.push(one);
+                    }
+                }
+                return chosen;
+            }
+            _ => return self.channels_for(about),
         };
         let mut recipients: Vec<Recipient> = Vec::new();
         for channel in told {

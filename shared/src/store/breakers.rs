@@ -100,8 +100,16 @@ impl Store {
         .await
     }
 
+    /// Has a destination that is waited for tried with the next message.
+    pub async fn hasten_breaker(&self, channel: &ChannelName) -> Result<(), StoreError> {
+        self.change_destination("hasten a circuit breaker", channel, |to, now| {
+            to.breaker.hasten(now);
+        })
+        .await
+    }
+
     /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow.
-    /// Also answers the trouble that there was before.
+    /// Also answers what was known of the destination before.
     pub async fn tell_breaker(
         &self,
         channel: &ChannelName,

@@ -156,6 +156,7 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
         "complete": resent.next.is_none(),
         "next": resent.next,
         "not_live": keeps_back,
+        "waiting": standing.is_some_and(|standing| !standing.is_breaker_closed),
     });
     Ok(Answer::new(StatusCode::ACCEPTED, body))
 }
