@@ -9,7 +9,7 @@ use shared::domain::authority::API;
 use shared::domain::message::Stock;
 use shared::domain::position::Sources;
 use shared::domain::route::About;
-use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
+use shared::domain::rule::{Check, Condition, Facts, Resolution, Rule, total};
 use shared::domain::watch::{Manner, Phase, Watch, Withheld};
 use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
@@ -261,6 +261,9 @@ impl Scene<'_> {
     fn condition(&self, resolution: &Resolution<'_>, stock: Option<Stock>) -> Option<Condition> {
         let rule = resolution.rule.as_ref()?;
         let check = rule.in_force(self.now, &self.zone).check;
+        if self.is_only_awaited(resolution) && check.threshold().is_some() {
+            return Some(Condition::Clear);
+        }
         Some(match (check, check.threshold()) {
             (_, Some(threshold)) => threshold.judge(stock.as_ref()),
             (Check::HighDemand(demand), None) => {
@@ -270,6 +273,15 @@ impl Scene<'_> {
             }
             (_, None) => Condition::NoData,
         })
+    }
+
+    /// Whether vehicles are on their way here, none ever was here, and the rule is not for just them.
+    fn is_only_awaited(&self, resolution: &Resolution<'_>) -> bool {
+        let names = |rule: &Rule| rule.scope.names_a_product();
+        let is_single = matches!(resolution.subject(), Subject::Position { .. });
+        self.position.is_some_and(|it| it.awaited)
+            && is_single
+            && !resolution.rule.as_deref().is_some_and(names)
     }
 
     /// The answer in one sentence.
@@ -327,6 +339,9 @@ impl Scene<'_> {
             (Condition::Breached, Some(_)) => {
                 "No alert yet: the rule fires, and the last change is still to be evaluated."
                     .to_owned()
+            }
+            (Condition::Clear, _) if self.is_only_awaited(resolution) => {
+                "No alert: vehicles are on their way here, and none has been here yet.".to_owned()
             }
             (Condition::Held | Condition::Marginal | Condition::Clear, _) => {
                 "No alert: the rule does not fire.".to_owned()
