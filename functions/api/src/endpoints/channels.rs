@@ -25,6 +25,8 @@ pub(super) struct Standing {
     /// What came of its last messages, where that still says something.
     trouble: Option<Trouble>,
     is_breaker_closed: bool,
+    /// Whether it cannot be reached, or cannot take anything now.
+    is_failing: bool,
 }
 
 /// Each channel, and whether anything leaves by it.
@@ -61,6 +63,7 @@ pub(super) async fn standing(
             problem,
             trouble,
             is_breaker_closed: destination.breaker.is_closed(),
+            is_failing: destination.failing_since.is_some(),
         });
     }
     Ok(all)
@@ -85,6 +88,7 @@ impl Standing {
     fn state(&self) -> &'static str {
         match self.trouble.as_ref().map(|trouble| trouble.kind) {
             _ if !self.enabled => "off",
+            Some(TroubleKind::Refused) if self.is_failing => "waiting",
             Some(TroubleKind::Refused) => "refused",
             _ if self.problem.is_some() => "not_live",
             _ if !self.is_breaker_closed => "waiting",
