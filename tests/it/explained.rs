@@ -69,6 +69,9 @@ async fn what_was_not_sent_is_not_said_to_have_been_told_and_its_channel_not_to_
     let low = kind(&running.get(PATH).await, "low_stock");
     assert_eq!(low["watch"]["phase"], "open", "{low}");
     assert_eq!(low["watch"]["people_told"], false, "{low}");
+    let routes = low["routes"].as_str().unwrap();
+    let obstacle = "Channel `room` is not live: env:NOT_SET is not set.";
+    assert!(routes.ends_with(obstacle), "{routes}");
     let not_sent = json!({
         "channel": "room",
         "revision": 1,

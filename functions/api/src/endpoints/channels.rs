@@ -85,6 +85,21 @@ impl Standing {
         })
     }
 
+    /// Why what the routes send there may not arrive now, in a sentence.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        let name = &self.name;
+        let problem = self.problem.as_deref().unwrap_or_default();
+        Some(match self.state() {
+            "off" => format!("Channel `{name}` is switched off."),
+            "refused" => format!("Channel `{name}` refuses what it is sent: {problem}."),
+            "not_live" => format!("Channel `{name}` is not live: {problem}."),
+            "waiting" => {
+                format!("Channel `{name}` fails or is slow, and is tried again before long.")
+            }
+            _ => return None,
+        })
+    }
+
     fn state(&self) -> &'static str {
         match self.trouble.as_ref().map(|trouble| trouble.kind) {
             _ if !self.enabled => "off",

@@ -17,6 +17,7 @@ use shared::store::alerts::ProductPicture;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::{Store, StoreError};
 
+use super::channels::{self, Standing};
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -31,6 +32,7 @@ const KINDS: [AlertKind; 3] = [
 /// What is known where the question is asked.
 struct Scene<'a> {
     installation: &'a Installation,
+    standing: &'a [Standing],
     facts: Facts<'a>,
     position: Option<&'a Position>,
     stock: Option<Stock>,
@@ -107,8 +109,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         let trust = installation.trust(owner, feed.as_ref(), context.now());
         trust.withholds(position, owner)
     });
+    let standing = channels::standing(context, &installation).await?;
     let scene = Scene {
         installation: &installation,
+        standing: &standing,
         facts: Facts::of(
             &product,
             category,
@@ -226,7 +230,7 @@ impl Scene<'_> {
     ) -> Value {
         let condition = self.condition(resolution, stock);
         let routes = resolution.rule.as_ref().map(|rule| {
-            self.installation.routes.explain(&About {
+            let about = About {
                 kind: resolution.kind,
                 change: RevisionKind::Opened,
                 severity: rule.severity,
@@ -234,7 +238,16 @@ impl Scene<'_> {
                 groups: self.facts.groups,
                 category: self.facts.category,
                 connector: None,
-            })
+            };
+            let routes = &self.installation.routes;
+            let led = routes.channels_for(&about);
+            let mut sentences = vec![routes.explain(&about)];
+            for standing in self.standing {
+                if led.iter().any(|one| one.channel == *standing.name()) {
+                    sentences.extend(standing.obstacle());
+                }
+            }
+            sentences.join(" ")
         });
         json!({
             "kind": resolution.kind,

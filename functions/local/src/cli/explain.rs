@@ -51,6 +51,13 @@ fn in_words(explained: &Value) -> String {
     if let Some(error) = explained["feed"]["last_error"].as_str() {
         words.line("", &format!("the last read of its source failed: {error}"));
     }
+    for suspicion in array(&explained["feed"]["suspicions"]) {
+        let suspicion = text(suspicion);
+        words.line(
+            "",
+            &format!("the last file of its source is not believed: {suspicion}"),
+        );
+    }
     let kinds = array(&explained["kinds"]).iter().map(|kind| (kind, None));
     let sums = array(&explained["group_sums"]).iter();
     let sums = sums.map(|sum| (sum, sum["group"].as_str()));
@@ -148,7 +155,7 @@ mod tests {
     fn an_alert_that_reached_nobody_says_so() {
         let explained = json!({
             "product": "OIL", "location": "north", "stock": {"available": 2}, "stated_by": "shop",
-            "feed": null,
+            "feed": {"suspicions": ["3 of 9 rows are left"]},
             "kinds": [{
                 "kind": "low_stock", "rule": "oil", "why": "3 or fewer (lotwire.toml:4)",
                 "answer": "Alert a1 is open since noon.", "routes": "Route `all` sends it to ops.",
@@ -164,6 +171,7 @@ mod tests {
         assert_eq!(
             in_words(&explained),
             "stock         OIL at north: 2 available, stated by shop\n\
+             \u{20}             the last file of its source is not believed: 3 of 9 rows are left\n\
              low stock     Alert a1 is open since noon.\n\
              \u{20}             rule oil: 3 or fewer (lotwire.toml:4)\n\
              \u{20}             Route `all` sends it to ops.\n\
