@@ -77,6 +77,7 @@ async fn what_was_not_sent_is_not_said_to_have_been_told_and_its_channel_not_to_
         "revision": 1,
         "state": "not_sent",
         "last_outcome": "not_sent: env:NOT_SET is not set",
+        "next_try": null,
     });
     assert_eq!(low["watch"]["deliveries"], json!([not_sent]));
 

@@ -106,7 +106,7 @@ impl Standing {
             Some(TroubleKind::Refused) if self.is_failing => "waiting",
             Some(TroubleKind::Refused) => "refused",
             _ if self.problem.is_some() => "not_live",
-            _ if !self.is_breaker_closed => "waiting",
+            _ if !self.is_breaker_closed || self.is_failing => "waiting",
             _ => "live",
         }
     }

@@ -193,6 +193,7 @@ async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreErr
                 "revision": intent.revision,
                 "state": intent.state,
                 "last_outcome": intent.last_outcome,
+                "next_try": (intent.state == IntentState::Pending).then_some(intent.not_before),
             })
         })
         .collect();

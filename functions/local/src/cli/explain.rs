@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::client::Body;
 use super::show::Show;
-use super::status::{Words, array, text};
+use super::status::{Words, array, text, time};
 use super::{Failure, Server};
 
 pub(super) async fn run(
@@ -86,7 +86,12 @@ fn in_words(explained: &Value) -> String {
             let detail = outcome.split_once(": ").map(|(_, detail)| detail);
             let detail = detail.map(|detail| format!(" ({detail})"));
             let detail = detail.unwrap_or_default();
-            words.line("", &format!("{channel}: {state}{detail}"));
+            let next = delivery["next_try"]
+                .as_str()
+                .filter(|_| !outcome.is_empty());
+            let next = next.map(|_| format!(", tried again {}", time(&delivery["next_try"])));
+            let next = next.unwrap_or_default();
+            words.line("", &format!("{channel}: {state}{detail}{next}"));
         }
     }
     words.text
@@ -161,6 +166,8 @@ mod tests {
                 "answer": "Alert a1 is open since noon.", "routes": "Route `all` sends it to ops.",
                 "watch": {"alert": "a1", "people_told": false, "deliveries": [
                     {"channel": "ops", "state": "not_sent", "last_outcome": "not_sent: env:URL is not set"},
+                    {"channel": "out", "state": "pending", "last_outcome": "retry",
+                     "next_try": "2026-11-29T08:30:00.123Z"},
                 ]},
             }],
             "group_sums": [{
@@ -177,6 +184,7 @@ mod tests {
              \u{20}             Route `all` sends it to ops.\n\
              \u{20}             nobody was told so far\n\
              \u{20}             ops: not sent (env:URL is not set)\n\
+             \u{20}             out: pending, tried again 2026-11-29 08:30:00Z\n\
              low stock     all of warehouses together: No alert: the rule does not fire.\n"
         );
     }
