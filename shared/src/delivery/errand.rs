@@ -85,7 +85,10 @@ impl Deliverer {
         if intent.state == IntentState::NotSent
             && let Some(alert) = &alert
             && alert.state == AlertState::Resolved
-            && !(intent.revision == alert.revision && self.heard_before(intent).await?)
+            && !(intent.revision == alert.revision
+                && self
+                    .heard_before((&intent.alert, intent.revision), name)
+                    .await?)
         {
             let reason = "the alert ended before the channel was live";
             return Ok(Prepared::Superseded(reason.to_owned()));
@@ -131,7 +134,9 @@ impl Deliverer {
         }
         let thread = match self.wait_for_turn(intent, order, over, is_last).await? {
             Turn::Now { thread, is_first } => {
-                // Whose route asks for graver alerts than this was hears of it now for the first time.
+                // Whose route asks for graver alerts than this was hears of it now for the first time. What
+                // a group says was put together so.
+                let is_first = is_first && !of_a_group;
                 if is_first && message.change == RevisionKind::Escalated {
                     message.change = RevisionKind::Opened;
                 }
@@ -210,7 +215,7 @@ impl Deliverer {
                 // What takes the place of an alert's first message waits for what that would have.
                 let earlier = all.iter().filter(|it| it.data.revision < intent.revision);
                 let earlier: Vec<_> = earlier.map(|it| &it.data).collect();
-                let is_first = earlier.is_empty();
+                let is_first = !earlier.iter().any(|it| it.may_have_reached());
                 let told = |it: &&Intent| it.state == IntentState::Delivered;
                 if !earlier.iter().any(told) {
                     for first in earlier {
@@ -261,11 +266,14 @@ impl Deliverer {
         Ok(None)
     }
 
-    /// Whether something of its alert may have reached the channel before this revision.
-    async fn heard_before(&self, intent: &Intent) -> Result<bool, StoreError> {
-        let all = self.store.intents_on(&intent.alert, &intent.channel);
-        let all = all.await?;
-        let mut earlier = all.iter().filter(|it| it.data.revision < intent.revision);
+    /// Whether something of an alert may have reached a channel before this revision.
+    pub(super) async fn heard_before(
+        &self,
+        (alert, revision): (&str, u32),
+        channel: &ChannelName,
+    ) -> Result<bool, StoreError> {
+        let all = self.store.intents_on(alert, channel).await?;
+        let mut earlier = all.iter().filter(|it| it.data.revision < revision);
         Ok(earlier.any(|it| it.data.may_have_reached()))
     }
 
@@ -333,7 +341,7 @@ enum Turn {
     Now {
         /// The vendor's id of what this channel was first told of the alert, to thread or edit.
         thread: Option<String>,
-        /// Whether no earlier revision was for this channel.
+        /// Whether nothing of the alert has reached the channel.
         is_first: bool,
     },
     Not(Prepared),

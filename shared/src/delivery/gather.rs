@@ -184,7 +184,15 @@ impl Deliverer {
         }
         for member in &foremost.members {
             let words = self.store.revision(&member.alert, member.revision).await?;
-            gathered.named.extend(words);
+            let Some(mut words) = words else { continue };
+            if words.change == RevisionKind::Escalated
+                && !self
+                    .heard_before((&member.alert, member.revision), &group.channel)
+                    .await?
+            {
+                words.change = RevisionKind::Opened;
+            }
+            gathered.named.push(words);
         }
         Ok(gathered)
     }

@@ -12,7 +12,7 @@ use lotwire::engine::Pump;
 use serde_json::Value;
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
-use shared::domain::alert::RevisionKind::{self, Opened, Resolved, Updated};
+use shared::domain::alert::RevisionKind::{self, Escalated, Opened, Resolved, Updated};
 use shared::domain::group::{Belongs, Pace, Phase};
 use shared::domain::watch::Moment;
 use shared::store::groups::Which;
@@ -655,6 +655,22 @@ async fn what_is_over_before_its_group_speaks_is_not_told() {
     for intent in line.world.store.intents_of("a1").await.unwrap() {
         assert_eq!(intent.state, IntentState::Superseded);
     }
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_became_graver_is_opened_in_a_group_that_has_not_told_it() {
+    let line = Timeline::new(&[("ops", ""), ("boss", "")], pace(10, 20, None)).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(30).await;
+    line.say("a1", 2, Escalated, &["ops", "boss"]).await;
+    line.until(100).await;
+    let told = |channel: &str| -> Vec<_> {
+        let told = line.told(channel).into_iter();
+        told.flat_map(|(_, what)| what).collect()
+    };
+    assert_eq!(told("ops"), ["a1/1 opened", "a1/2 escalated"]);
+    assert_eq!(told("boss"), ["a1/2 opened"]);
     line.stop().await;
 }
 
