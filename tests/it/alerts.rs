@@ -243,6 +243,32 @@ async fn a_rooftop_at_which_a_vehicle_never_was_is_not_told_to_be_out_of_it() {
     assert!(open[0].subject.to_string().ends_with("at london"));
 }
 
+/// Nobody's stock has run out, but where somebody wants to know of just this model.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_vehicle_on_its_way_to_a_rooftop_is_no_reason_for_an_alert() {
+    let bentley = "[[rules]]\nname = 'bentley'\nkind = 'out_of_stock'\nmake = 'Bentley'\n\
+                   model = 'Continental GT'\n";
+    for (more, first) in [("", vec![]), (bentley, vec![AlertKind::OutOfStock])] {
+        let running = Running::with(&format!("{CONFIG}\n{more}")).await;
+        let authority = shared::domain::Authority::default();
+        let says = async |minute: i64, state: UnitState| {
+            let report = vehicle("dms", minute, state, "london");
+            let store = &running.stack.store;
+            store.apply(&report, &authority).await.unwrap();
+            running.settle().await;
+            kinds(&running.alerts(AlertState::Open).await)
+        };
+        assert_eq!(says(0, UnitState::InTransit).await, first, "{more}");
+        let path = "/api/v1/explain?product=line:bentley/continental-gt&location=london";
+        let answer = running.get(path).await["kinds"][1]["answer"].to_string();
+        assert_eq!(answer.contains("none has been here yet"), first.is_empty());
+        assert_eq!(says(1, UnitState::InStock).await, []);
+        assert_eq!(says(2, UnitState::Sold).await, [AlertKind::OutOfStock]);
+        // The next one on its way makes nothing better.
+        assert_eq!(says(3, UnitState::InTransit).await, [AlertKind::OutOfStock]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_items_without_data_back() {
     let running = Running::with(CONFIG).await;

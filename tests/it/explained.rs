@@ -69,11 +69,15 @@ async fn what_was_not_sent_is_not_said_to_have_been_told_and_its_channel_not_to_
     let low = kind(&running.get(PATH).await, "low_stock");
     assert_eq!(low["watch"]["phase"], "open", "{low}");
     assert_eq!(low["watch"]["people_told"], false, "{low}");
+    let routes = low["routes"].as_str().unwrap();
+    let obstacle = "Channel `room` is not live: env:NOT_SET is not set.";
+    assert!(routes.ends_with(obstacle), "{routes}");
     let not_sent = json!({
         "channel": "room",
         "revision": 1,
         "state": "not_sent",
         "last_outcome": "not_sent: env:NOT_SET is not set",
+        "next_try": null,
     });
     assert_eq!(low["watch"]["deliveries"], json!([not_sent]));
 

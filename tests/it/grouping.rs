@@ -227,6 +227,40 @@ async fn a_bad_morning_is_a_message_for_each_place() {
     }
 }
 
+/// Neither what waits in its groups nor the ends of what they told.
+#[tokio::test(start_paused = true)]
+async fn a_gathering_route_that_is_taken_out_leaves_no_flood() {
+    let (head, rest) = CONFIG
+        .split_once("[[routes]]\nname = \"by-place\"")
+        .unwrap();
+    let (_, rest) = rest.split_once("max_alerts = 3\n").unwrap();
+    let without = format!("{head}{rest}");
+    let running = Running::new().await;
+    let products = ["A", "B", "C", "D", "E"];
+    for product in products {
+        running.level(0, product, "milano", 2).await;
+    }
+    running.until(10).await;
+    let config = Config::check(&without, "test.toml").unwrap();
+    running
+        .stack
+        .store
+        .apply_config(&config, "test")
+        .await
+        .unwrap();
+    running.until(20).await;
+    running.level(1, "A", "milano", 50).await;
+    running.until(60).await;
+    let room = [(30, "4 inventory alerts at Milano")];
+    punctual(&running.sent("room"), &room);
+    for product in &products[1..] {
+        running.level(2, product, "milano", 50).await;
+    }
+    running.until(700).await;
+    let last = running.sent("room").split_off(1);
+    punctual(&last, &[(330, "4 inventory alerts at Milano")]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_alert_reaches_more_gathering_channels_than_one_transaction_takes_writes() {
     use std::fmt::Write as _;

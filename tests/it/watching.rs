@@ -581,3 +581,62 @@ group_by = ["kind"]
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn stock_that_is_back_is_told_to_who_asked_for_it_or_knew_that_it_was_out() {
+    let everybody = |channels: &str| format!("[[routes]]\nname = 'all'\nchannels = [{channels}]\n");
+    let later = everybody("'phone', 'buyers'") + OUT;
+    let asked = "[[routes]]\nname = 'back'\nchannels = ['buyers']\nkinds = ['back_in_stock']\n";
+    let opened = "[[routes]]\nname = 'new'\nchannels = ['buyers']\nrevisions = ['opened']\n";
+    let before = everybody("'phone'") + OUT;
+    let cases = [
+        // Its route leads there since, and nobody there knows.
+        (before.clone(), later, vec![]),
+        (
+            before.clone(),
+            format!("{before}{asked}"),
+            vec!["buyers: back_in_stock opened OIL at north"],
+        ),
+        (
+            format!("{before}{opened}"),
+            format!("{before}{opened}"),
+            vec![
+                "buyers: out_of_stock opened OIL at north",
+                "buyers: back_in_stock opened OIL at north",
+            ],
+        ),
+    ];
+    for (before, after, expected) in cases {
+        let desk = Desk::new(&config(TOGETHER, &before)).await;
+        desk.states("north", 5).await;
+        desk.states("north", 0).await;
+        desk.apply(&config(TOGETHER, &after), &["north"]).await;
+        desk.states("north", 9).await;
+        let mut told = desk.told().await;
+        told.retain(|one| one.starts_with("buyers"));
+        assert_eq!(told, expected, "{after}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_becomes_graver_opens_where_only_grave_ones_are_carried() {
+    let routes = EVERYBODY.to_owned()
+        + "[[routes]]\nname = 'grave'\nchannels = ['buyers']\nmin_severity = 'critical'\n\
+           revisions = ['opened', 'resolved']\n";
+    let grave = LOW.to_owned() + "severity = 'critical'\n";
+    let desk = Desk::new(&config(TOGETHER, &(routes.clone() + LOW))).await;
+    desk.states("north", 2).await;
+    desk.apply(&config(TOGETHER, &(routes + &grave)), &["north"])
+        .await;
+    desk.states("north", 9).await;
+    assert_eq!(
+        desk.told().await,
+        [
+            "phone: low_stock opened OIL at north",
+            "buyers: low_stock escalated OIL at north",
+            "phone: low_stock escalated OIL at north",
+            "buyers: low_stock resolved OIL at north",
+            "phone: low_stock resolved OIL at north",
+        ]
+    );
+}

@@ -1,6 +1,6 @@
 //! From a verdict to an alert revision and its delivery intents, written together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::domain::alert::{AlertState, Ending, RevisionKind};
@@ -14,7 +14,7 @@ use shared::domain::watch::{
 use shared::domain::{AlertKind, Origin, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
-use shared::store::intents::Intent;
+use shared::store::intents::{Intent, IntentState};
 use shared::store::{Expect, Stored};
 
 use crate::{EvaluateError, Evaluator};
@@ -113,20 +113,19 @@ impl Evaluator {
             let told = told.unwrap_or_default();
             let recipients = look.audience(said, known.as_ref().map(|_| told.as_slice()));
             if said.ending == Some(Ending::Recovered) && look.kind == AlertKind::OutOfStock {
-                announcements.extend(self.back_in_stock(&look, &recipients, words, now));
+                let who = (recipients.as_slice(), told.as_slice());
+                announcements.extend(self.back_in_stock(&look, who, words, now));
             }
-            let configured = &look.installation.config.channels;
-            let is_gone = |one: &Recipient| !configured.contains_key(&one.channel);
-            let kinds = match recipients.iter().any(is_gone) {
-                true => self.store.kinds_told(&said.alert).await?,
-                false => BTreeMap::new(),
+            let earlier = match recipients.iter().any(|one| one.routes.is_empty()) {
+                true => self.store.intents_of(&said.alert).await?,
+                false => Vec::new(),
             };
             announcements.push(announcement(
                 &look,
                 message,
                 said.opened_at,
                 told,
-                (&recipients, &kinds),
+                (&recipients, &earlier),
                 (now, origin.as_ref()),
                 known.map(|alert| alert.message),
             ));
@@ -188,11 +187,12 @@ impl Evaluator {
         self.bus.announce(&messages).await;
     }
 
-    /// "There is stock again", for those who asked for it and are not told by the other's end.
+    /// "There is stock again", for those who asked for it, or were told that there was none, and are not
+    /// told by the other's end.
     fn back_in_stock(
         &self,
         look: &Look<'_>,
-        already: &[Recipient],
+        (already, told): (&[Recipient], &[ChannelName]),
         words: Words<'_>,
         now: Timestamp,
     ) -> Option<Announcement> {
@@ -206,7 +206,12 @@ impl Evaluator {
             ..*look
         };
         let mut recipients = look.recipients(RevisionKind::Opened, None);
-        recipients.retain(|one| already.iter().all(|other| other.channel != one.channel));
+        let routes = &look.installation.routes;
+        recipients.retain(|one| {
+            let asks = routes.is_named(AlertKind::BackInStock, &one.routes);
+            let wants = asks || told.contains(&one.channel);
+            wants && already.iter().all(|other| other.channel != one.channel)
+        });
         if recipients.is_empty() {
             return None;
         }
@@ -222,7 +227,7 @@ impl Evaluator {
             message,
             now,
             Vec::new(),
-            (&recipients, &BTreeMap::new()),
+            (&recipients, &[]),
             moment,
             None,
         );
@@ -298,7 +303,7 @@ fn announcement(
     message: Message,
     opened_at: Timestamp,
     mut told: Vec<ChannelName>,
-    (recipients, kinds): (&[Recipient], &BTreeMap<ChannelName, String>),
+    (recipients, earlier): (&[Recipient], &[Intent]),
     (now, origin): (Timestamp, Option<&Origin>),
     before: Option<Message>,
 ) -> Announcement {
@@ -307,12 +312,24 @@ fn announcement(
         RevisionKind::Opened => look.follows(&message.alert, now),
         _ => Vec::new(),
     };
+    let kinds = earlier
+        .iter()
+        .map(|intent| (intent.channel.clone(), intent.kind.clone()))
+        .collect();
+    // Where no route leads any more, the end is told as the rest was: with others, if that was.
+    let told_in = |recipient: &Recipient| {
+        let mut ours = earlier.iter().filter(|it| it.channel == recipient.channel);
+        let last = ours.next_back().filter(|_| recipient.routes.is_empty());
+        last.and_then(|it| it.group.as_deref().cloned())
+    };
     let intents = recipients
         .iter()
         .filter_map(|recipient| {
-            let (kind, state) = look.installation.carrier(&recipient.channel, kinds)?;
+            let (kind, state) = look.installation.carrier(&recipient.channel, &kinds)?;
             let about = (&look.subject, look.kind);
             let group = look.installation.group_of(recipient, about, look.category);
+            let group = group.or_else(|| told_in(recipient));
+            let group = group.filter(|_| state == IntentState::Pending);
             Some((recipient, kind, state, group))
         })
         .map(|(recipient, kind, state, group)| Intent {

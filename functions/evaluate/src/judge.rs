@@ -319,7 +319,13 @@ impl<'a> Scene<'a> {
             }
             check => match check.threshold() {
                 Some(threshold) => {
-                    let mut verdict = Verdict::under(rule, threshold.judge(stock), account);
+                    // Where none ever was, none has run out: unless somebody asks for just this product.
+                    let is_single = matches!(subject, Subject::Position { .. });
+                    let condition = match at.awaited && is_single && !rule.scope.names_a_product() {
+                        true => Condition::Clear,
+                        false => threshold.judge(stock),
+                    };
+                    let mut verdict = Verdict::under(rule, condition, account);
                     verdict.depth = stock.map_or(verdict.depth, |stock| threshold.depth(stock));
                     Reading {
                         verdict,

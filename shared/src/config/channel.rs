@@ -186,7 +186,7 @@ settings! {
         categories: Vec<String> = Vec::new(),
         /// The connectors it is about, for alerts on a feed.
         connectors: Vec<ConnectorName> = Vec::new(),
-        /// The least severity it carries.
+        /// The least severity it carries. An alert that becomes grave enough is told as opened.
         min_severity: Severity = Severity::Info,
         /// Where it leads.
         channels: Vec<ChannelName>,

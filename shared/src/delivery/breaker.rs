@@ -135,6 +135,13 @@ impl Breaker {
         }
     }
 
+    /// Somebody has mended the destination: it is tried with the next message.
+    pub fn hasten(&mut self, now: Timestamp) {
+        if let State::Open { until, .. } = &mut self.0 {
+            *until = now.min(*until);
+        }
+    }
+
     /// Whether ordinary attempts go through.
     pub fn is_closed(&self) -> bool {
         matches!(self.0, State::Closed { .. })

@@ -48,6 +48,9 @@ const SLOW: SignedDuration = SignedDuration::from_secs(2);
 /// How far the clocks of two machines may be apart: an intent that is this early is not forgotten.
 const SKEW: SignedDuration = SignedDuration::from_secs(2);
 
+/// A destination that takes nothing for this long is told on the other channels.
+const UNREACHED: SignedDuration = SignedDuration::from_mins(30);
+
 /// What became of one look at an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivered {
@@ -305,26 +308,38 @@ impl Deliverer {
     ) -> Result<(), DeliverError> {
         let Made { outcome, slow, .. } = made;
         let told = self.store.tell_breaker(&errand.name, pass, outcome, *slow);
-        let (change, trouble) = told.await?;
+        let (change, before) = told.await?;
         self.announce(&errand.name, change);
+        let known = before.trouble.filter(|trouble| trouble.alert.is_some());
         let exhausted = matches!(delivered, Ok(Delivered::Done(IntentState::Exhausted)));
-        match (outcome, trouble) {
+        let since = before.failing_since.map(|since| since.0);
+        let unreached = since.filter(|since| made.at.duration_since(*since) >= UNREACHED);
+        let (reason, sentence) = match (outcome, known) {
             (Outcome::Delivered { .. }, Some(trouble)) => {
-                self.end_trouble(&errand.name, &trouble).await
+                return self.end_trouble(&errand.name, &trouble).await;
             }
-            (Outcome::Rejected { reason } | Outcome::Denied { reason }, None) => {
-                let lost = Some(errand.words.text.as_str());
-                self.begin_trouble(&errand.name, TroubleKind::Refused, reason, lost)
-                    .await
-            }
+            (Outcome::Rejected { reason } | Outcome::Denied { reason }, None) => (
+                reason.clone(),
+                format!("It refuses what is sent: {reason}."),
+            ),
             (_, None) if exhausted => {
-                let lost = Some(errand.words.text.as_str());
                 let reason = "no message arrived for a day";
-                self.begin_trouble(&errand.name, TroubleKind::Refused, reason, lost)
-                    .await
+                (
+                    reason.to_owned(),
+                    "No message arrived for a day.".to_owned(),
+                )
             }
-            _ => Ok(()),
-        }
+            (Outcome::Retry { .. } | Outcome::Unknown, None) if let Some(since) = unreached => {
+                let since = since.strftime("%Y-%m-%d %H:%M UTC");
+                let sentence = format!("Nothing has arrived since {since}.");
+                (format!("nothing has arrived since {since}"), sentence)
+            }
+            _ => return Ok(()),
+        };
+        let lost = Some(errand.words.text.as_str());
+        let kind = TroubleKind::Refused;
+        self.begin_trouble(&errand.name, (kind, &reason), sentence, lost)
+            .await
     }
 
     async fn exchange(&self, intent: &Intent, errand: &Errand, deadline: Timestamp) -> Made {
@@ -428,8 +443,12 @@ impl Deliverer {
                 Metric::DeliveryOutcome,
                 &[("Channel", channel.as_str()), ("Outcome", outcome.name())],
             );
-            self.begin_trouble(channel, TroubleKind::NotLive, reason, None)
-                .await?;
+            let sentence = format!("Nothing is sent: {reason}.");
+            let why = (TroubleKind::NotLive, reason);
+            // Of the intent nothing is written yet, so its lease can be given back.
+            if let Err(error) = self.begin_trouble(channel, why, sentence, None).await {
+                return Err(self.give_back(leased, error).await);
+            }
         }
         let now = self.store.clock().now();
         let (mut after, _) = verdict::after(&leased.data, outcome, false, Some(reason), now);

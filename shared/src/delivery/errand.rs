@@ -85,7 +85,10 @@ impl Deliverer {
         if intent.state == IntentState::NotSent
             && let Some(alert) = &alert
             && alert.state == AlertState::Resolved
-            && !(intent.revision == alert.revision && self.heard_before(intent).await?)
+            && !(intent.revision == alert.revision
+                && self
+                    .heard_before((&intent.alert, intent.revision), name)
+                    .await?)
         {
             let reason = "the alert ended before the channel was live";
             return Ok(Prepared::Superseded(reason.to_owned()));
@@ -130,7 +133,15 @@ impl Deliverer {
             return Ok(Prepared::Superseded(reason.to_owned()));
         }
         let thread = match self.wait_for_turn(intent, order, over, is_last).await? {
-            Turn::Now { thread } => thread,
+            Turn::Now { thread, is_first } => {
+                // Whose route asks for graver alerts than this was hears of it now for the first time. What
+                // a group says was put together so.
+                let is_first = is_first && !of_a_group;
+                if is_first && message.change == RevisionKind::Escalated {
+                    message.change = RevisionKind::Opened;
+                }
+                thread
+            }
             Turn::Not(prepared) => return Ok(prepared),
         };
         if let Some(base) = &installation.config.account.link_base {
@@ -180,12 +191,15 @@ impl Deliverer {
         over: bool,
         is_last: bool,
     ) -> Result<Turn, StoreError> {
-        if let Some(wait) = self.wait_for_others(intent).await? {
+        if let Some(wait) = self.wait_for_others(intent, order).await? {
             return Ok(Turn::Not(Prepared::After(wait)));
         }
         let first_try = intent.attempts <= 1 && intent.state == IntentState::Pending;
         if intent.revision <= 1 && first_try && is_last {
-            return Ok(Turn::Now { thread: None });
+            return Ok(Turn::Now {
+                thread: None,
+                is_first: true,
+            });
         }
         let all = self
             .store
@@ -201,16 +215,17 @@ impl Deliverer {
                 // What takes the place of an alert's first message waits for what that would have.
                 let earlier = all.iter().filter(|it| it.data.revision < intent.revision);
                 let earlier: Vec<_> = earlier.map(|it| &it.data).collect();
+                let is_first = !earlier.iter().any(|it| it.may_have_reached());
                 let told = |it: &&Intent| it.state == IntentState::Delivered;
                 if !earlier.iter().any(told) {
                     for first in earlier {
-                        if let Some(wait) = self.wait_for_others(first).await? {
+                        if let Some(wait) = self.wait_for_others(first, order).await? {
                             return Ok(Turn::Not(Prepared::After(wait)));
                         }
                     }
                 }
                 let thread = all.iter().find_map(|other| other.data.receipt.clone());
-                (supersedes, Turn::Now { thread })
+                (supersedes, Turn::Now { thread, is_first })
             }
         };
         for index in superseded {
@@ -224,26 +239,41 @@ impl Deliverer {
     }
 
     /// How long to wait for what was said of the subject's earlier alerts, so that the last word that
-    /// people have is the last that was said.
-    async fn wait_for_others(&self, intent: &Intent) -> Result<Option<SignedDuration>, StoreError> {
+    /// people have is the last that was said. What will not be sent any more is not waited for.
+    async fn wait_for_others(
+        &self,
+        intent: &Intent,
+        order: Order,
+    ) -> Result<Option<SignedDuration>, StoreError> {
         let now = self.store.clock().now();
         for alert in &intent.follows {
             let others = self.store.intents_on(alert, &intent.channel).await?;
             let mut waits = others
                 .iter()
                 .map(|other| order::wait_for(intent, &other.data, now));
-            if let Some(wait) = waits.find_map(|wait| wait) {
-                return Ok(Some(wait));
+            let Some(wait) = waits.find_map(|wait| wait) else {
+                continue;
+            };
+            let unheard = !others.iter().any(|other| other.data.may_have_reached());
+            if order == Order::Latest && unheard {
+                let earlier = self.store.alert(alert).await?;
+                if earlier.is_some_and(|earlier| earlier.is_over()) {
+                    continue;
+                }
             }
+            return Ok(Some(wait));
         }
         Ok(None)
     }
 
-    /// Whether something of its alert may have reached the channel before this revision.
-    async fn heard_before(&self, intent: &Intent) -> Result<bool, StoreError> {
-        let all = self.store.intents_on(&intent.alert, &intent.channel);
-        let all = all.await?;
-        let mut earlier = all.iter().filter(|it| it.data.revision < intent.revision);
+    /// Whether something of an alert may have reached a channel before this revision.
+    pub(super) async fn heard_before(
+        &self,
+        (alert, revision): (&str, u32),
+        channel: &ChannelName,
+    ) -> Result<bool, StoreError> {
+        let all = self.store.intents_on(alert, channel).await?;
+        let mut earlier = all.iter().filter(|it| it.data.revision < revision);
         Ok(earlier.any(|it| it.data.may_have_reached()))
     }
 
@@ -311,6 +341,8 @@ enum Turn {
     Now {
         /// The vendor's id of what this channel was first told of the alert, to thread or edit.
         thread: Option<String>,
+        /// Whether nothing of the alert has reached the channel.
+        is_first: bool,
     },
     Not(Prepared),
 }

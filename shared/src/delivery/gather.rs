@@ -5,7 +5,7 @@
 use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
-use super::Deliverer;
+use super::deliver::{DeliverError, Deliverer};
 use crate::domain::alert::{AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
@@ -119,7 +119,7 @@ impl Deliverer {
         group: &Group,
         message: &FlushId,
         token: &str,
-    ) -> Result<Gathered, StoreError> {
+    ) -> Result<Gathered, DeliverError> {
         let mut gathered = Gathered {
             common_place: group
                 .belongs
@@ -176,6 +176,7 @@ impl Deliverer {
         if gathered.total == 0
             && gathered.pages == 0
             && matches!(group.schedule.phase, Phase::Reminding(_))
+            && self.reminds(group).await?
         {
             gathered.reminder = true;
             self.gather_open(group, &mut gathered, &mut foremost)
@@ -183,17 +184,30 @@ impl Deliverer {
         }
         for member in &foremost.members {
             let words = self.store.revision(&member.alert, member.revision).await?;
-            gathered.named.extend(words);
+            let Some(mut words) = words else { continue };
+            if words.change == RevisionKind::Escalated
+                && !self
+                    .heard_before((&member.alert, member.revision), &group.channel)
+                    .await?
+            {
+                words.change = RevisionKind::Opened;
+            }
+            gathered.named.push(words);
         }
         Ok(gathered)
     }
 
-    /// Whether these revisions end an alert of which the channel has heard nothing: what was to say that it
-    /// began waits too, or never arrived.
+    /// Whether nothing is to be said of these revisions. Either the alert is over and they do not say so:
+    /// its end is told elsewhere, or not on this channel. Or they end an alert of which the channel has
+    /// heard nothing: what was to say that it began waits too, or never arrived.
     async fn is_unheard(&self, group: &Group, revisions: &[Member]) -> Result<bool, StoreError> {
         let (Some(first), Some(last)) = (revisions.first(), revisions.last()) else {
             return Ok(false);
         };
+        let alert = self.store.alert(&last.alert).await?;
+        if alert.is_some_and(|it| it.is_over() && it.revision > last.revision) {
+            return Ok(true);
+        }
         if !last.is_end() {
             return Ok(false);
         }
@@ -221,6 +235,14 @@ impl Deliverer {
         *pages += 1;
         listed.clear();
         Ok(())
+    }
+
+    /// Whether a group brings to mind what is open. Where its route does not any more, reminders come of
+    /// each alert by itself.
+    pub(super) async fn reminds(&self, group: &Group) -> Result<bool, DeliverError> {
+        let installation = self.installations.current().await?;
+        let route = &group.belongs.route;
+        Ok(installation.routes.reminds(route, &group.channel))
     }
 
     /// Of what was told, what is still open; the rest is forgotten.

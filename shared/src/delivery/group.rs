@@ -84,7 +84,7 @@ impl Deliverer {
     }
 
     /// Freezes what the group has to say, if anything.
-    async fn begin(&self, message: &FlushId) -> Result<Begun, StoreError> {
+    async fn begin(&self, message: &FlushId) -> Result<Begun, DeliverError> {
         for _ in 0..TRIES {
             let Some(group) = self.store.group(&message.group).await? else {
                 return Ok(Begun::Nothing(None));
@@ -252,12 +252,14 @@ impl Deliverer {
     async fn fall_quiet(
         &self,
         group: &Stored<Group>,
-    ) -> Result<Option<Option<Timestamp>>, StoreError> {
+    ) -> Result<Option<Option<Timestamp>>, DeliverError> {
         let id = &group.data.id;
         let pace = &group.data.belongs.pace;
         let left = Left {
             waiting: self.store.has_members(id, Which::Waiting).await?,
-            open: pace.repeat.is_some() && self.store.has_members(id, Which::Told).await?,
+            open: pace.repeat.is_some()
+                && self.reminds(&group.data).await?
+                && self.store.has_members(id, Which::Told).await?,
         };
         let now = self.store.clock().now();
         let mut rest = group

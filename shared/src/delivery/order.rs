@@ -43,9 +43,13 @@ pub(super) fn place(
     now: Timestamp,
 ) -> Place {
     let mut later = all.iter().map(|stored| &stored.data).filter(|other| {
-        let told = other.state == IntentState::Delivered;
+        // What is left out takes along what came before it.
+        let settled = matches!(
+            other.state,
+            IntentState::Delivered | IntentState::Superseded
+        );
         let overtakes = order == Order::Latest || ours.state == IntentState::NotSent;
-        other.revision > ours.revision && (told || overtakes && other.is_unsettled())
+        other.revision > ours.revision && (settled || overtakes && other.is_unsettled())
     });
     if let Some(newest) = later.next_back() {
         return Place::Never {
@@ -77,7 +81,11 @@ pub(super) fn place(
         }
     }
     let reached = ours.perhaps_sent || earlier.iter().any(|one| one.may_have_reached());
-    if order == Order::Latest && over && !earlier.is_empty() && !reached {
+    // Who takes each revision hears the end of what it refused, too, and not of what it was never sent.
+    let left_out =
+        |one: &&Intent| matches!(one.state, IntentState::Superseded | IntentState::NotSent);
+    let is_noise = order == Order::Latest || earlier.iter().all(left_out);
+    if is_noise && over && !earlier.is_empty() && !reached {
         return Place::Never {
             reason: "the alert ended before anything of it left".to_owned(),
             supersedes,
@@ -164,10 +172,11 @@ mod tests {
         let second = intent(2, S::Pending);
         let place = |first: &Intent| placed(&second, vec![first.clone()], Order::Each, true);
         assert_eq!(place(&waiting), Place::After(SignedDuration::from_secs(20)));
-        for settled in [S::Delivered, S::Rejected, S::Exhausted, S::Superseded] {
+        for settled in [S::Delivered, S::Rejected, S::Exhausted] {
             assert_eq!(place(&intent(1, settled)), go(&[]), "{settled}");
         }
-        assert_eq!(place(&intent(1, S::NotSent)), go(&[0]));
+        let open = placed(&second, vec![intent(1, S::NotSent)], Order::Each, false);
+        assert_eq!(open, go(&[0]));
     }
 
     #[test]
@@ -199,6 +208,21 @@ mod tests {
             ..intent(1, S::Pending)
         };
         assert_eq!(over(crashed), go(&[0]));
+    }
+
+    #[test]
+    fn the_end_of_what_was_not_even_tried_is_told_to_nobody() {
+        use IntentState as S;
+        let end = intent(2, S::Pending);
+        for order in [Order::Each, Order::Latest] {
+            for state in [S::Superseded, S::NotSent] {
+                let place = placed(&end, vec![intent(1, state)], order, true);
+                assert!(matches!(place, Place::Never { .. }), "{order:?} {state}");
+            }
+            let left_out = vec![intent(2, S::Superseded)];
+            let place = placed(&intent(1, S::Pending), left_out, order, false);
+            assert!(matches!(place, Place::Never { .. }), "{order:?}");
+        }
     }
 
     #[test]

@@ -24,13 +24,13 @@ use crate::store::intents::Intent;
 const QUOTED: usize = 200;
 
 impl Deliverer {
-    /// Notes that a channel is in trouble, and has it told on others. `lost` is the text that it did
-    /// not carry.
+    /// Notes that a channel is in trouble, and has it told on others in this sentence. `lost` is the
+    /// text that it did not carry.
     pub(super) async fn begin_trouble(
         &self,
         channel: &ChannelName,
-        kind: TroubleKind,
-        reason: &str,
+        (kind, reason): (TroubleKind, &str),
+        sentence: String,
         lost: Option<&str>,
     ) -> Result<(), DeliverError> {
         let now = self.store.clock().now();
@@ -38,7 +38,8 @@ impl Deliverer {
         let configured = installation.config.channels.get(channel);
         // Who switches a channel off, or takes it out, knows that.
         let is_meant = configured.is_none_or(|channel| !channel.common.enabled);
-        if is_meant || self.store.destination(channel).await?.trouble.is_some() {
+        let known = self.store.destination(channel).await?.trouble;
+        if is_meant || known.is_some_and(|known| known.alert.is_some()) {
             return Ok(());
         }
         let mut trouble = Trouble {
@@ -55,10 +56,7 @@ impl Deliverer {
         let others = self.other_channels(&installation, channel).await?;
         let id = self.store.chance().id(now);
         let mut message = message(&installation, channel, &id, now);
-        message.notes.push(match kind {
-            TroubleKind::NotLive => format!("Nothing is sent: {reason}."),
-            TroubleKind::Refused => format!("It refuses what is sent: {reason}."),
-        });
+        message.notes.push(sentence);
         if let Some(lost) = lost {
             let lost: String = one_line(lost).chars().take(QUOTED).collect();
             message.notes.push(format!("It did not carry: {lost}"));

@@ -65,6 +65,9 @@ pub struct Position {
     pub origin: Option<Origin>,
     /// How on hand is known.
     pub holding: Holding,
+    /// Vehicles are on their way there, and none was ever said to have been there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaited: bool,
     /// Units our own reservations promise.
     #[serde(default)]
     pub held: i64,
@@ -213,6 +216,8 @@ pub enum PositionChange {
         /// Whether it is said of one that it was there. Where none ever was, none is missing, whatever was
         /// sold.
         was_there: bool,
+        /// Whether it is said of one that it was in stock there, and not only on its way.
+        was_in_stock: bool,
         /// Sales that are demand from now on, and such that no longer are: by day, how many.
         sold: Vec<(Date, i64)>,
     },
@@ -277,6 +282,7 @@ impl Position {
                 bases: BTreeMap::new(),
                 moves: Vec::new(),
             },
+            awaited: false,
             held: 0,
             sold: BTreeMap::new(),
             of_items: BTreeMap::new(),
@@ -558,10 +564,13 @@ impl Position {
                 reserved,
                 incoming,
                 was_there,
+                was_in_stock,
                 sold,
             } => {
                 if *was_there || [*on_hand, *reserved, *incoming] != [0; 3] {
+                    let is_first = matches!(next.holding, Holding::Stated { .. });
                     next.count([*on_hand, *reserved, *incoming])?;
+                    next.awaited = (is_first || next.awaited) && !was_in_stock && *on_hand == 0;
                 }
                 for (day, quantity) in sold {
                     next.count_sale(*day, *quantity);

@@ -229,10 +229,26 @@ impl Routes {
     /// An end goes exactly to those who were told of the beginning, whatever the routes say by then,
     /// so that an incident opened at a vendor is closed there. A channel is left out only if routes
     /// still lead the alert there and each of them says that it does not carry resolved revisions.
-    /// Anything else goes where the routes choose; so does an end when nothing is known of `told`.
+    /// Anything else goes where the routes choose; so does an end when nothing is known of `told`. Where
+    /// nothing of an alert was told, it opens by becoming graver.
     pub fn recipients(&self, told: Option<&[ChannelName]>, about: &About<'_>) -> Vec<Recipient> {
-        let (RevisionKind::Resolved, Some(told)) = (about.change, told) else {
-            return self.channels_for(about);
+        let told = match (about.change, told) {
+            (RevisionKind::Resolved, Some(told)) => told,
+            (RevisionKind::Escalated, Some(told)) => {
+                let opened = About {
+                    change: RevisionKind::Opened,
+                    ..*about
+                };
+                let mut chosen = self.channels_for(about);
+                for one in self.channels_for(&opened) {
+                    let is_known = chosen.iter().any(|known| known.channel == one.channel);
+                    if !is_known && !told.contains(&one.channel) {
+                        chosen.push(one);
+                    }
+                }
+                return chosen;
+            }
+            _ => return self.channels_for(about),
         };
         let mut recipients: Vec<Recipient> = Vec::new();
         for channel in told {
@@ -253,6 +269,19 @@ impl Routes {
             }
         }
         recipients
+    }
+
+    /// Whether one of these routes names this kind of alert.
+    pub fn is_named(&self, kind: AlertKind, routes: &[String]) -> bool {
+        let mut named = self.0.iter().filter(|route| routes.contains(&route.name));
+        named.any(|route| route.kinds.contains(&kind))
+    }
+
+    /// Whether a route of this name gathers alerts for a channel, and brings to mind what is open.
+    pub fn reminds(&self, name: &str, channel: &ChannelName) -> bool {
+        let repeats = |grouping: &Grouping| grouping.pace.repeat.is_some();
+        let mut named = self.0.iter().filter(|route| route.name == name);
+        named.any(|it| it.channels.contains(channel) && it.grouping.as_ref().is_some_and(repeats))
     }
 
     /// How a revision that came by these routes is gathered: by the first of them, unless one of

@@ -65,6 +65,12 @@ impl UnitState {
         on_hand + incoming > 0
     }
 
+    /// Whether a unit in this state stands there, and is not only on its way.
+    pub const fn is_in_stock(self) -> bool {
+        let [on_hand, ..] = self.counts();
+        on_hand > 0
+    }
+
     /// Whether it says that somebody has taken the vehicle for good.
     pub const fn is_departure(self) -> bool {
         matches!(self, Self::Sold | Self::Wholesale)
@@ -305,17 +311,17 @@ impl Unit {
         ProductId::model_line(text("make")?, text("model")?).ok()
     }
 
-    /// Whether anybody has said that it is there, or was.
-    pub fn was_at(&self, location: &LocationId) -> bool {
+    /// Whether anybody has said that it is there, or was: in such a state.
+    pub fn was_at(&self, location: &LocationId, is_there: impl Fn(UnitState) -> bool) -> bool {
         self.claims.values().any(|claim| {
-            let mut there = claim.state.iter().filter(|said| said.value.is_present());
+            let mut there = claim.state.iter().filter(|said| is_there(said.value));
             // It came there while it was in stock, or was in stock from then on.
             let mut came = claim
                 .location
                 .iter()
                 .filter(|said| said.value == *location)
                 .filter_map(|said| claim.state.at(said.version));
-            came.any(|state| state.is_present())
+            came.any(|state| is_there(*state))
                 || there.any(|said| {
                     let known = claim.location.at(said.version);
                     known.or_else(|| claim.location.value()) == Some(location)

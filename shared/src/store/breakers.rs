@@ -25,6 +25,9 @@ pub struct Destination {
     /// Why what was last sent there did not arrive and will not by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
+    /// Since when it cannot be reached, or answers that it cannot take anything now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Moment>,
 }
 
 named!(
@@ -99,17 +102,31 @@ impl Store {
         .await
     }
 
+    /// Has a destination that is waited for tried with the next message.
+    pub async fn hasten_breaker(&self, channel: &ChannelName) -> Result<(), StoreError> {
+        self.change_destination("hasten a circuit breaker", channel, |to, now| {
+            to.breaker.hasten(now);
+        })
+        .await
+    }
+
     /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow.
-    /// Also answers the trouble that there was before.
+    /// Also answers what was known of the destination before.
     pub async fn tell_breaker(
         &self,
         channel: &ChannelName,
         pass: Pass,
         outcome: &Outcome,
         slow: bool,
-    ) -> Result<(Option<Change>, Option<Trouble>), StoreError> {
+    ) -> Result<(Option<Change>, Destination), StoreError> {
         self.change_destination("tell a circuit breaker", channel, |to, now| {
-            let before = to.trouble.clone();
+            let before = to.clone();
+            match outcome {
+                Outcome::Retry { .. } | Outcome::Unknown => {
+                    to.failing_since.get_or_insert(Moment(now));
+                }
+                _ => to.failing_since = None,
+            }
             let arrived = matches!(outcome, Outcome::Delivered { .. });
             // One that people were told of ends with the alert, in one transaction.
             to.trouble
@@ -128,8 +145,12 @@ impl Store {
         alert: Option<&Announcement>,
     ) -> Result<bool, StoreError> {
         self.change_trouble(channel, alert, |to| {
-            let new = to.trouble.is_none();
-            to.trouble.get_or_insert_with(|| trouble.clone());
+            let known = to.trouble.as_ref();
+            // Of one that nobody was told of people are told when it is worth telling.
+            let new = known.is_none_or(|it| it.alert.is_none() && trouble.alert.is_some());
+            if new {
+                to.trouble = Some(trouble.clone());
+            }
             new
         })
         .await

@@ -2,7 +2,7 @@
 //! and the end of each that the channel was told of. Where the routes lead an open alert to a channel
 //! that was never told of it, because they were changed since, it is told now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -84,6 +84,9 @@ impl Store {
         until: Timestamp,
     ) -> Result<Resent, StoreError> {
         let mut resent = Resent::default();
+        if what.cursor.is_none() {
+            self.hasten_breaker(&what.channel).await?;
+        }
         if let Some(id) = &what.alert {
             if let Some(alert) = self.alert(id).await? {
                 let sent = self.resend_last(&alert, &what.channel, installation);
@@ -185,8 +188,48 @@ impl Store {
             }
             IntentState::Pending if last.data.in_flight => Ok(false),
             IntentState::Delivered | IntentState::Superseded => Ok(false),
-            _ => self.send_again(&last).await,
+            _ if let Some(belongs) = &last.data.group => {
+                // In one message with whatever of its group is sent again, too.
+                let group = belongs.id(channel);
+                self.gather_again(&last, alert).await?;
+                self.wake(&group).await?;
+                self.hasten(&group).await
+            }
+            _ => {
+                self.send_what_comes_first(&intents, &last).await?;
+                self.send_again(&last).await
+            }
         }
+    }
+
+    /// Has what a message waits for sent at once, too: what comes before it of its alert, and of earlier
+    /// alerts on the same subject.
+    async fn send_what_comes_first(
+        &self,
+        earlier: &[Stored<Intent>],
+        last: &Stored<Intent>,
+    ) -> Result<(), StoreError> {
+        let ours = earlier.iter().chain([last]);
+        let follows: BTreeSet<_> = ours.flat_map(|it| &it.data.follows).collect();
+        let mut others = Vec::new();
+        for alert in follows {
+            others.extend(self.intents_on(alert, &last.data.channel).await?);
+        }
+        let now = self.clock.now();
+        for first in others.iter().chain(earlier) {
+            let Intent {
+                state,
+                in_flight,
+                group,
+                not_before,
+                ..
+            } = &first.data;
+            let waits = *state == IntentState::Pending && !in_flight && group.is_none();
+            if waits && *not_before > now {
+                self.send_again(first).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells a channel of an open alert that the routes lead there now, and did not when it was told.
@@ -325,6 +368,24 @@ impl Store {
         Ok(ours.any(|it| it.data.watch.episode().is_some()))
     }
 
+    /// Has a revision wait in its group again.
+    async fn gather_again(&self, stored: &Stored<Intent>, alert: &Alert) -> Result<(), StoreError> {
+        let again = Intent {
+            state: IntentState::Pending,
+            carried_by: None,
+            due_at: self.clock.now(),
+            ..stored.data.clone()
+        };
+        let member = member_row(&again, (alert.is_over(), alert.severity))?;
+        let again = intent_row(&again)?;
+        let mut writes = vec![Write::Put(again, Expect::Version(stored.version))];
+        writes.extend(member.map(|member| Write::Put(member, Expect::Anything)));
+        // Where somebody else has changed it, that stands.
+        self.transact("have a group tell a revision again", writes)
+            .await?;
+        Ok(())
+    }
+
     /// Has a delivery made from the beginning: at once, and again for as long as the schedule allows.
     /// `false` if it has changed since it was read.
     async fn send_again(&self, stored: &Stored<Intent>) -> Result<bool, StoreError> {
@@ -334,9 +395,6 @@ impl Store {
             forgiven: stored.data.attempts,
             not_before: now,
             due_at: now,
-            // The group's message that should have carried it is settled.
-            group: None,
-            carried_by: None,
             ..stored.data.clone()
         };
         self.put_intent(stored, &again).await

@@ -18,7 +18,7 @@ use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::money::jump;
 use crate::domain::position::PositionChange;
-use crate::domain::unit::{Field, UnitReport};
+use crate::domain::unit::{Field, UnitReport, UnitState};
 use crate::domain::{Authority, Position, ProductId, Unit};
 
 const OPERATION: &str = "apply a change of a vehicle";
@@ -222,7 +222,8 @@ impl Store {
                 on_hand,
                 reserved,
                 incoming,
-                was_there: after.was_at(location),
+                was_there: after.was_at(location, UnitState::is_present),
+                was_in_stock: after.was_at(location, UnitState::is_in_stock),
                 sold: moved.sold.into_iter().filter(|(_, n)| *n != 0).collect(),
             };
             let stored = self

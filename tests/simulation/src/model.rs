@@ -60,6 +60,8 @@ pub struct Model {
     pub contested: BTreeSet<&'static str>,
     /// Where somebody has said that a vehicle of a line was.
     pub stood: BTreeSet<Place>,
+    /// The places at which one was awaited by anybody's word.
+    pub awaited: BTreeSet<Place>,
     /// How many sales of each vehicle line were reported.
     pub sales: BTreeMap<String, i64>,
     /// Items of the shop's that levels were stated of, and that nobody has said what they are.
@@ -315,8 +317,14 @@ impl Model {
             })
             .collect();
         present.sort_by_key(|(source, _)| (**source != "dms", **source));
-        let stood = claims.values().flat_map(Claim::stood);
-        self.stood.extend(stood.map(|at| key(&line_of(vin), at)));
+        let line = line_of(vin);
+        let stood = claims.values().flat_map(|claim| claim.places_in(is_there));
+        self.stood.extend(stood.map(|at| key(&line, at)));
+        let on_its_way = |state| STATES[state] == "in_transit";
+        let awaited = claims
+            .values()
+            .flat_map(|claim| claim.places_in(on_its_way));
+        self.awaited.extend(awaited.map(|at| key(&line, at)));
         let Some((_, holder)) = present.first() else {
             return;
         };
@@ -447,14 +455,13 @@ impl Claim {
             .is_some_and(|last| is_there(*last))
     }
 
-    /// The places at which it has had the vehicle, or awaited it.
-    fn stood(&self) -> impl Iterator<Item = &'static str> {
+    /// The places at which it has had the vehicle in such a state.
+    fn places_in(&self, is_so: impl Fn(usize) -> bool) -> impl Iterator<Item = &'static str> {
         let times = self.states.keys().chain(self.places.keys());
-        times.filter_map(|at| {
+        times.filter_map(move |at| {
             let (_, state) = self.states.range(..=at).next_back()?;
             let (_, place) = self.places.range(..=at).next_back()?;
-            let awaited = STATES[*state] == "in_transit";
-            (awaited || is_there(*state)).then_some(*place)
+            is_so(*state).then_some(*place)
         })
     }
 

@@ -25,6 +25,8 @@ pub(super) struct Standing {
     /// What came of its last messages, where that still says something.
     trouble: Option<Trouble>,
     is_breaker_closed: bool,
+    /// Whether it cannot be reached, or cannot take anything now.
+    is_failing: bool,
 }
 
 /// Each channel, and whether anything leaves by it.
@@ -61,6 +63,7 @@ pub(super) async fn standing(
             problem,
             trouble,
             is_breaker_closed: destination.breaker.is_closed(),
+            is_failing: destination.failing_since.is_some(),
         });
     }
     Ok(all)
@@ -82,12 +85,28 @@ impl Standing {
         })
     }
 
+    /// Why what the routes send there may not arrive now, in a sentence.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        let name = &self.name;
+        let problem = self.problem.as_deref().unwrap_or_default();
+        Some(match self.state() {
+            "off" => format!("Channel `{name}` is switched off."),
+            "refused" => format!("Channel `{name}` refuses what it is sent: {problem}."),
+            "not_live" => format!("Channel `{name}` is not live: {problem}."),
+            "waiting" => {
+                format!("Channel `{name}` fails or is slow, and is tried again before long.")
+            }
+            _ => return None,
+        })
+    }
+
     fn state(&self) -> &'static str {
         match self.trouble.as_ref().map(|trouble| trouble.kind) {
             _ if !self.enabled => "off",
+            Some(TroubleKind::Refused) if self.is_failing => "waiting",
             Some(TroubleKind::Refused) => "refused",
             _ if self.problem.is_some() => "not_live",
-            _ if !self.is_breaker_closed => "waiting",
+            _ if !self.is_breaker_closed || self.is_failing => "waiting",
             _ => "live",
         }
     }
@@ -163,6 +182,7 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
         "complete": resent.next.is_none(),
         "next": resent.next,
         "not_live": keeps_back,
+        "waiting": standing.is_some_and(|standing| !standing.is_breaker_closed),
     });
     Ok(Answer::new(StatusCode::ACCEPTED, body))
 }

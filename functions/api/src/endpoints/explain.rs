@@ -9,7 +9,7 @@ use shared::domain::authority::API;
 use shared::domain::message::Stock;
 use shared::domain::position::Sources;
 use shared::domain::route::About;
-use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
+use shared::domain::rule::{Check, Condition, Facts, Resolution, Rule, total};
 use shared::domain::watch::{Manner, Phase, Watch, Withheld};
 use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
@@ -17,6 +17,7 @@ use shared::store::alerts::ProductPicture;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::{Store, StoreError};
 
+use super::channels::{self, Standing};
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -31,6 +32,7 @@ const KINDS: [AlertKind; 3] = [
 /// What is known where the question is asked.
 struct Scene<'a> {
     installation: &'a Installation,
+    standing: &'a [Standing],
     facts: Facts<'a>,
     position: Option<&'a Position>,
     stock: Option<Stock>,
@@ -108,8 +110,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         let trust = installation.trust(owner, feed.as_ref(), context.now());
         trust.withholds(position, owner)
     });
+    let standing = channels::standing(context, &installation).await?;
     let scene = Scene {
         installation: &installation,
+        standing: &standing,
         facts: Facts::of(
             &product,
             category,
@@ -190,6 +194,7 @@ async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreErr
                 "revision": intent.revision,
                 "state": intent.state,
                 "last_outcome": intent.last_outcome,
+                "next_try": (intent.state == IntentState::Pending).then_some(intent.not_before),
             })
         })
         .collect();
@@ -227,7 +232,7 @@ impl Scene<'_> {
     ) -> Value {
         let condition = self.condition(resolution, stock);
         let routes = resolution.rule.as_ref().map(|rule| {
-            self.installation.routes.explain(&About {
+            let about = About {
                 kind: resolution.kind,
                 change: RevisionKind::Opened,
                 severity: rule.severity,
@@ -235,7 +240,16 @@ impl Scene<'_> {
                 groups: self.facts.groups,
                 category: self.facts.category,
                 connector: None,
-            })
+            };
+            let routes = &self.installation.routes;
+            let led = routes.channels_for(&about);
+            let mut sentences = vec![routes.explain(&about)];
+            for standing in self.standing {
+                if led.iter().any(|one| one.channel == *standing.name()) {
+                    sentences.extend(standing.obstacle());
+                }
+            }
+            sentences.join(" ")
         });
         json!({
             "kind": resolution.kind,
@@ -262,6 +276,9 @@ impl Scene<'_> {
     fn condition(&self, resolution: &Resolution<'_>, stock: Option<Stock>) -> Option<Condition> {
         let rule = resolution.rule.as_ref()?;
         let check = rule.in_force(self.now, &self.zone).check;
+        if self.is_only_awaited(resolution) && check.threshold().is_some() {
+            return Some(Condition::Clear);
+        }
         Some(match (check, check.threshold()) {
             (_, Some(threshold)) => threshold.judge(stock.as_ref()),
             (Check::HighDemand(demand), None) => {
@@ -271,6 +288,15 @@ impl Scene<'_> {
             }
             (_, None) => Condition::NoData,
         })
+    }
+
+    /// Whether vehicles are on their way here, none ever was here, and the rule is not for just them.
+    fn is_only_awaited(&self, resolution: &Resolution<'_>) -> bool {
+        let names = |rule: &Rule| rule.scope.names_a_product();
+        let is_single = matches!(resolution.subject(), Subject::Position { .. });
+        self.position.is_some_and(|it| it.awaited)
+            && is_single
+            && !resolution.rule.as_deref().is_some_and(names)
     }
 
     /// The answer in one sentence.
@@ -328,6 +354,9 @@ impl Scene<'_> {
             (Condition::Breached, Some(_)) => {
                 "No alert yet: the rule fires, and the last change is still to be evaluated."
                     .to_owned()
+            }
+            (Condition::Clear, _) if self.is_only_awaited(resolution) => {
+                "No alert: vehicles are on their way here, and none has been here yet.".to_owned()
             }
             (Condition::Held | Condition::Marginal | Condition::Clear, _) => {
                 "No alert: the rule does not fire.".to_owned()

@@ -215,7 +215,7 @@ async fn what_is_still_true_and_did_not_arrive_is_sent_again() {
     // It refused the last message, which is no reason why it should refuse the next.
     assert_eq!(
         answer.body,
-        json!({ "deliveries": 1, "complete": true, "next": null, "not_live": null })
+        json!({ "deliveries": 1, "complete": true, "next": null, "not_live": null, "waiting": false })
     );
     let intent = async |alert| {
         let stored = scene.store.intent(alert, 1, &ops()).await.unwrap();

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::client::Body;
 use super::show::Show;
-use super::status::{Words, array, text};
+use super::status::{Words, array, text, time};
 use super::{Failure, Server};
 
 pub(super) async fn run(
@@ -51,6 +51,13 @@ fn in_words(explained: &Value) -> String {
     if let Some(error) = explained["feed"]["last_error"].as_str() {
         words.line("", &format!("the last read of its source failed: {error}"));
     }
+    for suspicion in array(&explained["feed"]["suspicions"]) {
+        let suspicion = text(suspicion);
+        words.line(
+            "",
+            &format!("the last file of its source is not believed: {suspicion}"),
+        );
+    }
     let kinds = array(&explained["kinds"]).iter().map(|kind| (kind, None));
     let sums = array(&explained["group_sums"]).iter();
     let sums = sums.map(|sum| (sum, sum["group"].as_str()));
@@ -79,7 +86,12 @@ fn in_words(explained: &Value) -> String {
             let detail = outcome.split_once(": ").map(|(_, detail)| detail);
             let detail = detail.map(|detail| format!(" ({detail})"));
             let detail = detail.unwrap_or_default();
-            words.line("", &format!("{channel}: {state}{detail}"));
+            let next = delivery["next_try"]
+                .as_str()
+                .filter(|_| !outcome.is_empty());
+            let next = next.map(|_| format!(", tried again {}", time(&delivery["next_try"])));
+            let next = next.unwrap_or_default();
+            words.line("", &format!("{channel}: {state}{detail}{next}"));
         }
     }
     words.text
@@ -148,12 +160,14 @@ mod tests {
     fn an_alert_that_reached_nobody_says_so() {
         let explained = json!({
             "product": "OIL", "location": "north", "stock": {"available": 2}, "stated_by": "shop",
-            "feed": null,
+            "feed": {"suspicions": ["3 of 9 rows are left"]},
             "kinds": [{
                 "kind": "low_stock", "rule": "oil", "why": "3 or fewer (lotwire.toml:4)",
                 "answer": "Alert a1 is open since noon.", "routes": "Route `all` sends it to ops.",
                 "watch": {"alert": "a1", "people_told": false, "deliveries": [
                     {"channel": "ops", "state": "not_sent", "last_outcome": "not_sent: env:URL is not set"},
+                    {"channel": "out", "state": "pending", "last_outcome": "retry",
+                     "next_try": "2026-11-29T08:30:00.123Z"},
                 ]},
             }],
             "group_sums": [{
@@ -164,11 +178,13 @@ mod tests {
         assert_eq!(
             in_words(&explained),
             "stock         OIL at north: 2 available, stated by shop\n\
+             \u{20}             the last file of its source is not believed: 3 of 9 rows are left\n\
              low stock     Alert a1 is open since noon.\n\
              \u{20}             rule oil: 3 or fewer (lotwire.toml:4)\n\
              \u{20}             Route `all` sends it to ops.\n\
              \u{20}             nobody was told so far\n\
              \u{20}             ops: not sent (env:URL is not set)\n\
+             \u{20}             out: pending, tried again 2026-11-29 08:30:00Z\n\
              low stock     all of warehouses together: No alert: the rule does not fire.\n"
         );
     }

@@ -17,11 +17,13 @@ pub(super) async fn run(
     let path = format!("/api/v1/channels/{channel}/resend");
     let mut body = json!({ "alert": alert });
     let mut deliveries = 0;
+    let mut waiting = false;
     let not_live = loop {
         let answer = client
             .ask(Method::POST, &path, &[], Body::Json(&body), &[])
             .await?;
         deliveries += answer["deliveries"].as_u64().unwrap_or_default();
+        waiting |= answer["waiting"] == true;
         if answer["next"].is_null() {
             break answer["not_live"].clone();
         }
@@ -29,7 +31,7 @@ pub(super) async fn run(
         show.progress(&format!("{deliveries} messages are sent again"));
     };
     if server.json {
-        show.json(&json!({ "deliveries": deliveries, "not_live": not_live }))?;
+        show.json(&json!({ "deliveries": deliveries, "not_live": not_live, "waiting": waiting }))?;
         return Ok(());
     }
     let messages = match deliveries {
@@ -42,6 +44,10 @@ pub(super) async fn run(
         (0, Some(problem)) => format!(
             "Nothing is sent again: {channel} is not live: {problem}. What is still true by then is \
              sent when it is."
+        ),
+        (_, None) if waiting => format!(
+            "{messages} {be} sent again on {channel}. It has failed lately: one message tries it within \
+             a minute, and the others follow within three minutes once it answers."
         ),
         (_, None) => format!("{messages} {be} sent again on {channel}, within a minute."),
         (_, Some(problem)) => format!(

@@ -139,13 +139,19 @@ impl Words {
 
 fn channel(channel: &Value) -> String {
     let problem = text(&channel["problem"]);
-    let mut words = match channel["live"].as_bool() {
-        Some(false) => format!("not live: {problem}"),
-        _ if channel["state"] == "waiting" => {
-            "it fails or is slow, and is tried again before long".to_owned()
+    let mut words = match (channel["state"].as_str(), channel["live"].as_bool()) {
+        (Some("off"), _) => problem.to_owned(),
+        (Some("refused"), _) => format!("it refuses what is sent: {problem}"),
+        (Some("waiting"), live) => {
+            let words = "it fails or is slow, and is tried again before long";
+            match live {
+                Some(false) => format!("{words}: {problem}"),
+                _ => words.to_owned(),
+            }
         }
-        Some(true) => "live".to_owned(),
-        None => "nothing known against it; the next message will tell".to_owned(),
+        (_, Some(false)) => format!("not live: {problem}"),
+        (_, Some(true)) => "live".to_owned(),
+        (_, None) => "nothing known against it; the next message will tell".to_owned(),
     };
     if channel["last_delivered"].is_string() {
         let last = time(&channel["last_delivered"]);
@@ -199,7 +205,12 @@ fn connector(connector: &Value) -> String {
         write!(words, "; {not_live}").unwrap_or_default();
     }
     for suspicion in array(&connector["suspicions"]) {
-        write!(words, "; {}", text(suspicion)).unwrap_or_default();
+        write!(
+            words,
+            "; its last file is not believed: {}",
+            text(suspicion)
+        )
+        .unwrap_or_default();
     }
     let unread = text(&connector["unread_columns"]);
     if !unread.is_empty() {
@@ -297,8 +308,24 @@ mod tests {
                 json!(false),
                 json!(at),
                 1,
-                "not live: HTTP 410; the last message arrived 2026-11-29 16:04:43Z; 1 delivery waits",
+                "it refuses what is sent: HTTP 410; the last message arrived 2026-11-29 16:04:43Z; 1 \
+                 delivery waits",
             ),
+            (
+                "waiting",
+                json!(false),
+                json!(null),
+                2,
+                "it fails or is slow, and is tried again before long: HTTP 410; 2 deliveries wait",
+            ),
+            (
+                "not_live",
+                json!(false),
+                json!(null),
+                0,
+                "not live: HTTP 410",
+            ),
+            ("off", json!(false), json!(null), 0, "HTTP 410"),
         ] {
             let problem = (live == false).then_some("HTTP 410");
             let told = channel(&json!({

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lotwire::outbox::Outbox;
 use shared::delivery::Delivered;
+use shared::domain::AlertKind;
+use shared::domain::alert::AlertState;
 use shared::store::intents::IntentState;
 
 use crate::world::{Answer, SECRET, World, webhooks};
@@ -155,6 +157,38 @@ async fn where_credentials_are_missing_the_outbox_shows_the_exact_request() {
             .contains(SECRET.trim_start_matches("whsec_"))
     );
     assert!(!shown.to_string().contains("whsec_"));
+}
+
+/// Where an outbox stands in for vendors nobody is: to be without credentials is how one begins.
+#[tokio::test(start_paused = true)]
+async fn a_channel_without_credentials_is_told_on_another_one() {
+    for stands_in in [false, true] {
+        let world = World::new(&format!("{SLACK}{}", webhooks(&[("hook", "")]))).await;
+        let deliverer = match stands_in {
+            true => {
+                let outbox = Outbox::in_memory(world.vendors.clone(), world.clock.clone());
+                world.deliverer_over(Arc::new(outbox))
+            }
+            false => world.deliverer(),
+        };
+        let which = world.open("a1", &["ops"]).await.remove(0);
+        deliverer.deliver(&which, world.deadline()).await.unwrap();
+        let told = async || {
+            let page = world.store.alerts(AlertState::Open, None, 100).await;
+            let mut alerts = page.unwrap().items;
+            alerts.retain(|alert| alert.kind == AlertKind::ChannelDown);
+            alerts.into_iter().flat_map(|alert| alert.told).count()
+        };
+        assert_eq!(told().await, usize::from(!stands_in));
+        let trouble = world.destination("ops").await.trouble.unwrap();
+        assert_eq!(trouble.reason, "env:TOKEN is not set");
+        // It has them now, and they are refused: that is told.
+        world.set("TOKEN", Some("xoxb-1"));
+        world.vendors.always("slack.com", Answer::Status(401));
+        let second = world.open("a2", &["ops"]).await.remove(0);
+        deliverer.deliver(&second, world.deadline()).await.unwrap();
+        assert_eq!(told().await, 1);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use lotwire::engine::Pump;
 use serde_json::Value;
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
-use shared::domain::alert::RevisionKind::{self, Opened, Resolved, Updated};
+use shared::domain::alert::RevisionKind::{self, Escalated, Opened, Resolved, Updated};
 use shared::domain::group::{Belongs, Pace, Phase};
 use shared::domain::watch::Moment;
 use shared::store::groups::Which;
@@ -42,6 +42,15 @@ fn all(pace: Pace) -> Belongs {
     }
 }
 
+/// Webhooks, and the route whose groups bring to mind on them what is open.
+fn reminding(channels: &[(&str, &str)]) -> String {
+    let names: Vec<_> = channels.iter().map(|(name, _)| name).collect();
+    let route = format!(
+        "[[routes]]\nname = 'all'\nchannels = {names:?}\ngroup_by = []\nrepeat_interval = '1h'\n"
+    );
+    webhooks(channels) + &route
+}
+
 /// Alerts that come at their times, and what the channels are told of them.
 struct Timeline {
     world: World,
@@ -55,7 +64,7 @@ type Told = (i64, Vec<String>);
 
 impl Timeline {
     async fn new(channels: &[(&str, &str)], pace: Pace) -> Self {
-        let world = World::new(&webhooks(channels)).await;
+        let world = World::new(&reminding(channels)).await;
         let pump = world.notifying();
         Self {
             start: world.clock.now(),
@@ -356,6 +365,17 @@ async fn a_group_that_waited_for_its_vendor_says_what_is_so_by_then() {
     line.stop().await;
 }
 
+/// Reminders come of each alert by itself then, as of any that is not gathered.
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_route_is_gone_brings_nothing_to_mind() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(30))).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(20).await;
+    line.world.configure(&webhooks(&[("ops", "")])).await;
+    line.ends(600, "ops", &[(10, &["a1/1 opened"])]).await;
+    line.stop().await;
+}
+
 /// A channel that does not hear of ends is not reminded of what is over all the same.
 #[tokio::test(start_paused = true)]
 async fn an_end_that_is_not_told_still_counts() {
@@ -441,7 +461,7 @@ async fn opened(world: &World, belongs: &Belongs, alerts: &[&str]) -> Vec<Intent
 async fn a_crash_anywhere_neither_loses_nor_changes_the_message() {
     let mut sent_twice = 0;
     for polls in 0.. {
-        let world = World::yielding(&webhooks(&[("ops", "")])).await;
+        let world = World::yielding(&reminding(&[("ops", "")])).await;
         let belongs = all(pace(5, 60, Some(120)));
         let intents = opened(&world, &belongs, &["a1", "a2"]).await;
         let which = IntentRef::from(&message_of(&world, &intents[0]).await);
@@ -639,6 +659,63 @@ async fn what_is_over_before_its_group_speaks_is_not_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_alert_that_became_graver_is_opened_in_a_group_that_has_not_told_it() {
+    let line = Timeline::new(&[("ops", ""), ("boss", "")], pace(10, 20, None)).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(30).await;
+    line.say("a1", 2, Escalated, &["ops", "boss"]).await;
+    line.until(100).await;
+    let told = |channel: &str| -> Vec<_> {
+        let told = line.told(channel).into_iter();
+        told.flat_map(|(_, what)| what).collect()
+    };
+    assert_eq!(told("ops"), ["a1/1 opened", "a1/2 escalated"]);
+    assert_eq!(told("boss"), ["a1/2 opened"]);
+    line.stop().await;
+}
+
+/// Its route gathers no more, is gone, or carries no ends.
+#[tokio::test(start_paused = true)]
+async fn what_is_over_by_an_end_that_its_group_is_not_to_tell_is_not_told_as_open() {
+    let line = Timeline::new(&[("ops", ""), ("open", "")], pace(30, 60, None)).await;
+    line.until(10).await;
+    line.say("a1", 1, Opened, &["ops", "open"]).await;
+    line.say("a2", 1, Opened, &["ops", "open"]).await;
+    line.until(20).await;
+    let end = line.world.resolve("a1", &["ops"]).await.remove(0);
+    line.world.announce(&end).await;
+    line.until(300).await;
+    for channel in ["ops", "open"] {
+        let told: Vec<_> = line.told(channel).into_iter().map(|it| it.1).collect();
+        assert_eq!(told, [["a2/1 opened"]], "{channel}");
+    }
+    for intent in line.world.store.intents_of("a1").await.unwrap() {
+        assert_eq!(intent.state, IntentState::Superseded, "{intent:?}");
+    }
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_beside_its_group_is_told_where_the_beginning_was() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 60, None)).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.until(20).await;
+    line.say("a1", 2, Updated, &["ops"]).await;
+    line.until(30).await;
+    let due_at = line.world.clock.now();
+    let end = line
+        .world
+        .write("a1", 3, Resolved, &["ops"], due_at)
+        .await
+        .remove(0);
+    line.world.announce(&end).await;
+    line.until(300).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|it| it.1).collect();
+    assert_eq!(told, [["a1/1 opened"], ["a1/3 resolved"]]);
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_whose_channel_is_not_live_says_what_is_still_true_once_it_is() {
     let line = Timeline::new(&[("ops", "")], pace(10, 60, None)).await;
     let secret = line.world.environment.lock().unwrap().remove("SECRET");
@@ -686,6 +763,35 @@ async fn a_person_who_asks_hears_at_once_what_a_group_could_not_send() {
     line.until(110).await;
     let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
     assert_eq!(told, [["new 2+0", "a1/1 opened", "a2/1 opened"]]);
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_vendor_refused_of_a_group_is_sent_again_in_one_message() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 600, None)).await;
+    let vendors = &line.world.vendors;
+    vendors.first("ops.example.com", [Answer::Status(410)]);
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(100).await;
+    let what = Resend {
+        channel: "ops".parse().unwrap(),
+        alert: None,
+        cursor: None,
+    };
+    assert_eq!(line.world.resend(&what).await.deliveries, 1);
+    assert_eq!(line.world.resend(&what).await.deliveries, 0);
+    let store = &line.world.store;
+    let group = line.belongs.id(&what.channel);
+    let group = store.group(&group).await.unwrap().unwrap().data;
+    let now = line.world.clock.now();
+    assert_eq!(group.due_at, Some(Moment(now)));
+    line.world.bus.announce(&[group.intent(now)]).await;
+    line.until(110).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+    let both = ["new 2+0", "a1/1 opened", "a2/1 opened"];
+    assert_eq!(told, [both, both]);
+    line.settled(&["a1", "a2"]).await;
     line.stop().await;
 }
 

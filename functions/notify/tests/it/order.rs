@@ -155,6 +155,39 @@ async fn people_are_not_told_the_end_of_what_they_never_heard_of() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_open_alert_does_not_wait_for_what_will_never_be_told() {
+    let world = slack().await;
+    world
+        .vendors
+        .first("slack.com", [Answer::After(429, 3_600)]);
+    let first = world.open("a1", &["chat"]).await.remove(0);
+    world.look(&first).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    world.resolve("a1", &["chat"]).await;
+    let again = world.open_after("a1", "a2", &["chat"]).await.remove(0);
+    let delivered = Delivered::Done(IntentState::Delivered);
+    assert_eq!(world.look(&again).await, delivered);
+}
+
+/// Its route asks for graver ones than it was when it opened.
+#[tokio::test(start_paused = true)]
+async fn an_alert_that_became_graver_is_opened_where_nothing_of_it_was_told() {
+    let world = World::new(&webhooks(&[("ops", ""), ("boss", "")])).await;
+    let opened = world.open("a1", &["ops"]).await.remove(0);
+    settle(&world, &opened).await;
+    let due_at = world.clock.now();
+    let both = ["ops", "boss"];
+    let graver = world
+        .write("a1", 2, RevisionKind::Escalated, &both, due_at)
+        .await;
+    for which in &graver {
+        settle(&world, which).await;
+    }
+    assert_eq!(told(&world.vendors.seen(HOST)), ["opened", "escalated"]);
+    assert_eq!(told(&world.vendors.seen("boss.example.com")), ["opened"]);
+}
+
 /// What waits because the vendor is down has had no try yet, and is told as it is by then.
 #[tokio::test(start_paused = true)]
 async fn what_is_over_before_the_vendor_is_back_is_not_told_as_open() {

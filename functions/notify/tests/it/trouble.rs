@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use shared::bus::IntentRef;
 use shared::delivery::{Delivered, Wire};
 use shared::domain::AlertKind;
-use shared::domain::alert::AlertState;
+use shared::domain::alert::{AlertState, RevisionKind};
 use shared::http::{Http, HttpSettings};
 use shared::installation::Installations;
 use shared::store::alerts::Alert;
@@ -225,6 +226,104 @@ async fn an_end_that_did_not_arrive_is_sent_again_where_its_beginning_arrived() 
         let last = &seen.last().unwrap().body;
         assert!(last.contains("stock.low_stock.resolved"), "{last}");
     }
+}
+
+fn again(channel: &str) -> Resend {
+    Resend {
+        channel: channel.parse().unwrap(),
+        alert: None,
+        cursor: None,
+    }
+}
+
+/// What the webhook `ops` took, by what it says and of which alert.
+fn taken(world: &World) -> Vec<String> {
+    let seen = world.vendors.seen("ops.example.com");
+    let said = seen.iter().map(|seen| {
+        let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+        let text = |key: &str| body["data"][key].as_str().unwrap().to_owned();
+        format!("{} {}", text("alert"), text("change"))
+    });
+    said.collect()
+}
+
+/// Looks at whatever is due, for so long.
+async fn for_seconds(world: &World, seconds: u64) {
+    for _ in 0..seconds {
+        for which in world.due().await {
+            world.look(&which).await;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_open_alert_waits_for_is_sent_again_with_it() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    world
+        .vendors
+        .first("ops.example.com", [Answer::After(429, 3_600)]);
+    let first = world.open("a1", &["ops"]).await.remove(0);
+    world.look(&first).await;
+    let end = world.resolve("a1", &["ops"]).await.remove(0);
+    world.look(&end).await;
+    let open = world.open_after("a1", "a2", &["ops"]).await.remove(0);
+    let fallen = world
+        .write("a2", 2, RevisionKind::Updated, &["ops"], world.clock.now())
+        .await
+        .remove(0);
+    for which in [&open, &fallen] {
+        assert!(matches!(world.look(which).await, Delivered::Again(_)));
+    }
+    assert_eq!(taken(&world), ["a1 opened"], "put off for an hour");
+    assert_eq!(world.resend(&again("ops")).await.deliveries, 1);
+    // Here the clock alone brings back what waits for its turn; a queue does after a second.
+    for_seconds(&world, 180).await;
+    assert_eq!(
+        taken(&world)[1..],
+        ["a1 opened", "a1 resolved", "a2 opened", "a2 updated"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_it_again_does_not_wait_for_the_circuit_breaker() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    world
+        .vendors
+        .always("ops.example.com", Answer::After(503, 1_800));
+    for alert in ["a1", "a2", "a3", "a4", "a5"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+    }
+    world.vendors.always("ops.example.com", Answer::Status(200));
+    world.resend(&again("ops")).await;
+    for_seconds(&world, 5).await;
+    assert_eq!(taken(&world).len(), 5 + 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vendor_that_takes_nothing_for_half_an_hour_is_told_on_another_channel() {
+    let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+    world.vendors.always("ops.example.com", Answer::Status(503));
+    let which = world.open("a1", &["ops"]).await.remove(0);
+    let start = world.clock.now();
+    let mut told_after = None;
+    while told_after.is_none() {
+        let Delivered::Again(wait) = world.look(&which).await else {
+            panic!("it is tried for a day");
+        };
+        let open = channel_alerts(&world, AlertState::Open).await;
+        let since = world.clock.now().duration_since(start);
+        assert!(since < SignedDuration::from_hours(2), "nobody is told");
+        told_after = (!open.is_empty()).then_some(since);
+        tokio::time::sleep(wait.unsigned_abs()).await;
+    }
+    assert!(told_after.unwrap() >= SignedDuration::from_mins(30));
+    let notes = told_on_the_other(&world).await;
+    assert!(notes.contains("Nothing has arrived since"), "{notes}");
+    world.vendors.always("ops.example.com", Answer::Status(200));
+    assert_eq!(world.drive(&which).await, IntentState::Delivered);
+    assert_eq!(channel_alerts(&world, AlertState::Resolved).await.len(), 1);
 }
 
 /// A page on which nothing is missing is no reason to stop.

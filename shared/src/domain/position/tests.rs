@@ -159,6 +159,7 @@ fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
         reserved: 0,
         incoming: 0,
         was_there: false,
+        was_in_stock: false,
         sold: sold
             .iter()
             .map(|(day, units)| (Date::constant(2026, 1, *day), *units))
@@ -184,6 +185,7 @@ fn a_model_line_is_counted_from_its_vehicles_and_by_nobody_else() {
         reserved: 0,
         incoming: 0,
         was_there: false,
+        was_in_stock: false,
         sold: Vec::new(),
     };
     let counted = apply(&line(), std::slice::from_ref(&one), &sources);

@@ -120,6 +120,11 @@ impl Scope {
         }
     }
 
+    /// Whether it is for one product, or one model.
+    pub fn names_a_product(&self) -> bool {
+        self.product.is_some() || self.model.is_some()
+    }
+
     /// The scopes of more products than one that this one belongs to, at a location of these groups.
     pub fn shared_by<'a>(
         product: &ProductId,

@@ -330,7 +330,7 @@ fn a_vehicle_was_where_it_was_brought_while_it_was_in_stock() {
         let unit = heard(&order);
         for (place, was) in [("milano", true), ("london", true), ("roma", false)] {
             assert_eq!(
-                unit.was_at(&place.parse().unwrap()),
+                unit.was_at(&place.parse().unwrap(), UnitState::is_present),
                 was,
                 "{place} {order:?}"
             );

@@ -147,7 +147,7 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
     }
     // A place where a vehicle once stood by one source's word, and none does now, is out of it; where it
     // never stood, there is nothing to be out of. Where it stood by what two of them said together, it
-    // depends on whether both had been heard by then.
+    // depends on whether both had been heard by then; where one was also awaited, on what was heard first.
     for change in scene.history.now("position") {
         let (product, place) = (
             text(&change.after, "product"),
@@ -157,7 +157,8 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
         let there = scene.model.stock.contains_key(&at);
         if ROOFTOPS.contains(&place) && !there {
             let stood = scene.model.stood.contains(&at);
-            let to = if stood { &mut must } else { &mut may };
+            let first = !scene.model.awaited.contains(&at);
+            let to = if stood && first { &mut must } else { &mut may };
             to.insert(alert("out_of_stock", &at));
         }
     }

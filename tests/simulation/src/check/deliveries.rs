@@ -82,7 +82,9 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     }
     for ((channel, revision), tries) in &asked {
         let known = revisions.get(revision);
-        let is_for_it = known.is_some_and(|known| known.channels.contains(channel));
+        // Of a channel that is down those are told that are not at that moment.
+        let is_told = |it: &Known| it.about.0 == "channel_down" || it.channels.contains(channel);
+        let is_for_it = known.is_some_and(is_told);
         found.expect(Guarantee::G6, is_for_it, || {
             format!(
                 "{} was told of {revision:?}, which was not for it",
