@@ -29,7 +29,7 @@ pub const VEHICLES: [(&str, &str); 3] = [
     ("SCBCG2ZG9RC012346", "Flying Spur"),
     ("SCBCG2ZG7RC012347", "Continental GT"),
 ];
-/// The same, of those that a third system lists in files.
+/// The same, of those that only a third system knows, which lists them in files.
 pub const LOT: [(&str, &str); 2] = [
     ("SCBCG2ZG6RC012348", "Mulsanne"),
     ("SCBCG2ZG8RC012349", "Arnage"),

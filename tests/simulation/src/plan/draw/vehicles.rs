@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::Draw;
@@ -73,7 +73,12 @@ impl Draw {
                 "removed",
             ];
             let event = *self.dice.pick(&events);
-            let happened = self.often_at_once(Sender::Dms, at);
+            let mut happened = self.often_at_once(Sender::Dms, at);
+            // A sale of one stay, told when the vehicle may have come in again and be sold by another.
+            if event == "sold" && self.dice.happens(0.4) {
+                let days = i64::try_from(self.dice.between(1, 2)).unwrap_or(1);
+                happened -= SignedDuration::from_hours(24 * days);
+            }
             return self.dms(vin, event, place, happened);
         }
         let happened = self.often_at_once(Sender::Rooftop, at);
