@@ -313,10 +313,14 @@ impl Model {
             .filter(|(source, claim)| {
                 let others = claims.iter().filter(|(other, _)| other != source);
                 let mut sales = others.flat_map(|(_, other)| other.sales());
-                claim.is_there() && sales.all(|sold| claim.came_after(sold, i64::MAX))
+                claim.is_theirs() && sales.all(|sold| claim.came_after(sold, i64::MAX))
             })
             .collect();
-        present.sort_by_key(|(source, _)| (**source != "dms", **source));
+        // Where none of them comes first by configuration, who has had it longest does.
+        present.sort_by_key(|(source, claim)| {
+            let since = claim.since.values().last().copied();
+            (**source != "dms", since.unwrap_or(Date::MAX), **source)
+        });
         let line = line_of(vin);
         let stood = claims.values().flat_map(|claim| claim.places_in(is_there));
         self.stood.extend(stood.map(|at| key(&line, at)));
@@ -336,6 +340,9 @@ impl Model {
         let stands = system.map_or_else(|| place(holder), place);
         if present.iter().any(|(_, claim)| place(claim) != stands) {
             self.contested.insert(vin);
+        }
+        if said(holder) == Some("in_transit") {
+            return;
         }
         let reserved = i64::from(said(holder) == Some("reserved"));
         let stock = Stock {
@@ -448,11 +455,11 @@ impl Claim {
         }
     }
 
-    fn is_there(&self) -> bool {
+    fn is_theirs(&self) -> bool {
         self.states
             .values()
             .last()
-            .is_some_and(|last| is_there(*last))
+            .is_some_and(|last| is_theirs(*last))
     }
 
     /// The places at which it has had the vehicle in such a state.
@@ -476,9 +483,12 @@ impl Claim {
         {
             let mut earlier = self.states.range(..at).rev();
             let repeats = earlier
-                .find(|(_, state)| is_there(**state) || is_sold(**state))
+                .find(|(_, state)| is_theirs(**state) || is_sold(**state))
                 .is_some_and(|(_, state)| is_sold(*state));
-            let back = self.states.range(at..).find(|(_, state)| is_there(**state));
+            let back = self
+                .states
+                .range(at..)
+                .find(|(_, state)| is_theirs(**state));
             let taken_back = back.is_some_and(|(back, _)| {
                 let mut later = self.states.range(back..);
                 let again = later.find(|(_, state)| is_sold(**state));
@@ -506,6 +516,11 @@ impl Claim {
 
 fn is_there(state: usize) -> bool {
     matches!(STATES[state], "in_stock" | "reserved")
+}
+
+/// On its way to them counts as theirs: whoever says so has not sold it.
+fn is_theirs(state: usize) -> bool {
+    is_there(state) || STATES[state] == "in_transit"
 }
 
 fn is_sold(state: usize) -> bool {

@@ -52,6 +52,7 @@ struct Draw {
     skews: BTreeMap<Sender, SignedDuration>,
     /// Whether the till sells what the feed lists.
     sells_fed: bool,
+    last_vehicle: Option<vehicles::Last>,
     numbers: u32,
 }
 
@@ -74,6 +75,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
         skews,
         // When a file from the future was true is when it was read: nobody else knows what came before.
         sells_fed: feed_skew <= SignedDuration::ZERO,
+        last_vehicle: None,
         numbers: 0,
     };
     let opening = draw.opening();

@@ -12,6 +12,14 @@ use crate::places::{self, ROOFTOPS, VEHICLES};
 use crate::plan::{Act, Message, Sender};
 use crate::said::Said;
 
+/// What was said last of a vehicle.
+#[derive(Clone, Copy)]
+pub(super) struct Last {
+    vin: &'static str,
+    sender: Sender,
+    happened: Timestamp,
+}
+
 impl Draw {
     pub(super) fn dms(
         &mut self,
@@ -60,9 +68,21 @@ impl Draw {
     }
 
     pub(super) fn vehicle(&mut self, at: Duration) -> Act {
-        let (vin, model) = *self.dice.pick(&VEHICLES);
+        // Often more of the vehicle that was spoken of last, and by the same system.
+        let last = self.last_vehicle.filter(|_| self.dice.happens(0.4));
+        let vin = last.map_or_else(|| self.dice.pick(&VEHICLES).0, |last| last.vin);
+        let model = places::model_of(vin);
         let place = *self.dice.pick(&ROOFTOPS);
-        if self.dice.happens(0.6) {
+        let by_rooftop = self.dice.happens(0.4);
+        let sender = match by_rooftop {
+            true => Sender::Rooftop,
+            false => Sender::Dms,
+        };
+        let sender = last.map_or(sender, |last| last.sender);
+        let drawn = self.often_at_once(sender, at);
+        let at_once = last.filter(|_| self.dice.happens(0.4));
+        let mut happened = at_once.map_or(drawn, |last| last.happened);
+        if sender == Sender::Dms {
             let events = [
                 "stocked",
                 "stocked",
@@ -73,15 +93,23 @@ impl Draw {
                 "removed",
             ];
             let event = *self.dice.pick(&events);
-            let mut happened = self.often_at_once(Sender::Dms, at);
             // A sale of one stay, told when the vehicle may have come in again and be sold by another.
-            if event == "sold" && self.dice.happens(0.4) {
-                let days = i64::try_from(self.dice.between(1, 2)).unwrap_or(1);
+            if event == "sold" && at_once.is_none() && self.dice.happens(0.4) {
+                let days = self.dice.between(1, 2);
                 happened -= SignedDuration::from_hours(24 * days);
             }
+            self.last_vehicle = Some(Last {
+                vin,
+                sender,
+                happened,
+            });
             return self.dms(vin, event, place, happened);
         }
-        let happened = self.often_at_once(Sender::Rooftop, at);
+        self.last_vehicle = Some(Last {
+            vin,
+            sender,
+            happened,
+        });
         let state = *self
             .dice
             .pick(&["in_stock", "in_stock", "reserved", "sold", "removed"]);
