@@ -240,7 +240,8 @@ impl fmt::Display for Suspicion {
             Self::CutRow => f.write_str("The last row is incomplete."),
             Self::NoFinalNewline => f.write_str(
                 "The last line does not end with a line end, so it may be cut. If this source always writes so, \
-                 set final_newline = false in its format; it is learnt after three such files in a row.",
+                 set final_newline = false in its format; of a source that never wrote otherwise it is learnt \
+                 after three such files in a row.",
             ),
             Self::HalfNewline => f.write_str("The last line ends with half a line end."),
             Self::NewlineAppeared => f.write_str(
@@ -370,7 +371,11 @@ fn judge_ending(evidence: &Evidence, expectations: &Expectations, reasons: &mut 
         ..
     } = expectations;
     let always_bare = !history.is_empty() && history.iter().all(|read| read.ending == Ending::Bare);
+    // Of a source that ends its lines each file without an end may be cut, however many come.
+    let may_be_cut = evidence.ending != Ending::Newline
+        && history.iter().any(|read| read.ending == Ending::Newline);
     let learnt = final_newline.is_none()
+        && !may_be_cut
         && habit
             .is_some_and(|habit| habit.ending == evidence.ending && habit.reads >= Habit::ENOUGH);
     let bare = match final_newline {

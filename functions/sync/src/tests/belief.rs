@@ -124,6 +124,20 @@ async fn nul_bytes_in_the_place_of_rows_are_no_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_ends_its_lines_and_is_cut_again_and_again_is_never_believed() {
+    let bench = Bench::with("").await;
+    assert_eq!(
+        bench.read("s.csv", stock_file(12)).await.outcome,
+        FileOutcome::Applied
+    );
+    let whole = stock_file(12);
+    for _ in 0..5 {
+        let report = bench.read("s.csv", whole.trim_end()).await;
+        assert_eq!(report.outcome, FileOutcome::Suspect, "{report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_never_ends_its_last_line_is_learnt() {
     let bench = Bench::with("").await;
     let bare = |rows| stock_file(rows).trim_end().to_owned();
