@@ -150,6 +150,27 @@ async fn a_channel_that_the_routes_lead_to_now_is_told_on_request_what_is_open_a
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_whose_route_was_away_is_told_on_request_how_what_it_heard_of_stands() {
+    let vendor = vendor().await;
+    let routes = |channels: &str| {
+        let routes = format!("[[routes]]\nname = 'all'\nchannels = [{channels}]\n");
+        config(&vendor.uri(), &["one", "two"], &routes)
+    };
+    let running = Running::with(&routes("'one', 'two'")).await;
+    running.level("a", "OIL", 3).await;
+    running.applied(&routes("'two'")).await;
+    running.level("b", "OIL", 0).await;
+    assert_eq!(told(&vendor, "one").await.len(), 1);
+    let fell = told(&vendor, "two").await;
+    assert_eq!(fell.len(), 2, "{fell:?}");
+    running.applied(&routes("'one', 'two'")).await;
+    assert_eq!(running.resent("one").await, 1);
+    assert_eq!(told(&vendor, "one").await, fell);
+    assert_eq!(running.resent("one").await, 0);
+    assert_eq!(running.resent("two").await, 0);
+}
+
 /// The lease of a process that was killed keeps nobody from sending.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_being_sent_when_the_process_died_leaves_at_the_next_start() {

@@ -180,6 +180,13 @@ impl Store {
                 return Ok(false);
             }
         }
+        // What became of it while no route led here.
+        if alert.state == AlertState::Open
+            && last.data.revision < alert.revision
+            && self.tell_of(alert, channel, installation).await?
+        {
+            return Ok(true);
+        }
         match last.data.state {
             // Its group has it, and says what is true: soon, or now if it found the channel not live.
             IntentState::Pending if last.data.group.is_some() => Ok(false),
@@ -232,7 +239,8 @@ impl Store {
         Ok(())
     }
 
-    /// Tells a channel of an open alert that the routes lead there now, and did not when it was told.
+    /// Tells a channel how an open alert stands that the routes lead there now, and did not when that was
+    /// told.
     async fn tell_of(
         &self,
         alert: &Alert,
@@ -244,7 +252,11 @@ impl Store {
         };
         let category = self.category_of(alert, &[installation]).await?;
         let category = category.as_deref();
-        let routed = routed(installation, alert, category);
+        let change = match alert.told.contains(channel) {
+            true => alert.message.change,
+            false => RevisionKind::Opened,
+        };
+        let routed = routed(installation, alert, category, change);
         let Some(recipient) = routed.iter().find(|one| one.channel == *channel) else {
             return Ok(false);
         };
@@ -256,7 +268,8 @@ impl Store {
             let Some(Stored { version, data, .. }) = stored else {
                 return Ok(false);
             };
-            if data.told.contains(channel) {
+            let sent = self.intent(&data.id, data.revision, channel).await?;
+            if data.revision != alert.revision || sent.is_some() {
                 return Ok(false);
             }
             let Some(watch) = self.told_watch(&data).await? else {
@@ -275,7 +288,9 @@ impl Store {
             };
             let member = member_row(&intent, (false, data.severity))?;
             let mut knows = data.clone();
-            knows.told.push(channel.clone());
+            if !knows.told.contains(channel) {
+                knows.told.push(channel.clone());
+            }
             let mut writes = vec![
                 Write::Put(intent_row(&intent)?, Expect::Absent),
                 Write::Put(alert_row(&knows)?, Expect::Version(version)),
@@ -313,8 +328,9 @@ impl Store {
                 seen += 1;
                 let category = self.category_of(alert, &[before, now]).await?;
                 let category = category.as_deref();
-                let known = routed(before, alert, category);
-                for recipient in routed(now, alert, category) {
+                let opened = RevisionKind::Opened;
+                let known = routed(before, alert, category, opened);
+                for recipient in routed(now, alert, category, opened) {
                     let led_there = known.iter().any(|one| one.channel == recipient.channel);
                     let knows = alert.told.contains(&recipient.channel);
                     if !led_there && !knows && self.told_watch(alert).await?.is_some() {
@@ -401,8 +417,13 @@ impl Store {
     }
 }
 
-/// Where the routes lead an alert.
-fn routed(installation: &Installation, alert: &Alert, category: Option<&str>) -> Vec<Recipient> {
+/// Where the routes lead such a revision of an alert.
+fn routed(
+    installation: &Installation,
+    alert: &Alert,
+    category: Option<&str>,
+    change: RevisionKind,
+) -> Vec<Recipient> {
     let about = (&alert.subject, alert.kind, alert.severity);
-    installation.recipients(about, category, RevisionKind::Opened, None)
+    installation.recipients(about, category, change, None)
 }
