@@ -142,7 +142,7 @@ impl Evaluator {
         if let Some(refused) = &shut_out {
             let (count, why) = (refused.count, &refused.sentence);
             notes.push(format!(
-                "{count} of its webhooks were refused, the last because {why}."
+                "{count} requests to its address were refused, the last because {why}."
             ));
         } else if stale_at.is_none_or(|at| now < at) {
             return Ok((verdict, stale_at, Vec::new()));

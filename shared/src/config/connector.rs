@@ -112,8 +112,8 @@ settings! {
         /// What to make of several inventory items with one SKU at one location: `conflict` tells
         /// people, and stock stays as it was; `sum` adds them up.
         same_sku: SameSku = SameSku::Conflict,
-        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`);
-        /// unset, they are not.
+        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`), 5
+        /// minutes to 7 days; unset, they are not.
         stale_after: Option<SignedDuration> = None,
         /// How its webhooks are checked; the secret is the app's client secret.
         webhook: Webhook,
@@ -138,8 +138,8 @@ settings! {
         tolerance: SignedDuration = SignedDuration::from_mins(5),
         /// The blocks of addresses it may come from; empty accepts any.
         allow_from: Vec<Network> = Vec::new(),
-        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`);
-        /// unset, they are not.
+        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`), 5
+        /// minutes to 7 days; unset, they are not.
         stale_after: Option<SignedDuration> = None,
         /// Where in the body each fact stands.
         pointers: Pointers,
@@ -217,8 +217,8 @@ fn known_statuses() -> BTreeMap<String, UnitState> {
 settings! {
     /// Any program that signs its webhooks by the Standard Webhooks specification.
     pub struct Generic {
-        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`);
-        /// unset, they are not.
+        /// How long after its last webhook people are told that nothing comes any more (`feed_stale`), 5
+        /// minutes to 7 days; unset, they are not.
         stale_after: Option<SignedDuration> = None,
         /// How its webhooks are checked.
         webhook: Webhook,

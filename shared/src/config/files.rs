@@ -13,6 +13,10 @@ use crate::feeds::{ftp, https, sftp};
 
 /// Sources are read this often; one that is stale before the next read always is.
 const BETWEEN_READS: SignedDuration = SignedDuration::from_mins(15);
+/// For how long a sender of webhooks may be silent: no shorter than five looks take, and no longer than its
+/// last webhook is surely known.
+const BETWEEN_LOOKS: SignedDuration = SignedDuration::from_mins(5);
+const MOST_SILENT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Where a document is to be in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +27,15 @@ pub(crate) enum Machine {
     Any,
 }
 
-/// Checks a connector's settings if it reads files.
+/// Checks a connector's patience, and its other settings if it reads files.
 pub(crate) fn check_files(connector: &Node<'_>, machine: Machine, problems: &mut Problems<'_>) {
     let word = |key: &str| connector.get(key).and_then(|field| text(&field));
-    if word("kind").as_deref() != Some("files") {
+    let reads = word("kind").as_deref() == Some("files");
+    check_times(connector, reads, problems);
+    if !reads {
         return;
     }
     let flag = |key: &str| connector.get(key).and_then(|field| field.value.as_bool());
-    check_times(connector, problems);
     let Some(url) = connector.get("url") else {
         return;
     };
@@ -197,12 +202,21 @@ fn check_pickup(connector: &Node<'_>, place: &Place, problems: &mut Problems<'_>
     }
 }
 
-fn check_times(connector: &Node<'_>, problems: &mut Problems<'_>) {
+fn check_times(connector: &Node<'_>, reads: bool, problems: &mut Problems<'_>) {
     let Some(field) = connector.get("stale_after") else {
         return;
     };
     let span = text(&field).and_then(|it| it.parse::<SignedDuration>().ok());
-    if span.is_some_and(|span| (SignedDuration::ZERO..BETWEEN_READS).contains(&span)) {
+    let Some(span) = span.filter(|span| !span.is_negative()) else {
+        return;
+    };
+    if !reads && !(BETWEEN_LOOKS..=MOST_SILENT).contains(&span) {
+        field.refuse(
+            problems,
+            "is less than 5 minutes or more than 7 days of silence",
+        );
+    }
+    if reads && span < BETWEEN_READS {
         field.refuse(
             problems,
             "is shorter than the 15 minutes between two reads, so that it would always be stale",

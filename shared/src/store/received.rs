@@ -390,11 +390,12 @@ impl Store {
             let mut lately = stored
                 .as_ref()
                 .map_or_else(Vec::new, |it| it.data.lately.clone());
-            let minute = SignedDuration::from_mins(1);
-            if lately
-                .last()
-                .is_none_or(|last| now.0.duration_since(last.0) >= minute)
-            {
+            let (minute, day) = (SignedDuration::from_mins(1), SignedDuration::from_hours(24));
+            lately.retain(|at| now.0.duration_since(at.0) <= day);
+            // Anybody who knows the address can send what is not signed at all.
+            let is_signed = !matches!(reason, "signature_missing" | "timestamp_missing");
+            let last = lately.last();
+            if is_signed && last.is_none_or(|last| now.0.duration_since(last.0) >= minute) {
                 lately.push(now);
                 lately.drain(..lately.len().saturating_sub(LATELY));
             }

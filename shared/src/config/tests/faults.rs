@@ -89,7 +89,7 @@ const CASES: &[&str] = &[
     "[connectors.x]\nkind = \"files\"\nurl = \"https://example.com/stock.csv?key=1\"\nglob = \"*.txt\"\nready = \"done_marker\"\n[connectors.y]\nkind = \"files\"\nurl = \"https://example.com/drop/\"",
     "[connectors.x]\nkind = \"files\"\nurl = \"sftp://host/drop/\"\npassword = \"env:A\"\nhost_key = \"SHA256:abc\"\n[connectors.y]\nkind = \"files\"\nurl = \"ftps://user@host/drop/\"\nextra_root = \"ca.pem\"",
     "[connectors.x]\nkind = \"files\"\nurl = \"drop\"\nformat = { header = false, names = [\"a\", \"b\"] }",
-    "[connectors.x]\nkind = \"generic\"\nwebhook = { secret = \"env:A\", tolerance = \"0s\" }",
+    "[connectors.x]\nkind = \"generic\"\nstale_after = \"1s\"\nwebhook = { secret = \"env:A\", tolerance = \"0s\" }",
 ];
 
 #[test]
