@@ -104,6 +104,14 @@ enum Permit {
     Wait(SignedDuration),
 }
 
+/// What came of a look before anything is sent.
+enum Begun {
+    /// Nothing is sent now.
+    Over(Delivered),
+    /// It is to be sent, by this pass; and whether nothing is held against the destination.
+    Send(Box<Errand>, (Pass, bool)),
+}
+
 /// An attempt that is over.
 pub(super) struct Made {
     pub(super) at: Timestamp,
@@ -187,36 +195,52 @@ impl Deliverer {
         let correlation = leased.data.correlation().map(Correlation::as_str);
         Span::current().record("correlation", correlation);
         // Until something is sent, an error gives the lease back: the try did not take place.
-        let errand = match self.prepare(&leased.data, lost).await {
-            Ok(Prepared::Ready(errand)) => errand,
-            Ok(Prepared::Not(outcome)) => return self.refrain(&leased, outcome).await,
-            Ok(Prepared::After(wait)) => return self.hold_back(&leased, wait).await,
-            Ok(Prepared::Superseded(reason)) => return self.supersede(&leased, &reason).await,
-            Err(error) => return Err(self.give_back(&leased, error).await),
+        match Box::pin(self.until_sent(&leased, lost, deadline)).await {
+            Ok(Begun::Over(delivered)) => Ok(delivered),
+            Ok(Begun::Send(errand, pass)) => self.send(&leased, &errand, pass, deadline).await,
+            Err(error) => Err(self.give_back(&leased, lost, error).await),
+        }
+    }
+
+    /// All that comes before a send, and all of it where nothing is to be sent now.
+    async fn until_sent(
+        &self,
+        leased: &Stored<Intent>,
+        lost: bool,
+        deadline: Timestamp,
+    ) -> Result<Begun, DeliverError> {
+        let over = match self.prepare(&leased.data, lost).await? {
+            Prepared::Ready(errand) => return self.take_turn(leased, errand, deadline).await,
+            Prepared::Not(outcome) => self.refrain(leased, outcome).await,
+            Prepared::After(wait) => self.hold_back(leased, wait).await,
+            Prepared::Superseded(reason) => self.supersede(leased, &reason).await,
         };
+        over.map(Begun::Over)
+    }
+
+    async fn take_turn(
+        &self,
+        leased: &Stored<Intent>,
+        errand: Box<Errand>,
+        deadline: Timestamp,
+    ) -> Result<Begun, DeliverError> {
         if let Some(missing) = &errand.missing {
-            match self.was_shown(&leased.data, &errand).await {
-                // Not sent to anybody: the outbox shows what would have been, once.
-                Ok(false) => {
-                    self.exchange(&leased.data, &errand, deadline).await;
-                }
-                Ok(true) => {}
-                Err(error) => return Err(self.give_back(&leased, error).await),
+            // Not sent to anybody: the outbox shows what would have been, once.
+            if !self.was_shown(&leased.data, &errand).await? {
+                self.exchange(&leased.data, &errand, deadline).await;
             }
-            return self.refrain(&leased, Outcome::not_sent(missing)).await;
+            let over = self.refrain(leased, Outcome::not_sent(missing)).await;
+            return over.map(Begun::Over);
         }
-        match self.permit(&errand, deadline).await {
-            Ok(Permit::Go { .. }) if !self.lasts(&leased.data) => {
+        let over = match self.permit(&errand, deadline).await? {
+            Permit::Go { .. } if !self.lasts(&leased.data) => {
                 tracing::warn!("held up until the lease no longer lasts for a send");
-                self.postpone(&leased, SignedDuration::ZERO).await
+                self.postpone(leased, SignedDuration::ZERO).await
             }
-            Ok(Permit::Go { pass, is_sound }) => {
-                self.send(&leased, &errand, (pass, is_sound), deadline)
-                    .await
-            }
-            Ok(Permit::Wait(wait)) => self.postpone(&leased, wait).await,
-            Err(error) => Err(self.give_back(&leased, error).await),
-        }
+            Permit::Go { pass, is_sound } => return Ok(Begun::Send(errand, (pass, is_sound))),
+            Permit::Wait(wait) => self.postpone(leased, wait).await,
+        };
+        over.map(Begun::Over)
     }
 
     /// Whether an outbox has shown what is to be sent: the message itself, or of a group, which puts its
@@ -312,7 +336,7 @@ impl Deliverer {
         self.announce(&errand.name, change);
         let known = before.trouble.filter(|trouble| trouble.alert.is_some());
         let exhausted = matches!(delivered, Ok(Delivered::Done(IntentState::Exhausted)));
-        let since = before.failing_since.map(|since| since.0);
+        let since = before.failing.and_then(|it| it.since(made.at));
         let unreached = since.filter(|since| made.at.duration_since(*since) >= UNREACHED);
         let (reason, sentence) = match (outcome, known) {
             (Outcome::Delivered { .. }, Some(trouble)) => {
@@ -445,10 +469,7 @@ impl Deliverer {
             );
             let sentence = format!("Nothing is sent: {reason}.");
             let why = (TroubleKind::NotLive, reason);
-            // Of the intent nothing is written yet, so its lease can be given back.
-            if let Err(error) = self.begin_trouble(channel, why, sentence, None).await {
-                return Err(self.give_back(leased, error).await);
-            }
+            self.begin_trouble(channel, why, sentence, None).await?;
         }
         let now = self.store.clock().now();
         let (mut after, _) = verdict::after(&leased.data, outcome, false, Some(reason), now);
@@ -492,7 +513,7 @@ impl Deliverer {
     ) -> Result<Delivered, DeliverError> {
         let now = self.store.clock().now();
         let (until, due_at) = (later(now, wait), due_after(now, wait));
-        let ours = self.store.postpone(leased, until, due_at).await?;
+        let ours = self.store.postpone(leased, until, due_at, false).await?;
         Ok(if ours {
             Delivered::Again(wait)
         } else {
@@ -539,11 +560,13 @@ impl Deliverer {
     async fn give_back(
         &self,
         leased: &Stored<Intent>,
+        lost: bool,
         error: impl Into<DeliverError>,
     ) -> DeliverError {
         let now = self.store.clock().now();
         let due_at = due_after(now, SignedDuration::ZERO);
-        if let Err(error) = self.store.postpone(leased, now, due_at).await {
+        let given = self.store.postpone(leased, now, due_at, lost).await;
+        if let Err(error) = given {
             tracing::warn!(%error, "a lease could not be given back; it will run out");
         }
         error.into()

@@ -4,6 +4,7 @@
 //! The breaker's state machine is [`Breaker`]; here it is made durable. A conditional write decides
 //! between notifiers that ask at once, so a half-open circuit lets one probe through, whoever sends it.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,6 +18,10 @@ use crate::domain::alert::named;
 use crate::domain::id::ChannelName;
 use crate::domain::watch::Moment;
 
+/// For how long a failure says something of a destination: the message that failed is tried five times in
+/// the first quarter of an hour, and then within 36 minutes, unless the destination asks for more.
+const LULL: SignedDuration = SignedDuration::from_mins(40);
+
 /// What is known of a channel's destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
@@ -25,9 +30,23 @@ pub struct Destination {
     /// Why what was last sent there did not arrive and will not by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
-    /// Since when it cannot be reached, or answers that it cannot take anything now.
+    /// That it cannot be reached, or answers that it cannot take anything now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failing_since: Option<Moment>,
+    pub failing: Option<Failing>,
+}
+
+/// Attempts that failed one after the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    since: Moment,
+    until: Moment,
+}
+
+impl Failing {
+    /// Since when, if it was tried lately: of a destination that nobody tries nothing is known.
+    pub fn since(&self, now: Timestamp) -> Option<Timestamp> {
+        (now <= self.until.0).then_some(self.since.0)
+    }
 }
 
 named!(
@@ -123,9 +142,18 @@ impl Store {
             let before = to.clone();
             match outcome {
                 Outcome::Retry { .. } | Outcome::Unknown => {
-                    to.failing_since.get_or_insert(Moment(now));
+                    let known = to.failing.as_ref().and_then(|it| it.since(now));
+                    let asked = match outcome {
+                        Outcome::Retry { after } => after.unwrap_or_default(),
+                        _ => SignedDuration::ZERO,
+                    };
+                    let until = now.checked_add(asked.saturating_add(LULL));
+                    to.failing = Some(Failing {
+                        since: Moment(known.unwrap_or(now)),
+                        until: Moment(until.unwrap_or(now)),
+                    });
                 }
-                _ => to.failing_since = None,
+                _ => to.failing = None,
             }
             let arrived = matches!(outcome, Outcome::Delivered { .. });
             // One that people were told of ends with the alert, in one transaction.

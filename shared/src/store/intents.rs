@@ -357,16 +357,18 @@ impl Store {
     }
 
     /// Puts an intent off until then, without counting a try (its destination is known to be down).
-    /// At `due_at` the clock makes sure that it was not forgotten.
+    /// At `due_at` the clock makes sure that it was not forgotten. `lost`: the try before this one never
+    /// reported back, and nobody has settled yet what follows from that.
     pub async fn postpone(
         &self,
         leased: &Stored<Intent>,
         until: Timestamp,
         due_at: Timestamp,
+        lost: bool,
     ) -> Result<bool, StoreError> {
         let mut later = leased.data.clone();
         later.attempts = later.attempts.saturating_sub(1);
-        later.in_flight = false;
+        later.in_flight = lost;
         later.not_before = until;
         later.due_at = due_at;
         self.put(

@@ -35,6 +35,7 @@ pub(super) async fn standing(
     installation: &Installation,
 ) -> Result<Vec<Standing>, Problem> {
     let states = context.ports.liveness.channels(&installation.config).await;
+    let now = context.store.clock().now();
     let mut all = Vec::new();
     for (name, channel) in &installation.config.channels {
         let state = states.iter().find(|state| state.name == *name);
@@ -63,7 +64,9 @@ pub(super) async fn standing(
             problem,
             trouble,
             is_breaker_closed: destination.breaker.is_closed(),
-            is_failing: destination.failing_since.is_some(),
+            is_failing: destination
+                .failing
+                .is_some_and(|it| it.since(now).is_some()),
         });
     }
     Ok(all)

@@ -11,7 +11,7 @@ use shared::store::intents::IntentState;
 use wiremock::matchers::{header_exists, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::world::{Answer, World, crash_after, webhooks};
+use crate::world::{Answer, SECRET, World, crash_after, webhooks};
 
 /// Over real connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,6 +222,62 @@ async fn a_channel_that_is_at_most_once_stays_so_across_a_crash_at_any_point() {
         }
     }
     assert!(given_up > 2, "{given_up}");
+}
+
+/// A later look at a channel that is at most once would take it for sent, and never send it.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_is_not_said_to_be_on_its_way_whichever_call_to_the_table_fails() {
+    for (secret, end) in [
+        (Some(SECRET), IntentState::Delivered),
+        (None, IntentState::NotSent),
+    ] {
+        let channels = webhooks(&[("once", "delivery = 'at_most_once'"), ("other", "")]);
+        let (world, fails) = World::with_failures(&channels).await;
+        world.set("SECRET", secret);
+        for call in 1.. {
+            let which = world.open(&format!("a{call}"), &["once"]).await.remove(0);
+            let before = world.vendors.count();
+            let deliverer = world.deliverer();
+            fails.after.store(call, SeqCst);
+            let looked = deliverer.deliver(&which, world.deadline()).await;
+            let never_came = fails.after.swap(0, SeqCst) > 0;
+            let intent = world.intent(&which).await;
+            if never_came {
+                assert_eq!(looked.unwrap(), Delivered::Done(end));
+                assert!(call > 4, "{call}");
+                break;
+            }
+            let sent = world.vendors.count() > before;
+            assert!(sent || !intent.in_flight, "call {call}: {intent:?}");
+            if !sent {
+                assert_eq!(world.drive(&which).await, end, "call {call}");
+            }
+        }
+    }
+}
+
+/// Whoever finds that the one before may have sent it must not forget that when it fails itself.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_may_have_left_stays_so_whichever_call_of_the_next_look_fails() {
+    let (world, fails) =
+        World::with_failures(&webhooks(&[("once", "delivery = 'at_most_once'")])).await;
+    for call in 1..8 {
+        let which = world.open(&format!("a{call}"), &["once"]).await.remove(0);
+        // Somebody took it, and was never heard of again.
+        let (alert, revision) = (which.alert.as_str(), which.revision);
+        let span = SignedDuration::from_secs(60);
+        let lease = world.store.lease(alert, revision, &which.channel, span);
+        lease.await.unwrap();
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        fails.after.store(call, SeqCst);
+        drop(world.deliverer().deliver(&which, world.deadline()).await);
+        fails.after.store(0, SeqCst);
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        world.look(&which).await;
+        let state = world.intent(&which).await.state;
+        assert_eq!(state, IntentState::Rejected, "{call}");
+    }
+    assert_eq!(world.vendors.count(), 0);
 }
 
 /// Its lease is over, and by then somebody else may have sent it.

@@ -326,6 +326,19 @@ async fn a_vendor_that_takes_nothing_for_half_an_hour_is_told_on_another_channel
     assert_eq!(channel_alerts(&world, AlertState::Resolved).await.len(), 1);
 }
 
+/// Nothing was tried there in between.
+#[tokio::test(start_paused = true)]
+async fn one_failure_hours_after_another_is_not_told() {
+    let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+    world.vendors.always("ops.example.com", Answer::Status(503));
+    for alert in ["a1", "a2"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+        assert_eq!(channel_alerts(&world, AlertState::Open).await.len(), 0);
+        tokio::time::sleep(Duration::from_secs(3 * 60 * 60)).await;
+    }
+}
+
 /// A page on which nothing is missing is no reason to stop.
 #[tokio::test(start_paused = true)]
 async fn a_resend_that_runs_out_of_time_goes_on_where_it_ended() {

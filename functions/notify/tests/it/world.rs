@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -183,6 +183,26 @@ impl Interference for HeldUp {
     }
 }
 
+/// Once told to, has one of the calls to the table fail.
+#[derive(Default)]
+pub(crate) struct Fails {
+    /// How many calls there are until then, and with it.
+    pub(crate) after: AtomicUsize,
+}
+
+#[async_trait]
+impl Interference for Fails {
+    async fn before(&self, _: &Call) -> Verdict {
+        let left = self
+            .after
+            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+        match left {
+            Ok(1) => Verdict::ConnectionLost,
+            _ => Verdict::Proceed,
+        }
+    }
+}
+
 pub(crate) struct World {
     pub(crate) aws: EmbeddedAws,
     pub(crate) clock: Clock,
@@ -223,6 +243,13 @@ impl World {
         let held_up = Arc::new(HeldUp::default());
         let world = Self::over(channels, Arc::clone(&held_up) as _).await;
         (world, held_up)
+    }
+
+    /// As [`World::new`], where a call to the table can fail.
+    pub(crate) async fn with_failures(channels: &str) -> (Self, Arc<Fails>) {
+        let fails = Arc::new(Fails::default());
+        let world = Self::over(channels, Arc::clone(&fails) as _).await;
+        (world, fails)
     }
 
     async fn over(channels: &str, interference: Arc<dyn Interference>) -> Self {
