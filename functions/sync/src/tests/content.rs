@@ -378,6 +378,40 @@ async fn a_person_can_have_a_file_taken_whose_column_is_meant_to_be_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_with_the_old_columns_does_not_use_up_that_they_may_change() {
+    let bench = Bench::with("locations = { main = \"milano\" }").await;
+    let old = |on_hand: u32| format!("sku,location,on_hand\nOIL,main,{on_hand}\n");
+    let new = |on_hand: u32| format!("sku,on_hand\nOIL,{on_hand}\n");
+    bench.read("s.csv", old(1)).await;
+    let allow = |state: &mut FeedState| state.columns_may_change = true;
+    bench.store.change_feed(&erp(), allow).await.unwrap();
+    for file in [old(2), new(3), new(4)] {
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        assert_eq!(report.sentences, Vec::<String>::new());
+    }
+    assert_eq!(bench.stock().await["OIL"], 4);
+    assert!(!bench.feed().await.columns_may_change);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_column_that_held_values_is_missed_although_it_was_blank_while_others_were_let_go() {
+    let bench = Bench::with("").await;
+    let read = async |header: &str, row: &str| {
+        let file = format!("sku,location,on_hand{header}\nOIL,main,{row}\n");
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        report.sentences.join(" ")
+    };
+    read(",reserved,incoming", "9,1,2").await;
+    let allow = |state: &mut FeedState| state.columns_may_change = true;
+    bench.store.change_feed(&erp(), allow).await.unwrap();
+    assert_eq!(read(",reserved", "8,").await, "");
+    let told = read("", "7").await;
+    assert!(told.contains("\"reserved\" is gone"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_price_or_mileage_that_may_be_thousands_is_left_out_and_told() {
     for (price, mileage, expected) in [
         ("45.900", "12.500 km", None),
