@@ -56,7 +56,15 @@ pub(crate) struct Concluded {
 }
 
 impl Feed<'_> {
-    pub(crate) fn drift(&self, memory: &Memory, header: &[String]) -> SchemaDrift {
+    /// What people did not mean to change.
+    pub(crate) fn missed(&self, memory: &Memory, header: &[String]) -> SchemaDrift {
+        if memory.columns_may_change {
+            return SchemaDrift::default();
+        }
+        self.drift(memory, header)
+    }
+
+    fn drift(&self, memory: &Memory, header: &[String]) -> SchemaDrift {
         if memory.header.is_empty() {
             return SchemaDrift::default();
         }
@@ -135,7 +143,10 @@ impl Feed<'_> {
         if covers {
             self.cover(&delivery, reading.snapshot_at()).await?;
         }
-        let drift = self.drift(&memory, &evidence.header);
+        let drift = self.missed(&memory, &evidence.header);
+        // Not by a file with the columns of those before, such as one that has waited.
+        let used_up = memory.columns_may_change
+            && (memory.header.is_empty() || !self.drift(&memory, &evidence.header).is_empty());
         let mut columns = drift.sentences();
         if drift.loses_stock() {
             columns.push(self.way_to_accept());
@@ -194,7 +205,7 @@ impl Feed<'_> {
                 state.believe(accepted);
                 state.unread.clone_from(&unread);
                 if accepted {
-                    state.columns_may_change = false;
+                    state.columns_may_change &= !used_up;
                     state.succeeded_at = Some(now);
                 }
                 if snapshot {

@@ -83,9 +83,6 @@ impl Feed<'_> {
         let state = self.sync.store.feed(self.connector).await?;
         let state = state.map(|stored| stored.data).unwrap_or_default();
         let mut memory = Memory::of(&state);
-        if state.columns_may_change {
-            memory.header.clear();
-        }
         let covers_all = self.files.covers == Covers::All;
         let older = delivery.entry.modified.is_some()
             && memory
@@ -119,7 +116,7 @@ impl Feed<'_> {
             expectations.history.clear();
             expectations.zero_rows = true;
         }
-        let refuse = |header: &Header| self.lost_key(&self.drift(&memory, header.names()));
+        let refuse = |header: &Header| self.lost_key(&self.missed(&memory, header.names()));
         let examined = match examine(&copy.0, &self.format, &reading, refuse).await {
             Ok(examined) => examined,
             Err(ExamineError::Copy(error)) => return Err(error.into()),

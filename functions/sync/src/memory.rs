@@ -50,6 +50,9 @@ pub(crate) struct Memory {
     pub(crate) habit_of: Option<String>,
     /// Rows of the last believed file that may have been about anything.
     pub(crate) nameless: u64,
+    /// A person has said that the columns of the next file may be others.
+    #[serde(skip)]
+    pub(crate) columns_may_change: bool,
 }
 
 /// One file as it was delivered.
@@ -77,7 +80,10 @@ impl Delivery {
 impl Memory {
     /// What the feed's state holds; nothing if it holds what another version wrote.
     pub(crate) fn of(state: &FeedState) -> Self {
-        serde_json::from_value(state.memory.clone()).unwrap_or_default()
+        Self {
+            columns_may_change: state.columns_may_change,
+            ..serde_json::from_value(state.memory.clone()).unwrap_or_default()
+        }
     }
 
     /// Puts it back.

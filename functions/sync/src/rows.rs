@@ -258,6 +258,9 @@ impl<'a> Reading<'a> {
                         .parse()
                         .map_err(|_| Invalid::new(code, "not a currency (ISO 4217)"))?,
                 };
+                if currency.minor_digits() != 3 {
+                    row.clear(money.amount)?;
+                }
                 Ok(Field::Money(Money::new(money.amount, currency)))
             });
             put(column, readable.value(column, amount));

@@ -114,7 +114,8 @@ fn own_settings(
     problems: &mut Problems<'_>,
 ) -> Option<Foreign> {
     let mut settings = Foreign::default();
-    let mut faultless = true;
+    // Of a field whose fault is told, other faults may be the consequence. Not of a key that is unknown.
+    let (mut faultless, mut told) = (true, false);
     let documented = kind.documentation();
     let known: Vec<_> = documented
         .iter()
@@ -129,7 +130,7 @@ fn own_settings(
         } else if let Some(value) = json_of(&child, problems) {
             settings.insert(name, value);
         } else {
-            faultless = false;
+            told = true;
         }
     }
     for field in documented
@@ -137,7 +138,7 @@ fn own_settings(
         .filter(|field| field.required && node.get(field.name).is_none())
     {
         node.refuse_field(problems, field.name, format!("missing: {}", field.meaning));
-        faultless = false;
+        told = true;
     }
     // The module stops at its first fault. So that all are told, the faulty field is taken out and
     // the rest read again; every round takes one away, so it ends. What cannot be left out is as in the
@@ -151,19 +152,19 @@ fn own_settings(
     }
     while let Err(fault) = kind.settings(rest.clone()) {
         let key = fault.field.split('.').next().unwrap_or_default();
-        let known_fault = !faultless && !rest.contains_key(key);
+        let known_fault = told && !rest.contains_key(key);
         if !known_fault {
             let path = format!("{}.{}", node.path, fault.field);
             node.refuse_field(problems, key, reworded(&path, &fault.problem));
         }
-        faultless = false;
+        told = true;
         match examples.remove(key) {
             Some(value) => drop(rest.insert(key.to_owned(), value)),
             None if rest.remove(key).is_none() => break,
             None => {}
         }
     }
-    faultless.then_some(settings)
+    (faultless && !told).then_some(settings)
 }
 
 /// The least time between two messages of a group, unless a route says otherwise.

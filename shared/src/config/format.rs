@@ -98,7 +98,8 @@ impl Format {
                 "decimal_mark",
                 Value::Null,
                 "What parts whole numbers from fractions; the other mark groups thousands. Unset, it is the \
-                 point, but a quantity such as `1.000` or `1,000` is not read.",
+                 point, but a quantity such as `1.000` or `1,000` is not read, nor is a price or distance such \
+                 as `45.900`; `45,900` is read as thousands.",
             ),
             choice(
                 "date_order",

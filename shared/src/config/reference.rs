@@ -37,7 +37,7 @@ fn columns_of_files() -> String {
         describes, such as a price, a title or a reorder point, for three files in a row, and then it is not \
         expected any more. What a file said of it before stays as it was. A column that never held a value \
         may go. If a column is meant to be gone, run `lotwire sync CONNECTOR --accept-columns` and drop the \
-        file again: the columns of the next good file are then the ones that are expected.\n\n\
+        file again: the next good file with other columns than before then says which are expected.\n\n\
         `threshold` is read by `lotwire import`, from a file with the SKU \
         and the threshold alone, as it takes a quantity for a count; a source of files only says what is there, \
         which is told once where a file has such a column.\n\n\

@@ -220,6 +220,7 @@ impl Row {
         }
         self.parse(column, |text| {
             let mut distance = value::distance(text, self.sheet.mark.unwrap_or_default())?;
+            value::clear(distance.amount, self.sheet.mark)?;
             match (distance.unit, beside) {
                 (Some(stated), Some(other)) if stated != other => {
                     return Err("the cell and its column state different units");
@@ -252,6 +253,13 @@ impl Row {
             }
             Ok(money)
         })
+    }
+
+    /// Refuses an amount such as `45.900` where nobody has said what `decimal_mark` is. Not of a currency
+    /// that has three decimals.
+    pub fn clear(&self, amount: Decimal) -> Result<(), Invalid> {
+        let refused = |why| Invalid::new(&amount.to_string(), why);
+        value::clear(amount, self.sheet.mark).map_err(refused)
     }
 
     /// This row as a bad one, because of one column's cell.

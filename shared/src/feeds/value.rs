@@ -149,11 +149,21 @@ fn not_a_number(text: &str) -> Why {
     }
 }
 
+const UNCLEAR: Why = "it may be thousands or a fraction; say under `format` what `decimal_mark` is";
+
+/// Refuses an amount such as `45.900` where nobody has said what the mark is.
+pub(super) fn clear(amount: Decimal, mark: Option<DecimalMark>) -> Result<(), Why> {
+    match mark {
+        None if may_be_thousands(&amount.to_string(), &['.']) => Err(UNCLEAR),
+        _ => Ok(()),
+    }
+}
+
 /// Reads a whole number; `5.00` is one, `5.5` is not. Where nobody has said what the mark is, `1.000` may
 /// be one or a thousand.
 pub fn whole(text: &str, mark: Option<DecimalMark>) -> Result<i64, Why> {
     if mark.is_none() && may_be_thousands(text, &['.', ',']) {
-        return Err("it may be thousands or a fraction; say under `format` what `decimal_mark` is");
+        return Err(UNCLEAR);
     }
     let number = decimal(text, mark.unwrap_or_default())?;
     if !number.is_integer() {
@@ -384,6 +394,29 @@ mod tests {
             assert_eq!(whole(text, None), Ok(units), "{text}");
         }
         assert_eq!(whole("12.5", None), Err("not a whole number"));
+    }
+
+    #[test]
+    fn an_amount_with_three_digits_behind_its_only_point_is_not_guessed() {
+        let read = |text, mark: Option<DecimalMark>| {
+            let amount = money(text, mark.unwrap_or_default())?.amount;
+            clear(amount, mark).map(|()| amount.to_string())
+        };
+        for text in ["45.900", "\u{20ac} 45.900", "1.000 EUR", "-999.999"] {
+            assert_eq!(read(text, None), Err(UNCLEAR), "{text}");
+        }
+        for (text, amount) in [
+            ("45,900", "45900"),
+            ("45.90", "45.90"),
+            ("45,900.00", "45900.00"),
+            ("1,045.900", "1045.900"),
+            ("0.900", "0.900"),
+        ] {
+            assert_eq!(read(text, None).as_deref(), Ok(amount), "{text}");
+        }
+        let said = |mark| read("45.900", Some(mark));
+        assert_eq!(said(DecimalMark::Point).as_deref(), Ok("45.900"));
+        assert_eq!(said(DecimalMark::Comma).as_deref(), Ok("45900"));
     }
 
     #[test]

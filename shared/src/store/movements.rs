@@ -239,6 +239,16 @@ impl Store {
         .into())
     }
 
+    /// Whether a movement would be carried out now: what refuses it then refuses it here.
+    pub async fn would_carry_out(
+        &self,
+        movement: &Movement,
+        authority: &Authority,
+    ) -> Result<(), ApplyError> {
+        let decided = self.sides(movement, &api()?, authority).await;
+        decided.map(drop)
+    }
+
     /// Whether a movement with this key was carried out, in the time for which keys are remembered.
     pub async fn was_carried_out(&self, key: &EventId) -> Result<bool, StoreError> {
         let key = keys::marker(&api()?, key);

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use shared::domain::ledger::LedgerRow;
-use shared::domain::{LocationId, ProductId, Vin};
+use shared::domain::{ProductId, Vin};
 use shared::store::keys;
 
+use super::explain::configured;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -14,7 +15,7 @@ use crate::problem::Problem;
 pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut query = Fields::of_query(context.request);
     let product: Option<ProductId> = query.parsed("product");
-    let location: Option<LocationId> = query.parsed("location");
+    let location: Option<String> = query.parsed("location");
     let vin = query.parsed::<String>("vin");
     let vin = vin.and_then(|vin| match Vin::known(&vin) {
         Ok(vin) => Some(vin),
@@ -25,8 +26,7 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
     });
     let wanted = Wanted::read(context.request, &mut query)?;
     let of = match (&product, &location, &vin) {
-        (Some(product), Some(location), None) => Some(keys::position_history(product, location)),
-        (Some(product), None, None) => Some(keys::product_history(product)),
+        (Some(product), _, None) => Some(keys::product_history(product)),
         (None, None, Some(vin)) => Some(keys::unit_history(vin.as_str())),
         _ => None,
     };
@@ -34,7 +34,11 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         let wanted = "is needed: give `product` with `location`, `product` alone for its description, or `vin`";
         query.refuse("product", wanted);
     }
-    let of = &query.finish(|| of)?;
+    let mut of = query.finish(|| of)?;
+    if let Some((product, location)) = product.zip(location) {
+        of = position(context, &product, &location).await?;
+    }
+    let of = &of;
     let store = context.store;
     fill(
         context,
@@ -43,6 +47,28 @@ pub(super) async fn list(context: &Context<'_>) -> Result<Answer, Problem> {
         |row| Some(shown(&row)),
     )
     .await
+}
+
+/// How the ledger names a position. A place that the configuration does not have any more goes by its id.
+async fn position(
+    context: &Context<'_>,
+    product: &ProductId,
+    location: &str,
+) -> Result<String, Problem> {
+    let installation = context.installation().await?;
+    let unknown = match configured(&installation, location) {
+        Ok(location) => return Ok(keys::position_history(product, &location)),
+        Err(unknown) => unknown,
+    };
+    let Ok(former) = location.parse() else {
+        return Err(unknown);
+    };
+    let of = keys::position_history(product, &former);
+    let rows = context.store.history(&of, None, 1).await?;
+    match rows.items.is_empty() {
+        true => Err(unknown),
+        false => Ok(of),
+    }
 }
 
 fn shown(row: &LedgerRow) -> Value {

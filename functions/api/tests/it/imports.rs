@@ -216,6 +216,7 @@ async fn a_rejected_row_is_in_no_other_rows_way() {
         PAD,north,,5,2\n\
         PAD,north,,5,8\n\
         PAD,north,,6,8\n";
+    let planned = import(&scene, csv, true, 2).await;
     let answer = import(&scene, csv, false, 2).await;
     let lines = |list: &str| -> Vec<u64> {
         let rows = answer.body[list].as_array().unwrap();
@@ -223,6 +224,9 @@ async fn a_rejected_row_is_in_no_other_rows_way() {
     };
     assert_eq!(lines("differences"), [3, 6], "{}", answer.body);
     assert_eq!(lines("rejected"), [2, 4, 5, 7], "{}", answer.body);
+    for part in ["counts", "differences", "rejected"] {
+        assert_eq!(planned.body[part], answer.body[part]);
+    }
     let position = scene.get("/api/v1/positions?product=OIL").await;
     assert_eq!(position.body["items"][0]["on_hand"], 5);
 }

@@ -29,6 +29,38 @@ async fn twenty_sales_of_the_last_one_and_one_wins() {
 }
 
 #[tokio::test]
+async fn the_ledger_of_a_position_is_found_by_the_name_of_its_location() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 1).await;
+    let rows = async |location: &str| {
+        let answer = scene
+            .get(&format!("/api/v1/ledger?product=OIL&location={location}"))
+            .await;
+        (answer.status, answer.body)
+    };
+    for location in ["north", "North", "North%20warehouse"] {
+        let (status, body) = rows(location).await;
+        let found = body["items"].as_array().map(Vec::len);
+        assert_eq!((status, found), (200, Some(1)), "{location}: {body}");
+    }
+    for location in ["nowhere", "North%20Pole"] {
+        let (status, body) = rows(location).await;
+        assert_eq!(status, 422, "{location}: {body}");
+        assert!(body.to_string().contains("`north` ("), "{body}");
+    }
+    // What was there stays readable when the place has gone from the configuration.
+    let moved = DOCUMENT.replace("north", "nord");
+    let moved = Config::check(&moved, "lotwire.toml").unwrap();
+    assert!(scene.store.apply_config(&moved, "test").await.unwrap());
+    let (status, body) = rows("north").await;
+    assert_eq!(
+        (status, body["items"].as_array().map(Vec::len)),
+        (200, Some(1)),
+        "{body}"
+    );
+}
+
+#[tokio::test]
 async fn twenty_copies_of_one_request_have_one_effect_and_one_answer() {
     let scene = Scene::new().await;
     scene.stated("OIL", "north", 10).await;

@@ -378,6 +378,79 @@ async fn a_person_can_have_a_file_taken_whose_column_is_meant_to_be_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_file_with_the_old_columns_does_not_use_up_that_they_may_change() {
+    let bench = Bench::with("locations = { main = \"milano\" }").await;
+    let old = |on_hand: u32| format!("sku,location,on_hand\nOIL,main,{on_hand}\n");
+    let new = |on_hand: u32| format!("sku,on_hand\nOIL,{on_hand}\n");
+    bench.read("s.csv", old(1)).await;
+    let allow = |state: &mut FeedState| state.columns_may_change = true;
+    bench.store.change_feed(&erp(), allow).await.unwrap();
+    for file in [old(2), new(3), new(4)] {
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        assert_eq!(report.sentences, Vec::<String>::new());
+    }
+    assert_eq!(bench.stock().await["OIL"], 4);
+    assert!(!bench.feed().await.columns_may_change);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_column_that_held_values_is_missed_although_it_was_blank_while_others_were_let_go() {
+    let bench = Bench::with("").await;
+    let read = async |header: &str, row: &str| {
+        let file = format!("sku,location,on_hand{header}\nOIL,main,{row}\n");
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        report.sentences.join(" ")
+    };
+    read(",reserved,incoming", "9,1,2").await;
+    let allow = |state: &mut FeedState| state.columns_may_change = true;
+    bench.store.change_feed(&erp(), allow).await.unwrap();
+    assert_eq!(read(",reserved", "8,").await, "");
+    let told = read("", "7").await;
+    assert!(told.contains("\"reserved\" is gone"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_price_or_mileage_that_may_be_thousands_is_left_out_and_told() {
+    for (price, mileage, expected) in [
+        ("45.900", "12.500 km", None),
+        ("45,900", "12,500 km", Some(("45900.00 EUR", "12500 km"))),
+        (
+            "45,900.00",
+            "12,500.5 km",
+            Some(("45900.00 EUR", "12500.5 km")),
+        ),
+        ("45900.50", "125.5 km", Some(("45900.50 EUR", "125.5 km"))),
+        ("KWD 745.900", "125 km", Some(("745.900 KWD", "125 km"))),
+    ] {
+        let bench = Bench::with("locations = { main = \"milano\" }").await;
+        let file = format!(
+            "VIN;Make;Model;Price;Odometer;Color\n{BENTLEY};Bentley;Bentayga;{price};{mileage};red\n"
+        );
+        bench.read("v.csv", file).await;
+        let unit = bench.unit(BENTLEY).await;
+        let field = |name: &str| match unit.field(name, &[]) {
+            Some(Field::Text(text) | Field::Distance(text)) => Some(text.clone()),
+            Some(Field::Money(money)) => Some(money.to_string()),
+            _ => None,
+        };
+        assert_eq!(field("exterior_colour").as_deref(), Some("red"), "{price}");
+        let (price, mileage) = (field("price"), field("mileage"));
+        assert_eq!(price.as_deref().zip(mileage.as_deref()), expected);
+        let held = quarantine(&bench).await;
+        match expected {
+            Some(_) => assert!(held.is_empty(), "{held:?}"),
+            None => {
+                assert_eq!((price, mileage), (None, None));
+                let told = &held[0].sentence;
+                assert!(told.contains("`decimal_mark`"), "{told}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_title_or_category_that_alone_changed_is_heard() {
     let bench = Bench::with("").await;
     let file = |title: &str, category: &str| {

@@ -51,6 +51,7 @@ const CASES: &[&str] = &[
     "[connectors.x]\nkind = \"files\"\nurl = \"ftp://host/drop/\"\nhost_key = \"SHA256:x\"\nmin_rows_percent = 101",
     "[connectors.x]\nkind = \"dealertrack\"\nverify = { kind = \"basic\", username = \"u\", header = \"X\" }\nevents = { a = \"vanished\" }\npointers = { event_id = \"id\" }",
     "[channels.x]\nkind = \"slack\"\ntokn = \"env:A\"",
+    "[channels.x]\nkind = \"slack\"\nwebhook_url = \"env:A\"",
     "[channels.x]\nkind = \"slack\"\ntoken = \"xoxb-123456789-very-secret\"\nchannel = 5",
     "[channels.x]\nkind = \"slack\"\ntoken = \"env:A\"",
     "[channels.x]\nkind = \"twilio_sms\"",

@@ -622,9 +622,19 @@ impl Context<'_> {
         // What confirms the number is carried out as well: what is heard of later, and is older, does
         // not change it then.
         let mut repeated = store.was_carried_out(&movement.key).await?;
-        if !repeated && !self.dry_run {
-            match store.carry_out(&movement, self.authority).await {
-                Ok(moved) => repeated = moved.replayed,
+        if !repeated {
+            let outcome = match self.dry_run {
+                true => {
+                    let would = store.would_carry_out(&movement, self.authority).await;
+                    would.map(|()| false)
+                }
+                false => {
+                    let moved = store.carry_out(&movement, self.authority).await;
+                    moved.map(|moved| moved.replayed)
+                }
+            };
+            match outcome {
+                Ok(replayed) => repeated = replayed,
                 Err(ApplyError::Store(error)) => return Err(error.into()),
                 Err(refused) => return reject("on_hand", &refused.to_string()),
             }
