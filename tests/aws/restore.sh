@@ -116,6 +116,8 @@ restore_and_look() { # restore_and_look <commands> <row>: the restored table has
         .StreamSpecification.StreamViewType == "NEW_AND_OLD_IMAGES" and .DeletionProtectionEnabled
         and .LatestStreamArn == "\(.TableArn)/stream/\($of)"' <<<"$table" >/dev/null ||
         fail "no stream, another table's, or no protection: ${stack[TableStreamLabel]} $table"
+    # Into another region it comes without the key that the stack's tables have.
+    [ "$1" != elsewhere ] || [ "$(jq -r .SSEDescription.SSEType <<<"$table")" = KMS ] || fail "the key: $table"
     tags=$(aws dynamodb list-tags-of-resource --resource-arn "$(jq -r .TableArn <<<"$table")")
     [ "$(jq -r '.Tags[] | select(.Key == "environment").Value' <<<"$tags")" = "$ENV" ] || fail "no tags: $tags"
     [ "$(aws dynamodb describe-time-to-live --table-name "$restored" \

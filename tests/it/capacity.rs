@@ -62,23 +62,34 @@ impl Table {
     }
 }
 
-fn vehicle(minute: i64, state: UnitState, location: &str) -> StockEvent {
+/// A vehicle with the columns of `functions/local/sample/units.csv`.
+fn vehicle(source: &str, minute: i64, state: UnitState, location: &str) -> StockEvent {
+    let text = |name: &str, text: &str| (name.to_owned(), Field::Text(text.to_owned()));
+    let price = Field::Money("268500 GBP".parse().unwrap());
     let report = UnitReport {
-        vin: "SCBCG2ZG0RC012345".parse().unwrap(),
+        vin: "SCBCG2ZG7TC031207".parse().unwrap(),
         version: Version::at(at(minute)),
         state: Some(state),
         location: Some(location.parse().unwrap()),
-        stock_number: Some("BX1042".into()),
-        since: None,
+        stock_number: Some("BL-2601".into()),
+        since: Some("2025-09-14".parse().unwrap()),
         fields: [
-            ("make".to_owned(), Field::Text("Bentley".into())),
-            ("model".to_owned(), Field::Text("Continental GT".into())),
+            text("condition", "new"),
+            text("make", "Bentley"),
+            text("model", "Continental GT"),
+            text("trim", "Speed"),
+            text("body", "coupe"),
+            text("exterior_colour", "Tourmaline Green"),
+            text("interior_colour", "Linen"),
+            ("year".to_owned(), Field::Number(2026)),
+            ("mileage".to_owned(), Field::Distance("12 mi".to_owned())),
+            ("price".to_owned(), price),
         ]
         .into(),
     };
     event(
         &format!("unit-{minute}"),
-        "dms",
+        source,
         minute,
         Change::Unit(Box::new(report)),
     )
@@ -117,19 +128,27 @@ async fn every_kind_of_change_costs_what_the_document_says() {
     );
     table.row(
         "vehicle, first seen",
-        cost(&bench, &vehicle(0, UnitState::InStock, "london")).await,
+        cost(&bench, &vehicle("dms", 0, UnitState::InStock, "london")).await,
     );
     table.row(
         "vehicle, reserved",
-        cost(&bench, &vehicle(1, UnitState::Reserved, "london")).await,
+        cost(&bench, &vehicle("dms", 1, UnitState::Reserved, "london")).await,
     );
     table.row(
         "vehicle, moved to another rooftop",
-        cost(&bench, &vehicle(2, UnitState::InStock, "milano")).await,
+        cost(&bench, &vehicle("dms", 2, UnitState::InStock, "milano")).await,
     );
     table.row(
-        "vehicle, sold",
-        cost(&bench, &vehicle(3, UnitState::Sold, "milano")).await,
+        "vehicle, listed by a second source too",
+        cost(&bench, &vehicle("site", 3, UnitState::InStock, "milano")).await,
+    );
+    table.row(
+        "vehicle of two sources, reserved",
+        cost(&bench, &vehicle("dms", 4, UnitState::Reserved, "milano")).await,
+    );
+    table.row(
+        "vehicle of two sources, sold",
+        cost(&bench, &vehicle("dms", 5, UnitState::Sold, "milano")).await,
     );
     table.check();
 }

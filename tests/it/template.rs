@@ -353,6 +353,29 @@ fn times_fit_together() {
     }
 }
 
+/// Lambda counts how often a message leads back to the same function, and takes the 17th time for a
+/// mistake: the message would end among those that failed.
+#[test]
+fn whoever_puts_work_back_on_the_queue_that_it_comes_from_may_do_so_without_end() {
+    let stack = Stack::usual();
+    let mut loops = BTreeSet::new();
+    for (_, mapping) in stack.of_type("AWS::Lambda::EventSourceMapping") {
+        let queue = &mapping["Queue"]["Fn::GetAtt"][0];
+        let function = mapping["FunctionName"]["Ref"].as_str().unwrap();
+        let variables = &stack.properties(function)["Environment"]["Variables"];
+        // The code knows the queues that its environment names, and no other.
+        let mut given = variables.as_object().unwrap().values();
+        if !queue.is_null() && given.any(|value| value["Ref"] == *queue) {
+            loops.insert(function);
+        }
+    }
+    assert_eq!(loops.len(), 1 + ChannelKind::ALL.len(), "{loops:?}");
+    for (name, function) in stack.of_type("AWS::Lambda::Function") {
+        let allowed = function["RecursiveLoop"] == "Allow";
+        assert_eq!(allowed, loops.contains(name), "{name}");
+    }
+}
+
 #[test]
 fn silence_is_noticed() {
     let stack = Stack::usual();

@@ -7,6 +7,7 @@ use shared::store::schema::{DUE_INDEX, LIST_INDEX};
 
 use crate::alarm::{Alarm, TOPIC};
 use crate::cloudformation::{Stack, source};
+use crate::mappings::VAULT;
 use crate::observed::Sample;
 
 #[test]
@@ -228,4 +229,22 @@ fn what_is_put_back_again_and_again_shows_for_as_long_as_it_is() {
     assert_eq!(fires(&stuck, 90, 510), 14);
     // And not for ever after.
     assert_eq!(fires(&stuck, 720, 900), 0);
+}
+
+#[test]
+fn two_days_without_a_copy_in_the_other_region_show_whatever_the_reason() {
+    let given = [("AlarmTopicArn", TOPIC), ("BackupCopyVaultArn", VAULT)];
+    let stack = Stack::of(&source(), &given);
+    let alarm = Alarm::of(stack.properties("CopiesFailedAlarm"));
+    let day = 24 * 60;
+    let until = Timestamp::from_second(5 * day * 60).unwrap();
+    let fires = |copied: &[(&str, i64, f64)]| {
+        let copied = samples(&alarm, copied);
+        alarm.fires(&copied, Timestamp::UNIX_EPOCH, until).len()
+    };
+    let copy = |on: i64| ("NumberOfCopyJobsCompleted", on * day + 200, 1.0);
+    assert_eq!(fires(&[0, 1, 2, 3, 4].map(copy)), 0);
+    assert_eq!(fires(&[0, 2, 4].map(copy)), 0, "one that comes late");
+    assert_eq!(fires(&[0, 1, 4].map(copy)), 1);
+    assert_eq!(fires(&[0].map(copy)), 3, "and none since");
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::due::backed_off;
 use super::groups::member_row;
-use super::intents::{Intent, intent_row};
+use super::intents::{Intent, KEPT, intent_row};
 use super::jobs::is_zero;
 use super::keys::{self, Key, Listed};
 use super::products::Product;
@@ -458,21 +458,99 @@ impl Announcement {
             return Ok(vec![Write::Put(alert_row(alert)?, Expect::Absent)]);
         };
         let key = keys::revision(&alert.id, before.revision);
+        let earlier = Row::new(key, "revision", before)?.expires(alert.forgotten_at());
         Ok(vec![
             Write::Put(alert_row(alert)?, Expect::Anything),
-            Write::Put(Row::new(key, "revision", before)?, Expect::Absent),
+            Write::Put(earlier, Expect::Absent),
         ])
     }
 }
 
 pub(super) fn alert_row(alert: &Alert) -> Result<Row, StoreError> {
     let listed = Listed::spread(&alerts_list(alert.state), alert.opened_at, &alert.id);
-    Ok(Row::new(keys::alert(&alert.id), "alert", alert)?.listed(listed))
+    let row = Row::new(keys::alert(&alert.id), "alert", alert)?.listed(listed);
+    Ok(match alert.state {
+        AlertState::Open => row,
+        AlertState::Resolved => row.expires(alert.forgotten_at()),
+    })
 }
 
 impl Alert {
     /// Whether this revision ends the alert.
     pub fn is_over(&self) -> bool {
         self.message.change == RevisionKind::Resolved
+    }
+
+    /// When what its last revision wrote is kept no longer, if it is not open: as the intents of it.
+    fn forgotten_at(&self) -> Timestamp {
+        let until = self.updated_at.checked_add(KEPT);
+        until.unwrap_or(Timestamp::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples;
+    use crate::store::schema::TTL_ATTRIBUTE;
+
+    fn alert(change: RevisionKind, revision: u32, updated_at: Timestamp) -> Alert {
+        let message = Message {
+            revision,
+            ..samples::bare(AlertKind::LowStock, change)
+        };
+        Alert {
+            id: message.alert.clone(),
+            kind: message.kind,
+            subject: message.subject.clone(),
+            severity: message.severity,
+            state: match change {
+                RevisionKind::Resolved => AlertState::Resolved,
+                _ => AlertState::Open,
+            },
+            revision,
+            opened_at: Timestamp::UNIX_EPOCH,
+            updated_at,
+            message,
+            told: Vec::new(),
+        }
+    }
+
+    /// What a revision writes of its alert, and when the table may remove it.
+    fn written(announcement: &Announcement) -> Vec<(String, Option<String>)> {
+        let writes = announcement.alert_writes().unwrap().into_iter();
+        let of = writes.map(|write| {
+            let Write::Put(row, expect) = write else {
+                panic!("{write:?}");
+            };
+            let item = row.item(expect);
+            let expires = item.get(TTL_ATTRIBUTE).map(|at| at.as_n().unwrap().clone());
+            (text(&item, "t").unwrap(), expires)
+        });
+        of.collect()
+    }
+
+    #[test]
+    fn an_alert_that_is_over_and_its_earlier_revisions_are_kept_as_long_as_its_deliveries() {
+        let day = |day: i64| Timestamp::from_second(day * 86_400).unwrap();
+        let until = |it: i64| Some(day(it + 400).as_second().to_string());
+        let opened = alert(RevisionKind::Opened, 1, day(0));
+        let updated = alert(RevisionKind::Updated, 2, day(3));
+        let over = alert(RevisionKind::Resolved, 3, day(900));
+        let step = |alert: &Alert, before: Option<&Alert>| Announcement {
+            alert: alert.clone(),
+            before: before.map(|it| it.message.clone()),
+            intents: Vec::new(),
+        };
+        let (alert, revision) = ("alert".to_owned(), "revision".to_owned());
+        assert_eq!(written(&step(&opened, None)), [(alert.clone(), None)]);
+        assert_eq!(
+            written(&step(&updated, Some(&opened))),
+            [(alert.clone(), None), (revision.clone(), until(3))]
+        );
+        assert_eq!(
+            written(&step(&over, Some(&updated))),
+            [(alert, until(900)), (revision, until(900))]
+        );
     }
 }
