@@ -140,6 +140,14 @@ impl Row {
         })
     }
 
+    /// With a version of its own, for a row that is written whatever stands there: who has read what stood
+    /// there must not find the version that he has read.
+    #[must_use]
+    pub(super) fn versioned(self, now: Timestamp) -> Self {
+        let version = u64::try_from(now.as_millisecond()).unwrap_or(1);
+        Self { version, ..self }
+    }
+
     /// Puts it on a list.
     pub fn listed(mut self, listed: Listed) -> Self {
         self.listed = Some(listed);
