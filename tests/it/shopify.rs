@@ -23,7 +23,8 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::alert::{AlertKind, AlertState, Ending};
-use shared::domain::event::{Change, Offer, StockEvent, Version};
+use shared::domain::event::{Change, Level, Offer, StockEvent, Version};
+use shared::domain::item::{Dated, ItemStatement};
 use shared::domain::message::Stock;
 use shared::http::{Guard, Http, HttpSettings};
 use shared::installation::Installations;
@@ -580,25 +581,27 @@ impl Interference for Breaks {
     }
 }
 
+/// A product's word, at that time, that its item is offered or not.
+fn offers(offered: bool, at: &str) -> StockEvent {
+    let at: Timestamp = format!("2026-11-22T{at}Z").parse().unwrap();
+    StockEvent {
+        id: format!("offer/{at}").parse().unwrap(),
+        source: "shop".parse().unwrap(),
+        at,
+        actor: None,
+        change: Change::Offered(Offer {
+            kind: "inventory_item".to_owned(),
+            product: Some("77".to_owned()),
+            names: vec![ITEM.to_string()],
+            complete: true,
+            offered: Some(offered),
+            version: Version::at(at),
+        }),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_carried_after_a_crash_is_in_the_ledger_as_the_word_of_who_said_it() {
-    let offers = |offered: bool, at: &str| {
-        let at: Timestamp = format!("2026-11-22T{at}Z").parse().unwrap();
-        StockEvent {
-            id: format!("offer/{at}").parse().unwrap(),
-            source: "shop".parse().unwrap(),
-            at,
-            actor: None,
-            change: Change::Offered(Offer {
-                kind: "inventory_item".to_owned(),
-                product: Some("77".to_owned()),
-                names: vec![ITEM.to_string()],
-                complete: true,
-                offered: Some(offered),
-                version: Version::at(at),
-            }),
-        }
-    };
     let (ended, again) = (offers(false, "09:10:00"), offers(true, "09:20:00"));
     let authority = Default::default();
     // Whoever offers it again stops after so many calls, until he comes to his end.
@@ -633,21 +636,7 @@ async fn what_is_carried_after_a_crash_is_in_the_ledger_as_the_word_of_who_said_
 
 #[tokio::test(start_paused = true)]
 async fn what_a_description_finishes_for_an_archive_is_in_the_ledger_as_the_word_of_the_archive() {
-    let at: Timestamp = "2026-11-22T09:10:00Z".parse().unwrap();
-    let ended = StockEvent {
-        id: "offer/09:10".parse().unwrap(),
-        source: "shop".parse().unwrap(),
-        at,
-        actor: None,
-        change: Change::Offered(Offer {
-            kind: "inventory_item".to_owned(),
-            product: Some("77".to_owned()),
-            names: vec![ITEM.to_string()],
-            complete: true,
-            offered: Some(false),
-            version: Version::at(at),
-        }),
-    };
+    let ended = offers(false, "09:10:00");
     let authority = Default::default();
     // Whoever ends it stops after so many calls, until he comes to his end.
     for calls in 0.. {
@@ -680,6 +669,51 @@ async fn what_a_description_finishes_for_an_archive_is_in_the_ledger_as_the_word
             return;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_while_a_level_is_read_is_in_the_ledger_as_the_word_of_the_end() {
+    let shop = Shop::open(&[]).await;
+    let active = product("active", "08:00:00", &[(ITEM, "OIL")]);
+    shop.hears("products/create", &active).await;
+    let (ended, authority) = (offers(false, "09:10:00"), Default::default());
+    shop.store.apply(&ended, &authority).await.unwrap();
+    // Read before the end was heard, so without it, and written after.
+    let at: Timestamp = "2026-11-22T09:05:00Z".parse().unwrap();
+    let stated = StockEvent {
+        id: "level/09:05".parse().unwrap(),
+        at,
+        change: Change::Item(Box::new(ItemStatement {
+            product: "OIL".parse().unwrap(),
+            location: "north".parse().unwrap(),
+            item: format!("inventory_item {ITEM}"),
+            level: Some(Dated {
+                version: Version::at(at),
+                value: Some(Level {
+                    on_hand: 7,
+                    reserved: None,
+                    incoming: None,
+                    unavailable: None,
+                }),
+            }),
+            offered: None,
+            named: None,
+        })),
+        ..ended.clone()
+    };
+    shop.store.apply(&stated, &authority).await.unwrap();
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(7));
+    let name = ITEM.to_string();
+    let sources = &authority.quantities;
+    let settled = shop
+        .store
+        .settle_name(&stated, "inventory_item", &name, sources);
+    settled.await.unwrap();
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+    let of = keys::position_history(&"OIL".parse().unwrap(), &"north".parse().unwrap());
+    let rows = shop.store.history(&of, None, 100).await.unwrap().items;
+    let events: Vec<_> = rows.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(events, [stated.id.as_str(), ended.id.as_str()]);
 }
 
 #[tokio::test(start_paused = true)]

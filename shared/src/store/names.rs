@@ -55,7 +55,7 @@ pub struct ExternalName {
     /// The event that named it, while positions may not have that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     named_by: Option<EventId>,
-    /// The event that said whether it is offered, while positions may not have that.
+    /// The event that said whether it is offered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     offered_by: Option<EventId>,
 }
@@ -423,9 +423,8 @@ impl Store {
         let item = item_name(kind, name);
         let mut clash = None;
         // Whoever said it may have stopped before it was carried: it is his word all the same.
-        let (named, offered) = (&known.named_by, &known.offered_by);
-        let named = by(event, named.as_ref());
-        let offered = by(&named, offered.as_ref());
+        let named = said_by(event, known.named_by.as_ref());
+        let offered = said_by(&named, known.offered_by.as_ref());
         if let Some((sku, since)) = known.sku.as_ref().zip(known.since()) {
             let product = ProductId::from(sku.clone());
             let beside = known.beside.iter();
@@ -447,7 +446,9 @@ impl Store {
                 }
             }
             for position in self.positions_of(&product).await? {
-                if position.item(&event.source, &item).is_some() {
+                if let Some(there) = position.item(&event.source, &item) {
+                    let has_that = there.offered == known.offered;
+                    let cause = if has_that { &named } else { &offered };
                     let said = ItemStatement {
                         product: product.clone(),
                         location: position.location.clone(),
@@ -456,7 +457,7 @@ impl Store {
                         offered: known.offered,
                         named: Some(since),
                     };
-                    let said = self.say(&offered, said, sources).await;
+                    let said = self.say(cause, said, sources).await;
                     set_aside(said, &mut clash)?;
                 }
             }
@@ -473,7 +474,6 @@ impl Store {
             let settled = ExternalName {
                 unsettled: false,
                 named_by: None,
-                offered_by: None,
                 ..known.clone()
             };
             let row = Row::new(stored.key.clone(), "external", &settled)?;
@@ -506,7 +506,7 @@ impl Store {
 }
 
 /// The event, in the name of the one that said it.
-fn by(event: &StockEvent, said: Option<&EventId>) -> StockEvent {
+fn said_by(event: &StockEvent, said: Option<&EventId>) -> StockEvent {
     StockEvent {
         id: said.unwrap_or(&event.id).clone(),
         ..event.clone()
