@@ -364,7 +364,7 @@ impl Store {
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(row.item(expect)))
+            .set_item(Some(row.item(expect, self.clock().now())))
             .set_condition_expression(condition)
             .set_expression_attribute_values(values)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
@@ -382,7 +382,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut requests = Vec::new();
         for row in rows {
-            let put = PutRequest::builder().set_item(Some(row.item(Expect::Anything)));
+            let put = PutRequest::builder()
+                .set_item(Some(row.item(Expect::Anything, self.clock().now())));
             let put = put.build().map_err(|e| StoreError::aws(operation, e))?;
             requests.push(WriteRequest::builder().put_request(put).build());
         }
@@ -531,7 +532,7 @@ impl Store {
                 part.put(
                     Put::builder()
                         .table_name(&self.table)
-                        .set_item(Some(row.item(expect)))
+                        .set_item(Some(row.item(expect, self.clock().now())))
                         .set_condition_expression(condition)
                         .set_expression_attribute_values(values)
                         .build()

@@ -523,7 +523,7 @@ mod tests {
             let Write::Put(row, expect) = write else {
                 panic!("{write:?}");
             };
-            let item = row.item(expect);
+            let item = row.item(expect, Timestamp::UNIX_EPOCH);
             let expires = item.get(TTL_ATTRIBUTE).map(|at| at.as_n().unwrap().clone());
             (text(&item, "t").unwrap(), expires)
         });

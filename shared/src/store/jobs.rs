@@ -223,8 +223,7 @@ impl Store {
     /// Starts a job together with what makes it necessary, also where it is under way: who works on the one
     /// before does not take it for that, and for done.
     pub(super) fn job_to_start(&self, job: Reexamination) -> Result<Write, StoreError> {
-        let now = self.clock.now();
-        Ok(Write::Put(job.row(now)?.versioned(now), Expect::Anything))
+        Ok(Write::Put(job.row(self.clock.now())?, Expect::Anything))
     }
 
     /// Has one part of everything looked at: from its beginning, or if it is under way, all the way

@@ -542,7 +542,9 @@ mod tests {
             let (held, rest) = received.holding(KeptBody::of(body.as_bytes()).unwrap());
             assert_eq!(held.body.is_some(), rest.parts() == 0);
             assert_eq!(held.parts, rest.parts());
-            let item = received_row(&held).unwrap().item(Expect::Absent);
+            let item = received_row(&held)
+                .unwrap()
+                .item(Expect::Absent, Timestamp::UNIX_EPOCH);
             let size: usize = item
                 .iter()
                 .map(|(name, value)| name.len() + bytes(value))

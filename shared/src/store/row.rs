@@ -41,7 +41,6 @@ pub fn is_newer(kind: &str, format: Option<&str>) -> bool {
 pub struct Row {
     pub(super) key: Key,
     kind: &'static str,
-    version: u64,
     data: AttributeValue,
     listed: Option<Listed>,
     due: Option<Timestamp>,
@@ -132,20 +131,11 @@ impl Row {
         Ok(Self {
             key,
             kind,
-            version: 1,
             data,
             listed: None,
             due: None,
             expires: None,
         })
-    }
-
-    /// With a version of its own, for a row that is written whatever stands there: who has read what stood
-    /// there must not find the version that he has read.
-    #[must_use]
-    pub(super) fn versioned(self, now: Timestamp) -> Self {
-        let version = u64::try_from(now.as_millisecond()).unwrap_or(1);
-        Self { version, ..self }
     }
 
     /// Puts it on a list.
@@ -166,10 +156,13 @@ impl Row {
         self
     }
 
-    pub(super) fn item(self, expect: Expect) -> Item {
+    /// As it is written now.
+    pub(super) fn item(self, expect: Expect, now: Timestamp) -> Item {
         let version = match expect {
+            Expect::Absent => 1,
             Expect::Version(version) => version + 1,
-            Expect::Absent | Expect::Anything => self.version,
+            // Who has read what stood there must not find the version that he has read.
+            Expect::Anything => u64::try_from(now.as_microsecond()).unwrap_or(1),
         };
         let text = AttributeValue::S;
         let mut item = Item::from([

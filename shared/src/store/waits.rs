@@ -145,13 +145,12 @@ impl Store {
 
     /// Written with a configuration: the clock looks what waits for its names.
     pub(super) fn new_names(&self, version: u64) -> Result<Write, StoreError> {
-        let now = self.clock.now();
         let names = NewNames {
             version,
-            due: Moment(now),
+            due: Moment(self.clock.now()),
             last: false,
         };
-        Ok(Write::Put(names.row()?.versioned(now), Expect::Anything))
+        Ok(Write::Put(names.row()?, Expect::Anything))
     }
 
     /// Notes that what waited for a configuration's names is due. Once more after a while, for those
