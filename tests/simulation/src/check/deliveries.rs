@@ -26,6 +26,8 @@ struct Known {
     at: Timestamp,
     /// Whether it says that the alert is over.
     ends: bool,
+    /// Whether it says so without a recovery.
+    closes: bool,
     /// The product that it names.
     product: String,
     /// What its alert is about.
@@ -49,7 +51,7 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
     let mut newest: BTreeMap<(Channel, &About), (usize, Timestamp)> = BTreeMap::new();
     for mut one in scene.world.vendors.asked() {
         if let Some(product) = one.alert.strip_prefix(CLOSED)
-            && let Some(revision) = closing(product, one.channel, &revisions, &asked)
+            && let Some(revision) = closing(product, &one, &revisions, &asked)
         {
             one.alert.clone_from(&revision.alert);
             one.revision = revision.number;
@@ -102,15 +104,16 @@ pub(super) fn check(scene: &Scene<'_>, found: &mut Findings) {
 /// first that ends one and that this channel has not taken yet.
 fn closing<'a>(
     product: &str,
-    channel: Channel,
+    one: &Asked,
     revisions: &'a Revisions,
     asked: &Tries,
 ) -> Option<&'a Revision> {
     let mut all = revisions.iter();
     let found = all.find(|(revision, known)| {
-        let tries = asked.get(&(channel, (*revision).clone()));
+        let tries = asked.get(&(one.channel, (*revision).clone()));
         let taken = tries.is_some_and(|tries| tries.iter().any(|one| one.accepted));
-        known.ends && known.product == product && known.channels.contains(&channel) && !taken
+        let is_for_it = known.product == product && known.channels.contains(&one.channel);
+        known.closes && is_for_it && known.at <= one.at && !taken
     });
     found.map(|(revision, _)| revision)
 }
@@ -137,6 +140,7 @@ fn revisions(scene: &Scene<'_>) -> Revisions {
             channels: Channel::ALL.into_iter().filter(hears).collect(),
             at: text(message, "at").parse().unwrap_or(Timestamp::MAX),
             ends: text(message, "change") == "resolved",
+            closes: !["", "recovered"].contains(&text(message, "ending")),
             product: text(message, "product").to_owned(),
             about: subject_of(message),
             place: places

@@ -80,7 +80,9 @@ impl Draw {
         };
         let sender = last.map_or(sender, |last| last.sender);
         let drawn = self.often_at_once(sender, at);
-        let at_once = last.filter(|_| self.dice.happens(0.4));
+        // Acts are drawn in no order: nobody speaks of what comes later.
+        let latest = self.instant(at) + self.skew(sender);
+        let at_once = last.filter(|last| self.dice.happens(0.4) && last.happened <= latest);
         let mut happened = at_once.map_or(drawn, |last| last.happened);
         if sender == Sender::Dms {
             let events = [
