@@ -93,7 +93,7 @@ def build(log):
     # With the features of every test, so that no dependency is compiled for this alone.
     command = ["cargo", "build", "--workspace", "--all-features", "--locked", "--bin", "simulation"]
     command += ["--message-format=json-render-diagnostics"]
-    # Our own crates a little optimised, as in the gate: worlds take half the time.
+    # Our own crates a little optimised: worlds take half the time.
     environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET), "CARGO_PROFILE_DEV_OPT_LEVEL": "1"}
     with open(log, "w") as errors:
         built = subprocess.run(command, cwd=TREE, env=environment, stdout=subprocess.PIPE, stderr=errors)
