@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::channels::Order;
 use crate::config::Config;
 use crate::config::connector::{ConnectorSettings, Covers, Files};
 use crate::domain::alert::{AlertKind, RevisionKind, Severity, Subject};
-use crate::domain::group::Belongs;
+use crate::domain::group::{Belongs, Grouping};
 use crate::domain::id::{ChannelName, ConnectorName, GroupName};
 use crate::domain::item::SameSku;
 use crate::domain::position::Sources;
@@ -279,8 +280,18 @@ impl Installation {
         (subject, kind): (&Subject, AlertKind),
         category: Option<&str>,
     ) -> Option<Belongs> {
-        let (route, grouping) = self.routes.grouping(&recipient.routes)?;
+        let (route, grouping) = self.grouping(recipient)?;
         Some(grouping.group_of(route, kind, subject, category))
+    }
+
+    /// How what a recipient is told is gathered, and by which route. A system gets each revision by
+    /// itself: of what a message does not name it would never hear.
+    pub fn grouping(&self, recipient: &Recipient) -> Option<(&str, &Grouping)> {
+        let channel = self.config.channels.get(&recipient.channel);
+        if channel.is_some_and(|channel| channel.kind.order() == Order::Each) {
+            return None;
+        }
+        self.routes.grouping(&recipient.routes)
     }
 
     /// Whether a rule may be for a category of products.

@@ -175,27 +175,33 @@ impl Deployed {
         pump.start().unwrap()
     }
 
-    /// The queue of the signed webhooks to their notifier.
+    /// The queues of signed webhooks and of mail to their notifiers: what a notifier does to the table is
+    /// the same for all kinds, but that only people are told of several alerts at once.
     pub(crate) fn notifier(&self) -> Pump {
-        let deliverer = Deliverer::new(
-            self.notify.store.clone(),
-            Installations::new(self.notify.store.clone()),
-            Arc::clone(&self.secrets),
-            Arc::new(Taken::default()),
-            self.silent(),
-            SEND,
-        );
-        let queue = resources::notify_queue(ChannelKind::Webhook);
-        let url = resources::queue_url(&self.aws, &queue).unwrap();
-        let clock = self.aws.clock().clone();
-        let notifier = Arc::new(Notifier::new(deliverer, clock, self.aws.sqs(), url));
-        let function = Function::new("notify", SEND * 3, move |event, run: Invocation| {
-            let notifier = Arc::clone(&notifier);
-            async move { Ok(notifier.handle(event, run.deadline).await) }
-        });
-        let mut intents = QueueMapping::new(queue, function);
-        intents.report_batch_item_failures = true;
-        Pump::builder(&self.aws).queue(intents).start().unwrap()
+        let taken = Arc::new(Taken::default());
+        let mut pump = Pump::builder(&self.aws);
+        for kind in [ChannelKind::Webhook, ChannelKind::SendGrid] {
+            let deliverer = Deliverer::new(
+                self.notify.store.clone(),
+                Installations::new(self.notify.store.clone()),
+                Arc::clone(&self.secrets),
+                Arc::clone(&taken) as Arc<dyn Outgoing>,
+                self.silent(),
+                SEND,
+            );
+            let queue = resources::notify_queue(kind);
+            let url = resources::queue_url(&self.aws, &queue).unwrap();
+            let clock = self.aws.clock().clone();
+            let notifier = Arc::new(Notifier::new(deliverer, clock, self.aws.sqs(), url));
+            let function = Function::new("notify", SEND * 3, move |event, run: Invocation| {
+                let notifier = Arc::clone(&notifier);
+                async move { Ok(notifier.handle(event, run.deadline).await) }
+            });
+            let mut intents = QueueMapping::new(queue, function);
+            intents.report_batch_item_failures = true;
+            pump = pump.queue(intents);
+        }
+        pump.start().unwrap()
     }
 
     fn reader(&self) -> sync::Sync {

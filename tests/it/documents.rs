@@ -119,6 +119,33 @@ fn needed(commands: &'static str, functions: &BTreeSet<&'static str>) -> BTreeSe
     names
 }
 
+/// With the directories that a name stands in, or as the end of a path that the text has given before.
+#[test]
+fn every_file_that_contributors_are_sent_to_exists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = include_str!("../../CONTRIBUTING.md");
+    let names = text.split('`').skip(1).step_by(2);
+    let paths: Vec<&str> = names
+        .filter(|name| name.contains('/') && !name.contains(['<', '{', ' ', ':']))
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+        .collect();
+    assert!(paths.len() > 60, "{}", paths.len());
+    let missing: Vec<_> = paths
+        .iter()
+        .filter(|path| {
+            ![
+                "",
+                "shared/src",
+                "shared/src/channels",
+                "tests/simulation/src",
+            ]
+            .iter()
+            .any(|at| root.join(at).join(path).exists())
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 /// Whoever comes back in a year has a new shell, and runs the names and one section.
 #[test]
 fn each_section_needs_the_names_and_nothing_else() {

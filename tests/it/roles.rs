@@ -533,9 +533,11 @@ kind = "webhook"
 url = "https://people.example.com/"
 secret = "env:OUT"
 [channels.digest]
-kind = "webhook"
-url = "https://people.example.com/digest"
-secret = "env:OUT"
+kind = "sendgrid"
+api_key = "env:OUT"
+from = "stock@example.com"
+to = ["people@example.com"]
+base_url = "https://people.example.com/digest"
 [[routes]]
 name = "all"
 channels = ["out"]

@@ -276,7 +276,7 @@ impl Look<'_> {
                 recipients.retain(|one| told.is_none_or(|told| !told.contains(&one.channel)))
             }
             Audience::Unreminded => recipients.retain(|one| {
-                let gathered = self.installation.routes.grouping(&one.routes);
+                let gathered = self.installation.grouping(one);
                 gathered.is_none_or(|(_, grouping)| grouping.pace.repeat.is_none())
             }),
         }

@@ -2,6 +2,7 @@
 
 mod cases;
 mod configuration;
+mod documented;
 mod leaks;
 mod replies;
 mod requests;

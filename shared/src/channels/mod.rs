@@ -99,9 +99,6 @@ pub trait Channel: Send + Sync {
     /// each call after a [`Step::Send`] or [`Step::Ask`].
     fn step(&self, envelope: &Envelope<'_>, replies: &[Reply]) -> Result<Step, ChannelError>;
 
-    /// Which of an alert's revisions it is told.
-    fn order(&self) -> Order;
-
     /// The room for title and text.
     fn limits(&self) -> Limits;
 
@@ -157,6 +154,11 @@ macro_rules! channels {
             /// Settings with as little as it needs, in TOML.
             pub const fn example(self) -> &'static str {
                 match self { $(Self::$Variant => <$module::Settings as Configure>::EXAMPLE),+ }
+            }
+
+            /// Which of an alert's revisions such a channel is told.
+            pub const fn order(self) -> Order {
+                match self { $(Self::$Variant => <$module::Settings as Configure>::ORDER),+ }
             }
 
             /// Reads and checks the settings of one configured channel.

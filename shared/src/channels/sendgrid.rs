@@ -67,6 +67,7 @@ impl Configure for Settings {
     const EXAMPLE: &'static str = r#"api_key = "env:LOTWIRE_SENDGRID_API_KEY"
 from = "stock@example.com"
 to = ["parts@example.com"]"#;
+    const ORDER: Order = Order::Latest;
     const FIELDS: &'static [Field] = &[
         Field::required(
             "api_key",
@@ -181,10 +182,6 @@ impl Channel for SendGrid {
             [] => self.request(envelope).map(Step::Send),
             [.., last] => Ok(Step::Done(self.outcome(last, envelope))),
         }
-    }
-
-    fn order(&self) -> Order {
-        Order::Latest
     }
 
     fn limits(&self) -> Limits {

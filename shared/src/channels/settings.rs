@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::{Channel, ChannelKind};
+use super::{Channel, ChannelKind, Order};
 use crate::secrets::SecretRef;
 
 /// One setting, for a table in the documentation and for a JSON schema.
@@ -92,6 +92,8 @@ pub(crate) trait Configure: DeserializeOwned {
     const EXAMPLE: &'static str;
     /// Every setting, in the order of the documentation.
     const FIELDS: &'static [Field];
+    /// Which of an alert's revisions such a channel is told.
+    const ORDER: Order;
 
     /// What the types alone do not ensure.
     fn check(&self) -> Result<(), ConfigError>;

@@ -59,6 +59,7 @@ fn official() -> BaseUrl {
 impl Configure for Settings {
     const EXAMPLE: &'static str = r#"token = "env:LOTWIRE_SLACK_TOKEN"
 channel = "C0123456789""#;
+    const ORDER: Order = Order::Latest;
     const FIELDS: &'static [Field] = &[
         Field::optional(
             "url",
@@ -160,10 +161,6 @@ impl Channel for Slack {
             }
             [.., last] => Ok(Step::Done(self.outcome(last, envelope))),
         }
-    }
-
-    fn order(&self) -> Order {
-        Order::Latest
     }
 
     fn limits(&self) -> Limits {

@@ -53,6 +53,7 @@ impl Configure for Settings {
 auth_token = "env:LOTWIRE_TWILIO_AUTH_TOKEN"
 from = "+15005550006"
 to = "+393331234567""#;
+    const ORDER: Order = Order::Latest;
     const FIELDS: &'static [Field] = &[
         Field::required("account_sid", Form::Text, "The account (AC…)."),
         Field::optional(
@@ -178,10 +179,6 @@ impl Channel for TwilioSms {
             [] => self.request(envelope).map(Step::Send),
             [.., last] => Ok(Step::Done(outcome(last, envelope))),
         }
-    }
-
-    fn order(&self) -> Order {
-        Order::Latest
     }
 
     fn limits(&self) -> Limits {

@@ -39,6 +39,7 @@ pub struct Settings {
 impl Configure for Settings {
     const EXAMPLE: &'static str = r#"url = "https://customer.example.net/events"
 secret = "env:LOTWIRE_WEBHOOK_SECRET""#;
+    const ORDER: Order = Order::Each;
     const FIELDS: &'static [Field] = &[
         Field::required("url", Form::Address, "Where to post to."),
         Field::required(
@@ -94,10 +95,6 @@ impl Channel for Webhook {
             [] => self.request(envelope).map(Step::Send),
             [.., last] => Ok(Step::Done(outcome(last, envelope))),
         }
-    }
-
-    fn order(&self) -> Order {
-        Order::Each
     }
 
     fn limits(&self) -> Limits {

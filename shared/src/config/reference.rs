@@ -15,6 +15,7 @@ use crate::channels::ChannelKind;
 use crate::channels::settings::Form;
 use crate::feeds::columns::ALIASES;
 use crate::feeds::status::WORDS;
+use crate::render::VARIABLES;
 
 /// The columns of files with the header names that feed them, and the words for states.
 fn columns_of_files() -> String {
@@ -57,6 +58,22 @@ fn columns_of_files() -> String {
             .chain(words.iter().copied())
             .collect();
         page.push_str(&format!("| `{state}` | {} |\n", listed(&all)));
+    }
+    page.push('\n');
+    page
+}
+
+/// What templates may name.
+fn variables_of_templates() -> String {
+    let mut page = "### Variables of templates\n\nWhat is not known is `none`, and prints as nothing: \
+        `{% if sold is not none %}{{ sold }} sold{% endif %}`. There are `if` and the filters `abs`, \
+        `default`, `first`, `join`, `length`, `lower`, `round`, `title`, `trim` and `upper`. Where several \
+        alerts are in one message, each has a line of its own text; the message's title is not a template. \
+        `lotwire check` tries a template on every kind of alert.\n\n\
+        | variable | holds |\n|---|---|\n"
+        .to_owned();
+    for (name, meaning) in VARIABLES {
+        page.push_str(&format!("| `{name}` | {meaning} |\n"));
     }
     page.push('\n');
     page
@@ -172,6 +189,10 @@ pub fn tables() -> String {
         "The same for one channel.",
         ChannelTemplate::described(),
     );
+    page.push_str(&variables_of_templates());
+    let mut section = |title: &str, lead: &str, rows: Vec<Described>| {
+        page.push_str(&format!("### {title}\n\n{lead}\n\n{}", rows_of(&rows)));
+    };
     section(
         "`[guards]`",
         "What is held for a person to look at instead of being believed.",

@@ -23,7 +23,7 @@ const WAITS: [SignedDuration; 9] = [
 
 /// The longest that a vendor's `Retry-After` is believed. Real ones are seconds to minutes; one of a day
 /// would park an alert until nobody needs it.
-const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(1);
+pub(crate) const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(1);
 
 /// How far a wait is spread: ± this share of it.
 const SPREAD: f64 = 0.2;

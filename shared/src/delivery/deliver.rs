@@ -304,6 +304,10 @@ impl Deliverer {
         deadline: Timestamp,
     ) -> Result<Delivered, DeliverError> {
         let made = self.exchange(&leased.data, errand, deadline).await;
+        if let Outcome::NotSent { reason } = &made.outcome {
+            let lost = Some(errand.words.text.as_str());
+            return self.park(leased, &made.outcome, (reason, lost)).await;
+        }
         if let Outcome::Denied { .. } = made.outcome {
             // They may have been changed since they were read.
             for reference in &errand.references {
@@ -334,13 +338,14 @@ impl Deliverer {
         let told = self.store.tell_breaker(&errand.name, pass, outcome, *slow);
         let (change, before) = told.await?;
         self.announce(&errand.name, change);
-        let known = before.trouble.filter(|trouble| trouble.alert.is_some());
+        let known = before.trouble.as_ref().filter(|it| it.alert.is_some());
         let exhausted = matches!(delivered, Ok(Delivered::Done(IntentState::Exhausted)));
-        let since = before.failing.and_then(|it| it.since(made.at));
+        let since = before.failing.as_ref().and_then(|it| it.since(made.at));
         let unreached = since.filter(|since| made.at.duration_since(*since) >= UNREACHED);
         let (reason, sentence) = match (outcome, known) {
-            (Outcome::Delivered { .. }, Some(trouble)) => {
-                return self.end_trouble(&errand.name, &trouble).await;
+            (Outcome::Delivered { .. }, Some(_)) => {
+                self.end_trouble(&errand.name, &before).await?;
+                return self.tell_of_others(&errand.name).await;
             }
             (Outcome::Rejected { reason } | Outcome::Denied { reason }, None) => (
                 reason.clone(),
@@ -439,7 +444,7 @@ impl Deliverer {
             .unwrap_or("nothing was sent: a secret could not be read")
             .to_owned();
         if let Outcome::NotSent { reason } = &outcome {
-            return self.park(leased, &outcome, reason).await;
+            return self.park(leased, &outcome, (reason, None)).await;
         }
         let made = Made {
             at: self.store.clock().now(),
@@ -452,12 +457,13 @@ impl Deliverer {
         self.conclude(leased, &made).await
     }
 
-    /// Leaves an intent until its channel is live. That is no attempt: nothing is recorded as one.
+    /// Leaves an intent until its channel is live. That is no attempt: nothing is recorded as one. `lost`
+    /// is what would have left, had its address been one that is called.
     async fn park(
         &self,
         leased: &Stored<Intent>,
         outcome: &Outcome,
-        reason: &str,
+        (reason, lost): (&str, Option<&str>),
     ) -> Result<Delivered, DeliverError> {
         let channel = &leased.data.channel;
         if leased.data.state != IntentState::NotSent {
@@ -469,7 +475,7 @@ impl Deliverer {
             );
             let sentence = format!("Nothing is sent: {reason}.");
             let why = (TroubleKind::NotLive, reason);
-            self.begin_trouble(channel, why, sentence, None).await?;
+            self.begin_trouble(channel, why, sentence, lost).await?;
         }
         let now = self.store.clock().now();
         let (mut after, _) = verdict::after(&leased.data, outcome, false, Some(reason), now);

@@ -10,12 +10,11 @@ use secrecy::SecretString;
 use super::Outcome;
 use super::deliver::{DeliverError, Deliverer};
 use super::order::{self, Place};
-use crate::channels::{Channel, ChannelKind, Order};
+use crate::channels::{Channel, ChannelKind, Order, first_request};
 use crate::config::channel::{Channel as Configured, Delivery};
-use crate::domain::alert::{AlertState, RevisionKind};
+use crate::domain::alert::{AlertKind, AlertState, RevisionKind};
 use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
-use crate::domain::message::Message;
 use crate::render::words::{Worded, worded};
 use crate::secrets::{SecretError, SecretRef};
 use crate::store::StoreError;
@@ -113,26 +112,34 @@ impl Deliverer {
                 "the table does not hold what this revision says",
             )));
         };
+        let order = configured.kind.order();
         let waited = self.store.clock().now().duration_since(intent.created_at) > AT_ONCE;
-        if of_a_group && (waited || intent.attempts > 1) && !intent.perhaps_sent {
+        // People's vendors know no key by which they could tell that they had it before.
+        let may_be_another = order == Order::Latest || !intent.perhaps_sent;
+        if let Ok(FlushId { group, .. }) = intent.alert.parse()
+            && (waited || intent.attempts > 1)
+            && may_be_another
+            && let Some(group) = self.store.group(&group).await?
             // Put together a while ago: if it is no longer so, the group says what is.
-            if self.is_outdated(&message).await? {
-                let reason = "what it says has changed since";
-                return Ok(Prepared::Superseded(reason.to_owned()));
-            }
+            && self.is_outdated(&group.data, &message).await?
+        {
+            let reason = "what it says has changed since";
+            return Ok(Prepared::Superseded(reason.to_owned()));
         }
         let credentialed = match self.channel(configured).await {
             Ok(credentialed) => credentialed,
             Err(outcome) => return Ok(Prepared::Not(outcome)),
         };
         let over = message.change == RevisionKind::Resolved;
-        let order = credentialed.channel.order();
+        // That a channel works again is told with what it has refused, of which nobody may have heard.
+        let is_news = message.kind == AlertKind::ChannelDown && !message.notes.is_empty();
         if ended && !over && order == Order::Latest {
             // Whoever may have heard of it hears of its end; its beginning is nobody's news any more.
             let reason = "the alert ended before this left";
             return Ok(Prepared::Superseded(reason.to_owned()));
         }
-        let thread = match self.wait_for_turn(intent, order, over, is_last).await? {
+        let turn = self.wait_for_turn(intent, order, over && !is_news, is_last);
+        let thread = match turn.await? {
             Turn::Now { thread, is_first } => {
                 // Whose route asks for graver alerts than this was hears of it now for the first time. What
                 // a group says was put together so.
@@ -277,15 +284,23 @@ impl Deliverer {
         Ok(earlier.any(|it| it.data.may_have_reached()))
     }
 
-    /// Whether an alert that a group's message names has a later revision by now.
-    async fn is_outdated(&self, message: &Message) -> Result<bool, StoreError> {
-        for said in message.named() {
-            let alert = self.store.alert(&said.alert).await?;
-            if alert.is_some_and(|alert| alert.revision > said.revision) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// Whether a channel is in use, and has all it needs to send.
+    pub(super) async fn is_live(&self, channel: &ChannelName) -> Result<bool, DeliverError> {
+        let installation = self.installations.current().await?;
+        let configured = installation.config.channels.get(channel);
+        let Some(configured) = configured.filter(|channel| channel.common.enabled) else {
+            return Ok(false);
+        };
+        let Ok(Credentialed {
+            channel,
+            missing: None,
+            ..
+        }) = self.channel(configured).await
+        else {
+            return Ok(false);
+        };
+        let refusal = first_request(&*channel).and_then(|it| self.outgoing.refusal(&it.url));
+        Ok(refusal.is_none())
     }
 
     /// The channel with its credentials; or, where somebody stands in for vendors, with placeholders

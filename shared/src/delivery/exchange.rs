@@ -49,6 +49,10 @@ pub async fn exchange(
             {
                 break Outcome::Retry { after: None };
             }
+            // Something has left already.
+            Err(error @ TransportError::Refused { .. }) if !replies.is_empty() => {
+                break Outcome::rejected(error.to_string());
+            }
             Err(error) => break error.into(),
         }
     };
@@ -77,7 +81,7 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
-    use crate::channels::{ChannelError, Order};
+    use crate::channels::ChannelError;
     use crate::render::{Limits, Measure, samples};
 
     /// Asks for a token, then sends; or, `endless`, asks for ever.
@@ -94,9 +98,6 @@ mod tests {
                 [_] => Step::Send(request.body("text/plain", "message")),
                 [.., last] => Step::Done(Outcome::of(last.status, &last.headers, envelope.now)),
             })
-        }
-        fn order(&self) -> Order {
-            Order::Each
         }
         fn limits(&self) -> Limits {
             let most = Measure::Characters(100);

@@ -6,11 +6,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::deliver::{DeliverError, Deliverer};
-use crate::domain::alert::{AlertState, Ending, RevisionKind};
+use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind, Subject};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
-use crate::store::StoreError;
+use crate::domain::watch::Spoken;
 use crate::store::groups::{Covered, Group, Member, Which};
+use crate::store::intents::Intent;
+use crate::store::{StoreError, Stored};
 
 /// How many members are read at once.
 const PAGE: i32 = 500;
@@ -151,14 +153,14 @@ impl Deliverer {
             };
             let pending: Vec<_> = alerts
                 .iter()
-                .map(|revisions| self.is_unheard(group, revisions))
+                .map(|revisions| self.left_out(group, revisions))
                 .collect();
-            let unheard: Vec<bool> = stream::iter(pending)
+            let left_out: Vec<Option<LeftOut>> = stream::iter(pending)
                 .buffered(SIDE_BY_SIDE)
                 .try_collect()
                 .await?;
-            for (revisions, unheard) in alerts.drain(..).zip(unheard) {
-                gathered.take(revisions, unheard, &mut foremost, &mut listed);
+            for (revisions, left_out) in alerts.drain(..).zip(left_out) {
+                gathered.take(revisions, left_out, &mut foremost, &mut listed);
                 if listed.len() >= COVERED {
                     self.list(message, token, &mut gathered.pages, &mut listed)
                         .await?;
@@ -192,34 +194,127 @@ impl Deliverer {
             {
                 words.change = RevisionKind::Opened;
             }
+            if gathered.reminder && words.kind.tells_what_is_left()
+                || words.kind == AlertKind::HighDemand
+            {
+                // It is so all the same, without what was left then.
+                let about = (&words.subject, words.alert.as_str());
+                let later = self.overtaken_by(group, about, member.at, false).await?;
+                if later.is_some() {
+                    (words.before, words.after, words.days_of_supply) = (None, None, None);
+                }
+            }
             gathered.named.push(words);
         }
         Ok(gathered)
     }
 
-    /// Whether nothing is to be said of these revisions. Either the alert is over and they do not say so:
-    /// its end is told elsewhere, or not on this channel. Or they end an alert of which the channel has
-    /// heard nothing: what was to say that it began waits too, or never arrived.
-    async fn is_unheard(&self, group: &Group, revisions: &[Member]) -> Result<bool, StoreError> {
-        let (Some(first), Some(last)) = (revisions.first(), revisions.last()) else {
-            return Ok(false);
+    /// Why nothing is to be said of these revisions, if so. Either the alert is over and they do not say
+    /// so: its end is told elsewhere, or not on this channel. Or they end an alert of which the channel has
+    /// heard nothing: what was to say that it began waits too, or never arrived. Or the channel knows by
+    /// now, from another alert, what is left of the item.
+    async fn left_out(
+        &self,
+        group: &Group,
+        revisions: &[Member],
+    ) -> Result<Option<LeftOut>, StoreError> {
+        let Some(last) = revisions.last() else {
+            return Ok(None);
         };
         let alert = self.store.alert(&last.alert).await?;
-        if alert.is_some_and(|it| it.is_over() && it.revision > last.revision) {
-            return Ok(true);
+        if let Some(alert) = &alert {
+            if alert.is_over() && alert.revision > last.revision {
+                return Ok(Some(LeftOut::Over));
+            }
+            if alert.kind.tells_what_is_left() {
+                let about = (&alert.subject, alert.id.as_str());
+                let later = self.overtaken_by(group, about, last.at, false).await?;
+                if let Some(later) = later {
+                    return Ok(Some(LeftOut::OvertakenBy(later)));
+                }
+            }
         }
         if !last.is_end() {
-            return Ok(false);
-        }
-        if first.revision == 1 {
-            return Ok(true);
+            return Ok(None);
         }
         let all = self.store.intents_on(&last.alert, &group.channel).await?;
         let mut earlier = all
             .iter()
-            .filter(|it| it.data.revision < first.revision)
+            .filter(|it| it.data.revision < last.revision)
             .peekable();
-        Ok(earlier.peek().is_some() && !earlier.any(|it| it.data.may_have_reached()))
+        let is_unheard = earlier.peek().is_some() && !earlier.any(|it| it.data.may_have_reached());
+        Ok(is_unheard.then_some(LeftOut::Over))
+    }
+
+    /// The alert that has told the channel of a group since then what is left of an item; or that this
+    /// group is about to tell. `if_open`: only one that still holds.
+    async fn overtaken_by(
+        &self,
+        group: &Group,
+        (subject, alert): (&Subject, &str),
+        since: Timestamp,
+        if_open: bool,
+    ) -> Result<Option<String>, StoreError> {
+        let watches = self.store.watches(subject).await?;
+        let spoken = watches
+            .iter()
+            .filter(|stored| stored.data.kind.tells_what_is_left())
+            .flat_map(|stored| &stored.data.watch.spoken_of)
+            .filter(|spoken| spoken.alert != alert && spoken.at.0 > since);
+        for Spoken { alert: other, .. } in spoken {
+            let is_later = |it: &Stored<Intent>| it.data.created_at > since;
+            let mut intents = self.store.intents_on(other, &group.channel).await?;
+            intents.retain(is_later);
+            let is_told = intents.iter().any(|it| it.data.may_have_reached());
+            let waits = |it: &Stored<Intent>| {
+                let belongs = it.data.group.as_ref();
+                it.data.is_unsettled()
+                    && belongs.is_some_and(|belongs| belongs.id(&group.channel) == group.id)
+            };
+            if is_told && !if_open {
+                return Ok(Some(other.clone()));
+            }
+            if is_told || intents.iter().any(waits) {
+                let other = self.store.alert(other).await?;
+                if let Some(other) = other.filter(|it| it.state == AlertState::Open) {
+                    return Ok(Some(other.id));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether what a group's message says of an alert that it names is no longer so: the alert has a later
+    /// revision, or another has told the channel what is left.
+    pub(super) async fn is_outdated(
+        &self,
+        group: &Group,
+        message: &Message,
+    ) -> Result<bool, StoreError> {
+        let reminds = message.digest.as_ref().is_some_and(|it| it.reminder);
+        for said in message.named() {
+            let Some(alert) = self.store.alert(&said.alert).await? else {
+                continue;
+            };
+            if alert.revision > said.revision {
+                return Ok(true);
+            }
+            if !alert.kind.tells_what_is_left() {
+                continue;
+            }
+            let intent = self
+                .store
+                .intent(&said.alert, said.revision, &group.channel);
+            let Some(intent) = intent.await? else {
+                continue;
+            };
+            let about = (&alert.subject, alert.id.as_str());
+            let later = self.overtaken_by(group, about, intent.data.created_at, reminds);
+            if later.await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn list(
@@ -283,34 +378,55 @@ impl Deliverer {
         member: Member,
     ) -> Result<Option<Member>, StoreError> {
         let alert = self.store.alert(&member.alert).await?;
-        if alert.is_some_and(|alert| alert.state == AlertState::Open) {
-            return Ok(Some(member));
+        let Some(alert) = alert.filter(|alert| alert.state == AlertState::Open) else {
+            self.store.forget_told(&group.id, &member.alert).await?;
+            return Ok(None);
+        };
+        if alert.kind.tells_what_is_left() {
+            let about = (&alert.subject, alert.id.as_str());
+            let graver = self.overtaken_by(group, about, member.at, true).await?;
+            if graver.is_some() {
+                return Ok(None);
+            }
         }
-        self.store.forget_told(&group.id, &member.alert).await?;
-        Ok(None)
+        Ok(Some(member))
     }
 }
 
+/// Why a group says nothing of an alert.
+enum LeftOut {
+    /// It is over, and nobody was told that it began.
+    Over,
+    /// This alert of the same item says what is left now.
+    OvertakenBy(String),
+}
+
 impl Gathered {
-    /// Takes in the revisions of one alert. Only the last of them speaks for it; and none, if it is over
-    /// and nobody was told that it began.
+    /// Takes in the revisions of one alert. Only the last of them speaks for it; and none, if it is left
+    /// out.
     fn take(
         &mut self,
         revisions: Vec<Member>,
-        unheard: bool,
+        left_out: Option<LeftOut>,
         foremost: &mut Foremost,
         listed: &mut Vec<Covered>,
     ) {
         let Some(last) = revisions.last().cloned() else {
             return;
         };
-        if !unheard {
+        if left_out.is_none() {
             self.count(&last);
             foremost.see(last.clone());
         }
+        let unheard = left_out.is_some();
+        let overtaken_by = match left_out {
+            Some(LeftOut::OvertakenBy(alert)) => Some(alert),
+            Some(LeftOut::Over) | None => None,
+        };
         listed.extend(revisions.into_iter().map(|member| Covered {
             last: member.revision == last.revision,
             unheard,
+            overtaken_by: overtaken_by.clone(),
             member,
         }));
     }

@@ -11,9 +11,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Delivered, Deliverer, RECORDING};
 use super::gather::Gathered;
-use super::verdict::{later, recheck};
+use super::verdict::later;
 use crate::bus::IntentRef;
 use crate::domain::group::{FlushId, Left, Phase};
+use crate::domain::watch::Moment;
 use crate::store::groups::{Covers, Group, Which};
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{StoreError, Stored};
@@ -21,8 +22,11 @@ use crate::store::{StoreError, Stored};
 /// A time as near as this is waited for here; queues count in whole seconds.
 const AT_HAND: SignedDuration = SignedDuration::from_secs(1);
 
-/// How long a group whose channel is not live waits before it tries to speak again.
+/// How long a group whose channel is not live waits before it gathers again what it cannot send.
 const NOT_LIVE: SignedDuration = SignedDuration::from_mins(5);
+
+/// How often meanwhile it is asked whether the channel is live.
+const ASK_WHETHER_LIVE: SignedDuration = SignedDuration::from_mins(1);
 
 /// How many members are settled side by side.
 const SIDE_BY_SIDE: usize = 16;
@@ -61,6 +65,9 @@ impl Deliverer {
                 return Ok(Delivered::Again(self.until(at)));
             }
             tokio::time::sleep(wait.max(SignedDuration::ZERO).unsigned_abs()).await;
+            if let Some(at) = self.wait_until_live(&group).await? {
+                return Ok(Delivered::Again(self.until(at)));
+            }
             match self.begin(message).await? {
                 Begun::Message => {}
                 Begun::Nothing(None) => return Ok(Delivered::Settled),
@@ -81,6 +88,26 @@ impl Deliverer {
             }
             other => Ok(other),
         }
+    }
+
+    /// When a group asks again whether its channel is live; `None` if it is, or if it is time to put on
+    /// record what waits for that.
+    async fn wait_until_live(
+        &self,
+        group: &Stored<Group>,
+    ) -> Result<Option<Timestamp>, DeliverError> {
+        let now = self.store.clock().now();
+        let until = group.data.not_live_until.map(|until| until.0);
+        let Some(until) = until.filter(|until| *until > now) else {
+            return Ok(None);
+        };
+        if self.is_live(&group.data.channel).await? {
+            return Ok(None);
+        }
+        let at = later(now, ASK_WHETHER_LIVE).min(until);
+        let rest = group.data.scheduled(group.data.schedule.again(at), now);
+        self.store.regroup(group, &rest).await?;
+        Ok(Some(at))
     }
 
     /// Freezes what the group has to say, if anything.
@@ -115,6 +142,7 @@ impl Deliverer {
                 continue;
             };
             let mut sending = group.data.scheduled(group.data.schedule.begun(now), now);
+            sending.not_live_until = None;
             sending.covers = Some(Covers {
                 token,
                 pages: gathered.pages,
@@ -154,7 +182,8 @@ impl Deliverer {
         else {
             return Ok(Delivered::Missing);
         };
-        // A message that was not sent is void. Its members go on waiting, for the next.
+        // A message that was not sent is void. Its members go on waiting, for the next, and know if it may
+        // have arrived.
         let void = carrier.state == IntentState::Superseded;
         let not_live = void
             && carrier
@@ -174,15 +203,17 @@ impl Deliverer {
             }
             let covers = group.data.covers.clone();
             let left = covers.filter(|covers| covers.settled < covers.pages);
-            let Some(mut covers) = left.filter(|_| !void || not_live) else {
+            let is_told = !void || not_live || carrier.perhaps_sent;
+            let Some(mut covers) = left.filter(|_| is_told) else {
                 if void {
                     let now = self.store.clock().now();
                     let again = match not_live {
-                        true => later(now, recheck(carrier.created_at, now).max(NOT_LIVE)),
+                        true => later(now, ASK_WHETHER_LIVE),
                         false => now,
                     };
                     let mut rest = group.data.scheduled(group.data.schedule.again(again), now);
                     rest.covers = None;
+                    rest.not_live_until = not_live.then(|| Moment(later(now, NOT_LIVE)));
                     if self.store.regroup(&group, &rest).await? {
                         return Ok(Delivered::Next(self.until(again)));
                     }
@@ -260,6 +291,7 @@ impl Deliverer {
             open: pace.repeat.is_some()
                 && self.reminds(&group.data).await?
                 && self.store.has_members(id, Which::Told).await?,
+            kept_silent: matches!(group.data.schedule.phase, Phase::Reminding(_)),
         };
         let now = self.store.clock().now();
         let mut rest = group

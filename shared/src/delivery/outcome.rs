@@ -146,7 +146,7 @@ impl Outcome {
 impl From<TransportError> for Outcome {
     fn from(error: TransportError) -> Self {
         match error {
-            TransportError::Refused { .. } => Self::rejected(error.to_string()),
+            TransportError::Refused { .. } => Self::not_sent(error.to_string()),
             TransportError::NotSent { .. } => Self::Retry { after: None },
             TransportError::NoAnswer { .. } | TransportError::Incomplete { .. } => Self::Unknown,
         }

@@ -17,8 +17,11 @@ use crate::domain::{AlertKind, Subject};
 use crate::installation::Installation;
 use crate::render::words::one_line;
 use crate::store::alerts::{Alert, Announcement};
-use crate::store::breakers::{Trouble, TroubleKind};
+use crate::store::breakers::{Destination, Trouble, TroubleKind};
 use crate::store::intents::Intent;
+
+/// What stands before the text of a lost message.
+const LOST: &str = "It did not carry: ";
 
 /// The longest piece of a lost message that is quoted, in characters.
 const QUOTED: usize = 200;
@@ -49,7 +52,7 @@ impl Deliverer {
             alert: None,
         };
         // Where an outbox stands in for vendors, to be without credentials is how one begins.
-        if kind == TroubleKind::NotLive && self.outgoing.stands_in() {
+        if kind == TroubleKind::NotLive && lost.is_none() && self.outgoing.stands_in() {
             self.store.begin_trouble(channel, &trouble, None).await?;
             return Ok(());
         }
@@ -59,7 +62,7 @@ impl Deliverer {
         message.notes.push(sentence);
         if let Some(lost) = lost {
             let lost: String = one_line(lost).chars().take(QUOTED).collect();
-            message.notes.push(format!("It did not carry: {lost}"));
+            message.notes.push(format!("{LOST}{lost}"));
         }
         message.notes.push(format!(
             "When it is mended, send again what is still true: lotwire resend {channel}"
@@ -82,13 +85,15 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Ends a channel's trouble: something has arrived.
+    /// Ends a channel's trouble: something has arrived. What it refused meanwhile has not, and is told with
+    /// the end, if to nobody else then on the channel itself.
     pub(super) async fn end_trouble(
         &self,
         channel: &ChannelName,
-        trouble: &Trouble,
+        before: &Destination,
     ) -> Result<(), DeliverError> {
-        let Some(id) = &trouble.alert else {
+        let alert = before.trouble.as_ref().and_then(|it| it.alert.as_deref());
+        let Some(id) = alert else {
             return Ok(());
         };
         let Some(alert) = self.store.alert(id).await? else {
@@ -101,16 +106,58 @@ impl Deliverer {
             change: RevisionKind::Resolved,
             ending: Some(Ending::Recovered),
             at: now,
-            notes: Vec::new(),
+            notes: what_was_refused(channel, before.refused, &alert.message),
             ..alert.message.clone()
         };
-        let told = alert.told.clone();
+        let mut told = alert.told.clone();
+        if !message.notes.is_empty() && !self.is_heard(id).await? {
+            told.push(channel.clone());
+        }
         let kinds = self.store.kinds_told(id).await?;
         let last = announcement(&installation, message, (&told, &kinds), now, Some(&alert));
         if self.store.end_trouble(channel, &last).await? {
             tracing::info!(%channel, "the channel reaches people again");
         }
         Ok(())
+    }
+
+    /// Tells a channel that reaches people again of the others that do not, where nobody has heard of that.
+    pub(super) async fn tell_of_others(&self, channel: &ChannelName) -> Result<(), DeliverError> {
+        let now = self.store.clock().now();
+        let installation = self.installations.current().await?;
+        for (other, configured) in &installation.config.channels {
+            if other == channel || !configured.common.enabled {
+                continue;
+            }
+            let trouble = self.store.destination(other).await?.trouble;
+            let Some(id) = trouble.and_then(|trouble| trouble.alert) else {
+                continue;
+            };
+            if self.is_heard(&id).await? {
+                continue;
+            }
+            let Some(alert) = self.store.alert(&id).await? else {
+                continue;
+            };
+            let message = Message {
+                revision: alert.revision + 1,
+                at: now,
+                ..alert.message.clone()
+            };
+            let told = (std::slice::from_ref(channel), &BTreeMap::new());
+            let mut told = announcement(&installation, message, told, now, Some(&alert));
+            let known = alert.told.into_iter().filter(|one| one != channel);
+            told.alert.told.extend(known);
+            self.store.tell_trouble(other, &id, &told).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody has heard of an alert, or is about to.
+    async fn is_heard(&self, alert: &str) -> Result<bool, DeliverError> {
+        let told = self.store.intents_of(alert).await?;
+        let mut told = told.iter();
+        Ok(told.any(|it| it.is_unsettled() || it.may_have_reached()))
     }
 
     /// Where a channel's trouble can be told: where the routes lead, or else everywhere; never on a
@@ -144,6 +191,21 @@ impl Deliverer {
             .collect();
         Ok(if wanted.is_empty() { sound } else { wanted })
     }
+}
+
+/// What did not arrive because it was refused, for whoever hears that messages arrive again.
+fn what_was_refused(channel: &ChannelName, refused: u32, begun: &Message) -> Vec<String> {
+    let count = match refused {
+        0 => return Vec::new(),
+        1 => "It refused one message, which did not arrive.".to_owned(),
+        many => format!("It refused {many} messages, which did not arrive."),
+    };
+    let lost = begun.notes.iter().find(|note| note.starts_with(LOST));
+    let again = format!("Send again what is still true: lotwire resend {channel}");
+    [Some(count), lost.cloned(), Some(again)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn message(

@@ -57,6 +57,13 @@ named!(
     }
 );
 
+impl AlertKind {
+    /// Whether it tells how much is left of something: of such alerts of one item the last word counts.
+    pub const fn tells_what_is_left(self) -> bool {
+        matches!(self, Self::LowStock | Self::OutOfStock | Self::BackInStock)
+    }
+}
+
 named!(
     /// How much it matters.
     Severity {

@@ -232,6 +232,8 @@ pub struct Left {
     pub waiting: bool,
     /// Whether something that people were told of may still be open.
     pub open: bool,
+    /// Whether it was time to bring that to mind, and something graver was told instead.
+    pub kept_silent: bool,
 }
 
 impl Schedule {
@@ -276,7 +278,7 @@ impl Schedule {
     /// Its time has come, and there is nothing to say; or its message is settled.
     #[must_use]
     pub fn over(&self, left: Left, now: Timestamp, pace: &Pace) -> Self {
-        let phase = match (left.waiting, self.reminder(left, pace)) {
+        let phase = match (left.waiting, self.reminder(left, now, pace)) {
             // They have waited while the last message was under way.
             (true, _) => Phase::Waiting(Moment(self.soonest(now, pace))),
             (false, Some(at)) => Phase::Reminding(Moment(at.max(now))),
@@ -286,8 +288,9 @@ impl Schedule {
     }
 
     /// A reminder keeps the beat of the interval: it comes with the first beat after its own time.
-    fn reminder(&self, left: Left, pace: &Pace) -> Option<Timestamp> {
+    fn reminder(&self, left: Left, now: Timestamp, pace: &Pace) -> Option<Timestamp> {
         let (last, repeat) = (self.last?.0, pace.repeat.filter(|_| left.open)?);
+        let last = if left.kept_silent { now } else { last };
         let beat = pace.interval.as_millis().max(1);
         let beats = repeat.as_millis().max(1).saturating_add(beat - 1) / beat;
         let wait = i64::try_from(beats.saturating_mul(beat)).unwrap_or(i64::MAX);

@@ -40,6 +40,10 @@ pub(super) fn render(
         if let (None, Some(place)) = (&message.location, &alert.location) {
             line.push_str(&format!(" ({place})"));
         }
+        // What is beside the text of an alert on its own: that it flaps, that it has fallen further.
+        for note in &alert.notes {
+            line.push_str(&format!(" {note}"));
+        }
         lines.push(format!("• {}", fit(&line, Measure::Characters(LINE))));
     }
     let named = u32::try_from(digest.alerts.len()).unwrap_or(u32::MAX);
@@ -75,11 +79,21 @@ mod tests {
         assert_eq!(
             words.text,
             "5 alerts: 4 open, 1 resolved.\n\
-             • Low stock: Oil 5W-40 – just 2 units left. (Milano Nord)\n\
-             • Back in stock: Oil 5W-40 – 2 units available. (Milano Nord)\n\
+             • Low stock: Oil 5W-40 – just 2 units left. (Milano Nord) two suppliers are late\n\
+             • Back in stock: Oil 5W-40 – 2 units available. (Milano Nord) two suppliers are late\n\
              … and 3 more"
         );
         assert_eq!(words.fallback, None);
+    }
+
+    #[test]
+    fn that_an_alert_flaps_is_said_among_others_too() {
+        let mut message = samples::digest();
+        let digest = message.digest.as_mut().unwrap();
+        digest.alerts[0].notes = vec!["It goes up and down.".to_owned()];
+        let words = render(&message);
+        let line = "• Low stock: Oil 5W-40 – just 2 units left. (Milano Nord) It goes up and down.";
+        assert!(words.text.contains(line), "{}", words.text);
     }
 
     #[test]
@@ -94,7 +108,7 @@ mod tests {
         assert_eq!(words.title, "1 alert at Milano Nord still open");
         assert_eq!(
             words.text,
-            "1 alert at Milano Nord still open:\n• Low stock: Oil 5W-40 – just 2 units left."
+            "1 alert at Milano Nord still open:\n• Low stock: Oil 5W-40 – just 2 units left. two suppliers are late"
         );
     }
 
@@ -115,7 +129,7 @@ mod tests {
         assert_eq!(
             words.text,
             "2 alerts: 2 open, 0 resolved.\n\
-             • Out of stock: Oil 5W-40 – none left. (Milano Nord)\n\
+             • Out of stock: Oil 5W-40 – none left. (Milano Nord) two suppliers are late\n\
              … and 1 more"
         );
     }

@@ -21,4 +21,4 @@ pub mod words;
 
 pub use facts::{Fact, facts};
 pub use fit::{Limits, Measure, fit};
-pub use templates::{Rendered, TemplateError, TemplateTexts, Templates};
+pub use templates::{Rendered, TemplateError, TemplateTexts, Templates, VARIABLES};

@@ -8,6 +8,7 @@
 //! repetition; source and result are bounded. That leaves no need to meter it.
 
 mod harmless;
+mod variables;
 mod wording;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +25,7 @@ use crate::domain::alert::{AlertKind, Ending, RevisionKind};
 use crate::domain::message::{Message, Stock};
 use crate::domain::{ChannelName, Subject};
 use harmless::harmless;
+pub use variables::VARIABLES;
 use wording::default_source;
 
 /// The longest result, in bytes: more than any channel shows.
@@ -156,12 +158,6 @@ impl Templates {
             }
         }
         Ok(())
-    }
-
-    /// The names a template may use, in alphabetical order.
-    pub fn variables() -> Vec<&'static str> {
-        let sample = samples::full(AlertKind::LowStock, RevisionKind::Opened);
-        context(&sample).into_keys().collect()
     }
 
     /// A message in words, for one channel.

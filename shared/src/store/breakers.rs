@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::alerts::Announcement;
+use super::jobs::is_zero;
 use super::row::{Expect, Row, Stored, Write};
 use super::{Store, StoreError, keys};
+use crate::delivery::backoff::LONGEST_ASKED;
 use crate::delivery::breaker::{Breaker, Change, Pass, Turn};
 use crate::delivery::links::LinkKey;
 use crate::delivery::outcome::Outcome;
@@ -33,6 +35,12 @@ pub struct Destination {
     /// That it cannot be reached, or answers that it cannot take anything now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
+    /// How many messages it has refused since one arrived.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refused: u32,
+    /// Until when it wants to be left alone: a limit is the destination's, not one message's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_until: Option<Moment>,
 }
 
 /// Attempts that failed one after the other.
@@ -116,7 +124,12 @@ impl Store {
     pub async fn ask_breaker(&self, channel: &ChannelName) -> Result<(Turn, bool), StoreError> {
         self.change_destination("ask a circuit breaker", channel, |to, now| {
             let is_sound = *to == Destination::default();
-            (to.breaker.ask(now), is_sound)
+            let rests = to.rests_until.map(|until| until.0);
+            let turn = match rests.filter(|until| *until > now) {
+                Some(until) => Turn::Wait { until },
+                None => to.breaker.ask(now),
+            };
+            (turn, is_sound)
         })
         .await
     }
@@ -125,6 +138,7 @@ impl Store {
     pub async fn hasten_breaker(&self, channel: &ChannelName) -> Result<(), StoreError> {
         self.change_destination("hasten a circuit breaker", channel, |to, now| {
             to.breaker.hasten(now);
+            to.rests_until = None;
         })
         .await
     }
@@ -147,6 +161,9 @@ impl Store {
                         Outcome::Retry { after } => after.unwrap_or_default(),
                         _ => SignedDuration::ZERO,
                     };
+                    let rests_until = now.checked_add(asked.min(LONGEST_ASKED));
+                    let rests_until = rests_until.ok().filter(|until| *until > now);
+                    to.rests_until = to.rests_until.max(rests_until.map(Moment));
                     let until = now.checked_add(asked.saturating_add(LULL));
                     to.failing = Some(Failing {
                         since: Moment(known.unwrap_or(now)),
@@ -156,6 +173,12 @@ impl Store {
                 _ => to.failing = None,
             }
             let arrived = matches!(outcome, Outcome::Delivered { .. });
+            to.rests_until.take_if(|until| until.0 <= now);
+            if matches!(outcome, Outcome::Rejected { .. }) {
+                to.refused = to.refused.saturating_add(1);
+            } else if arrived && to.trouble.as_ref().is_none_or(|it| it.alert.is_none()) {
+                to.refused = 0;
+            }
             // One that people were told of ends with the alert, in one transaction.
             to.trouble
                 .take_if(|trouble| arrived && trouble.alert.is_none());
@@ -191,8 +214,25 @@ impl Store {
         channel: &ChannelName,
         alert: &Announcement,
     ) -> Result<bool, StoreError> {
-        self.change_trouble(channel, Some(alert), |to| to.trouble.take().is_some())
-            .await
+        self.change_trouble(channel, Some(alert), |to| {
+            to.refused = 0;
+            to.trouble.take().is_some()
+        })
+        .await
+    }
+
+    /// Writes a further revision of the alert about a channel's trouble: `false` if that is over.
+    pub async fn tell_trouble(
+        &self,
+        channel: &ChannelName,
+        id: &str,
+        alert: &Announcement,
+    ) -> Result<bool, StoreError> {
+        self.change_trouble(channel, Some(alert), |to| {
+            let known = to.trouble.as_ref().and_then(|it| it.alert.as_deref());
+            known == Some(id)
+        })
+        .await
     }
 
     async fn change_trouble(

@@ -52,6 +52,9 @@ pub struct Group {
     /// What its message on the way covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covers: Option<Covers>,
+    /// Its channel was found not live: until then nothing is gathered before the channel is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_live_until: Option<Moment>,
     /// When the clock looks after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Moment>,
@@ -91,9 +94,13 @@ pub struct Covered {
     pub member: Member,
     /// Whether it is its alert's last revision in this message.
     pub last: bool,
-    /// Whether the message says nothing of it: its alert is over, and nobody was told that it began.
+    /// Whether the message says nothing of it: its alert is over, and nobody was told that it began; or
+    /// another alert has overtaken it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unheard: bool,
+    /// The alert of the same item that says what is left now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtaken_by: Option<String>,
 }
 
 /// Which members of a group.
@@ -124,6 +131,7 @@ impl Group {
             belongs: belongs.clone(),
             schedule: Schedule::default(),
             covers: None,
+            not_live_until: None,
             due_at: None,
         })
     }
@@ -357,8 +365,7 @@ impl Store {
     /// Puts on record that a message carried one of its members, and takes the member out of those
     /// that wait. May be repeated.
     ///
-    /// A message that was not sent, because its channel is not live, carried nobody: its members go on
-    /// waiting.
+    /// A message that did not leave carried nobody: its members go on waiting.
     pub async fn settle_member(
         &self,
         group: &Group,
@@ -370,7 +377,13 @@ impl Store {
             member,
             last,
             unheard,
+            overtaken_by,
         } = covered;
+        // A message that did not leave carried nobody; that it may have arrived is for its members to know.
+        let is_void = matches!(
+            carrier.state,
+            IntentState::NotSent | IntentState::Superseded
+        );
         for tries in 0.. {
             let key = (&member.alert, member.revision, &group.channel);
             let Some(stored) = self.intent(key.0, key.1, key.2).await? else {
@@ -379,19 +392,24 @@ impl Store {
             if !stored.data.is_unsettled() {
                 break;
             }
-            if *unheard {
-                if self.supersede(&stored, UNHEARD).await? {
+            if *unheard && !(is_void && overtaken_by.is_some()) {
+                let reason = match overtaken_by {
+                    Some(alert) => format!("alert {alert} says what is left now"),
+                    None => UNHEARD.to_owned(),
+                };
+                if self.supersede(&stored, &reason).await? {
                     break;
                 }
                 self.after_conflict(OPERATION, tries).await?;
                 continue;
             }
-            if carrier.state == IntentState::NotSent {
-                let after = Intent {
-                    state: IntentState::NotSent,
-                    last_outcome: carrier.last_outcome.clone(),
-                    ..stored.data.clone()
-                };
+            if is_void {
+                let mut after = stored.data.clone();
+                after.perhaps_sent |= carrier.perhaps_sent && !unheard;
+                if carrier.state == IntentState::NotSent {
+                    after.state = IntentState::NotSent;
+                    after.last_outcome.clone_from(&carrier.last_outcome);
+                }
                 if after == stored.data || self.put_intent(&stored, &after).await? {
                     return Ok(());
                 }
@@ -413,6 +431,7 @@ impl Store {
             }
             self.after_conflict(OPERATION, tries).await?;
         }
+        // What another has overtaken is brought to mind, too, once that is over.
         if *last && group.belongs.pace.repeat.is_some() {
             let told = keys::told(&group.id, &member.alert);
             if member.over {

@@ -244,6 +244,13 @@ impl Scene<'_> {
             let routes = &self.installation.routes;
             let led = routes.channels_for(&about);
             let mut sentences = vec![routes.explain(&about)];
+            for one in &led {
+                let by_itself = self.installation.grouping(one).is_none();
+                if by_itself && routes.grouping(&one.routes).is_some() {
+                    let name = &one.channel;
+                    sentences.push(format!("A webhook, `{name}`, is sent it by itself."));
+                }
+            }
             for standing in self.standing {
                 if led.iter().any(|one| one.channel == *standing.name()) {
                     sentences.extend(standing.obstacle());

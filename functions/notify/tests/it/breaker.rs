@@ -147,3 +147,35 @@ async fn a_probe_whose_notifier_died_is_followed_by_another() {
     assert_eq!(world.drive(&intents[1]).await, IntentState::Delivered);
     assert_eq!(world.drive(&intents[0]).await, IntentState::Delivered);
 }
+
+/// A vendor's limit is for all that is sent there.
+#[tokio::test(start_paused = true)]
+async fn what_a_vendor_puts_off_puts_off_what_comes_after_it_too() {
+    let world = World::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+    world
+        .vendors
+        .first("ops.example.com", [Answer::After(429, 60)]);
+    let start = world.clock.now();
+    let first = world.open("a1", &["ops", "other"]).await;
+    let mut waiting = first.clone();
+    for which in &first {
+        world.look(which).await;
+    }
+    for alert in ["a2", "a3"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        assert!(matches!(world.look(&which).await, Delivered::Again(_)));
+        waiting.push(which);
+    }
+    assert_eq!(world.vendors.seen("ops.example.com").len(), 1);
+    assert_eq!(world.vendors.seen("other.example.com").len(), 1);
+    tokio::time::sleep(Duration::from_secs(75)).await;
+    for which in &waiting {
+        if which.channel.as_str() == "ops" {
+            assert_eq!(world.drive(which).await, IntentState::Delivered);
+        }
+    }
+    for seen in &world.vendors.seen("ops.example.com")[1..] {
+        let since = seen.at.duration_since(start);
+        assert!(since >= SignedDuration::from_secs(60), "{since}");
+    }
+}

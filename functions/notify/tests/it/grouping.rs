@@ -738,6 +738,183 @@ async fn a_group_whose_channel_is_not_live_says_what_is_still_true_once_it_is() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_speaks_within_a_minute_of_its_channel_being_live_again() {
+    for way in ["credentials", "switch"] {
+        let ops = [("ops", "")];
+        let line = Timeline::new(&ops, pace(10, 60, None)).await;
+        let secret = line
+            .world
+            .environment
+            .lock()
+            .unwrap()
+            .get("SECRET")
+            .cloned();
+        match way {
+            "credentials" => line.world.set("SECRET", None),
+            _ => {
+                let off = reminding(&[("ops", "enabled = false")]);
+                line.world.configure(&off).await;
+            }
+        }
+        line.say("a1", 1, Opened, &["ops"]).await;
+        line.say("a2", 1, Opened, &["ops"]).await;
+        line.until(100).await;
+        assert_eq!(line.told("ops"), []);
+        match way {
+            "credentials" => line.world.set("SECRET", secret.as_deref()),
+            _ => line.world.configure(&reminding(&ops)).await,
+        }
+        line.until(165).await;
+        let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+        assert_eq!(told, [["new 2+0", "a1/1 opened", "a2/1 opened"]], "{way}");
+        line.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_reads_that_some_are_left_after_that_none_is() {
+    let line = Timeline::new(&[("ops", "")], pace(30, 60, None)).await;
+    line.say("oil/low", 1, Opened, &["ops"]).await;
+    line.say("mat/low", 1, Opened, &["ops"]).await;
+    line.until(10).await;
+    // Another route tells it at once.
+    let out = line.world.open("oil/out", &["ops"]).await.remove(0);
+    line.world.announce(&out).await;
+    line.until(300).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+    assert_eq!(told, [["oil/out/1 opened"], ["mat/low/1 opened"]]);
+    let low = line.world.store.intents_of("oil/low").await.unwrap();
+    assert_eq!(low[0].state, IntentState::Superseded, "{low:?}");
+    // Nobody heard of its beginning, so nobody hears of its end.
+    line.say("oil/low", 2, Resolved, &["ops"]).await;
+    line.until(600).await;
+    assert_eq!(line.told("ops").len(), 2);
+    line.stop().await;
+}
+
+/// What its vendor refused to carry is nobody's news: then the other is.
+#[tokio::test(start_paused = true)]
+async fn what_is_low_is_told_where_that_nothing_is_left_did_not_arrive() {
+    let line = Timeline::new(&[("ops", "")], pace(30, 60, None)).await;
+    line.say("oil/low", 1, Opened, &["ops"]).await;
+    line.until(10).await;
+    let vendors = &line.world.vendors;
+    vendors.first("ops.example.com", [Answer::Status(410)]);
+    let out = line.world.open("oil/out", &["ops"]).await.remove(0);
+    line.world.announce(&out).await;
+    line.until(300).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+    assert_eq!(told, [["oil/out/1 opened"], ["oil/low/1 opened"]]);
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_one_item_a_group_says_only_what_is_left_now() {
+    let line = Timeline::new(&[("ops", "")], pace(30, 60, None)).await;
+    line.say("oil/low", 1, Opened, &["ops"]).await;
+    line.say("oil/fast", 1, Opened, &["ops"]).await;
+    line.until(10).await;
+    line.say("oil/out", 1, Opened, &["ops"]).await;
+    line.until(300).await;
+    let told = line.told("ops");
+    let [(_, told)] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(told, &["new 2+0", "oil/fast/1 opened", "oil/out/1 opened"]);
+    let body: Value =
+        serde_json::from_str(&line.world.vendors.seen("ops.example.com")[0].body).unwrap();
+    let alerts = body["data"]["digest"]["alerts"].as_array().unwrap();
+    let fast = alerts.iter().find(|it| it["alert"] == "oil/fast").unwrap();
+    // Two were left when it was noticed that it sells fast.
+    assert_eq!(fast["after"], Value::Null);
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reminder_says_nothing_of_what_is_low_while_nothing_is_left() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(50))).await;
+    line.say("oil/low", 1, Opened, &["ops"]).await;
+    line.until(20).await;
+    let out = line.world.open("oil/out", &["ops"]).await.remove(0);
+    line.world.announce(&out).await;
+    line.until(80).await;
+    assert_eq!(line.told("ops").len(), 2, "{:?}", line.told("ops"));
+    line.world
+        .write("oil/out", 2, Resolved, &[], line.world.clock.now())
+        .await;
+    line.until(125).await;
+    let last = line.told("ops").pop().unwrap();
+    assert_eq!(last.1, ["still 1+0", "oil/low/1 opened"]);
+    // How many were left before that is no longer known.
+    let seen = line.world.vendors.seen("ops.example.com").pop().unwrap();
+    let body: Value = serde_json::from_str(&seen.body).unwrap();
+    assert_eq!(body["data"]["digest"]["alerts"][0]["after"], Value::Null);
+    line.stop().await;
+}
+
+const ROOM: &str = "[channels.ops]\nkind = 'slack'\ntoken = 'env:SECRET'\nchannel = 'C1'\n";
+const ACCEPTED: &str = r#"{"ok":true,"channel":"C1","ts":"17.1"}"#;
+
+/// A group on a channel for people, whose vendor takes what it is sent, unless told otherwise.
+async fn in_a_room(pace: Pace) -> Timeline {
+    let line = Timeline::new(&[("ops", "")], pace).await;
+    line.world.configure(ROOM).await;
+    line.world
+        .vendors
+        .always("slack.com", Answer::Body(ACCEPTED));
+    line
+}
+
+/// What people read, message by message.
+fn read(line: &Timeline) -> Vec<String> {
+    let seen = line.world.vendors.seen("slack.com").into_iter();
+    let texts = seen.map(|seen| {
+        let body: Value = serde_json::from_str(&seen.body).unwrap();
+        body["blocks"].to_string()
+    });
+    texts.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_read_what_is_so_now_where_a_message_may_have_been_lost() {
+    let line = in_a_room(pace(10, 20, None)).await;
+    line.world.vendors.first("slack.com", [Answer::Status(500)]);
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(12).await;
+    line.say("a1", 2, Resolved, &["ops"]).await;
+    line.until(600).await;
+    let read = read(&line);
+    assert!(read[0].contains("2 open, 0 resolved"), "{read:#?}");
+    // It may have arrived: so the end is told, and what is open once more.
+    assert!(read[1].contains("1 open, 1 resolved"), "{read:#?}");
+    assert_eq!(read.len(), 2, "{read:#?}");
+    line.settled(&["a2"]).await;
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_what_may_have_been_told_is_told_after_the_channel_was_off() {
+    let line = in_a_room(pace(10, 20, None)).await;
+    line.world.vendors.first("slack.com", [Answer::Lost]);
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(11).await;
+    line.world
+        .configure(&format!("{ROOM}enabled = false\n"))
+        .await;
+    line.until(100).await;
+    line.say("a1", 2, Resolved, &["ops"]).await;
+    line.world.configure(ROOM).await;
+    line.until(900).await;
+    let read = read(&line);
+    assert_eq!(read.len(), 2, "{read:#?}");
+    assert!(read[1].contains("1 open, 1 resolved"), "{read:#?}");
+    line.settled(&["a2"]).await;
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_person_who_asks_hears_at_once_what_a_group_could_not_send() {
     let line = Timeline::new(&[("ops", "")], pace(10, 60, None)).await;
     let secret = line.world.environment.lock().unwrap().remove("SECRET");

@@ -63,11 +63,16 @@ async fn an_address_that_may_not_be_called_is_told_on_another_channel_with_what_
         for alert in ["a1", "a2", "a3"] {
             let which = world.open(alert, &["ops"]).await.remove(0);
             let done = deliverer.deliver(&which, world.deadline()).await.unwrap();
-            assert_eq!(done, Delivered::Done(IntentState::Rejected), "{address}");
+            assert_eq!(done, Delivered::Done(IntentState::NotSent), "{address}");
         }
         let notes = told_on_the_other(&world).await;
         assert!(notes.contains(why), "{notes}");
-        assert!(notes.contains("lotwire resend ops"), "{notes}");
+        // Once the address is right, it leaves by itself.
+        let right = webhooks(&[("ops", ""), ("other", "")]);
+        world.configure(&right).await;
+        for_seconds(&world, 20 * 60).await;
+        assert_eq!(taken(&world).len(), 3, "{address}");
+        assert_eq!(world.destination("ops").await.trouble, None);
     }
 }
 
@@ -288,9 +293,7 @@ async fn what_an_open_alert_waits_for_is_sent_again_with_it() {
 #[tokio::test(start_paused = true)]
 async fn who_asks_for_it_again_does_not_wait_for_the_circuit_breaker() {
     let world = World::new(&webhooks(&[("ops", "")])).await;
-    world
-        .vendors
-        .always("ops.example.com", Answer::After(503, 1_800));
+    world.vendors.always("ops.example.com", Answer::Status(503));
     for alert in ["a1", "a2", "a3", "a4", "a5"] {
         let which = world.open(alert, &["ops"]).await.remove(0);
         world.look(&which).await;
@@ -376,4 +379,89 @@ async fn a_resend_that_runs_out_of_time_goes_on_where_it_ended() {
     }
     assert_eq!(deliveries, 1);
     assert!(asked > 2, "{asked}");
+}
+
+const ROOM: &str = "[channels.room]\nkind = 'slack'\ntoken = 'env:SECRET'\nchannel = 'C1'\n";
+const ACCEPTED: &str = r#"{"ok":true,"channel":"C1","ts":"17.1"}"#;
+const REFUSED: &str = r#"{"ok":false,"error":"invalid_blocks"}"#;
+
+/// One message that its vendor does not take, and the next that it does, before anybody could be told.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_refused_is_told_although_the_next_arrives() {
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    world
+        .vendors
+        .first("ops.example.com", [Answer::Status(410)]);
+    for alert in ["a1", "a2"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+    }
+    for_seconds(&world, 120).await;
+    let seen = world.vendors.seen("slack.com");
+    let [seen] = seen.as_slice() else {
+        panic!("told once: {seen:#?}");
+    };
+    for words in [
+        "Messages arrive again: ops",
+        "refused one message",
+        "Low stock: Oil 5W-40",
+    ] {
+        assert!(seen.body.contains(words), "{words}: {}", seen.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_channel_there_is_says_itself_what_it_has_refused() {
+    let world = World::new(ROOM).await;
+    let refused = [REFUSED, REFUSED].map(Answer::Body);
+    world.vendors.first("slack.com", refused);
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    for alert in ["a1", "a2", "a3"] {
+        let which = world.open(alert, &["room"]).await.remove(0);
+        world.look(&which).await;
+    }
+    for_seconds(&world, 120).await;
+    let seen = world.vendors.seen("slack.com");
+    assert_eq!(seen.len(), 4, "{seen:#?}");
+    let last = &seen[3].body;
+    for words in [
+        "Messages arrive again: room",
+        "refused 2 messages",
+        "lotwire resend room",
+    ] {
+        assert!(last.contains(words), "{words}: {last}");
+    }
+    // What arrives now has nothing to add.
+    let which = world.open("a4", &["room"]).await.remove(0);
+    world.look(&which).await;
+    for_seconds(&world, 120).await;
+    assert_eq!(world.vendors.seen("slack.com").len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_channels_that_are_down_the_second_is_told_when_the_first_is_mended() {
+    let world = World::new(&webhooks(&[("one", ""), ("two", "")])).await;
+    let opened = async |alert: &str, channel: &str| {
+        let which = world.open(alert, &[channel]).await.remove(0);
+        world.look(&which).await;
+        for_seconds(&world, 90).await;
+    };
+    world.vendors.always("one.example.com", Answer::Status(410));
+    opened("a1", "one").await;
+    world.vendors.always("two.example.com", Answer::Status(410));
+    opened("a2", "two").await;
+    world.vendors.always("one.example.com", Answer::Status(200));
+    opened("a3", "one").await;
+    let seen = world.vendors.seen("one.example.com");
+    let told = seen
+        .iter()
+        .filter(|seen| seen.body.contains("Messages do not arrive: two"));
+    assert_eq!(told.count(), 1, "{seen:#?}");
+    opened("a4", "one").await;
+    let seen = world.vendors.seen("one.example.com");
+    let told = seen
+        .iter()
+        .filter(|seen| seen.body.contains("Messages do not arrive: two"));
+    assert_eq!(told.count(), 1, "and once only: {seen:#?}");
 }

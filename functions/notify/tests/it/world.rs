@@ -26,7 +26,7 @@ use shared::delivery::{Delivered, Deliverer, Outgoing, Wire};
 use shared::domain::alert::{AlertState, RevisionKind, Severity};
 use shared::domain::group::Belongs;
 use shared::domain::message::{Message, Stock};
-use shared::domain::watch::Phase;
+use shared::domain::watch::{Phase, Watch};
 use shared::domain::{AlertKind, Subject};
 use shared::http::{Reply, Request, Transport, TransportError};
 use shared::installation::Installations;
@@ -517,8 +517,7 @@ impl World {
         due_at: Timestamp,
     ) -> Vec<Intent> {
         let now = self.clock.now();
-        let subject = Subject::Unit { vin: id.to_owned() };
-        let kind = AlertKind::LowStock;
+        let (subject, kind) = about(id);
         let intents: Vec<Intent> = channels
             .iter()
             .map(|channel| Intent {
@@ -534,7 +533,13 @@ impl World {
                 )
             })
             .collect();
-        let watches = self.store.watches(&subject).await.unwrap();
+        let mut watches = self.store.watches(&subject).await.unwrap();
+        watches.retain(|stored| stored.data.kind == kind);
+        let mut watch = Watch {
+            evaluated: u64::from(revision).into(),
+            ..Watch::default()
+        };
+        watch.speaks_of(id, now);
         let known = match revision {
             1 => None,
             _ => self.store.alert(id).await.unwrap(),
@@ -558,10 +563,7 @@ impl World {
             watched: Watched {
                 subject,
                 kind,
-                watch: shared::domain::watch::Watch {
-                    evaluated: u64::from(revision).into(),
-                    ..Default::default()
-                },
+                watch,
                 due: None,
                 tries: 0,
             },
@@ -597,6 +599,19 @@ impl World {
     }
 }
 
+/// What an alert of this id is about: `oil/out` tells that nothing is left of what `oil` and `oil/low` are
+/// about, `oil/fast` that it sells fast.
+fn about(id: &str) -> (Subject, AlertKind) {
+    let (item, kind) = id.split_once('/').unwrap_or((id, "low"));
+    let vin = item.to_owned();
+    let kind = match kind {
+        "out" => AlertKind::OutOfStock,
+        "fast" => AlertKind::HighDemand,
+        _ => AlertKind::LowStock,
+    };
+    (Subject::Unit { vin }, kind)
+}
+
 fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> Message {
     let stock = |available| {
         Some(Stock {
@@ -605,16 +620,15 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
             ..Stock::default()
         })
     };
+    let (subject, kind) = about(alert);
     Message {
         alert: alert.to_owned(),
         revision,
         correlation: None,
         change,
-        kind: AlertKind::LowStock,
+        kind,
         severity: Severity::Warning,
-        subject: Subject::Unit {
-            vin: alert.to_owned(),
-        },
+        subject,
         at,
         product: "Oil 5W-40".to_owned(),
         location: Some("North".to_owned()),

@@ -179,7 +179,7 @@ async fn no_secret_is_shown_whatever_the_vendor_does() {
         );
         assert_eq!(
             tried(&case, closed, &guarded, &mut said).await.name(),
-            "rejected",
+            "not_sent",
             "{name}"
         );
 

@@ -22,14 +22,17 @@ fn pace(wait: i64, interval: i64, repeat: Option<i64>) -> Pace {
 const NEWS: Left = Left {
     waiting: true,
     open: true,
+    kept_silent: false,
 };
 const OPEN: Left = Left {
     waiting: false,
     open: true,
+    kept_silent: false,
 };
 const NOTHING: Left = Left {
     waiting: false,
     open: false,
+    kept_silent: false,
 };
 
 #[test]
@@ -191,6 +194,7 @@ impl Driven {
             let left = Left {
                 waiting: false,
                 open,
+                kept_silent: false,
             };
             self.schedule = self.schedule.over(left, self.now, &self.pace);
         }

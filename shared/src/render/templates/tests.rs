@@ -276,3 +276,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_variable_is_described_and_no_other() {
+    let sample = samples::full(AlertKind::LowStock, RevisionKind::Opened);
+    let known: Vec<_> = context(&sample).into_keys().collect();
+    let described: Vec<_> = VARIABLES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(described, known);
+}
