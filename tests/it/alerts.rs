@@ -14,7 +14,7 @@ use crate::bench::{described, level, sold};
 use crate::flow::Running;
 use crate::vehicles::vehicle;
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 [account]
 name = "Test"
 zone = "Europe/Rome"
@@ -185,6 +185,7 @@ async fn one_vehicle_at_two_rooftops_is_one_conflict_and_counted_once() {
         location: Some("milano".parse().unwrap()),
         stock_number: None,
         since: None,
+        brought: false,
         fields: std::collections::BTreeMap::new(),
     };
     let event = shared::domain::StockEvent {

@@ -73,6 +73,7 @@ fn vehicle(source: &str, minute: i64, state: UnitState, location: &str) -> Stock
         location: Some(location.parse().unwrap()),
         stock_number: Some("BL-2601".into()),
         since: Some("2025-09-14".parse().unwrap()),
+        brought: false,
         fields: [
             text("condition", "new"),
             text("make", "Bentley"),

@@ -436,10 +436,10 @@ impl Told {
     }
 
     /// Of each there are ten times its number at nine, of which four are ordered and one is sold; the
-    /// order is cut to three, and of the first item fifty are counted before that sale.
+    /// order is cut to three, and of the first item fifty are counted before the sale and the cut.
     fn stock(&self) -> [i64; 3] {
         let there = match self.number() {
-            1 => 50,
+            1 => 51,
             number => 10 * number - 3,
         };
         [there - 1, 3 + self.number(), 3 + 1]

@@ -1046,3 +1046,99 @@ async fn an_order_that_is_fulfilled_in_pieces_is_sold_once() {
     assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
     assert_eq!(shop.sold("OIL", "north").await, 4);
 }
+
+/// The order as a later version has it: each line with what was ever ordered of it and what still is.
+fn edited(updated: &str, lines: &[(i64, i64, i64)]) -> Value {
+    let mut body = order(updated, 4, false, &[]);
+    let lines = lines.iter().map(|(id, quantity, current)| {
+        json!({ "id": id, "variant_id": ITEM + 1_000, "sku": "OIL", "quantity": quantity,
+            "current_quantity": current })
+    });
+    body["line_items"] = lines.collect();
+    body
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_edit_changes_counts_from_the_edit_and_not_from_the_order() {
+    // Ten were there, four were ordered at 09:30, and at 09:40 somebody counted twenty.
+    let placed = edited("09:30:00", &[(91, 4, 4)]);
+    let more = edited("09:50:00", &[(91, 6, 6)]);
+    let returned = {
+        let mut back = refund("return", 1, Some(1));
+        for time in ["created_at", "processed_at"] {
+            back[time] = json!("2026-11-22T09:52:00Z");
+        }
+        back
+    };
+    for (name, webhooks, expected) in [
+        ("as it was", vec![], 20),
+        ("two more", vec![more.clone()], 18),
+        (
+            "two more, of which one is removed",
+            vec![more, edited("09:55:00", &[(91, 6, 5)])],
+            19,
+        ),
+        ("one removed", vec![edited("09:50:00", &[(91, 4, 3)])], 21),
+        (
+            "one removed and ordered again",
+            vec![
+                edited("09:50:00", &[(91, 4, 3)]),
+                edited("09:55:00", &[(91, 4, 4)]),
+            ],
+            20,
+        ),
+        ("cancelled", vec![order("09:50:00", 0, true, &[])], 24),
+        ("fulfilled", vec![edited("09:50:00", &[(91, 4, 4)])], 20),
+        (
+            "two more, and one returned",
+            vec![edited("09:50:00", &[(91, 6, 6)]), returned],
+            19,
+        ),
+        (
+            "another line",
+            vec![edited("09:50:00", &[(91, 4, 4), (92, 3, 3)])],
+            17,
+        ),
+        (
+            "another line, of which one is removed",
+            vec![
+                edited("09:50:00", &[(91, 4, 4), (92, 3, 3)]),
+                edited("09:55:00", &[(91, 4, 4), (92, 3, 2)]),
+            ],
+            18,
+        ),
+    ] {
+        let mut webhooks: Vec<_> = webhooks.into_iter().map(Some).collect();
+        webhooks.extend([Some(placed.clone()), None]);
+        for turn in 0..2 * webhooks.len() {
+            let mut heard = webhooks.clone();
+            heard.rotate_left(turn % webhooks.len());
+            if turn >= webhooks.len() {
+                heard.reverse();
+            }
+            let shop = counting().await;
+            for body in heard.iter().chain(heard.iter().rev()) {
+                match body {
+                    Some(body) => {
+                        let is_refund = body["refund_line_items"].is_array();
+                        let topic = ["orders/updated", "refunds/create"][usize::from(is_refund)];
+                        shop.hears(topic, body).await;
+                    }
+                    None => {
+                        let mut counted = crate::bench::level("erp", 1, "OIL", "north", 20);
+                        counted.at = "2026-11-22T09:40:00Z".parse().unwrap();
+                        if let Change::LevelSet { version, .. } = &mut counted.change {
+                            *version = Version::at(counted.at);
+                        }
+                        shop.store
+                            .apply(&counted, &Default::default())
+                            .await
+                            .unwrap();
+                    }
+                }
+            }
+            let found = shop.on_hand("OIL", "north").await;
+            assert_eq!(found, Some(expected), "{name}, turn {turn}");
+        }
+    }
+}

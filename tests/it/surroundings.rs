@@ -250,6 +250,7 @@ fn stocked(source: &str, location: &str) -> StockEvent {
         location: Some(location.parse().unwrap()),
         stock_number: None,
         since: None,
+        brought: false,
         fields: BTreeMap::from(
             [("make", "Bentley"), ("model", "Continental GT")]
                 .map(|(name, value)| (name.to_owned(), Field::Text(value.to_owned()))),

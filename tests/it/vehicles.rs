@@ -3,15 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use shared::domain::Authority;
+use shared::domain::alert::{AlertKind, AlertState};
 use shared::domain::event::{Change, ProductDescription, Version};
 use shared::domain::ledger::check_chain;
 use shared::domain::position::Sources;
 use shared::domain::unit::{Field, UnitReport, UnitState};
 use shared::store::keys;
+use shared::store::stated::{Item, Stated};
 use shared::store::stock::{Applied, ApplyError};
 
 use crate::bench::{Bench, at, event};
+use crate::flow::Running;
+use crate::shopify::Shop;
 use crate::store::{chain_faults, stock};
 
 pub(crate) fn vehicle(
@@ -27,6 +33,7 @@ pub(crate) fn vehicle(
         location: Some(location.parse().unwrap()),
         stock_number: Some("BX1042".into()),
         since: None,
+        brought: false,
         fields: [
             ("make".to_owned(), Field::Text("Bentley".into())),
             ("model".to_owned(), Field::Text("Continental GT".into())),
@@ -245,4 +252,184 @@ async fn a_lasting_refusal_of_the_table_is_told_from_a_passing_one() {
         .sku_of(&"erp".parse().unwrap(), "code", &name)
         .await;
     assert!(looked_up.unwrap_err().is_lasting());
+}
+
+#[tokio::test]
+async fn the_ledger_says_why_what_is_gone_is_gone() {
+    let bench = Bench::new();
+    let authority = Authority::default();
+    let missing = Change::Missing {
+        product: "OIL".parse().unwrap(),
+        location: "london".parse().unwrap(),
+        version: Version::at(at(1)),
+    };
+    for told in [
+        crate::bench::level("erp", 0, "OIL", "london", 5),
+        event("gone", "erp", 1, missing),
+        vehicle("erp", 0, UnitState::InStock, "london"),
+        vehicle("erp", 1, UnitState::Removed, "london"),
+    ] {
+        bench.store.apply(&told, &authority).await.unwrap();
+    }
+    let (oil, london) = ("OIL".parse().unwrap(), "london".parse().unwrap());
+    let line = "line:bentley/continental-gt".parse().unwrap();
+    for of in [
+        keys::position_history(&oil, &london),
+        keys::position_history(&line, &london),
+        keys::unit_history("SCBCG2ZG0RC012345"),
+    ] {
+        let rows = bench.store.history(&of, None, 10).await.unwrap().items;
+        let reasons: Vec<_> = rows.iter().map(|row| row.reason.as_deref()).collect();
+        assert_eq!(reasons, [None, Some("its source no longer has it")], "{of}");
+    }
+}
+
+/// A vehicle that a lot's file lists in the south, and that a dealer system has sold in the north.
+async fn sold_and_listed() -> (Shop, Timestamp) {
+    let lot = (
+        "[channels.out]",
+        "[connectors.lot]\nkind = \"files\"\nurl = \"/nowhere/drop\"\n[channels.out]",
+    );
+    let shop = Shop::open(&[lot]).await;
+    let now = shop.store.clock().now();
+    let says = async |source: &str, at: Timestamp, state: UnitState, location: &str| {
+        let mut said = vehicle(source, 0, state, location);
+        said.id = format!("{source} {at}").parse().unwrap();
+        if let Change::Unit(report) = &mut said.change {
+            report.version = Version::at(at);
+        }
+        shop.store
+            .apply(&said, &Authority::default())
+            .await
+            .unwrap();
+    };
+    let ago = |minutes| now - SignedDuration::from_mins(minutes);
+    says("lot", ago(90), UnitState::InStock, "south").await;
+    says("dms", ago(60), UnitState::InStock, "north").await;
+    says("dms", ago(1), UnitState::Sold, "north").await;
+    (shop, ago(1))
+}
+
+/// A whole file lists what it listed before, and nothing of that is written to the vehicle.
+#[tokio::test(start_paused = true)]
+async fn people_are_told_of_a_vehicle_that_a_file_still_lists_a_day_after_its_sale() {
+    let (shop, sold_at) = sold_and_listed().await;
+    let vin = "SCBCG2ZG0RC012345".parse().unwrap();
+    let (lot, item) = ("lot".parse().unwrap(), Item::Unit { vin });
+    let carried = shop.evaluates();
+    shop.store
+        .save_stated(&lot, &[Stated::now(item)])
+        .await
+        .unwrap();
+    let conflicts = async |state| {
+        shop.ticks().await;
+        carried.idle().await;
+        let alerts = shop.store.alerts(state, None, 100).await.unwrap().items;
+        let conflicts = alerts
+            .into_iter()
+            .filter(|it| it.kind == AlertKind::Conflict);
+        conflicts
+            .map(|it| it.message.notes.join(" "))
+            .collect::<Vec<_>>()
+    };
+    let file = async |hours| {
+        let written = sold_at + SignedDuration::from_hours(hours);
+        let until = written + SignedDuration::from_mins(10);
+        let wait = until
+            .duration_since(shop.store.clock().now())
+            .unsigned_abs();
+        tokio::time::sleep(wait).await;
+        let event = "file".parse().unwrap();
+        shop.store.begin_snapshot(&lot, written).await.unwrap();
+        shop.store
+            .cover(&lot, written, &event, &Sources::default())
+            .await
+            .unwrap();
+    };
+    for hours in [1, 23] {
+        file(hours).await;
+        assert_eq!(
+            conflicts(AlertState::Open).await,
+            [""; 0],
+            "{hours} hours later it may lag"
+        );
+    }
+    // Nothing was heard of the lot for more than a day: then whether it lists the vehicle is not known.
+    tokio::time::sleep(std::time::Duration::from_secs(5 * 3_600)).await;
+    assert_eq!(conflicts(AlertState::Open).await, [""; 0]);
+    file(47).await;
+    tokio::time::sleep(std::time::Duration::from_secs(12 * 3_600)).await;
+    let told = conflicts(AlertState::Open).await;
+    assert_eq!(told.len(), 1);
+    for word in ["sold at north", "dms", "lot still lists it at south"] {
+        assert!(told[0].contains(word), "{told:?}");
+    }
+    // It is out of the file for good.
+    let gone = shop.store.clock().now();
+    let mut removed = vehicle("lot", 9, UnitState::Removed, "south");
+    if let Change::Unit(report) = &mut removed.change {
+        report.version = Version::at(gone);
+    }
+    shop.store
+        .apply(&removed, &Authority::default())
+        .await
+        .unwrap();
+    carried.idle().await;
+    assert_eq!(conflicts(AlertState::Open).await, [""; 0]);
+    // The other is from before the sale, when both had the vehicle.
+    assert_eq!(conflicts(AlertState::Resolved).await.len(), 2);
+    carried.stop().await;
+}
+
+/// The dealer system says where a vehicle was brought of which only a file says that it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_counts_whoever_else_has_the_vehicle() {
+    let running = Running::with(crate::alerts::CONFIG).await;
+    let store = &running.stack.store;
+    let authority = Authority::default();
+    let line = "line:bentley/continental-gt".parse().unwrap();
+    let there = async || {
+        running.settle().await;
+        let positions = store.positions_of(&line).await.unwrap();
+        let there = positions.into_iter().filter_map(|position| {
+            let on_hand = position.stock(&authority.quantities)?.on_hand;
+            (on_hand > 0).then(|| (position.location.to_string(), on_hand))
+        });
+        there.collect::<Vec<_>>()
+    };
+    let listed = vehicle("erp", 0, UnitState::InStock, "london");
+    store.apply(&listed, &authority).await.unwrap();
+    let brought = json!({ "vin": "SCBCG2ZG0RC012345", "location": "milano" });
+    let (status, answer) = running.post("t1", "unit.transferred", brought).await;
+    assert_eq!(
+        (status, answer["applied"].as_i64()),
+        (200, Some(1)),
+        "{answer}"
+    );
+    assert_eq!(there().await, [("milano".to_owned(), 1)]);
+    // The file has not heard of it yet: nothing to tell anybody, and nothing brings the vehicle back.
+    let open = running.alerts(AlertState::Open).await;
+    assert!(
+        open.iter().all(|it| it.kind != AlertKind::Conflict),
+        "{open:?}"
+    );
+    let lagging = vehicle("erp", 5, UnitState::InStock, "london");
+    store.apply(&lagging, &authority).await.unwrap();
+    assert_eq!(there().await, [("milano".to_owned(), 1)]);
+    // Whoever has it says where it came to since.
+    let mut back = vehicle("erp", 9, UnitState::InStock, "london");
+    let Change::Unit(report) = &mut back.change else {
+        panic!("{back:?}");
+    };
+    report.version = Version::at(store.clock().now() + SignedDuration::from_secs(1));
+    report.location = Some("milano".parse().unwrap());
+    store.apply(&back, &authority).await.unwrap();
+    let Change::Unit(report) = &mut back.change else {
+        panic!("{back:?}");
+    };
+    report.version = Version::at(store.clock().now() + SignedDuration::from_secs(2));
+    report.location = Some("london".parse().unwrap());
+    back.id = "back".parse().unwrap();
+    store.apply(&back, &authority).await.unwrap();
+    assert_eq!(there().await, [("london".to_owned(), 1)]);
 }

@@ -1,15 +1,19 @@
-//! Vehicles: one VIN that two rooftops claim is a conflict for a person, not a race to be won.
+//! Vehicles: one VIN that two rooftops claim is a conflict for a person, not a race to be won. So is one
+//! that somebody goes on listing after another has sold it.
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::message::Message;
 use shared::domain::rule::Condition;
-use shared::domain::unit::Field;
+use shared::domain::unit::{Field, LAG, Outdated, UnitState};
 use shared::domain::watch::Verdict;
-use shared::domain::{AlertKind, Severity, Subject, Unit};
+use shared::domain::{AlertKind, Authority, Severity, Subject, Unit};
 use shared::installation::Installation;
 use shared::store::StoreError;
+use shared::store::feeds::Moment;
+use shared::store::stated::Item;
 
 use crate::announce::{Look, Looked};
 use crate::words::link;
@@ -25,7 +29,20 @@ impl Evaluator {
         unit: &Unit,
     ) -> Result<(), EvaluateError> {
         let authority = installation.authority();
-        let resolved = unit.resolve(&authority);
+        let mut resolved = unit.resolve(&authority);
+        let mut changes_at = None;
+        for outdated in &resolved.outdated {
+            match self.still_listed(unit, outdated, &authority).await? {
+                Listed::Still => {
+                    let rival = (outdated.source.clone(), outdated.location.clone());
+                    resolved.rivals.push(rival);
+                }
+                Listed::Perhaps(again) => {
+                    changes_at = Some(changes_at.map_or(again, |at: Timestamp| at.min(again)));
+                }
+                Listed::NotYet => {}
+            }
+        }
         let subject = Subject::Unit {
             vin: unit.vin.to_string(),
         };
@@ -44,10 +61,21 @@ impl Evaluator {
             .flatten()
             .collect::<Vec<_>>()
             .join(" ");
-        let holder = resolved.placed_by.as_ref().zip(resolved.location.as_ref());
-        let mut notes: Vec<String> = holder
-            .map(|(source, location)| {
-                format!("It is counted once, at {location}, by the word of {source}.")
+        let has_left = resolved.state.is_departure();
+        let by = match has_left {
+            true => resolved.holder.as_ref(),
+            false => resolved.placed_by.as_ref(),
+        };
+        let by = by.zip(resolved.location.as_ref());
+        let mut notes: Vec<String> = by
+            .map(|(source, location)| match resolved.state {
+                UnitState::Sold => {
+                    format!("It was sold at {location}, by the word of {source}. The sale stands.")
+                }
+                UnitState::Wholesale => format!(
+                    "It was given to the trade at {location}, by the word of {source}. That stands."
+                ),
+                _ => format!("It is counted once, at {location}, by the word of {source}."),
             })
             .into_iter()
             .collect();
@@ -55,7 +83,10 @@ impl Evaluator {
             resolved
                 .rivals
                 .iter()
-                .map(|(source, location)| format!("{source} has it at {location}, too.")),
+                .map(|(source, location)| match has_left {
+                    true => format!("{source} still lists it at {location}."),
+                    false => format!("{source} has it at {location}, too."),
+                }),
         );
         let location = resolved.location.as_ref().map(ToString::to_string);
         for _ in 0..ATTEMPTS {
@@ -95,8 +126,8 @@ impl Evaluator {
                 seen: unit.revision.into(),
                 cause: None,
                 covered: BTreeSet::new(),
-                changes_at: None,
-                keeps_time: false,
+                changes_at,
+                keeps_time: changes_at.is_some(),
                 category: None,
                 beside: Vec::new(),
             };
@@ -109,4 +140,47 @@ impl Evaluator {
         }
         .into())
     }
+
+    /// Whether a source that has said nothing new of a vehicle goes on listing it: a whole file repeats
+    /// what it does not say anew.
+    async fn still_listed(
+        &self,
+        unit: &Unit,
+        outdated: &Outdated,
+        authority: &Authority,
+    ) -> Result<Listed, StoreError> {
+        let Outdated { source, since, .. } = outdated;
+        if !authority.quantities.whole_files.contains(source) {
+            return Ok(Listed::NotYet);
+        }
+        let later = |at: Timestamp, by| at.checked_add(by).unwrap_or(Timestamp::MAX);
+        let (now, until) = (self.store.clock().now(), later(*since, LAG));
+        if now < until {
+            return Ok(Listed::Perhaps(until));
+        }
+        let vin = unit.vin.clone();
+        let stated = self.store.stated_item(source, &Item::Unit { vin }).await?;
+        let Some(stated) = stated else {
+            return Ok(Listed::NotYet);
+        };
+        let listed = match stated.until {
+            Some(until) => Some(until),
+            None => self.store.snapshot(source).await?.at,
+        };
+        if listed >= Some(Moment(until)) {
+            return Ok(Listed::Still);
+        }
+        // Ever more seldom: a file that no longer comes tells nothing.
+        Ok(Listed::Perhaps(later(now, now.duration_since(*since) / 4)))
+    }
+}
+
+/// Whether a source goes on listing a vehicle.
+enum Listed {
+    /// It does.
+    Still,
+    /// It has said nothing that tells; it may have by then.
+    Perhaps(Timestamp),
+    /// It has not. When it does, the vehicle changes.
+    NotYet,
 }

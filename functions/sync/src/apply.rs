@@ -330,6 +330,7 @@ impl Applier<'_> {
                     location: None,
                     stock_number: None,
                     since: None,
+                    brought: false,
                     fields: BTreeMap::new(),
                 })),
             ),

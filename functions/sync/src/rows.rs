@@ -225,6 +225,7 @@ impl<'a> Reading<'a> {
             location,
             stock_number: stock_number.map(str::to_owned),
             since,
+            brought: false,
             fields: self.fields(row, &mut readable),
         };
         Ok(Statement {

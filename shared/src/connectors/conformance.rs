@@ -499,7 +499,7 @@ proptest! {
                 Change::Moved { delta, .. } => prop_assert_ne!(*delta, 0),
                 Change::Sold { quantity, .. } => prop_assert!(*quantity > 0),
                 Change::OrderLine(line) => {
-                    let placed = line.known.placed.iter().map(|placed| placed.quantity);
+                    let placed = line.known.placed.iter().map(|placed| placed.ordered.quantity);
                     let refunds = line.known.refunds.values().map(|refund| refund.quantity);
                     prop_assert!(placed.chain(refunds).all(|quantity| quantity > 0));
                 }

@@ -322,6 +322,7 @@ impl Reading<'_> {
                 json::name,
             )),
             since: flaws.optional(optional(one, base, pointers.since.as_ref(), json::day)),
+            brought: frame.kind.event == VehicleEvent::Transferred,
             fields: Default::default(),
         };
         let described = [

@@ -440,6 +440,7 @@ impl Reading<'_> {
             location: location?,
             stock_number,
             since,
+            brought: matches!(self.kind, Kind::Transferred),
             fields,
         })))
     }

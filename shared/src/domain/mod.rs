@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod distance;
 pub mod event;
 pub mod group;
+mod history;
 pub mod id;
 pub mod item;
 pub mod ledger;

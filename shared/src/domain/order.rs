@@ -1,9 +1,13 @@
 //! What an order's line comes to: what it took from stock, what came back, and what was really sold.
 //!
 //! A line is told of many times: placed, paid, edited, refunded, cancelled, each time by a webhook
-//! that may be late or repeated. So a line is kept as what is known of it (its newest version, and
-//! each refund once), and stock and demand are changed by the difference between what that comes to
-//! and what it came to before. Any set of webhooks comes to the same, in any order.
+//! that may be late or repeated. So a line is kept as what is known of it (its versions, and each refund
+//! once), and stock and demand are changed by the difference between what that comes to and what it
+//! came to before. Any set of webhooks comes to the same, in any order.
+//!
+//! What was ordered leaves when the order is placed; what an edit adds or removes leaves or is back
+//! when the edit is made, and a refund is back when it is processed. A level or a count between the two
+//! has the one in it and not the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Version, millis};
+use super::history::{History, Stamped};
 use super::id::LocationId;
 use super::product::ProductId;
 
@@ -45,6 +50,9 @@ pub struct KnownLine {
     /// The line as its order has it; unknown while only refunds were heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placed: Option<Placed>,
+    /// The line as earlier versions of its order had it.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub earlier: History<Ordered>,
     /// What was refunded of it, by the source's name for that.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refunds: BTreeMap<String, Refund>,
@@ -60,13 +68,21 @@ pub struct Placed {
     /// When the order was placed.
     #[serde(with = "millis")]
     pub at: Timestamp,
-    /// Units ever ordered; edits and refunds leave this as it is.
-    pub quantity: i64,
-    /// Units still ordered: less those that were refunded or removed by an edit.
-    pub current: i64,
+    /// How many.
+    #[serde(flatten)]
+    pub ordered: Ordered,
     /// Nothing of it is demand any more.
     #[serde(default)]
     pub cancelled: bool,
+}
+
+/// How many units a version of an order has of a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Units ever ordered; what is refunded or removed by an edit leaves this as it is.
+    pub quantity: i64,
+    /// Units still ordered: less those that were refunded or removed by an edit.
+    pub current: i64,
     /// The refunds that `current` takes into account.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refunded: BTreeSet<String>,
@@ -126,13 +142,14 @@ impl Effect {
         all.for_each(|units| *units = -*units);
         self
     }
+}
 
-    fn is_nothing(&self) -> bool {
-        self.moves
-            .values()
-            .chain(self.sold.values())
-            .all(|units| *units == 0)
+fn only_what_differs(effects: &mut BTreeMap<Place, Effect>) {
+    for effect in effects.values_mut() {
+        effect.moves.retain(|_, units| *units != 0);
+        effect.sold.retain(|_, units| *units != 0);
     }
+    effects.retain(|_, effect| !effect.moves.is_empty() || !effect.sold.is_empty());
 }
 
 impl KnownLine {
@@ -149,7 +166,7 @@ impl KnownLine {
             // Of two words of one instant, the one further gone. Where no item is known the line is about
             // one product; where that is not so, the order of the names decides, so that the order of
             // arrival does not.
-            let gone = placed.map(|it| (it.version, it.cancelled, it.quantity - it.current));
+            let gone = placed.map(|it| (it.version, it.cancelled, it.ordered.how_far_gone()));
             let location = placed.map(|it| it.location.clone());
             (gone, known.product.clone(), location)
         };
@@ -171,10 +188,16 @@ impl KnownLine {
             };
             next.product.clone_from(&known.product);
         }
-        if let (Some(placed), Some(other)) = (&mut next.placed, &older.placed)
-            && placed.version == other.version
-        {
-            placed.refunded.extend(other.refunded.iter().cloned());
+        for said in older.earlier.iter() {
+            next.was_ordered(&said.value, said.version);
+        }
+        if let (Some(placed), Some(other)) = (&mut next.placed, &older.placed) {
+            if placed.version == other.version {
+                let refunded = other.ordered.refunded.iter();
+                placed.ordered.refunded.extend(refunded.cloned());
+            } else {
+                next.was_ordered(&other.ordered, other.version);
+            }
         }
         for (name, refund) in &older.refunds {
             let known = next.refunds.entry(name.clone());
@@ -184,6 +207,25 @@ impl KnownLine {
             }
         }
         next
+    }
+
+    /// The line as one that was not in its order yet at a version that is older than all that is known of
+    /// it.
+    #[must_use]
+    pub fn not_ordered_at(mut self, version: Version) -> Self {
+        let first = self.earlier.iter().next().map(|said| said.version);
+        let first = first.or_else(|| Some(self.placed.as_ref()?.version));
+        if first.is_some_and(|first| first > version) {
+            self.was_ordered(&Ordered::default(), version);
+        }
+        self
+    }
+
+    fn was_ordered(&mut self, ordered: &Ordered, version: Version) {
+        self.earlier
+            .hear(Some(ordered.clone()), version, |one, other| {
+                one.how_far_gone() > other.how_far_gone()
+            });
     }
 
     /// What it comes to, place by place.
@@ -200,24 +242,26 @@ impl KnownLine {
             *series.entry(at).or_default() += units;
         };
         if let Some(placed) = &self.placed {
-            let (mut accounted, mut since) = (0, 0);
-            for (name, refund) in &self.refunds {
-                let known = placed.refunded.contains(name) || refund.recorded <= placed.version.at;
-                let sum = if known { &mut accounted } else { &mut since };
-                *sum += refund.quantity;
-            }
+            let [_, since] = placed.ordered.refunds(placed.version, &self.refunds);
             let sold = if placed.cancelled {
                 0
             } else {
-                (placed.current - since).max(0)
+                (placed.ordered.current - since).max(0)
             };
             at(&placed.location, false, placed.at, sold);
-            // Refunds beyond what is still ordered were taken into account, whenever they were
-            // recorded. The rest was removed by an edit: it never left, or is back where it was.
-            let accounted = accounted + (since - placed.current).max(0);
-            let removed = (placed.quantity - accounted - placed.current).max(0);
-            if self.deducts {
-                at(&placed.location, true, placed.at, removed - placed.quantity);
+            let now = Stamped {
+                value: placed.ordered.clone(),
+                version: placed.version,
+            };
+            let versions = self.earlier.iter().chain([&now]);
+            let mut left = None;
+            for said in versions.filter(|_| self.deducts) {
+                let by_then = said
+                    .value
+                    .left(said.version, &placed.ordered, &self.refunds);
+                let when = left.map_or(placed.at, |_| said.version.at.max(placed.at));
+                at(&placed.location, true, when, left.unwrap_or(0) - by_then);
+                left = Some(by_then);
             }
         }
         for refund in self.refunds.values().filter(|_| self.deducts) {
@@ -227,7 +271,7 @@ impl KnownLine {
                 at(location, true, refund.at, refund.quantity);
             }
         }
-        effects.retain(|_, effect| !effect.is_nothing());
+        only_what_differs(&mut effects);
         effects
     }
 
@@ -243,12 +287,39 @@ impl KnownLine {
                 *now.sold.entry(at).or_default() -= units;
             }
         }
-        for effect in changes.values_mut() {
-            effect.moves.retain(|_, units| *units != 0);
-            effect.sold.retain(|_, units| *units != 0);
-        }
-        changes.retain(|_, effect| !effect.is_nothing());
+        only_what_differs(&mut changes);
         changes
+    }
+}
+
+impl Ordered {
+    /// Units that were taken off again, units ever ordered, and refunds: of two words of one instant the
+    /// one with more of them is the later one.
+    fn how_far_gone(&self) -> (i64, i64, usize) {
+        let removed = self.quantity - self.current;
+        (removed, self.quantity, self.refunded.len())
+    }
+
+    /// Units refunded by a version of the order, and since.
+    fn refunds(&self, version: Version, refunds: &BTreeMap<String, Refund>) -> [i64; 2] {
+        let (mut by_then, mut since) = (0, 0);
+        for (name, refund) in refunds {
+            let known = self.refunded.contains(name) || refund.recorded <= version.at;
+            let sum = if known { &mut by_then } else { &mut since };
+            *sum += refund.quantity;
+        }
+        [by_then, since]
+    }
+
+    /// Units that had left by a version of the order, whatever was refunded. `now`: the newest version.
+    fn left(&self, version: Version, now: &Self, refunds: &BTreeMap<String, Refund>) -> i64 {
+        let [by_then, since] = self.refunds(version, refunds);
+        // Refunds beyond what was ordered, then or later, were taken into account whenever they were
+        // recorded. The rest was removed by an edit: it never left, or is back where it was.
+        let to_be_refunded = self.current + now.quantity - self.quantity;
+        let refunded = by_then + (since - to_be_refunded).max(0);
+        let removed = (self.quantity - refunded - self.current).max(0);
+        self.quantity - removed
     }
 }
 
@@ -272,11 +343,14 @@ mod tests {
                 version: Version::at(time(second)),
                 location: "north".parse().unwrap(),
                 at: time(1),
-                quantity,
-                current,
+                ordered: Ordered {
+                    quantity,
+                    current,
+                    refunded: BTreeSet::new(),
+                },
                 cancelled,
-                refunded: BTreeSet::new(),
             }),
+            earlier: History::default(),
             refunds: BTreeMap::new(),
         }
     }
@@ -371,8 +445,8 @@ mod tests {
 
     #[test]
     fn an_older_version_after_a_newer_one_changes_nothing() {
-        let newer = line(5, 4, 0, false);
-        assert_eq!(newer.joined(&line(2, 4, 4, false)), newer);
+        let (newer, older) = (line(5, 4, 1, false), line(2, 4, 3, false));
+        assert_eq!(told(&[newer.clone(), older]), told(&[newer]));
     }
 
     proptest! {
@@ -399,6 +473,35 @@ mod tests {
             });
             prop_assert_eq!(&known, &all.iter().skip(1).fold(all[0].clone(), |a, b| a.joined(b)));
             prop_assert_eq!(sums(&known), (-1, 1, 0));
+        }
+
+        /// What has left by any instant is what was ordered by then: a level or a count of that instant
+        /// has it, and what is ordered or removed later it has not.
+        #[test]
+        fn what_has_left_by_an_instant_is_what_was_ordered_by_then(
+            edits in prop::collection::vec((1..50_i64, -3..4_i64), 0..6),
+            order in Just((0..7_usize).chain(0..7).collect::<Vec<_>>()).prop_shuffle(),
+        ) {
+            let (mut second, mut quantity, mut current) = (1, 5, 5);
+            let mut versions = vec![line(second, quantity, current, false)];
+            let mut still_ordered = vec![(second, current)];
+            for (later, units) in edits {
+                second += later;
+                quantity += units.max(0);
+                current = (current + units).max(0);
+                versions.push(line(second, quantity, current, false));
+                still_ordered.push((second, current));
+            }
+            let heard = order.into_iter().filter_map(|index| versions.get(index));
+            let known = heard.fold(None, |known: Option<KnownLine>, heard| {
+                Some(known.map_or_else(|| heard.clone(), |known| known.joined(heard)))
+            });
+            let effects = known.unwrap().effects();
+            let moves: Vec<_> = effects.values().flat_map(|effect| &effect.moves).collect();
+            for (second, current) in still_ordered {
+                let by_then = moves.iter().filter(|(at, _)| **at <= time(second));
+                prop_assert_eq!(by_then.map(|(_, units)| **units).sum::<i64>(), -current);
+            }
         }
     }
 }

@@ -4,8 +4,8 @@
 //! by attribute, with the versions it had ([`History`]); what is true is resolved from all of it
 //! (`resolve`), so that the result does not depend on the order in which it was heard (G3).
 
-mod history;
 mod resolve;
+mod rivals;
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ use super::origin::Origin;
 use super::product::ProductId;
 use super::vin::Vin;
 
-pub use self::history::History;
+pub use self::rivals::{LAG, Outdated};
+pub use super::history::{History, Stamped};
 
 named!(
     /// Where a unit stands between order and sale.
@@ -93,15 +94,6 @@ impl UnitState {
     }
 }
 
-/// A value and the source's version of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamped<T> {
-    /// The value.
-    pub value: T,
-    /// When the source said so.
-    pub version: Version,
-}
-
 /// A describing attribute of a unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "is", content = "value", rename_all = "snake_case")]
@@ -137,6 +129,9 @@ pub struct UnitReport {
     /// Since when it has been in stock there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Date>,
+    /// It was brought to that rooftop: a transfer, and not merely a description.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub brought: bool,
     /// Everything else.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, Field>,
@@ -168,6 +163,9 @@ pub struct Claim {
     /// The dealer's stock number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock_number: Option<Stamped<String>>,
+    /// To which rooftop it was last brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought: Option<Stamped<LocationId>>,
 }
 
 /// A vehicle.
@@ -232,8 +230,11 @@ pub struct Resolved {
     pub holder: Option<ConnectorName>,
     /// The source by whose word it stands there, if it is there.
     pub placed_by: Option<ConnectorName>,
-    /// The other sources that claim to have it too, and where. It is counted once, for the holder.
+    /// The other sources that claim to have it too, and where. It is counted once, for the holder, or
+    /// not at all once it is sold.
     pub rivals: Vec<(ConnectorName, LocationId)>,
+    /// Sources that may only not have heard yet of what became of it.
+    pub outdated: Vec<Outdated>,
     /// When it was sold, if it was.
     pub sold_at: Option<Timestamp>,
 }
@@ -264,6 +265,8 @@ impl Unit {
         claim
             .location
             .hear(report.location.clone(), version, |one, other| one < other);
+        let brought = report.location.clone().filter(|_| report.brought);
+        hear(&mut claim.brought, brought, version);
         // The earlier day brings nothing back that was sold after it.
         claim
             .since

@@ -13,6 +13,7 @@
 //! | `marker` | `M#<source>#<event>` | `marker` | has this event been applied? (expires) |
 //! | `external` | `X#<connector>#<kind>#<name>` | `external` | which SKU another system means |
 //! | `items` | `X#<connector>#<kind>#<product>` | `items` | which items another system's product has |
+//! | `order` | `O#<connector>#<order>` | `order` | the first version of an order that was heard of (expires) |
 //! | `order_line` | `O#<connector>#<order>` | `line#<line>` | what is known of an order's line (expires) |
 //! | `wait` | `N#<connector>#<kind>#<name>` | `<received>` | which webhooks wait for a name (expires) |
 //! | `awaited` | `N#<connector>` | `<location>` | which names of locations are waited for (expires) |
@@ -286,8 +287,18 @@ pub(crate) fn external_items(connector: &ConnectorName, kind: &str, product: &st
     Key::new(format!("X#{connector}#{kind}#{product}"), "items")
 }
 
+pub(crate) fn order(connector: &ConnectorName, order: &str) -> Key {
+    Key::new(format!("O#{connector}#{order}"), "order")
+}
+
+/// What the sort keys of an order's lines begin with.
+pub(crate) const ORDER_LINE: &str = "line#";
+
 pub(crate) fn order_line(connector: &ConnectorName, order: &str, line: &str) -> Key {
-    Key::new(format!("O#{connector}#{order}"), format!("line#{line}"))
+    Key::new(
+        self::order(connector, order).pk,
+        format!("{ORDER_LINE}{line}"),
+    )
 }
 
 pub(crate) fn waits(connector: &ConnectorName, kind: &str, name: &str) -> String {

@@ -492,7 +492,13 @@ impl Side<'_> {
             return Err(Refusal::Counted);
         }
         let known = before.balance(&authority.quantities);
-        if known.is_none() && !matches!(self.what, What::Count(_)) {
+        // A promise outlives the statement that it was made by.
+        let needs_stock = match self.what {
+            What::Count(_) => false,
+            What::Release(_) => before.held == 0,
+            What::Shift(_) | What::Sale(_) | What::Reserve(_) => true,
+        };
+        if known.is_none() && needs_stock {
             return Err(Refusal::NoData);
         }
         Ok(match self.what {

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::renames::{self, Meant, Said};
-use super::row::{Expect, Row, Write, Written};
+use super::row::{Expect, Row, Write, Written, read};
 use super::snapshots::CaughtUp;
 use super::stated::Item;
 use super::stock::{Applied, ApplyError, position_row, position_words};
 use super::{Store, StoreError, keys};
 use crate::domain::Authority;
-use crate::domain::event::StockEvent;
+use crate::domain::event::{StockEvent, Version};
 use crate::domain::order::{Effect, KnownLine, OrderLine, Place};
 use crate::domain::position::{PositionChange, of_item};
 
@@ -19,15 +20,124 @@ const OPERATION: &str = "apply an order's line";
 /// How long a line is remembered after it last changed: longer than anybody edits or refunds it.
 const KEPT: SignedDuration = SignedDuration::from_hours(24 * 730);
 
+/// Of an order whose lines take from stock.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct KnownOrder {
+    /// The first of its versions that was heard of: what it did not have then, an edit has added.
+    first: Version,
+    /// Some of its lines may not know yet that this was the first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unsettled: bool,
+}
+
 impl Store {
-    /// Changes stock and demand by the difference between what the line comes to now and what it came
-    /// to before, in one transaction with what is known of it.
+    /// Changes stock and demand by what was heard of an order's line.
     pub(super) async fn apply_order_line(
         &self,
         event: &StockEvent,
         line: &OrderLine,
         authority: &Authority,
     ) -> Result<Applied, ApplyError> {
+        let mut first = self.first_version(event, line, authority).await?;
+        loop {
+            let (applied, is_new) = self.apply_line(event, line, first, authority).await?;
+            // Who hears of an older version meanwhile may not have found the new line.
+            let key = keys::order(&event.source, &line.order);
+            let known = match first.filter(|_| is_new) {
+                Some(_) => self.get::<KnownOrder>(OPERATION, &key).await?,
+                None => None,
+            };
+            match known.map(|known| known.data.first) {
+                Some(now) if first.is_some_and(|first| now < first) => first = Some(now),
+                _ => return Ok(applied),
+            }
+        }
+    }
+
+    /// The first version of a line's order that was heard of. Where that is this one, and others were heard
+    /// of before, their lines are told.
+    async fn first_version(
+        &self,
+        event: &StockEvent,
+        line: &OrderLine,
+        authority: &Authority,
+    ) -> Result<Option<Version>, ApplyError> {
+        let placed = line.known.placed.as_ref();
+        let Some(placed) = placed.filter(|_| line.known.deducts) else {
+            return Ok(None);
+        };
+        let key = keys::order(&event.source, &line.order);
+        for attempt in 0.. {
+            let stored = self.get::<KnownOrder>(OPERATION, &key).await?;
+            let known = stored.as_ref().map(|stored| stored.data);
+            let first = known.map_or(placed.version, |known| known.first.min(placed.version));
+            let is_older = known.is_some_and(|known| first < known.first);
+            let told = KnownOrder {
+                first,
+                unsettled: false,
+            };
+            let next = match known {
+                Some(known) if !is_older && !known.unsettled => return Ok(Some(first)),
+                Some(_) if is_older => KnownOrder {
+                    unsettled: true,
+                    ..told
+                },
+                Some(_) => {
+                    self.tell_lines(event, line, first, authority).await?;
+                    told
+                }
+                None => told,
+            };
+            let row = Row::new(key.clone(), "order", &next)?.expires(self.order_expires());
+            let expect = Expect::from_read(stored.as_ref());
+            if !self.put(OPERATION, row, expect).await? {
+                self.after_conflict(OPERATION, attempt).await?;
+            }
+        }
+        Err(contended())
+    }
+
+    /// Tells the lines of an order that are known which of its versions was the first.
+    async fn tell_lines(
+        &self,
+        event: &StockEvent,
+        line: &OrderLine,
+        first: Version,
+        authority: &Authority,
+    ) -> Result<(), ApplyError> {
+        let partition = keys::order(&event.source, &line.order).pk;
+        let lines = self
+            .partition(OPERATION, &partition, keys::ORDER_LINE)
+            .await?;
+        for (_, item) in lines {
+            let stored = read::<KnownLine>(OPERATION, item)?;
+            let name = stored.key.sk.strip_prefix(keys::ORDER_LINE);
+            let known = OrderLine {
+                order: line.order.clone(),
+                line: name.unwrap_or_default().to_owned(),
+                known: stored.data,
+                item_has: None,
+            };
+            self.apply_line(event, &known, Some(first), authority)
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn order_expires(&self) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(KEPT).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Changes stock and demand by the difference between what the line comes to now and what it came
+    /// to before, in one transaction with what is known of it; and whether nothing was known of it.
+    async fn apply_line(
+        &self,
+        event: &StockEvent,
+        line: &OrderLine,
+        first: Option<Version>,
+        authority: &Authority,
+    ) -> Result<(Applied, bool), ApplyError> {
         let sources = &authority.quantities;
         let key = keys::order_line(&event.source, &line.order, &line.line);
         for attempt in 0.. {
@@ -35,12 +145,15 @@ impl Store {
             let before = stored.as_ref().map(|stored| &stored.data);
             let heard = self.of_its_item(event, line, before).await?;
             let after = before.map_or_else(|| heard.clone(), |it| it.joined(&heard));
+            let after = match first {
+                Some(first) => after.not_ordered_at(first),
+                None => after,
+            };
             if before == Some(&after) {
-                return Ok(Applied::Known);
+                return Ok((Applied::Known, false));
             }
             let now = self.clock.now();
-            let row = Row::new(key.clone(), "order_line", &after)?
-                .expires(now.checked_add(KEPT).unwrap_or(Timestamp::MAX));
+            let row = Row::new(key.clone(), "order_line", &after)?.expires(self.order_expires());
             let mut writes = vec![Write::Put(row, Expect::from_read(stored.as_ref()))];
             let (mut late, mut changed) = (Vec::new(), false);
             let ordered = after.placed.as_ref().map(|placed| placed.at);
@@ -119,19 +232,12 @@ impl Store {
                         self.settle_late(&being_read, &item, then, &event.id, sources)
                             .await?;
                     }
-                    return Ok(if changed {
-                        Applied::Changed
-                    } else {
-                        Applied::Known
-                    });
+                    return Ok((Applied::with(changed, Vec::new()), before.is_none()));
                 }
                 Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
             }
         }
-        Err(StoreError::Contended {
-            operation: OPERATION,
-        }
-        .into())
+        Err(contended())
     }
 
     /// What was heard of a line as of its item's product: the SKU that it names may be another's for all
@@ -165,6 +271,11 @@ impl Store {
         }
         Ok(heard)
     }
+}
+
+fn contended() -> ApplyError {
+    let operation = OPERATION;
+    StoreError::Contended { operation }.into()
 }
 
 /// What changes of a position: whose it is, and what.

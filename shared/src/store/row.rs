@@ -24,7 +24,7 @@ pub const FORMAT_ATTRIBUTE: &str = "f";
 /// not know of an item it drops when it writes the item back. Where that must not happen, because a field
 /// is new that nothing gives back or an old one means something else, the kind's number goes up with the
 /// change: what has a higher number than a function knows, it leaves as it is, and tries again later.
-const FORMATS: [(&str, u64); 2] = [("product", 2), ("rule", 2)];
+const FORMATS: [(&str, u64); 4] = [("order_line", 2), ("product", 2), ("rule", 2), ("unit", 2)];
 
 fn format_of(kind: &str) -> u64 {
     let known = FORMATS.iter().find(|(of, _)| *of == kind);

@@ -20,6 +20,7 @@ use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, whole_millis};
+use crate::domain::unit::UnitState;
 use crate::domain::{Authority, Position, ProductId};
 
 /// For how many days an applied event is remembered unless told otherwise: longer than any sender
@@ -515,7 +516,7 @@ impl Store {
             source: &event.source,
             event: &event.id,
             actor: event.actor.as_deref(),
-            reason: None,
+            reason: reason(&event.change),
             change: change_name(&event.change),
         };
         let (writes, _) = self.recorded(&cause, stored, before, after, sources)?;
@@ -700,6 +701,7 @@ fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
 pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
     let sold: i64 = position.sold.values().sum();
     match position.stock(sources) {
+        None if position.held != 0 => json!({ "reserved": position.held, "sold": sold }),
         None if sold == 0 => Value::Null,
         None => json!({ "sold": sold }),
         Some(stock) => {
@@ -717,6 +719,16 @@ pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
             words
         }
     }
+}
+
+/// Why something ended of which its source does not say more.
+pub(super) fn reason(change: &Change) -> Option<&'static str> {
+    let is_gone = match change {
+        Change::Missing { .. } => true,
+        Change::Unit(report) => report.state == Some(UnitState::Removed),
+        _ => false,
+    };
+    is_gone.then_some("its source no longer has it")
 }
 
 fn change_name(change: &Change) -> &'static str {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::keys::{self, Listed};
 use super::quarantine::known_by;
 use super::row::{Expect, Page, Row, Stored, Write, Written};
-use super::stock::{Applied, ApplyError, LeftOut};
+use super::stock::{Applied, ApplyError, LeftOut, reason};
 use super::together::Known;
 use super::{Store, StoreError};
 use crate::domain::event::StockEvent;
@@ -183,7 +183,7 @@ impl Store {
             source: event.source.clone(),
             event: event.id.clone(),
             actor: event.actor.clone(),
-            reason: None,
+            reason: reason(&event.change).map(str::to_owned),
             correlation: self.correlation().cloned(),
             change: "unit".to_owned(),
             before: if before.revision == 0 {

@@ -6,7 +6,8 @@
 //! - The shop states how much there is of its items. An item stands for the product that it was last said
 //!   to be; one that has come to its end, or is not kept at a place any more, states nothing.
 //! - Of an order's line is sold what was ordered, less what was removed, refunded or cancelled. Where orders
-//!   take from stock, what was removed never left, and what a refund brings back comes back once, at its place.
+//!   take from stock, what is removed is back when that is first told (or never left, if no version of the
+//!   order from before is known), and what a refund brings back comes back once, at its place.
 //! - A whole file states what it lists, when it was written. What it has no readable quantity for it
 //!   says nothing of; what two of them in a row do not even mention is gone. A file that breaks off
 //!   states what differs from before.
@@ -58,6 +59,8 @@ pub struct Model {
     pub sold: BTreeMap<Place, i64>,
     /// Vehicles that two rooftops have.
     pub contested: BTreeSet<&'static str>,
+    /// Vehicles that somebody still has, or has again, after another has sold them.
+    pub overruled: BTreeSet<&'static str>,
     /// Where somebody has said that a vehicle of a line was.
     pub stood: BTreeSet<Place>,
     /// The places at which one was awaited by anybody's word.
@@ -280,14 +283,22 @@ impl Model {
                 moved(place, *at, -quantity);
             }
         }
+        let told = happened.iter().filter_map(|what| match what {
+            Happened::Told { at } => Some(*at),
+            _ => None,
+        });
+        let first = told.min();
+        let mut removed = BTreeMap::new();
         for what in happened {
             match what {
-                Happened::Ordered { .. } | Happened::Cancelled => {}
-                Happened::Removed { units, .. } => {
-                    wanted -= units;
-                    if let Some((place, at)) = ordered {
-                        moved(place, at, *units);
-                    }
+                Happened::Ordered { .. } | Happened::Cancelled | Happened::Told { .. } => {}
+                Happened::Removed {
+                    number,
+                    units,
+                    told,
+                } => {
+                    let known = removed.entry(*number).or_insert((*units, *told));
+                    known.1 = known.1.min(*told);
                 }
                 Happened::Refunded {
                     units, back_to, at, ..
@@ -297,6 +308,13 @@ impl Model {
                         moved(place, *at, *units);
                     }
                 }
+            }
+        }
+        for (units, told) in removed.into_values() {
+            wanted -= units;
+            if let Some((place, at)) = ordered {
+                let back = if Some(told) > first { told } else { at };
+                moved(place, back, units);
             }
         }
         if let Some((place, _)) = ordered {
@@ -330,6 +348,9 @@ impl Model {
             .flat_map(|claim| claim.places_in(on_its_way));
         self.awaited.extend(awaited.map(|at| key(&line, at)));
         let Some((_, holder)) = present.first() else {
+            if claims.values().any(Claim::is_theirs) {
+                self.overruled.insert(vin);
+            }
             return;
         };
         let place = |claim: &Claim| claim.places.values().last().copied();

@@ -148,12 +148,19 @@ pub enum Happened {
         /// When, by the shop's clock.
         at: Timestamp,
     },
-    /// Units were taken off the order again: they never left.
+    /// The order was told of, as it was then.
+    Told {
+        /// When, by the shop's clock.
+        at: Timestamp,
+    },
+    /// Units were taken off the order again.
     Removed {
         /// Tells it from the others.
         number: u32,
         /// Units.
         units: i64,
+        /// As of when that was told, by the shop's clock.
+        told: Timestamp,
     },
     /// Units were refunded.
     Refunded {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::domain::catalogue::Directory;
 use shared::domain::ledger::LedgerRow;
 use shared::domain::position::Refusal;
-use shared::domain::{EventId, LocationId};
+use shared::domain::{Authority, EventId, LocationId};
 use shared::store::StoreError;
 use shared::store::movements::{Act, Movement};
 use shared::store::stock::ApplyError;
@@ -30,7 +30,7 @@ pub(super) async fn carry_out(context: &Context<'_>) -> Result<Answer, Problem> 
     let authority = installation.authority();
     let moved = match context.store.carry_out(&movement, &authority).await {
         Ok(moved) => moved,
-        Err(error) => return Err(refused(context, &movement, error).await?),
+        Err(error) => return Err(refused(context, &movement, &authority, error).await?),
     };
     let places = [Some(&movement.location), destination(&movement.act)];
     let mut shown = moved
@@ -54,15 +54,29 @@ pub(super) async fn carry_out(context: &Context<'_>) -> Result<Answer, Problem> 
     })
 }
 
-/// Why it was not carried out; of a product of which nothing is known, which may be meant.
+/// Why it was not carried out: of a transfer, where; of a product of which nothing is known, which may be
+/// meant.
 async fn refused(
     context: &Context<'_>,
     movement: &Movement,
+    authority: &Authority,
     error: ApplyError,
 ) -> Result<Problem, StoreError> {
-    let of_nothing = matches!(error, ApplyError::Refused(Refusal::NoData));
-    let problem = Problem::from(error);
     let (store, product) = (context.store, &movement.product);
+    let of_nothing = matches!(error, ApplyError::Refused(Refusal::NoData));
+    let takes_too_much = matches!(error, ApplyError::Refused(Refusal::Insufficient { .. }));
+    let mut problem = Problem::from(error);
+    if let Some(destination) = destination(&movement.act)
+        && (of_nothing || takes_too_much)
+    {
+        let from = store.position(product, &movement.location).await?;
+        let is_known = from.is_some_and(|from| from.stock(&authority.quantities).is_some());
+        let place = match of_nothing && is_known {
+            true => destination,
+            false => &movement.location,
+        };
+        problem = problem.with("location", place);
+    }
     if !of_nothing
         || store.product(product).await?.is_some()
         || !store.positions_of(product).await?.is_empty()

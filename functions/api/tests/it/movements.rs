@@ -141,8 +141,18 @@ async fn a_transfer_moves_both_ends_or_neither() {
     // Nothing leaves where the other end cannot take it.
     scene.stated("MAT", "north", 5).await;
     let body = json!({ "type": "transfer", "product": "MAT", "location": "north", "to_location": "south", "quantity": 1 });
-    let refused = scene.moves("b", body).await;
+    let refused = scene.moves("b", body.clone()).await;
     assert_eq!(refused.kind(), "urn:lotwire:problem:quantity_unknown");
+    assert_eq!(refused.body["location"], "south", "{}", refused.body);
+    let mut back = body.clone();
+    (back["location"], back["to_location"]) = (json!("south"), json!("north"));
+    let refused = scene.moves("c", back).await;
+    assert_eq!(refused.body["location"], "south", "{}", refused.body);
+    let mut more = body;
+    (more["product"], more["quantity"]) = (json!("OIL"), json!(100));
+    let refused = scene.moves("d", more).await;
+    assert_eq!(refused.kind(), "urn:lotwire:problem:insufficient_stock");
+    assert_eq!(refused.body["location"], "north", "{}", refused.body);
     let north = scene
         .get("/api/v1/positions?product=MAT&location=north")
         .await;
@@ -459,4 +469,38 @@ async fn a_whole_number_of_units_may_be_written_with_a_fraction_of_nothing() {
         assert_eq!(refused.status, 422, "{}", refused.body);
         assert_eq!(refused.body["errors"][0]["detail"], shown);
     }
+}
+
+/// Who gives up a promise can do so whether or not anybody says how much there is.
+#[tokio::test]
+async fn what_was_promised_is_given_back_although_the_stock_is_stated_no_longer() {
+    let scene = Scene::new().await;
+    let asks = |kind: &str, quantity: i64| json!({ "type": kind, "product": "OIL", "location": "north", "quantity": quantity });
+    scene.stated("OIL", "north", 5).await;
+    assert_eq!(scene.moves("promise", asks("reserve", 3)).await.status, 201);
+    scene.ended("OIL", "north").await;
+    let back = scene.moves("back", asks("release", 2)).await;
+    assert_eq!(
+        (back.status, &back.body["position"]["reserved"]),
+        (201, &json!(1)),
+        "{}",
+        back.body
+    );
+    assert_eq!(back.body["position"]["available"], Value::Null);
+    let again = scene.moves("back", asks("release", 2)).await;
+    assert_eq!((again.status, &again.body), (201, &back.body));
+    let more = scene.moves("more", asks("release", 2)).await;
+    assert_eq!(
+        (more.status, more.kind()),
+        (409, "urn:lotwire:problem:not_reserved")
+    );
+    // What is left of the promise holds when there is stock again.
+    scene.stated_ago("OIL", "north", 5, 0).await;
+    let rest = scene.moves("rest", asks("release", 1)).await;
+    assert_eq!(rest.body["position"]["available"], 5, "{}", rest.body);
+    // Of what was never known, nothing was promised.
+    let mut nothing = asks("release", 1);
+    nothing["product"] = json!("GAS");
+    let refused = scene.moves("nothing", nothing).await;
+    assert_eq!(refused.kind(), "urn:lotwire:problem:quantity_unknown");
 }

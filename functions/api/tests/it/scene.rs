@@ -244,6 +244,17 @@ impl Scene {
         .await;
     }
 
+    /// The owning source has not said since half a minute ago how much there is.
+    pub(crate) async fn ended(&self, product: &str, location: &str) {
+        let at = self.store.clock().now() - SignedDuration::from_secs(30);
+        let ended = Change::LevelEnded {
+            product: product.parse().unwrap(),
+            location: location.parse().unwrap(),
+            version: Version::at(at),
+        };
+        self.applied(at, ended).await;
+    }
+
     /// The owning source tells of a sale, so many seconds ago, that took units away.
     pub(crate) async fn sold_ago(&self, product: &str, location: &str, quantity: i64, ago: i64) {
         let at = self.store.clock().now() - SignedDuration::from_secs(ago);
@@ -279,6 +290,7 @@ impl Scene {
             location: Some(location.parse().unwrap()),
             stock_number: Some(format!("{source}-1")),
             since: None,
+            brought: false,
             fields: [
                 ("make".to_owned(), text("Bentley")),
                 ("model".to_owned(), text("Bentayga")),

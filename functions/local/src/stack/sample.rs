@@ -190,6 +190,7 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
         location: Some(parsed(row, "location")?),
         stock_number: row.text("stock_number").value().map(str::to_owned),
         since: Some(since),
+        brought: false,
         fields,
     };
     event(

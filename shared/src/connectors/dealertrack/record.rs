@@ -167,6 +167,7 @@ impl Reading<'_> {
             location: None,
             stock_number: flaws.optional(row.get("StockNumber", json::name)),
             since,
+            brought: frame.kind.event == VehicleEvent::Transferred,
             fields: Default::default(),
         };
         for (ours, theirs, sort) in FIELDS {

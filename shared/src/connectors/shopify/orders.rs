@@ -15,7 +15,7 @@ use crate::connectors::json::{self, Object, Wrong};
 use crate::connectors::names::{Awaited, DEFAULT_LOCATION, External, Names};
 use crate::connectors::push::{ParseError, Parsed, Problem, Reason, Signed, event};
 use crate::domain::event::{Change, StockEvent, Version};
-use crate::domain::order::{KnownLine, OrderLine, Placed, Refund};
+use crate::domain::order::{KnownLine, OrderLine, Ordered, Placed, Refund};
 use crate::domain::{LocationId, ProductId, Sku};
 
 /// An order, as far as its lines need it.
@@ -180,10 +180,12 @@ impl Shopify {
             version: order.version,
             location: location.clone(),
             at: order.at,
-            quantity,
-            current: current.min(quantity),
+            ordered: Ordered {
+                quantity,
+                current: current.min(quantity),
+                refunded: known.keys().cloned().collect::<BTreeSet<_>>(),
+            },
             cancelled: order.cancelled,
-            refunded: known.keys().cloned().collect::<BTreeSet<_>>(),
         };
         let event_id = format!("order/{}/line/{id}{}", order.id, order.revision);
         let change = Change::OrderLine(Box::new(OrderLine {
@@ -195,6 +197,7 @@ impl Shopify {
                 alias: alias(line),
                 deducts: self.deducts,
                 placed: Some(placed),
+                earlier: Default::default(),
                 refunds: known,
             },
             item_has: item_has(line, names),
@@ -265,6 +268,7 @@ impl Shopify {
                 alias: alias(&sold),
                 deducts: self.deducts,
                 placed: None,
+                earlier: Default::default(),
                 refunds: [(name, refund)].into(),
             },
             item_has: item_has(&sold, names),

@@ -13,7 +13,8 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{Claim, Demand, Resolved, Unit, UnitState};
+use super::rivals::Elsewhere;
+use super::{Claim, Demand, Resolved, Stamped, Unit, UnitState};
 use crate::domain::Authority;
 use crate::domain::event::Version;
 use crate::domain::id::{ConnectorName, LocationId};
@@ -35,8 +36,9 @@ impl Unit {
     ///
     /// Of several sources that have it on their lot, the one that [`Authority::units`] ranks best holds
     /// it, then the one that has had it longest. It stands where the holder has it, unless
-    /// [`Authority::rooftops`] ranks one that has it elsewhere, or knows its rooftop alone. Those that have
-    /// it at another rooftop are rivals.
+    /// [`Authority::rooftops`] ranks one that has it elsewhere, or knows its rooftop alone, or somebody who
+    /// says nothing of its state has brought it elsewhere since. Those that have it at another rooftop are
+    /// rivals.
     pub fn resolve(&self, authority: &Authority) -> Resolved {
         let departures = self.departures(authority);
         let present: Vec<_> = self
@@ -55,22 +57,31 @@ impl Unit {
                 let place = claim.location.value()?;
                 (has_it || claim.state.is_empty()).then_some((owner, place))
             });
+            let brought = self.brought_since(claim);
+            let brought = brought.filter(|_| owner.is_none());
+            let brought_at = brought.map(|(_, to)| to.version.at);
+            let placed = owner.or_else(|| brought.map(|(source, to)| (source, &to.value)));
             let held = || Some((*name, claim.location.value()?));
-            let (placed_by, location) = owner.or_else(held).unzip();
+            let (placed_by, location) = placed.or_else(held).unzip();
             let location = location.cloned();
-            let rivals = present
-                .iter()
-                .filter_map(|(other, claim)| Some((*other, claim.location.value()?)))
-                .filter(|(_, theirs)| Some(*theirs) != location.as_ref())
-                .map(|(other, theirs)| (other.clone(), theirs.clone()))
-                .collect();
+            let mut elsewhere = Elsewhere::default();
+            for (other, claim) in &present {
+                let theirs = claim.location.value();
+                if let Some(theirs) = theirs.filter(|_| theirs != location.as_ref()) {
+                    let overtaken = brought_at.filter(|at| {
+                        claim.location_since() <= Some(*at) && !claim.goes_on_after(*at)
+                    });
+                    elsewhere.add(other, theirs, overtaken);
+                }
+            }
             return Resolved {
                 state: claim.state.value().copied().unwrap_or(UnitState::InStock),
                 location,
                 stock_number: claim.stock_number.as_ref().map(|s| s.value.clone()),
                 holder: Some((*name).clone()),
                 placed_by: placed_by.cloned(),
-                rivals,
+                rivals: elsewhere.rivals,
+                outdated: elsewhere.outdated,
                 sold_at: None,
             };
         }
@@ -113,6 +124,7 @@ impl Unit {
                     holder: None,
                     placed_by: None,
                     rivals: Vec::new(),
+                    outdated: Vec::new(),
                     sold_at: None,
                 };
             }
@@ -120,17 +132,53 @@ impl Unit {
         // Whoever sold it may not know the rooftop (a marketplace); then the rooftop is whoever had it.
         let location = self.owner_had_it_at(None, authority);
         let location = location.or_else(|| claim.location.value());
+        let location = location.or_else(|| self.whoever_had_it(None, authority));
+        let left = left.map(|(first, _)| first.version.at);
+        let left = left.filter(|_| state.is_departure());
+        let elsewhere = left.map(|left| self.still_listed(left, location, authority));
+        let elsewhere = elsewhere.unwrap_or_default();
         Resolved {
             state,
-            location: location
-                .or_else(|| self.whoever_had_it(None, authority))
-                .cloned(),
+            location: location.cloned(),
             stock_number: claim.stock_number.as_ref().map(|s| s.value.clone()),
             holder: Some(source.clone()),
             placed_by: None,
-            rivals: Vec::new(),
+            rivals: elsewhere.rivals,
+            outdated: elsewhere.outdated,
             sold_at,
         }
+    }
+
+    /// Who has a vehicle at another rooftop that has left by somebody's word.
+    fn still_listed(
+        &self,
+        left: Timestamp,
+        location: Option<&LocationId>,
+        authority: &Authority,
+    ) -> Elsewhere {
+        let mut elsewhere = Elsewhere::default();
+        for (source, claim) in &self.claims {
+            let theirs = claim.location.value();
+            let has_it = claim.state.value().is_some_and(|state| state.is_present());
+            if let Some(theirs) = theirs.filter(|_| has_it && theirs != location) {
+                let claims_it = claim.is_listed_anew(left, authority) || claim.goes_on_after(left);
+                elsewhere.add(source, theirs, (!claims_it).then_some(left));
+            }
+        }
+        elsewhere
+    }
+
+    /// Where it was brought, and by whose word, since its holder has had it where it has it now. Who speaks
+    /// of its state too is asked where it is, and not where it was brought.
+    fn brought_since(&self, holder: &Claim) -> Option<(&ConnectorName, &Stamped<LocationId>)> {
+        let brought = self.claims.iter().filter_map(|(name, claim)| {
+            let to = claim.brought.as_ref()?;
+            let counts = claim.state.is_empty()
+                && claim.location.value() == Some(&to.value)
+                && Some(to.version.at) > holder.location_since();
+            counts.then_some((name, to))
+        });
+        brought.max_by_key(|(name, to)| (to.version, *name))
     }
 
     /// The sales that count as demand, each once, however many reported it, and in whatever order.
@@ -233,6 +281,13 @@ impl Unit {
 }
 
 impl Claim {
+    /// Since when it has had it where it has it now.
+    fn location_since(&self) -> Option<Timestamp> {
+        let location = self.location.value()?;
+        let said = self.location.since(|known| known == location)?;
+        Some(said.at)
+    }
+
     /// This source's reports that the vehicle left, without those that it took back.
     fn departures<'a>(
         &'a self,
@@ -305,7 +360,7 @@ fn is_credible(
 }
 
 /// The day of an instant, in the calendar of the place whose day it is compared with.
-fn day_of(at: Timestamp, place: Option<&LocationId>, authority: &Authority) -> Date {
+pub(super) fn day_of(at: Timestamp, place: Option<&LocationId>, authority: &Authority) -> Date {
     match place {
         Some(location) => authority.day(location, at),
         None => authority.zone.to_datetime(at).date(),

@@ -20,6 +20,7 @@ pub(super) fn report(minute: i64, state: UnitState, location: &str) -> UnitRepor
         location: Some(location.parse().unwrap()),
         stock_number: None,
         since: None,
+        brought: false,
         fields: BTreeMap::from([
             ("make".to_owned(), Field::Text("Bentley".into())),
             ("model".to_owned(), Field::Text("Continental GT".into())),
@@ -335,6 +336,76 @@ fn a_vehicle_was_where_it_was_brought_while_it_was_in_stock() {
                 "{place} {order:?}"
             );
         }
+    }
+}
+
+/// The sale stands, whoever goes on listing the vehicle elsewhere; who has only not heard of it yet is no
+/// rival.
+#[test]
+fn who_lists_a_vehicle_after_another_has_sold_it_is_a_rival() {
+    use UnitState::{InStock, Removed, Sold};
+    let lists = |time, since| said("lot", time, InStock, "milano", since);
+    let earlier = || lists("2026-01-05T08:00:00Z", Some("2026-01-04"));
+    let sold_at = "2026-01-10T12:00:00Z";
+    let (day, soon, later) = (
+        Some("2026-01-10"),
+        "2026-01-10T15:00:00Z",
+        "2026-01-11T12:00:00Z",
+    );
+    for (name, lot, is_rival) in [
+        ("listed before", vec![earlier()], false),
+        ("first listed after the sale", vec![lists(soon, None)], true),
+        (
+            "entered on the day of the sale",
+            vec![earlier(), lists(soon, day)],
+            true,
+        ),
+        (
+            "listed as before, hours later",
+            vec![earlier(), lists(soon, None)],
+            false,
+        ),
+        (
+            "listed as before, a day later",
+            vec![earlier(), lists(later, None)],
+            true,
+        ),
+        (
+            "listed no longer",
+            vec![
+                earlier(),
+                lists(later, None),
+                said("lot", "2026-01-12T08:00:00Z", Removed, "milano", None),
+            ],
+            false,
+        ),
+        (
+            "at the rooftop that sold it",
+            vec![said("lot", later, InStock, "london", None)],
+            false,
+        ),
+    ] {
+        let mut told = lot;
+        told.push(said("dms", "2026-01-03T12:00:00Z", InStock, "london", None));
+        told.push(said("dms", sold_at, Sold, "london", None));
+        for order in orders(&told) {
+            let resolved = heard(&order).resolve(&authority(&["lot"]));
+            assert_eq!(resolved.state, Sold, "{name} {order:?}");
+            let rivals: Vec<_> = resolved
+                .rivals
+                .iter()
+                .map(|(who, at)| (who.as_str(), at.as_str()))
+                .collect();
+            let expected: &[_] = if is_rival { &[("lot", "milano")] } else { &[] };
+            assert_eq!(rivals, expected, "{name} {order:?}");
+        }
+        // The seller has it back: then it is in stock, and who else has it is a rival of that.
+        told.push(said("dms", "2026-01-13T12:00:00Z", InStock, "london", None));
+        assert_eq!(
+            heard(&told).resolve(&authority(&["dms"])).state,
+            InStock,
+            "{name}"
+        );
     }
 }
 

@@ -185,6 +185,10 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
     for vin in &scene.model.contested {
         must.insert(("conflict".to_owned(), (*vin).to_owned()));
     }
+    // Nobody sells it twice; whether people are told depends on whether it was listed anew.
+    for vin in &scene.model.overruled {
+        may.insert(("conflict".to_owned(), (*vin).to_owned()));
+    }
     // Of each kind of which anything waits in quarantine, one; a file's faults are told as the file's.
     for held in scene.history.now("quarantine") {
         let held = &held.after;

@@ -154,11 +154,34 @@ fn what_comes_back_of_an_order_comes_back_once_and_is_not_sold() {
     };
     assert_eq!(model(&told, true), [Some(5), Some(10), Some(3)]);
     assert_eq!(model(&told, false), [Some(9), Some(9), Some(3)]);
-    told.push(line(Happened::Removed {
-        number: 3,
-        units: 1,
-    }));
+    // Told by every version since, and of the first of them.
+    for second in [30, 40] {
+        told.push(line(Happened::Removed {
+            number: 3,
+            units: 1,
+            told: at(second),
+        }));
+    }
     assert_eq!(model(&told, true), [Some(6), Some(10), Some(2)]);
+    let mut counted = told.clone();
+    counted.push(Said::Counted {
+        sku: "S".to_owned(),
+        place: "north",
+        on_hand: 20,
+        at: at(25),
+    });
+    counted.push(line(Happened::Told { at: at(30) }));
+    assert_eq!(
+        model(&counted, true)[0],
+        Some(20),
+        "no earlier version is known"
+    );
+    counted.push(line(Happened::Told { at: at(10) }));
+    assert_eq!(
+        model(&counted, true)[0],
+        Some(21),
+        "removed after the count"
+    );
     told.push(line(Happened::Cancelled));
     assert_eq!(model(&told, true), [Some(6), Some(10), Some(0)]);
 }

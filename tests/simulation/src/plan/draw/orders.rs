@@ -252,10 +252,12 @@ impl Order {
                 place: line.place,
                 at: self.placed,
             });
+            say(Happened::Told { at: self.updated });
             for (number, units) in &line.removed {
                 say(Happened::Removed {
                     number: *number,
                     units: *units,
+                    told: self.updated,
                 });
             }
             if self.cancelled {

@@ -1,19 +1,27 @@
 //! What one source has said of one attribute over time, in the source's own order.
 //!
 //! More than the latest statement is needed to tell a second sale from a repeated report of the first,
-//! or a sale that was taken back from a vehicle that was sold and came in again. The statements are
-//! kept as a set: the order in which they arrive leaves no trace.
+//! a sale that was taken back from a vehicle that was sold and came in again, or what was ordered from
+//! what an edit added. The statements are kept as a set: the order in which they arrive leaves no trace.
 
 use serde::{Deserialize, Serialize};
 
-use super::Stamped;
-use crate::domain::event::Version;
+use super::event::Version;
 
 /// Up to this many statements are kept word for word; beyond it those that repeat what stands on both
 /// sides of them are left out, the oldest first.
 const EXACT: usize = 8;
 /// More changes of mind than a vehicle's life has; beyond it the oldest are forgotten.
 const MOST: usize = 32;
+
+/// A value and the source's version of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped<T> {
+    /// The value.
+    pub value: T,
+    /// When the source said so.
+    pub version: Version,
+}
 
 /// A source's statements on one attribute, at most one per version, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,12 +60,19 @@ impl<T> History<T> {
         let until = self.0.partition_point(|stamped| stamped.version <= version);
         Some(&self.0[..until].last()?.value)
     }
+
+    /// Since which version all that was said is such.
+    pub fn since(&self, is_such: impl Fn(&T) -> bool) -> Option<Version> {
+        let latest = self.0.iter().rev().take_while(|said| is_such(&said.value));
+        let first = latest.last()?;
+        Some(first.version)
+    }
 }
 
 impl<T: PartialEq> History<T> {
     /// Takes a statement. Of two of one version the one that `outranks` the other counts, whichever was
     /// heard first.
-    pub(super) fn hear(
+    pub(in crate::domain) fn hear(
         &mut self,
         value: Option<T>,
         version: Version,

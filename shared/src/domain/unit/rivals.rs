@@ -1,0 +1,72 @@
+//! Who claims a vehicle against the word that counts.
+//!
+//! Files and marketplaces lag: a source that had the vehicle before it was sold or brought elsewhere may
+//! only not have heard of that. It is a rival if it lists the vehicle anew after that, or goes on for
+//! [`LAG`].
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::{Claim, UnitState};
+use crate::domain::Authority;
+use crate::domain::id::{ConnectorName, LocationId};
+
+/// How long a source may go on stating what was true before.
+pub const LAG: SignedDuration = SignedDuration::from_hours(24);
+
+/// A source that said that it has the vehicle before that was overtaken, and nothing new since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outdated {
+    /// Which source.
+    pub source: ConnectorName,
+    /// Where it has the vehicle.
+    pub location: LocationId,
+    /// When that was overtaken.
+    pub since: Timestamp,
+}
+
+/// Those who have a vehicle elsewhere.
+#[derive(Default)]
+pub(super) struct Elsewhere {
+    pub(super) rivals: Vec<(ConnectorName, LocationId)>,
+    pub(super) outdated: Vec<Outdated>,
+}
+
+impl Elsewhere {
+    /// Takes a source up that has the vehicle at another rooftop. `overtaken`: when that was, if it may
+    /// only not have heard of it.
+    pub(super) fn add(
+        &mut self,
+        source: &ConnectorName,
+        location: &LocationId,
+        overtaken: Option<Timestamp>,
+    ) {
+        let (source, location) = (source.clone(), location.clone());
+        match overtaken {
+            None => self.rivals.push((source, location)),
+            Some(since) => self.outdated.push(Outdated {
+                source,
+                location,
+                since,
+            }),
+        }
+    }
+}
+
+impl Claim {
+    /// Whether it goes on claiming the vehicle so long after it was overtaken that it cannot be a lag.
+    pub(super) fn goes_on_after(&self, overtaken: Timestamp) -> bool {
+        let last = self.state.latest();
+        last.is_some_and(|said| said.version.at.duration_since(overtaken) >= LAG)
+    }
+
+    /// Whether it lists a vehicle anew that was gone by then: first listed after that, or entered that day
+    /// or later by what it said after that.
+    pub(super) fn is_listed_anew(&self, gone: Timestamp, authority: &Authority) -> bool {
+        let stay = self.state.since(|state: &UnitState| state.is_present());
+        let day = super::resolve::day_of(gone, self.location.value(), authority);
+        let entry = self.since.value().filter(|since| **since >= day);
+        let entered = entry.and_then(|entry| self.since.since(|since| since == entry));
+        stay.max(entered).is_some_and(|said| said.at > gone)
+    }
+}
