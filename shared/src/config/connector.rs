@@ -16,6 +16,7 @@ use super::setting::{Section, Setting, kinds_schema};
 use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
 use crate::domain::LocationId;
 use crate::domain::alert::named;
+use crate::domain::catalogue::Directory;
 use crate::domain::distance::DistanceUnit;
 use crate::domain::item::SameSku;
 use crate::domain::money::Currency;
@@ -37,7 +38,8 @@ pub struct Connector {
 settings! {
     /// What every connector has.
     pub struct ConnectorCommon {
-        /// `false` switches it off: its webhooks are refused and it is not read.
+        /// `false` switches it off: its webhooks are refused and it is not read. What it stated stands; of
+        /// one that is removed it ends.
         enabled: bool = true,
         /// Its names for locations, and ours. Stock at a place that is not listed is quarantined; files
         /// of a source that lists none may use our own ids and names.
@@ -84,6 +86,30 @@ impl Setting for Connector {
 settings! {
     /// How an incoming webhook is checked.
     pub struct Webhook {
+impl Connector {
+    /// Whether what it states can be about this place of ours.
+    pub fn can_name(&self, location: &LocationId, locations: &Directory) -> bool {
+        if self
+            .common
+            .locations
+            .values()
+            .any(|listed| listed == location)
+        {
+            return true;
+        }
+        let by_our_name = match &self.settings {
+            // Files of a source that lists places can be of no others.
+            ConnectorSettings::Files(_) => self.common.locations.is_empty(),
+            // A shop calls places by numbers.
+            ConnectorSettings::Shopify(_) => {
+                location.as_str().bytes().all(|byte| byte.is_ascii_digit())
+            }
+            ConnectorSettings::Dealertrack(_) | ConnectorSettings::Generic(_) => true,
+        };
+        by_our_name && locations.location(location).is_some()
+    }
+}
+
         /// The secret that the sender signs with.
         secret: SecretRef,
         /// The secret before that, during a rotation.
