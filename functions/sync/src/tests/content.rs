@@ -716,3 +716,53 @@ async fn a_file_that_repeats_a_title_does_not_take_back_what_somebody_has_said_s
         assert_eq!(title().await, expected, "{name}");
     }
 }
+
+/// What spreadsheets leave in the place of an article's number is no article.
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_a_spreadsheet_has_spoilt_names_no_product() {
+    let bench = Bench::with("").await;
+    let spoilt = [
+        "#REF!",
+        "#N/A",
+        "#NAME?",
+        "#DIV/0!",
+        "#WERT!",
+        "#BEZUG!",
+        "#NV",
+        "#N/D",
+        "1.23457E+12",
+        "\"1,23457E+12\"",
+        "4E+12",
+    ];
+    let good = [
+        "1E10",
+        "E+12",
+        "#1",
+        "#AB",
+        "1.5E3",
+        "12E+3X",
+        "4006381333931",
+        "B#REF!",
+    ];
+    let rows = spoilt
+        .iter()
+        .chain(&good)
+        .map(|sku| format!("{sku},main,3,#REF!\n"));
+    let file = format!("sku,location,on_hand,title\n{}", rows.collect::<String>());
+    bench.read("s.csv", file).await;
+    let known: Vec<_> = bench.stock().await.into_keys().collect();
+    let mut expected = good.map(str::to_owned);
+    expected.sort();
+    assert_eq!(known, expected);
+    let held = quarantine(&bench).await;
+    let mut reasons: Vec<_> = held.iter().map(|entry| entry.reason.as_str()).collect();
+    reasons.sort_unstable();
+    let of = |reason: &str| reasons.iter().filter(|it| **it == reason).count();
+    assert_eq!((of("no_key"), of("unreadable")), (spoilt.len(), good.len()));
+    let rounded = held.iter().find(|entry| entry.row.contains("1.23457E+12"));
+    let sentence = &rounded.unwrap().sentence;
+    assert!(sentence.contains("rounded the number"), "{sentence}");
+    // Nor is it a title.
+    let described = bench.store.product(&"1E10".parse().unwrap()).await.unwrap();
+    assert!(described.is_none_or(|it| it.title(&Sources::default()).is_none()));
+}
