@@ -235,6 +235,40 @@ async fn renamed_columns_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_column_that_goes_is_told() {
+    let mut observed = Observed::start(
+        "[connectors.erp]\nkind = \"files\"\nurl = \"{drop}\"\nstable_for = \"0s\"\nlocations = { milano = \"milano\" }",
+    )
+    .await;
+    let mut told = Vec::new();
+    for (header, row) in [
+        (",incoming,reserved", ",7,1"),
+        (",reserved", ",1"),
+        (",reserved", ",1"),
+        ("", ""),
+        ("", ""),
+    ] {
+        let before = observed.vendor.requests().len();
+        let rows: String = (0..20)
+            .map(|n| format!("GOOD-{n},milano,50{row}\n"))
+            .collect();
+        let text = format!("sku,location,on_hand{header}\n{rows}");
+        std::fs::write(observed.drop.path().join("stock.csv"), text).unwrap();
+        let erp = "erp".parse().unwrap();
+        observed.stack.sync.start(&erp).await.unwrap();
+        observed.pass(2).await;
+        let requests = observed.vendor.requests();
+        let bodies = requests[before..].iter();
+        let bodies = bodies.map(|it| String::from_utf8(it.body.to_vec()).unwrap());
+        told.push(bodies.collect::<Vec<_>>());
+    }
+    let times: Vec<_> = told.iter().map(Vec::len).collect();
+    assert_eq!(times, [0, 1, 0, 1, 0], "{told:?}");
+    assert!(told[1][0].contains("incoming"), "{told:?}");
+    assert!(told[3][0].contains("reserved"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whatever_is_remarked_of_a_whole_file_its_items_are_told_of() {
     let mut observed = Observed::start(
         "[connectors.erp]\nkind = \"files\"\nurl = \"{drop}\"\nstable_for = \"0s\"\nlocations = { milano = \"milano\" }",

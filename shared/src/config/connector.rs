@@ -58,8 +58,11 @@ kinds! {
         Generic(Generic) => "generic",
         /// Files dropped in a folder or on a server. There Lotwire makes three folders: a file lies in
         /// `processing/` while it is read, in `archive/` when it was applied, and in `error/` when it
-        /// was refused and nothing of it was applied; `lotwire status` says why. Mend it and drop it
-        /// again.
+        /// was refused, or applied but not believed; `lotwire status` says which, and why. Of a file
+        /// that was refused nothing is applied. Of one that is not believed, because it is cut off, much
+        /// smaller than usual or has too few usable rows, the usable rows are applied, but for a last one
+        /// that may be cut, and nothing is removed. Mend it and drop it again, or wait for the next one:
+        /// a whole file says everything anew.
         Files(Files) => "files",
     }
 }
@@ -83,9 +86,6 @@ impl Setting for Connector {
     }
 }
 
-settings! {
-    /// How an incoming webhook is checked.
-    pub struct Webhook {
 impl Connector {
     /// Whether what it states can be about this place of ours.
     pub fn can_name(&self, location: &LocationId, locations: &Directory) -> bool {
@@ -110,6 +110,9 @@ impl Connector {
     }
 }
 
+settings! {
+    /// How an incoming webhook is checked.
+    pub struct Webhook {
         /// The secret that the sender signs with.
         secret: SecretRef,
         /// The secret before that, during a rotation.
