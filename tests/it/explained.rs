@@ -159,3 +159,73 @@ async fn an_alert_that_flaps_says_so_and_until_when_nothing_is_sent() {
         assert_eq!(low["watch"]["quiet_for_flapping_until"], Value::Null);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_of_a_product_and_not_taken_is_said_to_whoever_asks_after_it() {
+    let drop = tempfile::tempdir().unwrap();
+    let files = format!(
+        "[connectors.erp]\nkind = \"files\"\nurl = {:?}\nstable_for = \"0s\"\n[channels.room]",
+        drop.path()
+    );
+    let text = config("https://people.example.com").replace("[channels.room]", &files);
+    let running = Running::with(&text).await;
+    let explain = async |product: &str| {
+        let path = format!("/api/v1/explain?product={product}&location=milano");
+        running.get(&path).await
+    };
+    for (id, sku) in [("one", "OIL-9"), ("other", "OIL-91")] {
+        let data = json!({ "sku": sku, "location": "mars", "on_hand": 3 });
+        running.post(id, "stock.level", data).await;
+    }
+    let explained = explain("oil-9").await;
+    let held = explained["quarantine"].as_array().unwrap();
+    assert_eq!(
+        (&explained["known"], held.len()),
+        (&json!(false), 1),
+        "{explained}"
+    );
+    assert_eq!(held[0]["source"], "generic");
+    assert!(held[0]["detail"].as_str().unwrap().contains("mars"));
+    assert_eq!(explained["sources_in_doubt"], json!([]));
+
+    // A car in a file that says nothing of where it stands, and in one that is not taken.
+    let vin = "SCBCG2ZG0RC012345";
+    let read = async |text: &str| {
+        std::fs::write(drop.path().join("cars.csv"), text).unwrap();
+        running
+            .stack
+            .sync
+            .start(&"erp".parse().unwrap())
+            .await
+            .unwrap();
+        running.settle().await;
+    };
+    read(&format!(
+        "vin,location,make,model\n{vin},venus,Bentley,Bentayga\n"
+    ))
+    .await;
+    let explained = explain(vin).await;
+    let held = explained["quarantine"].as_array().unwrap();
+    assert_eq!(held.len(), 1, "{explained}");
+    assert!(held[0]["detail"].as_str().unwrap().contains("venus"));
+    read("colour\nred\n").await;
+    let explained = explain("SCBCG2ZG0RC012346").await;
+    let doubt = &explained["sources_in_doubt"][0];
+    assert_eq!(doubt["connector"], "erp", "{explained}");
+    let told = doubt["suspicions"][0].as_str().unwrap();
+    assert!(told.starts_with("cars.csv") && told.ends_with("Nothing of it was applied."));
+
+    read(&format!(
+        "vin,location,make,model\n{vin},milano,Bentley,Bentayga\n"
+    ))
+    .await;
+    let explained = explain(vin).await;
+    assert_eq!(
+        explained["vehicle"],
+        json!({
+            "vin": vin, "state": "in_stock", "location": "milano", "stated_by": "erp",
+            "counts_as": "line:bentley/bentayga",
+        })
+    );
+    assert_eq!(explained["known"], true);
+}

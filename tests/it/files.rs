@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use shared::clock::Clock;
+use shared::config::Config;
 use shared::domain::AlertKind;
 use shared::domain::alert::AlertState;
 use shared::store::movements::{Act, Movement};
@@ -234,6 +235,40 @@ async fn renamed_columns_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_column_that_goes_is_told() {
+    let mut observed = Observed::start(
+        "[connectors.erp]\nkind = \"files\"\nurl = \"{drop}\"\nstable_for = \"0s\"\nlocations = { milano = \"milano\" }",
+    )
+    .await;
+    let mut told = Vec::new();
+    for (header, row) in [
+        (",incoming,reserved", ",7,1"),
+        (",reserved", ",1"),
+        (",reserved", ",1"),
+        ("", ""),
+        ("", ""),
+    ] {
+        let before = observed.vendor.requests().len();
+        let rows: String = (0..20)
+            .map(|n| format!("GOOD-{n},milano,50{row}\n"))
+            .collect();
+        let text = format!("sku,location,on_hand{header}\n{rows}");
+        std::fs::write(observed.drop.path().join("stock.csv"), text).unwrap();
+        let erp = "erp".parse().unwrap();
+        observed.stack.sync.start(&erp).await.unwrap();
+        observed.pass(2).await;
+        let requests = observed.vendor.requests();
+        let bodies = requests[before..].iter();
+        let bodies = bodies.map(|it| String::from_utf8(it.body.to_vec()).unwrap());
+        told.push(bodies.collect::<Vec<_>>());
+    }
+    let times: Vec<_> = told.iter().map(Vec::len).collect();
+    assert_eq!(times, [0, 1, 0, 1, 0], "{told:?}");
+    assert!(told[1][0].contains("incoming"), "{told:?}");
+    assert!(told[3][0].contains("reserved"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whatever_is_remarked_of_a_whole_file_its_items_are_told_of() {
     let mut observed = Observed::start(
         "[connectors.erp]\nkind = \"files\"\nurl = \"{drop}\"\nstable_for = \"0s\"\nlocations = { milano = \"milano\" }",
@@ -320,4 +355,133 @@ async fn an_item_is_low_by_what_of_it_can_be_sold() {
     assert_eq!((after.on_hand, after.available), (10, 3));
     let (shown, open) = read("30,2,0").await;
     assert_eq!((shown, open), ([30, 2, 0, 28], None));
+}
+
+/// The same with other text in it.
+fn changed(text: &str, changes: &[(&str, &str)]) -> Config {
+    let text = changes.iter().fold(text.to_owned(), |text, (old, new)| {
+        assert!(text.contains(old), "{old}");
+        text.replace(old, new)
+    });
+    Config::check(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_removed_connector_states_ends_and_comes_back_with_it() {
+    let drop = tempfile::tempdir().unwrap();
+    let text = config(drop.path());
+    let running = Running::with(&text).await;
+    let store = &running.stack.store;
+    let (erp, vin) = ("erp".parse().unwrap(), "SCBCG2ZG0RC012345");
+    let read = async || {
+        let rows = format!("OIL,,milano,20,,\nGAS,,milano,30,,\n,{vin},milano,,Bentley,Bentayga\n");
+        let text = format!("sku,vin,location,on_hand,make,model\n{rows}");
+        std::fs::write(drop.path().join("stock.csv"), text).unwrap();
+        running.stack.sync.start(&erp).await.unwrap();
+        running.settle().await;
+    };
+    // What there is by word of anybody: oil, gas, vehicles.
+    let there = async || {
+        let mut there = Vec::new();
+        for product in ["OIL", "GAS", "line:bentley/bentayga"] {
+            let shown = running
+                .get(&format!(
+                    "/api/v1/positions?product={product}&location=milano"
+                ))
+                .await;
+            there.push(shown["items"][0]["on_hand"].as_i64());
+        }
+        there
+    };
+    read().await;
+    // Of gas somebody else has something to say, too.
+    running.level("gas", "GAS", 31).await;
+    assert_eq!(there().await, [Some(20), Some(31), Some(1)]);
+
+    let begins = text.find("[connectors.erp]").unwrap();
+    let ends = text.find("[channels.room]").unwrap();
+    let without = changed(&text, &[(&text[begins..ends], "")]);
+    store.apply_config(&without, "test").await.unwrap();
+    running.settle().await;
+    assert_eq!(there().await, [None, Some(31), Some(0)]);
+    let unit = running.get(&format!("/api/v1/units/{vin}")).await;
+    assert_eq!(unit["state"], "removed");
+    // It is known why.
+    let (oil, milano) = ("OIL".parse().unwrap(), "milano".parse().unwrap());
+    let of = shared::store::keys::position_history(&oil, &milano);
+    let rows = store.history(&of, None, 10).await.unwrap().items;
+    let last = rows.last().unwrap();
+    assert_eq!(last.before["on_hand"], 20);
+    assert_eq!(
+        (last.source.as_str(), last.event.as_str()),
+        ("erp", "configuration:2:ended")
+    );
+    // Looked at by yet another version, there is nothing more to end.
+    let other = changed(
+        &text,
+        &[
+            (&text[begins..ends], ""),
+            ("threshold = 5", "threshold = 6"),
+        ],
+    );
+    store.apply_config(&other, "test").await.unwrap();
+    running.settle().await;
+    assert_eq!(
+        store.history(&of, None, 10).await.unwrap().items.len(),
+        rows.len()
+    );
+
+    store
+        .apply_config(&changed(&text, &[]), "test")
+        .await
+        .unwrap();
+    running.settle().await;
+    assert_eq!(there().await, [None, Some(31), Some(0)], "until it says so");
+    read().await;
+    assert_eq!(there().await, [Some(20), Some(30), Some(1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_of_a_place_that_was_taken_for_another_is_at_the_right_one_only() {
+    let drop = tempfile::tempdir().unwrap();
+    let roma = "[locations.roma]\nname = \"Roma\"\nkind = \"warehouse\"\n[connectors.generic]";
+    let text = config(drop.path())
+        .replace("[connectors.generic]\n", &format!("{roma}\n"))
+        .replace("{ milano = \"milano\" }", "{ North = \"milano\" }");
+    let running = Running::with(&text).await;
+    let store = &running.stack.store;
+    let erp = "erp".parse().unwrap();
+    let read = async || {
+        let rows: String = (1..=60).map(|n| format!("SKU-{n},North,{n}\n")).collect();
+        let text = format!("sku,location,on_hand\n{rows}");
+        std::fs::write(drop.path().join("stock.csv"), text).unwrap();
+        running.stack.sync.start(&erp).await.unwrap();
+        running.settle().await;
+    };
+    let there = async || {
+        let mut there = [0, 0];
+        for n in 1..=60 {
+            let product = format!("SKU-{n}").parse().unwrap();
+            for (at, place) in ["milano", "roma"].iter().enumerate() {
+                let position = store.position(&product, &place.parse().unwrap()).await;
+                let stock = position
+                    .unwrap()
+                    .and_then(|it| it.stock(&Default::default()));
+                there[at] += usize::from(stock.is_some_and(|stock| stock.on_hand == n));
+            }
+        }
+        there
+    };
+    read().await;
+    assert_eq!(there().await, [60, 0]);
+    let right = changed(&text, &[("North = \"milano\"", "North = \"roma\"")]);
+    store.apply_config(&right, "test").await.unwrap();
+    running.settle().await;
+    read().await;
+    assert_eq!(there().await, [0, 60]);
+    assert_eq!(
+        store.inbox(None, 10).await.unwrap().items,
+        [],
+        "nobody is asked"
+    );
 }

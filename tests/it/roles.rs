@@ -682,6 +682,27 @@ async fn left_to_people(site: &Deployed) {
     .await;
 }
 
+/// A connector is removed while a file of another is read that states the same.
+async fn without_the_depot(site: &Deployed, document: &str) {
+    let carried = site.stream_and_runs();
+    let file = site.drop_folder().join("depot/2.csv");
+    std::fs::write(file, "sku,location,on_hand\nSKU-7,south,71\n").unwrap();
+    for _ in 0..2 {
+        site.read_everything().await;
+        carried.idle().await;
+    }
+    let store = &site.api.store;
+    let written_at = store.clock().now() + SignedDuration::from_mins(1);
+    let erp = "erp".parse().unwrap();
+    store.begin_snapshot(&erp, written_at).await.unwrap();
+    let begins = document.find("[connectors.depot]").unwrap();
+    let ends = document.find("[channels.out]").unwrap();
+    let without = document.replace(&document[begins..ends], "");
+    site.ask("PUT", "/api/v1/config", Some(&without)).await;
+    carried.idle().await;
+    carried.stop().await;
+}
+
 /// What everybody does to the table in some eventful hours, by role, of which the notifier's is this.
 pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     let site = Deployed::new();
@@ -782,6 +803,7 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
         .await;
     }
     left_to_people(&site).await;
+    without_the_depot(&site, &first).await;
 
     [
         ("IngestRole", &site.ingest),

@@ -9,7 +9,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use clock::{Heartbeat, Ticker};
 use evaluate::Evaluator;
-use ingest::Ingest;
+use ingest::{Ingest, Selection};
 use jiff::{SignedDuration, Timestamp};
 use lotwire::engine::{
     Call, EmbeddedAws, Function, Interference, Invocation, Pattern, Pump, Service, Settings,
@@ -365,6 +365,47 @@ async fn a_level_at_a_place_is_applied_once_a_configuration_names_the_place() {
     shop.ticks().await;
     assert_eq!(shop.on_hand("OIL", "south").await, Some(5));
     assert_eq!(shop.held(HeldState::Open).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_level_at_a_place_that_was_taken_for_another_is_at_the_right_one_only() {
+    let east = "[locations.east]\nname = \"East\"\nkind = \"warehouse\"\n[connectors.shop]";
+    let east = ("[connectors.shop]", east);
+    let shop = Shop::open(&[east]).await;
+    let _pump = shop.evaluates();
+    let described = product("active", "08:59:00", &[(ITEM, "OIL")]);
+    let stated = level(ITEM, 2, 5, "09:00:00");
+    shop.hears("products/create", &described).await;
+    shop.hears("inventory_levels/update", &stated).await;
+    shop.hears("inventory_levels/update", &level(ITEM, 1, 7, "09:00:00"))
+        .await;
+    let there = async || {
+        let mut there = Vec::new();
+        for place in ["north", "south", "east"] {
+            there.push(shop.on_hand("OIL", place).await);
+        }
+        there
+    };
+    assert_eq!(there().await, [Some(7), Some(5), None]);
+
+    let right = (r#""2" = "south""#, r#""2" = "east""#);
+    shop.configure(&[east, right]).await;
+    shop.ticks().await;
+    assert_eq!(there().await, [Some(7), None, None]);
+    // What was heard before is applied again.
+    let all = Selection::Between {
+        from: None,
+        until: None,
+    };
+    let connector = "shop".parse().unwrap();
+    shop.ingest.replay(&connector, &all, None).await.unwrap();
+    assert_eq!(there().await, [Some(7), None, Some(5)]);
+    // Nor does what is said of the item bring the wrong place back.
+    for (state, at) in [("archived", "09:10:00"), ("active", "09:11:00")] {
+        shop.hears("products/update", &product(state, at, &[(ITEM, "OIL")]))
+            .await;
+    }
+    assert_eq!(there().await, [Some(7), None, Some(5)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,7 +93,15 @@ impl Evaluator {
                     let (product, location) = (&listed.product, &listed.location);
                     unless_hopeless(format!("{product} {location}"), async {
                         // The list may lag behind; the position itself is read again.
-                        match self.store.position(product, location).await? {
+                        let config = &around.installation.config;
+                        let mut now = self.store.position(product, location).await?;
+                        if let Some(position) = &now
+                            && job.owned_by.is_none()
+                            && self.end_statements(config, position).await?
+                        {
+                            now = self.store.position(product, location).await?;
+                        }
+                        match now {
                             Some(now) => Box::pin(self.look_at_position(&around, None, &now)).await,
                             None => Ok(()),
                         }
@@ -122,7 +130,13 @@ impl Evaluator {
         let page = readable(page.await?)?;
         for listed in &page.items {
             unless_hopeless(&listed.vin, async {
-                match self.store.unit(listed.vin.as_str()).await? {
+                let mut now = self.store.unit(listed.vin.as_str()).await?;
+                if let Some(unit) = &now
+                    && self.end_claims(&installation, unit).await?
+                {
+                    now = self.store.unit(listed.vin.as_str()).await?;
+                }
+                match now {
                     Some(now) => self.look_at_unit(&installation, &now).await,
                     None => Ok(()),
                 }

@@ -16,10 +16,12 @@
 //! | [`announce`] | the step from a verdict to an alert revision and its intents |
 //! | [`surroundings`] | the configuration in force and the sources' health, read once a batch |
 //! | [`jobs`] | looking again at everything a change of configuration may concern |
+//! | [`ended`] | what sources state that are no longer there |
 //! | [`given_up`] | what the stream gave up, and having it looked at after all |
 //! | [`patience`] | waiting for a table that is busy |
 
 mod announce;
+mod ended;
 mod given_up;
 mod jobs;
 mod judge;

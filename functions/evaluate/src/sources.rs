@@ -14,7 +14,7 @@ use shared::domain::watch::{Topics, Verdict};
 use shared::domain::{AlertKind, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::StoreError;
-use shared::store::feeds::{FeedState, topic};
+use shared::store::feeds::{FeedState, topic, topics_of_columns};
 use shared::store::jobs::Reexamination;
 
 use crate::announce::{Look, Looked};
@@ -310,7 +310,10 @@ fn judge(
         let remarks = state.remarks.iter();
         let notes: Vec<_> = remarks
             .map(|(kind, sentence)| Note {
-                topic: topic(kind),
+                topic: match kind.as_str() {
+                    "columns" => topic(kind).with(topics_of_columns(&state.lost)),
+                    kind => topic(kind),
+                },
                 sentence: sentence.clone(),
             })
             .collect();

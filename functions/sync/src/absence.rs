@@ -12,7 +12,7 @@ use shared::domain::id::ConnectorName;
 use shared::domain::position::{Base, Position};
 use shared::domain::unit::Unit;
 use shared::store::feeds::Moment;
-use shared::store::inbox::{InboxEntry, InboxState};
+use shared::store::inbox::{InboxEntry, InboxState, UNDECIDED};
 use shared::store::stated::{Held, Item, Missing, Stated};
 use shared::store::{Expect, Store, StoreError};
 
@@ -434,7 +434,7 @@ impl Absence<'_> {
         let limit = format!("{} rows and {} %", most.count, most.percent.get());
         let examples: Vec<String> = absent.iter().take(EXAMPLES).map(Item::to_string).collect();
         let sentence = format!(
-            "{} lacks {count} of {held} items, such as {}; none is removed until somebody approves that: lotwire inbox.",
+            "{} lacks {count} of {held} items, such as {}; {UNDECIDED}.",
             self.file,
             examples
                 .iter()

@@ -12,6 +12,7 @@ use shared::feeds::evidence::Evidence;
 use shared::feeds::header::Header;
 use shared::feeds::pickup::{archive_name, error_name};
 use shared::feeds::row::shorten;
+use shared::feeds::samples::Samples;
 use shared::feeds::transport::{Claimed, Fault, FileSource, TransferError};
 use shared::metrics::Metric;
 use shared::store::feeds::Moment;
@@ -25,9 +26,24 @@ use crate::run::{Feed, RunError};
 /// Entries of the quarantine closed at the same time.
 const AT_ONCE: usize = 8;
 
+/// What became of the rows of a file that is not believed.
+const NOT_BELIEVED: &str = " Its usable rows were applied, and nothing was removed.";
+
+/// A file that is refused.
+#[derive(Clone, Copy)]
+pub(crate) struct Refused<'a> {
+    pub(crate) sha256: &'a str,
+    /// Some of its rows were applied, and what it is refused for has come up since.
+    pub(crate) begun: bool,
+    /// Our columns that it lacks and its source had before, if that is why.
+    pub(crate) lost: &'a [String],
+}
+
 /// What came of applying a file.
 pub(crate) struct Concluded {
     pub(crate) evidence: Evidence,
+    /// What stands in its columns.
+    pub(crate) samples: Samples,
     /// Our columns that no row has a value in.
     pub(crate) blank: BTreeSet<String>,
     /// The names of columns that are not read.
@@ -57,18 +73,38 @@ pub(crate) struct Concluded {
 
 impl Feed<'_> {
     /// What people did not mean to change.
-    pub(crate) fn missed(&self, memory: &Memory, header: &[String]) -> SchemaDrift {
+    pub(crate) fn missed(
+        &self,
+        memory: &Memory,
+        header: &[String],
+        samples: &Samples,
+    ) -> SchemaDrift {
         if memory.columns_may_change {
             return SchemaDrift::default();
         }
-        self.drift(memory, header)
+        self.drift(memory, header, samples)
     }
 
-    fn drift(&self, memory: &Memory, header: &[String]) -> SchemaDrift {
+    fn drift(&self, memory: &Memory, header: &[String], samples: &Samples) -> SchemaDrift {
         if memory.header.is_empty() {
             return SchemaDrift::default();
         }
-        SchemaDrift::between(&memory.header, header, &self.format, &memory.blank)
+        let are_alike = |old: &str, new: &str| memory.samples.are_alike(old, samples, new);
+        let (format, blank) = (&self.format, &memory.blank);
+        SchemaDrift::between(&memory.header, header, format, blank, are_alike)
+    }
+
+    /// Said once, of columns that went along with those that a person has let go: nobody was told of these
+    /// before.
+    fn gone_along(memory: &Memory, let_go: &SchemaDrift) -> Option<String> {
+        let lost = let_go.lost.iter().cloned();
+        let (told, untold): (Vec<_>, Vec<_>) = lost.partition(|it| memory.lost.contains(it));
+        (!told.is_empty() && !untold.is_empty()).then(|| {
+            format!(
+                "Gone, too, and not expected any more, as the columns may be others: {}.",
+                shown(&untold)
+            )
+        })
     }
 
     /// Said once, with the file that brings the column: a file states stock and sets no thresholds.
@@ -126,6 +162,7 @@ impl Feed<'_> {
     ) -> Result<Step, RunError> {
         let Concluded {
             evidence,
+            samples,
             blank,
             unread,
             places,
@@ -143,11 +180,21 @@ impl Feed<'_> {
         if covers {
             self.cover(&delivery, reading.snapshot_at()).await?;
         }
-        let drift = self.missed(&memory, &evidence.header);
+        let drift = self.missed(&memory, &evidence.header, &samples);
+        let let_go = match memory.columns_may_change {
+            true => self.drift(&memory, &evidence.header, &samples),
+            false => SchemaDrift::default(),
+        };
         // Not by a file with the columns of those before, such as one that has waited.
-        let used_up = memory.columns_may_change
-            && (memory.header.is_empty() || !self.drift(&memory, &evidence.header).is_empty());
+        let used_up = memory.columns_may_change && (memory.header.is_empty() || !let_go.is_empty());
+        let gone_along = Self::gone_along(&memory, &let_go);
+        let lost = match &gone_along {
+            Some(_) => let_go.lost,
+            None => drift.lost.clone(),
+        };
+        memory.lost.clone_from(&lost);
         let mut columns = drift.sentences();
+        columns.extend(gone_along);
         if drift.loses_stock() {
             columns.push(self.way_to_accept());
         } else if !drift.lost.is_empty() {
@@ -168,7 +215,13 @@ impl Feed<'_> {
                 format!("{name}: {sentence}")
             }
         };
-        let suspicions: Vec<String> = suspicions.iter().map(named).collect();
+        let mut suspicions: Vec<String> = suspicions.iter().map(named).collect();
+        if let Some(last) = suspicions
+            .last_mut()
+            .filter(|_| !accepted && counts.rows > 0)
+        {
+            last.push_str(NOT_BELIEVED);
+        }
         let remarks: BTreeMap<String, String> = remarks
             .iter()
             .map(|(kind, sentence)| (kind.clone(), named(sentence)))
@@ -185,6 +238,8 @@ impl Feed<'_> {
                 memory.accepted(AcceptedRead::from(&evidence));
             }
             memory.had(&evidence.header, &drift);
+            let expected = memory.header.clone();
+            memory.samples.renew(samples, &expected);
             memory.had_places(places);
             memory.descriptions = descriptions;
         }
@@ -204,6 +259,7 @@ impl Feed<'_> {
                 state.remark(&remarks);
                 state.believe(accepted);
                 state.unread.clone_from(&unread);
+                state.lost.clone_from(&lost);
                 if accepted {
                     state.columns_may_change &= !used_up;
                     state.succeeded_at = Some(now);
@@ -262,21 +318,34 @@ impl Feed<'_> {
         Ok(())
     }
 
-    /// Takes nothing from a file, and says so.
+    /// Takes nothing more from a file, and says so.
     pub(crate) async fn refuse(
         &self,
         place: &mut dyn FileSource,
         found: &Found,
-        sha256: &str,
+        Refused {
+            sha256,
+            begun,
+            lost,
+        }: Refused<'_>,
         reason: String,
     ) -> Result<Step, RunError> {
         let reason = reason.trim_end_matches('.');
-        let sentence = format!("{}: {reason}. Nothing of it was applied.", found.entry.name);
+        let applied = match begun {
+            false => "Nothing of it was applied",
+            true => "Some of its rows had been applied before that, and stay so",
+        };
+        let sentence = format!("{}: {reason}. {applied}.", found.entry.name);
         self.sync
             .store
             .change_feed(self.connector, |state| {
                 state.suspicions = vec![sentence.clone()];
                 state.believe(false);
+                if !lost.is_empty() {
+                    let mut memory = Memory::of(state);
+                    memory.lost = lost.to_vec();
+                    memory.keep(state);
+                }
             })
             .await?;
         self.put_away(place, found, sha256, false).await?;

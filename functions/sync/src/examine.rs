@@ -12,6 +12,7 @@ use shared::feeds::evidence::{Evidence, FeedError};
 use shared::feeds::format::FeedFormat;
 use shared::feeds::header::Header;
 use shared::feeds::row::Cell;
+use shared::feeds::samples::{self, Samples};
 use shared::feeds::value;
 use shared::store::stated::Item;
 
@@ -32,6 +33,8 @@ const PLACES: usize = 1_000;
 pub(crate) struct Examined {
     /// What speaks for and against completeness.
     pub(crate) evidence: Evidence,
+    /// What stands in its columns.
+    pub(crate) samples: Samples,
     /// What the file says, by item.
     pub(crate) snapshot: Snapshot,
     /// Which facts it can say.
@@ -70,15 +73,19 @@ pub(crate) enum ExamineError {
     Columns(String),
 }
 
-/// Reads the whole file. `refuse` says why a header cannot be taken.
+/// Reads the whole file. `refuse` says why a header cannot be taken, given why
+/// there is nothing in it that can be used, if so.
 pub(crate) async fn examine(
     path: &Path,
     format: &FeedFormat,
     reading: &Reading<'_>,
-    refuse: impl Fn(&Header) -> Option<String>,
+    refuse: impl Fn(&Header, &Samples, Option<String>) -> Option<String>,
 ) -> Result<Examined, ExamineError> {
+    let first = Reader::open(File::open(path)?, format)?.take(samples::ROWS);
+    let first: Vec<_> = first.filter_map(Result::ok).collect();
+    let samples = Samples::of(&first);
     let mut reader = Reader::open(File::open(path)?, format)?;
-    if let Some(reason) = unusable(reader.header()).or_else(|| refuse(reader.header())) {
+    if let Some(reason) = refuse(reader.header(), &samples, unusable(reader.header())) {
         return Err(ExamineError::Columns(reason));
     }
     let sayable = Sayable::by(reader.header());
@@ -141,6 +148,7 @@ pub(crate) async fn examine(
     }
     Ok(Examined {
         evidence: reader.finish(),
+        samples,
         snapshot,
         sayable,
         nameless,

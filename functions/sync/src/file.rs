@@ -10,15 +10,17 @@
 //! | whole | applied | missing, after the grace removed | `archive/` |
 //! | much smaller than usual, or lacking more than may go at once | applied | held in the inbox | `error/`, or `archive/` |
 //! | cut off, or with too few usable rows | applied, but for a last row that may be cut | means nothing | `error/` |
-//! | damaged: checksum, gzip, announced counts or size | not applied | means nothing | `error/` |
+//! | damaged: checksum, gzip, announced counts or size; or a column is gone | not applied | means nothing | `error/` |
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use shared::config::connector::{Covers, Files, Ready};
 use shared::feeds::complete::{Expectations, Habit, Proof, prove};
 use shared::feeds::disk::blocking;
 use shared::feeds::drift::SchemaDrift;
 use shared::feeds::header::Header;
+use shared::feeds::samples::Samples;
 use shared::feeds::sidecar;
 use shared::feeds::transport::{Entry, Fault, FileSource};
 use shared::store::inbox::InboxState;
@@ -27,7 +29,7 @@ use shared::store::runs::{FileOutcome, FileReport};
 use crate::COPY;
 use crate::absence::{Absence, Compared, Comparison, Verdict};
 use crate::apply::{Applier, Repeats};
-use crate::conclude::Concluded;
+use crate::conclude::{Concluded, Refused};
 use crate::examine::{ExamineError, Examined, Trust, examine, trust};
 use crate::listing::Listing;
 use crate::memory::{Delivery, Memory};
@@ -68,8 +70,12 @@ impl Feed<'_> {
         let limit = self.format.max_bytes;
         match place.download(&found.path, &copy.0, limit).await {
             Err(error) if error.fault == Fault::Refused => {
-                let sha256 = "unread";
-                return self.refuse(place, found, sha256, error.to_string()).await;
+                let unread = Refused {
+                    sha256: "unread",
+                    begun: false,
+                    lost: &[],
+                };
+                return self.refuse(place, found, unread, error.to_string()).await;
             }
             downloaded => downloaded?,
         };
@@ -107,22 +113,41 @@ impl Feed<'_> {
             delivery.written_at,
             confirmed_at,
         );
+        let refused = Refused {
+            sha256: &delivery.sha256,
+            begun: record.checkpoint(&delivery).has_begun(),
+            lost: &[],
+        };
         let mut expectations = match self.expectations(place, found, &memory).await? {
             Ok(expectations) => expectations,
-            Err(reason) => return self.refuse(place, found, &delivery.sha256, reason).await,
+            Err(reason) => return self.refuse(place, found, refused, reason).await,
         };
         if !covers_all {
             // Files of changes have no usual size.
             expectations.history.clear();
             expectations.zero_rows = true;
         }
-        let refuse = |header: &Header| self.lost_key(&self.missed(&memory, header.names()));
+        let lost = OnceLock::new();
+        let refuse = |header: &Header, samples: &Samples, unusable: Option<String>| {
+            let drift = self.missed(&memory, header.names(), samples);
+            let reason = match unusable {
+                Some(unusable) => Some([&[unusable][..], &drift.sentences()].concat().join(" ")),
+                None => self.lost_key(&drift),
+            };
+            if reason.is_some() {
+                // It is called once.
+                lost.get_or_init(|| drift.lost);
+            }
+            reason
+        };
         let examined = match examine(&copy.0, &self.format, &reading, refuse).await {
             Ok(examined) => examined,
             Err(ExamineError::Copy(error)) => return Err(error.into()),
             Err(error) => {
                 let reason = error.to_string();
-                return self.refuse(place, found, &delivery.sha256, reason).await;
+                let lost = lost.get().map_or(&[][..], Vec::as_slice);
+                let refused = Refused { lost, ..refused };
+                return self.refuse(place, found, refused, reason).await;
             }
         };
         expectations.unusable_rows = examined.unusable;
@@ -135,7 +160,7 @@ impl Feed<'_> {
         let trust = trust(&proof);
         if trust == Trust::Damaged {
             let reason = reasons(&proof).join(" ");
-            return self.refuse(place, found, &delivery.sha256, reason).await;
+            return self.refuse(place, found, refused, reason).await;
         }
         let done = self
             .apply(
@@ -360,6 +385,7 @@ impl Feed<'_> {
         remarks.extend(verdict.remark.map(|remark| ("nameless".to_owned(), remark)));
         Ok(Some(Concluded {
             evidence: examined.evidence,
+            samples: examined.samples,
             blank: examined.blank,
             unread: examined.unread,
             places: examined.places,

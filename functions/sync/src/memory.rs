@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use shared::feeds::complete::{AcceptedRead, Habit};
 use shared::feeds::drift::SchemaDrift;
 use shared::feeds::pickup::Watch;
+use shared::feeds::samples::Samples;
 use shared::feeds::transport::Entry;
 use shared::store::feeds::FeedState;
 
@@ -32,6 +33,8 @@ pub(crate) struct Memory {
     /// The header that files are expected to have: of the last file that had every column we used, or
     /// did without some that only describe for long enough.
     pub(crate) header: Vec<String>,
+    /// What stood in the columns of that file.
+    pub(crate) samples: Samples,
     /// Our columns that files have had and that never held a value: they may go.
     pub(crate) blank: BTreeSet<String>,
     /// What the last believed file said of its products, as a number.
@@ -50,6 +53,8 @@ pub(crate) struct Memory {
     pub(crate) habit_of: Option<String>,
     /// Rows of the last believed file that may have been about anything.
     pub(crate) nameless: u64,
+    /// Our columns of which people were told that the latest files lack them.
+    pub(crate) lost: Vec<String>,
     /// A person has said that the columns of the next file may be others.
     #[serde(skip)]
     pub(crate) columns_may_change: bool,

@@ -391,6 +391,11 @@ impl Checkpoint {
         }
     }
 
+    /// Whether rows were applied.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.line > 0
+    }
+
     /// Whether it belongs to this delivery.
     pub(crate) fn is_of(&self, delivery: &Delivery) -> bool {
         self.delivery == *delivery

@@ -90,7 +90,7 @@ pub async fn rehearse(
         problem: error.to_string(),
     })?;
     let reading = Reading::new(installation, (&known.common, files), written_at, None);
-    let mut examined = examine(file, &format, &reading, |_| None).await?;
+    let mut examined = examine(file, &format, &reading, |_, _, unusable| unusable).await?;
     let mut compared = Compared::default();
     let authority = installation.authority();
     let comparison = Comparison {

@@ -144,6 +144,10 @@ impl<'a> Reading<'a> {
     }
 
     fn stock(&self, row: &Row, sku: &str) -> Result<Statement, Flaw> {
+        if let Some(why) = value::spoilt_key(sku) {
+            let sentence = format!("The SKU {sku:?} is unusable: {why}.");
+            return Err(Flaw::new(None, "no_key", sentence));
+        }
         let sku: Sku = value::key(sku)
             .parse()
             .map_err(|error| Flaw::new(None, "no_key", format!("The SKU is unusable: {error}.")))?;
@@ -167,9 +171,13 @@ impl<'a> Reading<'a> {
                 .and_then(|n| u64::try_from(n).ok())
                 .unwrap_or(0),
         };
-        let text = |column| match row.text(column) {
-            Cell::Value(text) if !text.is_empty() => Some(text.to_owned()),
-            _ => None,
+        let mut readable = Readable {
+            item: &item,
+            flaws: &mut flaws,
+        };
+        let mut text = |column| {
+            let text = readable.value(column, words(row, column));
+            text.filter(|text| !text.is_empty()).map(str::to_owned)
         };
         let (title, category) = (text("title"), text("category"));
         let described = title.is_some() || category.is_some();
@@ -216,7 +224,7 @@ impl<'a> Reading<'a> {
             flaws: &mut flaws,
         };
         let since = readable.value("date_in_stock", row.date("date_in_stock"));
-        let stock_number = readable.value("stock_number", row.text("stock_number"));
+        let stock_number = readable.value("stock_number", words(row, "stock_number"));
         let stock_number = stock_number.filter(|text| !text.is_empty());
         let report = UnitReport {
             vin,
@@ -244,7 +252,7 @@ impl<'a> Reading<'a> {
             fields.extend(field.map(|field| (name.to_owned(), field)));
         };
         for column in TEXTS {
-            let text = readable.value(column, row.text(column));
+            let text = readable.value(column, words(row, column));
             put(column, text.map(|text| Field::Text(text.to_owned())));
         }
         for column in NUMBERS {
@@ -389,6 +397,15 @@ impl<'a> Reading<'a> {
         let after = self.confirmed_at.map(next_millisecond);
         after.map_or(self.written_at, |after| self.written_at.max(after))
     }
+}
+
+/// Words of a row, unless a spreadsheet's formula has left none.
+fn words<'r>(row: &'r Row, column: &str) -> Cell<&'r str> {
+    row.text(column)
+        .and_then(|text| match value::is_error_value(text) {
+            true => Err(Invalid::new(text, value::ERROR_VALUE)),
+            false => Ok(text),
+        })
 }
 
 /// The name of the place that a row gives.

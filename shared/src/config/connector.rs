@@ -16,6 +16,7 @@ use super::setting::{Section, Setting, kinds_schema};
 use super::value::{Bytes, Grace, HeaderName, JsonPointer, Percent, ShopName};
 use crate::domain::LocationId;
 use crate::domain::alert::named;
+use crate::domain::catalogue::Directory;
 use crate::domain::distance::DistanceUnit;
 use crate::domain::item::SameSku;
 use crate::domain::money::Currency;
@@ -37,7 +38,8 @@ pub struct Connector {
 settings! {
     /// What every connector has.
     pub struct ConnectorCommon {
-        /// `false` switches it off: its webhooks are refused and it is not read.
+        /// `false` switches it off: its webhooks are refused and it is not read. What it stated stands; of
+        /// one that is removed it ends.
         enabled: bool = true,
         /// Its names for locations, and ours. Stock at a place that is not listed is quarantined; files
         /// of a source that lists none may use our own ids and names.
@@ -56,8 +58,11 @@ kinds! {
         Generic(Generic) => "generic",
         /// Files dropped in a folder or on a server. There Lotwire makes three folders: a file lies in
         /// `processing/` while it is read, in `archive/` when it was applied, and in `error/` when it
-        /// was refused and nothing of it was applied; `lotwire status` says why. Mend it and drop it
-        /// again.
+        /// was refused, or applied but not believed; `lotwire status` says which, and why. Of a file
+        /// that was refused nothing is applied. Of one that is not believed, because it is cut off, much
+        /// smaller than usual or has too few usable rows, the usable rows are applied, but for a last one
+        /// that may be cut, and nothing is removed. Mend it and drop it again, or wait for the next one:
+        /// a whole file says everything anew.
         Files(Files) => "files",
     }
 }
@@ -78,6 +83,30 @@ impl Setting for Connector {
     }
     fn schema() -> Value {
         kinds_schema(ConnectorCommon::described, ConnectorSettings::described())
+    }
+}
+
+impl Connector {
+    /// Whether what it states can be about this place of ours.
+    pub fn can_name(&self, location: &LocationId, locations: &Directory) -> bool {
+        if self
+            .common
+            .locations
+            .values()
+            .any(|listed| listed == location)
+        {
+            return true;
+        }
+        let by_our_name = match &self.settings {
+            // Files of a source that lists places can be of no others.
+            ConnectorSettings::Files(_) => self.common.locations.is_empty(),
+            // A shop calls places by numbers.
+            ConnectorSettings::Shopify(_) => {
+                location.as_str().bytes().all(|byte| byte.is_ascii_digit())
+            }
+            ConnectorSettings::Dealertrack(_) | ConnectorSettings::Generic(_) => true,
+        };
+        by_our_name && locations.location(location).is_some()
     }
 }
 

@@ -50,6 +50,7 @@ use self::document::Node;
 use self::error::Problems;
 use self::files::Machine;
 use self::setting::Setting;
+use crate::domain::authority::API;
 use crate::domain::catalogue::Directory;
 use crate::domain::route::Route;
 use crate::domain::rule::{Rule, RuleBook};
@@ -159,6 +160,19 @@ impl Config {
             root.refuse_field(&mut problems, "rules", errors.to_string());
         }
         problems.finish(config)
+    }
+
+    /// Whether a source can say what is at a place: it is still there, and has a name for the place.
+    /// People can by the API.
+    pub fn can_state(&self, source: &ConnectorName, location: &LocationId) -> bool {
+        source.as_str() == API
+            || (self.connectors.get(source))
+                .is_some_and(|connector| connector.can_name(location, &self.locations))
+    }
+
+    /// Whether a source is still there; people always are.
+    pub fn has_source(&self, source: &ConnectorName) -> bool {
+        source.as_str() == API || self.connectors.contains_key(source)
     }
 
     /// Reads the stored form.

@@ -38,7 +38,12 @@ fn columns_of_files() -> String {
         describes, such as a price, a title or a reorder point, for three files in a row, and then it is not \
         expected any more. What a file said of it before stays as it was. A column that never held a value \
         may go. If a column is meant to be gone, run `lotwire sync CONNECTOR --accept-columns` and drop the \
-        file again: the next good file with other columns than before then says which are expected.\n\n\
+        file again: the next good file with other columns than before then says which are expected. What \
+        goes along with them, and nobody was told of, is told once. A new name is only guessed where one \
+        column that came holds what the one that went did.\n\n\
+        What a spreadsheet has spoilt names nothing: where a formula has failed (`#N/A`, `#REF!`, `#WERT!`), \
+        and a SKU that was rounded as a long number (`1.23457E+12`). Such a row is in quarantine as `no_key`; \
+        as any other word the cell is left out. `1E10` is a SKU.\n\n\
         `threshold` is read by `lotwire import`, from a file with the SKU \
         and the threshold alone, as it takes a quantity for a count; a source of files only says what is there, \
         which is told once where a file has such a column.\n\n\

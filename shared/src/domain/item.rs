@@ -235,6 +235,14 @@ impl Position {
             base.version = version;
             base.ended = true;
             base.contradicts = false;
+            for item in base.items.values_mut() {
+                if item.level.version <= version {
+                    item.level = Dated {
+                        version,
+                        value: None,
+                    };
+                }
+            }
         }
         Ok(())
     }
@@ -256,7 +264,7 @@ impl Base {
     }
 
     /// When the source last said anything here, be it that something has ended.
-    pub(super) fn last_heard(&self) -> Version {
+    pub fn last_heard(&self) -> Version {
         let items = self.items.values();
         let heard = items.flat_map(|item| {
             let offered = item.offered.map(|offered| offered.version);

@@ -452,6 +452,11 @@ impl Position {
             .map(|(source, _)| source)
     }
 
+    /// The sources that state something here.
+    pub fn stating(&self) -> impl Iterator<Item = &ConnectorName> {
+        self.stated_before(Timestamp::MAX)
+    }
+
     /// Movements that are kept apart.
     pub fn movements(&self) -> usize {
         match &self.holding {

@@ -8,17 +8,20 @@ use std::collections::BTreeSet;
 use super::columns::normal;
 use super::format::FeedFormat;
 use super::header::Header;
+use super::row::shorten;
 
 /// The differences between two headers. Order and spelling (case, blanks, signs) are not
 /// differences.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SchemaDrift {
-    /// A column we used went, and one we do not know came: most likely its new name.
+    /// A column we used went, and one we do not know came with what it held: most likely its new name.
     pub renamed: Vec<Renamed>,
     /// Names of columns we used that went and were not renamed.
     pub dropped: Vec<String>,
     /// Names of columns we use that came.
     pub added: Vec<String>,
+    /// Names of columns we do not know that came while others are lost, one of which they may be.
+    pub unplaced: Vec<String>,
     /// Canonical columns that were fed and no longer are.
     pub lost: Vec<String>,
 }
@@ -52,13 +55,16 @@ const STOCK: [&str; 12] = [
 
 impl SchemaDrift {
     /// Compares the last accepted header with the one just read. What is not read may come and go, and so
-    /// may a `blank` column, one that never held a value.
+    /// may a `blank` column, one that never held a value. `are_alike`: whether an old column and a new one
+    /// hold the same.
     pub fn between(
         before: &[String],
         after: &[String],
         format: &FeedFormat,
         blank: &BTreeSet<String>,
+        are_alike: impl Fn(&str, &str) -> bool,
     ) -> Self {
+        let are_alike = &are_alike;
         let (old, new) = (mapped(before, format), mapped(after, format));
         let feeds = |header: &Option<Header>, column: &str| {
             header
@@ -72,32 +78,53 @@ impl SchemaDrift {
                 .find(|column| header.position(column) == Some(position))
                 .map(str::to_owned)
         };
-        let gone = missing(before, after);
-        let mut came = missing(after, before);
-        let mut drift = Self::default();
-        for position in gone {
-            let Some(fed) = fed_from(&old, position).filter(|column| !blank.contains(column))
-            else {
-                continue;
+        let (gone, came) = (missing(before, after), missing(after, before));
+        let used = gone.into_iter().filter_map(|position| {
+            let fed = fed_from(&old, position)?;
+            (!blank.contains(&fed)).then_some((position, fed))
+        });
+        let used: Vec<_> = used.collect();
+        let is_lost = |column: &String| !feeds(&new, column);
+        let lost: Vec<_> = used.iter().filter(|(_, column)| is_lost(column)).collect();
+        // A new name is one we cannot place; known ones explain themselves.
+        let (known, unknown): (Vec<usize>, Vec<usize>) = came
+            .into_iter()
+            .partition(|at| fed_from(&new, *at).is_some());
+        let names = |at: &usize| after[*at].clone();
+        let mut drift = Self {
+            added: known.iter().map(names).collect(),
+            ..Self::default()
+        };
+        let mut paired = BTreeSet::new();
+        for (position, column) in &used {
+            let like = |old: usize| {
+                unknown
+                    .iter()
+                    .filter(move |at| are_alike(&before[old], &after[**at]))
             };
-            let column = Some(fed).filter(|column| !feeds(&new, column));
-            // A new name is one we cannot place; known ones explain themselves.
-            let unknown = |index: &usize| fed_from(&new, *index).is_none();
-            let successor = column.as_ref().and_then(|_| {
-                let in_place = came.iter().position(|at| *at == position && unknown(at));
-                in_place.or_else(|| came.iter().position(unknown))
-            });
-            match (column, successor) {
-                (Some(column), Some(index)) => drift.renamed.push(Renamed {
-                    from: before[position].clone(),
-                    to: after[came.remove(index)].clone(),
-                    column,
-                }),
-                _ => drift.dropped.push(before[position].clone()),
+            let mut candidates = like(*position).filter(|_| is_lost(column));
+            let successor = candidates.next().filter(|_| candidates.next().is_none());
+            // One that may be two of them is neither.
+            let is_one_of_two = |at: &&usize| {
+                let mut others = lost.iter().filter(|(other, _)| other != position);
+                others.any(|(other, _)| like(*other).any(|it| it == *at))
+            };
+            match successor.filter(|at| !is_one_of_two(at)) {
+                Some(at) => {
+                    paired.insert(*at);
+                    drift.renamed.push(Renamed {
+                        from: before[*position].clone(),
+                        to: after[*at].clone(),
+                        column: column.clone(),
+                    });
+                }
+                None => drift.dropped.push(before[*position].clone()),
             }
         }
-        let read = came.into_iter().filter(|at| fed_from(&new, *at).is_some());
-        drift.added = read.map(|at| after[at].clone()).collect();
+        if drift.renamed.len() < lost.len() {
+            let unpaired = unknown.iter().filter(|at| !paired.contains(*at));
+            drift.unplaced = unpaired.map(names).collect();
+        }
         if let Some(header) = &old {
             let lost = header.columns();
             let lost = lost.filter(|column| !feeds(&new, column) && !blank.contains(*column));
@@ -135,7 +162,22 @@ impl SchemaDrift {
             .added
             .iter()
             .map(|name| format!("Column {name:?} is new."));
-        renamed.chain(dropped).chain(added).collect()
+        let unplaced = (!self.unplaced.is_empty()).then(|| {
+            let names: Vec<_> = self
+                .unplaced
+                .iter()
+                .map(|name| format!("{name:?}"))
+                .collect();
+            format!(
+                "New and not read: {}; if one of them is what is gone, map it under columns.",
+                shorten(&names.join(", "), 200)
+            )
+        });
+        renamed
+            .chain(dropped)
+            .chain(added)
+            .chain(unplaced)
+            .collect()
     }
 }
 
@@ -172,8 +214,20 @@ mod tests {
         let owned = |names: &[&str]| -> Vec<String> {
             names.iter().map(|name| (*name).to_owned()).collect()
         };
+        // By their sounds: what a renamed column holds stays.
+        let alike = |old: &str, new: &str| match new {
+            "Preis" => old == "Price",
+            "Zahl" => ["Price", "Stock #"].contains(&old),
+            new => new == format!("new {old}"),
+        };
         let format = FeedFormat::default();
-        SchemaDrift::between(&owned(HEADER), &owned(after), &format, &BTreeSet::new())
+        SchemaDrift::between(
+            &owned(HEADER),
+            &owned(after),
+            &format,
+            &BTreeSet::new(),
+            alike,
+        )
     }
 
     #[test]
@@ -185,7 +239,8 @@ mod tests {
     fn every_column_that_is_read_is_noticed_when_it_is_renamed_dropped_or_added() {
         for index in 0..HEADER.len() {
             let mut renamed = HEADER.to_vec();
-            renamed[index] = "Feld 7";
+            let new = format!("new {}", HEADER[index]);
+            renamed[index] = &new;
             let found = drift(&renamed);
             if HEADER[index] == "Web Note" {
                 assert!(found.is_empty(), "{found:?}");
@@ -216,6 +271,39 @@ mod tests {
         assert!(found.lost.is_empty() && found.renamed.is_empty());
         assert_eq!(found.dropped, ["Price"]);
         assert_eq!(found.added, ["Selling Price"]);
+    }
+
+    #[test]
+    fn only_a_pair_that_holds_the_same_is_named() {
+        // Something else came, in the very place.
+        let found = drift(&["Stock #", "VIN", "Buyer", "Colour", "Web Note"]);
+        assert!(found.renamed.is_empty(), "{found:?}");
+        assert_eq!(
+            found.sentences(),
+            [
+                "Column \"Price\" is gone.",
+                "New and not read: \"Buyer\"; if one of them is what is gone, map it under columns.",
+            ]
+        );
+        // Whatever else came, and in whichever order.
+        let found = drift(&["Buyer", "Stock #", "Colour", "VIN", "Web Note", "Preis"]);
+        let pairs: Vec<_> = found
+            .renamed
+            .iter()
+            .map(|it| (&*it.from, &*it.to))
+            .collect();
+        assert_eq!(pairs, [("Price", "Preis")]);
+        assert!(
+            found.dropped.is_empty() && found.unplaced.is_empty(),
+            "{found:?}"
+        );
+        // One that may be either of two.
+        let found = drift(&["Zahl", "VIN", "Colour", "Web Note"]);
+        assert!(found.renamed.is_empty(), "{found:?}");
+        assert_eq!(
+            (found.dropped.len(), found.unplaced),
+            (2, vec!["Zahl".to_owned()])
+        );
     }
 
     #[test]

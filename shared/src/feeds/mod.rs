@@ -10,7 +10,7 @@
 //! | [`delimited`] | bytes → rows, streaming, bad rows set aside |
 //! | [`row`], [`value`], [`times`] | typed cells: absent, no data, value, invalid |
 //! | [`columns`], [`header`], [`status`] | canonical columns, which header feeds them, and words for states |
-//! | [`evidence`], [`complete`], [`drift`] | what a read showed, whether it was whole, how its header changed |
+//! | [`evidence`], [`complete`], [`drift`], [`samples`] | what a read showed, whether it was whole, how its columns changed |
 //! | [`pickup`], [`sidecar`] | which listed files are ready, and what their marker files say |
 //! | [`transport`] and below | folder, HTTPS, SFTP, FTP |
 
@@ -27,6 +27,7 @@ pub mod header;
 pub mod https;
 pub mod pickup;
 pub mod row;
+pub mod samples;
 pub mod sftp;
 pub mod sidecar;
 pub mod status;

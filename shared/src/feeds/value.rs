@@ -261,6 +261,45 @@ pub fn key(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// What a spreadsheet leaves of a cell where its formula fails, in its user's language: `#N/A`, `#REF!`,
+/// `#WERT!`.
+pub const ERROR_VALUE: Why = "a formula of the spreadsheet has failed";
+
+/// Whether a cell holds what a spreadsheet leaves where a formula fails.
+pub fn is_error_value(text: &str) -> bool {
+    let Some(name) = text.trim().strip_prefix('#') else {
+        return false;
+    };
+    let unmarked = ["N/A", "NV", "N/D", "N/B", "GETTING_DATA"];
+    let of_name = |c: char| c.is_uppercase() || matches!(c, '/' | '0' | '_' | '\u{a1}' | '\u{bf}');
+    let marked = name.strip_suffix(['!', '?']);
+    unmarked.contains(&name)
+        || marked.is_some_and(|name| name.chars().count() > 1 && name.chars().all(of_name))
+}
+
+/// Why a cell cannot be what names a product, where a spreadsheet has spoilt it: as a failed formula, or
+/// as a long number that it has rounded, `1,23457E+12`.
+pub fn spoilt_key(text: &str) -> Option<Why> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_rounded = |text: &str| {
+        text.split_once("E+").is_some_and(|(number, power)| {
+            let (whole, fraction) = number.split_once(['.', ',']).unwrap_or((number, "0"));
+            whole.len() == 1
+                && digits(whole)
+                && digits(fraction)
+                && power.len() > 1
+                && digits(power)
+        })
+    };
+    match text.trim() {
+        text if is_error_value(text) => Some(ERROR_VALUE),
+        text if is_rounded(text) => {
+            Some("a spreadsheet has rounded the number; format the column as text")
+        }
+        _ => None,
+    }
+}
+
 /// Reads yes or no.
 pub fn flag(text: &str) -> Result<bool, Why> {
     match text.trim().to_ascii_lowercase().as_str() {

@@ -12,6 +12,7 @@ use crate::domain::Origin;
 use crate::domain::id::ConnectorName;
 pub use crate::domain::watch::Moment;
 use crate::domain::watch::Topics;
+use crate::feeds::columns::ALIASES;
 
 /// What is known of a source that is read on a schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct FeedState {
     /// The columns of the last file that are not read, as people are told of them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unread: String,
+    /// Our columns that the last file lacks and its source had before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
     /// A person has said that the next good file may have other columns than those before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub columns_may_change: bool,
@@ -87,6 +91,19 @@ pub const REMARKS: [&str; 18] = [
 pub fn topic(kind: &str) -> Topics {
     let place = REMARKS.iter().position(|known| *known == kind);
     Topics::of([place.unwrap_or(usize::MAX)])
+}
+
+/// The topic of each lost column: people are told of each. There are fewer bits than columns, so two that
+/// stand far apart in the list of columns may share one.
+pub fn topics_of_columns(lost: &[String]) -> Topics {
+    const FIRST: usize = 32;
+    const BITS: usize = 31;
+    let place = |column: &String| ALIASES.iter().position(|(known, _)| known == column);
+    Topics::of(
+        lost.iter()
+            .filter_map(place)
+            .map(|place| FIRST + place % BITS),
+    )
 }
 
 impl FeedState {

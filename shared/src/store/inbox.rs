@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::feeds::Moment;
+use super::feeds::{Moment, feed_key};
 use super::keys::{Key, Listed};
 use super::row::{Expect, Page, Row, Stored};
 use super::{Store, StoreError};
@@ -10,6 +10,9 @@ use crate::domain::id::ConnectorName;
 
 const WAITING: &str = "inbox";
 const SETTLED: &str = "inbox#settled";
+
+/// What a feed's suspicion says while nobody has decided.
+pub const UNDECIDED: &str = "none is removed until somebody approves that: lotwire inbox";
 
 /// Removals that wait for approval.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +162,7 @@ impl Store {
                 .save_inbox(&entry, Expect::Version(stored.version))
                 .await?
             {
+                self.tell_decision(&entry).await?;
                 return Ok(entry);
             }
             self.after_conflict(OPERATION, attempt).await?;
@@ -167,5 +171,41 @@ impl Store {
             operation: OPERATION,
         }
         .into())
+    }
+
+    /// Has the source's health say what was decided. Its next file would, but that may be a day away.
+    async fn tell_decision(&self, entry: &InboxEntry) -> Result<(), StoreError> {
+        const OPERATION: &str = "tell what was decided of a file";
+        for attempt in 0.. {
+            let Some(stored) = self.feed_health(&entry.connector).await? else {
+                return Ok(());
+            };
+            let mut health = stored.data.clone();
+            let suspicions = &mut health.suspicions;
+            if entry.state == InboxState::Rejected {
+                suspicions.retain(|sentence| !sentence.contains(UNDECIDED));
+            }
+            let decided = format!(
+                "{} has approved that, and the next complete file may remove up to {}",
+                entry.by.as_deref().unwrap_or("somebody"),
+                entry.count
+            );
+            for sentence in suspicions {
+                *sentence = sentence.replace(UNDECIDED, &decided);
+            }
+            if health == stored.data {
+                return Ok(());
+            }
+            health.origin = self.origin();
+            let row = Row::new(feed_key(&entry.connector), "feed", &health)?;
+            let expect = Expect::Version(stored.version);
+            if self.put(OPERATION, row, expect).await? {
+                return Ok(());
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
     }
 }

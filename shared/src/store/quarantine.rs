@@ -192,12 +192,25 @@ pub enum DismissError {
 
 impl Store {
     /// Holds it; `false` if it is open already, or was dismissed. What was closed and is wrong again is
-    /// open again.
+    /// open again, and what is held for another reason than before says so.
     pub async fn quarantine(&self, held: &Quarantined) -> Result<bool, StoreError> {
         const OPERATION: &str = "hold a row in quarantine";
         for attempt in 0.. {
             let stored = self.quarantine_entry(&held.id).await?;
             let example = format!("{}: {}", held.place, held.sentence);
+            let open = |stored: &&Stored<Quarantined>| stored.data.state == HeldState::Open;
+            let standing = stored.as_ref().filter(open);
+            if let Some(other) = standing.filter(|stored| stored.data.reason != held.reason) {
+                if self.hold_otherwise(other, held).await? {
+                    self.tell_of_kind(&held.source, &held.reason, &example)
+                        .await?;
+                    let before = &other.data.reason;
+                    self.untell_of_kind(&held.source, before).await?;
+                    return Ok(false);
+                }
+                self.after_conflict(OPERATION, attempt).await?;
+                continue;
+            }
             match stored.as_ref().map(|stored| stored.data.state) {
                 Some(HeldState::Dismissed) => return Ok(false),
                 Some(HeldState::Open) => {
@@ -235,6 +248,29 @@ impl Store {
         Err(StoreError::Contended {
             operation: OPERATION,
         })
+    }
+
+    /// Gives an open entry the reason that holds now; `false` if somebody has written it since.
+    async fn hold_otherwise(
+        &self,
+        stored: &Stored<Quarantined>,
+        held: &Quarantined,
+    ) -> Result<bool, StoreError> {
+        let before = &stored.data;
+        let met = before.met_again(held.at);
+        let now = Quarantined {
+            reason: held.reason.clone(),
+            sentence: held.sentence.clone(),
+            ..met.unwrap_or_else(|| before.clone())
+        };
+        let index = |held: &Quarantined| keys::held(&held.source, &held.reason, &held.id);
+        let writes = vec![
+            Write::Put(entry_row(&now)?, Expect::Version(stored.version)),
+            Write::Delete(index(before), Expect::Anything),
+            Write::Put(Row::new(index(&now), "held", &now.id)?, Expect::Anything),
+        ];
+        let written = self.transact("hold for another reason", writes).await?;
+        Ok(written == Written::Done)
     }
 
     /// One entry.

@@ -15,6 +15,7 @@ use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, 
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
 use shared::store::intents::{Intent, IntentState};
+use shared::store::quarantine::HeldState;
 use shared::store::{Store, StoreError};
 
 use super::channels::{self, Standing};
@@ -28,6 +29,11 @@ const KINDS: [AlertKind; 3] = [
     AlertKind::OutOfStock,
     AlertKind::HighDemand,
 ];
+
+/// Entries of the quarantine that are read at once, looked through, and named.
+const PAGE: i32 = 100;
+const LOOKED_THROUGH: usize = 2_000;
+const NAMED: usize = 5;
 
 /// What is known where the question is asked.
 struct Scene<'a> {
@@ -82,7 +88,8 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     picture.rules.extend(imported.await?);
     let position = picture.positions.get(&location);
     let owner = position.and_then(|it| it.owner(sources));
-    let is_known = known.is_some() || !picture.positions.is_empty();
+    let vehicle = vehicle(context, &installation, &asked).await?;
+    let is_known = known.is_some() || !picture.positions.is_empty() || vehicle.is_some();
     let like = match is_known {
         true => Vec::new(),
         false => like(store, &product).await?,
@@ -102,6 +109,11 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             })
         })
         .collect();
+    let held = held(context, &asked).await?;
+    let in_doubt = match owner {
+        None if vehicle.is_none() => in_doubt(context, &installation).await?,
+        _ => Vec::new(),
+    };
     let feed = match owner {
         Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),
         None => None,
@@ -142,6 +154,9 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "renamed_from": (product != asked).then_some(&asked),
         "known": is_known,
         "like": like,
+        "vehicle": vehicle,
+        "quarantine": held,
+        "sources_in_doubt": in_doubt,
         "location": location,
         "category": category,
         "stock": scene.stock,
@@ -158,6 +173,91 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "kinds": kinds,
         "group_sums": sums,
     })))
+}
+
+/// Where a vehicle stands, if it is one that was asked after, and by whose word.
+async fn vehicle(
+    context: &Context<'_>,
+    installation: &Installation,
+    asked: &ProductId,
+) -> Result<Option<Value>, Problem> {
+    let Ok(vin) = installation.config.guards.vins().read(asked.as_str()) else {
+        return Ok(None);
+    };
+    let Some(unit) = context.store.unit(vin.as_str()).await? else {
+        return Ok(None);
+    };
+    let authority = installation.authority();
+    let resolved = unit.resolve(&authority);
+    Ok(Some(json!({
+        "vin": vin,
+        "state": resolved.state,
+        "location": resolved.location,
+        "stated_by": resolved.holder,
+        "counts_as": unit.model_line(&authority),
+    })))
+}
+
+/// The open entries of the quarantine that name the product, the newest first.
+async fn held(context: &Context<'_>, asked: &ProductId) -> Result<Vec<Value>, Problem> {
+    let (mut held, mut seen, mut cursor) = (Vec::new(), 0, None::<String>);
+    loop {
+        let entries = context
+            .store
+            .quarantined(HeldState::Open, cursor.as_deref(), PAGE);
+        let page = entries.await?;
+        seen += page.items.len();
+        for entry in page.items {
+            if names(&entry.row, asked.as_str()) || names(&entry.sentence, asked.as_str()) {
+                held.push(json!({
+                    "id": entry.id,
+                    "source": entry.source,
+                    "where": entry.place,
+                    "reason": entry.reason,
+                    "detail": entry.sentence,
+                }));
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() || held.len() >= NAMED || seen >= LOOKED_THROUGH || context.is_late() {
+            held.truncate(NAMED);
+            return Ok(held);
+        }
+    }
+}
+
+/// Whether a text has this word in it, however it is capitalised.
+fn names(text: &str, word: &str) -> bool {
+    let text = text.to_lowercase();
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
+    text.match_indices(&word.to_lowercase()).any(|(at, found)| {
+        let (before, after) = (&text[..at], &text[at + found.len()..]);
+        // A sentence may end behind it.
+        let after = after.trim_start_matches('.');
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    })
+}
+
+/// The sources whose last file or read failed: what nobody has stated may be in there.
+async fn in_doubt(
+    context: &Context<'_>,
+    installation: &Installation,
+) -> Result<Vec<Value>, Problem> {
+    let mut sources = Vec::new();
+    for connector in installation.pulled() {
+        let Some(feed) = context.store.feed_health(connector).await? else {
+            continue;
+        };
+        let feed = feed.data;
+        if !feed.suspicions.is_empty() || feed.last_error.is_some() {
+            sources.push(json!({
+                "connector": connector,
+                "suspicions": feed.suspicions,
+                "last_error": feed.last_error,
+            }));
+        }
+    }
+    Ok(sources)
 }
 
 /// The count by a person or an import that says how much is there, where one is newer than what the owner

@@ -178,5 +178,9 @@ fn shown(imported: &Imported, dry_run: bool) -> Value {
         "differences": differences,
         "rejected": rejected,
         "passed_over": imported.passed_over,
+        "unknown": {
+            "rows": imported.unknown,
+            "products": &imported.unknown_products[..imported.unknown_products.len().min(MOST_SHOWN)],
+        },
     })
 }

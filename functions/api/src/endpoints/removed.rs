@@ -1,9 +1,13 @@
-//! What is no longer in force with a place that a configuration removes: imported thresholds, and the
-//! alerts that are open there.
+//! What is no longer in force with a place or a connector that a configuration removes: imported
+//! thresholds, the alerts that are open there, and stock.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared::config::Config;
+use shared::config::connector::ConnectorSettings;
 use shared::domain::alert::AlertState;
-use shared::domain::{GroupName, LocationId, Subject};
+use shared::domain::unit::Claim;
+use shared::domain::{ConnectorName, GroupName, LocationId, Subject};
 
 use crate::Context;
 use crate::problem::Problem;
@@ -85,9 +89,10 @@ pub(super) async fn notes(
     before: &Config,
     after: &Config,
 ) -> Result<Vec<String>, Problem> {
+    let mut notes = Box::pin(stock(context, before, after)).await?;
     let removed = Removed::between(before, after);
     if removed.locations.is_empty() && removed.groups.is_empty() {
-        return Ok(Vec::new());
+        return Ok(notes);
     }
     let places = removed.in_words();
     let thresholds = thresholds(context, &removed).await?;
@@ -100,7 +105,174 @@ pub(super) async fn notes(
     });
     let alerts = alerts.in_words("open alert");
     let alerts = alerts.map(|what| format!("without {places}, what ends: {what}"));
-    Ok(thresholds.into_iter().chain(alerts).collect())
+    notes.extend(thresholds.into_iter().chain(alerts));
+    Ok(notes)
+}
+
+/// How much stock a change concerns.
+#[derive(Default)]
+struct Stock {
+    positions: usize,
+    vehicles: usize,
+}
+
+impl Stock {
+    /// `2 positions and 1 vehicle`; nothing if there is none.
+    fn in_words(&self, more: bool) -> Option<String> {
+        let kinds = [(self.positions, "position"), (self.vehicles, "vehicle")];
+        let counted = kinds.iter().filter(|(count, _)| *count > 0);
+        let counted = counted.map(|(count, what)| {
+            let s = if *count == 1 { "" } else { "s" };
+            format!("{count} {what}{s}")
+        });
+        let counted: Vec<_> = counted.collect();
+        let least = if more { "at least " } else { "" };
+        (!counted.is_empty()).then(|| format!("{least}{}", counted.join(" and ")))
+    }
+}
+
+/// Where stock is that a change of the configuration concerns.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Concerned {
+    /// Stated by a connector that is removed.
+    Connector(ConnectorName),
+    /// At a place that is removed.
+    Place(LocationId),
+    /// Stated by a connector at a place that it no longer has a name for.
+    Unnamed(ConnectorName, LocationId),
+}
+
+impl Concerned {
+    /// What becomes of that stock.
+    fn in_words(&self, stock: &str, after: &Config) -> String {
+        match self {
+            Self::Connector(connector) => format!(
+                "without connector `{connector}`, what it states ends within minutes: {stock}. It could not \
+                 say any more that something is sold. Should it come back, its next whole file states all \
+                 again, a sender of webhooks each item when that changes. To keep what it states, leave it \
+                 with `enabled = false`; to give it another name, remove the old one after the first file \
+                 of the new one"
+            ),
+            Self::Place(place) => format!(
+                "without location `{place}`: {stock} there. What sources state of quantities there ends; \
+                 vehicles stay listed there until their source says where they stand"
+            ),
+            Self::Unnamed(connector, place) => {
+                let ends = !after.can_state(connector, place);
+                let then = match after.connectors.get(connector).map(|it| &it.settings) {
+                    Some(ConnectorSettings::Files(_)) => {
+                        "Its next whole file says what is at the places that it names now"
+                            .to_owned()
+                    }
+                    _ => format!(
+                        "To have what it said before at the places that it names now: \
+                         lotwire replay --connector {connector}"
+                    ),
+                };
+                match ends {
+                    true => format!(
+                        "connector `{connector}` no longer names location `{place}`, so what it states \
+                         there ends within minutes: {stock}. {then}"
+                    ),
+                    false => format!(
+                        "connector `{connector}` no longer lists location `{place}`, and what it states \
+                         there stays, as it may still call the place by that name: {stock}. If it does not, \
+                         end each with an event `stock.ended` of that connector. {then}"
+                    ),
+                }
+            }
+        }
+    }
+}
+
+/// What becomes of stock where a connector, a place or a connector's name for one is removed.
+async fn stock(
+    context: &Context<'_>,
+    before: &Config,
+    after: &Config,
+) -> Result<Vec<String>, Problem> {
+    let gone = |source: &ConnectorName| before.has_source(source) && !after.has_source(source);
+    let unplaced = |place: &LocationId| {
+        let there = |config: &Config| config.locations.location(place).is_some();
+        there(before) && !there(after)
+    };
+    let unnamed = |source: &ConnectorName, place: &LocationId| {
+        let lists = |config: &Config| {
+            let connector = config.connectors.get(source);
+            connector.is_some_and(|it| it.common.locations.values().any(|it| it == place))
+        };
+        lists(before) && !lists(after) && after.has_source(source) && !unplaced(place)
+    };
+    let connectors = before.connectors.iter();
+    let concerns_some = connectors.clone().any(|(name, it)| {
+        gone(name)
+            || it
+                .common
+                .locations
+                .values()
+                .any(|place| unnamed(name, place))
+    });
+    let places = before.locations.locations().iter();
+    if !concerns_some && !places.map(|it| &it.id).any(unplaced) {
+        return Ok(Vec::new());
+    }
+    let mut found: BTreeMap<Concerned, Stock> = BTreeMap::new();
+    let (mut seen, mut cursor, mut more) = (0, None, false);
+    while !more {
+        let page = context.store.each_position(cursor.as_deref(), PAGE).await?;
+        seen += page.items.len();
+        for position in page.items.into_iter().flatten() {
+            let place = &position.location;
+            let mut concerned: BTreeSet<_> = (position.stating())
+                .filter_map(|source| match (gone(source), unnamed(source, place)) {
+                    (true, _) => Some(Concerned::Connector(source.clone())),
+                    (_, true) => Some(Concerned::Unnamed(source.clone(), place.clone())),
+                    _ => None,
+                })
+                .collect();
+            if unplaced(place) && position.stating().next().is_some() {
+                concerned.insert(Concerned::Place(place.clone()));
+            }
+            for what in concerned {
+                found.entry(what).or_default().positions += 1;
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+        more = seen >= MOST || context.is_late();
+    }
+    (seen, cursor) = (0, None);
+    loop {
+        let page = context.store.each_unit(cursor.as_deref(), PAGE).await?;
+        seen += page.items.len();
+        for unit in page.items.into_iter().flatten() {
+            let there = |claim: &Claim| claim.state.value().is_some_and(|it| it.is_present());
+            let stating = unit.claims.iter().filter(|(_, claim)| there(claim));
+            for (source, _) in stating.filter(|(source, _)| gone(source)) {
+                let what = Concerned::Connector(source.clone());
+                found.entry(what).or_default().vehicles += 1;
+            }
+            let counted = unit.counted.filter(|it| it.state.is_present());
+            if let Some(counted) = counted.filter(|it| unplaced(&it.location)) {
+                let what = Concerned::Place(counted.location);
+                found.entry(what).or_default().vehicles += 1;
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+        if seen >= MOST || context.is_late() {
+            more = true;
+            break;
+        }
+    }
+    let notes = found.into_iter();
+    let notes =
+        notes.filter_map(|(what, stock)| Some(what.in_words(&stock.in_words(more)?, after)));
+    Ok(notes.collect())
 }
 
 async fn thresholds(context: &Context<'_>, removed: &Removed) -> Result<Found, Problem> {

@@ -114,6 +114,7 @@ fn without_the_north() -> String {
 async fn what_is_no_longer_in_force_with_a_place_is_named_before_and_after() {
     // An alert is open for OIL in the north.
     let scene = crate::channels::scene().await;
+    scene.stated("OIL", "north", 2).await;
     let rows = "product,location,group,threshold\nOIL,north,,3\nPAD,north,,4\nPAD,south,,4\n\
                 PAD,,warehouses,9\n";
     let import = scene.ask("POST", "/api/v1/imports");
@@ -132,9 +133,11 @@ async fn what_is_no_longer_in_force_with_a_place_is_named_before_and_after() {
     let north = without_the_north();
     for dry_run in [true, false] {
         let notes = put(&north, dry_run).await;
-        let [thresholds, alerts] = &notes[..] else {
+        let [stock, thresholds, alerts] = &notes[..] else {
             panic!("{notes:?}");
         };
+        let told = "without location `north`: 1 position there. ";
+        assert!(stock.starts_with(told), "{stock}");
         let told = "without location `north`, what no longer applies: 2 imported thresholds (";
         assert!(thresholds.starts_with(told), "{thresholds}");
         for threshold in ["OIL at north", "PAD at north"] {
@@ -162,4 +165,51 @@ async fn what_is_no_longer_in_force_with_a_place_is_named_before_and_after() {
     let listed = scene.get("/api/v1/thresholds").await.body;
     let mut listed = listed["items"].as_array().unwrap().iter();
     assert!(listed.all(|row| row.get("in_force").is_none()));
+}
+
+#[tokio::test]
+async fn what_becomes_of_stock_is_said_before_a_connector_or_its_name_for_a_place_is_removed() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 5).await;
+    scene.stated("PAD", "north", 5).await;
+    scene.stated("OIL", "south", 5).await;
+    scene.vehicle("erp", "SCBCG2ZG0RC012345", "london").await;
+    scene.vehicle("drop", "SCBCG2ZG0RC012346", "london").await;
+    let notes = async |document: &str, dry_run: bool| {
+        let target = format!("/api/v1/config?dry_run={dry_run}");
+        let answer = scene.ask("PUT", &target).body("application/toml", document);
+        let answer = answer.send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let notes = answer.body["notes"].as_array().unwrap().iter();
+        let notes = notes.map(|note| note.as_str().unwrap().to_owned());
+        let about =
+            |note: &String| note.starts_with("without") || note.starts_with("connector `erp`");
+        notes.filter(about).collect::<Vec<_>>()
+    };
+    // Its name for a place: a sender may call it by ours.
+    let unnamed = DOCUMENT.replace("{ north = \"north\", south", "{ south");
+    let [told] = &notes(&unnamed, true).await[..] else {
+        panic!("nothing is told");
+    };
+    let begins = "connector `erp` no longer lists location `north`, and what it states there stays";
+    assert!(
+        told.starts_with(begins) && told.contains("2 positions"),
+        "{told}"
+    );
+
+    let begins = DOCUMENT.find("[connectors.erp]").unwrap();
+    let ends = DOCUMENT.find("[connectors.drop]").unwrap();
+    let without = DOCUMENT
+        .replace(&DOCUMENT[begins..ends], "")
+        .replace("[\"erp\"]", "[\"drop\"]");
+    for dry_run in [true, false] {
+        let [told] = &notes(&without, dry_run).await[..] else {
+            panic!("nothing is told");
+        };
+        let begins = "without connector `erp`, what it states ends within minutes: 3 positions and 1 vehicle.";
+        assert!(told.starts_with(begins), "{told}");
+        assert!(told.contains("`enabled = false`"), "how to keep it: {told}");
+    }
+    let off = DOCUMENT.replace("kind = \"files\"", "kind = \"files\"\nenabled = false");
+    assert_eq!(notes(&off, true).await, [""; 0], "what it stated stands");
 }

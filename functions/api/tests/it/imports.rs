@@ -706,3 +706,27 @@ async fn a_title_that_belongs_to_another_source_is_refused_and_says_whose_it_is(
         );
     }
 }
+
+#[tokio::test]
+async fn rows_about_products_that_nobody_knows_are_counted_and_named() {
+    let scene = Scene::new().await;
+    scene.stated("STATED", "north", 3).await;
+    scene.described("DESCRIBED", "Oil", "oils").await;
+    let rows = "product,category,location,on_hand,threshold\n\
+                STATED,,north,,4\nDESCRIBED,,north,,4\nTYOP,,north,,4\nNEW,,north,7,4\n,oils,north,,4\n";
+    for dry_run in [true, false] {
+        let answer = import(&scene, rows, dry_run, 2).await;
+        let unknown = json!({ "rows": 2, "products": ["NEW", "TYOP"] });
+        assert_eq!(answer.body["unknown"], unknown, "{}", answer.body);
+        assert_eq!(answer.body["counts"]["rejected"], 0);
+    }
+    // What was counted is known by then.
+    let answer = import(&scene, rows, true, 2).await;
+    assert_eq!(
+        answer.body["unknown"],
+        json!({ "rows": 1, "products": ["TYOP"] })
+    );
+    let spoilt = "product,location,on_hand\n#REF!,north,4\n\"1,2E+12\",north,4\n";
+    let answer = import(&scene, spoilt, false, 2).await;
+    assert_eq!(counts(&answer), [0, 0, 0, 0, 2], "{}", answer.body);
+}

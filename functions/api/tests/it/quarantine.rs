@@ -63,3 +63,35 @@ async fn what_cannot_be_dismissed_says_why() {
     let unknown = scene.get("/api/v1/quarantine?state=lost").await;
     assert_eq!(unknown.status, 422);
 }
+
+#[tokio::test]
+async fn what_is_held_for_another_reason_than_before_says_that_one() {
+    let scene = Scene::new().await;
+    let source = "erp".parse().unwrap();
+    let hold = async |why: (&str, &str)| {
+        let now = scene.store.clock().now();
+        let held = Quarantined::new(&source, now, "/changes/0", "a level", why);
+        scene.store.quarantine(&held).await.unwrap()
+    };
+    let place = ("unknown_location", "location \"mars\" is not known");
+    let quantity = ("no_data", "on_hand is missing");
+    assert!(hold(place).await);
+    assert!(!hold(quantity).await, "it is no second entry");
+    let open = scene.get("/api/v1/quarantine").await;
+    let [entry] = open.body["items"].as_array().unwrap().as_slice() else {
+        panic!("{}", open.body)
+    };
+    assert_eq!(entry["reason"], "no_data");
+    assert_eq!(entry["detail"], "on_hand is missing");
+    // Of the kind that it was there is none, and people are told of the other.
+    let kinds = scene.store.held_kinds(&source).await.unwrap();
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|it| (&*it.data.reason, it.data.open))
+        .collect();
+    assert_eq!(kinds, [("no_data", true), ("unknown_location", false)]);
+    let id = entry["id"].as_str().unwrap();
+    scene.store.close_quarantined(id, "done").await.unwrap();
+    let kinds = scene.store.held_kinds(&source).await.unwrap();
+    assert!(kinds.iter().all(|it| !it.data.open));
+}

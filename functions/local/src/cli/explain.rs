@@ -39,6 +39,22 @@ fn in_words(explained: &Value) -> String {
     if let Some(before) = explained["renamed_from"].as_str() {
         words.line("", &format!("{before} has become {product}"));
     }
+    for held in array(&explained["quarantine"]) {
+        let [source, place, detail] = ["source", "where", "detail"].map(|key| text(&held[key]));
+        let sentence = format!("in quarantine, not applied, from {source} ({place}): {detail}");
+        words.line("", &sentence);
+    }
+    if !array(&explained["quarantine"]).is_empty() {
+        words.line("", "what can be done about it: lotwire quarantine");
+    }
+    for source in array(&explained["sources_in_doubt"]) {
+        let connector = text(&source["connector"]);
+        let suspicions = array(&source["suspicions"]).iter().map(text);
+        for problem in suspicions.chain(source["last_error"].as_str()) {
+            let sentence = format!("it may be in what was not taken from {connector}: {problem}");
+            words.line("", &sentence);
+        }
+    }
     for twice in array(&explained["counted_twice"]) {
         let [old, new, renamed_by, stated_by] =
             ["old", "new", "renamed_by", "stated_by"].map(|key| text(&twice[key]));
@@ -97,12 +113,35 @@ fn in_words(explained: &Value) -> String {
     words.text
 }
 
+/// Where a vehicle stands.
+fn in_place(vehicle: &Value) -> String {
+    let state = text(&vehicle["state"]).replace('_', " ");
+    let place = vehicle["location"].as_str();
+    let place = place
+        .map(|place| format!(" at {place}"))
+        .unwrap_or_default();
+    let by = vehicle["stated_by"].as_str();
+    let by = by.map(|by| format!(", stated by {by}")).unwrap_or_default();
+    let counts_as = match vehicle["counts_as"].as_str() {
+        Some(line) => format!("; alerts are about {line}: explain that"),
+        None => "; it is counted nowhere, as its make and model are not known".to_owned(),
+    };
+    format!(
+        "vehicle {}: {state}{place}{by}{counts_as}",
+        text(&vehicle["vin"])
+    )
+}
+
 /// How much there is, and who says so.
 fn stock(explained: &Value, product: &str, location: &str) -> String {
     if explained["known"] == false {
         return format!(
             "nothing is known of {product}: no source has named it, and nobody has counted it"
         );
+    }
+    let vehicle = &explained["vehicle"];
+    if vehicle.is_object() {
+        return in_place(vehicle);
     }
     let by = explained["stated_by"].as_str();
     let Some(available) = explained["stock"]["available"].as_i64() else {
@@ -153,6 +192,41 @@ mod tests {
             "stock         nothing is known of OIL-X: no source has named it, and nobody has counted it\n\
              \u{20}             like it are OIL-2\n\
              low stock     No alert.\n"
+        );
+    }
+
+    #[test]
+    fn what_was_sent_of_it_and_not_taken_is_said() {
+        let unknown = json!({
+            "product": "OIL-X", "known": false, "location": "north",
+            "quarantine": [{
+                "source": "erp", "where": "stock.csv:7", "detail": "No location is given for OIL-X.",
+            }],
+            "sources_in_doubt": [{
+                "connector": "depot", "suspicions": ["b.csv: no rows. Nothing of it was applied."],
+                "last_error": null,
+            }],
+        });
+        assert_eq!(
+            in_words(&unknown),
+            "stock         nothing is known of OIL-X: no source has named it, and nobody has counted it\n\
+             \u{20}             in quarantine, not applied, from erp (stock.csv:7): No location is given for \
+             OIL-X.\n\
+             \u{20}             what can be done about it: lotwire quarantine\n\
+             \u{20}             it may be in what was not taken from depot: b.csv: no rows. Nothing of it \
+             was applied.\n"
+        );
+        let vehicle = json!({
+            "product": "SCBCG2ZG0RC012345", "known": true, "location": "north",
+            "vehicle": {
+                "vin": "SCBCG2ZG0RC012345", "state": "in_stock", "location": "london",
+                "stated_by": "dms", "counts_as": "line:bentley/bentayga",
+            },
+        });
+        assert_eq!(
+            in_words(&vehicle),
+            "stock         vehicle SCBCG2ZG0RC012345: in stock at london, stated by dms; alerts are about \
+             line:bentley/bentayga: explain that\n"
         );
     }
 

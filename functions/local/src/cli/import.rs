@@ -14,6 +14,7 @@ use shared::store::imports::{RecordLines, Table};
 
 use super::client::{Body, Client, ClientError, IDEMPOTENCY_KEY};
 use super::show::Show;
+use super::status::{array, text};
 use super::{Failure, Server};
 
 /// Rows in a request: well below what the gateway waits for, on a busy machine too.
@@ -45,6 +46,9 @@ struct Sum {
     rejected: Vec<Value>,
     /// Columns that set nothing: the same of each page.
     passed_over: Vec<Value>,
+    /// Rows about products that nobody has spoken of before, and some of those.
+    unknown: u64,
+    unknown_products: Vec<Value>,
 }
 
 /// Some rows of the file under its header.
@@ -192,6 +196,10 @@ impl Sum {
         self.differences.extend(list("differences"));
         self.rejected.extend(list("rejected"));
         self.passed_over = list("passed_over");
+        let unknown = &answer["unknown"];
+        self.unknown += unknown["rows"].as_u64().unwrap_or_default();
+        self.unknown_products
+            .extend(array(&unknown["products"]).iter().cloned());
     }
 
     /// What would be done; or what was, of which this was shown before.
@@ -212,6 +220,7 @@ impl Sum {
                 "differences": self.differences,
                 "rejected": self.rejected,
                 "passed_over": self.passed_over,
+                "unknown": { "rows": self.unknown, "products": self.unknown_products },
             }))?;
             return Ok(());
         }
@@ -250,6 +259,18 @@ impl Sum {
             if !known.is_some_and(|known| known.contains(rejected)) {
                 show.line(&refusal(rejected))?;
             }
+        }
+        if self.unknown > 0 {
+            let named: Vec<_> = self.unknown_products.iter().take(3).map(text).collect();
+            let (s, are) = match self.unknown {
+                1 => ("", "is"),
+                _ => ("s", "are"),
+            };
+            show.line(&format!(
+                "{} row{s} {are} about products that are not known yet, such as {}: they may be misspelt",
+                self.unknown,
+                named.join(", ")
+            ))?;
         }
         let counted: Vec<_> = counts.map(|(name, n)| format!("{n} {name}")).collect();
         let done = if planned.is_none() {

@@ -80,6 +80,37 @@ pub(super) fn run(asked: &Init, show: &mut Show<'_>) -> Result<(), Failure> {
     if asked.file.exists() {
         return Err(exists());
     }
+    let zone = asked.zone.clone().unwrap_or_else(this_machines_zone);
+    let account = [asked.name.as_str(), &zone, &asked.currency];
+    let folder = std::path::absolute("drop")?;
+    let usual = Answers {
+        goods: Goods::Parts,
+        origin: Origin::Webhook,
+        channel: Channel::Slack,
+        level: 3,
+        folder: folder.clone(),
+    };
+    // What is wrong is said with the answer that it is about, and not after the last one.
+    usual.check(account).map_err(Failure::Usage)?;
+    let channel = |how: &str| {
+        let channel = channel(how)?;
+        let so_far = Answers {
+            channel: channel.clone(),
+            ..usual.clone()
+        };
+        so_far.check(account).map(|()| channel)
+    };
+    let level = |level: u32| {
+        let so_far = Answers {
+            level,
+            ..usual.clone()
+        };
+        so_far.check(account).map(|()| level)
+    };
+    let told = asked.tell.as_deref().map(channel).transpose();
+    let told = told.map_err(Failure::Usage)?;
+    let given = asked.level.map(level).transpose();
+    let given = given.map_err(Failure::Usage)?;
     let answers = Answers {
         goods: match asked.sell {
             Some(goods) => goods,
@@ -94,8 +125,8 @@ pub(super) fn run(asked: &Init, show: &mut Show<'_>) -> Result<(), Failure> {
                 "--from",
             )?,
         },
-        channel: match &asked.tell {
-            Some(how) => channel(how).map_err(Failure::Usage)?,
+        channel: match told {
+            Some(told) => told,
             None => answer(
                 show,
                 "Whom to tell and how: slack, sms NUMBER, mail ADDRESS, webhook URL",
@@ -104,16 +135,15 @@ pub(super) fn run(asked: &Init, show: &mut Show<'_>) -> Result<(), Failure> {
                 channel,
             )?,
         },
-        level: match asked.level {
-            Some(level) => level,
+        level: match given {
+            Some(given) => given,
             None => answer(show, "At how many units or fewer", "3", "--level", |text| {
-                let level = text.parse::<u32>();
-                level.map_err(|_| format!("`{text}` is not a number of units"))
+                let units = text.parse::<u32>();
+                level(units.map_err(|_| format!("`{text}` is not a number of units"))?)
             })?,
         },
-        folder: std::path::absolute("drop")?,
+        folder,
     };
-    let zone = asked.zone.clone().unwrap_or_else(this_machines_zone);
     let text = answers.document(&asked.name, &zone, &asked.currency);
     let name = asked.file.display().to_string();
     let config = Config::check(&text, &name).map_err(|errors| {
@@ -216,6 +246,7 @@ fn this_machines_zone() -> String {
     zone.unwrap_or_else(|| "UTC".to_owned())
 }
 
+#[derive(Clone)]
 struct Answers {
     goods: Goods,
     origin: Origin,
@@ -225,6 +256,18 @@ struct Answers {
 }
 
 impl Answers {
+    /// Why these make no configuration, if they make none.
+    fn check(&self, [name, zone, currency]: [&str; 3]) -> Result<(), String> {
+        let text = self.document(name, zone, currency);
+        let faults = match Config::check(&text, "lotwire.toml") {
+            Ok(_) => return Ok(()),
+            Err(faults) => faults.0.into_iter(),
+        };
+        // The file is not there yet, so that its lines say nothing.
+        let faults = faults.map(|fault| format!("{}: {}", fault.field, fault.problem));
+        Err(faults.collect::<Vec<_>>().join("; "))
+    }
+
     fn document(&self, name: &str, zone: &str, currency: &str) -> String {
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let (place, kind) = match self.goods {

@@ -101,6 +101,11 @@ async fn too_many_removals_wait_for_a_person() {
         .resolve_inbox(&id, Resolution::Approve, "ann")
         .await;
     assert_eq!(resolved.unwrap().state, InboxState::Approved);
+    let told = bench.feed().await.suspicions;
+    let approved = "ann has approved that, and the next complete file may remove up to 8.";
+    assert!(told.len() == 1 && told[0].ends_with(approved), "{told:?}");
+    let state = bench.feed().await;
+    assert!(!state.memory.is_null(), "what the feed remembers stays");
     let again = bench
         .store
         .resolve_inbox(&id, Resolution::Reject, "bob")
@@ -151,6 +156,7 @@ async fn a_rejection_holds_for_the_same_removals() {
         .resolve_inbox(&id, Resolution::Reject, "ann")
         .await
         .unwrap();
+    assert!(bench.feed().await.suspicions.is_empty());
     for _ in 0..2 {
         let report = bench.read("s.csv", &short).await;
         assert_eq!((report.counts.removed, report.counts.withheld), (0, 8));

@@ -716,3 +716,110 @@ async fn a_file_that_repeats_a_title_does_not_take_back_what_somebody_has_said_s
         assert_eq!(title().await, expected, "{name}");
     }
 }
+
+/// A new name is guessed by what stands in the columns, and where that leaves a doubt all names are told.
+#[tokio::test(start_paused = true)]
+async fn only_a_new_name_that_is_likely_is_told_for_a_column_that_is_gone() {
+    let rows = |cells: fn(usize) -> String| (0..30).map(cells).collect::<String>();
+    let bench = Bench::with("").await;
+    let before = rows(|n| format!("SKU-{n},main,{},Oil {n}\n", n + 10));
+    bench
+        .read("s.csv", format!("sku,location,on_hand,title\n{before}"))
+        .await;
+    // A note has come, too, and before it.
+    let after = rows(|n| format!("SKU-{n},see shelf {n},main,{},Oil {n}\n", n + 10));
+    let file = format!("sku,Notiz,location,Zahl,Wort\n{after}");
+    let report = bench.read("s.csv", file).await;
+    assert_eq!(report.outcome, FileOutcome::Refused);
+    let told = &report.sentences[0];
+    for pair in [
+        "Column \"on_hand\" (on_hand) went and \"Zahl\" came: probably renamed",
+        "Column \"title\" (title) went and \"Wort\" came: probably renamed",
+    ] {
+        assert!(told.contains(pair), "{pair}: {told}");
+    }
+    assert!(!told.contains("\"Notiz\" came"), "{told}");
+    // What came holds something else.
+    let after = rows(|n| format!("SKU-{n},main,{}\n", n + 100_000));
+    let report = bench
+        .read("s.csv", format!("sku,location,Palette\n{after}"))
+        .await;
+    let told = &report.sentences[0];
+    for part in ["\"on_hand\" is gone", "New and not read: \"Palette\""] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("probably renamed"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_column_that_goes_along_with_those_that_were_let_go_is_told() {
+    let bench = Bench::with("").await;
+    let read = async |header: &str, row: &str| {
+        let file = format!("sku,location,on_hand{header}\nOIL,main,{row}\n");
+        let report = bench.read("s.csv", file).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{report:?}");
+        report.sentences.join(" ")
+    };
+    read(",reserved,incoming", "9,1,2").await;
+    let told = read(",reserved", "8,1").await;
+    assert!(told.contains("\"incoming\" is gone"), "{told}");
+    let allow = |state: &mut FeedState| state.columns_may_change = true;
+    bench.store.change_feed(&erp(), allow).await.unwrap();
+    let told = read("", "7").await;
+    assert!(
+        told.contains("Gone, too") && told.contains("\"reserved\""),
+        "{told}"
+    );
+    assert!(!told.contains("incoming"), "{told}");
+    assert_eq!(read("", "6").await, "");
+}
+
+/// What spreadsheets leave in the place of an article's number is no article.
+#[tokio::test(start_paused = true)]
+async fn a_cell_that_a_spreadsheet_has_spoilt_names_no_product() {
+    let bench = Bench::with("").await;
+    let spoilt = [
+        "#REF!",
+        "#N/A",
+        "#NAME?",
+        "#DIV/0!",
+        "#WERT!",
+        "#BEZUG!",
+        "#NV",
+        "#N/D",
+        "1.23457E+12",
+        "\"1,23457E+12\"",
+        "4E+12",
+    ];
+    let good = [
+        "1E10",
+        "E+12",
+        "#1",
+        "#AB",
+        "1.5E3",
+        "12E+3X",
+        "4006381333931",
+        "B#REF!",
+    ];
+    let rows = spoilt
+        .iter()
+        .chain(&good)
+        .map(|sku| format!("{sku},main,3,#REF!\n"));
+    let file = format!("sku,location,on_hand,title\n{}", rows.collect::<String>());
+    bench.read("s.csv", file).await;
+    let known: Vec<_> = bench.stock().await.into_keys().collect();
+    let mut expected = good.map(str::to_owned);
+    expected.sort();
+    assert_eq!(known, expected);
+    let held = quarantine(&bench).await;
+    let mut reasons: Vec<_> = held.iter().map(|entry| entry.reason.as_str()).collect();
+    reasons.sort_unstable();
+    let of = |reason: &str| reasons.iter().filter(|it| **it == reason).count();
+    assert_eq!((of("no_key"), of("unreadable")), (spoilt.len(), good.len()));
+    let rounded = held.iter().find(|entry| entry.row.contains("1.23457E+12"));
+    let sentence = &rounded.unwrap().sentence;
+    assert!(sentence.contains("rounded the number"), "{sentence}");
+    // Nor is it a title.
+    let described = bench.store.product(&"1E10".parse().unwrap()).await.unwrap();
+    assert!(described.is_none_or(|it| it.title(&Sources::default()).is_none()));
+}

@@ -143,3 +143,48 @@ async fn a_file_that_is_no_stock_file_is_refused() {
     assert_refused(&bench, "s.csv", b"Ref,title\n1,Oil\n", "format.columns").await;
     assert_refused(&bench, "s.csv", b"title,price\nOil,5\n", "neither").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_of_a_file_was_applied_is_said_when_it_is_put_among_the_errors() {
+    let bench = Bench::with("").await;
+    bench.read("s.csv", stock_file(ROWS)).await;
+    let file = with_new(1);
+    let said = async |report: &shared::store::runs::FileReport| {
+        let told = bench.feed().await.suspicions.join(" ");
+        assert!(report.sentences.join(" ").starts_with(&told));
+        told
+    };
+    // Cut in the midst of a row.
+    let cut = file.rfind("main").unwrap();
+    let report = bench.read("s.csv", &file.as_bytes()[..cut]).await;
+    assert_eq!(report.outcome, FileOutcome::Suspect);
+    assert_eq!(bench.files_in("error").len(), 1);
+    assert_eq!(bench.stock().await["NEW-1"], 1);
+    let told = said(&report).await;
+    let applied = "Its usable rows were applied, and nothing was removed.";
+    assert!(told.ends_with(applied), "{told}");
+
+    // Without what a row is about.
+    let report = bench.read("s.csv", "colour,main\nred,2\n").await;
+    assert_eq!(report.outcome, FileOutcome::Refused);
+    let told = said(&report).await;
+    assert!(told.ends_with("Nothing of it was applied."), "{told}");
+
+    // Where its settings have become others in the midst of it.
+    let more = stock_file(1_000).replace("SKU-", "MORE-");
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    bench.drop("s.csv", more);
+    bench.tick().await;
+    while !bench.stock().await.contains_key("MORE-0") {
+        bench.deliver(jiff::SignedDuration::ZERO).await;
+    }
+    assert!(!bench.stock().await.contains_key("MORE-999"));
+    bench.reconfigure("format = { delimiter = \";\" }").await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    bench.drain().await;
+    let report = bench.last_run().await.files[0].clone();
+    assert_eq!(report.outcome, FileOutcome::Refused, "{report:?}");
+    let told = said(&report).await;
+    let applied = "Some of its rows had been applied before that, and stay so.";
+    assert!(told.ends_with(applied), "{told}");
+}

@@ -1,7 +1,7 @@
 //! What an import would change, and the change.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::StreamExt as _;
 use jiff::tz::TimeZone;
@@ -69,6 +69,10 @@ pub struct Imported {
     pub rejected: Vec<Rejected>,
     /// Columns that set nothing.
     pub passed_over: Vec<String>,
+    /// How many rows are about products that nobody has spoken of before.
+    pub unknown: usize,
+    /// Those products.
+    pub unknown_products: Vec<ProductId>,
 }
 
 impl Imported {
@@ -149,10 +153,12 @@ impl Import {
             differences: Vec::new(),
             rejected: self.rejected,
             passed_over: self.passed_over,
+            ..Imported::default()
         };
         let (mut seen, mut said, mut rules) = (HashSet::new(), HashSet::new(), Vec::new());
         let (mut stock, mut titles) = (Vec::new(), Vec::new());
         let rows = context.current_names(store, self.rows).await?;
+        (imported.unknown, imported.unknown_products) = unknown(store, &rows).await?;
         let around = context.around(store, &rows).await?;
         let repeated = context.repeated(store, &rows).await?;
         let now = store.clock().now();
@@ -286,6 +292,35 @@ impl Import {
         imported.rejected.sort_by_key(|rejected| rejected.line);
         Ok(imported)
     }
+}
+
+/// How many rows are about products of which nothing is known, and which those are. One of them may be a
+/// slip of the pen, and its threshold would never be looked at.
+async fn unknown(store: &Store, rows: &[Line]) -> Result<(usize, Vec<ProductId>), StoreError> {
+    let products = rows.iter().filter_map(|line| match &line.row {
+        Row::Threshold(target) => Some((line.line, target.scope.single_product()?)),
+        Row::Title { product, .. } | Row::Stock { product, .. } => {
+            Some((line.line, product.clone()))
+        }
+    });
+    let mut lines: BTreeMap<ProductId, BTreeSet<u64>> = BTreeMap::new();
+    for (line, product) in products {
+        lines.entry(product).or_default().insert(line);
+    }
+    let named: Vec<_> = lines.keys().cloned().collect();
+    let known = store.known(&[], &named).await?;
+    let mut undescribed = named;
+    undescribed.retain(|product| known.product(product).is_none());
+    let looks = futures::stream::iter(undescribed).map(|product| async move {
+        let positions = store.positions_of(&product).await?;
+        Ok::<_, StoreError>(positions.is_empty().then_some(product))
+    });
+    let found: Vec<_> = looks.buffered(TOGETHER).collect().await;
+    let found: Vec<_> = found.into_iter().collect::<Result<_, _>>()?;
+    let found: Vec<ProductId> = found.into_iter().flatten().collect();
+    lines.retain(|product, _| found.contains(product));
+    let about: BTreeSet<u64> = lines.into_values().flatten().collect();
+    Ok((about.len(), found))
 }
 
 impl Context<'_> {

@@ -12,7 +12,7 @@ use crate::domain::position::MOST_UNITS;
 use crate::domain::rule::{Basis, Boundary, Over, Scope};
 use crate::domain::{LocationId, ProductId, Severity};
 use crate::feeds::columns::{ALIASES, normal};
-use crate::feeds::value::may_be_thousands;
+use crate::feeds::value::{may_be_thousands, spoilt_key};
 
 /// The columns that an import may have.
 pub const COLUMNS: [&str; 14] = [
@@ -561,6 +561,10 @@ impl Cells<'_> {
 
     fn parsed<T: FromStr<Err: Display>>(&self, field: &str) -> Result<Option<T>, Rejected> {
         let cell = self.cells.get(field);
+        let spoilt = cell.filter(|_| field == "product");
+        if let Some(why) = spoilt.and_then(|(_, text)| spoilt_key(text)) {
+            return Err(self.rejected(field, why));
+        }
         cell.map(|(_, text)| text.parse())
             .transpose()
             .map_err(|error: T::Err| self.rejected(field, error.to_string()))

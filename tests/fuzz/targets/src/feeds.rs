@@ -39,6 +39,7 @@ pub(crate) fn run(bytes: &[u8]) {
             &evidence.header,
             &format,
             &BTreeSet::new(),
+            |_, _| true,
         );
         assert!(drift.is_empty(), "{drift:?}");
     }

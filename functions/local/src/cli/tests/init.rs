@@ -51,6 +51,29 @@ fn four_answers_make_a_configuration() {
 }
 
 #[test]
+fn an_answer_that_cannot_be_is_refused_at_once() {
+    let typed = "parts\nwebhook\nmail nobody\nsms 12\nwebhook nowhere\nmail a@example.com\n4\n";
+    let (code, shown, text) = init(Some(typed), &[]);
+    assert_eq!(code, ExitCode::SUCCESS, "{shown}");
+    assert!(text.unwrap().contains("a@example.com"));
+    let asked = |words: &str| shown.matches(words).count();
+    assert_eq!(
+        (asked("Whom to tell"), asked("At how many")),
+        (4, 1),
+        "{shown}"
+    );
+    for flags in [
+        ["--currency", "POUND"],
+        ["--zone", "Europe/Rom"],
+        ["--tell", "mail nobody"],
+    ] {
+        let (code, shown, text) = init(Some(""), &flags);
+        assert_eq!((code, text), (ExitCode::from(2), None), "{flags:?}");
+        assert!(!shown.contains("What do you sell"), "{shown}");
+    }
+}
+
+#[test]
 fn every_combination_of_answers_passes_the_check() {
     for sell in ["vehicles", "parts"] {
         for from in ["shopify", "dealertrack", "files", "webhook"] {
