@@ -1183,3 +1183,32 @@ async fn what_an_edit_changes_counts_from_the_edit_and_not_from_the_order() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_an_edit_added_is_known_as_such_though_both_versions_are_heard_at_once() {
+    let placed = edited("09:30:00", &[(91, 4, 4)]);
+    let more = edited("09:50:00", &[(91, 4, 4), (92, 3, 3)]);
+    for turn in 0..12_u64 {
+        let shop = counting().await;
+        let mut counted = crate::bench::level("erp", 1, "OIL", "north", 20);
+        counted.at = "2026-11-22T09:40:00Z".parse().unwrap();
+        if let Change::LevelSet { version, .. } = &mut counted.change {
+            *version = Version::at(counted.at);
+        }
+        let authority = Default::default();
+        shop.store.apply(&counted, &authority).await.unwrap();
+        // Each begins some steps after the other.
+        let after_steps = async |steps: u64, body: &Value| {
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            shop.hears("orders/updated", body).await;
+        };
+        tokio::join!(
+            after_steps(4 * turn, &placed),
+            after_steps(3 * (12 - turn), &more)
+        );
+        let found = shop.on_hand("OIL", "north").await;
+        assert_eq!(found, Some(17), "turn {turn}");
+    }
+}
