@@ -61,6 +61,7 @@ impl Evaluator {
                 version: said.version,
                 state: Some(UnitState::Removed),
                 location: None,
+                brought: false,
                 stock_number: None,
                 since: None,
                 fields: BTreeMap::new(),
