@@ -92,7 +92,8 @@ impl Evaluator {
             actor: None,
             change,
         };
-        match self.store.apply(&event, &installation.authority()).await {
+        let authority = installation.authority();
+        match Box::pin(self.store.apply(&event, &authority)).await {
             Ok(_) => Ok(()),
             Err(ApplyError::Store(error)) => Err(error.into()),
             Err(error) => {
