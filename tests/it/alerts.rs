@@ -40,7 +40,7 @@ secret = "env:GENERIC"
 [connectors.erp]
 kind = "files"
 url = "/nowhere/drop"
-locations = { north = "north", south = "south" }
+locations = { north = "north", south = "south", london = "london" }
 [channels.room]
 kind = "slack"
 url = "env:NOT_SET"

@@ -430,7 +430,7 @@ impl Day {
         let id = self.orders;
         let placed = self.passes();
         let (item, sku) = (self.variants[index].item, self.variants[index].sku);
-        let (mut current, mut removed, mut refunds) = (4, 0, Vec::new());
+        let (mut current, mut refunds) = (4, Vec::new());
         let has_sku = self.below(6) > 0;
         let line = |body: &mut Value| {
             body["id"] = json!(9_000 + id);
@@ -453,8 +453,9 @@ impl Day {
             says(self, "orders/paid", current, false, &refunds);
         }
         if self.below(3) == 0 {
-            self.passes();
-            (current, removed) = (3, 1);
+            let at = self.passes();
+            current = 3;
+            self.variants[index].moved.push((at, 1));
             says(self, "orders/updated", current, false, &refunds);
             meanwhile(self);
         }
@@ -477,13 +478,13 @@ impl Day {
             meanwhile(self);
         }
         if self.below(4) == 0 {
-            self.passes();
-            removed += current;
+            let at = self.passes();
+            self.variants[index].moved.push((at, current));
             current = 0;
             says(self, "orders/cancelled", current, true, &refunds);
         }
         let of = &mut self.variants[index];
-        of.moved.push((placed, removed - 4));
+        of.moved.push((placed, -4));
         of.sold += current;
     }
 

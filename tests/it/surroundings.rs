@@ -42,6 +42,12 @@ kind = "warehouse"
 kind = "generic"
 [connectors.generic.webhook]
 secret = "env:GENERIC"
+[connectors.dealer]
+kind = "generic"
+webhook = {{ secret = "env:DEALER" }}
+[connectors.market]
+kind = "generic"
+webhook = {{ secret = "env:MARKET" }}
 [channels.room]
 kind = "slack"
 url = "env:ROOM"

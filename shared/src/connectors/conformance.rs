@@ -494,7 +494,7 @@ proptest! {
                 Change::LevelSet { level, .. } => prop_assert_ne!(level.on_hand, 0),
                 Change::Item(said) => {
                     let level = said.level.as_ref().and_then(|level| level.value.as_ref());
-                    prop_assert_ne!(level.unwrap().on_hand, 0);
+                    prop_assert!(level.is_none_or(|level| level.on_hand != 0));
                 }
                 Change::Moved { delta, .. } => prop_assert_ne!(*delta, 0),
                 Change::Sold { quantity, .. } => prop_assert!(*quantity > 0),

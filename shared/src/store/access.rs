@@ -135,6 +135,18 @@ impl Store {
         }
     }
 
+    /// Whether a partition has an item whose sort key begins so.
+    pub(crate) async fn any_within(
+        &self,
+        operation: &'static str,
+        pk: &str,
+        prefix: &str,
+    ) -> Result<bool, StoreError> {
+        let first = self.within(pk, prefix).limit(1);
+        let reply = self.query(operation, first).await?;
+        Ok(!reply.items().is_empty())
+    }
+
     /// The first so many items of a partition, as they are now, with their kinds, and whether they are
     /// all of it.
     pub(crate) async fn first_of_partition(

@@ -650,6 +650,12 @@ impl Store {
             .collect()
     }
 
+    /// Whether a product has a position anywhere.
+    pub(super) async fn has_position(&self, product: &ProductId) -> Result<bool, StoreError> {
+        self.any_within("look for a position", &keys::product(product), "L#")
+            .await
+    }
+
     /// A page of all positions, by product and location within each of the list's shards.
     pub async fn positions(
         &self,

@@ -312,8 +312,8 @@ async fn unknown(store: &Store, rows: &[Line]) -> Result<(usize, Vec<ProductId>)
     let mut undescribed = named;
     undescribed.retain(|product| known.product(product).is_none());
     let looks = futures::stream::iter(undescribed).map(|product| async move {
-        let positions = store.positions_of(&product).await?;
-        Ok::<_, StoreError>(positions.is_empty().then_some(product))
+        let is_stated = store.has_position(&product).await?;
+        Ok::<_, StoreError>((!is_stated).then_some(product))
     });
     let found: Vec<_> = looks.buffered(TOGETHER).collect().await;
     let found: Vec<_> = found.into_iter().collect::<Result<_, _>>()?;
