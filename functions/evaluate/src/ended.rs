@@ -1,15 +1,16 @@
 //! What is stated by sources that the configuration has no more, or by one at a place that it can no
 //! longer name: they cannot say any more that something is sold, so it ends, with its ledger rows.
 //!
-//! It ends as of the source's own last word, which is the safe side of a tie: the same word does not bring
-//! it back, and whatever the source says later does.
+//! What such a source said of quantities is forgotten: said again, it counts again. A vehicle is removed as
+//! of the source's own last word, so that only what it says later brings it back.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use shared::config::Config;
-use shared::domain::event::{Change, StockEvent, Version};
+use shared::domain::event::{Change, StockEvent};
 use shared::domain::id::ConnectorName;
-use shared::domain::unit::{UnitReport, UnitState};
+use shared::domain::unit::{Stamped, UnitReport, UnitState};
 use shared::domain::{Position, Unit};
 use shared::installation::Installation;
 use shared::store::StoreError;
@@ -30,13 +31,13 @@ impl Evaluator {
         // What is known here may be a second old, and a source newer than that.
         let installation = self.installation().await?;
         let over = over(&installation.config, position);
-        for (source, version) in &over {
-            let change = Change::LevelEnded {
+        for source in &over {
+            let change = Change::SourceGone {
                 product: position.product.clone(),
                 location: position.location.clone(),
-                version: *version,
             };
-            self.end(&installation, source, *version, change).await?;
+            let at = self.store.clock().now();
+            self.end(&installation, source, at, change).await?;
         }
         Ok(!over.is_empty())
     }
@@ -47,15 +48,13 @@ impl Evaluator {
         installation: &Installation,
         unit: &Unit,
     ) -> Result<bool, EvaluateError> {
+        if gone(&installation.config, unit).next().is_none() {
+            return Ok(false);
+        }
+        // As with positions.
+        let installation = self.installation().await?;
         let mut ended = false;
-        for (source, claim) in &unit.claims {
-            let latest = claim.state.latest();
-            let Some(said) = latest.filter(|said| said.value.is_present()) else {
-                continue;
-            };
-            if installation.config.has_source(source) {
-                continue;
-            }
+        for (source, said) in gone(&installation.config, unit) {
             let report = UnitReport {
                 vin: unit.vin.clone(),
                 version: said.version,
@@ -67,7 +66,8 @@ impl Evaluator {
                 fields: BTreeMap::new(),
             };
             let change = Change::Unit(Box::new(report));
-            self.end(installation, source, said.version, change).await?;
+            self.end(&installation, source, said.version.at, change)
+                .await?;
             ended = true;
         }
         Ok(ended)
@@ -77,7 +77,7 @@ impl Evaluator {
         &self,
         installation: &Installation,
         source: &ConnectorName,
-        version: Version,
+        at: Timestamp,
         change: Change,
     ) -> Result<(), EvaluateError> {
         let id = format!("configuration:{}:ended", installation.version);
@@ -88,7 +88,7 @@ impl Evaluator {
                 problem: format!("{error}"),
             })?,
             source: source.clone(),
-            at: version.at,
+            at,
             actor: None,
             change,
         };
@@ -105,13 +105,20 @@ impl Evaluator {
     }
 }
 
-/// The sources that state something here and cannot any more, and when each last said anything.
-fn over(config: &Config, position: &Position) -> Vec<(ConnectorName, Version)> {
+/// The sources that are no longer there and have said of a vehicle that it is; and that word.
+fn gone<'a>(
+    config: &'a Config,
+    unit: &'a Unit,
+) -> impl Iterator<Item = (&'a ConnectorName, &'a Stamped<UnitState>)> {
+    let claims = unit.claims.iter();
+    let gone = claims.filter(|(source, _)| !config.has_source(source));
+    let said = gone.filter_map(|(source, claim)| Some((source, claim.state.latest()?)));
+    said.filter(|(_, said)| said.value.is_present())
+}
+
+/// The sources that state something here and cannot any more.
+fn over(config: &Config, position: &Position) -> Vec<ConnectorName> {
     let stating = position.stating();
     let over = stating.filter(|source| !config.can_state(source, &position.location));
-    over.filter_map(|source| {
-        let base = position.stated_by(source)?;
-        Some((source.clone(), base.last_heard()))
-    })
-    .collect()
+    over.cloned().collect()
 }

@@ -297,11 +297,21 @@ impl Evaluator {
         };
         match changed {
             Changed::Position { before, after } => {
+                // A run that was under way when its connector was removed has written this.
+                if self
+                    .end_statements(&around.installation.config, after)
+                    .await?
+                {
+                    return Ok(());
+                }
                 self.on_behalf_of(after.origin.clone())
                     .look_at_position(around, before.as_deref(), after)
                     .await
             }
             Changed::Unit(unit) => {
+                if self.end_claims(&around.installation, unit).await? {
+                    return Ok(());
+                }
                 self.on_behalf_of(unit.origin.clone())
                     .look_at_unit(&around.installation, unit)
                     .await

@@ -503,6 +503,7 @@ proptest! {
                     let refunds = line.known.refunds.values().map(|refund| refund.quantity);
                     prop_assert!(placed.chain(refunds).all(|quantity| quantity > 0));
                 }
+                Change::SourceGone { .. } => prop_assert!(false, "no sender says that"),
                 Change::LevelEnded { .. } => prop_assert_eq!(sample.name, "generic/stock_ended.json"),
                 Change::Missing { .. } => prop_assert!(false, "no webhook is a whole list"),
                 Change::Unit(_) | Change::Described(_) | Change::Offered(_) => {}

@@ -194,9 +194,9 @@ impl Deliverer {
             {
                 words.change = RevisionKind::Opened;
             }
-            if gathered.reminder && words.kind.tells_what_is_left()
-                || words.kind == AlertKind::HighDemand
-            {
+            let is_about_stock =
+                words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
+            if is_about_stock && words.change != RevisionKind::Resolved {
                 // It is so all the same, without what was left then.
                 let about = (&words.subject, words.alert.as_str());
                 let later = self.overtaken_by(group, about, member.at, false).await?;
@@ -228,7 +228,7 @@ impl Deliverer {
             }
             if alert.kind.tells_what_is_left() {
                 let about = (&alert.subject, alert.id.as_str());
-                let later = self.overtaken_by(group, about, last.at, false).await?;
+                let later = self.overtaken_by(group, about, last.at, true).await?;
                 if let Some(later) = later {
                     return Ok(Some(LeftOut::OvertakenBy(later)));
                 }
@@ -309,7 +309,8 @@ impl Deliverer {
                 continue;
             };
             let about = (&alert.subject, alert.id.as_str());
-            let later = self.overtaken_by(group, about, intent.data.created_at, reminds);
+            let if_open = reminds || said.after.is_none();
+            let later = self.overtaken_by(group, about, intent.data.created_at, if_open);
             if later.await?.is_some() {
                 return Ok(true);
             }

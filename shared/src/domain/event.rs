@@ -85,6 +85,13 @@ pub enum Change {
         /// Since when.
         version: Version,
     },
+    /// The source can state nothing there any more, as it is not there, or has no name for the place.
+    SourceGone {
+        /// The product.
+        product: ProductId,
+        /// Where it lay.
+        location: LocationId,
+    },
     /// A product is missing from what its source lists whole: none is left there, unless somebody else has
     /// stated it since that source last did.
     Missing {

@@ -174,6 +174,12 @@ pub enum PositionChange {
         /// Since when.
         version: Version,
     },
+    /// A source is not there any more, or has no name for the place: what it said is forgotten, so that
+    /// it counts again whenever it is heard again.
+    Gone {
+        /// Which source.
+        source: ConnectorName,
+    },
     /// An order's line changed: the difference to what it came to before.
     Line {
         /// Whose and which item it is, or another of its names, where that is known.
@@ -233,7 +239,7 @@ impl PositionChange {
             Self::Item { said, .. } => said.level.as_ref().map(|level| level.version.at),
             Self::Line { moves, .. } => moves.iter().map(|(at, _)| *at).min(),
             Self::Move { at, .. } | Self::Sale { at, .. } => Some(*at),
-            Self::Reserve(_) | Self::Release(_) | Self::Count { .. } => None,
+            Self::Gone { .. } | Self::Reserve(_) | Self::Release(_) | Self::Count { .. } => None,
         }
     }
 }
@@ -415,7 +421,7 @@ impl Position {
             return true;
         };
         let Some(base) = bases.get(source) else {
-            return true;
+            return false;
         };
         let covered = base.version.at.as_millisecond() + 1..=then.as_millisecond();
         base.moved == 0
@@ -503,6 +509,11 @@ impl Position {
                 }
             }
             PositionChange::Ended { source, version } => next.end(source, *version)?,
+            PositionChange::Gone { source } => {
+                if let Holding::Stated { bases, .. } = &mut next.holding {
+                    bases.remove(source);
+                }
+            }
             PositionChange::Line { whose, moves, sold } => {
                 let name = whose.as_ref();
                 let name = name.map(|(source, item)| of_item(source, item));

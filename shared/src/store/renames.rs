@@ -99,7 +99,9 @@ impl<'a> Said<'a> {
                 source, version, ..
             } if source.as_str() != API => Self::Level(version.kept()),
             PositionChange::Item { source, said } => Self::Item(source, &said.item),
-            PositionChange::Missing { .. } | PositionChange::Ended { .. } => Self::Over,
+            PositionChange::Missing { .. }
+            | PositionChange::Ended { .. }
+            | PositionChange::Gone { .. } => Self::Over,
             _ => Self::At(change.dated().unwrap_or(now)),
         }
     }

@@ -224,6 +224,10 @@ pub(super) fn change_of_position<'e>(
                 version: *version,
             },
         ),
+        Change::SourceGone { product, location } => {
+            let source = event.source.clone();
+            (product, location, PositionChange::Gone { source })
+        }
         Change::Missing {
             product,
             location,
@@ -370,6 +374,7 @@ impl Store {
                 | PositionChange::Item { .. }
                 | PositionChange::Missing { .. }
                 | PositionChange::Ended { .. }
+                | PositionChange::Gone { .. }
         );
         let guarded = statement && event.source.as_str() != API;
         let marker = if guarded {
@@ -729,12 +734,12 @@ pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
 
 /// Why something ended of which its source does not say more.
 pub(super) fn reason(change: &Change) -> Option<&'static str> {
-    let is_gone = match change {
-        Change::Missing { .. } => true,
-        Change::Unit(report) => report.state == Some(UnitState::Removed),
-        _ => false,
-    };
-    is_gone.then_some("its source no longer has it")
+    match change {
+        Change::SourceGone { .. } => Some("the configuration lets its source state nothing here"),
+        Change::Unit(report) if report.state != Some(UnitState::Removed) => None,
+        Change::Missing { .. } | Change::Unit(_) => Some("its source no longer has it"),
+        _ => None,
+    }
 }
 
 fn change_name(change: &Change) -> &'static str {
@@ -746,7 +751,7 @@ fn change_name(change: &Change) -> &'static str {
             (None, Some(Dated { value: false, .. })) => "item_ended",
             (None, _) => "item_offered",
         },
-        Change::LevelEnded { .. } => "level_ended",
+        Change::LevelEnded { .. } | Change::SourceGone { .. } => "level_ended",
         Change::OrderLine(_) => "order_line",
         Change::Offered(_) => "offered",
         Change::Moved { .. } => "moved",

@@ -140,6 +140,8 @@ enum Concerned {
     Place(LocationId),
     /// Stated by a connector at a place that it no longer has a name for.
     Unnamed(ConnectorName, LocationId),
+    /// Stated by a connector at a place that it calls by other names now.
+    Renamed(ConnectorName, LocationId),
 }
 
 impl Concerned {
@@ -149,13 +151,24 @@ impl Concerned {
             Self::Connector(connector) => format!(
                 "without connector `{connector}`, what it states ends within minutes: {stock}. It could not \
                  say any more that something is sold. Should it come back, its next whole file states all \
-                 again, a sender of webhooks each item when that changes. To keep what it states, leave it \
+                 again, or `lotwire replay` what webhooks have stated. To keep what it states, leave it \
                  with `enabled = false`; to give it another name, remove the old one after the first file \
                  of the new one"
             ),
             Self::Place(place) => format!(
                 "without location `{place}`: {stock} there. What sources state of quantities there ends; \
                  vehicles stay listed there until their source says where they stand"
+            ),
+            Self::Renamed(connector, place) => format!(
+                "connector `{connector}` calls location `{place}` by other names now, and what it stated \
+                 there by the old ones stays until it says otherwise: {stock}. To begin anew, first apply a \
+                 document in which it has no name for `{place}`, and this one once that has ended; then \
+                 {}",
+                match after.connectors.get(connector).map(|it| &it.settings) {
+                    Some(ConnectorSettings::Files(_)) =>
+                        "its next whole file states all".to_owned(),
+                    _ => format!("lotwire replay --connector {connector}"),
+                }
             ),
             Self::Unnamed(connector, place) => {
                 let ends = !after.can_state(connector, place);
@@ -176,8 +189,7 @@ impl Concerned {
                     ),
                     false => format!(
                         "connector `{connector}` no longer lists location `{place}`, and what it states \
-                         there stays, as it may still call the place by that name: {stock}. If it does not, \
-                         end each with an event `stock.ended` of that connector. {then}"
+                         there stays, as it may still call the place by that name: {stock}. {then}"
                     ),
                 }
             }
@@ -201,19 +213,33 @@ async fn stock(
             let connector = config.connectors.get(source);
             connector.is_some_and(|it| it.common.locations.values().any(|it| it == place))
         };
-        lists(before) && !lists(after) && after.has_source(source) && !unplaced(place)
+        let can = |config: &Config| config.can_state(source, place);
+        let loses = lists(before) && !lists(after) || can(before) && !can(after);
+        loses && after.has_source(source) && !unplaced(place)
     };
-    let connectors = before.connectors.iter();
-    let concerns_some = connectors.clone().any(|(name, it)| {
-        gone(name)
-            || it
-                .common
-                .locations
-                .values()
-                .any(|place| unnamed(name, place))
-    });
+    let renamed = |source: &ConnectorName, place: &LocationId| {
+        let names = |config: &Config| {
+            config
+                .connectors
+                .get(source)
+                .map(|it| it.common.locations.clone())
+        };
+        let (before, now) = (
+            names(before).unwrap_or_default(),
+            names(after).unwrap_or_default(),
+        );
+        let mut old = before.iter().filter(|(_, at)| *at == place);
+        old.any(|(name, _)| now.get(name) != Some(place))
+            && after.has_source(source)
+            && !unplaced(place)
+    };
     let places = before.locations.locations().iter();
-    if !concerns_some && !places.map(|it| &it.id).any(unplaced) {
+    let concerns_some = before.connectors.iter().any(|(name, _)| {
+        gone(name)
+            || (places.clone().map(|it| &it.id))
+                .any(|place| unnamed(name, place) || renamed(name, place))
+    });
+    if !concerns_some && !places.clone().map(|it| &it.id).any(unplaced) {
         return Ok(Vec::new());
     }
     let mut found: BTreeMap<Concerned, Stock> = BTreeMap::new();
@@ -227,6 +253,9 @@ async fn stock(
                 .filter_map(|source| match (gone(source), unnamed(source, place)) {
                     (true, _) => Some(Concerned::Connector(source.clone())),
                     (_, true) => Some(Concerned::Unnamed(source.clone(), place.clone())),
+                    _ if renamed(source, place) => {
+                        Some(Concerned::Renamed(source.clone(), place.clone()))
+                    }
                     _ => None,
                 })
                 .collect();

@@ -792,6 +792,29 @@ async fn nobody_reads_that_some_are_left_after_that_none_is() {
     line.stop().await;
 }
 
+/// An item was out of stock for a moment, and what was low before that is low after it.
+#[tokio::test(start_paused = true)]
+async fn what_is_low_is_told_although_it_was_out_of_stock_meanwhile() {
+    let line = Timeline::new(&[("ops", "")], pace(30, 60, None)).await;
+    line.say("oil/low", 1, Opened, &["ops"]).await;
+    line.until(10).await;
+    let out = line.world.open("oil/out", &["ops"]).await.remove(0);
+    line.world.announce(&out).await;
+    line.until(20).await;
+    line.world
+        .write("oil/out", 2, Resolved, &["ops"], line.world.clock.now())
+        .await;
+    line.until(300).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+    assert!(
+        told.contains(&vec!["oil/low/1 opened".to_owned()]),
+        "{told:?}"
+    );
+    let low = line.world.store.intents_of("oil/low").await.unwrap();
+    assert_eq!(low[0].state, IntentState::Delivered, "{low:?}");
+    line.stop().await;
+}
+
 /// What its vendor refused to carry is nobody's news: then the other is.
 #[tokio::test(start_paused = true)]
 async fn what_is_low_is_told_where_that_nothing_is_left_did_not_arrive() {

@@ -118,6 +118,10 @@ fn change(event: &StockEvent) -> Option<(ProductId, LocationId, PositionChange)>
             let said = *said;
             (product, location, PositionChange::Item { source, said })
         }
+        Change::SourceGone { product, location } => {
+            let source = event.source.clone();
+            (product, location, PositionChange::Gone { source })
+        }
         Change::LevelEnded {
             product,
             location,
