@@ -10,6 +10,7 @@
 //! has the one in it and not the other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct OrderLine {
     /// The SKU that its item has for all the source has told of the item itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_has: Option<ProductId>,
+    /// All lines that this version of the order has: each is told of by itself.
+    #[serde(skip)]
+    pub of_order: Arc<BTreeSet<String>>,
 }
 
 /// What is known of an order's line.

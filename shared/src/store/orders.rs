@@ -1,6 +1,7 @@
 //! Order lines: what is known of each, and with it the stock and demand that it comes to.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -97,7 +98,8 @@ impl Store {
         Err(contended())
     }
 
-    /// Tells the lines of an order that are known which of its versions was the first.
+    /// Tells the lines of an order that are known which of its versions was the first: those that this
+    /// version did not have.
     async fn tell_lines(
         &self,
         event: &StockEvent,
@@ -112,11 +114,15 @@ impl Store {
         for (_, item) in lines {
             let stored = read::<KnownLine>(OPERATION, item)?;
             let name = stored.key.sk.strip_prefix(keys::ORDER_LINE);
+            if name.is_some_and(|name| line.of_order.contains(name)) {
+                continue;
+            }
             let known = OrderLine {
                 order: line.order.clone(),
                 line: name.unwrap_or_default().to_owned(),
                 known: stored.data,
                 item_has: None,
+                of_order: Arc::default(),
             };
             self.apply_line(event, &known, Some(first), authority)
                 .await?;

@@ -6,6 +6,7 @@
 //! for an imported order lies long before `created_at`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -29,6 +30,8 @@ struct Order {
     cancelled: bool,
     /// Where it was sold, and where that stands.
     place: (String, Option<String>),
+    /// The ids of its lines.
+    lines: Arc<BTreeSet<String>>,
 }
 
 /// What a line sells.
@@ -102,6 +105,8 @@ impl Shopify {
             }
         }
         let version = updated.unwrap_or(created);
+        let ids = lines.iter();
+        let ids = ids.filter_map(|(_, line)| whole_id(line.get("id")?).ok().flatten());
         let order = Order {
             id,
             at: processed.unwrap_or(created),
@@ -116,6 +121,7 @@ impl Shopify {
                 body.pointer_to("location_id"),
                 body.get("location_id", whole_id)?,
             ),
+            lines: Arc::new(ids.collect()),
         };
         let mut refunds = Refunds::new();
         if body.value("refunds").is_some() {
@@ -201,6 +207,7 @@ impl Shopify {
                 refunds: known,
             },
             item_has: item_has(line, names),
+            of_order: Arc::clone(&order.lines),
         }));
         event(&self.source, &event_id, order.version.at, change).map(Ok)
     }
@@ -272,6 +279,7 @@ impl Shopify {
                 refunds: [(name, refund)].into(),
             },
             item_has: item_has(&sold, names),
+            of_order: Arc::default(),
         }));
         event(&self.source, &event_id, at, change).map(Some)
     }

@@ -270,7 +270,12 @@ fn a_cancelled_order_says_what_came_back_and_where() {
             let placed = line.placed.as_ref().unwrap();
             let (_, refund) = line.refunds.first_key_value().unwrap();
             let back_to = refund.back_to.as_ref().map(LocationId::as_str);
-            (placed.cancelled, placed.ordered.current, refund.quantity, back_to)
+            (
+                placed.cancelled,
+                placed.ordered.current,
+                refund.quantity,
+                back_to,
+            )
         })
         .collect();
     let expected = [
