@@ -40,7 +40,7 @@ secret = "env:GENERIC"
 [connectors.erp]
 kind = "files"
 url = "/nowhere/drop"
-locations = { north = "north", south = "south", london = "london" }
+locations = { north = "north", south = "south", london = "london", milano = "milano" }
 [channels.room]
 kind = "slack"
 url = "env:NOT_SET"
@@ -164,7 +164,8 @@ async fn stock_that_is_back_is_told_once_to_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_vehicle_at_two_rooftops_is_one_conflict_and_counted_once() {
-    let running = Running::with(CONFIG).await;
+    let market = "[connectors.market]\nkind = 'generic'\nwebhook = { secret = 'env:MARKET' }";
+    let running = Running::with(&format!("{CONFIG}\n{market}")).await;
     let vehicle = |location: &str| {
         json!({ "vin": "SCBCG2ZG0RC012345", "state": "in_stock", "location": location,
             "make": "Bentley", "model": "Continental GT" })
@@ -250,7 +251,8 @@ async fn the_first_vehicle_on_its_way_to_a_rooftop_is_no_reason_for_an_alert() {
     let bentley = "[[rules]]\nname = 'bentley'\nkind = 'out_of_stock'\nmake = 'Bentley'\n\
                    model = 'Continental GT'\n";
     for (more, first) in [("", vec![]), (bentley, vec![AlertKind::OutOfStock])] {
-        let running = Running::with(&format!("{CONFIG}\n{more}")).await;
+        let dms = "[connectors.dms]\nkind = 'generic'\nwebhook = { secret = 'env:DMS' }";
+        let running = Running::with(&format!("{CONFIG}\n{more}\n{dms}")).await;
         let authority = shared::domain::Authority::default();
         let says = async |minute: i64, state: UnitState| {
             let report = vehicle("dms", minute, state, "london");

@@ -288,7 +288,8 @@ async fn the_ledger_says_why_what_is_gone_is_gone() {
 async fn sold_and_listed() -> (Shop, Timestamp) {
     let lot = (
         "[channels.out]",
-        "[connectors.lot]\nkind = \"files\"\nurl = \"/nowhere/drop\"\n[channels.out]",
+        "[connectors.lot]\nkind = \"files\"\nurl = \"/nowhere/drop\"\n[connectors.dms]\n\
+         kind = \"generic\"\nwebhook = { secret = \"env:DMS\" }\n[channels.out]",
     );
     let shop = Shop::open(&[lot]).await;
     let now = shop.store.clock().now();
