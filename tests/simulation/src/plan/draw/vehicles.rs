@@ -96,7 +96,8 @@ impl Draw {
             ];
             let event = *self.dice.pick(&events);
             // A sale of one stay, told when the vehicle may have come in again and be sold by another.
-            if event == "sold" && at_once.is_none() && self.dice.happens(0.4) {
+            let is_believable = !self.is_unbelievable(happened);
+            if event == "sold" && at_once.is_none() && is_believable && self.dice.happens(0.4) {
                 let days = self.dice.between(1, 2);
                 happened -= SignedDuration::from_hours(24 * days);
             }
