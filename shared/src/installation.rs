@@ -35,8 +35,8 @@ pub const KEPT: SignedDuration = SignedDuration::from_secs(1);
 /// After this time no instance begins anything by what was in force before.
 pub const SETTLED: std::time::Duration = std::time::Duration::from_millis(1_500);
 
-/// Whether what a source has stated is data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether what a source has stated is data. The greater it is, the less of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trust {
     /// All of it is.
     All,

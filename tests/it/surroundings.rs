@@ -1,7 +1,7 @@
 //! A batch of stream records is looked at by one reading of the configuration and the sources' health.
 //! What changes meanwhile must not be missed, and a table that is busy meanwhile is waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use shared::domain::{AlertKind, Authority, Change, StockEvent, Version};
 use shared::installation::Installations;
 use shared::metrics::Metrics;
 use shared::store::Store;
+use shared::store::feeds::{FeedState, Moment};
 use shared::store::jobs::Reexamination;
 use tokio::time::Instant;
 
@@ -48,6 +49,9 @@ webhook = {{ secret = "env:DEALER" }}
 [connectors.market]
 kind = "generic"
 webhook = {{ secret = "env:MARKET" }}
+[connectors.erp]
+kind = "files"
+url = "/nowhere/drop"
 [channels.room]
 kind = "slack"
 url = "env:ROOM"
@@ -83,22 +87,32 @@ impl Interference for RaisesThreshold {
     }
 }
 
-/// What the stream says of a position that was just written.
-async fn record(aws: &EmbeddedAws, product: &str, sequence: &str) -> EventRecord {
-    let text = |value: String| AttributeValue::S(value);
-    let reply = aws
-        .dynamodb()
+/// What the stream says of a row that was just written, for the first time.
+async fn record(
+    table: &aws_sdk_dynamodb::Client,
+    (pk, sk): (&str, &str),
+    sequence: &str,
+) -> EventRecord {
+    let keys = [("pk", pk), ("sk", sk)];
+    let keys = keys.map(|(name, key)| (name.to_owned(), AttributeValue::S(key.to_owned())));
+    let reply = table
         .get_item()
         .table_name(TABLE)
-        .key("pk", text(format!("P#{product}")))
-        .key("sk", text("L#north#position".to_owned()))
+        .set_key(Some(keys.clone().into()))
         .send()
         .await
         .unwrap();
     let mut record = EventRecord::default();
+    record.change.keys = HashMap::from(keys).into();
     record.change.new_image = reply.item.unwrap().into();
     record.change.sequence_number = Some(sequence.to_owned());
     record
+}
+
+/// The same of a position.
+async fn position(table: &aws_sdk_dynamodb::Client, product: &str, sequence: &str) -> EventRecord {
+    let pk = format!("P#{product}");
+    record(table, (&pk, "L#north#position"), sequence).await
 }
 
 /// An evaluator of three positions, by a threshold of 3, and the records of their changes.
@@ -126,7 +140,8 @@ async fn batch(clock: &Clock, interference: Arc<dyn Interference>) -> Batch {
     let mut event = Event::default();
     for (number, product) in ["FEW", "SOME", "MANY"].into_iter().enumerate() {
         let sequence = number.to_string();
-        event.records.push(record(&aws, product, &sequence).await);
+        let record = position(&aws.dynamodb(), product, &sequence).await;
+        event.records.push(record);
     }
     let evaluator = Evaluator::new(
         store.clone(),
@@ -193,6 +208,47 @@ async fn a_configuration_applied_elsewhere_is_in_force_a_second_later_and_asked_
     assert!(batch.store.apply_config(&config(30), "test").await.unwrap());
     let here = installations.current().await.unwrap();
     assert_eq!(here.version, newest.version + 1);
+}
+
+/// Two files follow each other so closely that the source is well again before anybody looks at its health.
+#[tokio::test]
+async fn what_was_held_back_is_told_although_a_good_file_followed_at_once() {
+    let Batch {
+        table,
+        store,
+        evaluator,
+        ..
+    } = batch(&Clock::system(), Arc::new(Quiet)).await;
+    let erp = "erp".parse().unwrap();
+    let look = async |record| {
+        let mut event = Event::default();
+        event.records.push(record);
+        let response = evaluator.handle(event, Timestamp::MAX).await;
+        assert!(response.batch_item_failures.is_empty());
+    };
+    let feed = async |distrusted_after| {
+        let now = Some(Moment(Clock::system().now()));
+        let change = |state: &mut FeedState| {
+            (state.succeeded_at, state.distrusted_after) = (now, distrusted_after);
+        };
+        store.change_feed(&erp, change).await.unwrap();
+        record(&table, ("C#erp", "feed"), "7").await
+    };
+    let event = level("erp", 0, "PAD", "north", 1);
+    store.apply(&event, &Authority::default()).await.unwrap();
+
+    let well = feed(None).await;
+    let mut doubted = feed(Some(Moment(at(1)))).await;
+    doubted.change.old_image = well.change.new_image;
+    look(position(&table, "PAD", "6").await).await;
+    assert!(low(&store).await.is_empty());
+
+    let mut well = feed(None).await;
+    well.change.old_image = doubted.change.new_image.clone();
+    look(doubted).await;
+    look(well).await;
+    evaluator.proceed("feed-erp-3").await.unwrap();
+    assert_eq!(low(&store).await, ["PAD"]);
 }
 
 /// Touches nothing.

@@ -54,7 +54,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 pub use judge::verdicts;
-pub use record::{Changed, UnreadableRecord, changed};
+pub use record::{Changed, Health, UnreadableRecord, changed};
 
 use patience::Patience;
 use surroundings::Surroundings;
@@ -287,6 +287,7 @@ impl Evaluator {
             Changed::Position { .. }
             | Changed::Unit(_)
             | Changed::Feed(..)
+            | Changed::Sender(_)
             | Changed::Held(_)
             | Changed::Rules(..)
             | Changed::Category(_) => {}
@@ -316,11 +317,15 @@ impl Evaluator {
                     .look_at_unit(&around.installation, unit)
                     .await
             }
-            Changed::Feed(connector, origin) => {
+            Changed::Feed(connector, health) => {
                 self.forget_health(connector);
-                self.on_behalf_of(origin.clone())
-                    .look_at_source(&around.installation, connector)
-                    .await
+                let this = self.on_behalf_of(health.after.origin.clone());
+                this.look_where_believed_again(&around.installation, connector, health)
+                    .await?;
+                this.look_at_source(&around.installation, connector).await
+            }
+            Changed::Sender(connector) => {
+                self.look_at_source(&around.installation, connector).await
             }
             Changed::Rules(product, rules) => {
                 for rule in rules {

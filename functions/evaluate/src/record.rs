@@ -5,12 +5,12 @@ use serde::de::DeserializeOwned;
 use serde_dynamo::{AttributeValue, Item};
 use shared::domain::id::ConnectorName;
 use shared::domain::rule::Rule;
-use shared::domain::{Origin, Position, ProductId, Unit};
+use shared::domain::{Position, ProductId, Unit};
 use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
 use shared::store::products::Product;
 use shared::store::quarantine::HeldKind;
-use shared::store::row::{FORMAT_ATTRIBUTE, is_newer};
+use shared::store::row::{FORMAT_ATTRIBUTE, VERSION_ATTRIBUTE, is_newer};
 use shared::store::settings::Head;
 
 /// What changed.
@@ -25,8 +25,10 @@ pub enum Changed {
     },
     /// A vehicle.
     Unit(Box<Unit>),
-    /// A source's health, and what the change of it goes back to.
-    Feed(ConnectorName, Option<Origin>),
+    /// A source's health.
+    Feed(ConnectorName, Box<Health>),
+    /// How often a sender of webhooks is refused.
+    Sender(ConnectorName),
     /// A rule that stands beside a product: as it was and as it is, as far as there is one.
     Rules(ProductId, Vec<Rule>),
     /// A product's category, by which other rules may apply.
@@ -41,6 +43,17 @@ pub enum Changed {
     Nothing,
 }
 
+/// A source's health before and after a change.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// Before; `None` on first sight.
+    pub before: Option<FeedState>,
+    /// Now.
+    pub after: FeedState,
+    /// The row's version now: each change has its own.
+    pub version: u64,
+}
+
 impl Changed {
     /// Whether the configuration or a source's health could make another look come out otherwise.
     /// What starts or proceeds with a job reads them for itself.
@@ -50,6 +63,7 @@ impl Changed {
             Self::Position { .. }
                 | Self::Unit(_)
                 | Self::Feed(..)
+                | Self::Sender(_)
                 | Self::Rules(..)
                 | Self::Category(_)
         )
@@ -107,11 +121,21 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
         "feed" => {
             let name = pk.strip_prefix("C#").unwrap_or_default();
             let name = name.parse().map_err(|error| content.wrong(&error))?;
-            Changed::Feed(name, content.read::<FeedState>(change.new_image)?.origin)
+            let version = match change.new_image.get(VERSION_ATTRIBUTE) {
+                Some(AttributeValue::N(version)) => version.parse().ok(),
+                _ => None,
+            };
+            let before = Some(change.old_image).filter(|image| !image.is_empty());
+            let health = Health {
+                before: before.map(|image| content.read(image)).transpose()?,
+                after: content.read(change.new_image)?,
+                version: version.ok_or_else(|| content.wrong(&"it has no version"))?,
+            };
+            Changed::Feed(name, Box::new(health))
         }
         "refused" => {
             let name = pk.strip_prefix("R#").unwrap_or_default();
-            Changed::Feed(name.parse().map_err(|error| content.wrong(&error))?, None)
+            Changed::Sender(name.parse().map_err(|error| content.wrong(&error))?)
         }
         "product" => {
             let read = |image: Item| match image.is_empty() {

@@ -18,6 +18,7 @@ use shared::store::feeds::{FeedState, topic, topics_of_columns};
 use shared::store::jobs::Reexamination;
 
 use crate::announce::{Look, Looked};
+use crate::record::Health;
 use crate::words::link;
 use crate::{EvaluateError, Evaluator};
 
@@ -68,11 +69,6 @@ impl Evaluator {
                 let watches = self.store.watches(&subject).await?;
                 let stored = watches.iter().find(|stored| stored.data.kind == kind);
                 let episode = stored.and_then(|stored| stored.data.watch.episode());
-                let silenced = kind != AlertKind::FeedFlawed;
-                if silenced && episode.is_some() && verdict.condition == Condition::Clear {
-                    // First, so that a crash in between leaves no position silent for ever.
-                    self.look_again_at_items_of(connector, seen).await?;
-                }
                 let known = episode.map(|episode| episode.topics).unwrap_or_default();
                 let words = |change| {
                     let notes = newest_first(&notes, known);
@@ -226,14 +222,22 @@ impl Evaluator {
         .into())
     }
 
-    /// Its items' alerts were held back while the source was down.
-    async fn look_again_at_items_of(
+    /// More of what a source states is believed again: its items' alerts were held back.
+    ///
+    /// By the change itself. An alert of the source says too little: where a good file follows at once, it
+    /// never opens.
+    pub(crate) async fn look_where_believed_again(
         &self,
+        installation: &Installation,
         connector: &ConnectorName,
-        seen: u64,
+        health: &Health,
     ) -> Result<(), EvaluateError> {
-        let job = Reexamination::new(format!("feed-{connector}-{seen}")).of(connector.clone());
-        self.store.start_job(job).await?;
+        let now = self.store.clock().now();
+        let trust = |health| installation.trust(connector, health, now);
+        if trust(Some(&health.after)) < trust(health.before.as_ref()) {
+            let job = Reexamination::new(format!("feed-{connector}-{}", health.version));
+            self.store.start_job(job.of(connector.clone())).await?;
+        }
         Ok(())
     }
 }

@@ -33,6 +33,7 @@ fn said(change: &Changed) -> String {
             format!("{}: {rivals} rivals", unit.vin)
         }
         Changed::Feed(connector, _) => format!("feed {connector}"),
+        Changed::Sender(connector) => format!("sender {connector}"),
         Changed::Rules(product, _) => format!("rules of {product}"),
         Changed::Category(product) => format!("category of {product}"),
         Changed::Held(held) => format!("{} of {}: {}", held.reason, held.source, held.open),

@@ -18,6 +18,8 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The attribute that says of which format an item is; without it, of the first.
 pub const FORMAT_ATTRIBUTE: &str = "f";
+/// The attribute that counts how often a row was written.
+pub const VERSION_ATTRIBUTE: &str = "v";
 /// The kinds of item that are of another format than their first, and of which.
 ///
 /// For some minutes of a deployment functions of two versions work on one table, and what the older does
@@ -169,7 +171,10 @@ impl Row {
             ("pk".to_owned(), text(self.key.pk.clone())),
             ("sk".to_owned(), text(self.key.sk.clone())),
             ("t".to_owned(), text(self.kind.to_owned())),
-            ("v".to_owned(), AttributeValue::N(version.to_string())),
+            (
+                VERSION_ATTRIBUTE.to_owned(),
+                AttributeValue::N(version.to_string()),
+            ),
             ("d".to_owned(), self.data),
         ]);
         let format = format_of(self.kind);
@@ -237,7 +242,7 @@ pub fn read<T: DeserializeOwned>(
         return Err(StoreError::Newer { operation, key });
     }
     let version = item
-        .get("v")
+        .get(VERSION_ATTRIBUTE)
         .and_then(|v| v.as_n().ok())
         .and_then(|v| v.parse().ok())
         .ok_or_else(|| unreadable("it has no version".into()))?;
