@@ -144,6 +144,12 @@ start() {
     return 1
 }
 
+# Kills it at once, and waits until nothing has its port any more.
+killed() {
+    kill -9 -- "-$(cat "$scratch/pid")"
+    while (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null; do sleep 0.05; done
+}
+
 path() { if [ "$1" = n8n ]; then echo /webhook/source; else echo /hooks/source; fi; }
 
 # Whether it answers as a system does that is ready; without a signature Lotwire refuses.
@@ -175,10 +181,10 @@ measure() { # measure <system>
     load "$system" "$at/steady" --rate "$RATE" || return
     load "$system" "$at/full" --first 1000000 || return
     # Killed and started again by the sender, in the midst of its load. Not every shell passes functions on.
-    { declare -p SECRET PORT LISTENER BINARIES TOOLS NODE_RED N8N scratch; declare -f start path taken with_n8n; } \
+    { declare -p SECRET PORT LISTENER BINARIES TOOLS NODE_RED N8N scratch; declare -f start killed path taken with_n8n; } \
         >"$scratch/again"
     load "$system" "$at/killed" --rate "$RATE" --first 2000000 --patience "$PATIENCE" \
-        --halfway "bash -c '. $scratch/again; kill -9 -- -\$(cat $scratch/pid); start $system'" || return
+        --halfway "bash -c '. $scratch/again; killed; start $system'" || return
     stop
     printf '| %s | %s | %s | %s | %s | %s | %s | %s |\n' "$system" \
         "$(figure "$at/steady" p50_ms)" "$(figure "$at/steady" p99_ms)" "$(figure "$at/full" per_second)" \
