@@ -35,13 +35,14 @@ stop() { if [ -s "$scratch/pid" ]; then kill -9 -- "-$(cat "$scratch/pid")" 2>/d
 trap 'stop; rm -rf "$scratch"' EXIT
 
 # n8n has one package from a host outside of npm, for spreadsheets; the flow needs none, so npm's own is
-# taken. It also needs the second version of a package of which npm puts an older one in its place.
+# taken. It also needs the second version of a package of which npm puts an older one in its place, and the
+# first of another, of which npm puts a newer one there that does not fit.
 install() { # install <name> <version> [<package> <version>]
     local into=$TOOLS/$1-$2
     [ -e "$into/done" ] && return
     mkdir -p "$into"
     echo "installing $1 $2 from npm" >&2
-    echo "{\"private\":true,\"dependencies\":{\"$1\":\"$2\"${3:+,\"$3\":\"$4\"}},\"overrides\":{\"xlsx\":\"0.18.5\"}}" >"$into/package.json"
+    echo "{\"private\":true,\"dependencies\":{\"$1\":\"$2\"${3:+,\"$3\":\"$4\"}},\"overrides\":{\"xlsx\":\"0.18.5\",\"@langchain/langgraph-checkpoint\":\"1.0.0\"}}" >"$into/package.json"
     (cd "$into" && timeout --kill-after=10 "$INSTALL_LIMIT" npm install --omit=dev --no-audit --no-fund --legacy-peer-deps \
         --loglevel=error) >"$into/log" 2>&1 && touch "$into/done"
 }
@@ -100,10 +101,10 @@ END
    "parameters":{"conditions":{"number":[{"value1":"={{ \$json.body.data.on_hand }}","operation":"smaller","value2":3}]}}},
   {"id":"3","name":"Send","type":"n8n-nodes-base.httpRequest","typeVersion":4.2,"position":[400,0],
    "parameters":{"method":"POST","url":"http://$LISTENER/alerts","sendBody":true,"specifyBody":"json",
-    "jsonBody":"={{ JSON.stringify({data:{product:\$json.body.data.sku}}) }}","options":{}}}],
+    "jsonBody":"={{ JSON.stringify({ data: { product: \$json.body.data.sku } }) }}","options":{}}}],
  "connections":{"In":{"main":[[{"node":"Low","type":"main","index":0}]]},"Low":{"main":[[{"node":"Send","type":"main","index":0}]]}}}]
 END
-        { with_n8n import:workflow --input="$home/flow.json" && with_n8n update:workflow --all --active=true; } \
+        { with_n8n import:workflow --input="$home/flow.json" && with_n8n publish:workflow --id=peers; } \
             >"$home/log" 2>&1 || { tail -20 "$home/log" >&2 && return 1; }
         ;;
     esac
@@ -128,8 +129,9 @@ start() {
             --userDir "$home" --settings "$home/settings.js" --port $PORT >>"$home/log" 2>&1 &
         ;;
     n8n)
+        export scratch PORT TOOLS N8N
         export -f with_n8n
-        scratch=$scratch PORT=$PORT TOOLS=$TOOLS N8N=$N8N setsid bash -c 'with_n8n start' >>"$home/log" 2>&1 &
+        setsid bash -c 'with_n8n start' >>"$home/log" 2>&1 &
         ;;
     esac
     echo $! >"$scratch/pid"
