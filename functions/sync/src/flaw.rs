@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use shared::domain::id::Sku;
 use shared::feeds::row::Invalid;
 use shared::store::stated::Item;
 
@@ -36,6 +37,8 @@ pub(crate) struct Flaw {
     /// A short code that does not change.
     pub(crate) reason: &'static str,
     /// For people.
+    /// The SKU of a row that does not tell what it is about, as its place is not known.
+    sku: Option<Box<str>>,
     pub(crate) sentence: String,
     /// The same without the cell's words, where there are any: it goes to channels, and where columns are
     /// mixed up a cell may hold anything, a customer's name too.
@@ -55,6 +58,7 @@ impl Flaw {
             reason,
             brief: None,
             sentence: sentence.into(),
+            sku: None,
             word: None,
         }
     }
@@ -69,6 +73,22 @@ impl Flaw {
     pub(crate) fn of_word(self, word: &str) -> Self {
         Self {
             word: Some(word.to_owned()),
+    pub(crate) fn of_sku(self, sku: &Sku) -> Self {
+        Self {
+            sku: Some(sku.as_str().into()),
+            ..self
+        }
+    }
+
+    /// The SKU or VIN of its row, as far as that could be read.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match &self.item {
+            Some(Item::Position { product, .. }) => Some(product.as_str()),
+            Some(Item::Unit { vin }) => Some(vin.as_str()),
+            None => self.sku.as_deref(),
+        }
+    }
+
             brief: Some(self.sentence.replace(&format!("{word:?} "), "").into()),
             ..self
         }

@@ -213,6 +213,7 @@ impl Pass<'_> {
                 .known_by(known_by)
         };
         let mut held = Vec::new();
+                .about(flaws.iter().find_map(Flaw::key))
         let (of_words, own): (Vec<_>, Vec<_>) = flaws.iter().partition(|flaw| flaw.word.is_some());
         if let Some(first) = own.first() {
             let sentences: Vec<&str> = own.iter().map(|flaw| flaw.sentence.as_str()).collect();
@@ -267,7 +268,13 @@ impl Pass<'_> {
             quarantine.extend(self.held(*line, text, flaws));
         }
         quarantine.sort_by(|a, b| a.id.cmp(&b.id));
-        quarantine.dedup_by(|a, b| a.id == b.id);
+        quarantine.dedup_by(|next, first| {
+            let same = next.id == first.id;
+            if same {
+                first.join(next);
+            }
+            same
+        });
         if let Some(held) = &mut done.held {
             held.extend(quarantine.iter().map(|entry| entry.id.clone()));
         }
