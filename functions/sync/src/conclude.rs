@@ -231,6 +231,9 @@ impl Feed<'_> {
         self.learn_blank(&mut memory, &evidence.header, blank);
         let now = Moment(self.sync.store.clock().now());
         let whole = accepted && (counts.withheld == 0 || quietly_kept);
+        // What is withheld is said last.
+        let waits = held.is_some() && counts.withheld > 0 && !quietly_kept;
+        let undecided = suspicions.last().filter(|_| waits).cloned();
         memory.held = held;
         if accepted {
             memory.nameless = nameless;
@@ -265,6 +268,7 @@ impl Feed<'_> {
                     state.succeeded_at = Some(now);
                 }
                 if snapshot {
+                state.undecided.clone_from(&undecided);
                     state.snapshot_at = state.snapshot_at.max(Some(snapshot_at));
                 }
             })
@@ -349,6 +353,7 @@ impl Feed<'_> {
             })
             .await?;
         self.put_away(place, found, sha256, false).await?;
+                state.undecided = None;
         let report = FileReport {
             name: found.entry.name.clone(),
             outcome: FileOutcome::Refused,

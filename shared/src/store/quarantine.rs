@@ -341,6 +341,30 @@ impl Store {
         }
     }
 
+    /// Closes all that is open of one kind, for this reason.
+    pub async fn close_kind(
+        &self,
+        source: &ConnectorName,
+        reason: &str,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let partition = keys::held_partition(source, reason);
+        let mut after: Option<String> = None;
+        loop {
+            let (operation, from) = ("look for held rows", after.as_deref());
+            let page = self
+                .page_of_partition::<String>(operation, &partition, keys::HELD, from, PAGE)
+                .await?;
+            for id in page.items {
+                self.close_quarantined(&id.data, why).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return self.untell_of_kind(source, reason).await;
+            }
+        }
+    }
+
     /// Takes an entry off the list because a person says so. What it holds is applied all the same if
     /// it can be later.
     pub async fn dismiss_quarantined(
