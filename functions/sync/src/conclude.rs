@@ -28,6 +28,9 @@ const AT_ONCE: usize = 8;
 
 /// What became of the rows of a file that is not believed.
 const NOT_BELIEVED: &str = " Its usable rows were applied, and nothing was removed.";
+/// The same, where none was usable.
+const NOTHING_USABLE: &str =
+    " No row of it was usable, so nothing was applied, and nothing was removed.";
 
 /// A file that is refused.
 #[derive(Clone, Copy)]
@@ -59,6 +62,8 @@ pub(crate) struct Concluded {
     pub(crate) remarks: BTreeMap<String, String>,
     /// Rows that may be about anything.
     pub(crate) nameless: u64,
+    /// Any of its rows can be used.
+    pub(crate) usable: bool,
     /// It counts as a good file.
     pub(crate) accepted: bool,
     /// It lacks what a person said is to be kept.
@@ -171,6 +176,7 @@ impl Feed<'_> {
             suspicions,
             mut remarks,
             nameless,
+            usable,
             accepted,
             quietly_kept,
             held,
@@ -220,7 +226,10 @@ impl Feed<'_> {
             .last_mut()
             .filter(|_| !accepted && counts.rows > 0)
         {
-            last.push_str(NOT_BELIEVED);
+            last.push_str(match usable {
+                true => NOT_BELIEVED,
+                false => NOTHING_USABLE,
+            });
         }
         let remarks: BTreeMap<String, String> = remarks
             .iter()

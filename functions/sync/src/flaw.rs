@@ -26,6 +26,9 @@ pub(crate) const HELD: &str = "held_for_review";
 /// A row that cannot be split.
 pub(crate) const BAD_ROW: &str = "bad_row";
 
+/// A row that adds up those above it. Nobody has to mend that.
+pub(crate) const TOTAL: &str = "total";
+
 /// Examples kept of each kind.
 const EXAMPLES: usize = 3;
 
@@ -34,11 +37,11 @@ const EXAMPLES: usize = 3;
 pub(crate) struct Flaw {
     /// What the row is about, if that much could be read.
     pub(crate) item: Option<Item>,
+    /// The SKU of a row that does not tell what it is about, as its place is not known.
+    sku: Option<Box<str>>,
     /// A short code that does not change.
     pub(crate) reason: &'static str,
     /// For people.
-    /// The SKU of a row that does not tell what it is about, as its place is not known.
-    sku: Option<Box<str>>,
     pub(crate) sentence: String,
     /// The same without the cell's words, where there are any: it goes to channels, and where columns are
     /// mixed up a cell may hold anything, a customer's name too.
@@ -55,10 +58,10 @@ impl Flaw {
     ) -> Self {
         Self {
             item: item.cloned(),
+            sku: None,
             reason,
             brief: None,
             sentence: sentence.into(),
-            sku: None,
             word: None,
         }
     }
@@ -70,9 +73,6 @@ impl Flaw {
         }
     }
 
-    pub(crate) fn of_word(self, word: &str) -> Self {
-        Self {
-            word: Some(word.to_owned()),
     pub(crate) fn of_sku(self, sku: &Sku) -> Self {
         Self {
             sku: Some(sku.as_str().into()),
@@ -89,6 +89,9 @@ impl Flaw {
         }
     }
 
+    pub(crate) fn of_word(self, word: &str) -> Self {
+        Self {
+            word: Some(word.to_owned()),
             brief: Some(self.sentence.replace(&format!("{word:?} "), "").into()),
             ..self
         }
@@ -129,7 +132,8 @@ impl Tally {
 
     /// A remark for each kind of flaw.
     pub(crate) fn remarks(&self) -> BTreeMap<String, String> {
-        let remarks = self.0.iter().map(|(reason, kind)| {
+        let kinds = self.0.iter().filter(|(reason, _)| *reason != TOTAL);
+        let remarks = kinds.map(|(reason, kind)| {
             let rows = match kind.count {
                 1 => "1 row".to_owned(),
                 count => format!("{count} rows"),

@@ -38,6 +38,7 @@ mod said;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -51,8 +52,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::domain::Correlation;
 use shared::domain::id::ConnectorName;
-use shared::installation::{InstallationError, Installations};
 use shared::http::Downloads;
+use shared::installation::{InstallationError, Installations};
 use shared::metrics::Metrics;
 use shared::run_queue::{Job, QueueError, RunQueue, Started};
 use shared::secrets::Secrets;

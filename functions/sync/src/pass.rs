@@ -24,6 +24,7 @@ use crate::repeated::{Combined, Gathered, Part};
 use crate::rows::{Reading, Statement};
 use crate::run::{Feed, Record, RunError};
 use crate::snapshot::{Met, Snapshot};
+use crate::totals::Totals;
 
 /// Rows applied between two checkpoints.
 pub(crate) const BATCH: usize = 320;
@@ -80,6 +81,7 @@ impl Pass<'_> {
         let applied_to = at.line;
         let mut batch = Batch::default();
         let mut gathered = Gathered::default();
+        let mut totals = Totals::default();
         let mut before = applied_to;
         for (count, row) in reader.enumerate() {
             if count % TURN == TURN - 1 {
@@ -100,7 +102,7 @@ impl Pass<'_> {
                 }
                 Err(_) => {}
                 Ok(row) => {
-                    let statement = self.reading.statement(&row);
+                    let statement = totals.statement(self.reading, &row);
                     // What a file of changes says of one item is applied in turn.
                     if self.applier.repeats == Repeats::EachOne && batch.speaks_of(&statement) {
                         let applied = self.flush(&mut batch, before, at, record).await;
@@ -211,9 +213,9 @@ impl Pass<'_> {
             let place = place.clone();
             Quarantined::new(self.feed.connector, at, place, content, (reason, sentence))
                 .known_by(known_by)
+                .about(flaws.iter().find_map(Flaw::key))
         };
         let mut held = Vec::new();
-                .about(flaws.iter().find_map(Flaw::key))
         let (of_words, own): (Vec<_>, Vec<_>) = flaws.iter().partition(|flaw| flaw.word.is_some());
         if let Some(first) = own.first() {
             let sentences: Vec<&str> = own.iter().map(|flaw| flaw.sentence.as_str()).collect();
