@@ -219,7 +219,7 @@ impl Store {
             source: event.source.clone(),
             event: event.id.clone(),
             actor: event.actor.clone(),
-            reason: reason(&event.change).map(str::to_owned),
+            reason: reason(event).map(str::to_owned),
             correlation: self.correlation().cloned(),
             change: "unit".to_owned(),
             before: if before.revision == 0 {
