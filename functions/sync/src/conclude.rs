@@ -231,6 +231,9 @@ impl Feed<'_> {
                 false => NOTHING_USABLE,
             });
         }
+        // What is withheld is said last.
+        let waits = held.is_some() && counts.withheld > 0 && !quietly_kept;
+        let undecided = suspicions.last().filter(|_| waits).cloned();
         let remarks: BTreeMap<String, String> = remarks
             .iter()
             .map(|(kind, sentence)| (kind.clone(), named(sentence)))
@@ -240,9 +243,6 @@ impl Feed<'_> {
         self.learn_blank(&mut memory, &evidence.header, blank);
         let now = Moment(self.sync.store.clock().now());
         let whole = accepted && (counts.withheld == 0 || quietly_kept);
-        // What is withheld is said last.
-        let waits = held.is_some() && counts.withheld > 0 && !quietly_kept;
-        let undecided = suspicions.last().filter(|_| waits).cloned();
         memory.held = held;
         if accepted {
             memory.nameless = nameless;
@@ -268,6 +268,7 @@ impl Feed<'_> {
             .change_feed(self.connector, |state| {
                 memory.keep(state);
                 state.suspicions.clone_from(&suspicions);
+                state.undecided.clone_from(&undecided);
                 state.remark(&remarks);
                 state.believe(accepted);
                 state.unread.clone_from(&unread);
@@ -277,7 +278,6 @@ impl Feed<'_> {
                     state.succeeded_at = Some(now);
                 }
                 if snapshot {
-                state.undecided.clone_from(&undecided);
                     state.snapshot_at = state.snapshot_at.max(Some(snapshot_at));
                 }
             })
@@ -353,6 +353,7 @@ impl Feed<'_> {
             .store
             .change_feed(self.connector, |state| {
                 state.suspicions = vec![sentence.clone()];
+                state.undecided = None;
                 state.believe(false);
                 if !lost.is_empty() {
                     let mut memory = Memory::of(state);
@@ -362,7 +363,6 @@ impl Feed<'_> {
             })
             .await?;
         self.put_away(place, found, sha256, false).await?;
-                state.undecided = None;
         let report = FileReport {
             name: found.entry.name.clone(),
             outcome: FileOutcome::Refused,
@@ -452,6 +452,8 @@ impl Feed<'_> {
         record(Metric::SyncRows, rows);
         record(Metric::SyncDrift, drift);
         record(Metric::EventsApplied, added + drift + removed);
+        let known = rows.saturating_sub(quarantined + added + drift);
+        record(Metric::EventsDuplicate, known);
         record(Metric::EventsQuarantined, quarantined);
     }
 }
