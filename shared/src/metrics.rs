@@ -28,11 +28,11 @@ pub const UNDEPLOYED: &str = "undeployed";
 pub enum Metric {
     /// Our clock minus a webhook sender's.
     IngestSkewSeconds,
-    /// Events that changed something.
+    /// Events and rows that changed something.
     EventsApplied,
-    /// Events that had been applied before.
+    /// Events that had been applied before, and rows that say what is known.
     EventsDuplicate,
-    /// Events held for a person to look at.
+    /// Events and rows held for a person to look at.
     EventsQuarantined,
     /// Positions that differed from their source when it was read whole.
     SyncDrift,

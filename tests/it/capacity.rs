@@ -151,7 +151,65 @@ async fn every_kind_of_change_costs_what_the_document_says() {
         "vehicle of two sources, sold",
         cost(&bench, &vehicle("dms", 5, UnitState::Sold, "milano")).await,
     );
+    table.row(
+        "line of a Shopify order, with its stock",
+        cost(&bench, &ordered("1", 6)).await,
+    );
+    table.row(
+        "further line of the same order",
+        cost(&bench, &ordered("2", 6)).await,
+    );
+    let bench = Bench::new();
+    cost(&bench, &first).await;
+    cost(&bench, &vehicle("dms", 0, UnitState::InStock, "london")).await;
+    let gone = Change::SourceGone {
+        product: "OIL-5W40-1L".parse().unwrap(),
+        location: "milano".parse().unwrap(),
+    };
+    table.row(
+        "level whose source is removed",
+        cost(&bench, &event("gone", "erp", 7, gone)).await,
+    );
+    table.row(
+        "vehicle whose source is removed",
+        cost(&bench, &removed("dms", 0)).await,
+    );
     table.check();
+}
+
+/// A vehicle that is said to be gone, and nothing else.
+fn removed(source: &str, minute: i64) -> StockEvent {
+    let report = UnitReport {
+        vin: "SCBCG2ZG7TC031207".parse().unwrap(),
+        version: Version::at(at(minute)),
+        state: Some(UnitState::Removed),
+        location: None,
+        stock_number: None,
+        since: None,
+        brought: false,
+        fields: Default::default(),
+    };
+    event("gone", source, minute, Change::Unit(Box::new(report)))
+}
+
+/// A line of an order of two, whose units are taken from stock.
+fn ordered(line: &str, minute: i64) -> StockEvent {
+    let line = json!({
+        "type": "order_line",
+        "order": "820982911946154508",
+        "line": line,
+        "product": "OIL-5W40-1L",
+        "deducts": true,
+        "placed": {
+            "version": Version::at(at(minute)),
+            "location": "milano",
+            "at": at(minute).as_millisecond(),
+            "quantity": 1,
+            "current": 1,
+        },
+    });
+    let id = format!("order-line-{}", line["line"].as_str().unwrap());
+    event(&id, "shop", minute, serde_json::from_value(line).unwrap())
 }
 
 /// The row of the document's table that says what a call took, if a log line is about one.

@@ -212,7 +212,7 @@ impl Deployed {
             queue: self.runs_of(&self.sync),
             installations: Installations::new(self.sync.store.clone()),
             secrets: Arc::clone(&self.secrets),
-            client: reqwest::Client::builder().build().unwrap(),
+            client: reqwest::Client::builder().build().unwrap().into(),
             metrics: self.silent(),
             scratch,
         }

@@ -119,31 +119,84 @@ fn needed(commands: &'static str, functions: &BTreeSet<&'static str>) -> BTreeSe
     names
 }
 
-/// With the directories that a name stands in, or as the end of a path that the text has given before.
-#[test]
-fn every_file_that_contributors_are_sent_to_exists() {
+/// The files of the repository that are written by hand, by their paths.
+fn files() -> Vec<(String, std::path::PathBuf)> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let text = include_str!("../../CONTRIBUTING.md");
-    let names = text.split('`').skip(1).step_by(2);
-    let paths: Vec<&str> = names
-        .filter(|name| name.contains('/') && !name.contains(['<', '{', ' ', ':']))
-        .filter(|name| name.starts_with(|c: char| c.is_ascii_lowercase()))
+    let (mut files, mut folders) = (Vec::new(), vec![root.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            let made = ["target", ".git", ".lotwire"].contains(&name.as_str())
+                || name.ends_with("/target")
+                || name.contains("node_modules");
+            match path.is_dir() {
+                true if !made => {
+                    files.push((name, path.clone()));
+                    folders.push(path);
+                }
+                false => files.push((name, path)),
+                true => {}
+            }
+        }
+    }
+    files
+}
+
+/// Files, by as much of their paths as is said; types, constants, functions and tests, by their names.
+#[test]
+fn every_name_that_contributors_are_sent_to_exists() {
+    let files = files();
+    let is_source = |name: &str| {
+        let source = [".rs", ".yaml", ".toml", ".sh", ".py"];
+        source.iter().any(|ending| name.ends_with(ending))
+    };
+    let sources = files.iter().filter(|(name, _)| is_source(name));
+    let text: String = sources
+        .filter_map(|(_, path)| std::fs::read_to_string(path).ok())
         .collect();
-    assert!(paths.len() > 60, "{}", paths.len());
-    let missing: Vec<_> = paths
-        .iter()
-        .filter(|path| {
-            ![
-                "",
-                "shared/src",
-                "shared/src/channels",
-                "tests/simulation/src",
-            ]
-            .iter()
-            .any(|at| root.join(at).join(path).exists())
-        })
-        .collect();
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words: BTreeSet<&str> = text.split(|c| !part_of_name(c)).collect();
+    let is_name = |name: &str| {
+        let parts = name.trim_end_matches("()").split("::");
+        let plain =
+            name.contains(|c: char| c.is_ascii_uppercase()) || name.matches('_').count() > 2;
+        plain
+            && parts
+                .clone()
+                .all(|part| !part.is_empty() && part.chars().all(part_of_name))
+    };
+    let (mut paths, mut names, mut missing) = (0, 0, Vec::new());
+    for document in [
+        include_str!("../../CONTRIBUTING.md"),
+        include_str!("../../docs/architecture.md"),
+    ] {
+        for name in document.split('`').skip(1).step_by(2) {
+            let plain = !name.contains(['<', '{', ' ', ':', '#', '=', '*', '…', '@']);
+            let is_path = plain
+                && (name.contains('/') || name.ends_with(".rs"))
+                && name.starts_with(|c: char| c.is_ascii_lowercase());
+            let found = if is_path {
+                paths += 1;
+                let (whole, end) = (name.trim_end_matches('/'), format!("/{name}"));
+                let end = end.trim_end_matches('/');
+                files
+                    .iter()
+                    .any(|(path, _)| path == whole || path.ends_with(end))
+            } else if is_name(name) {
+                names += 1;
+                let mut parts = name.trim_end_matches("()").split("::");
+                parts.all(|part| words.contains(part))
+            } else {
+                continue;
+            };
+            if !found {
+                missing.push(name);
+            }
+        }
+    }
     assert!(missing.is_empty(), "{missing:#?}");
+    assert!(paths > 120 && names > 60, "{paths} paths, {names} names");
 }
 
 /// Whoever comes back in a year has a new shell, and runs the names and one section.

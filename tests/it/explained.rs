@@ -3,6 +3,9 @@
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use shared::config::Config;
+use shared::domain::alert::{AlertState, Ending};
+use shared::store::quarantine::{HeldState, Quarantined};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -228,4 +231,166 @@ async fn what_was_sent_of_a_product_and_not_taken_is_said_to_whoever_asks_after_
         })
     );
     assert_eq!(explained["known"], true);
+}
+
+/// Of many rows that wait for one name there is one entry.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_the_rows_that_wait_for_one_name_is_found_by_its_sku() {
+    let drop = tempfile::tempdir().unwrap();
+    let files = format!(
+        "[connectors.erp]\nkind = \"files\"\nurl = {:?}\nstable_for = \"0s\"\n[channels.room]",
+        drop.path()
+    );
+    let text = config("https://people.example.com").replace("[channels.room]", &files);
+    let running = Running::with(&text).await;
+    let held = async |product: &str| {
+        let path = format!("/api/v1/explain?product={product}&location=milano");
+        let explained = running.get(&path).await;
+        let held = explained["quarantine"].as_array().unwrap().iter();
+        let told = held.map(|it| (it["source"].clone(), it["perhaps"].clone()));
+        told.collect::<Vec<_>>()
+    };
+    let here = |connector: &str| vec![(json!(connector), json!(false))];
+    for (id, sku) in [("one", "OIL-1"), ("two", "OIL-2"), ("three", "OIL-3")] {
+        let data = json!({ "sku": sku, "location": "mars", "on_hand": 3 });
+        running.post(id, "stock.level", data).await;
+    }
+    for sku in ["OIL-1", "oil-2", "OIL-3"] {
+        assert_eq!(held(sku).await, here("generic"), "{sku}");
+    }
+    assert_eq!(held("OIL-4").await, []);
+    let rows: String = (0..101).map(|n| format!("PAD-{n},venus,1\n")).collect();
+    let good: String = (0..900).map(|n| format!("GOOD-{n},milano,50\n")).collect();
+    let file = format!("sku,location,on_hand\n{rows}{good}");
+    std::fs::write(drop.path().join("stock.csv"), file).unwrap();
+    let erp = "erp".parse().unwrap();
+    running.stack.sync.start(&erp).await.unwrap();
+    running.settle().await;
+    for sku in ["PAD-0", "PAD-50", "PAD-99"] {
+        assert_eq!(held(sku).await, here("erp"), "{sku}");
+    }
+    // Not all of very many are named; it is said that there are more.
+    assert_eq!(held("PAD-100").await, [(json!("erp"), json!(true))]);
+    assert_eq!(held("GOOD-1").await, []);
+}
+
+/// One thing becomes known, and another is still missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_vehicle_waits_for_is_said_as_it_is_now() {
+    let running = Running::with(&config("https://people.example.com")).await;
+    let vin = "SCBCG2ZG0RC012345";
+    let told = async || {
+        let listed = running.get("/api/v1/quarantine").await;
+        let listed = listed["items"].as_array().unwrap();
+        let [entry] = &listed[..] else {
+            panic!("{listed:?}");
+        };
+        entry["detail"].as_str().unwrap().to_owned()
+    };
+    let said = json!({ "vin": vin, "state": "in_stock" });
+    running.post("one", "unit.updated", said).await;
+    let first = told().await;
+    assert!(first.contains("make and model are not known"), "{first}");
+    let said = json!({ "vin": vin, "make": "Bentley", "model": "Bentayga" });
+    running.post("two", "unit.updated", said).await;
+    let then = told().await;
+    assert!(then.contains("its rooftop is not known"), "{then}");
+
+    // Also where nobody speaks of the vehicle, and the configuration is another.
+    let store = &running.stack.store;
+    let entries = store.quarantined(HeldState::Open, None, 10).await.unwrap();
+    let old = Quarantined {
+        sentence: first,
+        ..entries.items[0].clone()
+    };
+    store.quarantine(&old).await.unwrap();
+    assert!(told().await.contains("make and model are not known"));
+    let other = config("https://people.example.com").replace("threshold = 3", "threshold = 4");
+    let other = Config::check(&other, "test.toml").unwrap();
+    store.apply_config(&other, "test").await.unwrap();
+    running.settle().await;
+    assert_eq!(told().await, then);
+}
+
+/// What is open of a source that is taken out of the configuration, or gets another name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_of_a_removed_connector_ends_and_says_why() {
+    let drop = tempfile::tempdir().unwrap();
+    let files = format!(
+        "[connectors.erp]\nkind = \"files\"\nurl = {:?}\nstable_for = \"0s\"\n\
+         max_removals = {{ count = 1, percent = 10 }}\n[channels.room]",
+        drop.path()
+    );
+    let text = config("https://people.example.com").replace("[channels.room]", &files);
+    let running = Running::with(&text).await;
+    let store = &running.stack.store;
+    let read = async |name: &str, rows: &str| {
+        let file = format!("sku,location,on_hand\n{rows}");
+        std::fs::write(drop.path().join(name), file).unwrap();
+        let erp = "erp".parse().unwrap();
+        running.stack.sync.start(&erp).await.unwrap();
+        running.settle().await;
+    };
+    let rows: String = (0..20).map(|n| format!("PAD-{n},milano,50\n")).collect();
+    let bad = "OIL,venus,1\n";
+    read("all.csv", &format!("{rows}{bad}")).await;
+    read(
+        "few.csv",
+        &format!("PAD-0,milano,50\nPAD-1,milano,50\n{bad}"),
+    )
+    .await;
+    for (id, sku) in [("one", "OIL-1"), ("two", "OIL-2")] {
+        let data = json!({ "sku": sku, "location": "mars", "on_hand": 3 });
+        running.post(id, "stock.level", data).await;
+    }
+    let open = async || {
+        let mut counts = Vec::new();
+        for path in ["quarantine", "inbox", "alerts?state=open"] {
+            let listed = running.get(&format!("/api/v1/{path}")).await;
+            counts.push(listed["items"].as_array().unwrap().len());
+        }
+        counts
+    };
+    let alerts = running.get("/api/v1/alerts?state=open").await;
+    let mut kinds: Vec<_> = alerts["items"].as_array().unwrap().iter().collect();
+    kinds.sort_by_key(|alert| alert["kind"].as_str());
+    let kinds: Vec<_> = kinds.iter().map(|alert| alert["kind"].clone()).collect();
+    let expected = ["feed_flawed", "feed_suspect", "quarantine"].map(|kind| json!(kind));
+    assert_eq!(kinds, expected, "{alerts}");
+    assert_eq!(open().await, [2, 1, 3]);
+
+    let begins = text.find("[connectors.generic]").unwrap();
+    let ends = text.find("[connectors.erp]").unwrap();
+    let without = text
+        .replace(&text[begins..ends], "")
+        .replace("[connectors.erp]", "[connectors.shop]");
+    let without = Config::check(&without, "test.toml").unwrap();
+    store.apply_config(&without, "test").await.unwrap();
+    running.settle().await;
+    assert_eq!(open().await, [0, 0, 0]);
+    // It is said why.
+    let closed = running.get("/api/v1/quarantine?state=closed").await;
+    for entry in closed["items"].as_array().unwrap() {
+        let why = "its connector is not in the configuration any more";
+        assert_eq!(entry["over"]["reason"], why, "{entry}");
+    }
+    for alert in running.alerts(AlertState::Resolved).await {
+        let ending = alert.message.ending.map(Ending::in_words);
+        let why = "no longer watched, because the source is not read any more";
+        assert_eq!(ending, Some(why), "{alert:?}");
+    }
+
+    // Once it is there again, and says it again, it is open again, and asks anew.
+    let back = Config::check(&text, "test.toml").unwrap();
+    store.apply_config(&back, "test").await.unwrap();
+    running.settle().await;
+    assert_eq!(open().await[..2], [0, 0]);
+    let status = running.get("/api/v1/status").await;
+    let connectors = status["connectors"].as_array().unwrap().iter();
+    let mut erp = connectors.filter(|it| it["name"] == "erp");
+    let suspicions = erp.next().unwrap()["suspicions"].to_string();
+    assert!(!suspicions.contains("lotwire inbox"), "{suspicions}");
+    let data = json!({ "sku": "OIL-3", "location": "mars", "on_hand": 3 });
+    running.post("three", "stock.level", data).await;
+    assert_eq!(open().await[0], 1);
 }

@@ -407,6 +407,10 @@ async fn what_a_removed_connector_states_ends_and_comes_back_with_it() {
     let unit = running.get(&format!("/api/v1/units/{vin}")).await;
     assert_eq!(unit["state"], "removed");
     // It is known why.
+    let of = shared::store::keys::unit_history(vin);
+    let rows = store.history(&of, None, 10).await.unwrap().items;
+    let why = "its source is not in the configuration any more";
+    assert_eq!(rows.last().unwrap().reason.as_deref(), Some(why));
     let (oil, milano) = ("OIL".parse().unwrap(), "milano".parse().unwrap());
     let of = shared::store::keys::position_history(&oil, &milano);
     let rows = store.history(&of, None, 10).await.unwrap().items;

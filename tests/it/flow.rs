@@ -64,7 +64,7 @@ impl Running {
             outgoing: Arc::new(outbox.clone()),
             metrics: Metrics::to(std::io::sink(), clock),
             token: SecretString::from("token"),
-            downloads: reqwest::Client::builder().build().unwrap(),
+            downloads: reqwest::Client::builder().build().unwrap().into(),
             scratch: scratch.path().to_owned(),
         })
         .unwrap();

@@ -220,7 +220,7 @@ impl Observed {
             outgoing: Arc::new(vendor.clone()),
             metrics: Metrics::to(metrics.clone(), clock.clone()),
             token: SecretString::from(secret("API").unwrap()),
-            downloads: reqwest::Client::builder().build().unwrap(),
+            downloads: reqwest::Client::builder().build().unwrap().into(),
             scratch: scratch.path().to_owned(),
         })
         .unwrap();

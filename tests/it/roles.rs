@@ -682,7 +682,7 @@ async fn left_to_people(site: &Deployed) {
     .await;
 }
 
-/// A connector is removed while a file of another is read that states the same.
+/// A connector is removed while a file of another is read that states the same, and then the other.
 async fn without_the_depot(site: &Deployed, document: &str) {
     let carried = site.stream_and_runs();
     let file = site.drop_folder().join("depot/2.csv");
@@ -697,6 +697,11 @@ async fn without_the_depot(site: &Deployed, document: &str) {
     store.begin_snapshot(&erp, written_at).await.unwrap();
     let begins = document.find("[connectors.depot]").unwrap();
     let ends = document.find("[channels.out]").unwrap();
+    let without = document.replace(&document[begins..ends], "");
+    site.ask("PUT", "/api/v1/config", Some(&without)).await;
+    carried.idle().await;
+    // And the other, of which removals wait for approval and a row is in quarantine.
+    let begins = document.find("[connectors.erp]").unwrap();
     let without = document.replace(&document[begins..ends], "");
     site.ask("PUT", "/api/v1/config", Some(&without)).await;
     carried.idle().await;

@@ -107,7 +107,7 @@ fn what_goes_to_quarantine_shows_by_its_share() {
         times("QuarantineAlarm", &given.collect::<Vec<_>>(), 60) > 0
     };
     let held = |count: f64| ("EventsQuarantined", count);
-    assert!(!fires(&[held(160.0), ("SyncRows", 20_000.0)]));
+    assert!(!fires(&[held(160.0), ("EventsDuplicate", 19_840.0)]));
     assert!(!fires(&[
         held(160.0),
         ("EventsApplied", 9_000.0),
@@ -115,9 +115,11 @@ fn what_goes_to_quarantine_shows_by_its_share() {
     ]));
     assert!(fires(&[
         held(160.0),
-        ("SyncRows", 200.0),
-        ("EventsApplied", 20.0)
+        ("EventsApplied", 20.0),
+        ("EventsDuplicate", 20.0)
     ]));
+    // Of a first load, in which each row is a change, 8 in 100.
+    assert!(fires(&[held(160.0), ("EventsApplied", 1_840.0)]));
     assert!(fires(&[held(30.0)]), "nothing can be used");
     assert!(!fires(&[held(25.0)]), "so few are borne");
 }

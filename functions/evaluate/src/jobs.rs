@@ -6,15 +6,25 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use shared::domain::Origin;
+use shared::config::Config;
+use shared::domain::alert::AlertState;
+use shared::domain::{Origin, Subject};
 use shared::installation::{Installation, SETTLED};
 use shared::store::jobs::{Reexamination, Stage};
+use shared::store::quarantine::HeldState;
+use shared::store::units::UNPLACED;
 use shared::store::{Page, Store, StoreError};
 
+use crate::sources::GONE;
 use crate::{EvaluateError, Evaluator};
 
 /// Positions or vehicles per page: well inside one invocation's time.
 const PAGE: i32 = 50;
+/// Open alerts or entries of the quarantine per page, of which most concern nobody here.
+const OPEN: i32 = 100;
+/// Where the lists of what is open begin, in the order in which they are gone through.
+const ALERTS: &str = "alerts:";
+const QUARANTINE: &str = "quarantine:";
 
 /// Where a job goes on; nowhere if it is done.
 type Next = Option<(Stage, Option<String>)>;
@@ -46,7 +56,10 @@ impl Evaluator {
         }
         let this = self.because_of_job(id);
         let (looked, next) = match job.stage {
-            Stage::Spread => this.spread().await?,
+            Stage::Spread => match &job.cursor {
+                None => this.spread().await?,
+                Some(cursor) => this.end_what_is_open(cursor).await?,
+            },
             Stage::Positions => Box::pin(this.look_at_positions(job)).await?,
             Stage::Units => this.look_at_units(job).await?,
         };
@@ -76,8 +89,88 @@ impl Evaluator {
                 unless_hopeless(connector, look).await?;
             }
         }
+        self.end_inbox(&installation.config).await?;
         self.plan_next_season(&installation).await?;
-        Ok((0, None))
+        Ok((0, Some((Stage::Spread, Some(ALERTS.to_owned())))))
+    }
+
+    /// Ends what is still open of sources that the configuration does not have any more, a page at a time:
+    /// their alerts, and then what of theirs is in quarantine.
+    async fn end_what_is_open(&self, cursor: &str) -> Result<(u64, Next), EvaluateError> {
+        let installation = self.installation().await?;
+        let next = match cursor.strip_prefix(QUARANTINE) {
+            None => {
+                let from = cursor.strip_prefix(ALERTS);
+                let next = self.end_alerts(&installation, from).await?;
+                let next = next.map(|next| format!("{ALERTS}{next}"));
+                Some(next.unwrap_or_else(|| QUARANTINE.to_owned()))
+            }
+            Some(from) => {
+                let next = self.look_at_held(&installation, from).await?;
+                next.map(|next| format!("{QUARANTINE}{next}"))
+            }
+        };
+        Ok((0, next.map(|cursor| (Stage::Spread, Some(cursor)))))
+    }
+
+    async fn end_alerts(
+        &self,
+        installation: &Installation,
+        from: Option<&str>,
+    ) -> Result<Option<String>, EvaluateError> {
+        let from = from.filter(|from| !from.is_empty());
+        let page = self.store.alerts(AlertState::Open, from, OPEN).await?;
+        let is_gone = |source| !installation.config.has_source(source);
+        for alert in &page.items {
+            match &alert.subject {
+                Subject::Connector { connector } if is_gone(connector) => {
+                    let look = self.look_at_source(installation, connector);
+                    unless_hopeless(connector, look).await?;
+                }
+                Subject::Quarantine { connector, reason } if is_gone(connector) => {
+                    let look = self.look_at_quarantine(installation, connector, reason);
+                    unless_hopeless(connector, look).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(page.next)
+    }
+
+    /// Closes what no source is there for any more, and has the rest that depends on the configuration say
+    /// why it is held now.
+    async fn look_at_held(
+        &self,
+        installation: &Installation,
+        from: &str,
+    ) -> Result<Option<String>, EvaluateError> {
+        let (config, authority) = (&installation.config, installation.authority());
+        let from = Some(from).filter(|from| !from.is_empty());
+        let page = self.store.quarantined(HeldState::Open, from, OPEN).await?;
+        for held in &page.items {
+            if !config.has_source(&held.source) {
+                self.store.close_quarantined(&held.id, GONE).await?;
+            } else if held.reason == UNPLACED {
+                self.store.renew_unplaced(held, &authority).await?;
+            }
+        }
+        Ok(page.next)
+    }
+
+    /// Removals that wait for approval: few, as a source has one entry.
+    async fn end_inbox(&self, config: &Config) -> Result<(), EvaluateError> {
+        let mut cursor = None;
+        loop {
+            let page = self.store.inbox(cursor.as_deref(), OPEN).await?;
+            let gone = page.items.iter();
+            for entry in gone.filter(|entry| !config.has_source(&entry.connector)) {
+                self.store.withdraw_inbox(&entry.id).await?;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     async fn look_at_positions(&self, job: &Reexamination) -> Result<(u64, Next), EvaluateError> {

@@ -26,6 +26,9 @@ const ATTEMPTS: usize = 8;
 /// How soon it is looked whether a sender is heard again. Nothing else says so.
 const LISTEN: SignedDuration = SignedDuration::from_mins(5);
 
+/// Why what a source has in quarantine is over without being applied.
+pub(crate) const GONE: &str = "its connector is not in the configuration any more";
+
 /// What holds of a source, when that may change by itself, and what there is to say.
 type Judged = (Verdict, Option<Timestamp>, Vec<Note>);
 
@@ -170,20 +173,29 @@ impl Evaluator {
             connector: connector.clone(),
             reason: reason.to_owned(),
         };
+        let is_gone = !installation.config.has_source(connector);
         for _ in 0..ATTEMPTS {
             let Some(held) = self.store.held_kind(connector, reason).await? else {
                 return Ok(());
             };
+            if is_gone && held.data.open {
+                // What is found by who works by the configuration before, too.
+                self.store.close_kind(connector, reason, GONE).await?;
+                continue;
+            }
             let now = self.store.clock().now();
-            let verdict = Verdict {
-                condition: if held.data.open {
-                    Condition::Breached
-                } else {
-                    Condition::Clear
+            let verdict = match is_gone {
+                true => Verdict::unwatched(Ending::SourceRemoved),
+                false => Verdict {
+                    condition: if held.data.open {
+                        Condition::Breached
+                    } else {
+                        Condition::Clear
+                    },
+                    severity: Severity::Warning,
+                    manner: installation.config.alerts.manner(),
+                    ..Verdict::unwatched(Ending::Recovered)
                 },
-                severity: Severity::Warning,
-                manner: installation.config.alerts.manner(),
-                ..Verdict::unwatched(Ending::Recovered)
             };
             let watches = self.store.watches(&subject).await?;
             let notes = [

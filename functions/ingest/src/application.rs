@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::connectors::{External, KnownNames, Lookup, Parsed, Signed};
 use shared::domain::event::Change;
 use shared::domain::position::Refusal;
@@ -199,7 +199,8 @@ impl Ingest {
                 format!("{}{}", received.id, problem.pointer),
                 &rejected.excerpt.to_string(),
                 (problem.reason.name(), problem.sentence.clone()),
-            );
+            )
+            .about(subject(&rejected.excerpt));
             let awaits = problem.awaits.clone();
             let awaits = awaits.map(|awaited| (awaited.kind, awaited.name));
             held.push(one_for_each_name(entry, awaits));
@@ -320,7 +321,8 @@ impl Ingest {
                         format!("{}:{}:{}", received.id, event.id, left.field),
                         &content(event),
                         (left.reason, left.sentence),
-                    );
+                    )
+                    .about(subject(&json!(event.change)));
                     let awaits = match &event.change {
                         Change::Unit(report) if left.reason == UNPLACED => {
                             Some((UNPLACED.to_owned(), report.vin.to_string()))
@@ -340,7 +342,8 @@ impl Ingest {
             format!("{}:{}", received.id, event.id),
             &content(event),
             (code(&reason), reason.to_string()),
-        );
+        )
+        .about(subject(&json!(event.change)));
         let awaits = reason.awaits().map(|(kind, name)| (kind.to_owned(), name));
         Ok(vec![one_for_each_name(
             held.event(event.id.clone()),
@@ -374,6 +377,15 @@ fn to_be_looked_up(connector: &ConnectorName, received: &Received, lookup: &Look
         &content.to_string(),
         ("lookup", sentence),
     )
+    .about(Some(&lookup.vin.to_string()))
+}
+
+/// The SKU or VIN that a row or an event is about, where it says one.
+fn subject(said: &Value) -> Option<&str> {
+    let fields = said.as_object()?;
+    let named = ["sku", "vin", "product"].into_iter();
+    let mut named = named.filter_map(|name| fields.get(name)?.as_str());
+    named.next().or_else(|| fields.values().find_map(subject))
 }
 
 /// What quarantine shows of an event.

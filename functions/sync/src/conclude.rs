@@ -28,6 +28,9 @@ const AT_ONCE: usize = 8;
 
 /// What became of the rows of a file that is not believed.
 const NOT_BELIEVED: &str = " Its usable rows were applied, and nothing was removed.";
+/// The same, where none was usable.
+const NOTHING_USABLE: &str =
+    " No row of it was usable, so nothing was applied, and nothing was removed.";
 
 /// A file that is refused.
 #[derive(Clone, Copy)]
@@ -59,6 +62,8 @@ pub(crate) struct Concluded {
     pub(crate) remarks: BTreeMap<String, String>,
     /// Rows that may be about anything.
     pub(crate) nameless: u64,
+    /// Any of its rows can be used.
+    pub(crate) usable: bool,
     /// It counts as a good file.
     pub(crate) accepted: bool,
     /// It lacks what a person said is to be kept.
@@ -171,6 +176,7 @@ impl Feed<'_> {
             suspicions,
             mut remarks,
             nameless,
+            usable,
             accepted,
             quietly_kept,
             held,
@@ -220,8 +226,14 @@ impl Feed<'_> {
             .last_mut()
             .filter(|_| !accepted && counts.rows > 0)
         {
-            last.push_str(NOT_BELIEVED);
+            last.push_str(match usable {
+                true => NOT_BELIEVED,
+                false => NOTHING_USABLE,
+            });
         }
+        // What is withheld is said last.
+        let waits = held.is_some() && counts.withheld > 0 && !quietly_kept;
+        let undecided = suspicions.last().filter(|_| waits).cloned();
         let remarks: BTreeMap<String, String> = remarks
             .iter()
             .map(|(kind, sentence)| (kind.clone(), named(sentence)))
@@ -256,6 +268,7 @@ impl Feed<'_> {
             .change_feed(self.connector, |state| {
                 memory.keep(state);
                 state.suspicions.clone_from(&suspicions);
+                state.undecided.clone_from(&undecided);
                 state.remark(&remarks);
                 state.believe(accepted);
                 state.unread.clone_from(&unread);
@@ -340,6 +353,7 @@ impl Feed<'_> {
             .store
             .change_feed(self.connector, |state| {
                 state.suspicions = vec![sentence.clone()];
+                state.undecided = None;
                 state.believe(false);
                 if !lost.is_empty() {
                     let mut memory = Memory::of(state);
@@ -438,6 +452,8 @@ impl Feed<'_> {
         record(Metric::SyncRows, rows);
         record(Metric::SyncDrift, drift);
         record(Metric::EventsApplied, added + drift + removed);
+        let known = rows.saturating_sub(quarantined + added + drift);
+        record(Metric::EventsDuplicate, known);
         record(Metric::EventsQuarantined, quarantined);
     }
 }

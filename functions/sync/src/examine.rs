@@ -16,11 +16,12 @@ use shared::feeds::samples::{self, Samples};
 use shared::feeds::value;
 use shared::store::stated::Item;
 
-use crate::flaw::{Flaw, NOT_STOCKED, UNKNOWN_LOCATION};
+use crate::flaw::{Flaw, NOT_STOCKED, TOTAL, UNKNOWN_LOCATION};
 use crate::repeated::{Combined, Gathered, Part};
 use crate::rows::{Reading, Statement, place_of, unusable};
 use crate::said::Sayable;
 use crate::snapshot::{ItemKey, Said, Snapshot};
+use crate::totals::Totals;
 
 /// Rows read before other tasks get their turn: some ten milliseconds' worth.
 pub(crate) const TURN: usize = 1_024;
@@ -99,6 +100,7 @@ pub(crate) async fn examine(
     let (mut places, mut unlisted) = (BTreeSet::new(), BTreeMap::new());
     let mut descriptions = 0_u64;
     let mut nameless = Nameless::default();
+    let mut totals = Totals::default();
     let (mut flawed, mut last_line) = (0, 0);
     for (count, row) in reader.by_ref().enumerate() {
         if count % TURN == TURN - 1 {
@@ -114,7 +116,7 @@ pub(crate) async fn examine(
         };
         last_line = row.line();
         blank.retain(|column| !matches!(row.text(column), Cell::Value(text) if !text.is_empty()));
-        match reading.statement(&row) {
+        match totals.statement(reading, &row) {
             Ok(statement) => {
                 if let Some(place) = place_of(&row)
                     && !places.contains(&*place)
@@ -126,7 +128,7 @@ pub(crate) async fn examine(
                 snapshot.push(statement.key(), statement.said());
             }
             // As good as no row: what was kept there before is missing, and in time removed.
-            Err(flaw) if flaw.reason == NOT_STOCKED => {}
+            Err(flaw) if [NOT_STOCKED, TOTAL].contains(&flaw.reason) => {}
             Err(flaw) => {
                 flawed += 1;
                 if let Some(place) = flaw.word.filter(|_| flaw.reason == UNKNOWN_LOCATION)
@@ -171,13 +173,14 @@ async fn contradicting(
     snapshot: &mut Snapshot,
 ) -> Result<u64, ExamineError> {
     let mut gathered = Gathered::default();
+    let mut totals = Totals::default();
     let mut rows = 0;
     for (count, row) in Reader::open(File::open(path)?, format)?.enumerate() {
         if count % TURN == TURN - 1 {
             tokio::task::yield_now().await;
         }
         let Ok(row) = row else { continue };
-        let statement = reading.statement(&row);
+        let statement = totals.statement(reading, &row);
         let Some(key) = key_of(&statement) else {
             continue;
         };

@@ -200,7 +200,7 @@ impl Feed<'_> {
         };
         let lost = drift.lost.iter().find(key)?;
         Some(format!(
-            "The column for {lost} is gone. {} {}",
+            "{} So nothing says the {lost} of its rows. {}",
             drift.sentences().join(" "),
             self.way_to_accept()
         ))
@@ -383,6 +383,7 @@ impl Feed<'_> {
             Trust::Partial { .. } | Trust::Damaged => false,
         };
         remarks.extend(verdict.remark.map(|remark| ("nameless".to_owned(), remark)));
+        let usable = examined.unusable < examined.evidence.rows;
         Ok(Some(Concluded {
             evidence: examined.evidence,
             samples: examined.samples,
@@ -394,6 +395,7 @@ impl Feed<'_> {
             suspicions: verdict.sentence.into_iter().collect(),
             remarks,
             nameless,
+            usable,
             accepted,
             quietly_kept,
             held: if verdict.approved { None } else { verdict.held },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use shared::domain::id::Sku;
 use shared::feeds::row::Invalid;
 use shared::store::stated::Item;
 
@@ -25,6 +26,9 @@ pub(crate) const HELD: &str = "held_for_review";
 /// A row that cannot be split.
 pub(crate) const BAD_ROW: &str = "bad_row";
 
+/// A row that adds up those above it. Nobody has to mend that.
+pub(crate) const TOTAL: &str = "total";
+
 /// Examples kept of each kind.
 const EXAMPLES: usize = 3;
 
@@ -33,6 +37,8 @@ const EXAMPLES: usize = 3;
 pub(crate) struct Flaw {
     /// What the row is about, if that much could be read.
     pub(crate) item: Option<Item>,
+    /// The SKU of a row that does not tell what it is about, as its place is not known.
+    sku: Option<Box<str>>,
     /// A short code that does not change.
     pub(crate) reason: &'static str,
     /// For people.
@@ -52,6 +58,7 @@ impl Flaw {
     ) -> Self {
         Self {
             item: item.cloned(),
+            sku: None,
             reason,
             brief: None,
             sentence: sentence.into(),
@@ -63,6 +70,22 @@ impl Flaw {
         Self {
             item: Some(item.clone()),
             ..self
+        }
+    }
+
+    pub(crate) fn of_sku(self, sku: &Sku) -> Self {
+        Self {
+            sku: Some(sku.as_str().into()),
+            ..self
+        }
+    }
+
+    /// The SKU or VIN of its row, as far as that could be read.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match &self.item {
+            Some(Item::Position { product, .. }) => Some(product.as_str()),
+            Some(Item::Unit { vin }) => Some(vin.as_str()),
+            None => self.sku.as_deref(),
         }
     }
 
@@ -109,7 +132,8 @@ impl Tally {
 
     /// A remark for each kind of flaw.
     pub(crate) fn remarks(&self) -> BTreeMap<String, String> {
-        let remarks = self.0.iter().map(|(reason, kind)| {
+        let kinds = self.0.iter().filter(|(reason, _)| *reason != TOTAL);
+        let remarks = kinds.map(|(reason, kind)| {
             let rows = match kind.count {
                 1 => "1 row".to_owned(),
                 count => format!("{count} rows"),

@@ -38,6 +38,7 @@ mod said;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::domain::Correlation;
 use shared::domain::id::ConnectorName;
+use shared::http::Downloads;
 use shared::installation::{InstallationError, Installations};
 use shared::metrics::Metrics;
 use shared::run_queue::{Job, QueueError, RunQueue, Started};
@@ -74,7 +76,7 @@ pub struct Sync {
     /// What secret references stand for.
     pub secrets: Arc<Secrets>,
     /// For sources behind `https`; it must not follow redirects.
-    pub client: reqwest::Client,
+    pub client: Downloads,
     /// Where numbers go.
     pub metrics: Metrics,
     /// Where files are kept while they are read: `/tmp` in Lambda.

@@ -24,6 +24,7 @@ use crate::repeated::{Combined, Gathered, Part};
 use crate::rows::{Reading, Statement};
 use crate::run::{Feed, Record, RunError};
 use crate::snapshot::{Met, Snapshot};
+use crate::totals::Totals;
 
 /// Rows applied between two checkpoints.
 pub(crate) const BATCH: usize = 320;
@@ -80,6 +81,7 @@ impl Pass<'_> {
         let applied_to = at.line;
         let mut batch = Batch::default();
         let mut gathered = Gathered::default();
+        let mut totals = Totals::default();
         let mut before = applied_to;
         for (count, row) in reader.enumerate() {
             if count % TURN == TURN - 1 {
@@ -100,7 +102,7 @@ impl Pass<'_> {
                 }
                 Err(_) => {}
                 Ok(row) => {
-                    let statement = self.reading.statement(&row);
+                    let statement = totals.statement(self.reading, &row);
                     // What a file of changes says of one item is applied in turn.
                     if self.applier.repeats == Repeats::EachOne && batch.speaks_of(&statement) {
                         let applied = self.flush(&mut batch, before, at, record).await;
@@ -211,6 +213,7 @@ impl Pass<'_> {
             let place = place.clone();
             Quarantined::new(self.feed.connector, at, place, content, (reason, sentence))
                 .known_by(known_by)
+                .about(flaws.iter().find_map(Flaw::key))
         };
         let mut held = Vec::new();
         let (of_words, own): (Vec<_>, Vec<_>) = flaws.iter().partition(|flaw| flaw.word.is_some());
@@ -267,7 +270,13 @@ impl Pass<'_> {
             quarantine.extend(self.held(*line, text, flaws));
         }
         quarantine.sort_by(|a, b| a.id.cmp(&b.id));
-        quarantine.dedup_by(|a, b| a.id == b.id);
+        quarantine.dedup_by(|next, first| {
+            let same = next.id == first.id;
+            if same {
+                first.join(next);
+            }
+            same
+        });
         if let Some(held) = &mut done.held {
             held.extend(quarantine.iter().map(|entry| entry.id.clone()));
         }

@@ -20,6 +20,7 @@ use crate::flaw::NOT_STOCKED;
 use crate::repeated::{Combined, Gathered, Part};
 use crate::rows::Reading;
 use crate::snapshot::Met;
+use crate::totals::Totals;
 
 /// What a file would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,12 +113,13 @@ pub async fn rehearse(
         ..Rehearsal::default()
     };
     let mut gathered = Gathered::default();
+    let mut totals = Totals::default();
     for row in Reader::open(File::open(file)?, &format)? {
         let Ok(row) = row else {
             rehearsal.unusable += 1;
             continue;
         };
-        let statement = reading.statement(&row);
+        let statement = totals.statement(&reading, &row);
         let met = key_of(&statement).map(|key| (key, examined.snapshot.meet(key)));
         if let Some((key, Met::OneOf(rows))) = met {
             let part = Part {

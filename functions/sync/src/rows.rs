@@ -151,10 +151,13 @@ impl<'a> Reading<'a> {
         let sku: Sku = value::key(sku)
             .parse()
             .map_err(|error| Flaw::new(None, "no_key", format!("The SKU is unusable: {error}.")))?;
-        let location = self.location(row)?.ok_or_else(|| {
-            let sentence = format!("No location is given for {sku}.");
-            Flaw::new(None, "no_location", sentence)
-        })?;
+        let location = self.location(row).and_then(|location| {
+            location.ok_or_else(|| {
+                let sentence = format!("No location is given for {sku}.");
+                Flaw::new(None, "no_location", sentence)
+            })
+        });
+        let location = location.map_err(|flaw| flaw.of_sku(&sku))?;
         let product = ProductId::from(sku.clone());
         let item = Item::Position {
             product: product.clone(),

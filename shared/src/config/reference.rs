@@ -44,6 +44,9 @@ fn columns_of_files() -> String {
         What a spreadsheet has spoilt names nothing: where a formula has failed (`#N/A`, `#REF!`, `#WERT!`), \
         and a SKU that was rounded as a long number (`1.23457E+12`). Such a row is in quarantine as `no_key`; \
         as any other word the cell is left out. `1E10` is a SKU.\n\n\
+        A row that is called a total (`Summe`, `Grand total:`) where its SKU should be, and has the quantities \
+        of all rows above it, or of those since the last total, is no product: it is in quarantine as `total`, \
+        once for each such word. Any other row by that name is a product.\n\n\
         `threshold` is read by `lotwire import`, from a file with the SKU \
         and the threshold alone, as it takes a quantity for a count; a source of files only says what is there, \
         which is told once where a file has such a column.\n\n\

@@ -27,7 +27,7 @@ async fn open_as(
     settings: &SourceSettings,
     word: &str,
 ) -> Result<Box<dyn FileSource>, TransferError> {
-    let client = reqwest::Client::builder().build().unwrap();
+    let client = reqwest::Client::builder().build().unwrap().into();
     connect(settings, &password(word), &client).await
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{ETAG, HeaderMap, LAST_MODIFIED};
-use reqwest::{Client, Method, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -17,6 +17,7 @@ use super::landing::{Landing, in_time, too_large};
 use super::transport::{
     Claimed, Credentials, Entry, Fault, FileSource, SIDECAR_LIMIT, TransferError, check_name,
 };
+use crate::http::Downloads;
 
 /// One file on a web server.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Https {
     url: Url,
     name: String,
     token: Option<SecretString>,
-    client: Client,
+    client: Downloads,
     timeout: Duration,
 }
 
@@ -48,7 +49,7 @@ impl Https {
     pub fn new(
         url: Url,
         credentials: &Credentials,
-        client: Client,
+        client: Downloads,
         timeout: Duration,
     ) -> Result<Self, TransferError> {
         Ok(Self {
@@ -82,7 +83,8 @@ impl Https {
                 .map_err(|()| refused("not a web address"))?;
             parts.pop().extend(name.split('/'));
         }
-        let mut request = self.client.request(method, url.clone());
+        let request = self.client.request(method, url.clone());
+        let mut request = request.map_err(|refusal| refused(&refusal.to_string()))?;
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
         }

@@ -1,15 +1,17 @@
 use std::io::Write;
 use std::net::TcpListener;
 
+use reqwest::Client;
 use wiremock::matchers::{bearer_token, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
 use crate::feeds::transport::{SourceSettings, connect};
+use crate::http::{Guard, Http, HttpSettings};
 
-fn client() -> Client {
+fn client() -> Downloads {
     let client = Client::builder().redirect(reqwest::redirect::Policy::none());
-    client.build().unwrap()
+    client.build().unwrap().into()
 }
 
 async fn source(url: &str) -> Box<dyn FileSource> {
@@ -133,7 +135,7 @@ async fn a_followed_redirect_is_refused() {
         .mount(&server)
         .await;
     let url = Url::parse(&format!("{}/old/stock.csv", server.uri())).unwrap();
-    let follows = Client::builder().build().unwrap();
+    let follows = Client::builder().build().unwrap().into();
     let credentials = Credentials {
         token: Some("tok_1".into()),
         ..Credentials::default()
@@ -142,6 +144,37 @@ async fn a_followed_redirect_is_refused() {
     let error = source.read_small("stock.csv").await.unwrap_err();
     assert_eq!(error.fault, Fault::Refused);
     assert!(error.to_string().contains("redirected"), "{error}");
+}
+
+/// By the one client that functions have: not where the guard lets nobody go.
+#[tokio::test]
+async fn a_feed_without_encryption_is_read_where_its_setting_permits_that() {
+    let server = server(200, "vin\n").await;
+    let url = format!("{}/feeds/stock.csv", server.uri());
+    let read = async |insecure: bool, allowed: &[&str]| {
+        let http = HttpSettings {
+            guard: Guard::new(allowed.iter().map(|entry| entry.parse().unwrap()).collect()),
+            ..HttpSettings::default()
+        };
+        let settings = SourceSettings {
+            insecure,
+            ..SourceSettings::at(&url)
+        };
+        let credentials = Credentials {
+            token: Some("tok_1".into()),
+            ..Credentials::default()
+        };
+        let downloads = Http::new(http).unwrap().streaming();
+        let mut place = connect(&settings, &credentials, &downloads).await?;
+        place.read_small("stock.csv").await
+    };
+    assert_eq!(read(true, &["127.0.0.1"]).await.unwrap(), b"vin\n");
+    assert_eq!(read(true, &["127.0.0.0/8"]).await.unwrap(), b"vin\n");
+    let unencrypted = read(false, &["127.0.0.1"]).await.unwrap_err();
+    assert!(unencrypted.to_string().contains("insecure = true"));
+    let here = read(true, &[]).await.unwrap_err();
+    assert_eq!(here.fault, Fault::Refused);
+    assert!(here.to_string().contains("127.0.0.1 is"), "{here}");
 }
 
 /// Answers one request with these bytes and hangs up.

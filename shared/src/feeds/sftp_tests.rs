@@ -26,7 +26,7 @@ async fn open(
     connect(
         settings,
         credentials,
-        &reqwest::Client::builder().build().unwrap(),
+        &reqwest::Client::builder().build().unwrap().into(),
     )
     .await
 }

@@ -9,6 +9,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::http::Downloads;
+
 /// Bytes a sidecar file may have.
 pub const SIDECAR_LIMIT: u64 = 64 << 10;
 
@@ -265,7 +267,7 @@ pub struct Credentials {
 pub async fn connect(
     settings: &SourceSettings,
     credentials: &Credentials,
-    client: &reqwest::Client,
+    client: &Downloads,
 ) -> Result<Box<dyn FileSource>, TransferError> {
     match settings.place()? {
         Place::Folder(path) => Ok(Box::new(super::folder::Folder::open(&path)?)),

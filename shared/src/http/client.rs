@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use http::Method;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use url::Url;
@@ -87,9 +88,9 @@ impl Http {
         };
         let exempt = guard.has_exemptions().then(|| client(&settings).build());
         Ok(Self {
+            // That calls are encrypted the guard sees to; of a file it is the feed's own setting.
             guarded: client(&settings)
                 .dns_resolver(Arc::new(guarded_names))
-                .https_only(true)
                 .build()?,
             exempt: exempt.transpose()?,
             guard,
@@ -98,10 +99,12 @@ impl Http {
         })
     }
 
-    /// The guarded client itself, for a body that is streamed to disk rather than taken whole: it
-    /// reaches only names that resolve to public addresses, and follows no redirect.
-    pub fn streaming(&self) -> reqwest::Client {
-        self.guarded.clone()
+    /// For a body that is streamed to disk rather than taken whole.
+    pub fn streaming(&self) -> Downloads {
+        Downloads {
+            client: self.guarded.clone(),
+            guard: Some(Arc::clone(&self.guard)),
+        }
     }
 
     /// The client for a URL, if the guard lets it pass.
@@ -109,6 +112,33 @@ impl Http {
         match self.guard.admit(&request.url)? {
             Admitted::Allowed => Ok(self.exempt.as_ref().unwrap_or(&self.guarded)),
             Admitted::Guarded => Ok(&self.guarded),
+        }
+    }
+}
+
+/// Fetches files: from public addresses only, or those on the allow-list, and without following redirects.
+#[derive(Debug, Clone)]
+pub struct Downloads {
+    client: reqwest::Client,
+    guard: Option<Arc<Guard>>,
+}
+
+impl Downloads {
+    /// A request, if the guard lets its address pass. A name's addresses are checked when it is resolved.
+    pub fn request(&self, method: Method, url: Url) -> Result<reqwest::RequestBuilder, Refusal> {
+        if let Some(guard) = &self.guard {
+            guard.admit_download(&url)?;
+        }
+        Ok(self.client.request(method, url))
+    }
+}
+
+/// One that goes wherever it is sent: for tests and worlds.
+impl From<reqwest::Client> for Downloads {
+    fn from(client: reqwest::Client) -> Self {
+        Self {
+            client,
+            guard: None,
         }
     }
 }

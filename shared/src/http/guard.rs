@@ -97,19 +97,35 @@ impl Guard {
         if self.allowed.iter().any(|entry| entry.covers(&host, port)) {
             return Ok(Admitted::Allowed);
         }
-        match host {
-            Host::Ipv4(address) => self.admit_address(address.into())?,
-            Host::Ipv6(address) => self.admit_address(address.into())?,
-            // By its name alone this machine, wherever it is resolved.
-            Host::Domain(name) if names_this_machine(name) => {
-                self.admit_address(Ipv4Addr::LOCALHOST.into())?;
-            }
-            Host::Domain(_) => {}
-        }
+        self.admit_host(host)?;
         if url.scheme() == "http" {
             return Err(scheme_of(url));
         }
         Ok(Admitted::Guarded)
+    }
+
+    /// As [`Self::admit`], for a file: whether it may be fetched without encryption is the feed's own
+    /// setting.
+    pub(super) fn admit_download(&self, url: &Url) -> Result<(), Refusal> {
+        let host = url.host().ok_or(Refusal::NoHost)?;
+        let port = url.port_or_known_default();
+        match self.allowed.iter().any(|entry| entry.covers(&host, port)) {
+            true => Ok(()),
+            false => self.admit_host(host),
+        }
+    }
+
+    /// Checks a host, as far as can be told before its name is resolved.
+    fn admit_host(&self, host: Host<&str>) -> Result<(), Refusal> {
+        match host {
+            Host::Ipv4(address) => self.admit_address(address.into()),
+            Host::Ipv6(address) => self.admit_address(address.into()),
+            // By its name alone this machine, wherever it is resolved.
+            Host::Domain(name) if names_this_machine(name) => {
+                self.admit_address(Ipv4Addr::LOCALHOST.into())
+            }
+            Host::Domain(_) => Ok(()),
+        }
     }
 
     /// Checks an address that a name resolved to.

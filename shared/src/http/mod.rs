@@ -12,7 +12,7 @@ mod guard;
 mod mask;
 mod request;
 
-pub use client::{Http, HttpSettings, HttpSetupError};
+pub use client::{Downloads, Http, HttpSettings, HttpSetupError};
 pub use guard::{Allowed, AllowedError, Guard, Refusal};
 pub use mask::{MaskedRequest, mask, mask_words};
 pub use request::{Reply, Request, RequestError};

@@ -29,6 +29,10 @@ pub struct FeedState {
     /// Why the last read was not believed, a sentence each; empty when all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspicions: Vec<String>,
+    /// Which of these waits for somebody to approve or reject what the inbox asks; rows of before do not
+    /// say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undecided: Option<String>,
     /// While the latest file is not believed, when the last one that was had been written: what the
     /// source has said since has data, the rest has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]

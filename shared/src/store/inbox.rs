@@ -57,7 +57,8 @@ pub enum InboxState {
     Rejected,
     /// They were removed.
     Applied,
-    /// They are back in the file, so there is nothing to decide.
+    /// There is nothing to decide any more: they are back in the file, or their source is not in the
+    /// configuration any more.
     Withdrawn,
 }
 
@@ -173,6 +174,31 @@ impl Store {
         .into())
     }
 
+    /// Takes an entry off the list whose source is not there any more; nothing happens if it does not wait.
+    pub async fn withdraw_inbox(&self, id: &str) -> Result<(), StoreError> {
+        const OPERATION: &str = "withdraw an inbox entry";
+        for attempt in 0.. {
+            let stored = self.inbox_entry(id).await?;
+            let waiting = |stored: &Stored<InboxEntry>| stored.data.state == InboxState::Waiting;
+            let Some(stored) = stored.filter(waiting) else {
+                return Ok(());
+            };
+            let entry = InboxEntry {
+                state: InboxState::Withdrawn,
+                resolved_at: Some(Moment(self.clock.now())),
+                ..stored.data
+            };
+            let expect = Expect::Version(stored.version);
+            if self.save_inbox(&entry, expect).await? {
+                return self.tell_decision(&entry).await;
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
     /// Has the source's health say what was decided. Its next file would, but that may be a day away.
     async fn tell_decision(&self, entry: &InboxEntry) -> Result<(), StoreError> {
         const OPERATION: &str = "tell what was decided of a file";
@@ -182,16 +208,23 @@ impl Store {
             };
             let mut health = stored.data.clone();
             let suspicions = &mut health.suspicions;
-            if entry.state == InboxState::Rejected {
-                suspicions.retain(|sentence| !sentence.contains(UNDECIDED));
-            }
-            let decided = format!(
-                "{} has approved that, and the next complete file may remove up to {}",
-                entry.by.as_deref().unwrap_or("somebody"),
-                entry.count
-            );
-            for sentence in suspicions {
-                *sentence = sentence.replace(UNDECIDED, &decided);
+            let undecided = health.undecided.take();
+            let waits = |sentence: &String| match &undecided {
+                Some(undecided) => sentence == undecided,
+                // A row of before: by what it says.
+                None => sentence.contains(UNDECIDED),
+            };
+            if entry.state == InboxState::Approved {
+                let decided = format!(
+                    "{} has approved that, and the next complete file may remove up to {}",
+                    entry.by.as_deref().unwrap_or("somebody"),
+                    entry.count
+                );
+                for sentence in suspicions.iter_mut().filter(|it| waits(it)) {
+                    *sentence = sentence.replace(UNDECIDED, &decided);
+                }
+            } else {
+                suspicions.retain(|sentence| !waits(sentence));
             }
             if health == stored.data {
                 return Ok(());

@@ -290,8 +290,11 @@ impl Store {
         let all_done: u64 = done.iter().map(|size| size.looked).sum();
         let looked: u64 = under_way.iter().map(|(part, _)| part.looked).sum();
         let of = under_way.iter().map(|(part, size)| {
-            // What has come since it was counted has been looked at, too.
-            size.map(|size| size.looked.max(part.looked))
+            // What has come since it was counted has been looked at, too, and it is not over yet.
+            size.map(|size| match part.looked {
+                0 => size.looked,
+                looked => size.looked.max(looked + 1),
+            })
         });
         let of: Option<u64> = of.sum();
         Ok(Some(Progress {

@@ -255,7 +255,7 @@ impl Store {
             Some(product) => {
                 let items = self.join_items(event, product, offer).await?;
                 // Whoever said it may have stopped before it was carried: it is his word all the same.
-                said.id = items.said_by.unwrap_or(said.id);
+                said = said_by(&said, items.said_by.as_ref());
                 let offered = items.offered.unwrap_or(true);
                 let names: Vec<_> = items
                     .names
@@ -505,11 +505,15 @@ impl Store {
     }
 }
 
-/// The event, in the name of the one that said it.
+/// The event, in the name of the one that said it. Who brought that one is not known any more.
 fn said_by(event: &StockEvent, said: Option<&EventId>) -> StockEvent {
-    StockEvent {
-        id: said.unwrap_or(&event.id).clone(),
-        ..event.clone()
+    match said {
+        Some(said) if *said != event.id => StockEvent {
+            id: said.clone(),
+            actor: None,
+            ..event.clone()
+        },
+        _ => event.clone(),
     }
 }
 

@@ -23,6 +23,10 @@ use crate::domain::watch::Moment;
 pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// How much of a row or body is shown.
 const EXCERPT: usize = 400;
+/// How many SKUs and VINs an entry names.
+const ABOUT: usize = 100;
+/// How often it is tried to count that an entry is met again.
+const COUNTING: u32 = 3;
 /// Open entries read at once.
 const PAGE: i32 = 100;
 
@@ -73,6 +77,16 @@ pub struct Quarantined {
     pub place: String,
     /// The beginning of the row or event.
     pub row: String,
+    /// The SKUs and VINs of the rows that it stands for, as far as they are known: not all of very many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<String>,
+    /// The reason that it was held for before, so that whoever meets it next sees to it that people are not
+    /// told of that any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<String>,
+    /// Whether it stands for more than those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
     /// Where it stands.
     #[serde(default = "open")]
     pub state: HeldState,
@@ -115,6 +129,9 @@ impl Quarantined {
             sentence: sentence.into(),
             place,
             row: content.chars().take(EXCERPT).collect(),
+            about: Vec::new(),
+            was: None,
+            more: false,
             state: HeldState::Open,
             times: 1,
             last: None,
@@ -129,14 +146,50 @@ impl Quarantined {
         self
     }
 
-    /// The same, met once more by something that came at this time, if it was not met by that already.
-    fn met_again(&self, at: Timestamp) -> Option<Self> {
+    /// The same, met as `held`: for the reason that holds now, in the words that hold now, about what that
+    /// is about, too. It counts unless it was met by that already.
+    fn met_as(&self, held: &Self) -> Self {
         let last = self.last.map_or(self.at, |last| last.0);
-        (at > last).then(|| Self {
-            times: self.times.saturating_add(1),
-            last: Some(Moment(at)),
+        let again = held.at > last;
+        let was = (self.reason != held.reason).then(|| self.reason.clone());
+        let mut now = Self {
+            was: was.or_else(|| self.was.clone()),
+            reason: held.reason.clone(),
+            sentence: held.sentence.clone(),
+            times: self.times.saturating_add(u64::from(again)),
+            last: if again {
+                Some(Moment(held.at))
+            } else {
+                self.last
+            },
             ..self.clone()
-        })
+        };
+        now.join(held);
+        now
+    }
+
+    fn add(&mut self, one: &str) {
+        if self.about.iter().any(|known| known == one) {
+            return;
+        }
+        match self.about.len() < ABOUT {
+            true => self.about.push(one.to_owned()),
+            false => self.more = true,
+        }
+    }
+
+    /// Notes the SKU or VIN of a row that it stands for. Several rows may be one entry.
+    pub fn about(mut self, one: Option<&str>) -> Self {
+        if let Some(one) = one {
+            self.add(one);
+        }
+        self
+    }
+
+    /// Notes what another entry of the same id is about, too.
+    pub fn join(&mut self, other: &Self) {
+        other.about.iter().for_each(|one| self.add(one));
+        self.more |= other.more;
     }
 
     /// Names the event.
@@ -198,30 +251,24 @@ impl Store {
         for attempt in 0.. {
             let stored = self.quarantine_entry(&held.id).await?;
             let example = format!("{}: {}", held.place, held.sentence);
-            let open = |stored: &&Stored<Quarantined>| stored.data.state == HeldState::Open;
-            let standing = stored.as_ref().filter(open);
-            if let Some(other) = standing.filter(|stored| stored.data.reason != held.reason) {
-                if self.hold_otherwise(other, held).await? {
-                    self.tell_of_kind(&held.source, &held.reason, &example)
-                        .await?;
-                    let before = &other.data.reason;
-                    self.untell_of_kind(&held.source, before).await?;
-                    return Ok(false);
-                }
-                self.after_conflict(OPERATION, attempt).await?;
-                continue;
-            }
             match stored.as_ref().map(|stored| stored.data.state) {
                 Some(HeldState::Dismissed) => return Ok(false),
                 Some(HeldState::Open) => {
+                    let Some(stored) = stored else { continue };
+                    let before = &stored.data;
+                    let now = before.met_as(held);
+                    if now != *before && !self.hold_again(&stored, &now).await? {
+                        // Of many at once not each is counted.
+                        if before.reason != held.reason || attempt < COUNTING {
+                            self.after_conflict(OPERATION, attempt).await?;
+                            continue;
+                        }
+                    }
                     // Whoever wrote it may have died before people were to know.
                     self.tell_of_kind(&held.source, &held.reason, &example)
                         .await?;
-                    let again = stored.as_ref().and_then(|it| it.data.met_again(held.at));
-                    if let Some((again, stored)) = again.zip(stored) {
-                        // Of two at once, one is counted.
-                        let expect = Expect::Version(stored.version);
-                        self.put(OPERATION, entry_row(&again)?, expect).await?;
+                    if let Some(was) = &now.was {
+                        self.untell_of_kind(&held.source, was).await?;
                     }
                     return Ok(false);
                 }
@@ -250,26 +297,25 @@ impl Store {
         })
     }
 
-    /// Gives an open entry the reason that holds now; `false` if somebody has written it since.
-    async fn hold_otherwise(
+    /// Writes an open entry as it was met again; `false` if somebody else has written it since.
+    pub(super) async fn hold_again(
         &self,
         stored: &Stored<Quarantined>,
-        held: &Quarantined,
+        now: &Quarantined,
     ) -> Result<bool, StoreError> {
+        const OPERATION: &str = "hold what is held already";
         let before = &stored.data;
-        let met = before.met_again(held.at);
-        let now = Quarantined {
-            reason: held.reason.clone(),
-            sentence: held.sentence.clone(),
-            ..met.unwrap_or_else(|| before.clone())
-        };
+        let (row, expect) = (entry_row(now)?, Expect::Version(stored.version));
+        if before.reason == now.reason {
+            return self.put(OPERATION, row, expect).await;
+        }
         let index = |held: &Quarantined| keys::held(&held.source, &held.reason, &held.id);
         let writes = vec![
-            Write::Put(entry_row(&now)?, Expect::Version(stored.version)),
+            Write::Put(row, expect),
             Write::Delete(index(before), Expect::Anything),
-            Write::Put(Row::new(index(&now), "held", &now.id)?, Expect::Anything),
+            Write::Put(Row::new(index(now), "held", &now.id)?, Expect::Anything),
         ];
-        let written = self.transact("hold for another reason", writes).await?;
+        let written = self.transact(OPERATION, writes).await?;
         Ok(written == Written::Done)
     }
 
@@ -292,6 +338,30 @@ impl Store {
         match self.end_quarantined(id, HeldState::Closed, over).await {
             Ok(_) | Err(DismissError::Unknown(_) | DismissError::Over { .. }) => Ok(()),
             Err(DismissError::Store(error)) => Err(error),
+        }
+    }
+
+    /// Closes all that is open of one kind, for this reason.
+    pub async fn close_kind(
+        &self,
+        source: &ConnectorName,
+        reason: &str,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let partition = keys::held_partition(source, reason);
+        let mut after: Option<String> = None;
+        loop {
+            let (operation, from) = ("look for held rows", after.as_deref());
+            let page = self
+                .page_of_partition::<String>(operation, &partition, keys::HELD, from, PAGE)
+                .await?;
+            for id in page.items {
+                self.close_quarantined(&id.data, why).await?;
+            }
+            after = page.next;
+            if after.is_none() {
+                return self.untell_of_kind(source, reason).await;
+            }
         }
     }
 

@@ -521,7 +521,7 @@ impl Store {
             source: &event.source,
             event: &event.id,
             actor: event.actor.as_deref(),
-            reason: reason(&event.change),
+            reason: reason(event),
             change: change_name(&event.change),
         };
         let (writes, _) = self.recorded(&cause, stored, before, after, sources)?;
@@ -733,10 +733,14 @@ pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
 }
 
 /// Why something ended of which its source does not say more.
-pub(super) fn reason(change: &Change) -> Option<&'static str> {
-    match change {
+pub(super) fn reason(event: &StockEvent) -> Option<&'static str> {
+    let by_configuration = event.id.as_str().starts_with("configuration:");
+    match &event.change {
         Change::SourceGone { .. } => Some("the configuration lets its source state nothing here"),
         Change::Unit(report) if report.state != Some(UnitState::Removed) => None,
+        Change::Unit(_) if by_configuration => {
+            Some("its source is not in the configuration any more")
+        }
         Change::Missing { .. } | Change::Unit(_) => Some("its source no longer has it"),
         _ => None,
     }

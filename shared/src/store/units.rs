@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
-use super::quarantine::known_by;
+use super::quarantine::{HeldState, Quarantined, known_by};
 use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError, LeftOut, reason};
 use super::together::Known;
@@ -153,6 +153,42 @@ impl Store {
         }
     }
 
+    /// Has the entry of a vehicle that cannot be counted say what is missing by what is known now.
+    pub async fn renew_unplaced(
+        &self,
+        held: &Quarantined,
+        authority: &Authority,
+    ) -> Result<(), StoreError> {
+        // The list may lag behind.
+        let stored = self.quarantine_entry(&held.id).await?;
+        let Some(stored) = stored.filter(|stored| stored.data.state == HeldState::Open) else {
+            return Ok(());
+        };
+        let held = &stored.data;
+        // Entries of before name it in their sentence only.
+        let named = || held.sentence.strip_prefix("vehicle ")?.split(':').next();
+        let Some(vin) = held.about.first().map(String::as_str).or_else(named) else {
+            return Ok(());
+        };
+        let Some(unit) = self.unit(vin).await? else {
+            return Ok(());
+        };
+        let Some(missing) = uncounted(&unit, authority) else {
+            return self.end_unplaced(&unit).await;
+        };
+        // With all that is known it is counted when somebody next speaks of it.
+        let is_old = held.sentence.trim_end_matches('.') != missing.sentence;
+        if is_old && unit.count(authority).is_none() {
+            let now = Quarantined {
+                sentence: missing.sentence,
+                ..held.clone()
+            };
+            // Who writes it meanwhile says what holds.
+            self.hold_again(&stored, &now).await?;
+        }
+        Ok(())
+    }
+
     /// Closes what is in quarantine, of whatever source, because a vehicle could not be counted.
     async fn end_unplaced(&self, unit: &Unit) -> Result<(), StoreError> {
         let of_fields = unit.fields.values().flat_map(BTreeMap::keys);
@@ -183,7 +219,7 @@ impl Store {
             source: event.source.clone(),
             event: event.id.clone(),
             actor: event.actor.clone(),
-            reason: reason(&event.change).map(str::to_owned),
+            reason: reason(event).map(str::to_owned),
             correlation: self.correlation().cloned(),
             change: "unit".to_owned(),
             before: if before.revision == 0 {

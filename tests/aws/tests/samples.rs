@@ -168,7 +168,7 @@ async fn answered(environment: &Environment, function: &str, event: Value) -> Va
                 store: store.clone(),
                 installations: installations.clone(),
                 secrets,
-                client: reqwest::Client::builder().build().unwrap(),
+                client: reqwest::Client::builder().build().unwrap().into(),
                 metrics: metrics.clone(),
                 scratch: scratch.path().to_owned(),
             };

@@ -164,7 +164,7 @@ impl Site {
             outgoing: Arc::new(Taken),
             metrics: Metrics::to(std::io::sink(), clock),
             token: SecretString::from("open sesame"),
-            downloads: reqwest::Client::builder().build().unwrap(),
+            downloads: reqwest::Client::builder().build().unwrap().into(),
             scratch: scratch.path().to_owned(),
         })
         .unwrap();

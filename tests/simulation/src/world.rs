@@ -115,7 +115,7 @@ impl World {
             outgoing: Arc::clone(&vendors) as _,
             metrics: Metrics::to(std::io::sink(), clock.clone()),
             token: SecretString::from(TOKEN),
-            downloads: downloads(),
+            downloads: downloads().into(),
             scratch: home.path().join("scratch"),
         })?;
         Ok(Self {

@@ -109,7 +109,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             })
         })
         .collect();
-    let held = held(context, &asked).await?;
+    let held = held(context, &asked, owner.is_none()).await?;
     let in_doubt = match owner {
         None if vehicle.is_none() => in_doubt(context, &installation).await?,
         _ => Vec::new(),
@@ -198,9 +198,16 @@ async fn vehicle(
     })))
 }
 
-/// The open entries of the quarantine that name the product, the newest first.
-async fn held(context: &Context<'_>, asked: &ProductId) -> Result<Vec<Value>, Problem> {
-    let (mut held, mut seen, mut cursor) = (Vec::new(), 0, None::<String>);
+/// The open entries of the quarantine that name the product, the newest first. Where there is none and
+/// nobody states its stock, those that stand for more rows than they name: it may be among them.
+async fn held(
+    context: &Context<'_>,
+    asked: &ProductId,
+    is_unstated: bool,
+) -> Result<Vec<Value>, Problem> {
+    let (mut held, mut perhaps) = (Vec::new(), Vec::new());
+    let (mut seen, mut cursor) = (0, None::<String>);
+    let word = asked.as_str();
     loop {
         let entries = context
             .store
@@ -208,20 +215,29 @@ async fn held(context: &Context<'_>, asked: &ProductId) -> Result<Vec<Value>, Pr
         let page = entries.await?;
         seen += page.items.len();
         for entry in page.items {
-            if names(&entry.row, asked.as_str()) || names(&entry.sentence, asked.as_str()) {
-                held.push(json!({
-                    "id": entry.id,
-                    "source": entry.source,
-                    "where": entry.place,
-                    "reason": entry.reason,
-                    "detail": entry.sentence,
-                }));
-            }
+            let mut about = entry.about.iter();
+            let is_named = about.any(|it| it.eq_ignore_ascii_case(word))
+                || names(&entry.row, word)
+                || names(&entry.sentence, word);
+            let list = match is_named {
+                true => &mut held,
+                false if entry.more && is_unstated => &mut perhaps,
+                false => continue,
+            };
+            list.push(json!({
+                "id": entry.id,
+                "source": entry.source,
+                "where": entry.place,
+                "reason": entry.reason,
+                "detail": entry.sentence,
+                "perhaps": !is_named,
+            }));
         }
         cursor = page.next;
         if cursor.is_none() || held.len() >= NAMED || seen >= LOOKED_THROUGH || context.is_late() {
-            held.truncate(NAMED);
-            return Ok(held);
+            let mut found = if held.is_empty() { perhaps } else { held };
+            found.truncate(NAMED);
+            return Ok(found);
         }
     }
 }

@@ -62,6 +62,8 @@ fn shown(held: &Quarantined) -> Value {
         "reason": held.reason,
         "detail": held.sentence,
         "where": held.place,
+        "about": held.about,
+        "about_more": held.more,
         "times": held.times,
         "last_at": held.last.map_or(held.at, |last| last.0),
         "row": held.row,

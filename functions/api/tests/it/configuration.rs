@@ -213,3 +213,43 @@ async fn what_becomes_of_stock_is_said_before_a_connector_or_its_name_for_a_plac
     let off = DOCUMENT.replace("kind = \"files\"", "kind = \"files\"\nenabled = false");
     assert_eq!(notes(&off, true).await, [""; 0], "what it stated stands");
 }
+
+/// Neither place loses its name, and each is another's now.
+#[tokio::test]
+async fn what_becomes_of_stock_is_said_before_the_names_of_two_places_are_exchanged() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 5).await;
+    scene.stated("PAD", "north", 5).await;
+    scene.stated("OIL", "south", 5).await;
+    let names = "{ north = \"north\", south = \"south\"";
+    assert!(DOCUMENT.contains(names), "{DOCUMENT}");
+    let exchanged = DOCUMENT.replace(names, "{ north = \"south\", south = \"north\"");
+    for dry_run in [true, false] {
+        let target = format!("/api/v1/config?dry_run={dry_run}");
+        let answer = scene
+            .ask("PUT", &target)
+            .body("application/toml", &exchanged);
+        let answer = answer.send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let notes = answer.body["notes"].as_array().unwrap().iter();
+        let notes = notes.map(|note| note.as_str().unwrap());
+        let about: Vec<_> = notes.filter(|it| it.contains("other names")).collect();
+        let [north, south] = &about[..] else {
+            panic!("{about:?}");
+        };
+        for (told, place, stock) in [
+            (north, "north", "2 positions"),
+            (south, "south", "1 position."),
+        ] {
+            let begins = format!(
+                "connector `erp` calls location `{place}` by other names now, and what it stated there"
+            );
+            assert!(told.starts_with(&begins), "{told}");
+            assert!(told.contains(stock), "{told}");
+            assert!(
+                told.ends_with("then lotwire replay --connector erp"),
+                "{told}"
+            );
+        }
+    }
+}

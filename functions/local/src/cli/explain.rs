@@ -41,7 +41,11 @@ fn in_words(explained: &Value) -> String {
     }
     for held in array(&explained["quarantine"]) {
         let [source, place, detail] = ["source", "where", "detail"].map(|key| text(&held[key]));
-        let sentence = format!("in quarantine, not applied, from {source} ({place}): {detail}");
+        let what = match held["perhaps"] == true {
+            false => "in quarantine, not applied,",
+            true => "it may be among the rows in quarantine, not applied,",
+        };
+        let sentence = format!("{what} from {source} ({place}): {detail}");
         words.line("", &sentence);
     }
     if !array(&explained["quarantine"]).is_empty() {

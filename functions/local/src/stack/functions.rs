@@ -12,6 +12,7 @@ use shared::chance::Chance;
 use shared::channels::ChannelKind;
 use shared::delivery::{Deliverer, Outgoing};
 use shared::domain::ChannelName;
+use shared::http::Downloads;
 use shared::installation::{InstallationError, Installations};
 use shared::metrics::{Meter, Metrics};
 use shared::run_queue::RunQueue;
@@ -58,7 +59,7 @@ pub struct Parts {
     /// The bearer token of the API.
     pub token: SecretString,
     /// For sources behind `https`; it must not follow redirects.
-    pub downloads: reqwest::Client,
+    pub downloads: Downloads,
     /// Where files are kept while they are read.
     pub scratch: std::path::PathBuf,
 }

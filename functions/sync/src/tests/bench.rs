@@ -121,7 +121,7 @@ impl Bench {
                 "http://127.0.0.1:9".parse().unwrap(),
                 clock.clone(),
             )),
-            client: reqwest::Client::builder().build().unwrap(),
+            client: reqwest::Client::builder().build().unwrap().into(),
             metrics: Metrics::to(numbers.clone(), clock),
             scratch: home.path().join("scratch"),
         };

@@ -143,6 +143,50 @@ async fn an_item_whose_row_is_unreadable_is_not_taken_for_gone() {
     );
 }
 
+/// Exports of spreadsheets end with a row that adds up the others.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_adds_up_those_above_it_is_no_product_and_waits_for_a_person() {
+    let bench = Bench::with("").await;
+    // 10 + 11 + … + 29.
+    let with = |row: &str| format!("{}{row}\n", stock_file(20));
+    for (number, row) in [
+        "Summe,main,390",
+        "TOTAL:,,390",
+        "Gesamt,main,390\nGrand total,main,390",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let report = bench.read(&format!("{number}.csv"), with(row)).await;
+        assert_eq!(report.outcome, FileOutcome::Applied, "{row}");
+        assert_eq!(bench.stock().await.len(), 20, "{row}");
+        // Nobody has to mend the file for it, and it is work that can be put away.
+        assert_eq!(bench.feed().await.remarks.len(), 0, "{row}");
+        let held = quarantine(&bench).await;
+        assert_eq!(held.len(), row.lines().count(), "{held:?}");
+        assert_eq!(held[0].reason, "total");
+        assert!(held[0].sentence.contains("is the total of rows above it"));
+    }
+    let held = quarantine(&bench).await;
+    for entry in &held {
+        let dismissed = bench.store.dismiss_quarantined(&entry.id, "known", "maria");
+        dismissed.await.unwrap();
+    }
+    // Whatever it comes to the next day.
+    let more = stock_file(20).replace("SKU-0,main,10", "SKU-0,main,11");
+    bench
+        .read("more.csv", format!("{more}Gesamt,main,391\n"))
+        .await;
+    assert_eq!(quarantine(&bench).await, []);
+    assert_eq!(bench.stock().await.len(), 20);
+    // What is called so and adds nothing up is a product, and what adds up and is called otherwise.
+    let rows = "Summe,main,17\nSKU-20,main,407\n";
+    bench.read("own.csv", with(rows.trim_end())).await;
+    let stock = bench.stock().await;
+    assert_eq!((stock["Summe"], stock["SKU-20"]), (17, 407));
+    assert_eq!(quarantine(&bench).await, []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_missing_quantity_is_never_zero() {
     for nothing in ["", "null", "N/A", "-", "\"\""] {

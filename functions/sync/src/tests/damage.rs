@@ -164,6 +164,18 @@ async fn what_of_a_file_was_applied_is_said_when_it_is_put_among_the_errors() {
     let applied = "Its usable rows were applied, and nothing was removed.";
     assert!(told.ends_with(applied), "{told}");
 
+    // No row of it says how much there is.
+    let report = bench
+        .read(
+            "s.csv",
+            "sku,location,on_hand\nSKU-1,main,?\nSKU-2,main,?\n",
+        )
+        .await;
+    assert_eq!(report.outcome, FileOutcome::Suspect);
+    let told = said(&report).await;
+    assert!(told.contains("No row of it was usable"), "{told}");
+    assert!(!told.contains("usable rows were applied"), "{told}");
+
     // Without what a row is about.
     let report = bench.read("s.csv", "colour,main\nred,2\n").await;
     assert_eq!(report.outcome, FileOutcome::Refused);

@@ -63,7 +63,7 @@ impl Stage {
             outgoing,
             metrics: Metrics::to(std::io::sink(), clock.clone()),
             token: "nobody asks".into(),
-            downloads: reqwest::Client::builder().build().map_err(broken)?,
+            downloads: reqwest::Client::builder().build().map_err(broken)?.into(),
             scratch: std::env::temp_dir(),
         })?;
         let channels: Result<Vec<_>, _> = (0..CHANNELS)
