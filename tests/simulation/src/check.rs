@@ -110,7 +110,7 @@ pub async fn all(world: &World, history: &History, settled: bool) -> Verdict {
         model: Model::of(
             &told,
             &world.records.files(),
-            &world.records.lots(),
+            (&world.records.lots(), world.are_lists_dropped()),
             world.plan.deducts,
         ),
     };

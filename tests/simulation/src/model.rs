@@ -15,6 +15,8 @@
 //!   others reported and did not take back: a sale is taken back by whoever reported it, and stock from
 //!   a later day, in the place's calendar, is stock that came in again. It stands where the best ranked
 //!   of the sources says that have it, and is counted there once.
+//! - A source that is taken out of the configuration has no vehicle any more; what it sold stays sold. Where
+//!   nobody else has one, nobody says how many there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,6 +67,9 @@ pub struct Model {
     pub stood: BTreeSet<Place>,
     /// The places at which one was awaited by anybody's word.
     pub awaited: BTreeSet<Place>,
+    /// Where a vehicle of a line stood by the word of a source that was taken out, and others have it at
+    /// another place.
+    pub left_to_others: BTreeSet<Place>,
     /// How many sales of each vehicle line were reported.
     pub sales: BTreeMap<String, i64>,
     /// Items of the shop's that levels were stated of, and that nobody has said what they are.
@@ -95,15 +100,17 @@ struct Claim {
     states: BTreeMap<i64, usize>,
     places: BTreeMap<i64, &'static str>,
     since: BTreeMap<i64, Date>,
+    /// Its source was taken out of the configuration.
+    dropped: bool,
 }
 
 impl Model {
     /// The model of all that was acknowledged, and of the feed's files and the lists of vehicles in
-    /// their order.
+    /// their order, the source of which may have been taken out in the end.
     pub fn of<'a>(
         told: impl IntoIterator<Item = &'a Told>,
         files: &[File],
-        lots: &[Lot],
+        (lots, dropped): (&[Lot], bool),
         deducts: bool,
     ) -> Self {
         let mut model = Self::default();
@@ -249,8 +256,23 @@ impl Model {
         for (place, account) in accounts.filter(|(_, it)| spoken_of(it) || it.promised != 0) {
             model.stock.insert(place, account.stock());
         }
-        for (vin, claims) in claims {
-            model.count(vin, &claims);
+        for (vin, mut claims) in claims {
+            let before = model.count(vin, &claims);
+            let Some(lot) = claims.get_mut("lot").filter(|_| dropped) else {
+                continue;
+            };
+            lot.dropped = true;
+            if let Some(before) = &before {
+                model.stock.remove(before);
+            }
+            model.contested.remove(vin);
+            model.overruled.remove(vin);
+            let now = model.count(vin, &claims);
+            match before.filter(|before| now.as_ref() != Some(before)) {
+                Some(before) if now.is_some() => _ = model.left_to_others.insert(before),
+                Some(before) => _ = model.stock.insert(before, None),
+                None => {}
+            }
         }
         model
     }
@@ -324,7 +346,12 @@ impl Model {
         }
     }
 
-    fn count(&mut self, vin: &'static str, claims: &BTreeMap<&'static str, Claim>) {
+    /// Counts a vehicle where it stands, if it does.
+    fn count(
+        &mut self,
+        vin: &'static str,
+        claims: &BTreeMap<&'static str, Claim>,
+    ) -> Option<Place> {
         let said = |claim: &Claim| claim.states.values().last().map(|state| STATES[*state]);
         let mut present: Vec<_> = claims
             .iter()
@@ -351,7 +378,7 @@ impl Model {
             if claims.values().any(Claim::is_theirs) {
                 self.overruled.insert(vin);
             }
-            return;
+            return None;
         };
         let place = |claim: &Claim| claim.places.values().last().copied();
         // Where it is is the dealer system's to say, unless that has it no longer.
@@ -363,7 +390,7 @@ impl Model {
             self.contested.insert(vin);
         }
         if said(holder) == Some("in_transit") {
-            return;
+            return None;
         }
         let reserved = i64::from(said(holder) == Some("reserved"));
         let stock = Stock {
@@ -372,8 +399,9 @@ impl Model {
             available: 1 - reserved,
             backordered: 0,
         };
-        let place = stands.unwrap_or_default();
-        self.stock.insert(key(&line_of(vin), place), Some(stock));
+        let place = key(&line_of(vin), stands.unwrap_or_default());
+        self.stock.insert(place.clone(), Some(stock));
+        Some(place)
     }
 }
 
@@ -477,10 +505,8 @@ impl Claim {
     }
 
     fn is_theirs(&self) -> bool {
-        self.states
-            .values()
-            .last()
-            .is_some_and(|last| is_theirs(*last))
+        let last = self.states.values().last();
+        !self.dropped && last.is_some_and(|last| is_theirs(*last))
     }
 
     /// The places at which it has had the vehicle in such a state.

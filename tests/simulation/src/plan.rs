@@ -67,6 +67,8 @@ pub struct Plan {
     pub blank: Option<String>,
     /// Whether the shop's orders take from stock.
     pub deducts: bool,
+    /// Whether the connector of the lists of vehicles is taken out of the configuration in the end.
+    pub drops_lists: bool,
 }
 
 /// One thing that somebody does.
@@ -212,6 +214,13 @@ impl Plan {
     /// The plan of a seed, with these kinds of faults.
     pub fn of(seed: u64, kinds: &[crate::faults::Kind]) -> Self {
         draw::plan(seed, kinds)
+    }
+
+    /// Whether there are lists of vehicles.
+    pub fn has_lists(&self) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(step.act, Act::Lot(_)))
     }
 
     /// When worlds begin.

@@ -224,7 +224,12 @@ async fn settle(
         };
         let healed = quiet_since.is_some_and(|since: Instant| since.elapsed() >= STILL);
         if healed && ended.elapsed() >= QUIET && world.feed_is_read() {
-            return Ok(true);
+            if !world.plan.drops_lists || !world.plan.has_lists() || world.are_lists_dropped() {
+                return Ok(true);
+            }
+            // Once all of them are read: of others nobody could say whether they still were.
+            world.drop_lists().await;
+            quiet_since = None;
         }
     }
     Ok(false)

@@ -1,6 +1,7 @@
 //! A world: the real handlers over the embedded engine, on a virtual clock, with everybody around.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ pub struct World {
     pub trace: Arc<Trace>,
     gateway: Gateway,
     rules: Mutex<Rules>,
+    lists_dropped: AtomicBool,
     home: tempfile::TempDir,
 }
 
@@ -131,6 +133,7 @@ impl World {
             keyring,
             trace,
             rules: Mutex::default(),
+            lists_dropped: AtomicBool::default(),
             home,
         })
     }
@@ -148,6 +151,17 @@ impl World {
     /// The rules that were applied last.
     pub fn applied(&self) -> Rules {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the connector of the lists of vehicles out of the configuration.
+    pub async fn drop_lists(&self) {
+        self.lists_dropped.store(true, Ordering::Relaxed);
+        people::configure(self, self.applied()).await;
+    }
+
+    /// Whether it was taken out.
+    pub fn are_lists_dropped(&self) -> bool {
+        self.lists_dropped.load(Ordering::Relaxed)
     }
 
     /// Sends a request to the gateway. `None` if there is no answer in time.

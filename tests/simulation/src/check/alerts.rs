@@ -157,7 +157,8 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
         let there = scene.model.stock.contains_key(&at);
         if ROOFTOPS.contains(&place) && !there {
             let stood = scene.model.stood.contains(&at);
-            let first = !scene.model.awaited.contains(&at);
+            let first =
+                !scene.model.awaited.contains(&at) && !scene.model.left_to_others.contains(&at);
             let to = if stood && first { &mut must } else { &mut may };
             to.insert(alert("out_of_stock", &at));
         }

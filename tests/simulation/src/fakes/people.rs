@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Told;
 use crate::places::{Rules, configuration};
-use crate::plan::{Act, Request};
+use crate::plan::Request;
 use crate::world::{TOKEN, World};
 
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -73,8 +73,7 @@ pub async fn ask(world: &World, request: &Request) {
 
 /// Applies a configuration until that has succeeded.
 pub async fn configure(world: &World, rules: Rules) {
-    let mut steps = world.plan.steps.iter();
-    let lists = steps.any(|step| matches!(step.act, Act::Lot(_)));
+    let lists = world.plan.has_lists() && !world.are_lists_dropped();
     let text = configuration(rules, &world.folder(), lists, world.plan.deducts);
     let Ok(config) = shared::config::Config::check(&text, "simulated.toml") else {
         return;

@@ -36,7 +36,7 @@ fn a_movement_from_before_the_statement_is_in_it_already() {
         at: at(10),
     };
     let told = acknowledged(vec![moved(9, -1), level, moved(11, -2)]);
-    let model = Model::of([&told], &[], &[], false);
+    let model = Model::of([&told], &[], (&[], false), false);
     assert_eq!(model.stock[&key("T", "north")], Some(Stock::of(3, 0)));
 }
 
@@ -64,7 +64,7 @@ fn a_file_covers_what_moved_before_it_and_says_nothing_of_a_blank() {
     let told = acknowledged(vec![sale(15), sale(25)]);
     let mut files = vec![file(1, 10, &[("FEED-1", 9)]), file(2, 20, &[("FEED-1", 9)])];
     let on_hand = |files: &[File]| {
-        let model = Model::of([&told], files, &[], false);
+        let model = Model::of([&told], files, (&[], false), false);
         model.stock[&key("FEED-1", FED_PLACE)].map(|stock| stock.on_hand)
     };
     assert_eq!(on_hand(&files), Some(7));
@@ -91,28 +91,79 @@ fn two_claims_are_a_conflict_and_a_sale_ends_it() {
         word("dms", "in_stock", "london", 1),
         word("rooftop", "in_stock", "sydney", 2),
     ];
-    let model = Model::of([&acknowledged(claims.to_vec())], &[], &[], false);
+    let model = Model::of([&acknowledged(claims.to_vec())], &[], (&[], false), false);
     assert_eq!(model.contested.len(), 1);
     let on_hand: i64 = model.stock.values().flatten().map(|it| it.on_hand).sum();
     assert_eq!(on_hand, 1);
 
     let mut sold = claims.to_vec();
     sold.push(word("rooftop", "sold", "sydney", 3));
-    let model = Model::of([&acknowledged(sold.clone())], &[], &[], false);
+    let model = Model::of([&acknowledged(sold.clone())], &[], (&[], false), false);
     assert!(model.contested.is_empty());
     assert!(model.stock.is_empty(), "{:?}", model.stock);
 
     // The other rooftop's older listing does not bring it back; one of the day after does.
     sold.push(word("rooftop", "removed", "sydney", 4));
-    let gone = Model::of([&acknowledged(sold.clone())], &[], &[], false);
+    let gone = Model::of([&acknowledged(sold.clone())], &[], (&[], false), false);
     assert!(gone.stock.is_empty(), "{:?}", gone.stock);
     let mut again = word("dms", "in_stock", "london", 5);
     if let Said::Vehicle { since, .. } = &mut again {
         *since = Some("2026-03-11".parse().unwrap());
     }
     sold.push(again);
-    let back = Model::of([&acknowledged(sold)], &[], &[], false);
+    let back = Model::of([&acknowledged(sold)], &[], (&[], false), false);
     assert_eq!(back.stock.len(), 1, "traded in");
+}
+
+#[test]
+fn a_source_that_is_taken_out_has_no_vehicle_any_more_and_its_sales_stay() {
+    let (vin, line) = (
+        crate::places::VEHICLES[0].0,
+        line_of(crate::places::VEHICLES[0].0),
+    );
+    let others = Said::Vehicle {
+        source: "dms",
+        event: "dms1".to_owned(),
+        vin,
+        state: Some("in_stock"),
+        place: "sydney",
+        since: None,
+        at: at(1),
+    };
+    let listed = |state| Lot {
+        number: 1,
+        rows: vec![(vin, "london", "", state)],
+        hurried: false,
+        written: Some(at(2)),
+    };
+    let model = |told: &[Said], state, dropped| {
+        let told = acknowledged(told.to_vec());
+        Model::of([&told], &[], (&[listed(state)], dropped), false)
+    };
+    let london = key(&line, "london");
+    let there = |model: &Model, place| {
+        let at = model.stock.get(&key(&line, place));
+        at.map(|stock| stock.map(|stock| stock.on_hand))
+    };
+    assert_eq!(
+        there(&model(&[], "in_stock", false), "london"),
+        Some(Some(1))
+    );
+    let dropped = model(&[], "in_stock", true);
+    assert_eq!(
+        there(&dropped, "london"),
+        Some(None),
+        "nobody says how many"
+    );
+    assert!(!dropped.left_to_others.contains(&london));
+    assert_eq!(there(&model(&[], "sold", true), "london"), None);
+
+    let others = [others];
+    assert_eq!(model(&others, "in_stock", false).contested.len(), 1);
+    let dropped = model(&others, "in_stock", true);
+    assert!(dropped.contested.is_empty());
+    assert_eq!(there(&dropped, "sydney"), Some(Some(1)));
+    assert!(model(&others, "sold", true).stock.is_empty(), "it is sold");
 }
 
 #[test]
@@ -144,7 +195,7 @@ fn what_comes_back_of_an_order_comes_back_once_and_is_not_sold() {
     // By the order and by the refund itself.
     told.extend([line(refunded.clone()), line(refunded)]);
     let model = |told: &[Said], deducts| {
-        let model = Model::of([&acknowledged(told.to_vec())], &[], &[], deducts);
+        let model = Model::of([&acknowledged(told.to_vec())], &[], (&[], false), deducts);
         let on_hand = |place| model.stock[&key("S", place)].map(|stock| stock.on_hand);
         [
             on_hand("north"),
@@ -204,7 +255,7 @@ fn an_item_states_what_there_is_of_its_product_until_it_ends() {
         offered,
         at: at(second),
     };
-    let model = |told: Vec<Said>| Model::of([&acknowledged(told)], &[], &[], false);
+    let model = |told: Vec<Said>| Model::of([&acknowledged(told)], &[], (&[], false), false);
     let on_hand = |told: Vec<Said>, sku| {
         let stock = model(told).stock;
         stock
@@ -242,7 +293,7 @@ fn what_is_counted_holds_until_the_source_says_something_newer() {
         at: at(second),
     };
     let on_hand = |told: Vec<Said>| {
-        let model = Model::of([&acknowledged(told)], &[], &[], false);
+        let model = Model::of([&acknowledged(told)], &[], (&[], false), false);
         model.stock[&key("S", "north")].map(|stock| stock.on_hand)
     };
     assert_eq!(on_hand(vec![level(1, 9), counted(2, 5)]), Some(5));

@@ -88,10 +88,12 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
         let at = draw.moment();
         draw.step(at, &mut steps);
     }
-    steps.sort_by_key(|step| step.at);
     let shards = u32::try_from(draw.dice.between(1, 3)).unwrap_or(1);
     let blank = draw.dice.happens(0.3).then(|| places::fed(0));
     let deducts = draw.dice.happens(0.4);
+    let drops_lists = draw.dice.happens(0.5);
+    steps.extend(draw.second_life());
+    steps.sort_by_key(|step| step.at);
     Plan {
         seed,
         opening,
@@ -103,6 +105,7 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
         feed,
         blank,
         deducts,
+        drops_lists,
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Draw;
 use crate::places::{self, ROOFTOPS, VEHICLES};
-use crate::plan::{Act, Message, Sender};
+use crate::plan::{Act, Message, Sender, Step};
 use crate::said::Said;
 
 /// What was said last of a vehicle.
@@ -71,7 +71,6 @@ impl Draw {
         // Often more of the vehicle that was spoken of last, and by the same system.
         let last = self.last_vehicle.filter(|_| self.dice.happens(0.4));
         let vin = last.map_or_else(|| self.dice.pick(&VEHICLES).0, |last| last.vin);
-        let model = places::model_of(vin);
         let place = *self.dice.pick(&ROOFTOPS);
         let by_rooftop = self.dice.happens(0.4);
         let sender = match by_rooftop {
@@ -116,15 +115,26 @@ impl Draw {
         let state = *self
             .dice
             .pick(&["in_stock", "in_stock", "reserved", "sold", "removed"]);
-        let mut change = json!({ "vin": vin, "location": place, "state": state,
-            "make": places::MAKE, "model": model });
         let is_there = matches!(state, "in_stock" | "reserved");
         let since = (is_there && self.dice.happens(0.5)).then(|| self.since(place, happened));
+        // A fact that the vehicle can do without, and that cannot be read.
+        let hopeless = self.dice.happens(0.2);
+        self.rooftop((vin, state, place), since, hopeless, happened)
+    }
+
+    fn rooftop(
+        &mut self,
+        (vin, state, place): (&'static str, &'static str, &'static str),
+        since: Option<Date>,
+        hopeless: bool,
+        happened: Timestamp,
+    ) -> Act {
+        let model = places::model_of(vin);
+        let mut change = json!({ "vin": vin, "location": place, "state": state,
+            "make": places::MAKE, "model": model });
         if let Some(since) = since {
             change["since"] = since.to_string().into();
         }
-        // A fact that the vehicle can do without, and that cannot be read.
-        let hopeless = self.dice.happens(0.2);
         if hopeless {
             change["price"] = "Call for price".into();
         }
@@ -147,6 +157,35 @@ impl Draw {
             said.push(Said::Remarkable);
         }
         Act::Webhook(Message { said, ..message })
+    }
+
+    /// In some worlds a vehicle that is sold twice: days ago, and again since the rooftop has it back.
+    pub(super) fn second_life(&mut self) -> Vec<Step> {
+        if self.dice.happens(0.8) {
+            return Vec::new();
+        }
+        let (vin, _) = *self.dice.pick(&VEHICLES);
+        let place = *self.dice.pick(&ROOFTOPS);
+        let mut steps = Vec::new();
+        let mut at = self.moment();
+        for act in 0..4 {
+            let told = |sender| self.instant(at) + self.skew(sender);
+            let (dms, rooftop) = (told(Sender::Dms), told(Sender::Rooftop));
+            let days_ago = dms - SignedDuration::from_hours(48);
+            let act = match act {
+                0 => self.dms(vin, "sold", place, days_ago),
+                1 => {
+                    let zone = TimeZone::get(places::zone_of(place)).unwrap_or(TimeZone::UTC);
+                    let day_before = zone.to_datetime(rooftop).date().yesterday().ok();
+                    self.rooftop((vin, "in_stock", place), day_before, false, rooftop)
+                }
+                2 => self.dms(vin, "stocked", place, dms),
+                _ => self.dms(vin, "sold", place, dms),
+            };
+            steps.push(Step { at, act });
+            at += Duration::from_secs(2) + self.upto(Duration::from_secs(40));
+        }
+        steps
     }
 
     /// When something happened, by the sender's clock; often by one that shows no seconds, so that what
