@@ -329,13 +329,12 @@ fn unit_row(unit: &Unit) -> Result<Row, StoreError> {
     let vin = unit.vin.as_str();
     let row = Row::new(keys::unit(vin), "unit", unit)?;
     // By where it is counted, so that the units behind a position can be listed by themselves.
-    Ok(match &unit.counted {
-        None => row,
-        Some(counted) => row.listed(Listed {
-            list: keys::units_list(keys::shard(vin, keys::LIST_SHARDS)),
-            place: keys::units_place(&counted.product, &counted.location, vin),
-        }),
-    })
+    let place = match &unit.counted {
+        None => keys::uncounted_place(vin),
+        Some(counted) => keys::units_place(&counted.product, &counted.location, vin),
+    };
+    let list = keys::units_list(keys::shard(vin, keys::LIST_SHARDS));
+    Ok(row.listed(Listed { list, place }))
 }
 
 /// What the ledger shows of a unit.
