@@ -295,7 +295,7 @@ settings! {
         stale_after: SignedDuration = SignedDuration::from_mins(45),
         /// How many removals one file may bring before they are held for approval.
         max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent(10) },
-        /// In how many complete files in a row something must be missing before it is removed. What another source has stated since this one last listed it stands all the same, unless this one owns quantities.
+        /// In how many complete files in a row something must be missing before it is removed. What another source has stated since this one last listed it stands all the same, unless this one owns quantities. What a person has counted since it was first missing has all that time again.
         grace: Grace = Grace(2),
         /// The rows a file must have, in percent of the usual number; with fewer it is held. With 0 it may
         /// have none at all.

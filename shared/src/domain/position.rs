@@ -492,6 +492,14 @@ impl Position {
         match change {
             PositionChange::Level {
                 source,
+    /// When a person last counted it.
+    pub fn counted_at(&self) -> Option<Timestamp> {
+        let Holding::Stated { bases, .. } = &self.holding else {
+            return None;
+        };
+        counted(bases).map(|(_, count)| count.version.at)
+    }
+
                 level,
                 version,
             } => next.state(source, level, *version, sources)?,
