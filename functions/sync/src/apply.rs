@@ -132,6 +132,7 @@ impl Applier<'_> {
                 location,
                 level,
                 version,
+                called,
             } => {
                 let filled = self.filled((product, location), level, *version, known);
                 let is_known = match self.repeats {
@@ -147,6 +148,7 @@ impl Applier<'_> {
                     location: location.clone(),
                     level: filled.level,
                     version: filled.version,
+                    called: called.clone(),
                 };
                 Ok(Some(Asked {
                     event: self.event(id, change, filled.version)?,
@@ -167,6 +169,7 @@ impl Applier<'_> {
                 location,
                 level,
                 version,
+                ..
             } if self.repeats == Repeats::Cover => {
                 self.filled((product, location), level, *version, known)
                     .gains_nothing

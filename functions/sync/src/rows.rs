@@ -187,6 +187,7 @@ impl<'a> Reading<'a> {
                 location,
                 level,
                 version,
+                called: place_of(row).map(Cow::into_owned),
             },
             description: described.then(|| ProductDescription {
                 sku,
@@ -340,18 +341,9 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The location of this name: as the connector lists it, or where it lists none, as we call it
-    /// ourselves. Case does not matter where it leaves one only.
+    /// The location of this name.
     fn located(&self, name: &str) -> Option<LocationId> {
-        let listed = &self.common.locations;
-        if let Some(exact) = listed.get(name) {
-            return Some(exact.clone());
-        }
-        if !listed.is_empty() {
-            let alike = listed.iter().filter(|(theirs, _)| same_name(theirs, name));
-            return only(alike.map(|(_, ours)| ours)).cloned();
-        }
-        self.locations.called(name).map(|it| it.id.clone())
+        self.common.called_in_files(name, self.locations)
     }
 
     /// Whether a place that the connector does not list is known by this name otherwise: as one of our

@@ -345,6 +345,7 @@ impl Reading<'_> {
             location,
             level: level?,
             version: version?,
+            called: row.get("location", json::name).ok().flatten(),
         })
     }
 

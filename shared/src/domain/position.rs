@@ -137,6 +137,9 @@ pub struct Base {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub contradicts: bool,
     /// What each of its items said, where it counts items of its own.
+    /// What the source called the place; of items each has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<String, Item>,
 }
@@ -156,6 +159,8 @@ pub enum PositionChange {
     /// A source states how much there is of one of its items.
     Item {
         /// Which source.
+        /// What it calls the place, if it named one.
+        called: Option<String>,
         source: ConnectorName,
         /// What it states.
         said: ItemStatement,
@@ -174,8 +179,8 @@ pub enum PositionChange {
         /// Since when.
         version: Version,
     },
-    /// A source is not there any more, or has no name for the place: what it said is forgotten, so that
-    /// it counts again whenever it is heard again.
+    /// A source is not there any more, or has no name for the place, or means another by the name that it
+    /// used: what it said is forgotten, so that it counts again whenever it is heard again.
     Gone {
         /// Which source.
         source: ConnectorName,
@@ -183,6 +188,8 @@ pub enum PositionChange {
     /// An order's line changed: the difference to what it came to before.
     Line {
         /// Whose and which item it is, or another of its names, where that is known.
+        /// Only what it said by this name of the place.
+        called: Option<String>,
         whose: Option<(ConnectorName, String)>,
         /// Units that came or went, and when.
         moves: Vec<(Timestamp, i64)>,
@@ -485,13 +492,6 @@ impl Position {
     /// Revision and chain are left to the caller, who writes the ledger row.
     pub fn after(
         &self,
-        change: &PositionChange,
-        sources: &Sources,
-    ) -> Result<Option<Self>, Refusal> {
-        let mut next = self.clone();
-        match change {
-            PositionChange::Level {
-                source,
     /// When a person last counted it.
     pub fn counted_at(&self) -> Option<Timestamp> {
         let Holding::Stated { bases, .. } = &self.holding else {
@@ -500,14 +500,32 @@ impl Position {
         counted(bases).map(|(_, count)| count.version.at)
     }
 
+        change: &PositionChange,
+        sources: &Sources,
+    ) -> Result<Option<Self>, Refusal> {
+        let mut next = self.clone();
+        match change {
+            PositionChange::Level {
+                source,
                 level,
                 version,
-            } => next.state(source, level, *version, sources)?,
+                called,
+            } => {
+                next.state(source, level, *version, sources)?;
+                if next != *self
+                    && let Holding::Stated { bases, .. } = &mut next.holding
+                    && let Some(base) = bases.get_mut(source)
+                {
+                    base.called.clone_from(called);
+                }
+            }
             PositionChange::Item { source, said } => {
                 next.state_item(source, said, sources)?;
             }
             PositionChange::Missing { source, version } => {
-                let mentioned = self.stated_by(source).map(Base::mentioned);
+                let known = self.stated_by(source);
+                let mentioned = known.map(Base::mentioned);
+                let called = known.and_then(|base| base.called.clone());
                 next.state(source, &Level::default(), *version, sources)?;
                 if next != *self
                     && let Holding::Stated { bases, .. } = &mut next.holding
@@ -517,10 +535,8 @@ impl Position {
                 }
             }
             PositionChange::Ended { source, version } => next.end(source, *version)?,
-            PositionChange::Gone { source } => {
-                if let Holding::Stated { bases, .. } = &mut next.holding {
-                    bases.remove(source);
-                }
+            PositionChange::Gone { source, called } => {
+                next.forget(source, called.as_deref(), sources);
             }
             PositionChange::Line { whose, moves, sold } => {
                 let name = whose.as_ref();
@@ -536,6 +552,7 @@ impl Position {
                         let of_item = next.of_items.entry(name.clone()).or_default();
                         add_move(of_item, at.as_millisecond(), *delta);
                     }
+                    base.called = called;
                     next.shift(*at, *delta, sources)?;
                 }
                 for (day, units) in sold {
@@ -670,6 +687,7 @@ impl Position {
     }
 
     pub(super) fn tidy(&mut self) {
+            called: None,
         if let Holding::Stated { bases, moves } = &mut self.holding {
             tidy(bases, moves, &mut self.of_items);
         }

@@ -130,6 +130,7 @@ fn stock(row: &Row) -> Result<[StockEvent; 2], String> {
     };
     let id = format!("{sku}@{location}");
     let set = Change::LevelSet {
+        called: None,
         product: sku.into(),
         location,
         level,

@@ -21,6 +21,7 @@ fn empty() -> Position {
 
 fn level(source: &str, minute: i64, on_hand: i64) -> PositionChange {
     PositionChange::Level {
+        called: None,
         source: name(source),
         level: Level {
             on_hand,
@@ -204,6 +205,7 @@ fn a_statement_is_not_newer_than_itself_once_it_is_stored() {
     let change = PositionChange::Level {
         source: name("erp"),
         level: Level::default(),
+        called: None,
         version: Version::at(finer),
     };
     let position = apply(&empty(), std::slice::from_ref(&change), &sources);
@@ -337,6 +339,7 @@ fn a_list_that_lacks_a_product_does_not_outdo_who_has_stated_it_since_the_list_l
     let says = |source: &ConnectorName, second: i64, on_hand: i64| PositionChange::Level {
         source: source.clone(),
         level: Level {
+        called: None,
             on_hand,
             ..Level::default()
         },
