@@ -58,6 +58,8 @@ impl Evaluator {
         let mut ended = false;
         for (source, said) in gone(&installation.config, unit) {
             let report = UnitReport {
+                called: None,
+                source_gone: true,
                 vin: unit.vin.clone(),
                 version: said.version,
                 state: Some(UnitState::Removed),

@@ -228,6 +228,10 @@ impl<'a> Reading<'a> {
         let stock_number = readable.value("stock_number", words(row, "stock_number"));
         let stock_number = stock_number.filter(|text| !text.is_empty());
         let report = UnitReport {
+            called: place_of(row)
+                .map(Cow::into_owned)
+                .filter(|_| location.is_some()),
+            source_gone: false,
             vin,
             version,
             state,

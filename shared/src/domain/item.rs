@@ -164,7 +164,7 @@ impl Position {
         }
         match &self.holding {
             Holding::Stated { bases, .. } => !bases.is_empty() && self.owner(sources).is_none(),
-            Holding::Counted { .. } => false,
+            Holding::Counted { .. } => self.no_longer_counted(),
         }
     }
 

@@ -68,6 +68,10 @@ pub struct Position {
     /// Vehicles are on their way there, and none was ever said to have been there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
+    /// Vehicles that were counted there last ended with the connector that listed them. Nobody says that
+    /// they are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlisted: bool,
     /// Units our own reservations promise.
     #[serde(default)]
     pub held: i64,
@@ -133,13 +137,13 @@ pub struct Base {
     /// Of several items that are summed, when the one was stated that was stated longest ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<Version>,
+    /// What the source called the place; of items each has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// Several of its items claim to be this product, and nobody has said that they are to be summed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub contradicts: bool,
     /// What each of its items said, where it counts items of its own.
-    /// What the source called the place; of items each has its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub called: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<String, Item>,
 }
@@ -155,12 +159,12 @@ pub enum PositionChange {
         level: Level,
         /// When that was true.
         version: Version,
+        /// What it calls the place, if it named one.
+        called: Option<String>,
     },
     /// A source states how much there is of one of its items.
     Item {
         /// Which source.
-        /// What it calls the place, if it named one.
-        called: Option<String>,
         source: ConnectorName,
         /// What it states.
         said: ItemStatement,
@@ -184,12 +188,12 @@ pub enum PositionChange {
     Gone {
         /// Which source.
         source: ConnectorName,
+        /// Only what it said by this name of the place.
+        called: Option<String>,
     },
     /// An order's line changed: the difference to what it came to before.
     Line {
         /// Whose and which item it is, or another of its names, where that is known.
-        /// Only what it said by this name of the place.
-        called: Option<String>,
         whose: Option<(ConnectorName, String)>,
         /// Units that came or went, and when.
         moves: Vec<(Timestamp, i64)>,
@@ -231,6 +235,8 @@ pub enum PositionChange {
         was_there: bool,
         /// Whether it is said of one that it was in stock there, and not only on its way.
         was_in_stock: bool,
+        /// Whether its source was taken out of the configuration.
+        source_gone: bool,
         /// Sales that are demand from now on, and such that no longer are: by day, how many.
         sold: Vec<(Date, i64)>,
     },
@@ -296,6 +302,7 @@ impl Position {
                 moves: Vec::new(),
             },
             awaited: false,
+            unlisted: false,
             held: 0,
             sold: BTreeMap::new(),
             of_items: BTreeMap::new(),
@@ -336,11 +343,26 @@ impl Position {
         })
     }
 
+    /// Whether what was counted there has ended with its source: how many there are is not known then.
+    pub(super) fn no_longer_counted(&self) -> bool {
+        let none = matches!(
+            self.holding,
+            Holding::Counted {
+                on_hand: 0,
+                incoming: 0,
+                ..
+            }
+        );
+        self.unlisted && none
+    }
+
     /// What was stated and moved, added up: below zero where more went than was there. Whoever corrects
     /// a quantity counts from this; on hand shows a debt as zero.
     pub fn balance(&self, sources: &Sources) -> Option<i64> {
         match &self.holding {
-            Holding::Counted { on_hand, .. } => Some(*on_hand),
+            Holding::Counted { on_hand, .. } => {
+                Some(*on_hand).filter(|_| !self.no_longer_counted())
+            }
             Holding::Stated { bases, moves } => {
                 let (source, base) = on_the_shelf(bases, &sources.ranking)?;
                 // What is not known to be of one item is in a sum once all of its items have been
@@ -470,6 +492,14 @@ impl Position {
         self.stated_before(Timestamp::MAX)
     }
 
+    /// When a person last counted it.
+    pub fn counted_at(&self) -> Option<Timestamp> {
+        let Holding::Stated { bases, .. } = &self.holding else {
+            return None;
+        };
+        counted(bases).map(|(_, count)| count.version.at)
+    }
+
     /// Movements that are kept apart.
     pub fn movements(&self) -> usize {
         match &self.holding {
@@ -492,14 +522,6 @@ impl Position {
     /// Revision and chain are left to the caller, who writes the ledger row.
     pub fn after(
         &self,
-    /// When a person last counted it.
-    pub fn counted_at(&self) -> Option<Timestamp> {
-        let Holding::Stated { bases, .. } = &self.holding else {
-            return None;
-        };
-        counted(bases).map(|(_, count)| count.version.at)
-    }
-
         change: &PositionChange,
         sources: &Sources,
     ) -> Result<Option<Self>, Refusal> {
@@ -532,6 +554,7 @@ impl Position {
                     && let Some(base) = bases.get_mut(source)
                 {
                     base.mentioned = mentioned;
+                    base.called = called;
                 }
             }
             PositionChange::Ended { source, version } => next.end(source, *version)?,
@@ -552,7 +575,6 @@ impl Position {
                         let of_item = next.of_items.entry(name.clone()).or_default();
                         add_move(of_item, at.as_millisecond(), *delta);
                     }
-                    base.called = called;
                     next.shift(*at, *delta, sources)?;
                 }
                 for (day, units) in sold {
@@ -606,12 +628,18 @@ impl Position {
                 incoming,
                 was_there,
                 was_in_stock,
+                source_gone,
                 sold,
             } => {
                 if *was_there || [*on_hand, *reserved, *incoming] != [0; 3] {
                     let is_first = matches!(next.holding, Holding::Stated { .. });
                     next.count([*on_hand, *reserved, *incoming])?;
                     next.awaited = (is_first || next.awaited) && !was_in_stock && *on_hand == 0;
+                    // It is known again once somebody else has something to say of how many there are.
+                    next.unlisted = match *source_gone {
+                        true => next.unlisted || on_hand + incoming < 0,
+                        false => next.unlisted && [*on_hand, *reserved, *incoming] == [0; 3],
+                    };
                 }
                 for (day, quantity) in sold {
                     next.count_sale(*day, *quantity);
@@ -659,6 +687,7 @@ impl Position {
             mentioned: None,
             oldest: None,
             ended: false,
+            called: None,
             contradicts: false,
             items: BTreeMap::new(),
         };
@@ -687,7 +716,6 @@ impl Position {
     }
 
     pub(super) fn tidy(&mut self) {
-            called: None,
         if let Holding::Stated { bases, moves } = &mut self.holding {
             tidy(bases, moves, &mut self.of_items);
         }

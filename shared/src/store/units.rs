@@ -13,7 +13,7 @@ use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError, LeftOut, reason};
 use super::together::Known;
 use super::{Store, StoreError};
-use crate::domain::event::StockEvent;
+use crate::domain::event::{Change, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::money::jump;
@@ -224,6 +224,7 @@ impl Store {
                 incoming,
                 was_there: after.was_at(location, UnitState::is_present),
                 was_in_stock: after.was_at(location, UnitState::is_in_stock),
+                source_gone: matches!(&event.change, Change::Unit(report) if report.source_gone),
                 sold: moved.sold.into_iter().filter(|(_, n)| *n != 0).collect(),
             };
             let stored = self

@@ -290,6 +290,8 @@ impl Scene {
         let at = self.store.clock().now();
         let text = |text: &str| Field::Text(text.to_owned());
         let report = UnitReport {
+            called: None,
+            source_gone: false,
             vin: vin.parse().unwrap(),
             version: Version::at(at),
             state: Some(UnitState::InStock),

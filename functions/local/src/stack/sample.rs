@@ -185,6 +185,8 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
     .map_err(|error| format!("price: {error}"))?;
     fields.insert("price".to_owned(), Field::Money(price));
     let report = UnitReport {
+        called: None,
+        source_gone: false,
         vin: parsed(row, "vin")?,
         version: Version::at(at),
         state: Some(state),
