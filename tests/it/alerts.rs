@@ -180,6 +180,8 @@ async fn one_vehicle_at_two_rooftops_is_one_conflict_and_counted_once() {
         .unwrap()
         .unwrap();
     let report = shared::domain::unit::UnitReport {
+        called: None,
+        source_gone: false,
         vin: unit.vin.clone(),
         version: shared::domain::Version::at(Clock::system().now()),
         state: Some(shared::domain::unit::UnitState::InStock),

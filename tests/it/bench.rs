@@ -57,6 +57,7 @@ pub(crate) fn level(
     on_hand: i64,
 ) -> StockEvent {
     let change = Change::LevelSet {
+        called: None,
         product: product.parse().unwrap(),
         location: location.parse().unwrap(),
         level: Level {

@@ -67,6 +67,8 @@ fn vehicle(source: &str, minute: i64, state: UnitState, location: &str) -> Stock
     let text = |name: &str, text: &str| (name.to_owned(), Field::Text(text.to_owned()));
     let price = Field::Money("268500 GBP".parse().unwrap());
     let report = UnitReport {
+        called: None,
+        source_gone: false,
         vin: "SCBCG2ZG7TC031207".parse().unwrap(),
         version: Version::at(at(minute)),
         state: Some(state),

@@ -403,7 +403,7 @@ async fn what_a_removed_connector_states_ends_and_comes_back_with_it() {
     let without = changed(&text, &[(&text[begins..ends], "")]);
     store.apply_config(&without, "test").await.unwrap();
     running.settle().await;
-    assert_eq!(there().await, [None, Some(31), Some(0)]);
+    assert_eq!(there().await, [None, Some(31), None]);
     let unit = running.get(&format!("/api/v1/units/{vin}")).await;
     assert_eq!(unit["state"], "removed");
     // It is known why.
@@ -440,7 +440,7 @@ async fn what_a_removed_connector_states_ends_and_comes_back_with_it() {
         .await
         .unwrap();
     running.settle().await;
-    assert_eq!(there().await, [None, Some(31), Some(0)], "until it says so");
+    assert_eq!(there().await, [None, Some(31), None], "until it says so");
     read().await;
     assert_eq!(there().await, [Some(20), Some(30), Some(1)]);
 }
@@ -488,4 +488,107 @@ async fn stock_of_a_place_that_was_taken_for_another_is_at_the_right_one_only() 
         [],
         "nobody is asked"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_is_at_the_right_places_after_two_names_were_exchanged() {
+    let drop = tempfile::tempdir().unwrap();
+    let roma = "[locations.roma]\nname = \"Roma\"\nkind = \"warehouse\"\n[connectors.generic]";
+    let (wrong, right) = (
+        "{ North = \"milano\", South = \"roma\" }",
+        "{ North = \"roma\", South = \"milano\" }",
+    );
+    let text = config(drop.path())
+        .replace("[connectors.generic]\n", &format!("{roma}\n"))
+        .replace("{ milano = \"milano\" }", wrong);
+    let running = Running::with(&text).await;
+    let store = &running.stack.store;
+    let erp = "erp".parse().unwrap();
+    let read = async || {
+        // One of them is at both places, and as much of it.
+        let text = "sku,location,on_hand\nOIL,North,20\nOIL,South,20\nGAS,North,30\nWAX,South,40\n";
+        std::fs::write(drop.path().join("stock.csv"), text).unwrap();
+        running.stack.sync.start(&erp).await.unwrap();
+        running.settle().await;
+    };
+    let there = async |place: &str| {
+        let mut there = Vec::new();
+        for product in ["OIL", "GAS", "WAX"] {
+            let (product, place) = (product.parse().unwrap(), place.parse().unwrap());
+            let position = store.position(&product, &place).await.unwrap();
+            let stock = position.and_then(|it| it.stock(&Default::default()));
+            there.push(stock.map(|stock| stock.on_hand));
+        }
+        there
+    };
+    read().await;
+    assert_eq!(there("milano").await, [Some(20), Some(30), None]);
+    assert_eq!(there("roma").await, [Some(20), None, Some(40)]);
+    let right = changed(&text, &[(wrong, right)]);
+    store.apply_config(&right, "test").await.unwrap();
+    running.settle().await;
+    read().await;
+    assert_eq!(there("milano").await, [Some(20), None, Some(40)]);
+    assert_eq!(there("roma").await, [Some(20), Some(30), None]);
+    let inbox = store.inbox(None, 10).await.unwrap().items;
+    assert_eq!(inbox, [], "nobody is asked");
+    assert_eq!(running.alerts(AlertState::Open).await.len(), 0);
+}
+
+/// The way that docs/configuration.md describes: both stand until the new one's first file is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vehicle_stays_where_it_was_brought_when_its_connector_gets_another_name() {
+    let (drop, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let roma = "[locations.roma]\nname = \"Roma\"\nkind = \"warehouse\"\n[connectors.generic]";
+    let text = config(drop.path())
+        .replace("[connectors.generic]\n", &format!("{roma}\n"))
+        .replace(
+            "[channels.room]",
+            "[ownership]\nstate = [\"erp\"]\n[channels.room]",
+        );
+    let running = Running::with(&text).await;
+    let store = &running.stack.store;
+    let vin = "SCBCG2ZG0RC012345";
+    let read = async |folder: &std::path::Path, connector: &str| {
+        let text = format!("vin,location,make,model\n{vin},milano,Bentley,Bentayga\n");
+        std::fs::write(folder.join("stock.csv"), text).unwrap();
+        let connector = connector.parse().unwrap();
+        running.stack.sync.start(&connector).await.unwrap();
+        running.settle().await;
+    };
+    let place = async || running.get(&format!("/api/v1/units/{vin}")).await["location"].clone();
+    read(drop.path(), "erp").await;
+    assert_eq!(place().await, "milano");
+    let brought = serde_json::json!({ "vin": vin, "location": "roma" });
+    running.post("t1", "unit.transferred", brought).await;
+    assert_eq!(place().await, "roma");
+
+    let begins = text.find("[connectors.erp]").unwrap();
+    let ends = text.find("[ownership]").unwrap();
+    let old = &text[begins..ends];
+    let new = old
+        .replace("[connectors.erp]", "[connectors.erp-2]")
+        .replace(
+            drop.path().to_str().unwrap(),
+            other.path().to_str().unwrap(),
+        );
+    let both = changed(&text, &[(old, &format!("{old}{new}"))]);
+    store.apply_config(&both, "test").await.unwrap();
+    running.settle().await;
+    read(other.path(), "erp-2").await;
+    assert_eq!(place().await, "roma");
+    let renamed = changed(
+        &text,
+        &[
+            (old, new.as_str()),
+            ("state = [\"erp\"]", "state = [\"erp-2\"]"),
+        ],
+    );
+    store.apply_config(&renamed, "test").await.unwrap();
+    running.settle().await;
+    assert_eq!(place().await, "roma");
+    read(other.path(), "erp-2").await;
+    assert_eq!(place().await, "roma");
+    let unit = running.get(&format!("/api/v1/units/{vin}")).await;
+    assert_eq!(unit["state"], "in_stock");
 }

@@ -527,7 +527,7 @@ kind = "files"
 url = "FOLDER/depot"
 glob = "*.csv"
 stable_for = "1s"
-locations = { south = "south" }
+locations = { north = "north", south = "south" }
 [channels.out]
 kind = "webhook"
 url = "https://people.example.com/"
@@ -682,11 +682,17 @@ async fn left_to_people(site: &Deployed) {
     .await;
 }
 
-/// A connector is removed while a file of another is read that states the same, and then the other.
+/// A connector is removed while a file of another is read that states the same, and with it the word that
+/// kept a vehicle from being counted: it did not say where that is.
 async fn without_the_depot(site: &Deployed, document: &str) {
     let carried = site.stream_and_runs();
     let file = site.drop_folder().join("depot/2.csv");
-    std::fs::write(file, "sku,location,on_hand\nSKU-7,south,71\n").unwrap();
+    let vin = "SCBCG2ZG0RC012346";
+    let rows = format!("SKU-7,,south,71,,\n,{vin},,,Bentley,Bentayga\n");
+    let text = format!("sku,vin,location,on_hand,make,model\n{rows}");
+    std::fs::write(file, text).unwrap();
+    let whereabouts = json!({ "vin": vin, "location": "south" });
+    site.hook("unit.updated", whereabouts).await;
     for _ in 0..2 {
         site.read_everything().await;
         carried.idle().await;

@@ -71,7 +71,7 @@ pub(crate) const OTHER_ITEM: i64 = 502;
 
 pub(crate) struct Shop {
     pub(crate) aws: EmbeddedAws,
-    evaluator: Evaluator,
+    pub(crate) evaluator: Evaluator,
     pub(crate) store: Store,
     pub(crate) ingest: Ingest,
     ticker: Ticker,
@@ -725,6 +725,8 @@ async fn what_ends_while_a_level_is_read_is_in_the_ledger_as_the_word_of_the_end
         id: "level/09:05".parse().unwrap(),
         at,
         change: Change::Item(Box::new(ItemStatement {
+            called: None,
+            offered_by: None,
             product: "OIL".parse().unwrap(),
             location: "north".parse().unwrap(),
             item: format!("inventory_item {ITEM}"),
@@ -1210,5 +1212,179 @@ async fn a_line_that_an_edit_added_is_known_as_such_though_both_versions_are_hea
         );
         let found = shop.on_hand("OIL", "north").await;
         assert_eq!(found, Some(17), "turn {turn}");
+    }
+}
+
+const ALL: Selection = Selection::Between {
+    from: None,
+    until: None,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_states_anew_what_ended_with_a_connector_a_place_or_its_name_that_came_back() {
+    let begins = CONFIG.find("[connectors.shop]").unwrap();
+    let ends = CONFIG.find("[channels.out]").unwrap();
+    let place = "[locations.south]\nname = \"South\"\nkind = \"warehouse\"\n";
+    let name = (r#", "2" = "south""#, "");
+    let removed = [
+        vec![(&CONFIG[begins..ends], "")],
+        vec![(place, ""), name],
+        vec![name],
+    ];
+    let connector = "shop".parse().unwrap();
+    for changes in removed {
+        let shop = Shop::open(&[]).await;
+        let carried = shop.evaluates();
+        let described = product("active", "08:59:00", &[(ITEM, "OIL")]);
+        shop.hears("products/create", &described).await;
+        shop.hears("inventory_levels/update", &level(ITEM, 2, 50, "09:00:00"))
+            .await;
+        assert_eq!(shop.on_hand("OIL", "south").await, Some(50));
+        for changes in [&changes[..], &[]] {
+            shop.configure(changes).await;
+            shop.ticks().await;
+            carried.idle().await;
+            assert_eq!(shop.on_hand("OIL", "south").await, None, "{changes:?}");
+        }
+        for _ in 0..2 {
+            let replayed = shop.ingest.replay(&connector, &ALL, None);
+            replayed.await.unwrap();
+            carried.idle().await;
+            assert_eq!(shop.on_hand("OIL", "south").await, Some(50), "{changes:?}");
+        }
+        // Said, ended, and said again: the second replay said nothing new.
+        let of = keys::position_history(&"OIL".parse().unwrap(), &"south".parse().unwrap());
+        let rows = shop.store.history(&of, None, 100).await.unwrap().items;
+        assert_eq!(rows.len(), 3, "{changes:?}: {rows:?}");
+        carried.stop().await;
+    }
+}
+
+const EXCHANGED: (&str, &str) = (
+    r#""1" = "north", "2" = "south""#,
+    r#""2" = "north", "1" = "south""#,
+);
+
+#[tokio::test(start_paused = true)]
+async fn what_was_stated_by_a_name_that_leads_elsewhere_now_ends_and_a_replay_states_it_there() {
+    let shop = Shop::open(&[]).await;
+    let carried = shop.evaluates();
+    let both = product("active", "08:00:00", &[(ITEM, "OIL"), (OTHER_ITEM, "GAS")]);
+    shop.hears("products/create", &both).await;
+    for (item, place, units) in [(ITEM, 1, 70), (ITEM, 2, 50), (OTHER_ITEM, 1, 30)] {
+        let stated = level(item, place, units, "09:00:00");
+        shop.hears("inventory_levels/update", &stated).await;
+    }
+    let there = async || {
+        let mut there = Vec::new();
+        for sku in ["OIL", "GAS"] {
+            for place in ["north", "south"] {
+                there.push(shop.on_hand(sku, place).await);
+            }
+        }
+        there
+    };
+    assert_eq!(there().await, [Some(70), Some(50), Some(30), None]);
+    shop.configure(&[EXCHANGED]).await;
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(there().await, [None; 4]);
+    let of = keys::position_history(&"GAS".parse().unwrap(), &"north".parse().unwrap());
+    let rows = shop.store.history(&of, None, 100).await.unwrap().items;
+    let why = rows.last().unwrap().reason.as_deref();
+    let expected = "its source means another place by the name that it used";
+    assert_eq!(why, Some(expected));
+    let connector = "shop".parse().unwrap();
+    let replayed = shop.ingest.replay(&connector, &ALL, None);
+    replayed.await.unwrap();
+    assert_eq!(there().await, [Some(50), Some(70), None, Some(30)]);
+    // Whoever looks again finds nothing to end.
+    shop.configure(&[EXCHANGED, ("threshold = 9", "threshold = 8")])
+        .await;
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(there().await, [Some(50), Some(70), None, Some(30)]);
+    carried.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_stays_with_the_place_where_it_was_taken_from_stock() {
+    let deducts = "default_location = \"north\"\norders = \"deduct\"";
+    let elsewhere = deducts.replace("north", "south");
+    let default = ("default_location = \"north\"", elsewhere.as_str());
+    let exchanged = [("default_location = \"north\"", deducts), EXCHANGED];
+    let connector = "shop".parse().unwrap();
+    for (place, changes, there) in [
+        (None, &[default][..], [("north", 10), ("south", 5)]),
+        (Some(2), &exchanged[..], [("south", 5), ("north", 10)]),
+    ] {
+        let [(here, units), (other, others)] = there;
+        let shop = counting().await;
+        let said = |updated: &str, current: i64, refunds: &[Value]| {
+            let mut body = order(updated, current, false, refunds);
+            body["location_id"] = json!(place);
+            body
+        };
+        let left = async || {
+            let of = |at| shop.on_hand("OIL", at);
+            [of(here).await, of(other).await]
+        };
+        shop.hears("orders/create", &said("09:30:00", 4, &[])).await;
+        assert_eq!(left().await, [Some(units - 4), Some(others)], "{place:?}");
+        shop.configure(changes).await;
+        // Heard again, edited, and partly refunded where it was sold.
+        let replayed = shop.ingest.replay(&connector, &ALL, None);
+        replayed.await.unwrap();
+        assert_eq!(left().await, [Some(units - 4), Some(others)], "{place:?}");
+        shop.hears("orders/updated", &said("09:35:00", 3, &[]))
+            .await;
+        assert_eq!(left().await, [Some(units - 3), Some(others)], "{place:?}");
+        let back = refund("return", 2, place);
+        shop.hears("refunds/create", &back).await;
+        assert_eq!(left().await, [Some(units - 1), Some(others)], "{place:?}");
+        let replayed = shop.ingest.replay(&connector, &ALL, None);
+        replayed.await.unwrap();
+        assert_eq!(left().await, [Some(units - 1), Some(others)], "{place:?}");
+        assert_eq!(shop.sold("OIL", here).await, 1, "{place:?}");
+        assert_eq!(shop.sold("OIL", other).await, 0, "{place:?}");
+    }
+}
+
+/// An end that was known of the item and had not reached the position yet, when a level that was read
+/// before is applied once more.
+#[tokio::test(start_paused = true)]
+async fn what_a_repeated_level_carries_is_in_the_ledger_as_the_word_of_the_end() {
+    let ended = offers(false, "09:10:00");
+    let authority = Default::default();
+    // Whoever ends it stops after so many calls, until he comes to his end.
+    for calls in 0.. {
+        let breaks = Arc::new(Breaks(AtomicUsize::new(usize::MAX)));
+        let settings = Settings {
+            interference: Arc::clone(&breaks) as _,
+            ..Settings::default()
+        };
+        let shop = Shop::disturbed(&[], settings).await;
+        let active = product("active", "08:00:00", &[(ITEM, "OIL")]);
+        shop.hears("products/create", &active).await;
+        let mut stated = level(ITEM, 1, 7, "09:00:00");
+        shop.hears("inventory_levels/update", &stated).await;
+        breaks.0.store(calls, Ordering::SeqCst);
+        let is_whole = shop.store.apply(&ended, &authority).await.is_ok();
+        breaks.0.store(usize::MAX, Ordering::SeqCst);
+        stated["sent"] = json!("again");
+        shop.hears("inventory_levels/update", &stated).await;
+        shop.store.apply(&ended, &authority).await.unwrap();
+        assert_eq!(shop.on_hand("OIL", "north").await, None, "{calls}");
+        let of = keys::position_history(&"OIL".parse().unwrap(), &"north".parse().unwrap());
+        let rows = shop.store.history(&of, None, 100).await.unwrap().items;
+        let rows: Vec<_> = rows
+            .iter()
+            .skip(1)
+            .map(|row| (row.change.as_str(), row.event.as_str()))
+            .collect();
+        assert_eq!(rows, [("item_ended", ended.id.as_str())], "{calls}");
+        if is_whole {
+            return;
+        }
     }
 }

@@ -306,6 +306,8 @@ async fn a_longer_throttle_is_handed_back_well_before_the_time_is_over() {
 /// A word about one vehicle.
 fn stocked(source: &str, location: &str) -> StockEvent {
     let report = UnitReport {
+        called: None,
+        source_gone: false,
         vin: "SCBCG2ZG0RC012345".parse().unwrap(),
         version: Version::at(at(0)),
         state: Some(UnitState::InStock),

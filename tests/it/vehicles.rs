@@ -3,15 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
+use lotwire::stack::resources::TABLE;
 use serde_json::json;
 use shared::domain::Authority;
-use shared::domain::alert::{AlertKind, AlertState};
+use shared::domain::alert::{AlertKind, AlertState, Ending};
 use shared::domain::event::{Change, ProductDescription, Version};
 use shared::domain::ledger::check_chain;
 use shared::domain::position::Sources;
 use shared::domain::unit::{Field, UnitReport, UnitState};
+use shared::store::Store;
 use shared::store::keys;
+use shared::store::row::FORMAT_ATTRIBUTE;
 use shared::store::stated::{Item, Stated};
 use shared::store::stock::{Applied, ApplyError};
 
@@ -27,6 +31,8 @@ pub(crate) fn vehicle(
     location: &str,
 ) -> shared::domain::StockEvent {
     let report = UnitReport {
+        called: None,
+        source_gone: false,
         vin: "SCBCG2ZG0RC012345".parse().unwrap(),
         version: Version::at(at(minute)),
         state: Some(state),
@@ -433,4 +439,149 @@ async fn a_transfer_counts_whoever_else_has_the_vehicle() {
     back.id = "back".parse().unwrap();
     store.apply(&back, &authority).await.unwrap();
     assert_eq!(there().await, [("london".to_owned(), 1)]);
+}
+
+/// A vehicle of this number.
+fn numbered(source: &str, number: u8, minute: i64, location: &str) -> shared::domain::StockEvent {
+    let mut said = vehicle(source, minute, UnitState::InStock, location);
+    said.id = format!("{source}-{number}-{minute}").parse().unwrap();
+    if let Change::Unit(report) = &mut said.change {
+        report.vin = format!("SCBCG2ZG0RC0123{number:02}").parse().unwrap();
+    }
+    said
+}
+
+const LOT: &str = "[connectors.lot]\nkind = \"files\"\nurl = \"/nowhere/drop\"\n[connectors.dms]\n\
+                   kind = \"generic\"\nwebhook = { secret = \"env:DMS\" }\n[channels.out]";
+const WITHOUT_LOT: &str = "[connectors.dms]\nkind = \"generic\"\n\
+                           webhook = { secret = \"env:DMS\" }\n[channels.out]";
+
+/// Nobody's stock has ended: nobody says any more how much there is.
+#[tokio::test(start_paused = true)]
+async fn nobody_hears_that_vehicles_are_out_or_low_because_their_connector_was_removed() {
+    let gone = "[[rules]]\nname = \"gone\"\nkind = \"out_of_stock\"\n[[rules]]\nname = \"low\"";
+    let rules = [
+        ("threshold = 9", "threshold = 2"),
+        ("[[rules]]\nname = \"low\"", gone),
+    ];
+    let with = |lot: &'static str| [&rules[..], &[("[channels.out]", lot)]].concat();
+    let shop = Shop::open(&with(LOT)).await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let says = async |said: shared::domain::StockEvent| {
+        shop.store.apply(&said, &authority).await.unwrap();
+        carried.idle().await;
+    };
+    // Four in the north, of which another has one, too; two in the south.
+    for number in 1..=4 {
+        says(numbered("lot", number, 0, "north")).await;
+    }
+    says(numbered("dms", 4, 1, "north")).await;
+    for number in 5..=7 {
+        says(numbered("lot", number, 0, "south")).await;
+    }
+    let mut sold = numbered("lot", 7, 5, "south");
+    if let Change::Unit(report) = &mut sold.change {
+        report.state = Some(UnitState::Sold);
+    }
+    says(sold).await;
+    let line = "line:bentley/continental-gt";
+    let low = |place: &str| (AlertKind::LowStock, format!("{line} at {place}"));
+    let alerts = async |state| {
+        let alerts = shop.alerts(state).await.into_iter();
+        alerts.collect::<Vec<_>>()
+    };
+    let (kind, south) = low("south");
+    let opening = alerts(AlertState::Resolved).await;
+    assert_eq!(
+        alerts(AlertState::Open).await,
+        [(kind, south.clone(), None)]
+    );
+
+    shop.configure(&with(WITHOUT_LOT)).await;
+    shop.ticks().await;
+    carried.idle().await;
+    // By the word of those who are left.
+    assert_eq!(shop.on_hand(line, "north").await, Some(1));
+    assert_eq!(shop.on_hand(line, "south").await, None);
+    assert_eq!(alerts(AlertState::Open).await, []);
+    let closed = alerts(AlertState::Resolved).await;
+    let why = Some(Ending::NoLongerStated);
+    assert_eq!(closed[opening.len()..], [(kind, south, why)]);
+
+    // What they say from then on is news.
+    says(numbered("dms", 8, 9, "north")).await;
+    assert_eq!(shop.on_hand(line, "north").await, Some(2));
+    let (kind, north) = low("north");
+    assert_eq!(alerts(AlertState::Open).await, [(kind, north, None)]);
+    carried.stop().await;
+}
+
+/// A vehicle that cannot be counted yet is looked at with all others.
+#[tokio::test(start_paused = true)]
+async fn a_removed_connector_has_no_vehicle_any_more_that_could_not_be_counted() {
+    let shop = Shop::open(&[("[channels.out]", LOT)]).await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let mut said = numbered("lot", 1, 0, "north");
+    if let Change::Unit(report) = &mut said.change {
+        report.fields.clear(); // of no model
+    }
+    shop.store.apply(&said, &authority).await.unwrap();
+    carried.idle().await;
+    let state = async || {
+        let unit = shop.store.unit("SCBCG2ZG0RC012301").await.unwrap().unwrap();
+        (unit.counted.is_some(), unit.resolve(&authority).state)
+    };
+    assert_eq!(state().await, (false, UnitState::InStock));
+    shop.configure(&[("[channels.out]", WITHOUT_LOT)]).await;
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(state().await, (false, UnitState::Removed));
+    carried.stop().await;
+}
+
+/// As after a version that was taken back.
+#[tokio::test(start_paused = true)]
+async fn a_look_at_everything_passes_over_what_a_newer_version_has_written() {
+    let shop = Shop::open(&[("[channels.out]", LOT)]).await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    for number in 1..=40 {
+        let said = numbered("lot", number, 0, "north");
+        shop.store.apply(&said, &authority).await.unwrap();
+    }
+    carried.idle().await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let table = shop.aws.dynamodb();
+    let get = table.get_item().table_name(TABLE);
+    let get = get
+        .key("pk", text("U#SCBCG2ZG0RC012301"))
+        .key("sk", text("unit"));
+    let mut newer = get.send().await.unwrap().item.unwrap();
+    let format = AttributeValue::N("99".to_owned());
+    newer.insert(FORMAT_ATTRIBUTE.to_owned(), format);
+    carried.stop().await;
+    let put = table.put_item().table_name(TABLE).set_item(Some(newer));
+    put.send().await.unwrap();
+    // The record of that write is the newer version's.
+    shop.configure(&[("[channels.out]", WITHOUT_LOT)]).await;
+    let looked = async || {
+        let mut jobs = vec!["configuration".to_owned()];
+        jobs.extend(Store::parts().map(|part| format!("everything.{part}")));
+        for _ in 0..60 {
+            for id in &jobs {
+                shop.evaluator.proceed(id).await.unwrap();
+            }
+        }
+        shop.store.parts_under_way().await.unwrap()
+    };
+    assert_eq!(looked().await, [], "each part comes to its end");
+    for number in 2..=40 {
+        let vin = format!("SCBCG2ZG0RC0123{number:02}");
+        let unit = shop.store.unit(&vin).await.unwrap().unwrap();
+        assert_eq!(unit.resolve(&authority).state, UnitState::Removed, "{vin}");
+    }
+    let again = shop.store.job("newer").await.unwrap().unwrap().data;
+    assert!(again.not_before.is_some(), "it is looked at again in a day");
 }

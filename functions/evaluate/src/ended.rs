@@ -1,5 +1,6 @@
 //! What is stated by sources that the configuration has no more, or by one at a place that it can no
-//! longer name: they cannot say any more that something is sold, so it ends, with its ledger rows.
+//! longer name: they cannot say any more that something is sold, so it ends, with its ledger rows. So does
+//! what was stated by a name of a place that leads to another now.
 //!
 //! What such a source said of quantities is forgotten: said again, it counts again. A vehicle is removed as
 //! of the source's own last word, so that only what it says later brings it back.
@@ -31,10 +32,11 @@ impl Evaluator {
         // What is known here may be a second old, and a source newer than that.
         let installation = self.installation().await?;
         let over = over(&installation.config, position);
-        for source in &over {
+        for (source, called) in &over {
             let change = Change::SourceGone {
                 product: position.product.clone(),
                 location: position.location.clone(),
+                called: called.clone(),
             };
             let at = self.store.clock().now();
             self.end(&installation, source, at, change).await?;
@@ -56,6 +58,8 @@ impl Evaluator {
         let mut ended = false;
         for (source, said) in gone(&installation.config, unit) {
             let report = UnitReport {
+                called: None,
+                source_gone: true,
                 vin: unit.vin.clone(),
                 version: said.version,
                 state: Some(UnitState::Removed),
@@ -116,9 +120,18 @@ fn gone<'a>(
     said.filter(|(_, said)| said.value.is_present())
 }
 
-/// The sources that state something here and cannot any more.
-fn over(config: &Config, position: &Position) -> Vec<ConnectorName> {
-    let stating = position.stating();
-    let over = stating.filter(|source| !config.can_state(source, &position.location));
-    over.cloned().collect()
+/// The sources that state something here and cannot any more; or by which name of the place they did that
+/// leads elsewhere now.
+fn over(config: &Config, position: &Position) -> Vec<(ConnectorName, Option<String>)> {
+    let mut over = Vec::new();
+    for source in position.stating() {
+        if !config.can_state(source, &position.location) {
+            over.push((source.clone(), None));
+            continue;
+        }
+        let called = position.called_by(source).into_iter();
+        let elsewhere = called.filter(|it| config.leads_elsewhere(source, it, &position.location));
+        over.extend(elsewhere.map(|it| (source.clone(), Some(it.to_owned()))));
+    }
+    over
 }

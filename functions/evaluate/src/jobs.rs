@@ -39,7 +39,7 @@ impl Evaluator {
 
     /// Looks at the next page of a job, if it is time for it.
     pub async fn proceed(&self, id: &str) -> Result<(), EvaluateError> {
-        let Some(stored) = self.store.job(id).await? else {
+        let Some(mut stored) = self.store.job(id).await? else {
             return Ok(()); // done already
         };
         let job = &stored.data;
@@ -55,14 +55,24 @@ impl Evaluator {
             tokio::time::sleep(SETTLED).await;
         }
         let this = self.because_of_job(id);
+        let mut newer = 0;
         let (looked, next) = match job.stage {
             Stage::Spread => match &job.cursor {
                 None => this.spread().await?,
                 Some(cursor) => this.end_what_is_open(cursor).await?,
             },
-            Stage::Positions => Box::pin(this.look_at_positions(job)).await?,
-            Stage::Units => this.look_at_units(job).await?,
+            Stage::Positions => Box::pin(this.look_at_positions(job, &mut newer)).await?,
+            Stage::Units => this.look_at_units(job, &mut newer).await?,
         };
+        if newer > 0 {
+            tracing::warn!(
+                job = id,
+                newer,
+                "a job passes over what a newer version has written"
+            );
+            self.store.look_again_at_what_is_newer().await?;
+            stored.data.passed_over += newer;
+        }
         // Somebody else may have looked at the same page meanwhile; then the job is theirs.
         self.store.advance_job(&stored, looked, next).await?;
         Ok(())
@@ -173,18 +183,22 @@ impl Evaluator {
         }
     }
 
-    async fn look_at_positions(&self, job: &Reexamination) -> Result<(u64, Next), EvaluateError> {
+    async fn look_at_positions(
+        &self,
+        job: &Reexamination,
+        newer: &mut u64,
+    ) -> Result<(u64, Next), EvaluateError> {
         let page = page(job, |from, most| async move {
             self.store.each_position(from.as_deref(), most).await
         });
-        let page = readable(page.await?)?;
+        let (page, looked) = readable(page.await?, newer)?;
         let mut around = self.surroundings().await?;
         loop {
             for listed in &page.items {
                 let owner = listed.owner(&around.authority.quantities);
                 if job.owned_by.is_none() || owner == job.owned_by.as_ref() {
                     let (product, location) = (&listed.product, &listed.location);
-                    unless_hopeless(format!("{product} {location}"), async {
+                    let look = async {
                         // The list may lag behind; the position itself is read again.
                         let config = &around.installation.config;
                         let mut now = self.store.position(product, location).await?;
@@ -198,8 +212,9 @@ impl Evaluator {
                             Some(now) => Box::pin(self.look_at_position(&around, None, &now)).await,
                             None => Ok(()),
                         }
-                    })
-                    .await?;
+                    };
+                    unless_hopeless(format!("{product} {location}"), unless_newer(look, newer))
+                        .await?;
                 }
             }
             if self.still_holds(&around).await? {
@@ -212,17 +227,21 @@ impl Evaluator {
             None => None,
             cursor => Some((Stage::Positions, cursor)),
         };
-        Ok((page.items.len() as u64, next))
+        Ok((looked, next))
     }
 
-    async fn look_at_units(&self, job: &Reexamination) -> Result<(u64, Next), EvaluateError> {
+    async fn look_at_units(
+        &self,
+        job: &Reexamination,
+        newer: &mut u64,
+    ) -> Result<(u64, Next), EvaluateError> {
         let installation = self.installation().await?;
         let page = page(job, |from, most| async move {
             self.store.each_unit(from.as_deref(), most).await
         });
-        let page = readable(page.await?)?;
+        let (page, looked) = readable(page.await?, newer)?;
         for listed in &page.items {
-            unless_hopeless(&listed.vin, async {
+            let look = async {
                 let mut now = self.store.unit(listed.vin.as_str()).await?;
                 if let Some(unit) = &now
                     && self.end_claims(&installation, unit).await?
@@ -233,11 +252,11 @@ impl Evaluator {
                     Some(now) => self.look_at_unit(&installation, &now).await,
                     None => Ok(()),
                 }
-            })
-            .await?;
+            };
+            unless_hopeless(&listed.vin, unless_newer(look, newer)).await?;
         }
         let next = page.next.map(|cursor| (Stage::Units, Some(cursor)));
-        Ok((page.items.len() as u64, next))
+        Ok((looked, next))
     }
 
     /// What a job finds goes back to the job, page by page.
@@ -285,10 +304,21 @@ where
     }
 }
 
-/// What of a page can be read. What never can be shows in the log, and is passed over: it would keep a
-/// job from everything that comes after it, for ever.
-fn readable<T>(page: Page<Result<T, StoreError>>) -> Result<Page<T>, StoreError> {
+/// What of a page can be read, and how much there was. What never can be shows in the log, and is passed
+/// over: it would keep a job from everything that comes after it, for ever. So is what a newer version has
+/// written, which may be there to stay where the version was taken back.
+fn readable<T>(
+    page: Page<Result<T, StoreError>>,
+    newer: &mut u64,
+) -> Result<(Page<T>, u64), StoreError> {
+    let all = page.items.len() as u64;
     let readable = |item: Result<T, StoreError>| match item {
+        Err(error @ StoreError::Newer { .. }) => {
+            *newer += 1;
+            let cause = &error as &(dyn std::error::Error + 'static);
+            tracing::warn!(error = cause, "a job passes over it");
+            None
+        }
         Err(error) if !error.is_transient() => {
             let cause = &error as &(dyn std::error::Error + 'static);
             tracing::error!(error = cause, "a job passes over what cannot be read");
@@ -297,10 +327,27 @@ fn readable<T>(page: Page<Result<T, StoreError>>) -> Result<Page<T>, StoreError>
         item => Some(item),
     };
     let items = page.items.into_iter().filter_map(readable);
-    Ok(Page {
+    let readable = Page {
         items: items.collect::<Result<_, _>>()?,
         next: page.next,
-    })
+    };
+    Ok((readable, all))
+}
+
+/// A job's look at one thing, unless a newer version has written that meanwhile.
+async fn unless_newer(
+    look: impl Future<Output = Result<(), EvaluateError>>,
+    newer: &mut u64,
+) -> Result<(), EvaluateError> {
+    match look.await {
+        Err(error) if error.is_newer() => {
+            *newer += 1;
+            let cause = &error as &(dyn std::error::Error + 'static);
+            tracing::warn!(error = cause, "a job passes over it");
+            Ok(())
+        }
+        looked => looked,
+    }
 }
 
 /// A job's look at one thing, which is passed over in the same way if no try will ever be better.

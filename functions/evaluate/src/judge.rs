@@ -128,7 +128,7 @@ impl<'a> Scene<'a> {
                 }
                 (true, None) => without_rule(&resolution),
             };
-            let reading = self.read(&resolution, stock.as_ref(), after, gone);
+            let reading = self.read(&resolution, stock.as_ref(), (after, after.unlisted), gone);
             let mut verdict = reading.verdict;
             if self.down.contains(&after.location) {
                 verdict.withheld = Some(Withheld::SourceDown);
@@ -218,7 +218,8 @@ impl<'a> Scene<'a> {
                 false => Ending::GroupRemoved,
             };
         }
-        let reading = self.read(&resolution, stock.as_ref(), after, gone);
+        let unlisted = members.iter().any(|member| member.unlisted);
+        let reading = self.read(&resolution, stock.as_ref(), (after, unlisted), gone);
         let mut verdict = reading.verdict;
         if members
             .iter()
@@ -286,7 +287,7 @@ impl<'a> Scene<'a> {
         &self,
         resolution: &Resolution<'_>,
         stock: Option<&Stock>,
-        at: &Position,
+        (at, unlisted): (&Position, bool),
         gone: Ending,
     ) -> Reading {
         let nothing = Reading {
@@ -325,8 +326,16 @@ impl<'a> Scene<'a> {
                         true => Condition::Clear,
                         false => threshold.judge(stock),
                     };
+                    // What falls because a connector was taken out is no news of stock: nothing begins
+                    // until somebody else has something to say there.
+                    let condition = match condition {
+                        Condition::Breached if unlisted => Condition::Held,
+                        condition => condition,
+                    };
                     let mut verdict = Verdict::under(rule, condition, account);
-                    verdict.depth = stock.map_or(verdict.depth, |stock| threshold.depth(stock));
+                    if let Some(stock) = stock.filter(|_| !unlisted) {
+                        verdict.depth = threshold.depth(stock);
+                    }
                     Reading {
                         verdict,
                         threshold: Some(threshold.units),

@@ -84,6 +84,11 @@ impl EvaluateError {
             Self::Installation(_) => false,
         }
     }
+
+    /// Whether a newer version has written what was to be looked at.
+    fn is_newer(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Newer { .. }))
+    }
 }
 
 /// What the function is invoked with: its stream and its queue share its address.

@@ -41,6 +41,7 @@ fn write(path: &Path) {
 
 fn held(number: usize) -> Position {
     let change = PositionChange::Level {
+        called: None,
         source: "erp".parse().expect("a name"),
         level: Level {
             on_hand: 7,

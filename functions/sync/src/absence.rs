@@ -70,6 +70,9 @@ struct Noted {
     mention: Mention,
     /// Whether the file covers what it states of it.
     covered: bool,
+    /// When a person last counted it.
+    #[serde(default)]
+    counted: Option<Moment>,
 }
 
 /// What a file says of an item of its source's list.
@@ -195,6 +198,7 @@ impl Comparison<'_> {
             snapshot,
             is_there(base),
             self.repeats == Repeats::Cover,
+            position.counted_at().map(Moment),
         );
     }
 
@@ -209,13 +213,21 @@ impl Comparison<'_> {
         if repeated && unit.counted == unit.count(self.authority) {
             snapshot.know(key);
         }
-        compared.note(stated, snapshot, is_present(unit, self.source), false);
+        let is_there = is_present(unit, self.source);
+        compared.note(stated, snapshot, is_there, false, None);
     }
 }
 
 impl Compared {
-    /// `covers`: whether the file covers what it states of such an item.
-    fn note(&mut self, stated: Stated, snapshot: &Snapshot, there: bool, covers: bool) {
+    /// `covers`: whether the file covers what it states of such an item. `counted`: when a person last did.
+    fn note(
+        &mut self,
+        stated: Stated,
+        snapshot: &Snapshot,
+        there: bool,
+        covers: bool,
+        counted: Option<Moment>,
+    ) {
         let mention = match snapshot.says(ItemKey::of(&stated.item)) {
             None => Mention::Absent,
             Some(said) if said.is_nothing() => Mention::Unreadable,
@@ -232,6 +244,7 @@ impl Compared {
                 listed: stated,
                 mention,
                 covered: covers,
+                counted,
             };
             self.noted.insert(noted.listed.item.clone(), noted);
         }
@@ -369,7 +382,10 @@ impl Absence<'_> {
             let Some(noted) = notes.get_mut(&item) else {
                 continue;
             };
-            let missing = self.once_more(noted.listed.missing.as_ref());
+            // Somebody who has seen it meanwhile gives it all its time again.
+            let missing = noted.listed.missing.as_ref();
+            let missing = missing.filter(|it| noted.counted <= Some(it.since));
+            let missing = self.once_more(missing);
             if missing.snapshots >= self.files.grace.get() {
                 verdict.remove.push(item);
                 continue;

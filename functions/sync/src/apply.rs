@@ -132,6 +132,7 @@ impl Applier<'_> {
                 location,
                 level,
                 version,
+                called,
             } => {
                 let filled = self.filled((product, location), level, *version, known);
                 let is_known = match self.repeats {
@@ -147,6 +148,7 @@ impl Applier<'_> {
                     location: location.clone(),
                     level: filled.level,
                     version: filled.version,
+                    called: called.clone(),
                 };
                 Ok(Some(Asked {
                     event: self.event(id, change, filled.version)?,
@@ -167,6 +169,7 @@ impl Applier<'_> {
                 location,
                 level,
                 version,
+                ..
             } if self.repeats == Repeats::Cover => {
                 self.filled((product, location), level, *version, known)
                     .gains_nothing
@@ -324,6 +327,8 @@ impl Applier<'_> {
             Item::Unit { vin } => (
                 vin.to_string(),
                 Change::Unit(Box::new(UnitReport {
+                    called: None,
+                    source_gone: false,
                     vin: vin.clone(),
                     version,
                     state: Some(UnitState::Removed),
@@ -418,6 +423,12 @@ fn news(unit: &Unit, source: &ConnectorName, report: &UnitReport) -> UnitReport 
         news.location = news
             .location
             .filter(|new| claim.location.value() != Some(new));
+        // A row from before names were kept is not written for the name's sake.
+        let is_new = |new: &String| match claim.called.value() {
+            None => news.location.is_some(),
+            Some(known) => known != new,
+        };
+        news.called = news.called.filter(is_new);
         news.stock_number = news.stock_number.filter(|new| {
             claim
                 .stock_number

@@ -171,6 +171,7 @@ secret = "env:SHOP"
 
     fn held(sku: &str, on_hand: i64) -> Position {
         let level = PositionChange::Level {
+            called: None,
             source: "erp".parse().unwrap(),
             level: Level {
                 on_hand,

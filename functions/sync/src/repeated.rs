@@ -93,10 +93,16 @@ fn combine(mut parts: Vec<Part>, repeated: Repeated) -> Combined {
 fn join(mut one: Statement, two: Statement, repeated: Repeated) -> Option<Statement> {
     match (&mut one.change, two.change) {
         (
-            Change::LevelSet { level, version, .. },
+            Change::LevelSet {
+                level,
+                version,
+                called,
+                ..
+            },
             Change::LevelSet {
                 level: other,
                 version: later,
+                called: by,
                 ..
             },
         ) => {
@@ -106,6 +112,7 @@ fn join(mut one: Statement, two: Statement, repeated: Repeated) -> Option<Statem
                 Repeated::Conflict => return None,
             }
             *version = (*version).max(later);
+            called.take_if(|it| by.as_ref() != Some(it));
         }
         (Change::Unit(report), Change::Unit(other)) => agree(report, *other)?,
         _ => return None,

@@ -190,6 +190,7 @@ impl<'a> Reading<'a> {
                 location,
                 level,
                 version,
+                called: place_of(row).map(Cow::into_owned),
             },
             description: described.then(|| ProductDescription {
                 sku,
@@ -230,6 +231,10 @@ impl<'a> Reading<'a> {
         let stock_number = readable.value("stock_number", words(row, "stock_number"));
         let stock_number = stock_number.filter(|text| !text.is_empty());
         let report = UnitReport {
+            called: place_of(row)
+                .map(Cow::into_owned)
+                .filter(|_| location.is_some()),
+            source_gone: false,
             vin,
             version,
             state,
@@ -343,18 +348,9 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// The location of this name: as the connector lists it, or where it lists none, as we call it
-    /// ourselves. Case does not matter where it leaves one only.
+    /// The location of this name.
     fn located(&self, name: &str) -> Option<LocationId> {
-        let listed = &self.common.locations;
-        if let Some(exact) = listed.get(name) {
-            return Some(exact.clone());
-        }
-        if !listed.is_empty() {
-            let alike = listed.iter().filter(|(theirs, _)| same_name(theirs, name));
-            return only(alike.map(|(_, ours)| ours)).cloned();
-        }
-        self.locations.called(name).map(|it| it.id.clone())
+        self.common.called_in_files(name, self.locations)
     }
 
     /// Whether a place that the connector does not list is known by this name otherwise: as one of our

@@ -20,6 +20,7 @@ use crate::domain::catalogue::Directory;
 use crate::domain::distance::DistanceUnit;
 use crate::domain::item::SameSku;
 use crate::domain::money::Currency;
+use crate::domain::spelling::same_name;
 use crate::domain::unit::UnitState;
 use crate::feeds::pickup::{PickupSettings, ReadyWhen};
 use crate::feeds::transport::SourceSettings;
@@ -86,7 +87,34 @@ impl Setting for Connector {
     }
 }
 
+impl ConnectorCommon {
+    /// The place that a file means by a name: as the connector lists it, or where it lists none, as we
+    /// call it ourselves. Case does not matter where it leaves one only.
+    pub fn called_in_files(&self, name: &str, locations: &Directory) -> Option<LocationId> {
+        if let Some(exact) = self.locations.get(name) {
+            return Some(exact.clone());
+        }
+        if self.locations.is_empty() {
+            return locations.called(name).map(|it| it.id.clone());
+        }
+        let alike = self.locations.iter();
+        let mut alike = alike.filter(|(theirs, _)| same_name(theirs, name));
+        let (_, first) = alike.next()?;
+        alike.all(|(_, ours)| ours == first).then(|| first.clone())
+    }
+}
+
 impl Connector {
+    /// The place of ours that it means by a name.
+    pub fn called(&self, name: &str, locations: &Directory) -> Option<LocationId> {
+        if let ConnectorSettings::Files(_) = self.settings {
+            return self.common.called_in_files(name, locations);
+        }
+        let name = name.trim();
+        let listed = self.common.locations.get(name).cloned();
+        listed.or_else(|| Some(locations.location(&name.parse().ok()?)?.id.clone()))
+    }
+
     /// Whether what it states can be about this place of ours.
     pub fn can_name(&self, location: &LocationId, locations: &Directory) -> bool {
         if self
@@ -295,7 +323,7 @@ settings! {
         stale_after: SignedDuration = SignedDuration::from_mins(45),
         /// How many removals one file may bring before they are held for approval.
         max_removals: MaxRemovals = MaxRemovals { count: 10, percent: Percent(10) },
-        /// In how many complete files in a row something must be missing before it is removed. What another source has stated since this one last listed it stands all the same, unless this one owns quantities.
+        /// In how many complete files in a row something must be missing before it is removed. What another source has stated since this one last listed it stands all the same, unless this one owns quantities. What a person has counted since it was first missing has all that time again.
         grace: Grace = Grace(2),
         /// The rows a file must have, in percent of the usual number; with fewer it is held. With 0 it may
         /// have none at all.

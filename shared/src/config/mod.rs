@@ -170,6 +170,18 @@ impl Config {
                 .is_some_and(|connector| connector.can_name(location, &self.locations))
     }
 
+    /// Whether a source means another place than this by a name.
+    pub fn leads_elsewhere(
+        &self,
+        source: &ConnectorName,
+        name: &str,
+        location: &LocationId,
+    ) -> bool {
+        let connector = self.connectors.get(source);
+        let place = connector.and_then(|it| it.called(name, &self.locations));
+        place.is_some_and(|place| place != *location)
+    }
+
     /// Whether a source is still there; people always are.
     pub fn has_source(&self, source: &ConnectorName) -> bool {
         source.as_str() == API || self.connectors.contains_key(source)

@@ -311,6 +311,8 @@ impl Reading<'_> {
             vehicle::place(location, state, flaws)
         };
         let mut report = UnitReport {
+            called: None,
+            source_gone: false,
             vin: frame.vin.clone(),
             version: Version::at(at?),
             state,

@@ -345,6 +345,7 @@ impl Reading<'_> {
             location,
             level: level?,
             version: version?,
+            called: row.get("location", json::name).ok().flatten(),
         })
     }
 
@@ -434,6 +435,8 @@ impl Reading<'_> {
         let since = flaws.optional(row.get("since", json::day));
         let fields = vehicle::fields(row, implied, flaws);
         Some(Change::Unit(Box::new(UnitReport {
+            called: None,
+            source_gone: false,
             vin: vin?,
             version: version?,
             state: state?,

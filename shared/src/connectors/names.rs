@@ -178,7 +178,9 @@ impl Names for KnownNames {
 
     fn standing(&self, theirs: &External) -> Standing {
         let known = self.products.get(theirs);
-        known.map(|(_, standing)| *standing).unwrap_or_default()
+        known
+            .map(|(_, standing)| standing.clone())
+            .unwrap_or_default()
     }
 
     fn beside(&self, theirs: &External, kind: &'static str) -> Option<External> {

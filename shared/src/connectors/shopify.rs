@@ -331,6 +331,8 @@ impl Shopify {
                 }),
                 offered: standing.offered,
                 named: standing.named,
+                called: Some(place.clone()),
+                offered_by: standing.offered_by,
             }));
             event(&self.source, &id, at, change)
         };

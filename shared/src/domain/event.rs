@@ -73,6 +73,9 @@ pub enum Change {
         level: Level,
         /// When that was true.
         version: Version,
+        /// What the source calls the place, if it named one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        called: Option<String>,
     },
     /// The source states how much there is of one of its own items.
     Item(Box<ItemStatement>),
@@ -85,12 +88,16 @@ pub enum Change {
         /// Since when.
         version: Version,
     },
-    /// The source can state nothing there any more, as it is not there, or has no name for the place.
+    /// The source can state nothing there any more, as it is not there, or has no name for the place; or
+    /// what it meant by a name was at another place.
     SourceGone {
         /// The product.
         product: ProductId,
         /// Where it lay.
         location: LocationId,
+        /// By which name it was said that leads elsewhere now; unset: all that it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        called: Option<String>,
     },
     /// A product is missing from what its source lists whole: none is left there, unless somebody else has
     /// stated it since that source last did.

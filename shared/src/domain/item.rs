@@ -6,11 +6,13 @@
 //! still stands are two registers, each of which the newest version wins, so the order of arrival does
 //! not matter.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::alert::named;
 use super::event::{Level, Version};
-use super::id::{ConnectorName, LocationId};
+use super::id::{ConnectorName, EventId, LocationId};
 use super::position::{
     Base, Holding, MOST_UNITS, Position, Refusal, Sources, believable, lower, of_item,
 };
@@ -43,16 +45,24 @@ pub struct ItemStatement {
     /// Since when the item has this SKU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<Version>,
+    /// What the source calls the location, where it says how much there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
+    /// The event that said whether it is offered, where another comes with that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered_by: Option<EventId>,
 }
 
 /// Since when an item has its SKU, and whether its source still offers it. Either is heard of without the
 /// other, so each has a time of its own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Since when it has its SKU.
     pub named: Option<Version>,
     /// Whether it is offered, if that was said.
     pub offered: Option<Dated<bool>>,
+    /// The event that said so.
+    pub offered_by: Option<EventId>,
 }
 
 named!(
@@ -76,6 +86,9 @@ pub struct Item {
     /// Since when it has this SKU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<Version>,
+    /// What the source called the location when it stated the level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
 }
 
 impl Item {
@@ -101,6 +114,7 @@ impl Item {
     pub(super) fn join(&mut self, other: &Self) {
         if other.level.version > self.level.version {
             self.level = other.level.clone();
+            self.called.clone_from(&other.called);
         }
         self.named = self.named.max(other.named);
         if let Some(offered) = other.offered {
@@ -150,7 +164,7 @@ impl Position {
         }
         match &self.holding {
             Holding::Stated { bases, .. } => !bases.is_empty() && self.owner(sources).is_none(),
-            Holding::Counted { .. } => false,
+            Holding::Counted { .. } => self.no_longer_counted(),
         }
     }
 
@@ -178,6 +192,7 @@ impl Position {
                 },
                 offered: None,
                 named: None,
+                called: None,
             },
             // Only a word on an item that stated nothing here.
             (None, None) => return Ok(()),
@@ -199,6 +214,7 @@ impl Position {
                     version,
                     value: level.value.clone(),
                 };
+                item.called.clone_from(&said.called);
             }
         }
         if let Some(offered) = said.offered {
@@ -222,6 +238,42 @@ impl Position {
             self.attribute(&other, until);
         }
         Ok(())
+    }
+
+    /// What a source calls the place, by what of it stands here.
+    pub fn called_by(&self, source: &ConnectorName) -> BTreeSet<&str> {
+        let Some(base) = self.stated_by(source) else {
+            return BTreeSet::new();
+        };
+        let live = base.items.values().filter(|item| item.live().is_some());
+        let called = live.map(|item| &item.called).chain([&base.called]);
+        called.flatten().map(String::as_str).collect()
+    }
+
+    /// Forgets what a source has said here, or what of it by one of its names of the place.
+    pub(super) fn forget(
+        &mut self,
+        source: &ConnectorName,
+        called: Option<&str>,
+        sources: &Sources,
+    ) {
+        let Holding::Stated { bases, .. } = &mut self.holding else {
+            return;
+        };
+        let Some(base) = bases.get_mut(source) else {
+            return;
+        };
+        if let Some(called) = called {
+            let all = base.items.len();
+            base.items
+                .retain(|_, item| item.called.as_deref() != Some(called));
+            match base.items.is_empty() {
+                true if all == 0 && base.called.as_deref() != Some(called) => return,
+                true => {}
+                false => return base.derive(sources.same_sku(source)),
+            }
+        }
+        bases.remove(source);
     }
 
     /// Notes that a source states nothing here any more; an older statement changes nothing.
@@ -258,8 +310,9 @@ impl Base {
             mentioned: None,
             oldest: None,
             ended: true,
+            called: None,
             contradicts: false,
-            items: std::collections::BTreeMap::new(),
+            items: BTreeMap::new(),
         }
     }
 
@@ -359,6 +412,8 @@ mod tests {
             }),
             offered: None,
             named: None,
+            called: None,
+            offered_by: None,
         }
     }
 
@@ -570,6 +625,7 @@ mod tests {
         let mut changes = vec![of_shop(said("1", 0, Some(10)))];
         changes.extend(received);
         changes.push(PositionChange::Level {
+            called: None,
             source: "erp".parse().unwrap(),
             level: Level::default(),
             version: version(4 * DAY),

@@ -8,6 +8,9 @@
 //! What was ordered leaves when the order is placed; what an edit adds or removes leaves or is back
 //! when the edit is made, and a refund is back when it is processed. A level or a count between the two
 //! has the one in it and not the other.
+//!
+//! A line stays with the place where it was first taken from stock, whatever the configuration makes of
+//! that place's name later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -69,6 +72,9 @@ pub struct Placed {
     pub version: Version,
     /// Where it is taken from.
     pub location: LocationId,
+    /// What the source calls that place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// When the order was placed.
     #[serde(with = "millis")]
     pub at: Timestamp,
@@ -101,6 +107,9 @@ pub struct Refund {
     /// They are back in stock where the line was taken from, as soon as that is known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_place: bool,
+    /// What the source calls the place where they are back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// Units.
     pub quantity: i64,
     /// When it happened.
@@ -165,6 +174,7 @@ impl KnownLine {
     /// What is known once this was heard too.
     #[must_use]
     pub fn joined(&self, heard: &Self) -> Self {
+        let heard = &heard.clone().where_known(self);
         let rank = |known: &Self| {
             let placed = known.placed.as_ref();
             // Of two words of one instant, the one further gone. Where no item is known the line is about
@@ -211,6 +221,26 @@ impl KnownLine {
             }
         }
         next
+    }
+
+    /// What was heard, with the places that were known by the same names where they were.
+    #[must_use]
+    pub fn where_known(mut self, known: &Self) -> Self {
+        if let (Some(placed), Some(before)) = (&mut self.placed, &known.placed)
+            && placed.called.is_some()
+            && placed.called == before.called
+        {
+            placed.location.clone_from(&before.location);
+        }
+        for (name, refund) in &mut self.refunds {
+            if let Some(before) = known.refunds.get(name)
+                && (refund.called.is_some() || refund.in_place)
+                && (&refund.called, refund.in_place) == (&before.called, before.in_place)
+            {
+                refund.back_to.clone_from(&before.back_to);
+            }
+        }
+        self
     }
 
     /// The line as one that was not in its order yet at a version that is older than all that is known of
@@ -269,8 +299,12 @@ impl KnownLine {
             }
         }
         for refund in self.refunds.values().filter(|_| self.deducts) {
-            let taken_from = self.placed.as_ref().map(|placed| &placed.location);
-            let in_place = taken_from.filter(|_| refund.in_place);
+            let placed = self.placed.as_ref();
+            // By the same name it is the same place, also where that leads elsewhere by now.
+            let in_place = placed.filter(|placed| {
+                refund.in_place || refund.called.is_some() && refund.called == placed.called
+            });
+            let in_place = in_place.map(|placed| &placed.location);
             if let Some(location) = in_place.or(refund.back_to.as_ref()) {
                 at(location, true, refund.at, refund.quantity);
             }
@@ -346,6 +380,7 @@ mod tests {
             placed: Some(Placed {
                 version: Version::at(time(second)),
                 location: "north".parse().unwrap(),
+                called: None,
                 at: time(1),
                 ordered: Ordered {
                     quantity,
@@ -363,6 +398,7 @@ mod tests {
         let refund = Refund {
             back_to: back_to.map(|place| place.parse().unwrap()),
             in_place: false,
+            called: None,
             quantity,
             at: time(second),
             recorded: time(second),

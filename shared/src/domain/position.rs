@@ -68,6 +68,10 @@ pub struct Position {
     /// Vehicles are on their way there, and none was ever said to have been there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
+    /// Vehicles that were counted there last ended with the connector that listed them. Nobody says that
+    /// they are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlisted: bool,
     /// Units our own reservations promise.
     #[serde(default)]
     pub held: i64,
@@ -133,6 +137,9 @@ pub struct Base {
     /// Of several items that are summed, when the one was stated that was stated longest ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<Version>,
+    /// What the source called the place; of items each has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// Several of its items claim to be this product, and nobody has said that they are to be summed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub contradicts: bool,
@@ -152,6 +159,8 @@ pub enum PositionChange {
         level: Level,
         /// When that was true.
         version: Version,
+        /// What it calls the place, if it named one.
+        called: Option<String>,
     },
     /// A source states how much there is of one of its items.
     Item {
@@ -174,11 +183,13 @@ pub enum PositionChange {
         /// Since when.
         version: Version,
     },
-    /// A source is not there any more, or has no name for the place: what it said is forgotten, so that
-    /// it counts again whenever it is heard again.
+    /// A source is not there any more, or has no name for the place, or means another by the name that it
+    /// used: what it said is forgotten, so that it counts again whenever it is heard again.
     Gone {
         /// Which source.
         source: ConnectorName,
+        /// Only what it said by this name of the place.
+        called: Option<String>,
     },
     /// An order's line changed: the difference to what it came to before.
     Line {
@@ -224,6 +235,8 @@ pub enum PositionChange {
         was_there: bool,
         /// Whether it is said of one that it was in stock there, and not only on its way.
         was_in_stock: bool,
+        /// Whether its source was taken out of the configuration.
+        source_gone: bool,
         /// Sales that are demand from now on, and such that no longer are: by day, how many.
         sold: Vec<(Date, i64)>,
     },
@@ -289,6 +302,7 @@ impl Position {
                 moves: Vec::new(),
             },
             awaited: false,
+            unlisted: false,
             held: 0,
             sold: BTreeMap::new(),
             of_items: BTreeMap::new(),
@@ -329,11 +343,26 @@ impl Position {
         })
     }
 
+    /// Whether what was counted there has ended with its source: how many there are is not known then.
+    pub(super) fn no_longer_counted(&self) -> bool {
+        let none = matches!(
+            self.holding,
+            Holding::Counted {
+                on_hand: 0,
+                incoming: 0,
+                ..
+            }
+        );
+        self.unlisted && none
+    }
+
     /// What was stated and moved, added up: below zero where more went than was there. Whoever corrects
     /// a quantity counts from this; on hand shows a debt as zero.
     pub fn balance(&self, sources: &Sources) -> Option<i64> {
         match &self.holding {
-            Holding::Counted { on_hand, .. } => Some(*on_hand),
+            Holding::Counted { on_hand, .. } => {
+                Some(*on_hand).filter(|_| !self.no_longer_counted())
+            }
             Holding::Stated { bases, moves } => {
                 let (source, base) = on_the_shelf(bases, &sources.ranking)?;
                 // What is not known to be of one item is in a sum once all of its items have been
@@ -463,6 +492,14 @@ impl Position {
         self.stated_before(Timestamp::MAX)
     }
 
+    /// When a person last counted it.
+    pub fn counted_at(&self) -> Option<Timestamp> {
+        let Holding::Stated { bases, .. } = &self.holding else {
+            return None;
+        };
+        counted(bases).map(|(_, count)| count.version.at)
+    }
+
     /// Movements that are kept apart.
     pub fn movements(&self) -> usize {
         match &self.holding {
@@ -494,25 +531,35 @@ impl Position {
                 source,
                 level,
                 version,
-            } => next.state(source, level, *version, sources)?,
+                called,
+            } => {
+                next.state(source, level, *version, sources)?;
+                if next != *self
+                    && let Holding::Stated { bases, .. } = &mut next.holding
+                    && let Some(base) = bases.get_mut(source)
+                {
+                    base.called.clone_from(called);
+                }
+            }
             PositionChange::Item { source, said } => {
                 next.state_item(source, said, sources)?;
             }
             PositionChange::Missing { source, version } => {
-                let mentioned = self.stated_by(source).map(Base::mentioned);
+                let known = self.stated_by(source);
+                let mentioned = known.map(Base::mentioned);
+                let called = known.and_then(|base| base.called.clone());
                 next.state(source, &Level::default(), *version, sources)?;
                 if next != *self
                     && let Holding::Stated { bases, .. } = &mut next.holding
                     && let Some(base) = bases.get_mut(source)
                 {
                     base.mentioned = mentioned;
+                    base.called = called;
                 }
             }
             PositionChange::Ended { source, version } => next.end(source, *version)?,
-            PositionChange::Gone { source } => {
-                if let Holding::Stated { bases, .. } = &mut next.holding {
-                    bases.remove(source);
-                }
+            PositionChange::Gone { source, called } => {
+                next.forget(source, called.as_deref(), sources);
             }
             PositionChange::Line { whose, moves, sold } => {
                 let name = whose.as_ref();
@@ -581,12 +628,18 @@ impl Position {
                 incoming,
                 was_there,
                 was_in_stock,
+                source_gone,
                 sold,
             } => {
                 if *was_there || [*on_hand, *reserved, *incoming] != [0; 3] {
                     let is_first = matches!(next.holding, Holding::Stated { .. });
                     next.count([*on_hand, *reserved, *incoming])?;
                     next.awaited = (is_first || next.awaited) && !was_in_stock && *on_hand == 0;
+                    // It is known again once somebody else has something to say of how many there are.
+                    next.unlisted = match *source_gone {
+                        true => next.unlisted || on_hand + incoming < 0,
+                        false => next.unlisted && [*on_hand, *reserved, *incoming] == [0; 3],
+                    };
                 }
                 for (day, quantity) in sold {
                     next.count_sale(*day, *quantity);
@@ -634,6 +687,7 @@ impl Position {
             mentioned: None,
             oldest: None,
             ended: false,
+            called: None,
             contradicts: false,
             items: BTreeMap::new(),
         };

@@ -486,6 +486,8 @@ mod tests {
         PositionChange::Item {
             source: "shop".parse().unwrap(),
             said: ItemStatement {
+                called: None,
+                offered_by: None,
                 product: sku.parse().unwrap(),
                 location: "north".parse().unwrap(),
                 item: item.to_owned(),

@@ -123,12 +123,18 @@ pub struct UnitReport {
     /// Which rooftop has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<LocationId>,
+    /// What the source calls that rooftop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// The dealer's stock number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stock_number: Option<String>,
     /// Since when it has been in stock there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Date>,
+    /// Nobody says so: the source was taken out of the configuration.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub source_gone: bool,
     /// It was brought to that rooftop: a transfer, and not merely a description.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub brought: bool,
@@ -142,6 +148,7 @@ impl UnitReport {
     pub fn is_empty(&self) -> bool {
         self.state.is_none()
             && self.location.is_none()
+            && self.called.is_none()
             && self.stock_number.is_none()
             && self.since.is_none()
             && self.fields.is_empty()
@@ -157,6 +164,9 @@ pub struct Claim {
     /// Which rooftop has it.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub location: History<LocationId>,
+    /// What it calls that rooftop.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub called: History<String>,
     /// Since when it has been in stock there.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub since: History<Date>,
@@ -265,6 +275,9 @@ impl Unit {
         claim
             .location
             .hear(report.location.clone(), version, |one, other| one < other);
+        claim
+            .called
+            .hear(report.called.clone(), version, |one, other| one < other);
         let brought = report.location.clone().filter(|_| report.brought);
         hear(&mut claim.brought, brought, version);
         // The earlier day brings nothing back that was sold after it.

@@ -60,6 +60,9 @@ pub struct Reexamination {
     /// How many things it has looked at.
     #[serde(default)]
     pub looked: u64,
+    /// How many it has passed over, because a newer version has written them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub passed_over: u64,
     /// Since when it is under way, or waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Moment>,
@@ -79,6 +82,8 @@ pub struct Reexamination {
 
 /// How long reasons for one more look are gathered before it begins.
 const GATHER: SignedDuration = SignedDuration::from_mins(2);
+/// When what a newer version has written is looked at again.
+const NEWER: SignedDuration = SignedDuration::from_hours(24);
 /// How long the stream has for a page.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(5);
 /// Doublings of it, for a page that fails again and again: to some five hours.
@@ -89,6 +94,14 @@ const DOUBLINGS: u32 = 6;
     reason = "serde passes a reference"
 )]
 pub(super) fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_none(count: &u64) -> bool {
     *count == 0
 }
 
@@ -108,6 +121,7 @@ impl Reexamination {
             until: None,
             round: false,
             looked: 0,
+            passed_over: 0,
             since: None,
             not_before: None,
             due: None,
@@ -192,6 +206,8 @@ pub struct Progress {
     pub since: Option<Timestamp>,
     /// How many positions and vehicles it has looked at.
     pub looked: u64,
+    /// How many of those it has passed over, because a newer version has written them.
+    pub passed_over: u64,
     /// Of about how many, as the last look at everything found; nothing before the first is over.
     pub of: Option<u64>,
     /// How many of its parts are under way.
@@ -289,6 +305,7 @@ impl Store {
         done.retain(|size| Some(size.at) >= since);
         let all_done: u64 = done.iter().map(|size| size.looked).sum();
         let looked: u64 = under_way.iter().map(|(part, _)| part.looked).sum();
+        let passed_over = under_way.iter().map(|(part, _)| part.passed_over).sum();
         let of = under_way.iter().map(|(part, size)| {
             // What has come since it was counted has been looked at, too, and it is not over yet.
             size.map(|size| match part.looked {
@@ -300,6 +317,7 @@ impl Store {
         Ok(Some(Progress {
             since: since.map(|since| since.0),
             looked: all_done + looked,
+            passed_over,
             of: of.map(|of| all_done + of),
             parts: under_way.len(),
         }))
@@ -337,6 +355,14 @@ impl Store {
             self.after_conflict(OPERATION, attempt).await?;
             attempt += 1;
         }
+    }
+
+    /// Has everything looked at once more in a day, because something was passed over that a newer version
+    /// has written.
+    pub async fn look_again_at_what_is_newer(&self) -> Result<(), StoreError> {
+        let then = self.clock.now().checked_add(NEWER);
+        let job = Reexamination::new("newer").at(then.unwrap_or(Timestamp::MAX));
+        self.start_job(job).await.map(drop)
     }
 
     fn soon(&self) -> Timestamp {

@@ -7,7 +7,7 @@
 //! | `position` | `P#<product>` | `L#<location>#position` | one position; all positions of a product |
 //! | `watch` | `P#<product>` | `L#<location>#watch#<kind>` | with its position, in one query; `due`: time alone may change it; in a list while its alert is open and kept from people |
 //! | `watch` | `P#<product>` | `G#<group>#watch#<kind>` | a group's sum |
-//! | `unit` | `U#<vin>` | `unit` | one vehicle; `list`: by model line and rooftop |
+//! | `unit` | `U#<vin>` | `unit` | one vehicle; `list`: by model line and rooftop, or among those that cannot be counted yet |
 //! | `watch` | `U#<vin>` | `watch#<kind>` | with its vehicle |
 //! | `ledger` | `H#<of>` | `<revision>` | the history of one position, unit or product, in order |
 //! | `marker` | `M#<source>#<event>` | `marker` | has this event been applied? (expires) |
@@ -426,6 +426,11 @@ pub(crate) fn units_list(shard: u64) -> String {
 /// A unit's place in its list: beside the others of its model line and rooftop.
 pub(crate) fn units_place(product: &ProductId, location: &LocationId, vin: &str) -> String {
     format!("{product}#{location}#{vin}")
+}
+
+/// The place in that list of a unit that cannot be counted yet: among no model line's.
+pub(crate) fn uncounted_place(vin: &str) -> String {
+    format!("uncounted#{vin}")
 }
 
 pub(crate) fn products_list(shard: u64) -> String {

@@ -513,6 +513,7 @@ impl Side<'_> {
             What::Release(quantity) => PositionChange::Release(quantity),
             // Not the difference to what is known: what is heard of later would change the number.
             What::Count(quantity) => PositionChange::Level {
+                called: None,
                 source: source.clone(),
                 level: Level {
                     on_hand: quantity,

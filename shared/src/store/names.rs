@@ -66,6 +66,7 @@ impl ExternalName {
         Standing {
             named: self.since(),
             offered: self.offered,
+            offered_by: self.offered_by.clone(),
         }
     }
 
@@ -456,6 +457,8 @@ impl Store {
                         level: None,
                         offered: known.offered,
                         named: Some(since),
+                        called: None,
+                        offered_by: None,
                     };
                     let said = self.say(cause, said, sources).await;
                     set_aside(said, &mut clash)?;

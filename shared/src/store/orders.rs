@@ -255,7 +255,11 @@ impl Store {
         line: &OrderLine,
         before: Option<&KnownLine>,
     ) -> Result<KnownLine, StoreError> {
-        let mut heard = line.known.clone();
+        let heard = line.known.clone();
+        let mut heard = match before {
+            Some(before) => heard.where_known(before),
+            None => heard,
+        };
         let (Some(own), Some(item)) = (&line.item_has, &heard.item) else {
             return Ok(heard);
         };

@@ -175,6 +175,7 @@ pub(super) fn change_of_position<'e>(
             location,
             level,
             version,
+            called,
         } => (
             product,
             location,
@@ -182,6 +183,7 @@ pub(super) fn change_of_position<'e>(
                 source: event.source.clone(),
                 level: level.clone(),
                 version: *version,
+                called: called.clone(),
             },
         ),
         Change::Moved {
@@ -224,9 +226,13 @@ pub(super) fn change_of_position<'e>(
                 version: *version,
             },
         ),
-        Change::SourceGone { product, location } => {
-            let source = event.source.clone();
-            (product, location, PositionChange::Gone { source })
+        Change::SourceGone {
+            product,
+            location,
+            called,
+        } => {
+            let (source, called) = (event.source.clone(), called.clone());
+            (product, location, PositionChange::Gone { source, called })
         }
         Change::Missing {
             product,
@@ -474,7 +480,9 @@ impl Store {
         let Some(after) = known.position.after(&believed, sources)? else {
             return Ok((prepared, None));
         };
-        prepared.writes = self.position_writes(event, stored, before, after.clone(), sources)?;
+        let end = carried(event, before, &after);
+        let cause = end.as_ref().unwrap_or(event);
+        prepared.writes = self.position_writes(cause, stored, before, after.clone(), sources)?;
         let item = Item::Position {
             product: before.product.clone(),
             location: before.location.clone(),
@@ -521,7 +529,7 @@ impl Store {
             source: &event.source,
             event: &event.id,
             actor: event.actor.as_deref(),
-            reason: reason(event),
+            reason: reason(&event.change),
             change: change_name(&event.change),
         };
         let (writes, _) = self.recorded(&cause, stored, before, after, sources)?;
@@ -708,6 +716,26 @@ fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
+/// What really changed a position where a level of an item is said once more, and only brings along
+/// whether the item is offered: the word of whoever said that.
+fn carried(event: &StockEvent, before: &Position, after: &Position) -> Option<StockEvent> {
+    let Change::Item(said) = &event.change else {
+        return None;
+    };
+    let by = said.offered_by.clone().filter(|_| said.level.is_some())?;
+    let item = |position: &Position| position.item(&event.source, &said.item).cloned();
+    let (was, is) = (item(before)?, item(after)?);
+    let alone = was.level == is.level && was.offered != is.offered;
+    alone.then(|| StockEvent {
+        id: by,
+        change: Change::Item(Box::new(ItemStatement {
+            level: None,
+            ..(**said).clone()
+        })),
+        ..event.clone()
+    })
+}
+
 /// What the ledger shows of a position: its quantities, and what it has sold.
 pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
     let sold: i64 = position.sold.values().sum();
@@ -733,12 +761,14 @@ pub(super) fn position_words(position: &Position, sources: &Sources) -> Value {
 }
 
 /// Why something ended of which its source does not say more.
-pub(super) fn reason(event: &StockEvent) -> Option<&'static str> {
-    let by_configuration = event.id.as_str().starts_with("configuration:");
-    match &event.change {
+pub(super) fn reason(change: &Change) -> Option<&'static str> {
+    match change {
+        Change::SourceGone {
+            called: Some(_), ..
+        } => Some("its source means another place by the name that it used"),
         Change::SourceGone { .. } => Some("the configuration lets its source state nothing here"),
         Change::Unit(report) if report.state != Some(UnitState::Removed) => None,
-        Change::Unit(_) if by_configuration => {
+        Change::Unit(report) if report.source_gone => {
             Some("its source is not in the configuration any more")
         }
         Change::Missing { .. } | Change::Unit(_) => Some("its source no longer has it"),
@@ -775,6 +805,7 @@ fn believed<'a>(
         source,
         level,
         version,
+        called,
     } = change
     else {
         return (Cow::Borrowed(change), Vec::new());
@@ -795,6 +826,7 @@ fn believed<'a>(
         source: source.clone(),
         level,
         version: *version,
+        called: called.clone(),
     };
     (Cow::Owned(change), left_out.collect())
 }

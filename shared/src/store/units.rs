@@ -13,7 +13,7 @@ use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError, LeftOut, reason};
 use super::together::Known;
 use super::{Store, StoreError};
-use crate::domain::event::StockEvent;
+use crate::domain::event::{Change, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::money::jump;
@@ -219,7 +219,7 @@ impl Store {
             source: event.source.clone(),
             event: event.id.clone(),
             actor: event.actor.clone(),
-            reason: reason(event).map(str::to_owned),
+            reason: reason(&event.change).map(str::to_owned),
             correlation: self.correlation().cloned(),
             change: "unit".to_owned(),
             before: if before.revision == 0 {
@@ -260,6 +260,7 @@ impl Store {
                 incoming,
                 was_there: after.was_at(location, UnitState::is_present),
                 was_in_stock: after.was_at(location, UnitState::is_in_stock),
+                source_gone: matches!(&event.change, Change::Unit(report) if report.source_gone),
                 sold: moved.sold.into_iter().filter(|(_, n)| *n != 0).collect(),
             };
             let stored = self
@@ -365,13 +366,12 @@ fn unit_row(unit: &Unit) -> Result<Row, StoreError> {
     let vin = unit.vin.as_str();
     let row = Row::new(keys::unit(vin), "unit", unit)?;
     // By where it is counted, so that the units behind a position can be listed by themselves.
-    Ok(match &unit.counted {
-        None => row,
-        Some(counted) => row.listed(Listed {
-            list: keys::units_list(keys::shard(vin, keys::LIST_SHARDS)),
-            place: keys::units_place(&counted.product, &counted.location, vin),
-        }),
-    })
+    let place = match &unit.counted {
+        None => keys::uncounted_place(vin),
+        Some(counted) => keys::units_place(&counted.product, &counted.location, vin),
+    };
+    let list = keys::units_list(keys::shard(vin, keys::LIST_SHARDS));
+    Ok(row.listed(Listed { list, place }))
 }
 
 /// What the ledger shows of a unit.

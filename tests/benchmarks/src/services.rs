@@ -189,6 +189,7 @@ async fn low(stack: &Stack, number: usize) -> Result<(), Error> {
         at: now,
         actor: None,
         change: Change::LevelSet {
+            called: None,
             product: shared::domain::ProductId::clone(&product),
             location: shared::domain::LocationId::clone(&location),
             level: Level {

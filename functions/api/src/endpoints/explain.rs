@@ -471,6 +471,11 @@ impl Scene<'_> {
             (Condition::NoData, _) => {
                 "No alert: nobody has stated the quantity, and unknown is not zero.".to_owned()
             }
+            (Condition::Breached, _) if self.position.is_some_and(|it| it.unlisted) => {
+                "No alert: it fell because a connector that listed vehicles here was removed; none begins \
+                 until another has something new to say here."
+                    .to_owned()
+            }
             (Condition::Breached, None) => {
                 "No alert yet: the rule fires, and the position has not been evaluated.".to_owned()
             }

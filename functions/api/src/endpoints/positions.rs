@@ -104,7 +104,8 @@ fn shown(position: &Position, name: Option<ProductId>, sources: &Sources) -> Val
         "product": position.product,
         "location": position.location,
         "on_hand": stock.map(|it| it.on_hand),
-        "reserved": stock.map(|it| it.reserved),
+        // A promise outlives the statement that it was made by.
+        "reserved": stock.map(|it| it.reserved).or((position.held != 0).then_some(position.held)),
         "available": stock.map(|it| it.available),
         "unavailable": stock.map(|it| it.unavailable),
         "incoming": stock.map(|it| it.incoming),

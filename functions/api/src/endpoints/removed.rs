@@ -8,6 +8,7 @@ use shared::config::connector::ConnectorSettings;
 use shared::domain::alert::AlertState;
 use shared::domain::unit::Claim;
 use shared::domain::{ConnectorName, GroupName, LocationId, Subject};
+use shared::store::stated::Item;
 
 use crate::Context;
 use crate::problem::Problem;
@@ -16,6 +17,8 @@ use crate::problem::Problem;
 const MOST: usize = 20_000;
 /// How many are asked for at once.
 const PAGE: i32 = 200;
+/// How many items of a source's own list are asked for at once.
+const LISTED: i32 = 1_000;
 /// How many of each are named.
 const NAMED: usize = 3;
 
@@ -117,8 +120,8 @@ struct Stock {
 }
 
 impl Stock {
-    /// `2 positions and 1 vehicle`; nothing if there is none.
-    fn in_words(&self, more: bool) -> Option<String> {
+    /// `at least 2 positions and 1 vehicle`; nothing if there is none.
+    fn in_words(&self, counted_so: &str) -> Option<String> {
         let kinds = [(self.positions, "position"), (self.vehicles, "vehicle")];
         let counted = kinds.iter().filter(|(count, _)| *count > 0);
         let counted = counted.map(|(count, what)| {
@@ -126,13 +129,12 @@ impl Stock {
             format!("{count} {what}{s}")
         });
         let counted: Vec<_> = counted.collect();
-        let least = if more { "at least " } else { "" };
-        (!counted.is_empty()).then(|| format!("{least}{}", counted.join(" and ")))
+        (!counted.is_empty()).then(|| format!("{counted_so}{}", counted.join(" and ")))
     }
 }
 
 /// Where stock is that a change of the configuration concerns.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Concerned {
     /// Stated by a connector that is removed.
     Connector(ConnectorName),
@@ -140,11 +142,33 @@ enum Concerned {
     Place(LocationId),
     /// Stated by a connector at a place that it no longer has a name for.
     Unnamed(ConnectorName, LocationId),
+    /// Stated by a connector at a place by a name that leads to another place now.
+    Elsewhere(ConnectorName, LocationId),
     /// Stated by a connector at a place that it calls by other names now.
     Renamed(ConnectorName, LocationId),
 }
 
 impl Concerned {
+    fn source(&self) -> Option<&ConnectorName> {
+        match self {
+            Self::Place(_) => None,
+            Self::Connector(source)
+            | Self::Unnamed(source, _)
+            | Self::Elsewhere(source, _)
+            | Self::Renamed(source, _) => Some(source),
+        }
+    }
+
+    fn place(&self) -> Option<&LocationId> {
+        match self {
+            Self::Connector(_) => None,
+            Self::Place(place)
+            | Self::Unnamed(_, place)
+            | Self::Elsewhere(_, place)
+            | Self::Renamed(_, place) => Some(place),
+        }
+    }
+
     /// What becomes of that stock.
     fn in_words(&self, stock: &str, after: &Config) -> String {
         match self {
@@ -159,29 +183,20 @@ impl Concerned {
                 "without location `{place}`: {stock} there. What sources state of quantities there ends; \
                  vehicles stay listed there until their source says where they stand"
             ),
+            Self::Elsewhere(connector, place) => format!(
+                "connector `{connector}` means another place now by a name that it had for location \
+                 `{place}`, so what it stated there by that name ends within minutes: {stock}. {}",
+                states_anew(connector, after)
+            ),
             Self::Renamed(connector, place) => format!(
                 "connector `{connector}` calls location `{place}` by other names now, and what it stated \
                  there by the old ones stays until it says otherwise: {stock}. To begin anew, first apply a \
-                 document in which it has no name for `{place}`, and this one once that has ended; then \
-                 {}",
-                match after.connectors.get(connector).map(|it| &it.settings) {
-                    Some(ConnectorSettings::Files(_)) =>
-                        "its next whole file states all".to_owned(),
-                    _ => format!("lotwire replay --connector {connector}"),
-                }
+                 document in which it has no name for `{place}`, and this one once that has ended. {}",
+                states_anew(connector, after)
             ),
             Self::Unnamed(connector, place) => {
                 let ends = !after.can_state(connector, place);
-                let then = match after.connectors.get(connector).map(|it| &it.settings) {
-                    Some(ConnectorSettings::Files(_)) => {
-                        "Its next whole file says what is at the places that it names now"
-                            .to_owned()
-                    }
-                    _ => format!(
-                        "To have what it said before at the places that it names now: \
-                         lotwire replay --connector {connector}"
-                    ),
-                };
+                let then = states_anew(connector, after);
                 match ends {
                     true => format!(
                         "connector `{connector}` no longer names location `{place}`, so what it states \
@@ -197,49 +212,111 @@ impl Concerned {
     }
 }
 
+/// How what a connector has said before comes to the places that it names now.
+fn states_anew(connector: &ConnectorName, config: &Config) -> String {
+    match config.connectors.get(connector).map(|it| &it.settings) {
+        Some(ConnectorSettings::Files(_)) => {
+            "Its next whole file says what is at the places that it names now".to_owned()
+        }
+        _ => format!(
+            "To have what it said before at the places that it names now: \
+             lotwire replay --connector {connector}"
+        ),
+    }
+}
+
+/// What a change of the configuration does to connectors, places and their names.
+struct Change<'a> {
+    before: &'a Config,
+    after: &'a Config,
+}
+
+impl Change<'_> {
+    fn is_gone(&self, source: &ConnectorName) -> bool {
+        self.before.has_source(source) && !self.after.has_source(source)
+    }
+
+    fn is_unplaced(&self, place: &LocationId) -> bool {
+        let there = |config: &Config| config.locations.location(place).is_some();
+        there(self.before) && !there(self.after)
+    }
+
+    fn is_unnamed(&self, source: &ConnectorName, place: &LocationId) -> bool {
+        let lists = |config: &Config| {
+            let connector = config.connectors.get(source);
+            connector.is_some_and(|it| it.common.locations.values().any(|it| it == place))
+        };
+        let can = |config: &Config| config.can_state(source, place);
+        lists(self.before) && !lists(self.after) || can(self.before) && !can(self.after)
+    }
+
+    /// The names that a connector had for a place, and has no more for it.
+    fn lost_names(&self, source: &ConnectorName, place: &LocationId) -> Vec<&str> {
+        let before = self.before.connectors.get(source);
+        let before = before.into_iter().flat_map(|it| &it.common.locations);
+        let now = self.after.connectors.get(source);
+        let now = |name: &String| now.and_then(|it| it.common.locations.get(name));
+        before
+            .filter(|(name, at)| *at == place && now(name) != Some(place))
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// What it does to what a source states at a place. `called`: by which of its names of the place, if
+    /// that is known.
+    fn concerns(
+        &self,
+        source: &ConnectorName,
+        place: &LocationId,
+        called: &BTreeSet<&str>,
+    ) -> Option<Concerned> {
+        if self.is_gone(source) {
+            return Some(Concerned::Connector(source.clone()));
+        }
+        if !self.after.has_source(source) || self.is_unplaced(place) {
+            return None;
+        }
+        let unnamed = self.is_unnamed(source, place);
+        let leads_elsewhere = |name: &&str| self.after.leads_elsewhere(source, name, place);
+        let ends = unnamed && !self.after.can_state(source, place);
+        if !ends && called.iter().any(leads_elsewhere) {
+            return Some(Concerned::Elsewhere(source.clone(), place.clone()));
+        }
+        if unnamed {
+            return Some(Concerned::Unnamed(source.clone(), place.clone()));
+        }
+        let lost = self.lost_names(source, place);
+        let is_lost = |name: &str| called.is_empty() || called.contains(name);
+        let renamed = || Concerned::Renamed(source.clone(), place.clone());
+        lost.into_iter().any(is_lost).then(renamed)
+    }
+
+    /// All that it can do to anything.
+    fn all(&self) -> BTreeSet<Concerned> {
+        let mut all = BTreeSet::new();
+        for place in self.before.locations.locations() {
+            let place = &place.id;
+            if self.is_unplaced(place) {
+                all.insert(Concerned::Place(place.clone()));
+            }
+            for source in self.before.connectors.keys() {
+                let called = self.lost_names(source, place).into_iter().collect();
+                all.extend(self.concerns(source, place, &called));
+            }
+        }
+        all
+    }
+}
+
 /// What becomes of stock where a connector, a place or a connector's name for one is removed.
 async fn stock(
     context: &Context<'_>,
     before: &Config,
     after: &Config,
 ) -> Result<Vec<String>, Problem> {
-    let gone = |source: &ConnectorName| before.has_source(source) && !after.has_source(source);
-    let unplaced = |place: &LocationId| {
-        let there = |config: &Config| config.locations.location(place).is_some();
-        there(before) && !there(after)
-    };
-    let unnamed = |source: &ConnectorName, place: &LocationId| {
-        let lists = |config: &Config| {
-            let connector = config.connectors.get(source);
-            connector.is_some_and(|it| it.common.locations.values().any(|it| it == place))
-        };
-        let can = |config: &Config| config.can_state(source, place);
-        let loses = lists(before) && !lists(after) || can(before) && !can(after);
-        loses && after.has_source(source) && !unplaced(place)
-    };
-    let renamed = |source: &ConnectorName, place: &LocationId| {
-        let names = |config: &Config| {
-            config
-                .connectors
-                .get(source)
-                .map(|it| it.common.locations.clone())
-        };
-        let (before, now) = (
-            names(before).unwrap_or_default(),
-            names(after).unwrap_or_default(),
-        );
-        let mut old = before.iter().filter(|(_, at)| *at == place);
-        old.any(|(name, _)| now.get(name) != Some(place))
-            && after.has_source(source)
-            && !unplaced(place)
-    };
-    let places = before.locations.locations().iter();
-    let concerns_some = before.connectors.iter().any(|(name, _)| {
-        gone(name)
-            || (places.clone().map(|it| &it.id))
-                .any(|place| unnamed(name, place) || renamed(name, place))
-    });
-    if !concerns_some && !places.clone().map(|it| &it.id).any(unplaced) {
+    let change = Change { before, after };
+    let all = change.all();
+    if all.is_empty() {
         return Ok(Vec::new());
     }
     let mut found: BTreeMap<Concerned, Stock> = BTreeMap::new();
@@ -250,16 +327,9 @@ async fn stock(
         for position in page.items.into_iter().flatten() {
             let place = &position.location;
             let mut concerned: BTreeSet<_> = (position.stating())
-                .filter_map(|source| match (gone(source), unnamed(source, place)) {
-                    (true, _) => Some(Concerned::Connector(source.clone())),
-                    (_, true) => Some(Concerned::Unnamed(source.clone(), place.clone())),
-                    _ if renamed(source, place) => {
-                        Some(Concerned::Renamed(source.clone(), place.clone()))
-                    }
-                    _ => None,
-                })
+                .filter_map(|source| change.concerns(source, place, &position.called_by(source)))
                 .collect();
-            if unplaced(place) && position.stating().next().is_some() {
+            if change.is_unplaced(place) && position.stating().next().is_some() {
                 concerned.insert(Concerned::Place(place.clone()));
             }
             for what in concerned {
@@ -279,12 +349,12 @@ async fn stock(
         for unit in page.items.into_iter().flatten() {
             let there = |claim: &Claim| claim.state.value().is_some_and(|it| it.is_present());
             let stating = unit.claims.iter().filter(|(_, claim)| there(claim));
-            for (source, _) in stating.filter(|(source, _)| gone(source)) {
+            for (source, _) in stating.filter(|(source, _)| change.is_gone(source)) {
                 let what = Concerned::Connector(source.clone());
                 found.entry(what).or_default().vehicles += 1;
             }
             let counted = unit.counted.filter(|it| it.state.is_present());
-            if let Some(counted) = counted.filter(|it| unplaced(&it.location)) {
+            if let Some(counted) = counted.filter(|it| change.is_unplaced(&it.location)) {
                 let what = Concerned::Place(counted.location);
                 found.entry(what).or_default().vehicles += 1;
             }
@@ -298,10 +368,65 @@ async fn stock(
             break;
         }
     }
-    let notes = found.into_iter();
-    let notes =
-        notes.filter_map(|(what, stock)| Some(what.in_words(&stock.in_words(more)?, after)));
-    Ok(notes.collect())
+    if !more {
+        let notes = found.into_iter();
+        let notes =
+            notes.filter_map(|(what, stock)| Some(what.in_words(&stock.in_words("")?, after)));
+        return Ok(notes.collect());
+    }
+    let mut notes = Vec::new();
+    for what in all {
+        // Where there is more than is looked through, what files state is counted from their own lists.
+        let listed = match what.source().and_then(|it| before.connectors.get(it)) {
+            Some(it) if matches!(it.settings, ConnectorSettings::Files(_)) => {
+                Some(listed(context, &what).await?)
+            }
+            _ => None,
+        };
+        let stock = match listed {
+            Some((stock, true)) => stock.in_words("about "),
+            Some((stock, false)) => Some(stock.in_words("at least ").unwrap_or_else(uncounted)),
+            None => {
+                let found = found.get(&what);
+                let found = found.and_then(|stock| stock.in_words("at least "));
+                Some(found.unwrap_or_else(uncounted))
+            }
+        };
+        notes.extend(stock.map(|stock| what.in_words(&stock, after)));
+    }
+    Ok(notes)
+}
+
+fn uncounted() -> String {
+    format!(
+        "how much is not known, as there is more stock than the {MOST} that were looked through"
+    )
+}
+
+/// How much a source's own list has of what is concerned, and whether all of the list was read.
+async fn listed(context: &Context<'_>, what: &Concerned) -> Result<(Stock, bool), Problem> {
+    let (mut stock, mut cursor) = (Stock::default(), None);
+    let Some(source) = what.source() else {
+        return Ok((stock, true));
+    };
+    loop {
+        let page = context
+            .store
+            .stated(source, cursor.as_deref(), LISTED)
+            .await?;
+        for stated in page.items {
+            match (stated.item, what.place()) {
+                (Item::Position { location, .. }, Some(place)) if location != *place => {}
+                (Item::Position { .. }, _) => stock.positions += 1,
+                (Item::Unit { .. }, None) => stock.vehicles += 1,
+                (Item::Unit { .. }, Some(_)) => {}
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() || context.is_late() {
+            return Ok((stock, cursor.is_none()));
+        }
+    }
 }
 
 async fn thresholds(context: &Context<'_>, removed: &Removed) -> Result<Found, Problem> {

@@ -1,6 +1,10 @@
 //! The configuration: shown, compared, applied, or refused with every fault and its place.
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
+use shared::domain::Change;
+use shared::domain::event::{Level, Version};
+use shared::store::stated::{Item, Stated};
 
 use crate::scene::{DOCUMENT, Scene};
 
@@ -214,42 +218,92 @@ async fn what_becomes_of_stock_is_said_before_a_connector_or_its_name_for_a_plac
     assert_eq!(notes(&off, true).await, [""; 0], "what it stated stands");
 }
 
-/// Neither place loses its name, and each is another's now.
+/// What a document would do to stock: what is noted about the connectors `erp` and `drop`.
+async fn noted(scene: &Scene, document: &str, time: i64) -> Vec<String> {
+    let ask = scene.ask("PUT", "/api/v1/config?dry_run=true");
+    let ask = ask.body("application/toml", document);
+    let answer = ask.send_within(SignedDuration::from_secs(time)).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let notes = answer.body["notes"].as_array().unwrap().iter();
+    let notes = notes.map(|note| note.as_str().unwrap().to_owned());
+    let about =
+        |note: &String| note.contains("connector `erp`") || note.contains("connector `drop`");
+    notes.filter(about).collect()
+}
+
 #[tokio::test]
-async fn what_becomes_of_stock_is_said_before_the_names_of_two_places_are_exchanged() {
+async fn what_two_exchanged_names_do_to_stock_is_said_before() {
     let scene = Scene::new().await;
-    scene.stated("OIL", "north", 5).await;
+    let exchanged = DOCUMENT.replace(
+        "{ north = \"north\", south = \"south\"",
+        "{ north = \"south\", south = \"north\"",
+    );
+    // From before names were kept.
     scene.stated("PAD", "north", 5).await;
-    scene.stated("OIL", "south", 5).await;
-    let names = "{ north = \"north\", south = \"south\"";
-    assert!(DOCUMENT.contains(names), "{DOCUMENT}");
-    let exchanged = DOCUMENT.replace(names, "{ north = \"south\", south = \"north\"");
-    for dry_run in [true, false] {
-        let target = format!("/api/v1/config?dry_run={dry_run}");
-        let answer = scene
-            .ask("PUT", &target)
-            .body("application/toml", &exchanged);
-        let answer = answer.send().await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        let notes = answer.body["notes"].as_array().unwrap().iter();
-        let notes = notes.map(|note| note.as_str().unwrap());
-        let about: Vec<_> = notes.filter(|it| it.contains("other names")).collect();
-        let [north, south] = &about[..] else {
-            panic!("{about:?}");
+    let [told] = &noted(&scene, &exchanged, 30).await[..] else {
+        panic!("nothing is told");
+    };
+    let begins = "connector `erp` calls location `north` by other names now";
+    assert!(
+        told.starts_with(begins) && told.contains("1 position"),
+        "{told}"
+    );
+
+    for (product, location) in [("OIL", "north"), ("GAS", "north"), ("OIL", "south")] {
+        let at = scene.store.clock().now();
+        let stated = Change::LevelSet {
+            product: product.parse().unwrap(),
+            location: location.parse().unwrap(),
+            level: Level {
+                on_hand: 5,
+                ..Level::default()
+            },
+            version: Version::at(at),
+            called: Some(location.to_owned()),
         };
-        for (told, place, stock) in [
-            (north, "north", "2 positions"),
-            (south, "south", "1 position."),
-        ] {
-            let begins = format!(
-                "connector `erp` calls location `{place}` by other names now, and what it stated there"
-            );
-            assert!(told.starts_with(&begins), "{told}");
-            assert!(told.contains(stock), "{told}");
-            assert!(
-                told.ends_with("then lotwire replay --connector erp"),
-                "{told}"
-            );
-        }
+        scene.applied(at, stated).await;
     }
+    let told = noted(&scene, &exchanged, 30).await;
+    for (place, how_much) in [("north", "2 positions"), ("south", "1 position")] {
+        let told = told
+            .iter()
+            .find(|note| note.contains("ends within minutes") && note.contains(place));
+        let told = told.unwrap_or_else(|| panic!("{place}"));
+        let begins = format!(
+            "connector `erp` means another place now by a name that it had for location `{place}`"
+        );
+        assert!(
+            told.starts_with(&begins) && told.contains(how_much),
+            "{told}"
+        );
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+}
+
+#[tokio::test]
+async fn how_much_stock_a_removed_connector_concerns_is_said_however_much_there_is() {
+    let scene = Scene::new().await;
+    let drop = "drop".parse().unwrap();
+    let listed = (0..30).map(|n| {
+        Stated::now(Item::Position {
+            product: format!("SKU-{n}").parse().unwrap(),
+            location: "north".parse().unwrap(),
+        })
+    });
+    let listed: Vec<_> = listed.collect();
+    scene.store.save_stated(&drop, &listed).await.unwrap();
+    let without = |begins: &str, ends: &str| {
+        let (begins, ends) = (DOCUMENT.find(begins).unwrap(), DOCUMENT.find(ends).unwrap());
+        DOCUMENT.replace(&DOCUMENT[begins..ends], "")
+    };
+    // There is no time to look at all positions.
+    let told = noted(&scene, &without("[connectors.drop]", "[ownership]"), 0).await;
+    assert!(told.len() == 1 && told[0].contains("at least"), "{told:?}");
+    let without =
+        without("[connectors.erp]", "[connectors.drop]").replace("[\"erp\"]", "[\"drop\"]");
+    let told = noted(&scene, &without, 0).await;
+    assert!(
+        told.len() == 1 && told[0].contains("how much is not known"),
+        "{told:?}"
+    );
 }

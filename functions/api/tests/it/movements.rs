@@ -487,6 +487,15 @@ async fn what_was_promised_is_given_back_although_the_stock_is_stated_no_longer(
         back.body
     );
     assert_eq!(back.body["position"]["available"], Value::Null);
+    let shown = scene
+        .get("/api/v1/positions?product=OIL&location=north")
+        .await;
+    let shown = &shown.body["items"][0];
+    assert_eq!(
+        (&shown["on_hand"], &shown["reserved"]),
+        (&Value::Null, &json!(1)),
+        "a promise is there to be seen"
+    );
     let again = scene.moves("back", asks("release", 2)).await;
     assert_eq!((again.status, &again.body), (201, &back.body));
     let more = scene.moves("more", asks("release", 2)).await;

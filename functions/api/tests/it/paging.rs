@@ -148,6 +148,8 @@ async fn a_position_shows_the_sku_that_its_product_has_by_now() {
     let at = began + SignedDuration::from_secs(30);
     for place in ["north", "south"] {
         let stated = ItemStatement {
+            called: None,
+            offered_by: None,
             product: "FIRST".parse().unwrap(),
             location: place.parse().unwrap(),
             item: "item 7".to_owned(),

@@ -194,7 +194,12 @@ impl Scene {
 
     /// Has the API answer an event as it comes from the gateway.
     pub(crate) async fn handle(&self, event: ApiGatewayV2httpRequest) -> Answer {
-        let deadline = self.store.clock().now() + SignedDuration::from_secs(30);
+        self.handle_within(SignedDuration::from_secs(30), event)
+            .await
+    }
+
+    async fn handle_within(&self, time: SignedDuration, event: ApiGatewayV2httpRequest) -> Answer {
+        let deadline = self.store.clock().now() + time;
         let response = self.api.handle(event, deadline).await;
         let text = match &response.body {
             Some(Body::Text(text)) => text.clone(),
@@ -232,6 +237,7 @@ impl Scene {
         self.applied(
             at,
             Change::LevelSet {
+                called: None,
                 product: product.parse().unwrap(),
                 location: location.parse().unwrap(),
                 level: Level {
@@ -284,6 +290,8 @@ impl Scene {
         let at = self.store.clock().now();
         let text = |text: &str| Field::Text(text.to_owned());
         let report = UnitReport {
+            called: None,
+            source_gone: false,
             vin: vin.parse().unwrap(),
             version: Version::at(at),
             state: Some(UnitState::InStock),
@@ -341,11 +349,16 @@ impl Ask<'_> {
         self.body("application/json", &body.to_string())
     }
 
-    pub(crate) async fn send(mut self) -> Answer {
+    pub(crate) async fn send(self) -> Answer {
+        self.send_within(SignedDuration::from_secs(30)).await
+    }
+
+    /// Where that is all the time that there is for the answer.
+    pub(crate) async fn send_within(mut self, time: SignedDuration) -> Answer {
         for (name, value) in &self.headers {
             self.event["headers"][name] = value.as_str().into();
         }
         let event = serde_json::from_value(self.event).unwrap();
-        self.scene.handle(event).await
+        self.scene.handle_within(time, event).await
     }
 }

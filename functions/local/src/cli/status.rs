@@ -225,8 +225,12 @@ fn reexamination(progress: &Value) -> String {
         Some(of) => format!(" of about {of}"),
         None => String::new(),
     };
+    let newer = match progress["passed_over"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(newer) => format!(", {newer} of them passed over: a newer version has written them"),
+    };
     format!(
-        "everything is evaluated again since {}: {}{of} positions and vehicles looked at",
+        "everything is evaluated again since {}: {}{of} positions and vehicles looked at{newer}",
         time(&progress["since"]),
         progress["looked"],
     )

@@ -130,6 +130,7 @@ fn stock(row: &Row) -> Result<[StockEvent; 2], String> {
     };
     let id = format!("{sku}@{location}");
     let set = Change::LevelSet {
+        called: None,
         product: sku.into(),
         location,
         level,
@@ -184,6 +185,8 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
     .map_err(|error| format!("price: {error}"))?;
     fields.insert("price".to_owned(), Field::Money(price));
     let report = UnitReport {
+        called: None,
+        source_gone: false,
         vin: parsed(row, "vin")?,
         version: Version::at(at),
         state: Some(state),

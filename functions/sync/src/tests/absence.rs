@@ -252,3 +252,26 @@ async fn a_vehicle_that_is_gone_for_good_is_removed() {
         .resolve(&shared::domain::Authority::default());
     assert_eq!(back.state, UnitState::InStock);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_has_counted_since_it_was_first_missed_has_all_its_time_again() {
+    let bench = Bench::with("grace = 3").await;
+    bench.read("s.csv", stock_file(30)).await;
+    let short = without(30, |sku| sku == 7);
+    for (counted, removed) in [false, false, true, false, false]
+        .into_iter()
+        .zip([0, 0, 0, 0, 1])
+    {
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        if counted {
+            bench.counts("SKU-7", 5, bench.now()).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let report = bench.read("s.csv", &short).await;
+        assert_eq!(report.counts.removed, removed);
+        if counted {
+            assert_eq!(bench.stock().await["SKU-7"], 5);
+        }
+    }
+    assert_eq!(bench.stock().await["SKU-7"], 0);
+}

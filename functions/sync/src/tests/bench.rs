@@ -371,6 +371,7 @@ impl Bench {
             at,
             actor: None,
             change: Change::LevelSet {
+                called: None,
                 product: sku.parse().unwrap(),
                 location: "main".parse().unwrap(),
                 level: Level {

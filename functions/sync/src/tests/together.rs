@@ -199,6 +199,7 @@ async fn what_a_row_does_not_say_stays_as_a_webhook_in_the_midst_of_its_batch_sa
             at: older,
             actor: None,
             change: Change::LevelSet {
+                called: None,
                 product: "SKU-7".parse().unwrap(),
                 location: "main".parse().unwrap(),
                 level: Level {
@@ -301,6 +302,7 @@ pub(super) fn row(n: usize, at: Timestamp) -> NewRow {
                 location: "main".parse().unwrap(),
             },
             change: Change::LevelSet {
+                called: None,
                 product,
                 location,
                 level: Level {

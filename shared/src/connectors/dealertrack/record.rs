@@ -161,6 +161,8 @@ impl Reading<'_> {
             .optional(row.get("DateInInventory", json::day))
             .or_else(|| flaws.optional(row.get("StockDate", json::day)));
         let mut report = UnitReport {
+            called: None,
+            source_gone: false,
             vin: frame.vin.clone(),
             version,
             state,

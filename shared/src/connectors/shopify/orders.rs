@@ -170,7 +170,7 @@ impl Shopify {
             return Ok(Err("none of it is ordered"));
         }
         let id = line.need("id", whole_id)?;
-        let location = self.sold_from(order, line, names)?;
+        let (location, called) = self.sold_from(order, line, names)?;
         let mut known = BTreeMap::new();
         let mut refunded = 0;
         for refund in refunds.get(&id).into_iter().flatten() {
@@ -184,7 +184,8 @@ impl Shopify {
         };
         let placed = Placed {
             version: order.version,
-            location: location.clone(),
+            location,
+            called: Some(called),
             at: order.at,
             ordered: Ordered {
                 quantity,
@@ -299,14 +300,16 @@ impl Shopify {
                 return Err(wrong.at(line.row.pointer_to("restock_type")));
             }
         };
-        let (back_to, in_place) = match line.row.get("location_id", whole_id)? {
-            _ if !restocked => (None, false),
-            Some(place) => (Some(known_place(&line.row, &place, names)?), false),
-            None => (self.default_location.clone(), true),
+        let called = line.row.get("location_id", whole_id)?.filter(|_| restocked);
+        let back_to = match &called {
+            _ if !restocked => None,
+            Some(place) => Some(known_place(&line.row, place, names)?),
+            None => self.default_location.clone(),
         };
         let refund = Refund {
             back_to,
-            in_place,
+            in_place: restocked && called.is_none(),
+            called,
             quantity: not_negative(&line.row, "quantity")?,
             at: line.at,
             recorded: line.recorded,
@@ -314,22 +317,24 @@ impl Shopify {
         Ok((line.id.clone(), refund))
     }
 
-    /// Where a line counts: where the line says, else where the order says, else the default.
+    /// Where a line counts, and what the shop calls that: where the line says, else where the order says,
+    /// else the default.
     fn sold_from(
         &self,
         order: &Order,
         line: &Object<'_>,
         names: &dyn Names,
-    ) -> Result<LocationId, Problem> {
+    ) -> Result<(LocationId, String), Problem> {
         let (pointer, place) = match line.get("location_id", whole_id)? {
             Some(place) => (line.pointer_to("location_id"), Some(place)),
             None => order.place.clone(),
         };
         match place {
-            Some(place) => names
-                .location(&place)
-                .ok_or_else(|| Problem::unknown_location(pointer, &place)),
-            None => self.default_place(pointer),
+            Some(place) => match names.location(&place) {
+                Some(location) => Ok((location, place)),
+                None => Err(Problem::unknown_location(pointer, &place)),
+            },
+            None => Ok((self.default_place(pointer)?, DEFAULT_LOCATION.to_owned())),
         }
     }
 

@@ -21,6 +21,7 @@ fn empty() -> Position {
 
 fn level(source: &str, minute: i64, on_hand: i64) -> PositionChange {
     PositionChange::Level {
+        called: None,
         source: name(source),
         level: Level {
             on_hand,
@@ -155,6 +156,7 @@ fn line() -> Position {
 fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
     let sources = Sources::default();
     let sales = |sold: &[(i8, i64)]| PositionChange::Count {
+        source_gone: false,
         on_hand: 0,
         reserved: 0,
         incoming: 0,
@@ -181,6 +183,7 @@ fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
 fn a_model_line_is_counted_from_its_vehicles_and_by_nobody_else() {
     let sources = Sources::default();
     let one = PositionChange::Count {
+        source_gone: false,
         on_hand: 1,
         reserved: 0,
         incoming: 0,
@@ -202,6 +205,7 @@ fn a_statement_is_not_newer_than_itself_once_it_is_stored() {
     let sources = Sources::default();
     let finer = at(1) + jiff::SignedDuration::from_nanos(162_970_025);
     let change = PositionChange::Level {
+        called: None,
         source: name("erp"),
         level: Level::default(),
         version: Version::at(finer),
@@ -335,6 +339,7 @@ fn permutations<T: Clone>(of: &[T]) -> Vec<Vec<T>> {
 fn a_list_that_lacks_a_product_does_not_outdo_who_has_stated_it_since_the_list_last_did() {
     let (file, shop) = ("file".parse().unwrap(), "shop".parse().unwrap());
     let says = |source: &ConnectorName, second: i64, on_hand: i64| PositionChange::Level {
+        called: None,
         source: source.clone(),
         level: Level {
             on_hand,

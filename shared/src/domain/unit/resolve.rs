@@ -59,7 +59,7 @@ impl Unit {
             });
             let brought = self.brought_since(claim);
             let brought = brought.filter(|_| owner.is_none());
-            let brought_at = brought.map(|(_, to)| to.version.at);
+            let brought_at = brought.map(|(_, to)| to.version);
             let placed = owner.or_else(|| brought.map(|(source, to)| (source, &to.value)));
             let held = || Some((*name, claim.location.value()?));
             let (placed_by, location) = placed.or_else(held).unzip();
@@ -68,9 +68,11 @@ impl Unit {
             for (other, claim) in &present {
                 let theirs = claim.location.value();
                 if let Some(theirs) = theirs.filter(|_| theirs != location.as_ref()) {
-                    let overtaken = brought_at.filter(|at| {
-                        claim.location_since() <= Some(*at) && !claim.goes_on_after(*at)
+                    let overtaken = brought_at.filter(|then| {
+                        let had_it = claim.location_since() <= Some(then.at);
+                        (had_it || self.only_repeats(claim, *then)) && !claim.goes_on_after(then.at)
                     });
+                    let overtaken = overtaken.map(|then| then.at);
                     elsewhere.add(other, theirs, overtaken);
                 }
             }
@@ -175,10 +177,28 @@ impl Unit {
             let to = claim.brought.as_ref()?;
             let counts = claim.state.is_empty()
                 && claim.location.value() == Some(&to.value)
-                && Some(to.version.at) > holder.location_since();
+                && (Some(to.version.at) > holder.location_since()
+                    || self.only_repeats(holder, to.version));
             counts.then_some((name, to))
         });
         brought.max_by_key(|(name, to)| (to.version, *name))
+    }
+
+    /// Whether all that a source has ever said of where it is another had said before then: no news. A
+    /// connector that gets another name says everything anew.
+    fn only_repeats(&self, claim: &Claim, then: Version) -> bool {
+        let place = claim.location.value();
+        let had_it = |other: &Claim| {
+            let state = other.state.at(then);
+            !std::ptr::eq(other, claim)
+                && state.is_some_and(|state| state.is_present())
+                && other.location.at(then) == place
+                && other.location.value() == place
+        };
+        let said = claim.location.iter();
+        place.is_some()
+            && said.map(|said| Some(&said.value)).all(|said| said == place)
+            && self.claims.values().any(had_it)
     }
 
     /// The sales that count as demand, each once, however many reported it, and in whatever order.
@@ -281,11 +301,14 @@ impl Unit {
 }
 
 impl Claim {
-    /// Since when it has had it where it has it now.
+    /// Since when it has had it where it has it now. By the same name of the place it says nothing new, also
+    /// where the configuration has corrected where that name leads.
     fn location_since(&self) -> Option<Timestamp> {
         let location = self.location.value()?;
         let said = self.location.since(|known| known == location)?;
-        Some(said.at)
+        let name = self.called.value();
+        let called = name.and_then(|name| self.called.since(|known| known == name));
+        Some(called.map_or(said, |called| called.min(said)).at)
     }
 
     /// This source's reports that the vehicle left, without those that it took back.

@@ -14,6 +14,8 @@ fn at(minute: i64) -> Version {
 
 pub(super) fn report(minute: i64, state: UnitState, location: &str) -> UnitReport {
     UnitReport {
+        called: None,
+        source_gone: false,
         vin: VIN.parse().unwrap(),
         version: at(minute),
         state: Some(state),
@@ -406,6 +408,63 @@ fn who_lists_a_vehicle_after_another_has_sold_it_is_a_rival() {
             InStock,
             "{name}"
         );
+    }
+}
+
+/// The same, by this name of the rooftop.
+fn named((source, report): (&'static str, UnitReport), called: &str) -> (&'static str, UnitReport) {
+    let called = Some(called.to_owned());
+    (source, UnitReport { called, ..report })
+}
+
+#[test]
+fn a_corrected_place_does_not_undo_what_was_brought_elsewhere_meanwhile() {
+    let has =
+        |minute, place, called| named(("lot", report(minute, UnitState::InStock, place)), called);
+    let carried = UnitReport {
+        brought: true,
+        ..brought(5, "london")
+    };
+    for (called, expected) in [("North", "london"), ("South", "milano")] {
+        let told = [
+            has(0, "sydney", "North"),
+            ("dms", carried.clone()),
+            has(9, "milano", called),
+        ];
+        for order in orders(&told) {
+            let resolved = heard(&order).resolve(&authority(&[]));
+            let location = resolved.location.unwrap();
+            assert_eq!(location.as_str(), expected, "{called} {order:?}");
+        }
+    }
+}
+
+/// A connector that is renamed says all anew; then the old one goes.
+#[test]
+fn the_first_word_of_another_source_does_not_undo_what_was_brought_elsewhere_before() {
+    let carried = UnitReport {
+        brought: true,
+        ..brought(5, "london")
+    };
+    let mut removed = report(0, UnitState::Removed, "milano");
+    (removed.location, removed.version) = (None, at(0));
+    let told = [
+        ("lot", report(0, UnitState::InStock, "milano")),
+        ("dms", carried),
+        ("lot-2", report(9, UnitState::InStock, "milano")),
+    ];
+    for order in orders(&told) {
+        let located =
+            |told: &[(&str, UnitReport)]| heard(told).resolve(&authority(&["lot-2"])).location;
+        assert_eq!(located(&order).unwrap().as_str(), "london", "{order:?}");
+        let mut over = order.clone();
+        removed.version = at(11);
+        over.push(("lot", removed.clone()));
+        assert_eq!(located(&over).unwrap().as_str(), "london", "{order:?}");
+        // It has it elsewhere, and then there again: that is news.
+        over.push(("lot-2", report(12, UnitState::InStock, "sydney")));
+        over.push(("lot-2", report(13, UnitState::InStock, "milano")));
+        assert_eq!(located(&over).unwrap().as_str(), "milano", "{order:?}");
     }
 }
 

@@ -92,11 +92,13 @@ fn held(number: usize, at: Timestamp) -> Result<Position, BenchError> {
         location,
         level,
         version,
+        ..
     } = event.change
     else {
         return Err(during("state a level")("it is something else"));
     };
     let change = PositionChange::Level {
+        called: None,
         source: event.source,
         level,
         version,

@@ -179,6 +179,7 @@ pub(super) fn plenty(product: &str, at: Timestamp) -> Result<StockEvent, BenchEr
         at,
         actor: None,
         change: Change::LevelSet {
+            called: None,
             product: sku.into(),
             location,
             level: Level {

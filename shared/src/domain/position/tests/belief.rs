@@ -23,6 +23,7 @@ fn a_barcode_in_place_of_an_optional_quantity_leaves_it_as_it_was_said() {
     let known = apply(
         &none,
         &[PositionChange::Level {
+            called: None,
             source: "erp".parse().unwrap(),
             level: stated(10, Some(2), Some(800)),
             version: Version::at(at(0)),

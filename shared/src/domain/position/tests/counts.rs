@@ -35,6 +35,7 @@ fn a_count_holds_against_all_that_is_older_in_whatever_order_it_is_heard() {
 fn a_count_corrects_how_many_are_there_and_not_what_is_promised_or_on_its_way() {
     let sources = Sources::default();
     let stated = PositionChange::Level {
+        called: None,
         source: name("erp"),
         level: Level {
             on_hand: -2,

@@ -21,6 +21,7 @@ fn any_change() -> impl Strategy<Value = PositionChange> {
                         ..Level::default()
                     },
                     version: Version::at(at(minute)),
+                    called: None,
                 }
             }),
         (0..300i64, 0..50i64).prop_map(|(minute, quantity)| count(minute, quantity)),
@@ -62,7 +63,7 @@ proptest! {
         // Of two statements of one instant the lower one counts.
         let latest = |of: &[&str]| {
             let said = changes.iter().filter_map(|change| match change {
-                PositionChange::Level { source, level, version } if of.contains(&source.as_str()) =>
+                PositionChange::Level { source, level, version, .. } if of.contains(&source.as_str()) =>
                     Some((version.at, source.clone(), -level.on_hand)),
                 _ => None,
             });

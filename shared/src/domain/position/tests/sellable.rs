@@ -5,6 +5,7 @@ use super::*;
 /// What a source states: on hand, reserved and unavailable.
 fn stated(minute: i64, [on_hand, reserved, unavailable]: [i64; 3]) -> PositionChange {
     PositionChange::Level {
+        called: None,
         source: name("shop"),
         level: Level {
             on_hand,

@@ -76,6 +76,7 @@ fn change(event: &StockEvent) -> Option<(ProductId, LocationId, PositionChange)>
             location,
             level,
             version,
+            called,
         } => {
             let source = event.source.clone();
             (
@@ -85,6 +86,7 @@ fn change(event: &StockEvent) -> Option<(ProductId, LocationId, PositionChange)>
                     source,
                     level,
                     version,
+                    called,
                 },
             )
         }
@@ -118,9 +120,13 @@ fn change(event: &StockEvent) -> Option<(ProductId, LocationId, PositionChange)>
             let said = *said;
             (product, location, PositionChange::Item { source, said })
         }
-        Change::SourceGone { product, location } => {
+        Change::SourceGone {
+            product,
+            location,
+            called,
+        } => {
             let source = event.source.clone();
-            (product, location, PositionChange::Gone { source })
+            (product, location, PositionChange::Gone { source, called })
         }
         Change::LevelEnded {
             product,
