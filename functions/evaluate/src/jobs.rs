@@ -241,7 +241,7 @@ impl Evaluator {
         });
         let (page, looked) = readable(page.await?, newer)?;
         for listed in &page.items {
-            let look = async {
+            let look = Box::pin(async {
                 let mut now = self.store.unit(listed.vin.as_str()).await?;
                 if let Some(unit) = &now
                     && self.end_claims(&installation, unit).await?
@@ -252,7 +252,7 @@ impl Evaluator {
                     Some(now) => self.look_at_unit(&installation, &now).await,
                     None => Ok(()),
                 }
-            };
+            });
             unless_hopeless(&listed.vin, unless_newer(look, newer)).await?;
         }
         let next = page.next.map(|cursor| (Stage::Units, Some(cursor)));
