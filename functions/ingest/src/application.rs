@@ -377,7 +377,7 @@ fn to_be_looked_up(connector: &ConnectorName, received: &Received, lookup: &Look
         &content.to_string(),
         ("lookup", sentence),
     )
-    .about(Some(&lookup.vin.to_string()))
+    .about(Some(lookup.vin.as_ref()))
 }
 
 /// The SKU or VIN that a row or an event is about, where it says one.
