@@ -131,7 +131,10 @@ pub(crate) async fn examine(
             Err(flaw) if [NOT_STOCKED, TOTAL].contains(&flaw.reason) => {}
             Err(flaw) => {
                 flawed += 1;
-                if let Some(place) = flaw.word.filter(|_| flaw.reason == UNKNOWN_LOCATION)
+                if let Some(place) = flaw
+                    .word
+                    .map(String::from)
+                    .filter(|_| flaw.reason == UNKNOWN_LOCATION)
                     && (unlisted.contains_key(&place) || unlisted.len() < PLACES)
                 {
                     *unlisted.entry(place).or_default() += 1;

@@ -38,7 +38,7 @@ pub(crate) struct Flaw {
     /// What the row is about, if that much could be read.
     pub(crate) item: Option<Item>,
     /// The SKU of a row that does not tell what it is about, as its place is not known.
-    sku: Option<Box<str>>,
+    sku: Option<Box<Sku>>,
     /// A short code that does not change.
     pub(crate) reason: &'static str,
     /// For people.
@@ -47,7 +47,7 @@ pub(crate) struct Flaw {
     /// mixed up a cell may hold anything, a customer's name too.
     brief: Option<Box<str>>,
     /// The word or name that is to blame: however many rows have it, it is one entry.
-    pub(crate) word: Option<String>,
+    pub(crate) word: Option<Box<str>>,
 }
 
 impl Flaw {
@@ -75,7 +75,7 @@ impl Flaw {
 
     pub(crate) fn of_sku(self, sku: &Sku) -> Self {
         Self {
-            sku: Some(sku.as_str().into()),
+            sku: Some(Box::new(sku.clone())),
             ..self
         }
     }
@@ -85,13 +85,13 @@ impl Flaw {
         match &self.item {
             Some(Item::Position { product, .. }) => Some(product.as_str()),
             Some(Item::Unit { vin }) => Some(vin.as_str()),
-            None => self.sku.as_deref(),
+            None => self.sku.as_ref().map(|sku| sku.as_str()),
         }
     }
 
     pub(crate) fn of_word(self, word: &str) -> Self {
         Self {
-            word: Some(word.to_owned()),
+            word: Some(word.into()),
             brief: Some(self.sentence.replace(&format!("{word:?} "), "").into()),
             ..self
         }
