@@ -167,6 +167,7 @@ async fn every_kind_of_change_costs_what_the_document_says() {
     let gone = Change::SourceGone {
         product: "OIL-5W40-1L".parse().unwrap(),
         location: "milano".parse().unwrap(),
+        called: None,
     };
     table.row(
         "level whose source is removed",
@@ -186,6 +187,8 @@ fn removed(source: &str, minute: i64) -> StockEvent {
         version: Version::at(at(minute)),
         state: Some(UnitState::Removed),
         location: None,
+        called: None,
+        source_gone: true,
         stock_number: None,
         since: None,
         brought: false,

@@ -43,7 +43,7 @@ type Outcome = Result<Applied, ApplyError>;
 
 /// What an event of a batch is for.
 enum Purpose {
-    Level(Asked),
+    Level(Box<Asked>),
     Description,
 }
 
@@ -60,7 +60,7 @@ impl Applier<'_> {
             let (line, statement) = (row.line, &row.statement);
             if let Some(asked) = self.asked(line, statement, &known, &covered)? {
                 events.push(asked.event.clone());
-                purposes.push((index, Purpose::Level(asked)));
+                purposes.push((index, Purpose::Level(Box::new(asked))));
             }
             let Some(description) = &statement.description else {
                 continue;
