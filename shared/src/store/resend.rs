@@ -92,7 +92,13 @@ impl Store {
                 let sent = self.resend_last(&alert, &what.channel, installation);
                 resent.deliveries += usize::from(sent.await?);
             }
+            self.forget_refused(&what.channel, resent.deliveries)
+                .await?;
             return Ok(resent);
+        }
+        if what.cursor.is_none() {
+            // What is refused from here on counts.
+            self.forget_refused(&what.channel, usize::MAX).await?;
         }
         let mut place = Place::of(what.cursor.as_deref());
         loop {
