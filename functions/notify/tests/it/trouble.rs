@@ -542,3 +542,38 @@ async fn what_is_sent_again_is_not_said_to_have_been_lost() {
     assert!(last.contains("Messages arrive again: ops"), "{last}");
     assert!(!last.contains("did not arrive"), "{last}");
 }
+
+/// Both were refused, and the graver one is what is so.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_of_an_item_is_what_is_left_now() {
+    let world = World::new(ROOM).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let refused = [REFUSED, REFUSED].map(Answer::Body);
+    world.vendors.first("slack.com", refused);
+    let low = world.open("oil/low", &["room"]).await.remove(0);
+    world.look(&low).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let out = world.open_after("oil/low", "oil/out", &["room"]).await;
+    world.look(&out[0]).await;
+    assert_eq!(world.resend(&again("room")).await.deliveries, 1);
+    for_seconds(&world, 120).await;
+    let sent: Vec<_> = world.vendors.seen("slack.com").split_off(2);
+    assert!(sent[0].body.contains("Out of stock"), "{sent:#?}");
+    let low = |seen: &crate::world::Seen| seen.body.contains("Low stock");
+    assert!(!sent.iter().any(low), "{sent:#?}");
+    // Nothing is missing while nothing is left.
+    assert_eq!(world.resend(&again("room")).await.deliveries, 0);
+    world
+        .write(
+            "oil/out",
+            2,
+            RevisionKind::Resolved,
+            &["room"],
+            world.clock.now(),
+        )
+        .await;
+    world.resend(&again("room")).await;
+    for_seconds(&world, 120).await;
+    let sent: Vec<_> = world.vendors.seen("slack.com").split_off(2);
+    assert_eq!(sent.iter().filter(|seen| low(seen)).count(), 1, "{sent:#?}");
+}
