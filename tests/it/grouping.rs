@@ -134,6 +134,19 @@ impl Running {
         }
     }
 
+    async fn configure(&self, config: &str) {
+        let config = Config::check(config, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+        let store = &self.stack.store;
+        assert!(store.apply_config(&config, "test").await.unwrap());
+    }
+
+    /// What a channel was told so far: the words, in their order.
+    fn texts(&self, channel: &str) -> Vec<String> {
+        let bodies = self.bodies(channel).into_iter();
+        let text = |(_, body): (i64, serde_json::Value)| body["blocks"].to_string();
+        bodies.map(text).collect()
+    }
+
     async fn level(&self, minute: i64, product: &str, location: &str, on_hand: i64) {
         let installation = self.stack.installations.current().await.unwrap();
         let authority = installation.authority();
@@ -151,14 +164,15 @@ impl Running {
     fn bodies(&self, channel: &str) -> Vec<(i64, serde_json::Value)> {
         let entries = self.outbox.entries().into_iter();
         let ours = entries.filter(|entry| entry.whose.name() == channel);
-        let mut sent: Vec<_> = ours
-            .map(|entry: OutboxEntry| {
-                let seconds = entry.at.duration_since(at(0)).as_secs();
-                (seconds, serde_json::from_str(&entry.request.body).unwrap())
-            })
-            .collect();
-        sent.sort_by_key(|(seconds, _)| *seconds);
-        sent
+        let mut ours: Vec<OutboxEntry> = ours.collect();
+        // It lists the newest first.
+        ours.reverse();
+        ours.sort_by_key(|entry| entry.at);
+        let sent = ours.into_iter().map(|entry| {
+            let seconds = entry.at.duration_since(at(0)).as_secs();
+            (seconds, serde_json::from_str(&entry.request.body).unwrap())
+        });
+        sent.collect()
     }
 
     /// The titles of what a channel was sent so far, and when, in whole seconds.
@@ -261,6 +275,122 @@ async fn what_is_left_is_not_told_after_that_nothing_is() {
     assert!((30..=32).contains(&texts[1].0), "{texts:#?}");
     assert!(texts[1].1.contains("Low stock: B"), "{texts:#?}");
     assert!(!texts[1].1.contains("Low stock: A"), "{texts:#?}");
+}
+
+/// Insists that a channel was told this, in this order.
+fn in_order(texts: &[String], expected: &[&str]) {
+    let as_expected = texts.iter().zip(expected).all(|(it, of)| it.contains(of));
+    assert!(
+        as_expected && texts.len() == expected.len(),
+        "{texts:#?} instead of {expected:#?}"
+    );
+}
+
+/// It was low all the time, and is what people have to know once it is not out any more.
+#[tokio::test(start_paused = true)]
+async fn what_was_low_before_nothing_was_left_is_told_when_some_is_left_again() {
+    let running = Running::new().await;
+    running.level(0, "A", "roma", 2).await;
+    running.until(10).await;
+    running.level(1, "A", "roma", 0).await;
+    running.until(600).await;
+    in_order(&running.texts("pager"), &["Out of stock: A"]);
+    running.level(20, "A", "roma", 2).await;
+    running.until(1_500).await;
+    let all = [
+        "Out of stock: A",
+        "No longer out of stock: A",
+        "Low stock: A",
+    ];
+    in_order(&running.texts("pager"), &all);
+    running.level(40, "A", "roma", 50).await;
+    running.until(3_000).await;
+    let texts = running.texts("pager").split_off(3);
+    in_order(&texts, &["Stock recovered: A"]);
+}
+
+/// Everything goes to one channel at once.
+fn at_once(channel: &str) -> String {
+    let (head, _) = CONFIG.split_once("[channels.room]").unwrap();
+    let (_, rules) = CONFIG.split_once("[[rules]]").unwrap();
+    format!("{head}{channel}[[routes]]\nname = \"all\"\nchannels = [\"one\"]\n[[rules]]{rules}")
+}
+
+const ONE: &str = "[channels.one]\nkind = \"slack\"\nurl = \"env:SLACK\"\n";
+const SYSTEM: &str = "[channels.one]\nkind = \"webhook\"\nurl = \"https://one.example.com/hook\"\n\
+                      secret = \"env:HOOK\"\n";
+const OFF: &str = "enabled = false\n";
+
+#[tokio::test(start_paused = true)]
+async fn the_last_that_a_channel_is_told_is_so_also_after_it_was_off() {
+    let running = Running::with(&at_once(ONE)).await;
+    running.level(0, "A", "roma", 2).await;
+    running.until(10).await;
+    running.configure(&at_once(&format!("{ONE}{OFF}"))).await;
+    running.until(20).await;
+    running.level(1, "A", "roma", 50).await;
+    running.until(30).await;
+    running.configure(&at_once(ONE)).await;
+    running.until(32).await;
+    running.level(2, "A", "roma", 1).await;
+    running.until(2_000).await;
+    let all = [
+        "Low stock: A – just 2 units left",
+        "Stock recovered: A – 50 units",
+        "Low stock: A – just 1 unit left",
+    ];
+    in_order(&running.texts("one"), &all);
+}
+
+/// It keeps books: of what it was not sent it would never hear.
+#[tokio::test(start_paused = true)]
+async fn a_system_that_was_off_is_sent_every_revision_in_order() {
+    let running = Running::with(&at_once(&format!("{SYSTEM}{OFF}"))).await;
+    for (minute, on_hand) in [(0, 2), (1, 50), (2, 1), (3, 0), (4, 50)] {
+        running.level(minute, "A", "roma", on_hand).await;
+        running.until(10 + minute).await;
+    }
+    running.configure(&at_once(SYSTEM)).await;
+    running.until(3_600).await;
+    let bodies = running.bodies("one").into_iter();
+    let said = |(_, body): (i64, serde_json::Value)| body["type"].as_str().unwrap().to_owned();
+    let said: Vec<_> = bodies.map(said).collect();
+    let of = |kind: &str| -> Vec<_> {
+        let ours = said.iter().filter(|it| it.contains(kind));
+        ours.map(|it| it.rsplit('.').next().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        of("low_stock"),
+        ["opened", "resolved", "opened", "resolved"]
+    );
+    assert_eq!(of("out_of_stock"), ["opened", "resolved"]);
+    let unsettled = running.deliveries().await;
+    assert!(
+        unsettled
+            .iter()
+            .all(|it| it.state == IntentState::Delivered),
+        "{unsettled:#?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_stock_is_back_is_told_where_it_still_is_once_the_channel_is_on() {
+    let back = "kinds = [\"back_in_stock\"]\n[[rules]]";
+    for (then, told) in [(9, &["Back in stock: A"][..]), (0, &[])] {
+        let with = |channel: &str| at_once(channel).replacen("[[rules]]", back, 1);
+        let running = Running::with(&with(&format!("{ONE}{OFF}"))).await;
+        running.level(0, "A", "roma", 9).await;
+        running.level(1, "A", "roma", 0).await;
+        running.until(10).await;
+        running.level(2, "A", "roma", 9).await;
+        running.until(20).await;
+        running.level(3, "A", "roma", then).await;
+        running.until(30).await;
+        running.configure(&with(ONE)).await;
+        running.until(2_000).await;
+        in_order(&running.texts("one"), told);
+    }
 }
 
 /// People are told the number of what is not named; a program would never hear of it.

@@ -506,6 +506,7 @@ async fn what_cannot_be_answered_is_asked_ever_more_seldom() {
     let decision = Decision {
         watched,
         expect: Expect::Absent,
+        retold: Vec::new(),
         announcements: Vec::new(),
     };
     assert!(desk.store.decide(decision).await.unwrap());

@@ -14,13 +14,16 @@ use shared::domain::watch::{
 use shared::domain::{AlertKind, Origin, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
-use shared::store::intents::{Intent, IntentState};
+use shared::store::intents::{Intent, IntentState, Retold};
 use shared::store::{Expect, Stored};
 
 use crate::{EvaluateError, Evaluator};
 
 /// How long the queue has before the clock announces an intent again.
 const OVERDUE: SignedDuration = SignedDuration::from_secs(90);
+
+/// So many deliveries are told again in one transaction with the decision, which takes a hundred writes.
+const MOST_RETOLD: usize = 20;
 
 /// One look at one subject for one kind of alert.
 pub(crate) struct Look<'a> {
@@ -90,6 +93,7 @@ impl Evaluator {
             return Ok(Looked::Done(open));
         }
         let mut announcements = Vec::new();
+        let mut retold = Vec::new();
         if let Some(said) = &step.announce {
             // An alert is written with its first revision.
             let known = match said.revision {
@@ -116,6 +120,9 @@ impl Evaluator {
                 let who = (recipients.as_slice(), told.as_slice());
                 announcements.extend(self.back_in_stock(&look, who, words, now));
             }
+            if said.change == RevisionKind::Resolved {
+                retold = self.kept_back_by(&look).await?;
+            }
             let earlier = match recipients.iter().any(|one| one.routes.is_empty()) {
                 true => self.store.intents_of(&said.alert).await?,
                 false => Vec::new(),
@@ -134,13 +141,17 @@ impl Evaluator {
             .iter()
             .flat_map(|a| a.intents.clone())
             .collect();
+        let again = retold.iter().filter(|one| one.is_made_anew());
+        let again = again.map(|one| one.intent().clone());
         let (gathered, single): (Vec<_>, Vec<_>) = intents
             .into_iter()
+            .chain(again)
             .partition(|intent| intent.group.is_some());
         let mut next = step.next;
         for announcement in &announcements {
             next.speaks_of(&announcement.alert.id, now);
         }
+        let rest = retold.split_off(retold.len().min(MOST_RETOLD));
         let decision = Decision {
             watched: Watched {
                 subject: look.subject.clone(),
@@ -151,9 +162,13 @@ impl Evaluator {
             },
             expect: Expect::from_read(look.stored),
             announcements,
+            retold,
         };
         if !self.store.decide(decision).await? {
             return Ok(Looked::Again);
+        }
+        for one in &rest {
+            self.store.retell(one).await?;
         }
         if let Some(said) = &step.announce {
             tracing::info!(
@@ -185,6 +200,18 @@ impl Evaluator {
             }
         }
         self.bus.announce(&messages).await;
+    }
+
+    /// What an alert that is over has kept from channels, of others that tell what is left of the item.
+    async fn kept_back_by(&self, look: &Look<'_>) -> Result<Vec<Retold>, EvaluateError> {
+        let mut kept_back = Vec::new();
+        if !look.kind.tells_what_is_left() {
+            return Ok(kept_back);
+        }
+        for other in &look.beside {
+            kept_back.extend(self.store.kept_back(&other.alert).await?);
+        }
+        Ok(kept_back)
     }
 
     /// "There is stock again", for those who asked for it, or were told that there was none, and are not

@@ -9,11 +9,11 @@ use secrecy::SecretString;
 
 use super::Outcome;
 use super::deliver::{DeliverError, Deliverer};
-use super::order::{self, Place};
+use super::order::{self, First, Place, Way};
 use crate::channels::{Channel, ChannelKind, Order, first_request};
 use crate::config::channel::{Channel as Configured, Delivery};
-use crate::domain::alert::{AlertKind, AlertState, RevisionKind};
-use crate::domain::group::FlushId;
+use crate::domain::alert::{AlertKind, RevisionKind};
+use crate::domain::group::{FlushId, GroupId, Phase};
 use crate::domain::id::ChannelName;
 use crate::render::words::{Worded, worded};
 use crate::secrets::{SecretError, SecretRef};
@@ -24,7 +24,11 @@ use crate::store::resend::ENDS;
 /// How long to wait after somebody was faster with an earlier revision.
 const CONTENDED: SignedDuration = SignedDuration::from_secs(2);
 
-/// A group's message that is sent within this time says what was just gathered.
+/// The longest wait for an earlier alert's message that its vendor did not take, where people need to know
+/// only what is so now.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(1);
+
+/// What is sent within this time says what was just seen.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
 
 /// What an attempt on a channel that is at most once says when an earlier one was lost.
@@ -81,9 +85,14 @@ impl Deliverer {
             true => None,
             false => self.store.alert(&intent.alert).await?,
         };
+        let order = match configured {
+            Some(channel) => channel.kind.order(),
+            None => order_of(&intent.kind),
+        };
         if intent.state == IntentState::NotSent
+            && order == Order::Latest
             && let Some(alert) = &alert
-            && alert.state == AlertState::Resolved
+            && alert.is_over()
             && !(intent.revision == alert.revision
                 && self
                     .heard_before((&intent.alert, intent.revision), name)
@@ -112,12 +121,20 @@ impl Deliverer {
                 "the table does not hold what this revision says",
             )));
         };
-        let order = configured.kind.order();
         let waited = self.store.clock().now().duration_since(intent.created_at) > AT_ONCE;
+        let held_up = waited || intent.attempts > 1;
+        if held_up
+            && order == Order::Latest
+            && !of_a_group
+            && message.kind.tells_what_is_left()
+            && let Some(reason) = self.bring_up_to_date(intent, &mut message).await?
+        {
+            return Ok(Prepared::Superseded(reason));
+        }
         // People's vendors know no key by which they could tell that they had it before.
         let may_be_another = order == Order::Latest || !intent.perhaps_sent;
         if let Ok(FlushId { group, .. }) = intent.alert.parse()
-            && (waited || intent.attempts > 1)
+            && held_up
             && may_be_another
             && let Some(group) = self.store.group(&group).await?
             // Put together a while ago: if it is no longer so, the group says what is.
@@ -138,7 +155,9 @@ impl Deliverer {
             let reason = "the alert ended before this left";
             return Ok(Prepared::Superseded(reason.to_owned()));
         }
-        let turn = self.wait_for_turn(intent, order, over && !is_news, is_last);
+        let is_live = credentialed.missing.is_none();
+        let way = Way { order, is_live };
+        let turn = self.wait_for_turn(intent, way, over && !is_news, is_last);
         let thread = match turn.await? {
             Turn::Now { thread, is_first } => {
                 // Whose route asks for graver alerts than this was hears of it now for the first time. What
@@ -194,11 +213,11 @@ impl Deliverer {
     async fn wait_for_turn(
         &self,
         intent: &Intent,
-        order: Order,
+        way: Way,
         over: bool,
         is_last: bool,
-    ) -> Result<Turn, StoreError> {
-        if let Some(wait) = self.wait_for_others(intent, order).await? {
+    ) -> Result<Turn, DeliverError> {
+        if let Some(wait) = self.wait_for_others(intent, way).await? {
             return Ok(Turn::Not(Prepared::After(wait)));
         }
         let first_try = intent.attempts <= 1 && intent.state == IntentState::Pending;
@@ -213,8 +232,19 @@ impl Deliverer {
             .intents_on(&intent.alert, &intent.channel)
             .await?;
         let now = self.store.clock().now();
-        let (superseded, turn) = match order::place(intent, &all, order, over, now) {
+        let (superseded, turn) = match order::place(intent, &all, way, over, now) {
             Place::After(wait) => return Ok(Turn::Not(Prepared::After(wait))),
+            Place::AfterUnsent(index) => {
+                if !self.is_live(&intent.channel).await? {
+                    // It is parked as that one is.
+                    return Ok(Turn::Now {
+                        thread: None,
+                        is_first: false,
+                    });
+                }
+                self.store.put_off(&all[index], now).await?;
+                return Ok(Turn::Not(Prepared::After(order::UNSENT)));
+            }
             Place::Never { reason, supersedes } => {
                 (supersedes, Turn::Not(Prepared::Superseded(reason)))
             }
@@ -226,7 +256,7 @@ impl Deliverer {
                 let told = |it: &&Intent| it.state == IntentState::Delivered;
                 if !earlier.iter().any(told) {
                     for first in earlier {
-                        if let Some(wait) = self.wait_for_others(first, order).await? {
+                        if let Some(wait) = self.wait_for_others(first, way).await? {
                             return Ok(Turn::Not(Prepared::After(wait)));
                         }
                     }
@@ -236,6 +266,12 @@ impl Deliverer {
             }
         };
         for index in superseded {
+            if let Some(belongs) = &all[index].data.group {
+                let group = belongs.id(&intent.channel);
+                if let Some(wait) = self.wait_for_message(&group).await? {
+                    return Ok(Turn::Not(Prepared::After(wait)));
+                }
+            }
             let reason = order::overtaken_by(intent.revision);
             if !self.store.supersede(&all[index], &reason).await? {
                 // Somebody has begun to send it.
@@ -245,32 +281,90 @@ impl Deliverer {
         Ok(turn)
     }
 
+    /// How long to wait for a group whose message is being sent or put on record. One that is put off is
+    /// put together anew before it is sent.
+    async fn wait_for_message(&self, id: &GroupId) -> Result<Option<SignedDuration>, StoreError> {
+        let group = self.store.group(id).await?.map(|stored| stored.data);
+        let Some(group) = group.filter(|it| it.schedule.phase == Phase::Sending) else {
+            return Ok(None);
+        };
+        let message = group.message().to_string();
+        let sent = self.store.intent(&message, 1, &group.channel).await?;
+        let now = self.store.clock().now();
+        let put_off = |it: &Intent| {
+            let is_old = now.duration_since(it.created_at) > AT_ONCE;
+            it.state == IntentState::Pending && !it.in_flight && (it.attempts > 0 || is_old)
+        };
+        let wait = match sent.map(|stored| stored.data) {
+            Some(it) if put_off(&it) => {
+                let wait = it.not_before.duration_since(now);
+                // Its members do not know yet that they may have been told.
+                it.perhaps_sent.then_some(wait)
+            }
+            _ => Some(CONTENDED),
+        };
+        Ok(wait.map(|wait| wait.max(CONTENDED)))
+    }
+
     /// How long to wait for what was said of the subject's earlier alerts, so that the last word that
     /// people have is the last that was said. What will not be sent any more is not waited for.
     async fn wait_for_others(
         &self,
         intent: &Intent,
-        order: Order,
-    ) -> Result<Option<SignedDuration>, StoreError> {
+        way: Way,
+    ) -> Result<Option<SignedDuration>, DeliverError> {
         let now = self.store.clock().now();
         for alert in &intent.follows {
             let others = self.store.intents_on(alert, &intent.channel).await?;
-            let mut waits = others
-                .iter()
-                .map(|other| order::wait_for(intent, &other.data, now));
-            let Some(wait) = waits.find_map(|wait| wait) else {
+            let first = others.iter().find_map(|other| {
+                let first = order::goes_first(intent, &other.data, way.is_live, now)?;
+                Some((other, first))
+            });
+            let Some((other, first)) = first else {
                 continue;
             };
             let unheard = !others.iter().any(|other| other.data.may_have_reached());
-            if order == Order::Latest && unheard {
+            if way.order == Order::Latest && unheard {
                 let earlier = self.store.alert(alert).await?;
                 if earlier.is_some_and(|earlier| earlier.is_over()) {
                     continue;
                 }
             }
-            return Ok(Some(wait));
+            match first {
+                First::OnItsWay(wait)
+                    if wait > LONGEST_WAIT
+                        && way.order == Order::Latest
+                        && self.overtakes(&intent.alert, alert).await? =>
+                {
+                    let reason = format!("alert {} says what is so now", intent.alert);
+                    if !self.store.supersede(other, &reason).await? {
+                        return Ok(Some(CONTENDED));
+                    }
+                    // There may be another of it.
+                    return Ok(Some(SignedDuration::ZERO));
+                }
+                First::OnItsWay(wait) => return Ok(Some(wait)),
+                First::Unsent if self.is_live(&intent.channel).await? => {
+                    self.store.put_off(other, now).await?;
+                    return Ok(Some(order::UNSENT));
+                }
+                // Neither is sent.
+                First::Unsent => {}
+            }
         }
         Ok(None)
+    }
+
+    /// Whether what an earlier alert says counts no more once this one is told.
+    async fn overtakes(&self, alert: &str, earlier: &str) -> Result<bool, StoreError> {
+        let alert = self.store.alert(alert).await?;
+        let earlier = self.store.alert(earlier).await?;
+        let kinds = alert
+            .zip(earlier)
+            .map(|(one, other)| (one.kind, other.kind));
+        Ok(kinds.is_some_and(|(one, other)| {
+            one == other || one.tells_what_is_left() && other.tells_what_is_left()
+        }))
     }
 
     /// Whether something of an alert may have reached a channel before this revision.
@@ -349,6 +443,12 @@ impl Deliverer {
             (_, missing) => Err(Outcome::not_sent(missing.unwrap_or_default())),
         }
     }
+}
+
+/// What a channel of this kind makes of order, whether it is in the configuration or not.
+fn order_of(kind: &str) -> Order {
+    let kind = kind.parse::<ChannelKind>();
+    kind.map_or(Order::Latest, |kind| kind.order())
 }
 
 /// Whether it is a revision's turn.

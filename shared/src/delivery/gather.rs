@@ -6,19 +6,22 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::deliver::{DeliverError, Deliverer};
-use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind, Subject};
+use super::order;
+use super::overtaken::Ear;
+use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
-use crate::domain::watch::Spoken;
-use crate::store::groups::{Covered, Group, Member, Which};
-use crate::store::intents::Intent;
-use crate::store::{StoreError, Stored};
+use crate::store::StoreError;
+use crate::store::groups::{Covered, Gathering, Group, Member, Pages, Which};
 
 /// How many members are read at once.
 const PAGE: i32 = 500;
 
 /// How many members one page of a message's list holds: some 100 KB of the 400 that a row may have.
 const COVERED: usize = 500;
+
+/// Why nothing is told of an alert whose end waits together with its beginning, or is told elsewhere.
+const UNHEARD: &str = "the alert ended before anything of it left";
 
 /// How many alerts are asked side by side whether they are still open.
 const SIDE_BY_SIDE: usize = 16;
@@ -31,11 +34,19 @@ pub(super) struct Gathered {
     /// Those of them that are over.
     pub(super) resolved: u32,
     /// The pages that list what is covered.
-    pub(super) pages: u32,
+    pub(super) listed: Vec<Pages>,
     reminder: bool,
     common_place: bool,
     /// The alerts that matter most, as their last revisions have them.
     named: Vec<Message>,
+}
+
+/// What came of gathering.
+pub(super) enum Gathers {
+    /// All that there is.
+    All(Gathered),
+    /// The next look goes on from here.
+    PartOf(Gathering),
 }
 
 impl Gathered {
@@ -80,21 +91,11 @@ impl Gathered {
     }
 }
 
-/// The members that matter most, of all that were seen.
-struct Foremost {
-    most: usize,
-    members: Vec<Member>,
-}
-
-impl Foremost {
-    fn of(group: &Group) -> Self {
-        Self {
-            most: usize::try_from(group.belongs.pace.most).unwrap_or(usize::MAX),
-            members: Vec::new(),
-        }
-    }
-
-    fn see(&mut self, member: Member) {
+impl Gathering {
+    /// Counts an alert, and keeps it if it is one of so many that matter most.
+    fn count(&mut self, member: Member, most: u32) {
+        self.total = self.total.saturating_add(1);
+        self.resolved += u32::from(member.over);
         let rank = |one: &Member| {
             let Member {
                 severity,
@@ -104,87 +105,85 @@ impl Foremost {
             } = one;
             (std::cmp::Reverse(*severity), one.over, *at, alert.clone())
         };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let own = rank(&member);
-        let place = self.members.partition_point(|other| rank(other) < own);
-        if place < self.most {
-            self.members.insert(place, member);
-            self.members.truncate(self.most);
+        let place = self.foremost.partition_point(|other| rank(other) < own);
+        if place < most {
+            self.foremost.insert(place, member);
+            self.foremost.truncate(most);
         }
+    }
+
+    /// Takes in the revisions of one alert. Only the last of them speaks for it; and none, if it is left
+    /// out.
+    fn take(
+        &mut self,
+        revisions: Vec<Member>,
+        left_out: Option<LeftOut>,
+        most: u32,
+        listed: &mut Vec<Covered>,
+    ) {
+        let Some(last) = revisions.last().cloned() else {
+            return;
+        };
+        if left_out.is_none() {
+            self.count(last.clone(), most);
+        }
+        let unheard = left_out.is_some();
+        let (reason, overtaken_by) = match left_out {
+            Some(left_out) => (Some(left_out.reason), left_out.overtaken_by),
+            None => (None, None),
+        };
+        listed.extend(revisions.into_iter().map(|member| Covered {
+            last: member.revision == last.revision,
+            unheard,
+            reason: reason.clone(),
+            overtaken_by: overtaken_by.clone(),
+            member,
+        }));
     }
 }
 
 impl Deliverer {
     /// Reads what waits in a group, and lists it under this token as covered by the message. Where
-    /// nothing waits and it is time to, finds what is still open.
+    /// nothing waits and it is time to, finds what is still open. It ends with the page at which `until`
+    /// has come, and goes on where the look before has ended.
     pub(super) async fn gather(
         &self,
         group: &Group,
         message: &FlushId,
         token: &str,
-    ) -> Result<Gathered, DeliverError> {
+        until: Timestamp,
+    ) -> Result<Gathers, DeliverError> {
+        let reminding = matches!(group.schedule.phase, Phase::Reminding(_));
+        let so_far = group.gathering.clone();
+        // What has come since is told, and then nothing is brought to mind.
+        let so_far = so_far.filter(|it| reminding || !it.reminder);
+        let mut so_far = so_far.unwrap_or_default();
+        if !so_far.reminder {
+            let waiting = self.gather_waiting(group, (message, token), &mut so_far, until);
+            if !waiting.await? {
+                return Ok(Gathers::PartOf(so_far));
+            }
+            let is_nothing = so_far.total == 0 && so_far.listed.is_empty();
+            so_far.reminder = is_nothing && reminding && self.reminds(group).await?;
+        }
+        if so_far.reminder && !self.gather_open(group, &mut so_far, until).await? {
+            return Ok(Gathers::PartOf(so_far));
+        }
         let mut gathered = Gathered {
+            total: so_far.total,
+            resolved: so_far.resolved,
+            listed: so_far.listed,
+            reminder: so_far.reminder,
             common_place: group
                 .belongs
                 .labels
                 .iter()
                 .any(|(label, _)| *label == GroupLabel::Location),
-            ..Gathered::default()
+            named: Vec::new(),
         };
-        let mut foremost = Foremost::of(group);
-        let mut listed = Vec::with_capacity(COVERED);
-        // By alert: its revisions stand together. Those of the last may go on with the next page.
-        let mut alerts: Vec<Vec<Member>> = Vec::new();
-        let mut cursor = None;
-        loop {
-            let (members, next) = self
-                .store
-                .members(&group.id, Which::Waiting, cursor, PAGE)
-                .await?;
-            for member in members {
-                match alerts.last_mut() {
-                    Some(known) if known[0].alert == member.alert => known.push(member),
-                    _ => alerts.push(vec![member]),
-                }
-            }
-            cursor = next;
-            let begun = match cursor {
-                Some(_) => alerts.pop(),
-                None => None,
-            };
-            let pending: Vec<_> = alerts
-                .iter()
-                .map(|revisions| self.left_out(group, revisions))
-                .collect();
-            let left_out: Vec<Option<LeftOut>> = stream::iter(pending)
-                .buffered(SIDE_BY_SIDE)
-                .try_collect()
-                .await?;
-            for (revisions, left_out) in alerts.drain(..).zip(left_out) {
-                gathered.take(revisions, left_out, &mut foremost, &mut listed);
-                if listed.len() >= COVERED {
-                    self.list(message, token, &mut gathered.pages, &mut listed)
-                        .await?;
-                }
-            }
-            alerts.extend(begun);
-            if cursor.is_none() {
-                break;
-            }
-        }
-        if !listed.is_empty() {
-            self.list(message, token, &mut gathered.pages, &mut listed)
-                .await?;
-        }
-        if gathered.total == 0
-            && gathered.pages == 0
-            && matches!(group.schedule.phase, Phase::Reminding(_))
-            && self.reminds(group).await?
-        {
-            gathered.reminder = true;
-            self.gather_open(group, &mut gathered, &mut foremost)
-                .await?;
-        }
-        for member in &foremost.members {
+        for member in &so_far.foremost {
             let words = self.store.revision(&member.alert, member.revision).await?;
             let Some(mut words) = words else { continue };
             if words.change == RevisionKind::Escalated
@@ -199,20 +198,90 @@ impl Deliverer {
             if is_about_stock && words.change != RevisionKind::Resolved {
                 // It is so all the same, without what was left then.
                 let about = (&words.subject, words.alert.as_str());
-                let later = self.overtaken_by(group, about, member.at, false).await?;
-                if later.is_some() {
-                    (words.before, words.after, words.days_of_supply) = (None, None, None);
+                let later = self.overtaken_by(ear(group), about, member.at, false);
+                if later.await?.is_some() {
+                    words.forget_stock();
                 }
             }
             gathered.named.push(words);
         }
-        Ok(gathered)
+        Ok(Gathers::All(gathered))
+    }
+
+    /// Whether all that waits is gathered now.
+    async fn gather_waiting(
+        &self,
+        group: &Group,
+        (message, token): (&FlushId, &str),
+        so_far: &mut Gathering,
+        until: Timestamp,
+    ) -> Result<bool, DeliverError> {
+        let mut listed = Vec::with_capacity(COVERED);
+        let mut pages = 0;
+        // By alert: its revisions stand together. Those of the last may go on with the next page.
+        let mut alerts: Vec<Vec<Member>> = Vec::new();
+        loop {
+            let shard = so_far.cursor.as_ref().map_or(0, |(shard, _)| *shard);
+            let (members, next) = self
+                .store
+                .members(&group.id, Which::Waiting, so_far.cursor.take(), PAGE)
+                .await?;
+            let before = alerts.len();
+            for member in members {
+                match alerts.last_mut() {
+                    Some(known) if known[0].alert == member.alert => known.push(member),
+                    _ => alerts.push(vec![member]),
+                }
+            }
+            let begun = match next {
+                Some(_) => alerts.pop(),
+                None => None,
+            };
+            let last = alerts.get(before..).unwrap_or_default().last();
+            let last = last.and_then(|revisions| revisions.last()).cloned();
+            let pending: Vec<_> = alerts
+                .iter()
+                .map(|revisions| self.left_out(group, revisions))
+                .collect();
+            let left_out: Vec<Option<LeftOut>> = stream::iter(pending)
+                .buffered(SIDE_BY_SIDE)
+                .try_collect()
+                .await?;
+            for (revisions, left_out) in alerts.drain(..).zip(left_out) {
+                so_far.take(revisions, left_out, group.belongs.pace.most, &mut listed);
+                if listed.len() >= COVERED {
+                    self.list(message, token, &mut pages, &mut listed).await?;
+                }
+            }
+            if let Some(last) = last.filter(|_| next.is_some() && self.is_over(until)) {
+                // What was begun is read again.
+                so_far.cursor = Some((shard, Some(last.place(&group.id))));
+                break;
+            }
+            alerts.extend(begun);
+            so_far.cursor = next;
+            if so_far.cursor.is_none() {
+                break;
+            }
+        }
+        if !listed.is_empty() {
+            self.list(message, token, &mut pages, &mut listed).await?;
+        }
+        if pages > 0 {
+            let token = token.to_owned();
+            so_far.listed.push(Pages { token, pages });
+        }
+        Ok(so_far.cursor.is_none())
+    }
+
+    fn is_over(&self, until: Timestamp) -> bool {
+        self.store.clock().now() >= until
     }
 
     /// Why nothing is to be said of these revisions, if so. Either the alert is over and they do not say
-    /// so: its end is told elsewhere, or not on this channel. Or they end an alert of which the channel has
-    /// heard nothing: what was to say that it began waits too, or never arrived. Or the channel knows by
-    /// now, from another alert, what is left of the item.
+    /// so: its end is told elsewhere, or not on this channel. Or a later revision is sent there by itself.
+    /// Or they end an alert of which the channel has heard nothing: what was to say that it began waits
+    /// too, or never arrived. Or the channel knows by now, from another alert, what is left of the item.
     async fn left_out(
         &self,
         group: &Group,
@@ -223,14 +292,30 @@ impl Deliverer {
         };
         let alert = self.store.alert(&last.alert).await?;
         if let Some(alert) = &alert {
-            if alert.is_over() && alert.revision > last.revision {
-                return Ok(Some(LeftOut::Over));
+            if alert.revision > last.revision {
+                if alert.is_over() {
+                    return Ok(Some(LeftOut::because(UNHEARD)));
+                }
+                let all = self.store.intents_on(&last.alert, &group.channel).await?;
+                let mut later = all.iter().map(|it| &it.data);
+                let later = later.find(|it| it.revision > last.revision && it.group.is_none());
+                if let Some(later) = later {
+                    let reason = order::overtaken_by(later.revision);
+                    return Ok(Some(LeftOut::because(reason)));
+                }
+            }
+            let news = (alert.kind, &alert.subject);
+            if let Some(reason) = self.no_news(news, last.at).await? {
+                return Ok(Some(LeftOut::because(reason)));
             }
             if alert.kind.tells_what_is_left() {
                 let about = (&alert.subject, alert.id.as_str());
-                let later = self.overtaken_by(group, about, last.at, true).await?;
+                let later = self.overtaken_by(ear(group), about, last.at, true).await?;
                 if let Some(later) = later {
-                    return Ok(Some(LeftOut::OvertakenBy(later)));
+                    return Ok(Some(LeftOut {
+                        reason: later.reason(),
+                        overtaken_by: Some(later.alert),
+                    }));
                 }
             }
         }
@@ -243,45 +328,7 @@ impl Deliverer {
             .filter(|it| it.data.revision < last.revision)
             .peekable();
         let is_unheard = earlier.peek().is_some() && !earlier.any(|it| it.data.may_have_reached());
-        Ok(is_unheard.then_some(LeftOut::Over))
-    }
-
-    /// The alert that has told the channel of a group since then what is left of an item; or that this
-    /// group is about to tell. `if_open`: only one that still holds.
-    async fn overtaken_by(
-        &self,
-        group: &Group,
-        (subject, alert): (&Subject, &str),
-        since: Timestamp,
-        if_open: bool,
-    ) -> Result<Option<String>, StoreError> {
-        let watches = self.store.watches(subject).await?;
-        let spoken = watches
-            .iter()
-            .filter(|stored| stored.data.kind.tells_what_is_left())
-            .flat_map(|stored| &stored.data.watch.spoken_of)
-            .filter(|spoken| spoken.alert != alert && spoken.at.0 > since);
-        for Spoken { alert: other, .. } in spoken {
-            let is_later = |it: &Stored<Intent>| it.data.created_at > since;
-            let mut intents = self.store.intents_on(other, &group.channel).await?;
-            intents.retain(is_later);
-            let is_told = intents.iter().any(|it| it.data.may_have_reached());
-            let waits = |it: &Stored<Intent>| {
-                let belongs = it.data.group.as_ref();
-                it.data.is_unsettled()
-                    && belongs.is_some_and(|belongs| belongs.id(&group.channel) == group.id)
-            };
-            if is_told && !if_open {
-                return Ok(Some(other.clone()));
-            }
-            if is_told || intents.iter().any(waits) {
-                let other = self.store.alert(other).await?;
-                if let Some(other) = other.filter(|it| it.state == AlertState::Open) {
-                    return Ok(Some(other.id));
-                }
-            }
-        }
-        Ok(None)
+        Ok(is_unheard.then(|| LeftOut::because(UNHEARD)))
     }
 
     /// Whether what a group's message says of an alert that it names is no longer so: the alert has a later
@@ -299,6 +346,10 @@ impl Deliverer {
             if alert.revision > said.revision {
                 return Ok(true);
             }
+            let news = (alert.kind, &alert.subject);
+            if self.no_news(news, said.at).await?.is_some() {
+                return Ok(true);
+            }
             if !alert.kind.tells_what_is_left() {
                 continue;
             }
@@ -310,7 +361,7 @@ impl Deliverer {
             };
             let about = (&alert.subject, alert.id.as_str());
             let if_open = reminds || said.after.is_none();
-            let later = self.overtaken_by(group, about, intent.data.created_at, if_open);
+            let later = self.overtaken_by(ear(group), about, intent.data.created_at, if_open);
             if later.await?.is_some() {
                 return Ok(true);
             }
@@ -341,18 +392,17 @@ impl Deliverer {
         Ok(installation.routes.reminds(route, &group.channel))
     }
 
-    /// Of what was told, what is still open; the rest is forgotten.
+    /// Of what was told, what is still open; the rest is forgotten. Whether that is all of it.
     async fn gather_open(
         &self,
         group: &Group,
-        gathered: &mut Gathered,
-        foremost: &mut Foremost,
-    ) -> Result<(), StoreError> {
-        let mut cursor = None;
+        so_far: &mut Gathering,
+        until: Timestamp,
+    ) -> Result<bool, DeliverError> {
         loop {
             let (members, next) = self
                 .store
-                .members(&group.id, Which::Told, cursor, PAGE)
+                .members(&group.id, Which::Told, so_far.cursor.take(), PAGE)
                 .await?;
             let pending: Vec<_> = members
                 .into_iter()
@@ -363,12 +413,11 @@ impl Deliverer {
                 .try_collect()
                 .await?;
             for member in open.into_iter().flatten() {
-                gathered.count(&member);
-                foremost.see(member);
+                so_far.count(member, group.belongs.pace.most);
             }
-            cursor = next;
-            if cursor.is_none() {
-                return Ok(());
+            so_far.cursor = next;
+            if so_far.cursor.is_none() || self.is_over(until) {
+                return Ok(so_far.cursor.is_none());
             }
         }
     }
@@ -385,7 +434,9 @@ impl Deliverer {
         };
         if alert.kind.tells_what_is_left() {
             let about = (&alert.subject, alert.id.as_str());
-            let graver = self.overtaken_by(group, about, member.at, true).await?;
+            let graver = self
+                .overtaken_by(ear(group), about, member.at, true)
+                .await?;
             if graver.is_some() {
                 return Ok(None);
             }
@@ -394,46 +445,26 @@ impl Deliverer {
     }
 }
 
-/// Why a group says nothing of an alert.
-enum LeftOut {
-    /// It is over, and nobody was told that it began.
-    Over,
-    /// This alert of the same item says what is left now.
-    OvertakenBy(String),
+/// Where a group is to tell.
+fn ear(group: &Group) -> Ear<'_> {
+    Ear {
+        channel: &group.channel,
+        group: Some(&group.id),
+    }
 }
 
-impl Gathered {
-    /// Takes in the revisions of one alert. Only the last of them speaks for it; and none, if it is left
-    /// out.
-    fn take(
-        &mut self,
-        revisions: Vec<Member>,
-        left_out: Option<LeftOut>,
-        foremost: &mut Foremost,
-        listed: &mut Vec<Covered>,
-    ) {
-        let Some(last) = revisions.last().cloned() else {
-            return;
-        };
-        if left_out.is_none() {
-            self.count(&last);
-            foremost.see(last.clone());
-        }
-        let unheard = left_out.is_some();
-        let overtaken_by = match left_out {
-            Some(LeftOut::OvertakenBy(alert)) => Some(alert),
-            Some(LeftOut::Over) | None => None,
-        };
-        listed.extend(revisions.into_iter().map(|member| Covered {
-            last: member.revision == last.revision,
-            unheard,
-            overtaken_by: overtaken_by.clone(),
-            member,
-        }));
-    }
+/// Why a group says nothing of an alert.
+struct LeftOut {
+    reason: String,
+    /// The alert of the same item that says what is left now.
+    overtaken_by: Option<String>,
+}
 
-    fn count(&mut self, member: &Member) {
-        self.total = self.total.saturating_add(1);
-        self.resolved += u32::from(member.over);
+impl LeftOut {
+    fn because(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            overtaken_by: None,
+        }
     }
 }

@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Delivered, Deliverer, RECORDING};
-use super::gather::Gathered;
+use super::gather::{Gathered, Gathers};
 use super::verdict::later;
 use crate::bus::IntentRef;
 use crate::domain::group::{FlushId, Left, Phase};
@@ -40,8 +40,8 @@ enum Begun {
     Message,
     /// It has nothing to say; it may have later.
     Nothing(Option<Timestamp>),
-    /// Others keep changing it.
-    Contended,
+    /// There is more to gather than one look can, or others keep changing it.
+    Unfinished,
 }
 
 impl Deliverer {
@@ -68,18 +68,18 @@ impl Deliverer {
             if let Some(at) = self.wait_until_live(&group).await? {
                 return Ok(Delivered::Again(self.until(at)));
             }
-            match self.begin(message).await? {
+            match self.begin(message, deadline).await? {
                 Begun::Message => {}
                 Begun::Nothing(None) => return Ok(Delivered::Settled),
                 Begun::Nothing(Some(at)) => return Ok(Delivered::Again(self.until(at))),
-                Begun::Contended => return Ok(Delivered::Again(SignedDuration::ZERO)),
+                Begun::Unfinished => return Ok(Delivered::Again(SignedDuration::ZERO)),
             }
         } else if group.data.schedule.phase == Phase::Quiet {
             return Ok(Delivered::Settled);
         }
         let left = deadline.duration_since(self.store.clock().now());
         if left < self.time_needed() {
-            // A storm took long to gather. There is time for a whole try with the next look.
+            // There is time for a whole try with the next look.
             return Ok(Delivered::Again(SignedDuration::ZERO));
         }
         match self.deliver_intent(which, deadline).await? {
@@ -111,7 +111,11 @@ impl Deliverer {
     }
 
     /// Freezes what the group has to say, if anything.
-    async fn begin(&self, message: &FlushId) -> Result<Begun, DeliverError> {
+    async fn begin(&self, message: &FlushId, deadline: Timestamp) -> Result<Begun, DeliverError> {
+        // The other half is for the rest: to send, or to put on record that nothing is told.
+        let now = self.store.clock().now();
+        let spare = deadline.duration_since(now) - self.time_needed();
+        let until = later(now, spare.max(SignedDuration::ZERO) / 2);
         for _ in 0..TRIES {
             let Some(group) = self.store.group(&message.group).await? else {
                 return Ok(Begun::Nothing(None));
@@ -124,17 +128,33 @@ impl Deliverer {
             }
             let now = self.store.clock().now();
             let token = format!("{:016x}", self.store.chance().bits());
-            let gathered = self.gather(&group.data, message, &token).await?;
+            let gathers = self.gather(&group.data, message, &token, until);
+            let gathered = match gathers.await? {
+                Gathers::All(gathered) => gathered,
+                Gathers::PartOf(so_far) => {
+                    let mut on = group.data.clone();
+                    on.gathering = Some(so_far);
+                    if self.store.regroup(&group, &on).await? {
+                        return Ok(Begun::Unfinished);
+                    }
+                    continue;
+                }
+            };
             let Some(words) = gathered.message(message, now) else {
-                if gathered.pages > 0 {
+                if let Some(covers) = Covers::of(gathered.listed) {
                     // All that waits is over, and nobody was told that it began.
-                    let covers = Covers {
-                        token,
-                        pages: gathered.pages,
-                        settled: 0,
-                    };
-                    self.settle_unheard(&group.data, message, covers, now)
-                        .await?;
+                    let stop_at = deadline.checked_sub(RECORDING);
+                    let stop_at = stop_at.unwrap_or(Timestamp::MIN);
+                    if !self
+                        .settle_unheard(&group.data, (message, covers), now, stop_at)
+                        .await?
+                    {
+                        // The rest is gathered anew.
+                        let mut on = group.data.clone();
+                        on.gathering = None;
+                        self.store.regroup(&group, &on).await?;
+                        return Ok(Begun::Unfinished);
+                    }
                 }
                 if let Some(at) = self.fall_quiet(&group).await? {
                     return Ok(Begun::Nothing(at));
@@ -143,11 +163,8 @@ impl Deliverer {
             };
             let mut sending = group.data.scheduled(group.data.schedule.begun(now), now);
             sending.not_live_until = None;
-            sending.covers = Some(Covers {
-                token,
-                pages: gathered.pages,
-                settled: 0,
-            });
+            sending.gathering = None;
+            sending.covers = Covers::of(gathered.listed.clone());
             if self
                 .store
                 .begin_message(&group, &sending, &words, now)
@@ -161,7 +178,7 @@ impl Deliverer {
                 return Ok(Begun::Message);
             }
         }
-        Ok(Begun::Contended)
+        Ok(Begun::Unfinished)
     }
 
     /// Records what became of a message's members, and when the group speaks next.
@@ -201,8 +218,7 @@ impl Deliverer {
             if !sending || group.data.message() != *message {
                 return Ok(Delivered::Settled);
             }
-            let covers = group.data.covers.clone();
-            let left = covers.filter(|covers| covers.settled < covers.pages);
+            let left = group.data.covers.clone().and_then(Covers::left);
             let is_told = !void || not_live || carrier.perhaps_sent;
             let Some(mut covers) = left.filter(|_| is_told) else {
                 if void {
@@ -240,20 +256,25 @@ impl Deliverer {
         }
     }
 
-    /// Settles members of which nothing is to be told.
+    /// Settles members of which nothing is to be told. Whether there was time for all of them.
     async fn settle_unheard(
         &self,
         group: &Group,
-        message: &FlushId,
-        mut covers: Covers,
+        (message, covers): (&FlushId, Covers),
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+        stop_at: Timestamp,
+    ) -> Result<bool, StoreError> {
         let nobody = group.intent(now);
-        while covers.settled < covers.pages {
+        let mut left = covers.left();
+        while let Some(mut covers) = left {
+            if self.store.clock().now() >= stop_at {
+                return Ok(false);
+            }
             self.settle_page(group, message, &covers, &nobody).await?;
             covers.settled += 1;
+            left = covers.left();
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn settle_page(
@@ -298,6 +319,7 @@ impl Deliverer {
             .data
             .scheduled(group.data.schedule.over(left, now, pace), now);
         rest.covers = None;
+        rest.gathering = None;
         if !self.store.regroup(group, &rest).await? {
             return Ok(None);
         }

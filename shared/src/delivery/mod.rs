@@ -11,6 +11,7 @@
 //! | [`verdict`] | what an attempt makes of its intent |
 //! | `errand` | what an attempt needs, or why none can be made |
 //! | `order` | in which order revisions leave, and which of them do |
+//! | `overtaken` | what of a message is no longer so by the time that it leaves |
 //! | `trouble` | a channel that reaches nobody is told on the others |
 //! | [`links`] | the link in a message |
 //! | `wording` | the templates in force |
@@ -28,6 +29,7 @@ pub mod links;
 mod order;
 pub mod outcome;
 pub mod outgoing;
+mod overtaken;
 pub mod pace;
 mod trouble;
 pub mod verdict;

@@ -6,7 +6,7 @@
 //!
 //! Where only the latest revision matters, those that a later one has overtaken are not sent. If an
 //! alert is over before anything of it left, nothing is: to be told that something unheard of is over
-//! is noise.
+//! is noise. Where each matters, each is sent, also what waited for the channel to be live.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,7 +17,10 @@ use crate::store::intents::{Intent, IntentState};
 /// How long to wait for a message that is being sent: most are answered sooner.
 const IN_FLIGHT: SignedDuration = SignedDuration::from_secs(2);
 
-/// How long to wait for a group to carry an earlier revision.
+/// How long to wait for what its channel kept, and what the clock is to bring back now.
+pub(super) const UNSENT: SignedDuration = SignedDuration::from_secs(10);
+
+/// How long to wait for a group to carry an earlier revision, where each is to be told.
 const GROUPED: SignedDuration = SignedDuration::from_secs(30);
 
 /// Whether it is a revision's turn.
@@ -27,6 +30,8 @@ pub(super) enum Place {
     Now { supersedes: Vec<usize> },
     /// An earlier one is still to leave: look again after this long.
     After(SignedDuration),
+    /// This earlier one (by its index) was not sent while the channel was not live, and comes first.
+    AfterUnsent(usize),
     /// It is not to be sent, nor are these earlier ones.
     Never {
         reason: String,
@@ -34,11 +39,19 @@ pub(super) enum Place {
     },
 }
 
+/// What a channel makes of what was said earlier.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    pub(super) order: Order,
+    /// Whether what is sent now leaves.
+    pub(super) is_live: bool,
+}
+
 /// A revision's place among all of its alert's revisions on one channel.
 pub(super) fn place(
     ours: &Intent,
     all: &[Stored<Intent>],
-    order: Order,
+    Way { order, is_live }: Way,
     over: bool,
     now: Timestamp,
 ) -> Place {
@@ -48,8 +61,8 @@ pub(super) fn place(
             other.state,
             IntentState::Delivered | IntentState::Superseded
         );
-        let overtakes = order == Order::Latest || ours.state == IntentState::NotSent;
-        other.revision > ours.revision && (settled || overtakes && other.is_unsettled())
+        let overtakes = order == Order::Latest && other.is_unsettled();
+        other.revision > ours.revision && (settled || overtakes)
     });
     if let Some(newest) = later.next_back() {
         return Place::Never {
@@ -71,19 +84,19 @@ pub(super) fn place(
         if other.in_flight && wait > SignedDuration::ZERO {
             return Place::After(wait.min(IN_FLIGHT));
         }
-        if other.group.is_some() {
-            return Place::After(GROUPED);
-        }
-        if order == Order::Latest || other.state == IntentState::NotSent {
-            supersedes.push(index);
-        } else {
-            return Place::After(wait.max(SignedDuration::from_secs(1)));
+        match (order, other.state) {
+            // What a group was to tell, too: nobody waits for a message that comes later.
+            (Order::Latest, _) => supersedes.push(index),
+            (Order::Each, _) if other.group.is_some() => return Place::After(GROUPED),
+            (Order::Each, IntentState::NotSent) if is_live => return Place::AfterUnsent(index),
+            // Nor is ours sent.
+            (Order::Each, IntentState::NotSent) => {}
+            (Order::Each, _) => return Place::After(wait.max(SignedDuration::from_secs(1))),
         }
     }
     let reached = ours.perhaps_sent || earlier.iter().any(|one| one.may_have_reached());
-    // Who takes each revision hears the end of what it refused, too, and not of what it was never sent.
-    let left_out =
-        |one: &&Intent| matches!(one.state, IntentState::Superseded | IntentState::NotSent);
+    // Who takes each revision hears the end of what it refused, too, and not of what was left out.
+    let left_out = |one: &&Intent| one.state == IntentState::Superseded;
     let is_noise = order == Order::Latest || earlier.iter().all(left_out);
     if is_noise && over && !earlier.is_empty() && !reached {
         return Place::Never {
@@ -94,19 +107,35 @@ pub(super) fn place(
     Place::Now { supersedes }
 }
 
-/// How long the first message of an alert waits for one of another alert on the same subject, if it
-/// does: only for what was said before, so that no two wait for each other. What is not sent while its
-/// channel is not live, or is told by a group, is not waited for.
-pub(super) fn wait_for(ours: &Intent, earlier: &Intent, now: Timestamp) -> Option<SignedDuration> {
-    let is_on_its_way = earlier.state == IntentState::Pending && earlier.group.is_none();
-    if !is_on_its_way || earlier.created_at >= ours.created_at {
+/// That an earlier alert's message goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// It is on its way: look again after this long.
+    OnItsWay(SignedDuration),
+    /// It was not sent while the channel was not live.
+    Unsent,
+}
+
+/// Whether the first message of an alert waits for one of another alert on the same subject: only for
+/// what was said before, so that no two wait for each other. What a group tells is not waited for.
+pub(super) fn goes_first(
+    ours: &Intent,
+    earlier: &Intent,
+    is_live: bool,
+    now: Timestamp,
+) -> Option<First> {
+    let is_open = earlier.is_unsettled() && earlier.group.is_none();
+    if !is_open || earlier.created_at >= ours.created_at {
         return None;
     }
     let wait = earlier.not_before.duration_since(now);
     if earlier.in_flight && wait > SignedDuration::ZERO {
-        return Some(wait.min(IN_FLIGHT));
+        return Some(First::OnItsWay(wait.min(IN_FLIGHT)));
     }
-    Some(wait.max(SignedDuration::from_secs(1)))
+    if earlier.state == IntentState::NotSent {
+        return is_live.then_some(First::Unsent);
+    }
+    Some(First::OnItsWay(wait.max(SignedDuration::from_secs(1))))
 }
 
 /// Why an earlier revision is not sent.
@@ -152,7 +181,8 @@ mod tests {
                 data,
             })
             .collect();
-        place(ours, &all, order, over, now())
+        let is_live = true;
+        place(ours, &all, Way { order, is_live }, over, now())
     }
 
     fn go(supersedes: &[usize]) -> Place {
@@ -175,8 +205,39 @@ mod tests {
         for settled in [S::Delivered, S::Rejected, S::Exhausted] {
             assert_eq!(place(&intent(1, settled)), go(&[]), "{settled}");
         }
-        let open = placed(&second, vec![intent(1, S::NotSent)], Order::Each, false);
+    }
+
+    #[test]
+    fn what_was_not_sent_is_waited_for_where_each_revision_matters() {
+        let first = intent(1, IntentState::NotSent);
+        let second = intent(2, IntentState::Pending);
+        for over in [false, true] {
+            let place = placed(&second, vec![first.clone()], Order::Each, over);
+            assert_eq!(place, Place::AfterUnsent(0));
+        }
+        let open = placed(&second, vec![first], Order::Latest, false);
         assert_eq!(open, go(&[0]));
+    }
+
+    #[test]
+    fn only_where_each_revision_matters_one_waits_for_a_group() {
+        let gathered = Intent {
+            group: Some(Box::new(crate::domain::group::Belongs {
+                route: "all".to_owned(),
+                labels: Vec::new(),
+                pace: crate::domain::group::Pace {
+                    wait: GROUPED,
+                    interval: GROUPED,
+                    repeat: None,
+                    most: 1,
+                },
+            })),
+            ..intent(1, IntentState::Pending)
+        };
+        let second = intent(2, IntentState::Pending);
+        let place = |order| placed(&second, vec![gathered.clone()], order, false);
+        assert_eq!(place(Order::Latest), go(&[0]));
+        assert_eq!(place(Order::Each), Place::After(GROUPED));
     }
 
     #[test]
@@ -214,11 +275,13 @@ mod tests {
     fn the_end_of_what_was_not_even_tried_is_told_to_nobody() {
         use IntentState as S;
         let end = intent(2, S::Pending);
-        for order in [Order::Each, Order::Latest] {
-            for state in [S::Superseded, S::NotSent] {
-                let place = placed(&end, vec![intent(1, state)], order, true);
-                assert!(matches!(place, Place::Never { .. }), "{order:?} {state}");
-            }
+        for (order, state) in [
+            (Order::Each, S::Superseded),
+            (Order::Latest, S::Superseded),
+            (Order::Latest, S::NotSent),
+        ] {
+            let place = placed(&end, vec![intent(1, state)], order, true);
+            assert!(matches!(place, Place::Never { .. }), "{order:?} {state}");
             let left_out = vec![intent(2, S::Superseded)];
             let place = placed(&intent(1, S::Pending), left_out, order, false);
             assert!(matches!(place, Place::Never { .. }), "{order:?}");

@@ -18,7 +18,7 @@ use crate::installation::Installation;
 use crate::render::words::one_line;
 use crate::store::alerts::{Alert, Announcement};
 use crate::store::breakers::{Destination, Trouble, TroubleKind};
-use crate::store::intents::Intent;
+use crate::store::intents::{Intent, IntentState};
 
 /// What stands before the text of a lost message.
 const LOST: &str = "It did not carry: ";
@@ -41,7 +41,8 @@ impl Deliverer {
         let configured = installation.config.channels.get(channel);
         // Who switches a channel off, or takes it out, knows that.
         let is_meant = configured.is_none_or(|channel| !channel.common.enabled);
-        let known = self.store.destination(channel).await?.trouble;
+        let destination = self.store.destination(channel).await?;
+        let known = destination.trouble;
         if is_meant || known.is_some_and(|known| known.alert.is_some()) {
             return Ok(());
         }
@@ -68,13 +69,17 @@ impl Deliverer {
             "When it is mended, send again what is still true: lotwire resend {channel}"
         ));
         trouble.alert = Some(id);
-        let told = announcement(
+        let mut told = announcement(
             &installation,
             message,
             (&others, &BTreeMap::new()),
             now,
             None,
         );
+        // What is still on its way of the one before goes first.
+        for intent in &mut told.intents {
+            intent.follows.extend(destination.told_of.clone());
+        }
         if self
             .store
             .begin_trouble(channel, &trouble, Some(&told))
@@ -153,15 +158,15 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Whether somebody has heard of an alert, or is about to.
+    /// Whether somebody has heard of an alert, or is about to; not whoever may once a channel is live.
     async fn is_heard(&self, alert: &str) -> Result<bool, DeliverError> {
         let told = self.store.intents_of(alert).await?;
         let mut told = told.iter();
-        Ok(told.any(|it| it.is_unsettled() || it.may_have_reached()))
+        Ok(told.any(|it| it.state == IntentState::Pending || it.may_have_reached()))
     }
 
-    /// Where a channel's trouble can be told: where the routes lead, or else everywhere; never on a
-    /// channel that is switched off or in trouble.
+    /// Where a channel's trouble can be told: where the routes lead, or else everywhere; where no channel
+    /// is live, on those that may be again. Never on one that refuses what it is sent.
     async fn other_channels(
         &self,
         installation: &Installation,
@@ -177,19 +182,24 @@ impl Deliverer {
             connector: None,
         };
         let routed = installation.routes.recipients(None, &about);
-        let mut sound = Vec::new();
+        let (mut sound, mut not_live) = (Vec::new(), Vec::new());
         for (name, configured) in &installation.config.channels {
-            let usable = name != channel && configured.common.enabled;
-            if usable && self.store.destination(name).await?.trouble.is_none() {
-                sound.push(name.clone());
+            if name == channel {
+                continue;
+            }
+            match self.store.destination(name).await?.trouble {
+                None if configured.common.enabled => sound.push(name.clone()),
+                Some(trouble) if trouble.kind == TroubleKind::Refused => {}
+                _ => not_live.push(name.clone()),
             }
         }
-        let wanted: Vec<_> = sound
+        let usable = if sound.is_empty() { not_live } else { sound };
+        let wanted: Vec<_> = usable
             .iter()
             .filter(|name| routed.iter().any(|one| one.channel == **name))
             .cloned()
             .collect();
-        Ok(if wanted.is_empty() { sound } else { wanted })
+        Ok(if wanted.is_empty() { usable } else { wanted })
     }
 }
 

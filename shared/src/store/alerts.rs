@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::due::backed_off;
 use super::groups::member_row;
-use super::intents::{Intent, KEPT, intent_row};
+use super::intents::{Intent, KEPT, Retold, intent_row};
 use super::jobs::is_zero;
 use super::keys::{self, Key, Listed};
 use super::products::Product;
@@ -131,6 +131,8 @@ pub struct Decision {
     pub expect: Expect,
     /// What people are to be told, if anything.
     pub announcements: Vec<Announcement>,
+    /// Of other alerts on the subject, what is told now that this one is over.
+    pub retold: Vec<Retold>,
 }
 
 /// What people are to be told.
@@ -263,7 +265,10 @@ impl Store {
             return self.put(OPERATION, row, decision.expect).await;
         }
         // The watch's version guards the rest: no two decisions from one state can both be written.
-        let writes = vec![Write::Put(row, decision.expect)];
+        let mut writes = vec![Write::Put(row, decision.expect)];
+        for retold in &decision.retold {
+            writes.extend(retold.writes()?);
+        }
         self.announce_with(OPERATION, writes, &decision.announcements)
             .await
     }

@@ -35,12 +35,26 @@ pub struct Destination {
     /// That it cannot be reached, or answers that it cannot take anything now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
-    /// How many messages it has refused since one arrived.
+    /// How many messages it has refused since one arrived, or since somebody had them sent again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u32,
     /// Until when it wants to be left alone: a limit is the destination's, not one message's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_until: Option<Moment>,
+    /// The last alert about its trouble that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_of: Option<String>,
+}
+
+impl Destination {
+    /// Whether nothing is held against it.
+    fn is_sound(&self) -> bool {
+        *self
+            == Self {
+                told_of: self.told_of.clone(),
+                ..Self::default()
+            }
+    }
 }
 
 /// Attempts that failed one after the other.
@@ -123,7 +137,7 @@ impl Store {
     /// its destination: then there is nothing that a delivered message would have to clear.
     pub async fn ask_breaker(&self, channel: &ChannelName) -> Result<(Turn, bool), StoreError> {
         self.change_destination("ask a circuit breaker", channel, |to, now| {
-            let is_sound = *to == Destination::default();
+            let is_sound = to.is_sound();
             let rests = to.rests_until.map(|until| until.0);
             let turn = match rests.filter(|until| *until > now) {
                 Some(until) => Turn::Wait { until },
@@ -139,6 +153,19 @@ impl Store {
         self.change_destination("hasten a circuit breaker", channel, |to, now| {
             to.breaker.hasten(now);
             to.rests_until = None;
+        })
+        .await
+    }
+
+    /// Forgets so many of the messages that a destination has refused: they are sent again.
+    pub(super) async fn forget_refused(
+        &self,
+        channel: &ChannelName,
+        messages: usize,
+    ) -> Result<(), StoreError> {
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        self.change_destination("forget what was refused", channel, |to, _| {
+            to.refused = to.refused.saturating_sub(messages);
         })
         .await
     }
@@ -215,8 +242,12 @@ impl Store {
         alert: &Announcement,
     ) -> Result<bool, StoreError> {
         self.change_trouble(channel, Some(alert), |to| {
+            let Some(trouble) = to.trouble.take() else {
+                return false;
+            };
             to.refused = 0;
-            to.trouble.take().is_some()
+            to.told_of = trouble.alert;
+            true
         })
         .await
     }

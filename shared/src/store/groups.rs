@@ -14,7 +14,7 @@ use super::keys;
 use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::{Store, StoreError};
 use crate::delivery::verdict::QUEUE_REACH;
-use crate::domain::alert::Severity;
+use crate::domain::alert::{AlertState, Severity};
 use crate::domain::event::millis;
 use crate::domain::group::{Belongs, FlushId, GroupId, Phase, Schedule};
 use crate::domain::id::ChannelName;
@@ -29,9 +29,6 @@ const LEAD: SignedDuration = SignedDuration::from_mins(2);
 
 /// When the clock looks after a message that nobody has settled.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
-
-/// Why nothing is told of an alert whose end waits together with its beginning.
-const UNHEARD: &str = "the alert ended before anything of it left";
 
 /// When the clock looks again after an intent that its group has in hand.
 const IN_GOOD_HANDS: SignedDuration = SignedDuration::from_hours(24);
@@ -52,6 +49,9 @@ pub struct Group {
     /// What its message on the way covers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub covers: Option<Covers>,
+    /// How far it has come with what it is to say next, which took longer than one look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gathering: Option<Gathering>,
     /// Its channel was found not live: until then nothing is gathered before the channel is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_live_until: Option<Moment>,
@@ -69,6 +69,57 @@ pub struct Covers {
     pub pages: u32,
     /// How many are settled, from the first.
     pub settled: u32,
+    /// What further looks have listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Pages>,
+}
+
+/// What one look has listed of what a message covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pages {
+    /// Whose pages.
+    pub token: String,
+    /// How many there are.
+    pub pages: u32,
+}
+
+/// How far a message has come that is gathered over several looks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gathering {
+    /// Whether it brings to mind what is open.
+    pub reminder: bool,
+    /// Where to go on among the members.
+    pub cursor: Option<(u64, Option<String>)>,
+    /// The alerts that were counted.
+    pub total: u32,
+    /// Those of them that are over.
+    pub resolved: u32,
+    /// Those that matter most so far.
+    pub foremost: Vec<Member>,
+    /// What was listed.
+    pub listed: Vec<Pages>,
+}
+
+impl Covers {
+    /// All that the looks at a message have listed; `None` if that is nothing.
+    pub fn of(listed: Vec<Pages>) -> Option<Self> {
+        let mut listed = listed.into_iter();
+        let Pages { token, pages } = listed.next()?;
+        Some(Self {
+            token,
+            pages,
+            settled: 0,
+            further: listed.collect(),
+        })
+    }
+
+    /// What is still to be settled, if anything is.
+    pub fn left(self) -> Option<Self> {
+        match self.settled < self.pages {
+            true => Some(self),
+            false => Self::of(self.further)?.left(),
+        }
+    }
 }
 
 /// A revision in its group: what is needed to choose those that are named.
@@ -94,10 +145,12 @@ pub struct Covered {
     pub member: Member,
     /// Whether it is its alert's last revision in this message.
     pub last: bool,
-    /// Whether the message says nothing of it: its alert is over, and nobody was told that it began; or
-    /// another alert has overtaken it.
+    /// Whether the message says nothing of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unheard: bool,
+    /// Why it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The alert of the same item that says what is left now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overtaken_by: Option<String>,
@@ -113,6 +166,11 @@ pub enum Which {
 }
 
 impl Member {
+    /// Behind it begin the members that come after it.
+    pub(crate) fn place(&self, group: &GroupId) -> String {
+        keys::waiting(group, &self.alert, self.revision).sk
+    }
+
     /// Whether it tells the end of an alert that began in an earlier revision. News that is over as
     /// soon as it is told has one revision only.
     pub const fn is_end(&self) -> bool {
@@ -131,6 +189,7 @@ impl Group {
             belongs: belongs.clone(),
             schedule: Schedule::default(),
             covers: None,
+            gathering: None,
             not_live_until: None,
             due_at: None,
         })
@@ -377,6 +436,7 @@ impl Store {
             member,
             last,
             unheard,
+            reason,
             overtaken_by,
         } = covered;
         // A message that did not leave carried nobody; that it may have arrived is for its members to know.
@@ -384,6 +444,7 @@ impl Store {
             carrier.state,
             IntentState::NotSent | IntentState::Superseded
         );
+        let mut is_left_out = false;
         for tries in 0.. {
             let key = (&member.alert, member.revision, &group.channel);
             let Some(stored) = self.intent(key.0, key.1, key.2).await? else {
@@ -393,11 +454,16 @@ impl Store {
                 break;
             }
             if *unheard && !(is_void && overtaken_by.is_some()) {
-                let reason = match overtaken_by {
-                    Some(alert) => format!("alert {alert} says what is left now"),
-                    None => UNHEARD.to_owned(),
-                };
-                if self.supersede(&stored, &reason).await? {
+                // Read after the intent, which whoever ends that alert has written anew with its end.
+                if let Some(other) = overtaken_by
+                    && !self.is_open(other).await?
+                {
+                    return Ok(());
+                }
+                // An older version has written none.
+                let reason = reason.as_deref().unwrap_or("it is no longer so");
+                if self.supersede(&stored, reason).await? {
+                    is_left_out = overtaken_by.is_some();
                     break;
                 }
                 self.after_conflict(OPERATION, tries).await?;
@@ -443,7 +509,21 @@ impl Store {
         }
         let waiting = keys::waiting(&group.id, &member.alert, member.revision);
         self.delete(OPERATION, &waiting, Expect::Anything).await?;
+        if is_left_out {
+            // If the other is over by now, its end has had this one wait again.
+            let key = (&member.alert, member.revision, &group.channel);
+            let stored = self.intent(key.0, key.1, key.2).await?;
+            if stored.is_some_and(|stored| stored.data.is_unsettled()) {
+                let row = Row::new(waiting, "member", member)?;
+                self.put(OPERATION, row, Expect::Anything).await?;
+            }
+        }
         Ok(())
+    }
+
+    async fn is_open(&self, alert: &str) -> Result<bool, StoreError> {
+        let alert = self.alert(alert).await?;
+        Ok(alert.is_some_and(|alert| alert.state == AlertState::Open))
     }
 
     /// Forgets an alert that was told and is over.

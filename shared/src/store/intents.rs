@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::alerts::Alert;
+use super::groups::member_row;
 use super::keys::{self, Listed};
-use super::row::{Expect, Page, Row, Stored, read};
+use super::row::{Expect, Page, Row, Stored, Write, read};
 use super::{Store, StoreError};
 use crate::delivery::outcome::Outcome;
-use crate::domain::alert::named;
+use crate::domain::alert::{AlertState, Severity, named};
 use crate::domain::event::millis;
 use crate::domain::group::Belongs;
 use crate::domain::id::ChannelName;
@@ -102,6 +104,43 @@ pub struct Intent {
     /// The group's message that carried it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried_by: Option<String>,
+}
+
+/// A delivery of an open alert that is made after all.
+#[derive(Debug, Clone)]
+pub struct Retold {
+    from: Stored<Intent>,
+    to: Intent,
+    about: (bool, Severity),
+}
+
+impl Retold {
+    /// A delivery that is made again, by its group if it has one.
+    pub(super) fn of(from: &Stored<Intent>, alert: &Alert, now: Timestamp) -> Self {
+        Self {
+            from: from.clone(),
+            to: from.data.again(now),
+            about: (alert.is_over(), alert.severity),
+        }
+    }
+
+    /// The delivery, as it is written.
+    pub const fn intent(&self) -> &Intent {
+        &self.to
+    }
+
+    /// Whether it was settled before.
+    pub fn is_made_anew(&self) -> bool {
+        !self.from.data.is_unsettled()
+    }
+
+    pub(super) fn writes(&self) -> Result<Vec<Write>, StoreError> {
+        let row = intent_row(&self.to)?;
+        let mut writes = vec![Write::Put(row, Expect::Version(self.from.version))];
+        let member = member_row(&self.to, self.about)?;
+        writes.extend(member.map(|member| Write::Put(member, Expect::Anything)));
+        Ok(writes)
+    }
 }
 
 /// One try.
@@ -209,6 +248,20 @@ impl Intent {
         matches!(self.state, IntentState::Delivered) || self.perhaps_sent || self.in_flight
     }
 
+    /// To be told from the beginning: at once, or by its group, and again for as long as the schedule
+    /// allows.
+    #[must_use]
+    pub(crate) fn again(&self, now: Timestamp) -> Self {
+        Self {
+            state: IntentState::Pending,
+            carried_by: None,
+            forgiven: self.attempts,
+            not_before: now,
+            due_at: now,
+            ..self.clone()
+        }
+    }
+
     /// Settled without having been sent, for this reason.
     #[must_use]
     pub fn superseded(&self, reason: &str) -> Self {
@@ -299,6 +352,13 @@ impl Store {
         Ok(Lease::Later(
             now.checked_add(span).unwrap_or(Timestamp::MAX),
         ))
+    }
+
+    /// Has a delivery made after all; where somebody else has changed it, that stands.
+    pub async fn retell(&self, retold: &Retold) -> Result<(), StoreError> {
+        self.transact("tell what was kept back", retold.writes()?)
+            .await?;
+        Ok(())
     }
 
     /// Takes an intent from a process that is known to be gone, and with it the queue that would have
@@ -441,15 +501,51 @@ impl Store {
         channel: &ChannelName,
     ) -> Result<Vec<Stored<Intent>>, StoreError> {
         const OPERATION: &str = "read an alert's deliveries on a channel";
-        let partition = keys::alert_partition(alert);
-        let mut ours = Vec::new();
-        for (_, item) in self.partition(OPERATION, &partition, "intent#").await? {
-            let stored: Stored<Intent> = read(OPERATION, item)?;
-            if &stored.data.channel == channel {
-                ours.push(stored);
-            }
-        }
+        let mut ours = self.stored_intents(OPERATION, alert).await?;
+        ours.retain(|stored| &stored.data.channel == channel);
         Ok(ours)
+    }
+
+    async fn stored_intents(
+        &self,
+        operation: &'static str,
+        alert: &str,
+    ) -> Result<Vec<Stored<Intent>>, StoreError> {
+        let partition = keys::alert_partition(alert);
+        let rows = self.partition(operation, &partition, "intent#").await?;
+        let rows = rows.into_iter();
+        rows.map(|(_, item)| read(operation, item)).collect()
+    }
+
+    /// Of an alert that is open, what another on the same item has kept from channels, or may just be
+    /// keeping from them in a group; with what is to be written of it when the other is over.
+    pub async fn kept_back(&self, alert: &str) -> Result<Vec<Retold>, StoreError> {
+        let Some(alert) = self.alert(alert).await? else {
+            return Ok(Vec::new());
+        };
+        if alert.state != AlertState::Open {
+            return Ok(Vec::new());
+        }
+        let all = self.stored_intents("read an alert's deliveries", &alert.id);
+        let last: BTreeMap<_, _> = all
+            .await?
+            .into_iter()
+            .map(|stored| (stored.data.channel.clone(), stored))
+            .collect();
+        let now = self.clock.now();
+        let kept_back = last.into_values().filter_map(|from| {
+            let again = Retold::of(&from, &alert, now);
+            match from.data.state {
+                IntentState::Superseded => Some(again),
+                // Written as it is, so that whoever leaves it out sees that it has to look again.
+                _ if from.data.is_unsettled() && from.data.group.is_some() => Some(Retold {
+                    to: from.data,
+                    ..again
+                }),
+                _ => None,
+            }
+        });
+        Ok(kept_back.collect())
     }
 
     /// A page of deliveries, newest first.

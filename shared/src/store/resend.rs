@@ -8,11 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::alerts::{Alert, Watched, alert_row, watch_row};
 use super::groups::member_row;
-use super::intents::{Intent, IntentState, intent_row};
+use super::intents::{Intent, IntentState, Retold, intent_row};
 use super::keys;
 use super::row::{Expect, Write, Written};
 use super::{Store, StoreError, Stored};
-use crate::domain::alert::{AlertState, RevisionKind, Subject};
+use crate::channels::Order;
+use crate::domain::alert::{AlertKind, AlertState, RevisionKind, Subject};
 use crate::domain::id::ChannelName;
 use crate::domain::route::{Recipient, Route};
 use crate::installation::Installation;
@@ -92,7 +93,13 @@ impl Store {
                 let sent = self.resend_last(&alert, &what.channel, installation);
                 resent.deliveries += usize::from(sent.await?);
             }
+            self.forget_refused(&what.channel, resent.deliveries)
+                .await?;
             return Ok(resent);
+        }
+        if what.cursor.is_none() {
+            // What is refused from here on counts.
+            self.forget_refused(&what.channel, usize::MAX).await?;
         }
         let mut place = Place::of(what.cursor.as_deref());
         loop {
@@ -194,11 +201,21 @@ impl Store {
                 self.hasten(&belongs.id(channel)).await
             }
             IntentState::Pending if last.data.in_flight => Ok(false),
-            IntentState::Delivered | IntentState::Superseded => Ok(false),
+            IntentState::Delivered => Ok(false),
+            IntentState::Superseded if alert.state == AlertState::Resolved => Ok(false),
+            // People are told what is left, and that it was low before is told when it is so again.
+            state if let Some(graver) = self.graver(alert, channel, installation).await? => {
+                if state != IntentState::Superseded {
+                    let reason = format!("alert {graver} says what is left now");
+                    self.supersede(&last, &reason).await?;
+                }
+                Ok(false)
+            }
             _ if let Some(belongs) = &last.data.group => {
                 // In one message with whatever of its group is sent again, too.
                 let group = belongs.id(channel);
-                self.gather_again(&last, alert).await?;
+                self.retell(&Retold::of(&last, alert, self.clock.now()))
+                    .await?;
                 self.wake(&group).await?;
                 self.hasten(&group).await
             }
@@ -207,6 +224,30 @@ impl Store {
                 self.send_again(&last).await
             }
         }
+    }
+
+    /// The alert that nothing is left of what this one says is low, if people on the channel are told of it.
+    async fn graver(
+        &self,
+        alert: &Alert,
+        channel: &ChannelName,
+        installation: &Installation,
+    ) -> Result<Option<String>, StoreError> {
+        let configured = installation.config.channels.get(channel);
+        let is_for_people = configured.is_some_and(|it| it.kind.order() == Order::Latest);
+        if alert.kind != AlertKind::LowStock || alert.state != AlertState::Open || !is_for_people {
+            return Ok(None);
+        }
+        for stored in self.watches(&alert.subject).await? {
+            let watched = stored.data;
+            let out = watched.watch.episode().filter(|it| it.told());
+            if let Some(out) = out.filter(|_| watched.kind == AlertKind::OutOfStock)
+                && !self.intents_on(&out.alert, channel).await?.is_empty()
+            {
+                return Ok(Some(out.alert.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// Has what a message waits for sent at once, too: what comes before it of its alert, and of earlier
@@ -384,35 +425,10 @@ impl Store {
         Ok(ours.any(|it| it.data.watch.episode().is_some()))
     }
 
-    /// Has a revision wait in its group again.
-    async fn gather_again(&self, stored: &Stored<Intent>, alert: &Alert) -> Result<(), StoreError> {
-        let again = Intent {
-            state: IntentState::Pending,
-            carried_by: None,
-            due_at: self.clock.now(),
-            ..stored.data.clone()
-        };
-        let member = member_row(&again, (alert.is_over(), alert.severity))?;
-        let again = intent_row(&again)?;
-        let mut writes = vec![Write::Put(again, Expect::Version(stored.version))];
-        writes.extend(member.map(|member| Write::Put(member, Expect::Anything)));
-        // Where somebody else has changed it, that stands.
-        self.transact("have a group tell a revision again", writes)
-            .await?;
-        Ok(())
-    }
-
     /// Has a delivery made from the beginning: at once, and again for as long as the schedule allows.
     /// `false` if it has changed since it was read.
     async fn send_again(&self, stored: &Stored<Intent>) -> Result<bool, StoreError> {
-        let now = self.clock.now();
-        let again = Intent {
-            state: IntentState::Pending,
-            forgiven: stored.data.attempts,
-            not_before: now,
-            due_at: now,
-            ..stored.data.clone()
-        };
+        let again = stored.data.again(self.clock.now());
         self.put_intent(stored, &again).await
     }
 }

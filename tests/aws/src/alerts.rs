@@ -47,6 +47,7 @@ pub async fn open(
             tries: 0,
         },
         expect: Expect::Absent,
+        retold: Vec::new(),
         announcements: vec![Announcement {
             before: None,
             alert,

@@ -123,6 +123,7 @@ impl Desk {
                 tries: 0,
             },
             expect: Expect::Absent,
+            retold: Vec::new(),
             announcements: Vec::new(),
         };
         assert!(self.world.store.decide(decision).await.unwrap());

@@ -5,6 +5,7 @@
 //! and never early.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -937,6 +938,56 @@ async fn the_end_of_what_may_have_been_told_is_told_after_the_channel_was_off() 
     line.stop().await;
 }
 
+/// Its route leads there at once, and the other gathers for ten minutes.
+#[tokio::test(start_paused = true)]
+async fn what_became_graver_does_not_wait_for_a_group_that_was_to_tell_what_it_was() {
+    let line = in_a_room(pace(600, 600, None)).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(10).await;
+    let due_at = line.world.clock.now();
+    let graver = line.world.write("a1", 2, Escalated, &["ops"], due_at).await;
+    line.world.announce(&graver[0]).await;
+    line.until(15).await;
+    assert_eq!(read(&line).len(), 1, "{:#?}", read(&line));
+    line.until(700).await;
+    // The group says the rest, and not once more what was so before.
+    assert_eq!(read(&line).len(), 2, "{:#?}", read(&line));
+    let first = line.world.store.intents_of("a1").await.unwrap();
+    let states: Vec<_> = first.iter().map(|it| it.state).collect();
+    assert_eq!(states, [IntentState::Superseded, IntentState::Delivered]);
+    let other = line.world.store.intents_of("a2").await.unwrap();
+    assert_eq!(other[0].state, IntentState::Delivered);
+    line.stop().await;
+}
+
+/// The group's message was refused for a while, and is put together anew before it is sent.
+#[tokio::test(start_paused = true)]
+async fn what_became_graver_is_not_followed_by_a_group_that_says_what_it_was() {
+    let line = in_a_room(pace(10, 20, None)).await;
+    line.world
+        .vendors
+        .first("slack.com", [Answer::After(429, 60)]);
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(20).await;
+    let due_at = line.world.clock.now();
+    let graver = line.world.write("a1", 2, Escalated, &["ops"], due_at).await;
+    line.world.announce(&graver[0]).await;
+    line.until(600).await;
+    let read = read(&line);
+    assert_eq!(
+        read.len(),
+        3,
+        "refused, what became graver, and the rest: {read:#?}"
+    );
+    let told = line.world.store.intents_of("a1").await.unwrap();
+    let states: Vec<_> = told.iter().map(|it| it.state).collect();
+    assert_eq!(states, [IntentState::Superseded, IntentState::Delivered]);
+    line.settled(&["a2"]).await;
+    line.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_person_who_asks_hears_at_once_what_a_group_could_not_send() {
     let line = Timeline::new(&[("ops", "")], pace(10, 60, None)).await;
@@ -1066,6 +1117,51 @@ async fn a_storm_is_a_handful_of_messages() {
 #[ignore = "50,000 alerts: long; run it with --ignored"]
 async fn a_storm_of_fifty_thousand_is_a_handful_of_messages() {
     storm(50_000, 60).await;
+}
+
+/// Each look ends in time, and the next goes on where it ended.
+#[tokio::test(start_paused = true)]
+async fn a_storm_that_one_look_cannot_gather_is_one_message_all_the_same() {
+    const ALERTS: usize = 400;
+    let (world, slow) = World::with_slowness(&reminding(&[("ops", "")])).await;
+    let belongs = all(pace(5, 60, Some(120)));
+    let names: Vec<String> = (0..ALERTS).map(|number| format!("a{number:03}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let intents = opened(&world, &belongs, &names).await;
+    slow.millis.store(250, SeqCst);
+    let deliverer = world.deliverer();
+    // What is told, and what is brought to mind.
+    for message in 1..=2 {
+        let which = IntentRef::from(&message_of(&world, &intents[0]).await);
+        let mut looks = 0;
+        loop {
+            let began = world.clock.now();
+            let deadline = began + SignedDuration::from_secs(30);
+            let delivered = deliverer.deliver(&which, deadline).await.unwrap();
+            let is_gathering = world.vendors.count() < message;
+            let in_time = world.clock.now() <= deadline;
+            assert!(in_time || !is_gathering, "look {looks} took too long");
+            match delivered {
+                Delivered::Again(wait) => tokio::time::sleep(wait.unsigned_abs()).await,
+                _ => break,
+            }
+            looks += 1;
+            assert!(looks < 100);
+        }
+        assert!(looks > 1, "{looks}");
+        let seen = world.vendors.seen("ops.example.com");
+        assert_eq!(seen.len(), message);
+        let body: Value = serde_json::from_str(&seen[message - 1].body).unwrap();
+        let digest = &body["data"]["digest"];
+        assert_eq!(digest["total"], ALERTS, "{digest}");
+        let reminder = digest["reminder"].as_bool().unwrap_or_default();
+        assert_eq!(reminder, message == 2);
+    }
+    slow.millis.store(0, SeqCst);
+    for intent in &intents {
+        let intent = world.intent(&IntentRef::from(intent)).await;
+        assert_eq!(intent.state, IntentState::Delivered);
+    }
 }
 
 /// What an alert costs on its way to one channel, alone and in company, as the table counts it. The

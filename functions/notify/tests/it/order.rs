@@ -119,6 +119,36 @@ async fn what_takes_the_place_of_a_first_message_waits_as_that_one_would_have() 
     assert_eq!(ends, [false, true, true, false]);
 }
 
+/// The vendor is well again long before the first is tried again.
+#[tokio::test(start_paused = true)]
+async fn that_nothing_is_left_does_not_wait_until_it_is_tried_again_to_tell_what_was_left() {
+    let world = slack().await;
+    world.vendors.first("slack.com", [Answer::Status(503)]);
+    world.vendors.first("slack.com", [Answer::Status(503)]);
+    world.vendors.first("slack.com", [Answer::Status(503)]);
+    let low = world.open("oil/low", &["chat"]).await.remove(0);
+    for _ in 0..3 {
+        let Delivered::Again(wait) = world.look(&low).await else {
+            panic!("it is tried again");
+        };
+        if wait < SignedDuration::from_mins(1) {
+            tokio::time::sleep(wait.unsigned_abs()).await;
+        }
+    }
+    let out = world
+        .open_after("oil/low", "oil/out", &["chat"])
+        .await
+        .remove(0);
+    let began = world.clock.now();
+    settle(&world, &out).await;
+    let took = world.clock.now().duration_since(began);
+    assert!(took < SignedDuration::from_secs(5), "{took}");
+    settle(&world, &low).await;
+    let seen = world.vendors.seen("slack.com").split_off(3);
+    assert_eq!(seen.len(), 1, "{seen:#?}");
+    assert!(seen[0].body.contains("Out of stock"), "{seen:#?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_alerts_on_an_item_that_speak_in_turn_do_not_wait_for_each_other() {
     let world = World::new(&webhooks(&[("ops", "")])).await;

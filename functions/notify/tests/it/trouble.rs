@@ -465,3 +465,115 @@ async fn of_two_channels_that_are_down_the_second_is_told_when_the_first_is_mend
         .filter(|seen| seen.body.contains("Messages do not arrive: two"));
     assert_eq!(told.count(), 1, "and once only: {seen:#?}");
 }
+
+/// It has no credentials yet, and what is to be told there waits until it has.
+#[tokio::test(start_paused = true)]
+async fn that_a_channel_is_down_is_told_as_soon_as_another_is_live() {
+    let room = ROOM.replace("env:SECRET", "env:ROOM");
+    let world = World::new(&(webhooks(&[("ops", "")]) + &room)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let which = world.open("a1", &["room"]).await.remove(0);
+    world.look(&which).await;
+    world.resolve("a1", &[]).await;
+    for_seconds(&world, 60).await;
+    world.vendors.always("ops.example.com", Answer::Status(410));
+    let which = world.open("a2", &["ops"]).await.remove(0);
+    world.look(&which).await;
+    for_seconds(&world, 60).await;
+    assert_eq!(world.vendors.seen("slack.com"), []);
+    world.set("ROOM", Some("xoxb-1"));
+    for_seconds(&world, 200).await;
+    let seen = world.vendors.seen("slack.com");
+    let [seen] = seen.as_slice() else {
+        panic!("told once: {seen:#?}");
+    };
+    let words = "Messages do not arrive: ops";
+    assert!(seen.body.contains(words), "{}", seen.body);
+}
+
+/// The other channel cannot take that they arrive again when it is so.
+#[tokio::test(start_paused = true)]
+async fn that_messages_arrive_again_is_not_told_after_that_they_do_not() {
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let opened = async |alert: &str, status: u16| {
+        world
+            .vendors
+            .always("ops.example.com", Answer::Status(status));
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+    };
+    opened("a1", 410).await;
+    for_seconds(&world, 60).await;
+    world.vendors.first("slack.com", [Answer::After(429, 30)]);
+    opened("a2", 200).await;
+    for_seconds(&world, 2).await;
+    opened("a3", 410).await;
+    for_seconds(&world, 400).await;
+    let said = |body: &str| {
+        let again = body.contains("Messages arrive again: ops");
+        let never = body.contains("Messages do not arrive: ops");
+        assert!(again != never, "{body}");
+        again
+    };
+    let seen = world.vendors.seen("slack.com");
+    let again: Vec<_> = seen.iter().map(|seen| said(&seen.body)).collect();
+    // Put off, and then taken.
+    assert_eq!(again, [false, true, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_is_not_said_to_have_been_lost() {
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let refused = [410, 410].map(Answer::Status);
+    world.vendors.first("ops.example.com", refused);
+    for alert in ["a1", "a2"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+    }
+    for_seconds(&world, 60).await;
+    assert_eq!(world.resend(&again("ops")).await.deliveries, 2);
+    for_seconds(&world, 120).await;
+    assert_eq!(taken(&world).len(), 4);
+    let seen = world.vendors.seen("slack.com");
+    assert_eq!(seen.len(), 2, "{seen:#?}");
+    let last = &seen[1].body;
+    assert!(last.contains("Messages arrive again: ops"), "{last}");
+    assert!(!last.contains("did not arrive"), "{last}");
+}
+
+/// Both were refused, and the graver one is what is so.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_of_an_item_is_what_is_left_now() {
+    let world = World::new(ROOM).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let refused = [REFUSED, REFUSED].map(Answer::Body);
+    world.vendors.first("slack.com", refused);
+    let low = world.open("oil/low", &["room"]).await.remove(0);
+    world.look(&low).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let out = world.open_after("oil/low", "oil/out", &["room"]).await;
+    world.look(&out[0]).await;
+    assert_eq!(world.resend(&again("room")).await.deliveries, 1);
+    for_seconds(&world, 120).await;
+    let sent: Vec<_> = world.vendors.seen("slack.com").split_off(2);
+    assert!(sent[0].body.contains("Out of stock"), "{sent:#?}");
+    let low = |seen: &crate::world::Seen| seen.body.contains("Low stock");
+    assert!(!sent.iter().any(low), "{sent:#?}");
+    // Nothing is missing while nothing is left.
+    assert_eq!(world.resend(&again("room")).await.deliveries, 0);
+    world
+        .write(
+            "oil/out",
+            2,
+            RevisionKind::Resolved,
+            &["room"],
+            world.clock.now(),
+        )
+        .await;
+    world.resend(&again("room")).await;
+    for_seconds(&world, 120).await;
+    let sent: Vec<_> = world.vendors.seen("slack.com").split_off(2);
+    assert_eq!(sent.iter().filter(|seen| low(seen)).count(), 1, "{sent:#?}");
+}

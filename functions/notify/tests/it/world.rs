@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -203,6 +203,20 @@ impl Interference for Fails {
     }
 }
 
+/// Once told to, has each call to the table take this long, in milliseconds.
+#[derive(Default)]
+pub(crate) struct Slow {
+    pub(crate) millis: AtomicU64,
+}
+
+#[async_trait]
+impl Interference for Slow {
+    async fn before(&self, _: &Call) -> Verdict {
+        tokio::time::sleep(Duration::from_millis(self.millis.load(SeqCst))).await;
+        Verdict::Proceed
+    }
+}
+
 pub(crate) struct World {
     pub(crate) aws: EmbeddedAws,
     pub(crate) clock: Clock,
@@ -250,6 +264,13 @@ impl World {
         let fails = Arc::new(Fails::default());
         let world = Self::over(channels, Arc::clone(&fails) as _).await;
         (world, fails)
+    }
+
+    /// As [`World::new`], where the table can be slow.
+    pub(crate) async fn with_slowness(channels: &str) -> (Self, Arc<Slow>) {
+        let slow = Arc::new(Slow::default());
+        let world = Self::over(channels, Arc::clone(&slow) as _).await;
+        (world, slow)
     }
 
     async fn over(channels: &str, interference: Arc<dyn Interference>) -> Self {
@@ -480,6 +501,7 @@ impl World {
         let decision = Decision {
             watched,
             expect: Expect::from_read(Some(&stored)),
+            retold: Vec::new(),
             announcements: Vec::new(),
         };
         assert!(self.store.decide(decision).await.unwrap());
@@ -540,6 +562,10 @@ impl World {
             ..Watch::default()
         };
         watch.speaks_of(id, now);
+        if change != RevisionKind::Resolved {
+            let episode = json!({ "a": id, "o": 0, "n": revision, "s": "warning" });
+            watch.phase = Phase::Open(serde_json::from_value(episode).unwrap());
+        }
         let known = match revision {
             1 => None,
             _ => self.store.alert(id).await.unwrap(),
@@ -568,6 +594,7 @@ impl World {
                 tries: 0,
             },
             expect: Expect::from_read(watches.first()),
+            retold: Vec::new(),
             announcements: vec![Announcement {
                 before: known.map(|alert| alert.message),
                 alert,

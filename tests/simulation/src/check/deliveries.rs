@@ -214,10 +214,26 @@ fn reached(
     let overtaken = for_it.iter().any(|(it, _)| is_later(it) && took(it.number));
     let over = for_it.last().is_some_and(|(_, known)| known.ends);
     let unheard = over && !for_it.iter().any(|(it, _)| took(it.number));
-    let spared = !channel.wants_each() && (overtaken || unheard);
-    let Some(Known { at, .. }) = revisions.get(revision) else {
+    let Some(known @ Known { at, .. }) = revisions.get(revision) else {
         return;
     };
+    // Or another alert says what is so of the item, and ours is told again if that ends first.
+    let tells = |about: &About| ["low_stock", "out_of_stock"].contains(&about.0.as_str());
+    let is_over = |alert: &str| {
+        let last = revisions.iter().rfind(|(it, _)| it.alert == alert);
+        last.is_some_and(|(_, known)| known.ends)
+    };
+    let replaced = revisions.iter().any(|(it, other)| {
+        it.alert != revision.alert
+            && other.at > *at
+            && other.about.1 == known.about.1
+            && (other.about.0 == known.about.0 || tells(&other.about) && tells(&known.about))
+            && asked
+                .get(&(channel, it.clone()))
+                .is_some_and(|tries| tries.iter().any(|one| one.accepted))
+            && (over || !is_over(&it.alert))
+    });
+    let spared = !channel.wants_each() && (overtaken || unheard || replaced);
     let tries = tries(revision.number);
     let taken = tries.iter().find(|one| one.accepted);
     let faults = &scene.world.plan.faults.kinds;

@@ -161,6 +161,7 @@ fn decision(id: &str, intents: Vec<Intent>, now: Timestamp) -> Decision {
             tries: 0,
         },
         expect: Expect::Absent,
+        retold: Vec::new(),
         announcements: vec![Announcement {
             alert,
             before: None,
