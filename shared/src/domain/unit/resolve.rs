@@ -189,9 +189,14 @@ impl Unit {
     fn only_repeats(&self, claim: &Claim, then: Version) -> bool {
         let place = claim.location.value();
         let had_it = |other: &Claim| {
-            let state = other.state.at(then);
+            let was_there = other.state.at(then).is_some_and(|it| it.is_present());
+            // What ends with its connector is removed as of its last word, and not as of a later one.
+            let said = other.state.latest().zip(other.location.latest());
+            let ended = said.is_some_and(|(state, place)| {
+                state.value == UnitState::Removed && state.version <= place.version
+            });
             !std::ptr::eq(other, claim)
-                && state.is_some_and(|state| state.is_present())
+                && (was_there || ended)
                 && other.location.at(then) == place
                 && other.location.value() == place
         };
