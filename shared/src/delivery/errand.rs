@@ -316,13 +316,13 @@ impl Deliverer {
         let now = self.store.clock().now();
         for alert in &intent.follows {
             let others = self.store.intents_on(alert, &intent.channel).await?;
-            let first = others.iter().find_map(|other| {
-                let first = order::goes_first(intent, &other.data, way.is_live, now)?;
-                Some((other, first))
+            let first = others.iter().filter_map(|it| {
+                Some((it, order::goes_first(intent, &it.data, way.is_live, now)?))
             });
-            let Some((other, first)) = first else {
+            let first: Vec<_> = first.collect();
+            if first.is_empty() {
                 continue;
-            };
+            }
             let unheard = !others.iter().any(|other| other.data.may_have_reached());
             if way.order == Order::Latest && unheard {
                 let earlier = self.store.alert(alert).await?;
@@ -330,32 +330,27 @@ impl Deliverer {
                     continue;
                 }
             }
-            match first {
-                First::OnItsWay(wait)
-                    if wait > LONGEST_WAIT
-                        && way.order == Order::Latest
-                        && self.overtakes(&intent.alert, alert).await? =>
-                {
-                    let reason = format!("alert {} says what is so now", intent.alert);
-                    if !self.store.supersede(other, &reason).await? {
-                        return Ok(Some(CONTENDED));
+            for (other, first) in first {
+                match first {
+                    // Once ours is told it is told only if it is still so.
+                    First::OnItsWay(wait)
+                        if wait > LONGEST_WAIT
+                            && way.order == Order::Latest
+                            && self.overtakes(&intent.alert, alert).await? => {}
+                    First::OnItsWay(wait) => return Ok(Some(wait)),
+                    First::Unsent if self.is_live(&intent.channel).await? => {
+                        self.store.put_off(other, now).await?;
+                        return Ok(Some(order::UNSENT));
                     }
-                    // There may be another of it.
-                    return Ok(Some(SignedDuration::ZERO));
+                    // Neither is sent.
+                    First::Unsent => {}
                 }
-                First::OnItsWay(wait) => return Ok(Some(wait)),
-                First::Unsent if self.is_live(&intent.channel).await? => {
-                    self.store.put_off(other, now).await?;
-                    return Ok(Some(order::UNSENT));
-                }
-                // Neither is sent.
-                First::Unsent => {}
             }
         }
         Ok(None)
     }
 
-    /// Whether what an earlier alert says counts no more once this one is told.
+    /// Whether what another alert says of what is left counts no more once this one is told.
     async fn overtakes(&self, alert: &str, earlier: &str) -> Result<bool, StoreError> {
         let alert = self.store.alert(alert).await?;
         let earlier = self.store.alert(earlier).await?;
@@ -363,7 +358,7 @@ impl Deliverer {
             .zip(earlier)
             .map(|(one, other)| (one.kind, other.kind));
         Ok(kinds.is_some_and(|(one, other)| {
-            one == other || one.tells_what_is_left() && other.tells_what_is_left()
+            one != other && one.tells_what_is_left() && other.tells_what_is_left()
         }))
     }
 

@@ -68,6 +68,11 @@ pub(super) fn balance(position: &Value) -> Option<(i64, i64)> {
     let holding = &position["holding"];
     let held = number(position, "held");
     if text(holding, "by") == "counted" {
+        // How many there are of which nobody lists any more is not known.
+        let none = number(holding, "on_hand") == 0 && number(holding, "incoming") == 0;
+        if position["unlisted"] == true && none {
+            return None;
+        }
         return Some((
             number(holding, "on_hand"),
             number(holding, "reserved") + held,
