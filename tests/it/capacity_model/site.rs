@@ -374,7 +374,8 @@ impl Site {
 
     /// Has every source read.
     pub(super) async fn read_all(&mut self) {
-        for number in 0..self.size.sources {
+        // The first last: by the time that many are read, who was read first is stale.
+        for number in (0..self.size.sources).rev() {
             self.read(number).await;
         }
     }

@@ -227,7 +227,8 @@ fn reached(
         it.alert != revision.alert
             && other.at > *at
             && other.about.1 == known.about.1
-            && (other.about.0 == known.about.0 || tells(&other.about) && tells(&known.about))
+            && tells(&other.about)
+            && tells(&known.about)
             && asked
                 .get(&(channel, it.clone()))
                 .is_some_and(|tries| tries.iter().any(|one| one.accepted))
