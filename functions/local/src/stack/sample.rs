@@ -21,8 +21,10 @@ pub const CONFIG_NAME: &str = "sample/lotwire.toml";
 pub const CONFIG: &str = include_str!("../../sample/lotwire.toml");
 const STOCK: &str = include_str!("../../sample/stock.csv");
 const UNITS: &str = include_str!("../../sample/units.csv");
-/// The name under which the sample states its stock. Any real source's word comes before it.
-const SOURCE: &str = "sample";
+/// Who states the sample's stock, and who its vehicles: connectors of its configuration, as what is stated by
+/// any other source ends.
+const STOCK_SOURCE: &str = "generic";
+const UNITS_SOURCE: &str = "dealertrack";
 
 /// Why the sample could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -94,10 +96,10 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     text.parse().map_err(|error| format!("{column}: {error}"))
 }
 
-fn event(id: String, at: Timestamp, change: Change) -> Result<StockEvent, String> {
+fn event(source: &str, id: String, at: Timestamp, change: Change) -> Result<StockEvent, String> {
     Ok(StockEvent {
         id: id.parse().map_err(|error| format!("{error}"))?,
-        source: SOURCE.parse().map_err(|error| format!("{error}"))?,
+        source: source.parse().map_err(|error| format!("{error}"))?,
         at,
         actor: None,
         change,
@@ -137,8 +139,13 @@ fn stock(row: &Row) -> Result<[StockEvent; 2], String> {
         version: Version::at(at),
     };
     Ok([
-        event(format!("describe-{id}"), at, Change::Described(description))?,
-        event(format!("level-{id}"), at, set)?,
+        event(
+            STOCK_SOURCE,
+            format!("describe-{id}"),
+            at,
+            Change::Described(description),
+        )?,
+        event(STOCK_SOURCE, format!("level-{id}"), at, set)?,
     ])
 }
 
@@ -197,6 +204,7 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
         fields,
     };
     event(
+        UNITS_SOURCE,
         format!("unit-{}", report.vin),
         at,
         Change::Unit(Box::new(report)),
@@ -213,8 +221,9 @@ mod tests {
         let events = events().unwrap();
         assert!(events.len() > 40);
         for event in &events {
+            assert!(config.has_source(&event.source), "what it states would end");
             if let Change::LevelSet { location, .. } = &event.change {
-                assert!(config.locations.location(location).is_some(), "{location}");
+                assert!(config.can_state(&event.source, location), "{location}");
             }
         }
     }
