@@ -164,7 +164,8 @@ fn twenty_seven_kinds_of_channel_and_twenty_to_publish_to_fit_into_one_stack() {
     let metrics: usize = alarms.map(|(_, alarm)| Alarm::of(alarm).metrics()).sum();
     let mappings = watched.of_type("AWS::Lambda::EventSourceMapping");
     let polled = mappings.filter(|(_, it)| !it["Queue"].is_null()).count();
-    let said = format!("{metrics} metrics of alarms at 0.10 ($16.00 a month), {polled} mappings");
+    let price = format!("${}.{}0 a month", metrics / 10, metrics % 10);
+    let said = format!("{metrics} metrics of alarms at 0.10 ({price}), {polled} mappings");
     assert!(
         DEPLOYMENT.contains(&said),
         "docs/deploy.md does not say: {said}"
