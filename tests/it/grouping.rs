@@ -336,7 +336,6 @@ async fn the_last_that_a_channel_is_told_is_so_also_after_it_was_off() {
     running.until(2_000).await;
     let all = [
         "Low stock: A – just 2 units left",
-        "Stock recovered: A – 50 units",
         "Low stock: A – just 1 unit left",
     ];
     in_order(&running.texts("one"), &all);

@@ -1308,17 +1308,17 @@ async fn what_was_stated_by_a_name_that_leads_elsewhere_now_ends_and_a_replay_st
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_stays_with_the_place_where_it_was_taken_from_stock() {
+async fn an_order_without_a_place_stays_where_it_was_and_one_with_a_name_goes_where_that_leads() {
     let deducts = "default_location = \"north\"\norders = \"deduct\"";
     let elsewhere = deducts.replace("north", "south");
     let default = ("default_location = \"north\"", elsewhere.as_str());
     let exchanged = [("default_location = \"north\"", deducts), EXCHANGED];
     let connector = "shop".parse().unwrap();
-    for (place, changes, there) in [
-        (None, &[default][..], [("north", 10), ("south", 5)]),
-        (Some(2), &exchanged[..], [("south", 5), ("north", 10)]),
+    // Where it is taken from stock, and where it counts once the configuration is another.
+    for (place, changes, first, then) in [
+        (None, &[default][..], "north", "north"),
+        (Some(2), &exchanged[..], "south", "north"),
     ] {
-        let [(here, units), (other, others)] = there;
         let shop = counting().await;
         let said = |updated: &str, current: i64, refunds: &[Value]| {
             let mut body = order(updated, current, false, refunds);
@@ -1326,27 +1326,32 @@ async fn an_order_stays_with_the_place_where_it_was_taken_from_stock() {
             body
         };
         let left = async || {
-            let of = |at| shop.on_hand("OIL", at);
-            [of(here).await, of(other).await]
+            [
+                shop.on_hand("OIL", "north").await,
+                shop.on_hand("OIL", "south").await,
+            ]
+        };
+        let less = |at: &str, units: i64| match at {
+            "north" => [Some(10 - units), Some(5)],
+            _ => [Some(10), Some(5 - units)],
         };
         shop.hears("orders/create", &said("09:30:00", 4, &[])).await;
-        assert_eq!(left().await, [Some(units - 4), Some(others)], "{place:?}");
+        assert_eq!(left().await, less(first, 4), "{place:?}");
         shop.configure(changes).await;
         // Heard again, edited, and partly refunded where it was sold.
         let replayed = shop.ingest.replay(&connector, &ALL, None);
         replayed.await.unwrap();
-        assert_eq!(left().await, [Some(units - 4), Some(others)], "{place:?}");
+        assert_eq!(left().await, less(then, 4), "{place:?}");
         shop.hears("orders/updated", &said("09:35:00", 3, &[]))
             .await;
-        assert_eq!(left().await, [Some(units - 3), Some(others)], "{place:?}");
+        assert_eq!(left().await, less(then, 3), "{place:?}");
         let back = refund("return", 2, place);
         shop.hears("refunds/create", &back).await;
-        assert_eq!(left().await, [Some(units - 1), Some(others)], "{place:?}");
+        assert_eq!(left().await, less(then, 1), "{place:?}");
         let replayed = shop.ingest.replay(&connector, &ALL, None);
         replayed.await.unwrap();
-        assert_eq!(left().await, [Some(units - 1), Some(others)], "{place:?}");
-        assert_eq!(shop.sold("OIL", here).await, 1, "{place:?}");
-        assert_eq!(shop.sold("OIL", other).await, 0, "{place:?}");
+        assert_eq!(left().await, less(then, 1), "{place:?}");
+        assert_eq!(shop.sold("OIL", then).await, 1, "{place:?}");
     }
 }
 

@@ -247,7 +247,12 @@ async fn what_was_held_back_is_told_although_a_good_file_followed_at_once() {
     well.change.old_image = doubted.change.new_image.clone();
     look(doubted).await;
     look(well).await;
-    evaluator.proceed("feed-erp-3").await.unwrap();
+    for part in Store::parts() {
+        evaluator
+            .proceed(&format!("feed-erp-3.{part}"))
+            .await
+            .unwrap();
+    }
     assert_eq!(low(&store).await, ["PAD"]);
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Look<'a> {
     pub(crate) category: Option<&'a str>,
     /// Of the same subject, other alerts that something was said of.
     pub(crate) beside: Vec<Spoken>,
+    /// The other kinds of alert that this look finds called for on the same subject.
+    pub(crate) called_for: Vec<AlertKind>,
 }
 
 /// What came of a look.
@@ -209,7 +211,8 @@ impl Evaluator {
             return Ok(kept_back);
         }
         for other in &look.beside {
-            kept_back.extend(self.store.kept_back(&other.alert).await?);
+            let of = self.store.kept_back(&other.alert, &look.called_for);
+            kept_back.extend(of.await?);
         }
         Ok(kept_back)
     }
@@ -230,6 +233,7 @@ impl Evaluator {
             cause: None,
             covered: BTreeSet::new(),
             beside: look.beside.clone(),
+            called_for: Vec::new(),
             ..*look
         };
         let mut recipients = look.recipients(RevisionKind::Opened, None);

@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::config::Config;
-use shared::domain::event::{Change, StockEvent};
+use shared::domain::event::{Change, StockEvent, Version};
 use shared::domain::id::ConnectorName;
 use shared::domain::unit::{Stamped, UnitReport, UnitState};
 use shared::domain::{Position, Unit};
@@ -57,11 +57,14 @@ impl Evaluator {
         let installation = self.installation().await?;
         let mut ended = false;
         for (source, said) in gone(&installation.config, unit) {
+            // After its last word and not in its place: that may have taken back a sale.
+            let at = said.version.at.checked_add(SignedDuration::from_millis(1));
+            let version = Version::at(at.unwrap_or(said.version.at));
             let report = UnitReport {
                 called: None,
                 source_gone: true,
                 vin: unit.vin.clone(),
-                version: said.version,
+                version,
                 state: Some(UnitState::Removed),
                 location: None,
                 brought: false,
@@ -70,8 +73,7 @@ impl Evaluator {
                 fields: BTreeMap::new(),
             };
             let change = Change::Unit(Box::new(report));
-            self.end(&installation, source, said.version.at, change)
-                .await?;
+            self.end(&installation, source, version.at, change).await?;
             ended = true;
         }
         Ok(ended)

@@ -218,7 +218,14 @@ impl<'a> Scene<'a> {
                 false => Ending::GroupRemoved,
             };
         }
-        let unlisted = members.iter().any(|member| member.unlisted);
+        // Also where nobody states anything any more, so that it is no member.
+        let places = match resolution.subject() {
+            Subject::Group { group, .. } => self.installation.config.locations.members(&group),
+            _ => &[],
+        };
+        let positions = &self.picture.positions;
+        let mut there = places.iter().filter_map(|place| positions.get(place));
+        let unlisted = there.any(|position| position.unlisted);
         let reading = self.read(&resolution, stock.as_ref(), (after, unlisted), gone);
         let mut verdict = reading.verdict;
         if members

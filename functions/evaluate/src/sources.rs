@@ -13,9 +13,9 @@ use shared::domain::rule::Condition;
 use shared::domain::watch::{Topics, Verdict};
 use shared::domain::{AlertKind, Severity, Subject};
 use shared::installation::Installation;
-use shared::store::StoreError;
 use shared::store::feeds::{FeedState, topic, topics_of_columns};
 use shared::store::jobs::Reexamination;
+use shared::store::{Store, StoreError};
 
 use crate::announce::{Look, Looked};
 use crate::record::Health;
@@ -91,6 +91,7 @@ impl Evaluator {
                         && of_sender(installation, connector).flatten().is_some(),
                     category: None,
                     beside: Vec::new(),
+                    called_for: Vec::new(),
                 };
                 looked = self.step(look, &words).await?;
                 if looked != Looked::Again {
@@ -223,6 +224,7 @@ impl Evaluator {
                 keeps_time: false,
                 category: None,
                 beside: Vec::new(),
+                called_for: Vec::new(),
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());
@@ -247,8 +249,13 @@ impl Evaluator {
         let now = self.store.clock().now();
         let trust = |health| installation.trust(connector, health, now);
         if trust(Some(&health.after)) < trust(health.before.as_ref()) {
-            let job = Reexamination::new(format!("feed-{connector}-{}", health.version));
-            self.store.start_job(job.of(connector.clone())).await?;
+            // Side by side, as all positions are looked through for its own.
+            for shard in Store::parts() {
+                let id = format!("feed-{connector}-{}.{shard}", health.version);
+                let mut job = Reexamination::new(id).of(connector.clone());
+                job.shard = Some(shard);
+                self.store.start_job(job).await?;
+            }
         }
         Ok(())
     }

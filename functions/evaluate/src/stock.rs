@@ -10,7 +10,7 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use shared::domain::alert::RevisionKind;
 use shared::domain::id::{ChannelName, GroupName, LocationId};
 use shared::domain::position::Position;
-use shared::domain::rule::{Facts, Rule};
+use shared::domain::rule::{Condition, Facts, Rule};
 use shared::domain::watch::Episode;
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
@@ -232,11 +232,20 @@ impl Evaluator {
                 scene.told(&watched.subject, watched.kind, watched.watch.episode())
             })
             .collect();
-        for judged in scene.judge(before, after) {
+        let all = scene.judge(before, after);
+        for judged in &all {
             let subject = judged.resolution.subject();
             let kind = judged.resolution.kind;
-            let look = scene.look(&judged, &change, &told);
-            let words = |change| scene.message(change, &judged);
+            let beside = all.iter().filter(|other| {
+                let is_called_for = other.verdict.condition == Condition::Breached;
+                is_called_for && other.resolution.subject() == subject
+            });
+            let called_for = beside.map(|other| other.resolution.kind).collect();
+            let look = Look {
+                called_for,
+                ..scene.look(judged, &change, &told)
+            };
+            let words = |change| scene.message(change, judged);
             let Looked::Done(open) = self.step(look, &words).await? else {
                 return Ok(None);
             };
@@ -335,6 +344,7 @@ impl<'a> Scene<'a> {
         Look {
             installation: self.installation,
             beside,
+            called_for: Vec::new(),
             stored,
             kind,
             verdict: judged.verdict,

@@ -130,6 +130,7 @@ impl Evaluator {
                 keeps_time: changes_at.is_some(),
                 category: None,
                 beside: Vec::new(),
+                called_for: Vec::new(),
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

@@ -9,7 +9,7 @@ use shared::aws;
 use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::environment::{SyncEnv, process};
-use shared::http::{Http, HttpSettings};
+use shared::http::{Guard, Http, HttpSettings};
 use shared::installation::Installations;
 use shared::metrics::{Meter, Metrics};
 use shared::run_queue::RunQueue;
@@ -44,6 +44,7 @@ async fn sync() -> Result<(Sync, Meter), Error> {
     let sqs = aws::sqs(&aws);
     let downloads = Http::new(HttpSettings {
         timeout: DOWNLOAD,
+        guard: Guard::new(env.allowed_hosts),
         ..HttpSettings::default()
     })?;
     let metrics = Metrics::of_stack(&env.stack, clock.clone());

@@ -258,6 +258,8 @@ pub struct SyncEnv {
     pub jobs: Url,
     /// `RAW_RETENTION_DAYS`: for how long a raw payload is kept; 30 unless set.
     pub raw_retention_days: u16,
+    /// `ALLOWED_HOSTS`: where files may be fetched although it is not public; nothing unless set.
+    pub allowed_hosts: Vec<Allowed>,
 }
 
 impl SyncEnv {
@@ -268,12 +270,14 @@ impl SyncEnv {
         let table = env.required("TABLE_NAME");
         let jobs = env.required("SYNC_QUEUE_URL");
         let days = env.or("RAW_RETENTION_DAYS", Days(30));
+        let allowed = env.or("ALLOWED_HOSTS", Vec::new());
         env.finish(|| {
             Some(Self {
                 stack: stack?,
                 table: table?,
                 jobs: jobs?,
                 raw_retention_days: days?.0,
+                allowed_hosts: allowed?,
             })
         })
     }

@@ -25,6 +25,7 @@ use crate::channels::Envelope;
 use crate::domain::Correlation;
 use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
+use crate::domain::watch::Moment;
 use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
 use crate::metrics::{Metric, Metrics};
@@ -479,6 +480,7 @@ impl Deliverer {
         }
         let now = self.store.clock().now();
         let (mut after, _) = verdict::after(&leased.data, outcome, false, Some(reason), now);
+        after.unsent_at = Some(Moment(now));
         if leased.data.alert.parse::<FlushId>().is_ok() {
             // Its members wait for the group's next message, which says what is true by then.
             after.state = IntentState::Superseded;

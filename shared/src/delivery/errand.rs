@@ -24,10 +24,6 @@ use crate::store::resend::ENDS;
 /// How long to wait after somebody was faster with an earlier revision.
 const CONTENDED: SignedDuration = SignedDuration::from_secs(2);
 
-/// The longest wait for an earlier alert's message that its vendor did not take, where people need to know
-/// only what is so now.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(1);
-
 /// What is sent within this time says what was just seen.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
 
@@ -242,7 +238,7 @@ impl Deliverer {
                         is_first: false,
                     });
                 }
-                self.store.put_off(&all[index], now).await?;
+                self.store.bring_back(&all[index]).await?;
                 return Ok(Turn::Not(Prepared::After(order::UNSENT)));
             }
             Place::Never { reason, supersedes } => {
@@ -330,16 +326,15 @@ impl Deliverer {
                     continue;
                 }
             }
+            // Once ours is told, theirs is told only if it is still so.
+            let overtakes =
+                way.order == Order::Latest && self.overtakes(&intent.alert, alert).await?;
             for (other, first) in first {
                 match first {
-                    // Once ours is told it is told only if it is still so.
-                    First::OnItsWay(wait)
-                        if wait > LONGEST_WAIT
-                            && way.order == Order::Latest
-                            && self.overtakes(&intent.alert, alert).await? => {}
+                    _ if overtakes && !other.data.in_flight => {}
                     First::OnItsWay(wait) => return Ok(Some(wait)),
                     First::Unsent if self.is_live(&intent.channel).await? => {
-                        self.store.put_off(other, now).await?;
+                        self.store.bring_back(other).await?;
                         return Ok(Some(order::UNSENT));
                     }
                     // Neither is sent.
@@ -357,9 +352,10 @@ impl Deliverer {
         let kinds = alert
             .zip(earlier)
             .map(|(one, other)| (one.kind, other.kind));
-        Ok(kinds.is_some_and(|(one, other)| {
-            one != other && one.tells_what_is_left() && other.tells_what_is_left()
-        }))
+        Ok(
+            kinds
+                .is_some_and(|(one, other)| one.tells_what_is_left() && other.tells_what_is_left()),
+        )
     }
 
     /// Whether something of an alert may have reached a channel before this revision.

@@ -195,13 +195,11 @@ impl Deliverer {
             }
             let is_about_stock =
                 words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
-            if is_about_stock && words.change != RevisionKind::Resolved {
-                // It is so all the same, without what was left then.
+            if is_about_stock {
                 let about = (&words.subject, words.alert.as_str());
                 let later = self.overtaken_by(ear(group), about, member.at, false);
-                if later.await?.is_some() {
-                    words.forget_stock();
-                }
+                let is_outdated = later.await?.is_some() && words.change != RevisionKind::Resolved;
+                self.take_present_stock(&mut words, is_outdated).await?;
             }
             gathered.named.push(words);
         }

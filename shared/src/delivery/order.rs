@@ -88,7 +88,9 @@ pub(super) fn place(
             // What a group was to tell, too: nobody waits for a message that comes later.
             (Order::Latest, _) => supersedes.push(index),
             (Order::Each, _) if other.group.is_some() => return Place::After(GROUPED),
-            (Order::Each, IntentState::NotSent) if is_live => return Place::AfterUnsent(index),
+            (Order::Each, IntentState::NotSent) if is_live && !other.is_in_vain(now) => {
+                return Place::AfterUnsent(index);
+            }
             // Nor is ours sent.
             (Order::Each, IntentState::NotSent) => {}
             (Order::Each, _) => return Place::After(wait.max(SignedDuration::from_secs(1))),
@@ -133,7 +135,7 @@ pub(super) fn goes_first(
         return Some(First::OnItsWay(wait.min(IN_FLIGHT)));
     }
     if earlier.state == IntentState::NotSent {
-        return is_live.then_some(First::Unsent);
+        return (is_live && !earlier.is_in_vain(now)).then_some(First::Unsent);
     }
     Some(First::OnItsWay(wait.max(SignedDuration::from_secs(1))))
 }

@@ -3,11 +3,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::deliver::Deliverer;
+use super::deliver::{DeliverError, Deliverer};
 use crate::domain::alert::{AlertKind, AlertState, RevisionKind, Subject};
 use crate::domain::group::GroupId;
 use crate::domain::id::ChannelName;
-use crate::domain::message::Message;
+use crate::domain::message::{Message, Stock};
 use crate::store::intents::Intent;
 use crate::store::{StoreError, Stored};
 
@@ -53,11 +53,12 @@ impl Deliverer {
             for one in &stored.data.watch.spoken_of {
                 let is_later = one.alert != alert && one.at.0 > since;
                 if kind.tells_what_is_left() && is_later {
-                    spoken.push((kind, &one.alert));
+                    spoken.push((one.at, kind, &one.alert));
                 }
             }
         }
-        for (kind, other) in spoken {
+        spoken.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+        for (_, kind, other) in spoken {
             let is_later = |it: &Stored<Intent>| it.data.created_at > since;
             let mut intents = self.store.intents_on(other, ear.channel).await?;
             intents.retain(is_later);
@@ -84,6 +85,43 @@ impl Deliverer {
         Ok(None)
     }
 
+    /// Has a message that is sent some time after it was written say how much is left now, or nothing of it
+    /// where that is not known or does not go with what it says. `is_outdated`: it cannot stay as it is.
+    pub(super) async fn take_present_stock(
+        &self,
+        message: &mut Message,
+        is_outdated: bool,
+    ) -> Result<(), DeliverError> {
+        let present = match &message.subject {
+            Subject::Position { product, location } => {
+                self.store.position(product, location).await?
+            }
+            _ => None,
+        };
+        let present = match present {
+            Some(position) => {
+                let installation = self.installations.current().await?;
+                position.stock(&installation.authority().quantities)
+            }
+            None if is_outdated => None,
+            None => return Ok(()),
+        };
+        let goes_with = |stock: &Stock| match (message.kind, message.change) {
+            (_, RevisionKind::Resolved) | (AlertKind::BackInStock, _) => stock.available > 0,
+            (AlertKind::LowStock, _) => message
+                .threshold
+                .is_none_or(|threshold| stock.available.min(stock.on_hand) <= threshold),
+            (AlertKind::OutOfStock, _) => stock.available.min(stock.on_hand) <= 0,
+            _ => true,
+        };
+        let present = present.filter(goes_with);
+        if is_outdated || present != message.after {
+            (message.before, message.after) = (None, present);
+            message.days_of_supply = None;
+        }
+        Ok(())
+    }
+
     /// Why that stock is back is no news any more, if so.
     pub(super) async fn no_news(
         &self,
@@ -108,7 +146,7 @@ impl Deliverer {
         &self,
         intent: &Intent,
         message: &mut Message,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<String>, DeliverError> {
         let (kind, since) = (message.kind, intent.created_at);
         if let Some(reason) = self.no_news((kind, &message.subject), since).await? {
             return Ok(Some(reason.to_owned()));
@@ -118,8 +156,13 @@ impl Deliverer {
             group: None,
         };
         let about = (&message.subject, intent.alert.as_str());
-        if self.overtaken_by(ear, about, since, false).await?.is_none() {
+        let Some(any) = self.overtaken_by(ear, about, since, false).await? else {
+            self.take_present_stock(message, false).await?;
             return Ok(None);
+        };
+        if any.kind == kind {
+            // Of one kind only the last is open, if any.
+            return Ok(Some(any.reason()));
         }
         let later = self.overtaken_by(ear, about, since, true).await?;
         // That there is stock again is so, however little.
@@ -127,7 +170,7 @@ impl Deliverer {
         match later {
             Some(later) if !holds || later.kind == kind => Ok(Some(later.reason())),
             _ => {
-                message.forget_stock();
+                self.take_present_stock(message, true).await?;
                 Ok(None)
             }
         }

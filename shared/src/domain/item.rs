@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::alert::named;
+use super::authority::API;
 use super::event::{Level, Version};
 use super::id::{ConnectorName, EventId, LocationId};
 use super::position::{
@@ -273,7 +274,14 @@ impl Position {
                 false => return base.derive(sources.same_sku(source)),
             }
         }
-        bases.remove(source);
+        // A person's count of before that was overtaken by what is forgotten; nobody knows how it went on.
+        let gone = bases.remove(source);
+        bases.retain(|other, base| {
+            let overtaken = gone
+                .as_ref()
+                .is_some_and(|gone| base.version < gone.version);
+            other.as_str() != API || !overtaken
+        });
     }
 
     /// Notes that a source states nothing here any more; an older statement changes nothing.

@@ -83,11 +83,6 @@ impl Message {
             None => std::slice::from_ref(self),
         }
     }
-
-    /// Says no more how much there was of an item: somebody has said since how much is left.
-    pub fn forget_stock(&mut self) {
-        (self.before, self.after, self.days_of_supply) = (None, None, None);
-    }
 }
 
 /// What a group of alerts has to say. The counts are of all of them, whatever is named, but for those

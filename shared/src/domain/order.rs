@@ -9,8 +9,8 @@
 //! when the edit is made, and a refund is back when it is processed. A level or a count between the two
 //! has the one in it and not the other.
 //!
-//! A line stays with the place where it was first taken from stock, whatever the configuration makes of
-//! that place's name later.
+//! A line whose order names no place stays at the one where it was first taken from stock, whatever the
+//! configuration has for such orders later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::event::{Version, millis};
 use super::history::{History, Stamped};
 use super::id::LocationId;
 use super::product::ProductId;
+use crate::connectors::names::DEFAULT_LOCATION;
 
 /// What one webhook says of an order's line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,19 +224,20 @@ impl KnownLine {
         next
     }
 
-    /// What was heard, with the places that were known by the same names where they were.
+    /// What was heard, with what the sender left to the default location where that was known to be. A name
+    /// that leads elsewhere now was corrected, and the line goes where the level goes.
     #[must_use]
     pub fn where_known(mut self, known: &Self) -> Self {
         if let (Some(placed), Some(before)) = (&mut self.placed, &known.placed)
-            && placed.called.is_some()
-            && placed.called == before.called
+            && is_default(&placed.called)
+            && is_default(&before.called)
         {
             placed.location.clone_from(&before.location);
         }
         for (name, refund) in &mut self.refunds {
             if let Some(before) = known.refunds.get(name)
-                && (refund.called.is_some() || refund.in_place)
-                && (&refund.called, refund.in_place) == (&before.called, before.in_place)
+                && (is_default(&refund.called) && is_default(&before.called)
+                    || refund.in_place && before.in_place)
             {
                 refund.back_to.clone_from(&before.back_to);
             }
@@ -359,6 +361,11 @@ impl Ordered {
         let removed = (self.quantity - refunded - self.current).max(0);
         self.quantity - removed
     }
+}
+
+/// Whether a place was not named, and is the one that the configuration has for such orders.
+fn is_default(called: &Option<String>) -> bool {
+    called.as_deref() == Some(DEFAULT_LOCATION)
 }
 
 #[cfg(test)]

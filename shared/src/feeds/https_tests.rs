@@ -150,15 +150,16 @@ async fn a_followed_redirect_is_refused() {
 #[tokio::test]
 async fn a_feed_without_encryption_is_read_where_its_setting_permits_that() {
     let server = server(200, "vin\n").await;
-    let url = format!("{}/feeds/stock.csv", server.uri());
-    let read = async |insecure: bool, allowed: &[&str]| {
+    let by_number = format!("{}/feeds/stock.csv", server.uri());
+    let by_name = by_number.replace("127.0.0.1", "localhost");
+    let read_from = async |url: &str, insecure: bool, allowed: &[&str]| {
         let http = HttpSettings {
             guard: Guard::new(allowed.iter().map(|entry| entry.parse().unwrap()).collect()),
             ..HttpSettings::default()
         };
         let settings = SourceSettings {
             insecure,
-            ..SourceSettings::at(&url)
+            ..SourceSettings::at(url)
         };
         let credentials = Credentials {
             token: Some("tok_1".into()),
@@ -168,8 +169,11 @@ async fn a_feed_without_encryption_is_read_where_its_setting_permits_that() {
         let mut place = connect(&settings, &credentials, &downloads).await?;
         place.read_small("stock.csv").await
     };
+    let read = async |insecure, allowed| read_from(&by_number, insecure, allowed).await;
     assert_eq!(read(true, &["127.0.0.1"]).await.unwrap(), b"vin\n");
     assert_eq!(read(true, &["127.0.0.0/8"]).await.unwrap(), b"vin\n");
+    let named = read_from(&by_name, true, &["localhost"]).await;
+    assert_eq!(named.unwrap(), b"vin\n");
     let unencrypted = read(false, &["127.0.0.1"]).await.unwrap_err();
     assert!(unencrypted.to_string().contains("insecure = true"));
     let here = read(true, &[]).await.unwrap_err();

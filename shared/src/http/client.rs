@@ -103,7 +103,7 @@ impl Http {
     pub fn streaming(&self) -> Downloads {
         Downloads {
             client: self.guarded.clone(),
-            guard: Some(Arc::clone(&self.guard)),
+            guard: Some((Arc::clone(&self.guard), self.exempt.clone())),
         }
     }
 
@@ -120,16 +120,21 @@ impl Http {
 #[derive(Debug, Clone)]
 pub struct Downloads {
     client: reqwest::Client,
-    guard: Option<Arc<Guard>>,
+    /// Who says where it may go, and the client for what is on the allow-list.
+    guard: Option<(Arc<Guard>, Option<reqwest::Client>)>,
 }
 
 impl Downloads {
     /// A request, if the guard lets its address pass. A name's addresses are checked when it is resolved.
     pub fn request(&self, method: Method, url: Url) -> Result<reqwest::RequestBuilder, Refusal> {
-        if let Some(guard) = &self.guard {
-            guard.admit_download(&url)?;
-        }
-        Ok(self.client.request(method, url))
+        let client = match &self.guard {
+            None => None,
+            Some((guard, exempt)) => match guard.admit_download(&url)? {
+                Admitted::Allowed => exempt.as_ref(),
+                Admitted::Guarded => None,
+            },
+        };
+        Ok(client.unwrap_or(&self.client).request(method, url))
     }
 }
 

@@ -106,12 +106,12 @@ impl Guard {
 
     /// As [`Self::admit`], for a file: whether it may be fetched without encryption is the feed's own
     /// setting.
-    pub(super) fn admit_download(&self, url: &Url) -> Result<(), Refusal> {
+    pub(super) fn admit_download(&self, url: &Url) -> Result<Admitted, Refusal> {
         let host = url.host().ok_or(Refusal::NoHost)?;
         let port = url.port_or_known_default();
         match self.allowed.iter().any(|entry| entry.covers(&host, port)) {
-            true => Ok(()),
-            false => self.admit_host(host),
+            true => Ok(Admitted::Allowed),
+            false => self.admit_host(host).map(|()| Admitted::Guarded),
         }
     }
 

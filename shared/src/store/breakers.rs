@@ -163,6 +163,9 @@ impl Store {
         channel: &ChannelName,
         messages: usize,
     ) -> Result<(), StoreError> {
+        if messages == 0 {
+            return Ok(());
+        }
         let messages = u32::try_from(messages).unwrap_or(u32::MAX);
         self.change_destination("forget what was refused", channel, |to, _| {
             to.refused = to.refused.saturating_sub(messages);

@@ -6,13 +6,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::alerts::{Unwritten, Watched};
 use super::groups::Group;
-use super::intents::{Intent, intent_row};
+use super::intents::{BROUGHT_BACK, Intent, intent_row};
 use super::jobs::Reexamination;
 use super::keys::{self, Key};
 use super::received::Received;
 use super::row::{Expect, Page, Stored};
 use super::waits::{NewNames, is_new_names};
 use super::{Store, StoreError};
+use crate::domain::watch::Moment;
 
 const OPERATION: &str = "read what is due";
 /// A job's next page is due within these: see the back-off of pages that fail.
@@ -130,6 +131,22 @@ impl Store {
             return Ok(due.map(|stored| Due::Received(Box::new(stored))));
         }
         Ok(None)
+    }
+
+    /// Has the clock look now at an intent that was not sent, because a later one waits for it.
+    pub async fn bring_back(&self, unsent: &Stored<Intent>) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let earlier = unsent.data.brought_back;
+        if earlier.is_some_and(|at| now.duration_since(at.0) < BROUGHT_BACK) {
+            return Ok(()); // the clock is about to
+        }
+        let mut first = unsent.data.clone();
+        (first.due_at, first.brought_back) = (now, Some(Moment(now)));
+        let expect = Expect::Version(unsent.version);
+        let row = intent_row(&first)?;
+        self.put("bring back a delivery intent", row, expect)
+            .await?;
+        Ok(())
     }
 
     /// Has the clock look at an overdue intent again then, and not before: `false` if somebody

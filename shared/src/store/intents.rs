@@ -18,16 +18,19 @@ use super::keys::{self, Listed};
 use super::row::{Expect, Page, Row, Stored, Write, read};
 use super::{Store, StoreError};
 use crate::delivery::outcome::Outcome;
-use crate::domain::alert::{AlertState, Severity, named};
+use crate::domain::alert::{AlertKind, AlertState, Severity, named};
 use crate::domain::event::millis;
 use crate::domain::group::Belongs;
 use crate::domain::id::ChannelName;
+use crate::domain::watch::Moment;
 use crate::domain::{Correlation, Origin};
 
 /// How long a delivery's record is kept.
 pub(super) const KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// How many tries an intent shows. One that is given up has had ten; more are of what was sent again.
 pub const MOST_TRIES: usize = 100;
+/// For how long it is remembered that a message was brought back.
+pub(super) const BROUGHT_BACK: SignedDuration = SignedDuration::from_mins(2);
 /// What a try says of a notifier that ended before it could say what came of it.
 const LOST: &str = "its notifier ended before it could say what came of it";
 
@@ -92,6 +95,12 @@ pub struct Intent {
     /// When the clock puts it back on its queue, in case the queue lost it.
     #[serde(with = "millis")]
     pub due_at: Timestamp,
+    /// When a later message last had the clock bring it back, because it comes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought_back: Option<Moment>,
+    /// When it was last found that its channel is not live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsent_at: Option<Moment>,
     /// The vendor's id of the delivered message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
@@ -209,6 +218,8 @@ impl Intent {
             created_at: now,
             not_before: now,
             due_at,
+            brought_back: None,
+            unsent_at: None,
             receipt: None,
             last_outcome: None,
             group: None,
@@ -246,6 +257,13 @@ impl Intent {
     /// Whether people were told, or may have been.
     pub const fn may_have_reached(&self) -> bool {
         matches!(self.state, IntentState::Delivered) || self.perhaps_sent || self.in_flight
+    }
+
+    /// Whether it was brought back just now, and found its channel not live all the same.
+    pub fn is_in_vain(&self, now: Timestamp) -> bool {
+        let lately = |at: &Moment| now.duration_since(at.0) < BROUGHT_BACK;
+        let brought_back = self.brought_back.filter(lately);
+        brought_back.is_some() && self.unsent_at > brought_back
     }
 
     /// To be told from the beginning: at once, or by its group, and again for as long as the schedule
@@ -517,13 +535,17 @@ impl Store {
         rows.map(|(_, item)| read(operation, item)).collect()
     }
 
-    /// Of an alert that is open, what another on the same item has kept from channels, or may just be
-    /// keeping from them in a group; with what is to be written of it when the other is over.
-    pub async fn kept_back(&self, alert: &str) -> Result<Vec<Retold>, StoreError> {
+    /// Of an alert that is open and called for, what another on the same item has kept from channels, or may
+    /// just be keeping from them in a group; with what is to be written of it when the other is over.
+    pub async fn kept_back(
+        &self,
+        alert: &str,
+        called_for: &[AlertKind],
+    ) -> Result<Vec<Retold>, StoreError> {
         let Some(alert) = self.alert(alert).await? else {
             return Ok(Vec::new());
         };
-        if alert.state != AlertState::Open {
+        if alert.state != AlertState::Open || !called_for.contains(&alert.kind) {
             return Ok(Vec::new());
         }
         let all = self.stored_intents("read an alert's deliveries", &alert.id);

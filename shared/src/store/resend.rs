@@ -97,10 +97,6 @@ impl Store {
                 .await?;
             return Ok(resent);
         }
-        if what.cursor.is_none() {
-            // What is refused from here on counts.
-            self.forget_refused(&what.channel, usize::MAX).await?;
-        }
         let mut place = Place::of(what.cursor.as_deref());
         loop {
             let (sent, next) = match &place {
@@ -117,6 +113,8 @@ impl Store {
                 }
             };
             resent.deliveries += sent;
+            // What is not sent again is still lost.
+            self.forget_refused(&what.channel, sent).await?;
             let Some(next) = next else {
                 return Ok(resent);
             };

@@ -92,16 +92,19 @@ async fn the_last_word_on_an_item_is_the_last_that_was_said_of_it() {
 #[tokio::test(start_paused = true)]
 async fn what_takes_the_place_of_a_first_message_waits_as_that_one_would_have() {
     let world = slack().await;
-    let first = world.open("a1", &["chat"]).await.remove(0);
+    let first = world.open("a1/fast", &["chat"]).await.remove(0);
     settle(&world, &first).await;
     world.vendors.first("slack.com", [Answer::After(429, 20)]);
-    let over = world.resolve("a1", &["chat"]).await.remove(0);
+    let over = world.resolve("a1/fast", &["chat"]).await.remove(0);
     assert!(matches!(world.look(&over).await, Delivered::Again(_)));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let again = world.open_after("a1", "a2", &["chat"]).await.remove(0);
+    let again = world
+        .open_after("a1/fast", "a2/fast", &["chat"])
+        .await
+        .remove(0);
     let due_at = world.clock.now();
     let worse = world
-        .write("a2", 2, RevisionKind::Updated, &["chat"], due_at)
+        .write("a2/fast", 2, RevisionKind::Updated, &["chat"], due_at)
         .await
         .remove(0);
     Box::pin(futures::future::join3(
@@ -113,7 +116,7 @@ async fn what_takes_the_place_of_a_first_message_waits_as_that_one_would_have() 
     let seen = world.vendors.seen("slack.com");
     let ends: Vec<_> = seen
         .iter()
-        .map(|seen| seen.body.contains("recovered"))
+        .map(|seen| seen.body.contains("· resolved"))
         .collect();
     // Opened; the end, put off and then taken; what is true now.
     assert_eq!(ends, [false, true, true, false]);
