@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use shared::config::Config;
 use shared::domain::event::{Change, StockEvent, Version};
 use shared::domain::id::ConnectorName;
-use shared::domain::unit::{Stamped, UnitReport, UnitState};
+use shared::domain::unit::{AFTER_LAST_WORD, Stamped, UnitReport, UnitState};
 use shared::domain::{Position, Unit};
 use shared::installation::Installation;
 use shared::store::StoreError;
@@ -58,7 +58,7 @@ impl Evaluator {
         let mut ended = false;
         for (source, said) in gone(&installation.config, unit) {
             // After its last word and not in its place: that may have taken back a sale.
-            let at = said.version.at.checked_add(SignedDuration::from_millis(1));
+            let at = said.version.at.checked_add(AFTER_LAST_WORD);
             let version = Version::at(at.unwrap_or(said.version.at));
             let report = UnitReport {
                 called: None,

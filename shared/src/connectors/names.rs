@@ -43,8 +43,7 @@ pub struct Awaited {
 
 /// The kind of name that a configuration gives to locations.
 pub const LOCATION: &str = "location";
-/// Stands for a connector's default location, among the names of locations.
-pub const DEFAULT_LOCATION: &str = "(default)";
+pub use crate::domain::order::DEFAULT_LOCATION;
 /// Characters of a name that is waited for; a longer one is never learnt.
 const NAME_MOST: usize = 256;
 

@@ -22,7 +22,9 @@ use super::event::{Version, millis};
 use super::history::{History, Stamped};
 use super::id::LocationId;
 use super::product::ProductId;
-use crate::connectors::names::DEFAULT_LOCATION;
+
+/// Stands for a connector's default location, among the names of locations.
+pub const DEFAULT_LOCATION: &str = "(default)";
 
 /// What one webhook says of an order's line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,7 +223,25 @@ impl KnownLine {
                 known.clone_from(refund);
             }
         }
+        next.follow_names(heard);
         next
+    }
+
+    /// Takes the places to which names lead now, from what is heard now.
+    fn follow_names(&mut self, heard: &Self) {
+        if let (Some(placed), Some(now)) = (&mut self.placed, &heard.placed)
+            && placed.called.is_some()
+            && placed.called == now.called
+        {
+            placed.location.clone_from(&now.location);
+        }
+        for (name, refund) in &mut self.refunds {
+            let now = heard.refunds.get(name);
+            if let Some(now) = now.filter(|now| now.called.is_some() && now.called == refund.called)
+            {
+                refund.back_to.clone_from(&now.back_to);
+            }
+        }
     }
 
     /// What was heard, with what the sender left to the default location where that was known to be. A name

@@ -9,8 +9,8 @@ mod rivals;
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Authority;
@@ -24,6 +24,10 @@ use super::vin::Vin;
 
 pub use self::rivals::{LAG, Outdated};
 pub use super::history::{History, Stamped};
+
+/// How long after its last word a source is taken to have a vehicle no more, once it is taken out of the
+/// configuration.
+pub const AFTER_LAST_WORD: SignedDuration = SignedDuration::from_millis(1);
 
 named!(
     /// Where a unit stands between order and sale.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::rivals::Elsewhere;
-use super::{Claim, Demand, Resolved, Stamped, Unit, UnitState};
+use super::{AFTER_LAST_WORD, Claim, Demand, Resolved, Stamped, Unit, UnitState};
 use crate::domain::Authority;
 use crate::domain::event::Version;
 use crate::domain::id::{ConnectorName, LocationId};
@@ -190,10 +190,11 @@ impl Unit {
         let place = claim.location.value();
         let had_it = |other: &Claim| {
             let was_there = other.state.at(then).is_some_and(|it| it.is_present());
-            // What ends with its connector is removed as of its last word, and not as of a later one.
+            // It ended with its connector, and not by a later word of that.
             let said = other.state.latest().zip(other.location.latest());
             let ended = said.is_some_and(|(state, place)| {
-                state.value == UnitState::Removed && state.version <= place.version
+                let after = state.version.at.duration_since(place.version.at);
+                state.value == UnitState::Removed && after <= AFTER_LAST_WORD
             });
             !std::ptr::eq(other, claim)
                 && (was_there || ended)
