@@ -270,8 +270,8 @@ async fn what_a_person_has_counted_since_it_was_first_missed_has_all_its_time_ag
         let report = bench.read("s.csv", &short).await;
         assert_eq!(report.counts.removed, removed);
         if counted {
-            assert_eq!(bench.stock().await["SKU-7"], 5);
+            assert_eq!(bench.balance("SKU-7").await, Some(5));
         }
     }
-    assert_eq!(bench.stock().await["SKU-7"], 0);
+    assert_eq!(bench.balance("SKU-7").await, Some(0));
 }
