@@ -161,7 +161,10 @@ impl Draw {
 
     /// In some worlds a vehicle that is sold twice: days ago, and again since the rooftop has it back.
     pub(super) fn second_life(&mut self) -> Vec<Step> {
-        if self.dice.happens(0.8) {
+        let senders = [Sender::Dms, Sender::Rooftop];
+        let far_ahead = |sender| self.is_unbelievable(self.start + self.skew(sender));
+        // By such a clock days ago are still to come.
+        if self.dice.happens(0.8) || senders.into_iter().any(far_ahead) {
             return Vec::new();
         }
         let (vin, _) = *self.dice.pick(&VEHICLES);
