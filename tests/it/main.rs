@@ -40,6 +40,7 @@ mod store;
 mod surroundings;
 mod template;
 mod thresholds;
+mod unsettled;
 mod vehicles;
 mod watching;
 mod webhooks;

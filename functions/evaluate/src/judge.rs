@@ -133,6 +133,9 @@ impl<'a> Scene<'a> {
             if self.down.contains(&after.location) {
                 verdict.withheld = Some(Withheld::SourceDown);
             }
+            if kind != AlertKind::HighDemand {
+                verdict.settles_at = after.settles_at(false, self.now);
+            }
             judged.push(Judged {
                 resolution,
                 reading,
@@ -234,6 +237,8 @@ impl<'a> Scene<'a> {
         {
             verdict.withheld = Some(Withheld::SourceDown);
         }
+        let settle_at = members.iter().map(|it| it.settles_at(true, self.now));
+        verdict.settles_at = settle_at.max().flatten();
         let seen = members.iter().map(|it| (it.location.clone(), it.revision));
         Judged {
             resolution,

@@ -187,6 +187,11 @@ impl Ingest {
         let lookups = parsed.lookups.iter();
         let lookups = lookups.map(|lookup| (to_be_looked_up(&door.name, received, lookup), None));
         let mut held: Vec<Held> = lookups.collect();
+        let stated = parsed.events.iter().filter(|event| states(&event.change));
+        let store = match stated.count() {
+            0 | 1 => store,
+            _ => &store.writing_many(),
+        };
         let outcomes = store.apply_each(&parsed.events, &authority).await?;
         for (event, applied) in parsed.events.iter().zip(outcomes) {
             held.extend(self.note(&door.name, received, event, applied, &mut outcome)?);
@@ -350,6 +355,14 @@ impl Ingest {
             awaits,
         )])
     }
+}
+
+/// Whether a change says what is there, so that several together say what all of it comes to.
+const fn states(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Unit(_) | Change::LevelSet { .. } | Change::Item { .. }
+    )
 }
 
 /// What waits for a name is one problem, however much waits for it.

@@ -205,7 +205,7 @@ impl Sync {
     /// from its own writing.
     fn on_behalf_of(&self, id: Correlation) -> Self {
         Self {
-            store: self.store.on_behalf_of(id, None),
+            store: self.store.on_behalf_of(id, None).writing_many(),
             ..self.clone()
         }
     }

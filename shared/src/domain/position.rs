@@ -28,6 +28,7 @@ use super::message::Stock;
 use super::origin::Origin;
 use super::product::ProductId;
 use super::renamed::{Part, Renamed};
+use super::watch::Moment;
 
 pub use self::moves::MOST_MOVES;
 pub(super) use self::moves::add_move;
@@ -72,6 +73,9 @@ pub struct Position {
     /// they are gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlisted: bool,
+    /// Until when more of what came with the last change may follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled: Option<Unsettled>,
     /// Units our own reservations promise.
     #[serde(default)]
     pub held: i64,
@@ -91,6 +95,42 @@ pub struct Position {
     /// Under which SKU the product goes on that had this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed: Option<Renamed>,
+}
+
+/// While many changes come together, as of a file or a list of vehicles: each is written by itself, and
+/// what stands in between is true of the table and of no yard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsettled {
+    /// When the first of them was written.
+    #[serde(rename = "s")]
+    since: Moment,
+    /// When the last of them has settled.
+    #[serde(rename = "u")]
+    until: Moment,
+}
+
+impl Unsettled {
+    /// How long a position must be left alone to be settled. The clock looks then, within a minute.
+    const QUIET: SignedDuration = SignedDuration::from_secs(30);
+    /// What never settles is told all the same: the longest that one invocation reads a file.
+    const LONGEST: SignedDuration = SignedDuration::from_mins(15);
+
+    /// One more of many changes is written now.
+    #[must_use]
+    pub fn at(now: Timestamp, before: Option<Self>) -> Self {
+        let since = before.filter(|before| before.ends_at(now).is_some());
+        Self {
+            since: since.map_or(Moment(now), |before| before.since),
+            until: Moment(now.saturating_add(Self::QUIET).unwrap_or(Timestamp::MAX)),
+        }
+    }
+
+    /// When it is settled, if it is not by now.
+    pub fn ends_at(self, now: Timestamp) -> Option<Timestamp> {
+        let latest = self.since.0.saturating_add(Self::LONGEST);
+        let ends = self.until.0.min(latest.unwrap_or(Timestamp::MAX));
+        (now < ends).then_some(ends)
+    }
 }
 
 /// How on hand is known.
@@ -303,6 +343,7 @@ impl Position {
             },
             awaited: false,
             unlisted: false,
+            unsettled: None,
             held: 0,
             sold: BTreeMap::new(),
             of_items: BTreeMap::new(),
@@ -310,6 +351,15 @@ impl Position {
             gone: BTreeMap::new(),
             renamed: None,
         }
+    }
+
+    /// When what is counted there is settled, if many changes that come together change it now. What is
+    /// stated of a place is so at once; only a sum over places passes through what nobody says.
+    pub fn settles_at(&self, is_sum: bool, now: Timestamp) -> Option<Timestamp> {
+        let is_counted = matches!(self.holding, Holding::Counted { .. });
+        self.unsettled
+            .filter(|_| is_counted || is_sum)?
+            .ends_at(now)
     }
 
     /// The quantities, or `None` while nobody has stated any (which is not zero).

@@ -252,6 +252,8 @@ pub struct Verdict {
     pub check: Option<Check>,
     /// Why people are not to be told, if they are not.
     pub withheld: Option<Withheld>,
+    /// When what was looked at is settled, while many changes that come together change it.
+    pub settles_at: Option<Timestamp>,
     /// Whether some of those who would be told know of a graver alert.
     pub partly_covered: bool,
     /// Why an alert that ends with this look is over.
@@ -283,6 +285,7 @@ impl Verdict {
             topics: Topics::NONE,
             check: None,
             withheld: None,
+            settles_at: None,
             partly_covered: false,
             ending,
         }
@@ -467,6 +470,14 @@ pub fn step(
         }
         (None, _) => None,
     };
+    if let Some(settles_at) = verdict.settles_at.filter(|_| next != *watch) {
+        // Neither begins nor ends anything: what follows may take it back.
+        return Some(Step {
+            next: watch.clone(),
+            announce: None,
+            due: Some(settles_at),
+        });
+    }
     let due = due(&next, verdict);
     if next != *watch {
         next.evaluated = seen.clone();

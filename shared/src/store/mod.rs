@@ -87,6 +87,7 @@ pub struct Store {
     work: Option<Work>,
     applied_again_until: Option<Timestamp>,
     along: Option<Write>,
+    one_of_many: bool,
 }
 
 /// On whose behalf a store writes.
@@ -115,6 +116,7 @@ impl Store {
             work: None,
             applied_again_until: None,
             along: None,
+            one_of_many: false,
         }
     }
 
@@ -124,6 +126,16 @@ impl Store {
     pub fn on_behalf_of(&self, id: Correlation, since: Option<Timestamp>) -> Self {
         Self {
             work: Some(Work { id, since }),
+            ..self.clone()
+        }
+    }
+
+    /// The same table, where each change of stock is one of many that come together: what stands in between
+    /// is told to nobody.
+    #[must_use]
+    pub fn writing_many(&self) -> Self {
+        Self {
+            one_of_many: true,
             ..self.clone()
         }
     }

@@ -19,7 +19,9 @@ use crate::domain::event::{Change, EventId, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::ledger::LedgerRow;
-use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, whole_millis};
+use crate::domain::position::{
+    MOST_MOVES, PositionChange, Refusal, Sources, Unsettled, whole_millis,
+};
 use crate::domain::unit::UnitState;
 use crate::domain::{Authority, Position, ProductId};
 
@@ -547,6 +549,10 @@ impl Store {
     ) -> Result<([Write; 2], LedgerRow), StoreError> {
         after.revision = before.revision + 1;
         after.origin = self.origin();
+        let now = self.clock.now();
+        after.unsettled = self
+            .one_of_many
+            .then(|| Unsettled::at(now, before.unsettled));
         if after.movements() == MOST_MOVES && before.movements() >= MOST_MOVES {
             tracing::warn!(product = %after.product, location = %after.location,
                 "more movements than are kept apart: the oldest are added up until a source states the level");

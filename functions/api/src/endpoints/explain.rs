@@ -422,6 +422,15 @@ impl Scene<'_> {
             && !resolution.rule.as_deref().is_some_and(names)
     }
 
+    /// When what is there is settled, while many changes that came together change it.
+    fn settles_at(&self, resolution: &Resolution<'_>) -> Option<Timestamp> {
+        let is_sum = matches!(resolution.subject(), Subject::Group { .. });
+        let of_stock = resolution.kind != AlertKind::HighDemand;
+        self.position
+            .filter(|_| of_stock)?
+            .settles_at(is_sum, self.now)
+    }
+
     /// The answer in one sentence.
     fn verdict(
         &self,
@@ -471,6 +480,11 @@ impl Scene<'_> {
             (Condition::NoData, _) => {
                 "No alert: nobody has stated the quantity, and unknown is not zero.".to_owned()
             }
+            (Condition::Breached, _) if self.settles_at(resolution).is_some() => format!(
+                "No alert yet: it was one of many changes that came together, as of a file; all of them are \
+                 judged once they are over, at {} if nothing follows.",
+                self.settles_at(resolution).unwrap_or(self.now)
+            ),
             (Condition::Breached, _) if self.position.is_some_and(|it| it.unlisted) => {
                 "No alert: it fell because a connector that listed vehicles here was removed; none begins \
                  until another has something new to say here."

@@ -119,11 +119,13 @@ impl Draw {
         let since = (is_there && self.dice.happens(0.5)).then(|| self.since(place, happened));
         // A fact that the vehicle can do without, and that cannot be read.
         let hopeless = self.dice.happens(0.2);
-        self.rooftop((vin, state, place), since, hopeless, happened)
+        self.listed(sender, (vin, state, place), since, hopeless, happened)
     }
 
-    fn rooftop(
+    /// What a system that can say since when a vehicle is there says of it.
+    fn listed(
         &mut self,
+        sender: Sender,
         (vin, state, place): (&'static str, &'static str, &'static str),
         since: Option<Date>,
         hopeless: bool,
@@ -138,12 +140,12 @@ impl Draw {
         if hopeless {
             change["price"] = "Call for price".into();
         }
-        let message = self.generic(Sender::Rooftop, "unit.updated", vec![change], happened);
+        let message = self.generic(sender, "unit.updated", vec![change], happened);
         let said = if self.is_unbelievable(happened) {
             Said::Unusable
         } else {
             Said::Vehicle {
-                source: "rooftop",
+                source: sender.name(),
                 event: format!("{}/0", message.id),
                 vin,
                 state: Some(state),
@@ -159,9 +161,10 @@ impl Draw {
         Act::Webhook(Message { said, ..message })
     }
 
-    /// In some worlds a vehicle that is sold twice: days ago, and again since the rooftop has it back.
+    /// In some worlds a vehicle that is sold twice, days ago and now, since it came in again in between:
+    /// another system has it from then, and has not heard of the second sale.
     pub(super) fn second_life(&mut self) -> Vec<Step> {
-        let senders = [Sender::Dms, Sender::Rooftop];
+        let senders = [Sender::Till, Sender::Rooftop];
         let far_ahead = |sender| self.is_unbelievable(self.start + self.skew(sender));
         // By such a clock days ago are still to come.
         if self.dice.happens(0.8) || senders.into_iter().any(far_ahead) {
@@ -169,22 +172,20 @@ impl Draw {
         }
         let (vin, _) = *self.dice.pick(&VEHICLES);
         let place = *self.dice.pick(&ROOFTOPS);
+        let zone = TimeZone::get(places::zone_of(place)).unwrap_or(TimeZone::UTC);
         let mut steps = Vec::new();
         let mut at = self.moment();
-        for act in 0..4 {
-            let told = |sender| self.instant(at) + self.skew(sender);
-            let (dms, rooftop) = (told(Sender::Dms), told(Sender::Rooftop));
-            let days_ago = dms - SignedDuration::from_hours(48);
-            let act = match act {
-                0 => self.dms(vin, "sold", place, days_ago),
-                1 => {
-                    let zone = TimeZone::get(places::zone_of(place)).unwrap_or(TimeZone::UTC);
-                    let day_before = zone.to_datetime(rooftop).date().yesterday().ok();
-                    self.rooftop((vin, "in_stock", place), day_before, false, rooftop)
-                }
-                2 => self.dms(vin, "stocked", place, dms),
-                _ => self.dms(vin, "sold", place, dms),
-            };
+        for (sender, state, hours_ago) in [
+            (Sender::Rooftop, "sold", 48),
+            (Sender::Till, "in_stock", 0),
+            (Sender::Rooftop, "in_stock", 0),
+            (Sender::Rooftop, "sold", 0),
+        ] {
+            let now = self.instant(at) + self.skew(sender);
+            let yesterday = zone.to_datetime(now).date().yesterday().ok();
+            let since = yesterday.filter(|_| state == "in_stock");
+            let happened = now - SignedDuration::from_hours(hours_ago);
+            let act = self.listed(sender, (vin, state, place), since, false, happened);
             steps.push(Step { at, act });
             at += Duration::from_secs(2) + self.upto(Duration::from_secs(40));
         }
