@@ -101,11 +101,22 @@ pub struct Faults {
     /// When it all ends, since the start.
     pub until: Duration,
     /// Times at which calls to the table are throttled one after the other.
-    pub storms: Vec<(Duration, Duration)>,
+    pub storms: Vec<Storm>,
     /// Times at which no run of a function gets anything done.
     pub outages: Vec<Outage>,
     /// Times at which a vendor is in trouble.
     pub spells: Vec<Spell>,
+}
+
+/// A time at which the table is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storm {
+    /// From when, since the start.
+    pub from: Duration,
+    /// Until when.
+    pub until: Duration,
+    /// The function that gets nothing at all; else everybody gets a part of what they ask for.
+    pub of: Option<&'static str>,
 }
 
 impl Faults {
@@ -124,7 +135,11 @@ impl Faults {
         if kinds.contains(&Kind::Throttle) {
             for _ in 0..dice.below(3) {
                 let from = Duration::from_millis(dice.below(millis));
-                storms.push((from, from + Duration::from_secs(20 + dice.below(100))));
+                storms.push(Storm {
+                    from,
+                    until: from + Duration::from_secs(20 + dice.below(100)),
+                    of: dice.happens(0.3).then_some("evaluate"),
+                });
             }
         }
         let spells = spells::draw(&dice, &kinds, window);

@@ -125,12 +125,18 @@ impl Saboteur {
         self.faults.kinds.contains(&kind) && self.dice.happens(self.faults.likely * weight)
     }
 
-    fn in_a_storm(&self) -> bool {
+    /// Whether a call meets a table that is busy.
+    fn meets_a_storm(&self, call: &Call) -> bool {
         let now = self.elapsed();
-        self.faults
-            .storms
-            .iter()
-            .any(|(from, until)| (*from..*until).contains(&now))
+        let mut storms = self.faults.storms.iter();
+        let storm = storms.find(|storm| (storm.from..storm.until).contains(&now));
+        storm.is_some_and(|storm| match storm.of {
+            Some(function) => call
+                .run
+                .as_ref()
+                .is_some_and(|run| &*run.function == function),
+            None => self.dice.happens(0.7),
+        })
     }
 
     fn is_out(&self, function: &str) -> bool {
@@ -155,10 +161,7 @@ impl Saboteur {
             {
                 Some((Kind::Outage, Verdict::Crash))
             }
-            _ if call.service == Service::DynamoDb
-                && self.in_a_storm()
-                && self.dice.happens(0.7) =>
-            {
+            _ if call.service == Service::DynamoDb && self.meets_a_storm(call) => {
                 Some((Kind::Throttle, Verdict::Throttle))
             }
             _ if self.strikes(Kind::Crash, 1.0) => Some((Kind::Crash, Verdict::Crash)),

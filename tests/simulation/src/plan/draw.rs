@@ -93,6 +93,9 @@ pub(super) fn plan(seed: u64, kinds: &[Kind]) -> Plan {
     let deducts = draw.dice.happens(0.4);
     let drops_lists = draw.dice.happens(0.5);
     steps.extend(draw.second_life());
+    if let Some(sku) = blank.as_deref().filter(|_| feed_skew.is_zero()) {
+        draw.fall_silent(sku, &mut steps);
+    }
     steps.sort_by_key(|step| step.at);
     Plan {
         seed,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::Draw;
 use crate::places::{self, FED, FED_PLACE};
 use crate::plan::{Act, File, FileKind, Step};
@@ -35,6 +37,34 @@ impl Draw {
             self.trade(&mut stock);
         }
         (steps, stock)
+    }
+
+    /// In some worlds no file but the first says anything of a product, and what was sold of it before the
+    /// second is told after it.
+    pub(super) fn fall_silent(&mut self, sku: &str, steps: &mut Vec<Step>) {
+        let mut later: Vec<(Duration, &mut File)> = steps
+            .iter_mut()
+            .filter_map(|step| match &mut step.act {
+                Act::File(file) => Some((step.at, file)),
+                _ => None,
+            })
+            .skip(1)
+            .collect();
+        let whole = later.iter().all(|(_, file)| file.kind == FileKind::Whole);
+        if !whole || self.dice.happens(0.4) {
+            return;
+        }
+        let Some((read_at, first)) = later.first_mut() else {
+            return;
+        };
+        first.hurried = true;
+        let at = *read_at + Duration::from_secs(30);
+        let sold_at = self.instant(*read_at) - SignedDuration::from_secs(20);
+        for (_, file) in later {
+            file.blank(sku);
+        }
+        let act = self.sale(sku, FED_PLACE, sold_at);
+        steps.push(Step { at, act });
     }
 
     /// The stock behind the feed changes: some products by their number, one by coming or going.

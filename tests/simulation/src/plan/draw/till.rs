@@ -52,6 +52,25 @@ impl Draw {
         })
     }
 
+    /// One unit sold at the till.
+    pub(super) fn sale(&mut self, sku: &str, place: &'static str, at: Timestamp) -> Act {
+        let change = json!({ "sku": sku, "location": place, "quantity": 1 });
+        let message = self.generic(Sender::Till, "stock.sold", vec![change], at);
+        let said = Said::Sold {
+            source: "till",
+            event: format!("{}/0", message.id),
+            sku: sku.to_owned(),
+            place,
+            quantity: 1,
+            deducts: true,
+            at,
+        };
+        Act::Webhook(Message {
+            said: vec![said],
+            ..message
+        })
+    }
+
     pub(super) fn till(&mut self, sku: &str, place: &'static str, at: Duration) -> Act {
         let happened = self.happened(Sender::Till, at);
         if self.dice.happens(0.3) && TILL.contains(&sku) {
