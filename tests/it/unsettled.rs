@@ -30,7 +30,7 @@ name = "all"
 kind = "low_stock"
 group = "italy"
 over = "sum"
-threshold = 5
+threshold = 10
 "#;
 
 async fn read(observed: &Observed, file: String) {
@@ -114,17 +114,21 @@ async fn a_file_of_vehicles_is_told_of_when_it_is_over() {
 #[tokio::test(start_paused = true)]
 async fn a_sum_is_told_of_when_the_file_that_moves_stock_between_its_places_is_over() {
     let mut observed = Observed::start(FILES).await;
-    let file =
-        |torino, roma| format!("sku,location,on_hand\nOIL,torino,{torino}\nOIL,roma,{roma}\n");
-    read(&observed, file(7, 1)).await;
+    // So many others are in between that the two are not written together.
+    let file = |torino: i64, roma: i64| {
+        let other = |n| format!("CAP-{n},roma,{}\n", 50 + roma);
+        let others: String = (0..700).map(other).collect();
+        format!("sku,location,on_hand\nOIL,torino,{torino}\n{others}OIL,roma,{roma}\n")
+    };
+    read(&observed, file(7, 4)).await;
     observed.pass(2).await;
-    read(&observed, file(1, 7)).await;
+    read(&observed, file(4, 7)).await;
     observed.pass(2).await;
     assert_eq!(open(&observed).await, []);
     assert_eq!(observed.vendor.requests().len(), 0);
-    read(&observed, file(1, 3)).await;
+    read(&observed, file(4, 5)).await;
     observed.pass(2).await;
-    assert_eq!(open(&observed).await, [(AlertKind::LowStock, Some(4))]);
+    assert_eq!(open(&observed).await, [(AlertKind::LowStock, Some(9))]);
 }
 
 #[tokio::test(start_paused = true)]
