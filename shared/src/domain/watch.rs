@@ -13,7 +13,7 @@
 //! While it is open, people are told of further falls and reminded. An alert may be open and nobody
 //! told: while its feed is down, or while those concerned know of a graver one. Only what was told is
 //! later told to be over, with the reason. Repeated crossings are damped: one notice, then silence
-//! until it has been steady, then at most one message if people were left with the wrong picture.
+//! until it has been steady, then one message of how it stands.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ mod manner;
 mod telling;
 
 pub use manner::{Manner, OwnManner, Span};
-use telling::tell;
+use telling::{Flapping, tell};
 
 /// What is remembered of one subject and kind between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +167,9 @@ pub struct Episode {
     /// Whether some were left out, because they know of a graver alert.
     #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     pub owed: bool,
+    /// What those who know of a graver alert know of this one.
+    #[serde(rename = "v", default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
     /// The topics that people were told of.
     #[serde(rename = "y", default, skip_serializing_if = "Topics::is_empty")]
     pub topics: Topics,
@@ -221,6 +224,16 @@ named!(
         SourceDown => "source_down",
         /// All who would be told know of a graver or more specific alert that is open.
         Covered => "covered",
+    }
+);
+
+named!(
+    /// What people know of an alert because of a graver one on the same item.
+    Beside {
+        /// They know of the graver one, which is open.
+        Covered => "covered",
+        /// The end of the graver one has told them that more is left than this one is about.
+        Above => "above",
     }
 );
 
@@ -376,7 +389,8 @@ impl Watch {
         })
     }
 
-    /// Counts a crossing of the threshold; true when it is the one too many.
+    /// Counts a crossing of the threshold; true when it is the one too many. That is a fall: that it goes
+    /// back and forth is told with what is wrong, and an end as long as it is one.
     fn starts_to_flap(&mut self, verdict: &Verdict, now: Timestamp) -> bool {
         let breached = match verdict.condition {
             Condition::Breached => true,
@@ -398,7 +412,7 @@ impl Watch {
         self.flips
             .retain(|flip| now.duration_since(flip.0) <= manner.flap_window);
         self.flips.push(Moment(now));
-        let flapping = self.flips.len() > manner.flap_limit as usize;
+        let flapping = breached && self.flips.len() > manner.flap_limit as usize;
         if flapping {
             self.flips.clear();
             self.damped_until = Some(after(now, manner.flap_steady));
@@ -448,6 +462,8 @@ pub fn step(
     }
     let settled = next.damped_until.take_if(|until| until.0 <= now).is_some();
     let starts_to_flap = next.starts_to_flap(verdict, now);
+    // What crosses the threshold only now has not been steady where it is.
+    let settled = settled && next.breached == watch.breached;
     if !verdict.ending.is_recovery() {
         // What nobody watches any longer does not flap either.
         next.damped_until = None;
@@ -466,7 +482,13 @@ pub fn step(
             }
         }),
         (None, Phase::Open(episode) | Phase::Recovering { episode, .. }) => {
-            tell(episode, verdict, damped, starts_to_flap, now)
+            let flapping = match (starts_to_flap, damped, settled) {
+                (true, ..) => Flapping::Begins,
+                (false, true, _) => Flapping::GoesOn,
+                (false, false, true) => Flapping::IsOver,
+                (false, false, false) => Flapping::Not,
+            };
+            tell(episode, verdict, flapping, now)
         }
         (None, _) => None,
     };
@@ -546,6 +568,7 @@ fn begin(
             told_at: None,
             withheld: None,
             owed: false,
+            beside: None,
             topics: Topics::NONE,
         })
     }
@@ -566,9 +589,9 @@ fn due(next: &Watch, verdict: &Verdict) -> Option<Timestamp> {
         }
         (Phase::Open(episode), Condition::Breached) => {
             let held = held_back(episode);
-            let news = held.filter(|_| verdict.withheld.is_none() && episode.has_news(verdict));
             let reminder = episode.reminder(&verdict.manner);
-            news.or(reminder.map(|at| held.map_or(at, |held| held.max(at))))
+            let reminder = reminder.map(|at| held.map_or(at, |held| held.max(at)));
+            held.filter(|_| verdict.withheld.is_none()).or(reminder)
         }
         _ => None,
     };

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Announcement, Audience, Episode, Manner, Moment, Verdict, Withheld, after};
+use super::{Announcement, Audience, Beside, Episode, Manner, Moment, Verdict, Withheld, after};
 use crate::domain::alert::RevisionKind;
 use crate::domain::rule::{Check, Condition, Depth};
 
@@ -34,23 +34,37 @@ impl Episode {
         Some(after(told_at.0, manner.remind_every))
     }
 
-    /// Whether something about it has changed that people do not know.
-    pub(super) fn has_news(&self, verdict: &Verdict) -> bool {
-        verdict.severity > self.severity
-            || (self.owed && !verdict.partly_covered)
-            || (verdict.manner.further_falls && verdict.depth > self.depth)
-            || !verdict.topics.beyond(self.topics).is_empty()
+    /// Takes note of whether people know of a graver alert. Once that is over they know by its end how much
+    /// is left, and a fall from there is news again.
+    fn stands_beside(&mut self, verdict: &Verdict) {
+        let is_covered = verdict.partly_covered || verdict.withheld == Some(Withheld::Covered);
+        let breached = verdict.condition == Condition::Breached;
+        if is_covered {
+            self.beside = Some(Beside::Covered);
+        } else if self.beside == Some(Beside::Covered) && verdict.withheld.is_none() {
+            self.beside = (!breached).then_some(Beside::Above);
+            self.depth = verdict.depth;
+        }
     }
+}
+
+/// Whether crossings of the threshold are so many that messages are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flapping {
+    Not,
+    Begins,
+    GoesOn,
+    IsOver,
 }
 
 /// What to tell of an alert that is open.
 pub(super) fn tell(
     episode: &mut Episode,
     verdict: &Verdict,
-    damped: bool,
-    starts_to_flap: bool,
+    flapping: Flapping,
     now: Timestamp,
 ) -> Option<Announcement> {
+    let damped = matches!(flapping, Flapping::Begins | Flapping::GoesOn);
     let breached = verdict.condition == Condition::Breached;
     let threshold = |check: Option<Check>| check.and_then(|check| Some(check.threshold()?.units));
     let before = threshold(episode.check);
@@ -73,10 +87,12 @@ pub(super) fn tell(
             episode.severity = verdict.severity;
             episode.depth = verdict.depth;
             episode.owed = verdict.partly_covered;
+            episode.beside = verdict.partly_covered.then_some(Beside::Covered);
             episode.topics = verdict.topics;
             episode.announce(RevisionKind::Opened, damped.then(|| manner.flapping()), now)
         });
     }
+    episode.stands_beside(verdict);
     match verdict.withheld {
         Some(Withheld::SourceDown) => return None,
         Some(Withheld::Covered) => {
@@ -91,7 +107,7 @@ pub(super) fn tell(
         }
         None => {}
     }
-    if starts_to_flap {
+    if flapping == Flapping::Begins {
         return Some(episode.announce(RevisionKind::Updated, Some(manner.flapping()), now));
     }
     if !breached || damped {
@@ -99,11 +115,13 @@ pub(super) fn tell(
     }
     let escalates = verdict.severity > episode.severity;
     let falls = manner.further_falls && verdict.depth > episode.depth;
+    let returns = episode.beside == Some(Beside::Above);
     let owes = episode.owed && !verdict.partly_covered;
     let widens = !verdict.topics.beyond(episode.topics).is_empty();
     episode.topics = episode.topics.with(verdict.topics);
     episode.severity = episode.severity.max(verdict.severity);
     episode.depth = episode.depth.max(verdict.depth);
+    episode.beside = episode.beside.filter(|_| !returns);
     episode.owed &= !owes;
     let (change, audience, note) = if escalates {
         let note = falls.then(|| fallen(verdict.depth, moved)).flatten();
@@ -114,7 +132,10 @@ pub(super) fn tell(
             Audience::Everybody,
             fallen(verdict.depth, moved),
         )
-    } else if widens {
+    } else if flapping == Flapping::IsOver {
+        let steady = Some(manner.steady());
+        (RevisionKind::Updated, Audience::Everybody, steady)
+    } else if widens || returns {
         (RevisionKind::Updated, Audience::Everybody, None)
     } else if owes {
         (RevisionKind::Updated, Audience::TheRest, None)

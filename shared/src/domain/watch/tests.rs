@@ -230,9 +230,14 @@ fn forty_flips_an_hour_are_at_most_two_messages_and_the_state_is_kept() {
                 .sees(if flip % 2 == 0 { Breached } else { away });
         }
         assert_eq!(story.told.len(), expected, "{away:?}: {:?}", story.told);
-        // It settles where people think it is: nothing more to say.
+        // It settles where people think it is: they are told that, where messages were held.
         story.sees(Breached);
-        assert_eq!(story.rests(7200), []);
+        let steady = if away == Marginal {
+            vec![Updated]
+        } else {
+            vec![]
+        };
+        assert_eq!(story.rests(7200), steady);
         assert!(story.is_told_open() && story.watch.breached);
         // Later it recovers, as any other.
         assert_eq!(story.sees(Clear), Some(Resolved));
@@ -261,6 +266,39 @@ fn an_alert_that_flaps_and_settles_elsewhere_is_told_once_it_is_steady() {
         .map(|a| (a.alert.as_str(), a.revision))
         .collect();
     assert_eq!(numbers, [("alert-1", 1), ("alert-1", 2), ("alert-1", 3)]);
+}
+
+/// Whether the crossing that is one too many is a rise depends on the limit and on when one looks.
+#[test]
+fn that_it_flaps_is_told_with_what_is_wrong_and_how_it_stands_once_it_is_steady() {
+    for (settles, end) in [(Breached, Updated), (Clear, Resolved)] {
+        let mut story = Story::new();
+        story.verdict.manner.flap_limit = 3;
+        for flip in 0..9 {
+            let condition = if flip % 2 == 0 { Breached } else { Clear };
+            let said = story.passes(90).sees(condition);
+            let flaps = story.told.last().is_some_and(|it| it.note.is_some());
+            assert_eq!(flaps, flip >= 4, "{flip}: {said:?}");
+            assert!(said.is_none() || (said == Some(Resolved)) == (condition == Clear));
+        }
+        story.passes(90).sees(settles);
+        assert_eq!(story.rests(7200), [end]);
+        let note = story.told.last().unwrap().note.as_deref();
+        assert_eq!(note, Some("It has been steady for 30 minutes."));
+        assert_eq!(story.rests(7200), []);
+    }
+}
+
+#[test]
+fn what_crosses_after_the_clock_should_have_looked_is_not_said_to_be_steady() {
+    let mut story = Story::new();
+    for flip in 0..6 {
+        let condition = if flip % 2 == 0 { Breached } else { Clear };
+        story.passes(90).sees(condition);
+    }
+    assert_eq!(story.passes(40 * 60).sees(Breached), None);
+    assert_eq!(story.passes(60).sees(Clear), Some(Resolved));
+    assert_eq!(story.told.last().unwrap().note, None);
 }
 
 #[test]
@@ -538,6 +576,39 @@ fn what_those_concerned_know_already_is_no_news_once_the_graver_alert_is_over() 
     assert_eq!(story.rests(30 * 3600), []);
     story.verdict.withheld = None;
     assert_eq!(story.sees(Breached), None);
+}
+
+/// That there is more again is told by the end of the graver alert. From there each fall is news.
+#[test]
+fn what_falls_again_after_a_graver_alert_is_over_is_told_again() {
+    let covered = |depth: Depth| {
+        let mut story = Story::new();
+        story.verdict.depth = depth;
+        story.sees(Breached);
+        story.verdict.depth = Depth::Zero;
+        story.verdict.withheld = Some(Withheld::Covered);
+        assert_eq!(story.passes(60).sees(Breached), None);
+        story.verdict.withheld = None;
+        story
+    };
+    // To between the threshold and the recovery level, and back to the threshold.
+    let mut story = covered(Depth::Threshold);
+    story.verdict.depth = Depth::Threshold;
+    assert_eq!(story.passes(60).sees(Held), None);
+    assert_eq!(story.passes(60).sees(Held), None);
+    assert_eq!(story.passes(60).sees(Breached), Some(Updated));
+    assert_eq!(story.told.last().unwrap().note, None);
+    assert_eq!(story.passes(60).sees(Held), None);
+    assert_eq!(story.passes(60).sees(Breached), None, "told already");
+    story.verdict.depth = Depth::Half;
+    assert_eq!(story.passes(60).sees(Breached), Some(Updated));
+    // To the threshold, and further.
+    let mut story = covered(Depth::Half);
+    story.verdict.depth = Depth::Threshold;
+    assert_eq!(story.passes(60).sees(Breached), None);
+    story.verdict.depth = Depth::Half;
+    assert_eq!(story.passes(60).sees(Breached), Some(Updated));
+    assert_eq!(story.passes(60).sees(Breached), None, "told already");
 }
 
 #[test]
