@@ -13,11 +13,17 @@ use super::outcome::Outcome;
 /// This many failures in a row open the circuit.
 const FAILURES: u32 = 5;
 
-/// The first cool-down; each failed probe doubles it.
+/// The first cool-down after an answer that did not come in time: one that hangs says little of the next.
+const AFTER_ONE: SignedDuration = SignedDuration::from_secs(5);
+
+/// The first cool-down otherwise, and the second; each failed probe doubles it.
 const SHORTEST: SignedDuration = SignedDuration::from_secs(30);
 
 /// The longest cool-down of our own making.
 const LONGEST: SignedDuration = SignedDuration::from_mins(15);
+
+/// While a probe is under way, others ask again after this long: most are answered by then.
+const PROBE_ANSWER: SignedDuration = SignedDuration::from_secs(5);
 
 /// A probe whose answer has not come by then is given up: its sender may have crashed.
 const PROBE_LIMIT: SignedDuration = SignedDuration::from_mins(2);
@@ -31,7 +37,8 @@ pub struct Breaker(State);
 enum State {
     /// Attempts go through.
     Closed { failures: u32 },
-    /// Nothing goes through until then. `trips` counts the openings since the last success.
+    /// Nothing goes through until then. `trips` counts the openings since the last success, but for one
+    /// after a single answer that did not come.
     Open { until: Timestamp, trips: u32 },
     /// One probe is under way, and is given up at `until`.
     HalfOpen { until: Timestamp, trips: u32 },
@@ -85,9 +92,10 @@ impl Breaker {
     pub fn ask(&mut self, now: Timestamp) -> Turn {
         match self.0 {
             State::Closed { .. } => Turn::Go(Pass::Open),
-            State::Open { until, .. } | State::HalfOpen { until, .. } if now < until => {
-                Turn::Wait { until }
-            }
+            State::Open { until, .. } if now < until => Turn::Wait { until },
+            State::HalfOpen { until, .. } if now < until => Turn::Wait {
+                until: until.min(later(now, PROBE_ANSWER)),
+            },
             State::Open { trips, .. } | State::HalfOpen { trips, .. } => {
                 let until = later(now, PROBE_LIMIT);
                 self.0 = State::HalfOpen { until, trips };
@@ -119,7 +127,8 @@ impl Breaker {
                     _ if slow => FAILURES,
                     _ => *failures + 1,
                 };
-                (*failures >= FAILURES).then(|| self.open(1, outcome, now))
+                let trips = u32::from(!slow);
+                (*failures >= FAILURES).then(|| self.open(trips, outcome, now))
             }
             (State::HalfOpen { until, trips }, Pass::Probe { until: ours }) if *until == ours => {
                 if failed {
@@ -159,6 +168,9 @@ impl Breaker {
 }
 
 fn cool_down(trips: u32) -> SignedDuration {
+    if trips == 0 {
+        return AFTER_ONE;
+    }
     let doublings = trips.saturating_sub(1).min(16);
     (SHORTEST * (1 << doublings)).min(LONGEST)
 }
@@ -199,7 +211,11 @@ mod tests {
         for outcome in [DOWN, Outcome::Retry { after: None }] {
             let mut breaker = Breaker::default();
             let change = breaker.record(Pass::Open, &outcome, true, at(0));
-            assert_eq!(change, Some(Change::Opened { until: at(30) }));
+            assert_eq!(change, Some(Change::Opened { until: at(5) }));
+            // It is asked again soon, and left alone for longer if it still does not answer.
+            let pass = probe(&mut breaker, at(5));
+            breaker.record(pass, &outcome, true, at(10));
+            assert_eq!(breaker.ask(at(11)), Turn::Wait { until: at(40) });
         }
     }
 
@@ -246,7 +262,8 @@ mod tests {
     fn one_probe_at_a_time_and_its_success_closes_the_circuit() {
         let mut breaker = opened_at(0);
         let pass = probe(&mut breaker, at(30));
-        assert_eq!(breaker.ask(at(31)), Turn::Wait { until: at(150) });
+        assert_eq!(breaker.ask(at(31)), Turn::Wait { until: at(36) });
+        assert_eq!(breaker.ask(at(148)), Turn::Wait { until: at(150) });
         assert_eq!(
             breaker.record(pass, &FINE, false, at(32)),
             Some(Change::Closed)
@@ -338,7 +355,9 @@ mod tests {
                         }
                         Turn::Wait { until } => {
                             prop_assert!(until > now);
-                            prop_assert!(matches!(breaker.clone().ask(until), Turn::Go(_)), "no probe when due");
+                            let asked = breaker.clone().ask(until);
+                            let is_probed = matches!(breaker.0, State::HalfOpen { .. });
+                            prop_assert!(is_probed || matches!(asked, Turn::Go(_)), "no probe when due");
                         }
                     }
                 } else if !granted.is_empty() {

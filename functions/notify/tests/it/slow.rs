@@ -78,3 +78,21 @@ async fn one_slow_attempt_sets_a_destination_aside_and_a_quick_failure_does_not(
     world.drive(&again).await;
     assert!(world.destination("hangs").await.breaker.is_closed());
 }
+
+/// One answer that did not come: what follows waits for some seconds, not for half a minute.
+#[tokio::test(start_paused = true)]
+async fn what_follows_one_answer_that_hangs_is_soon_sent() {
+    let world = World::new(&webhooks(&[("hangs", "")])).await;
+    world.vendors.first(HANGS, [Answer::Silence]);
+    let first = world.open("a1", &["hangs"]).await.remove(0);
+    world.look(&first).await;
+    let start = world.clock.now();
+    let mut waiting = Vec::new();
+    for alert in 2..12 {
+        waiting.extend(world.open(&format!("a{alert}"), &["hangs"]).await);
+    }
+    let sent = waiting.iter().map(|which| world.drive(which));
+    futures::future::join_all(sent).await;
+    let took = world.clock.now().duration_since(start);
+    assert!(took < SignedDuration::from_secs(12), "{took}");
+}
