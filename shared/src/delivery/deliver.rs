@@ -34,8 +34,9 @@ use crate::store::breakers::TroubleKind;
 use crate::store::intents::{Attempt, Intent, IntentState, Lease};
 use crate::store::{Store, StoreError, Stored};
 
-/// The longest wait for a channel's turn; a turn further away is left to the queue.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(5);
+/// The longest wait for a channel's turn; a turn further away is left to the queue, so that a channel with
+/// many messages to come holds up no other of its kind.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(1);
 
 /// What recording an attempt may take.
 pub(super) const RECORDING: SignedDuration = SignedDuration::from_secs(3);

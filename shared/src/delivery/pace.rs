@@ -12,12 +12,20 @@ use crate::domain::id::ChannelName;
 
 /// When each channel's next turn is.
 #[derive(Debug, Default)]
-pub struct Paces(Mutex<HashMap<ChannelName, Instant>>);
+pub struct Paces(Mutex<HashMap<ChannelName, Turns>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Turns {
+    /// The next that is free.
+    next: Instant,
+    /// When the next who is sent away comes back: one after the other, and not all for one turn.
+    back: Instant,
+}
 
 /// The next turn is further away than one is willing to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooFar {
-    /// How far.
+    /// After how long to ask again.
     pub wait: SignedDuration,
 }
 
@@ -41,14 +49,21 @@ impl Paces {
         patience: SignedDuration,
     ) -> Result<Instant, TooFar> {
         let now = Instant::now();
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = turns.get(channel).map_or(now, |next| now.max(*next));
-        let wait = SignedDuration::try_from(turn - now).unwrap_or(SignedDuration::MAX);
-        if wait > patience {
+        let apart = Duration::from_secs(1) / per_second.max(1);
+        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = channels.entry(channel.clone()).or_insert(Turns {
+            next: now,
+            back: now,
+        });
+        let span = |from: Instant| SignedDuration::try_from(from - now);
+        let turn = turns.next.max(now);
+        if span(turn).unwrap_or(SignedDuration::MAX) > patience {
+            let back = turns.back.max(turn);
+            turns.back = back + apart;
+            let wait = span(back).unwrap_or(SignedDuration::MAX);
             return Err(TooFar { wait });
         }
-        let apart = Duration::from_secs(1) / per_second.max(1);
-        turns.insert(channel.clone(), turn + apart);
+        turns.next = turn + apart;
         Ok(turn)
     }
 }
@@ -79,12 +94,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_would_wait_too_long_takes_no_turn() {
+    async fn who_would_wait_too_long_takes_no_turn_and_comes_back_when_one_is_likely() {
         let paces = Paces::default();
         let impatient = SignedDuration::from_millis(500);
         paces.turn(&ops(), 1, impatient).await.unwrap();
-        for _ in 0..3 {
-            let wait = SignedDuration::from_secs(1);
+        for seconds in 1..=3 {
+            let wait = SignedDuration::from_secs(seconds);
             assert_eq!(paces.turn(&ops(), 1, impatient).await, Err(TooFar { wait }));
         }
         tokio::time::advance(Duration::from_millis(600)).await;
