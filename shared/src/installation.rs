@@ -83,6 +83,8 @@ pub struct Installation {
     pub rules: RuleBook,
     /// Who is told of what.
     pub routes: Routes,
+    /// The channels that have another name by now, by the one that they had.
+    renamed: BTreeMap<ChannelName, ChannelName>,
     /// The rules that were imported for more products than one, as far as they were asked for.
     imported: Arc<Imported>,
 }
@@ -179,6 +181,7 @@ impl Installations {
                 known: Mutex::default(),
             }),
         };
+        installation.renamed.clone_from(&head.renamed);
         let installation = Arc::new(installation);
         *cached = Some(Cached {
             head,
@@ -202,6 +205,7 @@ impl Installation {
             config,
             rules,
             routes,
+            renamed: BTreeMap::new(),
             imported: Arc::default(),
         })
     }
@@ -258,6 +262,18 @@ impl Installation {
             connector,
         };
         self.routes.recipients(told, &about)
+    }
+
+    /// The channels that were told of something, by the names that they have now.
+    pub fn by_their_names(&self, told: &[ChannelName]) -> Vec<ChannelName> {
+        let mut named = Vec::with_capacity(told.len());
+        for channel in told {
+            let channel = self.renamed.get(channel).unwrap_or(channel);
+            if !named.contains(channel) {
+                named.push(channel.clone());
+            }
+        }
+        named
     }
 
     /// The kind of a channel that is to be told, and how its delivery begins. One that is not in the

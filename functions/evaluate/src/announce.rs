@@ -22,8 +22,9 @@ use crate::{EvaluateError, Evaluator};
 /// How long the queue has before the clock announces an intent again.
 const OVERDUE: SignedDuration = SignedDuration::from_secs(90);
 
-/// So many deliveries are told again in one transaction with the decision, which takes a hundred writes.
-const MOST_RETOLD: usize = 20;
+/// So many deliveries are told again in one transaction with the decision: of the hundred writes that it
+/// takes, each is two at most.
+const MOST_RETOLD: usize = 40;
 
 /// One look at one subject for one kind of alert.
 pub(crate) struct Look<'a> {
@@ -102,7 +103,8 @@ impl Evaluator {
                 1 => None,
                 _ => self.store.alert(&said.alert).await?,
             };
-            let told = known.as_ref().map(|alert| alert.told.clone());
+            let told = known.as_ref().map(|alert| &alert.told);
+            let told = told.map(|told| look.installation.by_their_names(told));
             let mut message = words(said.change);
             message.notes.extend(said.note.clone());
             message.ending = said.ending;

@@ -1,5 +1,7 @@
 //! Settings of the channels on which people are told, and of the routes that lead there.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,7 +27,8 @@ settings! {
         /// `at_least_once` repeats a message whose fate is unknown, so a rare double beats silence;
         /// `at_most_once` does not.
         delivery: Delivery = Delivery::AtLeastOnce,
-        /// The most messages it is sent in a second.
+        /// The most messages that one instance of its notifier sends it in a second, evenly apart. On AWS
+        /// there may be several, and what a vendor refuses as too much is sent later.
         max_per_second: Option<PerSecond> = None,
     }
 }
@@ -58,6 +61,32 @@ impl Channel {
     pub fn settings(&self) -> Result<ChannelSettings, ConfigError> {
         self.kind.settings(self.settings.table())
     }
+}
+
+/// The channels that have another name now, by the one that they had: what leads there stands under one name
+/// that is gone, and under one that is new.
+pub fn renamed(
+    before: &BTreeMap<ChannelName, Channel>,
+    now: &BTreeMap<ChannelName, Channel>,
+) -> Vec<(ChannelName, ChannelName)> {
+    let only_in =
+        |these: &BTreeMap<_, _>, others: &BTreeMap<_, _>| -> Vec<(ChannelName, Channel)> {
+            let mut these = these.clone();
+            these.retain(|name, _| !others.contains_key(name));
+            these.into_iter().collect()
+        };
+    let (gone, new) = (only_in(before, now), only_in(now, before));
+    let same =
+        |one: &Channel, other: &Channel| one.kind == other.kind && one.settings == other.settings;
+    let pairs = gone.iter().filter_map(|(old, channel)| {
+        let alone = gone.iter().filter(|(_, it)| same(it, channel)).count() == 1;
+        let mut new = new.iter().filter(|(_, it)| same(it, channel));
+        match (new.next(), new.next()) {
+            (Some((new, _)), None) if alone => Some((old.clone(), new.clone())),
+            _ => None,
+        }
+    });
+    pairs.collect()
 }
 
 impl Setting for Channel {
@@ -241,7 +270,7 @@ settings! {
         /// in its own words.
         resolved_text: Option<String> = None,
         /// The same for single channels.
-        channels: std::collections::BTreeMap<ChannelName, ChannelTemplate> = std::collections::BTreeMap::new(),
+        channels: BTreeMap<ChannelName, ChannelTemplate> = BTreeMap::new(),
     }
 }
 

@@ -114,7 +114,7 @@ impl Deliverer {
             notes: what_was_refused(channel, before.refused, &alert.message),
             ..alert.message.clone()
         };
-        let mut told = alert.told.clone();
+        let mut told = installation.by_their_names(&alert.told);
         if !message.notes.is_empty() && !self.is_heard(id).await? {
             told.push(channel.clone());
         }

@@ -157,18 +157,10 @@ impl Store {
         .await
     }
 
-    /// Forgets so many of the messages that a destination has refused: they are sent again.
-    pub(super) async fn forget_refused(
-        &self,
-        channel: &ChannelName,
-        messages: usize,
-    ) -> Result<(), StoreError> {
-        if messages == 0 {
-            return Ok(());
-        }
-        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+    /// Forgets one of the messages that a destination has refused: it is sent again.
+    pub(super) async fn forget_refused(&self, channel: &ChannelName) -> Result<(), StoreError> {
         self.change_destination("forget what was refused", channel, |to, _| {
-            to.refused = to.refused.saturating_sub(messages);
+            to.refused = to.refused.saturating_sub(1);
         })
         .await
     }

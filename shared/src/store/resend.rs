@@ -13,6 +13,7 @@ use super::keys;
 use super::row::{Expect, Write, Written};
 use super::{Store, StoreError, Stored};
 use crate::channels::Order;
+use crate::config::channel::renamed;
 use crate::domain::alert::{AlertKind, AlertState, RevisionKind, Subject};
 use crate::domain::id::ChannelName;
 use crate::domain::route::{Recipient, Route};
@@ -93,8 +94,6 @@ impl Store {
                 let sent = self.resend_last(&alert, &what.channel, installation);
                 resent.deliveries += usize::from(sent.await?);
             }
-            self.forget_refused(&what.channel, resent.deliveries)
-                .await?;
             return Ok(resent);
         }
         let mut place = Place::of(what.cursor.as_deref());
@@ -113,8 +112,6 @@ impl Store {
                 }
             };
             resent.deliveries += sent;
-            // What is not sent again is still lost.
-            self.forget_refused(&what.channel, sent).await?;
             let Some(next) = next else {
                 return Ok(resent);
             };
@@ -209,17 +206,26 @@ impl Store {
                 }
                 Ok(false)
             }
-            _ if let Some(belongs) = &last.data.group => {
-                // In one message with whatever of its group is sent again, too.
-                let group = belongs.id(channel);
-                self.retell(&Retold::of(&last, alert, self.clock.now()))
-                    .await?;
-                self.wake(&group).await?;
-                self.hasten(&group).await
-            }
-            _ => {
-                self.send_what_comes_first(&intents, &last).await?;
-                self.send_again(&last).await
+            state => {
+                let made = match &last.data.group {
+                    Some(belongs) => {
+                        // In one message with whatever of its group is sent again, too.
+                        let group = belongs.id(channel);
+                        self.retell(&Retold::of(&last, alert, self.clock.now()))
+                            .await?;
+                        self.wake(&group).await?;
+                        self.hasten(&group).await?
+                    }
+                    None => {
+                        self.send_what_comes_first(&intents, &last).await?;
+                        self.send_again(&last).await?
+                    }
+                };
+                // What is not sent again is still lost.
+                if made && state == IntentState::Rejected {
+                    self.forget_refused(channel).await?;
+                }
+                Ok(made)
             }
         }
     }
@@ -291,7 +297,8 @@ impl Store {
         };
         let category = self.category_of(alert, &[installation]).await?;
         let category = category.as_deref();
-        let change = match alert.told.contains(channel) {
+        let knows = installation.by_their_names(&alert.told);
+        let change = match knows.contains(channel) {
             true => alert.message.change,
             false => RevisionKind::Opened,
         };
@@ -355,6 +362,7 @@ impl Store {
         until: Timestamp,
     ) -> Result<(BTreeMap<ChannelName, usize>, bool), StoreError> {
         let mut counts = BTreeMap::new();
+        let names = renamed(&before.config.channels, &now.config.channels);
         let (mut cursor, mut seen) = (None, 0);
         loop {
             let page = self
@@ -370,8 +378,10 @@ impl Store {
                 let opened = RevisionKind::Opened;
                 let known = routed(before, alert, category, opened);
                 for recipient in routed(now, alert, category, opened) {
-                    let led_there = known.iter().any(|one| one.channel == recipient.channel);
-                    let knows = alert.told.contains(&recipient.channel);
+                    let mut names = names.iter().filter(|(_, new)| *new == recipient.channel);
+                    let named = names.next().map_or(&recipient.channel, |(old, _)| old);
+                    let led_there = known.iter().any(|one| one.channel == *named);
+                    let knows = alert.told.contains(named);
                     if !led_there && !knows && self.told_watch(alert).await?.is_some() {
                         *counts.entry(recipient.channel).or_default() += 1;
                     }

@@ -1,5 +1,7 @@
 //! The applied configuration: the document, the rules that were imported beside it, and their version.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +10,10 @@ use super::keys::{self, Key, Listed};
 use super::row::{Expect, Page, Row, Stored, TRANSACTION, Write, Written, parts_of, read};
 use super::{Store, StoreError};
 use crate::config::Config;
-use crate::domain::RuleId;
+use crate::config::channel::renamed;
 use crate::domain::event::millis;
 use crate::domain::rule::{Rule, Scope};
+use crate::domain::{ChannelName, RuleId};
 
 const PARTITION: &str = "CONFIG";
 /// An item holds 400 KB; this leaves room for its keys.
@@ -35,6 +38,9 @@ pub struct Head {
     /// The version at which the rules that were imported for more products than one last changed.
     #[serde(default)]
     pub rules: u64,
+    /// The channels that have another name by now, by the one that they had.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub renamed: BTreeMap<ChannelName, ChannelName>,
 }
 
 /// Imported rules are written that no version has brought into force yet.
@@ -202,6 +208,7 @@ impl Store {
                 applied_at: self.clock.now(),
                 by: by.to_owned(),
                 rules: standing.map_or(0, |head| head.rules),
+                renamed: self.renamed(standing, config).await?,
             };
             let writes = self.in_force(&head, Expect::from_read(stored.as_ref()))?;
             if self.transact(OPERATION, writes.into()).await? == Written::Done {
@@ -213,6 +220,30 @@ impl Store {
         Err(StoreError::Contended {
             operation: OPERATION,
         })
+    }
+
+    /// The channels that have another name by now, by the one that they had.
+    async fn renamed(
+        &self,
+        standing: Option<&Head>,
+        now: &Config,
+    ) -> Result<BTreeMap<ChannelName, ChannelName>, StoreError> {
+        let Some(standing) = standing else {
+            return Ok(BTreeMap::new());
+        };
+        let before = match self.config_document(standing).await {
+            // Of another version of the program.
+            Err(StoreError::Unreadable { .. }) => return Ok(standing.renamed.clone()),
+            before => before?.channels,
+        };
+        let mut known = standing.renamed.clone();
+        for (old, new) in renamed(&before, &now.channels) {
+            let to_here = known.values_mut().filter(|it| **it == old);
+            to_here.for_each(|it| it.clone_from(&new));
+            known.insert(old, new);
+        }
+        known.retain(|old, new| !now.channels.contains_key(old) && now.channels.contains_key(new));
+        Ok(known)
     }
 
     /// Sets and removes imported rules, and brings them into force.

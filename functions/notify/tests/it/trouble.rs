@@ -522,6 +522,27 @@ async fn that_messages_arrive_again_is_not_told_after_that_they_do_not() {
     assert_eq!(again, [false, true, true, false]);
 }
 
+/// What the other channel was to be told first has not left by the time that it is over.
+#[tokio::test(start_paused = true)]
+async fn that_messages_arrive_again_is_told_in_its_place_where_nobody_heard_that_they_did_not() {
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+    world.vendors.first("slack.com", [Answer::After(429, 60)]);
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    for (alert, status) in [("a1", 410), ("a2", 200), ("a3", 410)] {
+        let answer = Answer::Status(status);
+        world.vendors.always("ops.example.com", answer);
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+        for_seconds(&world, 5).await;
+    }
+    for_seconds(&world, 600).await;
+    let seen = world.vendors.seen("slack.com").split_off(1);
+    let texts = ["Messages arrive again: ops", "Messages do not arrive: ops"];
+    let said = |body: &str| texts.iter().position(|text| body.contains(text));
+    let order: Vec<_> = seen.iter().map(|seen| said(&seen.body)).collect();
+    assert_eq!(order, [Some(0), Some(1)], "{seen:#?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_sent_again_is_not_said_to_have_been_lost() {
     let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
@@ -541,6 +562,35 @@ async fn what_is_sent_again_is_not_said_to_have_been_lost() {
     let last = &seen[1].body;
     assert!(last.contains("Messages arrive again: ops"), "{last}");
     assert!(!last.contains("did not arrive"), "{last}");
+}
+
+/// What is sent again that was not refused leaves the count of what was.
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_is_counted_until_it_is_sent_again_itself() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    let opened = async |alert: &str| {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+    };
+    world.set("SECRET", None);
+    opened("unsent").await;
+    world.set("SECRET", Some(crate::world::SECRET));
+    world.vendors.always("ops.example.com", Answer::Status(410));
+    for alert in ["a1", "a2", "a3"] {
+        opened(alert).await;
+    }
+    let refused = async || world.destination("ops").await.refused;
+    assert_eq!(refused().await, 3);
+    for (alert, left) in [("unsent", 3), ("a1", 2), ("a1", 2), ("a3", 1)] {
+        let only = Resend {
+            alert: Some(alert.to_owned()),
+            ..again("ops")
+        };
+        world.resend(&only).await;
+        assert_eq!(refused().await, left, "{alert}");
+    }
+    world.resend(&again("ops")).await;
+    assert_eq!(refused().await, 0);
 }
 
 /// Both were refused, and the graver one is what is so.
