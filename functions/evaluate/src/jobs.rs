@@ -8,7 +8,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use shared::config::Config;
 use shared::domain::alert::AlertState;
-use shared::domain::{Origin, Subject};
+use shared::domain::{ChannelName, Origin, Subject};
 use shared::installation::{Installation, SETTLED};
 use shared::store::jobs::{Reexamination, Stage};
 use shared::store::quarantine::HeldState;
@@ -22,6 +22,8 @@ use crate::{EvaluateError, Evaluator};
 const PAGE: i32 = 50;
 /// Open alerts or entries of the quarantine per page, of which most concern nobody here.
 const OPEN: i32 = 100;
+/// Messages that waited for their channels are announced at once up to so many.
+const MOST_UNSENT: usize = 1_000;
 /// Where the lists of what is open begin, in the order in which they are gone through.
 const ALERTS: &str = "alerts:";
 const QUARANTINE: &str = "quarantine:";
@@ -87,6 +89,7 @@ impl Evaluator {
 
     /// Sets the parts of a look at everything to work, and looks at the sources, which are few.
     async fn spread(&self) -> Result<(u64, Next), EvaluateError> {
+        self.announce_unsent().await?;
         for shard in Store::parts() {
             self.store.look_at_part(shard).await?;
         }
@@ -102,6 +105,16 @@ impl Evaluator {
         self.end_inbox(&installation.config).await?;
         self.plan_next_season(&installation).await?;
         Ok((0, Some((Stage::Spread, Some(ALERTS.to_owned())))))
+    }
+
+    /// Has what waits for a channel looked at now: it may have been switched on, or named anew.
+    async fn announce_unsent(&self) -> Result<(), EvaluateError> {
+        let installation = self.installation().await?;
+        let channels = &installation.config.channels;
+        let in_use = |name: &ChannelName| channels.get(name).is_some_and(|it| it.common.enabled);
+        let unsent = self.store.unsent(in_use, MOST_UNSENT).await?;
+        self.bus.announce(&unsent).await;
+        Ok(())
     }
 
     /// Ends what is still open of sources that the configuration does not have any more, a page at a time:

@@ -15,7 +15,7 @@ const GRACE: SignedDuration = SignedDuration::from_mins(1);
 const CREDENTIALS_WAIT: SignedDuration = SignedDuration::from_mins(15);
 
 /// How soon, and how late at most, a channel that is not live is looked at again.
-const RECHECK: (SignedDuration, SignedDuration) =
+pub(crate) const RECHECK: (SignedDuration, SignedDuration) =
     (SignedDuration::from_mins(1), SignedDuration::from_mins(15));
 
 /// How long until an intent of this age, whose channel is not live, is looked at again.

@@ -1,18 +1,23 @@
 //! What time alone sets off: the `due` index, read shard by shard.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::alerts::{Unwritten, Watched};
 use super::groups::Group;
-use super::intents::{BROUGHT_BACK, Intent, intent_row};
+use super::intents::{BROUGHT_BACK, Intent, IntentState, intent_row};
 use super::jobs::Reexamination;
 use super::keys::{self, Key};
 use super::received::Received;
 use super::row::{Expect, Page, Stored};
 use super::waits::{NewNames, is_new_names};
 use super::{Store, StoreError};
+use crate::delivery::verdict::{RECHECK, later};
+use crate::domain::alert::Severity;
+use crate::domain::id::ChannelName;
 use crate::domain::watch::Moment;
 
 const OPERATION: &str = "read what is due";
@@ -131,6 +136,68 @@ impl Store {
             return Ok(due.map(|stored| Due::Received(Box::new(stored))));
         }
         Ok(None)
+    }
+
+    /// What was not sent on these channels because they were not live, the gravest first: the messages, and
+    /// of what is gathered those of the groups, which speak now. At most so many; the clock has the rest
+    /// looked at.
+    pub async fn unsent(
+        &self,
+        in_use: impl Fn(&ChannelName) -> bool,
+        most: usize,
+    ) -> Result<Vec<Intent>, StoreError> {
+        let now = self.clock.now();
+        let by = later(now, RECHECK.1);
+        let (mut unsent, mut groups) = (Vec::new(), BTreeSet::new());
+        for shard in Self::due_shards() {
+            let mut cursor = None;
+            loop {
+                let mut page = self.due_keys(shard, by, cursor.as_deref(), 100).await?;
+                let waits = |key: &Key| key.sk.starts_with("intent#") || key.sk == "group";
+                page.items.retain(waits);
+                for key in &page.items {
+                    let due = match self.due(key, by).await {
+                        Err(error) if !error.is_transient() => continue,
+                        due => due?,
+                    };
+                    match due {
+                        Some(Due::Group(stored))
+                            if stored.data.not_live_until.is_some()
+                                && in_use(&stored.data.channel) =>
+                        {
+                            groups.insert(stored.data.id);
+                        }
+                        Some(Due::Intent(stored))
+                            if stored.data.state == IntentState::NotSent
+                                && stored.data.group.is_none()
+                                && in_use(&stored.data.channel) =>
+                        {
+                            let severity = self.severity_of(&stored.data).await?;
+                            unsent.push((severity, stored.data));
+                        }
+                        _ => {}
+                    }
+                }
+                cursor = page.next;
+                if cursor.is_none() || unsent.len() >= most {
+                    break;
+                }
+            }
+        }
+        unsent.sort_by_key(|(severity, it)| (Reverse(*severity), it.created_at));
+        let mut unsent: Vec<_> = unsent.into_iter().map(|(_, intent)| intent).collect();
+        for id in groups {
+            if self.hasten(&id).await? {
+                let group = self.group(&id).await?;
+                unsent.extend(group.map(|group| group.data.intent(now)));
+            }
+        }
+        Ok(unsent)
+    }
+
+    async fn severity_of(&self, intent: &Intent) -> Result<Option<Severity>, StoreError> {
+        let alert = self.alert(&intent.alert).await?;
+        Ok(alert.map(|alert| alert.severity))
     }
 
     /// Has the clock look now at an intent that was not sent, because a later one waits for it.
