@@ -10,11 +10,13 @@ use secrecy::SecretString;
 use super::Outcome;
 use super::deliver::{DeliverError, Deliverer};
 use super::order::{self, First, Place, Way};
+use super::overtaken::Standing;
 use crate::channels::{Channel, ChannelKind, Order, first_request};
 use crate::config::channel::{Channel as Configured, Delivery};
 use crate::domain::alert::{AlertKind, RevisionKind};
 use crate::domain::group::{FlushId, GroupId, Phase};
 use crate::domain::id::ChannelName;
+use crate::domain::message::Message;
 use crate::render::words::{Worded, worded};
 use crate::secrets::{SecretError, SecretRef};
 use crate::store::StoreError;
@@ -119,13 +121,12 @@ impl Deliverer {
         };
         let waited = self.store.clock().now().duration_since(intent.created_at) > AT_ONCE;
         let held_up = waited || intent.attempts > 1;
-        if held_up
-            && order == Order::Latest
-            && !of_a_group
-            && message.kind.tells_what_is_left()
-            && let Some(reason) = self.bring_up_to_date(intent, &mut message).await?
-        {
-            return Ok(Prepared::Superseded(reason));
+        if held_up && order == Order::Latest && !of_a_group && message.kind.tells_what_is_left() {
+            match self.bring_up_to_date(intent, &mut message).await? {
+                Standing::Holds => {}
+                Standing::Waits(wait) => return Ok(Prepared::After(wait)),
+                Standing::Nothing(reason) => return Ok(Prepared::Superseded(reason)),
+            }
         }
         // People's vendors know no key by which they could tell that they had it before.
         let may_be_another = order == Order::Latest || !intent.perhaps_sent;
@@ -144,8 +145,6 @@ impl Deliverer {
             Err(outcome) => return Ok(Prepared::Not(outcome)),
         };
         let over = message.change == RevisionKind::Resolved;
-        // That a channel works again is told with what it has refused, of which nobody may have heard.
-        let is_news = message.kind == AlertKind::ChannelDown && !message.notes.is_empty();
         if ended && !over && order == Order::Latest {
             // Whoever may have heard of it hears of its end; its beginning is nobody's news any more.
             let reason = "the alert ended before this left";
@@ -153,7 +152,8 @@ impl Deliverer {
         }
         let is_live = credentialed.missing.is_none();
         let way = Way { order, is_live };
-        let turn = self.wait_for_turn(intent, way, over && !is_news, is_last);
+        let is_noise = over && !is_news(&message);
+        let turn = self.wait_for_turn(intent, (way, message.kind), is_noise, is_last);
         let thread = match turn.await? {
             Turn::Now { thread, is_first } => {
                 // Whose route asks for graver alerts than this was hears of it now for the first time. What
@@ -209,11 +209,11 @@ impl Deliverer {
     async fn wait_for_turn(
         &self,
         intent: &Intent,
-        way: Way,
+        (way, kind): (Way, AlertKind),
         over: bool,
         is_last: bool,
     ) -> Result<Turn, DeliverError> {
-        if let Some(wait) = self.wait_for_others(intent, way).await? {
+        if let Some(wait) = self.wait_for_others(intent, way, kind).await? {
             return Ok(Turn::Not(Prepared::After(wait)));
         }
         let first_try = intent.attempts <= 1 && intent.state == IntentState::Pending;
@@ -252,7 +252,7 @@ impl Deliverer {
                 let told = |it: &&Intent| it.state == IntentState::Delivered;
                 if !earlier.iter().any(told) {
                     for first in earlier {
-                        if let Some(wait) = self.wait_for_others(first, way).await? {
+                        if let Some(wait) = self.wait_for_others(first, way, kind).await? {
                             return Ok(Turn::Not(Prepared::After(wait)));
                         }
                     }
@@ -308,6 +308,7 @@ impl Deliverer {
         &self,
         intent: &Intent,
         way: Way,
+        kind: AlertKind,
     ) -> Result<Option<SignedDuration>, DeliverError> {
         let now = self.store.clock().now();
         for alert in &intent.follows {
@@ -319,19 +320,24 @@ impl Deliverer {
             if first.is_empty() {
                 continue;
             }
-            let unheard = !others.iter().any(|other| other.data.may_have_reached());
-            if way.order == Order::Latest && unheard {
-                let earlier = self.store.alert(alert).await?;
-                if earlier.is_some_and(|earlier| earlier.is_over()) {
+            let (mut overtakes, mut end) = (false, None);
+            if way.order == Order::Latest
+                && let Some(earlier) = self.store.alert(alert).await?
+            {
+                let unheard = !others.iter().any(|other| other.data.may_have_reached());
+                if unheard && earlier.is_over() && !is_news(&earlier.message) {
                     continue;
                 }
+                // Once ours is told, theirs is told only if it is still so.
+                overtakes = kind.tells_what_is_left() && earlier.kind.tells_what_is_left();
+                end = Some(earlier.revision).filter(|_| earlier.is_over() && earlier.kind != kind);
             }
-            // Once ours is told, theirs is told only if it is still so.
-            let overtakes =
-                way.order == Order::Latest && self.overtakes(&intent.alert, alert).await?;
+            // Nobody reads last that something is over which is about to be said.
+            let leaves =
+                |it: &Intent| Some(it.revision) == end && it.attempts == 0 && it.not_before <= now;
             for (other, first) in first {
                 match first {
-                    _ if overtakes && !other.data.in_flight => {}
+                    _ if overtakes && !other.data.in_flight && !leaves(&other.data) => {}
                     First::OnItsWay(wait) => return Ok(Some(wait)),
                     First::Unsent if self.is_live(&intent.channel).await? => {
                         self.store.bring_back(other).await?;
@@ -343,19 +349,6 @@ impl Deliverer {
             }
         }
         Ok(None)
-    }
-
-    /// Whether what another alert says of what is left counts no more once this one is told.
-    async fn overtakes(&self, alert: &str, earlier: &str) -> Result<bool, StoreError> {
-        let alert = self.store.alert(alert).await?;
-        let earlier = self.store.alert(earlier).await?;
-        let kinds = alert
-            .zip(earlier)
-            .map(|(one, other)| (one.kind, other.kind));
-        Ok(
-            kinds
-                .is_some_and(|(one, other)| one.tells_what_is_left() && other.tells_what_is_left()),
-        )
     }
 
     /// Whether something of an alert may have reached a channel before this revision.
@@ -434,6 +427,14 @@ impl Deliverer {
             (_, missing) => Err(Outcome::not_sent(missing.unwrap_or_default())),
         }
     }
+}
+
+/// Whether an end is told also where nobody has heard of the beginning: that a channel works again, with what
+/// it has refused.
+fn is_news(message: &Message) -> bool {
+    message.kind == AlertKind::ChannelDown
+        && message.change == RevisionKind::Resolved
+        && !message.notes.is_empty()
 }
 
 /// What a channel of this kind makes of order, whether it is in the configuration or not.

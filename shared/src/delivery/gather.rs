@@ -197,8 +197,8 @@ impl Deliverer {
                 words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
             if is_about_stock {
                 let about = (&words.subject, words.alert.as_str());
-                let later = self.overtaken_by(ear(group), about, member.at, false);
-                let is_outdated = later.await?.is_some() && words.change != RevisionKind::Resolved;
+                let later = self.told_since(ear(group), about, member.at).await?;
+                let is_outdated = !later.is_empty() && words.change != RevisionKind::Resolved;
                 self.take_present_stock(&mut words, is_outdated).await?;
             }
             gathered.named.push(words);
@@ -308,8 +308,8 @@ impl Deliverer {
             }
             if alert.kind.tells_what_is_left() {
                 let about = (&alert.subject, alert.id.as_str());
-                let later = self.overtaken_by(ear(group), about, last.at, true).await?;
-                if let Some(later) = later {
+                let later = self.told_since(ear(group), about, last.at).await?;
+                if let Some(later) = later.into_iter().find(|it| it.is_open) {
                     return Ok(Some(LeftOut {
                         reason: later.reason(),
                         overtaken_by: Some(later.alert),
@@ -359,8 +359,9 @@ impl Deliverer {
             };
             let about = (&alert.subject, alert.id.as_str());
             let if_open = reminds || said.after.is_none();
-            let later = self.overtaken_by(ear(group), about, intent.data.created_at, if_open);
-            if later.await?.is_some() {
+            let since = intent.data.created_at;
+            let later = self.told_since(ear(group), about, since).await?;
+            if later.iter().any(|it| it.is_open || !if_open) {
                 return Ok(true);
             }
         }
@@ -432,10 +433,8 @@ impl Deliverer {
         };
         if alert.kind.tells_what_is_left() {
             let about = (&alert.subject, alert.id.as_str());
-            let graver = self
-                .overtaken_by(ear(group), about, member.at, true)
-                .await?;
-            if graver.is_some() {
+            let later = self.told_since(ear(group), about, member.at).await?;
+            if later.iter().any(|it| it.is_open) {
                 return Ok(None);
             }
         }

@@ -4,10 +4,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Deliverer};
-use crate::domain::alert::{AlertKind, AlertState, RevisionKind, Subject};
+use super::verdict::recheck;
+use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind, Subject};
 use crate::domain::group::GroupId;
 use crate::domain::id::ChannelName;
 use crate::domain::message::{Message, Stock};
+use crate::domain::rule::{Check, total};
+use crate::domain::watch::Phase;
 use crate::store::intents::Intent;
 use crate::store::{StoreError, Stored};
 
@@ -19,6 +22,8 @@ const NEWS: SignedDuration = SignedDuration::from_hours(24);
 pub(super) struct Later {
     pub(super) alert: String,
     pub(super) kind: AlertKind,
+    /// Whether it still holds.
+    pub(super) is_open: bool,
 }
 
 impl Later {
@@ -32,20 +37,18 @@ impl Later {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ear<'a> {
     pub(super) channel: &'a ChannelName,
-    /// The group that is about to speak there: what waits in it counts as told.
+    /// The group that is about to speak there: what waits in it counts as told, while it holds.
     pub(super) group: Option<&'a GroupId>,
 }
 
 impl Deliverer {
-    /// The alert that has told a channel since then what is left of an item. `if_open`: only one that still
-    /// holds.
-    pub(super) async fn overtaken_by(
+    /// The alerts that have told a channel since then what is left of an item, the last first.
+    pub(super) async fn told_since(
         &self,
         ear: Ear<'_>,
         (subject, alert): (&Subject, &str),
         since: Timestamp,
-        if_open: bool,
-    ) -> Result<Option<Later>, StoreError> {
+    ) -> Result<Vec<Later>, StoreError> {
         let watches = self.store.watches(subject).await?;
         let mut spoken = Vec::new();
         for stored in &watches {
@@ -58,6 +61,7 @@ impl Deliverer {
             }
         }
         spoken.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+        let mut told = Vec::new();
         for (_, kind, other) in spoken {
             let is_later = |it: &Stored<Intent>| it.data.created_at > since;
             let mut intents = self.store.intents_on(other, ear.channel).await?;
@@ -68,21 +72,20 @@ impl Deliverer {
                 let group = belongs.map(|belongs| belongs.id(ear.channel));
                 it.data.is_unsettled() && group.is_some() && group.as_ref() == ear.group
             };
-            let later = || Later {
-                alert: other.clone(),
-                kind,
-            };
-            if is_told && !if_open {
-                return Ok(Some(later()));
+            if !is_told && !intents.iter().any(waits) {
+                continue;
             }
-            if is_told || intents.iter().any(waits) {
-                let other = self.store.alert(other).await?;
-                if other.is_some_and(|it| it.state == AlertState::Open) {
-                    return Ok(Some(later()));
-                }
+            let alert = self.store.alert(other).await?;
+            let is_open = alert.is_some_and(|it| it.state == AlertState::Open);
+            if is_told || is_open {
+                told.push(Later {
+                    alert: other.clone(),
+                    kind,
+                    is_open,
+                });
             }
         }
-        Ok(None)
+        Ok(told)
     }
 
     /// Has a message that is sent some time after it was written say how much is left now, or nothing of it
@@ -92,34 +95,47 @@ impl Deliverer {
         message: &mut Message,
         is_outdated: bool,
     ) -> Result<(), DeliverError> {
-        let present = match &message.subject {
+        let installation = self.installations.current().await?;
+        let sources = &installation.authority().quantities;
+        let counted = match &message.subject {
             Subject::Position { product, location } => {
-                self.store.position(product, location).await?
+                let position = self.store.position(product, location).await?;
+                position.map(|position| vec![position])
+            }
+            Subject::Group { product, group } => {
+                let members = installation.config.locations.members(group);
+                let mut positions = self.store.positions_of(product).await?;
+                positions
+                    .retain(|it| members.contains(&it.location) && !it.no_longer_stated(sources));
+                Some(positions)
             }
             _ => None,
         };
-        let present = match present {
-            Some(position) => {
-                let installation = self.installations.current().await?;
-                position.stock(&installation.authority().quantities)
+        let present = match counted {
+            Some(positions) if !positions.is_empty() => {
+                let stocks: Vec<_> = positions.iter().map(|it| it.stock(sources)).collect();
+                total(stocks.iter().map(Option::as_ref))
             }
-            None if is_outdated => None,
-            None => return Ok(()),
+            None if !is_outdated => return Ok(()),
+            _ => None,
         };
-        let goes_with = |stock: &Stock| match (message.kind, message.change) {
-            (_, RevisionKind::Resolved) | (AlertKind::BackInStock, _) => stock.available > 0,
-            (AlertKind::LowStock, _) => message
-                .threshold
-                .is_none_or(|threshold| stock.available.min(stock.on_hand) <= threshold),
-            (AlertKind::OutOfStock, _) => stock.available.min(stock.on_hand) <= 0,
-            _ => true,
-        };
-        let present = present.filter(goes_with);
-        if is_outdated || present != message.after {
-            (message.before, message.after) = (None, present);
-            message.days_of_supply = None;
+        if present == message.after && !is_outdated {
+            return Ok(());
         }
+        message.after = match present {
+            Some(stock) if goes_with(message, self.check_of(message).await?, &stock) => Some(stock),
+            _ => None,
+        };
+        (message.before, message.days_of_supply) = (None, None);
         Ok(())
+    }
+
+    /// What was checked when an alert last fired, if it is still open.
+    async fn check_of(&self, message: &Message) -> Result<Option<Check>, StoreError> {
+        let watches = self.store.watches(&message.subject).await?;
+        let mut ours = watches.iter().filter_map(|it| it.data.watch.episode());
+        let ours = ours.find(|episode| episode.alert == message.alert);
+        Ok(ours.and_then(|episode| episode.check))
     }
 
     /// Why that stock is back is no news any more, if so.
@@ -141,38 +157,154 @@ impl Deliverer {
         Ok(is_out.then_some("it is out of stock again"))
     }
 
-    /// Takes from a message that was held up what is no longer so. Gives a reason if nothing is left of it.
+    /// Takes from a message that was held up what is no longer so.
     pub(super) async fn bring_up_to_date(
         &self,
         intent: &Intent,
         message: &mut Message,
-    ) -> Result<Option<String>, DeliverError> {
+    ) -> Result<Standing, DeliverError> {
         let (kind, since) = (message.kind, intent.created_at);
         if let Some(reason) = self.no_news((kind, &message.subject), since).await? {
-            return Ok(Some(reason.to_owned()));
+            return Ok(Standing::Nothing(reason.to_owned()));
         }
         let ear = Ear {
             channel: &intent.channel,
             group: None,
         };
         let about = (&message.subject, intent.alert.as_str());
-        let Some(any) = self.overtaken_by(ear, about, since, false).await? else {
-            self.take_present_stock(message, false).await?;
-            return Ok(None);
-        };
-        if any.kind == kind {
+        let told = self.told_since(ear, about, since).await?;
+        if let Some(last) = told.first().filter(|last| last.kind == kind) {
             // Of one kind only the last is open, if any.
-            return Ok(Some(any.reason()));
+            return Ok(Standing::Nothing(last.reason()));
         }
-        let later = self.overtaken_by(ear, about, since, true).await?;
+        let is_end = message.change == RevisionKind::Resolved;
         // That there is stock again is so, however little.
-        let holds = message.change == RevisionKind::Resolved && kind == AlertKind::OutOfStock;
-        match later {
-            Some(later) if !holds || later.kind == kind => Ok(Some(later.reason())),
-            _ => {
-                self.take_present_stock(message, true).await?;
-                Ok(None)
+        let holds = is_end && kind == AlertKind::OutOfStock;
+        match told.iter().find(|it| it.is_open) {
+            Some(later) if !holds || later.kind == kind => {
+                return Ok(Standing::Nothing(later.reason()));
             }
+            _ => {}
         }
+        if is_end && self.is_so_again(message).await? {
+            let now = self.store.clock().now();
+            return Ok(Standing::Waits(recheck(since, now)));
+        }
+        self.take_present_stock(message, !told.is_empty()).await?;
+        Ok(Standing::Holds)
+    }
+
+    /// Whether the same is wrong again, or about to be, as what has recovered.
+    async fn is_so_again(&self, message: &Message) -> Result<bool, StoreError> {
+        if message.ending.is_some_and(|ending| !ending.is_recovery()) {
+            return Ok(false);
+        }
+        let watches = self.store.watches(&message.subject).await?;
+        let mut ours = watches.iter().filter(|it| it.data.kind == message.kind);
+        Ok(ours.any(|it| it.data.watch.phase != Phase::Quiet))
+    }
+}
+
+/// What is left of a message that was held up.
+pub(super) enum Standing {
+    /// It is so, as it stands now.
+    Holds,
+    /// What it says is over is so again. Whether people are told of that or of this is known later.
+    Waits(SignedDuration),
+    /// Nothing, for this reason.
+    Nothing(String),
+}
+
+/// Whether this much stock goes with what a message says of an item. `check`: by which its alert is open.
+fn goes_with(message: &Message, check: Option<Check>, stock: &Stock) -> bool {
+    // What is promised, and what is owed, is not left.
+    let least = stock.available.min(stock.on_hand);
+    let threshold = check.and_then(|check| check.threshold());
+    match (message.kind, message.change) {
+        (AlertKind::LowStock, RevisionKind::Resolved)
+            if message.ending.is_none_or(Ending::is_recovery) =>
+        {
+            message.threshold.is_none_or(|threshold| least > threshold)
+        }
+        (_, RevisionKind::Resolved) | (AlertKind::BackInStock, _) => least > 0,
+        (AlertKind::LowStock | AlertKind::OutOfStock, _) if let Some(threshold) = threshold => {
+            threshold.fires_at(threshold.basis.of(stock))
+        }
+        (AlertKind::LowStock, _) => message.threshold.is_none_or(|threshold| least <= threshold),
+        (AlertKind::OutOfStock, _) => least <= 0,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::rule::{Basis, Boundary, Over, Threshold};
+    use crate::render::samples::bare;
+
+    fn stock(on_hand: i64, reserved: i64) -> Stock {
+        Stock {
+            on_hand,
+            reserved,
+            available: on_hand - reserved,
+            ..Stock::default()
+        }
+    }
+
+    fn message(kind: AlertKind, change: RevisionKind) -> Message {
+        Message {
+            threshold: Some(5),
+            ending: (change == RevisionKind::Resolved).then_some(Ending::Recovered),
+            ..bare(kind, change)
+        }
+    }
+
+    /// Of these quantities, those that go with what a message says.
+    fn which(message: &Message, check: Option<Check>, quantities: &[i64]) -> Vec<i64> {
+        let mut quantities = quantities.to_vec();
+        quantities.retain(|left| goes_with(message, check, &stock(*left, 0)));
+        quantities
+    }
+
+    #[test]
+    fn what_is_left_goes_with_low_out_and_back_up_to_their_bounds() {
+        use AlertKind::{BackInStock, LowStock, OutOfStock};
+        use RevisionKind::{Opened, Resolved};
+        for (kind, change, expected) in [
+            (LowStock, Opened, &[-1, 0, 1, 5][..]),
+            (LowStock, Resolved, &[6]),
+            (OutOfStock, Opened, &[-1, 0]),
+            (OutOfStock, Resolved, &[1, 5, 6]),
+            (BackInStock, Opened, &[1, 5, 6]),
+        ] {
+            let message = message(kind, change);
+            let fits = which(&message, None, &[-1, 0, 1, 5, 6]);
+            assert_eq!(fits, expected, "{kind} {change}");
+        }
+        // All that is there is promised.
+        let back = message(OutOfStock, Resolved);
+        assert!(!goes_with(&back, None, &stock(4, 4)));
+        assert!(goes_with(&message(OutOfStock, Opened), None, &stock(4, 4)));
+    }
+
+    #[test]
+    fn what_an_open_alert_checks_is_the_rules_to_say() {
+        let low = |boundary, basis| {
+            Some(Check::LowStock(Threshold {
+                units: 5,
+                boundary,
+                basis,
+                recovery: Some(8),
+                over: Over::Each,
+            }))
+        };
+        let open = message(AlertKind::LowStock, RevisionKind::Opened);
+        let at = low(Boundary::AtOrBelow, Basis::Available);
+        assert_eq!(which(&open, at, &[0, 4, 5, 6, 8]), [0, 4, 5]);
+        let below = low(Boundary::Below, Basis::Available);
+        assert_eq!(which(&open, below, &[0, 4, 5, 6, 8]), [0, 4]);
+        let on_hand = low(Boundary::AtOrBelow, Basis::OnHand);
+        assert!(!goes_with(&open, on_hand, &stock(9, 6)));
+        assert!(goes_with(&open, at, &stock(9, 6)));
     }
 }

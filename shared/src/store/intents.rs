@@ -637,6 +637,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_brought_back_and_not_sent_is_not_waited_for_until_it_may_be_brought_back_again() {
+        let now = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1);
+        let at = |seconds: i64| Some(Moment(now + SignedDuration::from_secs(seconds)));
+        let is_in_vain = |brought_back, unsent_at| {
+            let intent = Intent::new("a1", 1, "ops".parse().unwrap(), "slack", now, now);
+            let intent = Intent {
+                brought_back,
+                unsent_at,
+                ..intent
+            };
+            intent.is_in_vain(now)
+        };
+        assert!(!is_in_vain(None, None));
+        assert!(!is_in_vain(None, at(-5)), "nobody has asked");
+        assert!(!is_in_vain(at(-5), None), "the clock is about to");
+        assert!(!is_in_vain(at(-5), at(-9)), "that was before");
+        assert!(is_in_vain(at(-9), at(-5)));
+        assert!(is_in_vain(at(-119), at(-5)));
+        assert!(!is_in_vain(at(-120), at(-5)));
+    }
+
+    #[test]
     fn tries_stand_in_their_order_and_a_late_outcome_in_place_of_none() {
         let now = Timestamp::UNIX_EPOCH;
         let intent = Intent::new("a1", 1, "ops".parse().unwrap(), "slack", now, now)

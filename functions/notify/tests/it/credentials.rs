@@ -212,3 +212,30 @@ async fn an_end_waits_for_its_channel_to_be_live_where_people_were_told_of_the_b
     world.look(&end).await;
     assert_eq!(world.intent(&end).await.state, IntentState::Delivered);
 }
+
+/// Whoever waits for a message that was not sent has it looked at, and not again and again.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_is_brought_back_at_most_once_in_two_minutes() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    world.set("SECRET", None);
+    let not_sent = Delivered::Done(IntentState::NotSent);
+    let which = world.open("a1", &["ops"]).await.remove(0);
+    assert_eq!(world.look(&which).await, not_sent);
+    let brought_back = async || {
+        let stored = world.store.intents_on("a1", &which.channel).await.unwrap();
+        world.store.bring_back(&stored[0]).await.unwrap();
+        world.due().await.contains(&which)
+    };
+    assert!(!world.due().await.contains(&which));
+    assert!(brought_back().await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(world.look(&which).await, not_sent);
+    assert!(!brought_back().await);
+    tokio::time::sleep(Duration::from_secs(58)).await;
+    assert_eq!(world.look(&which).await, not_sent);
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert_eq!(world.look(&which).await, not_sent);
+    assert!(!brought_back().await);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(brought_back().await);
+}
