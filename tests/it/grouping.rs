@@ -336,9 +336,224 @@ async fn the_last_that_a_channel_is_told_is_so_also_after_it_was_off() {
     running.until(2_000).await;
     let all = [
         "Low stock: A – just 2 units left",
+        "Stock recovered: A – 50 units",
         "Low stock: A – just 1 unit left",
     ];
     in_order(&running.texts("one"), &all);
+}
+
+/// What its people read once a channel is back, of an item that had so much before and while it was away.
+async fn read_after(route: &str, before: &[i64], away: &[i64]) -> Vec<String> {
+    let config = |channel: &str| {
+        let config = at_once(channel).replace("threshold = 3", "threshold = 5\nrecovery = 8");
+        config.replace(
+            "channels = [\"one\"]",
+            &format!("channels = [\"one\"]\n{route}"),
+        )
+    };
+    let running = Running::with(&config(ONE)).await;
+    running.level(0, "A", "roma", 50).await;
+    let mut step = 0;
+    let mut levels = async |levels: &[i64]| {
+        for on_hand in levels {
+            step += 1;
+            running.until(10 * step).await;
+            running.level(step, "A", "roma", *on_hand).await;
+        }
+        step += 4;
+        running.until(10 * step).await;
+        10 * step
+    };
+    levels(before).await;
+    let known = running.texts("one").len();
+    running.configure(&config(&format!("{ONE}{OFF}"))).await;
+    let back = levels(away).await;
+    assert_eq!(running.texts("one").len(), known, "it is away");
+    running.configure(&config(ONE)).await;
+    running.until(back + 20).await;
+    let at_once = running.texts("one").len();
+    running.until(back + 300).await;
+    let texts = running.texts("one").split_off(known);
+    assert_eq!(at_once, known + texts.len(), "at once: {texts:#?}");
+    texts
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_after_a_channel_was_away_is_so_now() {
+    let cases: &[(&[i64], &[i64], &[&str])] = &[
+        (&[], &[4], &["Low stock: A – just 4 units left"]),
+        (&[], &[4, 3], &["Low stock: A – just 3 units left"]),
+        (&[], &[4, 1], &["Low stock: A – just 1 unit left"]),
+        (&[], &[4, 50], &[]),
+        // Short of its recovery level it is open, and not what it was.
+        (&[], &[4, 6], &["Low stock: A."]),
+        (&[], &[4, 0], &["Out of stock: A – none left"]),
+        (&[], &[0, 4], &["Low stock: A – just 4 units left"]),
+        (&[4], &[0], &["Out of stock: A – none left"]),
+        (&[4], &[0, 50], &["Stock recovered: A – 50 units"]),
+        (&[4], &[50], &["Stock recovered: A – 50 units"]),
+        (&[4], &[50, 20], &["Stock recovered: A – 20 units"]),
+        (&[4], &[50, 1], &["Low stock: A – just 1 unit left"]),
+        (&[4], &[1], &["Low stock: A – just 1 unit left"]),
+        (&[4], &[6], &[]),
+        (&[0], &[50], &["No longer out of stock: A – 50 units"]),
+        (&[0], &[50, 0], &["Out of stock: A – none left"]),
+        (
+            &[0],
+            &[4],
+            &[
+                "No longer out of stock: A – 4 units",
+                "Low stock: A – just 4 units left",
+            ],
+        ),
+        (
+            &[0],
+            &[4, 1],
+            &[
+                "No longer out of stock: A – 1 unit",
+                "Low stock: A – just 1 unit left",
+            ],
+        ),
+        (&[0], &[4, 50], &["No longer out of stock: A – 50 units"]),
+    ];
+    for (before, away, expected) in cases {
+        let texts = read_after("", before, away).await;
+        let as_expected = texts.iter().zip(*expected).all(|(it, of)| it.contains(of));
+        assert!(
+            as_expected && texts.len() == expected.len(),
+            "{before:?} {away:?}: {texts:#?} instead of {expected:#?}"
+        );
+    }
+}
+
+/// Gathered, there is one message, whose last word is so.
+#[tokio::test(start_paused = true)]
+async fn what_a_group_says_after_its_channel_was_away_is_so_now() {
+    let cases: &[(&[i64], &[i64], &[&str])] = &[
+        (&[], &[4, 3], &["Low stock: A – just 3 units left"]),
+        (&[], &[4, 50], &[]),
+        (&[], &[4, 0], &["Out of stock: A – none left"]),
+        (&[4], &[0, 50], &["Stock recovered: A – 50 units"]),
+        (&[4], &[50, 1], &["Low stock: A – just 1 unit left"]),
+        (&[0], &[4, 50], &["No longer out of stock: A – 50 units"]),
+    ];
+    for (before, away, expected) in cases {
+        let route = "group_by = []\ngroup_wait = \"5s\"\ngroup_interval = \"10s\"";
+        let texts = read_after(route, before, away).await;
+        let as_expected = texts.iter().zip(*expected).all(|(it, of)| it.contains(of));
+        assert!(
+            as_expected && texts.len() == expected.len(),
+            "{before:?} {away:?}: {texts:#?} instead of {expected:#?}"
+        );
+    }
+}
+
+/// It is low again, or about to be, where people know that it is low.
+#[tokio::test(start_paused = true)]
+async fn that_stock_has_recovered_is_not_told_while_it_is_about_to_be_low_again() {
+    let config = |channel: &str| {
+        at_once(channel).replace("threshold = 3", "threshold = 3\npending = \"30m\"")
+    };
+    for (then, told) in [
+        (50, "Stock recovered: A – 50"),
+        (1, "Low stock: A – just 1"),
+    ] {
+        let running = Running::with(&config(ONE)).await;
+        running.level(0, "A", "roma", 2).await;
+        running.until(2_000).await;
+        in_order(&running.texts("one"), &["Low stock: A – just 2"]);
+        running.configure(&config(&format!("{ONE}{OFF}"))).await;
+        running.until(2_010).await;
+        running.level(40, "A", "roma", 50).await;
+        running.until(2_100).await;
+        running.level(41, "A", "roma", 1).await;
+        running.until(2_200).await;
+        running.configure(&config(ONE)).await;
+        running.until(3_000).await;
+        assert_eq!(running.texts("one").len(), 1, "{:#?}", running.texts("one"));
+        running.level(60, "A", "roma", then).await;
+        running.until(9_000).await;
+        in_order(&running.texts("one").split_off(1), &[told]);
+    }
+}
+
+/// A sum says what there is together now.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_at_several_places_is_what_there_is_when_it_is_told() {
+    let together = "kind = \"low_stock\"\ngroup = \"all\"\nover = \"sum\"\nthreshold = 9";
+    let config = |channel: &str| {
+        let config = at_once(channel).replace("kind = \"low_stock\"\nthreshold = 3", together);
+        config.replace(
+            "kind = \"warehouse\"",
+            "kind = \"warehouse\"\ngroups = [\"all\"]",
+        )
+    };
+    let running = Running::with(&config(&format!("{ONE}{OFF}"))).await;
+    running.level(0, "A", "roma", 20).await;
+    running.level(0, "A", "milano", 5).await;
+    running.until(10).await;
+    running.level(1, "A", "roma", 3).await;
+    running.until(20).await;
+    running.level(2, "A", "milano", 4).await;
+    running.until(30).await;
+    running.configure(&config(ONE)).await;
+    running.until(600).await;
+    in_order(&running.texts("one"), &["Low stock: A – just 7 units left"]);
+}
+
+/// What is gravest is read first, and nobody waits for the clock.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_switched_on_is_told_at_once_the_gravest_first() {
+    let config = |channel: &str| {
+        let grave = "kind = \"out_of_stock\"\nseverity = \"critical\"";
+        at_once(channel).replace("kind = \"out_of_stock\"", grave)
+    };
+    let running = Running::with(&config(&format!("{ONE}{OFF}"))).await;
+    for minute in 0..8 {
+        let on_hand = if minute == 7 { 0 } else { 2 };
+        let product = format!("P{minute}");
+        running.level(minute, &product, "roma", on_hand).await;
+        running.until(60 * minute).await;
+    }
+    // Long enough that the clock would not look for a quarter of an hour.
+    running.until(7_200).await;
+    running.configure(&config(ONE)).await;
+    running.until(7_206).await;
+    let texts = running.texts("one");
+    assert_eq!(texts.len(), 8, "{texts:#?}");
+    let gravest = |text: &String| text.contains("Out of stock: P7");
+    assert!(texts[..5].iter().any(gravest), "{texts:#?}");
+}
+
+/// The people are the same.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_gets_another_name_hears_the_ends_of_what_it_was_told() {
+    let named = |name: &str| {
+        let config = at_once(ONE).replace("[channels.one]", &format!("[channels.{name}]"));
+        config.replace("[\"one\"]", &format!("[\"{name}\"]"))
+    };
+    let running = Running::with(&named("one")).await;
+    running.level(0, "A", "roma", 2).await;
+    running.level(0, "B", "roma", 2).await;
+    running.until(10).await;
+    in_order(&running.texts("one"), &["Low stock", "Low stock"]);
+    for (minute, name, product) in [(1, "two", "A"), (2, "three", "B")] {
+        running.configure(&named(name)).await;
+        running.until(60 * minute).await;
+        running.level(minute, product, "roma", 50).await;
+        running.until(60 * minute + 10).await;
+        let recovered = format!("Stock recovered: {product}");
+        in_order(&running.texts(name), &[&recovered]);
+    }
+    // Another place under the old name is another channel.
+    let elsewhere = ONE.replace("env:SLACK", "env:ELSEWHERE");
+    running.level(3, "A", "roma", 2).await;
+    running.until(200).await;
+    running.configure(&at_once(&elsewhere)).await;
+    running.until(210).await;
+    running.level(4, "A", "roma", 50).await;
+    running.until(2_000).await;
+    assert_eq!(running.texts("one").len(), 2);
 }
 
 /// It keeps books: of what it was not sent it would never hear.

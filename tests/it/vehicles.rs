@@ -518,6 +518,51 @@ async fn nobody_hears_that_vehicles_are_out_or_low_because_their_connector_was_r
     carried.stop().await;
 }
 
+/// What stands where its connector was removed is unknown, and so is the sum that it is part of.
+#[tokio::test(start_paused = true)]
+async fn a_sum_is_not_low_because_of_a_place_whose_connector_was_removed() {
+    let sum = "kind = \"low_stock\"\ngroup = \"all\"\nover = \"sum\"\nthreshold = 3";
+    let groups = "kind = \"warehouse\"\ngroups = [\"all\"]";
+    let rules = [
+        ("kind = \"low_stock\"\nthreshold = 9", sum),
+        ("kind = \"warehouse\"", groups),
+    ];
+    let with = |lot: &'static str| [&rules[..], &[("[channels.out]", lot)]].concat();
+    let shop = Shop::open(&with(LOT)).await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let says = async |said: shared::domain::StockEvent| {
+        shop.store.apply(&said, &authority).await.unwrap();
+        carried.idle().await;
+    };
+    for number in 1..=6 {
+        says(numbered("lot", number, 0, "north")).await;
+    }
+    for number in 7..=8 {
+        says(numbered("dms", number, 0, "south")).await;
+    }
+    let before = shop.alerts(AlertState::Resolved).await.len();
+    assert_eq!(shop.alerts(AlertState::Open).await, []);
+    shop.configure(&with(WITHOUT_LOT)).await;
+    shop.ticks().await;
+    carried.idle().await;
+    let line = "line:bentley/continental-gt";
+    assert_eq!(shop.on_hand(line, "north").await, None);
+    assert_eq!(shop.alerts(AlertState::Open).await, []);
+    let mut sold = numbered("dms", 8, 5, "south");
+    if let Change::Unit(report) = &mut sold.change {
+        report.state = Some(UnitState::Sold);
+    }
+    says(sold).await;
+    assert_eq!(shop.alerts(AlertState::Open).await, []);
+    // Who has something to say there makes it known.
+    says(numbered("dms", 9, 9, "north")).await;
+    let low = (AlertKind::LowStock, format!("{line} in all"), None);
+    assert_eq!(shop.alerts(AlertState::Open).await, [low]);
+    assert_eq!(shop.alerts(AlertState::Resolved).await.len(), before);
+    carried.stop().await;
+}
+
 /// A vehicle that cannot be counted yet is looked at with all others.
 #[tokio::test(start_paused = true)]
 async fn a_removed_connector_has_no_vehicle_any_more_that_could_not_be_counted() {
