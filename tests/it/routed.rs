@@ -197,11 +197,11 @@ async fn what_was_being_sent_when_the_process_died_leaves_at_the_next_start() {
     let off = on.replace("[channels.one]", "[channels.one]\nenabled = false");
     let running = Running::with(&off).await;
     running.level("a", "OIL", 2).await;
-    running.applied(&on).await;
     let alert = running.alerts(AlertState::Open).await.remove(0);
     let (one, minute) = ("one".parse().unwrap(), SignedDuration::from_mins(1));
     let lease = running.stack.store.lease(&alert.id, 1, &one, minute).await;
     assert!(matches!(lease.unwrap(), Lease::Ours { .. }));
+    running.applied(&on).await;
     running.caught_up().await;
     assert_eq!(told(&vendor, "one").await, said(&[["OIL", "opened"]]));
 }
