@@ -25,7 +25,7 @@ use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::item::{self, Item, ItemStatement, SameSku};
 use super::message::Stock;
-use super::origin::Origin;
+use super::origin::{Origin, Replayed};
 use super::product::ProductId;
 use super::renamed::{Part, Renamed};
 use super::watch::Moment;
@@ -64,6 +64,9 @@ pub struct Position {
     /// What the last change goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Whether webhooks that were applied again have written it lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<Replayed>,
     /// How on hand is known.
     pub holding: Holding,
     /// Vehicles are on their way there, and none was ever said to have been there.
@@ -337,6 +340,7 @@ impl Position {
             revision: 0,
             chain: String::new(),
             origin: None,
+            replayed: None,
             holding: Holding::Stated {
                 bases: BTreeMap::new(),
                 moves: Vec::new(),

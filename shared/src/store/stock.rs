@@ -553,6 +553,7 @@ impl Store {
         after.unsettled = self
             .one_of_many
             .then(|| Unsettled::at(now, before.unsettled));
+        after.replayed = self.replayed(after.replayed.take(), after.revision);
         if after.movements() == MOST_MOVES && before.movements() >= MOST_MOVES {
             tracing::warn!(product = %after.product, location = %after.location,
                 "more movements than are kept apart: the oldest are added up until a source states the level");

@@ -211,6 +211,7 @@ impl Store {
     ) -> Result<Vec<Write>, StoreError> {
         after.revision = before.revision + 1;
         after.origin = self.origin();
+        after.replayed = self.replayed(after.replayed.take(), after.revision);
         let of = keys::unit_history(after.vin.as_str());
         let row = LedgerRow {
             of: of.clone(),
