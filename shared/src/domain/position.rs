@@ -72,8 +72,8 @@ pub struct Position {
     /// Vehicles are on their way there, and none was ever said to have been there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
-    /// Vehicles that were counted there last ended with the connector that listed them. Nobody says that
-    /// they are gone.
+    /// Vehicles that were counted there last ended with the connector that listed them, or are counted
+    /// elsewhere since the configuration did not have the place. Nobody says that they are gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlisted: bool,
     /// Until when more of what came with the last change may follow.
@@ -278,8 +278,8 @@ pub enum PositionChange {
         was_there: bool,
         /// Whether it is said of one that it was in stock there, and not only on its way.
         was_in_stock: bool,
-        /// Whether its source was taken out of the configuration.
-        source_gone: bool,
+        /// Whether it goes because its source, or the place, was taken out of the configuration.
+        unheard: bool,
         /// Sales that are demand from now on, and such that no longer are: by day, how many.
         sold: Vec<(Date, i64)>,
     },
@@ -682,7 +682,7 @@ impl Position {
                 incoming,
                 was_there,
                 was_in_stock,
-                source_gone,
+                unheard,
                 sold,
             } => {
                 if *was_there || [*on_hand, *reserved, *incoming] != [0; 3] {
@@ -690,7 +690,7 @@ impl Position {
                     next.count([*on_hand, *reserved, *incoming])?;
                     next.awaited = (is_first || next.awaited) && !was_in_stock && *on_hand == 0;
                     // It is known again once somebody else has something to say of how many there are.
-                    next.unlisted = match *source_gone {
+                    next.unlisted = match *unheard {
                         true => next.unlisted || on_hand + incoming < 0,
                         false => next.unlisted && [*on_hand, *reserved, *incoming] == [0; 3],
                     };
