@@ -58,6 +58,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         let state = states.iter().find(|state| state.name == *name);
         shown["live"] = json!(state.map(|state| state.problem.is_none()));
         shown["problem"] = json!(state.and_then(|state| state.problem.as_ref()));
+        shown["note"] = json!(state.and_then(|state| state.note.as_ref()));
         connectors.push(shown);
     }
     let alerts = counted(

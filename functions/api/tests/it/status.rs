@@ -70,6 +70,7 @@ impl Liveness for Laptop {
         let states = config.connectors.keys().map(|name| State {
             name: name.clone(),
             problem: (name.as_str() == "erp").then(|| "env:LOTWIRE_ERP_SECRET is not set".into()),
+            note: None,
         });
         states.collect()
     }

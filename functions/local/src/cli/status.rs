@@ -187,7 +187,9 @@ fn connector(connector: &Value) -> String {
                 text(&refused["detail"])
             ),
         };
-        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}{refused}"));
+        let note = connector["note"].as_str();
+        let note = note.map_or_else(String::new, |note| format!("; {note}"));
+        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}{refused}{note}"));
     }
     let mut words = match connector["last_success"].as_str() {
         Some(_) => format!("last read {}", time(&connector["last_success"])),
