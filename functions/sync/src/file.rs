@@ -392,6 +392,7 @@ impl Feed<'_> {
             places: examined.places,
             descriptions: examined.descriptions,
             counts: at.counts,
+            new: at.new,
             suspicions: verdict.sentence.into_iter().collect(),
             remarks,
             nameless,

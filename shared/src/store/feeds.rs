@@ -44,6 +44,9 @@ pub struct FeedState {
     /// The columns of the last file that are not read, as people are told of them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unread: String,
+    /// What the last file that had anything new had, as people are told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
     /// Our columns that the last file lacks and its source had before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<String>,

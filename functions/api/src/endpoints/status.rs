@@ -183,6 +183,7 @@ async fn connector(
         shown["last_error"] = json!(feed.last_error);
         shown["suspicions"] = json!(feed.suspicions);
         shown["unread_columns"] = json!(feed.unread);
+        shown["new"] = json!(feed.new);
         shown["last_run"] = runs.items.first().map_or(Value::Null, |run| {
             json!({
                 "run": run.slot,

@@ -218,6 +218,9 @@ fn connector(connector: &Value) -> String {
     if !unread.is_empty() {
         write!(words, "; columns that are not read: {unread}").unwrap_or_default();
     }
+    if let Some(new) = connector["new"].as_str() {
+        write!(words, "; {new}").unwrap_or_default();
+    }
     words
 }
 
