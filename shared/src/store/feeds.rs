@@ -73,7 +73,7 @@ pub const FILE_NAMES: &str = "file_names";
 
 /// The kinds of remark. An alert remembers by their places here which of them people were told of: new
 /// ones come last. Any other kind counts as one.
-pub const REMARKS: [&str; 18] = [
+pub const REMARKS: [&str; 19] = [
     "columns",
     "unread_state",
     "nameless",
@@ -92,6 +92,7 @@ pub const REMARKS: [&str; 18] = [
     "too_large",
     "unplaced",
     "no_location",
+    "unread_place",
 ];
 
 /// The kind of a remark as a topic of an alert.
