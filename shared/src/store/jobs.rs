@@ -391,8 +391,9 @@ impl Store {
     /// has written: once for each day, so that the look of today does not stand in the way of tomorrow's.
     pub async fn look_again_at_what_is_newer(&self) -> Result<(), StoreError> {
         let then = self.clock.now().checked_add(NEWER);
-        let job = Reexamination::new("newer").at(then.unwrap_or(Timestamp::MAX));
-        self.start_job(job).await.map(drop)
+        let then = then.unwrap_or(Timestamp::MAX);
+        let job = Reexamination::new(format!("newer-{}", then.strftime("%Y-%m-%d")));
+        self.start_job(job.at(then)).await.map(drop)
     }
 
     fn soon(&self) -> Timestamp {
