@@ -243,6 +243,12 @@ fn reexamination(progress: &Value) -> String {
 
 /// A job by its name, and whatever else it says of itself.
 fn job(job: &Value) -> String {
+    if let (Some(source), true) = (job["owned_by"].as_str(), job["parts"].is_u64()) {
+        let (since, looked) = (time(&job["since"]), &job["looked"]);
+        return format!(
+            "what {source} states is evaluated again since {since}: {looked} positions looked through"
+        );
+    }
     let mut words = text(&job["id"]).to_owned();
     for (name, value) in job.as_object().into_iter().flatten() {
         let shown = match value {
