@@ -357,6 +357,11 @@ impl Position {
         }
     }
 
+    /// Whether it says something that its first stored format had no field for, and that nothing gives back.
+    pub fn is_beyond_first_format(&self) -> bool {
+        self.awaited || self.unlisted || !self.parts.is_empty() || !self.gone.is_empty()
+    }
+
     /// When what is counted there is settled, if many changes that come together change it now. What is
     /// stated of a place is so at once; only a sum over places passes through what nobody says.
     pub fn settles_at(&self, is_sum: bool, now: Timestamp) -> Option<Timestamp> {

@@ -716,7 +716,8 @@ pub(super) fn position_row(position: &Position) -> Result<Row, StoreError> {
     let key = keys::position(&position.product, &position.location);
     let place = format!("{}#{}", position.product, position.location);
     let list = keys::positions_list(keys::shard(&place, keys::LIST_SHARDS));
-    Ok(Row::new(key, "position", position)?.listed(Listed { list, place }))
+    let row = Row::new(key, "position", position)?.listed(Listed { list, place });
+    Ok(row.beyond_first_format(position.is_beyond_first_format()))
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
