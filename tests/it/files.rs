@@ -486,6 +486,10 @@ async fn a_place_that_is_renamed_and_renamed_back_is_not_told_to_be_out_of_stock
         running.settle().await;
         let open = running.alerts(AlertState::Open).await;
         assert_eq!(open.len(), 0, "{place}: {open:?}");
+        assert!(
+            there(place).await.is_null(),
+            "nobody has said yet how many are at {place}"
+        );
         read().await;
         assert_eq!(there(place).await, 8);
     }
