@@ -2,7 +2,8 @@
 //! metric, without a call.
 //!
 //! Which metrics there are stands in one enum, so that dashboards and alarms can be checked
-//! against it. Dimensions stay few and bounded: a connector or a channel, never a SKU.
+//! against it. Dimensions stay few and bounded, as each series is paid for: a channel, never a SKU. What
+//! else is known of a value, such as its connector, stands in its line, where a query of the log finds it.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -118,49 +119,49 @@ impl Metric {
             | Self::EventsQuarantined
             | Self::SyncDrift
             | Self::SyncRows
-            | Self::FeedAgeSeconds => &["Connector"],
-            Self::AlertLatencyMs | Self::DeliverySucceeded | Self::BreakerState => &["Channel"],
-            Self::DeliveryOutcome => &["Channel", "Outcome"],
-            Self::DeliveriesRedriven
+            | Self::FeedAgeSeconds
+            | Self::DeliveriesRedriven
             | Self::Heartbeat
             | Self::StreamIteratorAgeMs
             | Self::RecordsGivenUp
             | Self::StuckWork => &[],
+            Self::AlertLatencyMs | Self::DeliverySucceeded | Self::BreakerState => &["Channel"],
+            Self::DeliveryOutcome => &["Channel", "Outcome"],
             Self::CapacityUnits => &["Function", "Kind"],
         }
     }
 
     /// Fewer of its dimensions, by which it is kept once more: an alarm cannot add series up, and
-    /// connectors and channels are named in the configuration, not in the template.
+    /// channels are named in the configuration, not in the template.
     pub const fn summed_up_by(self) -> Option<&'static [&'static str]> {
         match self {
-            Self::EventsApplied
-            | Self::EventsDuplicate
-            | Self::EventsQuarantined
-            | Self::SyncRows
-            | Self::AlertLatencyMs
-            | Self::DeliverySucceeded
-            | Self::BreakerState => Some(&[]),
+            Self::AlertLatencyMs | Self::DeliverySucceeded | Self::BreakerState => Some(&[]),
             Self::CapacityUnits => Some(&["Kind"]),
             _ => None,
         }
     }
 
     /// One line of the embedded metric format. An empty dimension is left out: CloudWatch would
-    /// drop the whole line for it.
+    /// drop the whole line for it. What is said beside the dimensions is only for whoever reads the log.
     pub fn line(
         self,
         stack: &str,
         value: f64,
-        dimensions: &[(&'static str, &str)],
+        said: &[(&'static str, &str)],
         at: Timestamp,
     ) -> Value {
         let (name, unit) = self.name_and_unit();
         let said = || {
-            let said = dimensions.iter().filter(|(_, value)| !value.is_empty());
+            let said = said.iter().filter(|(_, value)| !value.is_empty());
             iter::once((STACK, stack)).chain(said.copied())
         };
-        let mut series = vec![said().map(|(key, _)| key).collect::<Vec<_>>()];
+        let is_dimension = |key: &&str| *key == STACK || self.dimensions().contains(key);
+        let mut series = vec![
+            said()
+                .map(|(key, _)| key)
+                .filter(is_dimension)
+                .collect::<Vec<_>>(),
+        ];
         series.extend(self.summed_up_by().map(|by| [&[STACK], by].concat()));
         let mut line = json!({
             name: value,
@@ -363,6 +364,8 @@ mod tests {
         assert_eq!(values.len(), 2);
         assert_eq!(values[0]["EventsApplied"], 1.0);
         assert_eq!(values[0]["Connector"], "shopify");
+        let series = &values[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"];
+        assert_eq!(*series, json!([["Stack"]]), "no series for each source");
         assert_eq!(values[1]["IngestSkewSeconds"], -1.5);
     }
 

@@ -445,6 +445,56 @@ async fn what_a_removed_connector_states_ends_and_comes_back_with_it() {
     assert_eq!(there().await, [Some(20), Some(30), Some(1)]);
 }
 
+/// The place has another name for a while, and the vehicles have not moved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_is_renamed_and_renamed_back_is_not_told_to_be_out_of_stock() {
+    let drop = tempfile::tempdir().unwrap();
+    let text = config(drop.path());
+    let running = Running::with(&text).await;
+    let read = async || {
+        let rows: String = (1..=8)
+            .map(|n| format!("SCBCG2ZG0RC01234{n},milano,Bentley,Bentayga\n"))
+            .collect();
+        let text = format!("vin,location,make,model\n{rows}");
+        std::fs::write(drop.path().join("stock.csv"), text).unwrap();
+        running
+            .stack
+            .sync
+            .start(&"erp".parse().unwrap())
+            .await
+            .unwrap();
+        running.settle().await;
+    };
+    let there = async |place: &str| {
+        let path = format!("/api/v1/positions?product=line:bentley/bentayga&location={place}");
+        running.get(&path).await["items"][0]["on_hand"].clone()
+    };
+    read().await;
+    assert_eq!(there("milano").await, 8);
+    let renamed = [
+        ("[locations.milano]", "[locations.milan]"),
+        ("{ milano = \"milano\" }", "{ milano = \"milan\" }"),
+    ];
+    for (changes, place) in [(&renamed[..], "milan"), (&[], "milano")] {
+        let config = changed(&text, changes);
+        running
+            .stack
+            .store
+            .apply_config(&config, "test")
+            .await
+            .unwrap();
+        running.settle().await;
+        let open = running.alerts(AlertState::Open).await;
+        assert_eq!(open.len(), 0, "{place}: {open:?}");
+        assert!(
+            there(place).await.is_null(),
+            "nobody has said yet how many are at {place}"
+        );
+        read().await;
+        assert_eq!(there(place).await, 8);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_of_a_place_that_was_taken_for_another_is_at_the_right_one_only() {
     let drop = tempfile::tempdir().unwrap();

@@ -490,6 +490,60 @@ async fn a_day_replayed_twice_has_no_second_effect() {
     assert_eq!(read().await, before);
 }
 
+/// What lay in between is past: people heard of it when it was so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_tells_what_is_true_after_it_and_nothing_of_what_was_in_between() {
+    let vendor = vendor(204).await;
+    let text = config(&vendor.uri());
+    let running = Running::with(&text).await;
+    for (at, oil, pads) in [(1, 10, 10), (2, 2, 9), (3, 0, 0), (4, 12, 2)] {
+        running.level(&format!("oil{at}"), "OIL", oil).await;
+        running.level(&format!("pads{at}"), "PADS", pads).await;
+    }
+    // What the connector stated ends with it, so that its webhooks say something when they are replayed.
+    let begins = text.find("[connectors.generic]").unwrap();
+    let ends = text.find("[channels.room]").unwrap();
+    for text in [text.replace(&text[begins..ends], ""), text.clone()] {
+        let config = Config::check(&text, "test.toml").unwrap();
+        running
+            .stack
+            .store
+            .apply_config(&config, "test")
+            .await
+            .unwrap();
+        running.settle().await;
+    }
+    assert!(running.alerts(AlertState::Open).await.is_empty());
+    let before = running.deliveries().await.len();
+    let body = json!({ "connector": "generic" }).to_string();
+    let mut headers = HeaderMap::new();
+    headers.insert("authorization", HeaderValue::from_static("Bearer token"));
+    let (status, answer) = running.send("/api/v1/replays", &headers, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(
+        (&answer["received"], &answer["changed"]),
+        (&json!(8), &json!(8))
+    );
+    running.settle().await;
+    let open = running.alerts(AlertState::Open).await;
+    let said: Vec<_> = open
+        .iter()
+        .map(|alert| {
+            (
+                alert.message.product.as_str(),
+                alert.message.after.unwrap().available,
+            )
+        })
+        .collect();
+    assert_eq!(said, [("PADS", 2)]);
+    assert_eq!(open[0].revision, 1);
+    let told = running.deliveries().await.len() - before;
+    assert_eq!(told, 2, "one alert, on two channels");
+    // A later word is news again.
+    running.level("oil5", "OIL", 1).await;
+    assert_eq!(running.alerts(AlertState::Open).await.len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_threshold_is_looked_at_at_once() {
     let vendor = vendor(204).await;

@@ -335,9 +335,9 @@ async fn the_last_that_a_channel_is_told_is_so_also_after_it_was_off() {
     running.level(2, "A", "roma", 1).await;
     running.until(2_000).await;
     let all = [
-        "Low stock: A – just 2 units left",
-        "Stock recovered: A – 50 units",
-        "Low stock: A – just 1 unit left",
+        "Low stock: A at Roma – just 2 units left",
+        "Stock recovered: A at Roma – 50 units",
+        "Low stock: A at Roma – just 1 unit left",
     ];
     in_order(&running.texts("one"), &all);
 }

@@ -1036,6 +1036,43 @@ async fn an_alert_closes_with_the_reason_where_its_item_ends() {
     }
 }
 
+/// However much it is, one invocation closes a page of it.
+#[tokio::test(start_paused = true)]
+async fn what_a_removed_connector_has_in_quarantine_is_closed_page_by_page() {
+    let shop = Shop::open(&[]).await;
+    for number in 0..250 {
+        let now = shop.store.clock().now();
+        let held = Quarantined::new(
+            &"shop".parse().unwrap(),
+            now,
+            format!("/{number}"),
+            "{}",
+            ("no_data", "no quantity"),
+        );
+        assert!(shop.store.quarantine(&held).await.unwrap());
+    }
+    let open = async || {
+        let open = shop.store.quarantined(HeldState::Open, None, 1_000).await;
+        open.unwrap().items.len()
+    };
+    let kind = async || {
+        let kind = shop
+            .store
+            .held_kind(&"shop".parse().unwrap(), "no_data")
+            .await;
+        kind.unwrap().unwrap()
+    };
+    let mut left = 250;
+    for closed in [100, 100, 50] {
+        let before = kind().await;
+        let done = shop.store.close_kind(&before, "gone").await.unwrap();
+        left -= closed;
+        assert_eq!((open().await, done), (left, left == 0));
+        assert!(kind().await.version > before.version, "the stream has it");
+    }
+    assert!(!kind().await.data.open);
+}
+
 #[tokio::test(start_paused = true)]
 async fn people_are_told_once_of_each_kind_in_quarantine_and_that_nothing_of_it_is_left() {
     let shop = Shop::open(&[]).await;

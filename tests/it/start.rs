@@ -169,7 +169,11 @@ fn a_start_says_what_comes_in_where_and_who_can_be_told() {
     let running = crate::program::Program::start(command);
     let said = &running.greeting;
     for line in [
-        format!("till (generic): {}/hooks/till", running.url),
+        format!(
+            "till (generic): {}/hooks/till; its LOTWIRE_TILL_SECRET is made up; start with it set to \
+             the sender's own secret",
+            running.url
+        ),
         "room (slack): live".to_owned(),
         "other (slack): not live: env:LOTWIRE_OTHER is not set".to_owned(),
     ] {
@@ -190,6 +194,10 @@ fn a_start_says_what_comes_in_where_and_who_can_be_told() {
     );
     assert!(
         status.contains("till (generic): webhooks at /hooks/till"),
+        "{status}"
+    );
+    assert!(
+        status.contains("its LOTWIRE_TILL_SECRET is made up"),
         "{status}"
     );
     assert!(status.contains("deliveries    none"), "{status}");

@@ -628,6 +628,20 @@ async fn a_look_at_everything_passes_over_what_a_newer_version_has_written() {
         let unit = shop.store.unit(&vin).await.unwrap().unwrap();
         assert_eq!(unit.resolve(&authority).state, UnitState::Removed, "{vin}");
     }
-    let again = shop.store.job("newer").await.unwrap().unwrap().data;
-    assert!(again.not_before.is_some(), "it is looked at again in a day");
+    let in_days = async |days: i64| {
+        let then = shop.store.clock().now() + SignedDuration::from_hours(24 * days);
+        let id = format!("newer-{}", then.strftime("%Y-%m-%d"));
+        shop.store.job(&id).await.unwrap().map(|stored| stored.data)
+    };
+    let again = in_days(1).await.expect("it is looked at again in a day");
+    // By that look, too, which is not over while its parts are: it must not stand in the way.
+    tokio::time::sleep(std::time::Duration::from_hours(24)).await;
+    let stored = shop.store.job(&again.id).await.unwrap().unwrap();
+    assert!(shop.store.begin_job(&stored).await.unwrap());
+    shop.evaluator.proceed(&again.id).await.unwrap();
+    assert_eq!(looked().await, []);
+    assert!(in_days(0).await.is_some(), "it is under way");
+    let next = in_days(1).await;
+    let waits = next.is_some_and(|job| job.not_before.is_some());
+    assert!(waits, "and the next one is planned");
 }

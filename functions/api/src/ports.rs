@@ -112,6 +112,8 @@ pub struct State<N> {
     pub name: N,
     /// Why nothing leaves or comes in by it; `None` if it is live.
     pub problem: Option<String>,
+    /// What is to be known of it although it is live.
+    pub note: Option<String>,
 }
 
 /// Tells of what the configuration names whether it can do its work, as far as that can be told.
@@ -147,6 +149,7 @@ impl Liveness for Deployed {
                 channel.kind,
                 channel.kind.in_stack()
             )),
+            note: None,
         });
         missing.collect()
     }

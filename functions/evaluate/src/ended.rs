@@ -14,8 +14,9 @@ use shared::domain::id::ConnectorName;
 use shared::domain::unit::{AFTER_LAST_WORD, Stamped, UnitReport, UnitState};
 use shared::domain::{Position, Unit};
 use shared::installation::Installation;
+use shared::metrics::Metric;
 use shared::store::StoreError;
-use shared::store::stock::ApplyError;
+use shared::store::stock::{Applied, ApplyError};
 
 use crate::{EvaluateError, Evaluator};
 
@@ -100,6 +101,12 @@ impl Evaluator {
         };
         let authority = installation.authority();
         match Box::pin(self.store.apply(&event, &authority)).await {
+            // A change of stock as any other: what it costs of the table belongs to it.
+            Ok(Applied::Changed | Applied::Partly { changed: true, .. }) => {
+                let said = [("Connector", source.as_str())];
+                self.metrics.count(Metric::EventsApplied, &said);
+                Ok(())
+            }
             Ok(_) => Ok(()),
             Err(ApplyError::Store(error)) => Err(error.into()),
             Err(error) => {

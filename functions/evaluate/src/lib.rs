@@ -46,7 +46,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use shared::bus::Bus;
-use shared::domain::{Origin, Subject};
+use shared::domain::{Origin, Replayed, Subject};
 use shared::installation::{Installation, InstallationError, Installations};
 use shared::metrics::{Metric, Metrics};
 use shared::store::{Store, StoreError};
@@ -310,17 +310,30 @@ impl Evaluator {
                 {
                     return Ok(());
                 }
-                self.on_behalf_of(after.origin.clone())
-                    .look_at_position(around, before.as_deref(), after)
+                let this = self.on_behalf_of(after.origin.clone());
+                if was_replayed(after.replayed.as_ref(), after.revision) {
+                    // Past with the replay's next write: what counts is what is there in the end.
+                    let (product, location) = (&after.product, &after.location);
+                    return match self.store.position(product, location).await? {
+                        Some(now) => this.look_at_position(around, None, &now).await,
+                        None => Ok(()),
+                    };
+                }
+                this.look_at_position(around, before.as_deref(), after)
                     .await
             }
             Changed::Unit(unit) => {
                 if self.end_claims(&around.installation, unit).await? {
                     return Ok(());
                 }
-                self.on_behalf_of(unit.origin.clone())
-                    .look_at_unit(&around.installation, unit)
-                    .await
+                let this = self.on_behalf_of(unit.origin.clone());
+                if was_replayed(unit.replayed.as_ref(), unit.revision) {
+                    return match self.store.unit(unit.vin.as_str()).await? {
+                        Some(now) => this.look_at_unit(&around.installation, &now).await,
+                        None => Ok(()),
+                    };
+                }
+                this.look_at_unit(&around.installation, unit).await
             }
             Changed::Feed(connector, health) => {
                 self.forget_health(connector);
@@ -407,8 +420,26 @@ impl Evaluator {
         }
     }
 
+    /// Whether webhooks that say something of an item are being applied again. It is looked at when that is
+    /// over.
+    pub(crate) async fn is_being_replayed(
+        &self,
+        replayed: Option<&Replayed>,
+    ) -> Result<bool, EvaluateError> {
+        let now = self.store.clock().now();
+        match replayed.filter(|replayed| replayed.is_recent(now)) {
+            Some(replayed) => Ok(self.store.is_being_replayed(&replayed.connector).await?),
+            None => Ok(false),
+        }
+    }
+
     /// The configuration in force.
     pub(crate) async fn installation(&self) -> Result<Arc<Installation>, EvaluateError> {
         Ok(self.installations.newest().await?)
     }
+}
+
+/// Whether a replay has written this revision.
+fn was_replayed(replayed: Option<&Replayed>, revision: u64) -> bool {
+    replayed.is_some_and(|replayed| replayed.revision == revision)
 }

@@ -179,9 +179,8 @@ impl Evaluator {
             let Some(held) = self.store.held_kind(connector, reason).await? else {
                 return Ok(());
             };
-            if is_gone && held.data.open {
-                // What is found by who works by the configuration before, too.
-                self.store.close_kind(connector, reason, GONE).await?;
+            // What is found by who works by the configuration before, too.
+            if is_gone && held.data.open && self.store.close_kind(&held, GONE).await? {
                 continue;
             }
             let now = self.store.clock().now();

@@ -188,6 +188,11 @@ impl Evaluator {
             picture
                 .positions
                 .insert(after.location.clone(), after.clone());
+            for position in picture.positions.values() {
+                if self.is_being_replayed(position.replayed.as_ref()).await? {
+                    return Ok(Vec::new());
+                }
+            }
             let mut down = BTreeSet::new();
             // What people and programs did is told, however old the rest is.
             let by_others = before.is_some_and(|before| {

@@ -28,6 +28,9 @@ impl Evaluator {
         installation: &Installation,
         unit: &Unit,
     ) -> Result<(), EvaluateError> {
+        if self.is_being_replayed(unit.replayed.as_ref()).await? {
+            return Ok(());
+        }
         let authority = installation.authority();
         let mut resolved = unit.resolve(&authority);
         let mut changes_at = None;

@@ -39,7 +39,8 @@ pub struct Replayed {
 }
 
 impl Ingest {
-    /// Applies a page of a connector's kept webhooks again. What was applied has no second effect.
+    /// Applies a page of a connector's kept webhooks again. What was applied has no second effect. People
+    /// are told what is true after the last of them, and nothing of what was in between.
     pub async fn replay(
         &self,
         connector: &ConnectorName,
@@ -64,10 +65,15 @@ impl Ingest {
             next,
             ..Replayed::default()
         };
+        let again = Self {
+            store: self.store.replaying(connector),
+            ..self.clone()
+        };
+        self.store.replay_goes_on(connector).await?;
         // The table deletes late what is over.
         for received in webhooks.into_iter().filter(|it| it.is_kept(now)) {
             replayed.webhooks += 1;
-            match self.recover(&received).await {
+            match again.recover(&received).await {
                 Ok(outcome) => {
                     replayed.outcome.applied += outcome.applied;
                     replayed.outcome.known += outcome.known;
@@ -77,6 +83,9 @@ impl Ingest {
                 Err(IngestError::Store(error)) if error.is_transient() => return Err(error.into()),
                 Err(error) => replayed.failed.push((received.id, error.to_string())),
             }
+        }
+        if replayed.next.is_none() {
+            self.store.replay_is_over(connector).await?;
         }
         Ok(replayed)
     }

@@ -20,6 +20,7 @@ use shared::store::runs::{Counts, FileOutcome, FileReport};
 
 use crate::file::{Found, Step};
 use crate::memory::{Delivery, GIVEN_UP, Memory};
+use crate::pass::New;
 use crate::rows::Reading;
 use crate::run::{Feed, RunError};
 
@@ -56,6 +57,8 @@ pub(crate) struct Concluded {
     /// The names of places that usable rows have.
     pub(crate) places: BTreeSet<String>,
     pub(crate) counts: Counts,
+    /// What its source never had before.
+    pub(crate) new: New,
     /// What speaks against it, or waits for a person.
     pub(crate) suspicions: Vec<String>,
     /// What people should mend although it was believed, by kind.
@@ -173,6 +176,7 @@ impl Feed<'_> {
             places,
             descriptions,
             counts,
+            new,
             suspicions,
             mut remarks,
             nameless,
@@ -242,6 +246,8 @@ impl Feed<'_> {
         let unread = shown(&unread);
         self.learn_blank(&mut memory, &evidence.header, blank);
         let now = Moment(self.sync.store.clock().now());
+        // With a first load everything is new.
+        let new = new.sentence(name).filter(|_| !memory.reads.is_empty());
         let whole = accepted && (counts.withheld == 0 || quietly_kept);
         memory.held = held;
         if accepted {
@@ -272,6 +278,9 @@ impl Feed<'_> {
                 state.remark(&remarks);
                 state.believe(accepted);
                 state.unread.clone_from(&unread);
+                if new.is_some() {
+                    state.new.clone_from(&new);
+                }
                 state.lost.clone_from(&lost);
                 if accepted {
                     state.columns_may_change &= !used_up;
@@ -289,7 +298,7 @@ impl Feed<'_> {
         };
         self.put_away(place, found, &delivery.sha256, accepted)
             .await?;
-        let report = FileReport {
+        let mut report = FileReport {
             name: name.clone(),
             outcome,
             counts,
@@ -300,6 +309,7 @@ impl Feed<'_> {
                 .collect(),
         };
         self.tell(&report);
+        report.sentences.extend(new);
         Ok(Step::Done(report))
     }
 

@@ -11,7 +11,7 @@ use shared::feeds::delimited::Reader;
 use shared::feeds::evidence::{Evidence, FeedError};
 use shared::feeds::format::FeedFormat;
 use shared::feeds::header::Header;
-use shared::feeds::row::Cell;
+use shared::feeds::row::{Cell, Row};
 use shared::feeds::samples::{self, Samples};
 use shared::feeds::value;
 use shared::store::stated::Item;
@@ -46,6 +46,8 @@ pub(crate) struct Examined {
     pub(crate) unusable: u64,
     /// A column that looks like a vehicle's state and is not read.
     pub(crate) unread_state: Option<String>,
+    /// A column that holds names of places and is not read, where no other tells the place.
+    pub(crate) unread_place: Option<String>,
     /// What it says of its products, as a number.
     pub(crate) descriptions: u64,
     /// The names of places that usable rows have.
@@ -91,6 +93,7 @@ pub(crate) async fn examine(
     }
     let sayable = Sayable::by(reader.header());
     let unread_state = reader.header().unread_state().map(str::to_owned);
+    let unread_place = unread_place(reader.header(), &first, reading);
     let unread = reader.header().unread().map(str::to_owned).collect();
     let mut blank: BTreeSet<_> = reader.header().columns().map(str::to_owned).collect();
     let mut snapshot = match reading.files.covers {
@@ -159,6 +162,7 @@ pub(crate) async fn examine(
         nameless,
         unusable: flawed,
         unread_state,
+        unread_place,
         descriptions,
         places,
         unlisted,
@@ -166,6 +170,21 @@ pub(crate) async fn examine(
         unread,
         last_line,
     })
+}
+
+/// A column that nobody reads and in which each value is a place's name, if a row's place is told by nothing
+/// else.
+fn unread_place(header: &Header, first: &[Row], reading: &Reading<'_>) -> Option<String> {
+    let mut told = ["location", "dealer_id"].into_iter();
+    if told.any(|column| header.position(column).is_some()) || reading.only_place().is_some() {
+        return None;
+    }
+    let names_places = |name: &&str| {
+        let cells = first.iter().filter_map(|row| row.named(name).value());
+        let mut named = cells.filter(|cell| !cell.is_empty()).peekable();
+        named.peek().is_some() && named.all(|cell| reading.is_place(cell))
+    };
+    header.unread().find(names_places).map(str::to_owned)
 }
 
 /// Rows that contradict others of their item, which takes another look at those that are repeated.

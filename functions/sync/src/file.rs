@@ -349,6 +349,13 @@ impl Feed<'_> {
             );
             remarks.insert("unread_state".to_owned(), remark);
         }
+        if let Some(column) = &examined.unread_place {
+            let remark = format!(
+                "The column {column:?} holds the names of places and is not read: map it as `location` \
+                 under `format.columns`."
+            );
+            remarks.insert("unread_place".to_owned(), remark);
+        }
         let nameless = compared.explain(&examined.nameless);
         // Those that stood in the last file are not what has gone since.
         let new = nameless.saturating_sub(memory.nameless);
@@ -392,6 +399,7 @@ impl Feed<'_> {
             places: examined.places,
             descriptions: examined.descriptions,
             counts: at.counts,
+            new: at.new,
             suspicions: verdict.sentence.into_iter().collect(),
             remarks,
             nameless,

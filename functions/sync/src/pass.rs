@@ -44,6 +44,9 @@ pub(crate) struct Checkpoint {
     /// What could not be taken up to there.
     #[serde(default)]
     pub(crate) flaws: Tally,
+    /// The SKUs and places that were new up to there.
+    #[serde(default)]
+    pub(crate) new: New,
     /// A person has approved the removals, and they have begun.
     pub(crate) removing: bool,
     /// The entries of the quarantine that the file has led to; unknown if it was taken up again.
@@ -52,6 +55,44 @@ pub(crate) struct Checkpoint {
     /// How far the file was compared with what its source had stated, if that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) compared: Option<Kept>,
+}
+
+/// How many of what is new are named.
+const NAMED: usize = 5;
+
+/// Products at places that a file has and its source never had before.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct New {
+    count: u64,
+    named: Vec<String>,
+}
+
+impl New {
+    fn add(&mut self, item: &Item) {
+        // New vehicles come every day, and a VIN proves itself.
+        let Item::Position { .. } = item else { return };
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(item.to_string());
+        }
+    }
+
+    /// For people, if there is any.
+    pub(crate) fn sentence(&self, file: &str) -> Option<String> {
+        let count = match self.count {
+            0 => return None,
+            1 => "1 product that was".to_owned(),
+            count => format!("{count} products that were"),
+        };
+        let more = match self.count.saturating_sub(self.named.len() as u64) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!(
+            "{file} has {count} not there before: {}{more}. A misspelt SKU is a product of its own.",
+            self.named.join(", ")
+        ))
+    }
 }
 
 /// What the second reading and the removals work with.
@@ -250,7 +291,10 @@ impl Pass<'_> {
             } = row;
             match taken.outcome {
                 Outcome::Known => {}
-                Outcome::Added => done.counts.added += 1,
+                Outcome::Added => {
+                    done.counts.added += 1;
+                    done.new.add(&statement.item);
+                }
                 Outcome::Differed => {
                     done.counts.drift += 1;
                     done.counts.changed_at_source += u64::from(statement.dated_since);
@@ -385,6 +429,7 @@ impl Checkpoint {
             line: 0,
             counts: Counts::default(),
             flaws: Tally::default(),
+            new: New::default(),
             removing: false,
             held: Some(BTreeSet::new()),
             compared: None,

@@ -338,14 +338,24 @@ impl<'a> Reading<'a> {
                 Flaw::new(None, UNKNOWN_LOCATION, sentence).of_word(&name)
             });
         }
+        Ok(self.only_place())
+    }
+
+    /// Where everything is that tells no place, if there is but one.
+    pub(crate) fn only_place(&self) -> Option<LocationId> {
         let mut listed: Vec<_> = self.common.locations.values().collect();
         listed.sort_unstable();
         listed.dedup();
-        Ok(match (&listed[..], self.locations.locations()) {
+        match (&listed[..], self.locations.locations()) {
             ([only], _) => Some((*only).clone()),
             ([], [only]) => Some(only.id.clone()),
             _ => None,
-        })
+        }
+    }
+
+    /// Whether this is the name of a place.
+    pub(crate) fn is_place(&self, cell: &str) -> bool {
+        self.located(&value::key(cell)).is_some()
     }
 
     /// The location of this name.

@@ -228,7 +228,7 @@ impl TwilioSms {
 /// The text, then where, then the link; each whole or not at all, as far as there is room.
 fn body(envelope: &Envelope<'_>, parts: usize) -> String {
     let mut whole = envelope.text.to_owned();
-    for line in below(envelope.message) {
+    for line in below(envelope.message, envelope.text) {
         let longer = format!("{whole}\n{line}");
         if gsm7::fits(&longer, parts) {
             whole = longer;

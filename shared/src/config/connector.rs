@@ -287,7 +287,7 @@ settings! {
     pub struct Files {
         /// Where they are: `sftp://user@host:22/drop/`, `ftps://…`, `https://…`, or a folder.
         url: String,
-        /// Which files are meant.
+        /// Which files are meant; none that another source takes from there.
         glob: String = "*".to_owned(),
         /// The password.
         password: Option<SecretRef> = None,

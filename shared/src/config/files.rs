@@ -7,7 +7,7 @@ use super::connector::Ready;
 use super::document::Node;
 use super::error::Problems;
 use super::references::text;
-use crate::feeds::pickup::{PickupSettings, can_take, takes_name};
+use crate::feeds::pickup::{PickupSettings, can_take, matches, takes_name};
 use crate::feeds::transport::{Place, SourceSettings};
 use crate::feeds::{ftp, https, sftp};
 
@@ -77,6 +77,47 @@ pub(crate) fn check_files(connector: &Node<'_>, machine: Machine, problems: &mut
                 url.refuse(problems, error.problem);
             }
         }
+    }
+}
+
+/// Two sources that take the same files would each archive the other's before it is read.
+pub(crate) fn check_apart<'d>(
+    connectors: impl IntoIterator<Item = (String, Node<'d>)>,
+    problems: &mut Problems<'_>,
+) {
+    let mut seen: Vec<(String, Place, String)> = Vec::new();
+    for (name, connector) in connectors {
+        let word = |key: &str| connector.get(key).and_then(|field| text(&field));
+        let enabled = connector.get("enabled").and_then(|it| it.value.as_bool());
+        let (Some("files"), Some(url)) = (word("kind").as_deref(), word("url")) else {
+            continue;
+        };
+        let source = SourceSettings {
+            insecure: true, // whether that is permitted is asked elsewhere
+            ..SourceSettings::at(url)
+        };
+        // Nothing is moved on a web server.
+        let place = source.place().ok();
+        let place = place.filter(|it| enabled != Some(false) && !matches!(it, Place::Https(_)));
+        let Some(place) = place else { continue };
+        let glob = word("glob").unwrap_or_else(|| PickupSettings::default().glob);
+        let takes = |one: &str, other: &str| matches(one, &other.replace(['*', '?'], "ß"));
+        let other = seen.iter().find(|(_, there, theirs)| {
+            there.is_same(&place) && (takes(theirs, &glob) || takes(&glob, theirs))
+        });
+        if let Some((other, ..)) = other {
+            let problem = format!(
+                "connector `{other}` takes the same files from there, and each would archive the other's; \
+                 give each a folder of its own, or a `glob` that means its own files"
+            );
+            let key = if connector.get("glob").is_some() {
+                "glob"
+            } else {
+                "url"
+            };
+            connector.refuse_field(problems, key, problem);
+        }
+        seen.push((name, place, glob));
     }
 }
 

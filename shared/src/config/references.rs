@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use super::channel::GROUP_INTERVAL;
 use super::document::Node;
 use super::error::Problems;
-use super::files::{Machine, check_files};
+use super::files::{Machine, check_apart, check_files};
 use super::reference::written;
 use super::words::{nearest, one_of, shown};
 use crate::domain::ProductId;
@@ -40,6 +40,7 @@ pub(crate) fn check(root: &Node<'_>, machine: Machine, problems: &mut Problems<'
         check_files(&connector, machine, problems);
         check_tolerance(&connector, problems);
     }
+    check_apart(children(root, "connectors"), problems);
     for (key, connector) in children(root, "connectors") {
         if key == API {
             connector.refuse(

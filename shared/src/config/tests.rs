@@ -115,6 +115,52 @@ fn two_names_for_one_place_are_taken_unless_levels_would_overwrite_each_other() 
 }
 
 #[test]
+fn two_sources_that_take_the_same_files_are_refused_with_both_names() {
+    let both = |first: &str, second: &str| {
+        let of = |name: &str, settings: &str| {
+            format!("[connectors.{name}]\nkind = 'files'\n{settings}\n")
+        };
+        let text = format!("{BASE}{}{}", of("parts", first), of("cars", second));
+        Config::check(&text, "lotwire.toml")
+            .map_or_else(|errors| errors.to_string(), |_| String::new())
+    };
+    let server =
+        "password = 'env:P'\nhost_key = 'SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU'";
+    let sftp = |place: &str| format!("url = 'sftp://u@h/{place}'\n{server}");
+    for (first, second) in [
+        ("url = '/drop'", "url = '/drop/'"),
+        ("url = '/drop'", "url = '/drop'\nglob = 'cars*.csv'"),
+        (
+            "url = '/drop'\nglob = '*.csv'",
+            "url = '/drop'\nglob = 'cars-*.csv'",
+        ),
+        (sftp("in").as_str(), sftp("in/").as_str()),
+    ] {
+        let said = both(first, second);
+        assert!(
+            said.contains("cars") && said.contains("parts"),
+            "{first} {second}: {said}"
+        );
+    }
+    for (first, second) in [
+        ("url = '/drop'", "url = '/drop/cars'"),
+        ("url = '/drop'", "url = '/drop'\nenabled = false"),
+        (
+            "url = '/drop'\nglob = 'parts-*'",
+            "url = '/drop'\nglob = 'cars-*'",
+        ),
+        // Both could mean one name; whether such a file ever comes nobody knows.
+        (
+            "url = '/drop'\nglob = 'parts-*'",
+            "url = '/drop'\nglob = '*-cars.csv'",
+        ),
+        ("url = 'https://h/stock.csv'", "url = 'https://h/stock.csv'"),
+    ] {
+        assert_eq!(both(first, second), "", "{first} {second}");
+    }
+}
+
+#[test]
 fn the_stored_form_is_the_same_configuration() {
     let config = Config::check(SAMPLE, "lotwire.toml").unwrap();
     let stored = config.to_json().unwrap();

@@ -26,7 +26,8 @@ impl Wording {
 }
 
 fn templates(config: &Config) -> Templates {
-    let mut templates = Templates::new();
+    let places = config.locations.locations().len();
+    let mut templates = Templates::new().naming_places(places > 1);
     for (kind, settings) in &config.templates {
         let own = std::iter::once((None, for_all(settings))).chain(
             settings

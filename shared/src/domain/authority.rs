@@ -46,6 +46,11 @@ impl Default for Authority {
 }
 
 impl Authority {
+    /// Whether the configuration has the location. One without locations says nothing of them.
+    pub fn has_place(&self, location: &LocationId) -> bool {
+        self.zones.is_empty() || self.zones.contains_key(location)
+    }
+
     /// The calendar of a location.
     pub fn zone(&self, location: &LocationId) -> &TimeZone {
         self.zones.get(location).unwrap_or(&self.zone)

@@ -32,7 +32,7 @@ pub use alert::{AlertKind, Severity, Subject};
 pub use authority::Authority;
 pub use event::{Change, EventId, Level, StockEvent, Version};
 pub use id::{ChannelName, ConnectorName, GroupName, IdError, LocationId, RuleId, Sku};
-pub use origin::{Correlation, Origin};
+pub use origin::{Correlation, Origin, Replayed};
 pub use position::Position;
 pub use product::ProductId;
 pub use unit::Unit;

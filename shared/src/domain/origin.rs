@@ -1,11 +1,15 @@
 //! Where a change comes from: one name for a webhook, a file's run or an API call, and for every log
 //! line, row and request that follows from it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::millis;
+use super::id::ConnectorName;
 pub use super::id::Correlation;
+
+/// How long after a replay has written an item it may still be going on, or its writes on their way.
+const REPLAY: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a change goes back to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,25 @@ impl Origin {
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         Self { at: now, ..self }
+    }
+}
+
+/// That an item was written by a replay of webhooks: what it said in between is past and no news.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// Whose webhooks were applied again.
+    pub connector: ConnectorName,
+    /// The item's revision that the replay has written last.
+    pub revision: u64,
+    /// When.
+    #[serde(with = "millis")]
+    pub at: Timestamp,
+}
+
+impl Replayed {
+    /// Whether the replay may still be going on.
+    pub fn is_recent(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at) < REPLAY
     }
 }
 

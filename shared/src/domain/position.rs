@@ -25,7 +25,7 @@ use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::item::{self, Item, ItemStatement, SameSku};
 use super::message::Stock;
-use super::origin::Origin;
+use super::origin::{Origin, Replayed};
 use super::product::ProductId;
 use super::renamed::{Part, Renamed};
 use super::watch::Moment;
@@ -64,13 +64,16 @@ pub struct Position {
     /// What the last change goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Whether webhooks that were applied again have written it lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<Replayed>,
     /// How on hand is known.
     pub holding: Holding,
     /// Vehicles are on their way there, and none was ever said to have been there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaited: bool,
-    /// Vehicles that were counted there last ended with the connector that listed them. Nobody says that
-    /// they are gone.
+    /// Vehicles that were counted there last ended with the connector that listed them, or are counted
+    /// elsewhere since the configuration did not have the place. Nobody says that they are gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlisted: bool,
     /// Until when more of what came with the last change may follow.
@@ -275,8 +278,8 @@ pub enum PositionChange {
         was_there: bool,
         /// Whether it is said of one that it was in stock there, and not only on its way.
         was_in_stock: bool,
-        /// Whether its source was taken out of the configuration.
-        source_gone: bool,
+        /// Whether it goes because its source, or the place, was taken out of the configuration.
+        unheard: bool,
         /// Sales that are demand from now on, and such that no longer are: by day, how many.
         sold: Vec<(Date, i64)>,
     },
@@ -337,6 +340,7 @@ impl Position {
             revision: 0,
             chain: String::new(),
             origin: None,
+            replayed: None,
             holding: Holding::Stated {
                 bases: BTreeMap::new(),
                 moves: Vec::new(),
@@ -351,6 +355,11 @@ impl Position {
             gone: BTreeMap::new(),
             renamed: None,
         }
+    }
+
+    /// Whether it says something that its first stored format had no field for, and that nothing gives back.
+    pub fn is_beyond_first_format(&self) -> bool {
+        self.awaited || self.unlisted || !self.parts.is_empty() || !self.gone.is_empty()
     }
 
     /// When what is counted there is settled, if many changes that come together change it now. What is
@@ -678,7 +687,7 @@ impl Position {
                 incoming,
                 was_there,
                 was_in_stock,
-                source_gone,
+                unheard,
                 sold,
             } => {
                 if *was_there || [*on_hand, *reserved, *incoming] != [0; 3] {
@@ -686,7 +695,7 @@ impl Position {
                     next.count([*on_hand, *reserved, *incoming])?;
                     next.awaited = (is_first || next.awaited) && !was_in_stock && *on_hand == 0;
                     // It is known again once somebody else has something to say of how many there are.
-                    next.unlisted = match *source_gone {
+                    next.unlisted = match *unheard {
                         true => next.unlisted || on_hand + incoming < 0,
                         false => next.unlisted && [*on_hand, *reserved, *incoming] == [0; 3],
                     };

@@ -18,7 +18,7 @@ use super::alert::named;
 use super::event::Version;
 use super::id::{ConnectorName, LocationId};
 use super::money::Money;
-use super::origin::Origin;
+use super::origin::{Origin, Replayed};
 use super::product::ProductId;
 use super::vin::Vin;
 
@@ -195,6 +195,9 @@ pub struct Unit {
     /// What the last change goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// Whether webhooks that were applied again have written it lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<Replayed>,
     /// Each source's word on where it is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub claims: BTreeMap<ConnectorName, Claim>,
@@ -261,6 +264,7 @@ impl Unit {
             revision: 0,
             chain: String::new(),
             origin: None,
+            replayed: None,
             claims: BTreeMap::new(),
             fields: BTreeMap::new(),
             counted: None,

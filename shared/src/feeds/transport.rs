@@ -230,6 +230,25 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// Whether both are one place, however it is written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let plain = |it: &Remote| Remote {
+            host: it.host.to_lowercase(),
+            path: it.path.trim_end_matches('/').to_owned(),
+            ..it.clone()
+        };
+        match (self, other) {
+            (Self::Sftp(one), Self::Sftp(other))
+            | (Self::Ftp { remote: one, .. }, Self::Ftp { remote: other, .. }) => {
+                plain(one) == plain(other)
+            }
+            // Paths are compared part by part, without regard to a slash at the end.
+            (one, other) => one == other,
+        }
+    }
+}
+
 /// A directory on another machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remote {

@@ -34,7 +34,7 @@ pub(super) fn render(
     let mut lines = vec![lead];
     let mut fallback = None;
     for alert in &digest.alerts {
-        let words = templates.render_for(alert, channel);
+        let words = templates.sentence(alert, channel, false);
         fallback = words.fallback.or(fallback);
         let mut line = words.text.split_whitespace().collect::<Vec<_>>().join(" ");
         if let (None, Some(place)) = (&message.location, &alert.location) {

@@ -11,6 +11,7 @@ mod harmless;
 mod variables;
 mod wording;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
@@ -90,12 +91,21 @@ struct Slot {
 #[derive(Debug, Clone, Default)]
 pub struct Templates {
     own: HashMap<Slot, String>,
+    names_places: bool,
 }
 
 impl Templates {
     /// Only the defaults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Has the defaults name the place of what they speak of, or not: where there is one place, it need not
+    /// be said.
+    #[must_use]
+    pub fn naming_places(mut self, names_places: bool) -> Self {
+        self.names_places = names_places;
+        self
     }
 
     /// Puts a user's texts in force for one kind of alert, on one channel or on all of them.
@@ -175,11 +185,22 @@ impl Templates {
         if let Some(digest) = &message.digest {
             return super::digest::render(self, message, digest, channel);
         }
+        self.sentence(message, channel, self.names_places)
+    }
+
+    /// One alert in words. Among others the place may be said beside it.
+    pub(super) fn sentence(
+        &self,
+        message: &Message,
+        channel: Option<&ChannelName>,
+        names_places: bool,
+    ) -> Rendered {
         let environment = environment();
+        let before = before_place(message).filter(|_| names_places);
         let mut fallback = None;
         let mut part = |part| {
             let own = self.own(message, part, channel);
-            if let (Part::Text, Some(text)) = (part, closed(message)) {
+            if let (Part::Text, Some(text)) = (part, closed(message, before)) {
                 return text;
             }
             match own.map(|source| render(&environment, source, context(message))) {
@@ -188,10 +209,14 @@ impl Templates {
                 Some(Err(error)) => fallback = Some(error),
                 None => {}
             }
-            let default = default_source(message.kind, message.change, part);
+            let mut default = Cow::Borrowed(default_source(message.kind, message.change, part));
+            if let Some(before) = before {
+                let with_place = format!("{PRODUCT} {before} {{{{ location }}}}");
+                default = Cow::Owned(default.replace(PRODUCT, &with_place));
+            }
             // The defaults render on every message, which a test proves; the product is the least
             // that must be said if one ever does not.
-            render(&environment, default, context(message))
+            render(&environment, &default, context(message))
                 .unwrap_or_else(|_| message.product.clone())
         };
         let title = one_line(&part(Part::Title));
@@ -219,11 +244,30 @@ impl Templates {
     }
 }
 
+/// How the defaults name what they speak of.
+const PRODUCT: &str = "{{ product }}";
+
+/// What stands before the place of what a message speaks of, if it is of a place.
+fn before_place(message: &Message) -> Option<&'static str> {
+    message.location.as_ref()?;
+    match message.subject {
+        Subject::Position { .. } => Some("at"),
+        Subject::Group { .. } => Some("in"),
+        Subject::Unit { .. }
+        | Subject::Connector { .. }
+        | Subject::Channel { .. }
+        | Subject::Quarantine { .. } => None,
+    }
+}
+
 /// What is said when an alert ends although nothing came back. A user's words for the end would say
 /// that something did.
-fn closed(message: &Message) -> Option<String> {
+fn closed(message: &Message, before_place: Option<&str>) -> Option<String> {
     let ending = message.ending.filter(|ending| !ending.is_recovery())?;
-    let product = &message.product;
+    let mut product = Cow::Borrowed(message.product.as_str());
+    if let Some((before, place)) = before_place.zip(message.location.as_ref()) {
+        product = Cow::Owned(format!("{product} {before} {place}"));
+    }
     Some(
         match message
             .renamed_to

@@ -46,7 +46,9 @@ pub fn worded(
     let message = visible(message);
     let has_room = |text: &str| {
         let whole = match limits.title {
-            None => [vec![text.to_owned()], below(&message)].concat().join("\n"),
+            None => [vec![text.to_owned()], below(&message, text)]
+                .concat()
+                .join("\n"),
             Some(_) => text.to_owned(),
         };
         fit::fits(&whole, limits.text)
@@ -71,14 +73,17 @@ pub fn worded(
 }
 
 /// What a reader needs below a text that has nothing beside it: where it is, or, where no place is
-/// concerned, the first thing to know; then the link.
-pub fn below(message: &Message) -> Vec<String> {
+/// concerned, the first thing to know; then the link. What the text says is not said again.
+pub fn below(message: &Message, text: &str) -> Vec<String> {
+    let place = message.location.as_ref();
     let first = match message.subject {
-        Subject::Position { .. } | Subject::Group { .. } => message.location.as_ref(),
+        Subject::Position { .. } | Subject::Group { .. } => {
+            place.filter(|place| !text.contains(place.as_str()))
+        }
         Subject::Unit { .. }
         | Subject::Connector { .. }
         | Subject::Channel { .. }
-        | Subject::Quarantine { .. } => message.notes.first().or(message.location.as_ref()),
+        | Subject::Quarantine { .. } => message.notes.first().or(place),
     };
     first.into_iter().chain(&message.link).cloned().collect()
 }
@@ -185,10 +190,21 @@ mod tests {
             let words = worded(&Templates::new(), &message, &channel, limits);
             assert!(words.text.contains(&name[..15]), "{}", words.text);
             assert!(words.text.ends_with("just 2 units left."), "{}", words.text);
-            let whole = [vec![words.text], below(&message)].concat().join("\n");
+            let whole = [vec![words.text.clone()], below(&message, &words.text)].concat().join("\n");
             assert!(fit::fits(&whole, limits.text), "{whole}");
             assert_eq!(words.message.product, name.trim());
         }
+    }
+
+    #[test]
+    fn a_place_that_the_text_names_is_not_said_again_below_it() {
+        let message = crate::render::samples::low_stock();
+        let place = message.location.clone().unwrap();
+        let is_below = |text: &str| below(&message, text).contains(&place);
+        assert!(is_below("Low stock: Oil 5W-40 – just 2 units left."));
+        assert!(!is_below(
+            "Low stock: Oil 5W-40 at Milano Nord – just 2 units left."
+        ));
     }
 
     proptest! {

@@ -44,6 +44,9 @@ pub struct FeedState {
     /// The columns of the last file that are not read, as people are told of them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unread: String,
+    /// What the last file that had anything new had, as people are told of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
     /// Our columns that the last file lacks and its source had before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<String>,
@@ -70,7 +73,7 @@ pub const FILE_NAMES: &str = "file_names";
 
 /// The kinds of remark. An alert remembers by their places here which of them people were told of: new
 /// ones come last. Any other kind counts as one.
-pub const REMARKS: [&str; 18] = [
+pub const REMARKS: [&str; 19] = [
     "columns",
     "unread_state",
     "nameless",
@@ -89,6 +92,7 @@ pub const REMARKS: [&str; 18] = [
     "too_large",
     "unplaced",
     "no_location",
+    "unread_place",
 ];
 
 /// The kind of a remark as a topic of an alert.

@@ -598,6 +598,9 @@ pub(super) fn member_row(
 
 fn group_row(group: &Group) -> Result<Row, StoreError> {
     let row = Row::new(keys::group(&group.id), "group", group)?;
+    let covers_more = |covers: &Covers| !covers.further.is_empty();
+    let is_beyond = group.gathering.is_some() || group.covers.as_ref().is_some_and(covers_more);
+    let row = row.beyond_first_format(is_beyond);
     let row = row.due(group.due_at.map(|at| at.0));
     // Kept for longer than its messages: their numbers must not come again.
     Ok(match (group.schedule.phase, group.schedule.last) {

@@ -221,6 +221,11 @@ struct Size {
     at: Moment,
 }
 
+/// The name of the job that looks at what was applied again.
+fn replay_of(connector: &ConnectorName) -> String {
+    format!("replay-{connector}")
+}
+
 fn size_key(id: &str) -> Key {
     Key::new(format!("J#{id}"), "size")
 }
@@ -357,12 +362,38 @@ impl Store {
         }
     }
 
+    /// Notes that a connector's webhooks are being applied again: what they write is looked at, with
+    /// everything else, when that is over, or has not gone on for some time.
+    pub async fn replay_goes_on(&self, connector: &ConnectorName) -> Result<(), StoreError> {
+        let job = Reexamination::new(replay_of(connector)).at(self.soon());
+        self.look_after_replay(job).await
+    }
+
+    /// Has everything looked at now that the last of a connector's webhooks is applied again.
+    pub async fn replay_is_over(&self, connector: &ConnectorName) -> Result<(), StoreError> {
+        self.look_after_replay(Reexamination::new(replay_of(connector)))
+            .await
+    }
+
+    async fn look_after_replay(&self, job: Reexamination) -> Result<(), StoreError> {
+        let row = job.row(self.clock.now())?;
+        let written = self.put("plan a job", row, Expect::Anything).await;
+        written.map(drop)
+    }
+
+    /// Whether a connector's webhooks are being applied again.
+    pub async fn is_being_replayed(&self, connector: &ConnectorName) -> Result<bool, StoreError> {
+        let job = self.job(&replay_of(connector)).await?;
+        Ok(job.is_some_and(|stored| stored.data.not_before.is_some()))
+    }
+
     /// Has everything looked at once more in a day, because something was passed over that a newer version
-    /// has written.
+    /// has written: once for each day, so that the look of today does not stand in the way of tomorrow's.
     pub async fn look_again_at_what_is_newer(&self) -> Result<(), StoreError> {
         let then = self.clock.now().checked_add(NEWER);
-        let job = Reexamination::new("newer").at(then.unwrap_or(Timestamp::MAX));
-        self.start_job(job).await.map(drop)
+        let then = then.unwrap_or(Timestamp::MAX);
+        let job = Reexamination::new(format!("newer-{}", then.strftime("%Y-%m-%d")));
+        self.start_job(job.at(then)).await.map(drop)
     }
 
     fn soon(&self) -> Timestamp {

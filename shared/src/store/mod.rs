@@ -72,7 +72,7 @@ use jiff::Timestamp;
 
 use crate::chance::Chance;
 use crate::clock::Clock;
-use crate::domain::{Correlation, Origin};
+use crate::domain::{ConnectorName, Correlation, Origin, Replayed};
 
 /// The table.
 #[derive(Debug, Clone)]
@@ -85,6 +85,7 @@ pub struct Store {
     snapshots: Arc<snapshots::Known>,
     applied_version: Arc<AtomicU64>,
     work: Option<Work>,
+    replaying: Option<ConnectorName>,
     applied_again_until: Option<Timestamp>,
     along: Option<Write>,
     one_of_many: bool,
@@ -114,6 +115,7 @@ impl Store {
             snapshots: Arc::default(),
             applied_version: Arc::default(),
             work: None,
+            replaying: None,
             applied_again_until: None,
             along: None,
             one_of_many: false,
@@ -137,6 +139,29 @@ impl Store {
         Self {
             one_of_many: true,
             ..self.clone()
+        }
+    }
+
+    /// The same table, where the items that are written say that this connector's webhooks are being applied
+    /// again.
+    #[must_use]
+    pub fn replaying(&self, connector: &ConnectorName) -> Self {
+        Self {
+            replaying: Some(connector.clone()),
+            ..self.clone()
+        }
+    }
+
+    /// What an item that is written now says of replays.
+    fn replayed(&self, before: Option<Replayed>, revision: u64) -> Option<Replayed> {
+        let now = self.clock.now();
+        match &self.replaying {
+            Some(connector) => Some(Replayed {
+                connector: connector.clone(),
+                revision,
+                at: now,
+            }),
+            None => before.filter(|replayed| replayed.is_recent(now)),
         }
     }
 

@@ -341,28 +341,27 @@ impl Store {
         }
     }
 
-    /// Closes all that is open of one kind, for this reason.
-    pub async fn close_kind(
-        &self,
-        source: &ConnectorName,
-        reason: &str,
-        why: &str,
-    ) -> Result<(), StoreError> {
+    /// Closes a page of what is open of one kind, for this reason; true if that was all. If not, the stream
+    /// carries the kind to the evaluator once more, and so to the next page.
+    pub async fn close_kind(&self, kind: &Stored<HeldKind>, why: &str) -> Result<bool, StoreError> {
+        let HeldKind { source, reason, .. } = &kind.data;
         let partition = keys::held_partition(source, reason);
-        let mut after: Option<String> = None;
-        loop {
-            let (operation, from) = ("look for held rows", after.as_deref());
-            let page = self
-                .page_of_partition::<String>(operation, &partition, keys::HELD, from, PAGE)
-                .await?;
-            for id in page.items {
-                self.close_quarantined(&id.data, why).await?;
-            }
-            after = page.next;
-            if after.is_none() {
-                return self.untell_of_kind(source, reason).await;
-            }
+        let operation = "look for held rows";
+        let page = self
+            .page_of_partition::<String>(operation, &partition, keys::HELD, None, PAGE)
+            .await?;
+        for id in page.items {
+            self.close_quarantined(&id.data, why).await?;
         }
+        if page.next.is_none() {
+            self.untell_of_kind(source, reason).await?;
+            return Ok(true);
+        }
+        // If somebody else has written it, the stream carries that.
+        let (row, expect) = (kind_row(&kind.data)?, Expect::Version(kind.version));
+        self.put("go on closing a kind of quarantine", row, expect)
+            .await?;
+        Ok(false)
     }
 
     /// Takes an entry off the list because a person says so. What it holds is applied all the same if

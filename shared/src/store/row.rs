@@ -25,8 +25,16 @@ pub const VERSION_ATTRIBUTE: &str = "v";
 /// For some minutes of a deployment functions of two versions work on one table, and what the older does
 /// not know of an item it drops when it writes the item back. Where that must not happen, because a field
 /// is new that nothing gives back or an old one means something else, the kind's number goes up with the
-/// change: what has a higher number than a function knows, it leaves as it is, and tries again later.
-const FORMATS: [(&str, u64); 4] = [("order_line", 2), ("product", 2), ("rule", 2), ("unit", 2)];
+/// change: what has a higher number than a function knows, it leaves as it is, and tries again later. Where
+/// few rows have such a field, the others stay of the first format ([`Row::beyond_first_format`]).
+const FORMATS: [(&str, u64); 6] = [
+    ("group", 2),
+    ("order_line", 2),
+    ("position", 2),
+    ("product", 2),
+    ("rule", 2),
+    ("unit", 2),
+];
 
 fn format_of(kind: &str) -> u64 {
     let known = FORMATS.iter().find(|(of, _)| *of == kind);
@@ -43,6 +51,7 @@ pub fn is_newer(kind: &str, format: Option<&str>) -> bool {
 pub struct Row {
     pub(super) key: Key,
     kind: &'static str,
+    format: u64,
     data: AttributeValue,
     listed: Option<Listed>,
     due: Option<Timestamp>,
@@ -133,11 +142,21 @@ impl Row {
         Ok(Self {
             key,
             kind,
+            format: format_of(kind),
             data,
             listed: None,
             due: None,
             expires: None,
         })
+    }
+
+    /// Whether an older version would lose something of it: if not, it is of the first format, and each
+    /// version may write it.
+    pub fn beyond_first_format(mut self, is_beyond: bool) -> Self {
+        if !is_beyond {
+            self.format = 1;
+        }
+        self
     }
 
     /// Puts it on a list.
@@ -177,9 +196,8 @@ impl Row {
             ),
             ("d".to_owned(), self.data),
         ]);
-        let format = format_of(self.kind);
-        if format > 1 {
-            let format = AttributeValue::N(format.to_string());
+        if self.format > 1 {
+            let format = AttributeValue::N(self.format.to_string());
             item.insert(FORMAT_ATTRIBUTE.to_owned(), format);
         }
         if let Some(listed) = self.listed {
@@ -256,4 +274,24 @@ pub fn read<T: DeserializeOwned>(
 
 pub(super) fn text(item: &Item, name: &str) -> Option<String> {
     item.get(name)?.as_s().ok().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_the_format_that_it_needs_and_no_higher_one() {
+        let format = |kind, is_beyond| {
+            let row = Row::new(keys::new_names(), kind, &1).unwrap();
+            let item = row
+                .beyond_first_format(is_beyond)
+                .item(Expect::Absent, Timestamp::UNIX_EPOCH);
+            item.get(FORMAT_ATTRIBUTE).cloned()
+        };
+        let second = Some(AttributeValue::N("2".to_owned()));
+        assert_eq!(format("position", true), second);
+        assert_eq!(format("position", false), None);
+        assert_eq!(format("watch", true), None, "it has but one");
+    }
 }

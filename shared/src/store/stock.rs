@@ -553,6 +553,7 @@ impl Store {
         after.unsettled = self
             .one_of_many
             .then(|| Unsettled::at(now, before.unsettled));
+        after.replayed = self.replayed(after.replayed.take(), after.revision);
         if after.movements() == MOST_MOVES && before.movements() >= MOST_MOVES {
             tracing::warn!(product = %after.product, location = %after.location,
                 "more movements than are kept apart: the oldest are added up until a source states the level");
@@ -715,7 +716,8 @@ pub(super) fn position_row(position: &Position) -> Result<Row, StoreError> {
     let key = keys::position(&position.product, &position.location);
     let place = format!("{}#{}", position.product, position.location);
     let list = keys::positions_list(keys::shard(&place, keys::LIST_SHARDS));
-    Ok(Row::new(key, "position", position)?.listed(Listed { list, place }))
+    let row = Row::new(key, "position", position)?.listed(Listed { list, place });
+    Ok(row.beyond_first_format(position.is_beyond_first_format()))
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

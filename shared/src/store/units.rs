@@ -211,6 +211,7 @@ impl Store {
     ) -> Result<Vec<Write>, StoreError> {
         after.revision = before.revision + 1;
         after.origin = self.origin();
+        after.replayed = self.replayed(after.replayed.take(), after.revision);
         let of = keys::unit_history(after.vin.as_str());
         let row = LedgerRow {
             of: of.clone(),
@@ -252,7 +253,12 @@ impl Store {
         authority: &Authority,
     ) -> Result<Vec<Write>, ApplyError> {
         let mut writes = Vec::new();
+        let source_gone = matches!(&event.change, Change::Unit(report) if report.source_gone);
+        let counted_at = after.counted.as_ref().map(|counted| &counted.location);
         for ((product, location), moved) in moves(before, after) {
+            // That a place has another name is no word of what stands there.
+            let is_elsewhere = counted_at.is_some_and(|elsewhere| elsewhere != location);
+            let place_gone = is_elsewhere && !authority.has_place(location);
             let [on_hand, reserved, incoming] = moved.counts;
             let change = PositionChange::Count {
                 on_hand,
@@ -260,7 +266,7 @@ impl Store {
                 incoming,
                 was_there: after.was_at(location, UnitState::is_present),
                 was_in_stock: after.was_at(location, UnitState::is_in_stock),
-                source_gone: matches!(&event.change, Change::Unit(report) if report.source_gone),
+                unheard: source_gone || place_gone,
                 sold: moved.sold.into_iter().filter(|(_, n)| *n != 0).collect(),
             };
             let stored = self

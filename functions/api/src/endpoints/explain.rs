@@ -486,8 +486,8 @@ impl Scene<'_> {
                 self.settles_at(resolution).unwrap_or(self.now)
             ),
             (Condition::Breached, _) if self.position.is_some_and(|it| it.unlisted) => {
-                "No alert: it fell because a connector that listed vehicles here was removed; none begins \
-                 until another has something new to say here."
+                "No alert: it fell because a connector that listed vehicles here, or the place itself, was \
+                 taken out of the configuration; none begins until somebody has something new to say here."
                     .to_owned()
             }
             (Condition::Breached, None) => {

@@ -58,6 +58,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         let state = states.iter().find(|state| state.name == *name);
         shown["live"] = json!(state.map(|state| state.problem.is_none()));
         shown["problem"] = json!(state.and_then(|state| state.problem.as_ref()));
+        shown["note"] = json!(state.and_then(|state| state.note.as_ref()));
         connectors.push(shown);
     }
     let alerts = counted(
@@ -97,9 +98,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         |entry| entry.resolved_at.is_none(),
     )
     .await?;
-    let mut jobs = store.jobs_under_way(DUE).await?;
-    // Those are told of together.
-    jobs.retain(|job| job.shard.is_none());
+    let jobs = store.jobs_under_way(DUE).await?;
     Ok(Answer::ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "intake": match context.intake {
@@ -123,9 +122,30 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "deliveries": deliveries,
         "quarantine": quarantine,
         "inbox": inbox,
-        "jobs": jobs.iter().map(job).collect::<Vec<_>>(),
+        "jobs": in_one_piece(&jobs),
         "reexamination": store.progress_of_parts().await?,
     })))
+}
+
+/// The jobs, with those that are parts of one look as one. A look at everything is told of by itself.
+fn in_one_piece(jobs: &[Reexamination]) -> Vec<Value> {
+    let (parts, whole): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job.shard.is_some());
+    let mut of_sources: BTreeMap<&ConnectorName, Vec<&Reexamination>> = BTreeMap::new();
+    for part in parts {
+        if let Some(owner) = &part.owned_by {
+            of_sources.entry(owner).or_default().push(part);
+        }
+    }
+    let of_sources = of_sources.into_iter().map(|(source, parts)| {
+        json!({
+            "id": format!("feed-{source}"),
+            "owned_by": source,
+            "since": parts.iter().filter_map(|part| part.since).min().map(|at| at.0),
+            "looked": parts.iter().map(|part| part.looked).sum::<u64>(),
+            "parts": parts.len(),
+        })
+    });
+    whole.into_iter().map(job).chain(of_sources).collect()
 }
 
 /// A job, with times as times.
@@ -182,6 +202,7 @@ async fn connector(
         shown["last_error"] = json!(feed.last_error);
         shown["suspicions"] = json!(feed.suspicions);
         shown["unread_columns"] = json!(feed.unread);
+        shown["new"] = json!(feed.new);
         shown["last_run"] = runs.items.first().map_or(Value::Null, |run| {
             json!({
                 "run": run.slot,

@@ -142,7 +142,11 @@ impl Liveness for Knows {
     async fn channels(&self, _: &Config) -> Vec<State<ChannelName>> {
         let problem = self.0.map(str::to_owned);
         let name = ops();
-        vec![State { name, problem }]
+        vec![State {
+            name,
+            problem,
+            note: None,
+        }]
     }
 
     async fn connectors(&self, _: &Config) -> Vec<State<ConnectorName>> {

@@ -70,6 +70,7 @@ impl Liveness for Laptop {
         let states = config.connectors.keys().map(|name| State {
             name: name.clone(),
             problem: (name.as_str() == "erp").then(|| "env:LOTWIRE_ERP_SECRET is not set".into()),
+            note: None,
         });
         states.collect()
     }
@@ -205,6 +206,27 @@ async fn a_look_at_everything_is_told_with_how_far_it_is() {
     let jobs = scene.get("/api/v1/status").await.body["jobs"].clone();
     let jobs = jobs.as_array().unwrap();
     assert!(jobs.iter().all(|job| job["shard"].is_null()), "{jobs:?}");
+}
+
+#[tokio::test]
+async fn the_look_at_what_a_source_states_is_one_job_however_many_parts_it_has() {
+    let scene = Scene::new().await;
+    for shard in Store::parts() {
+        let id = format!("feed-drop-7.{shard}");
+        let mut part = Reexamination::new(id).of("drop".parse().unwrap());
+        part.shard = Some(shard);
+        part.looked = 10;
+        scene.store.start_job(part).await.unwrap();
+    }
+    let jobs = scene.get("/api/v1/status").await.body["jobs"].clone();
+    let jobs = jobs.as_array().unwrap();
+    let parts = Store::parts().count();
+    let shown = jobs
+        .iter()
+        .map(|job| (&job["owned_by"], &job["looked"], &job["parts"]));
+    let shown: Vec<_> = shown.collect();
+    assert_eq!(shown, [(&json!("drop"), &json!(parts * 10), &json!(parts))]);
+    assert!(jobs[0]["since"].is_string(), "{jobs:?}");
 }
 
 #[tokio::test]

@@ -187,7 +187,9 @@ fn connector(connector: &Value) -> String {
                 text(&refused["detail"])
             ),
         };
-        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}{refused}"));
+        let note = connector["note"].as_str();
+        let note = note.map_or_else(String::new, |note| format!("; {note}"));
+        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}{refused}{note}"));
     }
     let mut words = match connector["last_success"].as_str() {
         Some(_) => format!("last read {}", time(&connector["last_success"])),
@@ -216,6 +218,9 @@ fn connector(connector: &Value) -> String {
     if !unread.is_empty() {
         write!(words, "; columns that are not read: {unread}").unwrap_or_default();
     }
+    if let Some(new) = connector["new"].as_str() {
+        write!(words, "; {new}").unwrap_or_default();
+    }
     words
 }
 
@@ -238,6 +243,12 @@ fn reexamination(progress: &Value) -> String {
 
 /// A job by its name, and whatever else it says of itself.
 fn job(job: &Value) -> String {
+    if let (Some(source), true) = (job["owned_by"].as_str(), job["parts"].is_u64()) {
+        let (since, looked) = (time(&job["since"]), &job["looked"]);
+        return format!(
+            "what {source} states is evaluated again since {since}: {looked} positions looked through"
+        );
+    }
     let mut words = text(&job["id"]).to_owned();
     for (name, value) in job.as_object().into_iter().flatten() {
         let shown = match value {

@@ -70,7 +70,9 @@ impl Greeting<'_> {
             } else if webhook_secrets(&connector.settings).is_empty() {
                 format!("{name} ({kind}): read every 15 minutes")
             } else {
-                format!("{name} ({kind}): {base}/hooks/{name}")
+                let note = state.and_then(|state| state.note.as_ref());
+                let note = note.map_or_else(String::new, |note| format!("; {note}"));
+                format!("{name} ({kind}): {base}/hooks/{name}{note}")
             };
             line(label, &words);
             label = "";
@@ -92,10 +94,10 @@ impl Greeting<'_> {
         let data = self.data.display();
         line("API", &format!("{base}/api/v1, token in {data}/token"));
         let secrets = self.data.join(SECRETS_FILE);
-        // Only the sample's secrets are made here.
+        // Those that were made up, at this start or one before.
         if secrets.exists() {
             let words = format!(
-                "`source {}` for the secrets to sign with",
+                "`source {}` for the made-up secrets to sign with",
                 secrets.display()
             );
             line("webhooks", &words);

@@ -7,10 +7,10 @@ use api::ports::{Liveness, State};
 use async_trait::async_trait;
 use secrecy::SecretString;
 use shared::channels::first_request;
-use shared::config::Config;
 use shared::config::channel::Channel;
 use shared::config::connector::{Connector, ConnectorSettings};
-use shared::connectors::needed_secrets;
+use shared::config::{Config, environment};
+use shared::connectors::{needed_secrets, webhook_secrets};
 use shared::delivery::Outgoing;
 use shared::domain::{ChannelName, ConnectorName};
 use shared::feeds::transport::Place;
@@ -36,6 +36,7 @@ impl Liveness for LivenessCheck {
             states.push(State {
                 name: name.clone(),
                 problem: self.channel(channel).await.err(),
+                note: None,
             });
         }
         states
@@ -47,6 +48,7 @@ impl Liveness for LivenessCheck {
             states.push(State {
                 name: name.clone(),
                 problem: self.connector(connector).await.err(),
+                note: made_up(connector),
             });
         }
         states
@@ -55,6 +57,18 @@ impl Liveness for LivenessCheck {
     fn has_room(&self) -> Option<bool> {
         Some(!self.aws.tables().disk_is_full())
     }
+}
+
+/// That a connector's secret was made up at start, as its variable is not set.
+fn made_up(connector: &Connector) -> Option<String> {
+    let secrets = webhook_secrets(&connector.settings);
+    let Some(SecretRef::Env { variable }) = secrets.first().filter(|_| connector.common.enabled)
+    else {
+        return None;
+    };
+    environment::process(variable)
+        .is_none()
+        .then(|| format!("its {variable} is made up; start with it set to the sender's own secret"))
 }
 
 impl LivenessCheck {

@@ -349,6 +349,13 @@ async fn a_blank_state_says_nothing_and_a_state_that_is_not_read_is_told() {
     let report = bench.read("v.csv", "VIN,Make,Model\nSCBCG2ZG7TC031207,Bentley,Bentayga\nSCBDG4ZG1TC031655,Bentley,Bentayga\n").await;
     assert_eq!(report.outcome, FileOutcome::Refused, "{report:?}");
     assert_eq!(state("SCBDG4ZG1TC031655").await, UnitState::Sold);
+    let of_places = Bench::with("").await;
+    of_places
+        .read("p.csv", "sku,Dealer,on_hand\nA,main,5\nB,D-001,6\n")
+        .await;
+    let remarks = of_places.feed().await.remarks;
+    let said = "The column \"Dealer\" holds the names of places and is not read";
+    assert!(remarks["unread_place"].contains(said), "{remarks:?}");
     let unread = Bench::with("locations = { main = \"milano\" }").await;
     unread
         .read("v.csv", file("Deal Status Text", "x", "y"))

@@ -45,6 +45,35 @@ async fn one_bad_row_in_a_thousand_is_held_and_the_rest_is_applied() {
     assert_eq!(quarantine(&bench).await.len(), 1);
 }
 
+/// A misspelt SKU is one more product, which nobody would see otherwise.
+#[tokio::test(start_paused = true)]
+async fn what_a_file_has_that_was_not_there_before_is_told_and_stays_told() {
+    let bench = Bench::with("").await;
+    let first = bench.read("s.csv", &stock_file(20)).await;
+    assert_eq!((first.counts.added, first.sentences.len()), (20, 0));
+    assert_eq!(bench.feed().await.new, None, "all of a first load is new");
+    let misspelt = format!("{}SKU-1O,main,20\nSKU-1l,main,21\n", stock_file(20));
+    let report = bench.read("t.csv", &misspelt).await;
+    let said = "t.csv has 2 products that were not there before: SKU-1O at main, SKU-1l at main. \
+                A misspelt SKU is a product of its own.";
+    assert_eq!(report.sentences, [said]);
+    let feed = bench.feed().await;
+    assert_eq!(feed.new.as_deref(), Some(said));
+    assert!(
+        feed.remarks.is_empty() && feed.suspicions.is_empty(),
+        "it is no fault"
+    );
+    let again = bench
+        .read("u.csv", &misspelt.replace("SKU-3,main,13", "SKU-3,main,12"))
+        .await;
+    assert_eq!(again.sentences.len(), 0);
+    assert_eq!(
+        bench.feed().await.new.as_deref(),
+        Some(said),
+        "until there is something newer"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_right_in_the_next_whole_file_is_no_work_any_more() {
     let bench = Bench::with("").await;

@@ -156,7 +156,7 @@ fn line() -> Position {
 fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
     let sources = Sources::default();
     let sales = |sold: &[(i8, i64)]| PositionChange::Count {
-        source_gone: false,
+        unheard: false,
         on_hand: 0,
         reserved: 0,
         incoming: 0,
@@ -183,7 +183,7 @@ fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
 fn a_model_line_is_counted_from_its_vehicles_and_by_nobody_else() {
     let sources = Sources::default();
     let one = PositionChange::Count {
-        source_gone: false,
+        unheard: false,
         on_hand: 1,
         reserved: 0,
         incoming: 0,

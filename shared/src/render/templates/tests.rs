@@ -35,6 +35,51 @@ fn the_default_wording_is_kept_to_the_letter() {
     assert_eq!(none.text, "Low stock: Oil 5W-40 – no units left.");
 }
 
+/// Which of the rooftops, the first words say: a mail's subject, a phone's notification.
+#[test]
+fn with_several_places_the_default_wording_names_the_place() {
+    let mut templates = Templates::new().naming_places(true);
+    let said = |templates: &Templates, message: &Message| {
+        let Rendered { title, text, .. } = templates.render(message, &channel("ops"));
+        (title, text)
+    };
+    let title = "Inventory alert for Oil 5W-40 at Milano Nord";
+    let mut message = samples::low_stock();
+    let low = "Low stock: Oil 5W-40 at Milano Nord – just 2 units left.";
+    assert_eq!(
+        said(&templates, &message),
+        (title.to_owned(), low.to_owned())
+    );
+    message.change = RevisionKind::Resolved;
+    message.ending = Some(Ending::RuleRemoved);
+    let (_, text) = said(&templates, &message);
+    assert!(
+        text.starts_with("Alert closed: Oil 5W-40 at Milano Nord – "),
+        "{text}"
+    );
+    // What is a template in a name is not one in the text.
+    message = samples::low_stock();
+    message.location = Some("{{ kind }}".to_owned());
+    let (title, _) = said(&templates, &message);
+    assert_eq!(title, "Inventory alert for Oil 5W-40 at {{ kind }}");
+    // A source, a channel and a vehicle are at no place that could be another.
+    for message in [
+        samples::feed_stale(),
+        samples::bare(AlertKind::Conflict, RevisionKind::Opened),
+    ] {
+        assert_eq!(
+            said(&templates, &message),
+            said(&Templates::new(), &message)
+        );
+    }
+    let texts = TemplateTexts {
+        text: Some("{{ product }}!".into()),
+        ..TemplateTexts::default()
+    };
+    templates.set(AlertKind::LowStock, None, texts).unwrap();
+    assert_eq!(said(&templates, &samples::low_stock()).1, "Oil 5W-40!");
+}
+
 #[test]
 fn every_kind_and_revision_has_its_words() {
     let mut words = String::new();
