@@ -1393,3 +1393,50 @@ async fn what_a_repeated_level_carries_is_in_the_ledger_as_the_word_of_the_end()
         }
     }
 }
+
+/// What was overtaken is not told as what is there.
+#[tokio::test(start_paused = true)]
+async fn nobody_hears_an_older_level_when_the_connector_of_the_newer_one_is_removed() {
+    let (shop_of, erp) = (
+        "[connectors.shop]",
+        "[connectors.erp]\nkind = \"files\"\nurl = \"/nowhere/drop\"\n[connectors.shop]",
+    );
+    let shop = Shop::open(&[(shop_of, erp)]).await;
+    let carried = shop.evaluates();
+    let described = product("active", "08:00:00", &[(ITEM, "OIL"), (OTHER_ITEM, "GAS")]);
+    shop.hears("products/create", &described).await;
+    for item in [ITEM, OTHER_ITEM] {
+        let stated = level(item, 1, 40, "08:30:00");
+        shop.hears("inventory_levels/update", &stated).await;
+    }
+    carried.idle().await;
+    for (sku, units) in [("OIL", 0), ("GAS", 40)] {
+        let mut said = crate::bench::level("erp", 1, sku, "north", units);
+        said.at = "2026-11-22T09:40:00Z".parse().unwrap();
+        if let Change::LevelSet { version, .. } = &mut said.change {
+            *version = Version::at(said.at);
+        }
+        shop.store.apply(&said, &Default::default()).await.unwrap();
+    }
+    carried.idle().await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(0));
+    let resolved = shop.alerts(AlertState::Resolved).await;
+    shop.configure(&[]).await;
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+    assert_eq!(shop.on_hand("GAS", "north").await, Some(40), "as much");
+    let mut ended = shop.alerts(AlertState::Resolved).await;
+    ended.retain(|it| !resolved.contains(it));
+    assert!(
+        ended
+            .iter()
+            .all(|(.., ending)| *ending != Some(Ending::Recovered)),
+        "{ended:?}"
+    );
+    // It counts once it is said again.
+    let stated = level(ITEM, 1, 39, "09:50:00");
+    shop.hears("inventory_levels/update", &stated).await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(39));
+    carried.stop().await;
+}

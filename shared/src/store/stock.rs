@@ -461,7 +461,14 @@ impl Store {
         change: &PositionChange,
         sources: &Sources,
     ) -> Result<(Prepared, Option<Position>), ApplyError> {
-        let then = change.dated();
+        let dated = change.dated();
+        let then = match change {
+            // Who goes on saying the same is not overtaken.
+            PositionChange::Gone { source, .. } => {
+                before.stated_by(source).map(|base| base.version.at)
+            }
+            _ => dated,
+        };
         let by = match change {
             PositionChange::Level { source, .. } | PositionChange::Missing { source, .. } => {
                 Some(source)
@@ -487,7 +494,7 @@ impl Store {
             product: before.product.clone(),
             location: before.location.clone(),
         };
-        let late = then.filter(|_| !known.being_read.is_empty());
+        let late = dated.filter(|_| !known.being_read.is_empty());
         prepared.late = late.map(|then| (known.being_read, item, then));
         Ok((prepared, Some(after)))
     }

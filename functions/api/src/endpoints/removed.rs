@@ -174,7 +174,8 @@ impl Concerned {
         match self {
             Self::Connector(connector) => format!(
                 "without connector `{connector}`, what it states ends within minutes: {stock}. It could not \
-                 say any more that something is sold. Should it come back, its next whole file states all \
+                 say any more that something is sold. What another source said before it, and comes to something \
+                 else, counts when that says it again. Should it come back, its next whole file states all \
                  again, or `lotwire replay` what webhooks have stated. To keep what it states, leave it \
                  with `enabled = false`; to give it another name, remove the old one after the first file \
                  of the new one"
