@@ -518,6 +518,62 @@ async fn nobody_hears_that_vehicles_are_out_or_low_because_their_connector_was_r
     carried.stop().await;
 }
 
+/// The dealer system is left when the lot's connector is removed.
+#[tokio::test(start_paused = true)]
+async fn a_sale_is_taken_back_though_who_reported_it_too_is_removed() {
+    let shop = Shop::open(&[("[channels.out]", LOT)]).await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let line = "line:bentley/continental-gt";
+    let says = async |source, minute, state| {
+        let said = vehicle(source, minute, state, "north");
+        shop.store.apply(&said, &authority).await.unwrap();
+        carried.idle().await;
+    };
+    for (minute, state) in [(0, UnitState::InStock), (5, UnitState::Sold)] {
+        says("dms", minute, state).await;
+        says("lot", minute + 1, state).await;
+    }
+    let there = async || {
+        (
+            shop.on_hand(line, "north").await,
+            shop.sold(line, "north").await,
+        )
+    };
+    assert_eq!(there().await, (Some(0), 1));
+    shop.configure(&[("[channels.out]", WITHOUT_LOT)]).await;
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(there().await, (Some(0), 1));
+    says("dms", 20, UnitState::InStock).await;
+    assert_eq!(there().await, (Some(1), 0));
+    // Looked at again, there is nothing more to end.
+    let of = keys::unit_history("SCBCG2ZG0RC012345");
+    let rows = shop
+        .store
+        .history(&of, None, 100)
+        .await
+        .unwrap()
+        .items
+        .len();
+    shop.configure(&[
+        ("[channels.out]", WITHOUT_LOT),
+        ("threshold = 9", "threshold = 8"),
+    ])
+    .await;
+    shop.ticks().await;
+    carried.idle().await;
+    let again = shop
+        .store
+        .history(&of, None, 100)
+        .await
+        .unwrap()
+        .items
+        .len();
+    assert_eq!(again, rows);
+    carried.stop().await;
+}
+
 /// A vehicle that cannot be counted yet is looked at with all others.
 #[tokio::test(start_paused = true)]
 async fn a_removed_connector_has_no_vehicle_any_more_that_could_not_be_counted() {

@@ -3,7 +3,8 @@
 //! what was stated by a name of a place that leads to another now.
 //!
 //! What such a source said of quantities is forgotten: said again, it counts again. A vehicle is removed as
-//! of the source's own last word, so that only what it says later brings it back.
+//! of the source's own last word, so that only what it says later brings it back. A sale that it reported
+//! stands; whoever else has reported it can take it back alone from then on.
 
 use std::collections::BTreeMap;
 
@@ -111,15 +112,20 @@ impl Evaluator {
     }
 }
 
-/// The sources that are no longer there and have said of a vehicle that it is; and that word.
+/// The sources that are no longer there and have said of a vehicle that it is, or was sold; and that word.
 fn gone<'a>(
     config: &'a Config,
     unit: &'a Unit,
 ) -> impl Iterator<Item = (&'a ConnectorName, &'a Stamped<UnitState>)> {
     let claims = unit.claims.iter();
     let gone = claims.filter(|(source, _)| !config.has_source(source));
-    let said = gone.filter_map(|(source, claim)| Some((source, claim.state.latest()?)));
-    said.filter(|(_, said)| said.value.is_present())
+    let said = gone.filter_map(|(source, claim)| Some((source, claim, claim.state.latest()?)));
+    let stands = said.filter(|(_, claim, said)| {
+        let mut all = claim.state.iter();
+        let was_sold = all.any(|said| said.value.is_departure());
+        said.value.is_present() || was_sold && !claim.has_ended()
+    });
+    stands.map(|(source, _, said)| (source, said))
 }
 
 /// The sources that state something here and cannot any more; or by which name of the place they did that
