@@ -11,7 +11,7 @@ use shared::metrics::Metric;
 use shared::store::names::ExternalName;
 use shared::store::quarantine::Quarantined;
 use shared::store::received::{KeptBody, Received, ReceivedState};
-use shared::store::stock::{Applied, ApplyError};
+use shared::store::stock::{Applied, ApplyError, UNKNOWN_PLACE};
 use shared::store::units::UNPLACED;
 use shared::store::{Store, StoreError, Stored};
 
@@ -323,12 +323,7 @@ impl Ingest {
                         (left.reason, left.sentence),
                     )
                     .about(subject(&json!(event.change)));
-                    let awaits = match &event.change {
-                        Change::Unit(report) if left.reason == UNPLACED => {
-                            Some((UNPLACED.to_owned(), report.vin.to_string()))
-                        }
-                        _ => None,
-                    };
+                    let awaits = left.awaits.map(|(kind, name)| (kind.to_owned(), name));
                     one_for_each_name(held.event(event.id.clone()), awaits)
                 });
                 return Ok(held.collect());
@@ -401,6 +396,7 @@ fn code(error: &ApplyError) -> &'static str {
         ApplyError::Reused { .. } => "event_id_reused",
         ApplyError::Unstorable(_) => "unstorable",
         ApplyError::SameSku { .. } => SAME_SKU,
+        ApplyError::UnknownPlace(_) => UNKNOWN_PLACE,
         ApplyError::Store(_) => "store",
     }
 }

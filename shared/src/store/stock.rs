@@ -12,6 +12,7 @@ use super::renames::{self, Meant, Said};
 use super::row::{Expect, Page, Row, Stored, Write, Written, read};
 use super::snapshots::CaughtUp;
 use super::stated::Item;
+use super::waits::LOCATION;
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::authority::API;
@@ -19,6 +20,7 @@ use crate::domain::event::{Change, EventId, StockEvent};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::ledger::LedgerRow;
+use crate::domain::order::DEFAULT_LOCATION;
 use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, whole_millis};
 use crate::domain::unit::UnitState;
 use crate::domain::{Authority, Position, ProductId};
@@ -29,8 +31,15 @@ const REMEMBERED_DAYS: u16 = 8;
 /// How much longer than its webhook an event is remembered: longer than applying a webhook takes, which
 /// may begin at its last moment.
 const REMEMBERED_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// Characters of a place's name that is waited for; a longer one is never learnt.
+const NAME_MOST: usize = 256;
 /// As much of that is enough where the event came before in another webhook.
 const ENOUGH_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Why what is at a place is held of which the source has no name.
+pub const UNKNOWN_PLACE: &str = "unknown_location";
+/// Why something is not at a place any more, or at another.
+pub(super) const ELSEWHERE: &str = "its source means another place by the name that it used";
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +79,8 @@ pub struct LeftOut {
     pub reason: &'static str,
     /// Why, for people.
     pub sentence: String,
+    /// The name that has to become known before it can have one: its kind, and itself.
+    pub awaits: Option<(&'static str, String)>,
 }
 
 /// Why an event was not applied.
@@ -102,6 +113,9 @@ pub enum ApplyError {
         /// The items.
         items: String,
     },
+    /// The source has no name for a place.
+    #[error("{}", unknown_place(.0))]
+    UnknownPlace(String),
     /// The table.
     #[error(transparent)]
     Store(StoreError),
@@ -124,14 +138,33 @@ impl ApplyError {
             Self::SameSku {
                 product, location, ..
             } => Some(same_sku(product, location)),
+            Self::UnknownPlace(called) => Some((LOCATION, called.clone())),
             _ => None,
         }
+    }
+
+    /// What a source calls a place is not known; nothing where it names none.
+    pub(super) fn unknown_place(called: Option<&str>) -> Self {
+        let called = called.unwrap_or(DEFAULT_LOCATION);
+        Self::UnknownPlace(called.chars().take(NAME_MOST).collect())
+    }
+}
+
+fn unknown_place(called: &str) -> String {
+    match called {
+        DEFAULT_LOCATION => {
+            "it names no location, and the connector has no `default_location`".to_owned()
+        }
+        called => format!("location {called:?} is not in the connector's `locations`"),
     }
 }
 
 fn same_sku(product: &ProductId, location: &LocationId) -> (&'static str, String) {
     ("same_sku", format!("{product} {location}"))
 }
+
+/// Which sources are being read by files that may cover a change, of what it is, and of when.
+pub(super) type Late = (Vec<ConnectorName>, Item, Timestamp);
 
 /// What a ledger row says of why a position changed.
 pub(super) struct Cause<'a> {
@@ -142,14 +175,26 @@ pub(super) struct Cause<'a> {
     pub(super) change: &'a str,
 }
 
+impl<'a> Cause<'a> {
+    /// An event, which says itself why, unless something else is the reason.
+    pub(super) fn of(event: &'a StockEvent, why: Option<&'a str>) -> Self {
+        Self {
+            source: &event.source,
+            event: &event.id,
+            actor: event.actor.as_deref(),
+            reason: why.or_else(|| reason(&event.change)),
+            change: change_name(&event.change),
+        }
+    }
+}
+
 /// A change of a position, ready to be written.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
     pub(super) writes: Vec<Write>,
     /// What of it is not believed.
     pub(super) left_out: Vec<LeftOut>,
-    /// Which sources are being read by files that may cover the change, of what it is, and of when.
-    late: Option<(Vec<ConnectorName>, Item, Timestamp)>,
+    late: Option<Late>,
 }
 
 /// A position as it stands, or as one of which nothing is known.
@@ -532,13 +577,7 @@ impl Store {
         after: Position,
         sources: &Sources,
     ) -> Result<Vec<Write>, StoreError> {
-        let cause = Cause {
-            source: &event.source,
-            event: &event.id,
-            actor: event.actor.as_deref(),
-            reason: reason(&event.change),
-            change: change_name(&event.change),
-        };
+        let cause = Cause::of(event, None);
         let (writes, _) = self.recorded(&cause, stored, before, after, sources)?;
         Ok(writes.into())
     }
@@ -828,6 +867,7 @@ fn believed<'a>(
             "{} at {}: {field}: {refusal}",
             position.product, position.location
         ),
+        awaits: None,
     });
     let change = PositionChange::Level {
         source: source.clone(),

@@ -79,6 +79,7 @@ impl Store {
             field: "description".to_owned(),
             reason: "too_large",
             sentence: format!("vehicle {}: its description is too large", report.vin),
+            awaits: None,
         });
         Ok(Applied::with(changed, left_out))
     }
@@ -336,6 +337,7 @@ fn believable<'r>(
                 field: name.clone(),
                 reason: "held_for_review",
                 sentence: format!("vehicle {}: {name} {new}: {alarm}", report.vin),
+                awaits: None,
             });
         }
     }
@@ -359,6 +361,7 @@ fn uncounted(unit: &Unit, authority: &Authority) -> Option<LeftOut> {
              counted as soon as they are",
             unit.vin
         ),
+        awaits: Some((UNPLACED, unit.vin.to_string())),
     })
 }
 
