@@ -355,7 +355,7 @@ impl Reading<'_> {
             location,
             level: level?,
             version: version?,
-            called: row.get("location", json::name).ok().flatten(),
+            called: called(row),
         })
     }
 
@@ -396,6 +396,7 @@ impl Reading<'_> {
             location,
             delta: delta?,
             reason,
+            called: called(row),
         })
     }
 
@@ -416,6 +417,7 @@ impl Reading<'_> {
             location,
             quantity: quantity?,
             deducts: deducts?.unwrap_or(true),
+            called: called(row),
         })
     }
 
@@ -485,6 +487,11 @@ impl Reading<'_> {
             )),
         }
     }
+}
+
+/// What the sender calls the place.
+fn called(row: &Object<'_>) -> Option<String> {
+    row.get("location", json::name).ok().flatten()
 }
 
 /// The SKU, in the one field or the other.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use super::waits::LOCATION;
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::authority::API;
-use crate::domain::event::{Change, EventId, StockEvent};
+use crate::domain::event::{Change, EventId, StockEvent, millis};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::ledger::LedgerRow;
@@ -249,6 +250,7 @@ pub(super) fn change_of_position<'e>(
             location,
             quantity,
             deducts,
+            ..
         } => (
             product,
             location,
@@ -299,16 +301,60 @@ pub(super) fn change_of_position<'e>(
     })
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Marker {
+/// That an event was applied.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Marker {
     at: i64,
-    content: String,
+    pub(super) content: String,
     /// When it is forgotten.
     #[serde(default)]
     until: i64,
+    /// Where something moved by a name that may come to mean another place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) moved: Option<MovedAt>,
+}
+
+/// Where and when something moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MovedAt {
+    pub(super) location: LocationId,
+    /// What its source calls the place.
+    pub(super) called: String,
+    #[serde(with = "millis")]
+    pub(super) at: Timestamp,
+}
+
+impl MovedAt {
+    pub(super) fn of(event: &StockEvent) -> Option<Self> {
+        let (Change::Moved {
+            location, called, ..
+        }
+        | Change::Sold {
+            location, called, ..
+        }) = &event.change
+        else {
+            return None;
+        };
+        Some(Self {
+            location: location.clone(),
+            called: called.clone()?,
+            at: event.at,
+        })
+    }
 }
 
 impl Marker {
+    /// The row that says that the event counts where it says now, kept for as long.
+    pub(super) fn moved_to(&self, event: &StockEvent) -> Result<Row, StoreError> {
+        let until = Timestamp::from_millisecond(self.until).unwrap_or(Timestamp::MAX);
+        let moved = Self {
+            content: content(event, None),
+            moved: MovedAt::of(event),
+            ..self.clone()
+        };
+        moved.row(event, until)
+    }
+
     fn row(&self, event: &StockEvent, until: Timestamp) -> Result<Row, StoreError> {
         Ok(Row::new(keys::marker(&event.source, &event.id), "marker", self)?.expires(until))
     }
@@ -332,8 +378,17 @@ impl Store {
             Change::Item(said) => self.apply_item(event, said, sources).await,
             _ => match change_of_position(event, authority) {
                 Some((product, location, change)) => {
-                    self.apply_to_position(event, product, location, &change, sources)
-                        .await
+                    let applied = self
+                        .apply_to_position(event, product, location, &change, sources)
+                        .await;
+                    match applied {
+                        // Boxed, as it is rare, and would be part of every future that applies anything.
+                        Err(ApplyError::Reused { .. }) => {
+                            let corrected = self.correct_place(event, authority).boxed().await?;
+                            corrected.map_or(applied, Ok)
+                        }
+                        applied => applied,
+                    }
                 }
                 None => Ok(Applied::Known),
             },
@@ -634,6 +689,7 @@ impl Store {
             at: self.clock.now().as_millisecond(),
             content: fingerprint(event, change),
             until: until.as_millisecond(),
+            moved: MovedAt::of(event),
         };
         Ok(Write::Put(marker.row(event, until)?, Expect::Absent))
     }
@@ -811,7 +867,7 @@ pub(super) fn reason(change: &Change) -> Option<&'static str> {
     match change {
         Change::SourceGone {
             called: Some(_), ..
-        } => Some("its source means another place by the name that it used"),
+        } => Some(ELSEWHERE),
         Change::SourceGone { .. } => Some("the configuration lets its source state nothing here"),
         Change::Unit(report) if report.state != Some(UnitState::Removed) => None,
         Change::Unit(report) if report.source_gone => {
@@ -884,15 +940,25 @@ fn fingerprint(event: &StockEvent, change: &PositionChange) -> String {
     let said = match change {
         PositionChange::Reserve(units) => json!({ "reserve": units }),
         PositionChange::Release(units) => json!({ "release": units }),
-        _ => {
-            let mut said = serde_json::to_value(&event.change).unwrap_or(Value::Null);
-            if event.source.as_str() == API
-                && let Some(said) = said.as_object_mut()
-            {
-                said.remove("version");
-            }
-            said
-        }
+        _ => return content(event, None),
     };
+    sha256_hex(said.to_string().as_bytes())
+}
+
+/// The same of what a source says, as of another place if one is given. By which name it says the place
+/// does not count.
+pub(super) fn content(event: &StockEvent, at: Option<&LocationId>) -> String {
+    let mut said = serde_json::to_value(&event.change).unwrap_or(Value::Null);
+    if let Some(said) = said.as_object_mut() {
+        if event.source.as_str() == API {
+            said.remove("version");
+        }
+        if MovedAt::of(event).is_some() {
+            said.remove("called");
+        }
+        if let Some(location) = at {
+            said.insert("location".to_owned(), json!(location));
+        }
+    }
     sha256_hex(said.to_string().as_bytes())
 }
