@@ -1598,3 +1598,23 @@ async fn nobody_hears_an_older_level_when_the_connector_of_the_newer_one_is_remo
     assert_eq!(shop.on_hand("OIL", "north").await, Some(39));
     carried.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_order_took_from_stock_it_has_taken_whatever_orders_count_as_later() {
+    let shop = counting().await;
+    let placed = order("09:30:00", 4, false, &[]);
+    shop.hears("orders/create", &placed).await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+    shop.configure(&[]).await;
+    shop.ingest
+        .replay(&"shop".parse().unwrap(), &ALL, None)
+        .await
+        .unwrap();
+    shop.hears("orders/paid", &order("09:50:00", 4, false, &[]))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+    shop.hears("orders/updated", &order("09:55:00", 3, false, &[]))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(7));
+    assert_eq!(shop.sold("OIL", "north").await, 3);
+}

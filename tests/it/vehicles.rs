@@ -518,6 +518,31 @@ async fn nobody_hears_that_vehicles_are_out_or_low_because_their_connector_was_r
     carried.stop().await;
 }
 
+#[tokio::test]
+async fn a_day_that_is_yet_to_come_keeps_no_vehicle_from_being_sold() {
+    let bench = Bench::new();
+    let authority = Authority::default();
+    // Somewhere it is tomorrow already.
+    let today = jiff::tz::TimeZone::UTC.to_datetime(at(0)).date();
+    for (minute, days, held) in [(0, 1, 0), (1, 2, 1), (2, 13_000, 1)] {
+        let mut listed = vehicle("dms", minute, UnitState::InStock, "london");
+        if let Change::Unit(report) = &mut listed.change {
+            report.since = Some(today + jiff::Span::new().days(days));
+        }
+        let applied = bench.store.apply(&listed, &authority).await.unwrap();
+        let left_out = match applied {
+            Applied::Partly { left_out, .. } => left_out,
+            _ => Vec::new(),
+        };
+        assert_eq!(left_out.len(), held, "{left_out:?}");
+        assert!(left_out.iter().all(|it| it.field == "since"));
+    }
+    let sold = vehicle("market", 3 * 24 * 60, UnitState::Sold, "london");
+    bench.store.apply(&sold, &authority).await.unwrap();
+    let unit = bench.store.unit("SCBCG2ZG0RC012345").await.unwrap();
+    assert_eq!(unit.unwrap().resolve(&authority).state, UnitState::Sold);
+}
+
 /// The dealer system is left when the lot's connector is removed.
 #[tokio::test(start_paused = true)]
 async fn a_sale_is_taken_back_though_who_reported_it_too_is_removed() {

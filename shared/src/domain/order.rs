@@ -193,6 +193,8 @@ impl KnownLine {
             (heard, self)
         };
         let mut next = newer.clone();
+        // What was taken from stock was, whatever orders count as by now.
+        next.deducts |= older.deducts;
         next.item = next.item.or_else(|| older.item.clone());
         next.alias = next.alias.or_else(|| older.alias.clone());
         // Whoever knows the item knows the product; of two who do, the one who is heard later.
