@@ -1618,3 +1618,33 @@ async fn what_an_order_took_from_stock_it_has_taken_whatever_orders_count_as_lat
     assert_eq!(shop.on_hand("OIL", "north").await, Some(7));
     assert_eq!(shop.sold("OIL", "north").await, 3);
 }
+
+/// As people do it: the replay does not wait until all is ended that the old names stated.
+#[tokio::test(start_paused = true)]
+async fn a_replay_states_what_corrected_names_mean_though_what_the_old_ones_stated_has_not_ended() {
+    let shop = Shop::open(&[]).await;
+    let described = product("active", "08:00:00", &[(ITEM, "OIL")]);
+    shop.hears("products/create", &described).await;
+    for (place, units, at) in [(1, 70, "09:10:00"), (2, 50, "09:00:00")] {
+        let stated = level(ITEM, place, units, at);
+        shop.hears("inventory_levels/update", &stated).await;
+    }
+    let there = async || {
+        [
+            shop.on_hand("OIL", "north").await,
+            shop.on_hand("OIL", "south").await,
+        ]
+    };
+    assert_eq!(there().await, [Some(70), Some(50)]);
+    shop.configure(&[EXCHANGED]).await;
+    let connector = "shop".parse().unwrap();
+    shop.ingest.replay(&connector, &ALL, None).await.unwrap();
+    assert_eq!(there().await, [Some(50), Some(70)]);
+    let carried = shop.evaluates();
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(there().await, [Some(50), Some(70)]);
+    shop.ingest.replay(&connector, &ALL, None).await.unwrap();
+    assert_eq!(there().await, [Some(50), Some(70)]);
+    carried.stop().await;
+}

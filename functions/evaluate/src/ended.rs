@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use shared::config::Config;
-use shared::domain::event::{Change, StockEvent, Version};
+use shared::domain::event::{Change, Version};
 use shared::domain::id::ConnectorName;
 use shared::domain::unit::{AFTER_LAST_WORD, Stamped, UnitReport, UnitState};
 use shared::domain::{Position, Unit};
 use shared::installation::Installation;
-use shared::store::StoreError;
+use shared::store::corrected::ended_by;
 use shared::store::stock::ApplyError;
 
 use crate::{EvaluateError, Evaluator};
@@ -87,18 +87,7 @@ impl Evaluator {
         at: Timestamp,
         change: Change,
     ) -> Result<(), EvaluateError> {
-        let id = format!("configuration:{}:ended", installation.version);
-        let event = StockEvent {
-            id: id.parse().map_err(|error| StoreError::Unreadable {
-                operation: "name the end of a statement",
-                key: id.clone(),
-                problem: format!("{error}"),
-            })?,
-            source: source.clone(),
-            at,
-            actor: None,
-            change,
-        };
+        let event = ended_by(installation.version, source, at, change)?;
         let authority = installation.authority();
         match Box::pin(self.store.apply(&event, &authority)).await {
             Ok(_) => Ok(()),
