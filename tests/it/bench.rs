@@ -103,6 +103,7 @@ pub(crate) fn sold(
         location: location.parse().unwrap(),
         quantity,
         deducts: true,
+        called: None,
     };
     event(id, source, minute, change)
 }

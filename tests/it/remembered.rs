@@ -1,15 +1,20 @@
 //! For how long an event is known to have been applied: for as long as it can be applied again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::encodings::Body;
-use ingest::Selection;
 use jiff::Timestamp;
+use lotwire::engine::Settings;
 use serde_json::{Value, json};
+use shared::store::keys;
+
+use shared::store::quarantine::HeldState;
 
 use crate::bench::{SECRET, signed};
-use crate::shopify::Shop;
+use crate::shopify::{ALL, Breaks, Shop};
 
 /// A till beside the shop.
 const TILL: (&str, &str) = (
@@ -91,17 +96,13 @@ async fn a_replay_has_no_second_effect_on_any_day_on_which_there_is_something_to
     let sold = json!({ "sku": "A", "location": "north", "quantity": 1 });
     sends(&shop, "sale", "stock.sold", after, sold).await;
     let till = "till".parse().unwrap();
-    let all = Selection::Between {
-        from: None,
-        until: None,
-    };
     for day in 1..40 {
         // The table deletes late, and not everything at once.
         match day % 3 {
             0 => days_later(&shop, 1).await,
             _ => tokio::time::sleep(Duration::from_hours(24)).await,
         }
-        let replayed = shop.ingest.replay(&till, &all, None).await.unwrap();
+        let replayed = shop.ingest.replay(&till, &ALL, None).await.unwrap();
         let kept = if day < 30 { 2 } else { 0 };
         assert_eq!(replayed.webhooks, kept, "day {day}");
         assert_eq!(replayed.outcome.applied, 0, "day {day}");
@@ -126,4 +127,103 @@ async fn what_two_webhooks_say_is_known_for_as_long_as_either_is_kept() {
     shop.ticks().await;
     assert_eq!(shop.sold("B", "east").await, 2);
     assert_eq!(shop.on_hand("A", "north").await, Some(9));
+}
+
+/// The till with a name of its own for a place.
+fn called(place: &str) -> String {
+    let named = format!("kind = \"generic\"\nlocations = {{ \"5\" = \"{place}\" }}\n");
+    TILL.1.replace("kind = \"generic\"\n", &named)
+}
+
+/// On hand and sold in the north, and in the south.
+async fn of_a(shop: &Shop) -> [(Option<i64>, i64); 2] {
+    let mut of = [(None, 0); 2];
+    for (found, place) in of.iter_mut().zip(["north", "south"]) {
+        *found = (shop.on_hand("A", place).await, shop.sold("A", place).await);
+    }
+    of
+}
+
+/// A till that sold one of A and received three at a place that it calls 5: ten were in the north, and
+/// twenty in the south.
+async fn with_movements(settings: Settings) -> Shop {
+    let (north, south) = (called("north"), ["north", "south"]);
+    let shop = Shop::disturbed(&[(TILL.0, &north)], settings).await;
+    let opened = shop.store.clock().now();
+    for (place, units) in south.into_iter().zip([10, 20]) {
+        let level = json!({ "sku": "A", "location": place, "on_hand": units });
+        sends(&shop, place, "stock.level", opened, level).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = shop.store.clock().now();
+    let sold = json!({ "sku": "A", "location": "5", "quantity": 1 });
+    assert_eq!(
+        sends(&shop, "sold", "stock.sold", after, sold).await,
+        [1, 0, 0]
+    );
+    let came =
+        json!({ "changes": [{ "sku": "A", "location": "5", "delta": 3, "reason": "receipt" }] });
+    assert_eq!(
+        sends(&shop, "came", "stock.moved", after, came).await,
+        [1, 0, 0]
+    );
+    assert_eq!(of_a(&shop).await, [(Some(12), 1), (Some(20), 0)]);
+    shop
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_movement_is_where_its_name_leads_once_that_is_corrected_and_its_webhook_is_replayed() {
+    let shop = Box::pin(with_movements(Settings::default())).await;
+    let till = "till".parse().unwrap();
+    for (place, expected) in [
+        ("south", [(Some(10), 0), (Some(22), 1)]),
+        ("north", [(Some(12), 1), (Some(20), 0)]),
+    ] {
+        shop.configure(&[(TILL.0, &called(place))]).await;
+        for _ in 0..2 {
+            shop.ingest.replay(&till, &ALL, None).await.unwrap();
+            assert_eq!(of_a(&shop).await, expected, "{place}");
+        }
+    }
+    assert_eq!(shop.held(HeldState::Open).await, []);
+    // The ledger says why, at either place.
+    let (a, south) = ("A".parse().unwrap(), "south".parse().unwrap());
+    let of = keys::position_history(&a, &south);
+    let rows = shop.store.history(&of, None, 100).await.unwrap().items;
+    let why = "its source means another place by the name that it used";
+    assert_eq!(rows.len(), 5, "{rows:?}");
+    assert_eq!(rows.last().unwrap().reason.as_deref(), Some(why));
+    // Another place by another name is another sale: the id was used before.
+    let now = shop.store.clock().now();
+    let other = json!({ "sku": "A", "location": "south", "quantity": 1 });
+    assert_eq!(
+        sends(&shop, "sold", "stock.sold", now, other).await,
+        [0, 0, 1]
+    );
+    let held = shop.held(HeldState::Open).await;
+    assert_eq!(held[0].reason, "event_id_reused");
+    assert_eq!(of_a(&shop).await, [(Some(12), 1), (Some(20), 0)]);
+}
+
+/// As a crash leaves it, whichever call was the last.
+#[tokio::test(start_paused = true)]
+async fn a_movement_is_moved_once_though_whoever_moves_it_stops_at_any_call() {
+    let till = "till".parse().unwrap();
+    for calls in 0.. {
+        let breaks = Arc::new(Breaks(AtomicUsize::new(usize::MAX)));
+        let settings = Settings {
+            interference: Arc::clone(&breaks) as _,
+            ..Settings::default()
+        };
+        let shop = Box::pin(with_movements(settings)).await;
+        shop.configure(&[(TILL.0, &called("south"))]).await;
+        breaks.0.store(calls, Ordering::SeqCst);
+        let is_whole = shop.ingest.replay(&till, &ALL, None).await.is_ok();
+        breaks.0.store(usize::MAX, Ordering::SeqCst);
+        shop.ingest.replay(&till, &ALL, None).await.unwrap();
+        assert_eq!(of_a(&shop).await, [(Some(10), 0), (Some(22), 1)], "{calls}");
+        if is_whole {
+            return;
+        }
+    }
 }

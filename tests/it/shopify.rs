@@ -608,7 +608,7 @@ async fn an_item_that_is_archived_twice_has_ended_although_it_was_described_befo
 }
 
 /// Lets so many calls of the table through, and breaks those after them.
-struct Breaks(AtomicUsize);
+pub(crate) struct Breaks(pub(crate) AtomicUsize);
 
 #[async_trait]
 impl Interference for Breaks {
@@ -1252,7 +1252,7 @@ async fn a_line_that_an_edit_added_is_known_as_such_though_both_versions_are_hea
     }
 }
 
-const ALL: Selection = Selection::Between {
+pub(crate) const ALL: Selection = Selection::Between {
     from: None,
     until: None,
 };
@@ -1429,4 +1429,259 @@ async fn what_a_repeated_level_carries_is_in_the_ledger_as_the_word_of_the_end()
             return;
         }
     }
+}
+
+const EAST: (&str, &str) = (
+    "[connectors.shop]",
+    "[locations.east]\nname = \"East\"\nkind = \"warehouse\"\n[connectors.shop]",
+);
+
+/// As [`CONFIG`] with orders that take from stock, and with the names of places as `changes` has them.
+fn deducting<'a>(default: &'a str, changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let default = ("default_location = \"north\"", default);
+    std::iter::once(default)
+        .chain(changes.iter().copied())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_known_stays_at_its_place_though_nothing_names_that_any_more() {
+    let (deducts, unnamed) = (
+        "default_location = \"north\"\norders = \"deduct\"",
+        (r#", "2" = "south""#, ""),
+    );
+    let connector = "shop".parse().unwrap();
+    // The place of the order and of its refund, as the shop calls them; and what is left there.
+    for (place, changes, there, stood) in [
+        (None, deducting("orders = \"deduct\"", &[]), "north", 10),
+        (Some(2), deducting(deducts, &[unnamed]), "south", 5),
+    ] {
+        let shop = counting().await;
+        let said = |updated: &str, current: i64, cancelled: bool, refunds: &[Value]| {
+            let mut body = order(updated, current, cancelled, refunds);
+            body["location_id"] = json!(place);
+            body
+        };
+        let left = async || {
+            let on_hand = shop.on_hand("OIL", there).await.unwrap();
+            (stood - on_hand, shop.sold("OIL", there).await)
+        };
+        let none: [Quarantined; 0] = [];
+        let placed = said("09:30:00", 4, false, &[]);
+        shop.hears("orders/create", &placed).await;
+        assert_eq!(left().await, (4, 4), "{place:?}");
+        shop.configure(&changes).await;
+        // Heard again, edited to less, and then to have another line.
+        shop.ingest.replay(&connector, &ALL, None).await.unwrap();
+        assert_eq!(left().await, (4, 4), "{place:?}");
+        shop.hears("orders/updated", &said("09:35:00", 3, false, &[]))
+            .await;
+        assert_eq!(left().await, (3, 3), "{place:?}");
+        let mut more = said("09:36:00", 3, false, &[]);
+        let another = json!({ "id": 92, "variant_id": ITEM + 1_000, "sku": "OIL", "quantity": 2,
+            "current_quantity": 2 });
+        more["line_items"].as_array_mut().unwrap().push(another);
+        shop.hears("orders/updated", &more).await;
+        assert_eq!(left().await, (5, 5), "{place:?}");
+        // Cancelled, and all of it is back.
+        let back = refund("cancel", 3, place);
+        let mut over = said("09:41:00", 0, true, std::slice::from_ref(&back));
+        more["line_items"][1]["current_quantity"] = json!(0);
+        over["line_items"] = more["line_items"].clone();
+        over["line_items"][0]["current_quantity"] = json!(0);
+        shop.hears("orders/cancelled", &over).await;
+        shop.hears("refunds/create", &back).await;
+        assert_eq!(left().await, (0, 0), "{place:?}");
+        assert_eq!(shop.held(HeldState::Open).await, none, "{place:?}");
+        // What is new there has to wait for a name.
+        let mut new = placed.clone();
+        (new["id"], new["line_items"][0]["id"]) = (json!(10), json!(101));
+        let said = shop.hears("orders/create", &new).await;
+        assert_eq!(said["quarantined"], 1, "{place:?}");
+        let held = shop.held(HeldState::Open).await;
+        assert_eq!(held[0].reason, "unknown_location", "{place:?}");
+        assert_eq!(left().await, (0, 0), "{place:?}");
+        shop.configure(&deducting(deducts, &[])).await;
+        shop.ticks().await;
+        assert_eq!(left().await, (4, 4), "{place:?}");
+        assert_eq!(shop.held(HeldState::Open).await, none, "{place:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refunded_at_an_unknown_place_is_back_once_that_has_a_name_and_the_order_does_not_wait()
+ {
+    let deducts = "default_location = \"north\"\norders = \"deduct\"";
+    let back = refund("return", 4, Some(3));
+    let cancelled = order("09:41:00", 0, true, std::slice::from_ref(&back));
+    for webhooks in [
+        vec![("orders/cancelled", &cancelled)],
+        vec![("refunds/create", &back)],
+        vec![("orders/cancelled", &cancelled), ("refunds/create", &back)],
+        vec![("refunds/create", &back), ("orders/cancelled", &cancelled)],
+    ] {
+        let shop = counting().await;
+        let stated = crate::bench::level("erp", 0, "OIL", "east", 5);
+        let authority = Default::default();
+        shop.store.apply(&stated, &authority).await.unwrap();
+        shop.hears("orders/create", &order("09:30:00", 4, false, &[]))
+            .await;
+        for (topic, body) in webhooks {
+            let said = shop.hears(topic, body).await;
+            assert_eq!(said["quarantined"], 1, "{said}");
+        }
+        assert_eq!(shop.sold("OIL", "north").await, 0);
+        assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+        let held = shop.held(HeldState::Open).await;
+        assert_eq!(held.len(), 1, "{held:?}");
+        assert_eq!(held[0].reason, "unknown_location");
+        let named = (r#""2" = "south""#, r#""2" = "south", "3" = "east""#);
+        shop.configure(&deducting(deducts, &[EAST, named])).await;
+        shop.ticks().await;
+        assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+        assert_eq!(shop.on_hand("OIL", "east").await, Some(9));
+        assert_eq!(shop.held(HeldState::Open).await.len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_taken_from_stock_whatever_the_clock_says_that_dates_it() {
+    // Which of its times are how far ahead; the shop's clock says ten, and somebody has counted at eleven.
+    let times = ["created_at", "processed_at", "updated_at"];
+    for (ahead, held) in [(&times[1..2], 0), (&times[..], 1), (&times[1..], 1)] {
+        for at in [
+            "2026-11-22T11:00:00Z",
+            "2026-11-25T10:00:00Z",
+            "2099-01-01T00:00:00Z",
+        ] {
+            let shop = counting().await;
+            let mut body = order("10:00:00", 4, false, &[]);
+            for time in times {
+                body[time] = json!("2026-11-22T10:00:00Z");
+            }
+            for time in ahead {
+                body[*time] = json!(at);
+            }
+            let said = shop.hears("orders/create", &body).await;
+            assert_eq!(said["quarantined"], held, "{body}");
+            assert_eq!(shop.on_hand("OIL", "north").await, Some(6), "{body}");
+            assert_eq!(shop.sold("OIL", "north").await, 4, "{body}");
+            let mut counted = crate::bench::level("erp", 1, "OIL", "north", 20);
+            counted.at = "2026-11-22T10:30:00Z".parse().unwrap();
+            if let Change::LevelSet { version, .. } = &mut counted.change {
+                *version = Version::at(counted.at);
+            }
+            let authority = Default::default();
+            shop.store.apply(&counted, &authority).await.unwrap();
+            assert_eq!(shop.on_hand("OIL", "north").await, Some(20), "{body}");
+            // What is heard later of it counts, too, by a clock that was put right.
+            tokio::time::sleep(std::time::Duration::from_hours(1)).await;
+            let mut edited = body.clone();
+            for time in times {
+                edited[time] = json!("2026-11-22T10:00:00Z");
+            }
+            edited["updated_at"] = json!("2026-11-22T10:45:00Z");
+            edited["line_items"][0]["current_quantity"] = json!(3);
+            shop.hears("orders/updated", &edited).await;
+            assert_eq!(shop.on_hand("OIL", "north").await, Some(21), "{body}");
+            assert_eq!(shop.sold("OIL", "north").await, 3, "{body}");
+        }
+    }
+}
+
+/// What was overtaken is not told as what is there.
+#[tokio::test(start_paused = true)]
+async fn nobody_hears_an_older_level_when_the_connector_of_the_newer_one_is_removed() {
+    let (shop_of, erp) = (
+        "[connectors.shop]",
+        "[connectors.erp]\nkind = \"files\"\nurl = \"/nowhere/drop\"\n[connectors.shop]",
+    );
+    let shop = Shop::open(&[(shop_of, erp)]).await;
+    let carried = shop.evaluates();
+    let described = product("active", "08:00:00", &[(ITEM, "OIL"), (OTHER_ITEM, "GAS")]);
+    shop.hears("products/create", &described).await;
+    for item in [ITEM, OTHER_ITEM] {
+        let stated = level(item, 1, 40, "08:30:00");
+        shop.hears("inventory_levels/update", &stated).await;
+    }
+    carried.idle().await;
+    for (sku, units) in [("OIL", 0), ("GAS", 40)] {
+        let mut said = crate::bench::level("erp", 1, sku, "north", units);
+        said.at = "2026-11-22T09:40:00Z".parse().unwrap();
+        if let Change::LevelSet { version, .. } = &mut said.change {
+            *version = Version::at(said.at);
+        }
+        shop.store.apply(&said, &Default::default()).await.unwrap();
+    }
+    carried.idle().await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(0));
+    let resolved = shop.alerts(AlertState::Resolved).await;
+    shop.configure(&[]).await;
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(shop.on_hand("OIL", "north").await, None);
+    assert_eq!(shop.on_hand("GAS", "north").await, Some(40), "as much");
+    let mut ended = shop.alerts(AlertState::Resolved).await;
+    ended.retain(|it| !resolved.contains(it));
+    assert!(
+        ended
+            .iter()
+            .all(|(.., ending)| *ending != Some(Ending::Recovered)),
+        "{ended:?}"
+    );
+    // It counts once it is said again.
+    let stated = level(ITEM, 1, 39, "09:50:00");
+    shop.hears("inventory_levels/update", &stated).await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(39));
+    carried.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_order_took_from_stock_it_has_taken_whatever_orders_count_as_later() {
+    let shop = counting().await;
+    let placed = order("09:30:00", 4, false, &[]);
+    shop.hears("orders/create", &placed).await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+    shop.configure(&[]).await;
+    shop.ingest
+        .replay(&"shop".parse().unwrap(), &ALL, None)
+        .await
+        .unwrap();
+    shop.hears("orders/paid", &order("09:50:00", 4, false, &[]))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(6));
+    shop.hears("orders/updated", &order("09:55:00", 3, false, &[]))
+        .await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(7));
+    assert_eq!(shop.sold("OIL", "north").await, 3);
+}
+
+/// As people do it: the replay does not wait until all is ended that the old names stated.
+#[tokio::test(start_paused = true)]
+async fn a_replay_states_what_corrected_names_mean_though_what_the_old_ones_stated_has_not_ended() {
+    let shop = Shop::open(&[]).await;
+    let described = product("active", "08:00:00", &[(ITEM, "OIL")]);
+    shop.hears("products/create", &described).await;
+    for (place, units, at) in [(1, 70, "09:10:00"), (2, 50, "09:00:00")] {
+        let stated = level(ITEM, place, units, at);
+        shop.hears("inventory_levels/update", &stated).await;
+    }
+    let there = async || {
+        [
+            shop.on_hand("OIL", "north").await,
+            shop.on_hand("OIL", "south").await,
+        ]
+    };
+    assert_eq!(there().await, [Some(70), Some(50)]);
+    shop.configure(&[EXCHANGED]).await;
+    let connector = "shop".parse().unwrap();
+    shop.ingest.replay(&connector, &ALL, None).await.unwrap();
+    assert_eq!(there().await, [Some(50), Some(70)]);
+    let carried = shop.evaluates();
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(there().await, [Some(50), Some(70)]);
+    shop.ingest.replay(&connector, &ALL, None).await.unwrap();
+    assert_eq!(there().await, [Some(50), Some(70)]);
+    carried.stop().await;
 }

@@ -214,6 +214,7 @@ async fn a_hundred_buyers_and_one_unit_have_one_winner() {
                         location: "milano".parse().unwrap(),
                         delta: 1,
                         reason: MoveReason::Adjustment,
+                        called: None,
                     },
                 );
                 bench

@@ -563,6 +563,87 @@ async fn a_sum_is_not_low_because_of_a_place_whose_connector_was_removed() {
     carried.stop().await;
 }
 
+#[tokio::test]
+async fn a_day_that_is_yet_to_come_keeps_no_vehicle_from_being_sold() {
+    let bench = Bench::new();
+    let authority = Authority::default();
+    // Somewhere it is tomorrow already.
+    let today = jiff::tz::TimeZone::UTC.to_datetime(at(0)).date();
+    for (minute, days, held) in [(0, 1, 0), (1, 2, 1), (2, 13_000, 1)] {
+        let mut listed = vehicle("dms", minute, UnitState::InStock, "london");
+        if let Change::Unit(report) = &mut listed.change {
+            report.since = Some(today + jiff::Span::new().days(days));
+        }
+        let applied = bench.store.apply(&listed, &authority).await.unwrap();
+        let left_out = match applied {
+            Applied::Partly { left_out, .. } => left_out,
+            _ => Vec::new(),
+        };
+        assert_eq!(left_out.len(), held, "{left_out:?}");
+        assert!(left_out.iter().all(|it| it.field == "since"));
+    }
+    let sold = vehicle("market", 3 * 24 * 60, UnitState::Sold, "london");
+    bench.store.apply(&sold, &authority).await.unwrap();
+    let unit = bench.store.unit("SCBCG2ZG0RC012345").await.unwrap();
+    assert_eq!(unit.unwrap().resolve(&authority).state, UnitState::Sold);
+}
+
+/// The dealer system is left when the lot's connector is removed.
+#[tokio::test(start_paused = true)]
+async fn a_sale_is_taken_back_though_who_reported_it_too_is_removed() {
+    let shop = Shop::open(&[("[channels.out]", LOT)]).await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let line = "line:bentley/continental-gt";
+    let says = async |source, minute, state| {
+        let said = vehicle(source, minute, state, "north");
+        shop.store.apply(&said, &authority).await.unwrap();
+        carried.idle().await;
+    };
+    for (minute, state) in [(0, UnitState::InStock), (5, UnitState::Sold)] {
+        says("dms", minute, state).await;
+        says("lot", minute + 1, state).await;
+    }
+    let there = async || {
+        (
+            shop.on_hand(line, "north").await,
+            shop.sold(line, "north").await,
+        )
+    };
+    assert_eq!(there().await, (Some(0), 1));
+    shop.configure(&[("[channels.out]", WITHOUT_LOT)]).await;
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(there().await, (Some(0), 1));
+    says("dms", 20, UnitState::InStock).await;
+    assert_eq!(there().await, (Some(1), 0));
+    // Looked at again, there is nothing more to end.
+    let of = keys::unit_history("SCBCG2ZG0RC012345");
+    let rows = shop
+        .store
+        .history(&of, None, 100)
+        .await
+        .unwrap()
+        .items
+        .len();
+    shop.configure(&[
+        ("[channels.out]", WITHOUT_LOT),
+        ("threshold = 9", "threshold = 8"),
+    ])
+    .await;
+    shop.ticks().await;
+    carried.idle().await;
+    let again = shop
+        .store
+        .history(&of, None, 100)
+        .await
+        .unwrap()
+        .items
+        .len();
+    assert_eq!(again, rows);
+    carried.stop().await;
+}
+
 /// A vehicle that cannot be counted yet is looked at with all others.
 #[tokio::test(start_paused = true)]
 async fn a_removed_connector_has_no_vehicle_any_more_that_could_not_be_counted() {

@@ -326,6 +326,9 @@ impl From<ApplyError> for Problem {
             ApplyError::SameSku { .. } => {
                 conflict("same_sku", "Several items have this SKU", detail)
             }
+            ApplyError::UnknownPlace(_) => {
+                Self::invalid(vec![FieldError::body("location", detail)])
+            }
         }
     }
 }

@@ -3,19 +3,21 @@
 //! what was stated by a name of a place that leads to another now.
 //!
 //! What such a source said of quantities is forgotten: said again, it counts again. A vehicle is removed as
-//! of the source's own last word, so that only what it says later brings it back.
+//! of the source's own last word, so that only what it says later brings it back. A sale that it reported
+//! stands; whoever else has reported it can take it back alone from then on.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use shared::config::Config;
-use shared::domain::event::{Change, StockEvent, Version};
+use shared::domain::event::{Change, Version};
 use shared::domain::id::ConnectorName;
 use shared::domain::unit::{AFTER_LAST_WORD, Stamped, UnitReport, UnitState};
 use shared::domain::{Position, Unit};
 use shared::installation::Installation;
 use shared::metrics::Metric;
 use shared::store::StoreError;
+use shared::store::corrected::ended_by;
 use shared::store::stock::{Applied, ApplyError};
 
 use crate::{EvaluateError, Evaluator};
@@ -87,18 +89,7 @@ impl Evaluator {
         at: Timestamp,
         change: Change,
     ) -> Result<(), EvaluateError> {
-        let id = format!("configuration:{}:ended", installation.version);
-        let event = StockEvent {
-            id: id.parse().map_err(|error| StoreError::Unreadable {
-                operation: "name the end of a statement",
-                key: id.clone(),
-                problem: format!("{error}"),
-            })?,
-            source: source.clone(),
-            at,
-            actor: None,
-            change,
-        };
+        let event = ended_by(installation.version, source, at, change)?;
         let authority = installation.authority();
         match Box::pin(self.store.apply(&event, &authority)).await {
             // A change of stock as any other: what it costs of the table belongs to it.
@@ -118,15 +109,20 @@ impl Evaluator {
     }
 }
 
-/// The sources that are no longer there and have said of a vehicle that it is; and that word.
+/// The sources that are no longer there and have said of a vehicle that it is, or was sold; and that word.
 fn gone<'a>(
     config: &'a Config,
     unit: &'a Unit,
 ) -> impl Iterator<Item = (&'a ConnectorName, &'a Stamped<UnitState>)> {
     let claims = unit.claims.iter();
     let gone = claims.filter(|(source, _)| !config.has_source(source));
-    let said = gone.filter_map(|(source, claim)| Some((source, claim.state.latest()?)));
-    said.filter(|(_, said)| said.value.is_present())
+    let said = gone.filter_map(|(source, claim)| Some((source, claim, claim.state.latest()?)));
+    let stands = said.filter(|(_, claim, said)| {
+        let mut all = claim.state.iter();
+        let was_sold = all.any(|said| said.value.is_departure());
+        said.value.is_present() || was_sold && !claim.has_ended()
+    });
+    stands.map(|(source, _, said)| (source, said))
 }
 
 /// The sources that state something here and cannot any more; or by which name of the place they did that

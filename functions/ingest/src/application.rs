@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use shared::connectors::{External, KnownNames, Lookup, Parsed, Signed};
 use shared::domain::event::Change;
 use shared::domain::position::Refusal;
-use shared::domain::{ConnectorName, StockEvent};
+use shared::domain::{Authority, ConnectorName, StockEvent};
 use shared::metrics::Metric;
+use shared::store::corrected::ended_by;
 use shared::store::names::ExternalName;
 use shared::store::quarantine::Quarantined;
 use shared::store::received::{KeptBody, Received, ReceivedState};
-use shared::store::stock::{Applied, ApplyError};
+use shared::store::stock::{Applied, ApplyError, UNKNOWN_PLACE};
 use shared::store::units::UNPLACED;
 use shared::store::{Store, StoreError, Stored};
 
@@ -193,7 +194,11 @@ impl Ingest {
             _ => &store.writing_many(),
         };
         let outcomes = store.apply_each(&parsed.events, &authority).await?;
-        for (event, applied) in parsed.events.iter().zip(outcomes) {
+        for (event, mut applied) in parsed.events.iter().zip(outcomes) {
+            let is_known = matches!(applied, Ok(Applied::Known));
+            if is_known && received.state == ReceivedState::Applied {
+                applied = Box::pin(stated_again(store, door, event, &authority)).await?;
+            }
             held.extend(self.note(&door.name, received, event, applied, &mut outcome)?);
         }
         for rejected in &parsed.quarantine {
@@ -328,12 +333,7 @@ impl Ingest {
                         (left.reason, left.sentence),
                     )
                     .about(subject(&json!(event.change)));
-                    let awaits = match &event.change {
-                        Change::Unit(report) if left.reason == UNPLACED => {
-                            Some((UNPLACED.to_owned(), report.vin.to_string()))
-                        }
-                        _ => None,
-                    };
+                    let awaits = left.awaits.map(|(kind, name)| (kind.to_owned(), name));
                     one_for_each_name(held.event(event.id.clone()), awaits)
                 });
                 return Ok(held.collect());
@@ -363,6 +363,47 @@ const fn states(change: &Change) -> bool {
         change,
         Change::Unit(_) | Change::LevelSet { .. } | Change::Item { .. }
     )
+}
+
+/// What becomes of a statement that is known, and is applied again. What stands there may be what its
+/// source stated by a name that leads elsewhere now, and has not been ended yet: that ends first.
+async fn stated_again(
+    store: &Store,
+    door: &Door,
+    event: &StockEvent,
+    authority: &Authority,
+) -> Result<Result<Applied, ApplyError>, StoreError> {
+    let (product, location) = match &event.change {
+        Change::LevelSet {
+            product, location, ..
+        } => (product, location),
+        Change::Item(said) => (&said.product, &said.location),
+        _ => return Ok(Ok(Applied::Known)),
+    };
+    let Some(position) = store.position(product, location).await? else {
+        return Ok(Ok(Applied::Known));
+    };
+    let config = &door.installation.config;
+    let called = position.called_by(&door.name).into_iter();
+    let elsewhere = called.filter(|it| config.leads_elsewhere(&door.name, it, location));
+    let mut ended = false;
+    for called in elsewhere {
+        let change = Change::SourceGone {
+            product: product.clone(),
+            location: location.clone(),
+            called: Some(called.to_owned()),
+        };
+        let at = store.clock().now();
+        let end = ended_by(door.installation.version, &door.name, at, change)?;
+        if let Err(error) = store.apply(&end, authority).await {
+            return Ok(Err(error));
+        }
+        ended = true;
+    }
+    Ok(match ended {
+        true => store.apply(event, authority).await,
+        false => Ok(Applied::Known),
+    })
 }
 
 /// What waits for a name is one problem, however much waits for it.
@@ -414,6 +455,7 @@ fn code(error: &ApplyError) -> &'static str {
         ApplyError::Reused { .. } => "event_id_reused",
         ApplyError::Unstorable(_) => "unstorable",
         ApplyError::SameSku { .. } => SAME_SKU,
+        ApplyError::UnknownPlace(_) => UNKNOWN_PLACE,
         ApplyError::Store(_) => "store",
     }
 }

@@ -239,13 +239,13 @@ impl Reading<'_> {
             .and_then(|id| id.ok_or_else(|| missing(base, &pointers.event_id)));
         let id = flaws.needed(id);
         let at = find(one, base, &pointers.time, json::time)
-            .and_then(|at| at.ok_or_else(|| missing(base, &pointers.time)))
-            .and_then(|at| {
-                let pointer = || format!("{base}{}", pointers.time.as_str());
-                let tolerance = self.connector.settings.tolerance;
-                self.signed.not_in_future(at, tolerance, pointer)
-            });
-        let at = flaws.needed(at);
+            .and_then(|at| at.ok_or_else(|| missing(base, &pointers.time)));
+        let at = flaws.needed(at).and_then(|at| {
+            let pointer = || format!("{base}{}", pointers.time.as_str());
+            let tolerance = self.connector.settings.tolerance;
+            let is_sale = frame.is_some_and(|it| it.kind.event == VehicleEvent::Sold);
+            self.signed.when(at, tolerance, is_sale, pointer, flaws)
+        });
         let report = self.report(one, base, frame?, at, flaws);
         let change = Change::Unit(Box::new(report?));
         let id = format!("event/{}", id?);

@@ -171,6 +171,14 @@ impl Kind {
         }
     }
 
+    /// Whether it tells what happened, and not how things are.
+    fn happened(self) -> bool {
+        matches!(
+            self,
+            Self::Moved | Self::Sold | Self::Unit(Some(UnitState::Sold))
+        )
+    }
+
     fn reads(self, field: &str) -> bool {
         let describes = || vehicle::FIELDS.iter().any(|(name, _)| *name == field);
         matches!(field, "at" | "actor")
@@ -300,7 +308,7 @@ impl Reading<'_> {
     /// The event, if the row has all that it needs. Each field is read, so that everything that is
     /// wrong with the row is told at once.
     fn event(&self, row: &Object<'_>, index: usize, flaws: &mut Flaws) -> Option<StockEvent> {
-        let at = flaws.needed(self.at(row));
+        let at = self.at(row, flaws);
         let change = match self.kind {
             Kind::Level => self.level(row, at, flaws),
             Kind::Ended => self.ended(row, at, flaws),
@@ -321,12 +329,14 @@ impl Reading<'_> {
         Some(StockEvent { actor, ..event })
     }
 
-    fn at(&self, row: &Object<'_>) -> Result<Timestamp, Problem> {
-        let (field, at) = match row.get("at", json::time)? {
+    fn at(&self, row: &Object<'_>, flaws: &mut Flaws) -> Option<Timestamp> {
+        let (field, at) = match flaws.needed(row.get("at", json::time))? {
             Some(at) => (row.pointer_to("at"), at),
             None => ("/timestamp".to_owned(), self.sent),
         };
-        self.signed.not_in_future(at, self.tolerance, || field)
+        let happened = self.kind.happened();
+        self.signed
+            .when(at, self.tolerance, happened, || field, flaws)
     }
 
     fn level(&self, row: &Object<'_>, at: Option<Timestamp>, flaws: &mut Flaws) -> Option<Change> {
@@ -345,7 +355,7 @@ impl Reading<'_> {
             location,
             level: level?,
             version: version?,
-            called: row.get("location", json::name).ok().flatten(),
+            called: called(row),
         })
     }
 
@@ -386,6 +396,7 @@ impl Reading<'_> {
             location,
             delta: delta?,
             reason,
+            called: called(row),
         })
     }
 
@@ -406,6 +417,7 @@ impl Reading<'_> {
             location,
             quantity: quantity?,
             deducts: deducts?.unwrap_or(true),
+            called: called(row),
         })
     }
 
@@ -475,6 +487,11 @@ impl Reading<'_> {
             )),
         }
     }
+}
+
+/// What the sender calls the place.
+fn called(row: &Object<'_>) -> Option<String> {
+    row.get("location", json::name).ok().flatten()
 }
 
 /// The SKU, in the one field or the other.

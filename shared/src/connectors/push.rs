@@ -92,6 +92,20 @@ impl<'a> Signed<'a> {
         self.delivery.headers
     }
 
+    /// When it was. What has `happened` has done so by the time it is heard of, whatever clock dates it: a
+    /// time that is too far ahead is left out, and it is when it came.
+    pub(super) fn when(
+        &self,
+        at: Timestamp,
+        tolerance: SignedDuration,
+        happened: bool,
+        pointer: impl FnOnce() -> String,
+        flaws: &mut Flaws,
+    ) -> Option<Timestamp> {
+        let believed = flaws.needed(self.not_in_future(at, tolerance, pointer));
+        believed.or_else(|| happened.then(|| self.received()))
+    }
+
     /// Refuses a time that is further ahead of our clock than `tolerance`: a version from the far
     /// future would outrank every later statement.
     pub(super) fn not_in_future(
@@ -168,12 +182,21 @@ impl Parsed {
     ) {
         let applies = event.is_some();
         self.events.extend(event);
+        match applies {
+            true => self.leave_out(flaws, excerpt),
+            false => flaws
+                .0
+                .into_iter()
+                .for_each(|it| self.reject(it, excerpt())),
+        }
+    }
+
+    /// Adds facts to the quarantine without which a row applies.
+    pub(super) fn leave_out(&mut self, flaws: Flaws, excerpt: impl Fn() -> Value) {
         for mut problem in flaws.0 {
-            if applies {
-                problem
-                    .sentence
-                    .push_str("; it is left out, and the rest of the row applies");
-            }
+            problem
+                .sentence
+                .push_str("; it is left out, and the rest of the row applies");
             self.reject(problem, excerpt());
         }
     }

@@ -119,6 +119,9 @@ pub enum Change {
         delta: i64,
         /// Why it moved.
         reason: MoveReason,
+        /// What the source calls the place, if it named one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        called: Option<String>,
     },
     /// Units were sold. Counts as demand; takes stock away only if `deducts`, because a source that
     /// states levels has already taken the sale into account.
@@ -131,6 +134,9 @@ pub enum Change {
         quantity: i64,
         /// Whether on hand falls by it.
         deducts: bool,
+        /// What the source calls the place, if it named one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        called: Option<String>,
     },
     /// An order's line as it is now, with what came back of it.
     OrderLine(Box<OrderLine>),

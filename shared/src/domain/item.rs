@@ -251,13 +251,17 @@ impl Position {
         called.flatten().map(String::as_str).collect()
     }
 
-    /// Forgets what a source has said here, or what of it by one of its names of the place.
+    /// Forgets what a source has said here, or what of it by one of its names of the place; and if that was
+    /// what is there, also what was overtaken by it: older words that come to something else. Nobody knows
+    /// how it went on. A person's count is of its day, whatever it comes to.
     pub(super) fn forget(
         &mut self,
         source: &ConnectorName,
         called: Option<&str>,
         sources: &Sources,
     ) {
+        let is_read = self.read_from(sources).is_some_and(|(it, _)| it == source);
+        let there = self.stock(sources).map(|stock| stock.available);
         let Holding::Stated { bases, .. } = &mut self.holding else {
             return;
         };
@@ -274,14 +278,18 @@ impl Position {
                 false => return base.derive(sources.same_sku(source)),
             }
         }
-        // A person's count of before that was overtaken by what is forgotten; nobody knows how it went on.
-        let gone = bases.remove(source);
-        bases.retain(|other, base| {
-            let overtaken = gone
-                .as_ref()
-                .is_some_and(|gone| base.version < gone.version);
-            other.as_str() != API || !overtaken
-        });
+        let Some(gone) = bases.remove(source).filter(|_| is_read) else {
+            return;
+        };
+        while let Some((next, base)) = self.read_from(sources)
+            && base.version < gone.version
+            && (next.as_str() == API || self.stock(sources).map(|stock| stock.available) != there)
+        {
+            let next = next.clone();
+            if let Holding::Stated { bases, .. } = &mut self.holding {
+                bases.remove(&next);
+            }
+        }
     }
 
     /// Notes that a source states nothing here any more; an older statement changes nothing.

@@ -9,8 +9,8 @@
 //! when the edit is made, and a refund is back when it is processed. A level or a count between the two
 //! has the one in it and not the other.
 //!
-//! A line whose order names no place stays at the one where it was first taken from stock, whatever the
-//! configuration has for such orders later.
+//! A line whose order names no place, or one that has no name any more, stays at the one where it was
+//! first taken from stock, whatever the configuration has for such orders later.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -73,8 +73,8 @@ pub struct KnownLine {
 pub struct Placed {
     /// Which version of the order.
     pub version: Version,
-    /// Where it is taken from.
-    pub location: LocationId,
+    /// Where it is taken from; of what was only heard, nothing where that has no name.
+    pub location: Option<LocationId>,
     /// What the source calls that place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<String>,
@@ -184,7 +184,7 @@ impl KnownLine {
             // one product; where that is not so, the order of the names decides, so that the order of
             // arrival does not.
             let gone = placed.map(|it| (it.version, it.cancelled, it.ordered.how_far_gone()));
-            let location = placed.map(|it| it.location.clone());
+            let location = placed.map(|it| &it.location).cloned();
             (gone, known.product.clone(), location)
         };
         let (older, newer) = if rank(heard) > rank(self) {
@@ -193,6 +193,8 @@ impl KnownLine {
             (heard, self)
         };
         let mut next = newer.clone();
+        // What was taken from stock was, whatever orders count as by now.
+        next.deducts |= older.deducts;
         next.item = next.item.or_else(|| older.item.clone());
         next.alias = next.alias.or_else(|| older.alias.clone());
         // Whoever knows the item knows the product; of two who do, the one who is heard later.
@@ -209,6 +211,8 @@ impl KnownLine {
             next.was_ordered(&said.value, said.version);
         }
         if let (Some(placed), Some(other)) = (&mut next.placed, &older.placed) {
+            // It was placed once, at the latest when that was first said.
+            placed.at = placed.at.min(other.at);
             if placed.version == other.version {
                 let refunded = other.ordered.refunded.iter();
                 placed.ordered.refunded.extend(refunded.cloned());
@@ -219,9 +223,14 @@ impl KnownLine {
         for (name, refund) in &older.refunds {
             let known = next.refunds.entry(name.clone());
             let known = known.or_insert_with(|| refund.clone());
-            if refund > known {
-                known.clone_from(refund);
-            }
+            let at = refund.at.min(known.at);
+            let recorded = refund.recorded.min(known.recorded);
+            let said = refund.max(known).clone();
+            *known = Refund {
+                at,
+                recorded,
+                ..said
+            };
         }
         next.follow_names(heard);
         next
@@ -244,25 +253,39 @@ impl KnownLine {
         }
     }
 
-    /// What was heard, with what the sender left to the default location where that was known to be. A name
-    /// that leads elsewhere now was corrected, and the line goes where the level goes.
+    /// What was heard, where it was known to be: what the sender left to the default location, and what has
+    /// no name any more. A name that leads elsewhere now was corrected, and the line goes where the level goes.
     #[must_use]
     pub fn where_known(mut self, known: &Self) -> Self {
         if let (Some(placed), Some(before)) = (&mut self.placed, &known.placed)
-            && is_default(&placed.called)
-            && is_default(&before.called)
+            && (placed.location.is_none()
+                || is_default(&placed.called) && is_default(&before.called))
         {
             placed.location.clone_from(&before.location);
         }
         for (name, refund) in &mut self.refunds {
-            if let Some(before) = known.refunds.get(name)
-                && (is_default(&refund.called) && is_default(&before.called)
-                    || refund.in_place && before.in_place)
-            {
+            let Some(before) = known.refunds.get(name) else {
+                continue;
+            };
+            let unnamed = refund.back_to.is_none() && refund.called == before.called;
+            if unnamed || refund.in_place && before.in_place {
                 refund.back_to.clone_from(&before.back_to);
             }
         }
         self
+    }
+
+    /// What the source calls a place where something of `heard` is back, and which nobody knows by that.
+    pub fn back_at_unknown(&self, heard: &Self) -> Option<&str> {
+        let placed = self
+            .placed
+            .as_ref()
+            .and_then(|placed| placed.called.as_ref());
+        let heard = heard.refunds.keys();
+        let mut known = heard.filter_map(|name| self.refunds.get(name));
+        let unknown = known
+            .find(|it| it.back_to.is_none() && it.called.is_some() && it.called.as_ref() != placed);
+        unknown?.called.as_deref()
     }
 
     /// The line as one that was not in its order yet at a version that is older than all that is known of
@@ -297,14 +320,16 @@ impl KnownLine {
             };
             *series.entry(at).or_default() += units;
         };
-        if let Some(placed) = &self.placed {
+        if let Some(placed) = &self.placed
+            && let Some(location) = &placed.location
+        {
             let [_, since] = placed.ordered.refunds(placed.version, &self.refunds);
             let sold = if placed.cancelled {
                 0
             } else {
                 (placed.ordered.current - since).max(0)
             };
-            at(&placed.location, false, placed.at, sold);
+            at(location, false, placed.at, sold);
             let now = Stamped {
                 value: placed.ordered.clone(),
                 version: placed.version,
@@ -316,7 +341,7 @@ impl KnownLine {
                     .value
                     .left(said.version, &placed.ordered, &self.refunds);
                 let when = left.map_or(placed.at, |_| said.version.at.max(placed.at));
-                at(&placed.location, true, when, left.unwrap_or(0) - by_then);
+                at(location, true, when, left.unwrap_or(0) - by_then);
                 left = Some(by_then);
             }
         }
@@ -326,7 +351,7 @@ impl KnownLine {
             let in_place = placed.filter(|placed| {
                 refund.in_place || refund.called.is_some() && refund.called == placed.called
             });
-            let in_place = in_place.map(|placed| &placed.location);
+            let in_place = in_place.and_then(|placed| placed.location.as_ref());
             if let Some(location) = in_place.or(refund.back_to.as_ref()) {
                 at(location, true, refund.at, refund.quantity);
             }
@@ -406,7 +431,7 @@ mod tests {
             deducts: true,
             placed: Some(Placed {
                 version: Version::at(time(second)),
-                location: "north".parse().unwrap(),
+                location: Some("north".parse().unwrap()),
                 called: None,
                 at: time(1),
                 ordered: Ordered {

@@ -422,8 +422,8 @@ impl Position {
             Holding::Counted { on_hand, .. } => {
                 Some(*on_hand).filter(|_| !self.no_longer_counted())
             }
-            Holding::Stated { bases, moves } => {
-                let (source, base) = on_the_shelf(bases, &sources.ranking)?;
+            Holding::Stated { moves, .. } => {
+                let (source, base) = self.read_from(sources)?;
                 // What is not known to be of one item is in a sum once all of its items have been
                 // stated since; what is, with its own.
                 let since = base.since().at.as_millisecond();
@@ -435,6 +435,14 @@ impl Position {
                 let covered = self.covered_by_items(source, base, since, moves);
                 Some(base.level.on_hand + base.moved + moved - covered)
             }
+        }
+    }
+
+    /// By whose statement it is known how many there are, and that.
+    pub(super) fn read_from(&self, sources: &Sources) -> Option<(&ConnectorName, &Base)> {
+        match &self.holding {
+            Holding::Stated { bases, .. } => on_the_shelf(bases, &sources.ranking),
+            Holding::Counted { .. } => None,
         }
     }
 
@@ -487,10 +495,7 @@ impl Position {
 
     /// When the owner's statement was true, or a newer count: what moved before then is already in it.
     pub fn stated_until(&self, sources: &Sources) -> Option<Timestamp> {
-        let Holding::Stated { bases, .. } = &self.holding else {
-            return None;
-        };
-        let (_, base) = on_the_shelf(bases, &sources.ranking)?;
+        let (_, base) = self.read_from(sources)?;
         Some(base.version.at)
     }
 

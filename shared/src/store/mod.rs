@@ -35,6 +35,7 @@ mod spread;
 
 pub mod alerts;
 pub mod breakers;
+pub mod corrected;
 pub mod doctor;
 pub mod due;
 pub mod feeds;

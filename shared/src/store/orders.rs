@@ -10,12 +10,15 @@ use super::renames::{self, Meant, Said};
 use super::row::{Expect, Row, Write, Written, read};
 use super::snapshots::CaughtUp;
 use super::stated::Item;
-use super::stock::{Applied, ApplyError, position_row, position_words};
+use super::stock::{
+    Applied, ApplyError, Cause, Late, LeftOut, UNKNOWN_PLACE, position_row, position_words,
+};
 use super::{Store, StoreError, keys};
 use crate::domain::Authority;
 use crate::domain::event::{StockEvent, Version};
+use crate::domain::id::LocationId;
 use crate::domain::order::{Effect, KnownLine, OrderLine, Place};
-use crate::domain::position::{PositionChange, of_item};
+use crate::domain::position::{PositionChange, Sources, of_item};
 
 const OPERATION: &str = "apply an order's line";
 /// How long a line is remembered after it last changed: longer than anybody edits or refunds it.
@@ -150,100 +153,165 @@ impl Store {
             let stored = self.get::<KnownLine>(OPERATION, &key).await?;
             let before = stored.as_ref().map(|stored| &stored.data);
             let heard = self.of_its_item(event, line, before).await?;
+            let placed = heard.placed.as_ref().filter(|it| it.location.is_none());
+            if let Some(placed) = placed {
+                return Err(ApplyError::unknown_place(placed.called.as_deref()));
+            }
             let after = before.map_or_else(|| heard.clone(), |it| it.joined(&heard));
             let after = match first {
                 Some(first) => after.not_ordered_at(first),
                 None => after,
             };
+            let unknown = after.back_at_unknown(&heard);
+            let left_out: Vec<_> = unknown.map(back_later).into_iter().collect();
             if before == Some(&after) {
-                return Ok((Applied::Known, false));
+                return Ok((Applied::with(false, left_out), false));
             }
-            let now = self.clock.now();
             let row = Row::new(key.clone(), "order_line", &after)?.expires(self.order_expires());
-            let mut writes = vec![Write::Put(row, Expect::from_read(stored.as_ref()))];
-            let (mut late, mut changed) = (Vec::new(), false);
             let ordered = after.placed.as_ref().map(|placed| placed.at);
-            // What a line came to under an old SKU, and what it comes to under the new one, are of one
-            // position.
-            let mut meant = BTreeMap::<Place, (Meant, Changes<'_>)>::new();
-            let mut guards = Vec::new();
-            for (whose, (product, location), effect) in changes(&after, before) {
-                let at = ordered.or_else(|| effect.first()).unwrap_or(now);
-                let name = whose.map(|item| of_item(&event.source, item));
-                let said = match &name {
-                    None => Said::At(at),
-                    Some(name) if after.item.as_deref() == whose => Said::OfItem(name, at),
-                    Some(name) => Said::Of(name, at),
-                };
-                let place = (&product, &location);
-                if let Some(mut found) = self.meant(OPERATION, place, said).await? {
-                    guards.push(found.guard.take());
-                    let place = (found.position.product.clone(), location);
-                    let (_, all) = meant
-                        .entry(place)
-                        .or_insert_with(|| (found, Changes::new()));
-                    match all.iter_mut().find(|(known, _)| *known == whose) {
-                        Some((_, sum)) => sum.add(effect),
-                        None => all.push((whose, effect)),
-                    }
-                }
-            }
-            for ((product, location), (found, all)) in meant {
-                let day = |at| authority.day(&location, at);
-                let all = all.into_iter().map(|(whose, effect)| PositionChange::Line {
-                    whose: whose.map(|item| (event.source.clone(), item.to_owned())),
-                    moves: effect.moves.into_iter().collect(),
-                    sold: effect
-                        .sold
-                        .into_iter()
-                        .map(|(at, n)| (day(at), n))
-                        .collect(),
-                });
-                let all: Vec<_> = all.collect();
-                let then = all.iter().filter_map(PositionChange::dated).min();
-                let was = found.position;
-                let known = match then {
-                    Some(then) => self.caught_up(was.clone(), then, None, sources).await?,
-                    None => CaughtUp::as_it_is(was.clone()),
-                };
-                let mut is = known.position.clone();
-                for change in &all {
-                    is = is.after(change, sources)?.unwrap_or(is);
-                }
-                if is != known.position {
-                    let stored = found.stored.as_ref();
-                    if is.differs_in_parts_alone(&known.position)
-                        && position_words(&is, sources) == position_words(&was, sources)
-                    {
-                        // By which of its names it is the item's: nothing that a ledger tells of.
-                        writes.push(Write::Put(position_row(&is)?, Expect::from_read(stored)));
-                    } else {
-                        changed = true;
-                        writes.extend(self.position_writes(event, stored, &was, is, sources)?);
-                    }
-                    let item = Item::Position { product, location };
-                    for source in &known.being_read {
-                        self.note_late(source, &item).await?;
-                    }
-                    late.extend(then.map(|then| (known.being_read, item, then)));
-                }
-            }
-            let writes_more = writes.len() > 1;
-            for guard in guards.into_iter().filter(|_| writes_more) {
-                renames::guard(&mut writes, guard);
-            }
-            match self.transact(OPERATION, writes).await? {
+            let changes = changes(&after, before).into_iter();
+            let changes = changes.map(|(whose, place, effect)| Changing {
+                at: ordered.or_else(|| effect.first()),
+                whose,
+                is_named: after.item.as_deref() == whose,
+                place,
+                effect,
+            });
+            let mut moving = self
+                .moving(event, changes.collect(), None, authority)
+                .await?;
+            let write = Write::Put(row, Expect::from_read(stored.as_ref()));
+            moving.writes.push(write);
+            match self.transact(OPERATION, moving.writes).await? {
                 Written::Done => {
-                    for (being_read, item, then) in late {
-                        self.settle_late(&being_read, &item, then, &event.id, sources)
-                            .await?;
-                    }
-                    return Ok((Applied::with(changed, Vec::new()), before.is_none()));
+                    self.settle_moved(moving.late, event, sources).await?;
+                    let applied = Applied::with(moving.changed, left_out);
+                    return Ok((applied, before.is_none()));
                 }
                 Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
             }
         }
         Err(contended())
+    }
+
+    /// What changes positions by what an event comes to at each.
+    pub(super) async fn moving(
+        &self,
+        event: &StockEvent,
+        changes: Vec<Changing<'_>>,
+        why: Option<&str>,
+        authority: &Authority,
+    ) -> Result<Moving, ApplyError> {
+        let sources = &authority.quantities;
+        let mut moving = Moving::default();
+        // What a line came to under an old SKU, and what it comes to under the new one, are of one
+        // position.
+        let mut meant = BTreeMap::<Place, (Meant, Effects<'_>)>::new();
+        let mut guards = Vec::new();
+        for change in changes {
+            let at = change.at.unwrap_or_else(|| self.clock.now());
+            let name = change.whose.map(|item| of_item(&event.source, item));
+            let said = match &name {
+                None => Said::At(at),
+                Some(name) if change.is_named => Said::OfItem(name, at),
+                Some(name) => Said::Of(name, at),
+            };
+            let (product, location) = change.place;
+            if let Some(mut found) = self.meant(OPERATION, (&product, &location), said).await? {
+                guards.push(found.guard.take());
+                let place = (found.position.product.clone(), location);
+                let (_, all) = meant
+                    .entry(place)
+                    .or_insert_with(|| (found, Effects::new()));
+                match all.iter_mut().find(|(known, _)| *known == change.whose) {
+                    Some((_, sum)) => sum.add(change.effect),
+                    None => all.push((change.whose, change.effect)),
+                }
+            }
+        }
+        for ((product, location), (found, all)) in meant {
+            let day = |at| authority.day(&location, at);
+            let all = all.into_iter().map(|(whose, effect)| PositionChange::Line {
+                whose: whose.map(|item| (event.source.clone(), item.to_owned())),
+                moves: effect.moves.into_iter().collect(),
+                sold: effect
+                    .sold
+                    .into_iter()
+                    .map(|(at, n)| (day(at), n))
+                    .collect(),
+            });
+            let all: Vec<_> = all.collect();
+            let then = all.iter().filter_map(PositionChange::dated).min();
+            let was = found.position;
+            let known = match then {
+                Some(then) => self.caught_up(was.clone(), then, None, sources).await?,
+                None => CaughtUp::as_it_is(was.clone()),
+            };
+            let mut is = known.position.clone();
+            for change in &all {
+                is = is.after(change, sources)?.unwrap_or(is);
+            }
+            if is != known.position {
+                let stored = found.stored.as_ref();
+                if is.differs_in_parts_alone(&known.position)
+                    && position_words(&is, sources) == position_words(&was, sources)
+                {
+                    // By which of its names it is the item's: nothing that a ledger tells of.
+                    let write = Write::Put(position_row(&is)?, Expect::from_read(stored));
+                    moving.writes.push(write);
+                } else {
+                    moving.changed = true;
+                    let cause = Cause::of(event, why);
+                    let (written, _) = self.recorded(&cause, stored, &was, is, sources)?;
+                    moving.writes.extend(written);
+                }
+                let item = Item::Position { product, location };
+                for source in &known.being_read {
+                    self.note_late(source, &item).await?;
+                }
+                let late = then.map(|then| (known.being_read, item, then));
+                moving.late.extend(late);
+            }
+        }
+        let writes_any = !moving.writes.is_empty();
+        for guard in guards.into_iter().filter(|_| writes_any) {
+            renames::guard(&mut moving.writes, guard);
+        }
+        Ok(moving)
+    }
+
+    /// To be called when what moves is written.
+    pub(super) async fn settle_moved(
+        &self,
+        late: Vec<Late>,
+        event: &StockEvent,
+        sources: &Sources,
+    ) -> Result<(), StoreError> {
+        for (being_read, item, then) in late {
+            self.settle_late(&being_read, &item, then, &event.id, sources)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Where the other lines of an order are that it has at a place of the same name.
+    async fn place_of_order(
+        &self,
+        event: &StockEvent,
+        order: &str,
+        called: Option<&String>,
+    ) -> Result<Option<LocationId>, StoreError> {
+        let partition = keys::order(&event.source, order).pk;
+        let lines = self
+            .partition(OPERATION, &partition, keys::ORDER_LINE)
+            .await?;
+        for (_, item) in lines {
+            let placed = read::<KnownLine>(OPERATION, item)?.data.placed;
+            if let Some(placed) = placed.filter(|it| it.called.as_ref() == called) {
+                return Ok(placed.location);
+            }
+        }
+        Ok(None)
     }
 
     /// What was heard of a line as of its item's product: the SKU that it names may be another's for all
@@ -260,13 +328,17 @@ impl Store {
             Some(before) => heard.where_known(before),
             None => heard,
         };
+        if let Some(placed) = heard.placed.as_mut().filter(|it| it.location.is_none()) {
+            let called = placed.called.as_ref();
+            placed.location = self.place_of_order(event, &line.order, called).await?;
+        }
         let (Some(own), Some(item)) = (&line.item_has, &heard.item) else {
             return Ok(heard);
         };
         let placed = heard.placed.as_ref();
         let placed = placed.or_else(|| before?.placed.as_ref());
         let mut back = heard.refunds.values().map(|refund| &refund.back_to);
-        let location = placed.map(|placed| &placed.location);
+        let location = placed.and_then(|placed| placed.location.as_ref());
         let location = location.or_else(|| back.find_map(Option::as_ref));
         let Some(location) = location.filter(|_| *own != heard.product) else {
             return Ok(heard);
@@ -283,13 +355,45 @@ impl Store {
     }
 }
 
+/// That what is back at a place counts once it is known which that is.
+fn back_later(called: &str) -> LeftOut {
+    let error = ApplyError::unknown_place(Some(called));
+    LeftOut {
+        field: "refunds".to_owned(),
+        reason: UNKNOWN_PLACE,
+        sentence: format!("{error}; what is back there counts once it is"),
+        awaits: error.awaits(),
+    }
+}
+
 fn contended() -> ApplyError {
     let operation = OPERATION;
     StoreError::Contended { operation }.into()
 }
 
+/// What changes at one place.
+pub(super) struct Changing<'a> {
+    /// When the whole began, if that is known.
+    pub(super) at: Option<Timestamp>,
+    /// Which item it is of, if that is known.
+    pub(super) whose: Option<&'a str>,
+    /// Whether that is the item's own name.
+    pub(super) is_named: bool,
+    pub(super) place: Place,
+    pub(super) effect: Effect,
+}
+
+/// Changes of positions, ready to be written.
+#[derive(Default)]
+pub(super) struct Moving {
+    pub(super) writes: Vec<Write>,
+    /// Whether they change any stock.
+    pub(super) changed: bool,
+    pub(super) late: Vec<Late>,
+}
+
 /// What changes of a position: whose it is, and what.
-type Changes<'a> = Vec<(Option<&'a str>, Effect)>;
+type Effects<'a> = Vec<(Option<&'a str>, Effect)>;
 
 /// What changes when `before` becomes `after`. Where it was booked as something else's, all of that is taken
 /// back.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,13 +13,15 @@ use super::renames::{self, Meant, Said};
 use super::row::{Expect, Page, Row, Stored, Write, Written, read};
 use super::snapshots::CaughtUp;
 use super::stated::Item;
+use super::waits::LOCATION;
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::authority::API;
-use crate::domain::event::{Change, EventId, StockEvent};
+use crate::domain::event::{Change, EventId, StockEvent, millis};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::ledger::LedgerRow;
+use crate::domain::order::DEFAULT_LOCATION;
 use crate::domain::position::{
     MOST_MOVES, PositionChange, Refusal, Sources, Unsettled, whole_millis,
 };
@@ -31,8 +34,15 @@ const REMEMBERED_DAYS: u16 = 8;
 /// How much longer than its webhook an event is remembered: longer than applying a webhook takes, which
 /// may begin at its last moment.
 const REMEMBERED_AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// Characters of a place's name that is waited for; a longer one is never learnt.
+const NAME_MOST: usize = 256;
 /// As much of that is enough where the event came before in another webhook.
 const ENOUGH_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Why what is at a place is held of which the source has no name.
+pub const UNKNOWN_PLACE: &str = "unknown_location";
+/// Why something is not at a place any more, or at another.
+pub(super) const ELSEWHERE: &str = "its source means another place by the name that it used";
 
 /// What became of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +82,8 @@ pub struct LeftOut {
     pub reason: &'static str,
     /// Why, for people.
     pub sentence: String,
+    /// The name that has to become known before it can have one: its kind, and itself.
+    pub awaits: Option<(&'static str, String)>,
 }
 
 /// Why an event was not applied.
@@ -104,6 +116,9 @@ pub enum ApplyError {
         /// The items.
         items: String,
     },
+    /// The source has no name for a place.
+    #[error("{}", unknown_place(.0))]
+    UnknownPlace(String),
     /// The table.
     #[error(transparent)]
     Store(StoreError),
@@ -126,14 +141,33 @@ impl ApplyError {
             Self::SameSku {
                 product, location, ..
             } => Some(same_sku(product, location)),
+            Self::UnknownPlace(called) => Some((LOCATION, called.clone())),
             _ => None,
         }
+    }
+
+    /// What a source calls a place is not known; nothing where it names none.
+    pub(super) fn unknown_place(called: Option<&str>) -> Self {
+        let called = called.unwrap_or(DEFAULT_LOCATION);
+        Self::UnknownPlace(called.chars().take(NAME_MOST).collect())
+    }
+}
+
+fn unknown_place(called: &str) -> String {
+    match called {
+        DEFAULT_LOCATION => {
+            "it names no location, and the connector has no `default_location`".to_owned()
+        }
+        called => format!("location {called:?} is not in the connector's `locations`"),
     }
 }
 
 fn same_sku(product: &ProductId, location: &LocationId) -> (&'static str, String) {
     ("same_sku", format!("{product} {location}"))
 }
+
+/// Which sources are being read by files that may cover a change, of what it is, and of when.
+pub(super) type Late = (Vec<ConnectorName>, Item, Timestamp);
 
 /// What a ledger row says of why a position changed.
 pub(super) struct Cause<'a> {
@@ -144,14 +178,26 @@ pub(super) struct Cause<'a> {
     pub(super) change: &'a str,
 }
 
+impl<'a> Cause<'a> {
+    /// An event, which says itself why, unless something else is the reason.
+    pub(super) fn of(event: &'a StockEvent, why: Option<&'a str>) -> Self {
+        Self {
+            source: &event.source,
+            event: &event.id,
+            actor: event.actor.as_deref(),
+            reason: why.or_else(|| reason(&event.change)),
+            change: change_name(&event.change),
+        }
+    }
+}
+
 /// A change of a position, ready to be written.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
     pub(super) writes: Vec<Write>,
     /// What of it is not believed.
     pub(super) left_out: Vec<LeftOut>,
-    /// Which sources are being read by files that may cover the change, of what it is, and of when.
-    late: Option<(Vec<ConnectorName>, Item, Timestamp)>,
+    late: Option<Late>,
 }
 
 /// A position as it stands, or as one of which nothing is known.
@@ -206,6 +252,7 @@ pub(super) fn change_of_position<'e>(
             location,
             quantity,
             deducts,
+            ..
         } => (
             product,
             location,
@@ -256,16 +303,60 @@ pub(super) fn change_of_position<'e>(
     })
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Marker {
+/// That an event was applied.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Marker {
     at: i64,
-    content: String,
+    pub(super) content: String,
     /// When it is forgotten.
     #[serde(default)]
     until: i64,
+    /// Where something moved by a name that may come to mean another place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) moved: Option<MovedAt>,
+}
+
+/// Where and when something moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MovedAt {
+    pub(super) location: LocationId,
+    /// What its source calls the place.
+    pub(super) called: String,
+    #[serde(with = "millis")]
+    pub(super) at: Timestamp,
+}
+
+impl MovedAt {
+    pub(super) fn of(event: &StockEvent) -> Option<Self> {
+        let (Change::Moved {
+            location, called, ..
+        }
+        | Change::Sold {
+            location, called, ..
+        }) = &event.change
+        else {
+            return None;
+        };
+        Some(Self {
+            location: location.clone(),
+            called: called.clone()?,
+            at: event.at,
+        })
+    }
 }
 
 impl Marker {
+    /// The row that says that the event counts where it says now, kept for as long.
+    pub(super) fn moved_to(&self, event: &StockEvent) -> Result<Row, StoreError> {
+        let until = Timestamp::from_millisecond(self.until).unwrap_or(Timestamp::MAX);
+        let moved = Self {
+            content: content(event, None),
+            moved: MovedAt::of(event),
+            ..self.clone()
+        };
+        moved.row(event, until)
+    }
+
     fn row(&self, event: &StockEvent, until: Timestamp) -> Result<Row, StoreError> {
         Ok(Row::new(keys::marker(&event.source, &event.id), "marker", self)?.expires(until))
     }
@@ -289,8 +380,17 @@ impl Store {
             Change::Item(said) => self.apply_item(event, said, sources).await,
             _ => match change_of_position(event, authority) {
                 Some((product, location, change)) => {
-                    self.apply_to_position(event, product, location, &change, sources)
-                        .await
+                    let applied = self
+                        .apply_to_position(event, product, location, &change, sources)
+                        .await;
+                    match applied {
+                        // Boxed, as it is rare, and would be part of every future that applies anything.
+                        Err(ApplyError::Reused { .. }) => {
+                            let corrected = self.correct_place(event, authority).boxed().await?;
+                            corrected.map_or(applied, Ok)
+                        }
+                        applied => applied,
+                    }
                 }
                 None => Ok(Applied::Known),
             },
@@ -463,7 +563,14 @@ impl Store {
         change: &PositionChange,
         sources: &Sources,
     ) -> Result<(Prepared, Option<Position>), ApplyError> {
-        let then = change.dated();
+        let dated = change.dated();
+        let then = match change {
+            // Who goes on saying the same is not overtaken.
+            PositionChange::Gone { source, .. } => {
+                before.stated_by(source).map(|base| base.version.at)
+            }
+            _ => dated,
+        };
         let by = match change {
             PositionChange::Level { source, .. } | PositionChange::Missing { source, .. } => {
                 Some(source)
@@ -489,7 +596,7 @@ impl Store {
             product: before.product.clone(),
             location: before.location.clone(),
         };
-        let late = then.filter(|_| !known.being_read.is_empty());
+        let late = dated.filter(|_| !known.being_read.is_empty());
         prepared.late = late.map(|then| (known.being_read, item, then));
         Ok((prepared, Some(after)))
     }
@@ -527,13 +634,7 @@ impl Store {
         after: Position,
         sources: &Sources,
     ) -> Result<Vec<Write>, StoreError> {
-        let cause = Cause {
-            source: &event.source,
-            event: &event.id,
-            actor: event.actor.as_deref(),
-            reason: reason(&event.change),
-            change: change_name(&event.change),
-        };
+        let cause = Cause::of(event, None);
         let (writes, _) = self.recorded(&cause, stored, before, after, sources)?;
         Ok(writes.into())
     }
@@ -595,6 +696,7 @@ impl Store {
             at: self.clock.now().as_millisecond(),
             content: fingerprint(event, change),
             until: until.as_millisecond(),
+            moved: MovedAt::of(event),
         };
         Ok(Write::Put(marker.row(event, until)?, Expect::Absent))
     }
@@ -773,7 +875,7 @@ pub(super) fn reason(change: &Change) -> Option<&'static str> {
     match change {
         Change::SourceGone {
             called: Some(_), ..
-        } => Some("its source means another place by the name that it used"),
+        } => Some(ELSEWHERE),
         Change::SourceGone { .. } => Some("the configuration lets its source state nothing here"),
         Change::Unit(report) if report.state != Some(UnitState::Removed) => None,
         Change::Unit(report) if report.source_gone => {
@@ -829,6 +931,7 @@ fn believed<'a>(
             "{} at {}: {field}: {refusal}",
             position.product, position.location
         ),
+        awaits: None,
     });
     let change = PositionChange::Level {
         source: source.clone(),
@@ -845,15 +948,25 @@ fn fingerprint(event: &StockEvent, change: &PositionChange) -> String {
     let said = match change {
         PositionChange::Reserve(units) => json!({ "reserve": units }),
         PositionChange::Release(units) => json!({ "release": units }),
-        _ => {
-            let mut said = serde_json::to_value(&event.change).unwrap_or(Value::Null);
-            if event.source.as_str() == API
-                && let Some(said) = said.as_object_mut()
-            {
-                said.remove("version");
-            }
-            said
-        }
+        _ => return content(event, None),
     };
+    sha256_hex(said.to_string().as_bytes())
+}
+
+/// The same of what a source says, as of another place if one is given. By which name it says the place
+/// does not count.
+pub(super) fn content(event: &StockEvent, at: Option<&LocationId>) -> String {
+    let mut said = serde_json::to_value(&event.change).unwrap_or(Value::Null);
+    if let Some(said) = said.as_object_mut() {
+        if event.source.as_str() == API {
+            said.remove("version");
+        }
+        if MovedAt::of(event).is_some() {
+            said.remove("called");
+        }
+        if let Some(location) = at {
+            said.insert("location".to_owned(), json!(location));
+        }
+    }
     sha256_hex(said.to_string().as_bytes())
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
@@ -79,6 +80,7 @@ impl Store {
             field: "description".to_owned(),
             reason: "too_large",
             sentence: format!("vehicle {}: its description is too large", report.vin),
+            awaits: None,
         });
         Ok(Applied::with(changed, left_out))
     }
@@ -100,11 +102,7 @@ impl Store {
                 || Unit::unknown(report.vin.clone()),
                 |stored| stored.data.clone(),
             );
-            let (report, mut left_out) = if authority.hold_price_jumps {
-                believable(&before, &event.source, report)
-            } else {
-                (Cow::Borrowed(report), Vec::new())
-            };
+            let (report, mut left_out) = believable(&before, &event.source, report, authority);
             let heard = before.after(&event.source, &report);
             let mut after = heard.unwrap_or_else(|| before.clone());
             after.counted = after.count(authority);
@@ -320,16 +318,34 @@ fn moves<'a>(
     moves
 }
 
-/// The report without prices that cannot be believed beside the source's previous ones: they are
-/// left for a person to look at, and keep nothing else back.
+/// The report without prices that cannot be believed beside the source's previous ones, and without a day
+/// that is yet to come since which the vehicle is there, as no sale would ever be later: they are left for
+/// a person to look at, and keep nothing else back.
 fn believable<'r>(
     known: &Unit,
     source: &ConnectorName,
     report: &'r UnitReport,
+    authority: &Authority,
 ) -> (Cow<'r, UnitReport>, Vec<LeftOut>) {
     let mut believed = Cow::Borrowed(report);
     let mut left_out = Vec::new();
-    for (name, value) in &report.fields {
+    // Somewhere it is the next day already.
+    let said_on = TimeZone::UTC.to_datetime(report.version.at).date();
+    let latest = said_on.tomorrow().unwrap_or(Date::MAX);
+    if let Some(since) = report.since.filter(|since| *since > latest) {
+        believed.to_mut().since = None;
+        left_out.push(LeftOut {
+            field: "since".to_owned(),
+            reason: "out_of_range",
+            sentence: format!(
+                "vehicle {}: it is said on {said_on} to be in stock since {since}, which is yet to come",
+                report.vin
+            ),
+            awaits: None,
+        });
+    }
+    let fields = report.fields.iter();
+    for (name, value) in fields.filter(|_| authority.hold_price_jumps) {
         let Field::Money(new) = value else { continue };
         let heard = known.fields.get(name).and_then(|heard| heard.get(source));
         let previous = match heard.map(|stamped| &stamped.value) {
@@ -342,6 +358,7 @@ fn believable<'r>(
                 field: name.clone(),
                 reason: "held_for_review",
                 sentence: format!("vehicle {}: {name} {new}: {alarm}", report.vin),
+                awaits: None,
             });
         }
     }
@@ -365,6 +382,7 @@ fn uncounted(unit: &Unit, authority: &Authority) -> Option<LeftOut> {
              counted as soon as they are",
             unit.vin
         ),
+        awaits: Some((UNPLACED, unit.vin.to_string())),
     })
 }
 

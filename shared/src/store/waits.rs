@@ -18,7 +18,7 @@ const OPERATION: &str = "apply what waited for a name";
 /// Webhooks released in one step.
 const PAGE: i32 = 100;
 /// The kind of name that a configuration gives: it is learnt by all connectors at once.
-const LOCATION: &str = "location";
+pub(super) const LOCATION: &str = "location";
 /// How long after a configuration came into force somebody may still read by the one before.
 const SETTLED: SignedDuration = SignedDuration::from_secs(60);
 

@@ -93,6 +93,12 @@ pub(super) async fn notes(
     after: &Config,
 ) -> Result<Vec<String>, Problem> {
     let mut notes = Box::pin(stock(context, before, after)).await?;
+    for (connector, note) in moved_elsewhere(before, after) {
+        let then = states_anew(connector, after);
+        if !notes.iter().any(|told| told.contains(&then)) {
+            notes.push(format!("{note} {then}"));
+        }
+    }
     let removed = Removed::between(before, after);
     if removed.locations.is_empty() && removed.groups.is_empty() {
         return Ok(notes);
@@ -174,7 +180,8 @@ impl Concerned {
         match self {
             Self::Connector(connector) => format!(
                 "without connector `{connector}`, what it states ends within minutes: {stock}. It could not \
-                 say any more that something is sold. Should it come back, its next whole file states all \
+                 say any more that something is sold. What another source said before it, and comes to something \
+                 else, counts when that says it again. Should it come back, its next whole file states all \
                  again, or `lotwire replay` what webhooks have stated. To keep what it states, leave it \
                  with `enabled = false`; to give it another name, remove the old one after the first file \
                  of the new one"
@@ -223,6 +230,30 @@ fn states_anew(connector: &ConnectorName, config: &Config) -> String {
              lotwire replay --connector {connector}"
         ),
     }
+}
+
+/// Connectors that report what moves, and mean another place now by a name: how much that is nobody knows.
+fn moved_elsewhere<'a>(
+    before: &'a Config,
+    after: &'a Config,
+) -> impl Iterator<Item = (&'a ConnectorName, String)> {
+    let senders = after.connectors.iter().filter(|(_, connector)| {
+        matches!(
+            connector.settings,
+            ConnectorSettings::Generic(_) | ConnectorSettings::Shopify(_)
+        )
+    });
+    senders.filter_map(|(name, connector)| {
+        let known = &before.connectors.get(name)?.common.locations;
+        let mut places = connector.common.locations.iter();
+        let (theirs, place) = places
+            .find(|(theirs, place)| known.get(*theirs).is_some_and(|known| known != *place))?;
+        let note = format!(
+            "connector `{name}` means location `{place}` now by `{theirs}`; what it reported as sold or \
+             moved by that name stays where it was until it is said again."
+        );
+        Some((name, note))
+    })
 }
 
 /// What a change of the configuration does to connectors, places and their names.

@@ -280,6 +280,36 @@ async fn what_two_exchanged_names_do_to_stock_is_said_before() {
     assert_eq!(told.len(), 3, "{told:?}");
 }
 
+/// How much that is nobody knows.
+#[tokio::test]
+async fn that_what_moved_by_a_corrected_name_goes_along_with_a_replay_is_said_before() {
+    let scene = Scene::new().await;
+    let till = |place: &str| {
+        let till = format!(
+            "[connectors.till]\nkind = \"generic\"\nlocations = {{ 5 = \"{place}\" }}\n\
+             webhook = {{ secret = \"env:TILL\" }}\n[connectors.drop]"
+        );
+        DOCUMENT.replace("[connectors.drop]", &till)
+    };
+    let notes = async |document: &str, dry_run: bool| {
+        let target = format!("/api/v1/config?dry_run={dry_run}");
+        let answer = scene.ask("PUT", &target).body("application/toml", document);
+        let answer = answer.send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let notes = answer.body["notes"].as_array().unwrap().iter();
+        let notes = notes.map(|note| note.as_str().unwrap().to_owned());
+        notes
+            .filter(|note| note.contains("by `5`"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(notes(&till("north"), false).await, [""; 0]);
+    assert_eq!(notes(&till("north"), true).await, [""; 0]);
+    let [told] = &notes(&till("south"), true).await[..] else {
+        panic!("nothing is told");
+    };
+    assert!(told.ends_with("lotwire replay --connector till"), "{told}");
+}
+
 #[tokio::test]
 async fn how_much_stock_a_removed_connector_concerns_is_said_however_much_there_is() {
     let scene = Scene::new().await;

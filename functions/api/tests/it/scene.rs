@@ -269,6 +269,7 @@ impl Scene {
             location: location.parse().unwrap(),
             quantity,
             deducts: true,
+            called: None,
         };
         self.applied(at, sold).await;
     }

@@ -301,6 +301,7 @@ impl Bench {
                 location: "main".parse().unwrap(),
                 delta,
                 reason: MoveReason::Adjustment,
+                called: None,
             },
         };
         let authority = self.authority().await;

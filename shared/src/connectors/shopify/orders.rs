@@ -3,7 +3,10 @@
 //! `quantity` is what was ever ordered; `current_quantity` is that less what was refunded or removed by
 //! an edit. What is back in stock stands in the refunds alone: a refund line whose `restock_type` is
 //! anything but `no_restock`, at its `location_id`. Demand counts on the day of `processed_at`, which
-//! for an imported order lies long before `created_at`.
+//! for an imported order lies long before `created_at`. What was created is not processed later.
+//!
+//! A sale is not lost to a clock that is ahead: a version or a refund that is dated too far ahead of ours
+//! is of when it came.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,8 +16,8 @@ use serde_json::Value;
 
 use super::{INVENTORY_ITEM, Shopify, VARIANT, rows, whole_id};
 use crate::connectors::json::{self, Object, Wrong};
-use crate::connectors::names::{Awaited, DEFAULT_LOCATION, External, Names};
-use crate::connectors::push::{ParseError, Parsed, Problem, Reason, Signed, event};
+use crate::connectors::names::{DEFAULT_LOCATION, External, Names};
+use crate::connectors::push::{Flaws, ParseError, Parsed, Problem, Reason, Signed, event};
 use crate::domain::event::{Change, StockEvent, Version};
 use crate::domain::order::{KnownLine, OrderLine, Ordered, Placed, Refund};
 use crate::domain::{LocationId, ProductId, Sku};
@@ -28,8 +31,8 @@ struct Order {
     /// Distinguishes this version's events from those of the order as it was placed.
     revision: String,
     cancelled: bool,
-    /// Where it was sold, and where that stands.
-    place: (String, Option<String>),
+    /// Where it was sold.
+    place: Option<String>,
     /// The ids of its lines.
     lines: Arc<BTreeSet<String>>,
 }
@@ -92,42 +95,38 @@ impl Shopify {
             return Ok(Parsed::ignoring(format!("order {id} is a test")));
         }
         let mut parsed = Parsed::default();
-        for (key, at) in [
-            ("created_at", Some(created)),
-            ("processed_at", processed),
-            ("updated_at", updated),
-        ] {
-            let Some(at) = at else { continue };
-            let pointer = || body.pointer_to(key);
-            if let Err(problem) = signed.not_in_future(at, self.tolerance, pointer) {
-                parsed.reject(problem, body.excerpt(&["id", key]));
-                return Ok(parsed);
-            }
-        }
-        let version = updated.unwrap_or(created);
+        let (key, told) = match updated {
+            Some(updated) => ("updated_at", updated),
+            None => ("created_at", created),
+        };
+        let version = self.by_then(
+            told,
+            signed,
+            || body.pointer_to(key),
+            |flaws| {
+                parsed.leave_out(flaws, || body.excerpt(&["id", key]));
+            },
+        );
         let ids = lines.iter();
         let ids = ids.filter_map(|(_, line)| whole_id(line.get("id")?).ok().flatten());
         let order = Order {
             id,
-            at: processed.unwrap_or(created),
+            at: processed.unwrap_or(created).min(created).min(version),
             version: Version::at(version),
-            revision: if version == created {
+            revision: if told == created {
                 String::new()
             } else {
-                format!("/{version}")
+                format!("/{told}")
             },
             cancelled,
-            place: (
-                body.pointer_to("location_id"),
-                body.get("location_id", whole_id)?,
-            ),
+            place: body.get("location_id", whole_id)?,
             lines: Arc::new(ids.collect()),
         };
         let mut refunds = Refunds::new();
         if body.value("refunds").is_some() {
             for (pointer, refund) in rows(body, "refunds")? {
                 let refund = Object::of(refund, pointer)?;
-                for line in refund_lines(&refund)? {
+                for line in self.refund_lines(&refund, signed, |_| {})? {
                     let of = line.row.need("line_item_id", whole_id)?;
                     refunds.entry(of).or_default().push(line);
                 }
@@ -221,14 +220,10 @@ impl Shopify {
     ) -> Result<Parsed, ParseError> {
         let order = body.need("order_id", whole_id)?;
         let mut parsed = Parsed::default();
-        for line in refund_lines(body)? {
-            let row = || -> Result<Option<StockEvent>, Problem> {
-                let pointer = || body.pointer_to("created_at");
-                signed.not_in_future(line.recorded, self.tolerance, pointer)?;
-                let pointer = || body.pointer_to("processed_at");
-                signed.not_in_future(line.at, self.tolerance, pointer)?;
-                self.refunded_line(&order, &line, names)
-            };
+        let refunded = self.refund_lines(body, signed, |flaws| {
+            parsed.leave_out(flaws, || body.excerpt(&["id", "created_at"]));
+        });
+        for line in refunded? {
             let excerpt = [
                 "id",
                 "line_item_id",
@@ -236,7 +231,7 @@ impl Shopify {
                 "location_id",
                 "restock_type",
             ];
-            match row() {
+            match self.refunded_line(&order, &line, names) {
                 Ok(Some(event)) => parsed.events.push(event),
                 Ok(None) => {
                     let note = format!("{}: no stock", line.row.pointer());
@@ -246,6 +241,49 @@ impl Shopify {
             }
         }
         Ok(parsed)
+    }
+
+    fn refund_lines<'v>(
+        &self,
+        refund: &Object<'v>,
+        signed: &Signed<'_>,
+        leave_out: impl FnOnce(Flaws),
+    ) -> Result<Vec<RefundLine<'v>>, ParseError> {
+        if refund.value("refund_line_items").is_none() {
+            return Ok(Vec::new());
+        }
+        let recorded = refund.need("created_at", json::time)?;
+        let pointer = || refund.pointer_to("created_at");
+        let recorded = self.by_then(recorded, signed, pointer, leave_out);
+        let at = refund.get("processed_at", json::time)?.unwrap_or(recorded);
+        let at = at.min(recorded);
+        rows(refund, "refund_line_items")?
+            .into_iter()
+            .map(|(pointer, row)| {
+                let row = Object::of(row, pointer)?;
+                let id = row.need("id", whole_id)?;
+                Ok(RefundLine {
+                    row,
+                    id,
+                    at,
+                    recorded,
+                })
+            })
+            .collect()
+    }
+
+    /// When it was told by the shop, or by when at the latest.
+    fn by_then(
+        &self,
+        told: Timestamp,
+        signed: &Signed<'_>,
+        pointer: impl FnOnce() -> String,
+        leave_out: impl FnOnce(Flaws),
+    ) -> Timestamp {
+        let mut flaws = Flaws::default();
+        let at = signed.when(told, self.tolerance, true, pointer, &mut flaws);
+        leave_out(flaws);
+        at.unwrap_or(told)
     }
 
     fn refunded_line(
@@ -303,7 +341,7 @@ impl Shopify {
         let called = line.row.get("location_id", whole_id)?.filter(|_| restocked);
         let back_to = match &called {
             _ if !restocked => None,
-            Some(place) => Some(known_place(&line.row, place, names)?),
+            Some(place) => names.location(place),
             None => self.default_location.clone(),
         };
         let refund = Refund {
@@ -318,34 +356,17 @@ impl Shopify {
     }
 
     /// Where a line counts, and what the shop calls that: where the line says, else where the order says,
-    /// else the default.
+    /// else the default. One that has no name does not matter where the line is known already.
     fn sold_from(
         &self,
         order: &Order,
         line: &Object<'_>,
         names: &dyn Names,
-    ) -> Result<(LocationId, String), Problem> {
-        let (pointer, place) = match line.get("location_id", whole_id)? {
-            Some(place) => (line.pointer_to("location_id"), Some(place)),
-            None => order.place.clone(),
-        };
-        match place {
-            Some(place) => match names.location(&place) {
-                Some(location) => Ok((location, place)),
-                None => Err(Problem::unknown_location(pointer, &place)),
-            },
-            None => Ok((self.default_place(pointer)?, DEFAULT_LOCATION.to_owned())),
-        }
-    }
-
-    fn default_place(&self, pointer: String) -> Result<LocationId, Problem> {
-        self.default_location.clone().ok_or_else(|| {
-            let sentence = "neither line nor order names a location, and the connector has no \
-                            `default_location`";
-            Problem {
-                awaits: Some(Awaited::location(DEFAULT_LOCATION)),
-                ..Wrong::new(Reason::UnknownLocation, sentence).at(pointer)
-            }
+    ) -> Result<(Option<LocationId>, String), Problem> {
+        let place = line.get("location_id", whole_id)?;
+        Ok(match place.or_else(|| order.place.clone()) {
+            Some(place) => (names.location(&place), place),
+            None => (self.default_location.clone(), DEFAULT_LOCATION.to_owned()),
         })
     }
 }
@@ -400,33 +421,6 @@ fn item_has(line: &Object<'_>, names: &dyn Names) -> Option<ProductId> {
 
 fn alias(line: &Object<'_>) -> Option<String> {
     Some(variant(line).ok()??.to_string())
-}
-
-fn known_place(row: &Object<'_>, place: &str, names: &dyn Names) -> Result<LocationId, Problem> {
-    names
-        .location(place)
-        .ok_or_else(|| Problem::unknown_location(row.pointer_to("location_id"), place))
-}
-
-fn refund_lines<'v>(refund: &Object<'v>) -> Result<Vec<RefundLine<'v>>, ParseError> {
-    if refund.value("refund_line_items").is_none() {
-        return Ok(Vec::new());
-    }
-    let recorded = refund.need("created_at", json::time)?;
-    let at = refund.get("processed_at", json::time)?.unwrap_or(recorded);
-    rows(refund, "refund_line_items")?
-        .into_iter()
-        .map(|(pointer, row)| {
-            let row = Object::of(row, pointer)?;
-            let id = row.need("id", whole_id)?;
-            Ok(RefundLine {
-                row,
-                id,
-                at,
-                recorded,
-            })
-        })
-        .collect()
 }
 
 fn not_negative(row: &Object<'_>, key: &str) -> Result<i64, Problem> {

@@ -133,6 +133,8 @@ impl Unit {
         };
         // Whoever sold it may not know the rooftop (a marketplace); then the rooftop is whoever had it.
         let location = self.owner_had_it_at(None, authority);
+        let brought = || Some(&self.brought_since(claim)?.1.value);
+        let location = location.or_else(|| brought().filter(|_| state == UnitState::Removed));
         let location = location.or_else(|| claim.location.value());
         let location = location.or_else(|| self.whoever_had_it(None, authority));
         let left = left.map(|(first, _)| first.version.at);
@@ -261,13 +263,18 @@ impl Unit {
             .map(|(.., location)| location)
     }
 
-    /// Each departure that still stands, oldest first.
+    /// Each departure that still stands, oldest first. What only those reported who are not asked any more
+    /// is taken back by another who had reported it too.
     fn departures(&self, authority: &Authority) -> Vec<Departure<'_>> {
-        let mut reports: Vec<_> = self
-            .claims
-            .iter()
-            .flat_map(|(source, claim)| claim.departures(source, authority))
-            .collect();
+        let (mut reports, mut taken_back) = (Vec::new(), Vec::new());
+        for (source, claim) in &self.claims {
+            for (report, back) in claim.departures(source, authority) {
+                match back {
+                    None => reports.push(report),
+                    Some(back) => taken_back.push((report, back)),
+                }
+            }
+        }
         reports.sort_by_key(|report| (report.version, report.source.clone()));
         let mut departures: Vec<Departure<'_>> = Vec::new();
         for report in reports {
@@ -276,7 +283,35 @@ impl Unit {
                 _ => departures.push(vec![report]),
             }
         }
+        departures.retain(|departure| {
+            !departure.iter().all(|report| report.claim.has_ended())
+                || !taken_back.iter().any(|(report, back)| {
+                    let last = departure.last();
+                    last.is_some_and(|last| *back > last.version)
+                        && !report.claim.has_ended()
+                        && !self.came_between(report, departure, authority)
+                })
+        });
         departures
+    }
+
+    /// Whether the vehicle came in again between a report of a departure and another departure.
+    fn came_between(
+        &self,
+        report: &Report<'_>,
+        departure: &Departure<'_>,
+        authority: &Authority,
+    ) -> bool {
+        let other = departure.first().map_or(report.version, |it| it.version);
+        let (from, until) = (report.version.min(other), report.version.max(other));
+        self.came_in(from, until, authority)
+    }
+
+    /// Whether a stay began after the day of one version, and by that of another.
+    fn came_in(&self, from: Version, until: Version, authority: &Authority) -> bool {
+        self.arrivals().any(|(day, place)| {
+            day > day_of(from.at, place, authority) && day <= day_of(until.at, place, authority)
+        })
     }
 
     /// Whether the vehicle came in again between a departure and a later report of one.
@@ -290,10 +325,7 @@ impl Unit {
             return false;
         };
         departure.iter().any(|known| known.source == report.source)
-            || self.arrivals().any(|(day, place)| {
-                day > day_of(first.version.at, place, authority)
-                    && day <= day_of(report.version.at, place, authority)
-            })
+            || self.came_in(first.version, report.version, authority)
     }
 
     /// Every day since which a source has said that the vehicle is in stock, and the place whose day
@@ -317,23 +349,36 @@ impl Claim {
         Some(called.map_or(said, |called| called.min(said)).at)
     }
 
-    /// This source's reports that the vehicle left, without those that it took back.
+    /// Whether it ended with its connector, and not by a later word of that.
+    pub fn has_ended(&self) -> bool {
+        let mut said = self.state.iter().rev();
+        let (last, before) = (said.next(), said.next());
+        last.zip(before).is_some_and(|(last, before)| {
+            let after = last.version.at.duration_since(before.version.at);
+            last.value == UnitState::Removed && after <= AFTER_LAST_WORD
+        })
+    }
+
+    /// This source's reports that the vehicle left, and since when it has taken each back, if it has.
     fn departures<'a>(
         &'a self,
         source: &'a ConnectorName,
         authority: &Authority,
-    ) -> Vec<Report<'a>> {
-        let mut standing = Vec::new();
+    ) -> Vec<(Report<'a>, Option<Version>)> {
+        let mut reports = Vec::new();
         let mut open: Option<Report<'_>> = None;
-        let mut back = false;
+        let mut back: Option<Version> = None;
         for stated in self.state.iter() {
             if stated.value.is_present() {
-                back = true;
+                back.get_or_insert(stated.version);
             } else if stated.value.is_departure() {
-                if back && let Some(left) = open.take() {
-                    standing.extend(self.stands(left, Some(stated.version), authority));
+                if back.is_some()
+                    && let Some(left) = open.take()
+                {
+                    let stands = self.stands(&left, Some(stated.version), authority);
+                    reports.push((left, back.filter(|_| !stands)));
                 }
-                back = false;
+                back = None;
                 open.get_or_insert(Report {
                     version: stated.version,
                     state: stated.value,
@@ -343,29 +388,21 @@ impl Claim {
             }
         }
         if let Some(left) = open {
-            if back {
-                standing.extend(self.stands(left, None, authority));
-            } else {
-                standing.push(left);
-            }
+            let stands = self.stands(&left, None, authority);
+            reports.push((left, back.filter(|_| !stands)));
         }
-        standing
+        reports
     }
 
-    /// A departure after which the source had the vehicle again, unless that took it back. The stay
+    /// Whether a departure after which the source had the vehicle again is not taken back by that. The stay
     /// ended with the next departure, if there was one.
-    fn stands<'a>(
-        &self,
-        left: Report<'a>,
-        next: Option<Version>,
-        authority: &Authority,
-    ) -> Option<Report<'a>> {
+    fn stands(&self, left: &Report<'_>, next: Option<Version>, authority: &Authority) -> bool {
         let since = match next {
             Some(version) => self.since.at(version),
             None => self.since.value(),
         };
         let day = day_of(left.version.at, self.location.value(), authority);
-        since.is_some_and(|since| *since > day).then_some(left)
+        since.is_some_and(|since| *since > day)
     }
 }
 

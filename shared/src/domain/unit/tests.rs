@@ -495,3 +495,96 @@ pub(super) fn orders<T: Clone>(reports: &[T]) -> Vec<Vec<T>> {
     }
     all
 }
+
+/// A source that is taken out of the configuration, after its last word of that minute.
+fn gone(minute: i64) -> UnitReport {
+    let version = at(minute);
+    UnitReport {
+        version: Version::at(version.at + AFTER_LAST_WORD),
+        source_gone: true,
+        location: None,
+        fields: BTreeMap::new(),
+        ..report(0, UnitState::Removed, "london")
+    }
+}
+
+#[test]
+fn a_sale_that_two_reported_is_taken_back_by_the_one_that_is_left() {
+    let says = |minute, state| report(minute, state, "london");
+    let (there, sold) = (UnitState::InStock, UnitState::Sold);
+    let both = vec![
+        ("dms", says(0, there)),
+        ("market", says(1, there)),
+        ("dms", says(5, sold)),
+        ("market", says(6, sold)),
+    ];
+    let with = |more: Vec<(&'static str, UnitReport)>| [&both[..], &more].concat();
+    let back = || ("dms", says(9, there));
+    for (told, state) in [
+        (with(vec![]), sold),
+        (with(vec![("market", gone(6))]), sold),
+        (with(vec![("dms", gone(5)), ("market", gone(6))]), sold),
+        (with(vec![back()]), sold),
+        (with(vec![("market", gone(6)), back()]), there),
+        // Its file did not even list it any more.
+        (
+            with(vec![
+                ("market", says(7, UnitState::Removed)),
+                ("market", gone(7)),
+                back(),
+            ]),
+            there,
+        ),
+        // It is back in the configuration, and goes on saying so.
+        (
+            with(vec![
+                ("market", gone(6)),
+                back(),
+                ("market", says(12, sold)),
+            ]),
+            sold,
+        ),
+        // The other sold it after that, or alone.
+        (
+            vec![
+                ("dms", says(0, there)),
+                ("dms", says(1, sold)),
+                ("dms", says(2, there)),
+                ("market", says(6, sold)),
+                ("market", gone(6)),
+            ],
+            sold,
+        ),
+        (
+            vec![
+                ("dms", says(0, there)),
+                ("market", says(6, sold)),
+                ("market", gone(6)),
+                back(),
+            ],
+            sold,
+        ),
+    ] {
+        for order in orders(&told) {
+            let unit = heard(&order);
+            assert_eq!(unit.resolve(&authority(&[])).state, state, "{order:?}");
+            let sales = unit.demand(&authority(&[])).len();
+            assert_eq!(sales, usize::from(state == sold), "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_vehicle_whose_lister_is_gone_was_last_where_it_was_brought() {
+    let mut brought = report(3, UnitState::InStock, "sydney");
+    (brought.state, brought.brought) = (None, true);
+    let unit = heard(&[
+        ("dms", report(0, UnitState::InStock, "london")),
+        ("mover", brought),
+        ("dms", report(5, UnitState::InStock, "london")),
+        ("dms", gone(5)),
+    ]);
+    let resolved = unit.resolve(&authority(&[]));
+    assert_eq!(resolved.state, UnitState::Removed);
+    assert_eq!(resolved.location.unwrap().as_str(), "sydney");
+}

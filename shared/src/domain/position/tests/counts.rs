@@ -1,4 +1,4 @@
-//! What a person counts, beside what sources state.
+//! What a person counts, beside what sources state, and what is left once a source is gone.
 
 use super::*;
 
@@ -117,5 +117,50 @@ fn a_level_that_is_repeated_after_a_count_is_written() {
         let gains_nothing = |then| position.gains_nothing_by(&name("erp"), at(then), &sources);
         assert!(!gains_nothing(10));
         assert!(gains_nothing(4), "the count is newer");
+    }
+}
+
+#[test]
+fn what_a_source_that_is_gone_had_overtaken_is_not_what_is_there_unless_it_is_as_much() {
+    let gone = || PositionChange::Gone {
+        source: name("erp"),
+        called: None,
+    };
+    let (erp, shop, feed) = (
+        level("erp", 5, 3),
+        level("shop", 0, 10),
+        level("feed", 2, 3),
+    );
+    for (ranking, told, expected) in [
+        (vec![], vec![shop.clone()], None),
+        (vec!["erp"], vec![shop.clone()], None),
+        // As much, by then.
+        (vec![], vec![level("shop", 0, 3)], Some(3)),
+        (vec![], vec![shop.clone(), sale(2, 7)], Some(3)),
+        (vec![], vec![shop.clone(), feed.clone()], Some(3)),
+        (
+            vec![],
+            vec![level("shop", 0, 3), level("feed", 2, 10)],
+            Some(3),
+        ),
+        // Said since, or by the owner.
+        (vec!["erp"], vec![level("shop", 9, 10)], Some(10)),
+        (vec!["shop"], vec![shop.clone()], Some(10)),
+        // What people counted is of its day, and holds where it held.
+        (vec![], vec![count(3, 3)], None),
+        (vec![], vec![shop.clone(), count(3, 8)], None),
+        (vec![], vec![level("shop", 0, 3), count(3, 8)], Some(3)),
+        (vec!["shop"], vec![shop.clone(), count(3, 8)], Some(8)),
+        (vec![], vec![shop, count(9, 8)], Some(8)),
+    ] {
+        let sources = Sources {
+            ranking: ranking.into_iter().map(name).collect(),
+            ..Sources::default()
+        };
+        let told = [&told[..], std::slice::from_ref(&erp)].concat();
+        for order in permutations(&told) {
+            let position = apply(&apply(&empty(), &order, &sources), &[gone()], &sources);
+            assert_eq!(position.balance(&sources), expected, "{told:?}");
+        }
     }
 }

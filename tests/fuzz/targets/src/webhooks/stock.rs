@@ -101,6 +101,7 @@ fn change(event: &StockEvent) -> Option<(ProductId, LocationId, PositionChange)>
             location,
             quantity,
             deducts,
+            ..
         } => {
             let day = day(event);
             (

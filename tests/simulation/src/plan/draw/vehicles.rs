@@ -93,7 +93,11 @@ impl Draw {
                 "sold",
                 "removed",
             ];
-            let event = *self.dice.pick(&events);
+            let mut event = *self.dice.pick(&events);
+            // By a clock that nobody believes it was sold when that came, which no plan knows.
+            if event == "sold" && self.is_unbelievable(happened) {
+                event = "stocked";
+            }
             // A sale of one stay, told when the vehicle may have come in again and be sold by another.
             let is_believable = !self.is_unbelievable(happened);
             if event == "sold" && at_once.is_none() && is_believable && self.dice.happens(0.4) {
