@@ -16,7 +16,6 @@ use shared::domain::unit::{AFTER_LAST_WORD, Stamped, UnitReport, UnitState};
 use shared::domain::{Position, Unit};
 use shared::installation::Installation;
 use shared::metrics::Metric;
-use shared::store::StoreError;
 use shared::store::corrected::ended_by;
 use shared::store::stock::{Applied, ApplyError};
 
