@@ -381,40 +381,48 @@ async fn read_after(route: &str, before: &[i64], away: &[i64]) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn what_is_read_after_a_channel_was_away_is_so_now() {
     let cases: &[(&[i64], &[i64], &[&str])] = &[
-        (&[], &[4], &["Low stock: A – just 4 units left"]),
-        (&[], &[4, 3], &["Low stock: A – just 3 units left"]),
-        (&[], &[4, 1], &["Low stock: A – just 1 unit left"]),
+        (&[], &[4], &["Low stock: A at Roma – just 4 units left"]),
+        (&[], &[4, 3], &["Low stock: A at Roma – just 3 units left"]),
+        (&[], &[4, 1], &["Low stock: A at Roma – just 1 unit left"]),
         (&[], &[4, 50], &[]),
         // Short of its recovery level it is open, and not what it was.
-        (&[], &[4, 6], &["Low stock: A."]),
-        (&[], &[4, 0], &["Out of stock: A – none left"]),
-        (&[], &[0, 4], &["Low stock: A – just 4 units left"]),
-        (&[4], &[0], &["Out of stock: A – none left"]),
-        (&[4], &[0, 50], &["Stock recovered: A – 50 units"]),
-        (&[4], &[50], &["Stock recovered: A – 50 units"]),
-        (&[4], &[50, 20], &["Stock recovered: A – 20 units"]),
-        (&[4], &[50, 1], &["Low stock: A – just 1 unit left"]),
-        (&[4], &[1], &["Low stock: A – just 1 unit left"]),
+        (&[], &[4, 6], &["Low stock: A at Roma."]),
+        (&[], &[4, 0], &["Out of stock: A at Roma – none left"]),
+        (&[], &[0, 4], &["Low stock: A at Roma – just 4 units left"]),
+        (&[4], &[0], &["Out of stock: A at Roma – none left"]),
+        (&[4], &[0, 50], &["Stock recovered: A at Roma – 50 units"]),
+        (&[4], &[50], &["Stock recovered: A at Roma – 50 units"]),
+        (&[4], &[50, 20], &["Stock recovered: A at Roma – 20 units"]),
+        (&[4], &[50, 1], &["Low stock: A at Roma – just 1 unit left"]),
+        (&[4], &[1], &["Low stock: A at Roma – just 1 unit left"]),
         (&[4], &[6], &[]),
-        (&[0], &[50], &["No longer out of stock: A – 50 units"]),
-        (&[0], &[50, 0], &["Out of stock: A – none left"]),
+        (
+            &[0],
+            &[50],
+            &["No longer out of stock: A at Roma – 50 units"],
+        ),
+        (&[0], &[50, 0], &["Out of stock: A at Roma – none left"]),
         (
             &[0],
             &[4],
             &[
-                "No longer out of stock: A – 4 units",
-                "Low stock: A – just 4 units left",
+                "No longer out of stock: A at Roma – 4 units",
+                "Low stock: A at Roma – just 4 units left",
             ],
         ),
         (
             &[0],
             &[4, 1],
             &[
-                "No longer out of stock: A – 1 unit",
-                "Low stock: A – just 1 unit left",
+                "No longer out of stock: A at Roma – 1 unit",
+                "Low stock: A at Roma – just 1 unit left",
             ],
         ),
-        (&[0], &[4, 50], &["No longer out of stock: A – 50 units"]),
+        (
+            &[0],
+            &[4, 50],
+            &["No longer out of stock: A at Roma – 50 units"],
+        ),
     ];
     for (before, away, expected) in cases {
         let texts = read_after("", before, away).await;
@@ -430,12 +438,16 @@ async fn what_is_read_after_a_channel_was_away_is_so_now() {
 #[tokio::test(start_paused = true)]
 async fn what_a_group_says_after_its_channel_was_away_is_so_now() {
     let cases: &[(&[i64], &[i64], &[&str])] = &[
-        (&[], &[4, 3], &["Low stock: A – just 3 units left"]),
+        (&[], &[4, 3], &["Low stock: A at Roma – just 3 units left"]),
         (&[], &[4, 50], &[]),
-        (&[], &[4, 0], &["Out of stock: A – none left"]),
-        (&[4], &[0, 50], &["Stock recovered: A – 50 units"]),
-        (&[4], &[50, 1], &["Low stock: A – just 1 unit left"]),
-        (&[0], &[4, 50], &["No longer out of stock: A – 50 units"]),
+        (&[], &[4, 0], &["Out of stock: A at Roma – none left"]),
+        (&[4], &[0, 50], &["Stock recovered: A at Roma – 50 units"]),
+        (&[4], &[50, 1], &["Low stock: A at Roma – just 1 unit left"]),
+        (
+            &[0],
+            &[4, 50],
+            &["No longer out of stock: A at Roma – 50 units"],
+        ),
     ];
     for (before, away, expected) in cases {
         let route = "group_by = []\ngroup_wait = \"5s\"\ngroup_interval = \"10s\"";
@@ -455,13 +467,13 @@ async fn that_stock_has_recovered_is_not_told_while_it_is_about_to_be_low_again(
         at_once(channel).replace("threshold = 3", "threshold = 3\npending = \"30m\"")
     };
     for (then, told) in [
-        (50, "Stock recovered: A – 50"),
-        (1, "Low stock: A – just 1"),
+        (50, "Stock recovered: A at Roma – 50"),
+        (1, "Low stock: A at Roma – just 1"),
     ] {
         let running = Running::with(&config(ONE)).await;
         running.level(0, "A", "roma", 2).await;
         running.until(2_000).await;
-        in_order(&running.texts("one"), &["Low stock: A – just 2"]);
+        in_order(&running.texts("one"), &["Low stock: A at Roma – just 2"]);
         running.configure(&config(&format!("{ONE}{OFF}"))).await;
         running.until(2_010).await;
         running.level(40, "A", "roma", 50).await;
@@ -498,7 +510,7 @@ async fn what_is_left_at_several_places_is_what_there_is_when_it_is_told() {
     running.until(30).await;
     running.configure(&config(ONE)).await;
     running.until(600).await;
-    in_order(&running.texts("one"), &["Low stock: A – just 7 units left"]);
+    in_order(&running.texts("one"), &["just 7 units left"]);
 }
 
 /// What is gravest is read first, and nobody waits for the clock.
