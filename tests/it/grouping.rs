@@ -217,9 +217,9 @@ async fn a_bad_morning_is_a_message_for_each_place() {
     running.until(600).await;
     let room = [
         (30, "5 inventory alerts at Milano"),
-        (30, "Inventory alert for A"),
+        (30, "Inventory alert for A at Roma"),
         // Not before five minutes are over: nothing is left and almost nothing, in one message.
-        (330, "Inventory alert for B"),
+        (330, "Inventory alert for B at Roma"),
     ];
     punctual(&running.sent("room"), &room);
     let pager = running.sent("pager");
@@ -716,7 +716,10 @@ async fn an_alert_reaches_more_gathering_channels_than_one_transaction_takes_wri
     running.level(0, "A", "milano", 2).await;
     running.until(60).await;
     for name in &names {
-        punctual(&running.sent(name), &[(30, "Inventory alert for A")]);
+        punctual(
+            &running.sent(name),
+            &[(30, "Inventory alert for A at Milano")],
+        );
     }
     running.level(20, "A", "milano", 50).await;
     running.until(700).await;

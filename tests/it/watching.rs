@@ -446,7 +446,7 @@ async fn what_a_newer_version_has_written_is_left_as_it_is_and_tried_again() {
         get.send().await.unwrap().item.unwrap()
     };
     let mut newer = row().await;
-    let format = aws_sdk_dynamodb::types::AttributeValue::N("2".to_owned());
+    let format = aws_sdk_dynamodb::types::AttributeValue::N("3".to_owned());
     newer.insert(FORMAT_ATTRIBUTE.to_owned(), format);
     let put = desk.aws.dynamodb().put_item().table_name(TABLE);
     put.set_item(Some(newer.clone())).send().await.unwrap();
