@@ -112,7 +112,10 @@ fn closing<'a>(
     let found = all.find(|(revision, known)| {
         let tries = asked.get(&(one.channel, (*revision).clone()));
         let taken = tries.is_some_and(|tries| tries.iter().any(|one| one.accepted));
-        let is_for_it = known.product == product && known.channels.contains(&one.channel);
+        // The text names the place, too.
+        let place = product.strip_prefix(known.product.as_str());
+        let is_named = place.is_some_and(|it| it.is_empty() || it.starts_with(" at "));
+        let is_for_it = is_named && known.channels.contains(&one.channel);
         known.closes && is_for_it && known.at <= one.at && !taken
     });
     found.map(|(revision, _)| revision)
