@@ -121,7 +121,8 @@ impl Unsettled {
     /// One more of many changes is written now.
     #[must_use]
     pub fn at(now: Timestamp, before: Option<Self>) -> Self {
-        let since = before.filter(|before| before.ends_at(now).is_some());
+        // Also where that was long ago: what comes without a break is judged as it comes from then on.
+        let since = before.filter(|before| now < before.until.0);
         Self {
             since: since.map_or(Moment(now), |before| before.since),
             until: Moment(now.saturating_add(Self::QUIET).unwrap_or(Timestamp::MAX)),

@@ -651,9 +651,11 @@ impl Store {
         after.revision = before.revision + 1;
         after.origin = self.origin();
         let now = self.clock.now();
-        after.unsettled = self
-            .one_of_many
-            .then(|| Unsettled::at(now, before.unsettled));
+        after.unsettled = match self.one_of_many {
+            true => Some(Unsettled::at(now, before.unsettled)),
+            // A single change among them does not tell of the rest.
+            false => before.unsettled.filter(|it| it.ends_at(now).is_some()),
+        };
         after.replayed = self.replayed(after.replayed.take(), after.revision);
         if after.movements() == MOST_MOVES && before.movements() >= MOST_MOVES {
             tracing::warn!(product = %after.product, location = %after.location,
