@@ -323,6 +323,12 @@ async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_items_without_dat
     );
 
     write(Vec::new(), None).await;
+    // As the clock does within a minute.
+    for part in store.jobs_under_way(100).await.unwrap() {
+        let waits = store.job(&part.id).await.unwrap().unwrap();
+        assert!(store.begin_job(&waits).await.unwrap());
+    }
+    running.settle().await;
     let open = running.alerts(AlertState::Open).await;
     assert_eq!(
         kinds(&open),

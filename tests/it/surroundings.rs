@@ -248,10 +248,11 @@ async fn what_was_held_back_is_told_although_a_good_file_followed_at_once() {
     look(doubted).await;
     look(well).await;
     for part in Store::parts() {
-        evaluator
-            .proceed(&format!("feed-erp-3.{part}"))
-            .await
-            .unwrap();
+        let id = format!("feed-erp-3.{part}");
+        let job = store.job(&id).await.unwrap().unwrap();
+        assert!(job.data.not_before.is_some(), "no record waits for it");
+        assert!(store.begin_job(&job).await.unwrap());
+        evaluator.proceed(&id).await.unwrap();
     }
     assert_eq!(low(&store).await, ["PAD"]);
 }

@@ -51,8 +51,8 @@ impl Evaluator {
         {
             return Ok(());
         }
-        let is_whole = job.stage == Stage::Spread || job.owned_by.is_some();
-        if is_whole && job.cursor.is_none() && !self.all_know_of(job).await? {
+        let begins = job.stage == Stage::Spread && job.cursor.is_none();
+        if begins && !self.all_know_of_it().await? {
             // Until nobody begins a look by what held before: the job has the last one.
             tokio::time::sleep(SETTLED).await;
         }
@@ -82,9 +82,9 @@ impl Evaluator {
 
     /// Whether nobody can look at anything by what held before the job: where all functions are one
     /// process, the configuration that was applied in it is in force for all of them.
-    async fn all_know_of(&self, job: &Reexamination) -> Result<bool, EvaluateError> {
+    async fn all_know_of_it(&self) -> Result<bool, EvaluateError> {
         let in_force = self.installation().await?.version;
-        Ok(job.owned_by.is_none() && self.store.applied_version() == in_force)
+        Ok(self.store.applied_version() == in_force)
     }
 
     /// Sets the parts of a look at everything to work, and looks at the sources, which are few.

@@ -12,7 +12,7 @@ use shared::domain::message::Message;
 use shared::domain::rule::Condition;
 use shared::domain::watch::{Topics, Verdict};
 use shared::domain::{AlertKind, Severity, Subject};
-use shared::installation::Installation;
+use shared::installation::{Installation, SETTLED};
 use shared::store::feeds::{FeedState, topic, topics_of_columns};
 use shared::store::jobs::Reexamination;
 use shared::store::{Store, StoreError};
@@ -248,10 +248,14 @@ impl Evaluator {
         let now = self.store.clock().now();
         let trust = |health| installation.trust(connector, health, now);
         if trust(Some(&health.after)) < trust(health.before.as_ref()) {
+            // Once nobody looks by its health of before; the clock begins it, so that no record has to wait
+            // for that.
+            let begins = now.checked_add(SignedDuration::try_from(SETTLED).unwrap_or_default());
+            let begins = begins.unwrap_or(now);
             // Side by side, as all positions are looked through for its own.
             for shard in Store::parts() {
                 let id = format!("feed-{connector}-{}.{shard}", health.version);
-                let mut job = Reexamination::new(id).of(connector.clone());
+                let mut job = Reexamination::new(id).of(connector.clone()).at(begins);
                 job.shard = Some(shard);
                 self.store.start_job(job).await?;
             }

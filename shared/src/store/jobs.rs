@@ -384,7 +384,9 @@ impl Store {
     /// Whether a connector's webhooks are being applied again.
     pub async fn is_being_replayed(&self, connector: &ConnectorName) -> Result<bool, StoreError> {
         let job = self.job(&replay_of(connector)).await?;
-        Ok(job.is_some_and(|stored| stored.data.not_before.is_some()))
+        // Of one that is not gone on with the job is begun then, and looks at what it has written.
+        let now = self.clock.now();
+        Ok(job.is_some_and(|stored| stored.data.not_before.is_some_and(|at| now < at.0)))
     }
 
     /// Has everything looked at once more in a day, because something was passed over that a newer version
@@ -432,7 +434,7 @@ impl Store {
 
     /// Notes how much a part that is done had to look at. One that came round has looked at some twice.
     async fn note_size(&self, part: &Reexamination, looked: u64) -> Result<(), StoreError> {
-        if part.shard.is_none() || part.until.is_some() {
+        if part.shard.is_none() || part.owned_by.is_some() || part.until.is_some() {
             return Ok(());
         }
         let size = Size {
