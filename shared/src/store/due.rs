@@ -153,7 +153,11 @@ impl Store {
             let mut cursor = None;
             loop {
                 let mut page = self.due_keys(shard, by, cursor.as_deref(), 100).await?;
-                let waits = |key: &Key| key.sk.starts_with("intent#") || key.sk == "group";
+                let waits = |key: &Key| {
+                    let intent = key.sk.strip_prefix("intent#");
+                    let channel = intent.and_then(|it| it.split_once('#')?.1.parse().ok());
+                    key.sk == "group" || channel.is_some_and(|it| in_use(&it))
+                };
                 page.items.retain(waits);
                 for key in &page.items {
                     let due = match self.due(key, by).await {
