@@ -1,8 +1,10 @@
 //! Many changes that come together, as the rows of a file: what stands in between is told to nobody.
 
 use http::Method;
+use jiff::{SignedDuration, Timestamp};
 use shared::domain::AlertKind;
 use shared::domain::alert::AlertState;
+use shared::domain::position::Unsettled;
 use shared::http::Request;
 use shared::store::alerts::Alert;
 
@@ -152,4 +154,44 @@ async fn vehicles_that_one_webhook_lists_are_told_of_together_and_a_single_one_a
     }
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!(open(&observed).await, [(AlertKind::LowStock, Some(3))]);
+}
+
+#[test]
+fn what_is_changed_without_a_break_is_judged_after_a_quarter_of_an_hour() {
+    let begun: Timestamp = "2026-01-15T09:00:00Z".parse().unwrap();
+    let at = |seconds| begun + SignedDuration::from_secs(seconds);
+    let mut unsettled = None;
+    for seconds in (0..3_600).step_by(5) {
+        let now = Unsettled::at(at(seconds), unsettled);
+        let is_held = now.ends_at(at(seconds)).is_some();
+        assert_eq!(is_held, seconds < 15 * 60, "{seconds}");
+        unsettled = Some(now);
+    }
+    // After a break it begins anew.
+    let later = Unsettled::at(at(3_700), unsettled);
+    assert_eq!(later.ends_at(at(3_700)), Some(at(3_730)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sum_that_a_graver_alert_covers_is_told_when_it_falls_further_elsewhere() {
+    let mut observed = Observed::start(FILES).await;
+    let mut number = 0;
+    let mut level = async |location: &str, on_hand: i64| {
+        number += 1;
+        let data = serde_json::json!({ "sku": "OIL", "location": location, "on_hand": on_hand });
+        let id = format!("level-{number}");
+        let (status, answer) = observed.post(&id, "stock.level", data).await;
+        assert_eq!(status, 200, "{answer}");
+        observed.pass(1).await;
+        let told = observed.vendor.requests();
+        let told = told.iter().map(body);
+        told.filter(|it| it.contains("\"group\":\"italy\"")).count()
+    };
+    level("torino", 30).await;
+    level("roma", 30).await;
+    level("roma", 9).await;
+    let before = level("torino", 1).await;
+    // Nine are left of the ten at which it is low, and then five.
+    assert_eq!(level("roma", 8).await, before);
+    assert_eq!(level("roma", 4).await, before + 1);
 }

@@ -332,11 +332,13 @@ impl<'a> Scene<'a> {
         let stored = self.picture.watch(&subject, kind);
         let open = stored.and_then(|stored| stored.data.watch.episode());
         let fallen = open.filter(|it| it.falls_further(&judged.verdict));
+        // What was covered and has fallen further since is news of its own.
+        let covered_then = open.filter(|it| !it.falls_unheard(&judged.verdict));
         let concern = Concern {
             subject: &subject,
             kind,
             severity: judged.verdict.severity,
-            cause: open.map_or(Some(change), |episode| episode.cause.as_deref()),
+            cause: covered_then.map_or(Some(change), |episode| episode.cause.as_deref()),
             fallen_by: fallen.map(|_| change),
         };
         let covering = told.iter().filter(|one| one.covers(&concern));

@@ -434,6 +434,12 @@ impl Episode {
         self.revision > 0
     }
 
+    /// Whether nobody knows of it, as they know of a graver alert, and stock has fallen further since.
+    pub fn falls_unheard(&self, verdict: &Verdict) -> bool {
+        let is_covered = self.withheld == Some(Withheld::Covered);
+        !self.told() && is_covered && verdict.depth > self.depth
+    }
+
     /// Whether people know of it, and all that is new is that stock has fallen further.
     pub fn falls_further(&self, verdict: &Verdict) -> bool {
         self.told() && verdict.depth > self.depth && verdict.severity <= self.severity

@@ -83,6 +83,9 @@ pub(super) fn tell(
             .is_some_and(|reminder| reminder.0 <= now);
     if !episode.told() {
         episode.withheld = verdict.withheld;
+        if breached && verdict.withheld == Some(Withheld::Covered) {
+            episode.depth = verdict.depth;
+        }
         return (breached && verdict.withheld.is_none()).then(|| {
             episode.severity = verdict.severity;
             episode.depth = verdict.depth;
