@@ -11,7 +11,7 @@ use crate::domain::id::ChannelName;
 use crate::domain::message::{Message, Stock};
 use crate::domain::rule::{Check, total};
 use crate::domain::watch::Phase;
-use crate::store::intents::Intent;
+use crate::store::intents::{Intent, IntentState};
 use crate::store::{StoreError, Stored};
 
 /// For how long it is news that stock is back.
@@ -24,6 +24,8 @@ pub(super) struct Later {
     pub(super) kind: AlertKind,
     /// Whether it still holds.
     pub(super) is_open: bool,
+    /// Whether it is in somebody's hands, who may have died: nobody knows yet whether it leaves.
+    in_hand: bool,
 }
 
 impl Later {
@@ -67,6 +69,11 @@ impl Deliverer {
             let mut intents = self.store.intents_on(other, ear.channel).await?;
             intents.retain(is_later);
             let is_told = intents.iter().any(|it| it.data.may_have_reached());
+            let is_certain = |it: &Stored<Intent>| {
+                let delivered = it.data.state == IntentState::Delivered;
+                delivered || it.data.perhaps_sent
+            };
+            let in_hand = is_told && !intents.iter().any(is_certain);
             let waits = |it: &Stored<Intent>| {
                 let belongs = it.data.group.as_ref();
                 let group = belongs.map(|belongs| belongs.id(ear.channel));
@@ -82,6 +89,7 @@ impl Deliverer {
                     alert: other.clone(),
                     kind,
                     is_open,
+                    in_hand,
                 });
             }
         }
@@ -173,6 +181,10 @@ impl Deliverer {
         };
         let about = (&message.subject, intent.alert.as_str());
         let told = self.told_since(ear, about, since).await?;
+        if told.iter().any(|later| later.in_hand) {
+            let now = self.store.clock().now();
+            return Ok(Standing::Waits(recheck(since, now)));
+        }
         if let Some(last) = told.first().filter(|last| last.kind == kind) {
             // Of one kind only the last is open, if any.
             return Ok(Standing::Nothing(last.reason()));

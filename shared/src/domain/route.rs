@@ -234,7 +234,7 @@ impl Routes {
     pub fn recipients(&self, told: Option<&[ChannelName]>, about: &About<'_>) -> Vec<Recipient> {
         let told = match (about.change, told) {
             (RevisionKind::Resolved, Some(told)) => told,
-            (RevisionKind::Escalated, Some(told)) => {
+            (RevisionKind::Updated | RevisionKind::Escalated, Some(told)) => {
                 let opened = About {
                     change: RevisionKind::Opened,
                     ..*about
