@@ -329,9 +329,17 @@ fn believable<'r>(
 ) -> (Cow<'r, UnitReport>, Vec<LeftOut>) {
     let mut believed = Cow::Borrowed(report);
     let mut left_out = Vec::new();
+    let place = report.location.as_ref();
+    let place = place.or_else(|| known.claims.get(source)?.location.value());
+    let said_on = match place {
+        Some(place) => authority.day(place, report.version.at),
+        None => TimeZone::UTC.to_datetime(report.version.at).date(),
+    };
     // Somewhere it is the next day already.
-    let said_on = TimeZone::UTC.to_datetime(report.version.at).date();
-    let latest = said_on.tomorrow().unwrap_or(Date::MAX);
+    let latest = match place {
+        Some(_) => said_on,
+        None => said_on.tomorrow().unwrap_or(Date::MAX),
+    };
     if let Some(since) = report.since.filter(|since| *since > latest) {
         believed.to_mut().since = None;
         left_out.push(LeftOut {

@@ -207,14 +207,13 @@ impl Draw {
         }
     }
 
-    /// Since when a vehicle may be in stock that is said to be: the day, the one before, or the next.
+    /// Since when a vehicle may be in stock that is said to be: the day, or the one before.
     fn since(&self, place: &str, at: Timestamp) -> Date {
         let zone = TimeZone::get(places::zone_of(place)).unwrap_or(TimeZone::UTC);
         let day = zone.to_datetime(at).date();
-        match self.dice.below(3) {
-            0 => day.yesterday().unwrap_or(day),
-            1 => day,
-            _ => day.tomorrow().unwrap_or(day),
+        match self.dice.happens(0.5) {
+            true => day.yesterday().unwrap_or(day),
+            false => day,
         }
     }
 }
