@@ -195,7 +195,7 @@ impl Ingest {
             outcome = Empty,
         );
         async {
-            let response = match self.take(&name, &request).await {
+            let response = match Box::pin(self.take(&name, &request)).await {
                 Ok(response) => response,
                 Err(error) => {
                     self.note_refused(&name, &error).await;

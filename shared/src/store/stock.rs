@@ -370,21 +370,27 @@ impl Store {
         authority: &Authority,
     ) -> Result<Applied, ApplyError> {
         let sources = &authority.quantities;
+        // The large ones are boxed: they would be part of every future that applies anything.
         match &event.change {
-            Change::Unit(report) => self.apply_unit(event, report, authority, None).await,
+            Change::Unit(report) => {
+                let applied = self.apply_unit(event, report, authority, None);
+                applied.boxed().await
+            }
             Change::Described(description) => {
                 self.apply_description(event, description, sources).await
             }
             Change::Offered(offer) => self.apply_offer(event, offer, sources).await,
-            Change::OrderLine(line) => self.apply_order_line(event, line, authority).await,
-            Change::Item(said) => self.apply_item(event, said, sources).await,
+            Change::OrderLine(line) => {
+                let applied = self.apply_order_line(event, line, authority);
+                applied.boxed().await
+            }
+            Change::Item(said) => self.apply_item(event, said, sources).boxed().await,
             _ => match change_of_position(event, authority) {
                 Some((product, location, change)) => {
                     let applied = self
                         .apply_to_position(event, product, location, &change, sources)
                         .await;
                     match applied {
-                        // Boxed, as it is rare, and would be part of every future that applies anything.
                         Err(ApplyError::Reused { .. }) => {
                             let corrected = self.correct_place(event, authority).boxed().await?;
                             corrected.map_or(applied, Ok)

@@ -281,7 +281,7 @@ pub fn status_in_words(status: &serde_json::Value) -> String {
 pub async fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Some(command) => dispatch(command).await,
-        None => start::run(cli.start).await,
+        None => Box::pin(start::run(cli.start)).await,
     }
 }
 
@@ -354,7 +354,7 @@ async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure>
         } => sync::run(&connector, accept_columns, &server, show).await,
         Command::Doctor { from, server } => doctor::run(from, &server, show).await,
         Command::Evaluate { server } => evaluate::run(&server, show).await,
-        Command::Bench(bench) => bench::run(&bench, show).await,
+        Command::Bench(bench) => Box::pin(bench::run(&bench, show)).await,
     }
 }
 

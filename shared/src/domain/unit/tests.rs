@@ -512,7 +512,7 @@ fn gone(minute: i64) -> UnitReport {
 fn a_sale_that_two_reported_is_taken_back_by_the_one_that_is_left() {
     let says = |minute, state| report(minute, state, "london");
     let (there, sold) = (UnitState::InStock, UnitState::Sold);
-    let both = vec![
+    let both = [
         ("dms", says(0, there)),
         ("market", says(1, there)),
         ("dms", says(5, sold)),
