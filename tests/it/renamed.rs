@@ -171,6 +171,46 @@ async fn an_order_of_the_old_sku_is_of_the_renamed_product_in_whichever_order_it
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_order_counts_once_however_often_its_product_is_renamed_and_back() {
+    let paths: [&[&str]; 4] = [
+        &["A"],
+        &["A", "OIL"],
+        &["A", "B", "OIL"],
+        &["A", "OIL", "A"],
+    ];
+    for path in paths {
+        let shop = Shop::open(&[DEDUCT]).await;
+        named(&shop, "OIL", "08:00:00").await;
+        let twenty = level(ITEM, 1, 20, "09:00:00");
+        shop.hears("inventory_levels/update", &twenty).await;
+        shop.hears("orders/create", &order("09:30:00", 4, false, &[]))
+            .await;
+        for (minute, sku) in path.iter().enumerate() {
+            named(&shop, sku, &format!("09:4{minute}:00")).await;
+            let again = order(&format!("09:4{minute}:30"), 4, false, &[]);
+            shop.hears("orders/updated", &again).await;
+            let known = quantities(&shop, sku).await;
+            assert_eq!(known, Some((16, 0, 16, 4)), "{sku} of {path:?}");
+        }
+        let now = path.last().unwrap();
+        // Under no name that it had before is anything left.
+        for sku in ["OIL", "A", "B"].iter().filter(|sku| sku != &now) {
+            if let Some(left) = position(&shop, sku).await {
+                assert_eq!(
+                    (left.movements(), left.sold.len()),
+                    (0, 0),
+                    "{sku} {path:?}"
+                );
+            }
+        }
+        let cancelled = order("09:50:00", 0, true, &[]);
+        shop.hears("orders/cancelled", &cancelled).await;
+        let known = quantities(&shop, now).await;
+        assert_eq!(known, Some((20, 0, 20, 0)), "{path:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refund_without_a_place_is_back_where_its_line_was_taken_from() {
     let shop = Shop::open(&[DEDUCT]).await;
     named(&shop, "OIL", "08:00:00").await;

@@ -177,6 +177,8 @@ impl Store {
         let mut product = product.clone();
         let mut whose = said.whose();
         let mut seen = BTreeSet::new();
+        // What is said to have left here before, and may have come back since.
+        let mut left = None;
         loop {
             let key = keys::position(&product, location);
             let stored = self.get::<Position>(operation, &key).await?;
@@ -189,6 +191,11 @@ impl Store {
             let is_here = is_here.is_some_and(|(it, name)| it.has_part(name));
             let knows_items = known.is_some_and(|it| !it.gone.is_empty());
             let is_first = seen.insert(product.clone());
+            // The way leads in a circle: it is back where it was, whatever it was called meanwhile.
+            if !is_first && let Some(back) = left.take().filter(|back| *back != product) {
+                product = back;
+                continue;
+            }
             let mut guard = None;
             let asks = match &renamed {
                 _ if !is_first => false,
@@ -229,9 +236,13 @@ impl Store {
                 if matches!(said, Said::Over) {
                     return Ok(None);
                 }
-                product = to.clone();
+                let to = to.clone();
                 let item = followed.map(|it| of_item(&it.source, &it.item));
                 whose = whose.or(item);
+                let was = std::mem::replace(&mut product, to);
+                if gone.is_none() && followed.is_some_and(|it| it.taken) {
+                    left = left.or(Some(was));
+                }
                 continue;
             }
             let mut position = stored.as_ref().map_or_else(
