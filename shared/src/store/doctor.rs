@@ -59,6 +59,8 @@ pub enum Fault {
     Drift,
     /// A position is not the sum of its vehicles.
     Miscount,
+    /// Movements or sales of an item are under a SKU that it has left.
+    Astray,
     /// A quantity that cannot be: below zero, or more reserved than there is.
     Impossible,
 }
@@ -272,6 +274,7 @@ impl Store {
                 findings.extend(last.and_then(|row| drift(position, &row, authority)));
             }
             findings.extend(impossible(&of, position));
+            findings.extend(astray(&of, position));
             findings.extend(self.miscount(&of, position).await?);
             if self
                 .settled::<Position>(key, stored.version, &findings)
@@ -574,6 +577,20 @@ fn words_by_owner(position: &Position) -> impl Iterator<Item = Value> {
             ..Sources::default()
         };
         position_words(position, &sources)
+    })
+}
+
+/// What is known of an item that has left the SKU goes along with it.
+fn astray(of: &str, position: &Position) -> Option<Finding> {
+    let left = position.parts_of();
+    let mut left = left.filter_map(|name| Some((name, position.gone.get(name)?)));
+    let (item, now) = left.next()?;
+    Some(Finding {
+        of: of.to_owned(),
+        fault: Fault::Astray,
+        expected: json!({ item: now }),
+        found: json!({ item: position.product }),
+        detail: format!("{of}: of {item}, which is {now} now, something is still here"),
     })
 }
 

@@ -226,3 +226,20 @@ async fn what_does_not_fit_the_end_of_a_long_ledger_is_found() {
     .await;
     assert_eq!(faults(&scene).await, ["end"]);
 }
+
+#[tokio::test]
+async fn what_an_item_has_left_behind_is_found() {
+    let scene = busy().await;
+    edit(&scene, "P#OIL", "L#north#position", |position| {
+        let item = |value| AttributeValue::M([("shop item 7".to_owned(), value)].into());
+        let new = AttributeValue::S("OIL-2".to_owned());
+        let part = AttributeValue::M([("held".to_owned(), number(1))].into());
+        position.insert("gone".to_owned(), item(new));
+        position.insert("parts".to_owned(), item(part));
+    })
+    .await;
+    let found = findings(&scene).await;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["fault"], "astray");
+    assert_eq!(found[0]["expected"], json!({ "shop item 7": "OIL-2" }));
+}
