@@ -173,11 +173,12 @@ impl Feed<'_> {
         if !applied.accepted {
             applied.suspicions.splice(0..0, reasons(&proof));
         }
-        let name = Some(delivery.name());
-        if proof.only_the_ending() && memory.habit_of != name {
+        // What is sent once more, under whatever time, shows nothing new of how files end.
+        let content = Some(delivery.sha256.clone());
+        if proof.only_the_ending() && memory.habit_of != content {
             let ending = applied.evidence.ending;
             memory.habit = Some(Habit::after(memory.habit, ending));
-            memory.habit_of = name;
+            memory.habit_of = content;
         }
         self.conclude(place, found, delivery, memory, &reading, applied)
             .await

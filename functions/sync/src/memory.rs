@@ -49,7 +49,7 @@ pub(crate) struct Memory {
     pub(crate) held: Option<String>,
     /// How the latest reads ended that were whole but for their ending.
     pub(crate) habit: Option<Habit>,
-    /// The last delivery that counted for it: one that lies there for hours counts once.
+    /// The content that counted for it last: however often it is read or sent, it counts once.
     pub(crate) habit_of: Option<String>,
     /// Rows of the last believed file that may have been about anything.
     pub(crate) nameless: u64,

@@ -142,7 +142,7 @@ impl Format {
                 "`true` or `false`",
                 flag(),
                 Value::Null,
-                "Whether the last line ends with a line end: with `true` a file without is taken for cut, with `false` not. Unset, it is learnt from three files in a row; that there is none, only of a source that never wrote one.",
+                "Whether the last line ends with a line end: with `true` a file without is taken for cut, with `false` not. Unset, it is learnt from three files in a row, each with other content than the one before; that there is none, only of a source that never wrote one.",
             ),
             field(
                 "trailer",

@@ -241,12 +241,12 @@ impl fmt::Display for Suspicion {
             Self::NoFinalNewline => f.write_str(
                 "The last line does not end with a line end, so it may be cut. If this source always writes so, \
                  set final_newline = false in its format; of a source that never wrote otherwise it is learnt \
-                 after three such files in a row.",
+                 after three such files in a row, each with other content.",
             ),
             Self::HalfNewline => f.write_str("The last line ends with half a line end."),
             Self::NewlineAppeared => f.write_str(
                 "The last line ends with a line end, which this feed never had. If it is to stay so, set \
-                 final_newline = true in its format; it is learnt after three such files in a row.",
+                 final_newline = true in its format; it is learnt after three such files in a row, each with other content.",
             ),
             Self::NotText => f.write_str(
                 "The file ends in NUL bytes: the rest of it never arrived, or its disk lost it.",

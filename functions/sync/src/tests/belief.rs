@@ -163,7 +163,7 @@ async fn a_source_that_never_ends_its_last_line_is_learnt() {
     // Another exporter ends its lines: learnt the same way.
     let outcomes = [
         bench.read("s.csv", stock_file(5)).await.outcome,
-        bench.read("s.csv", stock_file(5)).await.outcome,
+        bench.read("s.csv", stock_file(6)).await.outcome,
         bench.read("s.csv", stock_file(5)).await.outcome,
     ];
     assert_eq!(
@@ -185,6 +185,22 @@ async fn a_source_that_never_ends_its_last_line_is_learnt() {
         FileOutcome::Applied
     );
     assert_eq!(told.there().await, 3);
+}
+
+/// It may be one file that was cut, and is sent again and again.
+#[tokio::test(start_paused = true)]
+async fn the_same_content_sent_again_teaches_nothing_of_how_files_end() {
+    let bench = Bench::with("").await;
+    let bare = |rows| stock_file(rows).trim_end().to_owned();
+    for _ in 0..5 {
+        let report = bench.read("s.csv", bare(3)).await;
+        assert_eq!(report.outcome, FileOutcome::Suspect);
+    }
+    let outcomes = [
+        bench.read("s.csv", bare(4)).await.outcome,
+        bench.read("s.csv", bare(5)).await.outcome,
+    ];
+    assert_eq!(outcomes, [FileOutcome::Suspect, FileOutcome::Applied]);
 }
 
 #[tokio::test(start_paused = true)]
