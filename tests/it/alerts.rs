@@ -189,6 +189,7 @@ async fn one_vehicle_at_two_rooftops_is_one_conflict_and_counted_once() {
         stock_number: None,
         since: None,
         brought: false,
+        undated: false,
         fields: std::collections::BTreeMap::new(),
     };
     let event = shared::domain::StockEvent {

@@ -76,6 +76,7 @@ fn vehicle(source: &str, minute: i64, state: UnitState, location: &str) -> Stock
         stock_number: Some("BL-2601".into()),
         since: Some("2025-09-14".parse().unwrap()),
         brought: false,
+        undated: false,
         fields: [
             text("condition", "new"),
             text("make", "Bentley"),
@@ -192,6 +193,7 @@ fn removed(source: &str, minute: i64) -> StockEvent {
         stock_number: None,
         since: None,
         brought: false,
+        undated: false,
         fields: Default::default(),
     };
     event("gone", source, minute, Change::Unit(Box::new(report)))

@@ -321,6 +321,7 @@ fn stocked(source: &str, location: &str) -> StockEvent {
         stock_number: None,
         since: None,
         brought: false,
+        undated: false,
         fields: BTreeMap::from(
             [("make", "Bentley"), ("model", "Continental GT")]
                 .map(|(name, value)| (name.to_owned(), Field::Text(value.to_owned()))),

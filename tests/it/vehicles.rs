@@ -40,6 +40,7 @@ pub(crate) fn vehicle(
         stock_number: Some("BX1042".into()),
         since: None,
         brought: false,
+        undated: false,
         fields: [
             ("make".to_owned(), Field::Text("Bentley".into())),
             ("model".to_owned(), Field::Text("Continental GT".into())),

@@ -70,6 +70,7 @@ impl Evaluator {
                 state: Some(UnitState::Removed),
                 location: None,
                 brought: false,
+                undated: false,
                 stock_number: None,
                 since: None,
                 fields: BTreeMap::new(),

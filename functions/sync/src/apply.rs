@@ -336,6 +336,7 @@ impl Applier<'_> {
                     stock_number: None,
                     since: None,
                     brought: false,
+                    undated: false,
                     fields: BTreeMap::new(),
                 })),
             ),

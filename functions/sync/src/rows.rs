@@ -165,7 +165,7 @@ impl<'a> Reading<'a> {
         };
         let mut flaws = Vec::new();
         let level = level(row, &item, &mut flaws)?;
-        let (mut version, dated_since) = self.version(row, &item, &mut flaws);
+        let (mut version, dated_since, _) = self.version(row, &item, &mut flaws);
         version.sequence = match row.quantity("version") {
             Cell::Absent if self.files.covers == Covers::Changes => self.order_of(row),
             // A "version" that is no number is some other thing by that name.
@@ -221,7 +221,9 @@ impl<'a> Reading<'a> {
             _ => (None, true),
         };
         let location = self.location(row).map_err(|flaw| flaw.about(&item))?;
-        let (mut version, dated_since) = self.version(row, &item, &mut flaws);
+        let (mut version, dated_since, is_own) = self.version(row, &item, &mut flaws);
+        // What the first file of a list has sold may have been so for long.
+        let found = self.files.covers == Covers::All && self.confirmed_at.is_none();
         version.sequence = self.order_of(row);
         let mut readable = Readable {
             item: &item,
@@ -242,6 +244,7 @@ impl<'a> Reading<'a> {
             stock_number: stock_number.map(str::to_owned),
             since,
             brought: false,
+            undated: found && !is_own,
             fields: self.fields(row, &mut readable),
         };
         Ok(Statement {
@@ -373,13 +376,14 @@ impl<'a> Reading<'a> {
         self.locations.called(name).is_some() || theirs.any(|it| same_name(it, name))
     }
 
-    /// When a row was true by the source's order, and whether it says itself that this is news.
+    /// When a row was true by the source's order, whether it says itself that this is news, and whether it
+    /// says itself when that was.
     ///
     /// A row of this file was still true when the file was written, so after the last complete
     /// snapshot, however long ago it last changed. Its own time, where later, counts as such, so
     /// that a webhook from after it is not overwritten by an export that began before. A time that
     /// cannot be read, or lies after the file, is not believed, and the file's is taken.
-    fn version(&self, row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> (Version, bool) {
+    fn version(&self, row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> (Version, bool, bool) {
         let mut readable = Readable { item, flaws };
         let dated = readable.value("updated_at", row.instant("updated_at"));
         let mut dated = dated.map(whole_millis);
@@ -391,7 +395,7 @@ impl<'a> Reading<'a> {
         let at = dated.unwrap_or(self.written_at);
         let news = dated.is_some_and(|at| self.confirmed_at.is_some_and(|then| at > then));
         let version = Version::at(after_confirmed.map_or(at, |after| at.max(after)));
-        (version, news)
+        (version, news, dated.is_some())
     }
 
     /// What breaks the tie between rows of one time, which may be a whole day: the time at which their

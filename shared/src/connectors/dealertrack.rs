@@ -325,6 +325,7 @@ impl Reading<'_> {
             )),
             since: flaws.optional(optional(one, base, pointers.since.as_ref(), json::day)),
             brought: frame.kind.event == VehicleEvent::Transferred,
+            undated: false,
             fields: Default::default(),
         };
         let described = [

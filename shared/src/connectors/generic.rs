@@ -456,6 +456,7 @@ impl Reading<'_> {
             stock_number,
             since,
             brought: matches!(self.kind, Kind::Transferred),
+            undated: false,
             fields,
         })))
     }

@@ -142,6 +142,9 @@ pub struct UnitReport {
     /// It was brought to that rooftop: a transfer, and not merely a description.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub brought: bool,
+    /// It says what is so by then, and not since when.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undated: bool,
     /// Everything else.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, Field>,
@@ -180,6 +183,9 @@ pub struct Claim {
     /// To which rooftop it was last brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brought: Option<Stamped<LocationId>>,
+    /// When it was first said to have left without a word of when that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undated: Option<Version>,
 }
 
 /// A vehicle.
@@ -288,6 +294,9 @@ impl Unit {
             .hear(report.called.clone(), version, |one, other| one < other);
         let brought = report.location.clone().filter(|_| report.brought);
         hear(&mut claim.brought, brought, version);
+        if report.undated && report.state.is_some_and(UnitState::is_departure) {
+            claim.undated = Some(claim.undated.map_or(version, |known| known.min(version)));
+        }
         // The earlier day brings nothing back that was sold after it.
         claim
             .since

@@ -300,6 +300,7 @@ impl Scene {
             stock_number: Some(format!("{source}-1")),
             since: None,
             brought: false,
+            undated: false,
             fields: [
                 ("make".to_owned(), text("Bentley")),
                 ("model".to_owned(), text("Bentayga")),

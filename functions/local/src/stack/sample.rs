@@ -201,6 +201,7 @@ fn unit(row: &Row) -> Result<StockEvent, String> {
         stock_number: row.text("stock_number").value().map(str::to_owned),
         since: Some(since),
         brought: false,
+        undated: false,
         fields,
     };
     event(

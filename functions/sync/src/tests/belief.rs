@@ -203,6 +203,40 @@ async fn the_same_content_sent_again_teaches_nothing_of_how_files_end() {
     assert_eq!(outcomes, [FileOutcome::Suspect, FileOutcome::Applied]);
 }
 
+/// What a first look finds sold was not sold today, unless its row says when.
+#[tokio::test(start_paused = true)]
+async fn vehicles_that_the_first_file_has_as_sold_are_no_demand_of_that_day() {
+    let bench = Bench::with("locations = { main = \"milano\" }").await;
+    let vins = [
+        "SCBCG2ZG7TC031207",
+        "SCBDG4ZG1TC031655",
+        "SJAAX14V4RC004321",
+    ];
+    let file = |states: [&str; 3], first: &str| {
+        let row = |(vin, state): (&&str, &str)| {
+            let updated = if *vin == vins[0] { first } else { "" };
+            format!("{vin},Bentley,Bentayga,main,{state},{updated}\n")
+        };
+        let rows = vins.iter().zip(states).map(row).collect::<String>();
+        format!("VIN,Make,Model,Location,Status,Last updated\n{rows}")
+    };
+    let sold_on = async |vin: &str| {
+        let demand = bench.unit(vin).await.demand;
+        let days = demand.iter().map(|sale| sale.day.to_string());
+        days.collect::<Vec<_>>()
+    };
+    let dated = "2026-01-09T10:00:00Z";
+    let states = ["Sold", "Sold", "Available"];
+    bench.read("v.csv", file(states, dated)).await;
+    assert_eq!(sold_on(vins[0]).await, ["2026-01-09"], "its row says when");
+    assert_eq!(sold_on(vins[1]).await, [""; 0]);
+    // What is sold from then on is.
+    let states = ["Sold", "Sold", "Sold"];
+    bench.read("v.csv", file(states, dated)).await;
+    assert_eq!(sold_on(vins[1]).await, [""; 0]);
+    assert_eq!(sold_on(vins[2]).await, ["2026-01-15"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn prices_that_are_all_a_hundredfold_are_held_and_told_together() {
     let bench = Bench::with("locations = { main = \"milano\" }").await;

@@ -170,6 +170,7 @@ impl Reading<'_> {
             stock_number: flaws.optional(row.get("StockNumber", json::name)),
             since,
             brought: frame.kind.event == VehicleEvent::Transferred,
+            undated: false,
             fields: Default::default(),
         };
         for (ours, theirs, sort) in FIELDS {

@@ -28,6 +28,13 @@ struct Report<'a> {
     claim: &'a Claim,
 }
 
+impl<'a> Report<'a> {
+    /// Where its source had the vehicle.
+    fn place(&self) -> Option<&'a LocationId> {
+        self.claim.location.at(self.version)
+    }
+}
+
 /// One departure, by all who reported it, the first report first.
 type Departure<'a> = Vec<Report<'a>>;
 
@@ -219,22 +226,38 @@ impl Unit {
             .into_iter()
             .filter(|reports| state_of(reports) == UnitState::Sold);
         sold.filter_map(|reports| {
-            let first = reports.first()?.version;
-            let location = self
-                .owner_had_it_at(Some(first), authority)
-                .or_else(|| {
-                    let mut reports = reports.iter();
-                    reports.find_map(|report| report.claim.location.at(report.version))
-                })
-                .or_else(|| self.whoever_had_it(Some(first), authority))
-                .or_else(|| self.whoever_had_it(None, authority))?;
+            let first = reports
+                .first()
+                .filter(|first| !self.was_found_sold(first))?;
+            let location = self.left_from(&reports, authority)?;
             Some(Demand {
                 product: product.clone(),
                 location: location.clone(),
-                day: authority.day(location, first.at),
+                day: authority.day(location, first.version.at),
             })
         })
         .collect()
+    }
+
+    /// Whether a sale is from before anybody looked: nobody is known to have had the vehicle, and the
+    /// report says what is so and not when it came to be.
+    fn was_found_sold(&self, first: &Report<'_>) -> bool {
+        let mut said = self.claims.values().flat_map(|claim| claim.state.iter());
+        first.claim.undated == Some(first.version)
+            && !said.any(|said| said.value.is_present() && said.version < first.version)
+    }
+
+    /// The rooftop that a vehicle left by these reports.
+    fn left_from<'a>(
+        &'a self,
+        reports: &[Report<'a>],
+        authority: &Authority,
+    ) -> Option<&'a LocationId> {
+        let first = reports.first()?.version;
+        self.owner_had_it_at(Some(first), authority)
+            .or_else(|| reports.iter().find_map(Report::place))
+            .or_else(|| self.whoever_had_it(Some(first), authority))
+            .or_else(|| self.whoever_had_it(None, authority))
     }
 
     /// Where the owner of rooftops has it, or had it by then.

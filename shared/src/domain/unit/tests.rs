@@ -23,6 +23,7 @@ pub(super) fn report(minute: i64, state: UnitState, location: &str) -> UnitRepor
         stock_number: None,
         since: None,
         brought: false,
+        undated: false,
         fields: BTreeMap::from([
             ("make".to_owned(), Field::Text("Bentley".into())),
             ("model".to_owned(), Field::Text("Continental GT".into())),
@@ -587,4 +588,33 @@ fn a_vehicle_whose_lister_is_gone_was_last_where_it_was_brought() {
     let resolved = unit.resolve(&authority(&[]));
     assert_eq!(resolved.state, UnitState::Removed);
     assert_eq!(resolved.location.unwrap().as_str(), "sydney");
+}
+
+#[test]
+fn a_vehicle_that_was_found_sold_is_no_demand_unless_somebody_had_it_before() {
+    let found = |minute| UnitReport {
+        undated: true,
+        ..report(minute, UnitState::Sold, "london")
+    };
+    let listed = |minute| report(minute, UnitState::InStock, "london");
+    let dated = report(9, UnitState::Sold, "london");
+    for (told, sales) in [
+        (vec![("lot", found(5))], 0),
+        (vec![("lot", found(5)), ("lot", found(7))], 0),
+        // Nobody knows when, whoever repeats it.
+        (vec![("lot", found(5)), ("market", dated.clone())], 0),
+        (vec![("market", dated.clone()), ("lot", found(99))], 1),
+        (vec![("dms", listed(0)), ("lot", found(5))], 1),
+        // It came in again, and was sold before everybody's eyes.
+        (
+            vec![("lot", found(5)), ("lot", listed(7)), ("lot", dated)],
+            1,
+        ),
+    ] {
+        for order in orders(&told) {
+            let unit = heard(&order);
+            assert_eq!(unit.demand(&authority(&[])).len(), sales, "{order:?}");
+            assert_eq!(unit.resolve(&authority(&[])).state, UnitState::Sold);
+        }
+    }
 }
