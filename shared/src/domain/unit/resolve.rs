@@ -138,15 +138,18 @@ impl Unit {
                 };
             }
         };
+        let left = left.filter(|_| state.is_departure());
+        // Where it was then: who has it since may have it elsewhere.
+        let location = left.and_then(|(_, reports)| self.left_from(reports, authority));
+        let location = location.filter(|place| authority.has_place(place));
         // Whoever sold it may not know the rooftop (a marketplace); then the rooftop is whoever had it.
-        let location = self.owner_had_it_at(None, authority);
+        let location = location.or_else(|| self.owner_had_it_at(None, authority));
         let brought = || Some(&self.brought_since(claim)?.1.value);
         let location = location.or_else(|| brought().filter(|_| state == UnitState::Removed));
         let location = location.or_else(|| claim.location.value());
         let location = location.or_else(|| self.whoever_had_it(None, authority));
-        let left = left.map(|(first, _)| first.version.at);
-        let left = left.filter(|_| state.is_departure());
-        let elsewhere = left.map(|left| self.still_listed(left, location, authority));
+        let elsewhere =
+            left.map(|(first, _)| self.still_listed(first.version.at, location, authority));
         let elsewhere = elsewhere.unwrap_or_default();
         Resolved {
             state,

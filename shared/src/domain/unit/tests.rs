@@ -590,6 +590,35 @@ fn a_vehicle_whose_lister_is_gone_was_last_where_it_was_brought() {
     assert_eq!(resolved.location.unwrap().as_str(), "sydney");
 }
 
+fn rivals(unit: &Unit, authority: &Authority) -> Vec<(String, String)> {
+    let rivals = unit.resolve(authority).rivals.into_iter();
+    let named = rivals.map(|(source, place)| (source.to_string(), place.to_string()));
+    named.collect()
+}
+
+/// The group's system has it in Milan again; the marketplace, which knows no rooftop, still says that it
+/// was sold.
+#[test]
+fn a_sale_stays_where_it_was_though_the_vehicle_is_listed_elsewhere_since() {
+    use UnitState::{InStock, Sold};
+    let mut market = report(6, Sold, "london");
+    market.location = None;
+    let told = [
+        ("dms", report(0, InStock, "london")),
+        ("dms", report(5, Sold, "london")),
+        ("market", market),
+        ("dms", report(9, InStock, "milano")),
+    ];
+    for order in orders(&told) {
+        let unit = heard(&order);
+        let counted = unit.count(&authority(&[])).unwrap();
+        let counted = (counted.state, counted.location.as_str());
+        assert_eq!(counted, (Sold, "london"), "{order:?}");
+        let dms = ("dms".to_owned(), "milano".to_owned());
+        assert_eq!(rivals(&unit, &authority(&[])), [dms], "{order:?}");
+    }
+}
+
 #[test]
 fn a_vehicle_that_was_found_sold_is_no_demand_unless_somebody_had_it_before() {
     let found = |minute| UnitReport {
