@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use shared::domain::alert::{Ending, RevisionKind};
+use shared::domain::id::{ConnectorName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::rule::Condition;
 use shared::domain::unit::{Field, LAG, Outdated, UnitState};
@@ -82,15 +83,15 @@ impl Evaluator {
             })
             .into_iter()
             .collect();
-        notes.extend(
-            resolved
-                .rivals
-                .iter()
-                .map(|(source, location)| match has_left {
-                    true => format!("{source} still lists it at {location}."),
-                    false => format!("{source} has it at {location}, too."),
-                }),
-        );
+        let note = |(source, location): &(ConnectorName, LocationId)| match unit.word_of(source) {
+            Some(UnitState::Sold) => format!("{source} says that it was sold at {location}."),
+            Some(UnitState::Wholesale) => {
+                format!("{source} says that it was given to the trade at {location}.")
+            }
+            _ if has_left => format!("{source} still lists it at {location}."),
+            _ => format!("{source} has it at {location}, too."),
+        };
+        notes.extend(resolved.rivals.iter().map(note));
         let location = resolved.location.as_ref().map(ToString::to_string);
         for _ in 0..ATTEMPTS {
             let watches = self.store.watches(&subject).await?;

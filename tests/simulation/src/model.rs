@@ -61,7 +61,7 @@ pub struct Model {
     pub sold: BTreeMap<Place, i64>,
     /// Vehicles that two rooftops have.
     pub contested: BTreeSet<&'static str>,
-    /// Vehicles that somebody still has, or has again, after another has sold them.
+    /// Vehicles that somebody still has, or has again, after another has sold them, or has sold, too.
     pub overruled: BTreeSet<&'static str>,
     /// Where somebody has said that a vehicle of a line was.
     pub stood: BTreeSet<Place>,
@@ -375,7 +375,8 @@ impl Model {
             .flat_map(|claim| claim.places_in(on_its_way));
         self.awaited.extend(awaited.map(|at| key(&line, at)));
         let Some((_, holder)) = present.first() else {
-            if claims.values().any(Claim::is_theirs) {
+            let sellers = claims.values().filter(|claim| !claim.sales().is_empty());
+            if claims.values().any(Claim::is_theirs) || sellers.count() > 1 {
                 self.overruled.insert(vin);
             }
             return None;

@@ -19,6 +19,7 @@ use shared::store::quarantine::HeldState;
 use shared::store::{Store, StoreError};
 
 use super::channels::{self, Standing};
+use super::units;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -194,6 +195,7 @@ async fn vehicle(
         "state": resolved.state,
         "location": resolved.location,
         "stated_by": resolved.holder,
+        "rivals": units::rivals(&unit, &resolved),
         "counts_as": unit.model_line(&authority),
     })))
 }

@@ -1,7 +1,7 @@
 //! One vehicle: what is true of it, and who says so.
 
 use serde_json::{Map, Value, json};
-use shared::domain::unit::{Field, Stamped};
+use shared::domain::unit::{Field, Resolved, Stamped};
 use shared::domain::vin::VinVerdict;
 use shared::domain::{Authority, ConnectorName, Unit, Vin};
 
@@ -19,11 +19,7 @@ pub(super) async fn show(context: &Context<'_>, vin: &str) -> Result<Answer, Pro
     let installation = context.installation().await?;
     let authority = installation.authority();
     let resolved = unit.resolve(&authority);
-    let rivals: Vec<_> = resolved
-        .rivals
-        .iter()
-        .map(|(connector, location)| json!({ "connector": connector, "location": location }))
-        .collect();
+    let rivals = rivals(&unit, &resolved);
     let verdict = installation.config.guards.vin.judge(&vin);
     Ok(Answer::ok(json!({
         "vin": vin,
@@ -39,6 +35,15 @@ pub(super) async fn show(context: &Context<'_>, vin: &str) -> Result<Answer, Pro
         "check_digit": check_digit(verdict),
         "revision": unit.revision,
     })))
+}
+
+/// Who claims it against the word that counts: where, and in which state.
+pub(super) fn rivals(unit: &Unit, resolved: &Resolved) -> Vec<Value> {
+    let rivals = resolved.rivals.iter().map(|(connector, location)| {
+        let state = unit.word_of(connector);
+        json!({ "connector": connector, "location": location, "state": state })
+    });
+    rivals.collect()
 }
 
 fn fields(unit: &Unit, authority: &Authority) -> Map<String, Value> {

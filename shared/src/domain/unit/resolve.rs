@@ -33,6 +33,18 @@ impl<'a> Report<'a> {
     fn place(&self) -> Option<&'a LocationId> {
         self.claim.location.at(self.version)
     }
+
+    /// Another who says that it left from elsewhere, and where, as long as both say so. One who had it
+    /// where the other says so has it from there.
+    fn contradicted_by(&self, other: &Self) -> Option<(ConnectorName, LocationId)> {
+        let (place, theirs) = (self.place()?, other.place()?);
+        let says_so = |it: &Self| it.claim.state.value().is_some_and(|it| it.is_departure());
+        let had_it_at =
+            |it: &Self, place: &LocationId| it.claim.location.iter().any(|it| it.value == *place);
+        let contradicts =
+            says_so(self) && says_so(other) && !had_it_at(self, theirs) && !had_it_at(other, place);
+        contradicts.then(|| (other.source.clone(), theirs.clone()))
+    }
 }
 
 /// One departure, by all who reported it, the first report first.
@@ -148,8 +160,14 @@ impl Unit {
         let location = location.or_else(|| brought().filter(|_| state == UnitState::Removed));
         let location = location.or_else(|| claim.location.value());
         let location = location.or_else(|| self.whoever_had_it(None, authority));
-        let elsewhere =
-            left.map(|(first, _)| self.still_listed(first.version.at, location, authority));
+        let elsewhere = left.map(|(first, reports)| {
+            let mut elsewhere = self.still_listed(first.version.at, location, authority);
+            let says_where = reports.iter().find(|report| report.place().is_some());
+            let others =
+                says_where.map(|from| reports.iter().filter_map(|it| from.contradicted_by(it)));
+            elsewhere.rivals.extend(others.into_iter().flatten());
+            elsewhere
+        });
         let elsewhere = elsewhere.unwrap_or_default();
         Resolved {
             state,

@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Claim, UnitState};
+use super::{Claim, Unit, UnitState};
 use crate::domain::Authority;
 use crate::domain::id::{ConnectorName, LocationId};
 
@@ -50,6 +50,15 @@ impl Elsewhere {
                 since,
             }),
         }
+    }
+}
+
+impl Unit {
+    /// What a source last said of it: that it is there in such a state, or has left.
+    pub fn word_of(&self, source: &ConnectorName) -> Option<UnitState> {
+        let mut said = self.claims.get(source)?.state.iter().rev();
+        let said = said.find(|said| said.value.is_present() || said.value.is_departure());
+        said.map(|said| said.value)
     }
 }
 

@@ -596,6 +596,48 @@ fn rivals(unit: &Unit, authority: &Authority) -> Vec<(String, String)> {
     named.collect()
 }
 
+/// Each rooftop's own system says so.
+#[test]
+fn two_sales_of_one_vehicle_at_two_rooftops_contradict_each_other_as_long_as_both_say_so() {
+    use UnitState::{InStock, Removed, Sold};
+    let listed = [
+        ("one", report(0, InStock, "london")),
+        ("two", report(1, InStock, "milano")),
+    ];
+    let sales = [
+        ("one", report(5, Sold, "london")),
+        ("two", report(9, Sold, "milano")),
+    ];
+    let mut nowhere = report(4, Sold, "london");
+    nowhere.location = None;
+    let with = |more: &[(&'static str, UnitReport)]| [&sales[..], more].concat();
+    let two = &[("two".to_owned(), "milano".to_owned())][..];
+    for (told, expected) in [
+        (with(&[]), two),
+        (with(&listed), two),
+        // A marketplace that knows no rooftop heard of it first.
+        (with(&[("market", nowhere)]), two),
+        // A row of what was sold goes in the end.
+        (with(&[("two", report(11, Removed, "milano"))]), &[]),
+        (with(&[("one", report(11, Removed, "london"))]), &[]),
+        // One took the other's sale over, or has not heard that it was brought elsewhere.
+        (with(&[("two", report(3, InStock, "london"))]), &[]),
+        (with(&[("one", report(3, InStock, "milano"))]), &[]),
+        (
+            vec![sales[0].clone(), ("two", report(9, Sold, "london"))],
+            &[],
+        ),
+    ] {
+        for order in orders(&told) {
+            let unit = heard(&order);
+            assert_eq!(rivals(&unit, &authority(&[])), expected, "{order:?}");
+            assert_eq!(unit.demand(&authority(&[])).len(), 1, "a VIN sells once");
+            let place = unit.resolve(&authority(&[])).location.unwrap();
+            assert_eq!(place.as_str(), "london", "{order:?}");
+        }
+    }
+}
+
 /// The group's system has it in Milan again; the marketplace, which knows no rooftop, still says that it
 /// was sold.
 #[test]
