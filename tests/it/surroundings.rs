@@ -39,6 +39,9 @@ currency = "EUR"
 [locations.north]
 name = "North"
 kind = "warehouse"
+[locations.south]
+name = "South"
+kind = "warehouse"
 [connectors.generic]
 kind = "generic"
 [connectors.generic.webhook]

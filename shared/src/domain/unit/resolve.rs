@@ -95,6 +95,7 @@ impl Unit {
                     elsewhere.add(other, theirs, overtaken);
                 }
             }
+            let elsewhere = elsewhere.within(location.as_ref(), authority);
             return Resolved {
                 state: claim.state.value().copied().unwrap_or(UnitState::InStock),
                 location,
@@ -166,7 +167,7 @@ impl Unit {
             let others =
                 says_where.map(|from| reports.iter().filter_map(|it| from.contradicted_by(it)));
             elsewhere.rivals.extend(others.into_iter().flatten());
-            elsewhere
+            elsewhere.within(location, authority)
         });
         let elsewhere = elsewhere.unwrap_or_default();
         Resolved {

@@ -51,6 +51,18 @@ impl Elsewhere {
             }),
         }
     }
+
+    /// What of it contradicts that a vehicle is at this rooftop. Of a rooftop that the configuration does
+    /// not have, as one whose name was changed, nobody has said anew where it is.
+    pub(super) fn within(mut self, location: Option<&LocationId>, authority: &Authority) -> Self {
+        let is_known = |place: &LocationId| authority.has_place(place);
+        if location.is_some_and(|location| !is_known(location)) {
+            return Self::default();
+        }
+        self.rivals.retain(|(_, place)| is_known(place));
+        self.outdated.retain(|it| is_known(&it.location));
+        self
+    }
 }
 
 impl Unit {

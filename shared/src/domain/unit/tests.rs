@@ -662,6 +662,21 @@ fn a_sale_stays_where_it_was_though_the_vehicle_is_listed_elsewhere_since() {
 }
 
 #[test]
+fn nobody_contradicts_by_a_rooftop_that_is_not_in_the_configuration_any_more() {
+    let present = |minute, place| report(minute, UnitState::InStock, place);
+    // Milan was `mailand` before: one of them has said since by which name it has it.
+    for (one, two) in [("mailand", "milano"), ("milano", "mailand")] {
+        let unit = heard(&[("one", present(0, one)), ("two", present(1, two))]);
+        assert_eq!(rivals(&unit, &authority(&[])), [], "{one} {two}");
+        let sold = ("market", report(5, UnitState::Sold, one));
+        let unit = heard(&[sold, ("two", present(9, two))]);
+        assert_eq!(rivals(&unit, &authority(&[])), [], "{one} {two}");
+    }
+    let unit = heard(&[("one", present(0, "london")), ("two", present(1, "milano"))]);
+    assert_eq!(rivals(&unit, &authority(&[])).len(), 1);
+}
+
+#[test]
 fn a_vehicle_that_was_found_sold_is_no_demand_unless_somebody_had_it_before() {
     let found = |minute| UnitReport {
         undated: true,
