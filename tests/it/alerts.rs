@@ -164,7 +164,8 @@ async fn stock_that_is_back_is_told_once_to_each() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_vehicle_at_two_rooftops_is_one_conflict_and_counted_once() {
-    let market = "[connectors.market]\nkind = 'generic'\nwebhook = { secret = 'env:MARKET' }";
+    let market = "[connectors.market]\nkind = 'generic'\nwebhook = { secret = 'env:MARKET' }\n\
+                  [alerts]\nconflict_after = '0s'";
     let running = Running::with(&format!("{CONFIG}\n{market}")).await;
     let vehicle = |location: &str| {
         json!({ "vin": "SCBCG2ZG0RC012345", "state": "in_stock", "location": location,

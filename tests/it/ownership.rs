@@ -23,6 +23,8 @@ kind = "rooftop"
 [locations.london]
 name = "London"
 kind = "rooftop"
+[alerts]
+conflict_after = "0s"
 [connectors.shop]
 kind = "generic"
 [connectors.shop.webhook]

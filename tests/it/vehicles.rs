@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
+use lotwire::engine::Pump;
 use lotwire::stack::resources::TABLE;
 use serde_json::json;
 use shared::domain::Authority;
@@ -300,22 +301,199 @@ async fn sold_and_listed() -> (Shop, Timestamp) {
     );
     let shop = Shop::open(&[lot]).await;
     let now = shop.store.clock().now();
-    let says = async |source: &str, at: Timestamp, state: UnitState, location: &str| {
-        let mut said = vehicle(source, 0, state, location);
-        said.id = format!("{source} {at}").parse().unwrap();
-        if let Change::Unit(report) = &mut said.change {
-            report.version = Version::at(at);
-        }
-        shop.store
-            .apply(&said, &Authority::default())
-            .await
-            .unwrap();
-    };
     let ago = |minutes| now - SignedDuration::from_mins(minutes);
-    says("lot", ago(90), UnitState::InStock, "south").await;
-    says("dms", ago(60), UnitState::InStock, "north").await;
-    says("dms", ago(1), UnitState::Sold, "north").await;
+    says(&shop, "lot", ago(90), UnitState::InStock, "south").await;
+    says(&shop, "dms", ago(60), UnitState::InStock, "north").await;
+    says(&shop, "dms", ago(1), UnitState::Sold, "north").await;
     (shop, ago(1))
+}
+
+/// What a source says of the vehicle at a time.
+async fn says(shop: &Shop, source: &str, at: Timestamp, state: UnitState, location: &str) {
+    let mut said = vehicle(source, 0, state, location);
+    said.id = format!("{source}@{}", at.as_millisecond()).parse().unwrap();
+    if let Change::Unit(report) = &mut said.change {
+        report.version = Version::at(at);
+    }
+    let applied = shop.store.apply(&said, &Authority::default()).await;
+    applied.unwrap();
+}
+
+/// What people are told of conflicts, once the clock has looked.
+async fn conflicts(shop: &Shop, carried: &Pump, state: AlertState) -> Vec<String> {
+    for _ in 0..2 {
+        carried.idle().await;
+        shop.ticks().await;
+    }
+    carried.idle().await;
+    let alerts = shop.store.alerts(state, None, 100).await.unwrap().items;
+    let conflicts = alerts
+        .into_iter()
+        .filter(|it| it.kind == AlertKind::Conflict);
+    conflicts
+        .map(|it| it.message.notes.join(" "))
+        .collect::<Vec<_>>()
+}
+
+/// Lets hours pass.
+async fn hours(hours: u64) {
+    tokio::time::sleep(std::time::Duration::from_secs(3_600 * hours)).await;
+}
+
+/// A whole file of the lot, written now, lists what it has listed before.
+async fn lists_again(shop: &Shop) {
+    let (lot, written) = ("lot".parse().unwrap(), shop.store.clock().now());
+    let event = "file".parse().unwrap();
+    shop.store.begin_snapshot(&lot, written).await.unwrap();
+    let sources = Sources::default();
+    let covered = shop.store.cover(&lot, written, &event, &sources);
+    covered.await.unwrap();
+}
+
+const NONE: [&str; 0] = [];
+
+/// The system of the one rooftop hears of it before that of the other.
+#[tokio::test(start_paused = true)]
+async fn a_vehicle_that_is_moved_is_no_conflict_unless_the_old_rooftop_lists_it_again() {
+    for goes_on in [false, true] {
+        let shop = Shop::open(&[("[channels.out]", LOT)]).await;
+        let carried = shop.evaluates();
+        let vin = "SCBCG2ZG0RC012345".parse().unwrap();
+        let (lot, item) = ("lot".parse().unwrap(), Item::Unit { vin });
+        let now = || shop.store.clock().now();
+        says(&shop, "lot", now(), UnitState::InStock, "south").await;
+        let listed = [Stated::now(item)];
+        shop.store.save_stated(&lot, &listed).await.unwrap();
+        lists_again(&shop).await;
+        hours(1).await;
+        says(&shop, "dms", now(), UnitState::InStock, "north").await;
+        assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+        // Whoever asks sees it at once.
+        let unit = shop.store.unit("SCBCG2ZG0RC012345").await.unwrap().unwrap();
+        let rivals = unit.resolve(&Authority::default()).rivals;
+        assert_eq!(rivals.len(), 1);
+        match goes_on {
+            true => lists_again(&shop).await,
+            false => says(&shop, "lot", now(), UnitState::Removed, "south").await,
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(15 * 60)).await;
+        let told = conflicts(&shop, &carried, AlertState::Open).await;
+        assert_eq!(told.len(), usize::from(goes_on), "{told:?}");
+        hours(48).await;
+        let told = conflicts(&shop, &carried, AlertState::Open).await;
+        assert_eq!(told.len(), usize::from(goes_on), "{told:?}");
+        assert_eq!(conflicts(&shop, &carried, AlertState::Resolved).await, NONE);
+        carried.stop().await;
+    }
+}
+
+/// Of a source that only tells changes nobody knows whether it still thinks so.
+#[tokio::test(start_paused = true)]
+async fn two_who_tell_only_changes_contradict_each_other_once_one_says_so_again_or_after_a_time() {
+    for (setting, again) in [("24h", false), ("24h", true), ("2h", false)] {
+        let alerts = format!("[alerts]\nconflict_after = \"{setting}\"\n[channels.out]");
+        let market = MARKET.replace("[channels.out]", &alerts);
+        let shop = Shop::open(&[("[channels.out]", market.as_str())]).await;
+        let carried = shop.evaluates();
+        let now = || shop.store.clock().now();
+        says(&shop, "market", now(), UnitState::InStock, "south").await;
+        hours(5).await;
+        says(&shop, "dms", now(), UnitState::InStock, "north").await;
+        hours(1).await;
+        assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+        if again {
+            says(&shop, "market", now(), UnitState::InStock, "south").await;
+        }
+        hours(2).await;
+        let told = conflicts(&shop, &carried, AlertState::Open).await;
+        let soon = again || setting == "2h";
+        assert_eq!(told.len(), usize::from(soon), "{setting} {told:?}");
+        hours(22).await;
+        let told = conflicts(&shop, &carried, AlertState::Open).await;
+        assert_eq!(told.len(), 1, "{setting} {told:?}");
+        says(&shop, "market", now(), UnitState::InStock, "north").await;
+        assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+        carried.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_told_once_that_two_have_sold_one_vehicle_at_two_rooftops() {
+    let shop = Shop::open(&[("[channels.out]", MARKET)]).await;
+    let carried = shop.evaluates();
+    let now = || shop.store.clock().now();
+    says(&shop, "dms", now(), UnitState::InStock, "north").await;
+    says(&shop, "market", now(), UnitState::InStock, "south").await;
+    hours(30).await;
+    let told = conflicts(&shop, &carried, AlertState::Open).await;
+    assert_eq!(told.len(), 1, "both have it: {told:?}");
+    says(&shop, "dms", now(), UnitState::Sold, "north").await;
+    hours(1).await;
+    says(&shop, "market", now(), UnitState::Sold, "south").await;
+    // The sale is one, and whose it is is told.
+    let told = conflicts(&shop, &carried, AlertState::Open).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    let line = "line:bentley/continental-gt";
+    let sold = [
+        shop.sold(line, "north").await,
+        shop.sold(line, "south").await,
+    ];
+    assert_eq!(sold, [1, 0]);
+    hours(100).await;
+    let told = conflicts(&shop, &carried, AlertState::Open).await;
+    assert_eq!(told.len(), 1, "as long as both say so: {told:?}");
+    // The one takes it back, and has it no more.
+    says(&shop, "market", now(), UnitState::InStock, "south").await;
+    hours(1).await;
+    says(&shop, "market", now(), UnitState::Removed, "south").await;
+    assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+    assert_eq!(shop.sold(line, "north").await, 1);
+    carried.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_sales_that_nobody_listed_before_are_told_with_who_sold_it_where() {
+    let shop = Shop::open(&[("[channels.out]", MARKET)]).await;
+    let carried = shop.evaluates();
+    let now = || shop.store.clock().now();
+    says(&shop, "dms", now(), UnitState::Sold, "north").await;
+    assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+    says(&shop, "market", now(), UnitState::Sold, "south").await;
+    let told = conflicts(&shop, &carried, AlertState::Open).await;
+    assert_eq!(
+        told,
+        [
+            "It was sold at north, by the word of dms. The sale stands. \
+          market says that it was sold at south."
+        ]
+    );
+    carried.stop().await;
+}
+
+/// The names that the sources have for it lead to the new one.
+#[tokio::test(start_paused = true)]
+async fn another_id_for_a_rooftop_is_no_conflict_of_the_vehicles_there() {
+    let before = [("[channels.out]", MARKET)];
+    let shop = Shop::open(&before).await;
+    let carried = shop.evaluates();
+    let now = || shop.store.clock().now();
+    for source in ["dms", "market"] {
+        says(&shop, source, now(), UnitState::InStock, "south").await;
+    }
+    let after = [
+        before[0],
+        ("[locations.south]", "[locations.sud]"),
+        ("\"2\" = \"south\"", "\"2\" = \"sud\""),
+    ];
+    shop.configure(&after).await;
+    // One of them speaks of it anew, by the name that it always had.
+    says(&shop, "dms", now(), UnitState::InStock, "sud").await;
+    for _ in 0..2 {
+        assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+        hours(30).await;
+    }
+    assert_eq!(conflicts(&shop, &carried, AlertState::Resolved).await, NONE);
+    carried.stop().await;
 }
 
 /// A whole file lists what it listed before, and nothing of that is written to the vehicle.
@@ -329,17 +507,7 @@ async fn people_are_told_of_a_vehicle_that_a_file_still_lists_a_day_after_its_sa
         .save_stated(&lot, &[Stated::now(item)])
         .await
         .unwrap();
-    let conflicts = async |state| {
-        shop.ticks().await;
-        carried.idle().await;
-        let alerts = shop.store.alerts(state, None, 100).await.unwrap().items;
-        let conflicts = alerts
-            .into_iter()
-            .filter(|it| it.kind == AlertKind::Conflict);
-        conflicts
-            .map(|it| it.message.notes.join(" "))
-            .collect::<Vec<_>>()
-    };
+    let conflicts = async |state| conflicts(&shop, &carried, state).await;
     let file = async |hours| {
         let written = sold_at + SignedDuration::from_hours(hours);
         let until = written + SignedDuration::from_mins(10);
@@ -384,8 +552,7 @@ async fn people_are_told_of_a_vehicle_that_a_file_still_lists_a_day_after_its_sa
         .unwrap();
     carried.idle().await;
     assert_eq!(conflicts(AlertState::Open).await, [""; 0]);
-    // The other is from before the sale, when both had the vehicle.
-    assert_eq!(conflicts(AlertState::Resolved).await.len(), 2);
+    assert_eq!(conflicts(AlertState::Resolved).await.len(), 1);
     carried.stop().await;
 }
 
@@ -454,6 +621,9 @@ fn numbered(source: &str, number: u8, minute: i64, location: &str) -> shared::do
 
 const LOT: &str = "[connectors.lot]\nkind = \"files\"\nurl = \"/nowhere/drop\"\n[connectors.dms]\n\
                    kind = \"generic\"\nwebhook = { secret = \"env:DMS\" }\n[channels.out]";
+const MARKET: &str = "[connectors.market]\nkind = \"generic\"\nwebhook = { secret = \"env:MARKET\" }\n\
+                      [connectors.dms]\nkind = \"generic\"\nwebhook = { secret = \"env:DMS\" }\n\
+                      [channels.out]";
 const WITHOUT_LOT: &str = "[connectors.dms]\nkind = \"generic\"\n\
                            webhook = { secret = \"env:DMS\" }\n[channels.out]";
 

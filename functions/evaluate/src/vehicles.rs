@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::id::{ConnectorName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::rule::Condition;
-use shared::domain::unit::{Field, LAG, Outdated, UnitState};
+use shared::domain::unit::{Contradiction, Field, LAG, Outdated, UnitState};
 use shared::domain::watch::Verdict;
 use shared::domain::{AlertKind, Authority, Severity, Subject, Unit};
 use shared::installation::Installation;
@@ -21,6 +21,8 @@ use crate::words::link;
 use crate::{EvaluateError, Evaluator};
 
 const ATTEMPTS: usize = 8;
+/// When it is looked at first whether the next file of a source says the same.
+const SOON: SignedDuration = SignedDuration::from_mins(5);
 
 impl Evaluator {
     /// Looks for rivals of a vehicle's holder.
@@ -33,17 +35,38 @@ impl Evaluator {
             return Ok(());
         }
         let authority = installation.authority();
-        let mut resolved = unit.resolve(&authority);
-        let mut changes_at = None;
+        let resolved = unit.resolve(&authority);
+        let has_left = resolved.state.is_departure();
+        let (mut rivals, mut waits, mut changes_at) = (Vec::new(), false, None);
+        let mut again = |at: Timestamp| {
+            changes_at = Some(changes_at.map_or(at, |before: Timestamp| before.min(at)));
+        };
+        for rival in &resolved.rivals {
+            // Nobody may sell it twice; of a vehicle that is there one of them may yet give way.
+            let by = resolved.placed_by.as_ref().filter(|_| !has_left);
+            let contradiction = by.and_then(|by| unit.contradiction(by, &rival.0));
+            let listed = match contradiction {
+                Some(known) => {
+                    let stands = self.stands(installation, unit, &known, &authority);
+                    stands.await?
+                }
+                None => Listed::Still,
+            };
+            match listed {
+                Listed::Still => rivals.push(rival.clone()),
+                Listed::Perhaps(at) => {
+                    waits = true;
+                    again(at);
+                }
+                Listed::NotYet => {}
+            }
+        }
         for outdated in &resolved.outdated {
             match self.still_listed(unit, outdated, &authority).await? {
                 Listed::Still => {
-                    let rival = (outdated.source.clone(), outdated.location.clone());
-                    resolved.rivals.push(rival);
+                    rivals.push((outdated.source.clone(), outdated.location.clone()));
                 }
-                Listed::Perhaps(again) => {
-                    changes_at = Some(changes_at.map_or(again, |at: Timestamp| at.min(again)));
-                }
+                Listed::Perhaps(at) => again(at),
                 Listed::NotYet => {}
             }
         }
@@ -52,9 +75,12 @@ impl Evaluator {
         };
         let mut verdict = Verdict::unwatched(Ending::Recovered);
         verdict.manner = installation.config.alerts.manner();
-        if !resolved.rivals.is_empty() {
-            verdict.condition = Condition::Breached;
-        }
+        verdict.condition = match (rivals.is_empty(), waits) {
+            (false, _) => Condition::Breached,
+            // Nothing begins yet, and what people know of is not over.
+            (true, true) => Condition::Held,
+            (true, false) => Condition::Clear,
+        };
         verdict.severity = Severity::Warning;
         let text = |name: &str| match unit.field(name, authority.field(name)) {
             Some(Field::Text(text)) => Some(text.clone()),
@@ -65,7 +91,6 @@ impl Evaluator {
             .flatten()
             .collect::<Vec<_>>()
             .join(" ");
-        let has_left = resolved.state.is_departure();
         let by = match has_left {
             true => resolved.holder.as_ref(),
             false => resolved.placed_by.as_ref(),
@@ -91,7 +116,7 @@ impl Evaluator {
             _ if has_left => format!("{source} still lists it at {location}."),
             _ => format!("{source} has it at {location}, too."),
         };
-        notes.extend(resolved.rivals.iter().map(note));
+        notes.extend(rivals.iter().map(note));
         let location = resolved.location.as_ref().map(ToString::to_string);
         for _ in 0..ATTEMPTS {
             let watches = self.store.watches(&subject).await?;
@@ -158,26 +183,66 @@ impl Evaluator {
         if !authority.quantities.whole_files.contains(source) {
             return Ok(Listed::NotYet);
         }
-        let later = |at: Timestamp, by| at.checked_add(by).unwrap_or(Timestamp::MAX);
         let (now, until) = (self.store.clock().now(), later(*since, LAG));
         if now < until {
             return Ok(Listed::Perhaps(until));
         }
-        let vin = unit.vin.clone();
-        let stated = self.store.stated_item(source, &Item::Unit { vin }).await?;
-        let Some(stated) = stated else {
-            return Ok(Listed::NotYet);
-        };
-        let listed = match stated.until {
-            Some(until) => Some(until),
-            None => self.store.snapshot(source).await?.at,
-        };
-        if listed >= Some(Moment(until)) {
+        Ok(match self.listed_until(source, unit).await? {
+            None => Listed::NotYet,
+            Some(listed) if listed >= Moment(until) => Listed::Still,
+            // Ever more seldom: a file that no longer comes tells nothing.
+            Some(_) => Listed::Perhaps(later(now, now.duration_since(*since) / 4)),
+        })
+    }
+
+    /// Whether the one of two sources that said first where a vehicle is stands by that, although the other
+    /// has it elsewhere since. Where a vehicle is brought from one rooftop to another, the system of the one
+    /// hears of it before that of the other.
+    async fn stands(
+        &self,
+        installation: &Installation,
+        unit: &Unit,
+        known: &Contradiction,
+        authority: &Authority,
+    ) -> Result<Listed, StoreError> {
+        let Contradiction { earlier, since, .. } = known;
+        let wait = installation.config.alerts.conflict_after;
+        let (now, until) = (self.store.clock().now(), later(*since, wait));
+        if known.stands || now >= until {
             return Ok(Listed::Still);
         }
-        // Ever more seldom: a file that no longer comes tells nothing.
-        Ok(Listed::Perhaps(later(now, now.duration_since(*since) / 4)))
+        if !authority.quantities.whole_files.contains(earlier) {
+            return Ok(Listed::Perhaps(until));
+        }
+        let listed = self.listed_until(earlier, unit).await?;
+        if listed > Some(Moment(*since)) {
+            return Ok(Listed::Still);
+        }
+        // Its next file may say so again.
+        let soon = SOON.max(now.duration_since(*since) / 4);
+        Ok(Listed::Perhaps(until.min(later(now, soon))))
     }
+
+    /// Until when a source has listed a vehicle by its whole files, if it does.
+    async fn listed_until(
+        &self,
+        source: &ConnectorName,
+        unit: &Unit,
+    ) -> Result<Option<Moment>, StoreError> {
+        let vin = unit.vin.clone();
+        let stated = self.store.stated_item(source, &Item::Unit { vin }).await?;
+        Ok(match stated {
+            None => None,
+            Some(stated) => match stated.until {
+                Some(until) => Some(until),
+                None => self.store.snapshot(source).await?.at,
+            },
+        })
+    }
+}
+
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether a source goes on listing a vehicle.

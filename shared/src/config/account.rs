@@ -129,6 +129,10 @@ settings! {
         flap_window: SignedDuration = SignedDuration::from_hours(1),
         /// How long it must be steady before people are told anything again.
         flap_steady: SignedDuration = SignedDuration::from_mins(30),
+        /// After how long people are told of a vehicle that two sources have at two places (`conflict`),
+        /// where the one that said so first has said nothing of it since. If it says so again, as by its
+        /// next file, they are told then.
+        conflict_after: SignedDuration = SignedDuration::from_hours(24),
     }
 }
 

@@ -22,7 +22,7 @@ use super::origin::{Origin, Replayed};
 use super::product::ProductId;
 use super::vin::Vin;
 
-pub use self::rivals::{LAG, Outdated};
+pub use self::rivals::{Contradiction, LAG, Outdated};
 pub use super::history::{History, Stamped};
 
 /// How long after its last word a source is taken to have a vehicle no more, once it is taken out of the

@@ -280,6 +280,9 @@ name = "Simulated"
 zone = "Europe/London"
 currency = "GBP"
 
+[alerts]
+conflict_after = "1m"
+
 [locations.north]
 name = "North"
 kind = "warehouse"

@@ -386,7 +386,7 @@ impl Unit {
 impl Claim {
     /// Since when it has had it where it has it now. By the same name of the place it says nothing new, also
     /// where the configuration has corrected where that name leads.
-    fn location_since(&self) -> Option<Timestamp> {
+    pub(super) fn location_since(&self) -> Option<Timestamp> {
         let location = self.location.value()?;
         let said = self.location.since(|known| known == location)?;
         let name = self.called.value();

@@ -65,7 +65,40 @@ impl Elsewhere {
     }
 }
 
+/// Two sources' words on where a vehicle is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// Whose word is the earlier one.
+    pub earlier: ConnectorName,
+    /// Since when the later one has said otherwise.
+    pub since: Timestamp,
+    /// Whether the earlier one has said so again.
+    pub stands: bool,
+}
+
 impl Unit {
+    /// Which of two sources that have it at different rooftops said so first, and whether it stood by that.
+    pub fn contradiction(
+        &self,
+        one: &ConnectorName,
+        other: &ConnectorName,
+    ) -> Option<Contradiction> {
+        let said = |name: &ConnectorName| {
+            let (name, claim) = self.claims.get_key_value(name)?;
+            Some((claim.has_it_there_since()?, name, claim))
+        };
+        let (one, other) = (said(one)?, said(other)?);
+        let ((_, earlier, claim), (since, ..)) = match one.0 <= other.0 {
+            true => (one, other),
+            false => (other, one),
+        };
+        Some(Contradiction {
+            earlier: earlier.clone(),
+            since,
+            stands: claim.last_word().is_some_and(|last| last > since),
+        })
+    }
+
     /// What a source last said of it: that it is there in such a state, or has left.
     pub fn word_of(&self, source: &ConnectorName) -> Option<UnitState> {
         let mut said = self.claims.get(source)?.state.iter().rev();
@@ -75,6 +108,18 @@ impl Unit {
 }
 
 impl Claim {
+    /// Since when it has the vehicle where it has it now.
+    fn has_it_there_since(&self) -> Option<Timestamp> {
+        let stay = self.state.since(|state| state.is_present());
+        self.location_since().max(stay.map(|version| version.at))
+    }
+
+    /// When it last said where the vehicle is, or in what state.
+    fn last_word(&self) -> Option<Timestamp> {
+        let state = self.state.latest().map(|said| said.version.at);
+        state.max(self.location.latest().map(|said| said.version.at))
+    }
+
     /// Whether it goes on claiming the vehicle so long after it was overtaken that it cannot be a lag.
     pub(super) fn goes_on_after(&self, overtaken: Timestamp) -> bool {
         let last = self.state.latest();

@@ -704,3 +704,21 @@ fn a_vehicle_that_was_found_sold_is_no_demand_unless_somebody_had_it_before() {
         }
     }
 }
+
+#[test]
+fn of_two_who_have_a_vehicle_the_earlier_one_stands_by_its_word_if_it_says_so_again() {
+    let present = |minute, place| report(minute, UnitState::InStock, place);
+    let told = [("one", present(0, "london")), ("two", present(5, "milano"))];
+    let (one, two) = (name("one"), name("two"));
+    for (more, stands) in [(None, false), (Some(4), false), (Some(6), true)] {
+        let mut told = told.to_vec();
+        told.extend(more.map(|minute| ("one", present(minute, "london"))));
+        for order in orders(&told) {
+            let unit = heard(&order);
+            let known = unit.contradiction(&two, &one).unwrap();
+            assert_eq!(known, unit.contradiction(&one, &two).unwrap());
+            assert_eq!((&known.earlier, known.since), (&one, at(5).at));
+            assert_eq!(known.stands, stands, "{order:?}");
+        }
+    }
+}
