@@ -227,7 +227,7 @@ async fn what_was_sent_of_a_product_and_not_taken_is_said_to_whoever_asks_after_
         explained["vehicle"],
         json!({
             "vin": vin, "state": "in_stock", "location": "milano", "stated_by": "erp",
-            "counts_as": "line:bentley/bentayga",
+            "counts_as": "line:bentley/bentayga", "rivals": [], "unheeded": [],
         })
     );
     assert_eq!(explained["known"], true);

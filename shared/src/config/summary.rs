@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Config;
-use super::connector::{ConnectorSettings, Payload};
+use super::connector::{Connector, ConnectorSettings, Payload};
 use super::reference::written;
+use crate::domain::catalogue::LocationKind;
 use crate::domain::group::Grouping;
 use crate::domain::route::Route;
 use crate::secrets::SecretRef;
@@ -115,6 +116,7 @@ impl Config {
         if self.routes.is_empty() {
             notes.push("there are no routes: alerts are recorded, and nobody is told".to_owned());
         }
+        notes.extend(self.states_unowned());
         for (name, connector) in &self.connectors {
             if let ConnectorSettings::Dealertrack(dms) = &connector.settings
                 && dms.payload == Payload::Lookup
@@ -136,6 +138,31 @@ impl Config {
             }
         }
         notes
+    }
+
+    /// That of several systems which may speak of vehicles one decides by how long it has had one.
+    fn states_unowned(&self) -> Option<String> {
+        let rooftops = self.locations.locations().iter();
+        let rooftops = rooftops.filter(|it| it.kind == LocationKind::Rooftop);
+        let rooftops: BTreeSet<_> = rooftops.map(|it| &it.id).collect();
+        let speaks = |it: &Connector| {
+            let may = !matches!(it.settings, ConnectorSettings::Shopify(_));
+            let places = &it.common.locations;
+            // One that lists no places may use our own names.
+            let there = places.is_empty() || places.values().any(|place| rooftops.contains(place));
+            it.common.enabled && may && there
+        };
+        let speaking = self.connectors.iter().filter(|(_, it)| speaks(it));
+        let names: Vec<_> = speaking.map(|(name, _)| format!("`{name}`")).collect();
+        let undecided = self.ownership.state.is_empty() && names.len() > 1 && !rooftops.is_empty();
+        undecided.then(|| {
+            format!(
+                "where {} have one vehicle, the one that has had it longest says whether it is reserved, \
+                 and what the others say of that does not count; `state` under `[ownership]` names who \
+                 decides",
+                names.join(", ")
+            )
+        })
     }
 }
 

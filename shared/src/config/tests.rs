@@ -242,6 +242,30 @@ fn the_smallest_document_is_enough() {
 }
 
 #[test]
+fn it_is_noted_where_nobody_decides_on_the_state_of_a_vehicle() {
+    let notes = |more: &str, kind: &str| {
+        let connector = |name: &str| {
+            format!(
+                "[connectors.{name}]\nkind = \"generic\"\nlocations = {{ A = \"london\" }}\n\
+                 webhook = {{ secret = \"env:S\" }}\n"
+            )
+        };
+        let text = format!(
+            "[account]\nname = \"A\"\nzone = \"UTC\"\ncurrency = \"EUR\"\n[locations.london]\n\
+             name = \"London\"\nkind = \"{kind}\"\n{}{}{more}",
+            connector("dms"),
+            connector("market")
+        );
+        let config = Config::check(&text, "lotwire.toml").unwrap();
+        let notes = config.summary().notes.into_iter();
+        notes.filter(|note| note.contains("[ownership]")).count()
+    };
+    assert_eq!(notes("", "rooftop"), 1);
+    assert_eq!(notes("[ownership]\nstate = [\"dms\"]\n", "rooftop"), 0);
+    assert_eq!(notes("", "warehouse"), 0);
+}
+
+#[test]
 fn an_empty_document_says_what_it_lacks() {
     let errors = Config::check("", "empty.toml").unwrap_err();
     assert_eq!(

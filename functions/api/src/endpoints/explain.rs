@@ -196,6 +196,7 @@ async fn vehicle(
         "location": resolved.location,
         "stated_by": resolved.holder,
         "rivals": units::rivals(&unit, &resolved),
+        "unheeded": units::unheeded(&unit, &resolved),
         "counts_as": unit.model_line(&authority),
     })))
 }

@@ -20,6 +20,7 @@ pub(super) async fn show(context: &Context<'_>, vin: &str) -> Result<Answer, Pro
     let authority = installation.authority();
     let resolved = unit.resolve(&authority);
     let rivals = rivals(&unit, &resolved);
+    let unheeded = unheeded(&unit, &resolved);
     let verdict = installation.config.guards.vin.judge(&vin);
     Ok(Answer::ok(json!({
         "vin": vin,
@@ -30,6 +31,7 @@ pub(super) async fn show(context: &Context<'_>, vin: &str) -> Result<Answer, Pro
         "sold_at": resolved.sold_at,
         "conflict": !rivals.is_empty(),
         "rivals": rivals,
+        "unheeded": unheeded,
         "product": unit.counted.as_ref().map(|counted| &counted.product),
         "fields": fields(&unit, &authority),
         "check_digit": check_digit(verdict),
@@ -44,6 +46,14 @@ pub(super) fn rivals(unit: &Unit, resolved: &Resolved) -> Vec<Value> {
         json!({ "connector": connector, "location": location, "state": state })
     });
     rivals.collect()
+}
+
+/// Who has it in another state than the one that counts.
+pub(super) fn unheeded(unit: &Unit, resolved: &Resolved) -> Vec<Value> {
+    let unheeded = unit.unheeded(resolved).into_iter();
+    let shown =
+        unheeded.map(|(connector, state)| json!({ "connector": connector, "state": state }));
+    shown.collect()
 }
 
 fn fields(unit: &Unit, authority: &Authority) -> Map<String, Value> {

@@ -32,6 +32,23 @@ fn in_words(explained: &Value) -> String {
     let mut words = Words::default();
     let (product, location) = (text(&explained["product"]), text(&explained["location"]));
     words.line("stock", &stock(explained, product, location));
+    let vehicle = &explained["vehicle"];
+    for rival in array(&vehicle["rivals"]) {
+        let [connector, location, state] =
+            ["connector", "location", "state"].map(|key| text(&rival[key]));
+        let state = state.replace('_', " ");
+        let sentence = format!("{connector} says otherwise: {state} at {location}");
+        words.line("", &sentence);
+    }
+    for other in array(&vehicle["unheeded"]) {
+        let state = text(&other["state"]).replace('_', " ");
+        let (connector, by) = (text(&other["connector"]), text(&vehicle["stated_by"]));
+        let sentence = format!(
+            "{connector} says that it is {state}, which does not count: {by} has it. To have \
+             {connector} say so, name it under `[ownership]`: state"
+        );
+        words.line("", &sentence);
+    }
     let like: Vec<_> = array(&explained["like"]).iter().map(text).collect();
     if !like.is_empty() {
         words.line("", &format!("like it are {}", like.join(", ")));
@@ -264,6 +281,27 @@ mod tests {
              \u{20}             ops: not sent (env:URL is not set)\n\
              \u{20}             out: pending, tried again 2026-11-29 08:30:00Z\n\
              low stock     all of warehouses together: No alert: the rule does not fire.\n"
+        );
+    }
+
+    #[test]
+    fn who_says_otherwise_of_a_vehicle_is_said() {
+        let vehicle = json!({
+            "vin": "SCBCG2ZG0RC012345", "state": "in_stock", "location": "london",
+            "stated_by": "dms", "counts_as": "line:bentley/continental-gt",
+            "rivals": [{"connector": "lot", "location": "milano", "state": "in_stock"}],
+            "unheeded": [{"connector": "market", "state": "reserved"}],
+        });
+        let explained = json!({
+            "product": "SCBCG2ZG0RC012345", "known": true, "location": "london", "vehicle": vehicle,
+        });
+        assert_eq!(
+            in_words(&explained),
+            "stock         vehicle SCBCG2ZG0RC012345: in stock at london, stated by dms; alerts are about \
+             line:bentley/continental-gt: explain that\n\
+             \u{20}             lot says otherwise: in stock at milano\n\
+             \u{20}             market says that it is reserved, which does not count: dms has it. To have \
+             market say so, name it under `[ownership]`: state\n"
         );
     }
 }

@@ -7,7 +7,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Claim, Unit, UnitState};
+use super::{Claim, Resolved, Unit, UnitState};
 use crate::domain::Authority;
 use crate::domain::id::{ConnectorName, LocationId};
 
@@ -97,6 +97,23 @@ impl Unit {
             since,
             stands: claim.last_word().is_some_and(|last| last > since),
         })
+    }
+
+    /// Who has it in another state than the one that counts and has said so later, and in which: the holder's
+    /// word counts.
+    pub fn unheeded(&self, resolved: &Resolved) -> Vec<(&ConnectorName, UnitState)> {
+        let holder = resolved.holder.as_ref();
+        let held = holder.and_then(|holder| self.claims.get(holder)?.state.latest());
+        let Some(held) = held.filter(|_| resolved.state.is_present()) else {
+            return Vec::new();
+        };
+        let others = self.claims.iter().filter_map(|(name, claim)| {
+            let said = claim.state.latest()?;
+            let differs = said.value.counts() != resolved.state.counts();
+            let counts = said.value.is_present() && differs && said.version > held.version;
+            counts.then_some((name, said.value))
+        });
+        others.filter(|(name, _)| Some(*name) != holder).collect()
     }
 
     /// What a source last said of it: that it is there in such a state, or has left.

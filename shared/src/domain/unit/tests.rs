@@ -722,3 +722,18 @@ fn of_two_who_have_a_vehicle_the_earlier_one_stands_by_its_word_if_it_says_so_ag
         }
     }
 }
+
+#[test]
+fn a_state_that_does_not_count_as_another_has_the_vehicle_is_told() {
+    use UnitState::{InStock, Reserved};
+    let unit = heard(&[
+        ("dms", report(0, InStock, "london")),
+        ("market", report(5, Reserved, "london")),
+    ]);
+    let resolved = unit.resolve(&authority(&[]));
+    assert_eq!(resolved.state, InStock);
+    assert_eq!(unit.unheeded(&resolved), [(&name("market"), Reserved)]);
+    let decides = unit.resolve(&authority(&["market"]));
+    assert_eq!(decides.state, Reserved);
+    assert_eq!(unit.unheeded(&decides), [], "the other spoke before");
+}
