@@ -36,6 +36,8 @@ fn config(threshold: i64) -> Config {
 name = "Test"
 zone = "Europe/Rome"
 currency = "EUR"
+[alerts]
+conflict_after = "0s"
 [locations.north]
 name = "North"
 kind = "warehouse"
