@@ -31,8 +31,8 @@ pub enum Changed {
     Sender(ConnectorName),
     /// A rule that stands beside a product: as it was and as it is, as far as there is one.
     Rules(ProductId, Vec<Rule>),
-    /// A product's category, by which other rules may apply.
-    Category(ProductId),
+    /// What is said of a product, of which its category is: by that other rules may apply.
+    Product(ProductId, Box<[Product; 2]>),
     /// Whether anything of one kind that a source sent waits in quarantine.
     Held(Box<HeldKind>),
     /// The configuration, to this version.
@@ -65,7 +65,7 @@ impl Changed {
                 | Self::Feed(..)
                 | Self::Sender(_)
                 | Self::Rules(..)
-                | Self::Category(_)
+                | Self::Product(..)
         )
     }
 }
@@ -142,12 +142,10 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
                 true => Ok(Product::default()),
                 false => content.read::<Product>(image),
             };
-            let (before, after) = (read(change.old_image)?, read(change.new_image)?);
-            if before.categories() == after.categories() {
-                return Ok(Changed::Nothing);
-            }
+            let both = Box::new([read(change.old_image)?, read(change.new_image)?]);
             let product = pk.strip_prefix("P#").unwrap_or_default();
-            Changed::Category(product.parse().map_err(|error| content.wrong(&error))?)
+            let product = product.parse().map_err(|error| content.wrong(&error))?;
+            Changed::Product(product, both)
         }
         "rule" => match pk.strip_prefix("P#") {
             Some(product) => {
