@@ -10,7 +10,7 @@ use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
 use shared::store::products::Product;
 use shared::store::quarantine::HeldKind;
-use shared::store::row::{FORMAT_ATTRIBUTE, VERSION_ATTRIBUTE, is_newer};
+use shared::store::row::{FORMAT_ATTRIBUTE, is_newer};
 use shared::store::settings::Head;
 
 /// What changed.
@@ -50,8 +50,6 @@ pub struct Health {
     pub before: Option<FeedState>,
     /// Now.
     pub after: FeedState,
-    /// The row's version now: each change has its own.
-    pub version: u64,
 }
 
 impl Changed {
@@ -121,17 +119,15 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
         "feed" => {
             let name = pk.strip_prefix("C#").unwrap_or_default();
             let name = name.parse().map_err(|error| content.wrong(&error))?;
-            let version = match change.new_image.get(VERSION_ATTRIBUTE) {
-                Some(AttributeValue::N(version)) => version.parse().ok(),
-                _ => None,
-            };
             let before = Some(change.old_image).filter(|image| !image.is_empty());
-            let health = Health {
-                before: before.map(|image| content.read(image)).transpose()?,
-                after: content.read(change.new_image)?,
-                version: version.ok_or_else(|| content.wrong(&"it has no version"))?,
-            };
-            Changed::Feed(name, Box::new(health))
+            let before = before.map(|image| content.read::<FeedState>(image));
+            let before = before.transpose()?;
+            let after: FeedState = content.read(change.new_image)?;
+            let only_tried = |before| after.only_tried_since(before);
+            if before.as_ref().is_some_and(only_tried) {
+                return Ok(Changed::Nothing);
+            }
+            Changed::Feed(name, Box::new(Health { before, after }))
         }
         "refused" => {
             let name = pk.strip_prefix("R#").unwrap_or_default();

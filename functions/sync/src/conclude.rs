@@ -452,19 +452,31 @@ impl Feed<'_> {
             let sentences = report.sentences.len();
             tracing::warn!(connector = %self.connector, sentences, "the run's report has more to say of a file");
         }
-        let dimensions = [("Connector", self.connector.as_str())];
+        self.count(Metric::SyncRows, rows);
+        self.count(Metric::SyncDrift, drift);
+        let known = rows.saturating_sub(quarantined + added + drift);
+        self.count(Metric::EventsDuplicate, known);
+        self.count(Metric::EventsQuarantined, quarantined);
+    }
+
+    /// Counts what a part of a file has changed when it is applied: a file may take hours, and what an hour
+    /// writes is measured against what it applies.
+    pub(crate) fn count_applied(&self, before: &Counts, after: &Counts) {
+        let applied = |counts: &Counts| counts.added + counts.drift + counts.removed;
+        let more = applied(after).saturating_sub(applied(before));
+        if more > 0 {
+            self.count(Metric::EventsApplied, more);
+        }
+    }
+
+    fn count(&self, metric: Metric, count: u64) {
         #[expect(
             clippy::cast_precision_loss,
             reason = "counts of rows are far below 2^53"
         )]
-        let record =
-            |metric, count: u64| self.sync.metrics.record(metric, count as f64, &dimensions);
-        record(Metric::SyncRows, rows);
-        record(Metric::SyncDrift, drift);
-        record(Metric::EventsApplied, added + drift + removed);
-        let known = rows.saturating_sub(quarantined + added + drift);
-        record(Metric::EventsDuplicate, known);
-        record(Metric::EventsQuarantined, quarantined);
+        let count = count as f64;
+        let connector = [("Connector", self.connector.as_str())];
+        self.sync.metrics.record(metric, count, &connector);
     }
 }
 

@@ -118,6 +118,15 @@ impl FeedState {
     /// Notes that a file was believed, or not.
     pub fn believe(&mut self, believed: bool) {
         let epoch = Moment(Timestamp::UNIX_EPOCH);
+    /// Whether this says what another does but for when its source was last tried.
+    pub fn only_tried_since(&self, other: &Self) -> bool {
+        let known = Self {
+            tried_at: self.tried_at,
+            ..other.clone()
+        };
+        *self == known
+    }
+
         self.distrusted_after = (!believed).then(|| self.snapshot_at.unwrap_or(epoch));
     }
 
@@ -165,8 +174,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut health = state.clone();
         let memory = health.memory.take();
-        let row = Row::new(feed_key(connector), "feed", &health)?;
-        if !self.put("write a feed's state", row, expect).await? {
+        if !self.save_health(connector, &health, expect).await? {
             return Ok(false);
         }
         // Second: a file that is not remembered is read once more, and says nothing new.
@@ -178,6 +186,37 @@ impl Store {
     /// Changes a source's health, whoever else does so at the same time.
     pub async fn change_feed(
         &self,
+    async fn save_health(
+        &self,
+        connector: &ConnectorName,
+        health: &FeedState,
+        expect: Expect,
+    ) -> Result<bool, StoreError> {
+        let row = Row::new(feed_key(connector), "feed", health)?;
+        self.put("write a feed's state", row, expect).await
+    }
+
+    /// Notes that a source was tried, and nothing else: one small row.
+    pub async fn note_tried(&self, connector: &ConnectorName) -> Result<(), StoreError> {
+        const OPERATION: &str = "note that a feed was tried";
+        for attempt in 0.. {
+            let stored = self.feed_health(connector).await?;
+            let mut health = stored
+                .as_ref()
+                .map(|it| it.data.clone())
+                .unwrap_or_default();
+            health.tried_at = Some(Moment(self.clock.now()));
+            let expect = Expect::from_read(stored.as_ref());
+            if self.save_health(connector, &health, expect).await? {
+                return Ok(());
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
+    }
+
         connector: &ConnectorName,
         change: impl Fn(&mut FeedState),
     ) -> Result<FeedState, StoreError> {
