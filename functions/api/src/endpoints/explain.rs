@@ -1,5 +1,7 @@
 //! Why is there an alert here, or none? Which rule, which quantity, what state, who is told.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use shared::domain::authority::API;
 use shared::domain::message::Stock;
 use shared::domain::position::Sources;
 use shared::domain::route::About;
-use shared::domain::rule::{Check, Condition, Facts, Resolution, Rule, total};
+use shared::domain::rule::{Check, Condition, Facts, Resolution, Rule};
 use shared::domain::watch::{Manner, Phase, Watch, Withheld};
 use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
@@ -19,6 +21,7 @@ use shared::store::quarantine::HeldState;
 use shared::store::{Store, StoreError};
 
 use super::channels::{self, Standing};
+use super::alerts::sum;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -41,6 +44,8 @@ struct Scene<'a> {
     standing: &'a [Standing],
     facts: Facts<'a>,
     position: Option<&'a Position>,
+    picture: &'a ProductPicture,
+    sources: &'a Sources,
     stock: Option<Stock>,
     now: Timestamp,
     zone: TimeZone,
@@ -139,13 +144,15 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         now: context.now(),
         zone: authority.zone(&location).clone(),
     };
+        picture: &picture,
+        sources,
     let kinds = KINDS.map(|kind| {
         let resolution = installation.rules.resolve(kind, &scene.facts);
         let watch = picture.watch(&resolution.subject(), kind);
         scene.explained(&resolution, scene.stock, watch.map(|it| &it.data.watch))
     });
     let mut kinds = kinds;
-    let mut sums = sums(&scene, &picture, sources);
+    let mut sums = sums(&scene, context).await?;
     for explained in kinds.iter_mut().chain(&mut sums) {
         add_deliveries(store, &mut explained["watch"]).await?;
     }
@@ -317,29 +324,30 @@ async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The rules over sums of the location's groups, which stand beside its own.
-fn sums(scene: &Scene<'_>, picture: &ProductPicture, sources: &Sources) -> Vec<Value> {
+/// The rules over sums of the location's groups, which stand beside its own, with what is at each place that
+/// counts in them.
+async fn sums(scene: &Scene<'_>, context: &Context<'_>) -> Result<Vec<Value>, StoreError> {
     let rules = scene.installation.rules.rules_over_sums(&scene.facts);
-    let explained = rules.into_iter().filter_map(|resolution| {
+    let mut sums = Vec::new();
+    let mut feeds = BTreeMap::new();
+    for resolution in rules {
         let subject = resolution.subject();
         let Subject::Group { group, .. } = &subject else {
-            return None;
+            continue;
         };
-        let members = scene.installation.config.locations.members(group);
-        let members = picture.stated_at(members, sources);
-        let stocks: Vec<_> = members.map(|it| it.stock(sources)).collect();
-        let known = Some(&stocks).filter(|stocks| !stocks.is_empty());
-        let stock = known.and_then(|stocks| total(stocks.iter().map(Option::as_ref)));
-        let watch = picture.watch(&subject, resolution.kind);
+        let members = scene.members(&resolution);
+        let stock = sum(members.iter().copied(), scene.sources);
+        let watch = scene.picture.watch(&subject, resolution.kind);
         let mut one = scene.explained(&resolution, stock, watch.map(|it| &it.data.watch));
         one["group"] = json!(group);
         one["stock"] = json!(stock);
-        Some(one)
-    });
-    explained.collect()
+        one["members"] = json!(shown);
+        sums.push(one);
+    }
+    Ok(sums)
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
     fn explained(
         &self,
         resolution: &Resolution<'_>,
@@ -360,6 +368,27 @@ impl Scene<'_> {
             let routes = &self.installation.routes;
             let led = routes.channels_for(&about);
             let mut sentences = vec![routes.explain(&about)];
+        let mut shown = Vec::new();
+        for member in members {
+            let owner = member.owner(scene.sources);
+            if let Some(owner) = owner
+                && !feeds.contains_key(owner)
+            {
+                let feed = context.store.feed_health(owner).await?;
+                feeds.insert(owner, feed.map(|feed| feed.data));
+            }
+            let is_down = owner.is_some_and(|owner| {
+                let feed = feeds.get(owner).and_then(Option::as_ref);
+                let trust = scene.installation.trust(owner, feed, scene.now);
+                trust.withholds(member, owner)
+            });
+            shown.push(json!({
+                "location": member.location,
+                "stock": member.stock(scene.sources),
+                "stated_by": owner,
+                "feed_down": is_down,
+            }));
+        }
             for one in &led {
                 let by_itself = self.installation.grouping(one).is_none();
                 if by_itself && routes.grouping(&one.routes).is_some() {
@@ -425,10 +454,25 @@ impl Scene<'_> {
     /// When what is there is settled, while many changes that came together change it.
     fn settles_at(&self, resolution: &Resolution<'_>) -> Option<Timestamp> {
         let is_sum = matches!(resolution.subject(), Subject::Group { .. });
-        let of_stock = resolution.kind != AlertKind::HighDemand;
-        self.position
-            .filter(|_| of_stock)?
-            .settles_at(is_sum, self.now)
+        let members = self.members(resolution).into_iter();
+        members
+            .filter_map(|it| it.settles_at(is_sum, self.now))
+            .max()
+    }
+
+    /// Whether what was counted somewhere that is judged ended with who listed it, or with the place.
+    fn is_unlisted(&self, resolution: &Resolution<'_>) -> bool {
+        match resolution.subject() {
+            // Also where nobody states anything any more, so that it is no member.
+            Subject::Group { group, .. } => {
+                let places = self.installation.config.locations.members(&group);
+                let mut there = places
+                    .iter()
+                    .filter_map(|it| self.picture.positions.get(it));
+                there.any(|it| it.unlisted)
+            }
+            _ => self.position.is_some_and(|it| it.unlisted),
+        }
     }
 
     /// The answer in one sentence.
@@ -450,8 +494,22 @@ impl Scene<'_> {
         let damped_until = watch.and_then(|watch| damped_until(watch, self.now));
         if let Some(episode) = episode {
             let alert = &episode.alert;
+    /// The positions that are judged: the one at the location, or those that count in a sum.
+    fn members(&self, resolution: &Resolution<'_>) -> Vec<&'a Position> {
+        match resolution.subject() {
+            Subject::Group { group, .. } => {
+                let members = self.installation.config.locations.members(&group);
+                self.picture.stated_at(members, self.sources).collect()
+            }
+            _ => self.position.into_iter().collect(),
+        }
+    }
+
             return match phase {
                 _ if episode.withheld == Some(Withheld::SourceDown) => format!(
+        if resolution.kind == AlertKind::HighDemand {
+            return None;
+        }
                     "Alert {alert} is open, and nobody was told: the feed that states this stock is down."
                 ),
                 _ if episode.withheld == Some(Withheld::Covered) => format!(
@@ -485,7 +543,7 @@ impl Scene<'_> {
                  judged once they are over, at {} if nothing follows.",
                 self.settles_at(resolution).unwrap_or(self.now)
             ),
-            (Condition::Breached, _) if self.position.is_some_and(|it| it.unlisted) => {
+            (Condition::Breached, _) if self.is_unlisted(resolution) => {
                 "No alert: it fell because a connector that listed vehicles here, or the place itself, was \
                  taken out of the configuration; none begins until somebody has something new to say here."
                     .to_owned()
@@ -505,6 +563,10 @@ impl Scene<'_> {
             }
         }
     }
+            (Condition::NoData, _) if matches!(resolution.subject(), Subject::Group { .. }) => {
+                "No alert: nobody has stated the quantity at one of its places, and unknown is not zero."
+                    .to_owned()
+            }
 }
 
 /// Until when messages are held because it flaps; a time that has passed stands there until the next look.

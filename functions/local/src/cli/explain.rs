@@ -101,6 +101,9 @@ fn in_words(explained: &Value) -> String {
         for delivery in array(&watch["deliveries"]) {
             let (channel, state) = (text(&delivery["channel"]), text(&delivery["state"]));
             let state = state.replace('_', " ");
+        for member in array(&kind["members"]) {
+            words.line("", &self::member(member));
+        }
             // The outcome's own words begin with the state.
             let outcome = delivery["last_outcome"].as_str().unwrap_or_default();
             let detail = outcome.split_once(": ").map(|(_, detail)| detail);
@@ -130,6 +133,24 @@ fn in_place(vehicle: &Value) -> String {
         Some(line) => format!("; alerts are about {line}: explain that"),
         None => "; it is counted nowhere, as its make and model are not known".to_owned(),
     };
+/// What is at one of the places that count in a sum.
+fn member(member: &Value) -> String {
+    let place = text(&member["location"]);
+    let available = member["stock"]["available"].as_i64();
+    let by = member["stated_by"].as_str();
+    match (available, by) {
+        (None, _) => format!("{place}: nobody has stated its stock"),
+        (Some(available), None) => format!("{place}: {available} available"),
+        (Some(available), Some(by)) => {
+            let down = match member["feed_down"] == true {
+                true => ", whose feed is down, so that nobody is told",
+                false => "",
+            };
+            format!("{place}: {available} available, stated by {by}{down}")
+        }
+    }
+}
+
     format!(
         "vehicle {}: {state}{place}{by}{counts_as}",
         text(&vehicle["vin"])
@@ -263,7 +284,15 @@ mod tests {
              \u{20}             nobody was told so far\n\
              \u{20}             ops: not sent (env:URL is not set)\n\
              \u{20}             out: pending, tried again 2026-11-29 08:30:00Z\n\
-             low stock     all of warehouses together: No alert: the rule does not fire.\n"
+             low stock     all of warehouses together: No alert: the rule does not fire.\n\
+             \u{20}             north: 2 available, stated by shop\n\
+             \u{20}             south: 7 available, stated by erp, whose feed is down, so that nobody is told\n\
+             \u{20}             west: nobody has stated its stock\n"
+                "members": [
+                    {"location": "north", "stock": {"available": 2}, "stated_by": "shop"},
+                    {"location": "south", "stock": {"available": 7}, "stated_by": "erp", "feed_down": true},
+                    {"location": "west", "stock": null, "stated_by": null},
+                ],
         );
     }
 }
