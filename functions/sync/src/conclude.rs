@@ -69,8 +69,8 @@ pub(crate) struct Concluded {
     pub(crate) usable: bool,
     /// It counts as a good file.
     pub(crate) accepted: bool,
-    /// It lacks what a person said is to be kept.
-    pub(crate) quietly_kept: bool,
+    /// That it lacks what a person said is to be kept, if it does.
+    pub(crate) kept: Option<String>,
     /// The inbox entry that is open for it.
     pub(crate) held: Option<String>,
     /// The entries of the quarantine that it leads to, if all of them are known.
@@ -182,7 +182,7 @@ impl Feed<'_> {
             nameless,
             usable,
             accepted,
-            quietly_kept,
+            kept,
             held,
             in_quarantine,
             covers,
@@ -236,6 +236,7 @@ impl Feed<'_> {
             });
         }
         // What is withheld is said last.
+        let quietly_kept = kept.is_some();
         let waits = held.is_some() && counts.withheld > 0 && !quietly_kept;
         let undecided = suspicions.last().filter(|_| waits).cloned();
         let remarks: BTreeMap<String, String> = remarks
@@ -275,6 +276,9 @@ impl Feed<'_> {
                 memory.keep(state);
                 state.suspicions.clone_from(&suspicions);
                 state.undecided.clone_from(&undecided);
+                if accepted {
+                    state.kept.clone_from(&kept);
+                }
                 state.remark(&remarks);
                 state.believe(accepted);
                 state.unread.clone_from(&unread);

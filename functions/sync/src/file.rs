@@ -390,7 +390,7 @@ impl Feed<'_> {
                 .await?;
         }
         let nothing_lacking = verdict.withheld + verdict.missing == 0 && examined.evidence.rows > 0;
-        let quietly_kept = verdict.withheld > 0 && verdict.sentence.is_none();
+        let quietly_kept = verdict.kept.is_some();
         let accepted = match trust {
             Trust::Whole => true,
             Trust::Thin => verdict.approved || nothing_lacking || quietly_kept,
@@ -412,7 +412,7 @@ impl Feed<'_> {
             nameless,
             usable,
             accepted,
-            quietly_kept,
+            kept: verdict.kept,
             held: if verdict.approved { None } else { verdict.held },
             in_quarantine: at.held,
             covers,

@@ -33,6 +33,9 @@ pub struct FeedState {
     /// say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undecided: Option<String>,
+    /// What the last whole file lacks and stays all the same, because somebody has said so: a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
     /// While the latest file is not believed, when the last one that was had been written: what the
     /// source has said since has data, the rest has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,9 +118,6 @@ pub fn topics_of_columns(lost: &[String]) -> Topics {
 }
 
 impl FeedState {
-    /// Notes that a file was believed, or not.
-    pub fn believe(&mut self, believed: bool) {
-        let epoch = Moment(Timestamp::UNIX_EPOCH);
     /// Whether this says what another does but for when its source was last tried.
     pub fn only_tried_since(&self, other: &Self) -> bool {
         let known = Self {
@@ -127,6 +127,9 @@ impl FeedState {
         *self == known
     }
 
+    /// Notes that a file was believed, or not.
+    pub fn believe(&mut self, believed: bool) {
+        let epoch = Moment(Timestamp::UNIX_EPOCH);
         self.distrusted_after = (!believed).then(|| self.snapshot_at.unwrap_or(epoch));
     }
 
@@ -183,9 +186,6 @@ impl Store {
             .await
     }
 
-    /// Changes a source's health, whoever else does so at the same time.
-    pub async fn change_feed(
-        &self,
     async fn save_health(
         &self,
         connector: &ConnectorName,
@@ -217,6 +217,9 @@ impl Store {
         })
     }
 
+    /// Changes a source's health, whoever else does so at the same time.
+    pub async fn change_feed(
+        &self,
         connector: &ConnectorName,
         change: impl Fn(&mut FeedState),
     ) -> Result<FeedState, StoreError> {

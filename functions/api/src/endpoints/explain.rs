@@ -18,10 +18,11 @@ use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::quarantine::HeldState;
+use shared::store::stated::Item;
 use shared::store::{Store, StoreError};
 
-use super::channels::{self, Standing};
 use super::alerts::sum;
+use super::channels::{self, Standing};
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -43,9 +44,9 @@ struct Scene<'a> {
     installation: &'a Installation,
     standing: &'a [Standing],
     facts: Facts<'a>,
-    position: Option<&'a Position>,
     picture: &'a ProductPicture,
     sources: &'a Sources,
+    position: Option<&'a Position>,
     stock: Option<Stock>,
     now: Timestamp,
     zone: TimeZone,
@@ -123,6 +124,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),
         None => None,
     };
+    let unlisted = match owner {
+        Some(owner) => unlisted(context, owner, &product, &location).await?,
+        None => None,
+    };
     let is_down = position.zip(owner).is_some_and(|(position, owner)| {
         let trust = installation.trust(owner, feed.as_ref(), context.now());
         trust.withholds(position, owner)
@@ -139,13 +144,13 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         )
         .with(&picture.rules)
         .formerly(&picture.formerly),
+        picture: &picture,
+        sources,
         position,
         stock: position.and_then(|it| it.stock(sources)),
         now: context.now(),
         zone: authority.zone(&location).clone(),
     };
-        picture: &picture,
-        sources,
     let kinds = KINDS.map(|kind| {
         let resolution = installation.rules.resolve(kind, &scene.facts);
         let watch = picture.watch(&resolution.subject(), kind);
@@ -174,12 +179,35 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "down": is_down,
             "succeeded_at": feed.succeeded_at.map(|at| at.0),
             "suspicions": feed.suspicions,
+            "lacks_it": unlisted.is_some(),
+            "had_it_until": unlisted.flatten(),
+            "kept": feed.kept,
             "remarks": feed.remarks,
             "last_error": feed.last_error,
         })),
         "kinds": kinds,
         "group_sums": sums,
     })))
+}
+
+/// Whether the last whole file of a source says nothing of an item that it has stated; and when it last did,
+/// if that is known.
+async fn unlisted(
+    context: &Context<'_>,
+    owner: &ConnectorName,
+    product: &ProductId,
+    location: &LocationId,
+) -> Result<Option<Option<Timestamp>>, StoreError> {
+    let item = Item::Position {
+        product: product.clone(),
+        location: location.clone(),
+    };
+    let stated = context.store.stated_item(owner, &item).await?;
+    let Some(stated) = stated.filter(|it| it.until.is_some() || it.missing.is_some()) else {
+        return Ok(None);
+    };
+    let until = stated.until.map(|until| until.0);
+    Ok(Some(until.filter(|until| *until > Timestamp::UNIX_EPOCH)))
 }
 
 /// Where a vehicle stands, if it is one that was asked after, and by whose word.
@@ -339,6 +367,27 @@ async fn sums(scene: &Scene<'_>, context: &Context<'_>) -> Result<Vec<Value>, St
         let stock = sum(members.iter().copied(), scene.sources);
         let watch = scene.picture.watch(&subject, resolution.kind);
         let mut one = scene.explained(&resolution, stock, watch.map(|it| &it.data.watch));
+        let mut shown = Vec::new();
+        for member in members {
+            let owner = member.owner(scene.sources);
+            if let Some(owner) = owner
+                && !feeds.contains_key(owner)
+            {
+                let feed = context.store.feed_health(owner).await?;
+                feeds.insert(owner, feed.map(|feed| feed.data));
+            }
+            let is_down = owner.is_some_and(|owner| {
+                let feed = feeds.get(owner).and_then(Option::as_ref);
+                let trust = scene.installation.trust(owner, feed, scene.now);
+                trust.withholds(member, owner)
+            });
+            shown.push(json!({
+                "location": member.location,
+                "stock": member.stock(scene.sources),
+                "stated_by": owner,
+                "feed_down": is_down,
+            }));
+        }
         one["group"] = json!(group);
         one["stock"] = json!(stock);
         one["members"] = json!(shown);
@@ -368,27 +417,6 @@ impl<'a> Scene<'a> {
             let routes = &self.installation.routes;
             let led = routes.channels_for(&about);
             let mut sentences = vec![routes.explain(&about)];
-        let mut shown = Vec::new();
-        for member in members {
-            let owner = member.owner(scene.sources);
-            if let Some(owner) = owner
-                && !feeds.contains_key(owner)
-            {
-                let feed = context.store.feed_health(owner).await?;
-                feeds.insert(owner, feed.map(|feed| feed.data));
-            }
-            let is_down = owner.is_some_and(|owner| {
-                let feed = feeds.get(owner).and_then(Option::as_ref);
-                let trust = scene.installation.trust(owner, feed, scene.now);
-                trust.withholds(member, owner)
-            });
-            shown.push(json!({
-                "location": member.location,
-                "stock": member.stock(scene.sources),
-                "stated_by": owner,
-                "feed_down": is_down,
-            }));
-        }
             for one in &led {
                 let by_itself = self.installation.grouping(one).is_none();
                 if by_itself && routes.grouping(&one.routes).is_some() {
@@ -451,8 +479,22 @@ impl<'a> Scene<'a> {
             && !resolution.rule.as_deref().is_some_and(names)
     }
 
+    /// The positions that are judged: the one at the location, or those that count in a sum.
+    fn members(&self, resolution: &Resolution<'_>) -> Vec<&'a Position> {
+        match resolution.subject() {
+            Subject::Group { group, .. } => {
+                let members = self.installation.config.locations.members(&group);
+                self.picture.stated_at(members, self.sources).collect()
+            }
+            _ => self.position.into_iter().collect(),
+        }
+    }
+
     /// When what is there is settled, while many changes that came together change it.
     fn settles_at(&self, resolution: &Resolution<'_>) -> Option<Timestamp> {
+        if resolution.kind == AlertKind::HighDemand {
+            return None;
+        }
         let is_sum = matches!(resolution.subject(), Subject::Group { .. });
         let members = self.members(resolution).into_iter();
         members
@@ -494,22 +536,8 @@ impl<'a> Scene<'a> {
         let damped_until = watch.and_then(|watch| damped_until(watch, self.now));
         if let Some(episode) = episode {
             let alert = &episode.alert;
-    /// The positions that are judged: the one at the location, or those that count in a sum.
-    fn members(&self, resolution: &Resolution<'_>) -> Vec<&'a Position> {
-        match resolution.subject() {
-            Subject::Group { group, .. } => {
-                let members = self.installation.config.locations.members(&group);
-                self.picture.stated_at(members, self.sources).collect()
-            }
-            _ => self.position.into_iter().collect(),
-        }
-    }
-
             return match phase {
                 _ if episode.withheld == Some(Withheld::SourceDown) => format!(
-        if resolution.kind == AlertKind::HighDemand {
-            return None;
-        }
                     "Alert {alert} is open, and nobody was told: the feed that states this stock is down."
                 ),
                 _ if episode.withheld == Some(Withheld::Covered) => format!(
@@ -535,6 +563,10 @@ impl<'a> Scene<'a> {
                 "No alert yet: it fires since {}, and the rule waits until it has lasted.",
                 since.0
             ),
+            (Condition::NoData, _) if matches!(resolution.subject(), Subject::Group { .. }) => {
+                "No alert: nobody has stated the quantity at one of its places, and unknown is not zero."
+                    .to_owned()
+            }
             (Condition::NoData, _) => {
                 "No alert: nobody has stated the quantity, and unknown is not zero.".to_owned()
             }
@@ -563,10 +595,6 @@ impl<'a> Scene<'a> {
             }
         }
     }
-            (Condition::NoData, _) if matches!(resolution.subject(), Subject::Group { .. }) => {
-                "No alert: nobody has stated the quantity at one of its places, and unknown is not zero."
-                    .to_owned()
-            }
 }
 
 /// Until when messages are held because it flaps; a time that has passed stands there until the next look.

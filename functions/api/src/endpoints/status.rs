@@ -200,6 +200,7 @@ async fn connector(
         shown["last_try"] = json!(feed.tried_at.map(|at| at.0));
         shown["last_error"] = json!(feed.last_error);
         shown["suspicions"] = json!(feed.suspicions);
+        shown["kept"] = json!(feed.kept);
         shown["unread_columns"] = json!(feed.unread);
         shown["new"] = json!(feed.new);
         shown["last_run"] = runs.items.first().map_or(Value::Null, |run| {

@@ -71,6 +71,19 @@ fn in_words(explained: &Value) -> String {
     if let Some(error) = explained["feed"]["last_error"].as_str() {
         words.line("", &format!("the last read of its source failed: {error}"));
     }
+    if explained["feed"]["lacks_it"] == true {
+        let until = match explained["feed"]["had_it_until"].is_string() {
+            true => format!(" since {}", time(&explained["feed"]["had_it_until"])),
+            false => String::new(),
+        };
+        words.line(
+            "",
+            &format!("the last whole file of its source says nothing of it{until}"),
+        );
+        if let Some(kept) = explained["feed"]["kept"].as_str() {
+            words.line("", kept);
+        }
+    }
     for suspicion in array(&explained["feed"]["suspicions"]) {
         let suspicion = text(suspicion);
         words.line(
@@ -88,6 +101,9 @@ fn in_words(explained: &Value) -> String {
             None => words.line(&label, answer),
             Some(group) => words.line(&label, &format!("all of {group} together: {answer}")),
         }
+        for member in array(&kind["members"]) {
+            words.line("", &self::member(member));
+        }
         if let Some(rule) = kind["rule"].as_str() {
             words.line("", &format!("rule {rule}: {}", text(&kind["why"])));
         }
@@ -101,9 +117,6 @@ fn in_words(explained: &Value) -> String {
         for delivery in array(&watch["deliveries"]) {
             let (channel, state) = (text(&delivery["channel"]), text(&delivery["state"]));
             let state = state.replace('_', " ");
-        for member in array(&kind["members"]) {
-            words.line("", &self::member(member));
-        }
             // The outcome's own words begin with the state.
             let outcome = delivery["last_outcome"].as_str().unwrap_or_default();
             let detail = outcome.split_once(": ").map(|(_, detail)| detail);
@@ -120,19 +133,6 @@ fn in_words(explained: &Value) -> String {
     words.text
 }
 
-/// Where a vehicle stands.
-fn in_place(vehicle: &Value) -> String {
-    let state = text(&vehicle["state"]).replace('_', " ");
-    let place = vehicle["location"].as_str();
-    let place = place
-        .map(|place| format!(" at {place}"))
-        .unwrap_or_default();
-    let by = vehicle["stated_by"].as_str();
-    let by = by.map(|by| format!(", stated by {by}")).unwrap_or_default();
-    let counts_as = match vehicle["counts_as"].as_str() {
-        Some(line) => format!("; alerts are about {line}: explain that"),
-        None => "; it is counted nowhere, as its make and model are not known".to_owned(),
-    };
 /// What is at one of the places that count in a sum.
 fn member(member: &Value) -> String {
     let place = text(&member["location"]);
@@ -151,6 +151,19 @@ fn member(member: &Value) -> String {
     }
 }
 
+/// Where a vehicle stands.
+fn in_place(vehicle: &Value) -> String {
+    let state = text(&vehicle["state"]).replace('_', " ");
+    let place = vehicle["location"].as_str();
+    let place = place
+        .map(|place| format!(" at {place}"))
+        .unwrap_or_default();
+    let by = vehicle["stated_by"].as_str();
+    let by = by.map(|by| format!(", stated by {by}")).unwrap_or_default();
+    let counts_as = match vehicle["counts_as"].as_str() {
+        Some(line) => format!("; alerts are about {line}: explain that"),
+        None => "; it is counted nowhere, as its make and model are not known".to_owned(),
+    };
     format!(
         "vehicle {}: {state}{place}{by}{counts_as}",
         text(&vehicle["vin"])
@@ -272,6 +285,11 @@ mod tests {
             "group_sums": [{
                 "kind": "low_stock", "group": "warehouses", "rule": null,
                 "answer": "No alert: the rule does not fire.", "watch": null,
+                "members": [
+                    {"location": "north", "stock": {"available": 2}, "stated_by": "shop"},
+                    {"location": "south", "stock": {"available": 7}, "stated_by": "erp", "feed_down": true},
+                    {"location": "west", "stock": null, "stated_by": null},
+                ],
             }],
         });
         assert_eq!(
@@ -288,11 +306,6 @@ mod tests {
              \u{20}             north: 2 available, stated by shop\n\
              \u{20}             south: 7 available, stated by erp, whose feed is down, so that nobody is told\n\
              \u{20}             west: nobody has stated its stock\n"
-                "members": [
-                    {"location": "north", "stock": {"available": 2}, "stated_by": "shop"},
-                    {"location": "south", "stock": {"available": 7}, "stated_by": "erp", "feed_down": true},
-                    {"location": "west", "stock": null, "stated_by": null},
-                ],
         );
     }
 }

@@ -214,6 +214,9 @@ fn connector(connector: &Value) -> String {
         )
         .unwrap_or_default();
     }
+    if let Some(kept) = connector["kept"].as_str() {
+        write!(words, "; {kept}").unwrap_or_default();
+    }
     let unread = text(&connector["unread_columns"]);
     if !unread.is_empty() {
         write!(words, "; columns that are not read: {unread}").unwrap_or_default();
