@@ -1,20 +1,16 @@
 //! The queue of runs: how a scheduled tick, or a person, has a source read.
 //!
-//! What travels names a run that stands in the table. A message that is lost leaves the run queued
-//! until its slot is asked for again; one that is repeated finds the run going, or over.
+//! What travels names a run. One that a person has asked for stands in the table; of a tick's the worker
+//! writes it down once there is something to do. A message that is lost leaves that to the next tick; one that
+//! is repeated finds the run going, over, or nothing to do.
 
 use aws_sdk_sqs::error::DisplayErrorContext;
 use futures::FutureExt as _;
-use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Correlation;
 use crate::domain::id::ConnectorName;
-use crate::store::runs::RunState;
 use crate::store::{Store, StoreError};
-
-/// A run that is queued for longer than this has lost its message.
-const LOST_AFTER: SignedDuration = SignedDuration::from_secs(60);
 
 /// What travels: which run to take up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,20 +77,6 @@ impl RunQueue {
         }
     }
 
-    /// Queues a slot's run once, however often the slot is asked for; `true` if it was now.
-    pub async fn begin(&self, connector: &ConnectorName, slot: &str) -> Result<bool, QueueError> {
-        let begun = self.store.begin_run(connector, slot).await?;
-        if !begun && !self.has_lost_its_message(connector, slot).await? {
-            return Ok(false);
-        }
-        self.send(&Job {
-            connector: connector.clone(),
-            slot: slot.to_owned(),
-        })
-        .await?;
-        Ok(true)
-    }
-
     /// Queues a run now, unless one is going.
     pub async fn start(&self, connector: &ConnectorName) -> Result<Started, QueueError> {
         if let Some(lease) = self.store.run_lease(connector).await? {
@@ -102,7 +84,12 @@ impl RunQueue {
         }
         let now = self.store.clock().now();
         let slot = format!("{now:.3}-{}", &self.store.chance().id(now)[24..]);
-        self.begin(connector, &slot).await?;
+        self.store.begin_run(connector, &slot).await?;
+        self.send(&Job {
+            connector: connector.clone(),
+            slot: slot.clone(),
+        })
+        .await?;
         Ok(Started::Queued { slot })
     }
 
@@ -120,18 +107,5 @@ impl RunQueue {
             .await
             .map_err(|error| failed(DisplayErrorContext(&error).to_string()))?;
         Ok(())
-    }
-
-    async fn has_lost_its_message(
-        &self,
-        connector: &ConnectorName,
-        slot: &str,
-    ) -> Result<bool, StoreError> {
-        let now = self.store.clock().now();
-        let run = self.store.run(connector, slot).await?;
-        Ok(run.is_some_and(|run| {
-            run.data.state == RunState::Queued
-                && now.duration_since(run.data.queued_at.0) > LOST_AFTER
-        }))
     }
 }

@@ -1,7 +1,7 @@
 //! What people are told of: sums over groups, two owners of one vehicle, feeds that cannot be
 //! believed, and stock that is back.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::alert::AlertState;
@@ -332,7 +332,7 @@ async fn a_feed_that_cannot_be_believed_is_one_alert_and_holds_items_without_dat
 
     write(Vec::new(), None).await;
     // As the clock does within a minute.
-    for part in store.jobs_under_way(100).await.unwrap() {
+    for part in store.jobs_under_way([].iter(), 100).await.unwrap() {
         let waits = store.job(&part.id).await.unwrap().unwrap();
         assert!(store.begin_job(&waits).await.unwrap());
     }
@@ -501,10 +501,23 @@ async fn a_connector_that_is_switched_off_withholds_nothing_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sum_is_explained_without_the_places_where_nobody_states_it_any_more() {
+async fn a_sum_is_explained_by_its_places_but_those_where_nobody_states_it_any_more() {
     let running = Running::with(CONFIG).await;
     stated(&running, "generic", 0, "north", 5).await;
     stated(&running, "generic", 0, "south", 20).await;
+    let members = |sum: &Value| {
+        let members = sum["members"].as_array().unwrap().clone();
+        let shown = |it: Value| [it["location"].clone(), it["stock"]["on_hand"].clone()];
+        members.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    // The same from whichever of its places it is asked.
+    for place in ["north", "south"] {
+        let path = format!("/api/v1/explain?product=PAD&location={place}");
+        let explained = running.get(&path).await;
+        let shown = members(&explained["group_sums"][0]);
+        let all = [("north", 5), ("south", 20)].map(|(place, units)| [json!(place), json!(units)]);
+        assert_eq!(shown, all, "{explained}");
+    }
     let ended = json!({ "sku": "PAD", "location": "south" });
     running.post("end", "stock.ended", ended).await;
     let open = running.alerts(AlertState::Open).await;
@@ -517,6 +530,7 @@ async fn a_sum_is_explained_without_the_places_where_nobody_states_it_any_more()
         (&sum["stock"]["on_hand"], &sum["condition"]),
         (&json!(5), &json!("fires"))
     );
+    assert_eq!(members(sum), [[json!("north"), json!(5)]]);
 }
 
 /// Imports rows, as a person does who posts a file.

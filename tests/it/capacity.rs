@@ -2,6 +2,7 @@
 //!
 //! The numbers are those of `docs/capacity.md`: a change that makes them grow has to say so there.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -130,6 +131,19 @@ async fn every_kind_of_change_costs_what_the_document_says() {
         "product description with one external name",
         cost(&bench, &described).await,
     );
+    let mut last = Units::default();
+    for number in 0..200 {
+        let more = Change::Described(ProductDescription {
+            sku: "OIL-5W40-1L".parse().unwrap(),
+            version: Version::at(at(4 + number)),
+            title: Some("Engine oil 5W-40 1 l".into()),
+            category: Some("oil".into()),
+            external: BTreeMap::default(),
+        });
+        let (id, source) = (format!("more-{number}"), format!("rooftop-{number:03}"));
+        last = cost(&bench, &event(&id, &source, 4 + number, more)).await;
+    }
+    table.row("product description by the 200th source", last);
     table.row(
         "vehicle, first seen",
         cost(&bench, &vehicle("dms", 0, UnitState::InStock, "london")).await,

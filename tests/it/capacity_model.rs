@@ -88,7 +88,7 @@ async fn webhook_and_delivery(site: &mut Site) -> (Consumed, Consumed) {
         site.idle().await;
     }
     for number in 0..COUNT {
-        site.describe(&product(number), number).await;
+        site.describe(0, &product(number), number).await;
         site.level(0, &product(number), 0, 20).await;
     }
     site.idle().await;
@@ -213,6 +213,66 @@ async fn a_threshold_for_one_place_costs_the_same_at_however_many_places_the_pro
         costs.push(sum(&site.aws.tables().take_usage()));
     }
     assert_no_growth("a threshold", costs[0], costs[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_positions_are_gone_through_once_however_many_sources_are_believed_again() {
+    const POSITIONS: usize = 400;
+    let mut gone_through = Vec::new();
+    for recovering in [1, LARGE.sources] {
+        let mut site = Site::open(LARGE).await;
+        for number in 0..POSITIONS {
+            site.know(&product(number), number).await;
+        }
+        for believed in [false, true] {
+            for source in 0..recovering {
+                site.believe(source, believed).await;
+            }
+            site.idle().await;
+            site.pause().await;
+        }
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        site.aws.tables().take_usage();
+        site.begin_jobs().await;
+        site.idle().await;
+        let consumption = site.aws.tables().take_usage();
+        let is_listed = |key: &Partition| {
+            let list = spread_list(key).filter(|(index, _)| *index == LIST_INDEX);
+            list.is_some_and(|(_, list)| list == "positions")
+        };
+        let listed = consumption.iter().filter(|(key, _)| is_listed(key));
+        gone_through.push(listed.map(|(_, used)| used.bytes_read).sum::<usize>());
+        // Each is on the list of nobody who was in doubt.
+        let own = consumption
+            .iter()
+            .filter(|(key, _)| key.key.starts_with("P#"));
+        assert_eq!(own.count(), 0);
+    }
+    assert!(gone_through[0] > 100 * POSITIONS, "{gone_through:?}");
+    assert_eq!(gone_through[0], gone_through[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_repeats_a_products_category_has_it_looked_at_nowhere() {
+    let shared = 3 * LARGE.rooftops;
+    let mut site = Site::open(Size { shared, ..LARGE }).await;
+    for place in 0..LARGE.rooftops {
+        site.know("OF-ALL", place).await;
+    }
+    let mut reads = Vec::new();
+    for (sender, number) in [(0, 1), (1, 1), (2, 2)] {
+        site.idle().await;
+        site.pause().await;
+        site.aws.tables().take_usage();
+        site.describe(sender, "OF-ALL", number).await;
+        site.idle().await;
+        reads.push(sum(&site.aws.tables().take_usage()).read);
+    }
+    let [first, repeated, other] = reads[..] else {
+        unreachable!()
+    };
+    assert!(repeated < 30.0, "{reads:?}");
+    assert!(first.min(other) > 200.0, "{reads:?}");
 }
 
 /// The partition of the configuration's head.

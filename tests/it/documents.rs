@@ -7,6 +7,8 @@ use serde_json::Value;
 use shared::channels::ChannelKind;
 use shared::config::Config;
 use shared::config::environment::process;
+use shared::delivery::Outcome;
+use shared::metrics::Metric;
 
 use crate::alarm::{Alarm, TOPIC};
 use crate::cloudformation::{Stack, source};
@@ -281,6 +283,86 @@ fn each_parameter_that_a_document_names_is_one_and_those_of_one_region_are_liste
         let is_regional = regional.iter().any(|end| name.ends_with(end));
         let is_listed = before_the_stack.contains(&format!("`{name}`"));
         assert!(is_listed || !is_regional, "{name}");
+    }
+}
+
+/// Each series is paid for.
+#[test]
+fn the_documents_count_the_series_of_metrics_and_their_price() {
+    let outcome = |of: &Outcome| match of {
+        // One more, one more series for each channel.
+        Outcome::Delivered { .. }
+        | Outcome::Retry { .. }
+        | Outcome::Unknown
+        | Outcome::Denied { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::NotSent { .. } => of.name(),
+    };
+    let reason = String::new;
+    let outcomes = [
+        Outcome::Delivered { receipt: None },
+        Outcome::Retry { after: None },
+        Outcome::Unknown,
+        Outcome::Denied { reason: reason() },
+        Outcome::Rejected { reason: reason() },
+        Outcome::NotSent { reason: reason() },
+    ];
+    let outcomes: BTreeSet<_> = outcomes.iter().map(outcome).collect();
+    let stack = small(&source());
+    let values = |dimension: &&str| match *dimension {
+        "Channel" => 1,
+        "Outcome" => outcomes.len(),
+        "Function" => stack.of_type("AWS::Lambda::Function").count(),
+        "Kind" => 2,
+        other => panic!("how many values has {other}?"),
+    };
+    // Those that are made of log lines by the template have no other dimension.
+    let (mut of_a_channel, mut others) = (0, stack.of_type("AWS::Logs::MetricFilter").count());
+    for metric in Metric::ALL {
+        for kept in [Some(metric.dimensions()), metric.summed_up_by()]
+            .into_iter()
+            .flatten()
+        {
+            let series: usize = kept.iter().map(values).product();
+            match kept.contains(&"Channel") {
+                true => of_a_channel += series,
+                false => others += series,
+            }
+        }
+    }
+    let all = |channels: usize| channels * of_a_channel + others;
+    let dollars = |channels: usize| f64::from(u32::try_from(all(channels)).unwrap()) * 0.30;
+    let observability = include_str!("../../docs/observability.md");
+    for (document, said) in [
+        (
+            observability,
+            format!("there are {of_a_channel} `h` + {others},"),
+        ),
+        (
+            DEPLOYMENT,
+            format!(
+                "| CloudWatch metrics | {:.2} | {of_a_channel} per channel + {others} series of our own, at \
+                 0.30, however many connectors there are: {} with one channel; {} with 10, ${:.0} |",
+                dollars(1),
+                all(1),
+                all(10),
+                dollars(10)
+            ),
+        ),
+        (
+            DEPLOYMENT,
+            format!("the rest is ${:.0} of metrics", dollars(10)),
+        ),
+        (
+            DEPLOYMENT,
+            format!(
+                "one channel of each {} series of metrics (${:.0})",
+                all(27),
+                dollars(27)
+            ),
+        ),
+    ] {
+        assert!(document.contains(&said), "it does not say: {said}");
     }
 }
 

@@ -117,7 +117,7 @@ async fn a_job_passes_over_what_makes_the_evaluator_panic() {
     for sku in ["FIRST", "SECOND", "THIRD"] {
         desk.state(0, sku, "north", 1).await;
     }
-    let job = Reexamination::new("again").of("generic".parse().unwrap());
+    let job = Reexamination::new("again").of(["generic".parse().unwrap()].into());
     assert!(desk.store.start_job(job).await.unwrap());
     panics.0.store(true, Ordering::SeqCst);
     finish(&desk, "again").await;

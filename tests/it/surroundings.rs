@@ -253,7 +253,7 @@ async fn what_was_held_back_is_told_although_a_good_file_followed_at_once() {
     look(doubted).await;
     look(well).await;
     for part in Store::parts() {
-        let id = format!("feed-erp-3.{part}");
+        let id = format!("believed-again.{part}");
         let job = store.job(&id).await.unwrap().unwrap();
         assert!(job.data.not_before.is_some(), "no record waits for it");
         assert!(store.begin_job(&job).await.unwrap());
@@ -276,6 +276,20 @@ impl Interference for Throttled {
     async fn before(&self, call: &Call) -> Verdict {
         let busy = self.0.get().is_some_and(|until| Instant::now() < *until);
         if call.service == Service::DynamoDb && busy {
+            return Verdict::Throttle;
+        }
+        Verdict::Proceed
+    }
+}
+
+/// Answers no query, such as for the deliveries that wait, once it is told to.
+#[derive(Default)]
+struct NoLists(AtomicBool);
+
+#[async_trait]
+impl Interference for NoLists {
+    async fn before(&self, call: &Call) -> Verdict {
+        if call.operation == "Query" && self.0.load(Ordering::SeqCst) {
             return Verdict::Throttle;
         }
         Verdict::Proceed
@@ -424,6 +438,64 @@ async fn a_look_that_is_asked_for_again_meanwhile_goes_round_once_more() {
     assert!(store.begin_job(&second).await.unwrap());
     run(&batch, "again").await;
     assert_eq!(low(store).await, ["FEW", "MANY"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_that_are_believed_again_are_looked_at_together_and_none_is_missed() {
+    let clock = Clock::starting_at(at(0));
+    let batch = batch(&clock, Arc::new(Quiet)).await;
+    let store = &batch.store;
+    for source in ["dealer", "market", "generic"] {
+        let event = level(source, 9, source, "north", 1);
+        store.apply(&event, &Authority::default()).await.unwrap();
+    }
+    let again = async |source: &str| {
+        store
+            .look_at_owned_by(&source.parse().unwrap())
+            .await
+            .unwrap()
+    };
+    let parts = Store::parts().map(|part| format!("believed-again.{part}"));
+    let parts: Vec<_> = parts.collect();
+    let begin = async || {
+        tokio::time::sleep(Duration::from_secs(121)).await;
+        for part in &parts {
+            let waiting = store.job(part).await.unwrap().unwrap();
+            assert!(store.begin_job(&waiting).await.unwrap());
+        }
+    };
+    let go_through = async || {
+        for part in &parts {
+            Box::pin(batch.evaluator.proceed(part)).await.unwrap();
+        }
+    };
+    again("dealer").await;
+    again("market").await;
+    go_through().await;
+    assert!(low(store).await.is_empty(), "it is not time yet");
+    begin().await;
+    // By then the parts are under way.
+    again("generic").await;
+    go_through().await;
+    assert_eq!(low(store).await, ["dealer", "market"]);
+    begin().await;
+    go_through().await;
+    assert_eq!(low(store).await, ["FEW", "dealer", "generic", "market"]);
+    for part in &parts {
+        assert!(store.job(part).await.unwrap().is_none(), "{part}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_parts_of_a_look_at_everything_begin_before_anything_is_read_of_what_waits() {
+    let no_lists = Arc::new(NoLists::default());
+    let clock = Clock::starting_at(at(0));
+    let batch = batch(&clock, Arc::clone(&no_lists) as _).await;
+    no_lists.0.store(true, Ordering::SeqCst);
+    let spread = batch.evaluator.proceed("configuration").await;
+    assert!(spread.is_err(), "the sources are looked at afterwards");
+    let parts = batch.store.parts_under_way().await.unwrap();
+    assert_eq!(parts.len(), Store::parts().count());
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,12 +10,10 @@ use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent
 use jiff::Timestamp;
 use serde::Deserialize;
 use shared::metrics::Metric;
+use shared::store::jobs::GIVEN_UP;
 
 use crate::Evaluator;
 use crate::patience::Patience;
-
-/// The name of the job.
-const GIVEN_UP: &str = "given-up";
 
 /// What a letter says of the records that were given up. Whatever it says, everything is looked at.
 #[derive(Debug, Default, Deserialize)]

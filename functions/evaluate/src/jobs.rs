@@ -24,7 +24,9 @@ const PAGE: i32 = 50;
 const OPEN: i32 = 100;
 /// Messages that waited for their channels are announced at once up to so many.
 const MOST_UNSENT: usize = 1_000;
-/// Where the lists of what is open begin, in the order in which they are gone through.
+/// What comes once the parts are under way, in this order: what waits for channels, and the lists of what is
+/// open.
+const UNSENT: &str = "unsent:";
 const ALERTS: &str = "alerts:";
 const QUARANTINE: &str = "quarantine:";
 
@@ -61,6 +63,7 @@ impl Evaluator {
         let (looked, next) = match job.stage {
             Stage::Spread => match &job.cursor {
                 None => this.spread().await?,
+                Some(cursor) if cursor == UNSENT => this.announce_unsent().await?,
                 Some(cursor) => this.end_what_is_open(cursor).await?,
             },
             Stage::Positions => Box::pin(this.look_at_positions(job, &mut newer)).await?,
@@ -89,7 +92,6 @@ impl Evaluator {
 
     /// Sets the parts of a look at everything to work, and looks at the sources, which are few.
     async fn spread(&self) -> Result<(u64, Next), EvaluateError> {
-        self.announce_unsent().await?;
         for shard in Store::parts() {
             self.store.look_at_part(shard).await?;
         }
@@ -104,17 +106,17 @@ impl Evaluator {
         }
         self.end_inbox(&installation.config).await?;
         self.plan_next_season(&installation).await?;
-        Ok((0, Some((Stage::Spread, Some(ALERTS.to_owned())))))
+        Ok((0, Some((Stage::Spread, Some(UNSENT.to_owned())))))
     }
 
     /// Has what waits for a channel looked at now: it may have been switched on, or named anew.
-    async fn announce_unsent(&self) -> Result<(), EvaluateError> {
+    async fn announce_unsent(&self) -> Result<(u64, Next), EvaluateError> {
         let installation = self.installation().await?;
         let channels = &installation.config.channels;
         let in_use = |name: &ChannelName| channels.get(name).is_some_and(|it| it.common.enabled);
         let unsent = self.store.unsent(in_use, MOST_UNSENT).await?;
         self.bus.announce(&unsent).await;
-        Ok(())
+        Ok((0, Some((Stage::Spread, Some(ALERTS.to_owned())))))
     }
 
     /// Ends what is still open of sources that the configuration does not have any more, a page at a time:
@@ -208,15 +210,14 @@ impl Evaluator {
         let mut around = self.surroundings().await?;
         loop {
             for listed in &page.items {
-                let owner = listed.owner(&around.authority.quantities);
-                if job.owned_by.is_none() || owner == job.owned_by.as_ref() {
+                if job.is_about(listed.owner(&around.authority.quantities)) {
                     let (product, location) = (&listed.product, &listed.location);
                     let look = async {
                         // The list may lag behind; the position itself is read again.
                         let config = &around.installation.config;
                         let mut now = self.store.position(product, location).await?;
                         if let Some(position) = &now
-                            && job.owned_by.is_none()
+                            && job.owners.is_empty()
                             && self.end_statements(config, position).await?
                         {
                             now = self.store.position(product, location).await?;
@@ -236,7 +237,7 @@ impl Evaluator {
             around = self.surroundings().await?;
         }
         let next = match page.next {
-            None if job.owned_by.is_none() => Some((Stage::Units, None)),
+            None if job.owners.is_empty() => Some((Stage::Units, None)),
             None => None,
             cursor => Some((Stage::Positions, cursor)),
         };

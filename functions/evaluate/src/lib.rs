@@ -295,7 +295,7 @@ impl Evaluator {
             | Changed::Sender(_)
             | Changed::Held(_)
             | Changed::Rules(..)
-            | Changed::Category(_) => {}
+            | Changed::Product(..) => {}
         }
         let around = match around {
             Some(around) => around,
@@ -351,7 +351,12 @@ impl Evaluator {
                 }
                 Ok(())
             }
-            Changed::Category(product) if around.installation.may_name_categories() => {
+            Changed::Product(product, both) if around.installation.may_name_categories() => {
+                let sources = &around.authority.quantities;
+                let [before, after] = both.each_ref().map(|it| it.category(sources));
+                if before == after {
+                    return Ok(());
+                }
                 self.look_at_product(around, product, |_| true).await
             }
             Changed::Held(held) => {
@@ -359,7 +364,7 @@ impl Evaluator {
                     .look_at_quarantine(&around.installation, &held.source, &held.reason)
                     .await
             }
-            Changed::Category(_)
+            Changed::Product(..)
             | Changed::Configuration(_)
             | Changed::Job(_)
             | Changed::Nothing => Ok(()),

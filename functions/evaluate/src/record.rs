@@ -10,7 +10,7 @@ use shared::store::feeds::FeedState;
 use shared::store::jobs::Reexamination;
 use shared::store::products::Product;
 use shared::store::quarantine::HeldKind;
-use shared::store::row::{FORMAT_ATTRIBUTE, VERSION_ATTRIBUTE, is_newer};
+use shared::store::row::{FORMAT_ATTRIBUTE, is_newer};
 use shared::store::settings::Head;
 
 /// What changed.
@@ -31,8 +31,8 @@ pub enum Changed {
     Sender(ConnectorName),
     /// A rule that stands beside a product: as it was and as it is, as far as there is one.
     Rules(ProductId, Vec<Rule>),
-    /// A product's category, by which other rules may apply.
-    Category(ProductId),
+    /// What is said of a product, of which its category is: by that other rules may apply.
+    Product(ProductId, Box<[Product; 2]>),
     /// Whether anything of one kind that a source sent waits in quarantine.
     Held(Box<HeldKind>),
     /// The configuration, to this version.
@@ -50,8 +50,6 @@ pub struct Health {
     pub before: Option<FeedState>,
     /// Now.
     pub after: FeedState,
-    /// The row's version now: each change has its own.
-    pub version: u64,
 }
 
 impl Changed {
@@ -65,7 +63,7 @@ impl Changed {
                 | Self::Feed(..)
                 | Self::Sender(_)
                 | Self::Rules(..)
-                | Self::Category(_)
+                | Self::Product(..)
         )
     }
 }
@@ -121,17 +119,15 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
         "feed" => {
             let name = pk.strip_prefix("C#").unwrap_or_default();
             let name = name.parse().map_err(|error| content.wrong(&error))?;
-            let version = match change.new_image.get(VERSION_ATTRIBUTE) {
-                Some(AttributeValue::N(version)) => version.parse().ok(),
-                _ => None,
-            };
             let before = Some(change.old_image).filter(|image| !image.is_empty());
-            let health = Health {
-                before: before.map(|image| content.read(image)).transpose()?,
-                after: content.read(change.new_image)?,
-                version: version.ok_or_else(|| content.wrong(&"it has no version"))?,
-            };
-            Changed::Feed(name, Box::new(health))
+            let before = before.map(|image| content.read::<FeedState>(image));
+            let before = before.transpose()?;
+            let after: FeedState = content.read(change.new_image)?;
+            let only_tried = |before| after.only_tried_since(before);
+            if before.as_ref().is_some_and(only_tried) {
+                return Ok(Changed::Nothing);
+            }
+            Changed::Feed(name, Box::new(Health { before, after }))
         }
         "refused" => {
             let name = pk.strip_prefix("R#").unwrap_or_default();
@@ -142,12 +138,10 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
                 true => Ok(Product::default()),
                 false => content.read::<Product>(image),
             };
-            let (before, after) = (read(change.old_image)?, read(change.new_image)?);
-            if before.categories() == after.categories() {
-                return Ok(Changed::Nothing);
-            }
+            let both = Box::new([read(change.old_image)?, read(change.new_image)?]);
             let product = pk.strip_prefix("P#").unwrap_or_default();
-            Changed::Category(product.parse().map_err(|error| content.wrong(&error))?)
+            let product = product.parse().map_err(|error| content.wrong(&error))?;
+            Changed::Product(product, both)
         }
         "rule" => match pk.strip_prefix("P#") {
             Some(product) => {

@@ -12,10 +12,9 @@ use shared::domain::message::Message;
 use shared::domain::rule::Condition;
 use shared::domain::watch::{Topics, Verdict};
 use shared::domain::{AlertKind, Severity, Subject};
-use shared::installation::{Installation, SETTLED};
+use shared::installation::Installation;
+use shared::store::StoreError;
 use shared::store::feeds::{FeedState, topic, topics_of_columns};
-use shared::store::jobs::Reexamination;
-use shared::store::{Store, StoreError};
 
 use crate::announce::{Look, Looked};
 use crate::record::Health;
@@ -248,17 +247,9 @@ impl Evaluator {
         let now = self.store.clock().now();
         let trust = |health| installation.trust(connector, health, now);
         if trust(Some(&health.after)) < trust(health.before.as_ref()) {
-            // Once nobody looks by its health of before; the clock begins it, so that no record has to wait
-            // for that.
-            let begins = now.checked_add(SignedDuration::try_from(SETTLED).unwrap_or_default());
-            let begins = begins.unwrap_or(now);
-            // Side by side, as all positions are looked through for its own.
-            for shard in Store::parts() {
-                let id = format!("feed-{connector}-{}.{shard}", health.version);
-                let mut job = Reexamination::new(id).of(connector.clone()).at(begins);
-                job.shard = Some(shard);
-                self.store.start_job(job).await?;
-            }
+            // By then nobody looks by its health of before. The clock begins it, so that no record has to
+            // wait for that, and whatever else is believed again until then goes along.
+            self.store.look_at_owned_by(connector).await?;
         }
         Ok(())
     }

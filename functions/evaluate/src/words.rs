@@ -33,6 +33,9 @@ impl Scene<'_> {
         };
         let today = zone.to_datetime(self.now).date();
         let sold: BTreeMap<_, _> = shown.sold.map(|at| at.sold.clone()).unwrap_or_default();
+        // Before anything was known nothing was sold either, and that says nothing of the rate.
+        let days = shown.sold.and_then(|at| at.days_known(today));
+        let window = days.map_or(SUPPLY_WINDOW, |days| days.min(SUPPLY_WINDOW));
         Message {
             alert: String::new(),
             revision: 0,
@@ -54,7 +57,7 @@ impl Scene<'_> {
             why: Some(resolution.explain(self.now, zone)),
             days_of_supply: shown
                 .after
-                .and_then(|stock| days_of_supply(stock.available, &sold, today, SUPPLY_WINDOW)),
+                .and_then(|stock| days_of_supply(stock.available, &sold, today, window)),
             sold: reading.sold,
             notes: Vec::new(),
             link: link(self.installation, &subject),

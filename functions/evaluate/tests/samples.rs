@@ -35,7 +35,7 @@ fn said(change: &Changed) -> String {
         Changed::Feed(connector, _) => format!("feed {connector}"),
         Changed::Sender(connector) => format!("sender {connector}"),
         Changed::Rules(product, _) => format!("rules of {product}"),
-        Changed::Category(product) => format!("category of {product}"),
+        Changed::Product(product, _) => format!("product {product}"),
         Changed::Held(held) => format!("{} of {}: {}", held.reason, held.source, held.open),
         Changed::Configuration(version) => format!("configuration {version}"),
         Changed::Job(id) => format!("job {id}"),

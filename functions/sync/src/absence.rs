@@ -334,6 +334,8 @@ pub(crate) struct Verdict {
     pub(crate) withheld: u64,
     /// Why something waits for a person.
     pub(crate) sentence: Option<String>,
+    /// That what is held back stays, as a person has said.
+    pub(crate) kept: Option<String>,
     /// What else people should know.
     pub(crate) remark: Option<String>,
     /// The inbox entry that stands for this.
@@ -440,8 +442,14 @@ impl Absence<'_> {
             && entry.data.state == InboxState::Rejected
             && entry.data.set == set
         {
+            let file = self.file.to_owned();
+            let entry = InboxEntry {
+                file,
+                ..entry.data.clone()
+            };
             return Ok(Verdict {
                 withheld: count,
+                kept: Some(entry.kept()),
                 held: Some(id),
                 ..Verdict::default()
             });

@@ -69,8 +69,8 @@ pub(crate) struct Concluded {
     pub(crate) usable: bool,
     /// It counts as a good file.
     pub(crate) accepted: bool,
-    /// It lacks what a person said is to be kept.
-    pub(crate) quietly_kept: bool,
+    /// That it lacks what a person said is to be kept, if it does.
+    pub(crate) kept: Option<String>,
     /// The inbox entry that is open for it.
     pub(crate) held: Option<String>,
     /// The entries of the quarantine that it leads to, if all of them are known.
@@ -182,7 +182,7 @@ impl Feed<'_> {
             nameless,
             usable,
             accepted,
-            quietly_kept,
+            kept,
             held,
             in_quarantine,
             covers,
@@ -236,6 +236,7 @@ impl Feed<'_> {
             });
         }
         // What is withheld is said last.
+        let quietly_kept = kept.is_some();
         let waits = held.is_some() && counts.withheld > 0 && !quietly_kept;
         let undecided = suspicions.last().filter(|_| waits).cloned();
         let remarks: BTreeMap<String, String> = remarks
@@ -275,6 +276,9 @@ impl Feed<'_> {
                 memory.keep(state);
                 state.suspicions.clone_from(&suspicions);
                 state.undecided.clone_from(&undecided);
+                if accepted {
+                    state.kept.clone_from(&kept);
+                }
                 state.remark(&remarks);
                 state.believe(accepted);
                 state.unread.clone_from(&unread);
@@ -452,19 +456,31 @@ impl Feed<'_> {
             let sentences = report.sentences.len();
             tracing::warn!(connector = %self.connector, sentences, "the run's report has more to say of a file");
         }
-        let dimensions = [("Connector", self.connector.as_str())];
+        self.count(Metric::SyncRows, rows);
+        self.count(Metric::SyncDrift, drift);
+        let known = rows.saturating_sub(quarantined + added + drift);
+        self.count(Metric::EventsDuplicate, known);
+        self.count(Metric::EventsQuarantined, quarantined);
+    }
+
+    /// Counts what a part of a file has changed when it is applied: a file may take hours, and what an hour
+    /// writes is measured against what it applies.
+    pub(crate) fn count_applied(&self, before: &Counts, after: &Counts) {
+        let applied = |counts: &Counts| counts.added + counts.drift + counts.removed;
+        let more = applied(after).saturating_sub(applied(before));
+        if more > 0 {
+            self.count(Metric::EventsApplied, more);
+        }
+    }
+
+    fn count(&self, metric: Metric, count: u64) {
         #[expect(
             clippy::cast_precision_loss,
             reason = "counts of rows are far below 2^53"
         )]
-        let record =
-            |metric, count: u64| self.sync.metrics.record(metric, count as f64, &dimensions);
-        record(Metric::SyncRows, rows);
-        record(Metric::SyncDrift, drift);
-        record(Metric::EventsApplied, added + drift + removed);
-        let known = rows.saturating_sub(quarantined + added + drift);
-        record(Metric::EventsDuplicate, known);
-        record(Metric::EventsQuarantined, quarantined);
+        let count = count as f64;
+        let connector = [("Connector", self.connector.as_str())];
+        self.sync.metrics.record(metric, count, &connector);
     }
 }
 

@@ -140,7 +140,7 @@ impl Feed<'_> {
             }
             reason
         };
-        let examined = match examine(&copy.0, &self.format, &reading, refuse).await {
+        let mut examined = match examine(&copy.0, &self.format, &reading, refuse).await {
             Ok(examined) => examined,
             Err(ExamineError::Copy(error)) => return Err(error.into()),
             Err(error) => {
@@ -150,6 +150,13 @@ impl Feed<'_> {
                 return self.refuse(place, found, refused, reason).await;
             }
         };
+        // Where its rank among those that describe products is another, all that it says of them counts anew.
+        let sources = &self.authority.quantities;
+        for (ranking, weight) in [(&sources.titles, 1), (&sources.categories, 1 << 32)] {
+            let rank = ranking.iter().position(|it| it == self.connector);
+            let rank = rank.map_or(0, |rank| rank as u64 + 1);
+            examined.descriptions = examined.descriptions.wrapping_add(rank * weight);
+        }
         expectations.unusable_rows = examined.unusable;
         let elsewhere = |(name, rows): (&String, &u64)| {
             let known = memory.places.contains(name) || reading.is_known_elsewhere(name);
@@ -384,7 +391,7 @@ impl Feed<'_> {
                 .await?;
         }
         let nothing_lacking = verdict.withheld + verdict.missing == 0 && examined.evidence.rows > 0;
-        let quietly_kept = verdict.withheld > 0 && verdict.sentence.is_none();
+        let quietly_kept = verdict.kept.is_some();
         let accepted = match trust {
             Trust::Whole => true,
             Trust::Thin => verdict.approved || nothing_lacking || quietly_kept,
@@ -406,7 +413,7 @@ impl Feed<'_> {
             nameless,
             usable,
             accepted,
-            quietly_kept,
+            kept: verdict.kept,
             held: if verdict.approved { None } else { verdict.held },
             in_quarantine: at.held,
             covers,

@@ -1,7 +1,8 @@
 //! `sync`: reads each source on a schedule, proves what it read, and applies the difference.
 //!
-//! A tick queues one job per source; a job runs until it is done or its time is up, and is then
-//! queued again from its checkpoint. A source is run by one worker at a time, and once per slot.
+//! A tick queues one job per source, which first looks whether there is anything new; if there is, it is a
+//! run. It goes on until it is done or its time is up, and is then queued again from its checkpoint. A source
+//! is run by one worker at a time, and once per slot.
 //!
 //! | file | its job |
 //! |---|---|
@@ -148,7 +149,7 @@ impl Sync {
         }
     }
 
-    /// Handles a scheduled tick: queues a run of each source that is read on a schedule.
+    /// Handles a scheduled tick: queues a look at each source that is read on a schedule.
     pub async fn schedule(
         &self,
         event: EventBridgeEvent<Value>,
@@ -158,7 +159,11 @@ impl Sync {
         let installation = self.installations.current().await?;
         let mut failures = Vec::new();
         for connector in installation.pulled() {
-            if let Err(error) = self.queue.begin(connector, &slot).await {
+            let job = Job {
+                connector: connector.clone(),
+                slot: slot.clone(),
+            };
+            if let Err(error) = self.queue.send(&job).await {
                 tracing::warn!(%connector, slot, %error, "a run could not be queued");
                 failures.push(error);
             }

@@ -336,6 +336,7 @@ impl Pass<'_> {
             .await?;
         done.line = line;
         record.keep(&self.feed.sync.store, &done).await?;
+        self.feed.count_applied(&at.counts, &done.counts);
         *at = done;
         Ok(())
     }
@@ -371,8 +372,10 @@ impl Pass<'_> {
                 .buffer_unordered(AT_ONCE)
                 .try_collect::<Vec<_>>()
                 .await?;
+            let before = at.counts;
             at.counts.removed += removed.iter().filter(|removed| **removed).count() as u64;
             record.keep(store, at).await?;
+            self.feed.count_applied(&before, &at.counts);
             if chunks.peek().is_some() && self.feed.is_out_of_time() {
                 return Ok(false);
             }

@@ -13,6 +13,42 @@ use crate::run::{Feed, MARGIN, Progress, Record, RunError};
 impl Feed<'_> {
     /// Reads all files that are ready.
     pub(crate) async fn read(&self, record: &mut Record) -> Result<Progress, RunError> {
+        let mut place = self.open().await?;
+        let progress = self.read_from(&mut *place, record).await;
+        place.close().await;
+        progress
+    }
+
+    /// Whether the place is as it was when a run was last done with it.
+    pub(crate) async fn has_nothing_new(&self, known: &FeedState) -> Result<bool, RunError> {
+        let mut place = self.open().await?;
+        let found = self.has_nothing_new_in(&mut *place, known).await;
+        place.close().await;
+        found
+    }
+
+    async fn has_nothing_new_in(
+        &self,
+        place: &mut dyn FileSource,
+        known: &FeedState,
+    ) -> Result<bool, RunError> {
+        if !self.claimed(place).await?.is_empty() {
+            return Ok(false);
+        }
+        let listing = place.list().await?;
+        let now = self.sync.store.clock().now();
+        let memory = Memory::of(known);
+        let picked = pick(&listing, &memory.watch, &self.files.pickup(), now);
+        let was_read =
+            |ready: &pickup::Ready| !place.can_rename() && memory.has_listed(&ready.entry);
+        Ok(memory.watch.knows(&listing)
+            && picked.unnameable.is_empty()
+            && !known.remarks.contains_key(FILE_NAMES)
+            && picked.ready.iter().all(was_read)
+            && !files_wait(self.files, &picked))
+    }
+
+    async fn open(&self) -> Result<Box<dyn FileSource>, RunError> {
         let files = self.files;
         let credentials = Credentials {
             password: self.sync.secret(files.password.as_ref()).await?,
@@ -20,18 +56,15 @@ impl Feed<'_> {
             passphrase: self.sync.secret(files.passphrase.as_ref()).await?,
             token: self.sync.secret(files.token.as_ref()).await?,
         };
-        let mut place = match connect(&files.source(), &credentials, &self.sync.client).await {
+        match connect(&files.source(), &credentials, &self.sync.client).await {
             Err(error) => {
                 if error.fault == Fault::Credentials {
                     self.forget_secrets();
                 }
-                return Err(error.into());
+                Err(error.into())
             }
-            Ok(place) => place,
-        };
-        let progress = self.read_from(&mut *place, record).await;
-        place.close().await;
-        progress
+            Ok(place) => Ok(place),
+        }
     }
 
     /// A secret that is not accepted may have been replaced.

@@ -163,9 +163,31 @@ impl Sync {
     /// Takes a run up, and runs it until it is done or time runs out; then it is queued again.
     pub(crate) async fn take_up(&self, job: &Job, deadline: Timestamp) -> Result<(), RunError> {
         let store = &self.store;
-        let Some(stored) = store.run(&job.connector, &job.slot).await? else {
-            tracing::warn!(connector = %job.connector, slot = job.slot, "there is no such run");
-            return Ok(());
+        let installation = self.installations.current().await?;
+        let known = installation.config.connectors.get(&job.connector);
+        let source = known
+            .filter(|connector| connector.common.enabled)
+            .and_then(|connector| match &connector.settings {
+                ConnectorSettings::Files(files) => Some((&connector.common, files)),
+                _ => None,
+            });
+        let stored = match store.run(&job.connector, &job.slot).await? {
+            Some(stored) => stored,
+            // A tick's, which is a run only if there is something to do.
+            None => {
+                let Some(source) = source else {
+                    return Ok(());
+                };
+                let look = self.has_nothing_new(&installation, source, job, deadline);
+                if Box::pin(look).await? {
+                    return Ok(());
+                }
+                store.begin_run(&job.connector, &job.slot).await?;
+                match store.run(&job.connector, &job.slot).await? {
+                    Some(begun) => begun,
+                    None => return Ok(()),
+                }
+            }
         };
         if stored.data.state.is_over() {
             return Ok(());
@@ -175,12 +197,7 @@ impl Sync {
             version: stored.version,
             run: stored.data,
         };
-        let installation = self.installations.current().await?;
-        let known = installation.config.connectors.get(&job.connector);
-        let Some((common, ConnectorSettings::Files(files))) = known
-            .filter(|connector| connector.common.enabled)
-            .map(|connector| (&connector.common, &connector.settings))
-        else {
+        let Some((common, files)) = source else {
             let note = "it is not a source of files, or switched off".to_owned();
             return record.end(store, RunState::Skipped, Some(note)).await;
         };
@@ -261,9 +278,22 @@ impl Sync {
         record.run.state = RunState::Running;
         record.run.started_at.get_or_insert(now);
         record.save(store).await?;
+        let feed = self.feed(installation, (common, files), job, deadline)?;
+        let lease = self.wanted_lease(record);
+        self.holding(&job.connector, lease, Box::pin(feed.read(record)))
+            .await
+    }
+
+    fn feed<'a>(
+        &'a self,
+        installation: &'a Installation,
+        (common, files): (&'a ConnectorCommon, &'a Files),
+        job: &'a Job,
+        deadline: Timestamp,
+    ) -> Result<Feed<'a>, RunError> {
         let format = files.format.get();
         let format = format.map_err(|error| RunError::Settings(error.to_string()))?;
-        let feed = Feed {
+        Ok(Feed {
             sync: self,
             connector: &job.connector,
             installation,
@@ -272,10 +302,40 @@ impl Sync {
             format,
             authority: installation.authority(),
             deadline,
+        })
+    }
+
+    /// Whether a run would find nothing that is not known: no file to read, or the same failure once more.
+    /// Then all that is written is when it was tried.
+    async fn has_nothing_new(
+        &self,
+        installation: &Installation,
+        source: (&ConnectorCommon, &Files),
+        job: &Job,
+        deadline: Timestamp,
+    ) -> Result<bool, RunError> {
+        let store = &self.store;
+        let latest = store.runs(&job.connector, None, 1).await?.items;
+        let Some(latest) = latest.first().filter(|run| run.state.is_over()) else {
+            return Ok(false); // the first one, or one that was left behind
         };
-        let lease = self.wanted_lease(record);
-        self.holding(&job.connector, lease, Box::pin(feed.read(record)))
-            .await
+        let known = store.feed(&job.connector).await?;
+        let known = known.map(|stored| stored.data).unwrap_or_default();
+        let look = match self.feed(installation, source, job, deadline) {
+            Ok(feed) => Box::pin(feed.has_nothing_new(&known)).await,
+            Err(error) => Err(error),
+        };
+        let nothing_new = match look {
+            Ok(nothing_new) => nothing_new && known.last_error.is_none(),
+            Err(error) if error.is_the_sources() => {
+                latest.state == RunState::Failed && known.last_error == Some(error.to_string())
+            }
+            Err(error) => return Err(error),
+        };
+        if nothing_new {
+            store.note_tried(&job.connector).await?;
+        }
+        Ok(nothing_new)
     }
 
     fn wanted_lease(&self, record: &Record) -> Lease {

@@ -85,6 +85,9 @@ pub struct Position {
     /// Units sold, by the location's calendar day.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sold: BTreeMap<Date, i64>,
+    /// The day, in UTC, since which anything is known of it; rows of before do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_since: Option<Date>,
     /// Which of the movements were of one of a source's items, by its name, where that is known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub of_items: BTreeMap<String, Vec<(i64, i64)>>,
@@ -351,6 +354,7 @@ impl Position {
             unsettled: None,
             held: 0,
             sold: BTreeMap::new(),
+            known_since: None,
             of_items: BTreeMap::new(),
             parts: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -361,6 +365,19 @@ impl Position {
     /// Whether it says something that its first stored format had no field for, and that nothing gives back.
     pub fn is_beyond_first_format(&self) -> bool {
         self.awaited || self.unlisted || !self.parts.is_empty() || !self.gone.is_empty()
+    }
+
+    /// For how many days its sales are known, today included, if that is known.
+    pub fn days_known(&self, today: Date) -> Option<u16> {
+        let since = self.known_since?;
+        // Sales of before may have been imported.
+        let first = self
+            .sold
+            .keys()
+            .next()
+            .map_or(since, |sold| since.min(*sold));
+        let days = today.duration_since(first).as_hours() / 24 + 1;
+        Some(u16::try_from(days.max(1)).unwrap_or(u16::MAX))
     }
 
     /// When what is counted there is settled, if many changes that come together change it now. What is

@@ -212,6 +212,10 @@ impl FileSource for Https {
         Ok(Claimed::NotSupported)
     }
 
+    fn can_rename(&self) -> bool {
+        false
+    }
+
     async fn close(self: Box<Self>) {}
 }
 

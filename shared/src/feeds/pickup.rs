@@ -76,6 +76,12 @@ impl Watch {
         }
     }
 
+    /// Whether each listed file looks as it did when last listed.
+    pub fn knows(&self, listing: &[Entry]) -> bool {
+        let seen = |entry: &Entry| self.seen.get(&entry.name).map(|seen| &seen.entry);
+        listing.iter().all(|entry| seen(entry) == Some(entry))
+    }
+
     /// Whether a listed file has not changed for this long.
     pub fn unchanged_for(&self, entry: &Entry, seconds: u32, at: Timestamp) -> bool {
         self.seen.get(&entry.name).is_some_and(|seen| {

@@ -35,6 +35,11 @@ pub trait FileSource: Send {
     /// tell, so that of several workers one succeeds.
     async fn rename(&mut self, from: &str, to: &str) -> Result<Claimed, TransferError>;
 
+    /// Whether files can be moved here, and so are moved away once they are taken.
+    fn can_rename(&self) -> bool {
+        true
+    }
+
     /// Says goodbye.
     async fn close(self: Box<Self>);
 }

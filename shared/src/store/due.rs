@@ -17,12 +17,16 @@ use super::waits::{NewNames, is_new_names};
 use super::{Store, StoreError};
 use crate::delivery::verdict::{RECHECK, later};
 use crate::domain::alert::Severity;
-use crate::domain::id::ChannelName;
+use crate::domain::id::{ChannelName, ConnectorName};
 use crate::domain::watch::Moment;
 
 const OPERATION: &str = "read what is due";
 /// A job's next page is due within these: see the back-off of pages that fail.
 const LOOKED_AHEAD: SignedDuration = SignedDuration::from_hours(6);
+
+/// How many deliveries of a shard are looked at for those that wait for their channel. A longer queue is
+/// left to the clock.
+const IN_A_QUEUE: usize = 100;
 
 /// How long the clock leaves alone what it could not deal with, at first.
 const AGAIN: SignedDuration = SignedDuration::from_mins(1);
@@ -74,11 +78,17 @@ impl Store {
         self.due_keys(shard, by, cursor, limit).await
     }
 
-    /// The jobs that are under way or about to begin. Of each shard so many places are looked at.
-    pub async fn jobs_under_way(&self, most: usize) -> Result<Vec<Reexamination>, StoreError> {
+    /// The jobs that are under way or about to begin. Those that go by a name that is known are asked for
+    /// by it, so that no queue hides them; of each shard so many places are looked at for others.
+    pub async fn jobs_under_way(
+        &self,
+        connectors: impl Iterator<Item = &ConnectorName>,
+        most: usize,
+    ) -> Result<Vec<Reexamination>, StoreError> {
         let by = self.clock.now().saturating_add(LOOKED_AHEAD);
         let by = by.unwrap_or(Timestamp::MAX);
-        let mut jobs = Vec::new();
+        let mut jobs = self.known_jobs(connectors).await?;
+        jobs.retain(|job| job.is_due(by));
         for shard in Self::due_shards() {
             let (mut cursor, mut seen) = (None, 0);
             loop {
@@ -86,7 +96,8 @@ impl Store {
                 seen += page.items.len();
                 for key in page.items.iter().filter(|key| key.sk == "job") {
                     let stored = self.get::<Reexamination>(OPERATION, key).await?;
-                    jobs.extend(stored.map(|stored| stored.data));
+                    let other = stored.map(|stored| stored.data);
+                    jobs.extend(other.filter(|job| jobs.iter().all(|known| known.id != job.id)));
                 }
                 cursor = page.next;
                 if cursor.is_none() || seen >= most {
@@ -150,7 +161,7 @@ impl Store {
         let by = later(now, RECHECK.1);
         let (mut unsent, mut groups) = (Vec::new(), BTreeSet::new());
         for shard in Self::due_shards() {
-            let mut cursor = None;
+            let (mut cursor, mut looked_at) = (None, 0);
             loop {
                 let mut page = self.due_keys(shard, by, cursor.as_deref(), 100).await?;
                 let waits = |key: &Key| {
@@ -159,6 +170,7 @@ impl Store {
                     key.sk == "group" || channel.is_some_and(|it| in_use(&it))
                 };
                 page.items.retain(waits);
+                looked_at += page.items.len();
                 for key in &page.items {
                     let due = match self.due(key, by).await {
                         Err(error) if !error.is_transient() => continue,
@@ -183,7 +195,7 @@ impl Store {
                     }
                 }
                 cursor = page.next;
-                if cursor.is_none() || unsent.len() >= most {
+                if cursor.is_none() || unsent.len() >= most || looked_at >= IN_A_QUEUE {
                     break;
                 }
             }

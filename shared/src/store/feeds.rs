@@ -33,6 +33,9 @@ pub struct FeedState {
     /// say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undecided: Option<String>,
+    /// What the last whole file lacks and stays all the same, because somebody has said so: a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
     /// While the latest file is not believed, when the last one that was had been written: what the
     /// source has said since has data, the rest has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +118,15 @@ pub fn topics_of_columns(lost: &[String]) -> Topics {
 }
 
 impl FeedState {
+    /// Whether this says what another does but for when its source was last tried.
+    pub fn only_tried_since(&self, other: &Self) -> bool {
+        let known = Self {
+            tried_at: self.tried_at,
+            ..other.clone()
+        };
+        *self == known
+    }
+
     /// Notes that a file was believed, or not.
     pub fn believe(&mut self, believed: bool) {
         let epoch = Moment(Timestamp::UNIX_EPOCH);
@@ -165,14 +177,44 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut health = state.clone();
         let memory = health.memory.take();
-        let row = Row::new(feed_key(connector), "feed", &health)?;
-        if !self.put("write a feed's state", row, expect).await? {
+        if !self.save_health(connector, &health, expect).await? {
             return Ok(false);
         }
         // Second: a file that is not remembered is read once more, and says nothing new.
         let row = Row::new(memory_key(connector), "memory", &memory)?;
         self.put("write what a feed remembers", row, Expect::Anything)
             .await
+    }
+
+    async fn save_health(
+        &self,
+        connector: &ConnectorName,
+        health: &FeedState,
+        expect: Expect,
+    ) -> Result<bool, StoreError> {
+        let row = Row::new(feed_key(connector), "feed", health)?;
+        self.put("write a feed's state", row, expect).await
+    }
+
+    /// Notes that a source was tried, and nothing else: one small row.
+    pub async fn note_tried(&self, connector: &ConnectorName) -> Result<(), StoreError> {
+        const OPERATION: &str = "note that a feed was tried";
+        for attempt in 0.. {
+            let stored = self.feed_health(connector).await?;
+            let mut health = stored
+                .as_ref()
+                .map(|it| it.data.clone())
+                .unwrap_or_default();
+            health.tried_at = Some(Moment(self.clock.now()));
+            let expect = Expect::from_read(stored.as_ref());
+            if self.save_health(connector, &health, expect).await? {
+                return Ok(());
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        })
     }
 
     /// Changes a source's health, whoever else does so at the same time.

@@ -45,6 +45,19 @@ pub struct InboxEntry {
     pub resolved_at: Option<Moment>,
 }
 
+impl InboxEntry {
+    /// That what its file lacks stays, once somebody has rejected to remove it.
+    pub fn kept(&self) -> String {
+        let (count, held, file) = (self.count, self.held, &self.file);
+        let some = self.examples.iter().take(3).cloned().collect::<Vec<_>>();
+        let by = self.by.as_deref().unwrap_or("somebody");
+        format!(
+            "{file} lacks {count} of {held} items, such as {}; they stay, as {by} has rejected to remove them",
+            some.join(", ")
+        )
+    }
+}
+
 /// Where an inbox entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -225,6 +238,9 @@ impl Store {
                 }
             } else {
                 suspicions.retain(|sentence| !waits(sentence));
+            }
+            if entry.state == InboxState::Rejected {
+                health.kept = Some(entry.kept());
             }
             if health == stored.data {
                 return Ok(());

@@ -6,10 +6,13 @@
 //! where it stands and comes round to there once more: nothing is missed, nothing is begun twice, and
 //! it ends however often the configuration changes meanwhile.
 //!
+//! The positions of sources that are believed again are looked at together: all positions are gone through
+//! for them, which costs the same for one such source as for all of them.
+//!
 //! The stream gives a record up after some tries. So a job is always due at some time: when its next
 //! page should long have been looked at, the clock rewrites it, ever more seldom for the same page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Not, Range};
 
 use jiff::{SignedDuration, Timestamp};
@@ -37,11 +40,14 @@ named!(
 /// Looking again at everything that a change may concern.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reexamination {
-    /// Names the job: the configuration's version, the feed that recovered, or who asked.
+    /// Names the job: what it is for, or who asked.
     pub id: String,
-    /// Only positions whose quantity this source owns; all of them if unset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owned_by: Option<ConnectorName>,
+    /// Only positions whose quantity one of these sources owns; all of them if there is none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub owners: BTreeSet<ConnectorName>,
+    /// The sources for whose positions it is to be done once more when it is done.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    next_owners: BTreeSet<ConnectorName>,
     /// The shard of the lists that it looks at, if it is a part of a look at everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<u64>,
@@ -84,6 +90,14 @@ pub struct Reexamination {
 const GATHER: SignedDuration = SignedDuration::from_mins(2);
 /// When what a newer version has written is looked at again.
 const NEWER: SignedDuration = SignedDuration::from_hours(24);
+/// The look that a new configuration asks for.
+const CONFIGURATION: &str = "configuration";
+/// The look for what the stream has given up.
+pub const GIVEN_UP: &str = "given-up";
+/// A look at everything.
+const EVERYTHING: &str = "everything";
+/// The look at what sources own that are believed again.
+const BELIEVED_AGAIN: &str = "believed-again";
 /// How long the stream has for a page.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(5);
 /// Doublings of it, for a page that fails again and again: to some five hours.
@@ -114,7 +128,8 @@ impl Reexamination {
     pub fn new(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
-            owned_by: None,
+            owners: BTreeSet::new(),
+            next_owners: BTreeSet::new(),
             shard: None,
             stage: Stage::Spread,
             cursor: None,
@@ -132,7 +147,7 @@ impl Reexamination {
 
     /// A look at everything by the configuration that applies.
     pub fn configuration() -> Self {
-        Self::new("configuration")
+        Self::new(CONFIGURATION)
     }
 
     /// One part of a look at everything.
@@ -140,7 +155,7 @@ impl Reexamination {
         Self {
             shard: Some(shard),
             stage: Stage::Positions,
-            ..Self::new(format!("everything.{shard}"))
+            ..Self::new(format!("{EVERYTHING}.{shard}"))
         }
     }
 
@@ -168,11 +183,29 @@ impl Reexamination {
         })
     }
 
-    /// Only at positions, those whose quantity this source owns.
-    pub fn of(mut self, owner: ConnectorName) -> Self {
-        self.owned_by = Some(owner);
+    /// Only at positions, those whose quantity one of these sources owns.
+    pub fn of(mut self, owners: BTreeSet<ConnectorName>) -> Self {
+        self.owners = owners;
         self.stage = Stage::Positions;
         self
+    }
+
+    /// The part of a look at what sources own that goes through this shard.
+    fn part_of(owners: BTreeSet<ConnectorName>, shard: u64) -> Self {
+        Self {
+            shard: Some(shard),
+            ..Self::new(format!("{BELIEVED_AGAIN}.{shard}")).of(owners)
+        }
+    }
+
+    /// The sources that it is done for, now or once more.
+    pub fn all_owners(&self) -> impl Iterator<Item = &ConnectorName> {
+        self.owners.iter().chain(&self.next_owners)
+    }
+
+    /// Whether it is to look at positions of this owner.
+    pub fn is_about(&self, owner: Option<&ConnectorName>) -> bool {
+        self.owners.is_empty() || owner.is_some_and(|owner| self.owners.contains(owner))
     }
 
     /// Not before then.
@@ -272,6 +305,26 @@ impl Store {
         }
     }
 
+    /// Of the jobs whose names are known beforehand those that there are.
+    pub(super) async fn known_jobs(
+        &self,
+        connectors: impl Iterator<Item = &ConnectorName>,
+    ) -> Result<Vec<Reexamination>, StoreError> {
+        const OPERATION: &str = "read jobs by their names";
+        let of_shards = |name: &'static str| Self::parts().map(move |it| format!("{name}.{it}"));
+        let ids = [CONFIGURATION, GIVEN_UP].map(str::to_owned).into_iter();
+        let ids = ids
+            .chain(of_shards(EVERYTHING))
+            .chain(of_shards(BELIEVED_AGAIN));
+        let keys: Vec<_> = ids
+            .chain(connectors.map(replay_of))
+            .map(|id| key(&id))
+            .collect();
+        let found = self.get_many(OPERATION, &keys).await?.into_iter();
+        let jobs = found.map(|(_, item)| Ok(read::<Reexamination>(OPERATION, item)?.data));
+        jobs.collect()
+    }
+
     /// The parts of a look at everything that are under way.
     pub async fn parts_under_way(&self) -> Result<Vec<Reexamination>, StoreError> {
         let mut parts = Vec::new();
@@ -362,6 +415,40 @@ impl Store {
         }
     }
 
+    /// Has the positions looked at whose quantity this source owns, soon: one look serves all sources for
+    /// which that is asked before it begins, and one more those for which it is asked meanwhile.
+    pub async fn look_at_owned_by(&self, owner: &ConnectorName) -> Result<(), StoreError> {
+        const OPERATION: &str = "plan a look at what a source owns";
+        for shard in Self::parts() {
+            let mut attempt = 0;
+            loop {
+                let fresh = Reexamination::part_of([owner.clone()].into(), shard).at(self.soon());
+                let id = fresh.id.clone();
+                if self.start_job(fresh).await? {
+                    break;
+                }
+                if let Some(stored) = self.job(&id).await? {
+                    let mut job = stored.data;
+                    let owners = match job.not_before {
+                        Some(_) => &mut job.owners,
+                        None => &mut job.next_owners,
+                    };
+                    if !owners.insert(owner.clone()) {
+                        break;
+                    }
+                    let row = job.row(self.clock.now())?;
+                    let expect = Expect::Version(stored.version);
+                    if self.put(OPERATION, row, expect).await? {
+                        break;
+                    }
+                }
+                self.after_conflict(OPERATION, attempt).await?;
+                attempt += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Notes that a connector's webhooks are being applied again: what they write is looked at, with
     /// everything else, when that is over, or has not gone on for some time.
     pub async fn replay_goes_on(&self, connector: &ConnectorName) -> Result<(), StoreError> {
@@ -423,6 +510,11 @@ impl Store {
                 ..job
             },
             None if stored.data.again => Reexamination::new(&stored.data.id).at(self.soon()),
+            None if !stored.data.next_owners.is_empty() => Reexamination {
+                shard: stored.data.shard,
+                ..Reexamination::new(&stored.data.id).of(stored.data.next_owners.clone())
+            }
+            .at(self.soon()),
             None => {
                 self.note_size(&stored.data, looked).await?;
                 return self.delete(OPERATION, &stored.key, expect).await;
@@ -434,7 +526,7 @@ impl Store {
 
     /// Notes how much a part that is done had to look at. One that came round has looked at some twice.
     async fn note_size(&self, part: &Reexamination, looked: u64) -> Result<(), StoreError> {
-        if part.shard.is_none() || part.owned_by.is_some() || part.until.is_some() {
+        if part.shard.is_none() || !part.owners.is_empty() || part.until.is_some() {
             return Ok(());
         }
         let size = Size {

@@ -1,5 +1,6 @@
 //! Product descriptions.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -18,15 +19,18 @@ use crate::domain::unit::{Stamped, hear, owned};
 use crate::domain::{Position, ProductId};
 
 const OPERATION: &str = "describe a product";
+/// Of how many sources a product keeps the title, and of how many the category: those that own it first, then
+/// those that have spoken last.
+const SOURCES: usize = 4;
 
 /// What is known of a product.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "AnyFormat")]
 pub struct Product {
-    /// What each source calls it, for people.
+    /// What sources call it, for people.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     titles: Said,
-    /// In which category each source has it.
+    /// In which category sources have it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     categories: Said,
     /// Counts the changes; each is one ledger row.
@@ -96,16 +100,6 @@ impl Product {
         [&self.titles, &self.categories].map(|said| said.get(source).map(|it| &it.value))
     }
 
-    /// Whoever gave it a category, and which, the latest first: the category follows from that,
-    /// whoever owns it.
-    pub fn categories(&self) -> Vec<(&ConnectorName, &str)> {
-        let mut said: Vec<_> = self.categories.iter().collect();
-        said.sort_by_key(|(source, it)| std::cmp::Reverse((it.version, *source)));
-        let said = said.into_iter();
-        said.map(|(source, it)| (source, it.value.as_str()))
-            .collect()
-    }
-
     /// The product with a description heard.
     pub(super) fn after(&self, source: &ConnectorName, said: &ProductDescription) -> Self {
         let mut next = self.clone();
@@ -124,6 +118,29 @@ impl Product {
             next.hear(source, it.version, None, Some(it.value.clone()));
         }
         next
+    }
+
+    /// The product with the words of a few sources, however many have described it, so that its row stays
+    /// small. What is shown is the first of them, and who they are does not depend on the order in which
+    /// sources were heard.
+    fn bounded(mut self, sources: &Sources) -> Self {
+        for (said, ranking) in [
+            (&mut self.titles, &sources.titles),
+            (&mut self.categories, &sources.categories),
+        ] {
+            if said.len() > SOURCES {
+                let mut all: Vec<_> = std::mem::take(said).into_iter().collect();
+                all.sort_by_cached_key(|(source, it)| {
+                    let rank = ranking.iter().position(|ranked| ranked == source);
+                    (
+                        rank.unwrap_or(usize::MAX),
+                        Reverse((it.version, source.clone())),
+                    )
+                });
+                said.extend(all.into_iter().take(SOURCES));
+            }
+        }
+        self
     }
 
     fn hear(
@@ -283,6 +300,7 @@ impl Store {
         sources: &Sources,
     ) -> Result<Option<Vec<Write>>, StoreError> {
         let before = stored.map(|it| it.data.clone()).unwrap_or_default();
+        after = after.bounded(sources);
         if after == before {
             return Ok(None);
         }
@@ -323,6 +341,33 @@ fn product_row(id: &ProductId, product: &Product) -> Result<Row, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_sources_the_words_of_a_few_are_kept_in_whatever_order_they_are_heard() {
+        let source = |number: i64| -> ConnectorName { format!("s{number}").parse().unwrap() };
+        let sources = Sources {
+            titles: vec![source(0)],
+            ..Sources::default()
+        };
+        let heard = |numbers: &mut dyn Iterator<Item = i64>| {
+            numbers.fold(Product::default(), |known, number| {
+                let said = ProductDescription {
+                    sku: "OIL".parse().unwrap(),
+                    version: Version::at(jiff::Timestamp::from_second(number).unwrap()),
+                    title: Some(format!("title {number}")),
+                    category: Some(format!("category {number}")),
+                    external: BTreeMap::new(),
+                };
+                known.after(&source(number), &said).bounded(&sources)
+            })
+        };
+        let product = heard(&mut (0..9));
+        assert_eq!(product, heard(&mut (0..9).rev()));
+        assert_eq!(product, heard(&mut (0..9).map(|number| number * 5 % 9)));
+        let words = (product.title(&sources), product.category(&sources));
+        assert_eq!(words, (Some("title 0"), Some("category 8")));
+        assert_eq!((product.titles.len(), product.categories.len()), (4, 4));
+    }
 
     #[test]
     fn what_was_known_of_a_product_before_each_source_s_word_was_kept_is_still_known() {

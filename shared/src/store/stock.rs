@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use futures::FutureExt as _;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -657,6 +658,10 @@ impl Store {
         after.revision = before.revision + 1;
         after.origin = self.origin();
         let now = self.clock.now();
+        if before.revision == 0 {
+            let today = now.to_zoned(TimeZone::UTC).date();
+            after.known_since.get_or_insert(today);
+        }
         after.unsettled = match self.one_of_many {
             true => Some(Unsettled::at(now, before.unsettled)),
             // A single change among them does not tell of the rest.

@@ -20,6 +20,7 @@ use shared::delivery::{Outgoing, Sender};
 use shared::http::{Reply, Request, Transport, TransportError};
 use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
+use shared::store::feeds::{FeedState, Moment};
 use tempfile::TempDir;
 
 use crate::bench::{SECRET, event_signed};
@@ -262,9 +263,30 @@ impl Site {
     }
 
     /// Says that a product is of the category of this number.
-    pub(super) async fn describe(&mut self, sku: &str, number: usize) {
+    pub(super) async fn describe(&mut self, sender: usize, sku: &str, number: usize) {
         let data = json!({ "sku": sku, "title": "Oil", "category": category(number) });
-        self.send(0, "product.described", data).await;
+        self.send(sender, "product.described", data).await;
+    }
+
+    /// Has a source's last file be believed, or not.
+    pub(super) async fn believe(&self, number: usize, believed: bool) {
+        let now = Some(Moment(self.aws.clock().now()));
+        let source = source(number).parse().unwrap();
+        let change = |state: &mut FeedState| {
+            state.succeeded_at = now;
+            state.believe(believed);
+        };
+        self.stack.store.change_feed(&source, change).await.unwrap();
+    }
+
+    /// Begins the jobs that wait for their time, as the clock does.
+    pub(super) async fn begin_jobs(&self) {
+        let store = &self.stack.store;
+        let jobs = store.jobs_under_way([].iter(), 1_000).await.unwrap();
+        for job in jobs.iter().filter(|job| job.not_before.is_some()) {
+            let stored = store.job(&job.id).await.unwrap().unwrap();
+            assert!(store.begin_job(&stored).await.unwrap());
+        }
     }
 
     /// Until everybody has done what there is to do.

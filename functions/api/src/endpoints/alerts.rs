@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 use shared::domain::alert::AlertState;
+use shared::domain::message::Stock;
+use shared::domain::position::Sources;
+use shared::domain::rule::total;
 use shared::domain::watch::Withheld;
-use shared::domain::{AlertKind, Subject};
+use shared::domain::{AlertKind, Position, Subject};
 use shared::store::alerts::{Alert, Watched};
 use shared::store::intents::{Attempt, Intent};
 use shared::store::{Page, StoreError};
@@ -76,8 +79,12 @@ async fn one_after_another(
     let page = match lists.get(index).ok_or(StoreError::Cursor)? {
         List::Of(state) => {
             let page = context.store.alerts(*state, inner, room).await?;
+            let mut items = Vec::new();
+            for alert in &page.items {
+                items.push(shown(context, alert).await?);
+            }
             Page {
-                items: page.items.iter().map(shown).collect(),
+                items,
                 next: page.next,
             }
         }
@@ -146,8 +153,46 @@ async fn untold(
     })))
 }
 
-fn shown(alert: &Alert) -> Value {
-    json!({
+/// How much there is now of what an open alert is about, where that is known.
+pub(super) async fn stock_now(
+    context: &Context<'_>,
+    alert: &Alert,
+) -> Result<Option<Stock>, StoreError> {
+    if alert.state != AlertState::Open {
+        return Ok(None);
+    }
+    let installation = match context.installation().await {
+        Ok(installation) => installation,
+        Err(_) => return Ok(None),
+    };
+    let authority = installation.authority();
+    let sources = &authority.quantities;
+    match &alert.subject {
+        Subject::Position { product, location } => {
+            let position = context.store.position(product, location).await?;
+            Ok(position.and_then(|position| position.stock(sources)))
+        }
+        Subject::Group { product, group } => {
+            let members = installation.config.locations.members(group);
+            let picture = context.store.picture(product).await?;
+            Ok(sum(picture.stated_at(members, sources), sources))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// How much there is at these positions together; unknown if one of them is, or if there is none.
+pub(super) fn sum<'a>(
+    members: impl Iterator<Item = &'a Position>,
+    sources: &Sources,
+) -> Option<Stock> {
+    let stocks: Vec<_> = members.map(|it| it.stock(sources)).collect();
+    let known = Some(&stocks).filter(|stocks| !stocks.is_empty())?;
+    total(known.iter().map(Option::as_ref))
+}
+
+async fn shown(context: &Context<'_>, alert: &Alert) -> Result<Value, StoreError> {
+    Ok(json!({
         "id": alert.id,
         "kind": alert.kind,
         "severity": alert.severity,
@@ -158,7 +203,8 @@ fn shown(alert: &Alert) -> Value {
         "updated_at": alert.updated_at,
         "channels": alert.told,
         "message": alert.message,
-    })
+        "now": stock_now(context, alert).await?,
+    }))
 }
 
 pub(super) async fn deliveries(context: &Context<'_>) -> Result<Answer, Problem> {

@@ -1,5 +1,7 @@
 //! Why is there an alert here, or none? Which rule, which quantity, what state, who is told.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -9,15 +11,17 @@ use shared::domain::authority::API;
 use shared::domain::message::Stock;
 use shared::domain::position::Sources;
 use shared::domain::route::About;
-use shared::domain::rule::{Check, Condition, Facts, Resolution, Rule, total};
+use shared::domain::rule::{Check, Condition, Facts, Resolution, Rule};
 use shared::domain::watch::{Manner, Phase, Watch, Withheld};
 use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::quarantine::HeldState;
+use shared::store::stated::Item;
 use shared::store::{Store, StoreError};
 
+use super::alerts::sum;
 use super::channels::{self, Standing};
 use super::units;
 use crate::Context;
@@ -41,6 +45,8 @@ struct Scene<'a> {
     installation: &'a Installation,
     standing: &'a [Standing],
     facts: Facts<'a>,
+    picture: &'a ProductPicture,
+    sources: &'a Sources,
     position: Option<&'a Position>,
     stock: Option<Stock>,
     now: Timestamp,
@@ -119,6 +125,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),
         None => None,
     };
+    let unlisted = match owner {
+        Some(owner) => unlisted(context, owner, &product, &location).await?,
+        None => None,
+    };
     let is_down = position.zip(owner).is_some_and(|(position, owner)| {
         let trust = installation.trust(owner, feed.as_ref(), context.now());
         trust.withholds(position, owner)
@@ -135,6 +145,8 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         )
         .with(&picture.rules)
         .formerly(&picture.formerly),
+        picture: &picture,
+        sources,
         position,
         stock: position.and_then(|it| it.stock(sources)),
         now: context.now(),
@@ -146,7 +158,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         scene.explained(&resolution, scene.stock, watch.map(|it| &it.data.watch))
     });
     let mut kinds = kinds;
-    let mut sums = sums(&scene, &picture, sources);
+    let mut sums = sums(&scene, context).await?;
     for explained in kinds.iter_mut().chain(&mut sums) {
         add_deliveries(store, &mut explained["watch"]).await?;
     }
@@ -168,12 +180,35 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "down": is_down,
             "succeeded_at": feed.succeeded_at.map(|at| at.0),
             "suspicions": feed.suspicions,
+            "lacks_it": unlisted.is_some(),
+            "had_it_until": unlisted.flatten(),
+            "kept": feed.kept,
             "remarks": feed.remarks,
             "last_error": feed.last_error,
         })),
         "kinds": kinds,
         "group_sums": sums,
     })))
+}
+
+/// Whether the last whole file of a source says nothing of an item that it has stated; and when it last did,
+/// if that is known.
+async fn unlisted(
+    context: &Context<'_>,
+    owner: &ConnectorName,
+    product: &ProductId,
+    location: &LocationId,
+) -> Result<Option<Option<Timestamp>>, StoreError> {
+    let item = Item::Position {
+        product: product.clone(),
+        location: location.clone(),
+    };
+    let stated = context.store.stated_item(owner, &item).await?;
+    let Some(stated) = stated.filter(|it| it.until.is_some() || it.missing.is_some()) else {
+        return Ok(None);
+    };
+    let until = stated.until.map(|until| until.0);
+    Ok(Some(until.filter(|until| *until > Timestamp::UNIX_EPOCH)))
 }
 
 /// Where a vehicle stands, if it is one that was asked after, and by whose word.
@@ -320,29 +355,51 @@ async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreErr
     Ok(())
 }
 
-/// The rules over sums of the location's groups, which stand beside its own.
-fn sums(scene: &Scene<'_>, picture: &ProductPicture, sources: &Sources) -> Vec<Value> {
+/// The rules over sums of the location's groups, which stand beside its own, with what is at each place that
+/// counts in them.
+async fn sums(scene: &Scene<'_>, context: &Context<'_>) -> Result<Vec<Value>, StoreError> {
     let rules = scene.installation.rules.rules_over_sums(&scene.facts);
-    let explained = rules.into_iter().filter_map(|resolution| {
+    let mut sums = Vec::new();
+    let mut feeds = BTreeMap::new();
+    for resolution in rules {
         let subject = resolution.subject();
         let Subject::Group { group, .. } = &subject else {
-            return None;
+            continue;
         };
-        let members = scene.installation.config.locations.members(group);
-        let members = picture.stated_at(members, sources);
-        let stocks: Vec<_> = members.map(|it| it.stock(sources)).collect();
-        let known = Some(&stocks).filter(|stocks| !stocks.is_empty());
-        let stock = known.and_then(|stocks| total(stocks.iter().map(Option::as_ref)));
-        let watch = picture.watch(&subject, resolution.kind);
+        let members = scene.members(&resolution);
+        let stock = sum(members.iter().copied(), scene.sources);
+        let watch = scene.picture.watch(&subject, resolution.kind);
         let mut one = scene.explained(&resolution, stock, watch.map(|it| &it.data.watch));
+        let mut shown = Vec::new();
+        for member in members {
+            let owner = member.owner(scene.sources);
+            if let Some(owner) = owner
+                && !feeds.contains_key(owner)
+            {
+                let feed = context.store.feed_health(owner).await?;
+                feeds.insert(owner, feed.map(|feed| feed.data));
+            }
+            let is_down = owner.is_some_and(|owner| {
+                let feed = feeds.get(owner).and_then(Option::as_ref);
+                let trust = scene.installation.trust(owner, feed, scene.now);
+                trust.withholds(member, owner)
+            });
+            shown.push(json!({
+                "location": member.location,
+                "stock": member.stock(scene.sources),
+                "stated_by": owner,
+                "feed_down": is_down,
+            }));
+        }
         one["group"] = json!(group);
         one["stock"] = json!(stock);
-        Some(one)
-    });
-    explained.collect()
+        one["members"] = json!(shown);
+        sums.push(one);
+    }
+    Ok(sums)
 }
 
-impl Scene<'_> {
+impl<'a> Scene<'a> {
     fn explained(
         &self,
         resolution: &Resolution<'_>,
@@ -425,13 +482,42 @@ impl Scene<'_> {
             && !resolution.rule.as_deref().is_some_and(names)
     }
 
+    /// The positions that are judged: the one at the location, or those that count in a sum.
+    fn members(&self, resolution: &Resolution<'_>) -> Vec<&'a Position> {
+        match resolution.subject() {
+            Subject::Group { group, .. } => {
+                let members = self.installation.config.locations.members(&group);
+                self.picture.stated_at(members, self.sources).collect()
+            }
+            _ => self.position.into_iter().collect(),
+        }
+    }
+
     /// When what is there is settled, while many changes that came together change it.
     fn settles_at(&self, resolution: &Resolution<'_>) -> Option<Timestamp> {
+        if resolution.kind == AlertKind::HighDemand {
+            return None;
+        }
         let is_sum = matches!(resolution.subject(), Subject::Group { .. });
-        let of_stock = resolution.kind != AlertKind::HighDemand;
-        self.position
-            .filter(|_| of_stock)?
-            .settles_at(is_sum, self.now)
+        let members = self.members(resolution).into_iter();
+        members
+            .filter_map(|it| it.settles_at(is_sum, self.now))
+            .max()
+    }
+
+    /// Whether what was counted somewhere that is judged ended with who listed it, or with the place.
+    fn is_unlisted(&self, resolution: &Resolution<'_>) -> bool {
+        match resolution.subject() {
+            // Also where nobody states anything any more, so that it is no member.
+            Subject::Group { group, .. } => {
+                let places = self.installation.config.locations.members(&group);
+                let mut there = places
+                    .iter()
+                    .filter_map(|it| self.picture.positions.get(it));
+                there.any(|it| it.unlisted)
+            }
+            _ => self.position.is_some_and(|it| it.unlisted),
+        }
     }
 
     /// The answer in one sentence.
@@ -480,6 +566,10 @@ impl Scene<'_> {
                 "No alert yet: it fires since {}, and the rule waits until it has lasted.",
                 since.0
             ),
+            (Condition::NoData, _) if matches!(resolution.subject(), Subject::Group { .. }) => {
+                "No alert: nobody has stated the quantity at one of its places, and unknown is not zero."
+                    .to_owned()
+            }
             (Condition::NoData, _) => {
                 "No alert: nobody has stated the quantity, and unknown is not zero.".to_owned()
             }
@@ -488,7 +578,7 @@ impl Scene<'_> {
                  judged once they are over, at {} if nothing follows.",
                 self.settles_at(resolution).unwrap_or(self.now)
             ),
-            (Condition::Breached, _) if self.position.is_some_and(|it| it.unlisted) => {
+            (Condition::Breached, _) if self.is_unlisted(resolution) => {
                 "No alert: it fell because a connector that listed vehicles here, or the place itself, was \
                  taken out of the configuration; none begins until somebody has something new to say here."
                     .to_owned()

@@ -8,11 +8,12 @@ use http::StatusCode;
 use shared::delivery::links::LinkKey;
 use shared::domain::alert::AlertState;
 use shared::domain::group::FlushId;
-use shared::domain::message::Message;
+use shared::domain::message::{Message, Stock};
 use shared::render::facts;
 use shared::render::words::{html_escaped, plainly};
 use shared::store::alerts::Alert;
 
+use super::alerts;
 use crate::Context;
 use crate::answer::Answer;
 use crate::problem::Problem;
@@ -32,7 +33,20 @@ pub(super) async fn show(context: &Context<'_>, id: &str) -> Result<Answer, Prob
         let told = context.store.revision(id, 1).await?;
         told.map(|message| gathered(&message, &key))
     } else {
-        context.store.alert(id).await?.map(|alert| page(&alert))
+        match context.store.alert(id).await? {
+            Some(alert) => {
+                // The page says what was told also where what is there now cannot be said.
+                let now = match alerts::stock_now(context, &alert).await {
+                    Ok(now) => now,
+                    Err(error) => {
+                        tracing::warn!(?error, "what is there now cannot be shown");
+                        None
+                    }
+                };
+                Some(page(&alert, now))
+            }
+            None => None,
+        }
     };
     Ok(match page {
         Some(page) => html(StatusCode::OK, &page),
@@ -44,7 +58,7 @@ pub(super) async fn show(context: &Context<'_>, id: &str) -> Result<Answer, Prob
     })
 }
 
-fn page(alert: &Alert) -> String {
+fn page(alert: &Alert, now: Option<Stock>) -> String {
     let words = plainly(&alert.message);
     let message = &words.message;
     let mut state = match alert.state {
@@ -55,7 +69,8 @@ fn page(alert: &Alert) -> String {
         AlertState::Open => ". It closes by itself when this is no longer so.",
         AlertState::Resolved => ".",
     });
-    let rows = table(message);
+    let now = now.map(|stock| row("Available now", &stock.available.to_string()));
+    let rows = table(message, now);
     let notes: String = message
         .notes
         .iter()
@@ -99,17 +114,24 @@ fn gathered(message: &Message, key: &LinkKey) -> String {
         &format!(
             "<h1>{}</h1>{}<ul>{list}</ul>{more}<p>Each opens a page that says how it stands now.",
             html_escaped(&words.title),
-            table(&words.message)
+            table(&words.message, None)
         ),
     )
 }
 
-fn table(message: &Message) -> String {
-    let rows = facts(message).into_iter().map(|fact| {
-        let (label, value) = (html_escaped(fact.label), html_escaped(&fact.value));
-        format!("<tr><th scope=row>{label}<td>{value}")
-    });
-    format!("<table>{}</table>", rows.collect::<String>())
+/// What a message said, after what is so now.
+fn table(message: &Message, now: Option<String>) -> String {
+    let said = facts(message).into_iter();
+    let said = said.map(|fact| row(fact.label, &fact.value));
+    format!(
+        "<table>{}</table>",
+        now.into_iter().chain(said).collect::<String>()
+    )
+}
+
+fn row(label: &str, value: &str) -> String {
+    let (label, value) = (html_escaped(label), html_escaped(value));
+    format!("<tr><th scope=row>{label}<td>{value}")
 }
 
 fn document(title: &str, body: &str) -> String {

@@ -1,6 +1,6 @@
 //! How things stand: what is live, what waits, what failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -98,7 +98,8 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         |entry| entry.resolved_at.is_none(),
     )
     .await?;
-    let jobs = store.jobs_under_way(DUE).await?;
+    let known = installation.config.connectors.keys();
+    let jobs = store.jobs_under_way(known, DUE).await?;
     Ok(Answer::ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "intake": match context.intake {
@@ -130,17 +131,15 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
 /// The jobs, with those that are parts of one look as one. A look at everything is told of by itself.
 fn in_one_piece(jobs: &[Reexamination]) -> Vec<Value> {
     let (parts, whole): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job.shard.is_some());
-    let mut of_sources: BTreeMap<&ConnectorName, Vec<&Reexamination>> = BTreeMap::new();
-    for part in parts {
-        if let Some(owner) = &part.owned_by {
-            of_sources.entry(owner).or_default().push(part);
-        }
-    }
-    let of_sources = of_sources.into_iter().map(|(source, parts)| {
+    let of_sources = |part: &&Reexamination| !part.owners.is_empty();
+    let parts: Vec<_> = parts.into_iter().filter(of_sources).collect();
+    let owners: BTreeSet<_> = parts.iter().flat_map(|part| part.all_owners()).collect();
+    let of_sources = (!parts.is_empty()).then(|| {
         json!({
-            "id": format!("feed-{source}"),
-            "owned_by": source,
+            "id": "believed-again",
+            "owned_by": owners,
             "since": parts.iter().filter_map(|part| part.since).min().map(|at| at.0),
+            "not_before": parts.iter().filter_map(|part| part.not_before).min().map(|at| at.0),
             "looked": parts.iter().map(|part| part.looked).sum::<u64>(),
             "parts": parts.len(),
         })
@@ -201,6 +200,7 @@ async fn connector(
         shown["last_try"] = json!(feed.tried_at.map(|at| at.0));
         shown["last_error"] = json!(feed.last_error);
         shown["suspicions"] = json!(feed.suspicions);
+        shown["kept"] = json!(feed.kept);
         shown["unread_columns"] = json!(feed.unread);
         shown["new"] = json!(feed.new);
         shown["last_run"] = runs.items.first().map_or(Value::Null, |run| {

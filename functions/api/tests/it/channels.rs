@@ -263,6 +263,23 @@ async fn a_messages_link_opens_a_page_about_its_alert_and_no_other() {
         !html.contains("<script") && !html.contains("lotwire.toml"),
         "{html}"
     );
+    // What was told stays; what has become of it since stands beside it.
+    assert!(!html.contains("Available now"), "nobody has stated it");
+    scene.stated("OIL", "north", 7).await;
+    let html = page("open", &key.token("open")).await.body;
+    let html = html.as_str().unwrap();
+    for wanted in ["Available now<td>7", "Available<td>5 → 2"] {
+        assert!(html.contains(wanted), "{wanted} in {html}");
+    }
+    let over = page("over", &key.token("over")).await.body;
+    assert!(!over.as_str().unwrap().contains("Available now"), "{over}");
+    let alerts = scene.get("/api/v1/alerts").await.body;
+    let now = |id: &str| {
+        let mut items = alerts["items"].as_array().unwrap().iter();
+        let alert = items.find(|alert| alert["id"] == id);
+        alert.unwrap()["now"]["available"].clone()
+    };
+    assert_eq!((now("open"), now("over")), (json!(7), json!(null)));
     for (alert, token) in [("over", key.token("open")), ("open", String::new())] {
         let answer = page(alert, &token).await;
         assert_eq!(answer.status, 404);

@@ -310,8 +310,8 @@ async fn everything_is_looked_at_again_when_asked() {
     let job = scene.store.job(id).await.unwrap().unwrap().data;
     // In all its parts, of every owner, now.
     assert_eq!(
-        (job.owned_by, job.stage, job.cursor, job.not_before),
-        (None, Stage::Spread, None, None)
+        (job.owners.len(), job.stage, job.cursor, job.not_before),
+        (0, Stage::Spread, None, None)
     );
 
     let misspelt = scene

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use api::ports::{Deployed, Liveness, State};
+use jiff::SignedDuration;
 use serde_json::json;
 use shared::channels::ChannelKind;
 use shared::config::Config;
@@ -13,6 +14,7 @@ use shared::store::jobs::{Reexamination, Stage};
 use shared::store::quarantine::Quarantined;
 use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::row::Expect;
+use shared::store::stated::{Item, Stated};
 
 use crate::scene::{DOCUMENT, Scene};
 
@@ -209,11 +211,12 @@ async fn a_look_at_everything_is_told_with_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn the_look_at_what_a_source_states_is_one_job_however_many_parts_it_has() {
+async fn the_look_at_what_sources_state_is_one_job_however_many_parts_it_has() {
     let scene = Scene::new().await;
     for shard in Store::parts() {
-        let id = format!("feed-drop-7.{shard}");
-        let mut part = Reexamination::new(id).of("drop".parse().unwrap());
+        let id = format!("believed-again.{shard}");
+        let owners = ["drop", "erp"].map(|source| source.parse().unwrap());
+        let mut part = Reexamination::new(id).of(owners.into());
         part.shard = Some(shard);
         part.looked = 10;
         scene.store.start_job(part).await.unwrap();
@@ -229,8 +232,86 @@ async fn the_look_at_what_a_source_states_is_one_job_however_many_parts_it_has()
         .iter()
         .map(|job| (&job["owned_by"], &job["looked"], &job["parts"]));
     let shown: Vec<_> = shown.collect();
-    assert_eq!(shown, [(&json!("drop"), &json!(parts * 10), &json!(parts))]);
+    let owners = json!(["drop", "erp"]);
+    assert_eq!(shown, [(&owners, &json!(parts * 10), &json!(parts))]);
     assert!(jobs[0]["since"].is_string(), "{jobs:?}");
+}
+
+#[tokio::test]
+async fn what_a_file_lacks_and_stays_is_told_until_it_is_back() {
+    let scene = Scene::new().await;
+    let (store, now) = (&scene.store, Moment(scene.store.clock().now()));
+    let erp: ConnectorName = "erp".parse().unwrap();
+    let item = Item::Position {
+        product: "OIL".parse().unwrap(),
+        location: "north".parse().unwrap(),
+    };
+    scene.stated("OIL", "north", 7).await;
+    let kept = "a.csv lacks 9 of 40 items, such as OIL at north; they stay, as ann has rejected to remove them";
+    for lacks_it in [true, false] {
+        let stated = Stated {
+            until: lacks_it.then_some(now),
+            ..Stated::now(item.clone())
+        };
+        store.save_stated(&erp, &[stated]).await.unwrap();
+        for source in ["erp", "drop"] {
+            let source = source.parse().unwrap();
+            let change = |state: &mut FeedState| state.kept = lacks_it.then(|| kept.to_owned());
+            store.change_feed(&source, change).await.unwrap();
+        }
+        let explained = scene
+            .get("/api/v1/explain?product=OIL&location=north")
+            .await
+            .body;
+        let feed = &explained["feed"];
+        assert_eq!(feed["lacks_it"], lacks_it, "{feed}");
+        assert_eq!(feed["had_it_until"].is_string(), lacks_it, "{feed}");
+        let status = scene.get("/api/v1/status").await.body;
+        let connectors = status["connectors"].as_array().unwrap();
+        let read = connectors.iter().find(|it| it["name"] == "drop").unwrap();
+        for told in [&feed["kept"], &read["kept"]] {
+            assert_eq!(told.as_str(), lacks_it.then_some(kept));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_shows_however_much_is_due_before_it() {
+    const LOOKED_AT: usize = 100;
+    let scene = Scene::new().await;
+    let (store, now) = (&scene.store, scene.store.clock().now());
+    let job = store.job("configuration").await.unwrap().unwrap();
+    // As many as are looked at are due before it, wherever it is listed.
+    let earlier = now.checked_sub(SignedDuration::from_hours(1)).unwrap();
+    let by = now.checked_add(SignedDuration::from_hours(1)).unwrap();
+    let mut shards = Vec::new();
+    for shard in Store::due_shards() {
+        let page = store.due_page(shard, by, None, 1_000).await.unwrap();
+        if page.items.contains(&job.key) {
+            shards.push(shard);
+        }
+    }
+    let [shard] = shards[..] else {
+        panic!("{shards:?}")
+    };
+    let mut number = 0;
+    while store
+        .due_page(shard, by, None, 1_000)
+        .await
+        .unwrap()
+        .items
+        .len()
+        <= LOOKED_AT
+    {
+        for _ in 0..500 {
+            number += 1;
+            let other = Reexamination::new(format!("other-{number}")).at(earlier);
+            assert!(store.start_job(other).await.unwrap());
+        }
+    }
+    let shown = store.jobs_under_way([].iter(), LOOKED_AT).await.unwrap();
+    let configuration = shown.iter().filter(|it| it.id == "configuration");
+    assert_eq!(configuration.count(), 1);
 }
 
 #[tokio::test]

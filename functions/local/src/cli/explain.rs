@@ -88,6 +88,19 @@ fn in_words(explained: &Value) -> String {
     if let Some(error) = explained["feed"]["last_error"].as_str() {
         words.line("", &format!("the last read of its source failed: {error}"));
     }
+    if explained["feed"]["lacks_it"] == true {
+        let until = match explained["feed"]["had_it_until"].is_string() {
+            true => format!(" since {}", time(&explained["feed"]["had_it_until"])),
+            false => String::new(),
+        };
+        words.line(
+            "",
+            &format!("the last whole file of its source says nothing of it{until}"),
+        );
+        if let Some(kept) = explained["feed"]["kept"].as_str() {
+            words.line("", kept);
+        }
+    }
     for suspicion in array(&explained["feed"]["suspicions"]) {
         let suspicion = text(suspicion);
         words.line(
@@ -104,6 +117,9 @@ fn in_words(explained: &Value) -> String {
         match group {
             None => words.line(&label, answer),
             Some(group) => words.line(&label, &format!("all of {group} together: {answer}")),
+        }
+        for member in array(&kind["members"]) {
+            words.line("", &self::member(member));
         }
         if let Some(rule) = kind["rule"].as_str() {
             words.line("", &format!("rule {rule}: {}", text(&kind["why"])));
@@ -132,6 +148,24 @@ fn in_words(explained: &Value) -> String {
         }
     }
     words.text
+}
+
+/// What is at one of the places that count in a sum.
+fn member(member: &Value) -> String {
+    let place = text(&member["location"]);
+    let available = member["stock"]["available"].as_i64();
+    let by = member["stated_by"].as_str();
+    match (available, by) {
+        (None, _) => format!("{place}: nobody has stated its stock"),
+        (Some(available), None) => format!("{place}: {available} available"),
+        (Some(available), Some(by)) => {
+            let down = match member["feed_down"] == true {
+                true => ", whose feed is down, so that nobody is told",
+                false => "",
+            };
+            format!("{place}: {available} available, stated by {by}{down}")
+        }
+    }
 }
 
 /// Where a vehicle stands.
@@ -268,6 +302,11 @@ mod tests {
             "group_sums": [{
                 "kind": "low_stock", "group": "warehouses", "rule": null,
                 "answer": "No alert: the rule does not fire.", "watch": null,
+                "members": [
+                    {"location": "north", "stock": {"available": 2}, "stated_by": "shop"},
+                    {"location": "south", "stock": {"available": 7}, "stated_by": "erp", "feed_down": true},
+                    {"location": "west", "stock": null, "stated_by": null},
+                ],
             }],
         });
         assert_eq!(
@@ -280,7 +319,10 @@ mod tests {
              \u{20}             nobody was told so far\n\
              \u{20}             ops: not sent (env:URL is not set)\n\
              \u{20}             out: pending, tried again 2026-11-29 08:30:00Z\n\
-             low stock     all of warehouses together: No alert: the rule does not fire.\n"
+             low stock     all of warehouses together: No alert: the rule does not fire.\n\
+             \u{20}             north: 2 available, stated by shop\n\
+             \u{20}             south: 7 available, stated by erp, whose feed is down, so that nobody is told\n\
+             \u{20}             west: nobody has stated its stock\n"
         );
     }
 

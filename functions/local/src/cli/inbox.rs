@@ -51,7 +51,10 @@ pub(super) async fn run(
         Some(Action::Approve { .. }) => {
             format!("approved: the next complete file of {connector} may remove up to {removals}")
         }
-        _ => format!("rejected: these {removals} of {connector} stay as they are"),
+        _ => format!(
+            "rejected: these {removals} of {connector} stay as they are; `lotwire status` says so for as long \
+             as its files lack them"
+        ),
     })?;
     Ok(())
 }

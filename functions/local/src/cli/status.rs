@@ -214,6 +214,9 @@ fn connector(connector: &Value) -> String {
         )
         .unwrap_or_default();
     }
+    if let Some(kept) = connector["kept"].as_str() {
+        write!(words, "; {kept}").unwrap_or_default();
+    }
     let unread = text(&connector["unread_columns"]);
     if !unread.is_empty() {
         write!(words, "; columns that are not read: {unread}").unwrap_or_default();
@@ -243,10 +246,21 @@ fn reexamination(progress: &Value) -> String {
 
 /// A job by its name, and whatever else it says of itself.
 fn job(job: &Value) -> String {
-    if let (Some(source), true) = (job["owned_by"].as_str(), job["parts"].is_u64()) {
+    let owners = array(&job["owned_by"]);
+    if !owners.is_empty() {
+        let named: Vec<_> = owners.iter().take(3).map(text).collect();
+        let more = match owners.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named = named.join(", ");
+        if job["not_before"].is_string() {
+            let begins = time(&job["not_before"]);
+            return format!("what these state is evaluated again from {begins} on: {named}{more}");
+        }
         let (since, looked) = (time(&job["since"]), &job["looked"]);
         return format!(
-            "what {source} states is evaluated again since {since}: {looked} positions looked through"
+            "what these state is evaluated again since {since}, {looked} positions looked through: {named}{more}"
         );
     }
     let mut words = text(&job["id"]).to_owned();

@@ -257,10 +257,11 @@ async fn a_comparison_that_is_cut_after_each_page_goes_on_where_it_stopped() {
     let stock = bench.stock().await;
     assert_eq!((stock["SKU-7"], stock["SKU-500"]), (0, 1));
     assert_eq!((stock["SKU-600"], stock["SKU-599"]), (610, 609));
-    // One of the source's list, and one of its runs; at the end, what has moved late and what is in quarantine.
+    // One of the source's list, and one of its runs; at the beginning, its last run, and at the end, what has
+    // moved late and what is in quarantine.
     assert!(read.len() >= 8, "{read:?}");
     assert!(read.iter().all(|pages| *pages <= 4), "{read:?}");
     let all: i64 = read.iter().sum();
     let turns = i64::try_from(read.len()).unwrap();
-    assert!(all <= 2 * turns + 2, "no page is read twice: {read:?}");
+    assert!(all <= 2 * turns + 3, "no page is read twice: {read:?}");
 }

@@ -157,7 +157,10 @@ async fn a_rejection_holds_for_the_same_removals() {
         .await
         .unwrap();
     assert!(bench.feed().await.suspicions.is_empty());
+    let kept = "s.csv lacks 8 of 40 items, such as SKU-0 at main, SKU-1 at main, SKU-2 at main; they stay, \
+                as ann has rejected to remove them";
     for _ in 0..2 {
+        assert_eq!(bench.feed().await.kept.as_deref(), Some(kept));
         let report = bench.read("s.csv", &short).await;
         assert_eq!((report.counts.removed, report.counts.withheld), (0, 8));
         assert!(bench.feed().await.suspicions.is_empty());
@@ -168,6 +171,7 @@ async fn a_rejection_holds_for_the_same_removals() {
     // All back: nothing is left to decide.
     bench.read("s.csv", stock_file(40)).await;
     assert!(bench.store.inbox(None, 10).await.unwrap().items.is_empty());
+    assert_eq!(bench.feed().await.kept, None);
     assert_eq!(bench.there().await, 40);
 }
 

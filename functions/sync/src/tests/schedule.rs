@@ -109,8 +109,6 @@ async fn the_same_tick_five_times_at_once_is_one_run() {
         .await
         .into_iter()
         .for_each(|tick| tick.unwrap());
-    let (delivered, _) = bench.deliver(SignedDuration::from_mins(15)).await;
-    assert_eq!(delivered, 1);
     bench.drain().await;
     let runs = bench.store.runs(&erp(), None, 10).await.unwrap().items;
     assert_eq!(runs.len(), 1);
@@ -160,22 +158,66 @@ async fn a_message_that_is_no_job_comes_back_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tick_whose_message_was_lost_is_queued_again_when_repeated() {
+async fn a_run_that_was_begun_and_lost_its_worker_is_taken_up_by_the_same_tick_again() {
     let bench = Bench::with("").await;
     let slot = tick_at(bench.now());
-    // As if the function had died between its two writes.
     let name = bench.now().to_string();
     assert!(bench.store.begin_run(&erp(), &name).await.unwrap());
-    bench
-        .sync
-        .schedule(slot.clone(), bench.now())
-        .await
-        .unwrap();
-    assert_eq!(bench.deliver(SignedDuration::from_mins(15)).await.0, 0);
-    tokio::time::sleep(Duration::from_secs(61)).await;
     bench.sync.schedule(slot, bench.now()).await.unwrap();
     assert_eq!(bench.deliver(SignedDuration::from_mins(15)).await.0, 1);
     assert_eq!(bench.last_run().await.state, RunState::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_that_finds_nothing_new_writes_one_small_row() {
+    let bench = Bench::with("").await;
+    bench.read("stock.csv", stock_file(3)).await;
+    let (folder, hidden) = (bench.folder(), bench.folder().with_extension("hidden"));
+    for (is_there, runs) in [(true, 1), (false, 2)] {
+        if !is_there {
+            // That it cannot be read is news once.
+            std::fs::rename(&folder, &hidden).unwrap();
+            bench.tick().await;
+            bench.drain().await;
+        }
+        let before = bench.feed().await;
+        let spent = bench.store.spent();
+        bench.tick().await;
+        bench.drain().await;
+        let spent = bench.store.spent() - spent;
+        assert_eq!(spent.write, 1.0, "{is_there}");
+        assert!(spent.read <= 7.0, "{spent:?}");
+        let listed = bench.store.runs(&erp(), None, 10).await.unwrap();
+        assert_eq!(listed.items.len(), runs);
+        let after = bench.feed().await;
+        assert!(after.tried_at > before.tried_at);
+        assert_eq!(after.last_error.is_some(), !is_there);
+    }
+    // What there is to do is done.
+    std::fs::rename(&hidden, &folder).unwrap();
+    let report = bench.read("stock.csv", stock_file(4)).await;
+    assert_eq!((report.counts.added, bench.there().await), (1, 4));
+    assert_eq!(bench.feed().await.last_error, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_file_changes_is_counted_as_it_is_applied() {
+    const ROWS: usize = 1_000;
+    let bench = Bench::with("").await;
+    bench.drop("stock.csv", stock_file(ROWS));
+    bench.tick().await;
+    let applied = || bench.metric("EventsApplied").iter().sum::<f64>();
+    // No time is left after each part.
+    for _ in 0..100 {
+        if applied() > 0.0 {
+            break;
+        }
+        bench.deliver(SignedDuration::ZERO).await;
+    }
+    let counted = applied();
+    assert!(counted > 0.0 && counted < ROWS as f64, "{counted}");
+    bench.drain().await;
+    assert_eq!(applied(), ROWS as f64);
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,11 +389,12 @@ async fn a_file_from_before_a_webhook_does_not_undo_it() {
 async fn what_a_killed_process_left_is_taken_up_at_the_next_start() {
     let bench = Bench::with("").await;
     bench.drop("s.csv", stock_file(3));
-    bench.tick().await;
+    let Started::Queued { slot } = bench.sync.start(&erp()).await.unwrap() else {
+        panic!("nothing is going");
+    };
     let claimed = bench.folder().join("processing");
     std::fs::create_dir(&claimed).unwrap();
     std::fs::rename(bench.folder().join("s.csv"), claimed.join("s.csv")).unwrap();
-    let slot = bench.last_run().await.slot;
     let lease = Lease {
         slot,
         holder: "the process that died".to_owned(),

@@ -130,7 +130,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "data.days_of_supply",
         "days",
-        "How long what is available lasts at the recent rate of sale; not where nothing was sold",
+        "How long what is available lasts at the rate of sale of the last 30 days, or of as many as the item has been known for; not where nothing was sold",
     ),
     (
         "data.sold",

@@ -3,6 +3,8 @@ mod counts;
 mod orders;
 mod sellable;
 
+use jiff::civil::date;
+
 use super::moves::FEW_MOVES;
 use super::*;
 use crate::domain::rule::{Condition, Demand};
@@ -13,6 +15,23 @@ fn at(minute: i64) -> Timestamp {
 
 fn name(name: &str) -> ConnectorName {
     name.parse().unwrap()
+}
+
+#[test]
+fn sales_are_known_for_as_long_as_the_position_or_since_the_first_that_was_imported() {
+    let today = date(2026, 11, 30);
+    let known = |since: Option<Date>, sold: Option<Date>| {
+        let mut position = empty();
+        position.known_since = since;
+        position.sold.extend(sold.map(|day| (day, 2)));
+        position.days_known(today)
+    };
+    assert_eq!(known(None, Some(today)), None, "a row of before");
+    assert_eq!(known(Some(today), None), Some(1));
+    assert_eq!(known(Some(date(2026, 11, 26)), Some(today)), Some(5));
+    assert_eq!(known(Some(today), Some(date(2026, 11, 1))), Some(30));
+    // Where it is tomorrow already.
+    assert_eq!(known(Some(date(2026, 12, 1)), None), Some(1));
 }
 
 fn empty() -> Position {

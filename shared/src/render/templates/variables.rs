@@ -36,7 +36,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("change", "`opened`, `updated`, `escalated` or `resolved`."),
     (
         "days_of_supply",
-        "How many days what is available lasts at the recent rate of sale.",
+        "How many days what is available lasts at the rate of sale of the last 30 days, or of as many as the item has been known for.",
     ),
     ("incoming", "Units on the way."),
     ("kind", "The kind of alert, as `low_stock`."),
