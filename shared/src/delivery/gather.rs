@@ -196,10 +196,12 @@ impl Deliverer {
             let is_about_stock =
                 words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
             if is_about_stock {
-                let about = (&words.subject, words.alert.as_str());
-                let later = self.told_since(ear(group), about, member.at).await?;
+                let watches = self.store.watches(&words.subject).await?;
+                let later = self.told_since(ear(group), (&watches, &words.alert), member.at);
+                let later = later.await?;
                 let is_outdated = !later.is_empty() && words.change != RevisionKind::Resolved;
-                self.take_present_stock(&mut words, is_outdated).await?;
+                self.take_present_stock(&mut words, &watches, is_outdated)
+                    .await?;
             }
             gathered.named.push(words);
         }
@@ -302,13 +304,13 @@ impl Deliverer {
                     return Ok(Some(LeftOut::because(reason)));
                 }
             }
-            let news = (alert.kind, &alert.subject);
-            if let Some(reason) = self.no_news(news, last.at).await? {
-                return Ok(Some(LeftOut::because(reason)));
-            }
             if alert.kind.tells_what_is_left() {
-                let about = (&alert.subject, alert.id.as_str());
-                let later = self.told_since(ear(group), about, last.at).await?;
+                let watches = self.store.watches(&alert.subject).await?;
+                if let Some(reason) = self.no_news(alert.kind, &watches, last.at) {
+                    return Ok(Some(LeftOut::because(reason)));
+                }
+                let later = self.told_since(ear(group), (&watches, &alert.id), last.at);
+                let later = later.await?;
                 if let Some(later) = later.into_iter().find(|it| it.is_open) {
                     return Ok(Some(LeftOut {
                         reason: later.reason(),
@@ -344,12 +346,12 @@ impl Deliverer {
             if alert.revision > said.revision {
                 return Ok(true);
             }
-            let news = (alert.kind, &alert.subject);
-            if self.no_news(news, said.at).await?.is_some() {
-                return Ok(true);
-            }
             if !alert.kind.tells_what_is_left() {
                 continue;
+            }
+            let watches = self.store.watches(&alert.subject).await?;
+            if self.no_news(alert.kind, &watches, said.at).is_some() {
+                return Ok(true);
             }
             let intent = self
                 .store
@@ -357,10 +359,10 @@ impl Deliverer {
             let Some(intent) = intent.await? else {
                 continue;
             };
-            let about = (&alert.subject, alert.id.as_str());
             let if_open = reminds || said.after.is_none();
             let since = intent.data.created_at;
-            let later = self.told_since(ear(group), about, since).await?;
+            let later = self.told_since(ear(group), (&watches, &alert.id), since);
+            let later = later.await?;
             if later.iter().any(|it| it.is_open || !if_open) {
                 return Ok(true);
             }
@@ -432,9 +434,9 @@ impl Deliverer {
             return Ok(None);
         };
         if alert.kind.tells_what_is_left() {
-            let about = (&alert.subject, alert.id.as_str());
-            let later = self.told_since(ear(group), about, member.at).await?;
-            if later.iter().any(|it| it.is_open) {
+            let watches = self.store.watches(&alert.subject).await?;
+            let later = self.told_since(ear(group), (&watches, &alert.id), member.at);
+            if later.await?.iter().any(|it| it.is_open) {
                 return Ok(None);
             }
         }
