@@ -165,11 +165,16 @@ impl Deliverer {
             if !waiting.await? {
                 return Ok(Gathers::PartOf(so_far));
             }
-            let is_nothing = so_far.total == 0 && so_far.listed.is_empty();
-            so_far.reminder = is_nothing && reminding && self.reminds(group).await?;
+            so_far.reminder = reminding && so_far.total == 0 && so_far.listed.is_empty();
         }
-        if so_far.reminder && !self.gather_open(group, &mut so_far, until).await? {
-            return Ok(Gathers::PartOf(so_far));
+        if so_far.reminder {
+            if !self.gather_open(group, &mut so_far, until).await? {
+                return Ok(Gathers::PartOf(so_far));
+            }
+            if !self.reminds(group).await? {
+                // What is over is forgotten; what is open it says again should its route remind again.
+                (so_far.total, so_far.foremost) = (0, Vec::new());
+            }
         }
         let mut gathered = Gathered {
             total: so_far.total,
@@ -387,7 +392,7 @@ impl Deliverer {
 
     /// Whether a group brings to mind what is open. Where its route does not any more, reminders come of
     /// each alert by itself.
-    pub(super) async fn reminds(&self, group: &Group) -> Result<bool, DeliverError> {
+    async fn reminds(&self, group: &Group) -> Result<bool, DeliverError> {
         let installation = self.installations.current().await?;
         let route = &group.belongs.route;
         Ok(installation.routes.reminds(route, &group.channel))

@@ -377,6 +377,35 @@ async fn a_group_whose_route_is_gone_brings_nothing_to_mind() {
     line.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_group_brings_to_mind_again_what_is_open_when_its_route_is_back() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(30))).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(20).await;
+    line.world.configure(&webhooks(&[("ops", "")])).await;
+    line.until(150).await;
+    line.world
+        .write("a2", 2, Resolved, &[], line.world.clock.now())
+        .await;
+    line.until(300).await;
+    assert_eq!(line.told("ops").len(), 1, "{:?}", line.told("ops"));
+    line.world.configure(&reminding(&[("ops", "")])).await;
+    line.until(335).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+    assert_eq!(told[1..], [["still 1+0", "a1/1 opened"]], "{told:?}");
+    // Without its route it does not look for ever after what is over.
+    line.world.configure(&webhooks(&[("ops", "")])).await;
+    line.world
+        .write("a1", 2, Resolved, &[], line.world.clock.now())
+        .await;
+    line.until(500).await;
+    let group = line.belongs.id(&"ops".parse().unwrap());
+    let group = line.world.store.group(&group).await.unwrap().unwrap().data;
+    assert_eq!(group.schedule.phase, Phase::Quiet);
+    line.stop().await;
+}
+
 /// A channel that does not hear of ends is not reminded of what is over all the same.
 #[tokio::test(start_paused = true)]
 async fn an_end_that_is_not_told_still_counts() {
