@@ -191,10 +191,12 @@ impl Deliverer {
         for member in &so_far.foremost {
             let words = self.store.revision(&member.alert, member.revision).await?;
             let Some(mut words) = words else { continue };
-            if words.change == RevisionKind::Escalated
-                && !self
-                    .heard_before((&member.alert, member.revision), &group.channel)
-                    .await?
+            if matches!(
+                words.change,
+                RevisionKind::Updated | RevisionKind::Escalated
+            ) && !self
+                .heard_before((&member.alert, member.revision), &group.channel)
+                .await?
             {
                 words.change = RevisionKind::Opened;
             }

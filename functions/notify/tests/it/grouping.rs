@@ -201,7 +201,8 @@ async fn revisions_of_one_alert_merge_into_its_last() {
     line.until(53).await;
     line.say("a2", 1, Opened, &["ops"]).await;
     let expected: &[(i64, &[&str])] = &[
-        (20, &["a1/2 updated"]),
+        // Nobody had heard of it before.
+        (20, &["a1/2 opened"]),
         (30, &["a1/3 updated"]),
         (40, &["a1/4 updated"]),
         (50, &["a1/5 resolved"]),

@@ -219,6 +219,30 @@ async fn an_alert_that_became_graver_is_opened_where_nothing_of_it_was_told() {
     assert_eq!(told(&world.vendors.seen("boss.example.com")), ["opened"]);
 }
 
+/// They knew of a graver alert when it began, and that is over. Its revision keeps its number.
+#[tokio::test(start_paused = true)]
+async fn an_alert_is_opened_where_its_beginning_was_spared() {
+    let world = World::new(&webhooks(&[("ops", ""), ("late", "")])).await;
+    let opened = world.open("a1", &["ops"]).await.remove(0);
+    settle(&world, &opened).await;
+    let due_at = world.clock.now();
+    let rest = world
+        .write("a1", 2, RevisionKind::Updated, &["late"], due_at)
+        .await
+        .remove(0);
+    settle(&world, &rest).await;
+    let worse = world
+        .write("a1", 3, RevisionKind::Updated, &["late"], due_at)
+        .await
+        .remove(0);
+    settle(&world, &worse).await;
+    let seen = world.vendors.seen("late.example.com");
+    assert_eq!(told(&seen), ["opened", "updated"]);
+    let first: serde_json::Value = serde_json::from_str(&seen[0].body).unwrap();
+    assert_eq!(first["type"], "stock.low_stock.opened");
+    assert_eq!(first["data"]["revision"], 2);
+}
+
 /// What waits because the vendor is down has had no try yet, and is told as it is by then.
 #[tokio::test(start_paused = true)]
 async fn what_is_over_before_the_vendor_is_back_is_not_told_as_open() {
