@@ -939,9 +939,9 @@ async fn people_read_what_is_so_now_where_a_message_may_have_been_lost() {
     line.say("a1", 2, Resolved, &["ops"]).await;
     line.until(600).await;
     let read = read(&line);
-    assert!(read[0].contains("2 open, 0 resolved"), "{read:#?}");
+    assert!(read[0].contains("2 new or changed."), "{read:#?}");
     // It may have arrived: so the end is told, and what is open once more.
-    assert!(read[1].contains("1 open, 1 resolved"), "{read:#?}");
+    assert!(read[1].contains("1 new or changed, 1 over."), "{read:#?}");
     assert_eq!(read.len(), 2, "{read:#?}");
     line.settled(&["a2"]).await;
     line.stop().await;
@@ -963,7 +963,7 @@ async fn the_end_of_what_may_have_been_told_is_told_after_the_channel_was_off() 
     line.until(900).await;
     let read = read(&line);
     assert_eq!(read.len(), 2, "{read:#?}");
-    assert!(read[1].contains("1 open, 1 resolved"), "{read:#?}");
+    assert!(read[1].contains("1 new or changed, 1 over."), "{read:#?}");
     line.settled(&["a2"]).await;
     line.stop().await;
 }
