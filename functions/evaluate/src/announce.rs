@@ -92,9 +92,15 @@ impl Evaluator {
             .flatten()
             .min()
             .map(Moment);
+        // What only has to be looked at later than was planned is looked at then, and planned anew: many
+        // looks at one sum must not meet to move its time.
+        let is_planned =
+            |planned: &Moment| step.next == old && now < planned.0 && due >= Some(*planned);
+        let due = old_due.filter(is_planned).or(due);
         if step.next == old && due == old_due {
-            return Ok(Looked::Done(open));
+            return Ok(Looked::Done(open, None));
         }
+        let mut ended = None;
         let mut announcements = Vec::new();
         let mut retold = Vec::new();
         if let Some(said) = &step.announce {

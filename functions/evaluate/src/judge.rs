@@ -134,7 +134,8 @@ impl<'a> Scene<'a> {
                 verdict.withheld = Some(Withheld::SourceDown);
             }
             if kind != AlertKind::HighDemand {
-                verdict.settles_at = after.settles_at(false, self.now);
+                let fires = verdict.condition == Condition::Breached;
+                verdict.settles_at = after.settles_at(fires, self.now);
             }
             judged.push(Judged {
                 resolution,
@@ -237,7 +238,11 @@ impl<'a> Scene<'a> {
         {
             verdict.withheld = Some(Withheld::SourceDown);
         }
-        let settle_at = members.iter().map(|it| it.settles_at(true, self.now));
+        let fires = verdict.condition == Condition::Breached;
+        let settle_at = members.iter().map(|it| {
+            let changes_now = it.location == after.location;
+            it.settles_in_sum(changes_now, fires, self.now)
+        });
         verdict.settles_at = settle_at.max().flatten();
         let seen = members.iter().map(|it| (it.location.clone(), it.revision));
         Judged {

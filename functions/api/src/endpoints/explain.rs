@@ -422,13 +422,14 @@ impl Scene<'_> {
             && !resolution.rule.as_deref().is_some_and(names)
     }
 
-    /// When what is there is settled, while many changes that came together change it.
+    /// When what would begin an alert is settled, while changes that come together change it.
     fn settles_at(&self, resolution: &Resolution<'_>) -> Option<Timestamp> {
-        let is_sum = matches!(resolution.subject(), Subject::Group { .. });
         let of_stock = resolution.kind != AlertKind::HighDemand;
-        self.position
-            .filter(|_| of_stock)?
-            .settles_at(is_sum, self.now)
+        let position = self.position.filter(|_| of_stock)?;
+        match resolution.subject() {
+            Subject::Group { .. } => position.settles_in_sum(true, true, self.now),
+            _ => position.settles_at(true, self.now),
+        }
     }
 
     /// The answer in one sentence.
@@ -481,8 +482,8 @@ impl Scene<'_> {
                 "No alert: nobody has stated the quantity, and unknown is not zero.".to_owned()
             }
             (Condition::Breached, _) if self.settles_at(resolution).is_some() => format!(
-                "No alert yet: it was one of many changes that came together, as of a file; all of them are \
-                 judged once they are over, at {} if nothing follows.",
+                "No alert yet: more changes may follow the last one, as of a file or of several vehicles; they \
+                 are judged together, at {} if nothing follows.",
                 self.settles_at(resolution).unwrap_or(self.now)
             ),
             (Condition::Breached, _) if self.position.is_some_and(|it| it.unlisted) => {
