@@ -11,7 +11,7 @@ use shared::domain::route::Recipient;
 use shared::domain::watch::{
     self, Audience, Episode, Moment, Opening, Seen, Spoken, Verdict, Watch, Withheld,
 };
-use shared::domain::{AlertKind, Origin, Subject};
+use shared::domain::{AlertKind, Origin, Position, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::{Intent, IntentState, Retold};
@@ -48,6 +48,8 @@ pub(crate) struct Look<'a> {
     pub(crate) beside: Vec<Spoken>,
     /// The other kinds of alert that this look finds called for on the same subject.
     pub(crate) called_for: Vec<AlertKind>,
+    /// The positions that it is about, where it is about stock.
+    pub(crate) positions: Vec<&'a Position>,
 }
 
 /// What came of a look.
@@ -98,9 +100,8 @@ impl Evaluator {
             |planned: &Moment| step.next == old && now < planned.0 && due >= Some(*planned);
         let due = old_due.filter(is_planned).or(due);
         if step.next == old && due == old_due {
-            return Ok(Looked::Done(open, None));
+            return Ok(Looked::Done(open));
         }
-        let mut ended = None;
         let mut announcements = Vec::new();
         let mut retold = Vec::new();
         if let Some(said) = &step.announce {
@@ -113,6 +114,18 @@ impl Evaluator {
             let told = told.map(|told| look.installation.by_their_names(told));
             let mut message = words(said.change);
             message.notes.extend(said.note.clone());
+            if said.audience == Audience::Unreminded {
+                let known = old.episode().and_then(|episode| episode.told_at);
+                let since = known.map_or(now, |told_at| told_at.0);
+                let heard = self
+                    .store
+                    .heard_of(&look.positions, look.installation, since);
+                let heard = heard.await?;
+                if !heard.silent.is_empty() {
+                    message.notes = vec!["A reminder: nothing newer is known.".to_owned()];
+                }
+                message.notes.extend(heard.notes());
+            }
             message.ending = said.ending;
             if said.change == RevisionKind::Resolved
                 && let Some(known) = old.episode()
@@ -242,6 +255,7 @@ impl Evaluator {
             covered: BTreeSet::new(),
             beside: look.beside.clone(),
             called_for: Vec::new(),
+            positions: Vec::new(),
             ..*look
         };
         let mut recipients = look.recipients(RevisionKind::Opened, None);

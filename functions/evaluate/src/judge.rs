@@ -56,6 +56,8 @@ pub(crate) struct Reading {
 pub(crate) struct Shown<'a> {
     pub(crate) before: Option<Stock>,
     pub(crate) after: Option<Stock>,
+    /// Whose they are.
+    pub(crate) of: Vec<&'a Position>,
     pub(crate) sold: Option<&'a Position>,
     pub(crate) renamed_to: Option<&'a ProductId>,
 }
@@ -145,6 +147,7 @@ impl<'a> Scene<'a> {
                 shown: Shown {
                     before: earlier,
                     after: stock,
+                    of: vec![after],
                     sold: Some(after),
                     renamed_to: after.renamed_to().filter(|_| gone == Ending::Renamed),
                 },
@@ -253,6 +256,7 @@ impl<'a> Scene<'a> {
             shown: Shown {
                 before: earlier,
                 after: stock,
+                of: members,
                 sold: None,
                 renamed_to: after.renamed_to().filter(|_| gone == Ending::Renamed),
             },

@@ -92,6 +92,7 @@ impl Evaluator {
                     category: None,
                     beside: Vec::new(),
                     called_for: Vec::new(),
+                    positions: Vec::new(),
                 };
                 looked = self.step(look, &words).await?;
                 if looked != Looked::Again {
@@ -224,6 +225,7 @@ impl Evaluator {
                 category: None,
                 beside: Vec::new(),
                 called_for: Vec::new(),
+                positions: Vec::new(),
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

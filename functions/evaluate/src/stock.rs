@@ -370,6 +370,7 @@ impl<'a> Scene<'a> {
             installation: self.installation,
             beside,
             called_for: Vec::new(),
+            positions: judged.shown.of.clone(),
             stored,
             kind,
             verdict: judged.verdict,

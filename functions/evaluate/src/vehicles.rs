@@ -134,6 +134,7 @@ impl Evaluator {
                 category: None,
                 beside: Vec::new(),
                 called_for: Vec::new(),
+                positions: Vec::new(),
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

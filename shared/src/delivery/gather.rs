@@ -209,6 +209,10 @@ impl Deliverer {
                 let is_outdated = !later.is_empty() && words.change != RevisionKind::Resolved;
                 self.take_present_stock(&mut words, &watches, is_outdated)
                     .await?;
+                if let Some(last) = group.schedule.last.filter(|_| so_far.reminder) {
+                    let heard = self.heard_of(&words, last.0).await?;
+                    words.notes.extend(heard.notes());
+                }
             }
             gathered.named.push(words);
         }

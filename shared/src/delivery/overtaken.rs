@@ -14,6 +14,7 @@ use crate::domain::rule::{Check, total};
 use crate::domain::watch::Phase;
 use crate::installation::Installation;
 use crate::store::alerts::Watched;
+use crate::store::heard::Heard;
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{StoreError, Stored};
 
@@ -120,6 +121,18 @@ impl Deliverer {
             }
             _ => None,
         })
+    }
+
+    /// How old is what a message brings to mind, for who heard of it then.
+    pub(super) async fn heard_of(
+        &self,
+        message: &Message,
+        since: Timestamp,
+    ) -> Result<Heard, DeliverError> {
+        let installation = self.installations.current().await?;
+        let counted = self.counted(&installation, &message.subject).await?;
+        let counted: Vec<_> = counted.iter().flatten().collect();
+        Ok(self.store.heard_of(&counted, &installation, since).await?)
     }
 
     /// Has a message that is sent some time after it was written say how much is left now, or nothing of it
