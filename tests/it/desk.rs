@@ -119,11 +119,12 @@ impl Desk {
         }
     }
 
-    /// A source states a level, and the change is looked at.
+    /// A source states a level, and the change is looked at once it has settled.
     pub(crate) async fn states(&self, place: &str, on_hand: i64) {
         let minute = self.minute.fetch_add(1, Ordering::SeqCst);
         self.state(i64::try_from(minute).unwrap(), "OIL", place, on_hand)
             .await;
+        tokio::time::sleep(std::time::Duration::from_secs(30)).await;
         self.look(place).await;
     }
 

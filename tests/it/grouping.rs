@@ -342,6 +342,27 @@ async fn the_last_that_a_channel_is_told_is_so_also_after_it_was_off() {
     in_order(&running.texts("one"), &all);
 }
 
+/// A program is sent each end, and for people the last word on what is left is enough.
+#[tokio::test(start_paused = true)]
+async fn that_there_is_plenty_again_is_one_message() {
+    let told = async |channel: &str| {
+        let running = Running::with(&at_once(channel)).await;
+        for (step, on_hand) in [(1, 2), (2, 0), (3, 20)] {
+            running.until(60 * step).await;
+            running.level(step, "A", "roma", on_hand).await;
+        }
+        running.until(600).await;
+        running
+    };
+    assert_eq!(told(SYSTEM).await.bodies("one").len(), 4);
+    let all = [
+        "Low stock: A at Roma – just 2 units left",
+        "Out of stock: A at Roma – none left",
+        "No longer out of stock: A at Roma – 20 units",
+    ];
+    in_order(&told(ONE).await.texts("one"), &all);
+}
+
 /// What its people read once a channel is back, of an item that had so much before and while it was away.
 async fn read_after(route: &str, before: &[i64], away: &[i64]) -> Vec<String> {
     let config = |channel: &str| {

@@ -98,3 +98,47 @@ async fn a_sender_that_is_silent_for_longer_than_its_patience_is_told_of() {
     // The other has no such setting.
     assert_eq!(open(&observed, "generic").await, []);
 }
+
+const REMINDED: &str = r#"
+[[rules]]
+name = "oil"
+kind = "low_stock"
+product = "OIL"
+threshold = 3
+remind_every = "2h"
+"#;
+
+/// The last notes that people were told beside the text.
+fn notes(observed: &Observed) -> Vec<String> {
+    let last = observed.vendor.requests().pop().unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&last.body).unwrap();
+    let notes = body["data"]["notes"].as_array().unwrap().iter();
+    notes
+        .map(|note| note.as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_reminded_hears_how_old_it_is_and_that_its_sender_is_silent() {
+    let mut observed = Observed::start(REMINDED).await;
+    observed.level("low", "OIL", 2).await;
+    observed.pass(122).await;
+    assert_eq!(
+        notes(&observed),
+        [
+            "A reminder: nothing newer is known.",
+            "It last changed at 2026-01-15 09:00 UTC.",
+            "generic has not been heard from since 2026-01-15 09:00 UTC.",
+        ]
+    );
+    // It has something to say of another product.
+    observed.level("other", "PADS", 90).await;
+    observed.pass(122).await;
+    assert_eq!(
+        notes(&observed),
+        [
+            "A reminder: this is still so.",
+            "It last changed at 2026-01-15 09:00 UTC.",
+        ]
+    );
+}

@@ -20,6 +20,7 @@ mod flow;
 mod given_up;
 mod grouping;
 mod heard;
+mod in_trouble;
 mod mappings;
 mod missed;
 mod observability;

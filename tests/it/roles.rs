@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::cloudformation::Stack;
 use crate::deployed::Deployed;
+use crate::in_trouble;
 
 /// One thing done to the table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -701,6 +702,8 @@ async fn without_the_depot(site: &Deployed, document: &str) {
     let written_at = store.clock().now() + SignedDuration::from_mins(1);
     let erp = "erp".parse().unwrap();
     store.begin_snapshot(&erp, written_at).await.unwrap();
+    // A channel that refuses what it is sent is taken out, too.
+    in_trouble::begins(&site.notify.store, "wall", ("out", "webhook")).await;
     let begins = document.find("[connectors.depot]").unwrap();
     let ends = document.find("[channels.out]").unwrap();
     let without = document.replace(&document[begins..ends], "");

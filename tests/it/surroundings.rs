@@ -519,7 +519,8 @@ async fn a_job_finds_what_the_stream_lost() {
         let event = stocked(source, location);
         store.apply(&event, &authority).await.unwrap();
     }
-    // No record of any of this has been seen by the evaluator.
+    // No record of any of this has been seen by the evaluator, and nothing more of it comes.
+    tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(store.start_job(Reexamination::new("asked")).await.unwrap());
     // Some 125 positions and a vehicle, in sixteen parts: less than a page of each list.
     assert_eq!(run(&batch, "asked").await, 32);

@@ -4,10 +4,11 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use shared::domain::AlertKind;
 use shared::domain::alert::AlertState;
-use shared::domain::position::Unsettled;
+use shared::domain::position::{Together, Unsettled};
 use shared::http::Request;
 use shared::store::alerts::Alert;
 
+use crate::bench::level;
 use crate::observed::Observed;
 
 const FILES: &str = r#"
@@ -81,7 +82,7 @@ async fn a_file_of_vehicles_is_told_of_when_it_is_over() {
     let (status, explained) = observed.call(Method::GET, place, "").await;
     let explained = explained.to_string();
     assert!(
-        status == 200 && explained.contains("many changes that came together"),
+        status == 200 && explained.contains("more changes may follow the last one"),
         "{explained}"
     );
     observed.pass(2).await;
@@ -134,26 +135,136 @@ async fn a_sum_is_told_of_when_the_file_that_moves_stock_between_its_places_is_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_single_change_among_those_of_a_file_does_not_end_the_wait() {
+    let mut observed = Observed::start(FILES).await;
+    let file = |torino: i64| format!("sku,location,on_hand\nOIL,torino,{torino}\nOIL,roma,5\n");
+    read(&observed, file(7)).await;
+    observed.pass(2).await;
+    read(&observed, file(5)).await;
+    let data = serde_json::json!({ "sku": "OIL", "location": "torino", "on_hand": 4 });
+    let (status, answer) = observed.post("single", "stock.level", data).await;
+    assert_eq!(status, 200, "{answer}");
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(open(&observed).await, [], "the file may not be over");
+    observed.pass(2).await;
+    assert_eq!(open(&observed).await, [(AlertKind::LowStock, Some(9))]);
+}
+
+fn vehicle(n: usize, place: &str, state: &str) -> serde_json::Value {
+    serde_json::json!({ "vin": format!("SCBCG2ZG0RC01{:04}", 2000 + n), "location": place,
+        "make": "Bentley", "model": "Bentayga", "state": state })
+}
+
+/// A webhook for each of these vehicles, so many seconds apart.
+async fn one_by_one(
+    observed: &Observed,
+    (kind, state, place): (&str, &str, &str),
+    vehicles: std::ops::Range<usize>,
+    seconds: u64,
+) {
+    for n in vehicles {
+        let id = format!("{state}-{n}");
+        let (status, answer) = observed.post(&id, kind, vehicle(n, place, state)).await;
+        assert_eq!(status, 200, "{answer}");
+        tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+    }
+}
+
+const ARRIVES: (&str, &str, &str) = ("unit.updated", "in_stock", "torino");
+const IS_SOLD: (&str, &str, &str) = ("unit.sold", "sold", "torino");
+
+#[tokio::test(start_paused = true)]
 async fn vehicles_that_one_webhook_lists_are_told_of_together_and_a_single_one_at_once() {
     let mut observed = Observed::start(FILES).await;
-    let state = |n: usize, state: &str| {
-        serde_json::json!({ "vin": format!("SCBCG2ZG0RC01{:04}", 2000 + n), "location": "milano",
-            "make": "Bentley", "model": "Bentayga", "state": state })
-    };
-    let list: Vec<_> = (0..6).map(|n| state(n, "in_stock")).collect();
+    let list: Vec<_> = (0..6).map(|n| vehicle(n, "milano", "in_stock")).collect();
     let list = serde_json::json!({ "changes": list });
     let (status, answer) = observed.post("first", "unit.updated", list).await;
     assert_eq!(status, 200, "{answer}");
     observed.pass(2).await;
     assert_eq!(observed.vendor.requests().len(), 0);
-    for n in 0..3 {
-        let (status, _) = observed
-            .post(&format!("sold-{n}"), "unit.sold", state(n, "sold"))
-            .await;
-        assert_eq!(status, 200);
-    }
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    assert_eq!(open(&observed).await, [(AlertKind::LowStock, Some(3))]);
+    let is_sold = ("unit.sold", "sold", "milano");
+    one_by_one(&observed, is_sold, 0..2, 60).await;
+    one_by_one(&observed, is_sold, 2..3, 2).await;
+    let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("\"available\":3"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_vehicles_that_come_or_go_one_by_one_nobody_hears_how_many_there_were_in_between() {
+    let mut observed = Observed::start(FILES).await;
+    one_by_one(&observed, ARRIVES, 0..12, 3).await;
+    observed.pass(2).await;
+    assert_eq!(observed.vendor.requests().len(), 0);
+    one_by_one(&observed, IS_SOLD, 0..12, 3).await;
+    observed.pass(2).await;
+    let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("out_of_stock") && told[0].contains("\"available\":0"),
+        "{told:?}"
+    );
+    // They come back: what is over is told, and nothing begins on the way.
+    one_by_one(&observed, ARRIVES, 12..24, 3).await;
+    observed.pass(8).await;
+    let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+    assert!(
+        told[1..].iter().all(|it| it.contains("resolved")),
+        "{told:?}"
+    );
+    assert_eq!(open(&observed).await, []);
+}
+
+/// Each is a sale of its own, and the last of them is told before the quarter of an hour is over.
+#[tokio::test(start_paused = true)]
+async fn what_is_sold_without_a_break_is_told_after_a_quarter_of_an_hour_all_the_same() {
+    let mut observed = Observed::start(FILES).await;
+    let list: Vec<_> = (0..60).map(|n| vehicle(n, "torino", "in_stock")).collect();
+    let list = serde_json::json!({ "changes": list });
+    observed.post("first", "unit.updated", list).await;
+    observed.pass(2).await;
+    one_by_one(&observed, IS_SOLD, 0..58, 20).await;
+    let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+    assert!(
+        told.iter().any(|it| it.contains("\"available\":10")),
+        "of Italy: {told:?}"
+    );
+    assert!(
+        told.iter().any(|it| it.contains("\"available\":3")),
+        "{told:?}"
+    );
+}
+
+/// A place that has not said anything yet may have enough for both.
+#[tokio::test(start_paused = true)]
+async fn a_sum_is_not_told_by_what_the_first_of_its_places_says() {
+    let mut observed = Observed::start(FILES).await;
+    let states = async |location: &str, on_hand: i64| {
+        let data = serde_json::json!({ "sku": "OIL", "location": location, "on_hand": on_hand });
+        let (status, answer) = observed.post(location, "stock.level", data).await;
+        assert_eq!(status, 200, "{answer}");
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    };
+    states("torino", 4).await;
+    states("roma", 7).await;
+    observed.pass(2).await;
+    assert_eq!(observed.vendor.requests().len(), 0);
+}
+
+/// One file is one change: who hears that a place is low does not hear of the sum beside it.
+#[tokio::test(start_paused = true)]
+async fn a_place_and_the_sum_that_it_counts_in_are_one_message_for_one_file() {
+    let mut observed = Observed::start(FILES).await;
+    let file = |torino: i64, roma: i64| {
+        format!("sku,location,on_hand\nOIL,torino,{torino}\nOIL,roma,{roma}\n")
+    };
+    read(&observed, file(7, 8)).await;
+    observed.pass(2).await;
+    read(&observed, file(3, 6)).await;
+    observed.pass(2).await;
+    let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+    assert!(told.len() == 1 && told[0].contains("torino"), "{told:?}");
 }
 
 #[test]
@@ -162,13 +273,13 @@ fn what_is_changed_without_a_break_is_judged_after_a_quarter_of_an_hour() {
     let at = |seconds| begun + SignedDuration::from_secs(seconds);
     let mut unsettled = None;
     for seconds in (0..3_600).step_by(5) {
-        let now = Unsettled::at(at(seconds), unsettled);
+        let now = Unsettled::at(at(seconds), Together::Many, unsettled);
         let is_held = now.ends_at(at(seconds)).is_some();
         assert_eq!(is_held, seconds < 15 * 60, "{seconds}");
         unsettled = Some(now);
     }
     // After a break it begins anew.
-    let later = Unsettled::at(at(3_700), unsettled);
+    let later = Unsettled::at(at(3_700), Together::Many, unsettled);
     assert_eq!(later.ends_at(at(3_700)), Some(at(3_730)));
 }
 
@@ -194,4 +305,22 @@ async fn a_sum_that_a_graver_alert_covers_is_told_when_it_falls_further_elsewher
     // Nine are left of the ten at which it is low, and then five.
     assert_eq!(level("roma", 8).await, before);
     assert_eq!(level("roma", 4).await, before + 1);
+}
+
+/// Whoever replays stopped in the middle, as a process that was ended.
+#[tokio::test(start_paused = true)]
+async fn what_a_replay_wrote_that_nobody_goes_on_with_is_told_some_minutes_later() {
+    let mut observed = Observed::start("").await;
+    let store = observed.stack.store.clone();
+    let generic = "generic".parse().unwrap();
+    store.replay_goes_on(&generic).await.unwrap();
+    let installation = observed.stack.installations.current().await.unwrap();
+    let low = level("generic", 0, "OIL", "milano", 2);
+    let replayed = store.replaying(&generic);
+    let applied = replayed.apply(&low, &installation.authority()).await;
+    applied.unwrap();
+    observed.pass(1).await;
+    assert_eq!(open(&observed).await, [], "more may follow");
+    observed.pass(3).await;
+    assert_eq!(open(&observed).await, [(AlertKind::LowStock, Some(2))]);
 }

@@ -684,6 +684,7 @@ async fn nobody_hears_that_vehicles_are_out_or_low_because_their_connector_was_r
     // What they say from then on is news.
     says(numbered("dms", 8, 9, "north")).await;
     assert_eq!(shop.on_hand(line, "north").await, Some(2));
+    shop.ticks().await;
     let (kind, north) = low("north");
     assert_eq!(alerts(AlertState::Open).await, [(kind, north, None)]);
     carried.stop().await;
@@ -728,6 +729,7 @@ async fn a_sum_is_not_low_because_of_a_place_whose_connector_was_removed() {
     assert_eq!(shop.alerts(AlertState::Open).await, []);
     // Who has something to say there makes it known.
     says(numbered("dms", 9, 9, "north")).await;
+    shop.ticks().await;
     let low = (AlertKind::LowStock, format!("{line} in all"), None);
     assert_eq!(shop.alerts(AlertState::Open).await, [low]);
     assert_eq!(shop.alerts(AlertState::Resolved).await.len(), before);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use shared::channels::Order;
 use shared::domain::alert::{AlertState, Ending, RevisionKind};
 use shared::domain::group::Belongs;
 use shared::domain::id::ChannelName;
@@ -11,7 +12,7 @@ use shared::domain::route::Recipient;
 use shared::domain::watch::{
     self, Audience, Episode, Moment, Opening, Seen, Spoken, Verdict, Watch, Withheld,
 };
-use shared::domain::{AlertKind, Origin, Subject};
+use shared::domain::{AlertKind, Origin, Position, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::{Intent, IntentState, Retold};
@@ -48,13 +49,24 @@ pub(crate) struct Look<'a> {
     pub(crate) beside: Vec<Spoken>,
     /// The other kinds of alert that this look finds called for on the same subject.
     pub(crate) called_for: Vec<AlertKind>,
+    /// The positions that it is about, where it is about stock.
+    pub(crate) positions: Vec<&'a Position>,
+    /// What has ended with this look on the same subject.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// An alert that has recovered, and the channels that hear from its end how much is left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    alert: String,
+    channels: Vec<ChannelName>,
 }
 
 /// What came of a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Looked {
-    /// Nothing new, or it is written. The alert that is open now, if one is.
-    Done(Option<Episode>),
+    /// Nothing new, or it is written. The alert that is open now, if one is; and the one that has ended.
+    Done(Option<Episode>, Option<Ended>),
     /// The watch has moved on since it was read: read it again.
     Again,
 }
@@ -82,7 +94,7 @@ impl Evaluator {
         };
         let verdict = look.with_cover();
         let Some(step) = watch::step(&old, &verdict, now, &look.seen, opening) else {
-            return Ok(Looked::Done(old.episode().cloned()));
+            return Ok(Looked::Done(old.episode().cloned(), None));
         };
         let open = step.next.episode().cloned();
         // A watch that has nothing to remember needs no clock either.
@@ -92,9 +104,15 @@ impl Evaluator {
             .flatten()
             .min()
             .map(Moment);
+        // What only has to be looked at later than was planned is looked at then, and planned anew: many
+        // looks at one sum must not meet to move its time.
+        let is_planned =
+            |planned: &Moment| step.next == old && now < planned.0 && due >= Some(*planned);
+        let due = old_due.filter(is_planned).or(due);
         if step.next == old && due == old_due {
-            return Ok(Looked::Done(open));
+            return Ok(Looked::Done(open, None));
         }
+        let mut ended = None;
         let mut announcements = Vec::new();
         let mut retold = Vec::new();
         if let Some(said) = &step.announce {
@@ -107,6 +125,18 @@ impl Evaluator {
             let told = told.map(|told| look.installation.by_their_names(told));
             let mut message = words(said.change);
             message.notes.extend(said.note.clone());
+            if said.audience == Audience::Unreminded {
+                let known = old.episode().and_then(|episode| episode.told_at);
+                let since = known.map_or(now, |told_at| told_at.0);
+                let heard = self
+                    .store
+                    .heard_of(&look.positions, look.installation, since);
+                let heard = heard.await?;
+                if !heard.silent.is_empty() {
+                    message.notes = vec!["A reminder: nothing newer is known.".to_owned()];
+                }
+                message.notes.extend(heard.notes());
+            }
             message.ending = said.ending;
             if said.change == RevisionKind::Resolved
                 && let Some(known) = old.episode()
@@ -126,6 +156,9 @@ impl Evaluator {
             }
             if said.change == RevisionKind::Resolved {
                 retold = self.kept_back_by(&look).await?;
+            }
+            if said.ending == Some(Ending::Recovered) && look.kind.tells_what_is_left() {
+                ended = self.ended(&look, said, &recipients).await?;
             }
             let earlier = match recipients.iter().any(|one| one.routes.is_empty()) {
                 true => self.store.intents_of(&said.alert).await?,
@@ -150,6 +183,7 @@ impl Evaluator {
         let (gathered, single): (Vec<_>, Vec<_>) = intents
             .into_iter()
             .chain(again)
+            .filter(Intent::is_unsettled)
             .partition(|intent| intent.group.is_some());
         let mut next = step.next;
         for announcement in &announcements {
@@ -186,7 +220,7 @@ impl Evaluator {
         }
         self.bus.announce(&single).await;
         self.enroll(&gathered).await;
-        Ok(Looked::Done(open))
+        Ok(Looked::Done(open, ended))
     }
 
     /// Sees to it that the groups of these intents speak. What fails here, the clock does: the
@@ -219,6 +253,25 @@ impl Evaluator {
         Ok(kept_back)
     }
 
+    /// That an alert has recovered, and who hears so of those who know of it: where that may be one message
+    /// with the end of another.
+    async fn ended(
+        &self,
+        look: &Look<'_>,
+        said: &watch::Announcement,
+        recipients: &[Recipient],
+    ) -> Result<Option<Ended>, EvaluateError> {
+        if look.beside.is_empty() {
+            return Ok(None);
+        }
+        let known = self.store.intents_of(&said.alert).await?.into_iter();
+        let known = known.filter(Intent::may_have_reached);
+        let hears = |channel: &ChannelName| recipients.iter().any(|one| one.channel == *channel);
+        let channels = known.map(|it| it.channel).filter(hears).collect();
+        let alert = said.alert.clone();
+        Ok(Some(Ended { alert, channels }))
+    }
+
     /// "There is stock again", for those who asked for it, or were told that there was none, and are not
     /// told by the other's end.
     fn back_in_stock(
@@ -236,6 +289,8 @@ impl Evaluator {
             covered: BTreeSet::new(),
             beside: look.beside.clone(),
             called_for: Vec::new(),
+            positions: Vec::new(),
+            ended: None,
             ..*look
         };
         let mut recipients = look.recipients(RevisionKind::Opened, None);
@@ -316,6 +371,18 @@ impl Look<'_> {
         recipients
     }
 
+    /// Why people on a channel need not hear of an end: another alert on the item ends with the same change
+    /// and tells them how much there is. A system is sent each.
+    fn told_by_another_end(&self, message: &Message, channel: &ChannelName) -> Option<String> {
+        let ended = self.ended.as_ref()?;
+        let configured = self.installation.config.channels.get(channel)?;
+        let is_told = message.ending == Some(Ending::Recovered)
+            && self.kind.tells_what_is_left()
+            && configured.kind.order() == Order::Latest
+            && ended.channels.contains(channel);
+        is_told.then(|| format!("the end of alert {} says what is left", ended.alert))
+    }
+
     fn recipients(&self, change: RevisionKind, told: Option<&[ChannelName]>) -> Vec<Recipient> {
         let about = (&self.subject, self.kind, self.verdict.severity);
         self.installation
@@ -365,23 +432,32 @@ fn announcement(
             let group = group.filter(|_| state == IntentState::Pending);
             Some((recipient, kind, state, group))
         })
-        .map(|(recipient, kind, state, group)| Intent {
-            state,
-            origin: origin.cloned(),
-            group: group.clone().map(Box::new),
-            follows: if group.is_none() {
-                follows.clone()
-            } else {
-                Vec::new()
-            },
-            ..Intent::new(
-                message.alert.clone(),
-                message.revision,
-                recipient.channel.clone(),
-                kind,
-                now,
-                overdue(now, group.as_ref()),
-            )
+        .map(|(recipient, kind, state, group)| {
+            let intent = Intent {
+                state,
+                origin: origin.cloned(),
+                group: group.clone().map(Box::new),
+                follows: if group.is_none() {
+                    follows.clone()
+                } else {
+                    Vec::new()
+                },
+                ..Intent::new(
+                    message.alert.clone(),
+                    message.revision,
+                    recipient.channel.clone(),
+                    kind,
+                    now,
+                    overdue(now, group.as_ref()),
+                )
+            };
+            match look.told_by_another_end(&message, &recipient.channel) {
+                Some(reason) => Intent {
+                    group: None,
+                    ..intent.superseded(&reason)
+                },
+                None => intent,
+            }
         })
         .collect();
     for recipient in recipients {

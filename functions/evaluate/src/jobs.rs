@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt;
 use jiff::Timestamp;
 use shared::config::Config;
+use shared::delivery::end_with_channel;
 use shared::domain::alert::AlertState;
 use shared::domain::{ChannelName, Origin, Subject};
 use shared::installation::{Installation, SETTLED};
@@ -119,8 +120,8 @@ impl Evaluator {
         Ok((0, Some((Stage::Spread, Some(ALERTS.to_owned())))))
     }
 
-    /// Ends what is still open of sources that the configuration does not have any more, a page at a time:
-    /// their alerts, and then what of theirs is in quarantine.
+    /// Ends what is still open of sources and channels that the configuration does not have any more, a page
+    /// at a time: their alerts, and then what of the sources is in quarantine.
     async fn end_what_is_open(&self, cursor: &str) -> Result<(u64, Next), EvaluateError> {
         let installation = self.installation().await?;
         let next = match cursor.strip_prefix(QUARANTINE) {
@@ -155,6 +156,12 @@ impl Evaluator {
                 Subject::Quarantine { connector, reason } if is_gone(connector) => {
                     let look = self.look_at_quarantine(installation, connector, reason);
                     unless_hopeless(connector, look).await?;
+                }
+                Subject::Channel { channel }
+                    if !installation.config.channels.contains_key(channel) =>
+                {
+                    let end = end_with_channel(&self.store, installation, channel);
+                    unless_hopeless(channel, async { Ok(end.await?) }).await?;
                 }
                 _ => {}
             }

@@ -56,6 +56,8 @@ pub(crate) struct Reading {
 pub(crate) struct Shown<'a> {
     pub(crate) before: Option<Stock>,
     pub(crate) after: Option<Stock>,
+    /// Whose they are.
+    pub(crate) of: Vec<&'a Position>,
     pub(crate) sold: Option<&'a Position>,
     pub(crate) renamed_to: Option<&'a ProductId>,
 }
@@ -134,7 +136,8 @@ impl<'a> Scene<'a> {
                 verdict.withheld = Some(Withheld::SourceDown);
             }
             if kind != AlertKind::HighDemand {
-                verdict.settles_at = after.settles_at(false, self.now);
+                let fires = verdict.condition == Condition::Breached;
+                verdict.settles_at = after.settles_at(fires, self.now);
             }
             judged.push(Judged {
                 resolution,
@@ -144,6 +147,7 @@ impl<'a> Scene<'a> {
                 shown: Shown {
                     before: earlier,
                     after: stock,
+                    of: vec![after],
                     sold: Some(after),
                     renamed_to: after.renamed_to().filter(|_| gone == Ending::Renamed),
                 },
@@ -237,7 +241,11 @@ impl<'a> Scene<'a> {
         {
             verdict.withheld = Some(Withheld::SourceDown);
         }
-        let settle_at = members.iter().map(|it| it.settles_at(true, self.now));
+        let fires = verdict.condition == Condition::Breached;
+        let settle_at = members.iter().map(|it| {
+            let changes_now = it.location == after.location;
+            it.settles_in_sum(changes_now, fires, self.now)
+        });
         verdict.settles_at = settle_at.max().flatten();
         let seen = members.iter().map(|it| (it.location.clone(), it.revision));
         Judged {
@@ -248,6 +256,7 @@ impl<'a> Scene<'a> {
             shown: Shown {
                 before: earlier,
                 after: stock,
+                of: members,
                 sold: None,
                 renamed_to: after.renamed_to().filter(|_| gone == Ending::Renamed),
             },

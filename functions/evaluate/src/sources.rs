@@ -91,6 +91,8 @@ impl Evaluator {
                     category: None,
                     beside: Vec::new(),
                     called_for: Vec::new(),
+                    positions: Vec::new(),
+                    ended: None,
                 };
                 looked = self.step(look, &words).await?;
                 if looked != Looked::Again {
@@ -223,6 +225,8 @@ impl Evaluator {
                 category: None,
                 beside: Vec::new(),
                 called_for: Vec::new(),
+                positions: Vec::new(),
+                ended: None,
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

@@ -16,7 +16,7 @@ use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
 use shared::store::alerts::ProductPicture;
 
-use crate::announce::{Look, Looked};
+use crate::announce::{Ended, Look, Looked};
 use crate::judge::{Judged, Scene, rank};
 use crate::surroundings::Surroundings;
 use crate::{EvaluateError, Evaluator};
@@ -127,7 +127,9 @@ impl Evaluator {
     ) -> Result<(), EvaluateError> {
         let picture = self.store.picture(product).await?;
         let members = around.installation.config.locations.members(group);
-        let member = members.iter().find_map(|at| picture.positions.get(at));
+        let there = members.iter().filter_map(|at| picture.positions.get(at));
+        // With the one that changed last, so that what its change set off there is one with this.
+        let member = there.max_by_key(|it| it.origin.as_ref().map(|origin| origin.at));
         // A group that has lost its members is looked at with any position of the product.
         match member.or_else(|| picture.positions.values().next()) {
             Some(position) => {
@@ -229,7 +231,6 @@ impl Evaluator {
         before: Option<&Position>,
         after: &Position,
     ) -> Result<Option<Vec<Told>>, EvaluateError> {
-        let change = format!("{}@{}", after.location, after.revision);
         let watched = scene.picture.watches.iter();
         let mut told: Vec<_> = watched
             .filter_map(|stored| {
@@ -238,6 +239,7 @@ impl Evaluator {
             })
             .collect();
         let all = scene.judge(before, after);
+        let mut ended: Vec<(Subject, Ended)> = Vec::new();
         for judged in &all {
             let subject = judged.resolution.subject();
             let kind = judged.resolution.kind;
@@ -246,14 +248,18 @@ impl Evaluator {
                 is_called_for && other.resolution.subject() == subject
             });
             let called_for = beside.map(|other| other.resolution.kind).collect();
+            let change = scene.change(&subject, after, &told);
+            let over = ended.iter().find(|(of, _)| *of == subject);
             let look = Look {
                 called_for,
+                ended: over.map(|(_, ended)| ended.clone()),
                 ..scene.look(judged, &change, &told)
             };
             let words = |change| scene.message(change, judged);
-            let Looked::Done(open) = self.step(look, &words).await? else {
+            let Looked::Done(open, over) = self.step(look, &words).await? else {
                 return Ok(None);
             };
+            ended.extend(over.map(|over| (subject.clone(), over)));
             told.retain(|one| one.kind != kind || one.subject != subject);
             told.extend(scene.told(&subject, kind, open.as_ref()));
         }
@@ -326,7 +332,23 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn look(&self, judged: &Judged<'_>, change: &str, told: &[Told]) -> Look<'a> {
+    /// The change that is looked at. What one file or webhook changes at several places is one change, and
+    /// their sum's is that of the place of which people are told.
+    fn change(&self, subject: &Subject, after: &Position, told: &[Told]) -> String {
+        let of = |position: &Position| format!("{}@{}", position.location, position.revision);
+        let id = |position: &Position| position.origin.as_ref().map(|origin| origin.id.clone());
+        let (this, own) = (id(after), of(after));
+        let Subject::Group { group, .. } = subject else {
+            return own;
+        };
+        let places = self.installation.config.locations.members(group).iter();
+        let there = places.filter_map(|place| self.picture.positions.get(place));
+        let mut together = there.filter(|it| this.is_some() && id(it) == this).map(of);
+        let is_told = |change: &String| told.iter().any(|it| it.cause.as_ref() == Some(change));
+        together.find(is_told).unwrap_or(own)
+    }
+
+    fn look(&self, judged: &Judged<'a>, change: &str, told: &[Told]) -> Look<'a> {
         let subject = judged.resolution.subject();
         let kind = judged.resolution.kind;
         let stored = self.picture.watch(&subject, kind);
@@ -352,6 +374,8 @@ impl<'a> Scene<'a> {
             installation: self.installation,
             beside,
             called_for: Vec::new(),
+            positions: judged.shown.of.clone(),
+            ended: None,
             stored,
             kind,
             verdict: judged.verdict,

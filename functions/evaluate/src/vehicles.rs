@@ -160,6 +160,8 @@ impl Evaluator {
                 category: None,
                 beside: Vec::new(),
                 called_for: Vec::new(),
+                positions: Vec::new(),
+                ended: None,
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

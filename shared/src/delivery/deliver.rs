@@ -104,6 +104,8 @@ enum Permit {
         is_sound: bool,
     },
     Wait(SignedDuration),
+    /// Its turn among others comes after this long.
+    Turn(SignedDuration),
 }
 
 /// What came of a look before anything is sent.
@@ -241,6 +243,8 @@ impl Deliverer {
             }
             Permit::Go { pass, is_sound } => return Ok(Begun::Send(errand, (pass, is_sound))),
             Permit::Wait(wait) => self.postpone(leased, wait).await,
+            // Turns are apart already, and in their order.
+            Permit::Turn(wait) => self.hold_back(leased, wait).await,
         };
         over.map(Begun::Over)
     }
@@ -278,7 +282,7 @@ impl Deliverer {
             let patience = spare.clamp(SignedDuration::ZERO, PATIENCE);
             let turn = self.paces.turn(&errand.name, per_second, patience).await;
             if let Err(far) = turn {
-                return Ok(Permit::Wait(far.wait));
+                return Ok(Permit::Turn(far.wait));
             }
         }
         let (turn, is_sound) = self.store.ask_breaker(&errand.name).await?;
@@ -514,7 +518,7 @@ impl Deliverer {
         })
     }
 
-    /// Gives an intent back for as long as an earlier revision may need.
+    /// Gives an intent back for so long: until its turn, or for as long as an earlier revision may need.
     async fn hold_back(
         &self,
         leased: &Stored<Intent>,

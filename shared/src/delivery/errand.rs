@@ -156,10 +156,9 @@ impl Deliverer {
         let turn = self.wait_for_turn(intent, (way, message.kind), is_noise, is_last);
         let thread = match turn.await? {
             Turn::Now { thread, is_first } => {
-                // Whose route asks for graver alerts than this was hears of it now for the first time. What
-                // a group says was put together so.
-                let is_first = is_first && !of_a_group;
-                if is_first && message.change == RevisionKind::Escalated {
+                // Who was spared the beginning, by a route that asks for graver alerts or because they knew of
+                // a graver one, hears of it now for the first time. What a group says was put together so.
+                if is_first && !of_a_group && !over {
                     message.change = RevisionKind::Opened;
                 }
                 thread

@@ -165,11 +165,16 @@ impl Deliverer {
             if !waiting.await? {
                 return Ok(Gathers::PartOf(so_far));
             }
-            let is_nothing = so_far.total == 0 && so_far.listed.is_empty();
-            so_far.reminder = is_nothing && reminding && self.reminds(group).await?;
+            so_far.reminder = reminding && so_far.total == 0 && so_far.listed.is_empty();
         }
-        if so_far.reminder && !self.gather_open(group, &mut so_far, until).await? {
-            return Ok(Gathers::PartOf(so_far));
+        if so_far.reminder {
+            if !self.gather_open(group, &mut so_far, until).await? {
+                return Ok(Gathers::PartOf(so_far));
+            }
+            if !self.reminds(group).await? {
+                // What is over is forgotten; what is open it says again should its route remind again.
+                (so_far.total, so_far.foremost) = (0, Vec::new());
+            }
         }
         let mut gathered = Gathered {
             total: so_far.total,
@@ -186,20 +191,28 @@ impl Deliverer {
         for member in &so_far.foremost {
             let words = self.store.revision(&member.alert, member.revision).await?;
             let Some(mut words) = words else { continue };
-            if words.change == RevisionKind::Escalated
-                && !self
-                    .heard_before((&member.alert, member.revision), &group.channel)
-                    .await?
+            if matches!(
+                words.change,
+                RevisionKind::Updated | RevisionKind::Escalated
+            ) && !self
+                .heard_before((&member.alert, member.revision), &group.channel)
+                .await?
             {
                 words.change = RevisionKind::Opened;
             }
             let is_about_stock =
                 words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
             if is_about_stock {
-                let about = (&words.subject, words.alert.as_str());
-                let later = self.told_since(ear(group), about, member.at).await?;
+                let watches = self.store.watches(&words.subject).await?;
+                let later = self.told_since(ear(group), (&watches, &words.alert), member.at);
+                let later = later.await?;
                 let is_outdated = !later.is_empty() && words.change != RevisionKind::Resolved;
-                self.take_present_stock(&mut words, is_outdated).await?;
+                self.take_present_stock(&mut words, &watches, is_outdated)
+                    .await?;
+                if let Some(last) = group.schedule.last.filter(|_| so_far.reminder) {
+                    let heard = self.heard_of(&words, last.0).await?;
+                    words.notes.extend(heard.notes());
+                }
             }
             gathered.named.push(words);
         }
@@ -302,13 +315,13 @@ impl Deliverer {
                     return Ok(Some(LeftOut::because(reason)));
                 }
             }
-            let news = (alert.kind, &alert.subject);
-            if let Some(reason) = self.no_news(news, last.at).await? {
-                return Ok(Some(LeftOut::because(reason)));
-            }
             if alert.kind.tells_what_is_left() {
-                let about = (&alert.subject, alert.id.as_str());
-                let later = self.told_since(ear(group), about, last.at).await?;
+                let watches = self.store.watches(&alert.subject).await?;
+                if let Some(reason) = self.no_news(alert.kind, &watches, last.at) {
+                    return Ok(Some(LeftOut::because(reason)));
+                }
+                let later = self.told_since(ear(group), (&watches, &alert.id), last.at);
+                let later = later.await?;
                 if let Some(later) = later.into_iter().find(|it| it.is_open) {
                     return Ok(Some(LeftOut {
                         reason: later.reason(),
@@ -344,12 +357,12 @@ impl Deliverer {
             if alert.revision > said.revision {
                 return Ok(true);
             }
-            let news = (alert.kind, &alert.subject);
-            if self.no_news(news, said.at).await?.is_some() {
-                return Ok(true);
-            }
             if !alert.kind.tells_what_is_left() {
                 continue;
+            }
+            let watches = self.store.watches(&alert.subject).await?;
+            if self.no_news(alert.kind, &watches, said.at).is_some() {
+                return Ok(true);
             }
             let intent = self
                 .store
@@ -357,10 +370,10 @@ impl Deliverer {
             let Some(intent) = intent.await? else {
                 continue;
             };
-            let about = (&alert.subject, alert.id.as_str());
             let if_open = reminds || said.after.is_none();
             let since = intent.data.created_at;
-            let later = self.told_since(ear(group), about, since).await?;
+            let later = self.told_since(ear(group), (&watches, &alert.id), since);
+            let later = later.await?;
             if later.iter().any(|it| it.is_open || !if_open) {
                 return Ok(true);
             }
@@ -385,7 +398,7 @@ impl Deliverer {
 
     /// Whether a group brings to mind what is open. Where its route does not any more, reminders come of
     /// each alert by itself.
-    pub(super) async fn reminds(&self, group: &Group) -> Result<bool, DeliverError> {
+    async fn reminds(&self, group: &Group) -> Result<bool, DeliverError> {
         let installation = self.installations.current().await?;
         let route = &group.belongs.route;
         Ok(installation.routes.reminds(route, &group.channel))
@@ -432,9 +445,9 @@ impl Deliverer {
             return Ok(None);
         };
         if alert.kind.tells_what_is_left() {
-            let about = (&alert.subject, alert.id.as_str());
-            let later = self.told_since(ear(group), about, member.at).await?;
-            if later.iter().any(|it| it.is_open) {
+            let watches = self.store.watches(&alert.subject).await?;
+            let later = self.told_since(ear(group), (&watches, &alert.id), member.at);
+            if later.await?.iter().any(|it| it.is_open) {
                 return Ok(None);
             }
         }

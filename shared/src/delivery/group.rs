@@ -309,9 +309,8 @@ impl Deliverer {
         let pace = &group.data.belongs.pace;
         let left = Left {
             waiting: self.store.has_members(id, Which::Waiting).await?,
-            open: pace.repeat.is_some()
-                && self.reminds(&group.data).await?
-                && self.store.has_members(id, Which::Told).await?,
+            // Also while its route does not remind: it may again.
+            open: pace.repeat.is_some() && self.store.has_members(id, Which::Told).await?,
             kept_silent: matches!(group.data.schedule.phase, Phase::Reminding(_)),
         };
         let now = self.store.clock().now();

@@ -5,12 +5,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Deliverer};
 use super::verdict::recheck;
+use crate::domain::Position;
 use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind, Subject};
 use crate::domain::group::GroupId;
 use crate::domain::id::ChannelName;
 use crate::domain::message::{Message, Stock};
 use crate::domain::rule::{Check, total};
 use crate::domain::watch::Phase;
+use crate::installation::Installation;
+use crate::store::alerts::Watched;
+use crate::store::heard::Heard;
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{StoreError, Stored};
 
@@ -44,16 +48,16 @@ pub(super) struct Ear<'a> {
 }
 
 impl Deliverer {
-    /// The alerts that have told a channel since then what is left of an item, the last first.
+    /// The alerts that have told a channel since then what is left of an item, by its watches, the last
+    /// first.
     pub(super) async fn told_since(
         &self,
         ear: Ear<'_>,
-        (subject, alert): (&Subject, &str),
+        (watches, alert): (&[Stored<Watched>], &str),
         since: Timestamp,
     ) -> Result<Vec<Later>, StoreError> {
-        let watches = self.store.watches(subject).await?;
         let mut spoken = Vec::new();
-        for stored in &watches {
+        for stored in watches {
             let kind = stored.data.kind;
             for one in &stored.data.watch.spoken_of {
                 let is_later = one.alert != alert && one.at.0 > since;
@@ -96,21 +100,19 @@ impl Deliverer {
         Ok(told)
     }
 
-    /// Has a message that is sent some time after it was written say how much is left now, or nothing of it
-    /// where that is not known or does not go with what it says. `is_outdated`: it cannot stay as it is.
-    pub(super) async fn take_present_stock(
+    /// The positions that are counted in what is said of a subject; `None` where nothing is known of it.
+    async fn counted(
         &self,
-        message: &mut Message,
-        is_outdated: bool,
-    ) -> Result<(), DeliverError> {
-        let installation = self.installations.current().await?;
-        let sources = &installation.authority().quantities;
-        let counted = match &message.subject {
+        installation: &Installation,
+        subject: &Subject,
+    ) -> Result<Option<Vec<Position>>, StoreError> {
+        Ok(match subject {
             Subject::Position { product, location } => {
                 let position = self.store.position(product, location).await?;
                 position.map(|position| vec![position])
             }
             Subject::Group { product, group } => {
+                let sources = &installation.authority().quantities;
                 let members = installation.config.locations.members(group);
                 let mut positions = self.store.positions_of(product).await?;
                 positions
@@ -118,7 +120,32 @@ impl Deliverer {
                 Some(positions)
             }
             _ => None,
-        };
+        })
+    }
+
+    /// How old is what a message brings to mind, for who heard of it then.
+    pub(super) async fn heard_of(
+        &self,
+        message: &Message,
+        since: Timestamp,
+    ) -> Result<Heard, DeliverError> {
+        let installation = self.installations.current().await?;
+        let counted = self.counted(&installation, &message.subject).await?;
+        let counted: Vec<_> = counted.iter().flatten().collect();
+        Ok(self.store.heard_of(&counted, &installation, since).await?)
+    }
+
+    /// Has a message that is sent some time after it was written say how much is left now, or nothing of it
+    /// where that is not known or does not go with what it says. `is_outdated`: it cannot stay as it is.
+    pub(super) async fn take_present_stock(
+        &self,
+        message: &mut Message,
+        watches: &[Stored<Watched>],
+        is_outdated: bool,
+    ) -> Result<(), DeliverError> {
+        let installation = self.installations.current().await?;
+        let sources = &installation.authority().quantities;
+        let counted = self.counted(&installation, &message.subject).await?;
         let present = match counted {
             Some(positions) if !positions.is_empty() => {
                 let stocks: Vec<_> = positions.iter().map(|it| it.stock(sources)).collect();
@@ -131,38 +158,29 @@ impl Deliverer {
             return Ok(());
         }
         message.after = match present {
-            Some(stock) if goes_with(message, self.check_of(message).await?, &stock) => Some(stock),
+            Some(stock) if goes_with(message, check_of(message, watches), &stock) => Some(stock),
             _ => None,
         };
         (message.before, message.days_of_supply) = (None, None);
         Ok(())
     }
 
-    /// What was checked when an alert last fired, if it is still open.
-    async fn check_of(&self, message: &Message) -> Result<Option<Check>, StoreError> {
-        let watches = self.store.watches(&message.subject).await?;
-        let mut ours = watches.iter().filter_map(|it| it.data.watch.episode());
-        let ours = ours.find(|episode| episode.alert == message.alert);
-        Ok(ours.and_then(|episode| episode.check))
-    }
-
     /// Why that stock is back is no news any more, if so.
-    pub(super) async fn no_news(
+    pub(super) fn no_news(
         &self,
-        (kind, subject): (AlertKind, &Subject),
+        kind: AlertKind,
+        watches: &[Stored<Watched>],
         since: Timestamp,
-    ) -> Result<Option<&'static str>, StoreError> {
+    ) -> Option<&'static str> {
         if kind != AlertKind::BackInStock {
-            return Ok(None);
+            return None;
         }
         if self.store.clock().now().duration_since(since) > NEWS {
-            return Ok(Some("it has been back for more than a day"));
+            return Some("it has been back for more than a day");
         }
-        let watches = self.store.watches(subject).await?;
-        let out = |kind, is_open: bool| kind == AlertKind::OutOfStock && is_open;
         let mut watches = watches.iter().map(|stored| &stored.data);
-        let is_out = watches.any(|it| out(it.kind, it.watch.episode().is_some()));
-        Ok(is_out.then_some("it is out of stock again"))
+        let out = |it: &Watched| it.kind == AlertKind::OutOfStock && it.watch.episode().is_some();
+        watches.any(out).then_some("it is out of stock again")
     }
 
     /// Takes from a message that was held up what is no longer so.
@@ -172,15 +190,16 @@ impl Deliverer {
         message: &mut Message,
     ) -> Result<Standing, DeliverError> {
         let (kind, since) = (message.kind, intent.created_at);
-        if let Some(reason) = self.no_news((kind, &message.subject), since).await? {
+        let watches = self.store.watches(&message.subject).await?;
+        if let Some(reason) = self.no_news(kind, &watches, since) {
             return Ok(Standing::Nothing(reason.to_owned()));
         }
         let ear = Ear {
             channel: &intent.channel,
             group: None,
         };
-        let about = (&message.subject, intent.alert.as_str());
-        let told = self.told_since(ear, about, since).await?;
+        let told = self.told_since(ear, (&watches, &intent.alert), since);
+        let told = told.await?;
         if told.iter().any(|later| later.in_hand) {
             let now = self.store.clock().now();
             return Ok(Standing::Waits(recheck(since, now)));
@@ -198,23 +217,27 @@ impl Deliverer {
             }
             _ => {}
         }
-        if is_end && self.is_so_again(message).await? {
+        if is_end && is_so_again(message, &watches) {
             let now = self.store.clock().now();
             return Ok(Standing::Waits(recheck(since, now)));
         }
-        self.take_present_stock(message, !told.is_empty()).await?;
+        self.take_present_stock(message, &watches, !told.is_empty())
+            .await?;
         Ok(Standing::Holds)
     }
+}
 
-    /// Whether the same is wrong again, or about to be, as what has recovered.
-    async fn is_so_again(&self, message: &Message) -> Result<bool, StoreError> {
-        if message.ending.is_some_and(|ending| !ending.is_recovery()) {
-            return Ok(false);
-        }
-        let watches = self.store.watches(&message.subject).await?;
-        let mut ours = watches.iter().filter(|it| it.data.kind == message.kind);
-        Ok(ours.any(|it| it.data.watch.phase != Phase::Quiet))
-    }
+/// What was checked when an alert last fired, if it is still open.
+fn check_of(message: &Message, watches: &[Stored<Watched>]) -> Option<Check> {
+    let mut ours = watches.iter().filter_map(|it| it.data.watch.episode());
+    ours.find(|episode| episode.alert == message.alert)?.check
+}
+
+/// Whether the same is wrong again, or about to be, as what has recovered.
+fn is_so_again(message: &Message, watches: &[Stored<Watched>]) -> bool {
+    let has_recovered = message.ending.is_none_or(Ending::is_recovery);
+    let mut ours = watches.iter().filter(|it| it.data.kind == message.kind);
+    has_recovered && ours.any(|it| it.data.watch.phase != Phase::Quiet)
 }
 
 /// What is left of a message that was held up.

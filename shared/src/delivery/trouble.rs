@@ -19,6 +19,7 @@ use crate::render::words::one_line;
 use crate::store::alerts::{Alert, Announcement};
 use crate::store::breakers::{Destination, Trouble, TroubleKind};
 use crate::store::intents::{Intent, IntentState};
+use crate::store::{Store, StoreError};
 
 /// What stands before the text of a lost message.
 const LOST: &str = "It did not carry: ";
@@ -201,6 +202,34 @@ impl Deliverer {
             .collect();
         Ok(if wanted.is_empty() { usable } else { wanted })
     }
+}
+
+/// Ends the alert on a channel that is not in the configuration any more.
+pub async fn end_with_channel(
+    store: &Store,
+    installation: &Installation,
+    channel: &ChannelName,
+) -> Result<(), StoreError> {
+    let trouble = store.destination(channel).await?.trouble;
+    let Some(id) = trouble.and_then(|trouble| trouble.alert) else {
+        return Ok(());
+    };
+    let Some(alert) = store.alert(&id).await? else {
+        return Ok(());
+    };
+    let now = store.clock().now();
+    let message = Message {
+        revision: alert.revision + 1,
+        change: RevisionKind::Resolved,
+        ending: Some(Ending::ChannelRemoved),
+        at: now,
+        notes: Vec::new(),
+        ..alert.message.clone()
+    };
+    let told = installation.by_their_names(&alert.told);
+    let kinds = store.kinds_told(&id).await?;
+    let last = announcement(installation, message, (&told, &kinds), now, Some(&alert));
+    store.end_trouble(channel, &last).await.map(drop)
 }
 
 /// What did not arrive because it was refused, for whoever hears that messages arrive again.

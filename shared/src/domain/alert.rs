@@ -121,6 +121,8 @@ named!(
         NoLongerStated => "no_longer_stated",
         /// The source is gone, or switched off.
         SourceRemoved => "source_removed",
+        /// The channel is not in the configuration any more.
+        ChannelRemoved => "channel_removed",
     }
 );
 
@@ -145,6 +147,9 @@ impl Ending {
             Self::Renamed => "it goes on under another SKU",
             Self::NoLongerStated => "no longer watched, because nobody states its stock any more",
             Self::SourceRemoved => "no longer watched, because the source is not read any more",
+            Self::ChannelRemoved => {
+                "no longer watched, because the channel is not in the configuration any more"
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ impl Message {
 pub struct Digest {
     /// How many alerts it is about.
     pub total: u32,
-    /// How many of them are open.
+    /// How many of them are not over: new since the last message, or changed.
     pub open: u32,
     /// How many are over.
     pub resolved: u32,

@@ -20,6 +20,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::alert::named;
 use super::authority::API;
 use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
@@ -103,8 +104,8 @@ pub struct Position {
     pub renamed: Option<Renamed>,
 }
 
-/// While many changes come together, as of a file or a list of vehicles: each is written by itself, and
-/// what stands in between is true of the table and of no yard.
+/// While changes come together, as of a file or a list of vehicles, or one after the other: each is written
+/// by itself, and what stands in between is true of the table and of no yard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsettled {
     /// When the first of them was written.
@@ -113,6 +114,41 @@ pub struct Unsettled {
     /// When the last of them has settled.
     #[serde(rename = "u")]
     until: Moment,
+    /// What tells that more may follow.
+    #[serde(rename = "w", default, skip_serializing_if = "Together::is_many")]
+    by: Together,
+}
+
+named!(
+    /// What tells that more changes may follow one.
+    Together {
+        /// Its writer has a list of them.
+        Many => "many",
+        /// It came soon after another.
+        Row => "row",
+        /// There is more than before: who brings one mostly brings more.
+        Rise => "rise",
+    }
+);
+
+#[expect(
+    clippy::derivable_impls,
+    reason = "the macro that declares it derives no default"
+)]
+impl Default for Together {
+    fn default() -> Self {
+        Self::Many
+    }
+}
+
+impl Together {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_many(&self) -> bool {
+        *self == Self::Many
+    }
 }
 
 impl Unsettled {
@@ -121,14 +157,15 @@ impl Unsettled {
     /// What never settles is told all the same: the longest that one invocation reads a file.
     const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 
-    /// One more of many changes is written now.
+    /// One more of changes that come together is written now.
     #[must_use]
-    pub fn at(now: Timestamp, before: Option<Self>) -> Self {
+    pub fn at(now: Timestamp, by: Together, before: Option<Self>) -> Self {
         // Also where that was long ago: what comes without a break is judged as it comes from then on.
         let since = before.filter(|before| now < before.until.0);
         Self {
             since: since.map_or(Moment(now), |before| before.since),
             until: Moment(now.saturating_add(Self::QUIET).unwrap_or(Timestamp::MAX)),
+            by,
         }
     }
 
@@ -380,13 +417,71 @@ impl Position {
         Some(u16::try_from(days.max(1)).unwrap_or(u16::MAX))
     }
 
-    /// When what is counted there is settled, if many changes that come together change it now. What is
-    /// stated of a place is so at once; only a sum over places passes through what nobody says.
-    pub fn settles_at(&self, is_sum: bool, now: Timestamp) -> Option<Timestamp> {
+    /// Until when more may follow the change that made this of what was there before; nothing where the
+    /// change stands by itself. `is_one_of_many`: its writer has a list of them.
+    ///
+    /// What is stated of a place is so, however soon it follows; what is counted from vehicles passes
+    /// through every number in between. That there is more than before is never waited for where there was
+    /// enough.
+    pub fn unsettled_after(
+        &self,
+        before: &Self,
+        is_one_of_many: bool,
+        sources: &Sources,
+        now: Timestamp,
+    ) -> Option<Unsettled> {
+        let known = before.unsettled;
+        let at = |by| Some(Unsettled::at(now, by, known));
+        if is_one_of_many {
+            return at(Together::Many);
+        }
+        let going_on = known.filter(|it| it.ends_at(now).is_some());
+        if let Some(many) = going_on.filter(|it| it.by == Together::Many) {
+            // A single change among them does not tell of the rest.
+            return Some(many);
+        }
         let is_counted = matches!(self.holding, Holding::Counted { .. });
-        self.unsettled
-            .filter(|_| is_counted || is_sum)?
-            .ends_at(now)
+        let times = self.origin.as_ref().zip(before.origin.as_ref());
+        let apart = times.map(|(this, last)| this.at.duration_since(last.at).abs());
+        if is_counted && apart.is_some_and(|apart| apart < Unsettled::QUIET) {
+            return at(Together::Row);
+        }
+        let none = is_counted.then(Stock::default);
+        let earlier = before.stock(sources).or(none);
+        let rises = self.stock(sources).is_some_and(|stock| {
+            let rose = |earlier: Stock| {
+                stock.on_hand > earlier.on_hand || stock.available > earlier.available
+            };
+            earlier.is_none_or(rose)
+        });
+        match rises {
+            true => at(Together::Rise),
+            false => None,
+        }
+    }
+
+    /// When what is counted there is settled, if changes that come together change it now. `fires`: what
+    /// there is now would begin an alert. What is stated of a place is so at once.
+    pub fn settles_at(&self, fires: bool, now: Timestamp) -> Option<Timestamp> {
+        let is_counted = matches!(self.holding, Holding::Counted { .. });
+        self.settles_in_sum(true, fires, now).filter(|_| is_counted)
+    }
+
+    /// The same of a sum over places that this position counts in. Of places that do not change now only a
+    /// list matters that is still being written: each of them is as it is.
+    pub fn settles_in_sum(
+        &self,
+        changes_now: bool,
+        fires: bool,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let unsettled = self.unsettled?;
+        let matters = match unsettled.by {
+            Together::Many => true,
+            Together::Row => changes_now,
+            Together::Rise => changes_now && fires,
+        };
+        unsettled.ends_at(now).filter(|_| matters)
     }
 
     /// The quantities, or `None` while nobody has stated any (which is not zero).

@@ -229,8 +229,9 @@ impl Routes {
     /// An end goes exactly to those who were told of the beginning, whatever the routes say by then,
     /// so that an incident opened at a vendor is closed there. A channel is left out only if routes
     /// still lead the alert there and each of them says that it does not carry resolved revisions.
-    /// Anything else goes where the routes choose; so does an end when nothing is known of `told`. Where
-    /// nothing of an alert was told, it opens by becoming graver.
+    /// Anything else goes where the routes choose; so does an end when nothing is known of `told`. To a
+    /// channel that was told nothing so far, as its route asks for graver alerts or its people knew of a
+    /// graver one, whatever comes next is the beginning: it goes there also by routes of beginnings alone.
     pub fn recipients(&self, told: Option<&[ChannelName]>, about: &About<'_>) -> Vec<Recipient> {
         let told = match (about.change, told) {
             (RevisionKind::Resolved, Some(told)) => told,

@@ -15,9 +15,7 @@ pub(super) fn render(
     digest: &Digest,
     channel: Option<&ChannelName>,
 ) -> Rendered {
-    let Digest {
-        total, resolved, ..
-    } = *digest;
+    let total = digest.total;
     let alerts = counted(total, "alert");
     let place = message.location.as_ref();
     let place = place
@@ -28,8 +26,12 @@ pub(super) fn render(
         (title.clone(), format!("{title}:"))
     } else {
         let title = format!("{}{place}", counted(total, "inventory alert"));
-        let counts = format!("{} open, {resolved} resolved", digest.open);
-        (title, format!("{alerts}{place}: {counts}."))
+        let counts = [(digest.open, "new or changed"), (digest.resolved, "over")];
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<_> = counts
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        (title, format!("{alerts}{place}: {}.", counts.join(", ")))
     };
     let mut lines = vec![lead];
     let mut fallback = None;
@@ -78,7 +80,7 @@ mod tests {
         assert_eq!(words.title, "5 inventory alerts");
         assert_eq!(
             words.text,
-            "5 alerts: 4 open, 1 resolved.\n\
+            "5 alerts: 4 new or changed, 1 over.\n\
              • Low stock: Oil 5W-40 – just 2 units left. (Milano Nord) two suppliers are late\n\
              • Back in stock: Oil 5W-40 – 2 units available. (Milano Nord) two suppliers are late\n\
              … and 3 more"
@@ -128,7 +130,7 @@ mod tests {
         let words = render(&message);
         assert_eq!(
             words.text,
-            "2 alerts: 2 open, 0 resolved.\n\
+            "2 alerts: 2 new or changed.\n\
              • Out of stock: Oil 5W-40 – none left. (Milano Nord) two suppliers are late\n\
              … and 1 more"
         );

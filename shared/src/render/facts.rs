@@ -60,12 +60,14 @@ pub fn facts(message: &Message) -> Vec<Fact> {
 
 fn digest_facts(message: &Message, digest: &Digest) -> Vec<Fact> {
     let place = message.location.clone().map(|place| ("Location", place));
-    let counts = [
-        ("Open", digest.open.to_string()),
-        ("Resolved", digest.resolved.to_string()),
-        ("As of", local_time(message)),
-    ];
+    let counts = match digest.reminder {
+        true => vec![("Still open", digest.open)],
+        false => vec![("New or changed", digest.open), ("Over", digest.resolved)],
+    };
+    let counts = counts.into_iter();
+    let counts = counts.map(|(label, count)| (label, count.to_string()));
     let facts = place.into_iter().chain(counts);
+    let facts = facts.chain([("As of", local_time(message))]);
     facts.map(|(label, value)| Fact { label, value }).collect()
 }
 

@@ -150,8 +150,8 @@ impl Store {
     }
 
     /// What was not sent on these channels because they were not live, the gravest first: the messages, and
-    /// of what is gathered those of the groups, which speak now. At most so many; the clock has the rest
-    /// looked at.
+    /// of what is gathered those of the groups, which speak now. Of the messages at most so many; the clock
+    /// has the rest looked at.
     pub async fn unsent(
         &self,
         in_use: impl Fn(&ChannelName) -> bool,
@@ -201,7 +201,8 @@ impl Store {
             }
         }
         unsent.sort_by_key(|(severity, it)| (Reverse(*severity), it.created_at));
-        let mut unsent: Vec<_> = unsent.into_iter().map(|(_, intent)| intent).collect();
+        let unsent = unsent.into_iter().map(|(_, intent)| intent);
+        let mut unsent: Vec<_> = unsent.take(most).collect();
         for id in groups {
             if self.hasten(&id).await? {
                 let group = self.group(&id).await?;

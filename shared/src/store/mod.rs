@@ -40,6 +40,7 @@ pub mod doctor;
 pub mod due;
 pub mod feeds;
 pub mod groups;
+pub mod heard;
 pub mod heartbeat;
 pub mod imports;
 pub mod inbox;

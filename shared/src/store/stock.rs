@@ -23,9 +23,7 @@ use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::order::DEFAULT_LOCATION;
-use crate::domain::position::{
-    MOST_MOVES, PositionChange, Refusal, Sources, Unsettled, whole_millis,
-};
+use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, whole_millis};
 use crate::domain::unit::UnitState;
 use crate::domain::{Authority, Position, ProductId};
 
@@ -662,11 +660,7 @@ impl Store {
             let today = now.to_zoned(TimeZone::UTC).date();
             after.known_since.get_or_insert(today);
         }
-        after.unsettled = match self.one_of_many {
-            true => Some(Unsettled::at(now, before.unsettled)),
-            // A single change among them does not tell of the rest.
-            false => before.unsettled.filter(|it| it.ends_at(now).is_some()),
-        };
+        after.unsettled = after.unsettled_after(before, self.one_of_many, sources, now);
         after.replayed = self.replayed(after.replayed.take(), after.revision);
         if after.movements() == MOST_MOVES && before.movements() >= MOST_MOVES {
             tracing::warn!(product = %after.product, location = %after.location,

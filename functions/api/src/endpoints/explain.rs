@@ -493,16 +493,17 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// When what is there is settled, while many changes that came together change it.
+    /// When what would begin an alert is settled, while changes that come together change it.
     fn settles_at(&self, resolution: &Resolution<'_>) -> Option<Timestamp> {
         if resolution.kind == AlertKind::HighDemand {
             return None;
         }
         let is_sum = matches!(resolution.subject(), Subject::Group { .. });
-        let members = self.members(resolution).into_iter();
-        members
-            .filter_map(|it| it.settles_at(is_sum, self.now))
-            .max()
+        let settles = |it: &Position| match is_sum {
+            true => it.settles_in_sum(true, true, self.now),
+            false => it.settles_at(true, self.now),
+        };
+        self.members(resolution).into_iter().filter_map(settles).max()
     }
 
     /// Whether what was counted somewhere that is judged ended with who listed it, or with the place.
@@ -574,8 +575,8 @@ impl<'a> Scene<'a> {
                 "No alert: nobody has stated the quantity, and unknown is not zero.".to_owned()
             }
             (Condition::Breached, _) if self.settles_at(resolution).is_some() => format!(
-                "No alert yet: it was one of many changes that came together, as of a file; all of them are \
-                 judged once they are over, at {} if nothing follows.",
+                "No alert yet: more changes may follow the last one, as of a file or of several vehicles; they \
+                 are judged together, at {} if nothing follows.",
                 self.settles_at(resolution).unwrap_or(self.now)
             ),
             (Condition::Breached, _) if self.is_unlisted(resolution) => {

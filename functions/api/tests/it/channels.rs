@@ -333,7 +333,12 @@ async fn a_group_s_message_links_to_a_page_that_leads_to_each_alert() {
     assert_eq!(answer.status, 200);
     let html = answer.body.as_str().unwrap();
     let link = format!("<a href=\"open?k={}\">", key.token("open"));
-    for wanted in [link.as_str(), "&lt;script&gt;", "… and 3 more", "Open<td>4"] {
+    for wanted in [
+        link.as_str(),
+        "&lt;script&gt;",
+        "… and 3 more",
+        "New or changed<td>4",
+    ] {
         assert!(html.contains(wanted), "{wanted} in {html}");
     }
 }

@@ -222,6 +222,12 @@ async fn a_vehicle_shows_who_says_what() {
 async fn the_explanation_names_rule_quantity_and_state() {
     let scene = Scene::new().await;
     scene.described("OIL", "Engine oil", "oil").await;
+    scene.stated("OIL", "north", 3).await;
+    let first = scene
+        .get("/api/v1/explain?product=OIL&location=north")
+        .await;
+    let sum = first.body["group_sums"][0]["answer"].to_string();
+    assert!(sum.contains("more changes may follow"), "{sum}");
     scene.stated("OIL", "north", 2).await;
     let low = scene
         .get("/api/v1/explain?product=OIL&location=north")

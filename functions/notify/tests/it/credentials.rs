@@ -34,6 +34,25 @@ async fn without_credentials_nothing_is_sent_and_that_is_what_is_said() {
     assert_eq!(trouble.reason, "env:TOKEN is not set");
 }
 
+/// However much waits for a channel that is switched on, so many messages are announced at once.
+#[tokio::test(start_paused = true)]
+async fn of_what_waits_for_a_channel_so_much_is_announced_at_once_and_the_clock_has_the_rest() {
+    let world = World::new(SLACK).await;
+    let mut waiting = Vec::new();
+    for alert in 0..7 {
+        waiting.extend(world.open(&format!("a{alert}"), &["ops"]).await);
+    }
+    for which in &waiting {
+        world.look(which).await;
+    }
+    let unsent = async |most| world.store.unsent(|_| true, most).await.unwrap().len();
+    assert_eq!(unsent(3).await, 3);
+    assert_eq!(unsent(100).await, 7);
+    tokio::time::sleep(Duration::from_secs(16 * 60)).await;
+    let due = world.due().await;
+    assert!(waiting.iter().all(|which| due.contains(which)), "{due:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_still_open_is_told_when_the_channel_comes_alive_and_the_rest_is_not() {
     let world = World::new(SLACK).await;

@@ -477,3 +477,29 @@ async fn a_channels_pace_is_kept_within_one_instance() {
     assert!(!put_off.is_empty());
     assert_eq!(world.intent(put_off[0]).await.attempts, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_its_turn_comes_back_turn_by_turn() {
+    let world = World::new(&webhooks(&[("ops", "max_per_second = 1")])).await;
+    let deliverer = world.deliverer();
+    let mut intents = Vec::new();
+    for alert in 0..60 {
+        intents.extend(world.open(&format!("a{alert}"), &["ops"]).await);
+    }
+    let looks = intents
+        .iter()
+        .map(|which| deliverer.deliver(which, world.deadline()));
+    let looks = futures::future::join_all(looks).await.into_iter();
+    let put_off = looks.filter_map(|look| match look.unwrap() {
+        Delivered::Again(wait) => Some(wait),
+        _ => None,
+    });
+    let mut waits: Vec<_> = put_off.collect();
+    assert!(waits.len() > 50, "{waits:?}");
+    waits.sort_unstable();
+    for pair in waits.windows(2) {
+        let apart = pair[1] - pair[0];
+        let late = (apart - SignedDuration::from_secs(1)).abs();
+        assert!(late < SignedDuration::from_millis(100), "{waits:?}");
+    }
+}

@@ -201,7 +201,8 @@ async fn revisions_of_one_alert_merge_into_its_last() {
     line.until(53).await;
     line.say("a2", 1, Opened, &["ops"]).await;
     let expected: &[(i64, &[&str])] = &[
-        (20, &["a1/2 updated"]),
+        // Nobody had heard of it before.
+        (20, &["a1/2 opened"]),
         (30, &["a1/3 updated"]),
         (40, &["a1/4 updated"]),
         (50, &["a1/5 resolved"]),
@@ -374,6 +375,35 @@ async fn a_group_whose_route_is_gone_brings_nothing_to_mind() {
     line.until(20).await;
     line.world.configure(&webhooks(&[("ops", "")])).await;
     line.ends(600, "ops", &[(10, &["a1/1 opened"])]).await;
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_brings_to_mind_again_what_is_open_when_its_route_is_back() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(30))).await;
+    line.say("a1", 1, Opened, &["ops"]).await;
+    line.say("a2", 1, Opened, &["ops"]).await;
+    line.until(20).await;
+    line.world.configure(&webhooks(&[("ops", "")])).await;
+    line.until(150).await;
+    line.world
+        .write("a2", 2, Resolved, &[], line.world.clock.now())
+        .await;
+    line.until(300).await;
+    assert_eq!(line.told("ops").len(), 1, "{:?}", line.told("ops"));
+    line.world.configure(&reminding(&[("ops", "")])).await;
+    line.until(335).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|(_, what)| what).collect();
+    assert_eq!(told[1..], [["still 1+0", "a1/1 opened"]], "{told:?}");
+    // Without its route it does not look for ever after what is over.
+    line.world.configure(&webhooks(&[("ops", "")])).await;
+    line.world
+        .write("a1", 2, Resolved, &[], line.world.clock.now())
+        .await;
+    line.until(500).await;
+    let group = line.belongs.id(&"ops".parse().unwrap());
+    let group = line.world.store.group(&group).await.unwrap().unwrap().data;
+    assert_eq!(group.schedule.phase, Phase::Quiet);
     line.stop().await;
 }
 
@@ -909,9 +939,9 @@ async fn people_read_what_is_so_now_where_a_message_may_have_been_lost() {
     line.say("a1", 2, Resolved, &["ops"]).await;
     line.until(600).await;
     let read = read(&line);
-    assert!(read[0].contains("2 open, 0 resolved"), "{read:#?}");
+    assert!(read[0].contains("2 new or changed."), "{read:#?}");
     // It may have arrived: so the end is told, and what is open once more.
-    assert!(read[1].contains("1 open, 1 resolved"), "{read:#?}");
+    assert!(read[1].contains("1 new or changed, 1 over."), "{read:#?}");
     assert_eq!(read.len(), 2, "{read:#?}");
     line.settled(&["a2"]).await;
     line.stop().await;
@@ -933,7 +963,7 @@ async fn the_end_of_what_may_have_been_told_is_told_after_the_channel_was_off() 
     line.until(900).await;
     let read = read(&line);
     assert_eq!(read.len(), 2, "{read:#?}");
-    assert!(read[1].contains("1 open, 1 resolved"), "{read:#?}");
+    assert!(read[1].contains("1 new or changed, 1 over."), "{read:#?}");
     line.settled(&["a2"]).await;
     line.stop().await;
 }

@@ -219,6 +219,56 @@ async fn an_alert_that_became_graver_is_opened_where_nothing_of_it_was_told() {
     assert_eq!(told(&world.vendors.seen("boss.example.com")), ["opened"]);
 }
 
+/// They knew of a graver alert when it began, and that is over. Its revision keeps its number.
+#[tokio::test(start_paused = true)]
+async fn an_alert_is_opened_where_its_beginning_was_spared() {
+    let world = World::new(&webhooks(&[("ops", ""), ("late", "")])).await;
+    let opened = world.open("a1", &["ops"]).await.remove(0);
+    settle(&world, &opened).await;
+    let due_at = world.clock.now();
+    let rest = world
+        .write("a1", 2, RevisionKind::Updated, &["late"], due_at)
+        .await
+        .remove(0);
+    settle(&world, &rest).await;
+    let worse = world
+        .write("a1", 3, RevisionKind::Updated, &["late"], due_at)
+        .await
+        .remove(0);
+    settle(&world, &worse).await;
+    let seen = world.vendors.seen("late.example.com");
+    assert_eq!(told(&seen), ["opened", "updated"]);
+    let first: serde_json::Value = serde_json::from_str(&seen[0].body).unwrap();
+    assert_eq!(first["type"], "stock.low_stock.opened");
+    assert_eq!(first["data"]["revision"], 2);
+}
+
+/// Whether the later alert leaves is not known while a notifier that died has it in hand.
+#[tokio::test(start_paused = true)]
+async fn an_end_waits_until_it_is_known_whether_a_later_alert_has_left() {
+    let world = slack().await;
+    let first = world.open("oil/low", &["chat"]).await.remove(0);
+    settle(&world, &first).await;
+    world.vendors.first("slack.com", [Answer::After(429, 5)]);
+    let over = world.resolve("oil/low", &["chat"]).await.remove(0);
+    assert!(matches!(world.look(&over).await, Delivered::Again(_)));
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let again = world.open_after("oil/low", "oil/again", &["chat"]).await;
+    // Its notifier dies in the middle of the call.
+    world.vendors.first("slack.com", [Answer::Silence]);
+    let dies = tokio::time::timeout(Duration::from_secs(1), world.look(&again[0]));
+    assert!(dies.await.is_err());
+    assert!(world.intent(&again[0]).await.in_flight);
+    assert!(
+        matches!(world.look(&over).await, Delivered::Again(_)),
+        "nobody knows yet whether the other leaves"
+    );
+    settle(&world, &again[0]).await;
+    settle(&world, &over).await;
+    assert_eq!(world.intent(&again[0]).await.state, IntentState::Delivered);
+    assert_eq!(world.intent(&over).await.state, IntentState::Superseded);
+}
+
 /// What waits because the vendor is down has had no try yet, and is told as it is by then.
 #[tokio::test(start_paused = true)]
 async fn what_is_over_before_the_vendor_is_back_is_not_told_as_open() {

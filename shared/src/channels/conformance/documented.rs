@@ -25,7 +25,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "data.revision",
         "number",
-        "Counts the alert's revisions from 1; they come in this order",
+        "Counts the alert's revisions from 1; they come in this order, some may be for others only",
     ),
     (
         "data.correlation",

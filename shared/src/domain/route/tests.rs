@@ -205,6 +205,25 @@ fn an_end_goes_to_those_who_were_told_of_the_beginning() {
     assert_eq!(channels(&routes.recipients(None, &ended())), ["slack"]);
 }
 
+/// They were spared the beginning, as they knew of a graver alert.
+#[test]
+fn whatever_comes_first_is_the_beginning_where_nothing_was_told_yet() {
+    let mut openings = route("openings", &["wall"]);
+    openings.revisions = vec![RevisionKind::Opened];
+    let routes = Routes::new(vec![route("all", &["slack"]), openings]).unwrap();
+    for change in [RevisionKind::Updated, RevisionKind::Escalated] {
+        let about = About { change, ..low() };
+        let reached = |told: &[&str]| {
+            let told = names(told);
+            let reached = routes.recipients(Some(&told), &about);
+            channels(&reached).join(" ")
+        };
+        assert_eq!(reached(&["slack"]), "slack wall", "{change}");
+        // Whoever has heard of the beginning asks for no more.
+        assert_eq!(reached(&["slack", "wall"]), "slack", "{change}");
+    }
+}
+
 #[test]
 fn the_reason_is_given_in_words() {
     let mut pager = route("pager", &["pagerduty"]);

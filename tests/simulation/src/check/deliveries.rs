@@ -228,7 +228,7 @@ fn reached(
     };
     let replaced = revisions.iter().any(|(it, other)| {
         it.alert != revision.alert
-            && other.at > *at
+            && other.at >= *at
             && other.about.1 == known.about.1
             && tells(&other.about)
             && tells(&known.about)

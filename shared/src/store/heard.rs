@@ -1,0 +1,64 @@
+//! How old is what is known of stock, for who is reminded of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Store, StoreError};
+use crate::domain::Position;
+use crate::installation::Installation;
+
+/// How old is what is known, in sentences.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// When it last changed.
+    pub changed: Option<String>,
+    /// Who has said nothing since.
+    pub silent: Vec<String>,
+}
+
+impl Heard {
+    /// What a reminder says of it.
+    pub fn notes(self) -> impl Iterator<Item = String> {
+        self.changed.into_iter().chain(self.silent)
+    }
+}
+
+impl Store {
+    /// When the stock of these positions last changed; and of the senders that state it, those that have not
+    /// been heard from `since` then. Of a file that no longer comes there is an alert of its own.
+    pub async fn heard_of(
+        &self,
+        positions: &[&Position],
+        installation: &Installation,
+        since: Timestamp,
+    ) -> Result<Heard, StoreError> {
+        let at = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M UTC");
+        let origins = positions.iter().filter_map(|it| it.origin.as_ref());
+        let changed = origins.map(|origin| origin.at).max();
+        let changed = changed.map(|changed| format!("It last changed at {}.", at(changed)));
+        let sources = &installation.authority().quantities;
+        let mut senders = BTreeMap::new();
+        for position in positions {
+            let Some(owner) = position.owner(sources) else {
+                continue;
+            };
+            let known = installation.config.connectors.get(owner);
+            let known = known.filter(|known| known.common.enabled);
+            if known.is_some_and(|known| known.settings.silence().is_some()) {
+                let stated = senders.entry(owner).or_default();
+                *stated = position.stated_until(sources).max(*stated);
+            }
+        }
+        let mut silent = Vec::new();
+        for (sender, stated) in senders {
+            // A webhook is not kept for ever, and what it has stated is.
+            let last = self.last_webhook(sender).await?.max(stated);
+            if let Some(last) = last.filter(|last| *last <= since) {
+                let last = at(last);
+                silent.push(format!("{sender} has not been heard from since {last}."));
+            }
+        }
+        Ok(Heard { changed, silent })
+    }
+}
