@@ -99,8 +99,8 @@ impl Unit {
         })
     }
 
-    /// Who has it in another state than the one that counts and has said so later, and in which: the holder's
-    /// word counts.
+    /// Who has it at the same rooftop in another state than the one that counts and has said so later, and in
+    /// which: the holder's word counts.
     pub fn unheeded(&self, resolved: &Resolved) -> Vec<(&ConnectorName, UnitState)> {
         let holder = resolved.holder.as_ref();
         let held = holder.and_then(|holder| self.claims.get(holder)?.state.latest());
@@ -113,7 +113,10 @@ impl Unit {
             let counts = said.value.is_present() && differs && said.version > held.version;
             counts.then_some((name, said.value))
         });
-        others.filter(|(name, _)| Some(*name) != holder).collect()
+        let is_rival = |name| resolved.rivals.iter().any(|(rival, _)| rival == name);
+        others
+            .filter(|(name, _)| Some(*name) != holder && !is_rival(*name))
+            .collect()
     }
 
     /// What a source last said of it: that it is there in such a state, or has left.
