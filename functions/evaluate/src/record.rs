@@ -31,7 +31,7 @@ pub enum Changed {
     Sender(ConnectorName),
     /// A rule that stands beside a product: as it was and as it is, as far as there is one.
     Rules(ProductId, Vec<Rule>),
-    /// What is said of a product, of which its category is: by that other rules may apply.
+    /// What is said of a product, whose category may be another: by that other rules apply.
     Product(ProductId, Box<[Product; 2]>),
     /// Whether anything of one kind that a source sent waits in quarantine.
     Held(Box<HeldKind>),
@@ -139,6 +139,9 @@ pub fn changed(record: EventRecord) -> Result<Changed, UnreadableRecord> {
                 false => content.read::<Product>(image),
             };
             let both = Box::new([read(change.old_image)?, read(change.new_image)?]);
+            if both[0].has_categories_of(&both[1]) {
+                return Ok(Changed::Nothing);
+            }
             let product = pk.strip_prefix("P#").unwrap_or_default();
             let product = product.parse().map_err(|error| content.wrong(&error))?;
             Changed::Product(product, both)

@@ -6,7 +6,7 @@ use std::fmt;
 use super::Config;
 use super::connector::{Connector, ConnectorSettings, Payload};
 use super::reference::written;
-use crate::domain::catalogue::LocationKind;
+use crate::domain::catalogue::{Location, LocationKind};
 use crate::domain::group::Grouping;
 use crate::domain::route::Route;
 use crate::secrets::SecretRef;
@@ -82,18 +82,17 @@ impl Config {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let fed: BTreeSet<_> = self
-            .connectors
-            .values()
-            .filter(|it| it.common.enabled)
-            .flat_map(|it| it.common.locations.values())
-            .collect();
-        for location in self
-            .locations
-            .locations()
-            .iter()
-            .filter(|it| !fed.contains(&it.id))
-        {
+        let in_use = self.connectors.values().filter(|it| it.common.enabled);
+        let in_use: Vec<_> = in_use.collect();
+        // Who lists none calls places as we do.
+        let is_fed = |location: &Location| {
+            in_use.iter().any(|it| {
+                let listed = &it.common.locations;
+                let by_our_name = listed.is_empty() && it.can_name(&location.id, &self.locations);
+                by_our_name || listed.values().any(|place| *place == location.id)
+            })
+        };
+        for location in self.locations.locations().iter().filter(|it| !is_fed(it)) {
             notes.push(format!(
                 "no connector in use reports stock at `{}`",
                 location.id

@@ -266,6 +266,33 @@ fn it_is_noted_where_nobody_decides_on_the_state_of_a_vehicle() {
 }
 
 #[test]
+fn a_place_that_a_connector_calls_as_we_do_is_not_said_to_be_without_stock() {
+    let files = "[connectors.drop]\nkind = \"files\"\nurl = \"https://example.com/stock.csv\"\n";
+    let signed = "[connectors.till]\nkind = \"generic\"\nwebhook = { secret = \"env:TILL\" }\n";
+    for (connector, rest, without_stock) in [
+        ("", "", true),
+        (files, "", false),
+        (signed, "", false),
+        (files, "enabled = false\n", true),
+        (files, "locations = { LEE = \"leeds\" }\n", true),
+        (files, "locations = { N = \"north\" }\n", false),
+    ] {
+        let rest = connector.replacen('\n', &format!("\n{rest}"), 1);
+        let text = format!(
+            "[account]\nname = \"A\"\nzone = \"UTC\"\ncurrency = \"EUR\"\n\
+             [locations]\nnorth = {{ name = \"North\", kind = \"warehouse\" }}\n\
+             leeds = {{ name = \"Leeds\", kind = \"warehouse\" }}\n{rest}"
+        );
+        let notes = Config::check(&text, "lotwire.toml")
+            .unwrap()
+            .summary()
+            .notes;
+        let note = "no connector in use reports stock at `north`".to_owned();
+        assert_eq!(notes.contains(&note), without_stock, "{text}");
+    }
+}
+
+#[test]
 fn an_empty_document_says_what_it_lacks() {
     let errors = Config::check("", "empty.toml").unwrap_err();
     assert_eq!(

@@ -52,7 +52,7 @@ impl InboxEntry {
         let some = self.examples.iter().take(3).cloned().collect::<Vec<_>>();
         let by = self.by.as_deref().unwrap_or("somebody");
         format!(
-            "{file} lacks {count} of {held} items, such as {}; they stay, as {by} has rejected to remove them",
+            "{file} lacks {count} of {held} items, such as {}; they stay, as {by} has rejected their removal",
             some.join(", ")
         )
     }

@@ -100,6 +100,11 @@ impl Product {
         [&self.titles, &self.categories].map(|said| said.get(source).map(|it| &it.value))
     }
 
+    /// Whether nothing new was said of its category.
+    pub fn has_categories_of(&self, other: &Self) -> bool {
+        self.categories == other.categories
+    }
+
     /// The product with a description heard.
     pub(super) fn after(&self, source: &ConnectorName, said: &ProductDescription) -> Self {
         let mut next = self.clone();

@@ -567,7 +567,7 @@ impl<'a> Scene<'a> {
                 "No alert yet: it fires since {}, and the rule waits until it has lasted.",
                 since.0
             ),
-            (Condition::NoData, _) if matches!(resolution.subject(), Subject::Group { .. }) => {
+            (Condition::NoData, _) if self.members(resolution).len() > 1 => {
                 "No alert: nobody has stated the quantity at one of its places, and unknown is not zero."
                     .to_owned()
             }

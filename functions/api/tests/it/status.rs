@@ -247,7 +247,7 @@ async fn what_a_file_lacks_and_stays_is_told_until_it_is_back() {
         location: "north".parse().unwrap(),
     };
     scene.stated("OIL", "north", 7).await;
-    let kept = "a.csv lacks 9 of 40 items, such as OIL at north; they stay, as ann has rejected to remove them";
+    let kept = "a.csv lacks 9 of 40 items, such as OIL at north; they stay, as ann has rejected their removal";
     for lacks_it in [true, false] {
         let stated = Stated {
             until: lacks_it.then_some(now),

@@ -158,7 +158,7 @@ async fn a_rejection_holds_for_the_same_removals() {
         .unwrap();
     assert!(bench.feed().await.suspicions.is_empty());
     let kept = "s.csv lacks 8 of 40 items, such as SKU-0 at main, SKU-1 at main, SKU-2 at main; they stay, \
-                as ann has rejected to remove them";
+                as ann has rejected their removal";
     for _ in 0..2 {
         assert_eq!(bench.feed().await.kept.as_deref(), Some(kept));
         let report = bench.read("s.csv", &short).await;
