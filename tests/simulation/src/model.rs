@@ -363,8 +363,8 @@ impl Model {
             .collect();
         // Where none of them comes first by configuration, who has had it longest does.
         present.sort_by_key(|(source, claim)| {
-            let since = claim.since.values().last().copied();
-            (**source != "dms", since.unwrap_or(Date::MAX), **source)
+            let (day, since) = claim.had_it_since();
+            (**source != "dms", day, since, **source)
         });
         let line = line_of(vin);
         let stood = claims.values().flat_map(|claim| claim.places_in(is_there));
@@ -510,6 +510,24 @@ impl Claim {
         !self.dropped && last.is_some_and(|last| is_theirs(*last))
     }
 
+    /// Since which day it has the vehicle, by what it says of that or else by when it first said that it has
+    /// it, and since when it says so.
+    fn had_it_since(&self) -> (Date, i64) {
+        let said = self.states.iter().rev();
+        let first = said.take_while(|(_, state)| is_theirs(**state)).last();
+        let since = first.map_or(i64::MAX, |(at, _)| *at);
+        let day = self.since.values().last().copied();
+        (day.unwrap_or_else(|| self.day_of(since)), since)
+    }
+
+    /// The day of an instant where it has the vehicle.
+    fn day_of(&self, at: i64) -> Date {
+        let rooftop = self.places.values().last().copied().unwrap_or_default();
+        let zone = TimeZone::get(zone_of(rooftop)).unwrap_or(TimeZone::UTC);
+        let at = Timestamp::from_millisecond(at).unwrap_or_default();
+        zone.to_datetime(at).date()
+    }
+
     /// The places at which it has had the vehicle in such a state.
     fn places_in(&self, is_so: impl Fn(usize) -> bool) -> impl Iterator<Item = &'static str> {
         let times = self.states.keys().chain(self.places.keys());
@@ -553,12 +571,8 @@ impl Claim {
     /// Whether the day since which the vehicle is there, as it was said by then, is later than that of
     /// a sale.
     fn came_after(&self, sold: i64, until: i64) -> bool {
-        let rooftop = self.places.values().last().copied().unwrap_or_default();
-        let zone = TimeZone::get(zone_of(rooftop)).unwrap_or(TimeZone::UTC);
-        let sold = Timestamp::from_millisecond(sold).unwrap_or_default();
-        let day = zone.to_datetime(sold).date();
         let since = self.since.range(..=until).next_back();
-        since.is_some_and(|(_, since)| *since > day)
+        since.is_some_and(|(_, since)| *since > self.day_of(sold))
     }
 }
 
