@@ -357,7 +357,10 @@ impl Model {
             .iter()
             .filter(|(source, claim)| {
                 let others = claims.iter().filter(|(other, _)| other != source);
-                let mut sales = others.flat_map(|(_, other)| other.sales());
+                let mut sales = others
+                    .flat_map(|(_, other)| other.sales().into_iter().map(move |at| (at, other)))
+                    .filter(|(at, other)| !(other.dropped && is_taken_back(*at, claims)))
+                    .map(|(at, _)| at);
                 claim.is_theirs() && sales.all(|sold| claim.came_after(sold, i64::MAX))
             })
             .collect();
@@ -540,7 +543,15 @@ impl Claim {
 
     /// When it sold the vehicle, without repeated reports and without what it took back.
     fn sales(&self) -> Vec<i64> {
-        let mut sales = Vec::new();
+        let sold = self.departures().into_iter();
+        sold.filter(|(_, back)| back.is_none())
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// When it sold the vehicle, without repeated reports, and since when it takes that back, if it does.
+    fn departures(&self) -> Vec<(i64, Option<i64>)> {
+        let mut departures = Vec::new();
         for at in self
             .states
             .iter()
@@ -551,21 +562,23 @@ impl Claim {
             let repeats = earlier
                 .find(|(_, state)| is_theirs(**state) || is_sold(**state))
                 .is_some_and(|(_, state)| is_sold(*state));
+            if repeats {
+                continue;
+            }
             let back = self
                 .states
                 .range(at..)
-                .find(|(_, state)| is_theirs(**state));
-            let taken_back = back.is_some_and(|(back, _)| {
+                .find(|(_, state)| is_theirs(**state))
+                .map(|(back, _)| *back);
+            let back = back.filter(|back| {
                 let mut later = self.states.range(back..);
                 let again = later.find(|(_, state)| is_sold(**state));
                 let until = again.map_or(i64::MAX, |(again, _)| *again);
                 !self.came_after(at, until)
             });
-            if !repeats && !taken_back {
-                sales.push(at);
-            }
+            departures.push((at, back));
         }
-        sales
+        departures
     }
 
     /// Whether the day since which the vehicle is there, as it was said by then, is later than that of
@@ -574,6 +587,21 @@ impl Claim {
         let since = self.since.range(..=until).next_back();
         since.is_some_and(|(_, since)| *since > self.day_of(sold))
     }
+}
+
+/// Whether a sale by who is no longer asked was taken back by another who had reported it too: there is no
+/// stay that began between what the two reported.
+fn is_taken_back(sold: i64, claims: &BTreeMap<&'static str, Claim>) -> bool {
+    let asked = claims.values().filter(|claim| !claim.dropped);
+    let mut reports = asked.flat_map(|claim| {
+        let reports = claim.departures().into_iter();
+        reports.filter_map(move |(at, back)| Some((claim, at, back?)))
+    });
+    reports.any(|(claim, at, back)| {
+        let (from, until) = (claim.day_of(at.min(sold)), claim.day_of(at.max(sold)));
+        let mut arrivals = claims.values().flat_map(|claim| claim.since.values());
+        back > sold && !arrivals.any(|day| *day > from && *day <= until)
+    })
 }
 
 fn is_there(state: usize) -> bool {
