@@ -67,8 +67,9 @@ settings! {
         /// Units physically there, and what the same connector says of units reserved, unavailable and
         /// incoming. What a person has counted holds until the owner says something newer.
         on_hand: Vec<ConnectorName> = Vec::new(),
-        /// A vehicle's state: in stock, reserved. Without an entry that of whoever has had it longest.
-        /// That it is sold counts whoever says so.
+        /// A vehicle's state: in stock, reserved. Without an entry that of whoever has had it longest, by the
+        /// day in stock that it states, or else since it first said that it has it. That it is sold counts
+        /// whoever says so.
         state: Vec<ConnectorName> = Vec::new(),
         /// Where a vehicle stands. Without an entry where the owner of its state has it.
         location: Vec<ConnectorName> = Vec::new(),

@@ -69,6 +69,13 @@ impl<T> History<T> {
     }
 }
 
+impl<T> History<T> {
+    /// Leaves what was said by such versions.
+    pub(in crate::domain) fn retain(&mut self, is_such: impl Fn(Version) -> bool) {
+        self.0.retain(|stated| is_such(stated.version));
+    }
+}
+
 impl<T: PartialEq> History<T> {
     /// Takes a statement. Of two of one version the one that `outranks` the other counts, whichever was
     /// heard first.

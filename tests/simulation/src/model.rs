@@ -357,14 +357,17 @@ impl Model {
             .iter()
             .filter(|(source, claim)| {
                 let others = claims.iter().filter(|(other, _)| other != source);
-                let mut sales = others.flat_map(|(_, other)| other.sales());
+                let mut sales = others
+                    .flat_map(|(_, other)| other.sales().into_iter().map(move |at| (at, other)))
+                    .filter(|(at, other)| !(other.dropped && is_taken_back(*at, claims)))
+                    .map(|(at, _)| at);
                 claim.is_theirs() && sales.all(|sold| claim.came_after(sold, i64::MAX))
             })
             .collect();
         // Where none of them comes first by configuration, who has had it longest does.
         present.sort_by_key(|(source, claim)| {
-            let since = claim.since.values().last().copied();
-            (**source != "dms", since.unwrap_or(Date::MAX), **source)
+            let (day, since) = claim.had_it_since();
+            (**source != "dms", day, since, **source)
         });
         let line = line_of(vin);
         let stood = claims.values().flat_map(|claim| claim.places_in(is_there));
@@ -510,6 +513,24 @@ impl Claim {
         !self.dropped && last.is_some_and(|last| is_theirs(*last))
     }
 
+    /// Since which day it has the vehicle, by what it says of that or else by when it first said that it has
+    /// it, and since when it says so.
+    fn had_it_since(&self) -> (Date, i64) {
+        let said = self.states.iter().rev();
+        let first = said.take_while(|(_, state)| is_theirs(**state)).last();
+        let since = first.map_or(i64::MAX, |(at, _)| *at);
+        let day = self.since.values().last().copied();
+        (day.unwrap_or_else(|| self.day_of(since)), since)
+    }
+
+    /// The day of an instant where it has the vehicle.
+    fn day_of(&self, at: i64) -> Date {
+        let rooftop = self.places.values().last().copied().unwrap_or_default();
+        let zone = TimeZone::get(zone_of(rooftop)).unwrap_or(TimeZone::UTC);
+        let at = Timestamp::from_millisecond(at).unwrap_or_default();
+        zone.to_datetime(at).date()
+    }
+
     /// The places at which it has had the vehicle in such a state.
     fn places_in(&self, is_so: impl Fn(usize) -> bool) -> impl Iterator<Item = &'static str> {
         let times = self.states.keys().chain(self.places.keys());
@@ -522,7 +543,15 @@ impl Claim {
 
     /// When it sold the vehicle, without repeated reports and without what it took back.
     fn sales(&self) -> Vec<i64> {
-        let mut sales = Vec::new();
+        let sold = self.departures().into_iter();
+        sold.filter(|(_, back)| back.is_none())
+            .map(|(at, _)| at)
+            .collect()
+    }
+
+    /// When it sold the vehicle, without repeated reports, and since when it takes that back, if it does.
+    fn departures(&self) -> Vec<(i64, Option<i64>)> {
+        let mut departures = Vec::new();
         for at in self
             .states
             .iter()
@@ -533,33 +562,46 @@ impl Claim {
             let repeats = earlier
                 .find(|(_, state)| is_theirs(**state) || is_sold(**state))
                 .is_some_and(|(_, state)| is_sold(*state));
+            if repeats {
+                continue;
+            }
             let back = self
                 .states
                 .range(at..)
-                .find(|(_, state)| is_theirs(**state));
-            let taken_back = back.is_some_and(|(back, _)| {
+                .find(|(_, state)| is_theirs(**state))
+                .map(|(back, _)| *back);
+            let back = back.filter(|back| {
                 let mut later = self.states.range(back..);
                 let again = later.find(|(_, state)| is_sold(**state));
                 let until = again.map_or(i64::MAX, |(again, _)| *again);
                 !self.came_after(at, until)
             });
-            if !repeats && !taken_back {
-                sales.push(at);
-            }
+            departures.push((at, back));
         }
-        sales
+        departures
     }
 
     /// Whether the day since which the vehicle is there, as it was said by then, is later than that of
     /// a sale.
     fn came_after(&self, sold: i64, until: i64) -> bool {
-        let rooftop = self.places.values().last().copied().unwrap_or_default();
-        let zone = TimeZone::get(zone_of(rooftop)).unwrap_or(TimeZone::UTC);
-        let sold = Timestamp::from_millisecond(sold).unwrap_or_default();
-        let day = zone.to_datetime(sold).date();
         let since = self.since.range(..=until).next_back();
-        since.is_some_and(|(_, since)| *since > day)
+        since.is_some_and(|(_, since)| *since > self.day_of(sold))
     }
+}
+
+/// Whether a sale by who is no longer asked was taken back by another who had reported it too: there is no
+/// stay that began between what the two reported.
+fn is_taken_back(sold: i64, claims: &BTreeMap<&'static str, Claim>) -> bool {
+    let asked = claims.values().filter(|claim| !claim.dropped);
+    let mut reports = asked.flat_map(|claim| {
+        let reports = claim.departures().into_iter();
+        reports.filter_map(move |(at, back)| Some((claim, at, back?)))
+    });
+    reports.any(|(claim, at, back)| {
+        let (from, until) = (claim.day_of(at.min(sold)), claim.day_of(at.max(sold)));
+        let mut arrivals = claims.values().flat_map(|claim| claim.since.values());
+        back > sold && !arrivals.any(|day| *day > from && *day <= until)
+    })
 }
 
 fn is_there(state: usize) -> bool {

@@ -503,7 +503,10 @@ impl<'a> Scene<'a> {
             true => it.settles_in_sum(true, true, self.now),
             false => it.settles_at(true, self.now),
         };
-        self.members(resolution).into_iter().filter_map(settles).max()
+        self.members(resolution)
+            .into_iter()
+            .filter_map(settles)
+            .max()
     }
 
     /// Whether what was counted somewhere that is judged ended with who listed it, or with the place.

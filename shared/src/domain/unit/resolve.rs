@@ -54,34 +54,43 @@ impl Unit {
     /// What is true.
     ///
     /// Of several sources that have it on their lot, the one that [`Authority::units`] ranks best holds
-    /// it, then the one that has had it longest. It stands where the holder has it, unless
-    /// [`Authority::rooftops`] ranks one that has it elsewhere, or knows its rooftop alone, or somebody who
+    /// it, then the one that has had it longest. It stands where the holder has it, or the next of them if
+    /// the holder names no place, or who only describes it if none does; unless [`Authority::rooftops`] ranks one that has it elsewhere, or knows its rooftop alone, or somebody who
     /// says nothing of its state has brought it elsewhere since. Those that have it at another rooftop are
     /// rivals.
     pub fn resolve(&self, authority: &Authority) -> Resolved {
         let departures = self.departures(authority);
-        let present: Vec<_> = self
+        let mut present: Vec<_> = self
             .claims
             .iter()
             .filter(|(name, claim)| is_credible(name, claim, &departures, authority))
             .collect();
-        let holder = present.iter().min_by_key(|(name, claim)| {
-            let since = claim.since.value().copied().unwrap_or(Date::MAX);
-            (rank(name, authority), since, (*name).clone())
-        });
-        if let Some((name, claim)) = holder {
+        let order = |(name, claim): &(&ConnectorName, &Claim)| {
+            let stay = claim
+                .stay_since()
+                .map_or(Timestamp::MAX, |version| version.at);
+            let place = claim.location.value();
+            let since = claim.since.value().copied();
+            let since = since.unwrap_or_else(|| day_of(stay, place, authority));
+            (rank(name, authority), since, stay, (*name).clone())
+        };
+        present.sort_by_key(order);
+        if let Some((name, claim)) = present.first() {
             let owner = authority.rooftops.iter().find_map(|owner| {
                 let (owner, claim) = self.claims.get_key_value(owner)?;
                 let has_it = present.iter().any(|(name, _)| *name == owner);
                 let place = claim.location.value()?;
                 (has_it || claim.state.is_empty()).then_some((owner, place))
             });
-            let brought = self.brought_since(claim);
+            // Who says nothing of where it is leaves that to the others who have it.
+            let has_place = |(_, claim): &&(_, &Claim)| !claim.location.is_empty();
+            let placing = present.iter().find(has_place);
+            let brought = self.brought_since(placing.map_or(*claim, |(_, claim)| claim));
             let brought = brought.filter(|_| owner.is_none());
             let brought_at = brought.map(|(_, to)| to.version);
             let placed = owner.or_else(|| brought.map(|(source, to)| (source, &to.value)));
-            let held = || Some((*name, claim.location.value()?));
-            let (placed_by, location) = placed.or_else(held).unzip();
+            let held = || placing.and_then(|(name, claim)| Some((*name, claim.location.value()?)));
+            let (placed_by, location) = placed.or_else(held).or_else(|| self.described()).unzip();
             let location = location.cloned();
             let mut elsewhere = Elsewhere::default();
             for (other, claim) in &present {
@@ -108,6 +117,16 @@ impl Unit {
             };
         }
         self.gone(departures.last(), authority)
+    }
+
+    /// Where it is by those who say nothing of its state.
+    fn described(&self) -> Option<(&ConnectorName, &LocationId)> {
+        let describe = |(_, claim): &(_, &Claim)| claim.state.is_empty();
+        let described = self.claims.iter().filter(describe);
+        let described =
+            described.filter_map(|(name, claim)| Some((name, claim.location.latest()?)));
+        let newest = described.max_by_key(|(name, place)| (place.version, *name));
+        newest.map(|(name, place)| (name, &place.value))
     }
 
     /// What is true of a vehicle that is nowhere in stock.
@@ -153,8 +172,10 @@ impl Unit {
         };
         let left = left.filter(|_| state.is_departure());
         // Where it was then: who has it since may have it elsewhere.
-        let location = left.and_then(|(_, reports)| self.left_from(reports, authority));
-        let location = location.filter(|place| authority.has_place(place));
+        let left_from = left.and_then(|(_, reports)| self.left_from(reports, authority));
+        let location = left_from
+            .as_ref()
+            .filter(|place| authority.has_place(place));
         // Whoever sold it may not know the rooftop (a marketplace); then the rooftop is whoever had it.
         let location = location.or_else(|| self.owner_had_it_at(None, authority));
         let brought = || Some(&self.brought_since(claim)?.1.value);
@@ -254,8 +275,8 @@ impl Unit {
             let location = self.left_from(&reports, authority)?;
             Some(Demand {
                 product: product.clone(),
-                location: location.clone(),
-                day: authority.day(location, first.version.at),
+                day: authority.day(&location, first.version.at),
+                location,
             })
         })
         .collect()
@@ -269,17 +290,54 @@ impl Unit {
             && !said.any(|said| said.value.is_present() && said.version < first.version)
     }
 
-    /// The rooftop that a vehicle left by these reports.
-    fn left_from<'a>(
-        &'a self,
-        reports: &[Report<'a>],
-        authority: &Authority,
-    ) -> Option<&'a LocationId> {
+    /// The rooftop that a vehicle left by these reports: where the seller had it, unless it had been brought
+    /// elsewhere since, or where it stood if the seller names none.
+    fn left_from(&self, reports: &[Report<'_>], authority: &Authority) -> Option<LocationId> {
         let first = reports.first()?.version;
-        self.owner_had_it_at(Some(first), authority)
-            .or_else(|| reports.iter().find_map(Report::place))
-            .or_else(|| self.whoever_had_it(Some(first), authority))
-            .or_else(|| self.whoever_had_it(None, authority))
+        let owner = self.owner_had_it_at(Some(first), authority).cloned();
+        let sellers = || {
+            reports
+                .iter()
+                .find_map(|report| self.seller_had_it_at(report))
+        };
+        let stood = || {
+            self.until(|version| version < first)
+                .resolve(authority)
+                .location
+        };
+        owner
+            .or_else(sellers)
+            .or_else(stood)
+            .or_else(|| self.whoever_had_it(Some(first), authority).cloned())
+            .or_else(|| self.whoever_had_it(None, authority).cloned())
+    }
+
+    /// Where who reports that it left had it then.
+    fn seller_had_it_at(&self, report: &Report<'_>) -> Option<LocationId> {
+        let place = report.place()?;
+        let known = self.until(|version| version <= report.version);
+        let claim = known.claims.get(report.source)?;
+        // Who speaks of its state may not have heard where it was brought.
+        let brought = known.brought_since(claim);
+        Some(brought.map_or(place, |(_, to)| &to.value).clone())
+    }
+
+    /// What was known of it by such versions.
+    fn until(&self, is_known: impl Fn(Version) -> bool) -> Self {
+        let mut known = Self::unknown(self.vin.clone());
+        for (name, claim) in &self.claims {
+            let mut claim = claim.clone();
+            claim.state.retain(&is_known);
+            claim.location.retain(&is_known);
+            claim.called.retain(&is_known);
+            claim.since.retain(&is_known);
+            claim.brought.take_if(|to| !is_known(to.version));
+            claim.undated.take_if(|version| !is_known(*version));
+            if claim != Claim::default() {
+                known.claims.insert(name.clone(), claim);
+            }
+        }
+        known
     }
 
     /// Where the owner of rooftops has it, or had it by then.
@@ -384,6 +442,11 @@ impl Unit {
 }
 
 impl Claim {
+    /// Since when it has said without a break that the vehicle is there.
+    pub(super) fn stay_since(&self) -> Option<Version> {
+        self.state.since(|state| state.is_present())
+    }
+
     /// Since when it has had it where it has it now. By the same name of the place it says nothing new, also
     /// where the configuration has corrected where that name leads.
     pub(super) fn location_since(&self) -> Option<Timestamp> {

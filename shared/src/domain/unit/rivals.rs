@@ -130,7 +130,7 @@ impl Unit {
 impl Claim {
     /// Since when it has the vehicle where it has it now.
     fn has_it_there_since(&self) -> Option<Timestamp> {
-        let stay = self.state.since(|state| state.is_present());
+        let stay = self.stay_since();
         self.location_since().max(stay.map(|version| version.at))
     }
 

@@ -737,3 +737,97 @@ fn a_state_that_does_not_count_as_another_has_the_vehicle_is_told() {
     assert_eq!(decides.state, Reserved);
     assert_eq!(unit.unheeded(&decides), [], "the other spoke before");
 }
+
+/// A report that names no place.
+fn nowhere(minute: i64, state: UnitState) -> UnitReport {
+    UnitReport {
+        location: None,
+        ..report(minute, state, "london")
+    }
+}
+
+/// A transfer, by who says nothing of the vehicle's state.
+fn transferred(minute: i64, location: &str) -> UnitReport {
+    UnitReport {
+        brought: true,
+        ..brought(minute, location)
+    }
+}
+
+/// Where it is, by whom, and whether anybody contradicts that; in each order of what was told.
+#[track_caller]
+fn stands(told: &[(&str, UnitReport)], state: UnitState, location: &str) {
+    for order in orders(told) {
+        let unit = heard(&order);
+        let resolved = unit.resolve(&authority(&[]));
+        assert_eq!(resolved.state, state, "{order:?}");
+        let place = resolved.location.unwrap();
+        assert_eq!(place.as_str(), location, "{order:?}");
+        assert_eq!(resolved.rivals, [], "{order:?}");
+        let sold_at = unit.demand(&authority(&[]));
+        let sold_at: Vec<_> = sold_at.iter().map(|it| it.location.as_str()).collect();
+        let expected = Some(location).filter(|_| state == UnitState::Sold);
+        assert_eq!(sold_at, Vec::from_iter(expected), "{order:?}");
+    }
+}
+
+#[test]
+fn who_names_no_place_leaves_the_vehicle_where_others_have_it() {
+    use UnitState::{InStock, Reserved, Sold};
+    let till = ("till", report(0, InStock, "london"));
+    // It names the vehicle later, or ranks first by its name.
+    let crm = ("crm", nowhere(5, Reserved));
+    stands(&[till.clone(), crm], InStock, "london");
+    let earlier = ("crm", nowhere(-5, Reserved));
+    stands(&[till.clone(), earlier], Reserved, "london");
+    let (sold, back) = (("crm", nowhere(5, Sold)), ("crm", nowhere(6, InStock)));
+    stands(&[till, sold, back], InStock, "london");
+    // One says what state it is in, the other only where it is.
+    let told = [("till", nowhere(0, InStock)), ("erp", brought(3, "london"))];
+    stands(&told, InStock, "london");
+}
+
+#[test]
+fn without_a_day_in_stock_whoever_said_first_that_it_has_it_has_had_it_longest() {
+    let told = [
+        ("till", report(0, UnitState::InStock, "london")),
+        ("erp", report(9 * 1440, UnitState::Reserved, "milano")),
+    ];
+    for order in orders(&told) {
+        let resolved = heard(&order).resolve(&authority(&[]));
+        assert_eq!(resolved.holder, Some(name("till")));
+        assert_eq!(resolved.state, UnitState::InStock);
+        assert_eq!(resolved.location.unwrap().as_str(), "london");
+    }
+}
+
+#[test]
+fn a_sale_is_where_the_vehicle_stood_unless_the_seller_says_where() {
+    use UnitState::{InStock, Sold};
+    let till = ("till", report(0, InStock, "london"));
+    // A third one sells it: it stood where it was brought.
+    let moved = ("erp", transferred(5, "milano"));
+    let third = ("crm", nowhere(9, Sold));
+    stands(&[till.clone(), moved.clone(), third], Sold, "milano");
+    // Its own system sells it, and has not heard of the transfer, whether or not it repeats the place.
+    for sold in [nowhere(9, Sold), report(9, Sold, "london")] {
+        stands(
+            &[till.clone(), moved.clone(), ("till", sold)],
+            Sold,
+            "milano",
+        );
+    }
+    // It says of another place that it was sold there.
+    let elsewhere = ("till", report(9, Sold, "sydney"));
+    stands(&[till.clone(), moved, elsewhere], Sold, "sydney");
+    // Two have it, and a third sells it: it was counted where it has been longest.
+    let mut rival = report(3, InStock, "milano");
+    rival.since = Some("2026-01-14".parse().unwrap());
+    let mut longest = till;
+    longest.1.since = Some("2025-12-20".parse().unwrap());
+    let told = [longest, ("erp", rival), ("crm", nowhere(9, Sold))];
+    for order in orders(&told) {
+        let resolved = heard(&order).resolve(&authority(&[]));
+        assert_eq!(resolved.location.unwrap().as_str(), "london", "{order:?}");
+    }
+}
