@@ -1,7 +1,7 @@
 //! Alerts that a route gathers, through the whole stack: from stock to one request for many alerts,
 //! on a virtual clock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -74,6 +74,32 @@ impl Transport for Takes {
     }
 }
 
+/// What a vendor makes of a text so many seconds after the start, and how long that takes it.
+type Answer = fn(i64, &str) -> (u16, Duration);
+
+/// A vendor that has its troubles.
+struct Moody {
+    answer: Answer,
+    clock: Clock,
+    took: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Transport for Moody {
+    async fn call(&self, request: Request) -> Result<Reply, TransportError> {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let text = body["blocks"].to_string();
+        let seconds = self.clock.now().duration_since(at(0)).as_secs();
+        let (status, takes) = (self.answer)(seconds, &text);
+        tokio::time::sleep(takes).await;
+        if status == 200 {
+            self.took.lock().unwrap().push(text);
+        }
+        let status = StatusCode::from_u16(status).unwrap();
+        Ok(Reply::new(status, if status == 200 { "ok" } else { "no" }))
+    }
+}
+
 /// A whole stack in memory, on a virtual clock, whose requests end in the outbox.
 struct Running {
     stack: Stack,
@@ -89,7 +115,10 @@ impl Running {
     }
 
     async fn with(config: &str) -> Self {
-        let clock = Clock::starting_at(at(0));
+        Self::calling(config, Clock::starting_at(at(0)), Arc::new(Takes)).await
+    }
+
+    async fn calling(config: &str, clock: Clock, vendor: Arc<dyn Transport>) -> Self {
         let aws = EmbeddedAws::in_memory(Settings {
             clock: clock.clone(),
             ..Settings::default()
@@ -109,7 +138,7 @@ impl Running {
             EXTENSION.parse().unwrap(),
             clock.clone(),
         );
-        let outbox = Outbox::in_memory(Arc::new(Takes), clock.clone());
+        let outbox = Outbox::in_memory(vendor, clock.clone());
         let scratch = tempfile::tempdir().unwrap();
         let stack = Stack::build(Parts {
             aws,
@@ -361,6 +390,137 @@ async fn that_there_is_plenty_again_is_one_message() {
         "No longer out of stock: A at Roma – 20 units",
     ];
     in_order(&told(ONE).await.texts("one"), &all);
+}
+
+/// What a vendor took within an hour, where A had so much at these seconds.
+async fn taken(config: &str, answer: Answer, levels: &[(i64, i64)]) -> Vec<String> {
+    let clock = Clock::starting_at(at(0));
+    let vendor = Arc::new(Moody {
+        answer,
+        clock: clock.clone(),
+        took: Mutex::default(),
+    });
+    let running = Running::calling(config, clock, Arc::clone(&vendor) as _).await;
+    for (minute, (seconds, on_hand)) in levels.iter().enumerate() {
+        running.until(*seconds).await;
+        let minute = i64::try_from(minute).unwrap();
+        running.level(minute, "A", "roma", *on_hand).await;
+    }
+    running.until(3_600).await;
+    let took = vendor.took.lock().unwrap();
+    took.clone()
+}
+
+fn below_six() -> String {
+    at_once(ONE).replace("threshold = 3", "threshold = 5")
+}
+
+const fn at_ease(status: u16) -> (u16, Duration) {
+    (status, Duration::ZERO)
+}
+
+/// Whichever of the two was to say so does not arrive.
+#[tokio::test(start_paused = true)]
+async fn that_low_stock_is_over_is_told_where_the_end_of_out_of_stock_is_not() {
+    let refused_at_length: Answer = |_, text| match text.contains("Out of stock") {
+        true => (404, Duration::from_millis(3_500)),
+        false => at_ease(200),
+    };
+    let end_refused: Answer = |_, text| match text.contains("No longer out of stock") {
+        true => at_ease(404),
+        false => at_ease(200),
+    };
+    let end_put_off: Answer = |_, text| match text.contains("No longer out of stock") {
+        true => at_ease(429),
+        false => at_ease(200),
+    };
+    let low = "Low stock: A at Roma – just 3 units left";
+    let out = "Out of stock: A at Roma – none left";
+    let over = "Stock recovered: A at Roma – 50 units";
+    for (answer, back, expected) in [
+        (refused_at_length, 121, &[low, over][..]),
+        (end_refused, 180, &[low, out, over]),
+        (end_put_off, 180, &[low, out, over]),
+    ] {
+        let took = taken(&below_six(), answer, &[(60, 3), (120, 0), (back, 50)]).await;
+        in_order(&took, expected);
+    }
+}
+
+/// The other is gathered with what comes within ten minutes.
+#[tokio::test(start_paused = true)]
+async fn that_low_stock_is_over_does_not_wait_for_a_group() {
+    let gathers = "[[routes]]\nname = \"slow\"\nchannels = [\"one\"]\n\
+                   kinds = [\"out_of_stock\"]\ngroup_by = []\ngroup_wait = \"10m\"\n[[routes]]";
+    let config = below_six().replacen("[[routes]]", gathers, 1);
+    let config = config.replace("name = \"all\"", "name = \"all\"\nkinds = [\"low_stock\"]");
+    let took = taken(
+        &config,
+        |_, _| at_ease(200),
+        &[(60, 3), (120, 0), (1_000, 50)],
+    )
+    .await;
+    let all = [
+        "Low stock: A at Roma – just 3 units left",
+        "Out of stock: A at Roma – none left",
+        "Stock recovered: A at Roma – 50 units",
+    ];
+    in_order(&took, &all);
+}
+
+/// It was tried before the item was out of stock again.
+#[tokio::test(start_paused = true)]
+async fn an_end_is_not_told_after_what_is_newer() {
+    let down: Answer = |at, _| at_ease(if (120..128).contains(&at) { 500 } else { 200 });
+    let levels = [(60, 0), (120, 40), (130, 0), (135, 40), (140, 5)];
+    let took = taken(&below_six(), down, &levels).await;
+    let all = [
+        "Out of stock: A at Roma – none left",
+        "Out of stock: A at Roma – none left",
+        "No longer out of stock: A at Roma – 40 units",
+        "Low stock: A at Roma – just 5 units left",
+        "It has been steady for 30 minutes",
+    ];
+    in_order(&took, &all);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_one_item_one_end_is_told() {
+    let down: Answer = |at, _| at_ease(if at < 100 { 500 } else { 200 });
+    let levels = [(60, 5), (62, 0), (64, 4), (66, 40)];
+    let took = taken(&below_six(), down, &levels).await;
+    in_order(&took, &["– 40 units"]);
+
+    let gathers = "channels = [\"one\"]\ngroup_by = []\ngroup_wait = \"5s\"\n\
+                   group_interval = \"10s\"";
+    let config = below_six().replace("channels = [\"one\"]", gathers);
+    let levels = [(60, 5), (120, 0), (180, 4), (182, 40)];
+    let took = taken(&config, |_, _| at_ease(200), &levels).await;
+    let all = [
+        "Low stock: A at Roma – just 5 units left",
+        "Out of stock: A at Roma – none left",
+        "No longer out of stock: A at Roma – 40 units",
+    ];
+    in_order(&took, &all);
+}
+
+/// Nobody watches any more, which is said once.
+#[tokio::test(start_paused = true)]
+async fn that_nobody_watches_an_item_any_more_is_one_message() {
+    let running = Running::with(&below_six()).await;
+    for (step, on_hand) in [(1, 3), (2, 0)] {
+        running.until(60 * step).await;
+        running.level(step, "A", "roma", on_hand).await;
+    }
+    running.until(180).await;
+    let config = below_six();
+    let (without_rules, _) = config.split_once("[[rules]]").unwrap();
+    running.configure(without_rules).await;
+    running.until(1_200).await;
+    in_order(
+        &running.texts("one"),
+        &["Low stock", "Out of stock", "A at Roma"],
+    );
 }
 
 /// What its people read once a channel is back, of an item that had so much before and while it was away.

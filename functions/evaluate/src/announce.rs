@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::channels::Order;
 use shared::domain::alert::{AlertState, Ending, RevisionKind};
 use shared::domain::group::Belongs;
 use shared::domain::id::ChannelName;
@@ -51,22 +50,13 @@ pub(crate) struct Look<'a> {
     pub(crate) called_for: Vec<AlertKind>,
     /// The positions that it is about, where it is about stock.
     pub(crate) positions: Vec<&'a Position>,
-    /// What has ended with this look on the same subject.
-    pub(crate) ended: Option<Ended>,
-}
-
-/// An alert that has recovered, and the channels that hear from its end how much is left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ended {
-    alert: String,
-    channels: Vec<ChannelName>,
 }
 
 /// What came of a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Looked {
-    /// Nothing new, or it is written. The alert that is open now, if one is; and the one that has ended.
-    Done(Option<Episode>, Option<Ended>),
+    /// Nothing new, or it is written. The alert that is open now, if one is.
+    Done(Option<Episode>),
     /// The watch has moved on since it was read: read it again.
     Again,
 }
@@ -94,7 +84,7 @@ impl Evaluator {
         };
         let verdict = look.with_cover();
         let Some(step) = watch::step(&old, &verdict, now, &look.seen, opening) else {
-            return Ok(Looked::Done(old.episode().cloned(), None));
+            return Ok(Looked::Done(old.episode().cloned()));
         };
         let open = step.next.episode().cloned();
         // A watch that has nothing to remember needs no clock either.
@@ -110,9 +100,8 @@ impl Evaluator {
             |planned: &Moment| step.next == old && now < planned.0 && due >= Some(*planned);
         let due = old_due.filter(is_planned).or(due);
         if step.next == old && due == old_due {
-            return Ok(Looked::Done(open, None));
+            return Ok(Looked::Done(open));
         }
-        let mut ended = None;
         let mut announcements = Vec::new();
         let mut retold = Vec::new();
         if let Some(said) = &step.announce {
@@ -157,9 +146,6 @@ impl Evaluator {
             if said.change == RevisionKind::Resolved {
                 retold = self.kept_back_by(&look).await?;
             }
-            if said.ending == Some(Ending::Recovered) && look.kind.tells_what_is_left() {
-                ended = self.ended(&look, said, &recipients).await?;
-            }
             let earlier = match recipients.iter().any(|one| one.routes.is_empty()) {
                 true => self.store.intents_of(&said.alert).await?,
                 false => Vec::new(),
@@ -183,7 +169,6 @@ impl Evaluator {
         let (gathered, single): (Vec<_>, Vec<_>) = intents
             .into_iter()
             .chain(again)
-            .filter(Intent::is_unsettled)
             .partition(|intent| intent.group.is_some());
         let mut next = step.next;
         for announcement in &announcements {
@@ -220,7 +205,7 @@ impl Evaluator {
         }
         self.bus.announce(&single).await;
         self.enroll(&gathered).await;
-        Ok(Looked::Done(open, ended))
+        Ok(Looked::Done(open))
     }
 
     /// Sees to it that the groups of these intents speak. What fails here, the clock does: the
@@ -253,25 +238,6 @@ impl Evaluator {
         Ok(kept_back)
     }
 
-    /// That an alert has recovered, and who hears so of those who know of it: where that may be one message
-    /// with the end of another.
-    async fn ended(
-        &self,
-        look: &Look<'_>,
-        said: &watch::Announcement,
-        recipients: &[Recipient],
-    ) -> Result<Option<Ended>, EvaluateError> {
-        if look.beside.is_empty() {
-            return Ok(None);
-        }
-        let known = self.store.intents_of(&said.alert).await?.into_iter();
-        let known = known.filter(Intent::may_have_reached);
-        let hears = |channel: &ChannelName| recipients.iter().any(|one| one.channel == *channel);
-        let channels = known.map(|it| it.channel).filter(hears).collect();
-        let alert = said.alert.clone();
-        Ok(Some(Ended { alert, channels }))
-    }
-
     /// "There is stock again", for those who asked for it, or were told that there was none, and are not
     /// told by the other's end.
     fn back_in_stock(
@@ -290,7 +256,6 @@ impl Evaluator {
             beside: look.beside.clone(),
             called_for: Vec::new(),
             positions: Vec::new(),
-            ended: None,
             ..*look
         };
         let mut recipients = look.recipients(RevisionKind::Opened, None);
@@ -371,18 +336,6 @@ impl Look<'_> {
         recipients
     }
 
-    /// Why people on a channel need not hear of an end: another alert on the item ends with the same change
-    /// and tells them how much there is. A system is sent each.
-    fn told_by_another_end(&self, message: &Message, channel: &ChannelName) -> Option<String> {
-        let ended = self.ended.as_ref()?;
-        let configured = self.installation.config.channels.get(channel)?;
-        let is_told = message.ending == Some(Ending::Recovered)
-            && self.kind.tells_what_is_left()
-            && configured.kind.order() == Order::Latest
-            && ended.channels.contains(channel);
-        is_told.then(|| format!("the end of alert {} says what is left", ended.alert))
-    }
-
     fn recipients(&self, change: RevisionKind, told: Option<&[ChannelName]>) -> Vec<Recipient> {
         let about = (&self.subject, self.kind, self.verdict.severity);
         self.installation
@@ -432,32 +385,23 @@ fn announcement(
             let group = group.filter(|_| state == IntentState::Pending);
             Some((recipient, kind, state, group))
         })
-        .map(|(recipient, kind, state, group)| {
-            let intent = Intent {
-                state,
-                origin: origin.cloned(),
-                group: group.clone().map(Box::new),
-                follows: if group.is_none() {
-                    follows.clone()
-                } else {
-                    Vec::new()
-                },
-                ..Intent::new(
-                    message.alert.clone(),
-                    message.revision,
-                    recipient.channel.clone(),
-                    kind,
-                    now,
-                    overdue(now, group.as_ref()),
-                )
-            };
-            match look.told_by_another_end(&message, &recipient.channel) {
-                Some(reason) => Intent {
-                    group: None,
-                    ..intent.superseded(&reason)
-                },
-                None => intent,
-            }
+        .map(|(recipient, kind, state, group)| Intent {
+            state,
+            origin: origin.cloned(),
+            group: group.clone().map(Box::new),
+            follows: if group.is_none() {
+                follows.clone()
+            } else {
+                Vec::new()
+            },
+            ..Intent::new(
+                message.alert.clone(),
+                message.revision,
+                recipient.channel.clone(),
+                kind,
+                now,
+                overdue(now, group.as_ref()),
+            )
         })
         .collect();
     for recipient in recipients {

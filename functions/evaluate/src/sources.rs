@@ -92,7 +92,6 @@ impl Evaluator {
                     beside: Vec::new(),
                     called_for: Vec::new(),
                     positions: Vec::new(),
-                    ended: None,
                 };
                 looked = self.step(look, &words).await?;
                 if looked != Looked::Again {
@@ -226,7 +225,6 @@ impl Evaluator {
                 beside: Vec::new(),
                 called_for: Vec::new(),
                 positions: Vec::new(),
-                ended: None,
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

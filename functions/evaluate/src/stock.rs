@@ -16,7 +16,7 @@ use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
 use shared::store::alerts::ProductPicture;
 
-use crate::announce::{Ended, Look, Looked};
+use crate::announce::{Look, Looked};
 use crate::judge::{Judged, Scene, rank};
 use crate::surroundings::Surroundings;
 use crate::{EvaluateError, Evaluator};
@@ -239,7 +239,6 @@ impl Evaluator {
             })
             .collect();
         let all = scene.judge(before, after);
-        let mut ended: Vec<(Subject, Ended)> = Vec::new();
         for judged in &all {
             let subject = judged.resolution.subject();
             let kind = judged.resolution.kind;
@@ -249,17 +248,14 @@ impl Evaluator {
             });
             let called_for = beside.map(|other| other.resolution.kind).collect();
             let change = scene.change(&subject, after, &told);
-            let over = ended.iter().find(|(of, _)| *of == subject);
             let look = Look {
                 called_for,
-                ended: over.map(|(_, ended)| ended.clone()),
                 ..scene.look(judged, &change, &told)
             };
             let words = |change| scene.message(change, judged);
-            let Looked::Done(open, over) = self.step(look, &words).await? else {
+            let Looked::Done(open) = self.step(look, &words).await? else {
                 return Ok(None);
             };
-            ended.extend(over.map(|over| (subject.clone(), over)));
             told.retain(|one| one.kind != kind || one.subject != subject);
             told.extend(scene.told(&subject, kind, open.as_ref()));
         }
@@ -375,7 +371,6 @@ impl<'a> Scene<'a> {
             beside,
             called_for: Vec::new(),
             positions: judged.shown.of.clone(),
-            ended: None,
             stored,
             kind,
             verdict: judged.verdict,

@@ -161,7 +161,6 @@ impl Evaluator {
                 beside: Vec::new(),
                 called_for: Vec::new(),
                 positions: Vec::new(),
-                ended: None,
             };
             if self.step(look, &words).await? != Looked::Again {
                 return Ok(());

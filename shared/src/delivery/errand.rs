@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use super::Outcome;
 use super::deliver::{DeliverError, Deliverer};
 use super::order::{self, First, Place, Way};
-use super::overtaken::Standing;
+use super::overtaken::{Ear, Standing};
 use crate::channels::{Channel, ChannelKind, Order, first_request};
 use crate::config::channel::{Channel as Configured, Delivery};
 use crate::domain::alert::{AlertKind, RevisionKind};
@@ -121,8 +121,8 @@ impl Deliverer {
         };
         let waited = self.store.clock().now().duration_since(intent.created_at) > AT_ONCE;
         let held_up = waited || intent.attempts > 1;
-        if held_up && order == Order::Latest && !of_a_group && message.kind.tells_what_is_left() {
-            match self.bring_up_to_date(intent, &mut message).await? {
+        if order == Order::Latest && !of_a_group && message.kind.tells_what_is_left() {
+            match Box::pin(self.what_still_holds(intent, &mut message, held_up)).await? {
                 Standing::Holds => {}
                 Standing::Waits(wait) => return Ok(Prepared::After(wait)),
                 Standing::Nothing(reason) => return Ok(Prepared::Superseded(reason)),
@@ -186,6 +186,30 @@ impl Deliverer {
             thread,
             per_second: configured.common.max_per_second.map(|rate| rate.get()),
         })))
+    }
+
+    /// What is left of a message to people about how much is left.
+    async fn what_still_holds(
+        &self,
+        intent: &Intent,
+        message: &mut Message,
+        held_up: bool,
+    ) -> Result<Standing, DeliverError> {
+        if message.change == RevisionKind::Resolved {
+            let ear = Ear {
+                channel: &intent.channel,
+                group: None,
+            };
+            let since = intent.created_at;
+            match self.beside_other_ends(ear, message, since).await? {
+                Standing::Holds => {}
+                standing => return Ok(standing),
+            }
+        }
+        match held_up {
+            true => self.bring_up_to_date(intent, message).await,
+            false => Ok(Standing::Holds),
+        }
     }
 
     /// What becomes of a message to a channel that is switched off, or not in the configuration now. It may

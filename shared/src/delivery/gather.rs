@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::deliver::{DeliverError, Deliverer};
 use super::order;
-use super::overtaken::Ear;
+use super::overtaken::{Ear, Standing};
 use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
@@ -322,11 +322,21 @@ impl Deliverer {
                 }
                 let later = self.told_since(ear(group), (&watches, &alert.id), last.at);
                 let later = later.await?;
-                if let Some(later) = later.into_iter().find(|it| it.is_open) {
+                if let Some(open) = later.iter().find(|it| it.is_open) {
                     return Ok(Some(LeftOut {
-                        reason: later.reason(),
-                        overtaken_by: Some(later.alert),
+                        reason: open.reason(),
+                        overtaken_by: Some(open.alert.clone()),
                     }));
+                }
+                if last.is_end() {
+                    // An end is no news to who has read since what is left.
+                    if let Some(told) = later.iter().find(|it| !it.in_hand) {
+                        return Ok(Some(LeftOut::because(told.reason())));
+                    }
+                    let beside = self.beside_other_ends(ear(group), &alert.message, last.at);
+                    if let Standing::Nothing(reason) = beside.await? {
+                        return Ok(Some(LeftOut::because(reason)));
+                    }
                 }
             }
         }

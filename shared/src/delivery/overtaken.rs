@@ -13,10 +13,21 @@ use crate::domain::message::{Message, Stock};
 use crate::domain::rule::{Check, total};
 use crate::domain::watch::Phase;
 use crate::installation::Installation;
-use crate::store::alerts::Watched;
+use crate::store::alerts::{Alert, Watched};
 use crate::store::heard::Heard;
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{StoreError, Stored};
+
+/// So soon after one another, ends that say the same come of one change.
+const TOGETHER: SignedDuration = SignedDuration::from_mins(1);
+
+/// What is put in words so soon after something was written may not know of it.
+const UNAWARE: SignedDuration = SignedDuration::from_secs(2);
+
+/// How long what was out of stock waits for another end that is being sent, and how long that waits for it:
+/// not equally long, so that they do not meet again.
+const BESIDE: (SignedDuration, SignedDuration) =
+    (SignedDuration::from_secs(1), SignedDuration::from_secs(2));
 
 /// For how long it is news that stock is back.
 const NEWS: SignedDuration = SignedDuration::from_hours(24);
@@ -29,7 +40,7 @@ pub(super) struct Later {
     /// Whether it still holds.
     pub(super) is_open: bool,
     /// Whether it is in somebody's hands, who may have died: nobody knows yet whether it leaves.
-    in_hand: bool,
+    pub(super) in_hand: bool,
 }
 
 impl Later {
@@ -183,6 +194,78 @@ impl Deliverer {
         watches.any(out).then_some("it is out of stock again")
     }
 
+    /// What becomes of an alert's end where another alert of the item has ended, too: people hear one of
+    /// them. That of what was out of stock goes first, and the other is sent if that one does not arrive.
+    pub(super) async fn beside_other_ends(
+        &self,
+        ear: Ear<'_>,
+        message: &Message,
+        since: Timestamp,
+    ) -> Result<Standing, StoreError> {
+        let now = self.store.clock().now();
+        let is_out = message.kind == AlertKind::OutOfStock;
+        let mut standing = Standing::Holds;
+        let watches = self.store.watches(&message.subject).await?;
+        let spoken = watches.iter().map(|stored| &stored.data);
+        let spoken = spoken.filter(|it| it.kind.tells_what_is_left());
+        for other in spoken.flat_map(|it| &it.watch.spoken_of) {
+            let alert = match other.alert == message.alert {
+                true => None,
+                false => self.store.alert(&other.alert).await?,
+            };
+            let Some(Alert { message: end, .. }) = alert else {
+                continue;
+            };
+            if end.change != RevisionKind::Resolved || end.ending != message.ending {
+                continue;
+            }
+            let intents = self.store.intents_on(&other.alert, ear.channel).await?;
+            let ours = |it: &&Stored<Intent>| it.data.revision == end.revision;
+            let Some(Stored { data: it, .. }) = intents.iter().find(ours) else {
+                continue;
+            };
+            let goes_first = end.kind == AlertKind::OutOfStock && !is_out;
+            let group = it.group.as_ref().map(|group| group.id(ear.channel));
+            let says_so = || format!("the end of alert {} says what is left", other.alert);
+            if it.state == IntentState::Delivered {
+                let is_same = end.correlation == message.correlation
+                    && end.after == message.after
+                    && it.created_at.duration_since(since).abs() < TOGETHER;
+                let is_aware = |at: Timestamp| at.duration_since(since) >= UNAWARE;
+                if is_same || self.worded_at(it).await?.is_some_and(is_aware) {
+                    return Ok(Standing::Nothing(says_so()));
+                }
+            } else if !it.is_unsettled() {
+                continue;
+            } else if group.is_some() {
+                let mut earlier = intents.iter().filter(|it| it.data.revision < end.revision);
+                let is_heard = earlier.any(|it| it.data.may_have_reached());
+                if goes_first && is_heard && group.as_ref() == ear.group {
+                    return Ok(Standing::Nothing(says_so()));
+                }
+            } else if it.in_flight && it.not_before > now {
+                let wait = if is_out { BESIDE.0 } else { BESIDE.1 };
+                standing = Standing::Waits(wait);
+            } else if goes_first
+                && it.attempts == 0
+                && it.state == IntentState::Pending
+                && now.duration_since(since) < TOGETHER
+            {
+                standing = Standing::Waits(BESIDE.1);
+            }
+        }
+        Ok(standing)
+    }
+
+    /// When what has arrived was put in words for the last time, at the earliest.
+    async fn worded_at(&self, intent: &Intent) -> Result<Option<Timestamp>, StoreError> {
+        let Some(message) = &intent.carried_by else {
+            return Ok(intent.delivered_at());
+        };
+        let carrier = self.store.intent(message, 1, &intent.channel).await?;
+        Ok(carrier.map(|stored| stored.data.created_at))
+    }
+
     /// Takes from a message that was held up what is no longer so.
     pub(super) async fn bring_up_to_date(
         &self,
@@ -209,13 +292,9 @@ impl Deliverer {
             return Ok(Standing::Nothing(last.reason()));
         }
         let is_end = message.change == RevisionKind::Resolved;
-        // That there is stock again is so, however little.
-        let holds = is_end && kind == AlertKind::OutOfStock;
-        match told.iter().find(|it| it.is_open) {
-            Some(later) if !holds || later.kind == kind => {
-                return Ok(Standing::Nothing(later.reason()));
-            }
-            _ => {}
+        // An end is no news to who has read since what is left.
+        if let Some(later) = told.iter().find(|it| is_end || it.is_open) {
+            return Ok(Standing::Nothing(later.reason()));
         }
         if is_end && is_so_again(message, &watches) {
             let now = self.store.clock().now();

@@ -227,14 +227,15 @@ fn reached(
         last.is_some_and(|(_, known)| known.ends)
     };
     let replaced = revisions.iter().any(|(it, other)| {
+        // The end of one tells those who hear of it later what the other's would.
+        let says_it = |one: &Asked| other.at >= *at || (known.ends && other.ends && one.at > *at);
         it.alert != revision.alert
-            && other.at >= *at
             && other.about.1 == known.about.1
             && tells(&other.about)
             && tells(&known.about)
             && asked
                 .get(&(channel, it.clone()))
-                .is_some_and(|tries| tries.iter().any(|one| one.accepted))
+                .is_some_and(|tries| tries.iter().any(|one| one.accepted && says_it(one)))
             && (over || !is_over(&it.alert))
     });
     let spared = !channel.wants_each() && (overtaken || unheard || replaced);
