@@ -503,7 +503,10 @@ impl<'a> Scene<'a> {
             true => it.settles_in_sum(true, true, self.now),
             false => it.settles_at(true, self.now),
         };
-        self.members(resolution).into_iter().filter_map(settles).max()
+        self.members(resolution)
+            .into_iter()
+            .filter_map(settles)
+            .max()
     }
 
     /// Whether what was counted somewhere that is judged ended with who listed it, or with the place.
@@ -561,6 +564,11 @@ impl<'a> Scene<'a> {
                 ),
                 _ => format!("Alert {alert} is open since {}.", episode.opened_at.0),
             };
+        }
+        let is_single = !matches!(resolution.subject(), Subject::Group { .. });
+        let renamed = self.position.filter(|_| is_single);
+        if let Some(line) = renamed.and_then(Position::renamed_to) {
+            return format!("No alert: its vehicles are {} now.", line.in_words());
         }
         match (condition, phase) {
             (_, Some(Phase::Pending { since })) => format!(
