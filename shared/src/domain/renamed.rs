@@ -337,6 +337,11 @@ impl Position {
         }
         if is_last {
             taken = old.of_nobody();
+            // Its sales are known since then.
+            new.known_since = [old.known_since, new.known_since]
+                .into_iter()
+                .flatten()
+                .min();
         }
         old.held -= taken.held;
         new.held += taken.held;
