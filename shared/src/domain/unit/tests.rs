@@ -751,6 +751,11 @@ fn a_state_that_does_not_count_as_another_has_the_vehicle_is_told() {
     let resolved = unit.resolve(&authority(&[]));
     assert_eq!(resolved.state, InStock);
     assert_eq!(unit.unheeded(&resolved), [(&name("market"), Reserved)]);
+    // Who has it only says so again.
+    let again = unit.after(&name("dms"), &report(9, InStock, "london"));
+    let again = again.unwrap();
+    let resolved = again.resolve(&authority(&[]));
+    assert_eq!(again.unheeded(&resolved), [(&name("market"), Reserved)]);
     let decides = unit.resolve(&authority(&["market"]));
     assert_eq!(decides.state, Reserved);
     assert_eq!(unit.unheeded(&decides), [], "the other spoke before");
