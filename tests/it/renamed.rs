@@ -113,6 +113,17 @@ async fn what_was_sold_promised_and_counted_is_under_the_new_sku() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_renamed_has_been_known_for_as_long_as_under_its_old_sku() {
+    let shop = busy().await;
+    let since = position(&shop, "OLD").await.unwrap().known_since;
+    assert!(since.is_some());
+    tokio::time::sleep(std::time::Duration::from_secs(3 * 24 * 3600)).await;
+    named(&shop, "NEW", "09:59:00").await;
+    assert_eq!(quantities(&shop, "NEW").await, Some((8, 4, 4, 2)));
+    assert_eq!(position(&shop, "NEW").await.unwrap().known_since, since);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_product_that_is_renamed_there_and_back_is_as_it_was() {
     let shop = busy().await;
     for (sku, at) in [

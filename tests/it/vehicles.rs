@@ -14,6 +14,7 @@ use shared::domain::event::{Change, ProductDescription, Version};
 use shared::domain::ledger::check_chain;
 use shared::domain::position::Sources;
 use shared::domain::unit::{Field, UnitReport, UnitState};
+use shared::render::Templates;
 use shared::store::Store;
 use shared::store::keys;
 use shared::store::row::FORMAT_ATTRIBUTE;
@@ -688,6 +689,101 @@ async fn nobody_hears_that_vehicles_are_out_or_low_because_their_connector_was_r
     let (kind, north) = low("north");
     assert_eq!(alerts(AlertState::Open).await, [(kind, north, None)]);
     carried.stop().await;
+}
+
+fn of_model(
+    number: u8,
+    minute: i64,
+    (model, state): (&str, UnitState),
+) -> shared::domain::StockEvent {
+    let mut said = numbered("lot", number, minute, "north");
+    if let Change::Unit(report) = &mut said.change {
+        report.state = Some(state);
+        let model = Field::Text(model.to_owned());
+        report.fields.insert("model".to_owned(), model);
+    }
+    said
+}
+
+/// A model's name that is corrected, or changed for all its vehicles, is no sale of any.
+#[tokio::test(start_paused = true)]
+async fn a_model_whose_vehicles_stand_there_under_another_name_is_not_sold_out() {
+    use UnitState::{InStock, Sold};
+    let gone = "[[rules]]\nname = \"gone\"\nkind = \"out_of_stock\"\n[[rules]]\nname = \"low\"";
+    let shop = Shop::open(&[
+        ("threshold = 9", "threshold = 2"),
+        ("[[rules]]\nname = \"low\"", gone),
+        ("[channels.out]", LOT),
+    ])
+    .await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let says = async |said: shared::domain::StockEvent| {
+        shop.store.apply(&said, &authority).await.unwrap();
+        shop.ticks().await;
+        carried.idle().await;
+    };
+    let (old, new) = ("line:bentley/gofl", "line:bentley/golf");
+    let low = |line: &str, ending| (AlertKind::LowStock, format!("{line} at north"), ending);
+    for number in 1..=2 {
+        says(of_model(number, 0, ("Gofl", InStock))).await;
+    }
+    let open = shop.alerts(AlertState::Open).await;
+    assert_eq!(open, [low(old, None)]);
+    for number in 1..=2 {
+        says(of_model(number, 5, ("Golf", InStock))).await;
+    }
+    assert_eq!(shop.on_hand(old, "north").await, None);
+    assert_eq!(shop.on_hand(new, "north").await, Some(2));
+    assert_eq!(shop.alerts(AlertState::Open).await, [low(new, None)]);
+    let renamed = low(old, Some(Ending::Renamed));
+    assert!(shop.alerts(AlertState::Resolved).await.contains(&renamed));
+    let over = shop.store.alerts(AlertState::Resolved, None, 9).await;
+    let over = over.unwrap().items.into_iter().map(|it| it.message);
+    let over = over.filter(|it| it.ending == Some(Ending::Renamed));
+    let text = Templates::new().render(&over.last().unwrap(), &"out".parse().unwrap());
+    let words = "its vehicles are Bentley Golf now.";
+    assert!(text.text.ends_with(words), "{}", text.text);
+    // One that comes later makes it a product as any other.
+    says(of_model(3, 7, ("Gofl", InStock))).await;
+    says(of_model(3, 9, ("Gofl", Sold))).await;
+    assert_eq!(shop.on_hand(old, "north").await, Some(0));
+    let out = (AlertKind::OutOfStock, format!("{old} at north"), None);
+    let open = shop.alerts(AlertState::Open).await;
+    assert!(open.contains(&out), "{open:?}");
+    carried.stop().await;
+}
+
+#[tokio::test]
+async fn whether_a_model_is_sold_out_or_renamed_does_not_depend_on_the_order_of_a_file() {
+    use UnitState::{InStock, Sold};
+    let renamed = |number| of_model(number, 5, ("Golf", InStock));
+    let sold = of_model(2, 5, ("Gofl", Sold));
+    let (old, new) = ("line:bentley/gofl", "line:bentley/golf");
+    let goes_on = Some(new.to_owned());
+    for (file, expected) in [
+        ([renamed(1), renamed(2)], goes_on),
+        ([renamed(1), sold], None),
+    ] {
+        for order in [[0, 1], [1, 0]] {
+            let bench = Bench::new();
+            let authority = Authority::default();
+            for number in 1..=2 {
+                let said = of_model(number, 0, ("Gofl", InStock));
+                bench.store.apply(&said, &authority).await.unwrap();
+            }
+            let store = bench.store.on_behalf_of("file".parse().unwrap(), None);
+            for row in order {
+                store.apply(&file[row], &authority).await.unwrap();
+            }
+            let (line, place) = (old.parse().unwrap(), "north".parse().unwrap());
+            let known = store.position(&line, &place).await.unwrap().unwrap();
+            let to = known.renamed_to().map(ToString::to_string);
+            assert_eq!(to, expected, "{order:?}");
+            let on_hand = known.stock(&Sources::default()).map(|it| it.on_hand);
+            assert_eq!(on_hand, expected.is_none().then_some(0), "{order:?}");
+        }
+    }
 }
 
 /// What stands where its connector was removed is unknown, and so is the sum that it is part of.

@@ -231,8 +231,17 @@ impl<'a> Scene<'a> {
             _ => &[],
         };
         let positions = &self.picture.positions;
-        let mut there = places.iter().filter_map(|place| positions.get(place));
-        let unlisted = there.any(|position| position.unlisted);
+        let there = || places.iter().filter_map(|place| positions.get(place));
+        let unlisted = there().any(|position| position.unlisted);
+        let is_none = stock.is_none_or(|it| it.on_hand + it.incoming == 0);
+        let renamed_to = match after.product.line() {
+            Some(_) => goes_on(there()).filter(|_| is_none),
+            None => after.renamed_to(),
+        };
+        if renamed_to.is_some() && after.product.line().is_some() {
+            resolution.rule = None;
+            gone = Ending::Renamed;
+        }
         let reading = self.read(&resolution, stock.as_ref(), (after, unlisted), gone);
         let mut verdict = reading.verdict;
         if members
@@ -258,7 +267,7 @@ impl<'a> Scene<'a> {
                 after: stock,
                 of: members,
                 sold: None,
-                renamed_to: after.renamed_to().filter(|_| gone == Ending::Renamed),
+                renamed_to: renamed_to.filter(|_| gone == Ending::Renamed),
             },
         }
     }
@@ -396,6 +405,17 @@ impl<'a> Scene<'a> {
         }
         reading
     }
+}
+
+/// As what a model line goes on of which no vehicle is left at several places: what was heard last of them
+/// decides.
+fn goes_on<'a>(there: impl Iterator<Item = &'a Position>) -> Option<&'a ProductId> {
+    let at = |it: &Position| Some(it.lost.as_ref()?.by.as_ref()?.at);
+    let there: Vec<_> = there.filter(|it| it.lost.is_some()).collect();
+    let last = there.iter().map(|it| at(it)).max()?;
+    let mut lines = there.iter().filter(|it| at(it) == last);
+    let first = lines.next()?.renamed_to()?;
+    lines.all(|it| it.renamed_to().is_some()).then_some(first)
 }
 
 /// Why nothing is watched where this finds no rule.

@@ -83,20 +83,7 @@ fn product_name(product: &ProductId, picture: &ProductPicture, sources: &Sources
     if let Some(title) = known.and_then(|known| known.title(sources)) {
         return title.to_owned();
     }
-    match product.line() {
-        Some((make, model)) => format!("{} {}", capitalised(make), capitalised(model)),
-        None => product.to_string(),
-    }
-}
-
-/// `continental-gt` → `Continental GT`: short words are abbreviations more often than not.
-fn capitalised(folded: &str) -> String {
-    let word = |word: &str| match word.chars().next() {
-        _ if word.len() <= 2 => word.to_uppercase(),
-        Some(first) => first.to_uppercase().chain(word.chars().skip(1)).collect(),
-        None => String::new(),
-    };
-    folded.split('-').map(word).collect::<Vec<_>>().join(" ")
+    product.in_words()
 }
 
 /// Where to look at it.

@@ -28,7 +28,7 @@ use super::item::{self, Item, ItemStatement, SameSku};
 use super::message::Stock;
 use super::origin::{Origin, Replayed};
 use super::product::ProductId;
-use super::renamed::{Part, Renamed};
+use super::renamed::{Lost, Part, Renamed};
 use super::watch::Moment;
 
 pub use self::moves::MOST_MOVES;
@@ -77,6 +77,9 @@ pub struct Position {
     /// elsewhere since the configuration did not have the place. Nobody says that they are gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlisted: bool,
+    /// How vehicles that were counted there last went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
     /// Until when more of what came with the last change may follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsettled: Option<Unsettled>,
@@ -321,6 +324,8 @@ pub enum PositionChange {
         was_in_stock: bool,
         /// Whether it goes because its source, or the place, was taken out of the configuration.
         unheard: bool,
+        /// How it goes, if it does.
+        lost: Lost,
         /// Sales that are demand from now on, and such that no longer are: by day, how many.
         sold: Vec<(Date, i64)>,
     },
@@ -388,6 +393,7 @@ impl Position {
             },
             awaited: false,
             unlisted: false,
+            lost: None,
             unsettled: None,
             held: 0,
             sold: BTreeMap::new(),
@@ -401,7 +407,8 @@ impl Position {
 
     /// Whether it says something that its first stored format had no field for, and that nothing gives back.
     pub fn is_beyond_first_format(&self) -> bool {
-        self.awaited || self.unlisted || !self.parts.is_empty() || !self.gone.is_empty()
+        let went_on = self.lost.as_ref().is_some_and(|lost| lost.to.is_some());
+        self.awaited || self.unlisted || went_on || !self.parts.is_empty() || !self.gone.is_empty()
     }
 
     /// For how many days its sales are known, today included, if that is known.
@@ -515,17 +522,22 @@ impl Position {
         })
     }
 
-    /// Whether what was counted there has ended with its source: how many there are is not known then.
+    /// Whether what was counted there has ended with its source, or goes on as another line: how many there
+    /// are is not known then.
     pub(super) fn no_longer_counted(&self) -> bool {
-        let none = matches!(
+        self.has_no_vehicle() && (self.unlisted || self.renamed_to().is_some())
+    }
+
+    /// Whether vehicles are counted there, and none is left.
+    pub(super) fn has_no_vehicle(&self) -> bool {
+        matches!(
             self.holding,
             Holding::Counted {
                 on_hand: 0,
                 incoming: 0,
                 ..
             }
-        );
-        self.unlisted && none
+        )
     }
 
     /// What was stated and moved, added up: below zero where more went than was there. Whoever corrects
@@ -806,6 +818,7 @@ impl Position {
                 was_there,
                 was_in_stock,
                 unheard,
+                lost,
                 sold,
             } => {
                 if *was_there || [*on_hand, *reserved, *incoming] != [0; 3] {
@@ -816,6 +829,11 @@ impl Position {
                     next.unlisted = match *unheard {
                         true => next.unlisted || on_hand + incoming < 0,
                         false => next.unlisted && [*on_hand, *reserved, *incoming] == [0; 3],
+                    };
+                    next.lost = match (on_hand + incoming).signum() {
+                        1 => None,
+                        0 => next.lost,
+                        _ => Some(lost.clone().and(self.lost.as_ref())),
                     };
                 }
                 for (day, quantity) in sold {

@@ -52,6 +52,24 @@ impl ProductId {
     pub fn line(&self) -> Option<(&str, &str)> {
         self.0.strip_prefix(LINE)?.split_once('/')
     }
+
+    /// As people call it, as far as its name tells: `line:bentley/continental-gt` is Bentley Continental GT.
+    pub fn in_words(&self) -> String {
+        match self.line() {
+            Some((make, model)) => format!("{} {}", capitalised(make), capitalised(model)),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// `continental-gt` → `Continental GT`: short words are abbreviations more often than not.
+fn capitalised(folded: &str) -> String {
+    let word = |word: &str| match word.chars().next() {
+        _ if word.len() <= 2 => word.to_uppercase(),
+        Some(first) => first.to_uppercase().chain(word.chars().skip(1)).collect(),
+        None => String::new(),
+    };
+    folded.split('-').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// Lower case, without accents, and every run of blanks or dashes made one dash, so that two systems'

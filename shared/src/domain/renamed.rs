@@ -16,6 +16,7 @@ use super::authority::API;
 use super::event::Version;
 use super::id::ConnectorName;
 use super::item::{Dated, Item, SameSku};
+use super::origin::Origin;
 use super::position::{Base, Holding, Position, Sources, add_move, of_item};
 use super::product::ProductId;
 
@@ -65,6 +66,31 @@ impl Part {
     }
 }
 
+/// How a model line loses vehicles at a place: what one message, such as a file, tells of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// What it goes back to, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Origin>,
+    /// The line that they stand there as from then on; nothing if one went otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<ProductId>,
+}
+
+impl Lost {
+    /// This, and what the same message has told before of others, in whatever order.
+    #[must_use]
+    pub(super) fn and(self, before: Option<&Self>) -> Self {
+        let id = |of: &Self| of.by.as_ref().map(|by| by.id.clone());
+        let before = before.filter(|it| it.by.is_some() && id(it) == id(&self));
+        let to = match before {
+            Some(before) => before.to.clone().zip(self.to).map(|(a, b)| a.min(b)),
+            None => self.to,
+        };
+        Self { to, ..self }
+    }
+}
+
 /// An item that leaves a SKU.
 #[derive(Debug, Clone, Copy)]
 pub struct Leaving<'a> {
@@ -88,10 +114,18 @@ pub struct Leaving<'a> {
 }
 
 impl Position {
-    /// Where the product is that had this SKU and this place, unless something else has the SKU now.
+    /// Where the product is that had this SKU and this place, unless something else has the SKU now. Of a
+    /// model line without a vehicle, the one that its last ones are counted as.
     pub fn renamed_to(&self) -> Option<&ProductId> {
-        let renamed = self.renamed.as_ref().filter(|it| !it.taken)?;
-        Some(&renamed.to)
+        match self.renamed.as_ref().filter(|it| !it.taken) {
+            Some(renamed) => Some(&renamed.to),
+            None => self
+                .lost
+                .as_ref()
+                .filter(|_| self.has_no_vehicle())?
+                .to
+                .as_ref(),
+        }
     }
 
     /// Whether it differs from another in nothing but whose of it is what.
@@ -303,6 +337,11 @@ impl Position {
         }
         if is_last {
             taken = old.of_nobody();
+            // Its sales are known since then.
+            new.known_since = [old.known_since, new.known_since]
+                .into_iter()
+                .flatten()
+                .min();
         }
         old.held -= taken.held;
         new.held += taken.held;

@@ -274,6 +274,10 @@ fn closed(message: &Message, before_place: Option<&str>) -> Option<String> {
             .as_ref()
             .filter(|_| ending == Ending::Renamed)
         {
+            Some(line) if line.line().is_some() => {
+                let line = line.in_words();
+                format!("Alert closed: {product} – its vehicles are {line} now.")
+            }
             Some(sku) => format!("Alert closed: {product} – it goes on as SKU {sku}."),
             None => format!("Alert closed: {product} – {}.", ending.in_words()),
         },

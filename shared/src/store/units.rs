@@ -19,6 +19,7 @@ use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::money::jump;
 use crate::domain::position::PositionChange;
+use crate::domain::renamed::Lost;
 use crate::domain::unit::{Field, UnitReport, UnitState};
 use crate::domain::{Authority, Position, ProductId, Unit};
 
@@ -257,6 +258,12 @@ impl Store {
             // That a place has another name is no word of what stands there.
             let is_elsewhere = counted_at.is_some_and(|elsewhere| elsewhere != location);
             let place_gone = is_elsewhere && !authority.has_place(location);
+            let was = before.counted.as_ref();
+            let was_here = was.is_some_and(|it| (&it.product, &it.location) == (product, location));
+            let goes_on = after
+                .counted
+                .as_ref()
+                .filter(|now| was_here && now.location == *location && now.product != *product);
             let [on_hand, reserved, incoming] = moved.counts;
             let change = PositionChange::Count {
                 on_hand,
@@ -265,6 +272,10 @@ impl Store {
                 was_there: after.was_at(location, UnitState::is_present),
                 was_in_stock: after.was_at(location, UnitState::is_in_stock),
                 unheard: source_gone || place_gone,
+                lost: Lost {
+                    by: self.origin(),
+                    to: goes_on.map(|now| now.product.clone()),
+                },
                 sold: moved.sold.into_iter().filter(|(_, n)| *n != 0).collect(),
             };
             let stored = self

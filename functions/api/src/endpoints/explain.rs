@@ -565,6 +565,11 @@ impl<'a> Scene<'a> {
                 _ => format!("Alert {alert} is open since {}.", episode.opened_at.0),
             };
         }
+        let is_single = !matches!(resolution.subject(), Subject::Group { .. });
+        let renamed = self.position.filter(|_| is_single);
+        if let Some(line) = renamed.and_then(Position::renamed_to) {
+            return format!("No alert: its vehicles are {} now.", line.in_words());
+        }
         match (condition, phase) {
             (_, Some(Phase::Pending { since })) => format!(
                 "No alert yet: it fires since {}, and the rule waits until it has lasted.",

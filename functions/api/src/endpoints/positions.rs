@@ -84,14 +84,18 @@ async fn named(
     for position in &page.items {
         let product = &position.product;
         // What it says itself is from when it was renamed.
-        if position.renamed_to().is_some() && !names.contains_key(product) {
+        let is_sku = product.line().is_none();
+        if is_sku && position.renamed_to().is_some() && !names.contains_key(product) {
             let name = store.current_name(product).await?;
             names.insert(product.clone(), Some(name).filter(|it| it != product));
         }
     }
     Ok(page.map(|position| {
         let renamed = position.renamed_to().and(names.get(&position.product));
-        let name = renamed.cloned().flatten();
+        let name = match position.product.line() {
+            Some(_) => position.renamed_to().cloned(),
+            None => renamed.cloned().flatten(),
+        };
         (position, name)
     }))
 }

@@ -7,6 +7,7 @@ use jiff::civil::date;
 
 use super::moves::FEW_MOVES;
 use super::*;
+use crate::domain::renamed::Lost;
 use crate::domain::rule::{Condition, Demand};
 
 fn at(minute: i64) -> Timestamp {
@@ -176,6 +177,7 @@ fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
     let sources = Sources::default();
     let sales = |sold: &[(i8, i64)]| PositionChange::Count {
         unheard: false,
+        lost: Lost::default(),
         on_hand: 0,
         reserved: 0,
         incoming: 0,
@@ -203,6 +205,7 @@ fn a_model_line_is_counted_from_its_vehicles_and_by_nobody_else() {
     let sources = Sources::default();
     let one = PositionChange::Count {
         unheard: false,
+        lost: Lost::default(),
         on_hand: 1,
         reserved: 0,
         incoming: 0,

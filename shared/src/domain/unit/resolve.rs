@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::rivals::Elsewhere;
-use super::{AFTER_LAST_WORD, Claim, Demand, Resolved, Stamped, Unit, UnitState};
+use super::{AFTER_LAST_WORD, Claim, Demand, LAG, Resolved, Stamped, Unit, UnitState};
 use crate::domain::Authority;
 use crate::domain::event::Version;
 use crate::domain::id::{ConnectorName, LocationId};
@@ -35,14 +35,24 @@ impl<'a> Report<'a> {
     }
 
     /// Another who says that it left from elsewhere, and where, as long as both say so. One who had it
-    /// where the other says so has it from there.
+    /// where the other says so has it from there. Of two sales that are far apart, or of which the later
+    /// report says only that it was sold by then, nobody knows that they are one.
     fn contradicted_by(&self, other: &Self) -> Option<(ConnectorName, LocationId)> {
         let (place, theirs) = (self.place()?, other.place()?);
         let says_so = |it: &Self| it.claim.state.value().is_some_and(|it| it.is_departure());
         let had_it_at =
             |it: &Self, place: &LocationId| it.claim.location.iter().any(|it| it.value == *place);
-        let contradicts =
-            says_so(self) && says_so(other) && !had_it_at(self, theirs) && !had_it_at(other, place);
+        let is_undated = |it: &Self| it.claim.undated == Some(it.version);
+        let apart = self.version.at.duration_since(other.version.at).abs();
+        let later = [self, other]
+            .into_iter()
+            .max_by_key(|it| (it.version, is_undated(it)))?;
+        let may_be_one = apart <= LAG && !is_undated(later);
+        let contradicts = may_be_one
+            && says_so(self)
+            && says_so(other)
+            && !had_it_at(self, theirs)
+            && !had_it_at(other, place);
         contradicts.then(|| (other.source.clone(), theirs.clone()))
     }
 }

@@ -99,19 +99,19 @@ impl Unit {
         })
     }
 
-    /// Who has it at the same rooftop in another state than the one that counts and has said so later, and in
-    /// which: the holder's word counts.
+    /// Who has it at the same rooftop in another state than the one that counts and has said so since the
+    /// holder came to its own, and in which: the holder's word counts, however often either repeats it.
     pub fn unheeded(&self, resolved: &Resolved) -> Vec<(&ConnectorName, UnitState)> {
         let holder = resolved.holder.as_ref();
-        let held = holder.and_then(|holder| self.claims.get(holder)?.state.latest());
+        let same = |state: &UnitState| state.counts() == resolved.state.counts();
+        let held = holder.and_then(|holder| self.claims.get(holder)?.state.since(same));
         let Some(held) = held.filter(|_| resolved.state.is_present()) else {
             return Vec::new();
         };
         let others = self.claims.iter().filter_map(|(name, claim)| {
             let said = claim.state.latest()?;
-            let differs = said.value.counts() != resolved.state.counts();
-            let counts = said.value.is_present() && differs && said.version > held.version;
-            counts.then_some((name, said.value))
+            let differs = said.value.is_present() && !same(&said.value);
+            (differs && said.version > held).then_some((name, said.value))
         });
         let is_rival = |name| resolved.rivals.iter().any(|(rival, _)| rival == name);
         others

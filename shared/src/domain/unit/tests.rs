@@ -610,6 +610,10 @@ fn two_sales_of_one_vehicle_at_two_rooftops_contradict_each_other_as_long_as_bot
     ];
     let mut nowhere = report(4, Sold, "london");
     nowhere.location = None;
+    let undated = |minute, place| UnitReport {
+        undated: true,
+        ..report(minute, Sold, place)
+    };
     let with = |more: &[(&'static str, UnitReport)]| [&sales[..], more].concat();
     let two = &[("two".to_owned(), "milano".to_owned())][..];
     for (told, expected) in [
@@ -626,6 +630,20 @@ fn two_sales_of_one_vehicle_at_two_rooftops_contradict_each_other_as_long_as_bot
         (
             vec![sales[0].clone(), ("two", report(9, Sold, "london"))],
             &[],
+        ),
+        // Of a sale of months ago the other may not speak, nor who says only that it is sold by now.
+        (
+            vec![sales[0].clone(), ("two", report(90 * 1440, Sold, "milano"))],
+            &[],
+        ),
+        (vec![sales[0].clone(), ("two", undated(9, "milano"))], &[]),
+        (
+            vec![
+                listed[0].clone(),
+                ("one", undated(5, "london")),
+                sales[1].clone(),
+            ],
+            two,
         ),
     ] {
         for order in orders(&told) {
@@ -733,6 +751,11 @@ fn a_state_that_does_not_count_as_another_has_the_vehicle_is_told() {
     let resolved = unit.resolve(&authority(&[]));
     assert_eq!(resolved.state, InStock);
     assert_eq!(unit.unheeded(&resolved), [(&name("market"), Reserved)]);
+    // Who has it only says so again.
+    let again = unit.after(&name("dms"), &report(9, InStock, "london"));
+    let again = again.unwrap();
+    let resolved = again.resolve(&authority(&[]));
+    assert_eq!(again.unheeded(&resolved), [(&name("market"), Reserved)]);
     let decides = unit.resolve(&authority(&["market"]));
     assert_eq!(decides.state, Reserved);
     assert_eq!(unit.unheeded(&decides), [], "the other spoke before");
