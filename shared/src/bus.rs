@@ -4,6 +4,8 @@
 //! delivered. So a message that is lost, repeated or late does no harm: the clock announces again
 //! whatever is overdue.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -86,8 +88,13 @@ impl Bus {
     /// Announces intents to their channels' queues, and says how many got through. The others are
     /// announced again by the clock when they are overdue, so a failure here is only a delay.
     pub async fn announce(&self, intents: &[Intent]) -> usize {
-        let mut announced = 0;
-        for batch in intents.chunks(BATCH) {
+        self.announced(intents).await.len()
+    }
+
+    /// The same, and says which of them got through, by their places.
+    pub async fn announced(&self, intents: &[Intent]) -> BTreeSet<usize> {
+        let mut announced = BTreeSet::new();
+        for (number, batch) in intents.chunks(BATCH).enumerate() {
             let entries: Result<Vec<_>, _> = batch
                 .iter()
                 .enumerate()
@@ -110,7 +117,9 @@ impl Bus {
                 .await;
             match sent {
                 Ok(reply) => {
-                    announced += reply.successful().len();
+                    let through = reply.successful().iter();
+                    let through = through.filter_map(|it| it.id()?.parse::<usize>().ok());
+                    announced.extend(through.map(|index| number * BATCH + index));
                     if !reply.failed().is_empty() {
                         let failed = reply.failed().len();
                         tracing::warn!(failed, "intents were not announced; the clock will");

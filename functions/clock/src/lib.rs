@@ -212,8 +212,10 @@ impl Ticker {
             Err(InstallationError::NotConfigured) => return Ok(()),
             current => current?,
         };
+        let now = self.store.clock().now();
         for channel in installation.config.channels.keys() {
-            if !self.store.breaker(channel).await?.is_closed() {
+            let destination = self.store.destination(channel).await?;
+            if destination.breaker.has_failed() && destination.is_waited_for(now) {
                 let dimensions = [("Channel", channel.as_str())];
                 self.metrics.record(Metric::BreakerState, 2.0, &dimensions);
             }

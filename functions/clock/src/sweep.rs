@@ -8,6 +8,7 @@ use shared::installation::InstallationError;
 use shared::store::Stored;
 use shared::store::alerts::Watched;
 use shared::store::due::Due;
+use shared::store::groups::Group;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::keys::Key;
 use shared::store::received::Received;
@@ -31,14 +32,35 @@ fn again(intent: &Intent, by: Timestamp) -> Timestamp {
     by.checked_add(apart).unwrap_or(Timestamp::MAX)
 }
 
+/// A message to be announced.
+struct Message {
+    intent: Intent,
+    /// What was put off for it.
+    put_off: Option<PutOff>,
+}
+
+enum PutOff {
+    Intent(Box<Stored<Intent>>),
+    Group(Box<Stored<Group>>),
+}
+
+impl From<Intent> for Message {
+    fn from(intent: Intent) -> Self {
+        Self {
+            intent,
+            put_off: None,
+        }
+    }
+}
+
 /// A page's work, in the order in which it is done.
 #[derive(Default)]
 struct Work {
     ticked: Ticked,
-    overdue: Vec<Intent>,
+    overdue: Vec<Message>,
     /// What is put on its queue and not late: messages of groups whose time is near, since the queue is
     /// punctual, and what waits for its channel to be live.
-    near: Vec<Intent>,
+    near: Vec<Message>,
     watches: Vec<Stored<Watched>>,
     forgotten: Vec<Stored<Received>>,
     /// Configurations that may name what something waits for.
@@ -97,11 +119,8 @@ impl Ticker {
                 }
             }
             ticked += work.ticked;
-            let overdue = self.bus.announce(&work.overdue).await;
-            let near = self.bus.announce(&work.near).await;
-            ticked.redriven += overdue;
-            // They come again, as all that is due: nobody is told until the topic takes them.
-            ticked.stuck += work.overdue.len() - overdue + work.near.len() - near;
+            ticked.redriven += self.announce(work.overdue, &mut ticked).await;
+            self.announce(work.near, &mut ticked).await;
             for watched in work.watches {
                 if self.is_over(stop_at) {
                     ticked.cut_short = true;
@@ -132,6 +151,31 @@ impl Ticker {
                 return ticked;
             }
         }
+    }
+
+    /// Announces messages, and says how many got through. What the topic does not take is due again with the
+    /// next tick: nobody is told until then.
+    async fn announce(&self, messages: Vec<Message>, ticked: &mut Ticked) -> usize {
+        let (intents, put_off): (Vec<_>, Vec<_>) = messages
+            .into_iter()
+            .map(|message| (message.intent, message.put_off))
+            .unzip();
+        let announced = self.bus.announced(&intents).await;
+        for (place, put_off) in put_off.into_iter().enumerate() {
+            if announced.contains(&place) {
+                continue;
+            }
+            ticked.stuck += 1;
+            let due_again = match put_off {
+                None => continue,
+                Some(PutOff::Intent(stored)) => self.store.take_back_intent(&stored).await,
+                Some(PutOff::Group(stored)) => self.store.take_back_group(&stored).await,
+            };
+            if let Err(error) = due_again {
+                ticked.failed += failed("what was not announced is put off", &error);
+            }
+        }
+        announced.len()
     }
 
     fn is_over(&self, stop_at: Timestamp) -> bool {
@@ -174,12 +218,13 @@ impl Ticker {
             // It is not sent on its own: what matters is that its group knows of it.
             Some(Due::Intent(stored)) if stored.data.group.is_some() => {
                 let group = self.store.enroll(&stored.data).await?;
-                work.overdue.extend(group.map(|group| group.intent(by)));
+                work.overdue
+                    .extend(group.map(|group| group.intent(by).into()));
                 self.store.leave_to_group(&stored).await?;
             }
             Some(Due::Intent(stored)) => {
-                // First the time, then the message: whoever gets the message finds the time set, and a
-                // crash in between only means that the intent waits for its next turn.
+                // First the time, then the message: of ticks that overlap one sends it. A crash in between
+                // only means that the intent waits for its next turn.
                 let again = again(&stored.data, by);
                 if self.store.put_off(&stored, again).await? {
                     // One that waits for its channel is not late.
@@ -189,7 +234,10 @@ impl Ticker {
                     } else {
                         &mut work.overdue
                     };
-                    work.push(stored.data);
+                    work.push(Message {
+                        intent: stored.data.clone(),
+                        put_off: Some(PutOff::Intent(stored)),
+                    });
                 }
             }
             Some(Due::Group(stored)) => {
@@ -202,7 +250,10 @@ impl Ticker {
                     } else {
                         &mut work.overdue
                     };
-                    work.push(message);
+                    work.push(Message {
+                        intent: message,
+                        put_off: Some(PutOff::Group(stored)),
+                    });
                 }
             }
             Some(Due::Watch(stored)) => work.watches.push(*stored),
@@ -210,9 +261,10 @@ impl Ticker {
                 for intent in self.store.write_intents(&stored.key).await? {
                     if intent.group.is_some() {
                         let group = self.store.enroll(&intent).await?;
-                        work.overdue.extend(group.map(|group| group.intent(by)));
+                        work.overdue
+                            .extend(group.map(|group| group.intent(by).into()));
                     } else {
-                        work.overdue.push(intent);
+                        work.overdue.push(intent.into());
                     }
                 }
             }

@@ -28,6 +28,10 @@ const PROBE_ANSWER: SignedDuration = SignedDuration::from_secs(5);
 /// A probe whose answer has not come by then is given up: its sender may have crashed.
 const PROBE_LIMIT: SignedDuration = SignedDuration::from_mins(2);
 
+/// Whoever waits for a cool-down to end asks within this long of its end: the longest is spread by a tenth,
+/// and the clock comes each minute.
+const ASKED_BY: SignedDuration = SignedDuration::from_mins(3);
+
 /// The state of one destination's circuit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker(State);
@@ -78,6 +82,11 @@ pub enum Turn {
 /// A change that the destination's owner should hear about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
+    /// The destination did not answer once, and is tried again at `until`.
+    Slow {
+        /// When the first probe may go.
+        until: Timestamp,
+    },
     /// The destination is in trouble; it is first tried again at `until`.
     Opened {
         /// When the first probe may go.
@@ -92,6 +101,11 @@ impl Breaker {
     pub fn ask(&mut self, now: Timestamp) -> Turn {
         match self.0 {
             State::Closed { .. } => Turn::Go(Pass::Open),
+            // One answer that did not come, long ago.
+            State::Open { trips: 0, .. } if !self.is_waited_for(now) => {
+                self.0 = State::default();
+                Turn::Go(Pass::Open)
+            }
             State::Open { until, .. } if now < until => Turn::Wait { until },
             State::HalfOpen { until, .. } if now < until => Turn::Wait {
                 until: until.min(later(now, PROBE_ANSWER)),
@@ -133,8 +147,8 @@ impl Breaker {
             (State::HalfOpen { until, trips }, Pass::Probe { until: ours }) if *until == ours => {
                 if failed {
                     let trips = trips.saturating_add(1);
-                    self.open(trips, outcome, now);
-                    None
+                    let change = self.open(trips, outcome, now);
+                    (trips == 1).then_some(change)
                 } else {
                     self.0 = State::default();
                     Some(Change::Closed)
@@ -156,6 +170,25 @@ impl Breaker {
         matches!(self.0, State::Closed { .. })
     }
 
+    /// Whether it is left alone, or a probe is under way. Where nobody has asked for a while after a
+    /// cool-down, nothing waits for it: the next message is an ordinary one.
+    pub fn is_waited_for(&self, now: Timestamp) -> bool {
+        match self.0 {
+            State::Closed { .. } => false,
+            State::Open { until, .. } | State::HalfOpen { until, .. } => {
+                now <= later(until, ASKED_BY)
+            }
+        }
+    }
+
+    /// Whether more than one answer failed to come.
+    pub fn has_failed(&self) -> bool {
+        match self.0 {
+            State::Closed { .. } => false,
+            State::Open { trips, .. } | State::HalfOpen { trips, .. } => trips > 0,
+        }
+    }
+
     fn open(&mut self, trips: u32, outcome: &Outcome, now: Timestamp) -> Change {
         let asked = match outcome {
             Outcome::Retry { after } => after.unwrap_or_default(),
@@ -163,7 +196,10 @@ impl Breaker {
         };
         let until = later(now, cool_down(trips).max(asked));
         self.0 = State::Open { until, trips };
-        Change::Opened { until }
+        match trips {
+            0 => Change::Slow { until },
+            _ => Change::Opened { until },
+        }
     }
 }
 
@@ -211,10 +247,13 @@ mod tests {
         for outcome in [DOWN, Outcome::Retry { after: None }] {
             let mut breaker = Breaker::default();
             let change = breaker.record(Pass::Open, &outcome, true, at(0));
-            assert_eq!(change, Some(Change::Opened { until: at(5) }));
+            assert_eq!(change, Some(Change::Slow { until: at(5) }));
+            assert!(!breaker.has_failed());
             // It is asked again soon, and left alone for longer if it still does not answer.
             let pass = probe(&mut breaker, at(5));
-            breaker.record(pass, &outcome, true, at(10));
+            let change = breaker.record(pass, &outcome, true, at(10));
+            assert_eq!(change, Some(Change::Opened { until: at(40) }));
+            assert!(breaker.has_failed());
             assert_eq!(breaker.ask(at(11)), Turn::Wait { until: at(40) });
         }
     }

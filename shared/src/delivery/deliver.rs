@@ -341,7 +341,12 @@ impl Deliverer {
         delivered: &Result<Delivered, DeliverError>,
     ) -> Result<(), DeliverError> {
         let Made { outcome, slow, .. } = made;
-        let told = self.store.tell_breaker(&errand.name, pass, outcome, *slow);
+        let again = match delivered {
+            Ok(Delivered::Again(wait)) => Some(*wait),
+            _ => None,
+        };
+        let store = &self.store;
+        let told = store.tell_breaker(&errand.name, pass, outcome, *slow, again);
         let (change, before) = told.await?;
         self.announce(&errand.name, change);
         let known = before.trouble.as_ref().filter(|it| it.alert.is_some());
@@ -628,6 +633,9 @@ impl Deliverer {
             Some(Change::Opened { until }) => {
                 tracing::error!(%channel, %until, "the destination is down; its messages wait");
                 self.breaker_is(channel, 2.0);
+            }
+            Some(Change::Slow { until }) => {
+                tracing::warn!(%channel, %until, "the destination did not answer in time; its messages wait");
             }
             Some(Change::Closed) => {
                 tracing::info!(%channel, "the destination answers again");

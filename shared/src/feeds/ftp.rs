@@ -4,6 +4,7 @@
 //! on many servers, so it is looked for first; between two workers the source decides, which
 //! only one of them can move.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,13 +39,14 @@ impl Ftp {
     /// Connects, secures the connection unless told otherwise, and signs in.
     pub async fn connect(
         remote: Remote,
+        addresses: &[SocketAddr],
         tls: bool,
         settings: &SourceSettings,
         credentials: &Credentials,
     ) -> Result<Self, TransferError> {
         let action = format!("connect to {}", at(&remote));
         let timeout = settings.timeout();
-        let work = open(&remote, tls, settings, credentials, &action);
+        let work = open((&remote, addresses), tls, settings, credentials, &action);
         let stream = in_time(timeout, &action, work).await?;
         Ok(Self {
             stream,
@@ -217,7 +219,7 @@ impl FileSource for Ftp {
 }
 
 async fn open(
-    remote: &Remote,
+    (remote, addresses): (&Remote, &[SocketAddr]),
     tls: bool,
     settings: &SourceSettings,
     credentials: &Credentials,
@@ -231,8 +233,7 @@ async fn open(
             "no password is set",
         ));
     };
-    let address = (remote.host.as_str(), remote.port);
-    let mut stream = AsyncRustlsFtpStream::connect(address)
+    let mut stream = AsyncRustlsFtpStream::connect(addresses)
         .await
         .map_err(failed)?;
     if tls {

@@ -1,5 +1,6 @@
 //! A directory on an SSH server, whose host key is pinned.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,11 +33,12 @@ impl Sftp {
     /// Connects, checks the host key before anything secret is sent, and signs in.
     pub async fn connect(
         remote: Remote,
+        addresses: &[SocketAddr],
         settings: &SourceSettings,
         credentials: &Credentials,
     ) -> Result<Self, TransferError> {
         let action = format!("connect to {}", at(&remote));
-        let work = open(&remote, settings, credentials, &action);
+        let work = open(&remote, addresses, settings, credentials, &action);
         let (session, files) = in_time(settings.timeout(), &action, work).await?;
         let source = Self {
             session,
@@ -196,6 +198,7 @@ impl FileSource for Sftp {
 
 async fn open(
     remote: &Remote,
+    addresses: &[SocketAddr],
     settings: &SourceSettings,
     credentials: &Credentials,
     action: &str,
@@ -205,8 +208,7 @@ async fn open(
         ..client::Config::default()
     };
     let expected = settings.host_key.clone();
-    let address = (remote.host.as_str(), remote.port);
-    let mut session = client::connect(Arc::new(config), address, PinnedKey { expected })
+    let mut session = client::connect(Arc::new(config), addresses, PinnedKey { expected })
         .await
         .map_err(|error| match error {
             Greeting::HostKey(problem) => TransferError::new(Fault::HostKey, action, problem),

@@ -1,5 +1,6 @@
 //! Where files come from: one trait for folders, HTTPS, SFTP and FTP.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::http::Downloads;
+use super::landing::in_time;
+use crate::http::{Downloads, TransportError};
 
 /// Bytes a sidecar file may have.
 pub const SIDECAR_LIMIT: u64 = 64 << 10;
@@ -287,7 +289,8 @@ pub struct Credentials {
     pub token: Option<SecretString>,
 }
 
-/// Opens a place. `client` serves HTTPS and must not follow redirects.
+/// Opens a place. `client` serves HTTPS and must not follow redirects; it also says where SFTP and FTP
+/// may go.
 pub async fn connect(
     settings: &SourceSettings,
     credentials: &Credentials,
@@ -301,13 +304,39 @@ pub async fn connect(
             client.clone(),
             settings.timeout(),
         )?)),
-        Place::Sftp(remote) => Ok(Box::new(
-            super::sftp::Sftp::connect(remote, settings, credentials).await?,
-        )),
-        Place::Ftp { remote, tls } => Ok(Box::new(
-            super::ftp::Ftp::connect(remote, tls, settings, credentials).await?,
-        )),
+        Place::Sftp(remote) => {
+            let at = addresses("sftp", &remote, settings, client).await?;
+            Ok(Box::new(
+                super::sftp::Sftp::connect(remote, &at, settings, credentials).await?,
+            ))
+        }
+        Place::Ftp { remote, tls } => {
+            let at = addresses("ftp", &remote, settings, client).await?;
+            Ok(Box::new(
+                super::ftp::Ftp::connect(remote, &at, tls, settings, credentials).await?,
+            ))
+        }
     }
+}
+
+/// Where a server is, if files may be fetched from there.
+async fn addresses(
+    scheme: &str,
+    remote: &Remote,
+    settings: &SourceSettings,
+    client: &Downloads,
+) -> Result<Vec<SocketAddr>, TransferError> {
+    let action = format!("connect to {scheme}://{}:{}", remote.host, remote.port);
+    let found = async {
+        let found = client.addresses(&remote.host, remote.port).await;
+        found.map_err(|error| match error {
+            TransportError::Refused { refusal, .. } => {
+                TransferError::new(Fault::Refused, &action, refusal.to_string())
+            }
+            error => TransferError::new(Fault::Transient, &action, error.to_string()),
+        })
+    };
+    in_time(settings.timeout(), &action, found).await
 }
 
 /// Refuses names that leave the place or break a protocol's lines.
@@ -340,6 +369,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::{Guard, Http, HttpSettings};
 
     #[test]
     fn urls_say_where_files_are() {
@@ -375,6 +405,48 @@ mod tests {
             assert_eq!(error.fault, Fault::Refused, "{url}");
             assert!(error.to_string().contains(words), "{url}: {error}");
             assert!(!error.to_string().contains("secret@"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_protocol_leads_to_a_private_address_that_is_not_allowed() {
+        let open = async |url: &str, allowed: &[&str]| {
+            let http = HttpSettings {
+                guard: Guard::new(allowed.iter().map(|it| it.parse().unwrap()).collect()),
+                ..HttpSettings::default()
+            };
+            let client = Http::new(http).unwrap().streaming();
+            let settings = SourceSettings {
+                insecure: true,
+                timeout_seconds: 5,
+                ..SourceSettings::at(url)
+            };
+            let credentials = Credentials {
+                password: Some("hunter2".into()),
+                ..Credentials::default()
+            };
+            let opened = connect(&settings, &credentials, &client).await;
+            opened.err().expect("nobody listens there")
+        };
+        for url in [
+            "sftp://127.0.0.1:9/drop",
+            "sftp://localhost:9/drop",
+            "sftp://127.1:9/drop",
+            "sftp://[::1]:9/drop",
+            "ftps://127.0.0.1:9/drop",
+            "ftp://169.254.169.254/drop",
+        ] {
+            let error = open(url, &["10.0.0.0/8", "127.0.0.1:22"]).await;
+            assert_eq!(error.fault, Fault::Refused, "{url}: {error}");
+        }
+        for (url, allowed) in [
+            ("sftp://127.0.0.1:9/drop", "127.0.0.1"),
+            ("sftp://localhost:9/drop", "localhost"),
+            ("sftp://[::1]:9/drop", "::1"),
+            ("ftps://127.0.0.1:9/drop", "127.0.0.0/8"),
+        ] {
+            let error = open(url, &[allowed]).await;
+            assert_eq!(error.fault, Fault::Transient, "{url}: {error}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +135,37 @@ impl Downloads {
             },
         };
         Ok(client.unwrap_or(&self.client).request(method, url))
+    }
+
+    /// The addresses of a server that is not a web server, if the guard lets each of them pass.
+    pub async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, TransportError> {
+        let refused = |refusal| TransportError::Refused {
+            host: host.to_owned(),
+            refusal,
+        };
+        let guard = match &self.guard {
+            None => None,
+            Some((guard, _)) => match guard.admit_server(host, port).map_err(refused)? {
+                Admitted::Allowed => None,
+                Admitted::Guarded => Some(guard),
+            },
+        };
+        let found = tokio::net::lookup_host((host, port)).await;
+        let found = found.map_err(|error| TransportError::NotSent {
+            host: host.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let found: Vec<_> = found.collect();
+        for address in &found {
+            if let Some(guard) = guard {
+                guard.admit_address(address.ip()).map_err(refused)?;
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -108,7 +108,25 @@ impl Guard {
     /// setting.
     pub(super) fn admit_download(&self, url: &Url) -> Result<Admitted, Refusal> {
         let host = url.host().ok_or(Refusal::NoHost)?;
-        let port = url.port_or_known_default();
+        self.admit_at(host, url.port_or_known_default())
+    }
+
+    /// As [`Self::admit_download`], for a server that is not a web server.
+    pub(super) fn admit_server(&self, host: &str, port: u16) -> Result<Admitted, Refusal> {
+        let host = match host.parse() {
+            Ok(address) => host_of(address),
+            // What cannot be a host is found nowhere.
+            Err(_) => Host::parse(host).unwrap_or_else(|_| Host::Domain(host.to_owned())),
+        };
+        let host = match &host {
+            Host::Domain(name) => Host::Domain(name.as_str()),
+            Host::Ipv4(address) => Host::Ipv4(*address),
+            Host::Ipv6(address) => Host::Ipv6(*address),
+        };
+        self.admit_at(host, Some(port))
+    }
+
+    fn admit_at(&self, host: Host<&str>, port: Option<u16>) -> Result<Admitted, Refusal> {
         match self.allowed.iter().any(|entry| entry.covers(&host, port)) {
             true => Ok(Admitted::Allowed),
             false => self.admit_host(host).map(|()| Admitted::Guarded),

@@ -16,6 +16,7 @@ use crate::delivery::backoff::LONGEST_ASKED;
 use crate::delivery::breaker::{Breaker, Change, Pass, Turn};
 use crate::delivery::links::LinkKey;
 use crate::delivery::outcome::Outcome;
+use crate::delivery::verdict::{due_after, later};
 use crate::domain::alert::named;
 use crate::domain::id::ChannelName;
 use crate::domain::watch::Moment;
@@ -23,6 +24,9 @@ use crate::domain::watch::Moment;
 /// For how long a failure says something of a destination: the message that failed is tried five times in
 /// the first quarter of an hour, and then within 36 minutes, unless the destination asks for more.
 const LULL: SignedDuration = SignedDuration::from_mins(40);
+
+/// How long after it fell due a message has been taken up, whatever was lost.
+const TAKEN_UP: SignedDuration = SignedDuration::from_mins(5);
 
 /// What is known of a channel's destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,9 @@ pub struct Destination {
     /// That it cannot be reached, or answers that it cannot take anything now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
+    /// Until when, at the latest, a message that failed there is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried_by: Option<Moment>,
     /// How many messages it has refused since one arrived, or since somebody had them sent again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u32,
@@ -47,6 +54,12 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// Whether it fails or is slow, and a message waits for that to end.
+    pub fn is_waited_for(&self, now: Timestamp) -> bool {
+        let lasts = |until: &Option<Moment>| until.is_some_and(|until| now <= until.0);
+        lasts(&self.tried_by) || lasts(&self.rests_until) || self.breaker.is_waited_for(now)
+    }
+
     /// Whether nothing is held against it.
     fn is_sound(&self) -> bool {
         *self
@@ -166,13 +179,15 @@ impl Store {
     }
 
     /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow.
-    /// Also answers what was known of the destination before.
+    /// `again`: how long until the message is tried again, if it is. Also answers what was known of the
+    /// destination before.
     pub async fn tell_breaker(
         &self,
         channel: &ChannelName,
         pass: Pass,
         outcome: &Outcome,
         slow: bool,
+        again: Option<SignedDuration>,
     ) -> Result<(Option<Change>, Destination), StoreError> {
         self.change_destination("tell a circuit breaker", channel, |to, now| {
             let before = to.clone();
@@ -194,6 +209,14 @@ impl Store {
                 }
                 _ => to.failing = None,
             }
+            to.tried_by = match (&to.failing, again) {
+                (None, _) => None,
+                (Some(_), None) => to.tried_by.filter(|by| by.0 >= now),
+                (Some(_), Some(wait)) => {
+                    let by = later(due_after(now, wait), TAKEN_UP);
+                    to.tried_by.max(Some(Moment(by)))
+                }
+            };
             let arrived = matches!(outcome, Outcome::Delivered { .. });
             to.rests_until.take_if(|until| until.0 <= now);
             if matches!(outcome, Outcome::Rejected { .. }) {

@@ -246,4 +246,12 @@ impl Store {
         let expect = Expect::Version(overdue.version);
         self.put("put off a delivery intent", row, expect).await
     }
+
+    /// Leaves an intent that was put off as due as it was, unless somebody has it in hand.
+    pub async fn take_back_intent(&self, overdue: &Stored<Intent>) -> Result<(), StoreError> {
+        let expect = Expect::Version(overdue.version + 1);
+        let row = intent_row(&overdue.data)?;
+        self.put("leave a delivery intent due", row, expect).await?;
+        Ok(())
+    }
 }

@@ -560,6 +560,14 @@ impl Store {
         self.regroup(overdue, &group).await
     }
 
+    /// Leaves a group that was put off as due as it was, unless somebody has changed it.
+    pub async fn take_back_group(&self, overdue: &Stored<Group>) -> Result<(), StoreError> {
+        let expect = Expect::Version(overdue.version + 1);
+        let row = group_row(&overdue.data)?;
+        self.put("leave a group due", row, expect).await?;
+        Ok(())
+    }
+
     /// Leaves an overdue intent to its group, which is seen to: `false` if somebody else changed it.
     pub async fn leave_to_group(&self, overdue: &Stored<Intent>) -> Result<bool, StoreError> {
         let due_at = later(self.clock.now(), IN_GOOD_HANDS);

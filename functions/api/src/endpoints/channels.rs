@@ -41,6 +41,7 @@ pub(super) async fn standing(
         let state = states.iter().find(|state| state.name == *name);
         let checked = state.map(|state| state.problem.clone());
         let destination = context.store.destination(name).await?;
+        let is_failing = destination.is_waited_for(now);
         // What came of the last message says more than credentials that look right; that there were
         // none then says less than that there are now.
         let trouble = destination
@@ -64,9 +65,7 @@ pub(super) async fn standing(
             problem,
             trouble,
             is_breaker_closed: destination.breaker.is_closed(),
-            is_failing: destination
-                .failing
-                .is_some_and(|it| it.since(now).is_some()),
+            is_failing,
         });
     }
     Ok(all)
@@ -109,7 +108,7 @@ impl Standing {
             Some(TroubleKind::Refused) if self.is_failing => "waiting",
             Some(TroubleKind::Refused) => "refused",
             _ if self.problem.is_some() => "not_live",
-            _ if !self.is_breaker_closed || self.is_failing => "waiting",
+            _ if self.is_failing => "waiting",
             _ => "live",
         }
     }

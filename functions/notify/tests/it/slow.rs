@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use shared::bus::IntentRef;
+use shared::delivery::Delivered;
 use shared::store::intents::IntentState;
 
 use crate::handler::{batch, body};
@@ -95,4 +96,45 @@ async fn what_follows_one_answer_that_hangs_is_soon_sent() {
     futures::future::join_all(sent).await;
     let took = world.clock.now().duration_since(start);
     assert!(took < SignedDuration::from_secs(12), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_answer_that_never_came_is_forgotten_where_nothing_waits_for_it() {
+    let once = "delivery = 'at_most_once'";
+    let world = World::new(&webhooks(&[("hangs", once), ("well", "")])).await;
+    world.vendors.always(HANGS, Answer::Silence);
+    let first = world.open("a1", &["hangs"]).await.remove(0);
+    world.drive(&first).await;
+    for hour in 0..3 {
+        let destination = world.destination("hangs").await;
+        assert!(destination.is_waited_for(world.clock.now()));
+        assert!(!destination.breaker.has_failed());
+        tokio::time::sleep(Duration::from_secs(5 * 60)).await;
+        let destination = world.destination("hangs").await;
+        assert!(!destination.is_waited_for(world.clock.now()));
+        // An hour later another is not answered: that is no run of failures.
+        tokio::time::sleep(Duration::from_secs(55 * 60)).await;
+        let next = world.open(&format!("b{hour}"), &["hangs"]).await.remove(0);
+        world.drive(&next).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_down_is_said_to_be_for_as_long_as_a_message_waits() {
+    let world = World::new(&webhooks(&[("hangs", "")])).await;
+    world.vendors.always(HANGS, Answer::Silence);
+    let which = world.open("a1", &["hangs"]).await.remove(0);
+    let mut attempt = 0;
+    while let Delivered::Again(wait) = world.look(&which).await {
+        attempt += 1;
+        let waited = world.clock.now() + wait;
+        let destination = world.destination("hangs").await;
+        assert!(destination.is_waited_for(waited), "after attempt {attempt}");
+        assert_eq!(destination.breaker.has_failed(), attempt > 1);
+        tokio::time::sleep(wait.unsigned_abs()).await;
+    }
+    assert!(attempt > 8, "{attempt}");
+    tokio::time::sleep(Duration::from_secs(30 * 60)).await;
+    let destination = world.destination("hangs").await;
+    assert!(!destination.is_waited_for(world.clock.now()));
 }
