@@ -88,6 +88,9 @@ impl Feed<'_> {
         };
         let state = self.sync.store.feed(self.connector).await?;
         let state = state.map(|stored| stored.data).unwrap_or_default();
+        if state.last_error.is_some() {
+            self.forget_error().await?;
+        }
         let mut memory = Memory::of(&state);
         let covers_all = self.files.covers == Covers::All;
         let older = delivery.entry.modified.is_some()

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`run`] | one run: its record, and the lease that only one worker has |
 //! | [`place`] | where the files are: which are ready, which were claimed |
+//! | [`punctual`] | gives a place up, with the reason, before the time is over |
 //! | [`file`](mod@file) | one file, from its download to the archive |
 //! | [`examine`] | the first reading: counts, proof, what the file says |
 //! | [`pass`] | the second reading: the rows that differ, and the removals |
@@ -31,6 +32,7 @@ mod listing;
 mod memory;
 mod pass;
 mod place;
+mod punctual;
 mod rehearsal;
 mod repeated;
 mod rows;

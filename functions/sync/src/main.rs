@@ -19,8 +19,9 @@ use shared::telemetry;
 use shared::warm_up::warm_up;
 use sync::{Invocation, Sync};
 
-/// Longer than any download may take; each of its steps has its own limit in the settings.
-const DOWNLOAD: Duration = Duration::from_secs(900);
+/// The function's own time, before which a run gives a download up; each step of one has its own limit
+/// in the settings.
+const DOWNLOAD: Duration = Duration::from_secs(300);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -8,6 +8,7 @@ use shared::store::feeds::{FILE_NAMES, FeedState};
 
 use crate::file::{Found, Step, sidecar_suffix};
 use crate::memory::Memory;
+use crate::punctual::{Punctual, left, within};
 use crate::run::{Feed, MARGIN, Progress, Record, RunError};
 
 impl Feed<'_> {
@@ -16,6 +17,9 @@ impl Feed<'_> {
         let mut place = self.open().await?;
         let progress = self.read_from(&mut *place, record).await;
         place.close().await;
+        if matches!(progress, Ok(Progress::Done)) {
+            self.forget_error().await?;
+        }
         progress
     }
 
@@ -48,6 +52,13 @@ impl Feed<'_> {
             && !files_wait(self.files, &picked))
     }
 
+    /// Notes that the source can be read.
+    pub(crate) async fn forget_error(&self) -> Result<(), RunError> {
+        let forget = |state: &mut FeedState| state.last_error = None;
+        self.sync.store.change_feed(self.connector, forget).await?;
+        Ok(())
+    }
+
     async fn open(&self) -> Result<Box<dyn FileSource>, RunError> {
         let files = self.files;
         let credentials = Credentials {
@@ -56,14 +67,17 @@ impl Feed<'_> {
             passphrase: self.sync.secret(files.passphrase.as_ref()).await?,
             token: self.sync.secret(files.token.as_ref()).await?,
         };
-        match connect(&files.source(), &credentials, &self.sync.client).await {
+        let (clock, until) = (self.sync.store.clock().clone(), self.patient_until());
+        let source = files.source();
+        let connected = connect(&source, &credentials, &self.sync.client);
+        match within(left(&clock, until), "connect to the source", connected).await {
             Err(error) => {
                 if error.fault == Fault::Credentials {
                     self.forget_secrets();
                 }
                 Err(error.into())
             }
-            Ok(place) => Ok(place),
+            Ok(place) => Ok(Box::new(Punctual::new(place, clock, until))),
         }
     }
 
@@ -88,10 +102,6 @@ impl Feed<'_> {
     ) -> Result<Progress, RunError> {
         let claimed = self.claimed(place).await?;
         let picked = self.listed(place).await?;
-        self.sync
-            .store
-            .change_feed(self.connector, |state| state.last_error = None)
-            .await?;
         for found in claimed {
             if self.take_and_report(place, &found, record).await? == Progress::Paused {
                 return Ok(Progress::Paused);

@@ -95,6 +95,8 @@ pub(crate) struct Feed<'a> {
 pub(crate) struct Record {
     run: Run,
     version: u64,
+    /// How many files were done when this worker took the run up.
+    done_before: usize,
     /// This worker.
     pub(crate) holder: String,
 }
@@ -178,11 +180,17 @@ impl Sync {
                 let Some(source) = source else {
                     return Ok(());
                 };
+                let is_spent = || deadline.duration_since(store.clock().now()) <= MARGIN;
+                let had_time = !is_spent();
                 let look = self.has_nothing_new(&installation, source, job, deadline);
                 if Box::pin(look).await? {
                     return Ok(());
                 }
                 store.begin_run(&job.connector, &job.slot).await?;
+                // Where looking took all the time, the run has the next worker's.
+                if had_time && is_spent() {
+                    return Ok(self.queue.send(job).await?);
+                }
                 match store.run(&job.connector, &job.slot).await? {
                     Some(begun) => begun,
                     None => return Ok(()),
@@ -195,6 +203,7 @@ impl Sync {
         let mut record = Record {
             holder: store.chance().id(store.clock().now()),
             version: stored.version,
+            done_before: stored.data.files.len(),
             run: stored.data,
         };
         let Some((common, files)) = source else {
@@ -217,6 +226,13 @@ impl Sync {
         match outcome {
             Ok(Progress::Done) => record.end(store, RunState::Done, None).await,
             Ok(Progress::Paused) => Ok(self.queue.send(job).await?),
+            // After other files there was too little time for this one. The next worker begins with it.
+            Err(RunError::Transfer(_))
+                if record.run.files.len() > record.done_before
+                    && deadline.duration_since(store.clock().now()) <= MARGIN =>
+            {
+                Ok(self.queue.send(job).await?)
+            }
             Err(error) if error.is_the_sources() => {
                 let error = error.to_string();
                 tracing::warn!(connector = %job.connector, error, "a source could not be read");

@@ -14,6 +14,7 @@ use shared::installation::{Installation, InstallationError};
 use shared::store::intents::{Intent, IntentState};
 use shared::store::jobs::Reexamination;
 use shared::store::quarantine::HeldState;
+use shared::store::runs::RunState;
 use shared::store::{Page, StoreError};
 
 use super::channels::{self, Standing};
@@ -203,10 +204,17 @@ async fn connector(
         shown["kept"] = json!(feed.kept);
         shown["unread_columns"] = json!(feed.unread);
         shown["new"] = json!(feed.new);
+        let lease = context.store.run_lease(name).await?;
         shown["last_run"] = runs.items.first().map_or(Value::Null, |run| {
+            // Between two workers a run waits for its turn.
+            let has_worker = lease.as_ref().is_some_and(|lease| lease.slot == run.slot);
+            let state = match run.state {
+                RunState::Running if !has_worker => RunState::Queued,
+                state => state,
+            };
             json!({
                 "run": run.slot,
-                "state": run.state,
+                "state": state,
                 "started_at": run.started_at.map(|at| at.0),
                 "finished_at": run.finished_at.map(|at| at.0),
                 "note": run.note,

@@ -14,6 +14,7 @@ use shared::store::jobs::{Reexamination, Stage};
 use shared::store::quarantine::Quarantined;
 use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::row::Expect;
+use shared::store::runs::{Lease, RunState};
 use shared::store::stated::{Item, Stated};
 
 use crate::scene::{DOCUMENT, Scene};
@@ -57,6 +58,33 @@ async fn what_waits_and_what_was_read_is_told() {
     assert!(since.unwrap().duration_since(now).as_secs() < 60, "{job}");
     // Here nobody can tell; a laptop can.
     assert_eq!(status["channels"], json!([]));
+}
+
+#[tokio::test]
+async fn a_run_whose_worker_died_is_not_running() {
+    let scene = Scene::new().await;
+    let drop: ConnectorName = "drop".parse().unwrap();
+    scene.store.begin_run(&drop, "s1").await.unwrap();
+    let mut run = scene.store.run(&drop, "s1").await.unwrap().unwrap().data;
+    run.state = RunState::Running;
+    let saved = scene.store.save_run(&run, Expect::Anything).await;
+    assert!(saved.unwrap());
+    let state = async || {
+        let status = scene.get("/api/v1/status").await.body;
+        let connectors = status["connectors"].as_array().unwrap();
+        let of = connectors.iter().find(|it| it["name"] == "drop").unwrap();
+        of["last_run"]["state"].clone()
+    };
+    assert_eq!(state().await, "queued");
+    let now = scene.store.clock().now();
+    let lease = Lease {
+        slot: "s1".to_owned(),
+        holder: "worker".to_owned(),
+        until: Moment(now + SignedDuration::from_mins(2)),
+    };
+    let taken = scene.store.take_run_lease(&drop, &lease).await;
+    assert_eq!(taken.unwrap(), None);
+    assert_eq!(state().await, "running");
 }
 
 /// A laptop, where one secret is missing and the disk is full.

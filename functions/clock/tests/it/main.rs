@@ -243,25 +243,17 @@ async fn what_the_topic_did_not_take_is_announced_with_the_next_tick() {
     let nowhere = "arn:aws:sns:eu-central-1:123456789012:nowhere";
     let broken = Bus::new(desk.world.aws.sns(), nowhere);
     let broken = ticker_over(&desk.world, broken, &desk.neighbours);
-    let due_at = desk.world.clock.now() + SignedDuration::from_secs(90);
-    let (belongs, opened) = (
-        gathering(SignedDuration::from_secs(30)),
-        RevisionKind::Opened,
-    );
-    desk.world
-        .write_in(Some(&belongs), "a1", 1, opened, &["ops"], due_at)
-        .await;
-    desk.world.open("a2", &["ops"]).await;
+    desk.world.open("a1", &["ops"]).await;
     // Long enough for it to be put off by an hour.
     minutes(120).await;
     for _ in 0..3 {
         let event = EventBridgeEvent::default();
         let deadline = desk.world.clock.now() + SignedDuration::from_secs(50);
         let ticked = broken.tick(event, deadline).await.unwrap();
-        assert_eq!((ticked.redriven, ticked.stuck), (0, 2));
+        assert_eq!((ticked.redriven, ticked.stuck), (0, 1));
         minutes(1).await;
     }
-    assert_eq!(desk.tick().await.unwrap().redriven, 2);
+    assert_eq!(desk.tick().await.unwrap().redriven, 1);
     minutes(1).await;
     assert_eq!(desk.tick().await.unwrap().redriven, 0);
 }

@@ -1,5 +1,10 @@
 //! The whole way over real servers.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use jiff::SignedDuration;
 use shared::clock::Clock;
 use shared::store::runs::{FileOutcome, RunState};
 use shared::testing::servers::{Ftpd, Speaks, Sshd};
@@ -104,4 +109,50 @@ async fn a_server_with_another_key_is_not_read() {
     assert!(error.contains(&server.host_key), "{error}");
     assert!(path.exists());
     assert!(bench.stock().await.is_empty());
+}
+
+/// A web server that sends its file byte by byte, and does not come to its end.
+fn drips() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/stock.csv", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut request = [0; 4096];
+                let read = stream.read(&mut request).unwrap_or_default();
+                let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\
+                            last-modified: Mon, 05 Jan 2026 10:00:00 GMT\r\nconnection: close\r\n\r\n";
+                let mut sent = stream.write_all(head.as_bytes());
+                while sent.is_ok() && !request[..read].starts_with(b"HEAD") {
+                    std::thread::sleep(Duration::from_millis(20));
+                    sent = stream.write_all(b"x");
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_that_takes_longer_than_the_function_may_ends_the_run_with_the_reason() {
+    let bench = Bench::of(real_time("insecure = true", drips(), &[])).await;
+    bench.sync.start(&super::bench::erp()).await.unwrap();
+    let delivered = bench.deliver(SignedDuration::from_secs(12));
+    let delivered = tokio::time::timeout(Duration::from_secs(11), delivered).await;
+    assert_eq!(delivered.expect("it ends in time"), (1, 0));
+    let run = bench.last_run().await;
+    assert_eq!(run.state, RunState::Failed, "{run:?}");
+    let error = bench.feed().await.last_error.unwrap();
+    assert!(
+        error.starts_with("download stock.csv: it took longer than 1 s ("),
+        "{error}"
+    );
+    assert!(error.ends_with(" of 1000000 bytes)"), "{error}");
+    assert_eq!(run.note, Some(error));
+    assert_eq!(
+        bench.store.run_lease(&super::bench::erp()).await.unwrap(),
+        None
+    );
+    assert_eq!(std::fs::read_dir(&bench.sync.scratch).unwrap().count(), 0);
 }
