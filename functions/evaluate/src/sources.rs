@@ -405,3 +405,4 @@ fn words(
         digest: None,
     }
 }
+        basis: None,

@@ -255,6 +255,7 @@ fn goes_with(message: &Message, check: Option<Check>, stock: &Stock) -> bool {
     // What is promised, and what is owed, is not left.
     let least = stock.available.min(stock.on_hand);
     let threshold = check.and_then(|check| check.threshold());
+    let least = message.basis.map_or(least, |basis| basis.of(stock));
     match (message.kind, message.change) {
         (AlertKind::LowStock, RevisionKind::Resolved)
             if message.ending.is_none_or(Ending::is_recovery) =>
