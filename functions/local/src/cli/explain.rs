@@ -85,6 +85,13 @@ fn in_words(explained: &Value) -> String {
         );
         words.line("", &sentence);
     }
+    if explained["feed"]["stale_since"].is_string() && explained["feed"]["down"] == true {
+        let since = time(&explained["feed"]["stale_since"]);
+        words.line(
+            "",
+            &format!("its source sends nothing any more, as was told {since}: nobody is told what it said before"),
+        );
+    }
     if let Some(error) = explained["feed"]["last_error"].as_str() {
         words.line("", &format!("the last read of its source failed: {error}"));
     }
@@ -187,13 +194,6 @@ fn in_place(vehicle: &Value) -> String {
     )
 }
 
-/// How much there is, and who says so.
-fn stock(explained: &Value, product: &str, location: &str) -> String {
-    if explained["known"] == false {
-        return format!(
-            "nothing is known of {product}: no source has named it, and nobody has counted it"
-        );
-    }
 /// What rules may compare: what is available, and where that is another number, what is there and what is on
 /// its way.
 fn quantities(stock: &Value) -> Option<String> {
@@ -208,6 +208,13 @@ fn quantities(stock: &Value) -> Option<String> {
     Some(words)
 }
 
+/// How much there is, and who says so.
+fn stock(explained: &Value, product: &str, location: &str) -> String {
+    if explained["known"] == false {
+        return format!(
+            "nothing is known of {product}: no source has named it, and nobody has counted it"
+        );
+    }
     let vehicle = &explained["vehicle"];
     if vehicle.is_object() {
         return in_place(vehicle);
