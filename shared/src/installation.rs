@@ -40,10 +40,20 @@ pub const SETTLED: std::time::Duration = std::time::Duration::from_millis(1_500)
 pub enum Trust {
     /// All of it is.
     All,
-    /// Its latest file is not believed: what it has stated since then is, the rest is not.
+    /// Its latest file is not believed, or no webhook came for too long: what it has stated since then is
+    /// data, the rest is not.
     Since(Moment),
     /// Nothing good has come from it for too long.
     None,
+}
+
+/// What is known of a source's health.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceHealth {
+    /// Of one that reads files.
+    pub feed: Option<FeedState>,
+    /// Of a sender of webhooks, since when people are told that nothing comes from it.
+    pub stale_since: Option<Moment>,
 }
 
 impl Trust {
@@ -333,8 +343,39 @@ impl Installation {
         }
     }
 
-    /// Whether what a source has stated is data, by its health. Of one that is switched off nothing new
-    /// is awaited: what it stated last stands.
+    /// Whether a source sends webhooks, is switched on, and may be silent for so long and no longer.
+    pub fn bounds_silence_of(&self, connector: &ConnectorName) -> bool {
+        let known = self.config.connectors.get(connector);
+        let known = known.filter(|known| known.common.enabled);
+        known.is_some_and(|known| known.settings.silence().flatten().is_some())
+    }
+
+    /// What there is to know of a source's health, where it matters.
+    pub async fn health_of(
+        &self,
+        store: &Store,
+        source: &ConnectorName,
+    ) -> Result<SourceHealth, StoreError> {
+        let mut health = SourceHealth::default();
+        if self.bounds_silence_of(source) {
+            health.stale_since = store.told_stale_since(source).await?;
+        } else {
+            health.feed = store.feed_health(source).await?.map(|feed| feed.data);
+        }
+        Ok(health)
+    }
+
+    /// Whether what a source has stated is data: files by when the last good one was read, webhooks by
+    /// whether people are told that none comes any more.
+    pub fn trust_by(&self, source: &ConnectorName, health: &SourceHealth, now: Timestamp) -> Trust {
+        match health.stale_since {
+            Some(since) if self.bounds_silence_of(source) => Trust::Since(since),
+            _ => self.trust(source, health.feed.as_ref(), now),
+        }
+    }
+
+    /// Whether what a source of files has stated is data, by its health. Of one that is switched off nothing
+    /// new is awaited: what it stated last stands.
     pub fn trust(
         &self,
         source: &ConnectorName,

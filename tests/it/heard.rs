@@ -20,8 +20,22 @@ secret = "env:GENERIC"
 /// Sends a level, signed with the right secret or with another one; the status of the answer.
 async fn sends(observed: &Observed, connector: &str, id: &str, fits: bool) -> u16 {
     let of = if fits { "GENERIC" } else { "OUT" };
-    let key = secret(of).unwrap();
-    let data = json!({ "sku": "OIL", "location": "milano", "on_hand": 90 });
+    sends_by(observed, connector, id, (of, "OIL")).await
+}
+
+/// Sends a level of this item with the right secret.
+async fn sends_of(observed: &Observed, connector: &str, id: &str, sku: &str) -> u16 {
+    sends_by(observed, connector, id, ("GENERIC", sku)).await
+}
+
+async fn sends_by(
+    observed: &Observed,
+    connector: &str,
+    id: &str,
+    (secret_of, sku): (&str, &str),
+) -> u16 {
+    let key = secret(secret_of).unwrap();
+    let data = json!({ "sku": sku, "location": "milano", "on_hand": 90 });
     let now = observed.clock.now();
     let (headers, body) = event_signed(&key, id, now, "stock.level", &data);
     let headers = headers
@@ -75,7 +89,7 @@ async fn a_sender_that_is_refused_again_and_again_is_told_of_until_it_is_taken()
     observed.pass(30).await;
     assert_eq!(open(&observed, "generic").await.len(), 1);
     assert_eq!(sends(&observed, "generic", "c", true).await, 200);
-    observed.pass(7).await;
+    observed.pass(2).await;
     assert_eq!(open(&observed, "generic").await, []);
 }
 
@@ -87,7 +101,7 @@ async fn a_sender_that_is_silent_for_longer_than_its_patience_is_told_of() {
     observed.pass(20).await;
     assert_eq!(open(&observed, "till").await.len(), 1, "never heard of");
     assert_eq!(sends(&observed, "till", "a", true).await, 200);
-    observed.pass(7).await;
+    observed.pass(2).await;
     assert_eq!(open(&observed, "till").await, []);
     observed.pass(60).await;
     assert_eq!(sends(&observed, "till", "b", true).await, 200);
@@ -127,8 +141,8 @@ async fn who_is_reminded_hears_how_old_it_is_and_that_its_sender_is_silent() {
         notes(&observed),
         [
             "A reminder: nothing newer is known.",
-            "It last changed at 2026-01-15 09:00 UTC.",
-            "generic has not been heard from since 2026-01-15 09:00 UTC.",
+            "It last changed at 2026-01-15 10:00 CET.",
+            "generic has not been heard from since 2026-01-15 10:00 CET.",
         ]
     );
     // It has something to say of another product.
@@ -138,7 +152,110 @@ async fn who_is_reminded_hears_how_old_it_is_and_that_its_sender_is_silent() {
         notes(&observed),
         [
             "A reminder: this is still so.",
-            "It last changed at 2026-01-15 09:00 UTC.",
+            "It last changed at 2026-01-15 10:00 CET.",
         ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_reminded_hears_when_the_number_changed_and_not_when_it_was_repeated() {
+    let mut observed = Observed::start(REMINDED).await;
+    observed.level("low", "OIL", 2).await;
+    observed.pass(30).await;
+    observed.level("again", "OIL", 2).await;
+    observed.pass(92).await;
+    assert_eq!(
+        notes(&observed),
+        [
+            "A reminder: this is still so.",
+            "It last changed at 2026-01-15 10:00 CET.",
+        ]
+    );
+}
+
+/// The texts of what people were told of a kind of alert.
+fn told(observed: &Observed, kind: &str) -> Vec<String> {
+    let requests = observed.vendor.requests();
+    let bodies = requests
+        .iter()
+        .filter_map(|it| serde_json::from_slice::<serde_json::Value>(&it.body).ok());
+    bodies
+        .filter(|body| body["data"]["kind"] == kind)
+        .map(|body| body["data"]["text"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_sender_is_told_to_be_silent_nobody_is_told_what_its_old_numbers_say() {
+    let mut observed = Observed::start(TILL).await;
+    assert_eq!(sends(&observed, "till", "a", true).await, 200);
+    observed.pass(125).await;
+    assert_eq!(open(&observed, "till").await.len(), 1);
+    // By the rule as it is now, 90 is little.
+    let rule = json!({ "rows": [{ "product": "OIL", "threshold": 100 }] }).to_string();
+    let path = "/api/v1/imports?name=rows&dry_run=false";
+    let (status, answer) = observed.call(Method::POST, path, &rule).await;
+    assert_eq!(status, 200, "{answer}");
+    observed.pass(3).await;
+    assert_eq!(told(&observed, "low_stock"), [""; 0]);
+    let explain = "/api/v1/explain?product=OIL&location=milano";
+    let (_, explained) = observed.call(Method::GET, explain, "").await;
+    assert_eq!(explained["feed"]["down"], true, "{explained}");
+    assert_eq!(
+        explained["kinds"][0]["watch"]["withheld"], "source_down",
+        "{explained}"
+    );
+    // It is heard of this item.
+    assert_eq!(sends(&observed, "till", "b", true).await, 200);
+    observed.pass(3).await;
+    assert_eq!(told(&observed, "low_stock").len(), 1);
+    let (_, explained) = observed.call(Method::GET, explain, "").await;
+    assert_eq!(explained["feed"]["down"], json!(null), "{explained}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_silent_senders_old_numbers_say_is_told_once_it_is_heard_of_anything() {
+    let mut observed = Observed::start(TILL).await;
+    assert_eq!(sends(&observed, "till", "a", true).await, 200);
+    observed.pass(125).await;
+    let rule = json!({ "rows": [{ "product": "OIL", "threshold": 100 }] }).to_string();
+    let path = "/api/v1/imports?name=rows&dry_run=false";
+    let (status, answer) = observed.call(Method::POST, path, &rule).await;
+    assert_eq!(status, 200, "{answer}");
+    observed.pass(3).await;
+    assert_eq!(told(&observed, "low_stock"), [""; 0]);
+    assert_eq!(sends_of(&observed, "till", "b", "PADS").await, 200);
+    observed.pass(4).await;
+    assert_eq!(open(&observed, "till").await, []);
+    assert_eq!(told(&observed, "low_stock").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_on_what_is_there_tells_what_is_there_and_not_what_is_available() {
+    const ON_SITE: &str = r#"
+[[rules]]
+name = "oil"
+kind = "low_stock"
+product = "OIL"
+threshold = 5
+basis = "on_hand"
+"#;
+    let mut observed = Observed::start(ON_SITE).await;
+    for (id, on_hand, reserved) in [("a", 5, 5), ("b", 12, 12)] {
+        let data = json!({
+            "sku": "OIL", "location": "milano", "on_hand": on_hand, "reserved": reserved,
+        });
+        let (status, answer) = observed.post(id, "stock.level", data).await;
+        assert_eq!(status, 200, "{answer}");
+        observed.pass(1).await;
+    }
+    let told = told(&observed, "low_stock");
+    assert!(
+        told[0].ends_with("just 5 units on site, 5 reserved."),
+        "{told:?}"
+    );
+    assert!(
+        told[1].ends_with("12 units on site, 12 reserved."),
+        "{told:?}"
     );
 }

@@ -117,9 +117,9 @@ impl Evaluator {
             if said.audience == Audience::Unreminded {
                 let known = old.episode().and_then(|episode| episode.told_at);
                 let since = known.map_or(now, |told_at| told_at.0);
-                let heard = self
-                    .store
-                    .heard_of(&look.positions, look.installation, since);
+                let heard =
+                    self.store
+                        .heard_of(&look.positions, look.installation, since, &message);
                 let heard = heard.await?;
                 if !heard.silent.is_empty() {
                     message.notes = vec!["A reminder: nothing newer is known.".to_owned()];

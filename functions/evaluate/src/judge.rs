@@ -46,7 +46,7 @@ pub(crate) struct Judged<'a> {
 
 /// What a rule says of a position, and with which number.
 pub(crate) struct Reading {
-    verdict: Verdict,
+    pub(crate) verdict: Verdict,
     pub(crate) threshold: Option<i64>,
     pub(crate) sold: Option<i64>,
     pub(crate) changes_at: Option<Timestamp>,

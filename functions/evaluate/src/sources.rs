@@ -22,8 +22,9 @@ use crate::words::link;
 use crate::{EvaluateError, Evaluator};
 
 const ATTEMPTS: usize = 8;
-/// How soon it is looked whether a sender is heard again. Nothing else says so.
-const LISTEN: SignedDuration = SignedDuration::from_mins(5);
+/// How soon it is looked whether a sender is heard again. Nothing else says so. Less than a minute, so that
+/// each tick of the clock looks.
+const LISTEN: SignedDuration = SignedDuration::from_secs(30);
 
 /// Why what a source has in quarantine is over without being applied.
 pub(crate) const GONE: &str = "its connector is not in the configuration any more";
@@ -72,6 +73,14 @@ impl Evaluator {
                 let stored = watches.iter().find(|stored| stored.data.kind == kind);
                 let episode = stored.and_then(|stored| stored.data.watch.episode());
                 let known = episode.map(|episode| episode.topics).unwrap_or_default();
+                let heard_again = kind == AlertKind::FeedStale
+                    && installation.bounds_silence_of(connector)
+                    && verdict.condition != Condition::Breached
+                    && stored.is_some_and(|stored| stored.data.watch.open_since().is_some());
+                if heard_again {
+                    // Before the end is written, so that it is not forgotten. It begins later.
+                    self.store.look_at_owned_by(connector).await?;
+                }
                 let words = |change| {
                     let notes = newest_first(&notes, known);
                     words(installation, &subject, kind, change, &notes, now)
@@ -94,6 +103,9 @@ impl Evaluator {
                     positions: Vec::new(),
                 };
                 looked = self.step(look, &words).await?;
+                if kind == AlertKind::FeedStale && installation.bounds_silence_of(connector) {
+                    self.forget_health(connector);
+                }
                 if looked != Looked::Again {
                     break;
                 }
@@ -392,6 +404,7 @@ fn words(
         before: None,
         after: None,
         threshold: None,
+        basis: None,
         rule: None,
         why: None,
         days_of_supply: None,

@@ -14,8 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::domain::authority::Authority;
 use shared::domain::id::ConnectorName;
 use shared::domain::position::Position;
-use shared::installation::{Installation, KEPT, Trust};
-use shared::store::feeds::FeedState;
+use shared::installation::{Installation, KEPT, SourceHealth, Trust};
 
 use crate::{EvaluateError, Evaluator};
 
@@ -31,7 +30,7 @@ pub(crate) struct Surroundings {
 
 /// What this instance knows of its sources' health, and when it asked.
 #[derive(Debug, Default)]
-pub(crate) struct Healths(Mutex<HashMap<ConnectorName, (Timestamp, Option<FeedState>)>>);
+pub(crate) struct Healths(Mutex<HashMap<ConnectorName, (Timestamp, SourceHealth)>>);
 
 impl Evaluator {
     /// The surroundings as they are now, or were a second ago.
@@ -45,7 +44,7 @@ impl Evaluator {
     }
 
     /// Whether the source that states this position's quantity has no data for it: it is stale, or its
-    /// files are not believed and it has said nothing of this position since.
+    /// files are not believed or its webhooks do not come, and it has said nothing of this position since.
     pub(crate) async fn inhibits(
         &self,
         around: &Surroundings,
@@ -85,12 +84,12 @@ impl Evaluator {
         installation: &Installation,
         source: &ConnectorName,
     ) -> Result<Trust, EvaluateError> {
-        if installation.files_of(source).is_none() {
+        if installation.files_of(source).is_none() && !installation.bounds_silence_of(source) {
             return Ok(Trust::All);
         }
         let now = self.store.clock().now();
-        let feed = self.health(source, now).await?;
-        Ok(installation.trust(source, feed.as_ref(), now))
+        let health = self.health(installation, source, now).await?;
+        Ok(installation.trust_by(source, &health, now))
     }
 
     /// A source's health has changed: what is known of it is asked for anew.
@@ -102,16 +101,17 @@ impl Evaluator {
 
     async fn health(
         &self,
+        installation: &Installation,
         source: &ConnectorName,
         now: Timestamp,
-    ) -> Result<Option<FeedState>, EvaluateError> {
+    ) -> Result<SourceHealth, EvaluateError> {
         if let Ok(known) = self.healths.0.lock()
             && let Some((asked_at, health)) = known.get(source)
             && (SignedDuration::ZERO..KEPT).contains(&now.duration_since(*asked_at))
         {
             return Ok(health.clone());
         }
-        let health = self.store.feed_health(source).await?.map(|it| it.data);
+        let health = installation.health_of(&self.store, source).await?;
         if let Ok(mut known) = self.healths.0.lock() {
             known.insert(source.clone(), (now, health.clone()));
         }

@@ -136,6 +136,7 @@ impl Evaluator {
                 before: None,
                 after: None,
                 threshold: None,
+                basis: None,
                 rule: None,
                 why: None,
                 days_of_supply: None,

@@ -53,6 +53,11 @@ impl Scene<'_> {
             before: shown.before,
             after: shown.after,
             threshold: reading.threshold,
+            basis: reading
+                .verdict
+                .check
+                .and_then(|check| check.threshold())
+                .map(|it| it.basis),
             rule: resolution.rule.as_ref().map(|rule| rule.id.to_string()),
             why: Some(resolution.explain(self.now, zone)),
             days_of_supply: shown

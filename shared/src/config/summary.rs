@@ -6,6 +6,7 @@ use std::fmt;
 use super::Config;
 use super::connector::{Connector, ConnectorSettings, Payload};
 use super::reference::written;
+use crate::domain::alert::RevisionKind;
 use crate::domain::catalogue::{Location, LocationKind};
 use crate::domain::group::Grouping;
 use crate::domain::route::Route;
@@ -97,6 +98,23 @@ impl Config {
                 "no connector in use reports stock at `{}`",
                 location.id
             ));
+        }
+        let only_ends = |route: &Route| route.revisions == [RevisionKind::Resolved];
+        let begins = |channel| {
+            let mut leading = self
+                .routes
+                .iter()
+                .filter(|it| it.channels.contains(channel));
+            leading.any(|route| !only_ends(route))
+        };
+        for route in self.routes.iter().filter(|route| only_ends(route)) {
+            for channel in route.channels.iter().filter(|channel| !begins(channel)) {
+                notes.push(format!(
+                    "route `{}` leads to channel `{channel}` with nothing but ends, and who was not told of \
+                     an alert is not told of its end: nothing is ever sent; add `opened` to its `revisions`",
+                    route.name
+                ));
+            }
         }
         let reached: BTreeSet<_> = self
             .routes

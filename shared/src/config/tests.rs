@@ -242,6 +242,28 @@ fn the_smallest_document_is_enough() {
 }
 
 #[test]
+fn it_is_noted_where_a_route_carries_nothing_but_ends() {
+    let notes = |route: &str| {
+        let text = format!(
+            "[account]\nname = \"A\"\nzone = \"UTC\"\ncurrency = \"EUR\"\n[locations]\n\
+             [channels.room]\nkind = \"slack\"\nurl = \"env:ROOM\"\n{route}"
+        );
+        Config::check(&text, "lotwire.toml")
+            .unwrap()
+            .summary()
+            .notes
+    };
+    let ends = "[[routes]]\nname = \"ends\"\nchannels = [\"room\"]\nrevisions = [\"resolved\"]\n";
+    let noted = notes(ends);
+    assert!(
+        noted.len() == 1 && noted[0].contains("nothing is ever sent"),
+        "{noted:?}"
+    );
+    let all = format!("{ends}[[routes]]\nname = \"all\"\nchannels = [\"room\"]\n");
+    assert_eq!(notes(&all), [""; 0]);
+}
+
+#[test]
 fn it_is_noted_where_nobody_decides_on_the_state_of_a_vehicle() {
     let notes = |more: &str, kind: &str| {
         let connector = |name: &str| {

@@ -74,6 +74,7 @@ impl Gathered {
             before: None,
             after: None,
             threshold: None,
+            basis: None,
             rule: None,
             why: None,
             ending: (open == 0).then_some(Ending::Recovered),

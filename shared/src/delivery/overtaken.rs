@@ -143,7 +143,8 @@ impl Deliverer {
         let installation = self.installations.current().await?;
         let counted = self.counted(&installation, &message.subject).await?;
         let counted: Vec<_> = counted.iter().flatten().collect();
-        Ok(self.store.heard_of(&counted, &installation, since).await?)
+        let heard = self.store.heard_of(&counted, &installation, since, message);
+        Ok(heard.await?)
     }
 
     /// Has a message that is sent some time after it was written say how much is left now, or nothing of it
@@ -331,8 +332,9 @@ pub(super) enum Standing {
 
 /// Whether this much stock goes with what a message says of an item. `check`: by which its alert is open.
 fn goes_with(message: &Message, check: Option<Check>, stock: &Stock) -> bool {
-    // What is promised, and what is owed, is not left.
+    // Where it is not known what the rule compares: what is promised, and what is owed, is not left.
     let least = stock.available.min(stock.on_hand);
+    let least = message.basis.map_or(least, |basis| basis.of(stock));
     let threshold = check.and_then(|check| check.threshold());
     match (message.kind, message.change) {
         (AlertKind::LowStock, RevisionKind::Resolved)

@@ -271,6 +271,7 @@ fn message(
         before: None,
         after: None,
         threshold: None,
+        basis: None,
         rule: None,
         why: None,
         days_of_supply: None,

@@ -1,11 +1,13 @@
 //! The message contract: what every alert revision says, whichever channel carries it.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::alert::{AlertKind, Ending, RevisionKind, Severity, Subject};
 use super::id::Correlation;
 use super::product::ProductId;
+use super::rule::Basis;
 
 /// One alert revision, with everything a reader needs to act on it.
 ///
@@ -51,6 +53,9 @@ pub struct Message {
     /// The threshold that was crossed (units of stock, or units sold).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<i64>,
+    /// Which quantity was compared with the threshold, where that is one of stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
     /// The rule's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
@@ -82,6 +87,17 @@ impl Message {
             Some(digest) => &digest.alerts,
             None => std::slice::from_ref(self),
         }
+    }
+
+    /// The quantity that the rule compares, of these.
+    pub fn judged(&self, stock: &Stock) -> i64 {
+        self.basis.unwrap_or(Basis::Available).of(stock)
+    }
+
+    /// A time by the clocks of the people concerned (UTC if their zone is unknown).
+    pub fn local(&self, at: Timestamp) -> String {
+        let zone = TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC);
+        at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string()
     }
 }
 

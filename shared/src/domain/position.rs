@@ -65,6 +65,9 @@ pub struct Position {
     /// What the last change goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// When its stock last changed; rows of before do not say it, until it changes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Moment>,
     /// Whether webhooks that were applied again have written it lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Replayed>,
@@ -398,6 +401,7 @@ impl Position {
             held: 0,
             sold: BTreeMap::new(),
             known_since: None,
+            changed_at: None,
             of_items: BTreeMap::new(),
             parts: BTreeMap::new(),
             gone: BTreeMap::new(),

@@ -376,6 +376,14 @@ impl Watch {
         }
     }
 
+    /// Since when an alert is open, unless what is wrong is right again by now.
+    pub const fn open_since(&self) -> Option<Moment> {
+        match &self.phase {
+            Phase::Open(episode) => Some(episode.opened_at),
+            Phase::Quiet | Phase::Pending { .. } | Phase::Recovering { .. } => None,
+        }
+    }
+
     /// Whether an alert is open that nobody was told of. What kept it silent has an end of its own
     /// (the feed is back, the graver alert is over), and whoever sees that end looks again.
     pub fn is_withheld(&self) -> bool {

@@ -2,11 +2,10 @@
 //!
 //! A channel that shows a table takes them all; one with little room takes what fits, from the top.
 
-use jiff::tz::TimeZone;
-
 use crate::domain::Subject;
 use crate::domain::alert::RevisionKind;
 use crate::domain::message::{Digest, Message, Stock};
+use crate::domain::rule::Basis;
 
 /// One labelled value of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +38,23 @@ pub fn facts(message: &Message) -> Vec<Fact> {
         // An alert is older than what a later word of it says.
         _ => "As of",
     };
+    let available = quantity("Available", |stock| stock.available);
+    let on_hand = quantity("On hand", |stock| stock.on_hand);
+    let (judged, others) = match message.basis.unwrap_or(Basis::Available) {
+        Basis::Available => (available, [on_hand, None]),
+        Basis::OnHand => (on_hand, [available, None]),
+        Basis::Projected => (
+            quantity("Projected", Stock::projected),
+            [available, on_hand],
+        ),
+    };
+    let [second, third] = others;
     [
         message.location.clone().map(|place| ("Location", place)),
-        quantity("Available", |stock| stock.available),
+        judged,
         number("Threshold", message.threshold),
-        quantity("On hand", |stock| stock.on_hand),
+        second,
+        third,
         quantity("Reserved", |stock| stock.reserved),
         quantity("Incoming", |stock| stock.incoming),
         backordered,
@@ -73,9 +84,7 @@ fn digest_facts(message: &Message, digest: &Digest) -> Vec<Fact> {
 
 /// When the condition was met, in the zone of the people concerned (UTC if the zone is unknown).
 pub fn local_time(message: &Message) -> String {
-    let zone = TimeZone::get(&message.zone).unwrap_or(TimeZone::UTC);
-    let at = message.at.to_zoned(zone);
-    at.strftime("%Y-%m-%d %H:%M %Z").to_string()
+    message.local(message.at)
 }
 
 fn change(before: Option<i64>, after: i64) -> String {
@@ -128,6 +137,25 @@ mod tests {
                 "SKU: OIL-5W40",
                 "Since: 2026-01-15 10:30 CET",
             ]
+        );
+    }
+
+    #[test]
+    fn what_the_rule_compares_stands_beside_its_threshold() {
+        let first = |basis| {
+            let message = Message {
+                basis: Some(basis),
+                ..samples::low_stock()
+            };
+            lines(&message)[1..4].to_vec()
+        };
+        assert_eq!(
+            first(Basis::OnHand),
+            ["On hand: 6 → 3", "Threshold: 3", "Available: 5 → 2"]
+        );
+        assert_eq!(
+            first(Basis::Projected),
+            ["Projected: 17 → 14", "Threshold: 3", "Available: 5 → 2"]
         );
     }
 

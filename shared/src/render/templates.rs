@@ -24,6 +24,7 @@ use super::facts;
 use super::samples;
 use crate::domain::alert::{AlertKind, Ending, RevisionKind};
 use crate::domain::message::{Message, Stock};
+use crate::domain::rule::Basis;
 use crate::domain::{ChannelName, Subject};
 use harmless::harmless;
 pub use variables::VARIABLES;
@@ -314,6 +315,7 @@ fn context(message: &Message) -> BTreeMap<&'static str, Value> {
         ("at", Value::from(facts::local_time(message))),
         ("available", stock(after, |stock| stock.available)),
         ("backordered", stock(after, |stock| stock.backordered)),
+        ("basis", Value::from(message.basis.map(Basis::name))),
         ("before_available", stock(before, |stock| stock.available)),
         (
             "before_backordered",
@@ -322,6 +324,10 @@ fn context(message: &Message) -> BTreeMap<&'static str, Value> {
         ("before_incoming", stock(before, |stock| stock.incoming)),
         ("before_on_hand", stock(before, |stock| stock.on_hand)),
         ("before_projected", stock(before, Stock::projected)),
+        (
+            "before_quantity",
+            Value::from(before.map(|stock| message.judged(&stock))),
+        ),
         ("before_reserved", stock(before, |stock| stock.reserved)),
         ("change", Value::from(message.change.name())),
         ("days_of_supply", Value::from(message.days_of_supply)),
@@ -333,6 +339,10 @@ fn context(message: &Message) -> BTreeMap<&'static str, Value> {
         ("on_hand", stock(after, |stock| stock.on_hand)),
         ("product", Value::from(message.product.clone())),
         ("projected", stock(after, Stock::projected)),
+        (
+            "quantity",
+            Value::from(after.map(|stock| message.judged(&stock))),
+        ),
         ("reserved", stock(after, |stock| stock.reserved)),
         ("revision", Value::from(message.revision)),
         ("rule", text(&message.rule)),

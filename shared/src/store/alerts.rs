@@ -17,7 +17,7 @@ use super::{Store, StoreError};
 use crate::domain::alert::{AlertState, RevisionKind};
 use crate::domain::event::millis;
 use crate::domain::group::FlushId;
-use crate::domain::id::{ChannelName, LocationId};
+use crate::domain::id::{ChannelName, ConnectorName, LocationId};
 use crate::domain::message::Message;
 use crate::domain::position::Sources;
 use crate::domain::rule::Rule;
@@ -254,6 +254,19 @@ impl Store {
             .into_iter()
             .map(|(_, item)| read(OPERATION, item))
             .collect()
+    }
+
+    /// Since when people are told that nothing comes from a source; nothing if it is heard.
+    pub async fn told_stale_since(
+        &self,
+        source: &ConnectorName,
+    ) -> Result<Option<Moment>, StoreError> {
+        let subject = Subject::Connector {
+            connector: source.clone(),
+        };
+        let watches = self.watches(&subject).await?.into_iter();
+        let mut stale = watches.filter(|stored| stored.data.kind == AlertKind::FeedStale);
+        Ok(stale.find_map(|stored| stored.data.watch.open_since()))
     }
 
     /// Writes a decision: `false` if the watch has moved on since it was read.

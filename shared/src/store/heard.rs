@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Store, StoreError};
 use crate::domain::Position;
+use crate::domain::message::Message;
 use crate::installation::Installation;
 
 /// How old is what is known, in sentences.
@@ -25,18 +26,19 @@ impl Heard {
 }
 
 impl Store {
-    /// When the stock of these positions last changed; and of the senders that state it, those that have not
-    /// been heard from `since` then. Of a file that no longer comes there is an alert of its own.
+    /// When the stock of these positions last changed, where that is known of each; and of the senders that state it, those that have not
+    /// been heard from `since` then. Of a file that no longer comes there is an alert of its own. `message`: in
+    /// which this is said.
     pub async fn heard_of(
         &self,
         positions: &[&Position],
         installation: &Installation,
         since: Timestamp,
+        message: &Message,
     ) -> Result<Heard, StoreError> {
-        let at = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M UTC");
-        let origins = positions.iter().filter_map(|it| it.origin.as_ref());
-        let changed = origins.map(|origin| origin.at).max();
-        let changed = changed.map(|changed| format!("It last changed at {}.", at(changed)));
+        let changed: Option<Vec<_>> = positions.iter().map(|it| it.changed_at).collect();
+        let changed = changed.and_then(|changed| changed.into_iter().max());
+        let changed = changed.map(|it| format!("It last changed at {}.", message.local(it.0)));
         let sources = &installation.authority().quantities;
         let mut senders = BTreeMap::new();
         for position in positions {
@@ -55,7 +57,7 @@ impl Store {
             // A webhook is not kept for ever, and what it has stated is.
             let last = self.last_webhook(sender).await?.max(stated);
             if let Some(last) = last.filter(|last| *last <= since) {
-                let last = at(last);
+                let last = message.local(last);
                 silent.push(format!("{sender} has not been heard from since {last}."));
             }
         }

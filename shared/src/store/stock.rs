@@ -25,6 +25,7 @@ use crate::domain::ledger::LedgerRow;
 use crate::domain::order::DEFAULT_LOCATION;
 use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, whole_millis};
 use crate::domain::unit::UnitState;
+use crate::domain::watch::Moment;
 use crate::domain::{Authority, Position, ProductId};
 
 /// For how many days an applied event is remembered unless told otherwise: longer than any sender
@@ -659,6 +660,9 @@ impl Store {
         if before.revision == 0 {
             let today = now.to_zoned(TimeZone::UTC).date();
             after.known_since.get_or_insert(today);
+        }
+        if after.stock(sources) != before.stock(sources) {
+            after.changed_at = Some(Moment(now));
         }
         after.unsettled = after.unsettled_after(before, self.one_of_many, sources, now);
         after.replayed = self.replayed(after.replayed.take(), after.revision);

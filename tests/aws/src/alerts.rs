@@ -86,6 +86,7 @@ fn message(alert: &str, at: Timestamp) -> Message {
         before: stock(5),
         after: stock(2),
         threshold: Some(3),
+        basis: None,
         rule: Some("oil".to_owned()),
         why: None,
         days_of_supply: None,

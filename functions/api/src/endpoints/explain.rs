@@ -14,7 +14,7 @@ use shared::domain::route::About;
 use shared::domain::rule::{Check, Condition, Facts, Resolution, Rule};
 use shared::domain::watch::{Manner, Phase, Watch, Withheld};
 use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, Subject};
-use shared::installation::Installation;
+use shared::installation::{Installation, SourceHealth};
 use shared::store::alerts::ProductPicture;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::quarantine::HeldState;
@@ -121,18 +121,20 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         None if vehicle.is_none() => in_doubt(context, &installation).await?,
         _ => Vec::new(),
     };
-    let feed = match owner {
-        Some(owner) => store.feed_health(owner).await?.map(|feed| feed.data),
-        None => None,
+    let health = match owner {
+        Some(owner) => installation.health_of(store, owner).await?,
+        None => SourceHealth::default(),
     };
     let unlisted = match owner {
         Some(owner) => unlisted(context, owner, &product, &location).await?,
         None => None,
     };
     let is_down = position.zip(owner).is_some_and(|(position, owner)| {
-        let trust = installation.trust(owner, feed.as_ref(), context.now());
+        let trust = installation.trust_by(owner, &health, context.now());
         trust.withholds(position, owner)
     });
+    let stale_since = health.stale_since.map(|since| since.0);
+    let silent = stale_since.map(|since| json!({ "down": is_down, "stale_since": since }));
     let standing = channels::standing(context, &installation).await?;
     let scene = Scene {
         installation: &installation,
@@ -176,7 +178,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "stated_by": owner,
         "counted": position.and_then(|it| count(it, owner)),
         "counted_twice": twice,
-        "feed": feed.map(|feed| json!({
+        "feed": silent.or_else(|| health.feed.map(|feed| json!({
             "down": is_down,
             "succeeded_at": feed.succeeded_at.map(|at| at.0),
             "suspicions": feed.suspicions,
@@ -185,7 +187,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
             "kept": feed.kept,
             "remarks": feed.remarks,
             "last_error": feed.last_error,
-        })),
+        }))),
         "kinds": kinds,
         "group_sums": sums,
     })))
@@ -376,13 +378,14 @@ async fn sums(scene: &Scene<'_>, context: &Context<'_>) -> Result<Vec<Value>, St
             if let Some(owner) = owner
                 && !feeds.contains_key(owner)
             {
-                let feed = context.store.feed_health(owner).await?;
-                feeds.insert(owner, feed.map(|feed| feed.data));
+                let health = scene.installation.health_of(context.store, owner);
+                feeds.insert(owner, health.await?);
             }
             let is_down = owner.is_some_and(|owner| {
-                let feed = feeds.get(owner).and_then(Option::as_ref);
-                let trust = scene.installation.trust(owner, feed, scene.now);
-                trust.withholds(member, owner)
+                let trust = feeds
+                    .get(owner)
+                    .map(|health| scene.installation.trust_by(owner, health, scene.now));
+                trust.is_some_and(|trust| trust.withholds(member, owner))
             });
             shown.push(json!({
                 "location": member.location,

@@ -9,6 +9,7 @@ use shared::delivery::links::LinkKey;
 use shared::domain::alert::AlertState;
 use shared::domain::group::FlushId;
 use shared::domain::message::{Message, Stock};
+use shared::domain::rule::Basis;
 use shared::render::facts;
 use shared::render::words::{html_escaped, plainly};
 use shared::store::alerts::Alert;
@@ -69,7 +70,12 @@ fn page(alert: &Alert, now: Option<Stock>) -> String {
         AlertState::Open => ". It closes by itself when this is no longer so.",
         AlertState::Resolved => ".",
     });
-    let now = now.map(|stock| row("Available now", &stock.available.to_string()));
+    let label = match message.basis.unwrap_or(Basis::Available) {
+        Basis::OnHand => "On hand now",
+        Basis::Available => "Available now",
+        Basis::Projected => "Projected now",
+    };
+    let now = now.map(|stock| row(label, &message.judged(&stock).to_string()));
     let rows = table(message, now);
     let notes: String = message
         .notes

@@ -91,6 +91,7 @@ fn announcement(scene: &Scene, id: &str, state: AlertState) -> Announcement {
             ..Stock::default()
         }),
         threshold: Some(3),
+        basis: None,
         rule: Some("low-by-default".into()),
         why: Some("lotwire.toml:41".into()),
         days_of_supply: None,

@@ -85,6 +85,13 @@ fn in_words(explained: &Value) -> String {
         );
         words.line("", &sentence);
     }
+    if explained["feed"]["stale_since"].is_string() && explained["feed"]["down"] == true {
+        let since = time(&explained["feed"]["stale_since"]);
+        words.line(
+            "",
+            &format!("its source sends nothing any more, as was told {since}: nobody is told what it said before"),
+        );
+    }
     if let Some(error) = explained["feed"]["last_error"].as_str() {
         words.line("", &format!("the last read of its source failed: {error}"));
     }
@@ -153,17 +160,17 @@ fn in_words(explained: &Value) -> String {
 /// What is at one of the places that count in a sum.
 fn member(member: &Value) -> String {
     let place = text(&member["location"]);
-    let available = member["stock"]["available"].as_i64();
+    let available = quantities(&member["stock"]);
     let by = member["stated_by"].as_str();
     match (available, by) {
         (None, _) => format!("{place}: nobody has stated its stock"),
-        (Some(available), None) => format!("{place}: {available} available"),
+        (Some(available), None) => format!("{place}: {available}"),
         (Some(available), Some(by)) => {
             let down = match member["feed_down"] == true {
                 true => ", whose feed is down, so that nobody is told",
                 false => "",
             };
-            format!("{place}: {available} available, stated by {by}{down}")
+            format!("{place}: {available}, stated by {by}{down}")
         }
     }
 }
@@ -187,6 +194,20 @@ fn in_place(vehicle: &Value) -> String {
     )
 }
 
+/// What rules may compare: what is available, and where that is another number, what is there and what is on
+/// its way.
+fn quantities(stock: &Value) -> Option<String> {
+    let available = stock["available"].as_i64()?;
+    let mut words = format!("{available} available");
+    if let Some(on_hand) = stock["on_hand"].as_i64().filter(|it| *it != available) {
+        words.push_str(&format!(" of {on_hand} on hand"));
+    }
+    if let Some(incoming @ 1..) = stock["incoming"].as_i64() {
+        words.push_str(&format!(", {incoming} on the way"));
+    }
+    Some(words)
+}
+
 /// How much there is, and who says so.
 fn stock(explained: &Value, product: &str, location: &str) -> String {
     if explained["known"] == false {
@@ -199,7 +220,7 @@ fn stock(explained: &Value, product: &str, location: &str) -> String {
         return in_place(vehicle);
     }
     let by = explained["stated_by"].as_str();
-    let Some(available) = explained["stock"]["available"].as_i64() else {
+    let Some(quantities) = quantities(&explained["stock"]) else {
         return format!("{product} at {location}: nobody has stated its stock");
     };
     let counted = &explained["counted"];
@@ -212,7 +233,7 @@ fn stock(explained: &Value, product: &str, location: &str) -> String {
         ),
         (Some(at), ..) => format!(", by a count of {} on {at}", counted["on_hand"]),
     };
-    format!("{product} at {location}: {available} available{who}")
+    format!("{product} at {location}: {quantities}{who}")
 }
 
 #[cfg(test)]

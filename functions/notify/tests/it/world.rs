@@ -663,6 +663,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         before: stock(5),
         after: stock(2),
         threshold: Some(3),
+        basis: None,
         rule: Some("oil".to_owned()),
         why: None,
         days_of_supply: None,

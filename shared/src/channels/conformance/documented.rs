@@ -126,6 +126,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "units",
         "What was crossed: units of stock, or of `high_demand` units sold",
     ),
+    (
+        "data.basis",
+        "text",
+        "Which quantity is compared with the threshold: `on_hand`, `available` or `projected`",
+    ),
     ("data.rule", "text", "The rule's name"),
     (
         "data.days_of_supply",
@@ -223,6 +228,7 @@ fn example(kind: AlertKind) -> Message {
             ..stock
         },
         K::HighDemand => Message {
+            basis: None,
             sold: Some(5),
             ..stock
         },

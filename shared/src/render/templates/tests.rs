@@ -35,6 +35,111 @@ fn the_default_wording_is_kept_to_the_letter() {
     assert_eq!(none.text, "Low stock: Oil 5W-40 – no units left.");
 }
 
+#[test]
+fn the_number_is_the_one_that_the_rule_compares() {
+    let stock = |on_hand, reserved, incoming, backordered| {
+        Some(Stock {
+            on_hand,
+            reserved,
+            available: on_hand - reserved,
+            unavailable: 0,
+            incoming,
+            backordered,
+        })
+    };
+    let (low, out, back) = (
+        (AlertKind::LowStock, RevisionKind::Opened),
+        (AlertKind::OutOfStock, RevisionKind::Opened),
+        (AlertKind::LowStock, RevisionKind::Resolved),
+    );
+    for (basis, (kind, change), after, expected) in [
+        (
+            Basis::OnHand,
+            low,
+            stock(5, 5, 0, 0),
+            "just 5 units on site, 5 reserved.",
+        ),
+        (
+            Basis::OnHand,
+            low,
+            stock(1, 0, 9, 0),
+            "just 1 unit on site.",
+        ),
+        (Basis::OnHand, low, stock(0, 0, 9, 0), "no units on site."),
+        (
+            Basis::OnHand,
+            out,
+            stock(0, 0, 0, 2),
+            "none on site, 2 backordered.",
+        ),
+        (
+            Basis::OnHand,
+            back,
+            stock(7, 7, 0, 0),
+            "7 units on site, 7 reserved.",
+        ),
+        (
+            Basis::Available,
+            low,
+            stock(5, 3, 4, 0),
+            "just 2 units left.",
+        ),
+        (Basis::Available, out, stock(5, 5, 4, 0), "none left."),
+        (
+            Basis::Available,
+            back,
+            stock(8, 1, 4, 0),
+            "7 units available.",
+        ),
+        (
+            Basis::Projected,
+            low,
+            stock(5, 3, 3, 0),
+            "just 5 units incl. 3 on the way.",
+        ),
+        (
+            Basis::Projected,
+            low,
+            stock(2, 0, 3, 3),
+            "just 2 units incl. 3 on the way, less 3 backordered.",
+        ),
+        (
+            Basis::Projected,
+            low,
+            stock(2, 0, 0, 0),
+            "just 2 units left, none on the way.",
+        ),
+        (
+            Basis::Projected,
+            out,
+            stock(0, 0, 3, 3),
+            "none incl. 3 on the way, less 3 backordered.",
+        ),
+        (
+            Basis::Projected,
+            back,
+            stock(2, 0, 5, 0),
+            "7 units incl. 5 on the way.",
+        ),
+    ] {
+        let message = Message {
+            basis: Some(basis),
+            change,
+            kind,
+            after,
+            ..samples::low_stock()
+        };
+        let words = worded(&message);
+        assert_eq!(words.fallback, None);
+        let (_, tail) = words.text.split_once(" – ").unwrap();
+        assert_eq!(tail, expected, "{basis}: {}", words.text);
+        let own = "{{ quantity }} {{ basis }}";
+        let quantity = basis.of(&after.unwrap());
+        let shown = render(&environment(), own, context(&message)).unwrap();
+        assert_eq!(shown, format!("{quantity} {basis}"));
+    }
+}
+
 /// Which of the rooftops, the first words say: a mail's subject, a phone's notification.
 #[test]
 fn with_several_places_the_default_wording_names_the_place() {

@@ -10,6 +10,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("available", "Units on hand less reserved and unavailable."),
     ("backordered", "Units promised beyond what is there."),
     (
+        "basis",
+        "Which quantity the rule compares: `on_hand`, `available` or `projected`.",
+    ),
+    (
         "before_available",
         "The same as `available`, before the change.",
     ),
@@ -28,6 +32,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     (
         "before_projected",
         "The same as `projected`, before the change.",
+    ),
+    (
+        "before_quantity",
+        "The same as `quantity`, before the change.",
     ),
     (
         "before_reserved",
@@ -54,6 +62,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     (
         "projected",
         "Units available and on the way, less backordered.",
+    ),
+    (
+        "quantity",
+        "The units that the rule compares with its threshold: what `basis` names, else `available`.",
     ),
     ("reserved", "Units promised."),
     ("revision", "Counts the alert's revisions from 1."),

@@ -3,6 +3,33 @@
 use super::Part;
 use crate::domain::alert::{AlertKind, RevisionKind};
 
+/// What is said after a number of units: of which quantity it is. `$available` is said of what is available.
+macro_rules! units_are {
+    ($available:literal) => {
+        concat!(
+            "{% if basis == 'on_hand' %} on site{% if reserved %}, {{ reserved }} reserved{% endif %}\
+             {% elif basis == 'projected' %}{% if incoming %} incl. {{ incoming }} on the way\
+             {% else %} left, none on the way{% endif %}\
+             {% if backordered %}, less {{ backordered }} backordered{% endif %}\
+             {% else %}",
+            $available,
+            "{% endif %}"
+        )
+    };
+}
+
+/// How much there is again, if that is known.
+macro_rules! there_is {
+    ($what:literal) => {
+        concat!(
+            $what,
+            "{% if quantity is not none %} – {{ quantity }} {% if quantity == 1 %}unit{% else %}units{% endif %}",
+            units_are!(" available"),
+            "{% endif %}."
+        )
+    };
+}
+
 /// The wording that everybody has until they change it.
 pub(super) const fn default_source(
     kind: AlertKind,
@@ -20,12 +47,8 @@ pub(super) const fn default_source(
             _ => "Inventory alert for {{ product }}",
         },
         (Part::Text, RevisionKind::Resolved) => match kind {
-            K::LowStock => {
-                "Stock recovered: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
-            }
-            K::OutOfStock => {
-                "No longer out of stock: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
-            }
+            K::LowStock => there_is!("Stock recovered: {{ product }}"),
+            K::OutOfStock => there_is!("No longer out of stock: {{ product }}"),
             K::BackInStock => "Back in stock: {{ product }} – closed.",
             K::HighDemand => "Demand back to normal: {{ product }}.",
             K::FeedStale => "Feed fresh again: {{ product }}.",
@@ -36,15 +59,19 @@ pub(super) const fn default_source(
             K::Quarantine => "Nothing of {{ product }} waits in quarantine any more.",
         },
         (Part::Text, _) => match kind {
-            K::LowStock => {
-                "{% if available is none %}Low stock: {{ product }}.{% elif available <= 0 %}Low stock: {{ product }} – no units left.{% elif available == 1 %}Low stock: {{ product }} – just 1 unit left.{% else %}Low stock: {{ product }} – just {{ available }} units left.{% endif %}"
-            }
-            K::OutOfStock => {
-                "Out of stock: {{ product }} – none left{% if backordered %}, {{ backordered }} backordered{% endif %}."
-            }
-            K::BackInStock => {
-                "Back in stock: {{ product }}{% if available is not none %} – {{ available }} {% if available == 1 %}unit{% else %}units{% endif %} available{% endif %}."
-            }
+            K::LowStock => concat!(
+                "Low stock: {{ product }}{% if quantity is not none %} – ",
+                "{% if quantity <= 0 %}no units{% elif quantity == 1 %}just 1 unit\
+                 {% else %}just {{ quantity }} units{% endif %}",
+                units_are!(" left"),
+                "{% endif %}."
+            ),
+            K::OutOfStock => concat!(
+                "Out of stock: {{ product }} – none",
+                units_are!(" left"),
+                "{% if backordered and basis != 'projected' %}, {{ backordered }} backordered{% endif %}."
+            ),
+            K::BackInStock => there_is!("Back in stock: {{ product }}"),
             K::HighDemand => {
                 "High demand: {{ product }}{% if sold is not none %} – {{ sold }} sold{% endif %}{% if available is not none %}, {% if available <= 0 %}none{% else %}{{ available }}{% endif %} left{% endif %}."
             }

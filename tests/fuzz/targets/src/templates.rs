@@ -111,6 +111,7 @@ pub(crate) fn least() -> Message {
         before: None,
         after: None,
         threshold: None,
+        basis: None,
         rule: None,
         why: None,
         days_of_supply: None,

@@ -185,6 +185,7 @@ fn message(id: &str, subject: Subject, at: Timestamp) -> Message {
         before: None,
         after: None,
         threshold: Some(3),
+        basis: None,
         rule: Some("oil".to_owned()),
         why: None,
         days_of_supply: None,

@@ -175,6 +175,7 @@ fn refused(id: &str, state: AlertState, now: Timestamp) -> Announcement {
         before: None,
         after: None,
         threshold: Some(3),
+        basis: None,
         rule: None,
         why: None,
         days_of_supply: None,
