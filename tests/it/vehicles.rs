@@ -740,8 +740,9 @@ async fn a_model_whose_vehicles_stand_there_under_another_name_is_not_sold_out()
     assert!(shop.alerts(AlertState::Resolved).await.contains(&renamed));
     let over = shop.store.alerts(AlertState::Resolved, None, 9).await;
     let over = over.unwrap().items.into_iter().map(|it| it.message);
-    let over = over.filter(|it| it.ending == Some(Ending::Renamed));
-    let text = Templates::new().render(&over.last().unwrap(), &"out".parse().unwrap());
+    let mut over = over.filter(|it| it.ending == Some(Ending::Renamed));
+    let over = over.next_back().unwrap();
+    let text = Templates::new().render(&over, &"out".parse().unwrap());
     let words = "its vehicles are Bentley Golf now.";
     assert!(text.text.ends_with(words), "{}", text.text);
     // One that comes later makes it a product as any other.

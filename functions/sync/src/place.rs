@@ -69,7 +69,7 @@ impl Feed<'_> {
         };
         let (clock, until) = (self.sync.store.clock().clone(), self.patient_until());
         let source = files.source();
-        let connected = connect(&source, &credentials, &self.sync.client);
+        let connected = Box::pin(connect(&source, &credentials, &self.sync.client));
         match within(left(&clock, until), "connect to the source", connected).await {
             Err(error) => {
                 if error.fault == Fault::Credentials {
