@@ -539,7 +539,8 @@ async fn a_fall_to_half_and_to_nothing_is_told_and_a_day_later_it_is_brought_to_
     );
     let last = &desk.alerts(AlertState::Open).await[0].message;
     assert_eq!(last.change, RevisionKind::Updated);
-    assert_eq!(last.notes, ["A reminder: this is still so."]);
+    let changed = "It last changed at 2026-01-15 10:32 CET.";
+    assert_eq!(last.notes, ["A reminder: this is still so.", changed]);
 }
 
 /// A rule that is gone says nothing of how much its alert mattered; those who were told know.

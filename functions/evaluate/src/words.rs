@@ -6,7 +6,7 @@ use shared::domain::alert::RevisionKind;
 use shared::domain::id::LocationId;
 use shared::domain::message::Message;
 use shared::domain::position::Sources;
-use shared::domain::rule::{SUPPLY_WINDOW, days_of_supply};
+use shared::domain::rule::{Basis, SUPPLY_WINDOW, days_of_supply};
 use shared::domain::{ProductId, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
@@ -57,7 +57,8 @@ impl Scene<'_> {
                 .verdict
                 .check
                 .and_then(|check| check.threshold())
-                .map(|it| it.basis),
+                .map(|it| it.basis)
+                .filter(|basis| *basis != Basis::Available),
             rule: resolution.rule.as_ref().map(|rule| rule.id.to_string()),
             why: Some(resolution.explain(self.now, zone)),
             days_of_supply: shown

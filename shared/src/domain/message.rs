@@ -53,7 +53,7 @@ pub struct Message {
     /// The threshold that was crossed (units of stock, or units sold).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<i64>,
-    /// Which quantity was compared with the threshold, where that is one of stock.
+    /// Which quantity was compared with the threshold, where that is one of stock and not what is available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<Basis>,
     /// The rule's id.
@@ -92,6 +92,12 @@ impl Message {
     /// The quantity that the rule compares, of these.
     pub fn judged(&self, stock: &Stock) -> i64 {
         self.basis.unwrap_or(Basis::Available).of(stock)
+    }
+
+    /// Which quantity was compared with the threshold, where that is one of stock.
+    pub fn compared(&self) -> Option<Basis> {
+        let of_stock = self.threshold.is_some() && self.kind.tells_what_is_left();
+        of_stock.then(|| self.basis.unwrap_or(Basis::Available))
     }
 
     /// A time by the clocks of the people concerned (UTC if their zone is unknown).

@@ -7,7 +7,6 @@ use crate::domain::alert::{AlertKind, Ending, RevisionKind, Severity};
 #[cfg(test)]
 use crate::domain::message::Digest;
 use crate::domain::message::{Message, Stock};
-use crate::domain::rule::Basis;
 
 /// A message of this kind that says everything a message can say.
 pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
@@ -42,7 +41,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
             backordered: 0,
         }),
         threshold: Some(3),
-        basis: Some(Basis::Available),
+        basis: None,
         rule: Some("oil".into()),
         why: Some("category oil at milano: 3 or fewer available".into()),
         days_of_supply: Some(4),

@@ -315,7 +315,7 @@ fn context(message: &Message) -> BTreeMap<&'static str, Value> {
         ("at", Value::from(facts::local_time(message))),
         ("available", stock(after, |stock| stock.available)),
         ("backordered", stock(after, |stock| stock.backordered)),
-        ("basis", Value::from(message.basis.map(Basis::name))),
+        ("basis", Value::from(message.compared().map(Basis::name))),
         ("before_available", stock(before, |stock| stock.available)),
         (
             "before_backordered",
