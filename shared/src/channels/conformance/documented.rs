@@ -45,7 +45,7 @@ const FIELDS: &[(&str, &str, &str)] = &[
     (
         "data.renamed_to",
         "text",
-        "The SKU under which the product goes on, with the ending `renamed`",
+        "The SKU under which the product goes on, or the model line that its vehicles are counted as now, with the ending `renamed`",
     ),
     ("data.kind", "text", "The kind of alert"),
     ("data.severity", "text", "`info`, `warning` or `critical`"),
