@@ -242,11 +242,22 @@ impl Installation {
     /// The channels that should get a revision of an alert, given those that were told of it before.
     pub fn recipients(
         &self,
-        (subject, kind, severity): (&Subject, AlertKind, Severity),
+        alert: (&Subject, AlertKind, Severity),
         category: Option<&str>,
         change: RevisionKind,
         told: Option<&[ChannelName]>,
     ) -> Vec<Recipient> {
+        let about = self.about(alert, category, change);
+        self.routes.recipients(told, &about)
+    }
+
+    /// What routes go by: a sum is about its group, and not about its places.
+    pub fn about<'a>(
+        &'a self,
+        (subject, kind, severity): (&'a Subject, AlertKind, Severity),
+        category: Option<&'a str>,
+        change: RevisionKind,
+    ) -> About<'a> {
         let directory = &self.config.locations;
         let (location, groups, connector): (
             Option<&LocationId>,
@@ -262,7 +273,7 @@ impl Installation {
                 (None, &[], Some(connector))
             }
         };
-        let about = About {
+        About {
             kind,
             change,
             severity,
@@ -270,8 +281,7 @@ impl Installation {
             groups,
             category,
             connector,
-        };
-        self.routes.recipients(told, &about)
+        }
     }
 
     /// The channels that were told of something, by the names that they have now.

@@ -502,7 +502,10 @@ async fn a_connector_that_is_switched_off_withholds_nothing_any_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sum_is_explained_by_its_places_but_those_where_nobody_states_it_any_more() {
-    let running = Running::with(CONFIG).await;
+    // A sum is at none of its places.
+    let route =
+        "[[routes]]\nname = \"north\"\nlocations = [\"north\"]\nchannels = [\"shop-floor\"]\n";
+    let running = Running::with(&format!("{CONFIG}{route}")).await;
     stated(&running, "generic", 0, "north", 5).await;
     stated(&running, "generic", 0, "south", 20).await;
     let members = |sum: &Value| {
@@ -517,11 +520,17 @@ async fn a_sum_is_explained_by_its_places_but_those_where_nobody_states_it_any_m
         let shown = members(&explained["group_sums"][0]);
         let all = [("north", 5), ("south", 20)].map(|(place, units)| [json!(place), json!(units)]);
         assert_eq!(shown, all, "{explained}");
+        let routes = explained["group_sums"][0]["routes"].as_str().unwrap();
+        let led = "Route `all` sends it to room. Route `north` does not: ";
+        assert!(routes.contains(led), "{routes}");
     }
     let ended = json!({ "sku": "PAD", "location": "south" });
     running.post("end", "stock.ended", ended).await;
     let open = running.alerts(AlertState::Open).await;
     assert_eq!(kinds(&open), [AlertKind::LowStock]);
+    let told = running.stack.store.intents_of(&open[0].id).await.unwrap();
+    let told: Vec<_> = told.iter().map(|it| it.channel.as_str()).collect();
+    assert_eq!(told, ["room"]);
     let explained = running
         .get("/api/v1/explain?product=PAD&location=north")
         .await;

@@ -445,6 +445,7 @@ impl Absence<'_> {
             let file = self.file.to_owned();
             let entry = InboxEntry {
                 file,
+                held,
                 ..entry.data.clone()
             };
             return Ok(Verdict {

@@ -10,7 +10,6 @@ use shared::domain::alert::RevisionKind;
 use shared::domain::authority::API;
 use shared::domain::message::Stock;
 use shared::domain::position::Sources;
-use shared::domain::route::About;
 use shared::domain::rule::{Check, Condition, Facts, Resolution, Rule};
 use shared::domain::watch::{Manner, Phase, Watch, Withheld};
 use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, Subject};
@@ -410,16 +409,13 @@ impl<'a> Scene<'a> {
         watch: Option<&Watch>,
     ) -> Value {
         let condition = self.condition(resolution, stock);
+        let subject = resolution.subject();
         let routes = resolution.rule.as_ref().map(|rule| {
-            let about = About {
-                kind: resolution.kind,
-                change: RevisionKind::Opened,
-                severity: rule.severity,
-                location: Some(self.facts.location),
-                groups: self.facts.groups,
-                category: self.facts.category,
-                connector: None,
-            };
+            let alert = (&subject, resolution.kind, rule.severity);
+            let category = self.facts.category;
+            let about = self
+                .installation
+                .about(alert, category, RevisionKind::Opened);
             let routes = &self.installation.routes;
             let led = routes.channels_for(&about);
             let mut sentences = vec![routes.explain(&about)];

@@ -175,6 +175,24 @@ async fn a_rejection_holds_for_the_same_removals() {
     assert_eq!(bench.there().await, 40);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_file_lacks_is_told_of_all_that_its_source_states_by_then() {
+    let bench = Bench::with("max_removals = { count = 3, percent = 10 }\ngrace = 1").await;
+    bench.read("s.csv", stock_file(40)).await;
+    bench.read("s.csv", without(40, |sku| sku < 8)).await;
+    let id = bench.store.inbox(None, 1).await.unwrap().items[0]
+        .id
+        .clone();
+    let reject = bench.store.resolve_inbox(&id, Resolution::Reject, "ann");
+    reject.await.unwrap();
+    for of in [40, 70] {
+        bench.read("s.csv", without(70, |sku| sku < 8)).await;
+        let kept = bench.feed().await.kept.unwrap();
+        let lacks = format!("s.csv lacks 8 of {of} items");
+        assert!(kept.starts_with(&lacks), "{kept}");
+    }
+}
+
 /// An empty file of a large feed is one suspicion, and removes nothing.
 #[tokio::test(start_paused = true)]
 async fn an_empty_file_is_one_suspicion_until_a_person_says_otherwise() {
