@@ -33,6 +33,12 @@ pub fn facts(message: &Message) -> Vec<Fact> {
         .then(|| quantity("Backordered", |stock| stock.backordered))
         .flatten();
     let number = |label, value: Option<i64>| value.map(|value| (label, value.to_string()));
+    // Something is left: it lasts for a part of a day.
+    let is_left = message.after.is_some_and(|stock| stock.available > 0);
+    let supply = message.days_of_supply.map(|days| match days {
+        0 if is_left => "less than 1".to_owned(),
+        days => days.to_string(),
+    });
     let since = match message.change {
         RevisionKind::Opened => "Since",
         // An alert is older than what a later word of it says.
@@ -58,7 +64,7 @@ pub fn facts(message: &Message) -> Vec<Fact> {
         quantity("Reserved", |stock| stock.reserved),
         quantity("Incoming", |stock| stock.incoming),
         backordered,
-        number("Days of supply", message.days_of_supply),
+        supply.map(|supply| ("Days of supply", supply)),
         number("Sold", message.sold),
         identity(&message.subject),
         Some((since, local_time(message))),
@@ -138,6 +144,18 @@ mod tests {
                 "Since: 2026-01-15 10:30 CET",
             ]
         );
+        let supply = |left: Stock| {
+            let message = Message {
+                after: Some(left),
+                days_of_supply: Some(0),
+                ..samples::low_stock()
+            };
+            let of_supply = |line: &String| line.starts_with("Days of supply: ");
+            lines(&message).into_iter().find(of_supply).unwrap()
+        };
+        let some = samples::low_stock().after.unwrap();
+        assert_eq!(supply(some), "Days of supply: less than 1");
+        assert_eq!(supply(Stock::default()), "Days of supply: 0");
     }
 
     #[test]

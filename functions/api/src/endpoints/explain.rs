@@ -575,11 +575,11 @@ impl<'a> Scene<'a> {
                 since.0
             ),
             (Condition::NoData, _) if self.members(resolution).len() > 1 => {
-                "No alert: nobody has stated the quantity at one of its places, and unknown is not zero."
+                "No alert: nobody states the quantity at one of its places, and unknown is not zero."
                     .to_owned()
             }
             (Condition::NoData, _) => {
-                "No alert: nobody has stated the quantity, and unknown is not zero.".to_owned()
+                "No alert: nobody states the quantity, and unknown is not zero.".to_owned()
             }
             (Condition::Breached, _) if self.settles_at(resolution).is_some() => format!(
                 "No alert yet: more changes may follow the last one, as of a file or of several vehicles; they \

@@ -163,7 +163,7 @@ fn member(member: &Value) -> String {
     let available = quantities(&member["stock"]);
     let by = member["stated_by"].as_str();
     match (available, by) {
-        (None, _) => format!("{place}: nobody has stated its stock"),
+        (None, _) => format!("{place}: nobody states its stock"),
         (Some(available), None) => format!("{place}: {available}"),
         (Some(available), Some(by)) => {
             let down = match member["feed_down"] == true {
@@ -221,7 +221,7 @@ fn stock(explained: &Value, product: &str, location: &str) -> String {
     }
     let by = explained["stated_by"].as_str();
     let Some(quantities) = quantities(&explained["stock"]) else {
-        return format!("{product} at {location}: nobody has stated its stock");
+        return format!("{product} at {location}: nobody states its stock");
     };
     let counted = &explained["counted"];
     let who = match (counted["at"].as_str(), by, counted["stated"].as_i64()) {
@@ -343,7 +343,7 @@ mod tests {
              low stock     all of warehouses together: No alert: the rule does not fire.\n\
              \u{20}             north: 2 available, stated by shop\n\
              \u{20}             south: 7 available, stated by erp, whose feed is down, so that nobody is told\n\
-             \u{20}             west: nobody has stated its stock\n"
+             \u{20}             west: nobody states its stock\n"
         );
     }
 
