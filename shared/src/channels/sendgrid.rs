@@ -303,7 +303,7 @@ fn worded(status: String, reply: &Reply) -> String {
 
 /// The whole message contract, for a template of the user's.
 fn template_data(envelope: &Envelope<'_>) -> Value {
-    let mut data = json!(envelope.message);
+    let mut data = envelope.message.as_sent();
     data.as_object_mut().map(|data| data.remove("why"));
     data["title"] = json!(envelope.title);
     data["text"] = json!(envelope.text);

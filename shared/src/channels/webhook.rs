@@ -13,7 +13,6 @@ use super::settings::{BaseUrl, ConfigError, Configure, Field, Form};
 use super::{Channel, ChannelError, ChannelKind, Envelope, Order, Step};
 use crate::delivery::Outcome;
 use crate::delivery::outcome::retry_after;
-use crate::domain::message::Message;
 use crate::http::{Reply, Request};
 use crate::render::{Limits, Measure, fit};
 use crate::secrets::SecretRef;
@@ -140,18 +139,6 @@ fn id(key: &str) -> String {
         .collect()
 }
 
-/// A message, and the basis also where it is the usual one.
-fn data_of(message: &Message) -> Value {
-    let mut data = json!(message);
-    if let Some(basis) = message.compared() {
-        data["basis"] = json!(basis);
-    }
-    if let Some(digest) = &message.digest {
-        data["digest"]["alerts"] = digest.alerts.iter().map(data_of).collect();
-    }
-    data
-}
-
 /// The body, below 20 KB whatever the message holds.
 fn body(envelope: &Envelope<'_>) -> String {
     let message = envelope.message;
@@ -167,7 +154,7 @@ fn body(envelope: &Envelope<'_>) -> String {
         })
         .to_string()
     };
-    let mut data = data_of(message);
+    let mut data = message.as_sent();
     // Where a rule is written is the installation's own business.
     data.as_object_mut().map(|data| data.remove("why"));
     data["title"] = json!(envelope.title);

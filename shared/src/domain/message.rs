@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::alert::{AlertKind, Ending, RevisionKind, Severity, Subject};
 use super::id::Correlation;
@@ -98,6 +99,18 @@ impl Message {
     pub fn compared(&self) -> Option<Basis> {
         let of_stock = self.threshold.is_some() && self.kind.tells_what_is_left();
         of_stock.then(|| self.basis.unwrap_or(Basis::Available))
+    }
+
+    /// As a system is sent it: the basis is named also where it is the usual one.
+    pub fn as_sent(&self) -> Value {
+        let mut data = json!(self);
+        if let Some(basis) = self.compared() {
+            data["basis"] = json!(basis);
+        }
+        if let Some(digest) = &self.digest {
+            data["digest"]["alerts"] = digest.alerts.iter().map(Self::as_sent).collect();
+        }
+        data
     }
 
     /// A time by the clocks of the people concerned (UTC if their zone is unknown).
