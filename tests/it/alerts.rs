@@ -521,7 +521,7 @@ async fn a_sum_is_explained_by_its_places_but_those_where_nobody_states_it_any_m
         let all = [("north", 5), ("south", 20)].map(|(place, units)| [json!(place), json!(units)]);
         assert_eq!(shown, all, "{explained}");
         let routes = explained["group_sums"][0]["routes"].as_str().unwrap();
-        let led = "Route `all` sends it to room. Route `north` does not: ";
+        let led = "Route `north` does not: it is about locations north, and this has none.";
         assert!(routes.contains(led), "{routes}");
     }
     let ended = json!({ "sku": "PAD", "location": "south" });
