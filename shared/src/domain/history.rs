@@ -67,10 +67,8 @@ impl<T> History<T> {
         let first = latest.last()?;
         Some(first.version)
     }
-}
 
-impl<T> History<T> {
-    /// Leaves what was said by such versions.
+    /// Forgets what was not said by such versions.
     pub(in crate::domain) fn retain(&mut self, is_such: impl Fn(Version) -> bool) {
         self.0.retain(|stated| is_such(stated.version));
     }

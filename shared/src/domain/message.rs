@@ -63,7 +63,8 @@ pub struct Message {
     /// Why this rule and this number, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Days the available stock lasts at the recent rate of sale, of 30 days at most; absent when nothing was sold.
+    /// Days the available stock lasts at the recent rate of sale, of 30 days at most; absent when nothing was
+    /// sold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days_of_supply: Option<i64>,
     /// Units sold in the rule's window, for demand alerts.

@@ -246,7 +246,8 @@ impl fmt::Display for Suspicion {
             Self::HalfNewline => f.write_str("The last line ends with half a line end."),
             Self::NewlineAppeared => f.write_str(
                 "The last line ends with a line end, which this feed never had. If it is to stay so, set \
-                 final_newline = true in its format; it is learnt after three such files in a row, each with other content.",
+                 final_newline = true in its format; it is learnt after three such files in a row, each with \
+                 other content.",
             ),
             Self::NotText => f.write_str(
                 "The file ends in NUL bytes: the rest of it never arrived, or its disk lost it.",

@@ -26,9 +26,9 @@ impl Heard {
 }
 
 impl Store {
-    /// When the stock of these positions last changed, where that is known of each; and of the senders that state it, those that have not
-    /// been heard from `since` then. Of a file that no longer comes there is an alert of its own. `message`: in
-    /// which this is said.
+    /// When the stock of these positions last changed, where that is known of each; and of the senders that
+    /// state it, those of which nothing was heard after `since`. Of a file that no longer comes there is an
+    /// alert of its own. `message`: in which this is said.
     pub async fn heard_of(
         &self,
         positions: &[&Position],

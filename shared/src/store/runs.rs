@@ -1,7 +1,8 @@
 //! Scheduled runs of a source: one per slot, one at a time per source, resumable.
 //!
-//! Of several workers that take up one slot, one creates the run's record. A lease keeps two workers from running a source at once; it expires unless renewed,
-//! so that a worker that died does not hold the source for ever.
+//! Of several workers that take up one slot, one creates the run's record. A lease keeps two workers from
+//! running a source at once; it expires unless renewed, so that a worker that died does not hold the source
+//! for ever.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};

@@ -228,7 +228,6 @@ fn example(kind: AlertKind) -> Message {
             ..stock
         },
         K::HighDemand => Message {
-            basis: None,
             sold: Some(5),
             ..stock
         },

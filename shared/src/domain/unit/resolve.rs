@@ -64,10 +64,10 @@ impl Unit {
     /// What is true.
     ///
     /// Of several sources that have it on their lot, the one that [`Authority::units`] ranks best holds
-    /// it, then the one that has had it longest. It stands where the holder has it, or the next of them if
-    /// the holder names no place, or who only describes it if none does; unless [`Authority::rooftops`] ranks one that has it elsewhere, or knows its rooftop alone, or somebody who
-    /// says nothing of its state has brought it elsewhere since. Those that have it at another rooftop are
-    /// rivals.
+    /// it, then the one that has had it longest. It stands where the holder has it; if that names no place,
+    /// where the next of them has it, and if none of them does, where it is by who says nothing of its state.
+    /// [`Authority::rooftops`] comes before that, and so does whoever says nothing of its state and has
+    /// brought it elsewhere since. Those that have it at another rooftop are rivals.
     pub fn resolve(&self, authority: &Authority) -> Resolved {
         let departures = self.departures(authority);
         let mut present: Vec<_> = self
