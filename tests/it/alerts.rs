@@ -503,9 +503,12 @@ async fn a_connector_that_is_switched_off_withholds_nothing_any_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sum_is_explained_by_its_places_but_those_where_nobody_states_it_any_more() {
     // A sum is at none of its places.
-    let route =
-        "[[routes]]\nname = \"north\"\nlocations = [\"north\"]\nchannels = [\"shop-floor\"]\n";
-    let running = Running::with(&format!("{CONFIG}{route}")).await;
+    let route = |name: &str, about: &str| {
+        format!("[[routes]]\nname = \"{name}\"\n{about}\nchannels = [\"shop-floor\"]\n")
+    };
+    let of_place = route("north", "locations = [\"north\"]");
+    let of_group = route("houses", "groups = [\"warehouses\"]");
+    let running = Running::with(&format!("{CONFIG}{of_place}{of_group}")).await;
     stated(&running, "generic", 0, "north", 5).await;
     stated(&running, "generic", 0, "south", 20).await;
     let members = |sum: &Value| {
@@ -523,6 +526,9 @@ async fn a_sum_is_explained_by_its_places_but_those_where_nobody_states_it_any_m
         let routes = explained["group_sums"][0]["routes"].as_str().unwrap();
         let led = "Route `north` does not: it is about locations north, and this has none.";
         assert!(routes.contains(led), "{routes}");
+        // It is of its group.
+        let led = "Route `houses` sends it to shop-floor";
+        assert!(routes.contains(led), "{routes}");
     }
     let ended = json!({ "sku": "PAD", "location": "south" });
     running.post("end", "stock.ended", ended).await;
@@ -530,7 +536,7 @@ async fn a_sum_is_explained_by_its_places_but_those_where_nobody_states_it_any_m
     assert_eq!(kinds(&open), [AlertKind::LowStock]);
     let told = running.stack.store.intents_of(&open[0].id).await.unwrap();
     let told: Vec<_> = told.iter().map(|it| it.channel.as_str()).collect();
-    assert_eq!(told, ["room"]);
+    assert_eq!(told, ["room", "shop-floor"]);
     let explained = running
         .get("/api/v1/explain?product=PAD&location=north")
         .await;

@@ -691,12 +691,16 @@ async fn nobody_hears_that_vehicles_are_out_or_low_because_their_connector_was_r
     carried.stop().await;
 }
 
-fn of_model(
-    number: u8,
-    minute: i64,
+fn of_model(number: u8, minute: i64, model: (&str, UnitState)) -> shared::domain::StockEvent {
+    of_model_at("north", (number, minute), model)
+}
+
+fn of_model_at(
+    place: &str,
+    (number, minute): (u8, i64),
     (model, state): (&str, UnitState),
 ) -> shared::domain::StockEvent {
-    let mut said = numbered("lot", number, minute, "north");
+    let mut said = numbered("lot", number, minute, place);
     if let Change::Unit(report) = &mut said.change {
         report.state = Some(state);
         let model = Field::Text(model.to_owned());
@@ -752,6 +756,49 @@ async fn a_model_whose_vehicles_stand_there_under_another_name_is_not_sold_out()
     let out = (AlertKind::OutOfStock, format!("{old} at north"), None);
     let open = shop.alerts(AlertState::Open).await;
     assert!(open.contains(&out), "{open:?}");
+    carried.stop().await;
+}
+
+/// It goes on under that name at all places together, too.
+#[tokio::test(start_paused = true)]
+async fn a_sum_of_a_model_whose_vehicles_stand_there_under_another_name_ends_as_renamed() {
+    use UnitState::{InStock, Sold};
+    let sum = "kind = \"low_stock\"\ngroup = \"all\"\nover = \"sum\"\nthreshold = 3";
+    let shop = Shop::open(&[
+        ("kind = \"low_stock\"\nthreshold = 9", sum),
+        (
+            "kind = \"warehouse\"",
+            "kind = \"warehouse\"\ngroups = [\"all\"]",
+        ),
+        ("[channels.out]", LOT),
+    ])
+    .await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let says = async |place, number, minute, model, state| {
+        let said = of_model_at(place, (number, minute), (model, state));
+        shop.store.apply(&said, &authority).await.unwrap();
+        shop.ticks().await;
+        carried.idle().await;
+    };
+    let places = [(1, "north"), (2, "south")];
+    let low = |line: &str, ending| (AlertKind::LowStock, format!("{line} in all"), ending);
+    let (old, new) = ("line:bentley/gofl", "line:bentley/golf");
+    for (number, place) in places {
+        says(place, number, 0, "Gofl", InStock).await;
+    }
+    assert_eq!(shop.alerts(AlertState::Open).await, [low(old, None)]);
+    for (number, place) in places {
+        says(place, number, 5, "Golf", InStock).await;
+    }
+    assert_eq!(shop.alerts(AlertState::Open).await, [low(new, None)]);
+    let over = shop.alerts(AlertState::Resolved).await;
+    assert_eq!(over, [low(old, Some(Ending::Renamed))]);
+    // What is sold under its own name is sold.
+    for (number, place) in places {
+        says(place, number, 9, "Golf", Sold).await;
+    }
+    assert_eq!(shop.alerts(AlertState::Open).await, [low(new, None)]);
     carried.stop().await;
 }
 
