@@ -408,9 +408,10 @@ impl<'a> Scene<'a> {
 }
 
 /// As what a model line goes on of which no vehicle is left at several places: what was heard last of them
-/// decides.
+/// decides, and what one file says is heard at once.
 fn goes_on<'a>(there: impl Iterator<Item = &'a Position>) -> Option<&'a ProductId> {
-    let at = |it: &Position| Some(it.lost.as_ref()?.by.as_ref()?.at);
+    let of_file = |it: &Position| Some(it.lost.as_ref()?.by.as_ref()?.at);
+    let at = |it: &Position| of_file(it).or_else(|| Some(it.changed_at?.0));
     let there: Vec<_> = there.filter(|it| it.lost.is_some()).collect();
     let last = there.iter().map(|it| at(it)).max()?;
     let mut lines = there.iter().filter(|it| at(it) == last);
