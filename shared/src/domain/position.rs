@@ -335,6 +335,23 @@ pub enum PositionChange {
 }
 
 impl PositionChange {
+    /// Whether a source has it no more.
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Ended { .. } | Self::Gone { .. }
+        )
+    }
+
+    /// The same, where that a list lacks the SKU does not show that none is left: it may have it under another.
+    #[must_use]
+    pub fn without_conclusion(self) -> Self {
+        match self {
+            Self::Missing { source, version } => Self::Ended { source, version },
+            other => other,
+        }
+    }
+
     /// When it happened, or was true, by its source's clock; nothing where only its arrival counts.
     pub fn dated(&self) -> Option<Timestamp> {
         match self {
@@ -701,6 +718,16 @@ impl Position {
         }
     }
 
+    /// Whether this source has said or ended something here that is not older.
+    pub fn has_newer(&self, source: &ConnectorName, version: Version) -> bool {
+        match &self.holding {
+            Holding::Stated { bases, .. } => {
+                bases.get(source).is_some_and(|it| it.version >= version)
+            }
+            Holding::Counted { .. } => false,
+        }
+    }
+
     /// What one source last stated.
     pub fn stated_by(&self, source: &ConnectorName) -> Option<&Base> {
         match &self.holding {
@@ -988,6 +1015,12 @@ impl Base {
     /// What moved after this is not in its level; of a sum, what is not known to be of one item.
     pub(super) fn since(&self) -> Version {
         self.oldest.unwrap_or(self.version)
+    }
+
+    /// Whether the source states something of the product itself, and not of items: that it is not on a list
+    /// any more is concluded, and no statement.
+    pub(super) fn states_product(&self) -> bool {
+        !self.ended && self.mentioned.is_none() && self.items.is_empty()
     }
 
     /// When the source last said how much there is.
