@@ -311,6 +311,62 @@ pub(crate) fn refund(restock_type: &str, quantity: i64, place: Option<i64>) -> V
     })
 }
 
+/// Counts the reads of whole partitions.
+#[derive(Debug, Default)]
+struct Queries(AtomicUsize);
+
+#[async_trait]
+impl Interference for Queries {
+    async fn before(&self, call: &Call) -> Verdict {
+        if call.operation == "Query" {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_at_a_place_without_a_name_is_read_once_however_many_lines_it_has() {
+    let mut took = Vec::new();
+    for lines in [2, 12] {
+        let queries = Arc::new(Queries::default());
+        let settings = Settings {
+            interference: queries.clone(),
+            ..Settings::default()
+        };
+        let shop = Shop::disturbed(&[], settings).await;
+        let items: Vec<_> = (0..lines).map(|n| (ITEM + n, format!("OIL-{n}"))).collect();
+        let items: Vec<_> = items
+            .iter()
+            .map(|(item, sku)| (*item, sku.as_str()))
+            .collect();
+        let all = product("active", "08:59:00", &items);
+        shop.hears("products/create", &all).await;
+        let order = |known: i64, updated: &str| {
+            let mut order = order(updated, 4, false, &[]);
+            order["location_id"] = json!(2);
+            let line = |n: i64| {
+                json!({ "id": 91 + n, "variant_id": ITEM + n + 1_000, "sku": format!("OIL-{n}"),
+                    "quantity": 4, "current_quantity": 4 })
+            };
+            order["line_items"] = (0..known).map(line).collect();
+            order
+        };
+        shop.hears("orders/create", &order(1, "09:30:00")).await;
+        // The place has no name any more, and the order goes on where its first line is.
+        shop.configure(&[(", \"2\" = \"south\"", "")]).await;
+        let before = queries.0.load(Ordering::SeqCst);
+        let edited = order(lines, "09:40:00");
+        shop.hears("orders/updated", &edited).await;
+        took.push(queries.0.load(Ordering::SeqCst) - before);
+        for n in 0..lines {
+            let sold = shop.sold(&format!("OIL-{n}"), "south").await;
+            assert_eq!(sold, 4, "{n} of {lines}");
+        }
+    }
+    assert_eq!(took[0], took[1], "{took:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_level_before_its_product_is_applied_once_the_product_is_described() {
     let shop = Shop::open(&[]).await;

@@ -183,6 +183,7 @@ impl Store {
         events: &[StockEvent],
         authority: &Authority,
     ) -> Result<Vec<Result<Applied, ApplyError>>, StoreError> {
+        let events = &*self.where_others_are(events).await?;
         let mut turns: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, event) in events.iter().enumerate() {
             let position = change_of_position(event, authority);
