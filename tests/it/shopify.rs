@@ -311,6 +311,45 @@ pub(crate) fn refund(restock_type: &str, quantity: i64, place: Option<i64>) -> V
     })
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_levels_that_waited_for_their_product_people_are_told_what_holds_in_the_end() {
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    for (last, open) in [(30, 0), (4, 1)] {
+        for order in orders {
+            let shop = Shop::open(&[]).await;
+            let pump = shop.evaluates();
+            let said = [(20, "09:00:00"), (2, "09:10:00"), (last, "09:20:00")];
+            for (units, at) in order.map(|which| said[which]) {
+                let said = level(ITEM, 1, units, at);
+                shop.hears("inventory_levels/update", &said).await;
+            }
+            let described = product("active", "08:59:00", &[(ITEM, "OIL")]);
+            shop.hears("products/create", &described).await;
+            for _ in 0..3 {
+                shop.ticks().await;
+                pump.idle().await;
+            }
+            assert_eq!(shop.on_hand("OIL", "north").await, Some(last));
+            let now = shop.alerts(AlertState::Open).await;
+            assert_eq!(now.len(), open, "{order:?} {now:?}");
+            let mut over = shop.alerts(AlertState::Resolved).await;
+            over.retain(|(kind, ..)| *kind == AlertKind::LowStock);
+            assert_eq!(over, [], "{order:?}");
+            let alerts = shop.store.alerts(AlertState::Open, None, 9).await.unwrap();
+            for alert in alerts.items {
+                assert_eq!(alert.message.after.map(|it| it.on_hand), Some(last));
+            }
+        }
+    }
+}
+
 /// Counts the reads of whole partitions.
 #[derive(Debug, Default)]
 struct Queries(AtomicUsize);

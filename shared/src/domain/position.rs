@@ -123,6 +123,22 @@ pub struct Unsettled {
     /// What tells that more may follow.
     #[serde(rename = "w", default, skip_serializing_if = "Together::is_many")]
     by: Together,
+    /// What was written had waited for a name: it is past, and what came after it may have waited, too.
+    #[serde(rename = "l", default, skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
+}
+
+/// How whoever writes a position comes by what it writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Writing {
+    /// By itself.
+    #[default]
+    One,
+    /// As one of many.
+    Many,
+    /// Late, since it waited for a name: as one of many, and of what is stated as of what is counted only
+    /// the last is true.
+    Late,
 }
 
 named!(
@@ -160,6 +176,8 @@ impl Together {
 impl Unsettled {
     /// How long a position must be left alone to be settled. The clock looks then, within a minute.
     const QUIET: SignedDuration = SignedDuration::from_secs(30);
+    /// The same where it was written late: who applies what has waited goes on a minute later.
+    const QUIET_LATE: SignedDuration = SignedDuration::from_mins(2);
     /// What never settles is told all the same: the longest that one invocation reads a file.
     const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 
@@ -167,11 +185,23 @@ impl Unsettled {
     #[must_use]
     pub fn at(now: Timestamp, by: Together, before: Option<Self>) -> Self {
         // Also where that was long ago: what comes without a break is judged as it comes from then on.
-        let since = before.filter(|before| now < before.until.0);
+        let before = before.filter(|before| now < before.until.0);
+        let until = Moment(now.saturating_add(Self::QUIET).unwrap_or(Timestamp::MAX));
         Self {
-            since: since.map_or(Moment(now), |before| before.since),
-            until: Moment(now.saturating_add(Self::QUIET).unwrap_or(Timestamp::MAX)),
+            since: before.map_or(Moment(now), |before| before.since),
+            until: before.map_or(until, |before| before.until.max(until)),
             by,
+            late: before.is_some_and(|before| before.late),
+        }
+    }
+
+    /// The same, written late.
+    fn late(now: Timestamp, before: Option<Self>) -> Self {
+        let until = now.saturating_add(Self::QUIET_LATE);
+        Self {
+            until: Moment(until.unwrap_or(Timestamp::MAX)),
+            late: true,
+            ..Self::at(now, Together::Many, before)
         }
     }
 
@@ -446,7 +476,7 @@ impl Position {
     }
 
     /// Until when more may follow the change that made this of what was there before; nothing where the
-    /// change stands by itself. `is_one_of_many`: its writer has a list of them.
+    /// change stands by itself.
     ///
     /// What is stated of a place is so, however soon it follows; what is counted from vehicles passes
     /// through every number in between. That there is more than before is never waited for where there was
@@ -454,14 +484,16 @@ impl Position {
     pub fn unsettled_after(
         &self,
         before: &Self,
-        is_one_of_many: bool,
+        writing: Writing,
         sources: &Sources,
         now: Timestamp,
     ) -> Option<Unsettled> {
         let known = before.unsettled;
         let at = |by| Some(Unsettled::at(now, by, known));
-        if is_one_of_many {
-            return at(Together::Many);
+        match writing {
+            Writing::One => {}
+            Writing::Many => return at(Together::Many),
+            Writing::Late => return Some(Unsettled::late(now, known)),
         }
         let going_on = known.filter(|it| it.ends_at(now).is_some());
         if let Some(many) = going_on.filter(|it| it.by == Together::Many) {
@@ -489,10 +521,12 @@ impl Position {
     }
 
     /// When what is counted there is settled, if changes that come together change it now. `fires`: what
-    /// there is now would begin an alert. What is stated of a place is so at once.
+    /// there is now would begin an alert. What is stated of a place is so at once, unless it was applied late.
     pub fn settles_at(&self, fires: bool, now: Timestamp) -> Option<Timestamp> {
         let is_counted = matches!(self.holding, Holding::Counted { .. });
-        self.settles_in_sum(true, fires, now).filter(|_| is_counted)
+        let is_late = self.unsettled.is_some_and(|it| it.late);
+        self.settles_in_sum(true, fires, now)
+            .filter(|_| is_counted || is_late)
     }
 
     /// The same of a sum over places that this position counts in. Of places that do not change now only a

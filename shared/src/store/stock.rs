@@ -679,7 +679,7 @@ impl Store {
         if after.stock(sources) != before.stock(sources) {
             after.changed_at = Some(Moment(now));
         }
-        after.unsettled = after.unsettled_after(before, self.one_of_many, sources, now);
+        after.unsettled = after.unsettled_after(before, self.writing, sources, now);
         after.replayed = self.replayed(after.replayed.take(), after.revision);
         if after.movements() == MOST_MOVES && before.movements() >= MOST_MOVES {
             tracing::warn!(product = %after.product, location = %after.location,
