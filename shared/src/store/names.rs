@@ -78,7 +78,7 @@ impl ExternalName {
     /// Takes in what it is said to stand for, in any order. It is unsettled where positions do not have that
     /// yet.
     fn named(&mut self, sku: &Sku, version: Version, event: &EventId) {
-        let mut carry = false;
+        let (mut carry, since) = (false, self.since());
         let is_same = self.sku.as_ref() == Some(sku);
         match self.version {
             Some(known) if known == version => {}
@@ -115,7 +115,8 @@ impl ExternalName {
                 self.version = Some(version);
             }
         }
-        if carry {
+        // Also where only since when it stands for its SKU is known better: positions have that, too.
+        if carry || since.is_some() && self.since() != since {
             self.unsettled = true;
             self.named_by = Some(event.clone());
         }
