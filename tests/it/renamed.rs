@@ -14,7 +14,7 @@ use shared::clock::Clock;
 use shared::domain::alert::{AlertState, Ending};
 use shared::domain::message::Stock;
 use shared::domain::rule::Scope;
-use shared::domain::{AlertKind, Change, Position, ProductId, Version};
+use shared::domain::{AlertKind, Change, Position, ProductId, StockEvent, Version};
 use shared::render::Templates;
 use shared::store::keys;
 use shared::store::movements::{Act, Movement};
@@ -305,6 +305,172 @@ async fn where_another_source_still_states_the_old_sku_only_the_item_leaves_it()
     for sku in ["OLD", "NEW"] {
         assert_eq!(told(sku).await, [], "{sku}");
     }
+}
+
+/// That a source states a SKU no longer: its whole file lacks it, or it says so itself.
+fn over(by_file: bool, source: &str, minute: i64, sku: &str, place: &str) -> StockEvent {
+    let mut over = stated(source, minute, sku, place, 0);
+    let (product, location) = (sku.parse().unwrap(), place.parse().unwrap());
+    let version = Version::at(over.at);
+    over.change = match by_file {
+        true => Change::Missing {
+            product,
+            location,
+            version,
+        },
+        false => Change::LevelEnded {
+            product,
+            location,
+            version,
+        },
+    };
+    over
+}
+
+/// Applies it as a file's rows are, together with others if that goes.
+async fn apply(shop: &Shop, event: &StockEvent) {
+    let authority = Default::default();
+    let known = shop.store.known(&[], &[]).await.unwrap();
+    let events = [event];
+    let together = shop.store.apply_together(&events, &known, &authority);
+    if matches!(together.await.unwrap().as_slice(), [None]) {
+        shop.store.apply(event, &authority).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_promised_goes_along_where_the_last_source_leaves_the_old_sku() {
+    let new: ProductId = "NEW".parse().unwrap();
+    for (by_file, follows_first, places) in [
+        (false, true, ["north", "south"]),
+        (false, false, ["south", "north"]),
+        (true, true, ["south", "north"]),
+        (true, false, ["north", "south"]),
+    ] {
+        let shop = busy().await;
+        for place in ["north", "south"] {
+            apply(&shop, &stated("erp", 0, "OLD", place, 6)).await;
+        }
+        let mut promise = Movement {
+            key: "south".parse().unwrap(),
+            product: "OLD".parse().unwrap(),
+            location: "south".parse().unwrap(),
+            act: Act::Reserve { quantity: 3 },
+            at: None,
+            reason: None,
+            actor: None,
+        };
+        shop.store
+            .carry_out(&promise, &Default::default())
+            .await
+            .unwrap();
+        named(&shop, "NEW", "09:59:00").await;
+        let held = async |sku: &str| {
+            let mut held = BTreeMap::new();
+            for position in shop
+                .store
+                .positions_of(&sku.parse().unwrap())
+                .await
+                .unwrap()
+            {
+                held.insert(position.location.to_string(), position.held);
+            }
+            held
+        };
+        let follow = async || {
+            for place in ["north", "south"] {
+                apply(&shop, &stated("erp", 60, "NEW", place, 6)).await;
+            }
+        };
+        if follows_first {
+            follow().await;
+        }
+        for (number, place) in places.into_iter().enumerate() {
+            let over = over(by_file, "erp", 60, "OLD", place);
+            // Also as it is heard again.
+            for _ in 0..2 {
+                apply(&shop, &over).await;
+                let (left, there) = (held("OLD").await, held("NEW").await);
+                let other = places[1 - number];
+                let units = BTreeMap::from([("north", 4), ("south", 3)]);
+                assert_eq!((left[place], there[place]), (0, units[place]), "{place}");
+                let last = number == 1;
+                assert_eq!(left[other], if last { 0 } else { units[other] }, "{other}");
+            }
+        }
+        if !follows_first {
+            follow().await;
+        }
+        for place in ["north", "south"] {
+            let place = place.parse().unwrap();
+            let left = shop.store.position(&"OLD".parse().unwrap(), &place).await;
+            let left = left.unwrap().unwrap();
+            assert_eq!(left.renamed_to(), Some(&new), "{by_file} {place}");
+            assert_eq!(left.stock(&Default::default()), None);
+            let there = shop.store.position(&new, &place).await.unwrap().unwrap();
+            let erp = there.stated_by(&"erp".parse().unwrap());
+            assert_eq!(erp.map(|base| base.level.on_hand), Some(6));
+        }
+        // Who still says OLD reaches it; what was said before the end does not come back, nor take the SKU.
+        apply(&shop, &stated("erp", 50, "OLD", "south", 9)).await;
+        promise.act = Act::Release { quantity: 3 };
+        promise.key = "back".parse().unwrap();
+        shop.store
+            .carry_out(&promise, &Default::default())
+            .await
+            .unwrap();
+        assert_eq!(held("NEW").await["south"], 0);
+        let names = shop.store.current_name(&"OLD".parse().unwrap()).await;
+        assert_eq!(names.unwrap(), new);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_follows_a_rename_never_tells_that_the_old_sku_is_out_of_stock() {
+    let out = "threshold = 9\n[[rules]]\nname = \"out\"\nkind = \"out_of_stock\"\n\
+        [connectors.erp]\nkind = \"generic\"\nwebhook = { secret = \"env:TILL\" }\n";
+    for by_file in [false, true] {
+        let shop = Shop::open(&[("threshold = 9\n", out)]).await;
+        let pump = shop.evaluates();
+        named(&shop, "OLD", "08:00:00").await;
+        let ten = level(ITEM, 1, 10, "09:00:00");
+        shop.hears("inventory_levels/update", &ten).await;
+        for place in ["north", "south"] {
+            apply(&shop, &stated("erp", 0, "OLD", place, 6)).await;
+        }
+        named(&shop, "NEW", "09:59:00").await;
+        pump.idle().await;
+        for place in ["north", "south"] {
+            apply(&shop, &stated("erp", 60, "NEW", place, 20)).await;
+            apply(&shop, &over(by_file, "erp", 60, "OLD", place)).await;
+            pump.idle().await;
+        }
+        let gone = Some(Ending::Renamed);
+        let low = |place: &str| (AlertKind::LowStock, format!("OLD at {place}"), gone);
+        let mut told = shop.alerts(AlertState::Resolved).await;
+        told.retain(|(_, about, _)| about.starts_with("OLD"));
+        told.sort_by(|a, b| a.1.cmp(&b.1));
+        let north = told.iter().any(|it| it.1 == "OLD at north");
+        let all = [low("north"), low("south")];
+        assert_eq!(told, if north { &all[..] } else { &all[1..] }, "{by_file}");
+        assert_eq!(shop.alerts(AlertState::Open).await, [], "{by_file}");
+    }
+}
+
+/// What is only concluded from a list is no statement: the file may have followed before the shop says so.
+#[tokio::test(start_paused = true)]
+async fn what_is_promised_goes_along_where_the_other_source_has_left_before_the_shop() {
+    let shop = busy().await;
+    apply(&shop, &stated("erp", 0, "OLD", "north", 6)).await;
+    apply(&shop, &over(true, "erp", 60, "OLD", "north")).await;
+    apply(&shop, &stated("erp", 60, "NEW", "north", 6)).await;
+    named(&shop, "NEW", "09:59:00").await;
+    assert_eq!(position(&shop, "OLD").await.unwrap().held, 0);
+    assert_eq!(quantities(&shop, "OLD").await, None);
+    let new = position(&shop, "NEW").await.unwrap();
+    assert_eq!(new.held, 4);
+    let erp = new.stated_by(&"erp".parse().unwrap());
+    assert_eq!(erp.map(|base| base.level.on_hand), Some(6));
 }
 
 #[tokio::test(start_paused = true)]
@@ -933,6 +1099,42 @@ async fn who_moves_what_is_renamed_meanwhile_is_not_refused_for_good() {
                 break; // nobody has heard of it
             }
             assert!(moved.is_ok(), "{sku} {calls}: {moved:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_as_the_last_source_leaves_the_old_sku_is_mended_when_that_is_heard_again() {
+    let new: ProductId = "Z".parse().unwrap();
+    let old: ProductId = "A".parse().unwrap();
+    for calls in 1.. {
+        let (shop, disturbance) = Box::pin(disturbed()).await;
+        for place in ["north", "south"] {
+            apply(&shop, &stated("erp", 0, "A", place, 6)).await;
+        }
+        let renamed = told(ITEM, "A", "", "").described("Z", "09:40:00");
+        shop.hears("products/update", &renamed).await;
+        apply(&shop, &over(true, "erp", 60, "A", "south")).await;
+        let end = over(true, "erp", 60, "A", "north");
+        disturbance.left.store(calls, Ordering::SeqCst);
+        let first = shop.store.apply(&end, &Default::default()).await;
+        let died = disturbance.left.load(Ordering::SeqCst) <= 0;
+        disturbance.left.store(i64::MAX, Ordering::SeqCst);
+        assert_eq!(first.is_err(), died, "{calls}: {first:?}");
+        shop.store.apply(&end, &Default::default()).await.unwrap();
+        for left in shop.store.positions_of(&old).await.unwrap() {
+            assert_eq!(left.renamed_to(), Some(&new), "{calls} {}", left.location);
+            assert_eq!(
+                (left.held, left.stock(&Default::default())),
+                (0, None),
+                "{calls}"
+            );
+        }
+        assert_eq!(position(&shop, "Z").await.unwrap().held, 3, "{calls}");
+        assert_eq!(shop.store.current_name(&old).await.unwrap(), new, "{calls}");
+        if !died {
+            assert!(calls > 3, "{calls}");
+            break;
         }
     }
 }

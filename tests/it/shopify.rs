@@ -312,6 +312,101 @@ pub(crate) fn refund(restock_type: &str, quantity: i64, place: Option<i64>) -> V
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_levels_that_waited_for_their_product_people_are_told_what_holds_in_the_end() {
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    for (last, open) in [(30, 0), (4, 1)] {
+        for order in orders {
+            let shop = Shop::open(&[]).await;
+            let pump = shop.evaluates();
+            let said = [(20, "09:00:00"), (2, "09:10:00"), (last, "09:20:00")];
+            for (units, at) in order.map(|which| said[which]) {
+                let said = level(ITEM, 1, units, at);
+                shop.hears("inventory_levels/update", &said).await;
+            }
+            let described = product("active", "08:59:00", &[(ITEM, "OIL")]);
+            shop.hears("products/create", &described).await;
+            for _ in 0..3 {
+                shop.ticks().await;
+                pump.idle().await;
+            }
+            assert_eq!(shop.on_hand("OIL", "north").await, Some(last));
+            let now = shop.alerts(AlertState::Open).await;
+            assert_eq!(now.len(), open, "{order:?} {now:?}");
+            let mut over = shop.alerts(AlertState::Resolved).await;
+            over.retain(|(kind, ..)| *kind == AlertKind::LowStock);
+            assert_eq!(over, [], "{order:?}");
+            let alerts = shop.store.alerts(AlertState::Open, None, 9).await.unwrap();
+            for alert in alerts.items {
+                assert_eq!(alert.message.after.map(|it| it.on_hand), Some(last));
+            }
+        }
+    }
+}
+
+/// Counts the reads of whole partitions.
+#[derive(Debug, Default)]
+struct Queries(AtomicUsize);
+
+#[async_trait]
+impl Interference for Queries {
+    async fn before(&self, call: &Call) -> Verdict {
+        if call.operation == "Query" {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_at_a_place_without_a_name_is_read_once_however_many_lines_it_has() {
+    let mut took = Vec::new();
+    for lines in [2, 12] {
+        let queries = Arc::new(Queries::default());
+        let settings = Settings {
+            interference: queries.clone(),
+            ..Settings::default()
+        };
+        let shop = Shop::disturbed(&[], settings).await;
+        let items: Vec<_> = (0..lines).map(|n| (ITEM + n, format!("OIL-{n}"))).collect();
+        let items: Vec<_> = items
+            .iter()
+            .map(|(item, sku)| (*item, sku.as_str()))
+            .collect();
+        let all = product("active", "08:59:00", &items);
+        shop.hears("products/create", &all).await;
+        let order = |known: i64, updated: &str| {
+            let mut order = order(updated, 4, false, &[]);
+            order["location_id"] = json!(2);
+            let line = |n: i64| {
+                json!({ "id": 91 + n, "variant_id": ITEM + n + 1_000, "sku": format!("OIL-{n}"),
+                    "quantity": 4, "current_quantity": 4 })
+            };
+            order["line_items"] = (0..known).map(line).collect();
+            order
+        };
+        shop.hears("orders/create", &order(1, "09:30:00")).await;
+        // The place has no name any more, and the order goes on where its first line is.
+        shop.configure(&[(", \"2\" = \"south\"", "")]).await;
+        let before = queries.0.load(Ordering::SeqCst);
+        let edited = order(lines, "09:40:00");
+        shop.hears("orders/updated", &edited).await;
+        took.push(queries.0.load(Ordering::SeqCst) - before);
+        for n in 0..lines {
+            let sold = shop.sold(&format!("OIL-{n}"), "south").await;
+            assert_eq!(sold, 4, "{n} of {lines}");
+        }
+    }
+    assert_eq!(took[0], took[1], "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_level_before_its_product_is_applied_once_the_product_is_described() {
     let shop = Shop::open(&[]).await;
     let said = shop

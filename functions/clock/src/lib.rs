@@ -56,7 +56,7 @@ impl Reexamine for evaluate::Evaluator {
 #[async_trait]
 impl Recover for ingest::Ingest {
     async fn recover(&self, received: &Received) -> Result<(), BoxError> {
-        Self::recover(self, received).await?;
+        self.catch_up(received).await?;
         Ok(())
     }
 }

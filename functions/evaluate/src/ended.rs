@@ -6,17 +6,15 @@
 //! of the source's own last word, so that only what it says later brings it back. A sale that it reported
 //! stands; whoever else has reported it can take it back alone from then on.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use shared::config::Config;
 use shared::domain::event::{Change, Version};
-use shared::domain::id::ConnectorName;
-use shared::domain::unit::{AFTER_LAST_WORD, Stamped, UnitReport, UnitState};
+use shared::domain::id::{ConnectorName, LocationId};
+use shared::domain::unit::{AFTER_LAST_WORD, Counted, Stamped, UnitReport, UnitState};
 use shared::domain::{Position, Unit};
 use shared::installation::Installation;
 use shared::metrics::Metric;
-use shared::store::corrected::ended_by;
+use shared::store::corrected::follows_from;
 use shared::store::stock::{Applied, ApplyError};
 
 use crate::{EvaluateError, Evaluator};
@@ -41,7 +39,8 @@ impl Evaluator {
                 called: called.clone(),
             };
             let at = self.store.clock().now();
-            self.end(&installation, source, at, change).await?;
+            self.follow(&installation, "ended", (source, at), change)
+                .await?;
         }
         Ok(!over.is_empty())
     }
@@ -63,33 +62,59 @@ impl Evaluator {
             let at = said.version.at.checked_add(AFTER_LAST_WORD);
             let version = Version::at(at.unwrap_or(said.version.at));
             let report = UnitReport {
-                called: None,
                 source_gone: true,
-                vin: unit.vin.clone(),
-                version,
-                state: Some(UnitState::Removed),
-                location: None,
-                brought: false,
-                undated: false,
-                stock_number: None,
-                since: None,
-                fields: BTreeMap::new(),
+                ..UnitReport::removed(unit.vin.clone(), version)
             };
             let change = Change::Unit(Box::new(report));
-            self.end(&installation, source, version.at, change).await?;
+            let said = (source, version.at);
+            self.follow(&installation, "ended", said, change).await?;
             ended = true;
         }
         Ok(ended)
     }
 
-    async fn end(
+    /// Has a vehicle stand at the new id of its place: the old one is not in the configuration any more, and
+    /// the name by which its source called that leads to the new one. Whether that changed anything.
+    pub(crate) async fn place_anew(
         &self,
         installation: &Installation,
-        source: &ConnectorName,
-        at: Timestamp,
+        unit: &Unit,
+    ) -> Result<bool, EvaluateError> {
+        if moved(&installation.config, unit).next().is_none() {
+            return Ok(false);
+        }
+        let installation = self.installation().await?;
+        // One after the other, and none of them has moved: what is counted in between is told to nobody.
+        let many = Self {
+            store: self.store.writing_many(),
+            ..self.clone()
+        };
+        let mut placed = false;
+        for (source, said, to) in moved(&installation.config, unit) {
+            let at = said.version.at.checked_add(AFTER_LAST_WORD);
+            let version = Version::at(at.unwrap_or(said.version.at));
+            let report = UnitReport {
+                location: Some(to),
+                state: None,
+                source_gone: false,
+                ..UnitReport::removed(unit.vin.clone(), version)
+            };
+            let change = Change::Unit(Box::new(report));
+            let said = (source, version.at);
+            many.follow(&installation, "placed", said, change).await?;
+            placed = true;
+        }
+        Ok(placed)
+    }
+
+    async fn follow(
+        &self,
+        installation: &Installation,
+        what: &str,
+        (source, at): (&ConnectorName, Timestamp),
         change: Change,
     ) -> Result<(), EvaluateError> {
-        let event = ended_by(installation.version, source, at, change)?;
+        let event = follows_from(installation.version, what, source, at, change)?;
         let authority = installation.authority();
         match Box::pin(self.store.apply(&event, &authority)).await {
             // A change of stock as any other: what it costs of the table belongs to it.
@@ -102,7 +127,7 @@ impl Evaluator {
             Err(ApplyError::Store(error)) => Err(error.into()),
             Err(error) => {
                 let cause = &error as &(dyn std::error::Error + 'static);
-                tracing::error!(error = cause, %source, "what a source stated cannot be ended");
+                tracing::error!(error = cause, %source, what, "what follows from a configuration is refused");
                 Ok(())
             }
         }
@@ -123,6 +148,29 @@ fn gone<'a>(
         said.value.is_present() || was_sold && !claim.has_ended()
     });
     stands.map(|(source, _, said)| (source, said))
+}
+
+/// The sources that have a vehicle at a place that the configuration has no more, since when, and the place that
+/// they mean by that place's name now.
+fn moved<'a>(
+    config: &'a Config,
+    unit: &'a Unit,
+) -> impl Iterator<Item = (&'a ConnectorName, &'a Stamped<LocationId>, LocationId)> {
+    let counts = |counted: &&Counted| counted.state.is_present();
+    let left = unit.counted.as_ref().filter(counts);
+    let left = left.filter(|counted| config.locations.location(&counted.location).is_none());
+    let claims = left.into_iter().flat_map(|left| {
+        let there = unit.claims.iter().filter_map(|(source, claim)| {
+            let said = claim.location.latest()?;
+            Some((source, claim, said))
+        });
+        there.filter(|(.., said)| said.value == left.location)
+    });
+    claims.filter_map(|(source, claim, said)| {
+        let connector = config.connectors.get(source)?;
+        let to = connector.called(claim.called.value()?, &config.locations)?;
+        (to != said.value).then_some((source, said, to))
+    })
 }
 
 /// The sources that state something here and cannot any more; or by which name of the place they did that

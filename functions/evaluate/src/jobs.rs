@@ -265,7 +265,8 @@ impl Evaluator {
             let look = Box::pin(async {
                 let mut now = self.store.unit(listed.vin.as_str()).await?;
                 if let Some(unit) = &now
-                    && self.end_claims(&installation, unit).await?
+                    && (self.end_claims(&installation, unit).await?
+                        | self.place_anew(&installation, unit).await?)
                 {
                     now = self.store.unit(listed.vin.as_str()).await?;
                 }

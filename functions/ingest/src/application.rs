@@ -8,7 +8,7 @@ use shared::domain::event::Change;
 use shared::domain::position::Refusal;
 use shared::domain::{Authority, ConnectorName, StockEvent};
 use shared::metrics::Metric;
-use shared::store::corrected::ended_by;
+use shared::store::corrected::follows_from;
 use shared::store::names::ExternalName;
 use shared::store::quarantine::Quarantined;
 use shared::store::received::{KeptBody, Received, ReceivedState};
@@ -394,7 +394,7 @@ async fn stated_again(
             called: Some(called.to_owned()),
         };
         let at = store.clock().now();
-        let end = ended_by(door.installation.version, &door.name, at, change)?;
+        let end = follows_from(door.installation.version, "ended", &door.name, at, change)?;
         if let Err(error) = store.apply(&end, authority).await {
             return Ok(Err(error));
         }

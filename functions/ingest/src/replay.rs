@@ -90,6 +90,18 @@ impl Ingest {
         Ok(replayed)
     }
 
+    /// Applies a kept webhook whose time has come. Of what has waited, people are told what holds in the end.
+    pub async fn catch_up(&self, received: &Received) -> Result<Outcome, IngestError> {
+        if received.held.is_empty() {
+            return self.recover(received).await;
+        }
+        let late = Self {
+            store: self.store.writing_late(),
+            ..self.clone()
+        };
+        late.recover(received).await
+    }
+
     /// Applies a kept webhook: all of it, or what has no effect yet.
     #[tracing::instrument(name = "webhook again", skip_all,
         fields(connector = %received.connector, correlation = received.id))]

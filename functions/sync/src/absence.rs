@@ -196,7 +196,8 @@ impl Comparison<'_> {
         compared.note(
             stated,
             snapshot,
-            is_there(base),
+            // What has none is not missed, but where its SKU was left and may be gone with that.
+            is_there(base) || base.mentioned.is_none() && !position.gone.is_empty(),
             self.repeats == Repeats::Cover,
             position.counted_at().map(Moment),
         );

@@ -1,6 +1,6 @@
 //! What one row asks for: what it says beyond what its source said before.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 use shared::domain::Authority;
@@ -326,19 +326,7 @@ impl Applier<'_> {
             ),
             Item::Unit { vin } => (
                 vin.to_string(),
-                Change::Unit(Box::new(UnitReport {
-                    called: None,
-                    source_gone: false,
-                    vin: vin.clone(),
-                    version,
-                    state: Some(UnitState::Removed),
-                    location: None,
-                    stock_number: None,
-                    since: None,
-                    brought: false,
-                    undated: false,
-                    fields: BTreeMap::new(),
-                })),
+                Change::Unit(Box::new(UnitReport::removed(vin.clone(), version))),
             ),
         };
         // A product's name may be too long to stand in an event's.

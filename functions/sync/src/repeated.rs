@@ -11,6 +11,9 @@ use crate::flaw::{CONFLICT, Flaw};
 use crate::rows::Statement;
 use crate::snapshot::ItemKey;
 
+/// How many of an item's rows are named where they contradict each other.
+const NAMED: usize = 5;
+
 /// One row of an item that has several.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -25,7 +28,7 @@ pub(crate) struct Part {
 pub(crate) enum Combined {
     /// One statement, with the line and text of its last row.
     One(Box<(u64, String, Statement)>),
-    /// They differ in what they are for: each of them, with the reason.
+    /// They differ in what they are for: each of them, with the text of all and the reason.
     Conflict(Vec<(Part, Flaw)>),
 }
 
@@ -80,12 +83,29 @@ fn combine(mut parts: Vec<Part>, repeated: Repeated) -> Combined {
                 .map(|statement| statement.item.clone());
             let name = item.as_ref().map(ToString::to_string);
             let sentence = format!(
-                "{} has several rows that differ; none of them is believed.",
+                "{} has several rows that differ ({}); none of them is believed.",
                 name.unwrap_or_else(|| "The item".to_owned()),
+                lines(&parts),
             );
-            let told = |part| (part, Flaw::new(item.as_ref(), CONFLICT, sentence.clone()));
+            let texts: Vec<_> = parts.iter().take(NAMED).map(|it| &*it.text).collect();
+            let texts = texts.join("; ");
+            let told = |part| {
+                let text = texts.clone();
+                let flaw = Flaw::new(item.as_ref(), CONFLICT, sentence.clone());
+                (Part { text, ..part }, flaw)
+            };
             Combined::Conflict(parts.into_iter().map(told).collect())
         }
+    }
+}
+
+/// Where the rows stand: not all of very many.
+fn lines(parts: &[Part]) -> String {
+    let named = parts.iter().take(NAMED).map(|part| part.line.to_string());
+    let named: Vec<_> = named.collect();
+    match parts.len().saturating_sub(NAMED) {
+        0 => format!("lines {}", named.join(", ")),
+        more => format!("lines {}, and {more} more", named.join(", ")),
     }
 }
 

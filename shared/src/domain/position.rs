@@ -123,6 +123,22 @@ pub struct Unsettled {
     /// What tells that more may follow.
     #[serde(rename = "w", default, skip_serializing_if = "Together::is_many")]
     by: Together,
+    /// What was written had waited for a name: it is past, and what came after it may have waited, too.
+    #[serde(rename = "l", default, skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
+}
+
+/// How whoever writes a position comes by what it writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Writing {
+    /// By itself.
+    #[default]
+    One,
+    /// As one of many.
+    Many,
+    /// Late, since it waited for a name: as one of many, and of what is stated as of what is counted only
+    /// the last is true.
+    Late,
 }
 
 named!(
@@ -160,6 +176,8 @@ impl Together {
 impl Unsettled {
     /// How long a position must be left alone to be settled. The clock looks then, within a minute.
     const QUIET: SignedDuration = SignedDuration::from_secs(30);
+    /// The same where it was written late: who applies what has waited goes on a minute later.
+    const QUIET_LATE: SignedDuration = SignedDuration::from_mins(2);
     /// What never settles is told all the same: the longest that one invocation reads a file.
     const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 
@@ -167,11 +185,23 @@ impl Unsettled {
     #[must_use]
     pub fn at(now: Timestamp, by: Together, before: Option<Self>) -> Self {
         // Also where that was long ago: what comes without a break is judged as it comes from then on.
-        let since = before.filter(|before| now < before.until.0);
+        let before = before.filter(|before| now < before.until.0);
+        let until = Moment(now.saturating_add(Self::QUIET).unwrap_or(Timestamp::MAX));
         Self {
-            since: since.map_or(Moment(now), |before| before.since),
-            until: Moment(now.saturating_add(Self::QUIET).unwrap_or(Timestamp::MAX)),
+            since: before.map_or(Moment(now), |before| before.since),
+            until: before.map_or(until, |before| before.until.max(until)),
             by,
+            late: before.is_some_and(|before| before.late),
+        }
+    }
+
+    /// The same, written late.
+    fn late(now: Timestamp, before: Option<Self>) -> Self {
+        let until = now.saturating_add(Self::QUIET_LATE);
+        Self {
+            until: Moment(until.unwrap_or(Timestamp::MAX)),
+            late: true,
+            ..Self::at(now, Together::Many, before)
         }
     }
 
@@ -335,6 +365,23 @@ pub enum PositionChange {
 }
 
 impl PositionChange {
+    /// Whether a source has it no more.
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::Ended { .. } | Self::Gone { .. }
+        )
+    }
+
+    /// The same, where that a list lacks the SKU does not show that none is left: it may have it under another.
+    #[must_use]
+    pub fn without_conclusion(self) -> Self {
+        match self {
+            Self::Missing { source, version } => Self::Ended { source, version },
+            other => other,
+        }
+    }
+
     /// When it happened, or was true, by its source's clock; nothing where only its arrival counts.
     pub fn dated(&self) -> Option<Timestamp> {
         match self {
@@ -429,7 +476,7 @@ impl Position {
     }
 
     /// Until when more may follow the change that made this of what was there before; nothing where the
-    /// change stands by itself. `is_one_of_many`: its writer has a list of them.
+    /// change stands by itself.
     ///
     /// What is stated of a place is so, however soon it follows; what is counted from vehicles passes
     /// through every number in between. That there is more than before is never waited for where there was
@@ -437,14 +484,16 @@ impl Position {
     pub fn unsettled_after(
         &self,
         before: &Self,
-        is_one_of_many: bool,
+        writing: Writing,
         sources: &Sources,
         now: Timestamp,
     ) -> Option<Unsettled> {
         let known = before.unsettled;
         let at = |by| Some(Unsettled::at(now, by, known));
-        if is_one_of_many {
-            return at(Together::Many);
+        match writing {
+            Writing::One => {}
+            Writing::Many => return at(Together::Many),
+            Writing::Late => return Some(Unsettled::late(now, known)),
         }
         let going_on = known.filter(|it| it.ends_at(now).is_some());
         if let Some(many) = going_on.filter(|it| it.by == Together::Many) {
@@ -472,10 +521,12 @@ impl Position {
     }
 
     /// When what is counted there is settled, if changes that come together change it now. `fires`: what
-    /// there is now would begin an alert. What is stated of a place is so at once.
+    /// there is now would begin an alert. What is stated of a place is so at once, unless it was applied late.
     pub fn settles_at(&self, fires: bool, now: Timestamp) -> Option<Timestamp> {
         let is_counted = matches!(self.holding, Holding::Counted { .. });
-        self.settles_in_sum(true, fires, now).filter(|_| is_counted)
+        let is_late = self.unsettled.is_some_and(|it| it.late);
+        self.settles_in_sum(true, fires, now)
+            .filter(|_| is_counted || is_late)
     }
 
     /// The same of a sum over places that this position counts in. Of places that do not change now only a
@@ -698,6 +749,16 @@ impl Position {
         match &self.holding {
             Holding::Stated { moves, .. } => moves.len(),
             Holding::Counted { .. } => 0,
+        }
+    }
+
+    /// Whether this source has said or ended something here that is not older.
+    pub fn has_newer(&self, source: &ConnectorName, version: Version) -> bool {
+        match &self.holding {
+            Holding::Stated { bases, .. } => {
+                bases.get(source).is_some_and(|it| it.version >= version)
+            }
+            Holding::Counted { .. } => false,
         }
     }
 
@@ -988,6 +1049,12 @@ impl Base {
     /// What moved after this is not in its level; of a sum, what is not known to be of one item.
     pub(super) fn since(&self) -> Version {
         self.oldest.unwrap_or(self.version)
+    }
+
+    /// Whether the source states something of the product itself, and not of items: that it is not on a list
+    /// any more is concluded, and no statement.
+    pub(super) fn states_product(&self) -> bool {
+        !self.ended && self.mentioned.is_none() && self.items.is_empty()
     }
 
     /// When the source last said how much there is.

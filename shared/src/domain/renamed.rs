@@ -151,7 +151,7 @@ impl Position {
             Holding::Counted { .. } => None,
         };
         bases.into_iter().flatten().flat_map(|(source, base)| {
-            let states = !base.ended && base.items.is_empty() && source.as_str() != API;
+            let states = base.states_product() && source.as_str() != API;
             let items = base.items.iter().filter(|(_, item)| item.live().is_some());
             let items = items.map(move |(name, item)| (source, Some((name.as_str(), item))));
             states.then_some((source, None)).into_iter().chain(items)
@@ -384,6 +384,13 @@ impl Position {
         let same_sku = sources.same_sku(source);
         if is_last {
             for (by, mut base) in std::mem::take(bases) {
+                // Who states the old SKU no longer may state the new one by now.
+                if by != *source && by.as_str() != API && base.items.is_empty() {
+                    base.ended = true;
+                    base.mentioned = None;
+                    bases.insert(by, base);
+                    continue;
+                }
                 // Other items stay, which are offered no longer: they may be again, under this SKU.
                 let is_other = |name: &String| by != *source || name != item;
                 let others = base.items.extract_if(.., |name, _| is_other(name));

@@ -151,6 +151,23 @@ pub struct UnitReport {
 }
 
 impl UnitReport {
+    /// That its source has it no more.
+    pub fn removed(vin: Vin, version: Version) -> Self {
+        Self {
+            vin,
+            version,
+            state: Some(UnitState::Removed),
+            location: None,
+            called: None,
+            stock_number: None,
+            since: None,
+            source_gone: false,
+            brought: false,
+            undated: false,
+            fields: BTreeMap::new(),
+        }
+    }
+
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
         self.state.is_none()

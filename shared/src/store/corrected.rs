@@ -17,17 +17,19 @@ use crate::domain::{Authority, ProductId};
 
 const OPERATION: &str = "move what moved to the place that is meant";
 
-/// That a version of the configuration ends what a source has said.
-pub fn ended_by(
+/// What follows for something that a source has said from a version of the configuration: that it is `ended`,
+/// or `placed` elsewhere.
+pub fn follows_from(
     version: u64,
+    what: &str,
     source: &ConnectorName,
     at: Timestamp,
     change: Change,
 ) -> Result<StockEvent, StoreError> {
-    let id = format!("configuration:{version}:ended");
+    let id = format!("configuration:{version}:{what}");
     Ok(StockEvent {
         id: id.parse().map_err(|error| StoreError::Unreadable {
-            operation: "name the end of a statement",
+            operation: "name what follows from a configuration",
             key: id.clone(),
             problem: format!("{error}"),
         })?,

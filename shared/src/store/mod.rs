@@ -74,6 +74,7 @@ use jiff::Timestamp;
 
 use crate::chance::Chance;
 use crate::clock::Clock;
+use crate::domain::position::Writing;
 use crate::domain::{ConnectorName, Correlation, Origin, Replayed};
 
 /// The table.
@@ -90,7 +91,7 @@ pub struct Store {
     replaying: Option<ConnectorName>,
     applied_again_until: Option<Timestamp>,
     along: Option<Write>,
-    one_of_many: bool,
+    writing: Writing,
 }
 
 /// On whose behalf a store writes.
@@ -120,7 +121,7 @@ impl Store {
             replaying: None,
             applied_again_until: None,
             along: None,
-            one_of_many: false,
+            writing: Writing::One,
         }
     }
 
@@ -139,7 +140,17 @@ impl Store {
     #[must_use]
     pub fn writing_many(&self) -> Self {
         Self {
-            one_of_many: true,
+            writing: self.writing.max(Writing::Many),
+            ..self.clone()
+        }
+    }
+
+    /// The same table, where each change of stock has waited for a name: what it says is past, and told only
+    /// if nothing follows it.
+    #[must_use]
+    pub fn writing_late(&self) -> Self {
+        Self {
+            writing: Writing::Late,
             ..self.clone()
         }
     }

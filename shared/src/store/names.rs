@@ -78,7 +78,7 @@ impl ExternalName {
     /// Takes in what it is said to stand for, in any order. It is unsettled where positions do not have that
     /// yet.
     fn named(&mut self, sku: &Sku, version: Version, event: &EventId) {
-        let mut carry = false;
+        let (mut carry, since) = (false, self.since());
         let is_same = self.sku.as_ref() == Some(sku);
         match self.version {
             Some(known) if known == version => {}
@@ -115,7 +115,8 @@ impl ExternalName {
                 self.version = Some(version);
             }
         }
-        if carry {
+        // Also where only since when it stands for its SKU is known better: positions have that, too.
+        if carry || since.is_some() && self.since() != since {
             self.unsettled = true;
             self.named_by = Some(event.clone());
         }
@@ -205,7 +206,7 @@ impl Store {
         Ok(known.and_then(|known| known.sku))
     }
 
-    async fn stored_name(
+    pub(super) async fn stored_name(
         &self,
         connector: &ConnectorName,
         kind: &str,
@@ -426,27 +427,14 @@ impl Store {
         // Whoever said it may have stopped before it was carried: it is his word all the same.
         let named = said_by(event, known.named_by.as_ref());
         let offered = said_by(&named, known.offered_by.as_ref());
-        if let Some((sku, since)) = known.sku.as_ref().zip(known.since()) {
-            let product = ProductId::from(sku.clone());
-            let beside = known.beside.iter();
-            let beside = beside.map(|(kind, name)| item_name(kind, name));
-            let names = std::iter::once(item.clone()).chain(beside);
-            let names: Vec<_> = names.map(|name| of_item(&event.source, &name)).collect();
-            let rename = Rename {
-                event: &named,
-                item: &item,
-                names: &names,
-                to: &product,
-                since,
-                offered: known.offered,
-                guard: Write::Check(stored.key.clone(), Expect::Version(stored.version)),
-            };
+        if let Some(rename) = Rename::of(&named, &event.source, stored, (kind, name)) {
+            let product = &rename.to;
             for old in &known.former {
                 if !self.leave(&rename, &old.clone().into(), sources).await? {
                     return Ok(false);
                 }
             }
-            for position in self.positions_of(&product).await? {
+            for position in self.positions_of(product).await? {
                 if let Some(there) = position.item(&event.source, &item) {
                     let has_that = there.offered == known.offered;
                     let cause = if has_that { &named } else { &offered };
@@ -456,7 +444,7 @@ impl Store {
                         item: item.clone(),
                         level: None,
                         offered: known.offered,
-                        named: Some(since),
+                        named: Some(rename.since),
                         called: None,
                         offered_by: None,
                     };
@@ -467,7 +455,7 @@ impl Store {
             self.bring_rules_back(&rename).await?;
             if !known.former.is_empty() {
                 let name = of_item(&event.source, &item);
-                self.has_come(&product, &name).await?;
+                self.has_come(product, &name).await?;
             }
         }
         if let Some(clash) = clash {

@@ -1,6 +1,8 @@
 //! Order lines: what is known of each, and with it the stock and demand that it comes to.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,8 +17,8 @@ use super::stock::{
 };
 use super::{Store, StoreError, keys};
 use crate::domain::Authority;
-use crate::domain::event::{StockEvent, Version};
-use crate::domain::id::LocationId;
+use crate::domain::event::{Change, StockEvent, Version};
+use crate::domain::id::ConnectorName;
 use crate::domain::order::{Effect, KnownLine, OrderLine, Place};
 use crate::domain::position::{PositionChange, Sources, of_item};
 
@@ -110,20 +112,14 @@ impl Store {
         first: Version,
         authority: &Authority,
     ) -> Result<(), ApplyError> {
-        let partition = keys::order(&event.source, &line.order).pk;
-        let lines = self
-            .partition(OPERATION, &partition, keys::ORDER_LINE)
-            .await?;
-        for (_, item) in lines {
-            let stored = read::<KnownLine>(OPERATION, item)?;
-            let name = stored.key.sk.strip_prefix(keys::ORDER_LINE);
-            if name.is_some_and(|name| line.of_order.contains(name)) {
+        for (name, known) in self.lines_of(&event.source, &line.order).await? {
+            if line.of_order.contains(&name) {
                 continue;
             }
             let known = OrderLine {
                 order: line.order.clone(),
-                line: name.unwrap_or_default().to_owned(),
-                known: stored.data,
+                line: name,
+                known,
                 item_has: None,
                 of_order: Arc::default(),
             };
@@ -294,24 +290,55 @@ impl Store {
         Ok(())
     }
 
-    /// Where the other lines of an order are that it has at a place of the same name.
-    async fn place_of_order(
+    /// The lines of an order that are known, by name.
+    async fn lines_of(
         &self,
-        event: &StockEvent,
+        source: &ConnectorName,
         order: &str,
-        called: Option<&String>,
-    ) -> Result<Option<LocationId>, StoreError> {
-        let partition = keys::order(&event.source, order).pk;
-        let lines = self
-            .partition(OPERATION, &partition, keys::ORDER_LINE)
-            .await?;
-        for (_, item) in lines {
-            let placed = read::<KnownLine>(OPERATION, item)?.data.placed;
-            if let Some(placed) = placed.filter(|it| it.called.as_ref() == called) {
-                return Ok(placed.location);
+    ) -> Result<BTreeMap<String, KnownLine>, StoreError> {
+        let partition = keys::order(source, order).pk;
+        let lines = self.partition(OPERATION, &partition, keys::ORDER_LINE);
+        let lines = lines.await?.into_iter().map(|(_, item)| {
+            let stored = read::<KnownLine>(OPERATION, item)?;
+            let name = stored.key.sk.strip_prefix(keys::ORDER_LINE);
+            Ok((name.unwrap_or_default().to_owned(), stored.data))
+        });
+        lines.collect()
+    }
+
+    /// Events, with each line that is at a place without a name where the other lines are that its order has
+    /// at a place of the same name. Each order is read once.
+    pub(super) async fn where_others_are<'e>(
+        &self,
+        events: &'e [StockEvent],
+    ) -> Result<Cow<'e, [StockEvent]>, StoreError> {
+        let mut orders = BTreeMap::new();
+        let mut placed = Cow::Borrowed(events);
+        for (index, event) in events.iter().enumerate() {
+            let Some(line) = unplaced(event) else {
+                continue;
+            };
+            let order = (&event.source, &line.order);
+            let known = match orders.entry(order) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.lines_of(order.0, order.1).await?),
+            };
+            // What is known of the line itself comes first.
+            if known.get(&line.line).is_some_and(|it| it.placed.is_some()) {
+                continue;
+            }
+            let called = |it: &KnownLine| it.placed.as_ref().and_then(|it| it.called.clone());
+            let mut others = known.values().filter(|it| it.placed.is_some());
+            let other = others.find(|it| called(it) == called(&line.known));
+            let location = other.and_then(|it| it.placed.as_ref()?.location.clone());
+            if location.is_some()
+                && let Change::OrderLine(line) = &mut placed.to_mut()[index].change
+                && let Some(placed) = &mut line.known.placed
+            {
+                placed.location = location;
             }
         }
-        Ok(None)
+        Ok(placed)
     }
 
     /// What was heard of a line as of its item's product: the SKU that it names may be another's for all
@@ -328,10 +355,6 @@ impl Store {
             Some(before) => heard.where_known(before),
             None => heard,
         };
-        if let Some(placed) = heard.placed.as_mut().filter(|it| it.location.is_none()) {
-            let called = placed.called.as_ref();
-            placed.location = self.place_of_order(event, &line.order, called).await?;
-        }
         let (Some(own), Some(item)) = (&line.item_has, &heard.item) else {
             return Ok(heard);
         };
@@ -352,6 +375,17 @@ impl Store {
             heard.product = own.clone();
         }
         Ok(heard)
+    }
+}
+
+/// An event's order line, if it is at a place without a name.
+fn unplaced(event: &StockEvent) -> Option<&OrderLine> {
+    match &event.change {
+        Change::OrderLine(line) => {
+            let placed = line.known.placed.as_ref()?;
+            placed.location.is_none().then_some(line)
+        }
+        _ => None,
     }
 }
 

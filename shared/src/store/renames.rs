@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::keys;
-use super::row::{Expect, Row, Stored, Write, Written};
+use super::names::{ExternalName, item_name};
+use super::row::{Expect, Row, Stored, Write, Written, read};
 use super::settings::rule_row;
-use super::stock::{ApplyError, Cause, standing};
+use super::stock::{Applied, ApplyError, Cause, standing};
 use super::{Store, StoreError};
 use crate::domain::authority::API;
 use crate::domain::event::{StockEvent, Version};
@@ -44,29 +45,77 @@ pub(super) struct Names {
     pub(super) coming: BTreeSet<String>,
 }
 
+impl Names {
+    /// Whether items have left the SKU, and nothing else has it since.
+    fn were_left(&self) -> bool {
+        !self.gone.is_empty() && !self.renamed.as_ref().is_some_and(|it| it.taken)
+    }
+}
+
 /// An item of a source that is renamed.
 pub(super) struct Rename<'a> {
+    /// Because of what it is carried.
     pub(super) event: &'a StockEvent,
-    pub(super) item: &'a str,
+    /// Whose item it is.
+    pub(super) source: &'a ConnectorName,
+    pub(super) item: String,
     /// What positions call it, and its other names.
-    pub(super) names: &'a [String],
-    pub(super) to: &'a ProductId,
+    pub(super) names: Vec<String>,
+    pub(super) to: ProductId,
     pub(super) since: Version,
     /// Whether its source offers it, if that was said.
     pub(super) offered: Option<Dated<bool>>,
     /// That this is still what is known of the item's name. Without it a rename that is carried late would
     /// take back what a newer one has carried meanwhile.
     pub(super) guard: Write,
+    /// Where another source states the old SKU no longer, and how that ends: in one write with what is carried.
+    over: Option<(&'a LocationId, &'a PositionChange)>,
 }
 
-impl Rename<'_> {
+impl<'e> Rename<'e> {
+    /// What a name stands for as a rename, if it has a SKU.
+    pub(super) fn of(
+        event: &'e StockEvent,
+        source: &'e ConnectorName,
+        stored: &Stored<ExternalName>,
+        (kind, name): (&str, &str),
+    ) -> Option<Self> {
+        let known = &stored.data;
+        let (sku, since) = known.sku.as_ref().zip(known.since())?;
+        let item = item_name(kind, name);
+        let beside = known.beside.iter();
+        let beside = beside.map(|(kind, name)| item_name(kind, name));
+        let names = std::iter::once(item.clone()).chain(beside);
+        Some(Self {
+            event,
+            source,
+            names: names.map(|name| of_item(source, &name)).collect(),
+            item,
+            to: sku.clone().into(),
+            since,
+            offered: known.offered,
+            guard: Write::Check(stored.key.clone(), Expect::Version(stored.version)),
+            over: None,
+        })
+    }
+
+    /// A position under the old SKU, with what ends there.
+    fn ended(&self, position: &Position, sources: &Sources) -> Result<Position, ApplyError> {
+        let over = self.over.filter(|(at, _)| **at == position.location);
+        let ended = match over {
+            Some((_, change)) => position.after(change, sources)?,
+            None => None,
+        };
+        Ok(ended.unwrap_or_else(|| position.clone()))
+    }
+
     fn leaving<'a>(&'a self, along: &'a BTreeSet<String>) -> Leaving<'a> {
         Leaving {
             along,
-            source: &self.event.source,
-            item: self.item,
-            names: self.names,
-            to: self.to,
+            source: self.source,
+            item: &self.item,
+            names: &self.names,
+            to: &self.to,
             since: self.since,
             offered: self.offered,
             is_taken: false,
@@ -78,7 +127,7 @@ impl Rename<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Said<'a> {
     /// A source states how much there is, since then.
-    Level(Version),
+    Level(&'a ConnectorName, Version),
     /// A source states how much there is of one of its items.
     Item(&'a ConnectorName, &'a str),
     /// A source states it no longer.
@@ -97,11 +146,9 @@ impl<'a> Said<'a> {
         match change {
             PositionChange::Level {
                 source, version, ..
-            } if source.as_str() != API => Self::Level(version.kept()),
+            } if source.as_str() != API => Self::Level(source, version.kept()),
             PositionChange::Item { source, said } => Self::Item(source, &said.item),
-            PositionChange::Missing { .. }
-            | PositionChange::Ended { .. }
-            | PositionChange::Gone { .. } => Self::Over,
+            _ if change.is_over() => Self::Over,
             _ => Self::At(change.dated().unwrap_or(now)),
         }
     }
@@ -110,7 +157,7 @@ impl<'a> Said<'a> {
     /// another item has it.
     fn takes(self, renamed: &Renamed) -> bool {
         match self {
-            Self::Level(version) => version > renamed.since,
+            Self::Level(_, version) => version > renamed.since,
             Self::Item(source, item) => (source, item) != (&renamed.source, renamed.item.as_str()),
             Self::Over | Self::At(_) | Self::Of(..) | Self::OfItem(..) => false,
         }
@@ -120,7 +167,7 @@ impl<'a> Said<'a> {
     fn precedes(self, renamed: &Renamed) -> bool {
         match self {
             Self::At(at) | Self::Of(_, at) | Self::OfItem(_, at) => at < renamed.since.at,
-            Self::Level(_) | Self::Item(..) | Self::Over => false,
+            Self::Level(..) | Self::Item(..) | Self::Over => false,
         }
     }
 
@@ -129,7 +176,7 @@ impl<'a> Said<'a> {
         match self {
             Self::Item(source, item) => Some(of_item(source, item)),
             Self::Of(name, _) | Self::OfItem(name, _) => Some(name.to_owned()),
-            Self::Level(_) | Self::Over | Self::At(_) => None,
+            Self::Level(..) | Self::Over | Self::At(_) => None,
         }
     }
 }
@@ -190,6 +237,9 @@ impl Store {
             let is_here = known.zip(whose.as_ref());
             let is_here = is_here.is_some_and(|(it, name)| it.has_part(name));
             let knows_items = known.is_some_and(|it| !it.gone.is_empty());
+            // Late news of what its source has ended here since then.
+            let is_late = matches!(said, Said::Level(source, version)
+                if known.is_some_and(|it| it.has_newer(source, version)));
             let is_first = seen.insert(product.clone());
             // The way leads in a circle: it is back where it was, whatever it was called meanwhile.
             if !is_first && let Some(back) = left.take().filter(|back| *back != product) {
@@ -198,9 +248,9 @@ impl Store {
             }
             let mut guard = None;
             let asks = match &renamed {
-                _ if !is_first => false,
+                _ if !is_first || is_late => false,
                 // A source that is heard of first states its own product.
-                None if stored.is_none() => !matches!(said, Said::Level(_) | Said::Over),
+                None if stored.is_none() => !matches!(said, Said::Level(..) | Said::Over),
                 None => gone.is_some(),
                 Some(renamed) => !renamed.taken || gone.is_some(),
             };
@@ -228,7 +278,7 @@ impl Store {
             // What is of another item did not go along.
             let own = |it: &Renamed| whose == Some(of_item(&it.source, &it.item));
             let of_other = matches!(said, Said::OfItem(..)) && !renamed.as_ref().is_some_and(own);
-            let stays = is_here || of_other;
+            let stays = is_here || of_other || is_late;
             let followed = renamed.as_ref().filter(|_| !stays).filter(follows);
             let gone = gone.filter(|_| !is_here);
             let to = gone.as_ref().or(followed.map(|it| &it.to));
@@ -370,6 +420,101 @@ impl Store {
         Ok((is_coming, names.map(|it| it.version)))
     }
 
+    /// The item that was the last to leave a SKU which no item has any more, by its source, kind and name.
+    /// Another source may still state the SKU.
+    pub(super) async fn last_left(
+        &self,
+        product: &ProductId,
+    ) -> Result<Option<(ConnectorName, String, String)>, StoreError> {
+        let names = self.names(OPERATION, product).await?;
+        let Some(names) = names.map(|it| it.data).filter(Names::were_left) else {
+            return Ok(None);
+        };
+        let positions = self.positions_of(product).await?;
+        let mut items = positions.iter().flat_map(Position::stated_items);
+        if items.next().is_some() {
+            return Ok(None);
+        }
+        let mut last = None;
+        for (name, to) in &names.gone {
+            let mut words = name.splitn(3, ' ');
+            let source = words.next().and_then(|it| it.parse().ok());
+            let (Some(source), Some(kind), Some(id)) = (source, words.next(), words.next()) else {
+                continue;
+            };
+            let known = self.external_name(&source, kind, id).await?;
+            let known = known.filter(|it| it.sku.clone().map(ProductId::from).as_ref() == Some(to));
+            let since = known.and_then(|it| it.since());
+            if since.is_some() && last.as_ref().is_none_or(|(known, _)| since > *known) {
+                last = Some((since, (source, kind.to_owned(), id.to_owned())));
+            }
+        }
+        Ok(last.map(|(_, item)| item))
+    }
+
+    /// Which of these SKUs items have left, for all that is known.
+    pub(super) async fn left_names(
+        &self,
+        products: &[&ProductId],
+    ) -> Result<BTreeSet<keys::Key>, StoreError> {
+        let mut wanted: Vec<_> = products.iter().map(|it| keys::names(it)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut left = BTreeSet::new();
+        for (_, item) in self.get_many(OPERATION, &wanted).await? {
+            let names = read::<Names>(OPERATION, item)?;
+            if names.data.were_left() {
+                left.insert(names.key);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Ends what a source states of a SKU that this item has left, and carries along what is left there, if
+    /// nobody else states it; nothing where somebody does.
+    pub(super) async fn follow(
+        &self,
+        event: &StockEvent,
+        (product, location): (&ProductId, &LocationId),
+        change: &PositionChange,
+        (source, kind, name): &(ConnectorName, String, String),
+        sources: &Sources,
+    ) -> Result<Option<Applied>, ApplyError> {
+        let is_known = async || {
+            let stored = self.position(product, location).await?;
+            let known = stored.map(|it| it.after(change, sources)).transpose()?;
+            Ok::<_, ApplyError>(known.is_some_and(|after| after.is_none()))
+        };
+        let was_known = is_known().await?;
+        for attempt in 0.. {
+            let Some(stored) = self.stored_name(source, kind, name).await? else {
+                return Ok(None);
+            };
+            let Some(rename) = Rename::of(event, source, &stored, (kind, name)) else {
+                return Ok(None);
+            };
+            let rename = Rename {
+                over: Some((location, change)),
+                ..rename
+            };
+            // Once more, as it may have ended elsewhere at the same time.
+            if self.leave(&rename, product, sources).await?
+                && self.leave(&rename, product, sources).await?
+            {
+                return Ok(match (was_known, is_known().await?) {
+                    (true, _) => Some(Applied::Known),
+                    (false, true) => Some(Applied::Changed),
+                    (false, false) => None,
+                });
+            }
+            self.after_conflict(OPERATION, attempt).await?;
+        }
+        Err(StoreError::Contended {
+            operation: OPERATION,
+        }
+        .into())
+    }
+
     /// Changes what is known of a SKU while the guard holds; whether it does.
     async fn change_names(
         &self,
@@ -429,13 +574,14 @@ impl Store {
         old: &ProductId,
         sources: &Sources,
     ) -> Result<bool, ApplyError> {
-        let new = rename.to;
+        let new = &rename.to;
         let was_last = self.was_left_by_last(rename, old).await?;
         if was_last {
             self.carry_rules(old, new).await?;
         }
         let along = self.of_no_item(rename, old).await?;
-        let Some(is_last) = self.leaving(rename, old, was_last, &along).await? else {
+        let last = (was_last, &along);
+        let Some(is_last) = self.leaving(rename, old, last, sources).await? else {
             return Ok(false);
         };
         let formerly = match is_last {
@@ -459,9 +605,12 @@ impl Store {
             let event = &rename.event;
             self.carry_description(event, old, new, sources).await?;
         }
-        for position in self.positions_of(old).await? {
+        let mut positions = self.positions_of(old).await?;
+        // Whoever is heard again that it ends there does the rest again.
+        positions.sort_by_key(|it| rename.over.is_some_and(|(at, _)| *at == it.location));
+        for position in positions {
             let leaving = Leaving {
-                is_taken: !is_last,
+                is_taken: !is_last && rename.over.is_none(),
                 ..rename.leaving(&along)
             };
             if !self.carry(&leaving, rename, &position, sources).await? {
@@ -477,7 +626,7 @@ impl Store {
         rename: &Rename<'_>,
         product: &ProductId,
     ) -> Result<BTreeSet<String>, StoreError> {
-        let source = &rename.event.source;
+        let source = rename.source;
         let mut along = BTreeSet::new();
         for position in self.positions_of(product).await? {
             for name in position.parts_of().filter(|it| !rename.names.contains(*it)) {
@@ -499,10 +648,10 @@ impl Store {
         &self,
         rename: &Rename<'_>,
         old: &ProductId,
-        was_last: bool,
-        along: &BTreeSet<String>,
-    ) -> Result<Option<bool>, StoreError> {
-        let (source, item) = (&rename.event.source, rename.item);
+        (was_last, along): (bool, &BTreeSet<String>),
+        sources: &Sources,
+    ) -> Result<Option<bool>, ApplyError> {
+        let (source, item) = (rename.source, rename.item.as_str());
         for attempt in 0.. {
             let stored = self.names(OPERATION, old).await?;
             let before = stored.as_ref().map(|it| it.data.clone());
@@ -515,7 +664,7 @@ impl Store {
                 own.to = rename.to.clone();
             }
             let known = after.renamed.as_ref();
-            let mut is_last = known.is_some_and(|it| !it.taken && it.to == *rename.to);
+            let mut is_last = known.is_some_and(|it| !it.taken && it.to == rename.to);
             let gone = rename
                 .names
                 .iter()
@@ -524,8 +673,11 @@ impl Store {
             after.coming.retain(|name| !rename.names.contains(name));
             if known.is_none_or(|it| it.taken && it.since < rename.since) {
                 let positions = self.positions_of(old).await?;
-                let mut stand = positions.iter().filter(|it| it.renamed_to().is_none());
-                is_last = stand.all(|it| it.is_left_by_last(&rename.leaving(along)));
+                is_last = true;
+                for stands in positions.iter().filter(|it| it.renamed_to().is_none()) {
+                    let left = rename.ended(stands, sources)?;
+                    is_last &= left.is_left_by_last(&rename.leaving(along));
+                }
                 if is_last {
                     let along = along.iter().map(|it| (it.clone(), rename.to.clone()));
                     after.gone.extend(along);
@@ -553,7 +705,8 @@ impl Store {
         }
         Err(StoreError::Contended {
             operation: OPERATION,
-        })
+        }
+        .into())
     }
 
     /// Carries what is of the item in one position; `false` where its name has changed meanwhile.
@@ -564,7 +717,6 @@ impl Store {
         at: &Position,
         sources: &Sources,
     ) -> Result<bool, ApplyError> {
-        let source = &rename.event.source;
         let location = &at.location;
         for attempt in 0.. {
             let key = keys::position(&at.product, location);
@@ -572,11 +724,12 @@ impl Store {
                 return Ok(true);
             };
             let known = self
-                .get::<Position>(OPERATION, &keys::position(rename.to, location))
+                .get::<Position>(OPERATION, &keys::position(&rename.to, location))
                 .await?;
             let old = &stored.data;
-            let before = standing(known.as_ref(), rename.to, location);
-            let Some((left, there)) = old.left_by(&before, leaving, sources) else {
+            let before = standing(known.as_ref(), &rename.to, location);
+            let ended = rename.ended(old, sources)?;
+            let Some((left, there)) = ended.left_by(&before, leaving, sources) else {
                 return Ok(true);
             };
             let reason = match left.renamed_to() {
@@ -584,20 +737,27 @@ impl Store {
                 None => format!("an item of {} is {} now", at.product, rename.to),
             };
             let cause = Cause {
-                source,
+                source: &rename.event.source,
                 event: &rename.event.id,
                 actor: rename.event.actor.as_deref(),
                 reason: Some(&reason),
                 change: "renamed",
             };
-            let is_clear = left.contradicting(source).is_empty();
-            let (left, _) = self.recorded(&cause, Some(&stored), old, left, sources)?;
-            let (arrived, _) = self.recorded(&cause, known.as_ref(), &before, there, sources)?;
-            let writes = left.into_iter().chain(arrived).collect();
+            let is_clear = left.contradicting(rename.source).is_empty();
+            let mut writes = Vec::new();
+            for (stored, was, is) in [(Some(&stored), old, left), (known.as_ref(), &before, there)]
+            {
+                if is != *was {
+                    writes.extend(self.recorded(&cause, stored, was, is, sources)?.0);
+                }
+            }
+            if writes.is_empty() {
+                return Ok(true);
+            }
             match self.guarded(Some(&rename.guard), writes).await? {
                 Guarded::Done => {
                     if is_clear {
-                        self.end_contradiction(source, &at.product, location)
+                        self.end_contradiction(rename.source, &at.product, location)
                             .await?;
                     }
                     return Ok(true);
@@ -619,9 +779,9 @@ impl Store {
         rename: &Rename<'_>,
         old: &ProductId,
     ) -> Result<bool, StoreError> {
-        let source = &rename.event.source;
+        let source = rename.source;
         let names = self.names(OPERATION, old).await?;
-        let name = of_item(source, rename.item);
+        let name = of_item(source, &rename.item);
         if names.is_some_and(|it| it.data.gone.contains_key(&name)) {
             return Ok(false);
         }
@@ -648,18 +808,18 @@ impl Store {
     /// Brings back the rules that went along with an item which was not the last that had the SKU: this one
     /// had it too by then, which is heard of later.
     pub(super) async fn bring_rules_back(&self, rename: &Rename<'_>) -> Result<(), StoreError> {
-        let names = self.names(OPERATION, rename.to).await?;
+        let names = self.names(OPERATION, &rename.to).await?;
         let left = names.and_then(|it| it.data.renamed).filter(|left| {
             let of_other =
-                (&left.source, left.item.as_str()) != (&rename.event.source, rename.item);
+                (&left.source, left.item.as_str()) != (rename.source, rename.item.as_str());
             left.taken && of_other && left.since > rename.since
         });
         let Some(left) = left else { return Ok(()) };
         for rule in self.picture(&left.to).await?.rules {
-            let Some(back) = of_product(&rule, &left.to, rename.to) else {
+            let Some(back) = of_product(&rule, &left.to, &rename.to) else {
                 continue;
             };
-            let key = keys::imported_rule(back.id.as_str(), rename.to);
+            let key = keys::imported_rule(back.id.as_str(), &rename.to);
             let gone = self.get::<Option<Rule>>(OPERATION, &key).await?;
             if gone.is_some_and(|it| it.data.is_none()) {
                 self.move_rule(&rule, &left.to, &back).await?;

@@ -28,6 +28,7 @@ use crate::domain::unit::UnitState;
 use crate::domain::watch::Moment;
 use crate::domain::{Authority, Position, ProductId};
 
+const FOLLOW: &str = "end what is stated of a SKU that was left";
 /// For how many days an applied event is remembered unless told otherwise: longer than any sender
 /// retries.
 const REMEMBERED_DAYS: u16 = 8;
@@ -386,7 +387,21 @@ impl Store {
             }
             Change::Item(said) => self.apply_item(event, said, sources).boxed().await,
             _ => match change_of_position(event, authority) {
-                Some((product, location, change)) => {
+                Some((product, location, mut change)) => {
+                    if change.is_over()
+                        && let Some(item) = self.last_left(product).boxed().await?
+                    {
+                        // It takes more than one write: the webhook is kept before.
+                        if self.along.is_some() {
+                            return Err(StoreError::Contended { operation: FOLLOW }.into());
+                        }
+                        change = change.without_conclusion();
+                        let place = (product, location);
+                        let followed = self.follow(event, place, &change, &item, sources);
+                        if let Some(applied) = followed.boxed().await? {
+                            return Ok(applied);
+                        }
+                    }
                     let applied = self
                         .apply_to_position(event, product, location, &change, sources)
                         .await;
@@ -664,7 +679,7 @@ impl Store {
         if after.stock(sources) != before.stock(sources) {
             after.changed_at = Some(Moment(now));
         }
-        after.unsettled = after.unsettled_after(before, self.one_of_many, sources, now);
+        after.unsettled = after.unsettled_after(before, self.writing, sources, now);
         after.replayed = self.replayed(after.replayed.take(), after.revision);
         if after.movements() == MOST_MOVES && before.movements() >= MOST_MOVES {
             tracing::warn!(product = %after.product, location = %after.location,

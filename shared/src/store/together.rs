@@ -121,6 +121,13 @@ impl Store {
         if self.along.is_some() {
             left.clear();
         }
+        // What ends of a SKU that items have left takes more than this.
+        let ends = left.iter().filter_map(|index| ended(events[*index]));
+        let ends: Vec<_> = ends.collect();
+        let renamed = self.left_names(&ends).await?;
+        left.retain(|index| {
+            ended(events[*index]).is_none_or(|it| !renamed.contains(&keys::names(it)))
+        });
         while !left.is_empty() {
             let (mut writes, mut parts) = (Vec::new(), Vec::new());
             for index in left.drain(..) {
@@ -176,6 +183,7 @@ impl Store {
         events: &[StockEvent],
         authority: &Authority,
     ) -> Result<Vec<Result<Applied, ApplyError>>, StoreError> {
+        let events = &*self.where_others_are(events).await?;
         let mut turns: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, event) in events.iter().enumerate() {
             let position = change_of_position(event, authority);
@@ -239,6 +247,14 @@ impl Store {
             .prepare(event, stored, &before, &change, sources)
             .await?;
         Ok(prepared)
+    }
+}
+
+/// The product that a source's list lacks, if that is what an event says.
+fn ended(event: &StockEvent) -> Option<&ProductId> {
+    match &event.change {
+        Change::Missing { product, .. } => Some(product),
+        _ => None,
     }
 }
 

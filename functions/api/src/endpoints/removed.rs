@@ -188,7 +188,8 @@ impl Concerned {
             ),
             Self::Place(place) => format!(
                 "without location `{place}`: {stock} there. What sources state of quantities there ends; \
-                 vehicles stay listed there until their source says where they stand"
+                 vehicles go along where their source's name of the place leads to another now, and stay \
+                 listed there else until it says where they stand"
             ),
             Self::Elsewhere(connector, place) => format!(
                 "connector `{connector}` means another place now by a name that it had for location \

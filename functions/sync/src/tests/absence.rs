@@ -1,5 +1,8 @@
 //! What a file lacks: grace, guard, approval.
 
+use jiff::SignedDuration;
+use shared::domain::event::{Change, Level, ProductDescription, StockEvent, Version};
+use shared::domain::item::{Dated, ItemStatement};
 use shared::domain::unit::UnitState;
 use shared::store::inbox::{InboxState, Resolution};
 use shared::store::runs::FileOutcome;
@@ -42,6 +45,65 @@ async fn missing_for_longer_than_the_grace_is_removed_and_can_come_back() {
     assert_eq!(bench.stock().await["SKU-7"], 0);
     let report = bench.read("s.csv", stock_file(30)).await;
     assert_eq!((report.counts.drift, bench.stock().await["SKU-7"]), (1, 17));
+}
+
+/// The shop has renamed it, and the file follows, whatever is left of it.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_follows_a_rename_ends_the_old_sku_and_concludes_nothing() {
+    for left in [0, 6] {
+        let bench = Bench::with("grace = 1").await;
+        let authority = bench.authority().await;
+        let says = async |second: i64, change| {
+            let at = bench.now() - SignedDuration::from_secs(100 - second);
+            let event = StockEvent {
+                id: format!("{left}-{second}").parse().unwrap(),
+                source: "shop".parse().unwrap(),
+                at,
+                actor: None,
+                change,
+            };
+            bench.store.apply(&event, &authority).await.unwrap();
+        };
+        let version =
+            |second: i64| Version::at(bench.now() - SignedDuration::from_secs(100 - second));
+        let is_called = |sku: &str, second| {
+            Change::Described(ProductDescription {
+                sku: sku.parse().unwrap(),
+                version: version(second),
+                title: None,
+                category: None,
+                external: [("inventory_item".to_owned(), "1".to_owned())].into(),
+            })
+        };
+        says(1, is_called("OLD", 1)).await;
+        let stated = ItemStatement {
+            product: "OLD".parse().unwrap(),
+            location: "main".parse().unwrap(),
+            item: "inventory_item 1".to_owned(),
+            level: Some(Dated {
+                version: version(2),
+                value: Some(Level {
+                    on_hand: 9,
+                    ..Level::default()
+                }),
+            }),
+            offered: None,
+            named: None,
+            called: None,
+            offered_by: None,
+        };
+        says(2, Change::Item(Box::new(stated))).await;
+        let file = |sku: &str| format!("sku,location,on_hand\n{sku},main,{left}\nB,main,1\n");
+        bench.read("s.csv", file("OLD")).await;
+        says(50, is_called("NEW", 50)).await;
+        assert_eq!(bench.position("OLD").await.renamed_to(), None, "{left}");
+        bench.read("s.csv", file("NEW")).await;
+        let old = bench.position("OLD").await;
+        let new = "NEW".parse().unwrap();
+        assert_eq!(old.renamed_to(), Some(&new), "{left}");
+        assert_eq!(old.stock(&authority.quantities), None, "{left}");
+        assert_eq!(bench.stock().await["NEW"], left);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,7 +133,6 @@ async fn each_kind_of_bad_row_says_what_is_wrong() {
         ("s.csv:4", "no_key"),
         ("s.csv:5", "bad_row"),
         ("s.csv:6", "from_the_future"),
-        ("s.csv:7", "conflict"),
         ("s.csv:8", "refused"),
     ];
     let found: Vec<_> = reasons
