@@ -228,7 +228,7 @@ async fn vehicle(
     let resolved = unit.resolve(&authority);
     Ok(Some(json!({
         "vin": vin,
-        "state": resolved.state,
+        "state": resolved.stated(),
         "location": resolved.location,
         "stated_by": resolved.holder,
         "rivals": units::rivals(&unit, &resolved),

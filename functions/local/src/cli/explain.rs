@@ -177,7 +177,10 @@ fn member(member: &Value) -> String {
 
 /// Where a vehicle stands.
 fn in_place(vehicle: &Value) -> String {
-    let state = text(&vehicle["state"]).replace('_', " ");
+    let state = match vehicle["state"].as_str() {
+        Some(state) => state.replace('_', " "),
+        None => "in a state that nobody has stated".to_owned(),
+    };
     let place = vehicle["location"].as_str();
     let place = place
         .map(|place| format!(" at {place}"))
@@ -313,6 +316,25 @@ mod tests {
             "feed": {"suspicions": ["3 of 9 rows are left"]},
             "kinds": [{
                 "kind": "low_stock", "rule": "oil", "why": "3 or fewer (lotwire.toml:4)",
+        let unread = json!({
+            "product": "SCBCG2ZG0RC012345", "known": true, "location": "north",
+            "vehicle": {
+                "vin": "SCBCG2ZG0RC012345", "state": null, "location": "london",
+                "stated_by": null, "counts_as": "line:bentley/bentayga",
+            },
+            "quarantine": [{
+                "source": "dms", "where": "cars.csv:7",
+                "detail": "The status \"Recon - Shop\" is not known; map it under `statuses`.",
+            }],
+        });
+        assert_eq!(
+            in_words(&unread),
+            "stock         vehicle SCBCG2ZG0RC012345: in a state that nobody has stated at london; alerts are \
+             about line:bentley/bentayga: explain that\n\
+             \u{20}             in quarantine, not applied, from dms (cars.csv:7): The status \"Recon - Shop\" \
+             is not known; map it under `statuses`.\n\
+             \u{20}             what can be done about it: lotwire quarantine\n"
+        );
                 "answer": "Alert a1 is open since noon.", "routes": "Route `all` sends it to ops.",
                 "watch": {"alert": "a1", "people_told": false, "deliveries": [
                     {"channel": "ops", "state": "not_sent", "last_outcome": "not_sent: env:URL is not set"},
