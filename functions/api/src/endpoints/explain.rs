@@ -347,6 +347,7 @@ async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreErr
             json!({
                 "channel": intent.channel,
                 "revision": intent.revision,
+                "created_at": intent.created_at,
                 "state": intent.state,
                 "last_outcome": intent.last_outcome,
                 "next_try": (intent.state == IntentState::Pending).then_some(intent.not_before),
