@@ -373,6 +373,46 @@ async fn spoil(batch: &Batch, pk: &str, sk: &str) {
     let get = table.get_item().table_name(TABLE);
     let get = get.key("pk", text(pk)).key("sk", text(sk)).send();
     let mut row = get.await.unwrap().item.unwrap();
+/// Takes its time for each call, once it is told to.
+#[derive(Default)]
+struct Slow(AtomicBool);
+
+#[async_trait]
+impl Interference for Slow {
+    async fn before(&self, call: &Call) -> Verdict {
+        if call.service == Service::DynamoDb && self.0.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_record_is_begun_that_could_not_be_ended_in_time() {
+    let slow = Arc::new(Slow::default());
+    let clock = Clock::starting_at(at(0));
+    let mut batch = batch(&clock, Arc::clone(&slow) as _).await;
+    slow.0.store(true, Ordering::SeqCst);
+    let mut event = std::mem::take(&mut batch.event);
+    let record = event.records.remove(0);
+    event.records = (0..100)
+        .map(|number| {
+            let mut record = record.clone();
+            record.change.sequence_number = Some(number.to_string());
+            record
+        })
+        .collect();
+    let begun = Instant::now();
+    let deadline = clock.now() + SignedDuration::from_secs(60);
+    let handled = batch.evaluator.handle(event, deadline).await;
+    let [failure] = &handled.batch_item_failures[..] else {
+        panic!("so many cannot be done in time");
+    };
+    assert_ne!(failure.item_identifier.as_deref(), Some("0"));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(55), "{took:?}");
+}
+
     row.insert("d".to_owned(), text("not what it was"));
     let put = table.put_item().table_name(TABLE).set_item(Some(row));
     put.send().await.unwrap();
