@@ -44,8 +44,9 @@ url = "env:BUYERS"
 "#
     .to_owned();
     for (place, groups) in places {
+        let name = place.to_uppercase();
         text += &format!(
-            "[locations.{place}]\nname = \"{place}\"\nkind = \"warehouse\"\ngroups = [{groups}]\n"
+            "[locations.{place}]\nname = \"{name}\"\nkind = \"warehouse\"\ngroups = [{groups}]\n"
         );
     }
     text += rest;

@@ -75,9 +75,12 @@ async fn what_was_not_sent_is_not_said_to_have_been_told_and_its_channel_not_to_
     let routes = low["routes"].as_str().unwrap();
     let obstacle = "Channel `room` is not live: env:NOT_SET is not set.";
     assert!(routes.ends_with(obstacle), "{routes}");
+    let created_at = &low["watch"]["deliveries"][0]["created_at"];
+    assert!(created_at.is_string(), "{low}");
     let not_sent = json!({
         "channel": "room",
         "revision": 1,
+        "created_at": created_at,
         "state": "not_sent",
         "last_outcome": "not_sent: env:NOT_SET is not set",
         "next_try": null,

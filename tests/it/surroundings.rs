@@ -262,6 +262,51 @@ async fn what_was_held_back_is_told_although_a_good_file_followed_at_once() {
     assert_eq!(low(&store).await, ["PAD"]);
 }
 
+/// Another instance hears that a source is well while a look at what another owns is about to begin.
+#[tokio::test(start_paused = true)]
+async fn what_is_believed_again_is_looked_at_once_every_instance_knows_of_it() {
+    let clock = Clock::starting_at(at(0));
+    let Batch {
+        table,
+        store,
+        evaluator,
+        ..
+    } = batch(&clock, Arc::new(Quiet)).await;
+    let erp = "erp".parse().unwrap();
+    let feed = async |distrusted_after| {
+        let now = Some(Moment(clock.now()));
+        let change = |state: &mut FeedState| {
+            (state.succeeded_at, state.distrusted_after) = (now, distrusted_after);
+        };
+        store.change_feed(&erp, change).await.unwrap();
+    };
+    let event = level("erp", 0, "PAD", "north", 1);
+    store.apply(&event, &Authority::default()).await.unwrap();
+    feed(Some(Moment(at(1)))).await;
+    let dealer = "dealer".parse().unwrap();
+    store.look_at_owned_by(&dealer).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(119_500)).await;
+    // This instance knows now that what it states is not believed.
+    let mut event = Event::default();
+    event.records.push(position(&table, "PAD", "6").await);
+    evaluator.handle(event, Timestamp::MAX).await;
+    assert!(low(&store).await.is_empty());
+
+    feed(None).await;
+    store.look_at_owned_by(&erp).await.unwrap();
+    for wait in [500, 121_000] {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        for part in Store::parts() {
+            let id = format!("believed-again.{part}");
+            let job = store.job(&id).await.unwrap();
+            let job = job.expect("it is still to be looked at");
+            assert!(store.begin_job(&job).await.unwrap());
+            Box::pin(evaluator.proceed(&id)).await.unwrap();
+        }
+    }
+    assert_eq!(low(&store).await, ["PAD"]);
+}
+
 /// Touches nothing.
 struct Quiet;
 
@@ -326,6 +371,46 @@ async fn a_longer_throttle_is_handed_back_well_before_the_time_is_over() {
     assert_eq!(handed_back, [Some("0".to_owned())]);
     let range = Duration::from_secs(38)..Duration::from_secs(50);
     assert!(range.contains(&took), "{took:?}");
+}
+
+/// Takes its time for each call, once it is told to.
+#[derive(Default)]
+struct Slow(AtomicBool);
+
+#[async_trait]
+impl Interference for Slow {
+    async fn before(&self, call: &Call) -> Verdict {
+        if call.service == Service::DynamoDb && self.0.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_record_is_begun_that_could_not_be_ended_in_time() {
+    let slow = Arc::new(Slow::default());
+    let clock = Clock::starting_at(at(0));
+    let mut batch = batch(&clock, Arc::clone(&slow) as _).await;
+    slow.0.store(true, Ordering::SeqCst);
+    let mut event = std::mem::take(&mut batch.event);
+    let record = event.records.remove(0);
+    event.records = (0..100)
+        .map(|number| {
+            let mut record = record.clone();
+            record.change.sequence_number = Some(number.to_string());
+            record
+        })
+        .collect();
+    let begun = Instant::now();
+    let deadline = clock.now() + SignedDuration::from_secs(60);
+    let handled = batch.evaluator.handle(event, deadline).await;
+    let [failure] = &handled.batch_item_failures[..] else {
+        panic!("so many cannot be done in time");
+    };
+    assert_ne!(failure.item_identifier.as_deref(), Some("0"));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(55), "{took:?}");
 }
 
 /// A word about one vehicle.

@@ -188,6 +188,7 @@ channels = ["buyers"]
         assert_eq!(kinds, [AlertKind::OutOfStock], "{ending}");
         let message = &over[0].message;
         assert_eq!(message.ending, Some(ending));
+        assert_eq!(message.location.as_deref(), Some("NORTH"), "{ending}");
         let said = Templates::new().render(message, &"phone".parse().unwrap());
         let words = format!("{} {}", said.title, said.text).to_lowercase();
         assert!(words.contains("no longer watched"), "{words}");

@@ -127,6 +127,13 @@ impl Evaluator {
                 message.notes.extend(heard.notes());
             }
             message.ending = said.ending;
+            if said.ending == Some(Ending::LocationRemoved)
+                && let Some(told) = known.as_ref().map(|alert| &alert.message)
+            {
+                // The configuration has neither any more; people know the place by what they were told.
+                message.location.clone_from(&told.location);
+                message.zone.clone_from(&told.zone);
+            }
             if said.change == RevisionKind::Resolved
                 && let Some(known) = old.episode()
             {

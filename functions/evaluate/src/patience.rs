@@ -15,7 +15,6 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// How long an invocation waits, in all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
-    deadline: Timestamp,
     until: Timestamp,
     waits: u32,
 }
@@ -26,15 +25,14 @@ impl Patience {
     pub(crate) fn new(now: Timestamp, deadline: Timestamp) -> Self {
         let time = deadline.duration_since(now).max(SignedDuration::ZERO);
         Self {
-            deadline,
             until: deadline.checked_sub(time / 4).unwrap_or(now),
             waits: 0,
         }
     }
 
-    /// Whether no time is left to begin anything.
+    /// Whether too little time is left to begin anything.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
-        now >= self.deadline
+        now >= self.until
     }
 
     /// Waits before another try, longer each time; false if there is no time for one.

@@ -58,8 +58,9 @@ fn columns_of_files() -> String {
     }
     page.push_str(
         "\n### Words for the state of a vehicle\n\nThe column `status`, compared the same way. Other words \
-         are mapped under `statuses`; until then they state nothing. A vehicle without a word counts \
-         as in stock until the source says otherwise.\n\n| state | words |\n|---|---|\n",
+         are mapped under `statuses`; until then they state nothing, and the quarantine names them: a \
+         vehicle stays in the state that it had, and one that nobody has stated a state of is in none and \
+         not counted. A vehicle without a word counts as in stock until the source says otherwise.\n\n| state | words |\n|---|---|\n",
     );
     for (state, words) in WORDS {
         let all: Vec<&str> = std::iter::once(state.name())

@@ -421,7 +421,7 @@ impl Deliverer {
                 last_status,
                 ..
             }) => {
-                let outcome = outcome.masked(&secrets);
+                let outcome = outcome.masked(&secrets).with_status(last_status);
                 let words = match outcome.reason() {
                     Some(reason) => Some(reason.to_owned()),
                     None => line.problem().map(|words| mask_words(&words, &secrets)),

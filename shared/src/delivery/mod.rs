@@ -41,3 +41,4 @@ pub use exchange::{Exchange, Unsent, exchange};
 pub use outcome::Outcome;
 pub use outgoing::{Outgoing, Party, Sender, Wire};
 pub use trouble::end_with_channel;
+pub use wording::templates;

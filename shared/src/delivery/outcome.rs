@@ -90,6 +90,23 @@ impl Outcome {
         }
     }
 
+    /// The same of a refusal, with the status of its reply: a vendor's word says little by itself.
+    #[must_use]
+    pub(crate) fn with_status(self, status: Option<StatusCode>) -> Self {
+        let Some(status) = status.filter(|status| !status.is_success()) else {
+            return self;
+        };
+        let says = |reason: String| match reason.starts_with("HTTP ") {
+            true => reason,
+            false => format!("HTTP {}: {reason}", status.as_u16()),
+        };
+        match self {
+            Self::Denied { reason } => Self::denied(says(reason)),
+            Self::Rejected { reason } => Self::rejected(says(reason)),
+            other => other,
+        }
+    }
+
     /// Refused for good. Control characters are dropped and a long text is cut.
     pub fn rejected(reason: impl AsRef<str>) -> Self {
         Self::Rejected {
@@ -242,6 +259,23 @@ mod tests {
             Outcome::rejected("no hunter2-hunter2").masked(&secrets),
             Outcome::rejected("no ****")
         );
+    }
+
+    #[test]
+    fn a_refusal_says_its_status() {
+        let status = |number| Some(StatusCode::from_u16(number).unwrap());
+        for (reason, number, says) in [
+            ("no_service", 404, "HTTP 404: no_service"),
+            ("HTTP 400: to: is missing", 400, "HTTP 400: to: is missing"),
+            ("channel_not_found", 200, "channel_not_found"),
+        ] {
+            let refused = Outcome::rejected(reason).with_status(status(number));
+            assert_eq!(refused, Outcome::rejected(says));
+            let denied = Outcome::denied(reason).with_status(status(number));
+            assert_eq!(denied, Outcome::denied(says));
+        }
+        let unknown = Outcome::Unknown.with_status(status(500));
+        assert_eq!(unknown, Outcome::Unknown);
     }
 
     #[test]

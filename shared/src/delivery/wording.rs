@@ -25,7 +25,8 @@ impl Wording {
     }
 }
 
-fn templates(config: &Config) -> Templates {
+/// The users' own titles and texts.
+pub fn templates(config: &Config) -> Templates {
     let places = config.locations.locations().len();
     let mut templates = Templates::new().naming_places(places > 1);
     for (kind, settings) in &config.templates {

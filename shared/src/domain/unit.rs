@@ -279,6 +279,13 @@ pub struct Resolved {
     pub sold_at: Option<Timestamp>,
 }
 
+impl Resolved {
+    /// Its state, if anybody has stated one that can be read. Until then it counts as nothing.
+    pub fn stated(&self) -> Option<UnitState> {
+        self.holder.is_some().then_some(self.state)
+    }
+}
+
 impl Unit {
     /// A vehicle about which nothing is known yet.
     pub fn unknown(vin: Vin) -> Self {

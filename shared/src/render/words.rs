@@ -88,10 +88,10 @@ pub fn below(message: &Message, text: &str) -> Vec<String> {
     first.into_iter().chain(&message.link).cloned().collect()
 }
 
-/// Puts a message into the default words, whole: for a page.
-pub fn plainly(message: &Message) -> Worded {
+/// Puts a message into words for no channel in particular, whole: for a page.
+pub fn plainly(templates: &Templates, message: &Message) -> Worded {
     let message = visible(message);
-    let words = Templates::new().by_default(&message);
+    let words = templates.by_default(&message);
     Worded {
         title: words.title,
         text: words.text,

@@ -24,6 +24,7 @@ use super::{Store, StoreError};
 use crate::domain::alert::named;
 use crate::domain::id::ConnectorName;
 use crate::domain::watch::Moment;
+use crate::installation::SETTLED;
 
 named!(
     /// What a job is looking at; each has pages of its own.
@@ -416,7 +417,7 @@ impl Store {
     }
 
     /// Has the positions looked at whose quantity this source owns, soon: one look serves all sources for
-    /// which that is asked before it begins, and one more those for which it is asked meanwhile.
+    /// which that is asked well before it begins, and one more those for which it is asked from then on.
     pub async fn look_at_owned_by(&self, owner: &ConnectorName) -> Result<(), StoreError> {
         const OPERATION: &str = "plan a look at what a source owns";
         for shard in Self::parts() {
@@ -429,9 +430,13 @@ impl Store {
                 }
                 if let Some(stored) = self.job(&id).await? {
                     let mut job = stored.data;
+                    // When it begins, somebody may still know the source as it was a second ago.
+                    let settled = self.clock.now().checked_add(SETTLED);
                     let owners = match job.not_before {
-                        Some(_) => &mut job.owners,
-                        None => &mut job.next_owners,
+                        Some(begins) if settled.is_ok_and(|settled| settled <= begins.0) => {
+                            &mut job.owners
+                        }
+                        _ => &mut job.next_owners,
                     };
                     if !owners.insert(owner.clone()) {
                         break;

@@ -431,7 +431,7 @@ pub(super) fn words(unit: &Unit, authority: &Authority) -> Value {
         })
         .collect();
     json!({
-        "state": resolved.state,
+        "state": resolved.stated(),
         "location": resolved.location,
         "stock_number": resolved.stock_number,
         "fields": fields,

@@ -164,10 +164,13 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
     if !installation.config.channels.contains_key(&name) {
         return Err(unknown());
     }
-    if let Some(id) = &alert
-        && context.store.alert(id).await?.is_none()
-    {
-        return Err(Problem::not_found(format!("there is no alert `{id}`")));
+    let mut is_told = true;
+    if let Some(id) = &alert {
+        if context.store.alert(id).await?.is_none() {
+            return Err(Problem::not_found(format!("there is no alert `{id}`")));
+        }
+        let mut told = context.store.intents_of(id).await?.into_iter();
+        is_told = told.any(|intent| intent.channel == name);
     }
     let standing = standing(context, &installation).await?;
     let standing = standing.iter().find(|standing| standing.name == name);
@@ -181,6 +184,7 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
     let resent = store.resend(&what, &installation, context.until).await?;
     let body = json!({
         "deliveries": resent.deliveries,
+        "never_told": !is_told && resent.deliveries == 0,
         "complete": resent.next.is_none(),
         "next": resent.next,
         "not_live": keeps_back,

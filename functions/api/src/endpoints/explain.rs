@@ -228,7 +228,7 @@ async fn vehicle(
     let resolved = unit.resolve(&authority);
     Ok(Some(json!({
         "vin": vin,
-        "state": resolved.state,
+        "state": resolved.stated(),
         "location": resolved.location,
         "stated_by": resolved.holder,
         "rivals": units::rivals(&unit, &resolved),
@@ -347,6 +347,7 @@ async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreErr
             json!({
                 "channel": intent.channel,
                 "revision": intent.revision,
+                "created_at": intent.created_at,
                 "state": intent.state,
                 "last_outcome": intent.last_outcome,
                 "next_try": (intent.state == IntentState::Pending).then_some(intent.not_before),

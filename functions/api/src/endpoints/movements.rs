@@ -15,7 +15,7 @@ use super::explain::like;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
-use crate::problem::{FieldError, Problem};
+use crate::problem::Problem;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// How far ahead of ours a caller's clock may be.
@@ -24,9 +24,8 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 pub(super) async fn carry_out(context: &Context<'_>) -> Result<Answer, Problem> {
     Fields::of_query(context.request).finish(|| Some(()))?;
     let key = idempotency_key(context)?;
-    let movement = read(context, key)?;
     let installation = context.installation().await?;
-    known_places(&movement, &installation.config.locations)?;
+    let movement = read(context, key, &installation.config.locations)?;
     let authority = installation.authority();
     let moved = match context.store.carry_out(&movement, &authority).await {
         Ok(moved) => moved,
@@ -115,11 +114,12 @@ fn idempotency_key(context: &Context<'_>) -> Result<EventId, Problem> {
     })
 }
 
-fn read(context: &Context<'_>, key: EventId) -> Result<Movement, Problem> {
+fn read(context: &Context<'_>, key: EventId, directory: &Directory) -> Result<Movement, Problem> {
     let mut body = Fields::of_body(context.request)?;
     let kind: Option<String> = body.required("type");
-    let (product, location) = (body.required("product"), body.required("location"));
-    let act = kind.and_then(|kind| act(&kind, location.as_ref(), &mut body));
+    let product = body.required("product");
+    let location = place(&mut body, "location", directory);
+    let act = kind.and_then(|kind| act(&kind, location.as_ref(), &mut body, directory));
     let at = body.time("at");
     if at.is_some_and(|at| at > context.now().saturating_add(SKEW).unwrap_or(at)) {
         body.refuse("at", "lies in the future");
@@ -138,16 +138,34 @@ fn read(context: &Context<'_>, key: EventId) -> Result<Movement, Problem> {
     })
 }
 
-fn act(kind: &str, from: Option<&LocationId>, body: &mut Fields) -> Option<Act> {
+/// A place of the configuration, by its id or as people call it: stock at any other would belong to no
+/// rule and no zone.
+fn place(body: &mut Fields, field: &'static str, directory: &Directory) -> Option<LocationId> {
+    let called: String = body.required(field)?;
+    let known = directory.called(&called);
+    if known.is_none() {
+        let places = directory.in_words();
+        body.refuse(
+            field,
+            format!("`{called}` is not in the configuration; {places}"),
+        );
+    }
+    known.map(|known| known.id.clone())
+}
+
+fn act(
+    kind: &str,
+    from: Option<&LocationId>,
+    body: &mut Fields,
+    directory: &Directory,
+) -> Option<Act> {
     Some(match kind {
         "adjustment" => Act::Adjustment {
             delta: body.required_integer("delta")?,
         },
         "transfer" => {
-            let (quantity, to) = (
-                body.required_integer("quantity"),
-                body.required("to_location"),
-            );
+            let quantity = body.required_integer("quantity");
+            let to = place(body, "to_location", directory);
             if from.is_some() && from == to.as_ref() {
                 body.refuse("to_location", "is where the units are already");
             }
@@ -192,30 +210,6 @@ fn destination(act: &Act) -> Option<&LocationId> {
     match act {
         Act::Transfer { to_location, .. } => Some(to_location),
         _ => None,
-    }
-}
-
-/// Stock at a place that nobody configured would belong to no rule and no zone.
-fn known_places(movement: &Movement, directory: &Directory) -> Result<(), Problem> {
-    let places = [
-        ("location", Some(&movement.location)),
-        ("to_location", destination(&movement.act)),
-    ];
-    let unknown = places.into_iter().filter_map(|(field, place)| {
-        let place = place.filter(|place| directory.location(place).is_none())?;
-        Some(FieldError::body(
-            field,
-            format!(
-                "`{place}` is not in the configuration; {}",
-                directory.in_words()
-            ),
-        ))
-    });
-    let unknown: Vec<_> = unknown.collect();
-    if unknown.is_empty() {
-        Ok(())
-    } else {
-        Err(Problem::invalid(unknown))
     }
 }
 

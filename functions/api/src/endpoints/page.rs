@@ -6,12 +6,13 @@
 
 use http::StatusCode;
 use shared::delivery::links::LinkKey;
+use shared::delivery::templates;
 use shared::domain::alert::AlertState;
 use shared::domain::group::FlushId;
 use shared::domain::message::{Message, Stock};
 use shared::domain::rule::Basis;
-use shared::render::facts;
 use shared::render::words::{html_escaped, plainly};
+use shared::render::{Templates, facts};
 use shared::store::alerts::Alert;
 
 use super::alerts;
@@ -28,11 +29,16 @@ pub(super) async fn show(context: &Context<'_>, id: &str) -> Result<Answer, Prob
     let token = context.request.query.iter().find(|(name, _)| name == "k");
     let token = token.map(|(_, token)| token.as_str()).unwrap_or_default();
     let key = context.store.link_key().await?;
+    let templates = match context.installation().await {
+        // The place stands beside it.
+        Ok(installation) => templates(&installation.config).naming_places(false),
+        Err(_) => Templates::new(),
+    };
     let page = if !key.admits(id, token) {
         None
     } else if id.parse::<FlushId>().is_ok() {
         let told = context.store.revision(id, 1).await?;
-        told.map(|message| gathered(&message, &key))
+        told.map(|message| gathered(&templates, &message, &key))
     } else {
         match context.store.alert(id).await? {
             Some(alert) => {
@@ -44,7 +50,7 @@ pub(super) async fn show(context: &Context<'_>, id: &str) -> Result<Answer, Prob
                         None
                     }
                 };
-                Some(page(&alert, now))
+                Some(page(&templates, &alert, now))
             }
             None => None,
         }
@@ -59,8 +65,8 @@ pub(super) async fn show(context: &Context<'_>, id: &str) -> Result<Answer, Prob
     })
 }
 
-fn page(alert: &Alert, now: Option<Stock>) -> String {
-    let words = plainly(&alert.message);
+fn page(templates: &Templates, alert: &Alert, now: Option<Stock>) -> String {
+    let words = plainly(templates, &alert.message);
     let message = &words.message;
     let mut state = match alert.state {
         AlertState::Open => "Open".to_owned(),
@@ -92,15 +98,15 @@ fn page(alert: &Alert, now: Option<Stock>) -> String {
 }
 
 /// What a group's message said when it was put together. Each alert's own page says how it is now.
-fn gathered(message: &Message, key: &LinkKey) -> String {
-    let words = plainly(message);
+fn gathered(templates: &Templates, message: &Message, key: &LinkKey) -> String {
+    let words = plainly(templates, message);
     let named = words.message.named();
     let list: String = named
         .iter()
         .map(|alert| {
             let id = &alert.alert;
             let place = alert.location.iter().map(|place| format!(" ({place})"));
-            let text = plainly(alert).text + &place.collect::<String>();
+            let text = plainly(templates, alert).text + &place.collect::<String>();
             // Beside this page, so it begins with neither host nor path.
             format!(
                 "<li><a href=\"{id}?k={}\">{}</a>",

@@ -24,7 +24,7 @@ pub(super) async fn show(context: &Context<'_>, vin: &str) -> Result<Answer, Pro
     let verdict = installation.config.guards.vin.judge(&vin);
     Ok(Answer::ok(json!({
         "vin": vin,
-        "state": resolved.state,
+        "state": resolved.stated(),
         "location": resolved.location,
         "stock_number": resolved.stock_number,
         "stated_by": resolved.holder,

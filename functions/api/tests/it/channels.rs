@@ -53,10 +53,17 @@ pub(crate) async fn scene() -> Scene {
     scene
 }
 
+const OTHER: &str = "[channels.other]\nkind = 'webhook'\nurl = 'https://other.example.com'\nsecret = 'env:SECRET'\n";
+
 async fn with_ops(scene: &Scene) {
+    with(scene, "").await;
+}
+
+/// With that channel, and more of the configuration.
+async fn with(scene: &Scene, more: &str) {
     let text = format!(
         "{DOCUMENT}\n[channels.ops]\nkind = 'webhook'\nurl = 'https://ops.example.com/hook'\n\
-         secret = 'env:SECRET'\n"
+         secret = 'env:SECRET'\n{more}"
     );
     let config = Config::check(&text, "lotwire.toml").unwrap();
     assert!(scene.store.apply_config(&config, "test").await.unwrap());
@@ -220,7 +227,10 @@ async fn what_is_still_true_and_did_not_arrive_is_sent_again() {
     // It refused the last message, which is no reason why it should refuse the next.
     assert_eq!(
         answer.body,
-        json!({ "deliveries": 1, "complete": true, "next": null, "not_live": null, "waiting": false })
+        json!({
+            "deliveries": 1, "never_told": false, "complete": true, "next": null, "not_live": null,
+            "waiting": false,
+        })
     );
     let intent = async |alert| {
         let stored = scene.store.intent(alert, 1, &ops()).await.unwrap();
@@ -232,6 +242,34 @@ async fn what_is_still_true_and_did_not_arrive_is_sent_again() {
     assert_eq!(intent("over").await.state, IntentState::Rejected);
     let unknown = scene.ask("POST", "/api/v1/channels/nobody/resend");
     assert_eq!(unknown.json(&json!({})).send().await.status, 404);
+}
+
+#[tokio::test]
+async fn a_channel_that_was_never_told_of_an_alert_is_said_to_miss_nothing_of_it() {
+    let scene = scene().await;
+    with(&scene, OTHER).await;
+    for (channel, never_told) in [("ops", false), ("other", true)] {
+        let ask = scene.ask("POST", &format!("/api/v1/channels/{channel}/resend"));
+        let body = ask.json(&json!({ "alert": "over" })).send().await.body;
+        assert_eq!(
+            (&body["deliveries"], &body["never_told"]),
+            (&json!(0), &json!(never_told)),
+            "{channel}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_alert_s_page_speaks_in_the_users_own_words() {
+    let scene = scene().await;
+    let own = "[templates.low_stock]\ntitle = 'Order {{ product }}'\ntext = 'Just {{ available }}, order'\n";
+    with(&scene, own).await;
+    let key = scene.store.link_key().await.unwrap();
+    let target = format!("/api/v1/a/open?k={}", key.token("open"));
+    let html = scene.get(&target).await.body;
+    let html = html.as_str().unwrap();
+    assert!(html.contains("<h1>Just 2, order</h1>"), "{html}");
+    assert!(html.contains("<title>Order &lt;script&gt;"), "{html}");
 }
 
 #[tokio::test]

@@ -61,6 +61,29 @@ async fn the_ledger_of_a_position_is_found_by_the_name_of_its_location() {
 }
 
 #[tokio::test]
+async fn a_place_goes_by_its_name_as_well_as_by_its_id() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 10).await;
+    for (key, location) in [("one", "north"), ("two", "North warehouse")] {
+        let sale = json!({ "type": "sale", "product": "OIL", "location": location, "quantity": 1 });
+        let sold = scene.moves(key, sale).await;
+        assert_eq!(sold.status, 201, "{location}: {}", sold.body);
+        assert_eq!(sold.body["position"]["location"], "north");
+    }
+    let transfer = json!({ "type": "transfer", "product": "OIL", "location": "north",
+        "to_location": "North Warehouse", "quantity": 1 });
+    let refused = scene.moves("three", transfer).await;
+    let why = refused.body.to_string();
+    assert!(why.contains("is where the units are already"), "{why}");
+    let nowhere =
+        json!({ "type": "sale", "product": "OIL", "location": "North Pole", "quantity": 1 });
+    let refused = scene.moves("four", nowhere).await;
+    assert_eq!(refused.status, 422);
+    assert_eq!(refused.body["errors"][0]["pointer"], "/location");
+    assert!(refused.body.to_string().contains("`north` ("));
+}
+
+#[tokio::test]
 async fn twenty_copies_of_one_request_have_one_effect_and_one_answer() {
     let scene = Scene::new().await;
     scene.stated("OIL", "north", 10).await;

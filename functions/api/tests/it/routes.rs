@@ -1,7 +1,7 @@
 //! Every route, its answers and its errors.
 
 use api::ROUTES;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::store::jobs::Stage;
 
 use crate::scene::Scene;
@@ -184,6 +184,27 @@ async fn bad_bodies_are_told_with_their_place() {
         r#"{"type": "sale", "product": "OIL", "location": "north", "quantity": 1, "at": "2999-01-01T00:00:00Z"}"#,
     );
     assert_eq!(future.send().await.body["errors"][0]["pointer"], "/at");
+}
+
+#[tokio::test]
+async fn a_vehicle_of_which_nobody_has_stated_a_state_is_in_none() {
+    let scene = Scene::new().await;
+    let vin = "SJAAX14V4RC004321";
+    scene.vehicle_in(None, "erp", vin, "london").await;
+    let unit = scene.get(&format!("/api/v1/units/{vin}")).await.body;
+    assert_eq!(unit["state"], Value::Null);
+    let explain = format!("/api/v1/explain?product={vin}&location=london");
+    let explained = scene.get(&explain).await.body;
+    assert_eq!(explained["vehicle"]["state"], Value::Null, "{explained}");
+    let ledger = scene.get(&format!("/api/v1/ledger?vin={vin}")).await.body;
+    assert_eq!(ledger["items"][0]["after"]["state"], Value::Null);
+    let line = "/api/v1/positions?product=line:bentley/bentayga&location=london";
+    let counted = scene.get(line).await.body;
+    let counted = counted["items"].as_array().unwrap().iter();
+    assert!(counted.clone().all(|it| it["available"].is_null()));
+    scene.vehicle("market", vin, "london").await;
+    let unit = scene.get(&format!("/api/v1/units/{vin}")).await.body;
+    assert_eq!(unit["state"], "in_stock");
 }
 
 #[tokio::test]

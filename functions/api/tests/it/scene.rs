@@ -288,6 +288,18 @@ impl Scene {
 
     /// A vehicle on somebody's lot, as a source says.
     pub(crate) async fn vehicle(&self, source: &str, vin: &str, location: &str) {
+        let state = Some(UnitState::InStock);
+        self.vehicle_in(state, source, vin, location).await;
+    }
+
+    /// A vehicle, of whose state a source says this, or nothing that can be read.
+    pub(crate) async fn vehicle_in(
+        &self,
+        state: Option<UnitState>,
+        source: &str,
+        vin: &str,
+        location: &str,
+    ) {
         let at = self.store.clock().now();
         let text = |text: &str| Field::Text(text.to_owned());
         let report = UnitReport {
@@ -295,7 +307,7 @@ impl Scene {
             source_gone: false,
             vin: vin.parse().unwrap(),
             version: Version::at(at),
-            state: Some(UnitState::InStock),
+            state,
             location: Some(location.parse().unwrap()),
             stock_number: Some(format!("{source}-1")),
             since: None,

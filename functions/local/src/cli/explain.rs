@@ -115,6 +115,10 @@ fn in_words(explained: &Value) -> String {
             &format!("the last file of its source is not believed: {suspicion}"),
         );
     }
+    if vehicle.is_object() {
+        // Alerts are about its model line.
+        return words.text;
+    }
     let kinds = array(&explained["kinds"]).iter().map(|kind| (kind, None));
     let sums = array(&explained["group_sums"]).iter();
     let sums = sums.map(|sum| (sum, sum["group"].as_str()));
@@ -151,7 +155,11 @@ fn in_words(explained: &Value) -> String {
                 .filter(|_| !outcome.is_empty());
             let next = next.map(|_| format!(", tried again {}", time(&delivery["next_try"])));
             let next = next.unwrap_or_default();
-            words.line("", &format!("{channel}: {state}{detail}{next}"));
+            let (revision, of) = (&delivery["revision"], time(&delivery["created_at"]));
+            words.line(
+                "",
+                &format!("{channel}, revision {revision} of {of}: {state}{detail}{next}"),
+            );
         }
     }
     words.text
@@ -177,7 +185,10 @@ fn member(member: &Value) -> String {
 
 /// Where a vehicle stands.
 fn in_place(vehicle: &Value) -> String {
-    let state = text(&vehicle["state"]).replace('_', " ");
+    let state = match vehicle["state"].as_str() {
+        Some(state) => state.replace('_', " "),
+        None => "in a state that nobody has stated".to_owned(),
+    };
     let place = vehicle["location"].as_str();
     let place = place
         .map(|place| format!(" at {place}"))
@@ -298,11 +309,31 @@ mod tests {
                 "vin": "SCBCG2ZG0RC012345", "state": "in_stock", "location": "london",
                 "stated_by": "dms", "counts_as": "line:bentley/bentayga",
             },
+            "kinds": [{"kind": "low_stock", "answer": "No alert: no rule applies."}],
         });
         assert_eq!(
             in_words(&vehicle),
             "stock         vehicle SCBCG2ZG0RC012345: in stock at london, stated by dms; alerts are about \
              line:bentley/bentayga: explain that\n"
+        );
+        let unread = json!({
+            "product": "SCBCG2ZG0RC012345", "known": true, "location": "north",
+            "vehicle": {
+                "vin": "SCBCG2ZG0RC012345", "state": null, "location": "london",
+                "stated_by": null, "counts_as": "line:bentley/bentayga",
+            },
+            "quarantine": [{
+                "source": "dms", "where": "cars.csv:7",
+                "detail": "The status \"Recon - Shop\" is not known; map it under `statuses`.",
+            }],
+        });
+        assert_eq!(
+            in_words(&unread),
+            "stock         vehicle SCBCG2ZG0RC012345: in a state that nobody has stated at london; alerts are \
+             about line:bentley/bentayga: explain that\n\
+             \u{20}             in quarantine, not applied, from dms (cars.csv:7): The status \"Recon - Shop\" \
+             is not known; map it under `statuses`.\n\
+             \u{20}             what can be done about it: lotwire quarantine\n"
         );
     }
 
@@ -315,8 +346,8 @@ mod tests {
                 "kind": "low_stock", "rule": "oil", "why": "3 or fewer (lotwire.toml:4)",
                 "answer": "Alert a1 is open since noon.", "routes": "Route `all` sends it to ops.",
                 "watch": {"alert": "a1", "people_told": false, "deliveries": [
-                    {"channel": "ops", "state": "not_sent", "last_outcome": "not_sent: env:URL is not set"},
-                    {"channel": "out", "state": "pending", "last_outcome": "retry",
+                    {"channel": "ops", "revision": 1, "created_at": "2026-11-29T08:00:00Z", "state": "not_sent", "last_outcome": "not_sent: env:URL is not set"},
+                    {"channel": "out", "revision": 2, "created_at": "2026-11-29T08:20:00Z", "state": "pending", "last_outcome": "retry",
                      "next_try": "2026-11-29T08:30:00.123Z"},
                 ]},
             }],
@@ -338,8 +369,8 @@ mod tests {
              \u{20}             rule oil: 3 or fewer (lotwire.toml:4)\n\
              \u{20}             Route `all` sends it to ops.\n\
              \u{20}             nobody was told so far\n\
-             \u{20}             ops: not sent (env:URL is not set)\n\
-             \u{20}             out: pending, tried again 2026-11-29 08:30:00Z\n\
+             \u{20}             ops, revision 1 of 2026-11-29 08:00:00Z: not sent (env:URL is not set)\n\
+             \u{20}             out, revision 2 of 2026-11-29 08:20:00Z: pending, tried again 2026-11-29 08:30:00Z\n\
              low stock     all of warehouses together: No alert: the rule does not fire.\n\
              \u{20}             north: 2 available, stated by shop\n\
              \u{20}             south: 7 available, stated by erp, whose feed is down, so that nobody is told\n\

@@ -45,7 +45,11 @@ pub(super) async fn run(
         .list("/api/v1/quarantine", &[("state", state)])
         .await?;
     let none = format!("nothing in quarantine is {state}");
-    match show.list(server.json, &items, &none, line) {
+    let shown = show.list(server.json, &items, &none, line);
+    if state == "open" && !server.json && !items.is_empty() {
+        show.line(&what_can_be_done(&items))?;
+    }
+    match shown {
         // What is over is no finding.
         Err(Failure::Found) if state != "open" => Ok(()),
         shown => shown,
@@ -70,4 +74,56 @@ fn line(item: &Value) -> String {
         line.push_str(&format!("; {}{by}: {why}", text("state")));
     }
     line
+}
+
+/// How an entry comes off the list, of the kinds that are there.
+fn what_can_be_done(items: &[Value]) -> String {
+    let is_there = |reason: &str| items.iter().any(|item| item["reason"] == reason);
+    let remedies = [
+        (
+            is_there("unknown_location"),
+            "a place that is not known: name it under `locations` of its connector, then lotwire apply",
+        ),
+        (
+            is_there("unknown_status"),
+            "a word for the state that is not known: map it under `statuses` of its connector, then \
+             lotwire apply",
+        ),
+        (
+            true,
+            "what else is wrong in a file: mend it at the source. Its next whole file closes what it no \
+             longer has",
+        ),
+        (
+            true,
+            "a webhook closes its entries itself once what it waits for is known; after any other change: \
+             lotwire replay --connector NAME",
+        ),
+        (
+            true,
+            "to leave an entry as it is, and off the list: lotwire quarantine dismiss ID --reason TEXT",
+        ),
+    ];
+    let remedies = remedies.into_iter().filter(|(applies, _)| *applies);
+    let lines: Vec<_> = remedies.map(|(_, remedy)| format!("- {remedy}")).collect();
+    format!("\nWhat can be done:\n{}", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_says_what_can_be_done_about_what_is_in_it() {
+        let held = |reason: &str| json!({ "reason": reason });
+        let words = what_can_be_done(&[held("no_data"), held("unknown_status")]);
+        assert!(words.contains("`statuses`"), "{words}");
+        assert!(!words.contains("`locations`"), "{words}");
+        for command in [
+            "lotwire replay --connector NAME",
+            "lotwire quarantine dismiss ID",
+        ] {
+            assert!(words.contains(command), "{words}");
+        }
+    }
 }

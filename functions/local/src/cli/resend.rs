@@ -17,13 +17,14 @@ pub(super) async fn run(
     let path = format!("/api/v1/channels/{channel}/resend");
     let mut body = json!({ "alert": alert });
     let mut deliveries = 0;
-    let mut waiting = false;
+    let (mut waiting, mut never_told) = (false, false);
     let not_live = loop {
         let answer = client
             .ask(Method::POST, &path, &[], Body::Json(&body), &[])
             .await?;
         deliveries += answer["deliveries"].as_u64().unwrap_or_default();
         waiting |= answer["waiting"] == true;
+        never_told |= answer["never_told"] == true;
         if answer["next"].is_null() {
             break answer["not_live"].clone();
         }
@@ -31,7 +32,12 @@ pub(super) async fn run(
         show.progress(&format!("{deliveries} messages are sent again"));
     };
     if server.json {
-        show.json(&json!({ "deliveries": deliveries, "not_live": not_live, "waiting": waiting }))?;
+        show.json(&json!({
+            "deliveries": deliveries,
+            "never_told": never_told,
+            "not_live": not_live,
+            "waiting": waiting,
+        }))?;
         return Ok(());
     }
     let messages = match deliveries {
@@ -39,7 +45,11 @@ pub(super) async fn run(
         more => format!("{more} messages"),
     };
     let be = if deliveries == 1 { "is" } else { "are" };
+    let never_told = alert.filter(|_| never_told);
     show.line(&match (deliveries, not_live.as_str()) {
+        (0, _) if let Some(alert) = never_told => format!(
+            "Nothing is sent: {channel} was never told of alert {alert}, and no route has it told now."
+        ),
         (0, None) => format!("Nothing that is still true is missing on {channel}."),
         (0, Some(problem)) => format!(
             "Nothing is sent again: {channel} is not live: {problem}. What is still true by then is \

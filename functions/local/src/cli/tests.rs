@@ -437,6 +437,7 @@ async fn the_quarantine_is_a_list_to_work_off() {
         text.contains("no_data: on_hand is empty (stock.csv:2)"),
         "{text}"
     );
+    assert!(text.contains("lotwire quarantine dismiss ID"), "{text}");
     let dismiss = ["quarantine", "dismiss", &held.id, "--reason", "given up"];
     let (code, text) = site.run(&dismiss).await;
     assert_eq!(code, 0, "{text}");
