@@ -25,6 +25,7 @@ use crate::channels::Envelope;
 use crate::domain::Correlation;
 use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
+use crate::domain::message::local_time;
 use crate::domain::watch::Moment;
 use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
@@ -370,7 +371,8 @@ impl Deliverer {
                 )
             }
             (Outcome::Retry { .. } | Outcome::Unknown, None) if let Some(since) = unreached => {
-                let since = since.strftime("%Y-%m-%d %H:%M UTC");
+                let installation = self.installations.current().await?;
+                let since = local_time(since, installation.config.account.zone.0.clone());
                 let sentence = format!("Nothing has arrived since {since}.");
                 (format!("nothing has arrived since {since}"), sentence)
             }
