@@ -267,6 +267,27 @@ async fn a_place_and_the_sum_that_it_counts_in_are_one_message_for_one_file() {
     assert!(told.len() == 1 && told[0].contains("torino"), "{told:?}");
 }
 
+/// The lowest counts, in whichever order they stand there.
+#[tokio::test(start_paused = true)]
+async fn of_several_levels_of_one_instant_people_are_told_what_holds() {
+    for levels in [[2, 0, 3], [3, 2, 0], [0, 3, 2]] {
+        let mut observed = Observed::start(FILES).await;
+        observed.level("first", "OIL", 9).await;
+        observed.pass(2).await;
+        let level =
+            |on_hand| serde_json::json!({ "sku": "OIL", "location": "milano", "on_hand": on_hand });
+        let changes = serde_json::json!({ "changes": levels.map(level) });
+        let (status, answer) = observed.post("several", "stock.level", changes).await;
+        assert_eq!(status, 200, "{answer}");
+        observed.pass(2).await;
+        let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+        assert!(
+            told.len() == 1 && told[0].contains("stock.out_of_stock.opened"),
+            "{levels:?}: {told:?}"
+        );
+    }
+}
+
 #[test]
 fn what_is_changed_without_a_break_is_judged_after_a_quarter_of_an_hour() {
     let begun: Timestamp = "2026-01-15T09:00:00Z".parse().unwrap();

@@ -1016,7 +1016,8 @@ pub fn of_item(source: &ConnectorName, item: &str) -> String {
     format!("{source} {item}")
 }
 
-pub(super) fn lower(a: &Level, b: &Level) -> bool {
+/// Whether a level is the lower of two, which counts where they are of one instant.
+pub fn lower(a: &Level, b: &Level) -> bool {
     (a.on_hand, b.reserved, b.unavailable, a.incoming)
         < (b.on_hand, a.reserved, a.unavailable, b.incoming)
 }
