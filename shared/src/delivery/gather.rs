@@ -11,8 +11,10 @@ use super::overtaken::{Ear, Standing};
 use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
-use crate::store::StoreError;
+use crate::domain::watch::Watch;
+use crate::store::alerts::Watched;
 use crate::store::groups::{Covered, Gathering, Group, Member, Pages, Which};
+use crate::store::{StoreError, Stored};
 
 /// How many members are read at once.
 const PAGE: i32 = 500;
@@ -368,10 +370,16 @@ impl Deliverer {
             if alert.revision > said.revision {
                 return Ok(true);
             }
-            if !alert.kind.tells_what_is_left() {
+            if !alert.kind.tells_what_is_left() && !reminds {
                 continue;
             }
             let watches = self.store.watches(&alert.subject).await?;
+            if reminds && !self.holds_steadily(&alert.id, &watches) {
+                return Ok(true);
+            }
+            if !alert.kind.tells_what_is_left() {
+                continue;
+            }
             if self.no_news(alert.kind, &watches, said.at).is_some() {
                 return Ok(true);
             }
@@ -455,14 +463,30 @@ impl Deliverer {
             self.store.forget_told(&group.id, &member.alert).await?;
             return Ok(None);
         };
+        let watches = self.store.watches(&alert.subject).await?;
+        if !self.holds_steadily(&alert.id, &watches) {
+            return Ok(None);
+        }
         if alert.kind.tells_what_is_left() {
-            let watches = self.store.watches(&alert.subject).await?;
             let later = self.told_since(ear(group), (&watches, &alert.id), member.at);
             if later.await?.iter().any(|it| it.is_open) {
                 return Ok(None);
             }
         }
         Ok(Some(member))
+    }
+
+    /// Whether an open alert is one to be reminded of. What nobody watches, as a channel, is.
+    fn holds_steadily(&self, alert: &str, watches: &[Stored<Watched>]) -> bool {
+        let now = self.store.clock().now();
+        let watches = watches.iter().map(|stored| &stored.data.watch);
+        let is_ours = |watch: &&Watch| {
+            watch
+                .episode()
+                .is_some_and(|episode| episode.alert == alert)
+        };
+        let mut ours = watches.filter(is_ours);
+        ours.next().is_none_or(|watch| watch.holds_steadily(now))
     }
 }
 

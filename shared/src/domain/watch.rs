@@ -423,6 +423,13 @@ impl Watch {
         }
     }
 
+    /// Whether what its open alert says is so now, and does not go back and forth: only of that people are
+    /// reminded.
+    pub fn holds_steadily(&self, now: Timestamp) -> bool {
+        let flaps = self.damped_until.is_some_and(|until| until.0 > now);
+        self.open_since().is_some() && !flaps
+    }
+
     /// Whether an alert is open that nobody was told of. What kept it silent has an end of its own
     /// (the feed is back, the graver alert is over), and whoever sees that end looks again.
     pub fn is_withheld(&self) -> bool {

@@ -15,7 +15,7 @@ use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind::{self, Escalated, Opened, Resolved, Updated};
 use shared::domain::group::{Belongs, Pace, Phase};
-use shared::domain::watch::Moment;
+use shared::domain::watch::{self, Moment, Watch};
 use shared::store::groups::Which;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::resend::Resend;
@@ -904,6 +904,44 @@ async fn a_reminder_says_nothing_of_what_is_low_while_nothing_is_left() {
     let body: Value = serde_json::from_str(&seen.body).unwrap();
     assert_eq!(body["data"]["digest"]["alerts"][0]["after"], Value::Null);
     line.stop().await;
+}
+
+/// Who is reminded of it by itself is not either, until it is steady.
+#[tokio::test(start_paused = true)]
+async fn a_reminder_says_nothing_of_what_is_not_so_when_it_leaves_or_goes_back_and_forth() {
+    // Before it is put together, and after, where its vendor did not take it at once.
+    for seconds in [40, 61] {
+        let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(50))).await;
+        for alert in ["back", "flaps", "low"] {
+            line.say(alert, 1, Opened, &["ops"]).await;
+        }
+        line.until(40).await;
+        let refusals = [503].map(Answer::Status);
+        line.world.vendors.first("ops.example.com", refusals);
+        line.until(seconds).await;
+        let since = Moment(line.world.clock.now());
+        let recovers = |watch: &mut Watch| {
+            let episode = watch.episode().unwrap().clone();
+            watch.phase = watch::Phase::Recovering { since, episode };
+        };
+        line.world.alter_watch("back", recovers).await;
+        let until = Moment(since.0 + SignedDuration::from_mins(30));
+        let flaps = |watch: &mut Watch| watch.damped_until = Some(until);
+        line.world.alter_watch("flaps", flaps).await;
+        line.until(300).await;
+        let told = line.told("ops").into_iter();
+        let later = told.filter(|(at, _)| *at >= seconds * 1_000);
+        let told: Vec<_> = later.map(|(_, what)| what).collect();
+        assert!(told.len() > 1, "{seconds}: {told:?}");
+        for reminder in &told {
+            assert_eq!(
+                *reminder,
+                ["still 1+0", "low/1 opened"],
+                "{seconds}: {told:?}"
+            );
+        }
+        line.stop().await;
+    }
 }
 
 const ROOM: &str = "[channels.ops]\nkind = 'slack'\ntoken = 'env:SECRET'\nchannel = 'C1'\n";

@@ -493,11 +493,19 @@ impl World {
 
     /// Has another alert open on the subject of this one, of which nothing is said.
     pub(crate) async fn breach(&self, id: &str) {
-        let subject = Subject::Unit { vin: id.to_owned() };
-        let stored = self.store.watches(&subject).await.unwrap().remove(0);
-        let mut watched = stored.data.clone();
         let episode = json!({ "a": "another", "o": 0, "s": "warning" });
-        watched.watch.phase = Phase::Open(serde_json::from_value(episode).unwrap());
+        let phase = Phase::Open(serde_json::from_value(episode).unwrap());
+        self.alter_watch(id, |watch| watch.phase = phase).await;
+    }
+
+    /// Has the watch over the subject of this alert stand otherwise, of which nothing is said.
+    pub(crate) async fn alter_watch(&self, id: &str, alter: impl FnOnce(&mut Watch)) {
+        let (subject, kind) = about(id);
+        let mut watches = self.store.watches(&subject).await.unwrap();
+        watches.retain(|stored| stored.data.kind == kind);
+        let stored = watches.remove(0);
+        let mut watched = stored.data.clone();
+        alter(&mut watched.watch);
         let decision = Decision {
             watched,
             expect: Expect::from_read(Some(&stored)),
