@@ -87,14 +87,20 @@ impl Deliverer {
             Some(channel) => channel.kind.order(),
             None => order_of(&intent.kind),
         };
+        let order = match &alert {
+            // An outage that is over before anybody heard of it is no system's news either.
+            Some(alert) if alert.kind == AlertKind::ChannelDown => Order::Latest,
+            _ => order,
+        };
         if intent.state == IntentState::NotSent
             && order == Order::Latest
             && let Some(alert) = &alert
             && alert.is_over()
             && !(intent.revision == alert.revision
-                && self
-                    .heard_before((&intent.alert, intent.revision), name)
-                    .await?)
+                && (is_news(&alert.message)
+                    || self
+                        .heard_before((&intent.alert, intent.revision), name)
+                        .await?))
         {
             let reason = "the alert ended before the channel was live";
             return Ok(Prepared::Superseded(reason.to_owned()));
