@@ -308,7 +308,10 @@ impl Deliverer {
 
     /// How long to wait for a group whose message is being sent or put on record. One that is put off is
     /// put together anew before it is sent.
-    async fn wait_for_message(&self, id: &GroupId) -> Result<Option<SignedDuration>, StoreError> {
+    pub(super) async fn wait_for_message(
+        &self,
+        id: &GroupId,
+    ) -> Result<Option<SignedDuration>, StoreError> {
         let group = self.store.group(id).await?.map(|stored| stored.data);
         let Some(group) = group.filter(|it| it.schedule.phase == Phase::Sending) else {
             return Ok(None);

@@ -37,6 +37,8 @@ pub(super) struct Gathered {
     pub(super) resolved: u32,
     /// The pages that list what is covered.
     pub(super) listed: Vec<Pages>,
+    /// Whether something goes on waiting, since the same is being told.
+    pub(super) keeps: bool,
     reminder: bool,
     common_place: bool,
     /// The alerts that matter most, as their last revisions have them.
@@ -183,6 +185,7 @@ impl Deliverer {
             total: so_far.total,
             resolved: so_far.resolved,
             listed: so_far.listed,
+            keeps: so_far.keeps,
             reminder: so_far.reminder,
             common_place: group
                 .belongs
@@ -262,6 +265,10 @@ impl Deliverer {
                 .try_collect()
                 .await?;
             for (revisions, left_out) in alerts.drain(..).zip(left_out) {
+                if left_out.as_ref().is_some_and(|it| it.not_yet) {
+                    so_far.keeps = true;
+                    continue;
+                }
                 so_far.take(revisions, left_out, group.belongs.pace.most, &mut listed);
                 if listed.len() >= COVERED {
                     self.list(message, token, &mut pages, &mut listed).await?;
@@ -329,6 +336,7 @@ impl Deliverer {
                     return Ok(Some(LeftOut {
                         reason: open.reason(),
                         overtaken_by: Some(open.alert.clone()),
+                        not_yet: false,
                     }));
                 }
                 if last.is_end() {
@@ -337,8 +345,10 @@ impl Deliverer {
                         return Ok(Some(LeftOut::because(told.reason())));
                     }
                     let beside = self.beside_other_ends(ear(group), &alert.message, last.at);
-                    if let Standing::Nothing(reason) = beside.await? {
-                        return Ok(Some(LeftOut::because(reason)));
+                    match beside.await? {
+                        Standing::Holds => {}
+                        Standing::Nothing(reason) => return Ok(Some(LeftOut::because(reason))),
+                        Standing::Waits(_) => return Ok(Some(LeftOut::for_now())),
                     }
                 }
             }
@@ -503,6 +513,8 @@ struct LeftOut {
     reason: String,
     /// The alert of the same item that says what is left now.
     overtaken_by: Option<String>,
+    /// Whether it goes on waiting, for the group's next message.
+    not_yet: bool,
 }
 
 impl LeftOut {
@@ -510,6 +522,15 @@ impl LeftOut {
         Self {
             reason: reason.into(),
             overtaken_by: None,
+            not_yet: false,
+        }
+    }
+
+    /// Another end is being sent that says what this one would.
+    fn for_now() -> Self {
+        Self {
+            not_yet: true,
+            ..Self::because("another end of the item is being sent")
         }
     }
 }
