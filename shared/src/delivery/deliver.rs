@@ -286,7 +286,11 @@ impl Deliverer {
         if let Some(per_second) = errand.per_second {
             let spare = deadline.duration_since(clock.now()) - self.time_needed();
             let patience = spare.clamp(SignedDuration::ZERO, PATIENCE);
-            let turn = self.paces.turn(&errand.name, per_second, patience).await;
+            let severity = errand.words.message.severity;
+            let turn = self
+                .paces
+                .turn(&errand.name, (per_second, severity), patience)
+                .await;
             if let Err(far) = turn {
                 return Ok(Permit::Turn(far.wait));
             }

@@ -582,7 +582,7 @@ impl World {
             id: id.to_owned(),
             kind,
             subject: subject.clone(),
-            severity: Severity::Warning,
+            severity: severity(id),
             state: match change {
                 RevisionKind::Resolved => AlertState::Resolved,
                 _ => AlertState::Open,
@@ -647,6 +647,14 @@ fn about(id: &str) -> (Subject, AlertKind) {
     (Subject::Unit { vin }, kind)
 }
 
+/// How much an alert of this id matters.
+fn severity(id: &str) -> Severity {
+    match id.starts_with("grave") {
+        true => Severity::Critical,
+        false => Severity::Warning,
+    }
+}
+
 fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> Message {
     let stock = |available| {
         Some(Stock {
@@ -662,7 +670,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         correlation: None,
         change,
         kind,
-        severity: Severity::Warning,
+        severity: severity(alert),
         subject,
         at,
         product: "Oil 5W-40".to_owned(),
