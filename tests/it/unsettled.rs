@@ -252,19 +252,62 @@ async fn a_sum_is_not_told_by_what_the_first_of_its_places_says() {
     assert_eq!(observed.vendor.requests().len(), 0);
 }
 
-/// One file is one change: who hears that a place is low does not hear of the sum beside it.
+/// One file is one change: who hears that a place is low does not hear of the sum beside it, whichever of
+/// its places that is, and although another repeats meanwhile how much it has.
 #[tokio::test(start_paused = true)]
 async fn a_place_and_the_sum_that_it_counts_in_are_one_message_for_one_file() {
-    let mut observed = Observed::start(FILES).await;
-    let file = |torino: i64, roma: i64| {
+    let file = |(torino, roma): (i64, i64)| {
         format!("sku,location,on_hand\nOIL,torino,{torino}\nOIL,roma,{roma}\n")
     };
-    read(&observed, file(7, 8)).await;
-    observed.pass(2).await;
-    read(&observed, file(3, 6)).await;
-    observed.pass(2).await;
-    let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
-    assert!(told.len() == 1 && told[0].contains("torino"), "{told:?}");
+    for (levels, low, repeated) in [
+        ([(7, 8), (3, 6)], "torino", None),
+        ([(8, 7), (6, 3)], "roma", None),
+        ([(7, 8), (3, 6)], "torino", Some(("roma", 6))),
+        ([(8, 7), (6, 3)], "roma", Some(("torino", 6))),
+        ([(8, 7), (6, 3)], "roma", Some(("roma", 3))),
+    ] {
+        for seconds in [0, 20] {
+            let mut observed = Observed::start(FILES).await;
+            read(&observed, file(levels[0])).await;
+            observed.pass(2).await;
+            read(&observed, file(levels[1])).await;
+            // Before the sum has settled, and after.
+            tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+            if let Some((location, on_hand)) = repeated {
+                let data =
+                    serde_json::json!({ "sku": "OIL", "location": location, "on_hand": on_hand });
+                let (status, answer) = observed.post("again", "stock.level", data).await;
+                assert_eq!(status, 200, "{answer}");
+            }
+            observed.pass(2).await;
+            let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+            assert!(
+                told.len() == 1 && told[0].contains(low),
+                "{low} {repeated:?} {seconds}: {told:?}"
+            );
+        }
+    }
+}
+
+/// The lowest counts, in whichever order they stand there.
+#[tokio::test(start_paused = true)]
+async fn of_several_levels_of_one_instant_people_are_told_what_holds() {
+    for levels in [[2, 0, 3], [3, 2, 0], [0, 3, 2]] {
+        let mut observed = Observed::start(FILES).await;
+        observed.level("first", "OIL", 9).await;
+        observed.pass(2).await;
+        let level =
+            |on_hand| serde_json::json!({ "sku": "OIL", "location": "milano", "on_hand": on_hand });
+        let changes = serde_json::json!({ "changes": levels.map(level) });
+        let (status, answer) = observed.post("several", "stock.level", changes).await;
+        assert_eq!(status, 200, "{answer}");
+        observed.pass(2).await;
+        let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+        assert!(
+            told.len() == 1 && told[0].contains("stock.out_of_stock.opened"),
+            "{levels:?}: {told:?}"
+        );
+    }
 }
 
 #[test]

@@ -99,6 +99,41 @@ async fn an_alert_over_a_sum_closes_with_its_rule_and_its_group_and_says_why() {
     }
 }
 
+/// A place that joins has enough for all: nothing came back.
+#[tokio::test(start_paused = true)]
+async fn a_sum_over_more_places_than_when_it_was_low_has_not_recovered() {
+    let places = |west: &'static str| [("north", "\"all\""), ("south", "\"all\""), ("west", west)];
+    let rest = EVERYBODY.to_owned() + SUM;
+    let each = rest.replace("over = \"sum\"\n", "");
+    // By how much there is at once, and only after it has lasted.
+    for (west, wait) in [(50, 0), (2, 400)] {
+        let desk = Desk::new(&config(&places(""), &rest)).await;
+        for (place, on_hand) in [("west", west), ("north", 1), ("north", 1), ("south", 1)] {
+            desk.states(place, on_hand).await;
+        }
+        assert_eq!(desk.open().await.len(), 1);
+        let joined = config(&places("\"all\""), &rest);
+        desk.apply(&joined, &["north"]).await;
+        tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
+        desk.tick().await;
+        let last = async || desk.alerts(AlertState::Resolved).await[0].message.clone();
+        assert_eq!(last().await.ending, Some(Ending::RuleChanged), "{west}");
+        // What is low over all of them recovers by what comes.
+        desk.states("west", 0).await;
+        assert_eq!(desk.open().await.len(), 1);
+        desk.states("west", 50).await;
+        assert_eq!(last().await.ending, Some(Ending::Recovered));
+        // Nobody has removed a rule that is over each of them now.
+        desk.states("west", 0).await;
+        desk.apply(&config(&places("\"all\""), &each), &["north"])
+            .await;
+        let ended = last().await;
+        assert_eq!(ended.ending, Some(Ending::RuleRemoved));
+        let said = Templates::new().render(&ended, &"phone".parse().unwrap());
+        assert!(said.text.contains("no rule applies to it"), "{}", said.text);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_only_waits_covers_nothing() {
     let rules = OUT.to_owned() + "pending = \"30m\"\n" + LOW;

@@ -12,7 +12,7 @@ use shared::domain::id::LocationId;
 use shared::domain::message::Stock;
 use shared::domain::position::Position;
 use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
-use shared::domain::watch::{Seen, Verdict, Withheld};
+use shared::domain::watch::{Places, Seen, Verdict, Withheld};
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
@@ -244,6 +244,14 @@ impl<'a> Scene<'a> {
         }
         let reading = self.read(&resolution, stock.as_ref(), (after, unlisted), gone);
         let mut verdict = reading.verdict;
+        verdict.places = Places::of(places);
+        let watch = self.picture.watch(&resolution.subject(), resolution.kind);
+        let episode = watch.and_then(|stored| stored.data.watch.episode());
+        let others_added_up =
+            episode.is_some_and(|episode| episode.places.differ_from(verdict.places));
+        if verdict.ending.is_recovery() && others_added_up {
+            verdict.ending = Ending::RuleChanged;
+        }
         if members
             .iter()
             .any(|member| self.down.contains(&member.location))

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use shared::config::connector::ConnectorSettings;
 use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::id::ConnectorName;
-use shared::domain::message::Message;
+use shared::domain::message::{Message, local_time};
 use shared::domain::rule::Condition;
 use shared::domain::watch::{Topics, Verdict};
 use shared::domain::{AlertKind, Severity, Subject};
@@ -140,10 +140,7 @@ impl Evaluator {
         }
         let last = self.store.last_webhook(connector).await?;
         let mut notes = vec![match last {
-            Some(at) => format!(
-                "The last webhook was taken at {}.",
-                at.strftime("%Y-%m-%d %H:%M UTC")
-            ),
+            Some(at) => format!("The last webhook was taken at {}.", local(installation, at)),
             None => "No webhook of it was taken yet.".to_owned(),
         }];
         let stale_at = patience.map(|patience| match last {
@@ -302,6 +299,11 @@ const fn severity(kind: AlertKind) -> Severity {
     }
 }
 
+/// A time by the account's clocks: a source stands at no place.
+fn local(installation: &Installation, at: Timestamp) -> String {
+    local_time(at, installation.config.account.zone.0.clone())
+}
+
 fn judge(
     installation: &Installation,
     connector: &ConnectorName,
@@ -359,7 +361,7 @@ fn judge(
             let stale_at =
                 at.0.checked_add(files.stale_after)
                     .unwrap_or(Timestamp::MAX);
-            let read = at.0.strftime("%Y-%m-%d %H:%M UTC");
+            let read = local(installation, at.0);
             notes.push(Note::from(format!("The last good read was at {read}.")));
             if now < stale_at {
                 (Condition::Clear, Some(stale_at))

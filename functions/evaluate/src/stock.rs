@@ -128,7 +128,7 @@ impl Evaluator {
         let picture = self.store.picture(product).await?;
         let members = around.installation.config.locations.members(group);
         let there = members.iter().filter_map(|at| picture.positions.get(at));
-        // With the one that changed last, so that what its change set off there is one with this.
+        // With the one that was written last, so that what its change set off there is one with this.
         let member = there.max_by_key(|it| it.origin.as_ref().map(|origin| origin.at));
         // A group that has lost its members is looked at with any position of the product.
         match member.or_else(|| picture.positions.values().next()) {
@@ -329,17 +329,26 @@ impl<'a> Scene<'a> {
     }
 
     /// The change that is looked at. What one file or webhook changes at several places is one change, and
-    /// their sum's is that of the place of which people are told.
+    /// their sum's is that of the place of which people are told: of what was written just now, and of what
+    /// last made the sum another, whoever has repeated a level since.
     fn change(&self, subject: &Subject, after: &Position, told: &[Told]) -> String {
-        let of = |position: &Position| format!("{}@{}", position.location, position.revision);
-        let id = |position: &Position| position.origin.as_ref().map(|origin| origin.id.clone());
-        let (this, own) = (id(after), of(after));
+        let of = |at: &Position| format!("{}@{}", at.location, at.changed().revision);
+        let own = of(after);
         let Subject::Group { group, .. } = subject else {
             return own;
         };
         let places = self.installation.config.locations.members(group).iter();
-        let there = places.filter_map(|place| self.picture.positions.get(place));
-        let mut together = there.filter(|it| this.is_some() && id(it) == this).map(of);
+        let there: Vec<_> = places
+            .filter_map(|place| self.picture.positions.get(place))
+            .collect();
+        let id = |at: &Position| at.origin.as_ref().map(|origin| origin.id.clone());
+        let last = there.iter().max_by_key(|at| at.changed_at);
+        let (just_now, last) = (id(after), last.and_then(|at| at.changed().by));
+        let is_one = |at: &&&Position| {
+            let written_with = just_now.is_some() && id(at) == just_now;
+            written_with || last.is_some() && at.changed().by == last
+        };
+        let mut together = there.iter().filter(is_one).map(|at| of(at));
         let is_told = |change: &String| told.iter().any(|it| it.cause.as_ref() == Some(change));
         together.find(is_told).unwrap_or(own)
     }

@@ -27,8 +27,9 @@ settings! {
         /// `at_least_once` repeats a message whose fate is unknown, so a rare double beats silence;
         /// `at_most_once` does not.
         delivery: Delivery = Delivery::AtLeastOnce,
-        /// The most messages that one instance of its notifier sends it in a second, evenly apart. On AWS
-        /// there may be several, and what a vendor refuses as too much is sent later.
+        /// The most messages that one instance of its notifier sends it in a second, evenly apart; of those
+        /// that wait for their turn the gravest go first. On AWS there may be several, and what a vendor
+        /// refuses as too much is sent later.
         max_per_second: Option<PerSecond> = None,
     }
 }

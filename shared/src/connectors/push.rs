@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::names::{Awaited, External, Names};
 use crate::domain::alert::named;
 use crate::domain::event::{Change, EventId, StockEvent, Version};
+use crate::domain::position::lower;
 use crate::domain::{ConnectorName, IdError, Vin};
 use crate::signature::{SignatureError, Verified};
 
@@ -222,6 +223,41 @@ impl Parsed {
             Change::Unit(report) => !report.is_empty(),
             _ => true,
         });
+        self.put_what_counts_first();
+    }
+
+    /// Of several levels of one thing and instant the lowest counts, in any order. It goes first, so that
+    /// nothing else is ever written, or told.
+    fn put_what_counts_first(&mut self) {
+        let mut levels: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (index, event) in self.events.iter().enumerate() {
+            if let Change::LevelSet {
+                product,
+                location,
+                version,
+                ..
+            } = &event.change
+            {
+                let of = (product.clone(), location.clone(), version.kept());
+                levels.entry(of).or_default().push(index);
+            }
+        }
+        for places in levels.into_values().filter(|places| places.len() > 1) {
+            let level = |index: &usize| match &self.events[*index].change {
+                Change::LevelSet { level, .. } => Some(level),
+                _ => None,
+            };
+            let lowest = places.iter().copied().reduce(|lowest, other| {
+                let is_lower = level(&other).zip(level(&lowest));
+                match is_lower.is_some_and(|(other, lowest)| lower(other, lowest)) {
+                    true => other,
+                    false => lowest,
+                }
+            });
+            if let Some(lowest) = lowest {
+                self.events.swap(places[0], lowest);
+            }
+        }
     }
 
     /// Adds the row's event, or the row itself to the quarantine.

@@ -17,6 +17,7 @@ use super::errand::{Errand, Prepared};
 use super::links::Links;
 use super::outgoing::Line;
 use super::pace::Paces;
+use super::trouble::{Lately, quoted};
 use super::verdict::{self, due_after, later};
 use super::wording::Wording;
 use super::{Exchange, Outcome, Outgoing, Party, Sender, backoff, exchange};
@@ -25,12 +26,13 @@ use crate::channels::Envelope;
 use crate::domain::Correlation;
 use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
+use crate::domain::message::local_time;
 use crate::domain::watch::Moment;
 use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
 use crate::metrics::{Metric, Metrics};
 use crate::secrets::Secrets;
-use crate::store::breakers::TroubleKind;
+use crate::store::breakers::{Lost, TroubleKind};
 use crate::store::intents::{Attempt, Intent, IntentState, Lease};
 use crate::store::{Store, StoreError, Stored};
 
@@ -92,6 +94,7 @@ pub struct Deliverer {
     metrics: Metrics,
     slowest_send: SignedDuration,
     paces: Paces,
+    pub(super) lately: Lately,
     pub(super) wording: Wording,
     pub(super) links: Links,
 }
@@ -124,6 +127,8 @@ pub(super) struct Made {
     pub(super) detail: Option<String>,
     /// Whether it took long and had no answer.
     pub(super) slow: bool,
+    /// When its answer came, or was given up.
+    pub(super) answered: Timestamp,
     pub(super) at_most_once: bool,
 }
 
@@ -145,6 +150,7 @@ impl Deliverer {
             metrics,
             slowest_send: SignedDuration::try_from(slowest_send).unwrap_or(SignedDuration::MAX),
             paces: Paces::default(),
+            lately: Lately::default(),
             wording: Wording::default(),
             links: Links::default(),
         }
@@ -280,7 +286,11 @@ impl Deliverer {
         if let Some(per_second) = errand.per_second {
             let spare = deadline.duration_since(clock.now()) - self.time_needed();
             let patience = spare.clamp(SignedDuration::ZERO, PATIENCE);
-            let turn = self.paces.turn(&errand.name, per_second, patience).await;
+            let severity = errand.words.message.severity;
+            let turn = self
+                .paces
+                .turn(&errand.name, (per_second, severity), patience)
+                .await;
             if let Err(far) = turn {
                 return Ok(Permit::Turn(far.wait));
             }
@@ -320,12 +330,19 @@ impl Deliverer {
                 self.secrets.forget(reference);
             }
         }
+        let has_arrived = matches!(made.outcome, Outcome::Delivered { .. });
+        self.lately.note(&errand.name, has_arrived, made.answered);
         let delivered = self.conclude(leased, &made).await;
-        if is_sound && matches!(made.outcome, Outcome::Delivered { .. }) {
-            return delivered;
-        }
-        let noted = self.note_destination(errand, pass, &made, &delivered);
-        if let Err(error) = noted.await {
+        let noted = if is_sound && has_arrived {
+            if !self.lately.has_failed_since(&errand.name, made.at) {
+                return delivered;
+            }
+            self.end_trouble_since(&errand.name, made.at).await
+        } else {
+            let about = (&leased.data, errand);
+            self.note_destination(about, pass, &made, &delivered).await
+        };
+        if let Err(error) = noted {
             tracing::warn!(channel = %errand.name, %error, "what came of an attempt was not noted of its channel");
         }
         delivered
@@ -335,7 +352,7 @@ impl Deliverer {
     /// nothing arrives there.
     async fn note_destination(
         &self,
-        errand: &Errand,
+        (intent, errand): (&Intent, &Errand),
         pass: Pass,
         made: &Made,
         delivered: &Result<Delivered, DeliverError>,
@@ -345,12 +362,17 @@ impl Deliverer {
             Ok(Delivered::Again(wait)) => Some(*wait),
             _ => None,
         };
+        let exhausted = matches!(delivered, Ok(Delivered::Done(IntentState::Exhausted)));
+        let is_lost = exhausted || matches!(outcome, Outcome::Rejected { .. });
+        let lost = is_lost.then(|| Lost {
+            key: intent.key(),
+            text: quoted(&errand.words.text),
+        });
         let store = &self.store;
-        let told = store.tell_breaker(&errand.name, pass, outcome, *slow, again);
+        let told = store.tell_breaker(&errand.name, pass, outcome, *slow, again, lost);
         let (change, before) = told.await?;
         self.announce(&errand.name, change);
         let known = before.trouble.as_ref().filter(|it| it.alert.is_some());
-        let exhausted = matches!(delivered, Ok(Delivered::Done(IntentState::Exhausted)));
         let since = before.failing.as_ref().and_then(|it| it.since(made.at));
         let unreached = since.filter(|since| made.at.duration_since(*since) >= UNREACHED);
         let (reason, sentence) = match (outcome, known) {
@@ -370,7 +392,8 @@ impl Deliverer {
                 )
             }
             (Outcome::Retry { .. } | Outcome::Unknown, None) if let Some(since) = unreached => {
-                let since = since.strftime("%Y-%m-%d %H:%M UTC");
+                let installation = self.installations.current().await?;
+                let since = local_time(since, installation.config.account.zone.0.clone());
                 let sentence = format!("Nothing has arrived since {since}.");
                 (format!("nothing has arrived since {since}"), sentence)
             }
@@ -379,7 +402,8 @@ impl Deliverer {
         let lost = Some(errand.words.text.as_str());
         let kind = TroubleKind::Refused;
         self.begin_trouble(&errand.name, (kind, &reason), sentence, lost)
-            .await
+            .await?;
+        self.end_trouble_since(&errand.name, made.answered).await
     }
 
     async fn exchange(&self, intent: &Intent, errand: &Errand, deadline: Timestamp) -> Made {
@@ -433,9 +457,11 @@ impl Deliverer {
                 (Outcome::Unknown, None, Some(detail))
             }
         };
-        let took = self.store.clock().now().duration_since(at);
+        let answered = self.store.clock().now();
+        let took = answered.duration_since(at);
         Made {
             at,
+            answered,
             outcome,
             slow: status.is_none() && took >= SLOW,
             status,
@@ -457,8 +483,10 @@ impl Deliverer {
         if let Outcome::NotSent { reason } = &outcome {
             return self.park(leased, &outcome, (reason, None)).await;
         }
+        let now = self.store.clock().now();
         let made = Made {
-            at: self.store.clock().now(),
+            at: now,
+            answered: now,
             outcome,
             status: None,
             detail: Some(detail),

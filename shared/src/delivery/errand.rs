@@ -87,14 +87,20 @@ impl Deliverer {
             Some(channel) => channel.kind.order(),
             None => order_of(&intent.kind),
         };
+        let order = match &alert {
+            // An outage that is over before anybody heard of it is no system's news either.
+            Some(alert) if alert.kind == AlertKind::ChannelDown => Order::Latest,
+            _ => order,
+        };
         if intent.state == IntentState::NotSent
             && order == Order::Latest
             && let Some(alert) = &alert
             && alert.is_over()
             && !(intent.revision == alert.revision
-                && self
-                    .heard_before((&intent.alert, intent.revision), name)
-                    .await?)
+                && (is_news(&alert.message)
+                    || self
+                        .heard_before((&intent.alert, intent.revision), name)
+                        .await?))
         {
             let reason = "the alert ended before the channel was live";
             return Ok(Prepared::Superseded(reason.to_owned()));
@@ -302,7 +308,10 @@ impl Deliverer {
 
     /// How long to wait for a group whose message is being sent or put on record. One that is put off is
     /// put together anew before it is sent.
-    async fn wait_for_message(&self, id: &GroupId) -> Result<Option<SignedDuration>, StoreError> {
+    pub(super) async fn wait_for_message(
+        &self,
+        id: &GroupId,
+    ) -> Result<Option<SignedDuration>, StoreError> {
         let group = self.store.group(id).await?.map(|stored| stored.data);
         let Some(group) = group.filter(|it| it.schedule.phase == Phase::Sending) else {
             return Ok(None);

@@ -11,8 +11,10 @@ use super::overtaken::{Ear, Standing};
 use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
-use crate::store::StoreError;
+use crate::domain::watch::Watch;
+use crate::store::alerts::Watched;
 use crate::store::groups::{Covered, Gathering, Group, Member, Pages, Which};
+use crate::store::{StoreError, Stored};
 
 /// How many members are read at once.
 const PAGE: i32 = 500;
@@ -35,6 +37,8 @@ pub(super) struct Gathered {
     pub(super) resolved: u32,
     /// The pages that list what is covered.
     pub(super) listed: Vec<Pages>,
+    /// Whether something goes on waiting, since the same is being told.
+    pub(super) keeps: bool,
     reminder: bool,
     common_place: bool,
     /// The alerts that matter most, as their last revisions have them.
@@ -181,6 +185,7 @@ impl Deliverer {
             total: so_far.total,
             resolved: so_far.resolved,
             listed: so_far.listed,
+            keeps: so_far.keeps,
             reminder: so_far.reminder,
             common_place: group
                 .belongs
@@ -260,6 +265,10 @@ impl Deliverer {
                 .try_collect()
                 .await?;
             for (revisions, left_out) in alerts.drain(..).zip(left_out) {
+                if left_out.as_ref().is_some_and(|it| it.not_yet) {
+                    so_far.keeps = true;
+                    continue;
+                }
                 so_far.take(revisions, left_out, group.belongs.pace.most, &mut listed);
                 if listed.len() >= COVERED {
                     self.list(message, token, &mut pages, &mut listed).await?;
@@ -327,6 +336,7 @@ impl Deliverer {
                     return Ok(Some(LeftOut {
                         reason: open.reason(),
                         overtaken_by: Some(open.alert.clone()),
+                        not_yet: false,
                     }));
                 }
                 if last.is_end() {
@@ -335,8 +345,10 @@ impl Deliverer {
                         return Ok(Some(LeftOut::because(told.reason())));
                     }
                     let beside = self.beside_other_ends(ear(group), &alert.message, last.at);
-                    if let Standing::Nothing(reason) = beside.await? {
-                        return Ok(Some(LeftOut::because(reason)));
+                    match beside.await? {
+                        Standing::Holds => {}
+                        Standing::Nothing(reason) => return Ok(Some(LeftOut::because(reason))),
+                        Standing::Waits(_) => return Ok(Some(LeftOut::for_now())),
                     }
                 }
             }
@@ -368,10 +380,16 @@ impl Deliverer {
             if alert.revision > said.revision {
                 return Ok(true);
             }
-            if !alert.kind.tells_what_is_left() {
+            if !alert.kind.tells_what_is_left() && !reminds {
                 continue;
             }
             let watches = self.store.watches(&alert.subject).await?;
+            if reminds && !self.holds_steadily(&alert.id, &watches) {
+                return Ok(true);
+            }
+            if !alert.kind.tells_what_is_left() {
+                continue;
+            }
             if self.no_news(alert.kind, &watches, said.at).is_some() {
                 return Ok(true);
             }
@@ -455,14 +473,30 @@ impl Deliverer {
             self.store.forget_told(&group.id, &member.alert).await?;
             return Ok(None);
         };
+        let watches = self.store.watches(&alert.subject).await?;
+        if !self.holds_steadily(&alert.id, &watches) {
+            return Ok(None);
+        }
         if alert.kind.tells_what_is_left() {
-            let watches = self.store.watches(&alert.subject).await?;
             let later = self.told_since(ear(group), (&watches, &alert.id), member.at);
             if later.await?.iter().any(|it| it.is_open) {
                 return Ok(None);
             }
         }
         Ok(Some(member))
+    }
+
+    /// Whether an open alert is one to be reminded of. What nobody watches, as a channel, is.
+    fn holds_steadily(&self, alert: &str, watches: &[Stored<Watched>]) -> bool {
+        let now = self.store.clock().now();
+        let watches = watches.iter().map(|stored| &stored.data.watch);
+        let is_ours = |watch: &&Watch| {
+            watch
+                .episode()
+                .is_some_and(|episode| episode.alert == alert)
+        };
+        let mut ours = watches.filter(is_ours);
+        ours.next().is_none_or(|watch| watch.holds_steadily(now))
     }
 }
 
@@ -479,6 +513,8 @@ struct LeftOut {
     reason: String,
     /// The alert of the same item that says what is left now.
     overtaken_by: Option<String>,
+    /// Whether it goes on waiting, for the group's next message.
+    not_yet: bool,
 }
 
 impl LeftOut {
@@ -486,6 +522,15 @@ impl LeftOut {
         Self {
             reason: reason.into(),
             overtaken_by: None,
+            not_yet: false,
+        }
+    }
+
+    /// Another end is being sent that says what this one would.
+    fn for_now() -> Self {
+        Self {
+            not_yet: true,
+            ..Self::because("another end of the item is being sent")
         }
     }
 }

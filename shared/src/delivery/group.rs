@@ -28,6 +28,9 @@ const NOT_LIVE: SignedDuration = SignedDuration::from_mins(5);
 /// How often meanwhile it is asked whether the channel is live.
 const ASK_WHETHER_LIVE: SignedDuration = SignedDuration::from_mins(1);
 
+/// How soon a group looks again after what it keeps while the same is being told.
+const KEPT: SignedDuration = SignedDuration::from_secs(5);
+
 /// How many members are settled side by side.
 const SIDE_BY_SIDE: usize = 16;
 
@@ -155,6 +158,15 @@ impl Deliverer {
                         self.store.regroup(&group, &on).await?;
                         return Ok(Begun::Unfinished);
                     }
+                }
+                if gathered.keeps {
+                    let at = later(now, KEPT);
+                    let mut rest = group.data.scheduled(group.data.schedule.again(at), now);
+                    rest.gathering = None;
+                    if self.store.regroup(&group, &rest).await? {
+                        return Ok(Begun::Nothing(Some(at)));
+                    }
+                    continue;
                 }
                 if let Some(at) = self.fall_quiet(&group).await? {
                     return Ok(Begun::Nothing(at));

@@ -24,10 +24,9 @@ const TOGETHER: SignedDuration = SignedDuration::from_mins(1);
 /// What is put in words so soon after something was written may not know of it.
 const UNAWARE: SignedDuration = SignedDuration::from_secs(2);
 
-/// How long what was out of stock waits for another end that is being sent, and how long that waits for it:
-/// not equally long, so that they do not meet again.
-const BESIDE: (SignedDuration, SignedDuration) =
-    (SignedDuration::from_secs(1), SignedDuration::from_secs(2));
+/// How long an end waits for another that is being sent, and how much longer for each that goes before it:
+/// none equally long, so that they do not meet again.
+const BESIDE: SignedDuration = SignedDuration::from_secs(1);
 
 /// For how long it is news that stock is back.
 const NEWS: SignedDuration = SignedDuration::from_hours(24);
@@ -206,6 +205,7 @@ impl Deliverer {
         let now = self.store.clock().now();
         let is_out = message.kind == AlertKind::OutOfStock;
         let mut standing = Standing::Holds;
+        let mut ahead = 0;
         let watches = self.store.watches(&message.subject).await?;
         let spoken = watches.iter().map(|stored| &stored.data);
         let spoken = spoken.filter(|it| it.kind.tells_what_is_left());
@@ -238,21 +238,28 @@ impl Deliverer {
                 }
             } else if !it.is_unsettled() {
                 continue;
-            } else if group.is_some() {
+            } else if let Some(group) = &group {
                 let mut earlier = intents.iter().filter(|it| it.data.revision < end.revision);
                 let is_heard = earlier.any(|it| it.data.may_have_reached());
-                if goes_first && is_heard && group.as_ref() == ear.group {
+                if goes_first && is_heard && Some(group) == ear.group {
                     return Ok(Standing::Nothing(says_so()));
                 }
+                if Some(group) != ear.group
+                    && let Some(wait) = self.wait_for_message(group).await?
+                {
+                    standing = Standing::Waits(wait);
+                }
             } else if it.in_flight && it.not_before > now {
-                let wait = if is_out { BESIDE.0 } else { BESIDE.1 };
-                standing = Standing::Waits(wait);
+                let place = |kind: AlertKind, alert| (kind != AlertKind::OutOfStock, alert);
+                let theirs = place(end.kind, &other.alert);
+                ahead += i32::from(theirs < place(message.kind, &message.alert));
+                standing = Standing::Waits(BESIDE * (1 + ahead));
             } else if goes_first
                 && it.attempts == 0
                 && it.state == IntentState::Pending
                 && now.duration_since(since) < TOGETHER
             {
-                standing = Standing::Waits(BESIDE.1);
+                standing = Standing::Waits(BESIDE * 2);
             }
         }
         Ok(standing)

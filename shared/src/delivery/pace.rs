@@ -8,7 +8,11 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
+use crate::domain::alert::Severity;
 use crate::domain::id::ChannelName;
+
+/// How late at most who is sent away comes back: queues count in whole seconds.
+const LATE: Duration = Duration::from_secs(1);
 
 /// When each channel's next turn is.
 #[derive(Debug, Default)]
@@ -18,8 +22,9 @@ pub struct Paces(Mutex<HashMap<ChannelName, Turns>>);
 struct Turns {
     /// The next that is free.
     next: Instant,
-    /// When the next who is sent away comes back: one after the other, and not all for one turn.
-    back: Instant,
+    /// When the next who is sent away comes back, by how much its message matters: one after the other, and
+    /// not all for one turn. What matters less takes no turn until those who matter more are back.
+    back: [Option<Instant>; Severity::ALL.len()],
 }
 
 /// The next turn is further away than one is willing to wait.
@@ -30,14 +35,15 @@ pub struct TooFar {
 }
 
 impl Paces {
-    /// Waits for a channel's next turn, if it comes within `patience`; takes none otherwise.
+    /// Waits for a channel's next turn, if it comes within `patience`; takes none otherwise, and is to come
+    /// back before all that matters less.
     pub async fn turn(
         &self,
         channel: &ChannelName,
-        per_second: u32,
+        (per_second, severity): (u32, Severity),
         patience: SignedDuration,
     ) -> Result<(), TooFar> {
-        let turn = self.take(channel, per_second, patience)?;
+        let turn = self.take(channel, (per_second, severity), patience)?;
         tokio::time::sleep_until(turn).await;
         Ok(())
     }
@@ -45,7 +51,7 @@ impl Paces {
     fn take(
         &self,
         channel: &ChannelName,
-        per_second: u32,
+        (per_second, severity): (u32, Severity),
         patience: SignedDuration,
     ) -> Result<Instant, TooFar> {
         let now = Instant::now();
@@ -53,13 +59,19 @@ impl Paces {
         let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turns = channels.entry(channel.clone()).or_insert(Turns {
             next: now,
-            back: now,
+            back: [None; Severity::ALL.len()],
         });
         let span = |from: Instant| SignedDuration::try_from(from - now);
-        let turn = turns.next.max(now);
-        if span(turn).unwrap_or(SignedDuration::MAX) > patience {
-            let back = turns.back.max(turn);
-            turns.back = back + apart;
+        let rank = severity as usize;
+        let graver = turns.back[rank + 1..].iter().flatten().max();
+        let kept = graver.map(|back| *back + LATE.saturating_sub(apart));
+        let kept = kept.filter(|until| *until > now);
+        let turn = turns.next.max(now).max(kept.unwrap_or(now));
+        if kept.is_some() || span(turn).unwrap_or(SignedDuration::MAX) > patience {
+            let back = turns.back[rank].map_or(turn, |back| back.max(turn));
+            for those_after in &mut turns.back[..=rank] {
+                *those_after = Some((*those_after).max(Some(back)).unwrap_or(back) + apart);
+            }
             let wait = span(back).unwrap_or(SignedDuration::MAX);
             return Err(TooFar { wait });
         }
@@ -83,27 +95,46 @@ mod tests {
     async fn turns_are_evenly_apart_and_channels_do_not_share_them() {
         let (paces, start) = (Paces::default(), Instant::now());
         for turn in 0..5 {
-            paces.turn(&ops(), 4, PATIENCE).await.unwrap();
+            paces
+                .turn(&ops(), (4, Severity::Warning), PATIENCE)
+                .await
+                .unwrap();
             let expected = Duration::from_millis(250) * turn;
             // Tokio's timer counts in whole milliseconds.
             assert!(start.elapsed() - expected <= Duration::from_millis(1));
         }
         let (other, before) = ("other".parse().unwrap(), Instant::now());
-        paces.turn(&other, 1, PATIENCE).await.unwrap();
+        paces
+            .turn(&other, (1, Severity::Warning), PATIENCE)
+            .await
+            .unwrap();
         assert_eq!(before.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_would_wait_too_long_takes_no_turn_and_comes_back_when_one_is_likely() {
-        let paces = Paces::default();
-        let impatient = SignedDuration::from_millis(500);
-        paces.turn(&ops(), 1, impatient).await.unwrap();
-        for seconds in 1..=3 {
+        use Severity::{Critical, Info, Warning};
+        let (ops, paces) = (ops(), Paces::default());
+        let turn = |severity| paces.turn(&ops, (1, severity), SignedDuration::from_millis(500));
+        turn(Warning).await.unwrap();
+        // What is graver comes back first, and those of one severity in their order.
+        for (severity, seconds) in [
+            (Warning, 1),
+            (Warning, 2),
+            (Info, 3),
+            (Critical, 1),
+            (Critical, 2),
+            (Warning, 5),
+            (Info, 7),
+        ] {
             let wait = SignedDuration::from_secs(seconds);
-            assert_eq!(paces.turn(&ops(), 1, impatient).await, Err(TooFar { wait }));
+            assert_eq!(turn(severity).await, Err(TooFar { wait }));
         }
+        // It finds its turn free.
         tokio::time::advance(Duration::from_millis(600)).await;
-        assert_eq!(paces.turn(&ops(), 1, impatient).await, Ok(()));
+        let wait = SignedDuration::from_millis(5_400);
+        assert_eq!(turn(Warning).await, Err(TooFar { wait }));
+        assert_eq!(turn(Critical).await, Ok(()));
     }
 
     proptest! {
@@ -120,7 +151,7 @@ mod tests {
                 let mut turns = Vec::new();
                 for gap in gaps {
                     tokio::time::advance(Duration::from_millis(gap)).await;
-                    turns.extend(paces.take(&ops(), rate, SignedDuration::from_hours(1)).ok());
+                    turns.extend(paces.take(&ops(), (rate, Severity::Warning), SignedDuration::from_hours(1)).ok());
                 }
                 turns
             });

@@ -4,6 +4,7 @@
 //! trouble itself, so what fails on its way is told on fewer and fewer channels, and ends.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 
@@ -20,9 +21,6 @@ use crate::store::alerts::{Alert, Announcement};
 use crate::store::breakers::{Destination, Trouble, TroubleKind};
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{Store, StoreError};
-
-/// What stands before the text of a lost message.
-const LOST: &str = "It did not carry: ";
 
 /// The longest piece of a lost message that is quoted, in characters.
 const QUOTED: usize = 200;
@@ -63,8 +61,7 @@ impl Deliverer {
         let mut message = message(&installation, channel, &id, now);
         message.notes.push(sentence);
         if let Some(lost) = lost {
-            let lost: String = one_line(lost).chars().take(QUOTED).collect();
-            message.notes.push(format!("{LOST}{lost}"));
+            message.notes.push(did_not_carry(&quoted(lost)));
         }
         message.notes.push(format!(
             "When it is mended, send again what is still true: lotwire resend {channel}"
@@ -91,6 +88,21 @@ impl Deliverer {
         Ok(())
     }
 
+    /// Ends a channel's trouble if something has arrived since an attempt failed there, which was sent
+    /// beside it: who sent that may have known of no trouble.
+    pub(super) async fn end_trouble_since(
+        &self,
+        channel: &ChannelName,
+        failed: Timestamp,
+    ) -> Result<(), DeliverError> {
+        if !self.lately.has_arrived_since(channel, failed) {
+            return Ok(());
+        }
+        let destination = self.store.destination(channel).await?;
+        self.end_trouble(channel, &destination).await?;
+        self.tell_of_others(channel).await
+    }
+
     /// Ends a channel's trouble: something has arrived. What it refused meanwhile has not, and is told with
     /// the end, if to nobody else then on the channel itself.
     pub(super) async fn end_trouble(
@@ -112,7 +124,7 @@ impl Deliverer {
             change: RevisionKind::Resolved,
             ending: Some(Ending::Recovered),
             at: now,
-            notes: what_was_refused(channel, before.refused, &alert.message),
+            notes: what_was_lost(channel, before),
             ..alert.message.clone()
         };
         let mut told = installation.by_their_names(&alert.told);
@@ -232,19 +244,65 @@ pub async fn end_with_channel(
     store.end_trouble(channel, &last).await.map(drop)
 }
 
-/// What did not arrive because it was refused, for whoever hears that messages arrive again.
-fn what_was_refused(channel: &ChannelName, refused: u32, begun: &Message) -> Vec<String> {
-    let count = match refused {
+/// What did not arrive, for whoever hears that messages arrive again.
+fn what_was_lost(channel: &ChannelName, before: &Destination) -> Vec<String> {
+    let count = match before.refused {
         0 => return Vec::new(),
-        1 => "It refused one message, which did not arrive.".to_owned(),
-        many => format!("It refused {many} messages, which did not arrive."),
+        1 => "One message did not arrive.".to_owned(),
+        many => format!("{many} messages did not arrive."),
     };
-    let lost = begun.notes.iter().find(|note| note.starts_with(LOST));
+    let lost = before.lost.as_ref().map(|lost| did_not_carry(&lost.text));
     let again = format!("Send again what is still true: lotwire resend {channel}");
-    [Some(count), lost.cloned(), Some(again)]
+    [Some(count), lost, Some(again)]
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// As much of a message as is quoted.
+pub(super) fn quoted(text: &str) -> String {
+    one_line(text).chars().take(QUOTED).collect()
+}
+
+fn did_not_carry(lost: &str) -> String {
+    format!("It did not carry: {lost}")
+}
+
+/// When something last arrived on each channel, and last did not, as far as this process knows: of messages
+/// that are on their way side by side one may be refused, and another arrive.
+#[derive(Debug, Default)]
+pub(super) struct Lately(Mutex<BTreeMap<ChannelName, Answers>>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Answers {
+    arrived: Option<Timestamp>,
+    failed: Option<Timestamp>,
+}
+
+impl Lately {
+    /// Notes what came of an attempt, when its answer came.
+    pub(super) fn note(&self, channel: &ChannelName, has_arrived: bool, now: Timestamp) {
+        let mut channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = channels.entry(channel.clone()).or_default();
+        match has_arrived {
+            true => answers.arrived = answers.arrived.max(Some(now)),
+            false => answers.failed = answers.failed.max(Some(now)),
+        }
+    }
+
+    /// Whether something has arrived then, or since.
+    fn has_arrived_since(&self, channel: &ChannelName, then: Timestamp) -> bool {
+        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = channels.get(channel);
+        answers.is_some_and(|it| it.arrived >= Some(then))
+    }
+
+    /// Whether something did not arrive then, or since.
+    pub(super) fn has_failed_since(&self, channel: &ChannelName, then: Timestamp) -> bool {
+        let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = channels.get(channel);
+        answers.is_some_and(|it| it.failed >= Some(then))
+    }
 }
 
 fn message(

@@ -137,8 +137,8 @@ impl Ending {
     pub const fn in_words(self) -> &'static str {
         match self {
             Self::Recovered => "it has recovered",
-            Self::RuleChanged => "by the threshold that holds now, nothing is wrong",
-            Self::RuleRemoved => "no longer watched, because its rule was removed",
+            Self::RuleChanged => "by the rule as it is now, nothing is wrong",
+            Self::RuleRemoved => "no longer watched, because no rule applies to it any more",
             Self::Muted => "no longer watched, because its rule is switched off",
             Self::LocationRemoved => {
                 "no longer watched, because its location is not in the configuration any more"

@@ -116,9 +116,13 @@ impl Message {
 
     /// A time by the clocks of the people concerned (UTC if their zone is unknown).
     pub fn local(&self, at: Timestamp) -> String {
-        let zone = TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC);
-        at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string()
+        local_time(at, TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC))
     }
+}
+
+/// A time by the clocks of a zone, for people.
+pub fn local_time(at: Timestamp, zone: TimeZone) -> String {
+    at.to_zoned(zone).strftime("%Y-%m-%d %H:%M %Z").to_string()
 }
 
 /// What a group of alerts has to say. The counts are of all of them, whatever is named, but for those

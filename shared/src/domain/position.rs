@@ -26,7 +26,7 @@ use super::event::{Level, Version};
 use super::id::{ConnectorName, LocationId};
 use super::item::{self, Item, ItemStatement, SameSku};
 use super::message::Stock;
-use super::origin::{Origin, Replayed};
+use super::origin::{Correlation, Origin, Replayed};
 use super::product::ProductId;
 use super::renamed::{Lost, Part, Renamed};
 use super::watch::Moment;
@@ -68,6 +68,9 @@ pub struct Position {
     /// When its stock last changed; rows of before do not say it, until it changes again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<Moment>,
+    /// The change of before that made its stock what it is, where it was written since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_before: Option<Changed>,
     /// Whether webhooks that were applied again have written it lately.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replayed: Option<Replayed>,
@@ -108,6 +111,17 @@ pub struct Position {
     /// Under which SKU the product goes on that had this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed: Option<Renamed>,
+}
+
+/// The change with which a position's stock last became another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The position's revision then.
+    #[serde(rename = "r")]
+    pub revision: u64,
+    /// What it goes back to.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Correlation>,
 }
 
 /// While changes come together, as of a file or a list of vehicles, or one after the other: each is written
@@ -449,6 +463,7 @@ impl Position {
             sold: BTreeMap::new(),
             known_since: None,
             changed_at: None,
+            changed_before: None,
             of_items: BTreeMap::new(),
             parts: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -473,6 +488,14 @@ impl Position {
             .map_or(since, |sold| since.min(*sold));
         let days = today.duration_since(first).as_hours() / 24 + 1;
         Some(u16::try_from(days.max(1)).unwrap_or(u16::MAX))
+    }
+
+    /// The change that made its stock what it is: to repeat a level changes nothing.
+    pub fn changed(&self) -> Changed {
+        self.changed_before.clone().unwrap_or_else(|| Changed {
+            revision: self.revision,
+            by: self.origin.as_ref().map(|origin| origin.id.clone()),
+        })
     }
 
     /// Until when more may follow the change that made this of what was there before; nothing where the
@@ -1083,7 +1106,8 @@ pub fn of_item(source: &ConnectorName, item: &str) -> String {
     format!("{source} {item}")
 }
 
-pub(super) fn lower(a: &Level, b: &Level) -> bool {
+/// Whether a level is the lower of two, which counts where they are of one instant.
+pub fn lower(a: &Level, b: &Level) -> bool {
     (a.on_hand, b.reserved, b.unavailable, a.incoming)
         < (b.on_hand, a.reserved, a.unavailable, b.incoming)
 }

@@ -155,6 +155,9 @@ pub struct Episode {
     /// The check by which it last fired.
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// The places over which it last fired, where it is over a sum; rows of before do not say it.
+    #[serde(rename = "g", default, skip_serializing_if = "Places::is_unknown")]
+    pub places: Places,
     /// How deep a fall people know of.
     #[serde(rename = "l", default, skip_serializing_if = "is_threshold")]
     pub depth: Depth,
@@ -206,6 +209,39 @@ impl Topics {
     #[must_use]
     pub const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
+    }
+}
+
+/// A set of places as one number, whatever their order; 0 where it is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Places(u32);
+
+impl Places {
+    /// No set of places.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// The set of these.
+    pub fn of<'a>(places: impl IntoIterator<Item = &'a LocationId>) -> Self {
+        // FNV-1a: stable across builds, which `std`'s hasher does not promise.
+        let hash = |place: &LocationId| {
+            let bytes = place.as_str().bytes();
+            bytes.fold(0x811c_9dc5_u32, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+            })
+        };
+        let all = places.into_iter().map(hash).fold(0, u32::wrapping_add);
+        Self(all.max(1))
+    }
+
+    /// Whether nothing is known of them.
+    pub const fn is_unknown(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether both are known, and not the same.
+    pub fn differ_from(self, others: Self) -> bool {
+        !self.is_unknown() && !others.is_unknown() && self != others
     }
 }
 
@@ -263,6 +299,8 @@ pub struct Verdict {
     pub topics: Topics,
     /// What the rule checks now.
     pub check: Option<Check>,
+    /// The places that are added up, where it is over a sum.
+    pub places: Places,
     /// Why people are not to be told, if they are not.
     pub withheld: Option<Withheld>,
     /// When what was looked at is settled, while many changes that come together change it.
@@ -297,6 +335,7 @@ impl Verdict {
             depth: Depth::Threshold,
             topics: Topics::NONE,
             check: None,
+            places: Places::UNKNOWN,
             withheld: None,
             settles_at: None,
             partly_covered: false,
@@ -382,6 +421,13 @@ impl Watch {
             Phase::Open(episode) => Some(episode.opened_at),
             Phase::Quiet | Phase::Pending { .. } | Phase::Recovering { .. } => None,
         }
+    }
+
+    /// Whether what its open alert says is so now, and does not go back and forth: only of that people are
+    /// reminded.
+    pub fn holds_steadily(&self, now: Timestamp) -> bool {
+        let flaps = self.damped_until.is_some_and(|until| until.0 > now);
+        self.open_since().is_some() && !flaps
     }
 
     /// Whether an alert is open that nobody was told of. What kept it silent has an end of its own
@@ -578,6 +624,7 @@ fn begin(
             severity: verdict.severity,
             cause,
             check: None,
+            places: Places::UNKNOWN,
             depth: Depth::Threshold,
             told_at: None,
             withheld: None,

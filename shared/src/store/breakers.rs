@@ -42,9 +42,13 @@ pub struct Destination {
     /// Until when, at the latest, a message that failed there is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried_by: Option<Moment>,
-    /// How many messages it has refused since one arrived, or since somebody had them sent again.
+    /// How many messages it has refused, or not taken for a day, since one arrived, or since somebody had
+    /// them sent again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u32,
+    /// The first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<Lost>,
     /// Until when it wants to be left alone: a limit is the destination's, not one message's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_until: Option<Moment>,
@@ -68,6 +72,15 @@ impl Destination {
                 ..Self::default()
             }
     }
+}
+
+/// A message that did not arrive and is not tried again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    /// Its delivery's [key](crate::store::intents::Intent::key).
+    pub key: String,
+    /// Its text, or the beginning of it.
+    pub text: String,
 }
 
 /// Attempts that failed one after the other.
@@ -171,16 +184,21 @@ impl Store {
     }
 
     /// Forgets one of the messages that a destination has refused: it is sent again.
-    pub(super) async fn forget_refused(&self, channel: &ChannelName) -> Result<(), StoreError> {
+    pub(super) async fn forget_refused(
+        &self,
+        channel: &ChannelName,
+        key: &str,
+    ) -> Result<(), StoreError> {
         self.change_destination("forget what was refused", channel, |to, _| {
             to.refused = to.refused.saturating_sub(1);
+            to.lost.take_if(|lost| lost.key == key);
         })
         .await
     }
 
     /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow.
-    /// `again`: how long until the message is tried again, if it is. Also answers what was known of the
-    /// destination before.
+    /// `again`: how long until the message is tried again, if it is; `lost`: the message, if it will not
+    /// arrive. Also answers what was known of the destination before.
     pub async fn tell_breaker(
         &self,
         channel: &ChannelName,
@@ -188,6 +206,7 @@ impl Store {
         outcome: &Outcome,
         slow: bool,
         again: Option<SignedDuration>,
+        lost: Option<Lost>,
     ) -> Result<(Option<Change>, Destination), StoreError> {
         self.change_destination("tell a circuit breaker", channel, |to, now| {
             let before = to.clone();
@@ -219,10 +238,11 @@ impl Store {
             };
             let arrived = matches!(outcome, Outcome::Delivered { .. });
             to.rests_until.take_if(|until| until.0 <= now);
-            if matches!(outcome, Outcome::Rejected { .. }) {
+            if let Some(lost) = &lost {
                 to.refused = to.refused.saturating_add(1);
+                to.lost.get_or_insert_with(|| lost.clone());
             } else if arrived && to.trouble.as_ref().is_none_or(|it| it.alert.is_none()) {
-                to.refused = 0;
+                (to.refused, to.lost) = (0, None);
             }
             // One that people were told of ends with the alert, in one transaction.
             to.trouble
@@ -263,7 +283,7 @@ impl Store {
             let Some(trouble) = to.trouble.take() else {
                 return false;
             };
-            to.refused = 0;
+            (to.refused, to.lost) = (0, None);
             to.told_of = trouble.alert;
             true
         })

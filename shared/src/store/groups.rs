@@ -98,6 +98,9 @@ pub struct Gathering {
     pub foremost: Vec<Member>,
     /// What was listed.
     pub listed: Vec<Pages>,
+    /// Whether something goes on waiting, since the same is being told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps: bool,
 }
 
 impl Covers {

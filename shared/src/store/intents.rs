@@ -247,11 +247,20 @@ impl Intent {
 
     /// When the try that arrived began; nothing of what a group's message carried, which has the tries.
     pub fn delivered_at(&self) -> Option<Timestamp> {
+        self.arrived().map(|made| made.at)
+    }
+
+    /// When the vendor said that it arrived.
+    pub fn answered_at(&self) -> Option<Timestamp> {
+        let made = self.arrived()?;
+        let took = SignedDuration::from_millis(i64::try_from(made.duration_ms).ok()?);
+        made.at.checked_add(took).ok()
+    }
+
+    fn arrived(&self) -> Option<&Attempt> {
         let arrived = Outcome::Delivered { receipt: None }.name();
         let mut tries = self.tries.iter().rev();
-        tries
-            .find(|made| made.outcome == arrived)
-            .map(|made| made.at)
+        tries.find(|made| made.outcome == arrived)
     }
 
     /// Whether people were told, or may have been.

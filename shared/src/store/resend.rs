@@ -222,8 +222,8 @@ impl Store {
                     }
                 };
                 // What is not sent again is still lost.
-                if made && state == IntentState::Rejected {
-                    self.forget_refused(channel).await?;
+                if made && matches!(state, IntentState::Rejected | IntentState::Exhausted) {
+                    self.forget_refused(channel, &last.data.key()).await?;
                 }
                 Ok(made)
             }

@@ -678,6 +678,9 @@ impl Store {
         }
         if after.stock(sources) != before.stock(sources) {
             after.changed_at = Some(Moment(now));
+            after.changed_before = None;
+        } else if before.revision > 0 {
+            after.changed_before = Some(before.changed());
         }
         after.unsettled = after.unsettled_after(before, self.writing, sources, now);
         after.replayed = self.replayed(after.replayed.take(), after.revision);

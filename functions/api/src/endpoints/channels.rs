@@ -2,6 +2,7 @@
 //! arrive.
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::domain::ChannelName;
 use shared::installation::Installation;
@@ -22,6 +23,8 @@ pub(super) struct Standing {
     problem: Option<String>,
     /// Whether anything does: `None` where nobody can tell before the next message.
     live: Option<bool>,
+    /// Whether its settings and credentials were looked at.
+    is_checked: bool,
     /// What came of its last messages, where that still says something.
     trouble: Option<Trouble>,
     is_breaker_closed: bool,
@@ -57,11 +60,8 @@ pub(super) async fn standing(
             name: name.clone(),
             kind: channel.kind.name(),
             enabled: channel.common.enabled,
-            live: match (&problem, checked) {
-                (Some(_), _) => Some(false),
-                (None, Some(_)) => Some(true),
-                (None, None) => None,
-            },
+            live: is_live(problem.as_ref(), checked.is_some()),
+            is_checked: checked.is_some(),
             problem,
             trouble,
             is_breaker_closed: destination.breaker.is_closed(),
@@ -71,7 +71,25 @@ pub(super) async fn standing(
     Ok(all)
 }
 
+/// Whether anything leaves by a channel with this problem: `None` where nobody can tell.
+fn is_live(problem: Option<&String>, is_checked: bool) -> Option<bool> {
+    match problem {
+        Some(_) => Some(false),
+        None => is_checked.then_some(true),
+    }
+}
+
 impl Standing {
+    /// With what it refused before something last arrived forgotten: two may have been on their way at once.
+    pub(super) fn since(mut self, arrived: Option<Timestamp>) -> Self {
+        let is_over = |trouble: &mut Trouble| arrived > Some(trouble.since.0);
+        if let Some(trouble) = self.trouble.take_if(is_over) {
+            self.problem.take_if(|problem| *problem == trouble.reason);
+            self.live = is_live(self.problem.as_ref(), self.is_checked);
+        }
+        self
+    }
+
     pub(super) const fn name(&self) -> &ChannelName {
         &self.name
     }

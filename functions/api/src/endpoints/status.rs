@@ -40,9 +40,9 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let installation = context.installation().await?;
     let channels = channels::standing(context, &installation).await?;
     let (deliveries, carried) = deliveries(context).await?;
-    let channels = channels.iter().map(|channel: &Standing| {
-        let mut shown = channel.in_status();
+    let channels = channels.into_iter().map(|channel: Standing| {
         let (waiting, last) = carried.get(channel.name()).copied().unwrap_or_default();
+        let mut shown = channel.since(last).in_status();
         shown["waiting"] = json!(waiting);
         shown["last_delivered"] = json!(last);
         shown
@@ -243,7 +243,7 @@ async fn deliveries(context: &Context<'_>) -> Result<(Value, Carried), Problem> 
             *states.entry(intent.state.name()).or_default() += 1;
             let (waiting, last) = carried.entry(intent.channel.clone()).or_default();
             *waiting += usize::from(intent.is_unsettled());
-            *last = (*last).max(intent.delivered_at());
+            *last = (*last).max(intent.answered_at());
             let gave_up = matches!(intent.state, IntentState::Rejected | IntentState::Exhausted);
             if gave_up && failed.len() < NAMED {
                 failed.push(json!({

@@ -13,7 +13,7 @@ use shared::domain::watch::Moment;
 use shared::domain::{AlertKind, ChannelName, ConnectorName, Subject};
 use shared::store::alerts::{Alert, Announcement};
 use shared::store::breakers::{Trouble, TroubleKind};
-use shared::store::intents::{Intent, IntentState};
+use shared::store::intents::{Attempt, Intent, IntentState};
 
 use crate::scene::{DOCUMENT, Scene};
 
@@ -207,6 +207,48 @@ async fn a_channel_without_its_credentials_is_not_live_however_that_is_known() {
         let resend = scene.ask("POST", "/api/v1/channels/ops/resend");
         let resent = resend.json(&json!({})).send().await.body;
         assert_eq!(resent["not_live"], reason, "{known:?}, {was_not_sent}");
+    }
+}
+
+/// Two were on their way at once, and what came of the one was noted last.
+#[tokio::test]
+async fn a_channel_does_not_stand_as_it_did_before_something_arrived() {
+    let scene = Scene::new().await;
+    with_ops(&scene).await;
+    let now = scene.store.clock().now();
+    let trouble = Trouble {
+        kind: TroubleKind::Refused,
+        reason: "HTTP 410".into(),
+        since: Moment(now),
+        alert: None,
+    };
+    let begun = scene.store.begin_trouble(&ops(), &trouble, None).await;
+    assert!(begun.unwrap());
+    for (id, seconds, state, problem) in [
+        ("before", -5, "refused", json!("HTTP 410")),
+        ("since", 5, "live", json!(null)),
+    ] {
+        let mut written = announcement(&scene, id, AlertState::Open);
+        let intent = &mut written.intents[0];
+        intent.state = IntentState::Delivered;
+        intent.tries = vec![Attempt {
+            number: 1,
+            at: now + SignedDuration::from_secs(seconds),
+            duration_ms: 10,
+            outcome: "delivered".into(),
+            status: None,
+            detail: None,
+        }];
+        let other = format!("for-{id}").parse().unwrap();
+        let begun = scene.store.begin_trouble(&other, &trouble, Some(&written));
+        assert!(begun.await.unwrap());
+        let status = scene.get("/api/v1/status").await.body;
+        let shown = &status["channels"][0];
+        assert_eq!(
+            (&shown["state"], &shown["problem"]),
+            (&json!(state), &problem),
+            "{id}"
+        );
     }
 }
 

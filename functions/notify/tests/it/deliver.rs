@@ -479,6 +479,30 @@ async fn a_channels_pace_is_kept_within_one_instance() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_graver_does_not_wait_behind_the_rest_for_its_turn() {
+    let world = World::new(&webhooks(&[("ops", "max_per_second = 1")])).await;
+    let pump = world.notifying();
+    for alert in 0..30 {
+        let which = world.open(&format!("a{alert}"), &["ops"]).await.remove(0);
+        world.announce(&which).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for alert in ["grave-1", "grave-2"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.announce(&which).await;
+    }
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let seen = world.vendors.seen("ops.example.com");
+    assert_eq!(seen.len(), 32);
+    for grave in ["grave-1", "grave-2"] {
+        let place = seen.iter().position(|seen| seen.key.contains(grave));
+        let order: Vec<_> = seen.iter().map(|it| (&it.key, it.at)).collect();
+        assert!(place.is_some_and(|place| place < 8), "{order:#?}");
+    }
+    pump.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_its_turn_comes_back_turn_by_turn() {
     let world = World::new(&webhooks(&[("ops", "max_per_second = 1")])).await;
     let deliverer = world.deliverer();

@@ -15,9 +15,9 @@ use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind::{self, Escalated, Opened, Resolved, Updated};
 use shared::domain::group::{Belongs, Pace, Phase};
-use shared::domain::watch::Moment;
+use shared::domain::watch::{self, Moment, Watch};
 use shared::store::groups::Which;
-use shared::store::intents::{Intent, IntentState};
+use shared::store::intents::{Intent, IntentState, Lease};
 use shared::store::resend::Resend;
 use shared::store::spent::Units;
 
@@ -906,8 +906,121 @@ async fn a_reminder_says_nothing_of_what_is_low_while_nothing_is_left() {
     line.stop().await;
 }
 
+/// Who is reminded of it by itself is not either, until it is steady.
+#[tokio::test(start_paused = true)]
+async fn a_reminder_says_nothing_of_what_is_not_so_when_it_leaves_or_goes_back_and_forth() {
+    // Before it is put together, and after, where its vendor did not take it at once.
+    for seconds in [40, 61] {
+        let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(50))).await;
+        for alert in ["back", "flaps", "low"] {
+            line.say(alert, 1, Opened, &["ops"]).await;
+        }
+        line.until(40).await;
+        let refusals = [503].map(Answer::Status);
+        line.world.vendors.first("ops.example.com", refusals);
+        line.until(seconds).await;
+        let since = Moment(line.world.clock.now());
+        let recovers = |watch: &mut Watch| {
+            let episode = watch.episode().unwrap().clone();
+            watch.phase = watch::Phase::Recovering { since, episode };
+        };
+        line.world.alter_watch("back", recovers).await;
+        let until = Moment(since.0 + SignedDuration::from_mins(30));
+        let flaps = |watch: &mut Watch| watch.damped_until = Some(until);
+        line.world.alter_watch("flaps", flaps).await;
+        line.until(300).await;
+        let told = line.told("ops").into_iter();
+        let later = told.filter(|(at, _)| *at >= seconds * 1_000);
+        let told: Vec<_> = later.map(|(_, what)| what).collect();
+        assert!(told.len() > 1, "{seconds}: {told:?}");
+        for reminder in &told {
+            assert_eq!(
+                *reminder,
+                ["still 1+0", "low/1 opened"],
+                "{seconds}: {told:?}"
+            );
+        }
+        line.stop().await;
+    }
+}
+
 const ROOM: &str = "[channels.ops]\nkind = 'slack'\ntoken = 'env:SECRET'\nchannel = 'C1'\n";
 const ACCEPTED: &str = r#"{"ok":true,"channel":"C1","ts":"17.1"}"#;
+
+/// How often people read that an item is all right again.
+fn closings(line: &Timeline) -> usize {
+    let read = read(line);
+    let closes = |text: &str| {
+        ["Stock recovered", "No longer out"]
+            .iter()
+            .any(|it| text.contains(it))
+    };
+    read.iter().filter(|text| closes(text)).count()
+}
+
+/// One is told by itself, and the other by a group whose message is just leaving.
+#[tokio::test(start_paused = true)]
+async fn an_end_waits_for_a_message_that_tells_another_end_of_the_item() {
+    let line = in_a_room(pace(10, 20, None)).await;
+    let low = line.world.open("oil/low", &["ops"]).await.remove(0);
+    line.world.announce(&low).await;
+    line.until(5).await;
+    line.say("oil/out", 1, Opened, &["ops"]).await;
+    line.until(40).await;
+    line.say("oil/out", 2, Resolved, &["ops"]).await;
+    let due_at = line.world.clock.now() + SignedDuration::from_mins(5);
+    let ends = line.world.write("oil/low", 2, Resolved, &["ops"], due_at);
+    let end = ends.await.remove(0);
+    // It comes late, when the other has been put in words.
+    let told = read(&line).len();
+    assert_eq!(told, 2, "{:#?}", read(&line));
+    let mut waited = 0;
+    while read(&line).len() == told {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        waited += 1;
+        assert!(waited < 60_000);
+    }
+    let state = line.world.drive(&end).await;
+    assert_eq!((state, closings(&line)), (IntentState::Superseded, 1));
+    line.stop().await;
+}
+
+/// One is told by a group while the other, by itself, is on its way.
+#[tokio::test(start_paused = true)]
+async fn a_group_keeps_an_end_while_another_end_of_the_item_is_on_its_way() {
+    for arrives in [true, false] {
+        let line = in_a_room(pace(10, 20, None)).await;
+        line.say("oil/low", 1, Opened, &["ops"]).await;
+        line.until(15).await;
+        let out = line.world.open("oil/out", &["ops"]).await.remove(0);
+        line.world.announce(&out).await;
+        line.until(40).await;
+        line.say("oil/low", 2, Resolved, &["ops"]).await;
+        let due_at = line.world.clock.now() + SignedDuration::from_mins(5);
+        let ends = line.world.write("oil/out", 2, Resolved, &["ops"], due_at);
+        let end = ends.await.remove(0);
+        let ops = "ops".parse().unwrap();
+        let span = SignedDuration::from_secs(12);
+        let lease = line.world.store.lease("oil/out", 2, &ops, span).await;
+        assert!(matches!(lease.unwrap(), Lease::Ours { .. }));
+        // The group was to speak at 50, and looks again at 55.
+        line.until(53).await;
+        assert_eq!(closings(&line), 0, "{:#?}", read(&line));
+        if !arrives {
+            let refusal = r#"{"ok":false,"error":"invalid_blocks"}"#;
+            let vendors = &line.world.vendors;
+            vendors.first("slack.com", [Answer::Body(refusal)]);
+        }
+        line.world.drive(&end).await;
+        line.until(300).await;
+        let read = read(&line);
+        let told = if arrives { 1 } else { 2 };
+        assert_eq!(closings(&line), told, "{read:#?}");
+        let last = read.last().unwrap();
+        assert_eq!(last.contains("No longer out"), arrives, "{read:#?}");
+        line.stop().await;
+    }
+}
 
 /// A group on a channel for people, whose vendor takes what it is sent, unless told otherwise.
 async fn in_a_room(pace: Pace) -> Timeline {

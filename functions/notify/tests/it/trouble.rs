@@ -404,11 +404,108 @@ async fn a_message_that_was_refused_is_told_although_the_next_arrives() {
     };
     for words in [
         "Messages arrive again: ops",
-        "refused one message",
+        "One message did not arrive.",
         "Low stock: Oil 5W-40",
     ] {
         assert!(seen.body.contains(words), "{words}: {}", seen.body);
     }
+}
+
+/// Sent side by side, one is refused and the others arrive: nothing is down.
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_beside_what_arrives_is_told_as_over_and_the_channel_is_well() {
+    for refused in 0..3 {
+        let other = webhooks(&[("other", "")]);
+        let world = World::new(&(webhooks(&[("ops", "")]) + ROOM + &other)).await;
+        world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+        let deliverer = world.deliverer();
+        let mut all = Vec::new();
+        for alert in ["a1", "a2", "a3"] {
+            all.extend(world.open(alert, &["ops"]).await);
+        }
+        let answers = (0..3).map(|one| Answer::Status(if one == refused { 410 } else { 200 }));
+        world.vendors.first("ops.example.com", answers);
+        let looks = all
+            .iter()
+            .map(|which| deliverer.deliver(which, world.deadline()));
+        futures::future::join_all(looks).await;
+        let known = world.destination("ops").await;
+        assert_eq!((known.trouble, known.refused), (None, 0), "{refused}");
+        for_seconds(&world, 120).await;
+        for host in ["slack.com", "other.example.com"] {
+            let seen = world.vendors.seen(host);
+            let [seen] = seen.as_slice() else {
+                panic!("told once: {seen:#?}");
+            };
+            assert!(
+                seen.body.contains("Messages arrive again: ops"),
+                "{}",
+                seen.body
+            );
+            assert!(
+                seen.body.contains("One message did not arrive."),
+                "{}",
+                seen.body
+            );
+        }
+    }
+}
+
+/// Neither people nor a system that is sent each revision.
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_is_over_before_anybody_was_told_is_told_to_nobody() {
+    let other = webhooks(&[("other", "")]);
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM + &other)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    // Its credentials are not accepted, and are a moment later: what it did not take is tried again.
+    world.vendors.always("ops.example.com", Answer::Status(401));
+    let which = world.open("a1", &["ops"]).await.remove(0);
+    world.look(&which).await;
+    assert_eq!(channel_alerts(&world, AlertState::Open).await.len(), 1);
+    world.vendors.always("ops.example.com", Answer::Status(200));
+    let which = world.open("a2", &["ops"]).await.remove(0);
+    world.look(&which).await;
+    assert_eq!(channel_alerts(&world, AlertState::Open).await.len(), 0);
+    for_seconds(&world, 1_200).await;
+    assert_eq!(taken(&world).len(), 3);
+    for host in ["slack.com", "other.example.com"] {
+        assert_eq!(world.vendors.seen(host), [], "{host}");
+    }
+}
+
+/// The first that was refused is sent again and arrives; the second is what was lost.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_outage_quotes_nothing_that_has_arrived() {
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    world.vendors.always("ops.example.com", Answer::Status(410));
+    for alert in ["a1", "a2/out"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+    }
+    for_seconds(&world, 60).await;
+    world.vendors.always("ops.example.com", Answer::Status(200));
+    let only = Resend {
+        alert: Some("a1".to_owned()),
+        ..again("ops")
+    };
+    assert_eq!(world.resend(&only).await.deliveries, 1);
+    for_seconds(&world, 120).await;
+    let seen = world.vendors.seen("slack.com");
+    let [begun, ended] = seen.as_slice() else {
+        panic!("{seen:#?}");
+    };
+    assert!(
+        begun.body.contains("It did not carry: Low stock"),
+        "{}",
+        begun.body
+    );
+    assert!(
+        ended.body.contains("One message did not arrive."),
+        "{}",
+        ended.body
+    );
+    assert!(!ended.body.contains("Low stock"), "{}", ended.body);
 }
 
 #[tokio::test(start_paused = true)]
@@ -427,7 +524,7 @@ async fn the_only_channel_there_is_says_itself_what_it_has_refused() {
     let last = &seen[3].body;
     for words in [
         "Messages arrive again: room",
-        "refused 2 messages",
+        "2 messages did not arrive.",
         "lotwire resend room",
     ] {
         assert!(last.contains(words), "{words}: {last}");

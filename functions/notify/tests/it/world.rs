@@ -493,11 +493,19 @@ impl World {
 
     /// Has another alert open on the subject of this one, of which nothing is said.
     pub(crate) async fn breach(&self, id: &str) {
-        let subject = Subject::Unit { vin: id.to_owned() };
-        let stored = self.store.watches(&subject).await.unwrap().remove(0);
-        let mut watched = stored.data.clone();
         let episode = json!({ "a": "another", "o": 0, "s": "warning" });
-        watched.watch.phase = Phase::Open(serde_json::from_value(episode).unwrap());
+        let phase = Phase::Open(serde_json::from_value(episode).unwrap());
+        self.alter_watch(id, |watch| watch.phase = phase).await;
+    }
+
+    /// Has the watch over the subject of this alert stand otherwise, of which nothing is said.
+    pub(crate) async fn alter_watch(&self, id: &str, alter: impl FnOnce(&mut Watch)) {
+        let (subject, kind) = about(id);
+        let mut watches = self.store.watches(&subject).await.unwrap();
+        watches.retain(|stored| stored.data.kind == kind);
+        let stored = watches.remove(0);
+        let mut watched = stored.data.clone();
+        alter(&mut watched.watch);
         let decision = Decision {
             watched,
             expect: Expect::from_read(Some(&stored)),
@@ -574,7 +582,7 @@ impl World {
             id: id.to_owned(),
             kind,
             subject: subject.clone(),
-            severity: Severity::Warning,
+            severity: severity(id),
             state: match change {
                 RevisionKind::Resolved => AlertState::Resolved,
                 _ => AlertState::Open,
@@ -639,6 +647,14 @@ fn about(id: &str) -> (Subject, AlertKind) {
     (Subject::Unit { vin }, kind)
 }
 
+/// How much an alert of this id matters.
+fn severity(id: &str) -> Severity {
+    match id.starts_with("grave") {
+        true => Severity::Critical,
+        false => Severity::Warning,
+    }
+}
+
 fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> Message {
     let stock = |available| {
         Some(Stock {
@@ -654,7 +670,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         correlation: None,
         change,
         kind,
-        severity: Severity::Warning,
+        severity: severity(alert),
         subject,
         at,
         product: "Oil 5W-40".to_owned(),

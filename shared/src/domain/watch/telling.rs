@@ -70,6 +70,7 @@ pub(super) fn tell(
     let before = threshold(episode.check);
     if breached {
         episode.check = verdict.check;
+        episode.places = verdict.places;
     }
     // It may not have fallen at all.
     let moved = before

@@ -238,7 +238,9 @@ fn reached(
                 .is_some_and(|tries| tries.iter().any(|one| one.accepted && says_it(one)))
             && (over || !is_over(&it.alert))
     });
-    let spared = !channel.wants_each() && (overtaken || unheard || replaced);
+    // Nobody hears of an outage that was over before, however much else they are sent.
+    let wants_each = channel.wants_each() && known.about.0 != "channel_down";
+    let spared = !wants_each && (overtaken || unheard || replaced);
     let tries = tries(revision.number);
     let taken = tries.iter().find(|one| one.accepted);
     let faults = &scene.world.plan.faults.kinds;
