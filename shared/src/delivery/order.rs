@@ -14,13 +14,11 @@ use crate::channels::Order;
 use crate::store::Stored;
 use crate::store::intents::{Intent, IntentState};
 
-/// How soon to look again at a message that is being sent: most are answered sooner.
+/// How long to wait for a message that is being sent: most are answered sooner.
 const IN_FLIGHT: SignedDuration = SignedDuration::from_secs(2);
 
-/// How soon to look again at a message that waits in the queue.
+/// How soon to look again at a message that waits in the queue, and how late at most.
 const QUEUED: SignedDuration = SignedDuration::from_secs(1);
-
-/// How long it takes at most until a message that goes first is looked at again, however long it is late.
 const LATE: SignedDuration = SignedDuration::from_secs(30);
 
 /// How long to wait for what its channel kept, and what the clock is to bring back now.
@@ -88,7 +86,7 @@ pub(super) fn place(
         }
         let wait = other.not_before.duration_since(now);
         if other.in_flight && wait > SignedDuration::ZERO {
-            return Place::After(wait.min(look_again(ours, IN_FLIGHT, now)));
+            return Place::After(wait.min(IN_FLIGHT));
         }
         match (order, other.state) {
             // What a group was to tell, too: nobody waits for a message that comes later.
@@ -99,7 +97,7 @@ pub(super) fn place(
             }
             // Nor is ours sent.
             (Order::Each, IntentState::NotSent) => {}
-            (Order::Each, _) => return Place::After(wait.max(look_again(ours, QUEUED, now))),
+            (Order::Each, _) => return Place::After(wait.max(look_again(other, now))),
         }
     }
     let reached = ours.perhaps_sent || earlier.iter().any(|one| one.may_have_reached());
@@ -138,18 +136,18 @@ pub(super) fn goes_first(
     }
     let wait = earlier.not_before.duration_since(now);
     if earlier.in_flight && wait > SignedDuration::ZERO {
-        return Some(First::OnItsWay(wait.min(look_again(ours, IN_FLIGHT, now))));
+        return Some(First::OnItsWay(wait.min(IN_FLIGHT)));
     }
     if earlier.state == IntentState::NotSent {
         return (is_live && !earlier.is_in_vain(now)).then_some(First::Unsent);
     }
-    Some(First::OnItsWay(wait.max(look_again(ours, QUEUED, now))))
+    Some(First::OnItsWay(wait.max(look_again(earlier, now))))
 }
 
-/// When to look again at what goes first: soon, and after an eighth of the time that ours has waited
-/// already. What goes first may be lost until its due time, and many may wait for it.
-fn look_again(ours: &Intent, soon: SignedDuration, now: Timestamp) -> SignedDuration {
-    (now.duration_since(ours.created_at) / 8).clamp(soon, LATE)
+/// When to look again at what goes first and waits in the queue: soon, and after an eighth of the time that it
+/// has been due already. It may be lost until its due time comes, and many may wait for it.
+fn look_again(first: &Intent, now: Timestamp) -> SignedDuration {
+    (now.duration_since(first.not_before) / 8).clamp(QUEUED, LATE)
 }
 
 /// Why an earlier revision is not sent.
@@ -216,15 +214,16 @@ mod tests {
         let second = intent(2, S::Pending);
         let place = |first: &Intent| placed(&second, vec![first.clone()], Order::Each, true);
         assert_eq!(place(&waiting), Place::After(SignedDuration::from_secs(20)));
-        // What lies in the queue is looked at less often the longer it has been waited for.
-        for (waited, again) in [(0, 1), (80, 10), (3_600, 30)] {
-            let again = Place::After(SignedDuration::from_secs(again));
-            let second = Intent {
-                created_at: now() - SignedDuration::from_secs(waited),
-                ..second.clone()
+        // What lies in the queue is looked at less often the longer it should have left. How old it is says
+        // nothing: after an outage it leaves as soon as what comes before it has.
+        for (late, again) in [(0, 1), (80, 10), (3_600, 30)] {
+            let first = Intent {
+                created_at: now() - SignedDuration::from_secs(9_000),
+                not_before: now() - SignedDuration::from_secs(late),
+                ..intent(1, S::Pending)
             };
-            let all = vec![intent(1, S::Pending)];
-            assert_eq!(placed(&second, all, Order::Each, true), again, "{waited} s");
+            let again = Place::After(SignedDuration::from_secs(again));
+            assert_eq!(place(&first), again, "{late} s");
         }
         for settled in [S::Delivered, S::Rejected, S::Exhausted] {
             assert_eq!(place(&intent(1, settled)), go(&[]), "{settled}");
