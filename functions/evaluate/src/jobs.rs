@@ -63,12 +63,12 @@ impl Evaluator {
         let mut newer = 0;
         let (looked, next) = match job.stage {
             Stage::Spread => match &job.cursor {
-                None => this.spread().await?,
+                None => Box::pin(this.spread()).await?,
                 Some(cursor) if cursor == UNSENT => this.announce_unsent().await?,
-                Some(cursor) => this.end_what_is_open(cursor).await?,
+                Some(cursor) => Box::pin(this.end_what_is_open(cursor)).await?,
             },
             Stage::Positions => Box::pin(this.look_at_positions(job, &mut newer)).await?,
-            Stage::Units => this.look_at_units(job, &mut newer).await?,
+            Stage::Units => Box::pin(this.look_at_units(job, &mut newer)).await?,
         };
         if newer > 0 {
             tracing::warn!(
