@@ -759,6 +759,80 @@ async fn a_model_whose_vehicles_stand_there_under_another_name_is_not_sold_out()
     carried.stop().await;
 }
 
+/// Nor is anything low while one webhook after the other says so.
+#[tokio::test(start_paused = true)]
+async fn while_a_models_vehicles_get_another_name_one_by_one_nothing_is_told() {
+    use UnitState::InStock;
+    let shop = Shop::open(&[("threshold = 9", "threshold = 2"), ("[channels.out]", LOT)]).await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let says = async |said: shared::domain::StockEvent| {
+        shop.store.apply(&said, &authority).await.unwrap();
+        carried.idle().await;
+    };
+    for number in 1..=3 {
+        says(of_model(number, 0, ("Gofl", InStock))).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(100)).await;
+    shop.ticks().await;
+    carried.idle().await;
+    for number in 1..=3 {
+        says(of_model(number, 5, ("Golf", InStock))).await;
+    }
+    shop.ticks().await;
+    carried.idle().await;
+    assert_eq!(shop.on_hand("line:bentley/golf", "north").await, Some(3));
+    assert_eq!(shop.alerts(AlertState::Open).await, []);
+    assert_eq!(shop.alerts(AlertState::Resolved).await, []);
+    carried.stop().await;
+}
+
+/// Nor is a car that was sold before somebody corrects its model's name news of that model.
+#[tokio::test(start_paused = true)]
+async fn a_model_of_which_none_ever_stood_there_is_not_sold_out_by_a_corrected_name() {
+    use UnitState::{InStock, Sold};
+    let gone = "kind = \"out_of_stock\"";
+    let shop = Shop::open(&[
+        ("kind = \"low_stock\"\nthreshold = 9", gone),
+        ("[channels.out]", LOT),
+    ])
+    .await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let says = async |said: shared::domain::StockEvent| {
+        shop.store.apply(&said, &authority).await.unwrap();
+        shop.ticks().await;
+        carried.idle().await;
+    };
+    let corrected = |number, minute, model| {
+        let mut said = of_model(number, minute, (model, InStock));
+        if let Change::Unit(report) = &mut said.change {
+            report.state = None;
+        }
+        said
+    };
+    let (old, new) = ("line:bentley/gofl", "line:bentley/golf");
+    let out = |line: &str, ending| (AlertKind::OutOfStock, format!("{line} at north"), ending);
+    for number in 1..=2 {
+        says(of_model(number, 0, ("Gofl", InStock))).await;
+    }
+    says(of_model(1, 5, ("Gofl", Sold))).await;
+    says(corrected(1, 9, "Golf")).await;
+    assert_eq!(shop.alerts(AlertState::Open).await, []);
+    assert_eq!(shop.on_hand(old, "north").await, Some(1));
+    assert_eq!(shop.on_hand(new, "north").await, None);
+    assert_eq!(shop.sold(new, "north").await, 1);
+    // The last one of that name is sold, and corrected afterwards.
+    says(of_model(2, 12, ("Gofl", Sold))).await;
+    assert_eq!(shop.alerts(AlertState::Open).await, [out(old, None)]);
+    says(corrected(2, 15, "Golf")).await;
+    assert_eq!(shop.alerts(AlertState::Open).await, []);
+    let over = shop.alerts(AlertState::Resolved).await;
+    assert_eq!(over, [out(old, Some(Ending::Renamed))]);
+    assert_eq!(shop.sold(new, "north").await, 2);
+    carried.stop().await;
+}
+
 /// It goes on under that name at all places together, too.
 #[tokio::test(start_paused = true)]
 async fn a_sum_of_a_model_whose_vehicles_stand_there_under_another_name_ends_as_renamed() {

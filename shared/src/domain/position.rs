@@ -537,8 +537,13 @@ impl Position {
             };
             earlier.is_none_or(rose)
         });
+        // One goes on under another name; so may the rest of them.
+        let fell =
+            (self.stock(sources).zip(earlier)).is_some_and(|(is, was)| is.on_hand < was.on_hand);
+        let goes_on = fell && self.lost.as_ref().is_some_and(|lost| lost.to.is_some());
         match rises {
             true => at(Together::Rise),
+            false if is_counted && goes_on => at(Together::Row),
             false => None,
         }
     }
@@ -926,6 +931,11 @@ impl Position {
                 }
                 for (day, quantity) in sold {
                     next.count_sale(*day, *quantity);
+                }
+                // Also where it was sold before it got the other name, and nothing else was sold by this one.
+                let is_only_sale = !sold.is_empty() && next.sold.is_empty();
+                if is_only_sale && lost.to.is_some() && next.has_no_vehicle() {
+                    next.lost = Some(lost.clone());
                 }
             }
         }

@@ -264,13 +264,20 @@ impl Store {
                 .counted
                 .as_ref()
                 .filter(|now| was_here && now.location == *location && now.product != *product);
+            // What has left already, and gets another name then, never stood there by that name.
+            let is_named_anew = was.is_some_and(|it| {
+                it.location == *location && it.product != *product && !it.state.is_present()
+            });
+            let was_there = |is_there: fn(UnitState) -> bool| {
+                !is_named_anew && after.was_at(location, is_there)
+            };
             let [on_hand, reserved, incoming] = moved.counts;
             let change = PositionChange::Count {
                 on_hand,
                 reserved,
                 incoming,
-                was_there: after.was_at(location, UnitState::is_present),
-                was_in_stock: after.was_at(location, UnitState::is_in_stock),
+                was_there: was_there(UnitState::is_present),
+                was_in_stock: was_there(UnitState::is_in_stock),
                 unheard: source_gone || place_gone,
                 lost: Lost {
                     by: self.origin(),
