@@ -787,6 +787,49 @@ async fn while_a_models_vehicles_get_another_name_one_by_one_nothing_is_told() {
     carried.stop().await;
 }
 
+/// What all places have together is judged once a file that renames some is read.
+#[tokio::test(start_paused = true)]
+async fn a_sum_is_judged_once_a_file_that_renames_a_models_vehicles_at_one_place_is_read() {
+    use UnitState::InStock;
+    let sum = "kind = \"low_stock\"\ngroup = \"all\"\nover = \"sum\"\nthreshold = 3";
+    let shop = Shop::open(&[
+        ("kind = \"low_stock\"\nthreshold = 9", sum),
+        (
+            "kind = \"warehouse\"",
+            "kind = \"warehouse\"\ngroups = [\"all\"]",
+        ),
+        ("[channels.out]", LOT),
+    ])
+    .await;
+    let carried = shop.evaluates();
+    let authority = Authority::default();
+    let file = shop.store.writing_many();
+    let rests = async || {
+        tokio::time::sleep(std::time::Duration::from_secs(100)).await;
+        shop.ticks().await;
+        carried.idle().await;
+    };
+    for (number, place) in [(1, "north"), (2, "north"), (3, "south"), (4, "south")] {
+        let said = of_model_at(place, (number, 0), ("Gofl", InStock));
+        file.apply(&said, &authority).await.unwrap();
+    }
+    rests().await;
+    assert_eq!(shop.alerts(AlertState::Open).await, []);
+    for number in 1..=2 {
+        let said = of_model(number, 5, ("Golf", InStock));
+        file.apply(&said, &authority).await.unwrap();
+        carried.idle().await;
+    }
+    assert_eq!(shop.alerts(AlertState::Open).await, []);
+    rests().await;
+    let low = |line: &str| (AlertKind::LowStock, format!("{line} in all"), None);
+    let both = [low("line:bentley/gofl"), low("line:bentley/golf")];
+    let mut open = shop.alerts(AlertState::Open).await;
+    open.sort();
+    assert_eq!(open, both);
+    carried.stop().await;
+}
+
 /// Nor is a car that was sold before somebody corrects its model's name news of that model.
 #[tokio::test(start_paused = true)]
 async fn a_model_of_which_none_ever_stood_there_is_not_sold_out_by_a_corrected_name() {

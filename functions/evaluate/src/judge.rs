@@ -259,7 +259,9 @@ impl<'a> Scene<'a> {
             verdict.withheld = Some(Withheld::SourceDown);
         }
         let fires = verdict.condition == Condition::Breached;
-        let settle_at = members.iter().map(|it| {
+        // Also where it has just gone from, so that it is no member.
+        let counted = members.iter().copied().chain(there());
+        let settle_at = counted.map(|it| {
             let changes_now = it.location == after.location;
             it.settles_in_sum(changes_now, fires, self.now)
         });
