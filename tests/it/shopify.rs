@@ -207,10 +207,14 @@ impl Shop {
     /// The clock's next ticks: what is due is done.
     pub(crate) async fn ticks(&self) {
         for _ in 0..2 {
-            tokio::time::sleep(std::time::Duration::from_secs(61)).await;
-            let ticked = self.ticker.tick(EventBridgeEvent::default(), self.soon());
-            ticked.await.unwrap();
+            self.tick().await;
         }
+    }
+
+    async fn tick(&self) {
+        tokio::time::sleep(std::time::Duration::from_secs(61)).await;
+        let ticked = self.ticker.tick(EventBridgeEvent::default(), self.soon());
+        ticked.await.unwrap();
     }
 
     /// Carries what changes to the evaluator.

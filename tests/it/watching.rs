@@ -134,6 +134,32 @@ async fn a_sum_over_more_places_than_when_it_was_low_has_not_recovered() {
     }
 }
 
+/// What it says has come, wherever else is added up by then.
+#[tokio::test(start_paused = true)]
+async fn a_sum_recovers_by_what_comes_although_a_place_has_joined_meanwhile() {
+    let places = |west: &'static str| [("north", "\"all\""), ("south", "\"all\""), ("west", west)];
+    let rest = EVERYBODY.to_owned() + SUM;
+    for west in [None, Some(0)] {
+        let desk = Desk::new(&config(&places(""), &rest)).await;
+        if let Some(on_hand) = west {
+            desk.states("west", on_hand).await;
+        }
+        for (place, on_hand) in [("north", 9), ("south", 9), ("north", 1), ("south", 1)] {
+            desk.states(place, on_hand).await;
+        }
+        assert_eq!(desk.open().await.len(), 1);
+        // By a little, so it has to last.
+        desk.states("south", 4).await;
+        assert_eq!(desk.open().await.len(), 1);
+        desk.apply(&config(&places("\"all\""), &rest), &["north"])
+            .await;
+        desk.states("north", 40).await;
+        let over = desk.alerts(AlertState::Resolved).await;
+        let endings: Vec<_> = over.iter().map(|alert| alert.message.ending).collect();
+        assert_eq!(endings, [Some(Ending::Recovered)], "{west:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rule_that_only_waits_covers_nothing() {
     let rules = OUT.to_owned() + "pending = \"30m\"\n" + LOW;

@@ -263,6 +263,7 @@ impl Evaluator {
             beside: look.beside.clone(),
             called_for: Vec::new(),
             positions: Vec::new(),
+            verdict: look.verdict.clone(),
             ..*look
         };
         let mut recipients = look.recipients(RevisionKind::Opened, None);
@@ -311,7 +312,7 @@ impl Look<'_> {
 
     /// The verdict, with whether those who would be told know of a graver alert.
     fn with_cover(&self) -> Verdict {
-        let mut verdict = self.verdict;
+        let mut verdict = self.verdict.clone();
         if verdict.withheld.is_some() || self.covered.is_empty() {
             return verdict;
         }

@@ -12,7 +12,7 @@ use shared::domain::id::LocationId;
 use shared::domain::message::Stock;
 use shared::domain::position::Position;
 use shared::domain::rule::{Check, Condition, Facts, Resolution, total};
-use shared::domain::watch::{Places, Seen, Verdict, Withheld};
+use shared::domain::watch::{Episode, Seen, Verdict, Withheld};
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::ProductPicture;
@@ -131,7 +131,7 @@ impl<'a> Scene<'a> {
                 (true, None) => without_rule(&resolution),
             };
             let reading = self.read(&resolution, stock.as_ref(), (after, after.unlisted), gone);
-            let mut verdict = reading.verdict;
+            let mut verdict = reading.verdict.clone();
             if self.down.contains(&after.location) {
                 verdict.withheld = Some(Withheld::SourceDown);
             }
@@ -243,13 +243,11 @@ impl<'a> Scene<'a> {
             gone = Ending::Renamed;
         }
         let reading = self.read(&resolution, stock.as_ref(), (after, unlisted), gone);
-        let mut verdict = reading.verdict;
-        verdict.places = Places::of(places);
+        let mut verdict = reading.verdict.clone();
+        verdict.places = places.to_vec();
         let watch = self.picture.watch(&resolution.subject(), resolution.kind);
         let episode = watch.and_then(|stored| stored.data.watch.episode());
-        let others_added_up =
-            episode.is_some_and(|episode| episode.places.differ_from(verdict.places));
-        if verdict.ending.is_recovery() && others_added_up {
+        if verdict.ending.is_recovery() && episode.is_some_and(|it| self.is_still_low(it)) {
             verdict.ending = Ending::RuleChanged;
         }
         if members
@@ -280,6 +278,19 @@ impl<'a> Scene<'a> {
                 renamed_to: renamed_to.filter(|_| gone == Ending::Renamed),
             },
         }
+    }
+
+    /// Whether the places over which it last fired are as low as then: other places add up to more now.
+    fn is_still_low(&self, episode: &Episode) -> bool {
+        let sources = &self.authority.quantities;
+        let then = self.picture.stated_at(&episode.places, sources);
+        let stocks: Vec<_> = then.map(|member| member.stock(sources)).collect();
+        let stock = total(stocks.iter().map(Option::as_ref));
+        let threshold = episode.check.and_then(|check| check.threshold());
+        let would_fire =
+            threshold.is_some_and(|it| it.judge(stock.as_ref()) == Condition::Breached);
+        // Rows of before do not say which places they were.
+        would_fire && !episode.places.is_empty()
     }
 
     pub(crate) fn category(&self) -> Option<&'a str> {

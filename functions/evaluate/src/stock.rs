@@ -382,7 +382,7 @@ impl<'a> Scene<'a> {
             positions: judged.shown.of.clone(),
             stored,
             kind,
-            verdict: judged.verdict,
+            verdict: judged.verdict.clone(),
             seen: judged.seen.clone(),
             cause: Some(change.to_owned()),
             covered,

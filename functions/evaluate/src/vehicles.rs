@@ -152,7 +152,7 @@ impl Evaluator {
                 subject: subject.clone(),
                 kind: AlertKind::Conflict,
                 stored: watches.iter().find(|s| s.data.kind == AlertKind::Conflict),
-                verdict,
+                verdict: verdict.clone(),
                 seen: unit.revision.into(),
                 cause: None,
                 covered: BTreeSet::new(),

@@ -511,7 +511,13 @@ impl Position {
         sources: &Sources,
         now: Timestamp,
     ) -> Option<Unsettled> {
-        let known = before.unsettled;
+        let stated = |it: &Self| it.read_from(sources).map(|(_, base)| base.since());
+        let is_stated_anew = stated(self) > stated(before);
+        // What is stated now, of all that is there, stands whatever was applied late before it.
+        let known = match writing {
+            Writing::Late => before.unsettled,
+            _ => before.unsettled.filter(|it| !(it.late && is_stated_anew)),
+        };
         let at = |by| Some(Unsettled::at(now, by, known));
         match writing {
             Writing::One => {}

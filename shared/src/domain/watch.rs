@@ -156,8 +156,8 @@ pub struct Episode {
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
     /// The places over which it last fired, where it is over a sum; rows of before do not say it.
-    #[serde(rename = "g", default, skip_serializing_if = "Places::is_unknown")]
-    pub places: Places,
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<LocationId>,
     /// How deep a fall people know of.
     #[serde(rename = "l", default, skip_serializing_if = "is_threshold")]
     pub depth: Depth,
@@ -212,39 +212,6 @@ impl Topics {
     }
 }
 
-/// A set of places as one number, whatever their order; 0 where it is not known.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Places(u32);
-
-impl Places {
-    /// No set of places.
-    pub const UNKNOWN: Self = Self(0);
-
-    /// The set of these.
-    pub fn of<'a>(places: impl IntoIterator<Item = &'a LocationId>) -> Self {
-        // FNV-1a: stable across builds, which `std`'s hasher does not promise.
-        let hash = |place: &LocationId| {
-            let bytes = place.as_str().bytes();
-            bytes.fold(0x811c_9dc5_u32, |hash, byte| {
-                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-            })
-        };
-        let all = places.into_iter().map(hash).fold(0, u32::wrapping_add);
-        Self(all.max(1))
-    }
-
-    /// Whether nothing is known of them.
-    pub const fn is_unknown(&self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether both are known, and not the same.
-    pub fn differ_from(self, others: Self) -> bool {
-        !self.is_unknown() && !others.is_unknown() && self != others
-    }
-}
-
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde passes a reference"
@@ -281,7 +248,7 @@ pub struct Moment(
 );
 
 /// One look at the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// What the rule says.
     pub condition: Condition,
@@ -300,7 +267,7 @@ pub struct Verdict {
     /// What the rule checks now.
     pub check: Option<Check>,
     /// The places that are added up, where it is over a sum.
-    pub places: Places,
+    pub places: Vec<LocationId>,
     /// Why people are not to be told, if they are not.
     pub withheld: Option<Withheld>,
     /// When what was looked at is settled, while many changes that come together change it.
@@ -335,7 +302,7 @@ impl Verdict {
             depth: Depth::Threshold,
             topics: Topics::NONE,
             check: None,
-            places: Places::UNKNOWN,
+            places: Vec::new(),
             withheld: None,
             settles_at: None,
             partly_covered: false,
@@ -624,7 +591,7 @@ fn begin(
             severity: verdict.severity,
             cause,
             check: None,
-            places: Places::UNKNOWN,
+            places: Vec::new(),
             depth: Depth::Threshold,
             told_at: None,
             withheld: None,

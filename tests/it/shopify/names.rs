@@ -8,6 +8,28 @@ use shared::store::quarantine::HeldState;
 
 use super::{ALL, CONFIG, EXCHANGED, ITEM, OTHER_ITEM, Shop, level, order, product};
 
+/// What the shop says now waits for nothing, however little before something older was applied.
+#[tokio::test(start_paused = true)]
+async fn a_level_that_comes_at_once_is_told_at_once_although_one_before_it_came_late() {
+    let shop = Shop::open(&[]).await;
+    let pump = shop.evaluates();
+    let waits = level(ITEM, 1, 20, "09:00:00");
+    shop.hears("inventory_levels/update", &waits).await;
+    let described = product("active", "08:59:00", &[(ITEM, "OIL")]);
+    shop.hears("products/create", &described).await;
+    for _ in 0..4 {
+        if shop.on_hand("OIL", "north").await.is_none() {
+            shop.tick().await;
+        }
+    }
+    pump.idle().await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(20));
+    let sold_out = level(ITEM, 1, 0, "10:00:00");
+    shop.hears("inventory_levels/update", &sold_out).await;
+    pump.idle().await;
+    assert_eq!(shop.alerts(AlertState::Open).await.len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_levels_that_waited_for_their_product_people_are_told_what_holds_in_the_end() {
     let orders = [

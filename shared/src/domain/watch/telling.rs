@@ -70,7 +70,7 @@ pub(super) fn tell(
     let before = threshold(episode.check);
     if breached {
         episode.check = verdict.check;
-        episode.places = verdict.places;
+        episode.places.clone_from(&verdict.places);
     }
     // It may not have fallen at all.
     let moved = before

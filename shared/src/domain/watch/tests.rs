@@ -619,7 +619,7 @@ fn flapping_is_what_the_account_and_the_rule_say_it_is() {
     rule.manner.flap_limit = Some(2);
     rule.manner.flap_steady = Some(Span(SignedDuration::from_hours(2)));
     let soon = Verdict::under(&rule, Clear, Manner::default());
-    for (verdict, told) in [(never, 8), (soon, 3)] {
+    for (verdict, told) in [(never, 8), (soon.clone(), 3)] {
         let mut story = Story::new();
         story.verdict = verdict;
         for flip in 0..8 {
@@ -749,7 +749,7 @@ fn told_story(
         } else {
             story.look();
         }
-        looks.push((story.verdict, story.now, story.seen));
+        looks.push((story.verdict.clone(), story.now, story.seen));
     }
     (story, looks)
 }
