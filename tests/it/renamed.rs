@@ -457,6 +457,48 @@ async fn a_source_that_follows_a_rename_never_tells_that_the_old_sku_is_out_of_s
     }
 }
 
+/// It goes on with the old SKU for a while, which counts there, and then follows: as if it had always had it.
+#[tokio::test(start_paused = true)]
+async fn what_is_promised_goes_along_where_a_source_states_the_old_sku_only_after_the_rename() {
+    let out = "threshold = 9\n[[rules]]\nname = \"out\"\nkind = \"out_of_stock\"\n\
+        [connectors.erp]\nkind = \"generic\"\nwebhook = { secret = \"env:TILL\" }\n";
+    let later = Clock::system().now().duration_since(at(0)).as_mins() + 60 * 24 * 365;
+    for (by_file, is_taken) in [(false, false), (true, false), (true, true)] {
+        let shop = Shop::open(&[("threshold = 9\n", out)]).await;
+        let pump = shop.evaluates();
+        named(&shop, "OLD", "08:00:00").await;
+        let twenty = level(ITEM, 1, 20, "09:00:00");
+        shop.hears("inventory_levels/update", &twenty).await;
+        named(&shop, "NEW", "09:59:00").await;
+        apply(&shop, &stated("erp", later, "OLD", "north", 20)).await;
+        let reserve = Act::Reserve { quantity: 2 };
+        moves(&shop, "promise", "OLD", reserve).await.unwrap();
+        assert_eq!(position(&shop, "OLD").await.unwrap().held, 2);
+        if is_taken {
+            // Another item has the SKU now: what is promised of it is that item's.
+            let both = [(ITEM, "NEW"), (OTHER_ITEM, "OLD")];
+            let both = product("active", "09:59:30", &both);
+            shop.hears("products/update", &both).await;
+        }
+        apply(&shop, &stated("erp", later + 60, "NEW", "north", 20)).await;
+        apply(&shop, &over(by_file, "erp", later + 60, "OLD", "north")).await;
+        pump.idle().await;
+        let left = position(&shop, "OLD").await.unwrap();
+        if is_taken {
+            assert_eq!((left.held, left.renamed_to()), (2, None));
+            continue;
+        }
+        assert_eq!(left.renamed_to(), Some(&"NEW".parse().unwrap()));
+        assert_eq!(quantities(&shop, "OLD").await, None, "{by_file}");
+        assert_eq!(quantities(&shop, "NEW").await, Some((20, 2, 18, 0)));
+        assert_eq!(shop.alerts(AlertState::Open).await, [], "{by_file}");
+        assert_eq!(shop.alerts(AlertState::Resolved).await, [], "{by_file}");
+        let release = Act::Release { quantity: 2 };
+        moves(&shop, "back", "OLD", release).await.unwrap();
+        assert_eq!(quantities(&shop, "NEW").await, Some((20, 0, 20, 0)));
+    }
+}
+
 /// What is only concluded from a list is no statement: the file may have followed before the shop says so.
 #[tokio::test(start_paused = true)]
 async fn what_is_promised_goes_along_where_the_other_source_has_left_before_the_shop() {

@@ -6,6 +6,8 @@
 //! of the source's own last word, so that only what it says later brings it back. A sale that it reported
 //! stands; whoever else has reported it can take it back alone from then on.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use shared::config::Config;
 use shared::domain::event::{Change, Version};
@@ -31,8 +33,14 @@ impl Evaluator {
         }
         // What is known here may be a second old, and a source newer than that.
         let installation = self.installation().await?;
-        let over = over(&installation.config, position);
+        let config = &installation.config;
+        let over = over(config, position);
         for (source, called) in &over {
+            // First: who adds up places may look in between, and what is unknown is not nothing.
+            for place in meant(config, position, source, called.as_deref()) {
+                self.await_statement(&installation, position, source, place)
+                    .await?;
+            }
             let change = Change::SourceGone {
                 product: position.product.clone(),
                 location: position.location.clone(),
@@ -43,6 +51,26 @@ impl Evaluator {
                 .await?;
         }
         Ok(!over.is_empty())
+    }
+
+    /// Notes at the place that a source means now that how much is there is not known yet.
+    async fn await_statement(
+        &self,
+        installation: &Installation,
+        position: &Position,
+        source: &ConnectorName,
+        location: LocationId,
+    ) -> Result<(), EvaluateError> {
+        let change = Change::SourceGone {
+            product: position.product.clone(),
+            location: location.clone(),
+            called: None,
+        };
+        let at = self.store.clock().now();
+        let event = follows_from(installation.version, "awaited", source, at, change)?;
+        let sources = &installation.authority().quantities;
+        let place = (&position.product, &location);
+        Ok(self.store.await_statement(&event, place, sources).await?)
     }
 
     /// Ends what sources that are no longer there say of a vehicle; whether that changed anything.
@@ -171,6 +199,20 @@ fn moved<'a>(
         let to = connector.called(claim.called.value()?, &config.locations)?;
         (to != said.value).then_some((source, said, to))
     })
+}
+
+/// The places that a source means now by the name, or its names, of a place at which it stated something.
+fn meant(
+    config: &Config,
+    position: &Position,
+    source: &ConnectorName,
+    called: Option<&str>,
+) -> BTreeSet<LocationId> {
+    let connector = config.connectors.get(source);
+    let names = position.called_by(source).into_iter();
+    let names = names.filter(|name| called.is_none_or(|called| called == *name));
+    let places = names.filter_map(|name| connector?.called(name, &config.locations));
+    places.filter(|it| *it != position.location).collect()
 }
 
 /// The sources that state something here and cannot any more; or by which name of the place they did that

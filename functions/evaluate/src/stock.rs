@@ -157,7 +157,7 @@ impl Evaluator {
             .imported_for(&self.store, product, category, location)
             .await?;
         picture.rules.extend(imported.iter().cloned());
-        let counts_in_a_sum = || {
+        let counts_in_a_sum = {
             let description = picture.description.as_ref();
             let category = description.and_then(|it| it.category(sources));
             let directory = &around.installation.config.locations;
@@ -167,12 +167,27 @@ impl Evaluator {
             let sums = around.installation.rules.rules_over_sums(&facts);
             !sums.is_empty()
         };
-        if is_whole || !counts_in_a_sum() {
+        if !counts_in_a_sum {
             return Ok(picture);
         }
-        let mut picture = self.store.picture(product).await?;
-        picture.rules.extend(imported);
-        Ok(picture)
+        let whole = async || {
+            let mut picture = self.store.picture(product).await?;
+            picture.rules.extend(imported.iter().cloned());
+            Ok::<_, EvaluateError>(picture)
+        };
+        if !is_whole {
+            picture = whole().await?;
+        }
+        // Before it is added up with the rest.
+        let mut ended = false;
+        for position in picture.positions.values() {
+            let config = &around.installation.config;
+            ended |= Box::pin(self.end_statements(config, position)).await?;
+        }
+        match ended {
+            true => whole().await,
+            false => Ok(picture),
+        }
     }
 
     /// Looks until no other look comes between. The other positions of which an alert is no longer

@@ -48,6 +48,9 @@ pub(crate) struct Flaw {
     brief: Option<Box<str>>,
     /// The word or name that is to blame: however many rows have it, it is one entry.
     pub(crate) word: Option<Box<str>>,
+    /// What several rows of one item say that contradict each other: where they say something else, it is
+    /// another entry.
+    said: Option<Box<str>>,
 }
 
 impl Flaw {
@@ -63,6 +66,7 @@ impl Flaw {
             brief: None,
             sentence: sentence.into(),
             word: None,
+            said: None,
         }
     }
 
@@ -87,6 +91,19 @@ impl Flaw {
             Some(Item::Unit { vin }) => Some(vin.as_str()),
             None => self.sku.as_ref().map(|sku| sku.as_str()),
         }
+    }
+
+    pub(crate) fn of_rows(self, said: &str) -> Self {
+        Self {
+            said: Some(said.into()),
+            ..self
+        }
+    }
+
+    /// By what it is known, where that is not the text of its row.
+    pub(crate) fn known_by(&self) -> Option<String> {
+        let (item, said) = self.item.as_ref().zip(self.said.as_ref())?;
+        Some(format!("{item}\u{1f}{said}"))
     }
 
     pub(crate) fn of_word(self, word: &str) -> Self {

@@ -17,7 +17,7 @@ use shared::store::stated::{Item, Stated};
 use crate::apply::{Applier, Outcome, Repeats};
 use crate::batch::NewRow;
 use crate::examine::{ExamineError, TURN, key_of};
-use crate::flaw::{BAD_ROW, CONFLICT, Flaw, NOT_STOCKED, Tally};
+use crate::flaw::{BAD_ROW, Flaw, NOT_STOCKED, Tally};
 use crate::listing::Kept;
 use crate::memory::Delivery;
 use crate::repeated::{Combined, Gathered, Part};
@@ -261,8 +261,7 @@ impl Pass<'_> {
         if let Some(first) = own.first() {
             let sentences: Vec<&str> = own.iter().map(|flaw| flaw.sentence.as_str()).collect();
             let reasons: Vec<&str> = own.iter().map(|flaw| flaw.reason).collect();
-            let of_item = first.item.as_ref().filter(|_| first.reason == CONFLICT);
-            let about = of_item.map(ToString::to_string);
+            let about = first.known_by();
             let about = about.as_deref().unwrap_or(content);
             let known_by = [about, &reasons.join(" ")].join("\u{1f}");
             held.push(entry(first.reason, sentences.join(" "), &known_by));

@@ -1,8 +1,9 @@
 //! Several rows for one item: a contradiction, in which none of them is believed, or parts of one
 //! quantity where the connector says so. Either way their order does not matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
 use shared::config::connector::Repeated;
 use shared::domain::event::{Change, Level};
 use shared::domain::unit::UnitReport;
@@ -89,13 +90,24 @@ fn combine(mut parts: Vec<Part>, repeated: Repeated) -> Combined {
             );
             let texts: Vec<_> = parts.iter().take(NAMED).map(|it| &*it.text).collect();
             let texts = texts.join("; ");
+            let said: BTreeSet<_> = parts.iter().map(said).collect();
+            let said = said.into_iter().collect::<Vec<_>>().join("; ");
             let told = |part| {
                 let text = texts.clone();
                 let flaw = Flaw::new(item.as_ref(), CONFLICT, sentence.clone());
-                (Part { text, ..part }, flaw)
+                (Part { text, ..part }, flaw.of_rows(&said))
             };
             Combined::Conflict(parts.into_iter().map(told).collect())
         }
+    }
+}
+
+/// What a row says of that in which it may contradict another, wherever it stands and whenever it was true.
+fn said(part: &Part) -> String {
+    match part.statement.as_ref().map(|it| &it.change) {
+        Some(Change::LevelSet { level, .. }) => json!(level).to_string(),
+        Some(Change::Unit(report)) => json!([report.state, report.location]).to_string(),
+        _ => part.text.clone(),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::domain::{Authority, ProductId};
 const OPERATION: &str = "move what moved to the place that is meant";
 
 /// What follows for something that a source has said from a version of the configuration: that it is `ended`,
-/// or `placed` elsewhere.
+/// `placed` elsewhere, or `awaited` where it has not been said yet.
 pub fn follows_from(
     version: u64,
     what: &str,

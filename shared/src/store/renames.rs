@@ -43,12 +43,16 @@ pub(super) struct Names {
     /// Items that have this SKU now, and whose stock may still be under the old one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) coming: BTreeSet<String>,
+    /// Something else has it only as a source went on to state it: no item has taken it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) stated: bool,
 }
 
 impl Names {
-    /// Whether items have left the SKU, and nothing else has it since.
+    /// Whether items have left the SKU, and no other item has taken it since.
     fn were_left(&self) -> bool {
-        !self.gone.is_empty() && !self.renamed.as_ref().is_some_and(|it| it.taken)
+        let is_taken = self.renamed.as_ref().is_some_and(|it| it.taken);
+        !self.gone.is_empty() && (self.stated || !is_taken)
     }
 }
 
@@ -266,7 +270,8 @@ impl Store {
                 renamed = names.renamed.or(renamed);
                 if let Some(renamed) = renamed.as_mut().filter(|it| !it.taken && said.takes(it)) {
                     if is_told {
-                        self.take_name(&product).await?;
+                        let by_level = matches!(said, Said::Level(..));
+                        self.take_name(&product, by_level).await?;
                         seen.remove(&product);
                         continue;
                     }
@@ -334,11 +339,13 @@ impl Store {
         self.get(operation, &keys::names(product)).await
     }
 
-    /// Notes that something else has a SKU that a renamed product had, if one had.
-    async fn take_name(&self, product: &ProductId) -> Result<(), StoreError> {
+    /// Notes that something else has a SKU that a renamed product had, if one had; and whether that is
+    /// known only as a source states the SKU.
+    async fn take_name(&self, product: &ProductId, stated: bool) -> Result<(), StoreError> {
         let mut to = None;
         self.change_names(product, None, |names| {
             if let Some(renamed) = &mut names.renamed {
+                names.stated = stated && (names.stated || !renamed.taken);
                 renamed.is_taken(None);
                 to = Some(renamed.to.clone());
             }
@@ -372,9 +379,12 @@ impl Store {
         let mut from = None;
         if let Some(renamed) = &mut names.renamed {
             let of_other = (source, item) != (&renamed.source, renamed.item.as_str());
-            if !renamed.taken && (of_other || renamed.since < since) {
-                renamed.is_taken(Some(since));
-                from = Some(renamed.to.clone());
+            if of_other || renamed.since < since {
+                names.stated = false;
+                if !renamed.taken {
+                    renamed.is_taken(Some(since));
+                    from = Some(renamed.to.clone());
+                }
             }
         }
         let write = match names == before {
@@ -671,7 +681,9 @@ impl Store {
                 .map(|it| (it.clone(), rename.to.clone()));
             after.gone.extend(gone);
             after.coming.retain(|name| !rename.names.contains(name));
-            if known.is_none_or(|it| it.taken && it.since < rename.since) {
+            // Where a source that alone had it states it no longer, nothing has it any more.
+            let ends = before.stated && rename.over.is_some();
+            if known.is_none_or(|it| it.taken && (ends || it.since < rename.since)) {
                 let positions = self.positions_of(old).await?;
                 is_last = true;
                 for stands in positions.iter().filter(|it| it.renamed_to().is_none()) {
@@ -682,6 +694,7 @@ impl Store {
                     let along = along.iter().map(|it| (it.clone(), rename.to.clone()));
                     after.gone.extend(along);
                 }
+                after.stated &= !is_last && !was_last;
                 after.renamed = (is_last || was_last)
                     .then(|| Renamed {
                         to: rename.to.clone(),

@@ -575,6 +575,27 @@ impl Store {
         .into())
     }
 
+    /// Notes that how much there is of a product at a place is not known until its source says so; nothing
+    /// where anything is known of it.
+    pub async fn await_statement(
+        &self,
+        event: &StockEvent,
+        (product, location): (&ProductId, &LocationId),
+        sources: &Sources,
+    ) -> Result<(), StoreError> {
+        if self.position(product, location).await?.is_some() {
+            return Ok(());
+        }
+        let unknown = Position::unknown(product.clone(), location.clone());
+        let why =
+            "its source means this place by the name of another, and has not said how much is here";
+        let cause = Cause::of(event, Some(why));
+        let (writes, _) = self.recorded(&cause, None, &unknown, unknown.clone(), sources)?;
+        // Else somebody has written it just now.
+        self.transact("await a statement", writes.into()).await?;
+        Ok(())
+    }
+
     /// What a change of a position takes, and the position after it; none if it is known.
     pub(super) async fn prepare(
         &self,

@@ -64,6 +64,26 @@ async fn of_rows_that_differ_none_is_believed_whatever_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_contradiction_that_was_dismissed_hides_no_other_of_the_same_item() {
+    let bench = Bench::with("").await;
+    let open = async |name: &str, [one, two]: [i64; 2]| {
+        let file = format!("{HEADER}A,main,{one}\nB,main,1\nA,main,{two}\n");
+        bench.read(name, file).await;
+        let held = bench.store.quarantined(HeldState::Open, None, 10).await;
+        held.unwrap().items
+    };
+    let held = open("1.csv", [3, 4]).await;
+    let dismissed = bench
+        .store
+        .dismiss_quarantined(&held[0].id, "known", "maria");
+    dismissed.await.unwrap();
+    assert_eq!(open("2.csv", [4, 3]).await, [], "in whichever order");
+    let other = open("3.csv", [3, 5]).await;
+    assert_eq!(other.len(), 1, "{other:?}");
+    assert_eq!(other[0].row, "A,main,3; A,main,5");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_row_that_cannot_be_read_is_no_agreement() {
     let bench = Bench::with("").await;
     bench
