@@ -340,6 +340,7 @@ fn message(
         link: None,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         digest: None,
     }
 }

@@ -694,6 +694,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         link: None,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         digest: None,
     }
 }
