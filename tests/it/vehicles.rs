@@ -709,6 +709,47 @@ fn of_model_at(
     said
 }
 
+/// Capitals, points and dashes are the source's.
+#[tokio::test(start_paused = true)]
+async fn a_model_is_called_as_its_source_writes_it() {
+    let shop = Shop::open(&[("threshold = 9", "threshold = 2"), ("[channels.out]", LOT)]).await;
+    let carried = shop.evaluates();
+    let says = async |minute: i64, make: &str, model: &str| {
+        let mut said = of_model(1, minute, (model, UnitState::InStock));
+        if let Change::Unit(report) = &mut said.change {
+            let make = Field::Text(make.to_owned());
+            report.fields.insert("make".to_owned(), make);
+        }
+        let authority = Authority::default();
+        shop.store.apply(&said, &authority).await.unwrap();
+        shop.ticks().await;
+        carried.idle().await;
+    };
+    let models = [
+        ("BMW", "X5 xDrive40i"),
+        ("VW", "ID.4 GTX"),
+        ("Mercedes-Benz", "AMG  GT"),
+    ];
+    for (minute, (make, model)) in (0..).step_by(5).zip(models) {
+        says(minute, make, model).await;
+        let name = format!("{make} {}", model.replace("  ", " "));
+        let open = shop.store.alerts(AlertState::Open, None, 9).await.unwrap();
+        let [open] = open.items.as_slice() else {
+            panic!("one is open: {open:?}");
+        };
+        assert_eq!(open.message.product, name);
+        let over = shop.store.alerts(AlertState::Resolved, None, 9).await;
+        let over = over.unwrap().items.into_iter().map(|it| it.message).next();
+        assert_eq!(over.is_some(), minute > 0);
+        if let Some(over) = over {
+            let text = Templates::new().render(&over, &"out".parse().unwrap()).text;
+            let words = format!("its vehicles are {name} now.");
+            assert!(text.ends_with(&words), "{text}");
+        }
+    }
+    carried.stop().await;
+}
+
 /// A model's name that is corrected, or changed for all its vehicles, is no sale of any.
 #[tokio::test(start_paused = true)]
 async fn a_model_whose_vehicles_stand_there_under_another_name_is_not_sold_out() {

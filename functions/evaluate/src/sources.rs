@@ -415,6 +415,7 @@ fn words(
         link: link(installation, subject),
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         digest: None,
     }
 }

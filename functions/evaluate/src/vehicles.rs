@@ -145,6 +145,7 @@ impl Evaluator {
                 link: link(installation, &subject),
                 ending: None,
                 renamed_to: None,
+                renamed_name: None,
                 digest: None,
             };
             let look = Look {

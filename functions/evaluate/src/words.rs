@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use shared::domain::alert::RevisionKind;
 use shared::domain::id::LocationId;
 use shared::domain::message::Message;
-use shared::domain::position::Sources;
 use shared::domain::rule::{Basis, SUPPLY_WINDOW, days_of_supply};
-use shared::domain::{ProductId, Severity, Subject};
+use shared::domain::{Severity, Subject};
 use shared::installation::Installation;
-use shared::store::alerts::ProductPicture;
 
 use crate::judge::{Judged, Scene};
 
@@ -47,7 +45,9 @@ impl Scene<'_> {
                 .as_ref()
                 .map_or(Severity::Info, |rule| rule.severity),
             at: self.now,
-            product: product_name(resolution.product, self.picture, &self.authority.quantities),
+            product: self
+                .picture
+                .name(resolution.product, &self.authority.quantities),
             location,
             zone: zone.iana_name().unwrap_or("UTC").to_owned(),
             before: shown.before,
@@ -69,6 +69,10 @@ impl Scene<'_> {
             link: link(self.installation, &subject),
             ending: None,
             renamed_to: shown.renamed_to.cloned(),
+            renamed_name: shown
+                .renamed_to
+                .and_then(|to| self.picture.renamed_name(to))
+                .map(str::to_owned),
             digest: None,
             subject,
         }
@@ -81,15 +85,6 @@ impl Scene<'_> {
             .location(location)
             .map_or_else(|| location.to_string(), |known| known.name.clone())
     }
-}
-
-/// The product's name for people.
-fn product_name(product: &ProductId, picture: &ProductPicture, sources: &Sources) -> String {
-    let known = picture.description.as_ref();
-    if let Some(title) = known.and_then(|known| known.title(sources)) {
-        return title.to_owned();
-    }
-    product.in_words()
 }
 
 /// Where to look at it.

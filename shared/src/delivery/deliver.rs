@@ -337,7 +337,7 @@ impl Deliverer {
             if !self.lately.has_failed_since(&errand.name, made.at) {
                 return delivered;
             }
-            self.end_trouble_since(&errand.name, made.at).await
+            self.end_trouble_beside(&errand.name, None).await
         } else {
             let about = (&leased.data, errand);
             self.note_destination(about, pass, &made, &delivered).await
@@ -369,7 +369,7 @@ impl Deliverer {
             text: quoted(&errand.words.text),
         });
         let store = &self.store;
-        let told = store.tell_breaker(&errand.name, pass, outcome, *slow, again, lost);
+        let told = store.tell_breaker(&errand.name, pass, outcome, *slow, again, lost.clone());
         let (change, before) = told.await?;
         self.announce(&errand.name, change);
         let known = before.trouble.as_ref().filter(|it| it.alert.is_some());
@@ -399,11 +399,14 @@ impl Deliverer {
             }
             _ => return Ok(()),
         };
-        let lost = Some(errand.words.text.as_str());
+        let text = Some(errand.words.text.as_str());
         let kind = TroubleKind::Refused;
-        self.begin_trouble(&errand.name, (kind, &reason), sentence, lost)
+        self.begin_trouble(&errand.name, (kind, &reason), sentence, text)
             .await?;
-        self.end_trouble_since(&errand.name, made.answered).await
+        match self.lately.has_arrived_after(&errand.name, made.at) {
+            true => self.end_trouble_beside(&errand.name, lost).await,
+            false => Ok(()),
+        }
     }
 
     async fn exchange(&self, intent: &Intent, errand: &Errand, deadline: Timestamp) -> Made {

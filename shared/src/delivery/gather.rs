@@ -83,6 +83,7 @@ impl Gathered {
             why: None,
             ending: (open == 0).then_some(Ending::Recovered),
             renamed_to: None,
+            renamed_name: None,
             days_of_supply: None,
             sold: None,
             notes: Vec::new(),

@@ -18,7 +18,7 @@ use crate::domain::{AlertKind, Subject};
 use crate::installation::Installation;
 use crate::render::words::one_line;
 use crate::store::alerts::{Alert, Announcement};
-use crate::store::breakers::{Destination, Trouble, TroubleKind};
+use crate::store::breakers::{Destination, Lost, Trouble, TroubleKind};
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{Store, StoreError};
 
@@ -88,17 +88,19 @@ impl Deliverer {
         Ok(())
     }
 
-    /// Ends a channel's trouble if something has arrived since an attempt failed there, which was sent
-    /// beside it: who sent that may have known of no trouble.
-    pub(super) async fn end_trouble_since(
+    /// Ends a channel's trouble where something arrived while an attempt that failed was on its way: who sent
+    /// the one may not have known of the other. `lost`: what did not arrive.
+    pub(super) async fn end_trouble_beside(
         &self,
         channel: &ChannelName,
-        failed: Timestamp,
+        lost: Option<Lost>,
     ) -> Result<(), DeliverError> {
-        if !self.lately.has_arrived_since(channel, failed) {
-            return Ok(());
+        let mut destination = self.store.destination(channel).await?;
+        // What arrived before the trouble was noted has it forgotten.
+        if destination.lost.is_none() && lost.is_some() {
+            destination.refused = destination.refused.max(1);
+            destination.lost = lost;
         }
-        let destination = self.store.destination(channel).await?;
         self.end_trouble(channel, &destination).await?;
         self.tell_of_others(channel).await
     }
@@ -290,11 +292,11 @@ impl Lately {
         }
     }
 
-    /// Whether something has arrived then, or since.
-    fn has_arrived_since(&self, channel: &ChannelName, then: Timestamp) -> bool {
+    /// Whether something has arrived since then.
+    pub(super) fn has_arrived_after(&self, channel: &ChannelName, then: Timestamp) -> bool {
         let channels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let answers = channels.get(channel);
-        answers.is_some_and(|it| it.arrived >= Some(then))
+        answers.is_some_and(|it| it.arrived > Some(then))
     }
 
     /// Whether something did not arrive then, or since.
@@ -338,6 +340,7 @@ fn message(
         link: None,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         digest: None,
     }
 }

@@ -30,6 +30,9 @@ pub struct Message {
     /// The SKU under which the product goes on, where it has another by now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renamed_to: Option<ProductId>,
+    /// How people call the model line that its vehicles are counted as now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_name: Option<String>,
     /// What the alert is about.
     pub kind: AlertKind,
     /// How much it matters.

@@ -83,6 +83,9 @@ pub struct Position {
     /// elsewhere since the configuration did not have the place. Nobody says that they are gone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unlisted: bool,
+    /// Make and model as written of the vehicle that was last counted anew there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
     /// How vehicles that were counted there last went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<Lost>,
@@ -371,6 +374,8 @@ pub enum PositionChange {
         was_in_stock: bool,
         /// Whether it goes because its source, or the place, was taken out of the configuration.
         unheard: bool,
+        /// Its make and model as they are written, if it is counted there.
+        called: Option<String>,
         /// How it goes, if it does.
         lost: Lost,
         /// Sales that are demand from now on, and such that no longer are: by day, how many.
@@ -457,6 +462,7 @@ impl Position {
             },
             awaited: false,
             unlisted: false,
+            called: None,
             lost: None,
             unsettled: None,
             held: 0,
@@ -917,6 +923,7 @@ impl Position {
                 was_there,
                 was_in_stock,
                 unheard,
+                called,
                 lost,
                 sold,
             } => {
@@ -942,6 +949,10 @@ impl Position {
                 let is_only_sale = !sold.is_empty() && next.sold.is_empty();
                 if is_only_sale && lost.to.is_some() && next.has_no_vehicle() {
                     next.lost = Some(lost.clone());
+                }
+                // Another spelling alone is no change of stock.
+                if next != *self && called.is_some() {
+                    next.called.clone_from(called);
                 }
             }
         }

@@ -75,6 +75,9 @@ pub struct Lost {
     /// The line that they stand there as from then on; nothing if one went otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<ProductId>,
+    /// What their source calls that line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<String>,
 }
 
 impl Lost {
@@ -83,11 +86,15 @@ impl Lost {
     pub(super) fn and(self, before: Option<&Self>) -> Self {
         let id = |of: &Self| of.by.as_ref().map(|by| by.id.clone());
         let before = before.filter(|it| it.by.is_some() && id(it) == id(&self));
-        let to = match before {
-            Some(before) => before.to.clone().zip(self.to).map(|(a, b)| a.min(b)),
-            None => self.to,
+        let Some(before) = before else {
+            return self;
         };
-        Self { to, ..self }
+        let (to, called) = match (before.to.as_ref(), self.to) {
+            (Some(known), Some(to)) if *known < to => (Some(known.clone()), before.called.clone()),
+            (Some(_), to) => (to, self.called),
+            (None, _) => (None, None),
+        };
+        Self { to, called, ..self }
     }
 }
 

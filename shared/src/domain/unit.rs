@@ -361,11 +361,23 @@ impl Unit {
 
     /// The model line it counts towards, once make and model are known.
     pub fn model_line(&self, authority: &Authority) -> Option<ProductId> {
+        let (make, model) = self.make_and_model(authority)?;
+        ProductId::model_line(make, model).ok()
+    }
+
+    /// Its make and model as they are written by whoever's word counts.
+    pub fn called(&self, authority: &Authority) -> Option<String> {
+        let (make, model) = self.make_and_model(authority)?;
+        let words = make.split_whitespace().chain(model.split_whitespace());
+        Some(words.collect::<Vec<_>>().join(" "))
+    }
+
+    fn make_and_model(&self, authority: &Authority) -> Option<(&str, &str)> {
         let text = |name| match self.field(name, authority.field(name)) {
             Some(Field::Text(text)) => Some(text.as_str()),
             _ => None,
         };
-        ProductId::model_line(text("make")?, text("model")?).ok()
+        Some((text("make")?, text("model")?))
     }
 
     /// Whether anybody has said that it is there, or was: in such a state.

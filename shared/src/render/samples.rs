@@ -17,6 +17,7 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
         change,
         ending: (change == RevisionKind::Resolved).then_some(Ending::Recovered),
         renamed_to: None,
+        renamed_name: None,
         kind,
         severity: Severity::Warning,
         subject: subject(kind),

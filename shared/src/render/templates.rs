@@ -276,8 +276,9 @@ fn closed(message: &Message, before_place: Option<&str>) -> Option<String> {
             .filter(|_| ending == Ending::Renamed)
         {
             Some(line) if line.line().is_some() => {
-                let line = line.in_words();
-                format!("Alert closed: {product} – its vehicles are {line} now.")
+                let name = message.renamed_name.clone();
+                let name = name.unwrap_or_else(|| line.in_words());
+                format!("Alert closed: {product} – its vehicles are {name} now.")
             }
             Some(sku) => format!("Alert closed: {product} – it goes on as SKU {sku}."),
             None => format!("Alert closed: {product} – {}.", ending.in_words()),

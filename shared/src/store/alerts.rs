@@ -199,6 +199,22 @@ impl ProductPicture {
         positions.filter(|position| !position.no_longer_stated(sources))
     }
 
+    /// The product's name for people: as its sources have it, or as its own name tells.
+    pub fn name(&self, product: &ProductId, sources: &Sources) -> String {
+        let described = self.description.as_ref();
+        let title = described.and_then(|known| known.title(sources));
+        let called = || self.positions.values().find_map(|it| it.called.as_deref());
+        let name = title.or_else(called);
+        name.map_or_else(|| product.in_words(), str::to_owned)
+    }
+
+    /// The name for people of the model line that its vehicles are counted as now.
+    pub fn renamed_name(&self, to: &ProductId) -> Option<&str> {
+        let mut lost = self.positions.values().filter_map(|it| it.lost.as_ref());
+        let lost = lost.find(|lost| lost.to.as_ref() == Some(to))?;
+        lost.called.as_deref()
+    }
+
     /// The watch over a subject for a kind of alert.
     pub fn watch(&self, subject: &Subject, kind: AlertKind) -> Option<&Stored<Watched>> {
         self.watches

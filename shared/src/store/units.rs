@@ -258,6 +258,10 @@ impl Store {
             // That a place has another name is no word of what stands there.
             let is_elsewhere = counted_at.is_some_and(|elsewhere| elsewhere != location);
             let place_gone = is_elsewhere && !authority.has_place(location);
+            let is_here = after
+                .counted
+                .as_ref()
+                .is_some_and(|it| (&it.product, &it.location) == (product, location));
             let was = before.counted.as_ref();
             let was_here = was.is_some_and(|it| (&it.product, &it.location) == (product, location));
             let goes_on = after
@@ -271,6 +275,7 @@ impl Store {
             let was_there = |is_there: fn(UnitState) -> bool| {
                 !is_named_anew && after.was_at(location, is_there)
             };
+            let called = after.called(authority);
             let [on_hand, reserved, incoming] = moved.counts;
             let change = PositionChange::Count {
                 on_hand,
@@ -282,7 +287,9 @@ impl Store {
                 lost: Lost {
                     by: self.origin(),
                     to: goes_on.map(|now| now.product.clone()),
+                    called: called.clone().filter(|_| goes_on.is_some()),
                 },
+                called: called.filter(|_| is_here),
                 sold: moved.sold.into_iter().filter(|(_, n)| *n != 0).collect(),
             };
             let stored = self

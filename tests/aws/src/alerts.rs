@@ -72,6 +72,7 @@ fn message(alert: &str, at: Timestamp) -> Message {
         correlation: None,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,

@@ -9,6 +9,7 @@ use shared::installation::Installation;
 use shared::store::breakers::{Trouble, TroubleKind};
 use shared::store::resend::Resend;
 
+use super::status;
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -68,6 +69,13 @@ pub(super) async fn standing(
             is_failing,
         });
     }
+    if all.iter().any(|channel| channel.trouble.is_some()) {
+        let (_, carried) = Box::pin(status::deliveries(context)).await?;
+        for channel in &mut all {
+            let last = carried.get(&channel.name).and_then(|(_, last)| *last);
+            channel.forget_before(last);
+        }
+    }
     Ok(all)
 }
 
@@ -80,14 +88,13 @@ fn is_live(problem: Option<&String>, is_checked: bool) -> Option<bool> {
 }
 
 impl Standing {
-    /// With what it refused before something last arrived forgotten: two may have been on their way at once.
-    pub(super) fn since(mut self, arrived: Option<Timestamp>) -> Self {
+    /// Forgets what it refused before something last arrived: two may have been on their way at once.
+    fn forget_before(&mut self, arrived: Option<Timestamp>) {
         let is_over = |trouble: &mut Trouble| arrived > Some(trouble.since.0);
         if let Some(trouble) = self.trouble.take_if(is_over) {
             self.problem.take_if(|problem| *problem == trouble.reason);
             self.live = is_live(self.problem.as_ref(), self.is_checked);
         }
-        self
     }
 
     pub(super) const fn name(&self) -> &ChannelName {

@@ -567,8 +567,14 @@ impl<'a> Scene<'a> {
         }
         let is_single = !matches!(resolution.subject(), Subject::Group { .. });
         let renamed = self.position.filter(|_| is_single);
-        if let Some(line) = renamed.and_then(Position::renamed_to) {
-            return format!("No alert: its vehicles are {} now.", line.in_words());
+        match renamed.and_then(Position::renamed_to) {
+            Some(line) if line.line().is_some() => {
+                let name = self.picture.renamed_name(line).map(str::to_owned);
+                let name = name.unwrap_or_else(|| line.in_words());
+                return format!("No alert: its vehicles are {name} now.");
+            }
+            Some(sku) => return format!("No alert: it goes on as SKU {sku}."),
+            None => {}
         }
         match (condition, phase) {
             (_, Some(Phase::Pending { since })) => format!(

@@ -40,9 +40,9 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let installation = context.installation().await?;
     let channels = channels::standing(context, &installation).await?;
     let (deliveries, carried) = deliveries(context).await?;
-    let channels = channels.into_iter().map(|channel: Standing| {
+    let channels = channels.iter().map(|channel: &Standing| {
         let (waiting, last) = carried.get(channel.name()).copied().unwrap_or_default();
-        let mut shown = channel.since(last).in_status();
+        let mut shown = channel.in_status();
         shown["waiting"] = json!(waiting);
         shown["last_delivered"] = json!(last);
         shown
@@ -225,10 +225,10 @@ async fn connector(
 }
 
 /// How many deliveries of a channel wait, and when its last one arrived.
-type Carried = BTreeMap<ChannelName, (usize, Option<Timestamp>)>;
+pub(super) type Carried = BTreeMap<ChannelName, (usize, Option<Timestamp>)>;
 
 /// The last deliveries by their state, and the last that failed; and what they say of each channel.
-async fn deliveries(context: &Context<'_>) -> Result<(Value, Carried), Problem> {
+pub(super) async fn deliveries(context: &Context<'_>) -> Result<(Value, Carried), Problem> {
     let store = context.store;
     let mut carried = Carried::new();
     let mut states: BTreeMap<&str, u64> = IntentState::ALL

@@ -82,6 +82,7 @@ fn announcement(scene: &Scene, id: &str, state: AlertState) -> Announcement {
         change: RevisionKind::Opened,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,
         subject: subject.clone(),
@@ -246,6 +247,13 @@ async fn a_channel_does_not_stand_as_it_did_before_something_arrived() {
         let shown = &status["channels"][0];
         assert_eq!(
             (&shown["state"], &shown["problem"]),
+            (&json!(state), &problem),
+            "{id}"
+        );
+        let listed = scene.get("/api/v1/channels").await.body;
+        let listed = &listed["items"][0];
+        assert_eq!(
+            (&listed["state"], &listed["reason"]),
             (&json!(state), &problem),
             "{id}"
         );

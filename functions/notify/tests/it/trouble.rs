@@ -1,6 +1,7 @@
 //! A channel that reaches nobody is told on the others, once, and what is still true is sent again.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -414,7 +415,9 @@ async fn a_message_that_was_refused_is_told_although_the_next_arrives() {
 /// Sent side by side, one is refused and the others arrive: nothing is down.
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_beside_what_arrives_is_told_as_over_and_the_channel_is_well() {
-    for refused in 0..3 {
+    // The answer that refuses comes with the others, or after them.
+    for (refused, later) in (0..3).flat_map(|one| [(one, 0), (one, 1_500)]) {
+        let later = Duration::from_millis(later);
         let other = webhooks(&[("other", "")]);
         let world = World::new(&(webhooks(&[("ops", "")]) + ROOM + &other)).await;
         world.vendors.always("slack.com", Answer::Body(ACCEPTED));
@@ -423,14 +426,21 @@ async fn what_is_refused_beside_what_arrives_is_told_as_over_and_the_channel_is_
         for alert in ["a1", "a2", "a3"] {
             all.extend(world.open(alert, &["ops"]).await);
         }
-        let answers = (0..3).map(|one| Answer::Status(if one == refused { 410 } else { 200 }));
+        let answers = (0..3).map(|one| match one == refused {
+            true => Answer::Late(410, later),
+            false => Answer::Status(200),
+        });
         world.vendors.first("ops.example.com", answers);
         let looks = all
             .iter()
             .map(|which| deliverer.deliver(which, world.deadline()));
         futures::future::join_all(looks).await;
         let known = world.destination("ops").await;
-        assert_eq!((known.trouble, known.refused), (None, 0), "{refused}");
+        assert_eq!(
+            (known.trouble, known.refused),
+            (None, 0),
+            "{refused} {later:?}"
+        );
         for_seconds(&world, 120).await;
         for host in ["slack.com", "other.example.com"] {
             let seen = world.vendors.seen(host);
@@ -448,6 +458,37 @@ async fn what_is_refused_beside_what_arrives_is_told_as_over_and_the_channel_is_
                 seen.body
             );
         }
+    }
+}
+
+/// Whatever is noted of the two in between.
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_while_another_message_arrives_is_told_as_lost() {
+    for later in (0..400).step_by(20) {
+        let (world, slow) = World::with_slowness(&(webhooks(&[("ops", "")]) + ROOM)).await;
+        world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+        let later = Answer::Late(200, Duration::from_millis(later));
+        let answers = [Answer::Status(503), Answer::Status(410), later.clone()];
+        world.vendors.first("ops.example.com", answers);
+        let which = world.open("a1", &["ops"]).await.remove(0);
+        world.look(&which).await;
+        let mut both = world.open("a2", &["ops"]).await;
+        both.extend(world.open("a3", &["ops"]).await);
+        let deliverer = world.deliverer();
+        slow.millis.store(20, SeqCst);
+        let looks = both
+            .iter()
+            .map(|which| deliverer.deliver(which, world.deadline()));
+        futures::future::join_all(looks).await;
+        slow.millis.store(0, SeqCst);
+        assert_eq!(world.destination("ops").await.trouble, None, "{later:?}");
+        let over = channel_alerts(&world, AlertState::Resolved).await;
+        let [over] = over.as_slice() else {
+            panic!("{later:?}: {over:#?}");
+        };
+        let notes = over.message.notes.join(" ");
+        let words = "One message did not arrive. It did not carry: Low stock";
+        assert!(notes.contains(words), "{later:?}: {notes}");
     }
 }
 

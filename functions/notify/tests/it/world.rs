@@ -62,6 +62,8 @@ pub(crate) enum Answer {
     Status(u16),
     After(u16, u32),
     Body(&'static str),
+    /// Only after so long.
+    Late(u16, Duration),
     /// It takes the request, and is never heard of again.
     Silence,
     /// The connection is lost after the request was sent.
@@ -127,6 +129,10 @@ impl Transport for Vendors {
         Ok(match answer {
             None => Reply::new(StatusCode::OK, "ok"),
             Some(Answer::Status(code)) => Reply::new(status(code), ""),
+            Some(Answer::Late(code, wait)) => {
+                tokio::time::sleep(wait).await;
+                Reply::new(status(code), "")
+            }
             Some(Answer::Body(body)) => Reply::new(StatusCode::OK, body),
             Some(Answer::After(code, seconds)) => {
                 let mut reply = Reply::new(status(code), "");
@@ -688,6 +694,7 @@ fn message(alert: &str, revision: u32, change: RevisionKind, at: Timestamp) -> M
         link: None,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         digest: None,
     }
 }

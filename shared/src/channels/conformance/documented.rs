@@ -47,6 +47,11 @@ const FIELDS: &[(&str, &str, &str)] = &[
         "text",
         "The SKU under which the product goes on, or the model line that its vehicles are counted as now, with the ending `renamed`",
     ),
+    (
+        "data.renamed_name",
+        "text",
+        "How people call that model line; not for a SKU",
+    ),
     ("data.kind", "text", "The kind of alert"),
     ("data.severity", "text", "`info`, `warning` or `critical`"),
     (
@@ -322,6 +327,7 @@ fn every_field_that_is_sent_is_described_and_no_other() {
         group: "italy".parse().unwrap(),
     };
     message.renamed_to = Some("OIL-5W40-NEW".parse().unwrap());
+    message.renamed_name = Some("Bentley Bentayga".to_owned());
     message.correlation = "0199b6a1".parse().ok();
     message.after.as_mut().unwrap().unavailable = 1;
     paths(&body_of(&message), "", &mut found);

@@ -96,6 +96,7 @@ pub(crate) fn least() -> Message {
         correlation: None,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         digest: None,
         change: RevisionKind::Opened,
         kind: AlertKind::LowStock,

@@ -195,6 +195,7 @@ fn message(id: &str, subject: Subject, at: Timestamp) -> Message {
         correlation: None,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         digest: None,
     }
 }

@@ -165,6 +165,7 @@ fn refused(id: &str, state: AlertState, now: Timestamp) -> Announcement {
         change: RevisionKind::Opened,
         ending: None,
         renamed_to: None,
+        renamed_name: None,
         kind: AlertKind::LowStock,
         severity: Severity::Warning,
         subject: subject.clone(),
