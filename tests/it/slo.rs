@@ -12,7 +12,7 @@ use shared::metrics::{Metric, NAMESPACE, STACK, UNDEPLOYED};
 
 use crate::alarm::{Alarm, TOPIC};
 use crate::cloudformation::{Stack, source};
-use crate::observed::{Behaviour, Observed};
+use crate::observed::{Behaviour, Observed, Sample};
 
 const DOCUMENT: &str = include_str!("../../docs/observability.md");
 
@@ -245,20 +245,82 @@ async fn an_hour_in_which_all_is_well_fires_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_vendor_that_is_down_shows() {
+async fn a_vendor_that_fails_often_shows_and_one_retry_beside_a_few_messages_does_not() {
     let mut observed = Observed::start("").await;
+    let fires = |observed: &Observed, from: Timestamp| {
+        let alarm = Alarm::named("DeliverySuccessAlarm");
+        let fires = alarm.fires(&observed.samples(), from, observed.clock.now());
+        !fires.is_empty()
+    };
+    let send = async |observed: &Observed, round: &str, fails: &[bool]| {
+        for (number, fails) in fails.iter().enumerate() {
+            observed.vendor.is(match fails {
+                true => Behaviour::Answer(503, String::new()),
+                false => Behaviour::Take,
+            });
+            let name = format!("{round}-{number}");
+            observed.level(&name, &name, 1).await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        observed.vendor.is(Behaviour::Take);
+    };
     let start = observed.clock.now();
-    observed.vendor.is(Behaviour::Answer(503, String::new()));
-    for number in 0..6 {
-        observed
-            .level(&format!("l{number}"), &format!("SKU-{number}"), 1)
-            .await;
-    }
+    let mut once = [false; 12];
+    once[0] = true;
+    send(&observed, "few", &once).await;
     observed.pass(16).await;
-    assert_eq!(
-        broken(&observed, start),
-        BTreeSet::from(["DeliverySuccessAlarm"])
-    );
+    let asked = observed.vendor.requests().len();
+    assert!((13..20).contains(&asked), "{asked} attempts");
+    assert!(!fires(&observed, start), "one of {asked}");
+
+    let start = observed.clock.now();
+    let mut often = [false; 30];
+    often.iter_mut().step_by(3).for_each(|fails| *fails = true);
+    send(&observed, "many", &often).await;
+    observed.pass(16).await;
+    assert!(fires(&observed, start));
+}
+
+/// An hour in which 200 sources of files are looked at every 15 minutes, without anything new, while 60 changes
+/// of stock take so many units each.
+fn quiet_hour(units: f64) -> Vec<Sample> {
+    let at: Timestamp = "2026-11-30T12:30:00Z".parse().unwrap();
+    let sample = |metric: &str, dimensions: &[(&str, &str)], value| Sample {
+        namespace: NAMESPACE.to_owned(),
+        metric: metric.to_owned(),
+        dimensions: [&[(STACK, UNDEPLOYED)], dimensions]
+            .concat()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        at,
+        value,
+    };
+    let mut samples = vec![sample("EventsApplied", &[], 60.0)];
+    let written = (0..60)
+        .map(|_| ("evaluate", units))
+        .chain((0..800).map(|_| ("sync", 1.0)));
+    for (function, units) in written {
+        let kind = ("Kind", "write");
+        samples.push(sample("CapacityUnits", &[kind], units));
+        let both = [("Function", function), kind];
+        samples.push(sample("CapacityUnits", &both, units));
+    }
+    samples
+}
+
+#[test]
+fn looks_at_many_sources_neither_set_the_cost_alarm_off_nor_hide_what_changes_cost() {
+    let alarm = Alarm::named("CostAlarm");
+    let (from, until) = ("2026-11-30T12:00:00Z", "2026-11-30T13:00:00Z");
+    let fires = |units| {
+        let samples = quiet_hour(units);
+        !alarm
+            .fires(&samples, from.parse().unwrap(), until.parse().unwrap())
+            .is_empty()
+    };
+    assert!(!fires(23.0), "an alert for each change");
+    assert!(fires(100.0), "4 times as much");
 }
 
 #[tokio::test(start_paused = true)]

@@ -150,6 +150,15 @@ impl Context<'_> {
         self.store.clock().now()
     }
 
+    /// The same, where work that can do without an end stops after this long.
+    fn within(&self, time: SignedDuration) -> Self {
+        let then = self.now().saturating_add(time).unwrap_or(self.until);
+        Self {
+            until: self.until.min(then),
+            ..*self
+        }
+    }
+
     /// Whether work that can be continued later must stop now.
     fn is_late(&self) -> bool {
         self.now() >= self.until

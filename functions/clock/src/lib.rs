@@ -192,7 +192,11 @@ impl Ticker {
                 ticked.cut_short = true;
                 break;
             }
-            ticked += self.look(&subject).await;
+            let looked = self.look(&subject).await;
+            // It is stale for as long as nobody mends it: were it a failure of the clock, it would silence
+            // the heartbeat for as long.
+            ticked.looked += looked.looked;
+            ticked.stuck += looked.failed;
         }
         ticked
     }

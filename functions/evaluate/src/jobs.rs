@@ -293,8 +293,8 @@ impl Evaluator {
         let Some(at) = next_season(installation, now) else {
             return Ok(());
         };
-        let id = format!("{SEASON}{}-{}", installation.version, at.as_millisecond());
-        self.store.start_job(Reexamination::new(id).at(at)).await?;
+        let job = Reexamination::season(installation.version, at);
+        self.store.start_job(job).await?;
         Ok(())
     }
 }
@@ -391,8 +391,6 @@ async fn unless_hopeless(
         }
     }
 }
-
-const SEASON: &str = "season-";
 
 fn next_season(installation: &Installation, now: Timestamp) -> Option<Timestamp> {
     let account = &installation.config.account.zone.0;

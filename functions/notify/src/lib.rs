@@ -46,8 +46,8 @@ impl Notifier {
         }
     }
 
-    /// Looks at the intents of a batch, all at once: a destination that answers late delays no other. A
-    /// record that cannot be looked at, panics, or would start too
+    /// Looks at the intents of a batch, all at once: a destination that does not answer is left alone and
+    /// delays no other, one that answers late delays the batches behind it. A record that cannot be looked at, panics, or would start too
     /// late for its attempt to end before `deadline` goes back alone.
     pub async fn handle(&self, event: SqsEvent, deadline: Timestamp) -> SqsBatchResponse {
         let needed = self.deliverer.time_needed();

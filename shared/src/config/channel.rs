@@ -28,8 +28,8 @@ settings! {
         /// `at_most_once` does not.
         delivery: Delivery = Delivery::AtLeastOnce,
         /// The most messages that one instance of its notifier sends it in a second, evenly apart; of those
-        /// that wait for their turn the gravest go first. On AWS there may be several, and what a vendor
-        /// refuses as too much is sent later.
+        /// whose turn is more than a second away the gravest go first. On AWS there may be several, and what
+        /// a vendor refuses as too much is sent later.
         max_per_second: Option<PerSecond> = None,
     }
 }

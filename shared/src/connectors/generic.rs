@@ -217,7 +217,8 @@ impl Push for Generic {
         }
         let known = Kind::ALL.iter().find(|(name, _)| *name == written);
         let Some((_, kind)) = known else {
-            let known: Vec<_> = Kind::ALL.iter().map(|(name, _)| *name).collect();
+            let known = Kind::ALL.iter().map(|(name, _)| *name);
+            let known: Vec<_> = known.chain(["ping"]).collect();
             let sentence = format!("is not a type of event; known are {}", known.join(", "));
             return Err(Wrong::new(Reason::UnknownType, sentence)
                 .at("/type".to_owned())

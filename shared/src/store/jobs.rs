@@ -95,6 +95,8 @@ const NEWER: SignedDuration = SignedDuration::from_hours(24);
 const CONFIGURATION: &str = "configuration";
 /// The look for what the stream has given up.
 pub const GIVEN_UP: &str = "given-up";
+/// A look when a season begins or ends.
+const SEASON: &str = "season-";
 /// A look at everything.
 const EVERYTHING: &str = "everything";
 /// The look at what sources own that are believed again.
@@ -144,6 +146,18 @@ impl Reexamination {
             again: false,
             overdue: 0,
         }
+    }
+
+    /// A look at everything when a season of that version's rules begins or ends.
+    pub fn season(version: u64, at: Timestamp) -> Self {
+        Self::new(format!("{SEASON}{version}-{}", at.as_millisecond())).at(at)
+    }
+
+    /// Whether it waits for a season of a configuration that another has replaced.
+    pub fn is_outdated(&self, version: u64) -> bool {
+        let season = self.id.strip_prefix(SEASON);
+        let of = season.and_then(|rest| rest.split('-').next()?.parse::<u64>().ok());
+        of.is_some_and(|of| of != version)
     }
 
     /// A look at everything by the configuration that applies.
@@ -242,7 +256,8 @@ pub struct Progress {
     pub looked: u64,
     /// How many of those it has passed over, because a newer version has written them.
     pub passed_over: u64,
-    /// Of about how many, as the last look at everything found; nothing before the first is over.
+    /// Of about how many, as the last look at everything found; nothing where it found none, or fewer than
+    /// there are, as the first one after a first load.
     pub of: Option<u64>,
     /// How many of its parts are under way.
     pub parts: usize,
@@ -366,11 +381,9 @@ impl Store {
         let looked: u64 = under_way.iter().map(|(part, _)| part.looked).sum();
         let passed_over = under_way.iter().map(|(part, _)| part.passed_over).sum();
         let of = under_way.iter().map(|(part, size)| {
-            // What has come since it was counted has been looked at, too, and it is not over yet.
-            size.map(|size| match part.looked {
-                0 => size.looked,
-                looked => size.looked.max(looked + 1),
-            })
+            // How much has come since it was counted nobody knows.
+            let known = size.map(|size| size.looked);
+            known.filter(|known| *known > 0 && *known >= part.looked)
         });
         let of: Option<u64> = of.sum();
         Ok(Some(Progress {

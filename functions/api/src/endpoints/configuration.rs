@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use shared::config::Config;
 use shared::domain::ChannelName;
@@ -14,6 +15,10 @@ use crate::answer::Answer;
 use crate::differences::between;
 use crate::fields::Fields;
 use crate::problem::Problem;
+
+/// How long what a document takes away is counted, of the half minute that there is: it has yet to be
+/// written.
+const COUNTING: SignedDuration = SignedDuration::from_secs(10);
 
 pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     Fields::of_query(context.request).finish(|| Some(()))?;
@@ -62,8 +67,9 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
     let mut notes = config.summary().notes;
     let mut untold = Vec::new();
     if let Some(standing) = standing.filter(|_| !differences.is_empty()) {
-        notes.extend(Box::pin(removed::notes(context, &standing, &config)).await?);
-        untold = not_told(context, standing, &installation).await?;
+        let counting = context.within(COUNTING);
+        notes.extend(Box::pin(removed::notes(&counting, &standing, &config)).await?);
+        untold = not_told(&counting, standing, &installation).await?;
     }
     let by = context.request.actor().unwrap_or("api");
     let applied = if !dry_run {

@@ -7,7 +7,7 @@ use shared::config::Config;
 use shared::config::connector::ConnectorSettings;
 use shared::domain::alert::AlertState;
 use shared::domain::unit::Claim;
-use shared::domain::{ConnectorName, GroupName, LocationId, Subject};
+use shared::domain::{ConnectorName, GroupName, LocationId, Position, Subject};
 use shared::store::stated::Item;
 
 use crate::Context;
@@ -71,8 +71,13 @@ impl Found {
         }
     }
 
-    /// `at least 3 open alerts (a, b, …)`; nothing if none was found.
+    /// `at least 3 open alerts (a, b, …)`; nothing if there is none.
     fn in_words(&self, what: &str) -> Option<String> {
+        if self.count == 0 && self.more {
+            return Some(format!(
+                "how many {what}s is not known, as there are more than could be looked through"
+            ));
+        }
         let least = if self.more { "at least " } else { "" };
         let s = if self.count == 1 { "" } else { "s" };
         let rest = if self.count > self.named.len() {
@@ -146,6 +151,8 @@ enum Concerned {
     Connector(ConnectorName),
     /// At a place that is removed.
     Place(LocationId),
+    /// Counted, sold, moved or promised at a place that is removed.
+    Entered(LocationId),
     /// Stated by a connector at a place that it no longer has a name for.
     Unnamed(ConnectorName, LocationId),
     /// Stated by a connector at a place by a name that leads to another place now.
@@ -157,7 +164,7 @@ enum Concerned {
 impl Concerned {
     fn source(&self) -> Option<&ConnectorName> {
         match self {
-            Self::Place(_) => None,
+            Self::Place(_) | Self::Entered(_) => None,
             Self::Connector(source)
             | Self::Unnamed(source, _)
             | Self::Elsewhere(source, _)
@@ -169,6 +176,7 @@ impl Concerned {
         match self {
             Self::Connector(_) => None,
             Self::Place(place)
+            | Self::Entered(place)
             | Self::Unnamed(_, place)
             | Self::Elsewhere(_, place)
             | Self::Renamed(_, place) => Some(place),
@@ -187,9 +195,16 @@ impl Concerned {
                  of the new one"
             ),
             Self::Place(place) => format!(
-                "without location `{place}`: {stock} there. What sources state of quantities there ends; \
-                 vehicles go along where their source's name of the place leads to another now, and stay \
-                 listed there else until it says where they stand"
+                "without location `{place}`: {stock} there. What sources state of quantities there ends. \
+                 Where a source's name of the place leads to another now, vehicles of its files go along, and \
+                 those that webhooks reported do with `lotwire replay`; else they stay listed there until \
+                 their source says where they stand"
+            ),
+            Self::Entered(place) => format!(
+                "what people counted, sold, moved or promised at location `{place}` stays with that id and \
+                 goes to no other, and a replay states what was so before it: {stock}. If only the place's \
+                 name is to change, keep its id and change `name`; else count these anew at the new place, \
+                 after the replay"
             ),
             Self::Elsewhere(connector, place) => format!(
                 "connector `{connector}` means another place now by a name that it had for location \
@@ -330,6 +345,7 @@ impl Change<'_> {
             let place = &place.id;
             if self.is_unplaced(place) {
                 all.insert(Concerned::Place(place.clone()));
+                all.insert(Concerned::Entered(place.clone()));
             }
             for source in self.before.connectors.keys() {
                 let called = self.lost_names(source, place).into_iter().collect();
@@ -338,6 +354,14 @@ impl Change<'_> {
         }
         all
     }
+}
+
+/// Whether something was counted, sold, moved or promised here: who did is not in the position.
+fn is_entered(position: &Position) -> bool {
+    position.counted_at().is_some()
+        || position.movements() > 0
+        || !position.sold.is_empty()
+        || position.held > 0
 }
 
 /// What becomes of stock where a connector, a place or a connector's name for one is removed.
@@ -353,7 +377,11 @@ async fn stock(
     }
     let mut found: BTreeMap<Concerned, Stock> = BTreeMap::new();
     let (mut seen, mut cursor, mut more) = (0, None, false);
-    while !more {
+    loop {
+        if seen >= MOST || context.is_late() {
+            more = true;
+            break;
+        }
         let page = context.store.each_position(cursor.as_deref(), PAGE).await?;
         seen += page.items.len();
         for position in page.items.into_iter().flatten() {
@@ -364,6 +392,9 @@ async fn stock(
             if change.is_unplaced(place) && position.stating().next().is_some() {
                 concerned.insert(Concerned::Place(place.clone()));
             }
+            if change.is_unplaced(place) && is_entered(&position) {
+                concerned.insert(Concerned::Entered(place.clone()));
+            }
             for what in concerned {
                 found.entry(what).or_default().positions += 1;
             }
@@ -372,10 +403,13 @@ async fn stock(
         if cursor.is_none() {
             break;
         }
-        more = seen >= MOST || context.is_late();
     }
     (seen, cursor) = (0, None);
     loop {
+        if seen >= MOST || context.is_late() {
+            more = true;
+            break;
+        }
         let page = context.store.each_unit(cursor.as_deref(), PAGE).await?;
         seen += page.items.len();
         for unit in page.items.into_iter().flatten() {
@@ -395,10 +429,6 @@ async fn stock(
         if cursor.is_none() {
             break;
         }
-        if seen >= MOST || context.is_late() {
-            more = true;
-            break;
-        }
     }
     if !more {
         let notes = found.into_iter();
@@ -406,11 +436,15 @@ async fn stock(
             notes.filter_map(|(what, stock)| Some(what.in_words(&stock.in_words("")?, after)));
         return Ok(notes.collect());
     }
-    let mut notes = Vec::new();
+    let (mut notes, mut lists) = (Vec::new(), 0);
     for what in all {
         // Where there is more than is looked through, what files state is counted from their own lists.
         let listed = match what.source().and_then(|it| before.connectors.get(it)) {
-            Some(it) if matches!(it.settings, ConnectorSettings::Files(_)) => {
+            Some(it)
+                if matches!(it.settings, ConnectorSettings::Files(_))
+                    && (lists == 0 || !context.is_late()) =>
+            {
+                lists += 1;
                 Some(listed(context, &what).await?)
             }
             _ => None,
@@ -430,9 +464,7 @@ async fn stock(
 }
 
 fn uncounted() -> String {
-    format!(
-        "how much is not known, as there is more stock than the {MOST} that were looked through"
-    )
+    "how much is not known, as there is more stock than could be looked through".to_owned()
 }
 
 /// How much a source's own list has of what is concerned, and whether all of the list was read.
@@ -464,6 +496,10 @@ async fn listed(context: &Context<'_>, what: &Concerned) -> Result<(Stock, bool)
 async fn thresholds(context: &Context<'_>, removed: &Removed) -> Result<Found, Problem> {
     let (mut found, mut seen, mut cursor) = (Found::default(), 0, None);
     loop {
+        if seen >= MOST || context.is_late() {
+            found.more = true;
+            return Ok(found);
+        }
         let page = context
             .store
             .each_imported_rule(cursor.as_deref(), PAGE)
@@ -476,8 +512,7 @@ async fn thresholds(context: &Context<'_>, removed: &Removed) -> Result<Found, P
             }
         }
         cursor = page.next;
-        found.more = cursor.is_some();
-        if cursor.is_none() || seen >= MOST || context.is_late() {
+        if cursor.is_none() {
             return Ok(found);
         }
     }
@@ -486,6 +521,10 @@ async fn thresholds(context: &Context<'_>, removed: &Removed) -> Result<Found, P
 async fn alerts(context: &Context<'_>, removed: &Removed) -> Result<Found, Problem> {
     let (mut found, mut seen, mut cursor) = (Found::default(), 0, None);
     loop {
+        if seen >= MOST || context.is_late() {
+            found.more = true;
+            return Ok(found);
+        }
         let page = context
             .store
             .alerts(AlertState::Open, cursor.as_deref(), PAGE)
@@ -502,8 +541,7 @@ async fn alerts(context: &Context<'_>, removed: &Removed) -> Result<Found, Probl
             }
         }
         cursor = page.next;
-        found.more = cursor.is_some();
-        if cursor.is_none() || seen >= MOST || context.is_late() {
+        if cursor.is_none() {
             return Ok(found);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shared::config::connector::ConnectorSettings;
@@ -29,6 +30,8 @@ const MOST: usize = 1_000;
 const PAGE: i32 = 200;
 /// How many failed deliveries are named.
 const NAMED: usize = 5;
+/// How many connectors are asked for at once.
+const AT_ONCE: usize = 8;
 /// How many places of each shard of the `due` index are looked at for jobs.
 const DUE: usize = 200;
 
@@ -53,9 +56,16 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         .liveness
         .connectors(&installation.config)
         .await;
+    let names: Vec<_> = installation.config.connectors.keys().collect();
+    let mut read = Vec::new();
+    for some in names.chunks(AT_ONCE) {
+        let some = some
+            .iter()
+            .map(|name| connector(context, &installation, name));
+        read.extend(Box::pin(try_join_all(some)).await?);
+    }
     let mut connectors = Vec::new();
-    for name in installation.config.connectors.keys() {
-        let mut shown = connector(context, &installation, name).await?;
+    for (name, mut shown) in names.into_iter().zip(read) {
         let state = states.iter().find(|state| state.name == *name);
         shown["live"] = json!(state.map(|state| state.problem.is_none()));
         shown["problem"] = json!(state.and_then(|state| state.problem.as_ref()));
@@ -100,7 +110,8 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     )
     .await?;
     let known = installation.config.connectors.keys();
-    let jobs = store.jobs_under_way(known, DUE).await?;
+    let mut jobs = store.jobs_under_way(known, DUE).await?;
+    jobs.retain(|job| !job.is_outdated(head.version));
     Ok(Answer::ok(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "intake": match context.intake {

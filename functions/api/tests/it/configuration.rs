@@ -1,7 +1,13 @@
 //! The configuration: shown, compared, applied, or refused with every fault and its place.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use jiff::SignedDuration;
+use lotwire::engine::{Call, Interference, Verdict};
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use shared::domain::Change;
 use shared::domain::event::{Level, Version};
 use shared::store::stated::{Item, Stated};
@@ -169,6 +175,79 @@ async fn what_is_no_longer_in_force_with_a_place_is_named_before_and_after() {
     let listed = scene.get("/api/v1/thresholds").await.body;
     let mut listed = listed["items"].as_array().unwrap().iter();
     assert!(listed.all(|row| row.get("in_force").is_none()));
+}
+
+/// A table that takes two seconds for each page of a list, once it is slow.
+#[derive(Default)]
+struct Slow(AtomicBool);
+
+#[async_trait::async_trait]
+impl Interference for Slow {
+    async fn before(&self, call: &Call) -> Verdict {
+        if self.0.load(Ordering::Relaxed) && call.operation == "Query" {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_takes_much_away_is_written_long_before_the_time_is_over() {
+    let slow = Arc::new(Slow::default());
+    let clock = Clock::starting_at("2026-11-30T12:00:00Z".parse().unwrap());
+    let scene = Scene::behind_at(slow.clone(), clock).await;
+    scene.stated("OIL", "north", 5).await;
+    slow.0.store(true, Ordering::Relaxed);
+    let begun = tokio::time::Instant::now();
+    let document = without_the_north();
+    let ask = scene.ask("PUT", "/api/v1/config");
+    let answer = ask.body("application/toml", &document).send().await;
+    let took = begun.elapsed();
+    assert_eq!((answer.status, &answer.body["version"]), (200, &json!(2)));
+    assert!(took < Duration::from_secs(14), "{took:?}");
+    let notes = answer.body["notes"].to_string();
+    for unknown in [
+        "how much is not known",
+        "how many imported thresholds is not known",
+        "how many open alerts is not known",
+    ] {
+        assert!(notes.contains(unknown), "{notes}");
+    }
+}
+
+#[tokio::test]
+async fn what_people_entered_at_a_place_whose_id_changes_is_told() {
+    let scene = Scene::new().await;
+    for (sku, on_hand) in [("OIL", 30), ("PAD", 5), ("CAP", 5)] {
+        scene.stated(sku, "north", on_hand).await;
+    }
+    let renamed = DOCUMENT
+        .replace("[locations.north]", "[locations.cold]")
+        .replace("north = \"north\"", "north = \"cold\"");
+    let told = async || {
+        let ask = scene.ask("PUT", "/api/v1/config?dry_run=true");
+        let answer = ask.body("application/toml", &renamed).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let notes = answer.body["notes"].as_array().unwrap().iter();
+        let notes = notes.map(|note| note.as_str().unwrap().to_owned());
+        let about = |note: &String| note.contains("what people counted");
+        notes.filter(about).collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [""; 0], "only a source has said anything");
+    let sale = json!({ "product": "OIL", "location": "north", "type": "sale", "quantity": 28 });
+    assert!(scene.moves("s1", sale).await.status < 300);
+    let count = json!({ "product": "PAD", "location": "north", "type": "count", "quantity": 7 });
+    assert!(scene.moves("c1", count).await.status < 300);
+    let [note] = &told().await[..] else {
+        panic!("nothing is told");
+    };
+    for words in [
+        "location `north` stays with that id",
+        ": 2 positions. If only",
+        "keep its id and change `name`",
+    ] {
+        assert!(note.contains(words), "{note}");
+    }
 }
 
 #[tokio::test]

@@ -137,23 +137,27 @@ impl Scene {
     }
 
     fn over(ports: Ports) -> Self {
-        Self::with(ports, Settings::default())
+        Self::with(ports, Settings::default(), Clock::system())
     }
 
     /// Where something stands between the API and its table.
     pub(crate) async fn behind(interference: Arc<dyn Interference>) -> Self {
+        Self::behind_at(interference, Clock::system()).await
+    }
+
+    /// The same, by this clock.
+    pub(crate) async fn behind_at(interference: Arc<dyn Interference>, clock: Clock) -> Self {
         let settings = Settings {
             interference,
             ..Settings::default()
         };
-        let scene = Self::with(Ports::default(), settings);
+        let scene = Self::with(Ports::default(), settings, clock);
         let config = Config::check(DOCUMENT, "lotwire.toml").unwrap();
         assert!(scene.store.apply_config(&config, "test").await.unwrap());
         scene
     }
 
-    fn with(ports: Ports, settings: Settings) -> Self {
-        let clock = Clock::system();
+    fn with(ports: Ports, settings: Settings, clock: Clock) -> Self {
         let aws = EmbeddedAws::in_memory(settings).unwrap();
         let store = Store::new(aws.dynamodb(), TABLE, clock, Chance::seeded(7));
         let installations = Installations::new(store.clone());

@@ -228,11 +228,11 @@ async fn a_look_at_everything_is_told_with_how_far_it_is() {
     assert_eq!(second["looked"], 125);
     assert_eq!(second["of"], 120 + (parts - 1) * 20);
     assert_eq!(second["parts"], parts - 1);
-    // One that has more to look at than the last time, and is not done.
+    // One that has more to look at than the last time may have any number left.
     pages(2, &[25]).await;
     let third = progress().await;
     assert_eq!(third["looked"], 150);
-    assert_eq!(third["of"], 120 + (parts - 2) * 20 + 26);
+    assert_eq!(third["of"], json!(null));
     let jobs = scene.get("/api/v1/status").await.body["jobs"].clone();
     let jobs = jobs.as_array().unwrap();
     assert!(jobs.iter().all(|job| job["shard"].is_null()), "{jobs:?}");

@@ -456,6 +456,17 @@ async fn a_stale_source_is_looked_at_while_a_backlog_takes_all_of_each_tick() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stale_source_that_cannot_be_looked_at_does_not_silence_the_heartbeat() {
+    let desk = Desk::new("[connectors.drop]\nkind = 'files'\nurl = 'file:///drop'\n").await;
+    *desk.neighbours.broken.lock().unwrap() = true;
+    for _ in 0..3 {
+        minutes(1).await;
+        let ticked = desk.tick().await.unwrap();
+        assert_eq!((ticked.looked, ticked.stuck, ticked.beat), (0, 1, true));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_begins_when_its_time_has_come() {
     let desk = Desk::new("").await;
     let store: &Store = &desk.world.store;

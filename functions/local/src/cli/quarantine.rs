@@ -82,7 +82,9 @@ fn what_can_be_done(items: &[Value]) -> String {
     let remedies = [
         (
             is_there("unknown_location"),
-            "a place that is not known: name it under `locations` of its connector, then lotwire apply",
+            "a place that is not known: name it under `locations` of its connector, then lotwire apply. If that \
+             is refused because the place has another name there, have the source use one name for it, or \
+             give it an id of its own if it is a place of its own",
         ),
         (
             is_there("unknown_status"),

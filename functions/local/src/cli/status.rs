@@ -197,48 +197,47 @@ fn connector(connector: &Value) -> String {
     };
     let run = &connector["last_run"];
     if let Some(state @ ("queued" | "running")) = run["state"].as_str() {
-        write!(words, "; {state} now").unwrap_or_default();
+        and(&mut words, &format!("{state} now"));
     }
     if let Some(error) = connector["last_error"].as_str() {
         let tried = time(&connector["last_try"]);
-        write!(words, "; failed {tried}: {error}").unwrap_or_default();
+        and(&mut words, &format!("failed {tried}: {error}"));
     }
     if let Some(not_live) = not_live {
-        write!(words, "; {not_live}").unwrap_or_default();
+        and(&mut words, &not_live);
     }
     for suspicion in array(&connector["suspicions"]) {
-        write!(
-            words,
-            "; its last file is not believed: {}",
-            text(suspicion)
-        )
-        .unwrap_or_default();
+        let suspicion = text(suspicion);
+        and(
+            &mut words,
+            &format!("its last file is not believed: {suspicion}"),
+        );
     }
     if let Some(kept) = connector["kept"].as_str() {
-        write!(words, "; {kept}").unwrap_or_default();
+        and(&mut words, kept);
     }
     let unread = text(&connector["unread_columns"]);
     if !unread.is_empty() {
-        write!(words, "; columns that are not read: {unread}").unwrap_or_default();
+        and(&mut words, &format!("columns that are not read: {unread}"));
     }
     if let Some(new) = connector["new"].as_str() {
-        write!(words, "; {new}").unwrap_or_default();
+        and(&mut words, new);
     }
     words
 }
 
 /// How far a look at everything is.
 fn reexamination(progress: &Value) -> String {
-    let of = match progress["of"].as_u64() {
-        Some(of) => format!(" of about {of}"),
-        None => String::new(),
+    let (of, so_far) = match progress["of"].as_u64() {
+        Some(of) => (format!(" of about {of}"), ""),
+        None => (String::new(), " so far"),
     };
     let newer = match progress["passed_over"].as_u64() {
         None | Some(0) => String::new(),
         Some(newer) => format!(", {newer} of them passed over: a newer version has written them"),
     };
     format!(
-        "everything is evaluated again since {}: {}{of} positions and vehicles looked at{newer}",
+        "everything is evaluated again since {}: {}{of} positions and vehicles looked at{so_far}{newer}",
         time(&progress["since"]),
         progress["looked"],
     )
@@ -263,18 +262,43 @@ fn job(job: &Value) -> String {
             "what these state is evaluated again since {since}, {looked} positions looked through: {named}{more}"
         );
     }
-    let mut words = text(&job["id"]).to_owned();
-    for (name, value) in job.as_object().into_iter().flatten() {
-        let shown = match value {
-            // Where it goes on is for the evaluator.
-            _ if ["id", "cursor", "until"].contains(&name.as_str()) => continue,
-            Value::String(_) if ["since", "not_before"].contains(&name.as_str()) => time(value),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        write!(words, ", {} {shown}", name.replace('_', " ")).unwrap_or_default();
+    let why = why(text(&job["id"]));
+    match &job["not_before"] {
+        begins if begins.is_string() => {
+            format!(
+                "everything is evaluated again from {} on: {why}",
+                time(begins)
+            )
+        }
+        _ => {
+            let since = time(&job["since"]);
+            format!("everything is evaluated again since {since}: {why}")
+        }
     }
-    words
+}
+
+/// What a job is for, by its name.
+fn why(id: &str) -> String {
+    let connector = id.strip_prefix("replay-");
+    match id.split('-').next() {
+        Some("season") => "a season of a rule begins or ends then".to_owned(),
+        Some("configuration") => "a configuration was applied".to_owned(),
+        Some("given") => "some changes could not be evaluated".to_owned(),
+        Some("newer") => "a newer version has written some of it".to_owned(),
+        Some("asked") => "somebody asked for it".to_owned(),
+        _ => connector.map_or_else(
+            || id.to_owned(),
+            |name| format!("what {name} sent is applied again"),
+        ),
+    }
+}
+
+/// The next thing that is said of a source. What came before may be a sentence.
+fn and(words: &mut String, next: &str) {
+    if words.ends_with('.') {
+        words.pop();
+    }
+    write!(words, "; {next}").unwrap_or_default();
 }
 
 fn count(counted: &Value) -> String {
@@ -317,7 +341,7 @@ pub(super) fn array(value: &Value) -> &[Value] {
 mod tests {
     use serde_json::json;
 
-    use super::{channel, outcome};
+    use super::{channel, connector, job, outcome, reexamination};
 
     #[test]
     fn a_channel_says_when_it_last_worked_and_what_waits() {
@@ -363,6 +387,60 @@ mod tests {
             }));
             assert_eq!(told, words);
         }
+    }
+
+    #[test]
+    fn a_look_at_everything_says_of_how_many_only_where_that_is_known() {
+        let progress = |of| {
+            reexamination(&json!({ "since": "2026-11-30T16:00:00Z", "looked": 8000, "of": of }))
+        };
+        let begun = "everything is evaluated again since 2026-11-30 16:00:00Z: 8000";
+        assert_eq!(
+            progress(json!(9000)),
+            format!("{begun} of about 9000 positions and vehicles looked at")
+        );
+        assert_eq!(
+            progress(json!(null)),
+            format!("{begun} positions and vehicles looked at so far")
+        );
+    }
+
+    #[test]
+    fn a_job_is_told_in_words() {
+        let at = "2026-12-01T00:00:00Z";
+        for (told, words) in [
+            (
+                json!({ "id": "season-1-1796083200000", "not_before": at, "looked": 0 }),
+                "everything is evaluated again from 2026-12-01 00:00:00Z on: a season of a rule begins or \
+                 ends then",
+            ),
+            (
+                json!({ "id": "replay-erp-2", "not_before": at }),
+                "everything is evaluated again from 2026-12-01 00:00:00Z on: what erp-2 sent is applied again",
+            ),
+            (
+                json!({ "id": "asked-29934720", "since": at, "looked": 0 }),
+                "everything is evaluated again since 2026-12-01 00:00:00Z: somebody asked for it",
+            ),
+        ] {
+            assert_eq!(job(&told), words);
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_source_has_one_stop_between_its_parts() {
+        let told = connector(&json!({
+            "last_success": "2026-11-29T16:04:43Z",
+            "suspicions": ["stock4.csv: 7 of 9 are gone. They wait in the inbox."],
+            "unread_columns": "\"Bin\"",
+            "new": "stock4.csv has 1 product that was not there before: OIL.",
+        }));
+        assert_eq!(
+            told,
+            "last read 2026-11-29 16:04:43Z; its last file is not believed: stock4.csv: 7 of 9 are gone. They \
+             wait in the inbox; columns that are not read: \"Bin\"; stock4.csv has 1 product that was not \
+             there before: OIL."
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A destination that answers late delays no other of its kind.
+//! A destination that does not answer delays no other of its kind.
 
 use std::time::Duration;
 

@@ -192,6 +192,8 @@ async fn a_tick_that_finds_nothing_new_writes_one_small_row() {
         let after = bench.feed().await;
         assert!(after.tried_at > before.tried_at);
         assert_eq!(after.last_error.is_some(), !is_there);
+        // `CostAlarm` takes off what a run over a file writes, by this.
+        assert_eq!(bench.metric("SyncRows"), [3.0]);
     }
     // What there is to do is done.
     std::fs::rename(&hidden, &folder).unwrap();

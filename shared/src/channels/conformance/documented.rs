@@ -201,6 +201,10 @@ fn example(kind: AlertKind) -> Message {
         link: Some("https://stock.example.com/api/v1/a/0199b6a1?k=…".to_owned()),
         ..samples::bare(kind, RevisionKind::Opened)
     };
+    let grave = |product: &str, note: &str| Message {
+        severity: Severity::Critical,
+        ..bare(product, note)
+    };
     let left = |available| {
         Some(Stock {
             on_hand: available + 1,
@@ -236,14 +240,14 @@ fn example(kind: AlertKind) -> Message {
             sold: Some(5),
             ..stock
         },
-        K::FeedStale => bare(
+        K::FeedStale => grave(
             "dms",
             "It was last read successfully at 2026-01-15 03:15 UTC.",
         ),
-        K::FeedSuspect => bare("dms", "The file has 12 rows; the one before had 240."),
+        K::FeedSuspect => grave("dms", "The file has 12 rows; the one before had 240."),
         K::FeedFlawed => bare("dms", "Row 7: the quantity \"9 pcs\" is no number."),
         K::Conflict => bare("Bentley Continental GT", "dms has it at milano, too."),
-        K::ChannelDown => bare("ops", "It refuses what is sent: HTTP 410."),
+        K::ChannelDown => grave("ops", "It refuses what is sent: HTTP 410."),
         K::Quarantine => bare("shopify", "3 wait: no location is named \"Depot 7\"."),
     }
 }
