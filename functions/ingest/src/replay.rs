@@ -73,7 +73,7 @@ impl Ingest {
         // The table deletes late what is over.
         for received in webhooks.into_iter().filter(|it| it.is_kept(now)) {
             replayed.webhooks += 1;
-            match again.recover(&received).await {
+            match Box::pin(again.recover(&received)).await {
                 Ok(outcome) => {
                     replayed.outcome.applied += outcome.applied;
                     replayed.outcome.known += outcome.known;

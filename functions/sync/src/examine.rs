@@ -135,8 +135,8 @@ pub(crate) async fn examine(
             Err(flaw) => {
                 flawed += 1;
                 if let Some(place) = flaw
-                    .word
-                    .map(String::from)
+                    .word()
+                    .map(str::to_owned)
                     .filter(|_| flaw.reason == UNKNOWN_LOCATION)
                     && (unlisted.contains_key(&place) || unlisted.len() < PLACES)
                 {

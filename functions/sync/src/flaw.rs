@@ -32,6 +32,15 @@ pub(crate) const TOTAL: &str = "total";
 /// Examples kept of each kind.
 const EXAMPLES: usize = 3;
 
+/// What makes several rows one entry in quarantine, however many there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Common {
+    /// The word or name that is to blame.
+    Word(Box<str>),
+    /// What rows of one item say that contradict each other: where they say something else, it is another.
+    Said(Box<str>),
+}
+
 /// Why a row, or a cell of it, cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Flaw {
@@ -46,11 +55,8 @@ pub(crate) struct Flaw {
     /// The same without the cell's words, where there are any: it goes to channels, and where columns are
     /// mixed up a cell may hold anything, a customer's name too.
     brief: Option<Box<str>>,
-    /// The word or name that is to blame: however many rows have it, it is one entry.
-    pub(crate) word: Option<Box<str>>,
-    /// What several rows of one item say that contradict each other: where they say something else, it is
-    /// another entry.
-    said: Option<Box<str>>,
+    /// What makes several rows one entry.
+    common: Option<Box<Common>>,
 }
 
 impl Flaw {
@@ -65,8 +71,7 @@ impl Flaw {
             reason,
             brief: None,
             sentence: sentence.into(),
-            word: None,
-            said: None,
+            common: None,
         }
     }
 
@@ -93,22 +98,32 @@ impl Flaw {
         }
     }
 
+    /// The word or name that is to blame.
+    pub(crate) fn word(&self) -> Option<&str> {
+        match self.common.as_deref()? {
+            Common::Word(word) => Some(word),
+            Common::Said(_) => None,
+        }
+    }
+
     pub(crate) fn of_rows(self, said: &str) -> Self {
         Self {
-            said: Some(said.into()),
+            common: Some(Box::new(Common::Said(said.into()))),
             ..self
         }
     }
 
     /// By what it is known, where that is not the text of its row.
     pub(crate) fn known_by(&self) -> Option<String> {
-        let (item, said) = self.item.as_ref().zip(self.said.as_ref())?;
-        Some(format!("{item}\u{1f}{said}"))
+        match (self.common.as_deref()?, &self.item) {
+            (Common::Said(said), Some(item)) => Some(format!("{item}\u{1f}{said}")),
+            _ => None,
+        }
     }
 
     pub(crate) fn of_word(self, word: &str) -> Self {
         Self {
-            word: Some(word.into()),
+            common: Some(Box::new(Common::Word(word.into()))),
             brief: Some(self.sentence.replace(&format!("{word:?} "), "").into()),
             ..self
         }

@@ -257,7 +257,8 @@ impl Pass<'_> {
                 .about(flaws.iter().find_map(Flaw::key))
         };
         let mut held = Vec::new();
-        let (of_words, own): (Vec<_>, Vec<_>) = flaws.iter().partition(|flaw| flaw.word.is_some());
+        let (of_words, own): (Vec<_>, Vec<_>) =
+            flaws.iter().partition(|flaw| flaw.word().is_some());
         if let Some(first) = own.first() {
             let sentences: Vec<&str> = own.iter().map(|flaw| flaw.sentence.as_str()).collect();
             let reasons: Vec<&str> = own.iter().map(|flaw| flaw.reason).collect();
@@ -267,7 +268,7 @@ impl Pass<'_> {
             held.push(entry(first.reason, sentences.join(" "), &known_by));
         }
         for flaw in of_words {
-            let word = flaw.word.as_deref().unwrap_or_default();
+            let word = flaw.word().unwrap_or_default();
             held.push(entry(flaw.reason, flaw.sentence.clone(), word));
         }
         held

@@ -378,7 +378,9 @@ impl Store {
                 applied.boxed().await
             }
             Change::Described(description) => {
-                self.apply_description(event, description, sources).await
+                self.apply_description(event, description, sources)
+                    .boxed()
+                    .await
             }
             Change::Offered(offer) => self.apply_offer(event, offer, sources).await,
             Change::OrderLine(line) => {
@@ -404,6 +406,7 @@ impl Store {
                     }
                     let applied = self
                         .apply_to_position(event, product, location, &change, sources)
+                        .boxed()
                         .await;
                     match applied {
                         Err(ApplyError::Reused { .. }) => {
