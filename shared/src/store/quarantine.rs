@@ -168,6 +168,12 @@ impl Quarantined {
         now
     }
 
+    /// Whether it says what another of the same id does: by the row, or where it stands for many, in its
+    /// sentence.
+    fn says_what(&self, other: &Self) -> bool {
+        self.row == other.row || self.sentence == other.sentence
+    }
+
     fn add(&mut self, one: &str) {
         if self.about.iter().any(|known| known == one) {
             return;
@@ -244,15 +250,20 @@ pub enum DismissError {
 }
 
 impl Store {
-    /// Holds it; `false` if it is open already, or was dismissed. What was closed and is wrong again is
-    /// open again, and what is held for another reason than before says so.
+    /// Holds it; `false` if it is open already, or was dismissed as it is. What was closed and is wrong again,
+    /// or was dismissed and says something else now, is open again, and what is held for another reason than
+    /// before says so.
     pub async fn quarantine(&self, held: &Quarantined) -> Result<bool, StoreError> {
         const OPERATION: &str = "hold a row in quarantine";
         for attempt in 0.. {
             let stored = self.quarantine_entry(&held.id).await?;
             let example = format!("{}: {}", held.place, held.sentence);
             match stored.as_ref().map(|stored| stored.data.state) {
-                Some(HeldState::Dismissed) => return Ok(false),
+                Some(HeldState::Dismissed)
+                    if stored.as_ref().is_some_and(|it| it.data.says_what(held)) =>
+                {
+                    return Ok(false);
+                }
                 Some(HeldState::Open) => {
                     let Some(stored) = stored else { continue };
                     let before = &stored.data;
@@ -272,7 +283,7 @@ impl Store {
                     }
                     return Ok(false);
                 }
-                Some(HeldState::Closed) | None => {}
+                Some(HeldState::Closed | HeldState::Dismissed) | None => {}
             }
             let open = Quarantined {
                 state: HeldState::Open,

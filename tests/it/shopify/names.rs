@@ -400,3 +400,31 @@ async fn a_replay_states_what_corrected_names_mean_though_what_the_old_ones_stat
     assert_eq!(there().await, [Some(50), Some(70)]);
     carried.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_further_item_with_the_sku_is_told_although_somebody_has_dismissed_the_two_before() {
+    let third = 503;
+    let shop = Shop::open(&[]).await;
+    let all = [(ITEM, "OIL"), (OTHER_ITEM, "OIL"), (third, "OIL")];
+    shop.hears("products/create", &product("active", "08:00:00", &all[..2]))
+        .await;
+    for (item, at) in [(ITEM, "09:00:00"), (OTHER_ITEM, "09:01:00")] {
+        shop.hears("inventory_levels/update", &level(item, 1, 4, at))
+            .await;
+    }
+    let held = shop.held(HeldState::Open).await.remove(0);
+    let dismissed = shop.store.dismiss_quarantined(&held.id, "known", "anna");
+    dismissed.await.unwrap();
+    shop.hears("inventory_levels/update", &level(ITEM, 1, 5, "09:02:00"))
+        .await;
+    assert_eq!(shop.held(HeldState::Open).await, [], "that is known");
+    shop.hears("products/update", &product("active", "09:03:00", &all))
+        .await;
+    shop.hears("inventory_levels/update", &level(third, 1, 9, "09:04:00"))
+        .await;
+    let held = shop.held(HeldState::Open).await;
+    assert!(
+        held.len() == 1 && held[0].sentence.contains("503"),
+        "{held:?}"
+    );
+}
