@@ -193,8 +193,9 @@ impl Together {
 impl Unsettled {
     /// How long a position must be left alone to be settled. The clock looks then, within a minute.
     const QUIET: SignedDuration = SignedDuration::from_secs(30);
-    /// The same where it was written late: who applies what has waited goes on a minute later.
-    const QUIET_LATE: SignedDuration = SignedDuration::from_mins(2);
+    /// The same where it was written late. Who applies what has waited, the clock, goes on with its next minute
+    /// and may take half of that; the minute after that tells.
+    const QUIET_LATE: SignedDuration = SignedDuration::from_secs(90);
     /// What never settles is told all the same: the longest that one invocation reads a file.
     const LONGEST: SignedDuration = SignedDuration::from_mins(15);
 

@@ -401,6 +401,30 @@ async fn a_replay_states_what_corrected_names_mean_though_what_the_old_ones_stat
     carried.stop().await;
 }
 
+/// It is a minute old when it is applied, and then more may follow for a minute.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_its_product_is_told_before_two_minutes_are_over() {
+    let shop = Shop::open(&[]).await;
+    let pump = shop.evaluates();
+    let low = level(ITEM, 1, 2, "09:00:00");
+    shop.hears("inventory_levels/update", &low).await;
+    let described = product("active", "08:59:00", &[(ITEM, "OIL")]);
+    shop.hears("products/create", &described).await;
+    for _ in 0..4 {
+        if shop.on_hand("OIL", "north").await.is_none() {
+            shop.tick().await;
+        }
+    }
+    pump.idle().await;
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(2));
+    assert_eq!(shop.alerts(AlertState::Open).await, [], "more may follow");
+    // The clock's second minute after it was applied.
+    tokio::time::sleep(std::time::Duration::from_secs(50)).await;
+    shop.tick().await;
+    pump.idle().await;
+    assert_eq!(shop.alerts(AlertState::Open).await.len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_further_item_with_the_sku_is_told_although_somebody_has_dismissed_the_two_before() {
     let third = 503;
