@@ -97,7 +97,7 @@ impl Deliverer {
             && let Some(alert) = &alert
             && alert.is_over()
             && !(intent.revision == alert.revision
-                && (is_news(&alert.message)
+                && (alert.message.is_news_by_itself()
                     || self
                         .heard_before((&intent.alert, intent.revision), name)
                         .await?))
@@ -158,7 +158,7 @@ impl Deliverer {
         }
         let is_live = credentialed.missing.is_none();
         let way = Way { order, is_live };
-        let is_noise = over && !is_news(&message);
+        let is_noise = over && !message.is_news_by_itself();
         let turn = self.wait_for_turn(intent, (way, message.kind), is_noise, is_last);
         let thread = match turn.await? {
             Turn::Now { thread, is_first } => {
@@ -357,7 +357,7 @@ impl Deliverer {
                 && let Some(earlier) = self.store.alert(alert).await?
             {
                 let unheard = !others.iter().any(|other| other.data.may_have_reached());
-                if unheard && earlier.is_over() && !is_news(&earlier.message) {
+                if unheard && earlier.is_over() && !earlier.message.is_news_by_itself() {
                     continue;
                 }
                 // Once ours is told, theirs is told only if it is still so.
@@ -459,14 +459,6 @@ impl Deliverer {
             (_, missing) => Err(Outcome::not_sent(missing.unwrap_or_default())),
         }
     }
-}
-
-/// Whether an end is told also where nobody has heard of the beginning: that a channel works again, with what
-/// it has refused.
-fn is_news(message: &Message) -> bool {
-    message.kind == AlertKind::ChannelDown
-        && message.change == RevisionKind::Resolved
-        && !message.notes.is_empty()
 }
 
 /// What a channel of this kind makes of order, whether it is in the configuration or not.

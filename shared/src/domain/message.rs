@@ -94,6 +94,14 @@ impl Message {
         }
     }
 
+    /// Whether it is an end that is told also where nobody has heard of the beginning: that a channel works
+    /// again, with what it has refused.
+    pub fn is_news_by_itself(&self) -> bool {
+        self.kind == AlertKind::ChannelDown
+            && self.change == RevisionKind::Resolved
+            && !self.notes.is_empty()
+    }
+
     /// The quantity that the rule compares, of these.
     pub fn judged(&self, stock: &Stock) -> i64 {
         self.basis.unwrap_or(Basis::Available).of(stock)

@@ -183,6 +183,15 @@ impl Store {
         .await
     }
 
+    /// Forgets what a destination has refused: somebody has all of it sent again that is still
+    /// true.
+    pub(super) async fn forget_all_refused(&self, channel: &ChannelName) -> Result<(), StoreError> {
+        self.change_destination("forget what was refused", channel, |to, _| {
+            (to.refused, to.lost) = (0, None);
+        })
+        .await
+    }
+
     /// Forgets one of the messages that a destination has refused: it is sent again.
     pub(super) async fn forget_refused(
         &self,

@@ -91,22 +91,26 @@ impl Store {
         }
         if let Some(id) = &what.alert {
             if let Some(alert) = self.alert(id).await? {
-                let sent = self.resend_last(&alert, &what.channel, installation);
+                let sent = self.resend_last(&alert, what, installation);
                 resent.deliveries += usize::from(sent.await?);
             }
             return Ok(resent);
+        }
+        if what.cursor.is_none() {
+            // Of what is not sent again there is nothing to tell any more.
+            self.forget_all_refused(&what.channel).await?;
         }
         let mut place = Place::of(what.cursor.as_deref());
         loop {
             let (sent, next) = match &place {
                 Place::Open(cursor) => {
-                    let page = self.resend_open(&what.channel, installation, cursor.as_deref());
+                    let page = self.resend_open(what, installation, cursor.as_deref());
                     let (sent, next) = page.await?;
                     let next = next.map_or(Place::Ends(None), |next| Place::Open(Some(next)));
                     (sent, Some(next))
                 }
                 Place::Ends(cursor) => {
-                    let page = self.resend_ends(&what.channel, installation, cursor.as_deref());
+                    let page = self.resend_ends(what, installation, cursor.as_deref());
                     let (sent, next) = page.await?;
                     (sent, next.map(|next| Place::Ends(Some(next))))
                 }
@@ -126,14 +130,14 @@ impl Store {
     /// A page of what is open, and where the next begins.
     async fn resend_open(
         &self,
-        channel: &ChannelName,
+        what: &Resend,
         installation: &Installation,
         cursor: Option<&str>,
     ) -> Result<(usize, Option<String>), StoreError> {
         let page = self.alerts(AlertState::Open, cursor, PAGE).await?;
         let mut deliveries = 0;
         for alert in &page.items {
-            let sent = self.resend_last(alert, channel, installation).await?;
+            let sent = self.resend_last(alert, what, installation).await?;
             deliveries += usize::from(sent);
         }
         Ok((deliveries, page.next))
@@ -142,7 +146,7 @@ impl Store {
     /// A page of what was written lately, for the ends in it.
     async fn resend_ends(
         &self,
-        channel: &ChannelName,
+        what: &Resend,
         installation: &Installation,
         cursor: Option<&str>,
     ) -> Result<(usize, Option<String>), StoreError> {
@@ -152,13 +156,13 @@ impl Store {
         for intent in &page.items {
             // What arrived needs no look, and an end follows at least a beginning.
             let may_be_an_end = intent.revision > 1 && intent.state != IntentState::Delivered;
-            if intent.channel != *channel || !may_be_an_end {
+            if intent.channel != what.channel || !may_be_an_end {
                 continue;
             }
             let alert = self.alert(&intent.alert).await?;
             let over = alert.filter(|it| it.is_over() && it.revision == intent.revision);
             if let Some(alert) = over {
-                let sent = self.resend_last(&alert, channel, installation).await?;
+                let sent = self.resend_last(&alert, what, installation).await?;
                 deliveries += usize::from(sent);
             }
         }
@@ -169,15 +173,17 @@ impl Store {
     async fn resend_last(
         &self,
         alert: &Alert,
-        channel: &ChannelName,
+        what: &Resend,
         installation: &Installation,
     ) -> Result<bool, StoreError> {
+        let channel = &what.channel;
         let mut intents = self.intents_on(&alert.id, channel).await?;
         let Some(last) = intents.pop() else {
             return self.tell_of(alert, channel, installation).await;
         };
         if alert.state == AlertState::Resolved {
             let heard = intents.iter().any(|it| it.data.may_have_reached());
+            let heard = heard || alert.message.is_news_by_itself();
             if !heard || last.data.revision != alert.revision || self.is_open_again(alert).await? {
                 return Ok(false);
             }
@@ -222,7 +228,8 @@ impl Store {
                     }
                 };
                 // What is not sent again is still lost.
-                if made && matches!(state, IntentState::Rejected | IntentState::Exhausted) {
+                let was_lost = matches!(state, IntentState::Rejected | IntentState::Exhausted);
+                if made && was_lost && what.alert.is_some() {
                     self.forget_refused(channel, &last.data.key()).await?;
                 }
                 Ok(made)

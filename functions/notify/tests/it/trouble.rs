@@ -768,3 +768,49 @@ async fn what_is_sent_again_of_an_item_is_what_is_left_now() {
     let sent: Vec<_> = world.vendors.seen("slack.com").split_off(2);
     assert_eq!(sent.iter().filter(|seen| low(seen)).count(), 1, "{sent:#?}");
 }
+
+/// Two were refused, and of one there is nothing to tell any more when somebody has them sent again.
+#[tokio::test(start_paused = true)]
+async fn who_has_had_it_all_sent_again_is_not_asked_to() {
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let refused = [410, 410].map(Answer::Status);
+    world.vendors.first("ops.example.com", refused);
+    for alert in ["a1", "a2"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+    }
+    for_seconds(&world, 60).await;
+    world.resolve("a1", &[]).await;
+    assert_eq!(world.resend(&again("ops")).await.deliveries, 1);
+    for_seconds(&world, 120).await;
+    let seen = world.vendors.seen("slack.com");
+    let last = &seen.last().unwrap().body;
+    assert!(last.contains("Messages arrive again: ops"), "{last}");
+    assert!(!last.contains("lotwire resend"), "{last}");
+}
+
+/// The other channel refuses that messages do not arrive, and that they do again.
+#[tokio::test(start_paused = true)]
+async fn what_an_outage_has_cost_is_sent_again_where_its_beginning_was_refused() {
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+    world.vendors.always("slack.com", Answer::Body(REFUSED));
+    world
+        .vendors
+        .first("ops.example.com", [Answer::Status(410)]);
+    for alert in ["a1", "a2"] {
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+        for_seconds(&world, 60).await;
+    }
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let before = world.vendors.seen("slack.com").len();
+    world.resend(&again("room")).await;
+    for_seconds(&world, 120).await;
+    let seen = world.vendors.seen("slack.com").split_off(before);
+    let said = seen.iter().filter(|it| {
+        let again = it.body.contains("Messages arrive again: ops");
+        again && it.body.contains("One message did not arrive.")
+    });
+    assert_eq!(said.count(), 1, "{seen:#?}");
+}
