@@ -20,6 +20,7 @@ use crate::domain::alert::{AlertKind, RevisionKind, Severity, Subject};
 use crate::domain::group::{Belongs, Grouping};
 use crate::domain::id::{ChannelName, ConnectorName, GroupName};
 use crate::domain::item::SameSku;
+use crate::domain::message::Message;
 use crate::domain::position::Sources;
 use crate::domain::route::{About, Recipient, Routes};
 use crate::domain::rule::{Rule, RuleBook, Scope};
@@ -328,6 +329,16 @@ impl Installation {
             return None;
         }
         self.routes.grouping(&recipient.routes)
+    }
+
+    /// Calls the place that a message is about what it is called now, if it is still in the configuration.
+    pub fn name_place(&self, message: &mut Message) {
+        let Subject::Position { location, .. } = &message.subject else {
+            return;
+        };
+        if let Some(known) = self.config.locations.location(location) {
+            message.location = Some(known.name.clone());
+        }
     }
 
     /// Whether a rule may be for a category of products.

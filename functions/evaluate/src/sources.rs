@@ -266,9 +266,6 @@ impl Evaluator {
     }
 }
 
-/// What a source that is not believed means for its stock.
-const HELD_BACK: &str = "What it does not state stays as it was, and nothing is told of that until a good file is read.";
-
 /// A sentence about a source, and what it is about where people are told of that once.
 struct Note {
     topic: Topics,
@@ -333,10 +330,7 @@ fn judge(
         }
     };
     if kind == AlertKind::FeedSuspect {
-        let mut notes: Vec<_> = state.suspicions.iter().cloned().map(Note::from).collect();
-        if !notes.is_empty() && state.distrusted_after.is_some() {
-            notes.push(Note::from(HELD_BACK.to_owned()));
-        }
+        let notes: Vec<_> = state.doubts().into_iter().map(Note::from).collect();
         return (told(if_any(&notes)), None, notes);
     }
     if kind == AlertKind::FeedFlawed {

@@ -16,7 +16,7 @@ use super::breaker::{Change, Pass, Turn};
 use super::errand::{Errand, Prepared};
 use super::links::Links;
 use super::outgoing::Line;
-use super::pace::Paces;
+use super::pace::{Paces, TooFar};
 use super::trouble::{Lately, quoted};
 use super::verdict::{self, due_after, later};
 use super::wording::Wording;
@@ -99,7 +99,16 @@ pub struct Deliverer {
     pub(super) links: Links,
 }
 
-/// Whether it is the attempt's turn.
+/// What is known of an intent's earlier looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    /// The try before this one never reported back.
+    pub(super) lost: bool,
+    /// It was tried or put off, or has waited: what it says may be over.
+    pub(super) held_up: bool,
+}
+
+/// Whether an attempt may be made.
 enum Permit {
     Go {
         pass: Pass,
@@ -107,8 +116,6 @@ enum Permit {
         is_sound: bool,
     },
     Wait(SignedDuration),
-    /// Its turn among others comes after this long.
-    Turn(SignedDuration),
 }
 
 /// What came of a look before anything is sent.
@@ -187,8 +194,12 @@ impl Deliverer {
             .store
             .lease(&which.alert, which.revision, &which.channel, span)
             .await?;
-        let (leased, lost) = match lease {
-            Lease::Ours { leased, lost } => (leased, lost),
+        let (leased, before) = match lease {
+            Lease::Ours {
+                leased,
+                lost,
+                held_up,
+            } => (leased, Before { lost, held_up }),
             Lease::Settled => return Ok(Delivered::Settled),
             Lease::Grouped => return Ok(Delivered::Waiting),
             Lease::Unknown => return Ok(Delivered::Missing),
@@ -205,10 +216,10 @@ impl Deliverer {
         let correlation = leased.data.correlation().map(Correlation::as_str);
         Span::current().record("correlation", correlation);
         // Until something is sent, an error gives the lease back: the try did not take place.
-        match Box::pin(self.until_sent(&leased, lost, deadline)).await {
+        match Box::pin(self.until_sent(&leased, before, deadline)).await {
             Ok(Begun::Over(delivered)) => Ok(delivered),
             Ok(Begun::Send(errand, pass)) => self.send(&leased, &errand, pass, deadline).await,
-            Err(error) => Err(self.give_back(&leased, lost, error).await),
+            Err(error) => Err(self.give_back(&leased, before.lost, error).await),
         }
     }
 
@@ -216,11 +227,27 @@ impl Deliverer {
     async fn until_sent(
         &self,
         leased: &Stored<Intent>,
-        lost: bool,
+        before: Before,
         deadline: Timestamp,
     ) -> Result<Begun, DeliverError> {
-        let over = match self.prepare(&leased.data, lost).await? {
-            Prepared::Ready(errand) => return self.take_turn(leased, errand, deadline).await,
+        let mut prepared = self.prepare(&leased.data, before).await?;
+        if let Prepared::Ready(errand) = &prepared {
+            prepared = match self.turn_comes(errand, deadline).await {
+                Ok(false) => prepared,
+                // What it says may be over by now.
+                Ok(true) => {
+                    let held_up = true;
+                    let before = Before { held_up, ..before };
+                    self.prepare(&leased.data, before).await?
+                }
+                // Turns are apart already, and in their order.
+                Err(far) => Prepared::After(far.wait),
+            };
+        }
+        let over = match prepared {
+            Prepared::Ready(errand) => {
+                return self.ask_whether_down(leased, errand, deadline).await;
+            }
             Prepared::Not(outcome) => self.refrain(leased, outcome).await,
             Prepared::After(wait) => self.hold_back(leased, wait).await,
             Prepared::Superseded(reason) => self.supersede(leased, &reason).await,
@@ -228,7 +255,20 @@ impl Deliverer {
         over.map(Begun::Over)
     }
 
-    async fn take_turn(
+    /// Waits for a message's turn, if that comes soon; whether it had to.
+    async fn turn_comes(&self, errand: &Errand, deadline: Timestamp) -> Result<bool, TooFar> {
+        let Some(per_second) = errand.per_second.filter(|_| errand.missing.is_none()) else {
+            return Ok(false);
+        };
+        let spare = deadline.duration_since(self.store.clock().now()) - self.time_needed();
+        let patience = spare.clamp(SignedDuration::ZERO, PATIENCE);
+        let severity = errand.words.message.severity;
+        self.paces
+            .turn(&errand.name, (per_second, severity), patience)
+            .await
+    }
+
+    async fn ask_whether_down(
         &self,
         leased: &Stored<Intent>,
         errand: Box<Errand>,
@@ -242,15 +282,13 @@ impl Deliverer {
             let over = self.refrain(leased, Outcome::not_sent(missing)).await;
             return over.map(Begun::Over);
         }
-        let over = match self.permit(&errand, deadline).await? {
+        let over = match self.permit(&errand).await? {
             Permit::Go { .. } if !self.lasts(&leased.data) => {
                 tracing::warn!("held up until the lease no longer lasts for a send");
                 self.postpone(leased, SignedDuration::ZERO).await
             }
             Permit::Go { pass, is_sound } => return Ok(Begun::Send(errand, (pass, is_sound))),
             Permit::Wait(wait) => self.postpone(leased, wait).await,
-            // Turns are apart already, and in their order.
-            Permit::Turn(wait) => self.hold_back(leased, wait).await,
         };
         over.map(Begun::Over)
     }
@@ -280,21 +318,9 @@ impl Deliverer {
         left >= self.time_needed()
     }
 
-    /// Waits for the channel's turn, then asks its circuit breaker.
-    async fn permit(&self, errand: &Errand, deadline: Timestamp) -> Result<Permit, StoreError> {
+    /// Asks the channel's circuit breaker.
+    async fn permit(&self, errand: &Errand) -> Result<Permit, StoreError> {
         let clock = self.store.clock();
-        if let Some(per_second) = errand.per_second {
-            let spare = deadline.duration_since(clock.now()) - self.time_needed();
-            let patience = spare.clamp(SignedDuration::ZERO, PATIENCE);
-            let severity = errand.words.message.severity;
-            let turn = self
-                .paces
-                .turn(&errand.name, (per_second, severity), patience)
-                .await;
-            if let Err(far) = turn {
-                return Ok(Permit::Turn(far.wait));
-            }
-        }
         let (turn, is_sound) = self.store.ask_breaker(&errand.name).await?;
         Ok(match turn {
             Turn::Go(pass) => {

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use super::Outcome;
-use super::deliver::{DeliverError, Deliverer};
+use super::deliver::{Before, DeliverError, Deliverer};
 use super::order::{self, First, Place, Way};
 use super::overtaken::{Ear, Standing};
 use crate::channels::{Channel, ChannelKind, Order, first_request};
@@ -65,11 +65,11 @@ struct Credentialed {
 }
 
 impl Deliverer {
-    /// Gathers what an attempt needs. `lost`: the try before this one never reported back.
+    /// Gathers what an attempt needs.
     pub(super) async fn prepare(
         &self,
         intent: &Intent,
-        lost: bool,
+        Before { lost, held_up }: Before,
     ) -> Result<Prepared, DeliverError> {
         let installation = self.installations.current().await?;
         let name = &intent.channel;
@@ -126,9 +126,11 @@ impl Deliverer {
             )));
         };
         let waited = self.store.clock().now().duration_since(intent.created_at) > AT_ONCE;
-        let held_up = waited || intent.attempts > 1;
-        if order == Order::Latest && !of_a_group && message.kind.tells_what_is_left() {
-            match Box::pin(self.what_still_holds(intent, &mut message, held_up)).await? {
+        let held_up = held_up || waited;
+        if order == Order::Latest && !of_a_group {
+            installation.name_place(&mut message);
+            let stands = self.what_still_holds(intent, &mut message, (held_up, ended));
+            match Box::pin(stands).await? {
                 Standing::Holds => {}
                 Standing::Waits(wait) => return Ok(Prepared::After(wait)),
                 Standing::Nothing(reason) => return Ok(Prepared::Superseded(reason)),
@@ -194,13 +196,19 @@ impl Deliverer {
         })))
     }
 
-    /// What is left of a message to people about how much is left.
+    /// What is left of a message to people. `ended`: its alert is over.
     async fn what_still_holds(
         &self,
         intent: &Intent,
         message: &mut Message,
-        held_up: bool,
+        (held_up, ended): (bool, bool),
     ) -> Result<Standing, DeliverError> {
+        if !message.kind.tells_what_is_left() {
+            return match held_up && !ended {
+                true => Ok(self.what_source_says_now(intent, message).await?),
+                false => Ok(Standing::Holds),
+            };
+        }
         if message.change == RevisionKind::Resolved {
             let ear = Ear {
                 channel: &intent.channel,

@@ -195,6 +195,7 @@ impl Deliverer {
                 .any(|(label, _)| *label == GroupLabel::Location),
             named: Vec::new(),
         };
+        let installation = self.installations.current().await?;
         for member in &so_far.foremost {
             let words = self.store.revision(&member.alert, member.revision).await?;
             let Some(mut words) = words else { continue };
@@ -207,6 +208,8 @@ impl Deliverer {
             {
                 words.change = RevisionKind::Opened;
             }
+            installation.name_place(&mut words);
+            self.take_present_doubts(&mut words).await?;
             let is_about_stock =
                 words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
             if is_about_stock {
@@ -326,6 +329,10 @@ impl Deliverer {
                     return Ok(Some(LeftOut::because(reason)));
                 }
             }
+            let is_news = alert.message.change == RevisionKind::Opened;
+            if is_news && self.is_over_at_source(&alert.message).await? {
+                return Ok(Some(LeftOut::until("its end is about to be written")));
+            }
             if alert.kind.tells_what_is_left() {
                 let watches = self.store.watches(&alert.subject).await?;
                 if let Some(reason) = self.no_news(alert.kind, &watches, last.at) {
@@ -349,7 +356,10 @@ impl Deliverer {
                     match beside.await? {
                         Standing::Holds => {}
                         Standing::Nothing(reason) => return Ok(Some(LeftOut::because(reason))),
-                        Standing::Waits(_) => return Ok(Some(LeftOut::for_now())),
+                        Standing::Waits(_) => {
+                            let reason = "another end of the item is being sent";
+                            return Ok(Some(LeftOut::until(reason)));
+                        }
                     }
                 }
             }
@@ -378,7 +388,12 @@ impl Deliverer {
             let Some(alert) = self.store.alert(&said.alert).await? else {
                 continue;
             };
-            if alert.revision > said.revision {
+            let mut now = said.clone();
+            self.take_present_doubts(&mut now).await?;
+            if alert.revision > said.revision
+                || now.notes != said.notes
+                || self.is_over_at_source(said).await?
+            {
                 return Ok(true);
             }
             if !alert.kind.tells_what_is_left() && !reminds {
@@ -527,11 +542,11 @@ impl LeftOut {
         }
     }
 
-    /// Another end is being sent that says what this one would.
-    fn for_now() -> Self {
+    /// Only for now: what this waits for is soon known.
+    fn until(reason: &str) -> Self {
         Self {
             not_yet: true,
-            ..Self::because("another end of the item is being sent")
+            ..Self::because(reason)
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `errand` | what an attempt needs, or why none can be made |
 //! | `order` | in which order revisions leave, and which of them do |
 //! | `overtaken` | what of a message is no longer so by the time that it leaves |
+//! | `doubts` | the same of what is said of a source |
 //! | `trouble` | a channel that reaches nobody is told on the others |
 //! | [`links`] | the link in a message |
 //! | `wording` | the templates in force |
@@ -21,6 +22,7 @@
 pub mod backoff;
 pub mod breaker;
 pub mod deliver;
+mod doubts;
 mod errand;
 pub mod exchange;
 mod gather;

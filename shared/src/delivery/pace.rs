@@ -35,17 +35,18 @@ pub struct TooFar {
 }
 
 impl Paces {
-    /// Waits for a channel's next turn, if it comes within `patience`; takes none otherwise, and is to come
-    /// back before all that matters less.
+    /// Waits for a channel's next turn, if it comes within `patience`, and answers whether it had to wait; takes
+    /// none otherwise, and is to come back before all that matters less.
     pub async fn turn(
         &self,
         channel: &ChannelName,
         (per_second, severity): (u32, Severity),
         patience: SignedDuration,
-    ) -> Result<(), TooFar> {
+    ) -> Result<bool, TooFar> {
         let turn = self.take(channel, (per_second, severity), patience)?;
+        let waits = turn > Instant::now();
         tokio::time::sleep_until(turn).await;
-        Ok(())
+        Ok(waits)
     }
 
     fn take(
@@ -134,7 +135,7 @@ mod tests {
         tokio::time::advance(Duration::from_millis(600)).await;
         let wait = SignedDuration::from_millis(5_400);
         assert_eq!(turn(Warning).await, Err(TooFar { wait }));
-        assert_eq!(turn(Critical).await, Ok(()));
+        assert_eq!(turn(Critical).await, Ok(true));
     }
 
     proptest! {

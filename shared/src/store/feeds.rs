@@ -117,7 +117,19 @@ pub fn topics_of_columns(lost: &[String]) -> Topics {
     )
 }
 
+/// What a source that is not believed means for its stock.
+const HELD_BACK: &str = "What it does not state stays as it was, and nothing is told of that until a good file is read.";
+
 impl FeedState {
+    /// What people are told while its last file is not believed, a sentence each.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = self.suspicions.clone();
+        if !doubts.is_empty() && self.distrusted_after.is_some() {
+            doubts.push(HELD_BACK.to_owned());
+        }
+        doubts
+    }
+
     /// Whether this says what another does but for when its source was last tried.
     pub fn only_tried_since(&self, other: &Self) -> bool {
         let known = Self {

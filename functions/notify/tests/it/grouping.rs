@@ -15,9 +15,11 @@ use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind::{self, Escalated, Opened, Resolved, Updated};
 use shared::domain::group::{Belongs, Pace, Phase};
+use shared::domain::id::ConnectorName;
 use shared::domain::watch::{self, Moment, Watch};
 use shared::store::groups::Which;
 use shared::store::intents::{Intent, IntentState, Lease};
+use shared::store::quarantine::Quarantined;
 use shared::store::resend::Resend;
 use shared::store::spent::Units;
 
@@ -1348,4 +1350,61 @@ async fn an_alert_in_company_costs_what_the_document_says() {
         missing.is_empty(),
         "docs/capacity.md does not say:\n{missing:#?}"
     );
+}
+
+/// A person has decided, or the source is heard again, seconds before the group speaks; that the alert is
+/// over is written a moment later.
+#[tokio::test(start_paused = true)]
+async fn what_is_over_at_its_source_is_not_told() {
+    let erp: ConnectorName = "erp".parse().unwrap();
+    for alert in ["erp/suspect", "erp/stale", "erp/held"] {
+        let line = Timeline::new(&[("ops", "")], pace(10, 10, None)).await;
+        let store = &line.world.store;
+        let now = line.world.clock.now();
+        let reason = ("bad_row", "it cannot be read");
+        let held = Quarantined::new(&erp, now, "stock.csv:3", "a;b", reason);
+        store.quarantine(&held).await.unwrap();
+        let suspicion = "7 of 9 are gone.".to_owned();
+        let suspects = store.change_feed(&erp, |feed| feed.suspicions = vec![suspicion.clone()]);
+        suspects.await.unwrap();
+        line.say(alert, 1, Opened, &["ops"]).await;
+        line.until(8).await;
+        let read = Moment(line.world.clock.now());
+        let decided = store.change_feed(&erp, |feed| {
+            feed.suspicions.clear();
+            feed.succeeded_at = Some(read);
+        });
+        decided.await.unwrap();
+        let dismissed = store.dismiss_quarantined(&held.id, "known", "anna");
+        dismissed.await.unwrap();
+        line.until(12).await;
+        line.say(alert, 2, Resolved, &["ops"]).await;
+        line.ends(100, "ops", &[]).await;
+        line.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_says_of_a_file_what_was_decided_of_it() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, None)).await;
+    let erp: ConnectorName = "erp".parse().unwrap();
+    let says = async |sentence: &str| {
+        let suspicions = vec![sentence.to_owned()];
+        let store = &line.world.store;
+        let change = store.change_feed(&erp, |feed| feed.suspicions.clone_from(&suspicions));
+        change.await.unwrap();
+    };
+    says("7 of 9 are gone. Nobody has decided.").await;
+    line.say("erp/suspect", 1, Opened, &["ops"]).await;
+    line.until(8).await;
+    says("7 of 9 are gone. Anna has approved that.").await;
+    line.ends(30, "ops", &[(10, &["erp/suspect/1 opened"])])
+        .await;
+    let told = line.world.vendors.seen("ops.example.com").remove(0);
+    assert!(
+        told.body.contains("Anna has approved that."),
+        "{}",
+        told.body
+    );
+    line.stop().await;
 }

@@ -387,3 +387,72 @@ async fn a_crash_at_any_point_keeps_the_order() {
         }
     }
 }
+
+/// Its turn under `max_per_second` comes within a second, for which it waits where it is.
+#[tokio::test(start_paused = true)]
+async fn what_is_over_while_it_waits_for_its_turn_is_not_told() {
+    let world = World::new(&format!("{SLACK}max_per_second = 1\n")).await;
+    world.set("TOKEN", Some("xoxb-1"));
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let deliverer = world.deliverer();
+    let first = world.open("a1", &["chat"]).await.remove(0);
+    deliverer.deliver(&first, world.deadline()).await.unwrap();
+    let second = world.open("a2", &["chat"]).await.remove(0);
+    let over = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.resolve("a2", &["chat"]).await.remove(0)
+    };
+    let look = deliverer.deliver(&second, world.deadline());
+    let (_, end) = futures::future::join(look, over).await;
+    settle(&world, &second).await;
+    settle(&world, &end).await;
+    for which in [&second, &end] {
+        let state = world.intent(which).await.state;
+        assert_eq!(state, IntentState::Superseded, "{which:?}");
+    }
+    assert_eq!(world.vendors.seen("slack.com").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_so_after_a_second_in_the_queue_is_not_told() {
+    let world = slack().await;
+    let fast = world.open("oil/fast", &["chat"]).await.remove(0);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let low = world.open_after("oil/fast", "oil/low", &["chat"]).await;
+    let Delivered::Again(wait) = world.look(&low[0]).await else {
+        panic!("it waits for what was said before");
+    };
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    world.look(&fast).await;
+    let out = world.open("oil/out", &["chat"]).await.remove(0);
+    world.look(&out).await;
+    tokio::time::sleep(wait.unsigned_abs()).await;
+    settle(&world, &low[0]).await;
+    let seen = world.vendors.seen("slack.com");
+    assert_eq!(seen.len(), 2, "{seen:#?}");
+    assert!(seen[1].body.contains("Out of stock"), "{seen:#?}");
+}
+
+/// Somebody decides while the vendor wants to be left alone, and that it is over is written after that.
+#[tokio::test(start_paused = true)]
+async fn a_suspicion_that_was_decided_while_its_message_waited_is_not_told() {
+    let world = slack().await;
+    let erp = "erp".parse().unwrap();
+    let suspects = async |suspicions: &[&str]| {
+        let suspicions: Vec<_> = suspicions.iter().map(|&it| it.to_owned()).collect();
+        let change = world
+            .store
+            .change_feed(&erp, |feed| feed.suspicions.clone_from(&suspicions));
+        change.await.unwrap();
+    };
+    suspects(&["7 of 9 are gone."]).await;
+    world.vendors.first("slack.com", [Answer::After(429, 20)]);
+    let opened = world.open("erp/suspect", &["chat"]).await.remove(0);
+    world.look(&opened).await;
+    suspects(&[]).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(matches!(world.look(&opened).await, Delivered::Again(_)));
+    let end = world.resolve("erp/suspect", &["chat"]).await.remove(0);
+    drive_both(&world, &opened, &end).await;
+    assert_eq!(world.vendors.seen("slack.com").len(), 1);
+}

@@ -641,9 +641,24 @@ impl World {
 }
 
 /// What an alert of this id is about: `oil/out` tells that nothing is left of what `oil` and `oil/low` are
-/// about, `oil/fast` that it sells fast.
+/// about, `oil/fast` that it sells fast; `erp/suspect`, `erp/stale` and `erp/held` are about a source.
 fn about(id: &str) -> (Subject, AlertKind) {
     let (item, kind) = id.split_once('/').unwrap_or((id, "low"));
+    let source = || Subject::Connector {
+        connector: item.parse().unwrap(),
+    };
+    match kind {
+        "suspect" => return (source(), AlertKind::FeedSuspect),
+        "stale" => return (source(), AlertKind::FeedStale),
+        "held" => {
+            let subject = Subject::Quarantine {
+                connector: item.parse().unwrap(),
+                reason: "bad_row".to_owned(),
+            };
+            return (subject, AlertKind::Quarantine);
+        }
+        _ => {}
+    }
     let vin = item.to_owned();
     let kind = match kind {
         "out" => AlertKind::OutOfStock,
