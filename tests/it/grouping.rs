@@ -917,3 +917,54 @@ async fn an_alert_reaches_more_gathering_channels_than_one_transaction_takes_wri
     let settled = |intent: &Intent| intent.state == IntentState::Delivered;
     assert!(pending.iter().all(settled));
 }
+
+/// A channel with a route that gathers, and one that leads there at once what is critical.
+fn two_ways(severity: &str) -> String {
+    let routes = "channels = [\"one\"]\ngroup_by = []\nrepeat_interval = \"1h\"\n\
+                  [[routes]]\nname = \"urgent\"\nchannels = [\"one\"]\nmin_severity = \"critical\"\n";
+    let rule = format!("threshold = 3\nseverity = \"{severity}\"\nremind_every = \"1h\"");
+    at_once(ONE)
+        .replace("channels = [\"one\"]\n", routes)
+        .replace("threshold = 3", &rule)
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_are_reminded_once_an_hour_by_whichever_of_two_routes_told_them() {
+    for (first, then) in [("warning", "critical"), ("critical", "warning")] {
+        let running = Running::with(&two_ways(first)).await;
+        running.level(0, "A", "roma", 2).await;
+        running.until(900).await;
+        running.configure(&two_ways(then)).await;
+        running.until(1_800).await;
+        let before = running.sent("one").len();
+        running.until(1_800 + 5 * 3_600).await;
+        let reminders = running.sent("one").split_off(before);
+        assert!(
+            (4..=5).contains(&reminders.len()),
+            "{first}, then {then}: {reminders:#?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_reminds_by_the_name_that_a_place_has_now() {
+    let config = CONFIG
+        .replace("max_alerts = 3", "max_alerts = 3\nrepeat_interval = \"1h\"")
+        .replace("group_by = []", "group_by = []\nrepeat_interval = \"1h\"");
+    let running = Running::with(&config).await;
+    for product in ["A", "B"] {
+        running.level(0, product, "milano", 2).await;
+    }
+    running.until(600).await;
+    let renamed = config.replace("name = \"Milano\"", "name = \"Centro\"");
+    running.configure(&renamed).await;
+    running.until(4_500).await;
+    for channel in ["room", "pager"] {
+        let last = running.texts(channel).pop().unwrap();
+        assert!(last.contains("still open"), "{last}");
+        assert!(
+            last.contains("Centro") && !last.contains("Milano"),
+            "{last}"
+        );
+    }
+}

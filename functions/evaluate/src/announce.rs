@@ -145,7 +145,15 @@ impl Evaluator {
             message.revision = said.revision;
             message.correlation = self.store.correlation().cloned();
             let told = told.unwrap_or_default();
-            let recipients = look.audience(said, known.as_ref().map(|_| told.as_slice()));
+            let mut recipients = look.audience(said, known.as_ref().map(|_| told.as_slice()));
+            let reminds = said.audience == Audience::Unreminded;
+            let earlier = match reminds || recipients.iter().any(|one| one.routes.is_empty()) {
+                true => self.store.intents_of(&said.alert).await?,
+                false => Vec::new(),
+            };
+            if reminds {
+                recipients.retain(|one| !look.is_reminded_by_a_group(&one.channel, &earlier));
+            }
             if said.ending == Some(Ending::Recovered) && look.kind == AlertKind::OutOfStock {
                 let who = (recipients.as_slice(), told.as_slice());
                 announcements.extend(self.back_in_stock(&look, who, words, now));
@@ -153,10 +161,6 @@ impl Evaluator {
             if said.change == RevisionKind::Resolved {
                 retold = self.kept_back_by(&look).await?;
             }
-            let earlier = match recipients.iter().any(|one| one.routes.is_empty()) {
-                true => self.store.intents_of(&said.alert).await?,
-                false => Vec::new(),
-            };
             announcements.push(announcement(
                 &look,
                 message,
@@ -331,17 +335,18 @@ impl Look<'_> {
         if said.change != RevisionKind::Resolved {
             recipients.retain(|one| !self.covered.contains(&one.channel));
         }
-        match said.audience {
-            Audience::Everybody => {}
-            Audience::TheRest => {
-                recipients.retain(|one| told.is_none_or(|told| !told.contains(&one.channel)))
-            }
-            Audience::Unreminded => recipients.retain(|one| {
-                let gathered = self.installation.grouping(one);
-                gathered.is_none_or(|(_, grouping)| grouping.pace.repeat.is_none())
-            }),
+        if said.audience == Audience::TheRest {
+            recipients.retain(|one| told.is_none_or(|told| !told.contains(&one.channel)));
         }
         recipients
+    }
+
+    /// Whether the group that has told a channel the last of an alert brings it to mind there. `earlier`: the
+    /// alert's deliveries.
+    fn is_reminded_by_a_group(&self, channel: &ChannelName, earlier: &[Intent]) -> bool {
+        let last = earlier.iter().rfind(|it| it.channel == *channel);
+        let group = last.and_then(|it| it.group.as_deref());
+        group.is_some_and(|group| self.installation.routes.reminds(&group.route, channel))
     }
 
     fn recipients(&self, change: RevisionKind, told: Option<&[ChannelName]>) -> Vec<Recipient> {

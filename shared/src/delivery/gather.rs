@@ -490,7 +490,15 @@ impl Deliverer {
             return Ok(None);
         };
         let watches = self.store.watches(&alert.subject).await?;
-        if !self.holds_steadily(&alert.id, &watches) {
+        if !self.holds_steadily(&alert.id, &watches)
+            || self.is_over_at_source(&alert.message).await?
+        {
+            return Ok(None);
+        }
+        // Whoever has told the channel last of it reminds.
+        let told = self.store.intents_on(&alert.id, &group.channel).await?;
+        let last = told.last().and_then(|it| it.data.group.as_deref());
+        if last.is_none_or(|it| it.id(&group.channel) != group.id) {
             return Ok(None);
         }
         if alert.kind.tells_what_is_left() {
