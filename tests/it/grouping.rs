@@ -245,14 +245,14 @@ async fn a_bad_morning_is_a_message_for_each_place() {
     running.level(1, "B", "roma", 0).await;
     running.until(600).await;
     let room = [
-        (30, "5 inventory alerts at Milano"),
+        (30, "5 inventory alerts at Milano: 5 new or changed"),
         (30, "Inventory alert for A at Roma"),
         // Not before five minutes are over: nothing is left and almost nothing, in one message.
         (330, "Inventory alert for B at Roma"),
     ];
     punctual(&running.sent("room"), &room);
     let pager = running.sent("pager");
-    punctual(&pager[..1], &[(30, "6 inventory alerts")]);
+    punctual(&pager[..1], &[(30, "6 inventory alerts: 6 new or changed")]);
     assert!(
         (45..=47).contains(&pager[1].0),
         "one of its routes wants it at once: {pager:?}"
@@ -263,7 +263,7 @@ async fn a_bad_morning_is_a_message_for_each_place() {
     }
     running.until(700).await;
     let last = running.sent("room").pop().unwrap();
-    punctual(&[last], &[(630, "5 inventory alerts at Milano")]);
+    punctual(&[last], &[(630, "5 inventory alerts at Milano: 5 over")]);
     tokio::time::timeout(Duration::from_secs(3_600), running.pump.idle())
         .await
         .unwrap();
@@ -817,7 +817,7 @@ async fn a_system_hears_of_each_alert_although_its_route_gathers() {
     running.until(600).await;
     punctual(
         &running.sent("room"),
-        &[(30, "12 inventory alerts at Milano")],
+        &[(30, "12 inventory alerts at Milano: 12 new or changed")],
     );
     let named = |change: &str| -> Vec<String> {
         let bodies = running.bodies("system").into_iter();
@@ -860,14 +860,14 @@ async fn a_gathering_route_that_is_taken_out_leaves_no_flood() {
     running.until(20).await;
     running.level(1, "A", "milano", 50).await;
     running.until(60).await;
-    let room = [(30, "4 inventory alerts at Milano")];
+    let room = [(30, "4 inventory alerts at Milano: 4 new or changed")];
     punctual(&running.sent("room"), &room);
     for product in &products[1..] {
         running.level(2, product, "milano", 50).await;
     }
     running.until(700).await;
     let last = running.sent("room").split_off(1);
-    punctual(&last, &[(330, "4 inventory alerts at Milano")]);
+    punctual(&last, &[(330, "4 inventory alerts at Milano: 4 over")]);
 }
 
 #[tokio::test(start_paused = true)]

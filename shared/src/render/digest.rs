@@ -22,16 +22,18 @@ pub(super) fn render(
         .map(|place| format!(" at {place}"))
         .unwrap_or_default();
     let (title, lead) = if digest.reminder {
-        let title = format!("{alerts}{place} still open");
+        // Others may be open there, which another route tells, or each by itself.
+        let title = format!("{alerts} still open of those told together{place}");
         (title.clone(), format!("{title}:"))
     } else {
-        let title = format!("{}{place}", counted(total, "inventory alert"));
         let counts = [(digest.open, "new or changed"), (digest.resolved, "over")];
         let counts = counts.into_iter().filter(|(count, _)| *count > 0);
         let counts: Vec<_> = counts
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
-        (title, format!("{alerts}{place}: {}.", counts.join(", ")))
+        let counts = format!("{place}: {}", counts.join(", "));
+        let title = format!("{}{counts}", counted(total, "inventory alert"));
+        (title, format!("{alerts}{counts}."))
     };
     let mut lines = vec![lead];
     let mut fallback = None;
@@ -77,7 +79,7 @@ mod tests {
     #[test]
     fn the_count_comes_first_and_what_is_not_named_is_counted() {
         let words = render(&samples::digest());
-        assert_eq!(words.title, "5 inventory alerts");
+        assert_eq!(words.title, "5 inventory alerts: 4 new or changed, 1 over");
         assert_eq!(
             words.text,
             "5 alerts: 4 new or changed, 1 over.\n\
@@ -107,10 +109,13 @@ mod tests {
         (digest.total, digest.open, digest.resolved) = (1, 1, 0);
         digest.reminder = true;
         let words = render(&message);
-        assert_eq!(words.title, "1 alert at Milano Nord still open");
+        assert_eq!(
+            words.title,
+            "1 alert still open of those told together at Milano Nord"
+        );
         assert_eq!(
             words.text,
-            "1 alert at Milano Nord still open:\n• Low stock: Oil 5W-40 – just 2 units left. two suppliers are late"
+            "1 alert still open of those told together at Milano Nord:\n• Low stock: Oil 5W-40 – just 2 units left. two suppliers are late"
         );
     }
 
