@@ -19,7 +19,7 @@ use shared::metrics::Metrics;
 use shared::secrets::{EXTENSION, Secrets};
 use shared::store::intents::{Intent, IntentState};
 
-use crate::bench::{at, level};
+use crate::bench::{at, level, sold};
 
 const CONFIG: &str = r#"
 [account]
@@ -967,4 +967,25 @@ async fn a_group_reminds_by_the_name_that_a_place_has_now() {
             "{last}"
         );
     }
+}
+
+/// One sale is one message, which says both; how fast it sells is told of itself once stock is there again.
+#[tokio::test(start_paused = true)]
+async fn a_sale_that_makes_stock_low_and_demand_high_is_one_message() {
+    let fast = "[[rules]]\nname = \"fast\"\nkind = \"high_demand\"\nat_least = 5\ndays = 7\n";
+    let running = Running::with(&format!("{}{fast}", at_once(ONE))).await;
+    running.level(0, "A", "roma", 8).await;
+    running.until(60).await;
+    let installation = running.stack.installations.current().await.unwrap();
+    let sale = sold("sale", "generic", 1, "A", "roma", 6);
+    let authority = installation.authority();
+    running.stack.store.apply(&sale, &authority).await.unwrap();
+    running.until(300).await;
+    in_order(&running.texts("one"), &["Low stock: A"]);
+    let text = running.texts("one").remove(0);
+    assert!(text.contains("6 sold within 7 days"), "{text}");
+    running.level(10, "A", "roma", 50).await;
+    running.until(900).await;
+    let all = ["Low stock: A", "Stock recovered: A", "High demand: A"];
+    in_order(&running.texts("one"), &all);
 }

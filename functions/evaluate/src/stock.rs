@@ -9,8 +9,9 @@ use std::collections::{BTreeSet, VecDeque};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use shared::domain::alert::RevisionKind;
 use shared::domain::id::{ChannelName, GroupName, LocationId};
+use shared::domain::message::Message;
 use shared::domain::position::Position;
-use shared::domain::rule::{Condition, Facts, Rule};
+use shared::domain::rule::{Check, Condition, Facts, Rule};
 use shared::domain::watch::Episode;
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
@@ -267,7 +268,10 @@ impl Evaluator {
                 called_for,
                 ..scene.look(judged, &change, &told)
             };
-            let words = |change| scene.message(change, judged);
+            let words = |change| Message {
+                notes: scene.said_beside(change, judged, &all),
+                ..scene.message(change, judged)
+            };
             let Looked::Done(open) = self.step(look, &words).await? else {
                 return Ok(None);
             };
@@ -281,12 +285,13 @@ impl Evaluator {
 impl Told {
     /// Whether those who know of this alert need not hear of the other.
     fn covers(&self, other: &Concern<'_>) -> bool {
-        if self.subject == *other.subject {
+        let of_stock = |kind| matches!(kind, AlertKind::OutOfStock | AlertKind::LowStock);
+        let is_same = self.subject == *other.subject;
+        if is_same && other.kind != AlertKind::HighDemand {
             return self.kind == AlertKind::OutOfStock && other.kind == AlertKind::LowStock;
         }
-        let of_stock = |kind| matches!(kind, AlertKind::OutOfStock | AlertKind::LowStock);
         of_stock(self.kind)
-            && of_stock(other.kind)
+            && (of_stock(other.kind) || is_same)
             && self.cause.is_some()
             && [other.cause, other.fallen_by].contains(&self.cause.as_deref())
             && rank(&self.subject, self.kind, self.severity)
@@ -295,6 +300,34 @@ impl Told {
 }
 
 impl<'a> Scene<'a> {
+    /// What the beginning of an alert about what is left says of the demand that begins with it, for those who
+    /// are not told of that by itself.
+    fn said_beside(
+        &self,
+        change: RevisionKind,
+        judged: &Judged<'_>,
+        all: &[Judged<'_>],
+    ) -> Vec<String> {
+        let (subject, kind) = (judged.resolution.subject(), judged.resolution.kind);
+        if change != RevisionKind::Opened || !kind.tells_what_is_left() {
+            return Vec::new();
+        }
+        let begins = all.iter().filter(|other| {
+            let watch = self.picture.watch(&subject, other.resolution.kind);
+            other.verdict.condition == Condition::Breached
+                && other.resolution.subject() == subject
+                && watch.is_none_or(|stored| stored.data.watch.episode().is_none())
+        });
+        let said = begins.filter_map(|other| match other.verdict.check? {
+            Check::HighDemand(demand) => {
+                let (sold, days) = (other.reading.sold?, demand.days);
+                Some(format!("High demand, too: {sold} sold within {days} days."))
+            }
+            _ => None,
+        });
+        said.collect()
+    }
+
     /// The positions elsewhere that are to be looked at, because an alert on one of them, or on a sum that
     /// it counts in, waits for a graver one that is over.
     fn uncovered(&self, told: &[Told], after: &Position) -> Vec<Position> {

@@ -135,7 +135,14 @@ fn expected(scene: &Scene<'_>) -> (BTreeSet<About>, BTreeSet<About>) {
     }
     for (at, sold) in &scene.model.sold {
         if *sold >= rules.fast {
-            must.insert(alert("high_demand", at));
+            // Silent, and so not listed, where one sale made stock low, too.
+            let mut beside = ["low_stock", "out_of_stock"].iter();
+            let behind = beside.any(|kind| {
+                let one = alert(kind, at);
+                must.contains(&one) || may.contains(&one)
+            });
+            let to = if behind { &mut may } else { &mut must };
+            to.insert(alert("high_demand", at));
         }
     }
     // A vehicle that is sold again and again counts as often.
