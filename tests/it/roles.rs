@@ -500,7 +500,7 @@ zone = "Europe/Rome"
 currency = "EUR"
 [locations.north]
 name = "North"
-kind = "warehouse"
+kind = "rooftop"
 [locations.south]
 name = "South"
 kind = "rooftop"
@@ -755,8 +755,16 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
         }
         if name == "1.csv" {
             changed_meanwhile(&site, &carried).await;
+            // A vehicle is brought elsewhere, and the file goes on listing it where it was.
+            let (kind, vehicle) = news(1).remove(5);
+            site.hook(kind, vehicle).await;
+            carried.idle().await;
         }
     }
+    // Until people are reminded of what is still open.
+    site.tick_after(20).await;
+    notifying.idle().await;
+    site.tick_after(20).await;
     carried.stop().await;
     notifying.idle().await;
     notifying.stop().await;
