@@ -446,6 +446,7 @@ impl Installation {
         fields.insert("price".to_owned(), owners.price.clone());
         fields.insert("mileage".to_owned(), owners.mileage.clone());
         Authority {
+            configuration: self.version,
             quantities: Sources {
                 ranking: owners.on_hand.clone(),
                 titles: owners.title.clone(),

@@ -499,60 +499,6 @@ async fn a_place_that_is_renamed_and_renamed_back_is_not_told_to_be_out_of_stock
     }
 }
 
-/// Until the next file nobody knows how much there is by the new id, and unknown is not zero.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sum_over_places_is_not_low_because_one_of_them_has_another_id() {
-    let drop = tempfile::tempdir().unwrap();
-    let text = config(drop.path())
-        .replace(
-            "kind = \"warehouse\"\n",
-            "kind = \"warehouse\"\ngroups = [\"all\"]\n[locations.roma]\nname = \"Roma\"\n\
-             kind = \"warehouse\"\ngroups = [\"all\"]\n",
-        )
-        .replace(
-            "{ milano = \"milano\" }",
-            "{ milano = \"milano\", South = \"roma\" }",
-        )
-        .replace(
-            "threshold = 5",
-            "group = \"all\"\nover = \"sum\"\nthreshold = 8",
-        );
-    let running = Running::with(&text).await;
-    let read = async || {
-        let rows = (1..=40).map(|n| format!("SKU-{n},milano,6\nSKU-{n},South,50\n"));
-        let text = format!("sku,location,on_hand\n{}", rows.collect::<String>());
-        std::fs::write(drop.path().join("stock.csv"), text).unwrap();
-        let erp = "erp".parse().unwrap();
-        running.stack.sync.start(&erp).await.unwrap();
-        running.settle().await;
-    };
-    let there = async || {
-        let path = "/api/v1/positions?product=SKU-1&location=lazio";
-        running.get(path).await["items"][0]["on_hand"].as_i64()
-    };
-    read().await;
-    let renamed = [
-        ("[locations.roma]", "[locations.lazio]"),
-        ("South = \"roma\"", "South = \"lazio\""),
-    ];
-    let store = &running.stack.store;
-    let renamed = changed(&text, &renamed);
-    store.apply_config(&renamed, "test").await.unwrap();
-    running.settle().await;
-    assert_eq!(there().await, None);
-    // It is known that nobody has said how many there are.
-    let (first, lazio) = ("SKU-1".parse().unwrap(), "lazio".parse().unwrap());
-    let awaited = store.position(&first, &lazio).await.unwrap();
-    assert!(awaited.is_some());
-    for state in [AlertState::Open, AlertState::Resolved] {
-        let told = running.alerts(state).await;
-        assert_eq!(told.len(), 0, "{told:?}");
-    }
-    read().await;
-    assert_eq!(there().await, Some(50));
-    assert_eq!(running.alerts(AlertState::Open).await.len(), 0);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_of_a_place_that_was_taken_for_another_is_at_the_right_one_only() {
     let drop = tempfile::tempdir().unwrap();

@@ -27,6 +27,7 @@ mod observability;
 mod observed;
 mod ownership;
 mod parameters;
+mod places;
 mod process;
 mod program;
 mod readme;

@@ -224,10 +224,7 @@ impl Observed {
             scratch: scratch.path().to_owned(),
         })
         .unwrap();
-        let folder = drop.path().display().to_string();
-        let config = format!("{CONFIG}{}", more.replace("{drop}", &folder));
-        let config = Config::check(&config, "test.toml").unwrap_or_else(|error| panic!("{error}"));
-        stack.store.apply_config(&config, "test").await.unwrap();
+        configure(&stack, &drop, more).await;
         let pump = stack.start().unwrap();
         Self {
             stack,
@@ -244,6 +241,11 @@ impl Observed {
             _scratch: scratch,
             _subscriber: subscriber,
         }
+    }
+
+    /// Applies a configuration with something else added to it.
+    pub(crate) async fn configure(&self, more: &str) {
+        configure(&self.stack, &self.drop, more).await;
     }
 
     /// Posts a signed event of the generic connector.
@@ -402,6 +404,13 @@ impl Observed {
 
 /// The dead-letter queues, by their local names.
 const DEAD_LETTERS: [&str; 3] = ["sync-failures", "evaluate-failures", "notify-failures"];
+
+async fn configure(stack: &Stack, drop: &tempfile::TempDir, more: &str) {
+    let folder = drop.path().display().to_string();
+    let config = format!("{CONFIG}{}", more.replace("{drop}", &folder));
+    let config = Config::check(&config, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+    stack.store.apply_config(&config, "test").await.unwrap();
+}
 
 const CONFIG: &str = r#"
 [account]

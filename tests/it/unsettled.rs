@@ -134,6 +134,38 @@ async fn a_sum_is_told_of_when_the_file_that_moves_stock_between_its_places_is_o
     assert_eq!(open(&observed).await, [(AlertKind::LowStock, Some(9))]);
 }
 
+/// Until the next file nobody knows how much there is by the new id, and unknown is not zero.
+#[tokio::test(start_paused = true)]
+async fn a_sum_over_places_is_not_low_because_one_of_them_has_another_id() {
+    let mut observed = Observed::start(FILES).await;
+    let rows = (1..=40).map(|n| format!("SKU-{n},torino,6\nSKU-{n},roma,50\n"));
+    let file = format!("sku,location,on_hand\n{}", rows.collect::<String>());
+    read(&observed, file.clone()).await;
+    observed.pass(3).await;
+    let renamed = FILES
+        .replace("[locations.roma]", "[locations.lazio]")
+        .replace("roma = \"roma\"", "roma = \"lazio\"");
+    observed.configure(&renamed).await;
+    // Longer than a sum waits.
+    observed.pass(5).await;
+    let there = async || {
+        let (product, lazio) = ("SKU-1".parse().unwrap(), "lazio".parse().unwrap());
+        let position = observed.stack.store.position(&product, &lazio).await;
+        position.unwrap().map(|it| it.stock(&Default::default()))
+    };
+    for state in [AlertState::Open, AlertState::Resolved] {
+        let told = observed.stack.store.alerts(state, None, 100).await.unwrap();
+        assert_eq!(told.items.len(), 0, "{state:?} {:?}", told.items.first());
+    }
+    // It is known that nobody has said how many there are.
+    assert_eq!(there().await, Some(None));
+    read(&observed, file).await;
+    let known = there().await.flatten();
+    assert_eq!(known.map(|stock| stock.on_hand), Some(50));
+    observed.pass(3).await;
+    assert_eq!(open(&observed).await, []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_single_change_among_those_of_a_file_does_not_end_the_wait() {
     let mut observed = Observed::start(FILES).await;

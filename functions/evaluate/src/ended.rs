@@ -118,17 +118,16 @@ impl Evaluator {
             ..self.clone()
         };
         let mut placed = false;
-        for (source, said, to) in moved(&installation.config, unit) {
-            let at = said.version.at.checked_add(AFTER_LAST_WORD);
-            let version = Version::at(at.unwrap_or(said.version.at));
+        for (source, called, to) in moved(&installation.config, unit) {
+            // What it said, read anew.
             let report = UnitReport {
                 location: Some(to),
+                called: Some(called.value.to_owned()),
                 state: None,
-                source_gone: false,
-                ..UnitReport::removed(unit.vin.clone(), version)
+                ..UnitReport::removed(unit.vin.clone(), called.version)
             };
             let change = Change::Unit(Box::new(report));
-            let said = (source, version.at);
+            let said = (source, called.version.at);
             many.follow(&installation, "placed", said, change).await?;
             placed = true;
         }
@@ -178,12 +177,12 @@ fn gone<'a>(
     stands.map(|(source, _, said)| (source, said))
 }
 
-/// The sources that have a vehicle at a place that the configuration has no more, since when, and the place that
-/// they mean by that place's name now.
+/// The sources that have a vehicle at a place that the configuration has no more, what they last called that
+/// place, and where that leads now.
 fn moved<'a>(
     config: &'a Config,
     unit: &'a Unit,
-) -> impl Iterator<Item = (&'a ConnectorName, &'a Stamped<LocationId>, LocationId)> {
+) -> impl Iterator<Item = (&'a ConnectorName, Stamped<&'a String>, LocationId)> {
     let counts = |counted: &&Counted| counted.state.is_present();
     let left = unit.counted.as_ref().filter(counts);
     let left = left.filter(|counted| config.locations.location(&counted.location).is_none());
@@ -196,8 +195,11 @@ fn moved<'a>(
     });
     claims.filter_map(|(source, claim, said)| {
         let connector = config.connectors.get(source)?;
-        let to = connector.called(claim.called.value()?, &config.locations)?;
-        (to != said.value).then_some((source, said, to))
+        let called = claim.called.latest()?;
+        let to = connector.called(&called.value, &config.locations)?;
+        let last_said = said.version.max(called.version);
+        let called = Stamped::new(&called.value, last_said);
+        (to != said.value).then_some((source, called, to))
     })
 }
 

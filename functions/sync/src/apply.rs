@@ -415,7 +415,8 @@ fn news(unit: &Unit, source: &ConnectorName, report: &UnitReport) -> UnitReport 
         // A row from before names were kept is not written for the name's sake.
         let is_new = |new: &String| match claim.called.value() {
             None => news.location.is_some(),
-            Some(known) => known != new,
+            // A place is read from its name.
+            Some(known) => known != new || news.location.is_some(),
         };
         news.called = news.called.filter(is_new);
         news.stock_number = news.stock_number.filter(|new| {

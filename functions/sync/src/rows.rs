@@ -337,11 +337,29 @@ impl<'a> Reading<'a> {
     fn location(&self, row: &Row) -> Result<Option<LocationId>, Flaw> {
         if let Some(name) = place_of(row) {
             return self.located(&name).map(Some).ok_or_else(|| {
-                let sentence = format!("The location {name:?} is not in the connector's list.");
+                let sentence = self.unknown_place(&name);
                 Flaw::new(None, UNKNOWN_LOCATION, sentence).of_word(&name)
             });
         }
         Ok(self.only_place())
+    }
+
+    /// Why a name is no place: none is called so, or several are.
+    fn unknown_place(&self, name: &str) -> String {
+        let meant = self.common.meant_in_files(name, self.locations);
+        let meant = meant.into_iter().map(|id| {
+            let called = self.locations.location(id);
+            let called = called.map(|it| format!(" ({})", it.name));
+            format!("`{id}`{}", called.unwrap_or_default())
+        });
+        let meant: Vec<_> = meant.collect();
+        if meant.is_empty() {
+            return format!("The location {name:?} is not in the connector's list.");
+        }
+        format!(
+            "The location {name:?} may be {}. Use the id, or list each name under `locations`.",
+            meant.join(" or ")
+        )
     }
 
     /// Where everything is that tells no place, if there is but one.

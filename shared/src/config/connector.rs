@@ -1,6 +1,6 @@
 //! Settings of the systems that stock is read from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -91,16 +91,26 @@ impl ConnectorCommon {
     /// The place that a file means by a name: as the connector lists it, or where it lists none, as we
     /// call it ourselves. Case does not matter where it leaves one only.
     pub fn called_in_files(&self, name: &str, locations: &Directory) -> Option<LocationId> {
+        let mut meant = self.meant_in_files(name, locations).into_iter();
+        meant.next().filter(|_| meant.next().is_none()).cloned()
+    }
+
+    /// The places that a file may mean by a name.
+    pub fn meant_in_files<'a>(
+        &'a self,
+        name: &str,
+        locations: &'a Directory,
+    ) -> BTreeSet<&'a LocationId> {
         if let Some(exact) = self.locations.get(name) {
-            return Some(exact.clone());
+            return BTreeSet::from([exact]);
         }
         if self.locations.is_empty() {
-            return locations.called(name).map(|it| it.id.clone());
+            let ours = locations.all_called(name).into_iter();
+            return ours.map(|it| &it.id).collect();
         }
         let alike = self.locations.iter();
-        let mut alike = alike.filter(|(theirs, _)| same_name(theirs, name));
-        let (_, first) = alike.next()?;
-        alike.all(|(_, ours)| ours == first).then(|| first.clone())
+        let alike = alike.filter(|(theirs, _)| same_name(theirs, name));
+        alike.map(|(_, ours)| ours).collect()
     }
 }
 

@@ -303,12 +303,14 @@ impl Reading<'_> {
         let pointers = &settings.pointers;
         let status = flaws.optional(optional(one, base, pointers.status.as_ref(), json::name));
         let state = self.state(frame.kind.event, status.as_deref());
-        let location = if frame.kind.event == VehicleEvent::Transferred {
-            flaws.needed(self.destination(one, base, frame)).map(Some)
+        let (location, called) = if frame.kind.event == VehicleEvent::Transferred {
+            let to = flaws.needed(self.destination(one, base, frame));
+            to.map_or((None, None), |(to, called)| (Some(Some(to)), Some(called)))
         } else {
             let pointer = || format!("{base}{}", pointers.company.as_str());
             let location = self.location(frame.company.as_deref(), pointer);
-            vehicle::place(location, state, flaws)
+            let location = vehicle::place(location, state, flaws);
+            (location, frame.company.clone())
         };
         let mut report = UnitReport {
             called: None,
@@ -352,11 +354,17 @@ impl Reading<'_> {
                 .insert("condition".to_owned(), Field::Text(condition));
         }
         report.location = location?;
+        report.called = called.filter(|_| report.location.is_some());
         Some(report)
     }
 
-    /// Where a vehicle was transferred to, which the body must say.
-    fn destination(&self, one: &Value, base: &str, frame: &Frame) -> Result<LocationId, Problem> {
+    /// Where a vehicle was transferred to, which the body must say, and what that is called.
+    fn destination(
+        &self,
+        one: &Value,
+        base: &str,
+        frame: &Frame,
+    ) -> Result<(LocationId, String), Problem> {
         let pointers = &self.connector.settings.pointers;
         let (pointer, company) = match &pointers.to_company {
             Some(pointer) => (pointer, find(one, base, pointer, json::name)?),
@@ -364,6 +372,7 @@ impl Reading<'_> {
         };
         let at = || format!("{base}{}", pointer.as_str());
         self.location(company.as_deref(), at)?
+            .zip(company)
             .ok_or_else(|| missing(base, pointer))
     }
 

@@ -447,13 +447,14 @@ impl Reading<'_> {
         let stock_number = flaws.optional(row.get("stock_number", json::name));
         let since = flaws.optional(row.get("since", json::day));
         let fields = vehicle::fields(row, implied, flaws);
+        let location = location?;
         Some(Change::Unit(Box::new(UnitReport {
-            called: None,
+            called: called(row).filter(|_| location.is_some()),
             source_gone: false,
             vin: vin?,
             version: version?,
             state: state?,
-            location: location?,
+            location,
             stock_number,
             since,
             brought: matches!(self.kind, Kind::Transferred),

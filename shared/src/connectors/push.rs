@@ -215,6 +215,7 @@ impl Parsed {
                 .or_default();
             forget(&mut report.state, "state", said);
             forget(&mut report.location, "location", said);
+            report.called.take_if(|_| report.location.is_none());
             forget(&mut report.since, "since", said);
             forget(&mut report.stock_number, "stock_number", said);
             report.fields.retain(|name, _| said.insert(name.clone()));

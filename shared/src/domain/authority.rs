@@ -15,6 +15,8 @@ pub const API: &str = "api";
 /// What applying a change needs to know besides the change and the state.
 #[derive(Debug, Clone)]
 pub struct Authority {
+    /// The version of the configuration that says all this.
+    pub configuration: u64,
     /// Who owns quantities, titles and categories.
     pub quantities: Sources,
     /// Who owns a unit's state, best first.
@@ -34,6 +36,7 @@ pub struct Authority {
 impl Default for Authority {
     fn default() -> Self {
         Self {
+            configuration: 0,
             quantities: Sources::default(),
             units: Vec::new(),
             rooftops: Vec::new(),

@@ -122,13 +122,20 @@ impl Directory {
     /// The location that people call so: by its id, or else by its id or name in another spelling, where
     /// that leaves one only.
     pub fn called(&self, name: &str) -> Option<&Location> {
+        match self.all_called(name)[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// The locations that people may mean by a name.
+    pub fn all_called(&self, name: &str) -> Vec<&Location> {
         let exact = self.locations.iter().find(|it| it.id.as_str() == name);
-        exact.or_else(|| {
-            let alike =
-                |it: &&Location| same_name(it.id.as_str(), name) || same_name(&it.name, name);
-            let mut alike = self.locations.iter().filter(alike);
-            alike.next().filter(|_| alike.next().is_none())
-        })
+        let alike = |it: &&Location| same_name(it.id.as_str(), name) || same_name(&it.name, name);
+        match exact {
+            Some(exact) => vec![exact],
+            None => self.locations.iter().filter(alike).collect(),
+        }
     }
 
     /// Which locations there are, for people: not all of very many.

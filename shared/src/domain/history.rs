@@ -21,6 +21,24 @@ pub struct Stamped<T> {
     pub value: T,
     /// When the source said so.
     pub version: Version,
+    /// The version of the configuration by which it was read, where what it means depends on that.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub read_by: u64,
+}
+
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl<T> Stamped<T> {
+    /// A value whose meaning does not depend on the configuration.
+    pub const fn new(value: T, version: Version) -> Self {
+        Self {
+            value,
+            version,
+            read_by: 0,
+        }
+    }
 }
 
 /// A source's statements on one attribute, at most one per version, oldest first.
@@ -84,9 +102,20 @@ impl<T: PartialEq> History<T> {
         outranks: impl Fn(&T, &T) -> bool,
     ) {
         let Some(value) = value else { return };
-        let stamped = Stamped { value, version };
+        self.take(Stamped::new(value, version), |new, known| {
+            outranks(&new.value, &known.value)
+        });
+    }
+
+    /// As [`History::hear`], where more than the values decides which of two outranks the other.
+    pub(in crate::domain) fn take(
+        &mut self,
+        stamped: Stamped<T>,
+        outranks: impl Fn(&Stamped<T>, &Stamped<T>) -> bool,
+    ) {
+        let version = stamped.version;
         match self.0.binary_search_by_key(&version, |known| known.version) {
-            Ok(place) if outranks(&stamped.value, &self.0[place].value) => self.0[place] = stamped,
+            Ok(place) if outranks(&stamped, &self.0[place]) => self.0[place] = stamped,
             Ok(_) => {}
             Err(place) => self.0.insert(place, stamped),
         }

@@ -330,10 +330,7 @@ impl KnownLine {
                 (placed.ordered.current - since).max(0)
             };
             at(location, false, placed.at, sold);
-            let now = Stamped {
-                value: placed.ordered.clone(),
-                version: placed.version,
-            };
+            let now = Stamped::new(placed.ordered.clone(), placed.version);
             let versions = self.earlier.iter().chain([&now]);
             let mut left = None;
             for said in versions.filter(|_| self.deducts) {

@@ -375,6 +375,9 @@ pub enum PositionChange {
         was_in_stock: bool,
         /// Whether it goes because its source, or the place, was taken out of the configuration.
         unheard: bool,
+        /// Whether nobody says any more that it ever was there, as what its source calls the place leads
+        /// elsewhere.
+        never_there: bool,
         /// Its make and model as they are written, if it is counted there.
         called: Option<String>,
         /// How it goes, if it does.
@@ -924,6 +927,7 @@ impl Position {
                 was_there,
                 was_in_stock,
                 unheard,
+                never_there,
                 called,
                 lost,
                 sold,
@@ -950,6 +954,11 @@ impl Position {
                 let is_only_sale = !sold.is_empty() && next.sold.is_empty();
                 if is_only_sale && lost.to.is_some() && next.has_no_vehicle() {
                     next.lost = Some(lost.clone());
+                }
+                // Where none ever was, none is missing: nothing is known of the place.
+                if *never_there && next.has_no_vehicle() && next.sold.is_empty() {
+                    let unknown = Self::unknown(next.product.clone(), next.location.clone());
+                    (next.holding, next.awaited, next.unlisted) = (unknown.holding, false, false);
                 }
                 // Another spelling alone is no change of stock.
                 if next != *self && called.is_some() {

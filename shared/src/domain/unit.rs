@@ -205,6 +205,60 @@ pub struct Claim {
     pub undated: Option<Version>,
 }
 
+impl Claim {
+    /// Takes its word on where the vehicle is. A source says what it calls the rooftop, and the configuration
+    /// where that is: the same name of one version, read anew, is in the place of what it was read as before,
+    /// whichever reading comes first. Of two names of one version the lower counts.
+    fn hear_place(&mut self, report: &UnitReport, version: Version, read_by: u64) {
+        let lower = |one: &String, other: &String| one < other;
+        let Some(location) = &report.location else {
+            self.called.hear(report.called.clone(), version, lower);
+            return;
+        };
+        let is_old = self
+            .location
+            .latest()
+            .is_some_and(|it| version <= it.version);
+        let known_as = self.called.at(version);
+        // A row from before names were kept is not written for the name's sake.
+        let is_known = is_old && known_as.is_none() && self.location.at(version) == Some(location);
+        let said = Stamped {
+            value: location.clone(),
+            version,
+            read_by: report.called.as_ref().map_or(0, |_| read_by),
+        };
+        self.location
+            .take(said, |new, known| match (&report.called, known_as) {
+                (Some(name), Some(known_as)) if name != known_as => name < known_as,
+                (Some(_), None) => new.value != known.value,
+                (None, Some(_)) => false,
+                _ if new.read_by != known.read_by => {
+                    new.value != known.value && new.read_by > known.read_by
+                }
+                _ => new.value < known.value,
+            });
+        if !is_known {
+            self.called.hear(report.called.clone(), version, lower);
+        }
+        let brought = report.brought.then(|| location.clone());
+        hear(&mut self.brought, brought, version);
+        if let Some(to) = &mut self.brought
+            && let Some(place) = self.location.at(to.version)
+        {
+            to.value.clone_from(place);
+        }
+    }
+
+    /// Where it had the vehicle by then, as the name that it said is read now.
+    fn place_at(&self, version: Version) -> Option<&LocationId> {
+        let name = self.called.at(version);
+        let mut newest_first = self.location.iter().rev();
+        let anew = newest_first.find(|it| name.is_some() && self.called.at(it.version) == name);
+        anew.map(|it| &it.value)
+            .or_else(|| self.location.at(version))
+    }
+}
+
 /// A vehicle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
@@ -302,22 +356,16 @@ impl Unit {
         }
     }
 
-    /// The unit with the report heard, or `None` if it says nothing new.
-    pub fn after(&self, source: &ConnectorName, report: &UnitReport) -> Option<Self> {
+    /// The unit with the report heard, or `None` if it says nothing new. `read_by`: the version of the
+    /// configuration by which the name of its rooftop was read.
+    pub fn after(&self, source: &ConnectorName, report: &UnitReport, read_by: u64) -> Option<Self> {
         let mut next = self.clone();
         let version = report.version.kept();
         let claim = next.claims.entry(source.clone()).or_default();
         claim.state.hear(report.state, version, |one, other| {
             one.how_far_gone() > other.how_far_gone()
         });
-        claim
-            .location
-            .hear(report.location.clone(), version, |one, other| one < other);
-        claim
-            .called
-            .hear(report.called.clone(), version, |one, other| one < other);
-        let brought = report.location.clone().filter(|_| report.brought);
-        hear(&mut claim.brought, brought, version);
+        claim.hear_place(report, version, read_by);
         if report.undated && report.state.is_some_and(UnitState::is_departure) {
             claim.undated = Some(claim.undated.map_or(version, |known| known.min(version)));
         }
@@ -388,11 +436,11 @@ impl Unit {
             let mut came = claim
                 .location
                 .iter()
-                .filter(|said| said.value == *location)
+                .filter(|said| claim.place_at(said.version) == Some(location))
                 .filter_map(|said| claim.state.at(said.version));
             came.any(|state| is_there(*state))
                 || there.any(|said| {
-                    let known = claim.location.at(said.version);
+                    let known = claim.place_at(said.version);
                     known.or_else(|| claim.location.value()) == Some(location)
                 })
         })
@@ -439,7 +487,7 @@ pub(crate) fn hear<T: PartialOrd>(
         Some(known) => version > known.version,
     };
     if newer {
-        *slot = Some(Stamped { value, version });
+        *slot = Some(Stamped::new(value, version));
     }
 }
 

@@ -104,7 +104,7 @@ impl Store {
                 |stored| stored.data.clone(),
             );
             let (report, mut left_out) = believable(&before, &event.source, report, authority);
-            let heard = before.after(&event.source, &report);
+            let heard = before.after(&event.source, &report, authority.configuration);
             let mut after = heard.unwrap_or_else(|| before.clone());
             after.counted = after.count(authority);
             after.demand = after.demand(authority);
@@ -284,6 +284,9 @@ impl Store {
                 was_there: was_there(UnitState::is_present),
                 was_in_stock: was_there(UnitState::is_in_stock),
                 unheard: source_gone || place_gone,
+                never_there: is_elsewhere
+                    && before.was_at(location, UnitState::is_present)
+                    && !after.was_at(location, UnitState::is_present),
                 lost: Lost {
                     by: self.origin(),
                     to: goes_on.map(|now| now.product.clone()),

@@ -9,7 +9,7 @@ use shared::installation::Installation;
 use shared::store::breakers::{Trouble, TroubleKind};
 use shared::store::resend::Resend;
 
-use super::status;
+use super::status::{self, Carried};
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -35,6 +35,27 @@ pub(super) struct Standing {
 
 /// Each channel, and whether anything leaves by it.
 pub(super) async fn standing(
+    context: &Context<'_>,
+    installation: &Installation,
+) -> Result<Vec<Standing>, Problem> {
+    let mut all = last_known(context, installation).await?;
+    if all.iter().any(|channel| channel.trouble.is_some()) {
+        let (_, carried) = Box::pin(status::deliveries(context)).await?;
+        forget_what_is_over(&mut all, &carried);
+    }
+    Ok(all)
+}
+
+/// Forgets what channels refused before something last arrived.
+pub(super) fn forget_what_is_over(all: &mut [Standing], carried: &Carried) {
+    for channel in all {
+        let last = carried.get(&channel.name).and_then(|(_, last)| *last);
+        channel.forget_before(last);
+    }
+}
+
+/// Each channel, and what was last noted of it, whatever arrived since.
+pub(super) async fn last_known(
     context: &Context<'_>,
     installation: &Installation,
 ) -> Result<Vec<Standing>, Problem> {
@@ -68,13 +89,6 @@ pub(super) async fn standing(
             is_breaker_closed: destination.breaker.is_closed(),
             is_failing,
         });
-    }
-    if all.iter().any(|channel| channel.trouble.is_some()) {
-        let (_, carried) = Box::pin(status::deliveries(context)).await?;
-        for channel in &mut all {
-            let last = carried.get(&channel.name).and_then(|(_, last)| *last);
-            channel.forget_before(last);
-        }
     }
     Ok(all)
 }

@@ -97,8 +97,9 @@ pub(super) async fn notes(
     before: &Config,
     after: &Config,
 ) -> Result<Vec<String>, Problem> {
-    let mut notes = Box::pin(stock(context, before, after)).await?;
-    for (connector, note) in moved_elsewhere(before, after) {
+    let (mut notes, moved) = Box::pin(stock(context, before, after)).await?;
+    let anything_moved = |place: &LocationId| moved.as_ref().is_none_or(|it| it.contains(place));
+    for (connector, note) in moved_elsewhere(before, after, anything_moved) {
         let then = states_anew(connector, after);
         if !notes.iter().any(|told| told.contains(&then)) {
             notes.push(format!("{note} {then}"));
@@ -157,6 +158,8 @@ enum Concerned {
     Unnamed(ConnectorName, LocationId),
     /// Stated by a connector at a place by a name that leads to another place now.
     Elsewhere(ConnectorName, LocationId),
+    /// Vehicles that a connector has at a place by a name that leads to another place now.
+    Vehicles(ConnectorName, LocationId),
     /// Stated by a connector at a place that it calls by other names now.
     Renamed(ConnectorName, LocationId),
 }
@@ -164,7 +167,8 @@ enum Concerned {
 impl Concerned {
     fn source(&self) -> Option<&ConnectorName> {
         match self {
-            Self::Place(_) | Self::Entered(_) => None,
+            // Of vehicles a source's own list does not say where they are.
+            Self::Place(_) | Self::Entered(_) | Self::Vehicles(..) => None,
             Self::Connector(source)
             | Self::Unnamed(source, _)
             | Self::Elsewhere(source, _)
@@ -179,6 +183,7 @@ impl Concerned {
             | Self::Entered(place)
             | Self::Unnamed(_, place)
             | Self::Elsewhere(_, place)
+            | Self::Vehicles(_, place)
             | Self::Renamed(_, place) => Some(place),
         }
     }
@@ -196,9 +201,8 @@ impl Concerned {
             ),
             Self::Place(place) => format!(
                 "without location `{place}`: {stock} there. What sources state of quantities there ends. \
-                 Where a source's name of the place leads to another now, vehicles of its files go along, and \
-                 those that webhooks reported do with `lotwire replay`; else they stay listed there until \
-                 their source says where they stand"
+                 Vehicles go along where their source's name of the place leads to another now; else they stay \
+                 listed there until their source says where they stand, or `lotwire replay` what it said"
             ),
             Self::Entered(place) => format!(
                 "what people counted, sold, moved or promised at location `{place}` stays with that id and \
@@ -209,6 +213,12 @@ impl Concerned {
             Self::Elsewhere(connector, place) => format!(
                 "connector `{connector}` means another place now by a name that it had for location \
                  `{place}`, so what it stated there by that name ends within minutes: {stock}. {}",
+                states_anew(connector, after)
+            ),
+            Self::Vehicles(connector, place) => format!(
+                "connector `{connector}` means another place now by a name that it had for location \
+                 `{place}`; vehicles that it has there by that name stay there until it says where they \
+                 stand: {stock}. {}",
                 states_anew(connector, after)
             ),
             Self::Renamed(connector, place) => format!(
@@ -252,6 +262,7 @@ fn states_anew(connector: &ConnectorName, config: &Config) -> String {
 fn moved_elsewhere<'a>(
     before: &'a Config,
     after: &'a Config,
+    anything_moved: impl Fn(&LocationId) -> bool,
 ) -> impl Iterator<Item = (&'a ConnectorName, String)> {
     let senders = after.connectors.iter().filter(|(_, connector)| {
         matches!(
@@ -259,11 +270,13 @@ fn moved_elsewhere<'a>(
             ConnectorSettings::Generic(_) | ConnectorSettings::Shopify(_)
         )
     });
-    senders.filter_map(|(name, connector)| {
+    senders.filter_map(move |(name, connector)| {
         let known = &before.connectors.get(name)?.common.locations;
         let mut places = connector.common.locations.iter();
-        let (theirs, place) = places
-            .find(|(theirs, place)| known.get(*theirs).is_some_and(|known| known != *place))?;
+        let (theirs, place) = places.find(|(theirs, place)| {
+            let before = known.get(*theirs).filter(|known| known != place);
+            before.is_some_and(&anything_moved)
+        })?;
         let note = format!(
             "connector `{name}` means location `{place}` now by `{theirs}`; what it reported as sold or \
              moved by that name stays where it was until it is said again."
@@ -338,6 +351,18 @@ impl Change<'_> {
         lost.into_iter().any(is_lost).then(renamed)
     }
 
+    /// What it does to a vehicle that a source has.
+    fn of_vehicle(&self, source: &ConnectorName, claim: &Claim) -> Option<Concerned> {
+        if self.is_gone(source) {
+            return Some(Concerned::Connector(source.clone()));
+        }
+        let (place, called) = (claim.location.value()?, claim.called.value()?);
+        let is_elsewhere = |config: &Config| config.leads_elsewhere(source, called, place);
+        let is_meant_anew =
+            !self.is_unplaced(place) && !is_elsewhere(self.before) && is_elsewhere(self.after);
+        is_meant_anew.then(|| Concerned::Vehicles(source.clone(), place.clone()))
+    }
+
     /// All that it can do to anything.
     fn all(&self) -> BTreeSet<Concerned> {
         let mut all = BTreeSet::new();
@@ -358,22 +383,26 @@ impl Change<'_> {
 
 /// Whether something was counted, sold, moved or promised here: who did is not in the position.
 fn is_entered(position: &Position) -> bool {
-    position.counted_at().is_some()
-        || position.movements() > 0
-        || !position.sold.is_empty()
-        || position.held > 0
+    position.counted_at().is_some() || has_moved(position) || position.held > 0
 }
 
-/// What becomes of stock where a connector, a place or a connector's name for one is removed.
+/// Whether something was sold or moved here.
+fn has_moved(position: &Position) -> bool {
+    position.movements() > 0 || !position.sold.is_empty()
+}
+
+/// What becomes of stock where a connector, a place or a connector's name for one is removed; and at which
+/// places something was sold or moved, if all were looked through.
 async fn stock(
     context: &Context<'_>,
     before: &Config,
     after: &Config,
-) -> Result<Vec<String>, Problem> {
+) -> Result<(Vec<String>, Option<BTreeSet<LocationId>>), Problem> {
     let change = Change { before, after };
-    let all = change.all();
+    let mut all = change.all();
+    let mut moved = BTreeSet::new();
     if all.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Some(moved)));
     }
     let mut found: BTreeMap<Concerned, Stock> = BTreeMap::new();
     let (mut seen, mut cursor, mut more) = (0, None, false);
@@ -386,6 +415,10 @@ async fn stock(
         seen += page.items.len();
         for position in page.items.into_iter().flatten() {
             let place = &position.location;
+            // What of vehicles was sold follows from them.
+            if position.product.line().is_none() && has_moved(&position) {
+                moved.insert(place.clone());
+            }
             let mut concerned: BTreeSet<_> = (position.stating())
                 .filter_map(|source| change.concerns(source, place, &position.called_by(source)))
                 .collect();
@@ -415,8 +448,7 @@ async fn stock(
         for unit in page.items.into_iter().flatten() {
             let there = |claim: &Claim| claim.state.value().is_some_and(|it| it.is_present());
             let stating = unit.claims.iter().filter(|(_, claim)| there(claim));
-            for (source, _) in stating.filter(|(source, _)| change.is_gone(source)) {
-                let what = Concerned::Connector(source.clone());
+            for what in stating.filter_map(|(source, claim)| change.of_vehicle(source, claim)) {
                 found.entry(what).or_default().vehicles += 1;
             }
             let counted = unit.counted.filter(|it| it.state.is_present());
@@ -434,8 +466,9 @@ async fn stock(
         let notes = found.into_iter();
         let notes =
             notes.filter_map(|(what, stock)| Some(what.in_words(&stock.in_words("")?, after)));
-        return Ok(notes.collect());
+        return Ok((notes.collect(), Some(moved)));
     }
+    all.extend(found.keys().cloned());
     let (mut notes, mut lists) = (Vec::new(), 0);
     for what in all {
         // Where there is more than is looked through, what files state is counted from their own lists.
@@ -460,7 +493,7 @@ async fn stock(
         };
         notes.extend(stock.map(|stock| what.in_words(&stock, after)));
     }
-    Ok(notes)
+    Ok((notes, None))
 }
 
 fn uncounted() -> String {

@@ -41,8 +41,9 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let head = store.config_head().await?;
     let head = head.ok_or(InstallationError::NotConfigured)?.data;
     let installation = context.installation().await?;
-    let channels = channels::standing(context, &installation).await?;
+    let mut channels = channels::last_known(context, &installation).await?;
     let (deliveries, carried) = deliveries(context).await?;
+    channels::forget_what_is_over(&mut channels, &carried);
     let channels = channels.iter().map(|channel: &Standing| {
         let (waiting, last) = carried.get(channel.name()).copied().unwrap_or_default();
         let mut shown = channel.in_status();

@@ -1,9 +1,11 @@
 //! Who is reached, what is sent again, and the page that a message links to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::ports::{Liveness, State};
 use jiff::SignedDuration;
+use lotwire::engine::{Call, Interference, Verdict};
 use serde_json::json;
 use shared::config::Config;
 use shared::domain::alert::{AlertState, RevisionKind, Severity};
@@ -209,6 +211,43 @@ async fn a_channel_without_its_credentials_is_not_live_however_that_is_known() {
         let resent = resend.json(&json!({})).send().await.body;
         assert_eq!(resent["not_live"], reason, "{known:?}, {was_not_sent}");
     }
+}
+
+/// Counts how often lists are read.
+#[derive(Default)]
+struct Lists(AtomicUsize);
+
+#[async_trait::async_trait]
+impl Interference for Lists {
+    async fn before(&self, call: &Call) -> Verdict {
+        self.0
+            .fetch_add(usize::from(call.operation == "Query"), Ordering::SeqCst);
+        Verdict::Proceed
+    }
+}
+
+#[tokio::test]
+async fn a_channel_in_trouble_makes_the_status_no_dearer() {
+    let lists = Arc::new(Lists::default());
+    let scene = Scene::behind(lists.clone()).await;
+    with_ops(&scene).await;
+    let read = async || {
+        let before = lists.0.load(Ordering::SeqCst);
+        let status = scene.get("/api/v1/status").await.body;
+        let state = status["channels"][0]["state"].clone();
+        (state, lists.0.load(Ordering::SeqCst) - before)
+    };
+    read().await;
+    let (_, well) = read().await;
+    let trouble = Trouble {
+        kind: TroubleKind::Refused,
+        reason: "HTTP 410".into(),
+        since: Moment(scene.store.clock().now()),
+        alert: None,
+    };
+    let begun = scene.store.begin_trouble(&ops(), &trouble, None).await;
+    assert!(begun.unwrap());
+    assert_eq!(read().await, (json!("refused"), well));
 }
 
 /// Two were on their way at once, and what came of the one was noted last.

@@ -383,10 +383,61 @@ async fn that_what_moved_by_a_corrected_name_goes_along_with_a_replay_is_said_be
     };
     assert_eq!(notes(&till("north"), false).await, [""; 0]);
     assert_eq!(notes(&till("north"), true).await, [""; 0]);
+    // Nothing was ever sold or moved there. That how much there is was stated is another matter.
+    scene.stated("PAD", "north", 5).await;
+    scene.vehicle("till", "SCBCG2ZG0RC012345", "north").await;
+    assert_eq!(notes(&till("south"), true).await, [""; 0]);
+    scene.sold_ago("OIL", "north", 2, 60).await;
     let [told] = &notes(&till("south"), true).await[..] else {
         panic!("nothing is told");
     };
     assert!(told.ends_with("lotwire replay --connector till"), "{told}");
+}
+
+/// Files and webhooks both say what they call the place.
+#[tokio::test]
+async fn that_vehicles_stay_where_their_places_name_led_before_is_said() {
+    let scene = Scene::new().await;
+    let document = DOCUMENT.replace(
+        "{ north = \"north\" }",
+        "{ Yard = \"north\", Lot = \"south\" }",
+    );
+    let put = scene.ask("PUT", "/api/v1/config");
+    let put = put.body("application/toml", &document).send().await;
+    assert_eq!(put.status, 200, "{}", put.body);
+    let moved = document
+        .replace("Yard = \"north\"", "Yard = \"london\"")
+        .replace("{ north = \"north\", south", "{ north = \"london\", south");
+    let moved = moved.replace(", london = \"london\"", "");
+    let about = async || {
+        let told = noted(&scene, &moved, 30).await;
+        let told = told.into_iter().filter(|note| note.contains("vehicle"));
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(about().await, [""; 0]);
+    for (source, vin, called) in [
+        ("erp", "SCBCG2ZG0RC012345", "north"),
+        ("erp", "SCBCG2ZG0RC012346", "north"),
+        ("drop", "SCBCG2ZG0RC012347", "Yard"),
+    ] {
+        scene.vehicle_called(source, vin, "north", called).await;
+    }
+    let told = about().await;
+    for (source, how_many, then) in [
+        ("erp", "2 vehicles", "lotwire replay --connector erp"),
+        ("drop", "1 vehicle.", "next whole file"),
+    ] {
+        let begins = format!(
+            "connector `{source}` means another place now by a name that it had for location `north`; vehicles"
+        );
+        let told: Vec<_> = told.iter().filter(|it| it.starts_with(&begins)).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].contains(how_many) && told[0].contains(then),
+            "{told:?}"
+        );
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
 }
 
 #[tokio::test]

@@ -304,10 +304,33 @@ impl Scene {
         vin: &str,
         location: &str,
     ) {
+        self.vehicle_reported(state, source, vin, (location, None))
+            .await;
+    }
+
+    /// A vehicle that a source has at a place that it calls so.
+    pub(crate) async fn vehicle_called(
+        &self,
+        source: &str,
+        vin: &str,
+        location: &str,
+        called: &str,
+    ) {
+        let (state, at) = (Some(UnitState::InStock), (location, Some(called)));
+        self.vehicle_reported(state, source, vin, at).await;
+    }
+
+    async fn vehicle_reported(
+        &self,
+        state: Option<UnitState>,
+        source: &str,
+        vin: &str,
+        (location, called): (&str, Option<&str>),
+    ) {
         let at = self.store.clock().now();
         let text = |text: &str| Field::Text(text.to_owned());
         let report = UnitReport {
-            called: None,
+            called: called.map(str::to_owned),
             source_gone: false,
             vin: vin.parse().unwrap(),
             version: Version::at(at),

@@ -82,9 +82,10 @@ fn what_can_be_done(items: &[Value]) -> String {
     let remedies = [
         (
             is_there("unknown_location"),
-            "a place that is not known: name it under `locations` of its connector, then lotwire apply. If that \
-             is refused because the place has another name there, have the source use one name for it, or \
-             give it an id of its own if it is a place of its own",
+            "a place that is not known, or whose name several have: list it under `locations` of its connector \
+             with the id of the place that is meant, beside every other name that the source uses, then \
+             lotwire apply. If that is refused because the place has another name there, have the source use \
+             one name for it, or give it an id of its own if it is a place of its own",
         ),
         (
             is_there("unknown_status"),
@@ -121,6 +122,8 @@ mod tests {
         let words = what_can_be_done(&[held("no_data"), held("unknown_status")]);
         assert!(words.contains("`statuses`"), "{words}");
         assert!(!words.contains("`locations`"), "{words}");
+        let unknown = what_can_be_done(&[held("unknown_location")]);
+        assert!(unknown.contains("the id of the place"), "{unknown}");
         for command in [
             "lotwire replay --connector NAME",
             "lotwire quarantine dismiss ID",

@@ -657,6 +657,18 @@ async fn a_cell_that_cannot_be_read_leaves_its_field_and_takes_the_rest() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_name_that_several_places_have_is_held_with_the_ids_of_those_that_may_be_meant() {
+    let bench = Bench::with("[locations.mailand]\nname = \"Milano\"\nkind = \"rooftop\"").await;
+    let file = "sku,location,on_hand\nOIL,Milano,1\nGAS,milano,2\nPAD,Main warehouse,3\n";
+    bench.read("s.csv", file).await;
+    let held = quarantine(&bench).await;
+    let [row] = &held[..] else { panic!("{held:?}") };
+    assert_eq!(row.reason, "unknown_location");
+    let meant = "\"Milano\" may be `mailand` (Milano) or `milano` (Milano)";
+    assert!(row.sentence.contains(meant), "{}", row.sentence);
+}
+
 /// What is said of a state or a place does not wait for a cell that is beside the point.
 #[tokio::test(start_paused = true)]
 async fn a_car_is_sold_whatever_else_its_row_says() {

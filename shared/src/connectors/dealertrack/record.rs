@@ -193,6 +193,8 @@ impl Reading<'_> {
                 .insert("condition".to_owned(), Field::Text(condition));
         }
         report.location = location?;
+        let called = frame.company.clone();
+        report.called = called.filter(|_| report.location.is_some());
         Some(report)
     }
 
@@ -260,9 +262,13 @@ fn collect<'v>(
     }
 }
 
-/// Half a SHA-256 of what a report says, in hex.
+/// Half a SHA-256 of what a report says, in hex. What its rooftop is called has never been a part of it.
 fn fingerprint(report: &UnitReport) -> String {
+    let report = UnitReport {
+        called: None,
+        ..report.clone()
+    };
     // A report is plain data: text keys and no floats, so it always has a JSON form.
-    let form = serde_json::to_vec(report).unwrap_or_default();
+    let form = serde_json::to_vec(&report).unwrap_or_default();
     hex::encode(&Sha256::digest(form)[..16])
 }

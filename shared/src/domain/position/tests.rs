@@ -177,6 +177,7 @@ fn a_sale_of_a_vehicle_that_is_taken_back_is_no_demand() {
     let sources = Sources::default();
     let sales = |sold: &[(i8, i64)]| PositionChange::Count {
         unheard: false,
+        never_there: false,
         called: None,
         lost: Lost::default(),
         on_hand: 0,
@@ -206,6 +207,7 @@ fn a_model_line_is_counted_from_its_vehicles_and_by_nobody_else() {
     let sources = Sources::default();
     let one = PositionChange::Count {
         unheard: false,
+        never_there: false,
         called: None,
         lost: Lost::default(),
         on_hand: 1,

@@ -152,7 +152,7 @@ proptest! {
             prop_assert_eq!(&other, &unit, "{:?}", order);
         }
         for (source, report) in &reports {
-            prop_assert_eq!(unit.after(&name(source), report), None, "heard again");
+            prop_assert_eq!(unit.after(&name(source), report, 0), None, "heard again");
         }
         let judge = Judge { reports: &reports, authority };
         prop_assert_eq!(resolved.state.is_present(), judge.is_in_stock(), "{:?}", resolved);
@@ -165,6 +165,42 @@ proptest! {
         prop_assert!(sales <= reported.count());
         if resolved.state == UnitState::Sold && unit.count(&judge.authority).is_some() {
             prop_assert!(sales > 0, "it was sold to somebody");
+        }
+    }
+}
+
+proptest! {
+    /// What a rooftop's name was read as by versions of the configuration, in any order.
+    #[test]
+    fn every_order_of_readings_comes_to_the_same(
+        reports in prop::collection::vec((0..3_i64, 0..2_usize, 1..4_u64, any::<bool>()), 1..=5),
+    ) {
+        let places = ["london", "sydney", "milano"];
+        let readings: Vec<_> = reports
+            .iter()
+            .map(|(minute, named, read_by, brought)| {
+                // Each version of the configuration has the names lead elsewhere.
+                let at = named + usize::try_from(*read_by).unwrap();
+                let place = places[at % places.len()];
+                let mut said = report(*minute, UnitState::InStock, place);
+                said.called = Some(["A", "B"][*named].to_owned());
+                said.brought = *brought;
+                (said, *read_by)
+            })
+            .collect();
+        let source = name("dms");
+        let heard = |readings: &[(UnitReport, u64)]| {
+            let unknown = Unit::unknown(readings[0].0.vin.clone());
+            readings.iter().fold(unknown, |unit, (report, read_by)| {
+                unit.after(&source, report, *read_by).unwrap_or(unit)
+            })
+        };
+        let unit = heard(&readings);
+        for order in orders(&readings) {
+            prop_assert_eq!(&heard(&order), &unit, "{:?}", order);
+        }
+        for (report, read_by) in &readings {
+            prop_assert_eq!(unit.after(&source, report, *read_by), None, "heard again");
         }
     }
 }

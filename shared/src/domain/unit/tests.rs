@@ -66,7 +66,7 @@ pub(super) fn authority(ranking: &[&str]) -> Authority {
 pub(super) fn heard(reports: &[(&str, UnitReport)]) -> Unit {
     let start = Unit::unknown(VIN.parse().unwrap());
     reports.iter().fold(start, |unit, (source, report)| {
-        unit.after(&name(source), report).unwrap_or(unit)
+        unit.after(&name(source), report, 0).unwrap_or(unit)
     })
 }
 
@@ -440,6 +440,70 @@ fn a_corrected_place_does_not_undo_what_was_brought_elsewhere_meanwhile() {
     }
 }
 
+/// What a source called its rooftop is what it said; where that is, the configuration says, and the later
+/// version of it.
+#[test]
+fn a_rooftops_name_that_is_read_anew_leads_there_whichever_reading_is_heard_first() {
+    let source = name("dms");
+    for [before, after] in [
+        ["london", "milano"],
+        ["milano", "london"],
+        ["milano", "sydney"],
+    ] {
+        let said = |minute, place, called: Option<&str>, brought| UnitReport {
+            called: called.map(str::to_owned),
+            brought,
+            ..report(minute, UnitState::InStock, place)
+        };
+        let by = Some("222");
+        // Of before names were kept; and of two names of one instant, of which one counts.
+        for first in [by, None] {
+            for beside in [None, Some("221"), Some("223")] {
+                let mut heard = vec![
+                    (said(0, before, first, true), 1),
+                    (said(0, after, by, true), 2),
+                    (said(9, before, first, false), 1),
+                    (said(9, after, by, false), 2),
+                ];
+                heard.extend(beside.map(|beside| (said(9, "sydney", Some(beside), false), 2)));
+                let mut found = Vec::new();
+                for order in orders(&heard) {
+                    let unit = order
+                        .iter()
+                        .fold(Unit::unknown(VIN.parse().unwrap()), |unit, (report, by)| {
+                            unit.after(&source, report, *by).unwrap_or(unit)
+                        });
+                    let claim = &unit.claims[&source];
+                    assert_eq!(
+                        claim.location.at(at(0)).unwrap().as_str(),
+                        after,
+                        "{order:?}"
+                    );
+                    assert_eq!(
+                        claim.brought.as_ref().unwrap().value.as_str(),
+                        after,
+                        "{order:?}"
+                    );
+                    let was_before = unit.was_at(&before.parse().unwrap(), UnitState::is_present);
+                    assert!(!was_before, "{order:?}");
+                    found.push(unit.resolve(&authority(&[])).location.unwrap());
+                    for (report, by) in &heard {
+                        assert_eq!(unit.after(&source, report, *by), None, "heard again");
+                    }
+                }
+                let expected = match beside {
+                    Some("221") => "sydney",
+                    _ => after,
+                };
+                assert!(
+                    found.iter().all(|it| it.as_str() == expected),
+                    "{beside:?} {found:?}"
+                );
+            }
+        }
+    }
+}
+
 /// A connector that is renamed says all anew; then the old one goes.
 #[test]
 fn the_first_word_of_another_source_does_not_undo_what_was_brought_elsewhere_before() {
@@ -752,7 +816,7 @@ fn a_state_that_does_not_count_as_another_has_the_vehicle_is_told() {
     assert_eq!(resolved.state, InStock);
     assert_eq!(unit.unheeded(&resolved), [(&name("market"), Reserved)]);
     // Who has it only says so again.
-    let again = unit.after(&name("dms"), &report(9, InStock, "london"));
+    let again = unit.after(&name("dms"), &report(9, InStock, "london"), 0);
     let again = again.unwrap();
     let resolved = again.resolve(&authority(&[]));
     assert_eq!(again.unheeded(&resolved), [(&name("market"), Reserved)]);

@@ -174,7 +174,7 @@ fn units(events: &[StockEvent]) {
             .filter(|(_, report)| report.vin == first.vin)
             .collect();
         let heard = |unit: Unit, (source, report): &(&ConnectorName, &UnitReport)| {
-            unit.after(source, report).unwrap_or(unit)
+            unit.after(source, report, 0).unwrap_or(unit)
         };
         let unknown = || Unit::unknown(first.vin.clone());
         let forward = here.iter().copied().fold(unknown(), heard);
@@ -191,7 +191,7 @@ fn units(events: &[StockEvent]) {
         );
         for (source, report) in here {
             assert_eq!(
-                forward.after(source, report),
+                forward.after(source, report, 0),
                 None,
                 "heard twice: {report:?}"
             );
