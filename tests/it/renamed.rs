@@ -1,6 +1,8 @@
 //! A product that gets another SKU is the same product: whatever was true of it is true of it under the
 //! new one, and who still uses the old one reaches it.
 
+mod arrival;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -516,22 +518,19 @@ async fn what_is_promised_goes_along_where_the_other_source_has_left_before_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_source_says_late_of_the_old_sku_reaches_the_product_and_what_it_says_later_does_not()
- {
+async fn what_another_source_says_of_the_old_sku_is_its_own_whenever_it_is_heard() {
     let shop = busy().await;
     named(&shop, "NEW", "09:59:00").await;
     let authority = Default::default();
     assert!(at(0) < "2026-11-22T09:00:00Z".parse::<Timestamp>().unwrap());
-    let late = stated("erp", 0, "OLD", "north", 6);
-    shop.store.apply(&late, &authority).await.unwrap();
-    assert_eq!(quantities(&shop, "OLD").await, None);
-    let known = position(&shop, "NEW").await.unwrap();
-    assert!(known.stated_by(&"erp".parse().unwrap()).is_some());
-    let now = Clock::system().now().duration_since(at(0)).as_mins() + 60 * 24 * 365;
-    let later = stated("erp", now, "OLD", "north", 5);
-    shop.store.apply(&later, &authority).await.unwrap();
-    assert_eq!(quantities(&shop, "OLD").await, Some((5, 0, 5, 0)));
-    assert_eq!(quantities(&shop, "NEW").await, Some((8, 4, 4, 2)));
+    let later = Clock::system().now().duration_since(at(0)).as_mins() + 60 * 24 * 365;
+    for (minute, units) in [(0, 6), (later, 5)] {
+        let said = stated("erp", minute, "OLD", "north", units);
+        shop.store.apply(&said, &authority).await.unwrap();
+        let old = quantities(&shop, "OLD").await;
+        assert_eq!(old, Some((units, 0, units, 0)));
+        assert_eq!(quantities(&shop, "NEW").await, Some((8, 4, 4, 2)));
+    }
 }
 
 #[tokio::test(start_paused = true)]

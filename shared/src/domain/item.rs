@@ -230,13 +230,13 @@ impl Position {
         base.items.insert(said.item.clone(), item);
         base.derive(sources.same_sku(source));
         self.tidy();
-        let sole = sole.filter(|(other, _)| *other != of_item(source, &said.item));
-        if came && let Some((other, ended)) = sole {
+        let sole = sole.filter(|sole| sole.name != of_item(source, &said.item));
+        if came && let Some(sole) = sole {
             // What moves after several parts of a sum were there is nobody's in particular; of items
             // that contradict each other the one has yet to leave, whenever that is heard.
             let is_summed = sources.same_sku(source) == SameSku::Sum;
-            let until = ended.or(is_summed.then_some(since));
-            self.attribute(&other, until);
+            let until = sole.ended.or(is_summed.then_some(since));
+            self.attribute(&sole.name, sole.since, until);
         }
         Ok(())
     }

@@ -13,6 +13,7 @@
 
 mod moves;
 mod refusal;
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +53,7 @@ type OfItems = BTreeMap<String, Moves>;
 
 /// One product at one location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Position {
     /// The product.
     pub product: ProductId,
@@ -484,7 +486,8 @@ impl Position {
     /// Whether it says something that its first stored format had no field for, and that nothing gives back.
     pub fn is_beyond_first_format(&self) -> bool {
         let went_on = self.lost.as_ref().is_some_and(|lost| lost.to.is_some());
-        self.awaited || self.unlisted || went_on || !self.parts.is_empty() || !self.gone.is_empty()
+        let has_parts = !self.as_stored().parts.is_empty();
+        self.awaited || self.unlisted || went_on || has_parts || !self.gone.is_empty()
     }
 
     /// For how many days its sales are known, today included, if that is known.
@@ -862,14 +865,9 @@ impl Position {
             PositionChange::Line { whose, moves, sold } => {
                 let name = whose.as_ref();
                 let name = name.map(|(source, item)| of_item(source, item));
-                // While an item alone stands for the product, all that is there is the item's. Of a sum
-                // it is to be known of each movement, whoever comes and as of when.
-                let is_sole = self.sole_item() == name.clone().map(|name| (name, None));
-                let is_summed = whose
-                    .as_ref()
-                    .is_some_and(|(source, _)| sources.same_sku(source) == SameSku::Sum);
+                // Also while the item alone stands for the product: who else does may be heard of later.
                 for (at, delta) in moves {
-                    if let Some(name) = name.as_ref().filter(|_| is_summed || !is_sole) {
+                    if let Some(name) = &name {
                         let of_item = next.of_items.entry(name.clone()).or_default();
                         add_move(of_item, at.as_millisecond(), *delta);
                     }
@@ -878,7 +876,7 @@ impl Position {
                 for (day, units) in sold {
                     believable(*units, sources)?;
                     next.count_sale(*day, *units);
-                    if let Some(name) = name.as_ref().filter(|_| !is_sole) {
+                    if let Some(name) = &name {
                         let part = next.parts.entry(name.clone()).or_default();
                         part.count_sale(*day, *units);
                     }

@@ -1,9 +1,9 @@
 //! Items that get another SKU, and what goes with them.
 //!
 //! What is known of an item goes where the item goes; what is known of a SKU alone stays with it for as
-//! long as something has it, and goes along with the last item that leaves it. While one item alone
-//! stands for a SKU at a place, all that is known there is that item's, and nothing is written down of
-//! it; whose it was is written down when another item comes ([`Part`]).
+//! long as something has it, and goes along with the last item that leaves it. An order names its item, and
+//! what it moved and sold is written down as that item's ([`Part`]). What names no item is, while one item
+//! alone stands for a SKU at a place, that item's: that is written down when another item comes.
 //!
 //! What stays behind says where the item went, so that whoever still uses the old SKU reaches it.
 
@@ -64,6 +64,16 @@ impl Part {
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// An item that alone stands for the product.
+pub(super) struct Sole {
+    /// The name of its part.
+    pub(super) name: String,
+    /// Since when it has the SKU, if that was said.
+    pub(super) since: Option<Version>,
+    /// Since when it is offered no longer, if it is not.
+    pub(super) ended: Option<Version>,
 }
 
 /// How a model line loses vehicles at a place: what one message, such as a file, tells of it.
@@ -222,22 +232,29 @@ impl Position {
                 || leaving.offered.is_none_or(|it| it.value) && self.item(source, item).is_some())
     }
 
-    /// The one item that all of it is of, by the name of its part, and since when that is offered no longer,
-    /// if it is not.
-    pub(super) fn sole_item(&self) -> Option<(String, Option<Version>)> {
+    /// The one item that all of it is of.
+    pub(super) fn sole_item(&self) -> Option<Sole> {
         let mut claims = self.claims();
         if let Some((source, item)) = claims.next() {
-            let (name, _) = item.filter(|_| claims.next().is_none())?;
-            return Some((of_item(source, name), None));
+            let (name, item) = item.filter(|_| claims.next().is_none())?;
+            return Some(Sole {
+                name: of_item(source, name),
+                since: item.named,
+                ended: None,
+            });
         }
         let mut items = self.items();
         let (source, name, item) = items.next().filter(|_| items.next().is_none())?;
-        Some((of_item(source, name), Some(item.since())))
+        Some(Sole {
+            name: of_item(source, name),
+            since: item.named,
+            ended: Some(item.since()),
+        })
     }
 
     /// Writes down that what nobody else is known to have is of this item: all of it, or what moved
-    /// before then.
-    pub(super) fn attribute(&mut self, name: &str, until: Option<Version>) {
+    /// since and until then.
+    pub(super) fn attribute(&mut self, name: &str, since: Option<Version>, until: Option<Version>) {
         let Holding::Stated { moves, .. } = &self.holding else {
             return;
         };
@@ -245,9 +262,9 @@ impl Position {
         for (at, delta) in self.of_items.values().flatten() {
             rest.entry(*at).and_modify(|units| *units -= delta);
         }
-        if let Some(until) = until {
-            rest.retain(|at, _| *at < until.at.as_millisecond());
-        }
+        let since = since.map_or(i64::MIN, |since| since.at.as_millisecond());
+        let until = until.map_or(i64::MAX, |until| until.at.as_millisecond());
+        rest.retain(|at, _| since <= *at && *at < until);
         let own = self.of_items.entry(name.to_owned()).or_default();
         for (at, delta) in rest.into_iter().filter(|(_, delta)| *delta != 0) {
             add_move(own, at, delta);
@@ -317,20 +334,18 @@ impl Position {
         let name = of_item(source, item);
         let is_last = self.renamed_to().is_none() && self.is_left_by_last(leaving);
         let known = self.item(source, item);
-        // Where others state how much there is and the item's source does not, what was ordered of the
-        // item was taken from theirs.
-        let is_of_others = known.is_none() && self.stated_by_others(source).next().is_some();
         let has_part = names.iter().any(|name| self.has_part(name));
-        if is_of_others || !is_last && known.is_none() && !has_part {
+        if !is_last && known.is_none() && !has_part {
             return None;
         }
         let (mut old, mut new) = (self.clone(), new.clone());
         if !new.is_of_item_alone(source, item) || new.has_other_items(source, item) {
             if is_last {
-                old.attribute(&name, None);
+                old.attribute(&name, None, None);
             }
-            if let Some((other, ended)) = new.sole_item() {
-                new.attribute(&other, ended);
+            // Before it had the SKU, that was another's.
+            if let Some(Sole { name, since, ended }) = new.sole_item() {
+                new.attribute(&name, since, ended);
             }
         }
         let takes_others = is_last && known.is_some();

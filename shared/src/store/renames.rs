@@ -157,11 +157,11 @@ impl<'a> Said<'a> {
         }
     }
 
-    /// Whether it shows that something else has the SKU: a source states it after it was renamed, or
-    /// another item has it.
+    /// Whether it shows that something else has the SKU: another source states it, also before it was renamed,
+    /// or another item has it.
     fn takes(self, renamed: &Renamed) -> bool {
         match self {
-            Self::Level(_, version) => version > renamed.since,
+            Self::Level(..) => true,
             Self::Item(source, item) => (source, item) != (&renamed.source, renamed.item.as_str()),
             Self::Over | Self::At(_) | Self::Of(..) | Self::OfItem(..) => false,
         }

@@ -1,0 +1,209 @@
+//! What a shop does, told in any order.
+
+use super::{NORTH, SOUTH, comes_to, has, is, ordered, sells, states};
+use crate::shopify::{ITEM, OTHER_ITEM};
+
+#[tokio::test(start_paused = true)]
+async fn what_another_system_states_is_its_own_and_the_orders_of_a_variant_go_with_that() {
+    let told = [
+        states("A", "south", 31, 19),
+        has(ITEM, SOUTH, 30, 20),
+        ordered(1, ITEM, "A", 2, 56).at(SOUTH).placed(),
+        is(ITEM, "C", 85),
+    ];
+    let right = [("A", "south", Some(31), 0), ("C", "south", Some(28), 2)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_orders_of_a_variant_go_with_it_where_the_shop_does_not_state_it() {
+    let told = [
+        states("A", "south", 31, 19),
+        ordered(1, ITEM, "A", 2, 56).at(SOUTH).placed(),
+        is(ITEM, "C", 85),
+    ];
+    let right = [("A", "south", Some(31), 0), ("C", "south", None, 2)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sale_is_of_the_variant_that_had_the_sku_when_it_was_sold() {
+    let told = [
+        has(ITEM, NORTH, 56, 51),
+        is(ITEM, "C", 105),
+        sells("C", 3, 172),
+        is(OTHER_ITEM, "C", 248),
+        has(OTHER_ITEM, NORTH, 47, 289),
+    ];
+    let right = [("C", "north", Some(56 - 3 + 47), 3)];
+    comes_to("same_sku = \"sum\"", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn variants_that_pass_a_sku_on_keep_their_levels_whatever_was_ordered_before() {
+    let told = [
+        has(ITEM, NORTH, 50, 5),
+        has(OTHER_ITEM, NORTH, 60, 6),
+        ordered(1, ITEM, "A", 2, 10).placed(),
+        ordered(2, OTHER_ITEM, "B", 3, 20).placed(),
+        is(ITEM, "C", 30),
+        is(OTHER_ITEM, "A", 40),
+    ];
+    let right = [("A", "north", Some(57), 3), ("C", "north", Some(48), 2)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_system_states_stays_with_a_sku_that_another_variant_takes() {
+    let told = [
+        ordered(1, ITEM, "A", 2, 10).placed(),
+        is(ITEM, "C", 30),
+        is(OTHER_ITEM, "A", 40),
+        states("A", "north", 31, 7),
+        has(OTHER_ITEM, NORTH, 60, 6),
+    ];
+    let right = [("A", "north", Some(31), 0), ("C", "north", None, 2)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn variants_that_exchange_their_skus_keep_their_levels_whatever_was_ordered_before() {
+    let told = [
+        has(ITEM, NORTH, 50, 50),
+        has(OTHER_ITEM, NORTH, 60, 60),
+        ordered(1, ITEM, "A", 2, 10).placed(),
+        ordered(2, OTHER_ITEM, "B", 3, 70).placed(),
+        is(ITEM, "B", 30),
+        is(OTHER_ITEM, "A", 40),
+    ];
+    let right = [("A", "north", Some(57), 3), ("B", "north", Some(50), 2)];
+    for setting in ["", "same_sku = \"sum\""] {
+        comes_to(setting, &told, &right).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn demand_is_of_the_variant_where_two_exchange_their_skus_and_nobody_states_them() {
+    let first = ordered(1, ITEM, "A", 4, 10);
+    let told = [
+        first.placed(),
+        first.edited(3, 50),
+        ordered(2, OTHER_ITEM, "B", 5, 15).placed(),
+        is(ITEM, "B", 30),
+        is(OTHER_ITEM, "A", 40),
+    ];
+    let right = [("A", "north", None, 5), ("B", "north", None, 3)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edited_order_is_of_its_variant_where_two_exchange_their_skus() {
+    let first = ordered(1, ITEM, "A", 4, 10);
+    let told = [
+        has(ITEM, NORTH, 50, 5),
+        has(OTHER_ITEM, NORTH, 20, 6),
+        first.placed(),
+        first.edited(3, 50),
+        is(ITEM, "B", 30),
+        is(OTHER_ITEM, "A", 40),
+    ];
+    let right = [("A", "north", Some(20), 0), ("B", "north", Some(47), 3)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edited_order_is_of_its_variant_where_another_system_states_the_sku_it_names() {
+    let first = ordered(1, ITEM, "A", 4, 10);
+    let told = [
+        states("A", "north", 31, 5),
+        first.placed(),
+        is(ITEM, "C", 30),
+        first.edited(3, 50),
+        has(ITEM, NORTH, 40, 20),
+    ];
+    let right = [("A", "north", Some(31), 0), ("C", "north", Some(41), 3)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_variant_that_is_renamed_twice_has_all_its_orders() {
+    let told = [
+        has(ITEM, NORTH, 50, 5),
+        ordered(1, ITEM, "A", 2, 10).placed(),
+        is(ITEM, "C", 20),
+        ordered(2, ITEM, "C", 3, 25).placed(),
+        is(ITEM, "D", 30),
+    ];
+    comes_to("", &told, &[("D", "north", Some(45), 5)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_variant_that_is_renamed_and_back_has_the_orders_of_between() {
+    let told = [
+        states("A", "north", 31, 1),
+        has(ITEM, NORTH, 50, 5),
+        is(ITEM, "C", 20),
+        ordered(2, ITEM, "C", 3, 25).placed(),
+        is(ITEM, "A", 30),
+    ];
+    comes_to("", &told, &[("A", "north", Some(47), 3)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_variants_that_are_merged_on_one_sku_are_one_stock_with_all_orders() {
+    let told = [
+        has(ITEM, NORTH, 50, 5),
+        has(OTHER_ITEM, NORTH, 20, 16),
+        ordered(1, ITEM, "A", 2, 10).placed(),
+        ordered(2, OTHER_ITEM, "B", 3, 12).placed(),
+        is(ITEM, "M", 20),
+        is(OTHER_ITEM, "M", 25),
+    ];
+    let right = [("M", "north", Some(48 + 20), 5)];
+    comes_to("same_sku = \"sum\"", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_order_of_a_renamed_variant_is_back_with_that() {
+    let first = ordered(1, ITEM, "A", 4, 10);
+    let told = [
+        states("A", "north", 31, 7),
+        has(ITEM, NORTH, 50, 8),
+        first.placed(),
+        is(ITEM, "C", 20),
+        first.cancelled(30),
+    ];
+    let right = [("A", "north", Some(31), 0), ("C", "north", Some(50), 0)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refund_of_a_renamed_variant_is_back_with_that_at_another_place() {
+    let first = ordered(1, ITEM, "A", 4, 10);
+    let told = [
+        has(ITEM, NORTH, 50, 5),
+        has(ITEM, SOUTH, 10, 5),
+        first.placed(),
+        is(ITEM, "C", 20),
+        first.refunded(1, SOUTH, 30),
+    ];
+    let right = [("C", "north", Some(46), 3), ("C", "south", Some(11), 0)];
+    comes_to("", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_it_at_once_comes_to_the_same() {
+    let first = ordered(1, ITEM, "A", 2, 56);
+    let told = [
+        states("A", "north", 31, 19),
+        has(ITEM, NORTH, 30, 20),
+        has(OTHER_ITEM, NORTH, 70, 21),
+        first.placed(),
+        ordered(2, OTHER_ITEM, "B", 5, 57).placed(),
+        is(ITEM, "B", 85),
+        is(OTHER_ITEM, "A", 95),
+        first.edited(1, 100),
+    ];
+    let right = [("A", "north", Some(65), 5), ("B", "north", Some(29), 1)];
+    comes_to("", &told, &right).await;
+}
