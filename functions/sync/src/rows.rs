@@ -220,7 +220,14 @@ impl<'a> Reading<'a> {
             Cell::Absent => (Some(UnitState::InStock), false),
             _ => (None, true),
         };
-        let location = self.location(row).map_err(|flaw| flaw.about(&item))?;
+        let location = match self.location(row).map_err(|flaw| flaw.about(&item)) {
+            // What has left has left wherever it was: then the place is a fact beside others.
+            Err(flaw) if state.is_some_and(|state| !state.is_present()) => {
+                flaws.push(flaw);
+                None
+            }
+            location => location?,
+        };
         let (mut version, dated_since, is_own) = self.version(row, &item, &mut flaws);
         // What the first file of a list has sold may have been so for long.
         let found = self.files.covers == Covers::All && self.confirmed_at.is_none();
