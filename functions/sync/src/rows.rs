@@ -393,7 +393,7 @@ impl<'a> Reading<'a> {
     fn version(&self, row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> (Version, bool, bool) {
         let mut readable = Readable { item, flaws };
         let dated = readable.value("updated_at", row.instant("updated_at"));
-        let mut dated = dated.map(whole_millis);
+        let mut dated = dated.map(|at| whole_millis(at.by(self.written_at, AHEAD)));
         if let Some(ahead) = dated.take_if(|at| at.duration_since(self.written_at) > AHEAD) {
             let sentence = format!("{item} was updated at {ahead}, which is after its file.");
             flaws.push(Flaw::new(Some(item), FROM_THE_FUTURE, sentence));
@@ -408,8 +408,7 @@ impl<'a> Reading<'a> {
     /// What breaks the tie between rows of one time, which may be a whole day: the time at which their
     /// files were written, then their order in the file.
     fn order_of(&self, row: &Row) -> u64 {
-        let written = u64::try_from(self.written_at.as_millisecond()).unwrap_or(0);
-        (written << 20) | (row.line() & 0xf_ffff)
+        order(self.written_at, row.line())
     }
 
     /// When the file as a whole was true: removals, and what it confirms, carry this time.
@@ -417,6 +416,13 @@ impl<'a> Reading<'a> {
         let after = self.confirmed_at.map(next_millisecond);
         after.map_or(self.written_at, |after| self.written_at.max(after))
     }
+}
+
+/// A line's place among all lines of all files. A file of more than a million lines reaches into the next
+/// milliseconds, in which no other is written.
+pub(crate) fn order(written_at: Timestamp, line: u64) -> u64 {
+    let written = u64::try_from(written_at.as_millisecond()).unwrap_or(0);
+    (written << 20).saturating_add(line)
 }
 
 /// Words of a row, unless a spreadsheet's formula has left none.
