@@ -315,7 +315,7 @@ impl<'a> Reading<'a> {
                 Some(DistanceUnit::Miles) => "mi",
                 Some(DistanceUnit::Kilometres) => "km",
                 None => {
-                    let why = "no unit is given: set distance_unit";
+                    let why = "no unit is given: set `format.distance_unit`";
                     return Err(Invalid::new(&amount.to_string(), why));
                 }
             };
