@@ -6,7 +6,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use shared::config::Config;
+use shared::domain::AlertKind;
 use shared::domain::Authority;
+use shared::domain::alert::AlertState;
 use shared::domain::unit::UnitState;
 use shared::signature::{HmacSha256, LiveSecrets};
 use shared::store::quarantine::Quarantined;
@@ -110,6 +112,62 @@ async fn a_sale_is_not_kept_back_by_what_else_is_said_of_the_vehicle() {
     for field in ["price", "msrp", "mileage", "year", "since"] {
         let named = held.iter().filter(|entry| entry.place.ends_with(field));
         assert_eq!(named.count(), 1, "{field}: {held:?}");
+    }
+}
+
+/// What is promised stays so while nobody says otherwise, and so does what people were told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_level_whose_other_quantities_cannot_be_read_leaves_them_as_they_were() {
+    let rule = "[[rules]]\nname = \"low\"\nkind = \"low_stock\"\nthreshold = 5\n";
+    let running = Running::with(&format!("{CONFIG}{rule}")).await;
+    let post = async |id: &str, sku: &str, more: Value| {
+        let mut data = json!({ "sku": sku, "location": "milano", "on_hand": 20 });
+        data.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let (status, answer) = running.post(id, "stock.level", data).await;
+        assert_eq!(status, 200, "{answer}");
+        running.settle().await;
+        counts(&answer)
+    };
+    let low = async || {
+        let mut open = running.alerts(AlertState::Open).await;
+        open.retain(|alert| alert.kind == AlertKind::LowStock);
+        open.len()
+    };
+    for (sku, last, expected) in [
+        (
+            "UNREADABLE",
+            json!({"reserved": "18 pcs", "incoming": "soon"}),
+            2,
+        ),
+        ("NEGATIVE", json!({"reserved": -1, "incoming": -1}), 2),
+        ("OMITTED", json!({}), 0),
+    ] {
+        let said = json!({"reserved": 18, "incoming": 4, "unavailable": 1});
+        post(&format!("{sku}-1"), sku, said).await;
+        let open = low().await;
+        let [_, _, held] = post(&format!("{sku}-2"), sku, last).await;
+        assert_eq!(held, expected, "{sku}");
+        let shown = running
+            .get(&format!("/api/v1/positions?product={sku}"))
+            .await;
+        let shown = &shown["items"][0];
+        let quantities = [
+            "on_hand",
+            "reserved",
+            "incoming",
+            "unavailable",
+            "available",
+        ];
+        let quantities = quantities.map(|it| shown[it].as_i64().unwrap());
+        assert_eq!(quantities, [20, 18, 4, 1, 1], "{sku}");
+        assert_eq!(low().await, open, "{sku}");
+        post(&format!("{sku}-3"), sku, json!({"reserved": 0})).await;
+        let shown = running
+            .get(&format!("/api/v1/positions?product={sku}"))
+            .await;
+        assert_eq!(shown["items"][0]["available"], 19, "{sku}: a stated zero");
     }
 }
 

@@ -102,12 +102,11 @@ pub(crate) struct Asked {
     news: bool,
 }
 
-/// A level with what the row leaves unsaid as the source last said it.
-struct Filled {
-    level: Level,
+/// A row's level beside what its source last said.
+struct BesideHeld {
     version: Version,
     stated_before: bool,
-    /// Whether the source has said the same before.
+    /// Whether the source has said before what the row says.
     repeated: bool,
     /// Whether what is there is this already, and nothing that comes late could change that.
     gains_nothing: bool,
@@ -134,10 +133,10 @@ impl Applier<'_> {
                 version,
                 called,
             } => {
-                let filled = self.filled((product, location), level, *version, known);
+                let beside = self.beside_held((product, location), level, *version, known);
                 let is_known = match self.repeats {
-                    Repeats::Cover => filled.gains_nothing && covered.contains(&statement.item),
-                    Repeats::Nothing => filled.repeated,
+                    Repeats::Cover => beside.gains_nothing && covered.contains(&statement.item),
+                    Repeats::Nothing => beside.repeated,
                     Repeats::EachOne => false,
                 };
                 if is_known {
@@ -146,14 +145,14 @@ impl Applier<'_> {
                 let change = Change::LevelSet {
                     product: product.clone(),
                     location: location.clone(),
-                    level: filled.level,
-                    version: filled.version,
+                    level: level.clone(),
+                    version: beside.version,
                     called: called.clone(),
                 };
                 Ok(Some(Asked {
-                    event: self.event(id, change, filled.version)?,
-                    stated_before: filled.stated_before,
-                    news: filled.news,
+                    event: self.event(id, change, beside.version)?,
+                    stated_before: beside.stated_before,
+                    news: beside.news,
                 }))
             }
             Change::Unit(report) => self.vehicle(id, report, statement, known),
@@ -171,29 +170,23 @@ impl Applier<'_> {
                 version,
                 ..
             } if self.repeats == Repeats::Cover => {
-                self.filled((product, location), level, *version, known)
+                self.beside_held((product, location), level, *version, known)
                     .gains_nothing
             }
             _ => false,
         }
     }
 
-    fn filled(
+    fn beside_held(
         &self,
         (product, location): (&ProductId, &LocationId),
         level: &Level,
         version: Version,
         known: &Known,
-    ) -> Filled {
+    ) -> BesideHeld {
         let position = known.position(product, location);
         let base = position.and_then(|position| position.stated_by(self.source));
         let held = base.map(|base| &base.level);
-        let level = Level {
-            on_hand: level.on_hand,
-            reserved: level.reserved.or(held.and_then(|held| held.reserved)),
-            incoming: level.incoming.or(held.and_then(|held| held.incoming)),
-            unavailable: level.unavailable.or(held.and_then(|held| held.unavailable)),
-        };
         // A row of a file that says everything was true when the file was written.
         let version = match self.repeats {
             Repeats::EachOne => version,
@@ -202,19 +195,18 @@ impl Applier<'_> {
                 ..version
             },
         };
-        let repeated = held == Some(&level);
+        let repeated = held.is_some_and(|held| level.adds_nothing_to(held));
         let sources = &self.authority.quantities;
         let balance = position.and_then(|it| it.balance(sources));
         let gains_nothing = repeated
             && position.is_some_and(|it| it.gains_nothing_by(self.source, version.at, sources));
-        Filled {
+        BesideHeld {
             version,
             stated_before: held.is_some(),
             repeated,
             gains_nothing,
             // It is written all the same where something has moved since: then the stock is another.
             news: !repeated || balance != Some(level.on_hand),
-            level,
         }
     }
 

@@ -121,7 +121,8 @@ pub(crate) async fn examine(
         blank.retain(|column| !matches!(row.text(column), Cell::Value(text) if !text.is_empty()));
         match totals.statement(reading, &row) {
             Ok(statement) => {
-                if let Some(place) = place_of(&row)
+                let is_known = |flaw: &Flaw| flaw.reason != UNKNOWN_LOCATION;
+                if let Some(place) = place_of(&row).filter(|_| statement.flaws.iter().all(is_known))
                     && !places.contains(&*place)
                     && places.len() < PLACES
                 {

@@ -220,7 +220,14 @@ impl<'a> Reading<'a> {
             Cell::Absent => (Some(UnitState::InStock), false),
             _ => (None, true),
         };
-        let location = self.location(row).map_err(|flaw| flaw.about(&item))?;
+        let location = match self.location(row).map_err(|flaw| flaw.about(&item)) {
+            // What has left has left wherever it was: then the place is a fact beside others.
+            Err(flaw) if state.is_some_and(|state| !state.is_present()) => {
+                flaws.push(flaw);
+                None
+            }
+            location => location?,
+        };
         let (mut version, dated_since, is_own) = self.version(row, &item, &mut flaws);
         // What the first file of a list has sold may have been so for long.
         let found = self.files.covers == Covers::All && self.confirmed_at.is_none();
@@ -308,7 +315,7 @@ impl<'a> Reading<'a> {
                 Some(DistanceUnit::Miles) => "mi",
                 Some(DistanceUnit::Kilometres) => "km",
                 None => {
-                    let why = "no unit is given: set distance_unit";
+                    let why = "no unit is given: set `format.distance_unit`";
                     return Err(Invalid::new(&amount.to_string(), why));
                 }
             };
@@ -404,7 +411,7 @@ impl<'a> Reading<'a> {
     fn version(&self, row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> (Version, bool, bool) {
         let mut readable = Readable { item, flaws };
         let dated = readable.value("updated_at", row.instant("updated_at"));
-        let mut dated = dated.map(whole_millis);
+        let mut dated = dated.map(|at| whole_millis(at.by(self.written_at, AHEAD)));
         if let Some(ahead) = dated.take_if(|at| at.duration_since(self.written_at) > AHEAD) {
             let sentence = format!("{item} was updated at {ahead}, which is after its file.");
             flaws.push(Flaw::new(Some(item), FROM_THE_FUTURE, sentence));
@@ -419,8 +426,7 @@ impl<'a> Reading<'a> {
     /// What breaks the tie between rows of one time, which may be a whole day: the time at which their
     /// files were written, then their order in the file.
     fn order_of(&self, row: &Row) -> u64 {
-        let written = u64::try_from(self.written_at.as_millisecond()).unwrap_or(0);
-        (written << 20) | (row.line() & 0xf_ffff)
+        order(self.written_at, row.line())
     }
 
     /// When the file as a whole was true: removals, and what it confirms, carry this time.
@@ -428,6 +434,13 @@ impl<'a> Reading<'a> {
         let after = self.confirmed_at.map(next_millisecond);
         after.map_or(self.written_at, |after| self.written_at.max(after))
     }
+}
+
+/// A line's place among all lines of all files. A file of more than a million lines reaches into the next
+/// milliseconds, in which no other is written.
+pub(crate) fn order(written_at: Timestamp, line: u64) -> u64 {
+    let written = u64::try_from(written_at.as_millisecond()).unwrap_or(0);
+    (written << 20).saturating_add(line)
 }
 
 /// Words of a row, unless a spreadsheet's formula has left none.

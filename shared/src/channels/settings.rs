@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{Channel, ChannelKind, Order};
+use crate::http::no_address;
 use crate::secrets::SecretRef;
 
 /// One setting, for a table in the documentation and for a JSON schema.
@@ -192,7 +193,7 @@ impl FromStr for BaseUrl {
         let url: Url = text
             .trim()
             .parse()
-            .map_err(|error| format!("not an address: {error}"))?;
+            .map_err(|error| format!("not an address: {}", no_address(error)))?;
         if !matches!(url.scheme(), "https" | "http") {
             return Err("the address must begin with https://".into());
         }

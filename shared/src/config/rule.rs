@@ -44,7 +44,8 @@ settings! {
         boundary: Option<Boundary> = None,
         /// For `low_stock` and `out_of_stock`: the quantity that is compared; by default `available`.
         basis: Option<Basis> = None,
-        /// For `low_stock`: the quantity from which it may be over; by default one more than fires.
+        /// For `low_stock`: the quantity from which it may be over, in every season; by default one more than
+        /// fires.
         recovery: Option<i64> = None,
         /// For `low_stock` with a `group`: each location by itself (the default), or their sum.
         over: Option<Over> = None,

@@ -17,6 +17,7 @@ use super::declare::parsed;
 use super::document::Node;
 use super::error::Problems;
 use crate::domain::{ChannelName, ConnectorName, GroupName, LocationId, ProductId};
+use crate::http::no_address;
 
 /// A type that a value of the document can be read into.
 pub(crate) trait Setting: Sized {
@@ -280,7 +281,8 @@ impl Setting for Url {
                 None
             }
             Err(error) => {
-                node.refuse(problems, format!("{error}; give {}", Self::expected()));
+                let why = no_address(error);
+                node.refuse(problems, format!("{why}; give {}", Self::expected()));
                 None
             }
         }

@@ -381,7 +381,10 @@ impl Problem {
         Self {
             reason: Reason::UnknownProduct,
             pointer,
-            sentence: format!("no product is known by {external}"),
+            sentence: format!(
+                "no product is known by {external}; save it once in the shop, or change a field of all \
+                 products in bulk, and this is applied"
+            ),
             awaits: Some(Awaited::product(external)),
         }
     }

@@ -148,7 +148,8 @@ pub enum Change {
     Offered(Offer),
 }
 
-/// How much there is. A quantity that the source did not state is `None`, never zero.
+/// How much there is. A quantity that the source did not state is `None`, never zero, and leaves what it
+/// stated of that before as it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Level {
     /// Units physically there (or, for sources that only know it, available there).
@@ -165,6 +166,14 @@ pub struct Level {
 }
 
 impl Level {
+    /// None is there, promised, on the way or set aside.
+    pub const NOTHING: Self = Self {
+        on_hand: 0,
+        reserved: Some(0),
+        incoming: Some(0),
+        unavailable: Some(0),
+    };
+
     /// A level from what a source states of it, or `None` if it states neither what is on hand nor
     /// what is available.
     ///
@@ -205,6 +214,15 @@ impl Level {
             incoming,
             unavailable: Some(unavailable),
         })
+    }
+
+    /// Whether the other says all that this one does.
+    pub fn adds_nothing_to(&self, other: &Self) -> bool {
+        let same = |this: Option<i64>, other| this.is_none() || this == other;
+        self.on_hand == other.on_hand
+            && same(self.reserved, other.reserved)
+            && same(self.incoming, other.incoming)
+            && same(self.unavailable, other.unavailable)
     }
 
     /// What can be sold by this statement alone.

@@ -14,10 +14,9 @@ use super::alert::named;
 use super::authority::API;
 use super::event::{Level, Version};
 use super::id::{ConnectorName, EventId, LocationId};
-use super::position::{
-    Base, Holding, MOST_UNITS, Position, Refusal, Sources, believable, lower, of_item,
-};
+use super::position::{Base, Holding, MOST_UNITS, Position, Refusal, Sources, believable, of_item};
 use super::product::ProductId;
+use super::statement::{Earlier, Statement};
 
 /// Something that the newest version decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +78,11 @@ named!(
 /// What one item last said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    /// The level it last stated, or that it states none any more.
+    /// The level it last stated, of each fact what it last said, or that it states none any more.
     pub level: Dated<Option<Level>>,
+    /// What of it is from before that.
+    #[serde(default, skip_serializing_if = "Earlier::is_nothing")]
+    pub earlier: Earlier,
     /// Whether it is still offered; unset counts as yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<Dated<bool>>,
@@ -111,10 +113,22 @@ impl Item {
         }
     }
 
+    fn statement(&self) -> Statement {
+        Statement::of(self.level.version, self.level.value.as_ref(), &self.earlier)
+    }
+
+    /// Takes in what is stated of it; whether that is the latest.
+    fn state(&mut self, said: Statement) -> bool {
+        let known = self.statement();
+        let (version, value, earlier) = known.join(said).parts();
+        self.level = Dated { version, value };
+        self.earlier = earlier;
+        said.is_after(&known)
+    }
+
     /// Takes in what was said of it elsewhere: of each register the newest.
     pub(super) fn join(&mut self, other: &Self) {
-        if other.level.version > self.level.version {
-            self.level = other.level.clone();
+        if self.state(other.statement()) {
             self.called.clone_from(&other.called);
         }
         self.named = self.named.max(other.named);
@@ -191,6 +205,7 @@ impl Position {
                     version: level.version.kept(),
                     value: level.value.clone(),
                 },
+                earlier: Earlier::default(),
                 offered: None,
                 named: None,
                 called: None,
@@ -199,10 +214,7 @@ impl Position {
             (None, None) => return Ok(()),
         };
         if let Some(level) = &said.level {
-            let version = level.version.kept();
-            let newer = version > item.level.version
-                || version == item.level.version
-                    && safer(level.value.as_ref(), item.level.value.as_ref());
+            let newer = item.state(Statement::new(level.version, stated));
             if newer || known.is_none() {
                 let before = known.and_then(|known| known.level.value.as_ref());
                 let before = before.map_or(0, |level| level.on_hand);
@@ -211,10 +223,6 @@ impl Position {
                     Some(on_hand) if on_hand < 0 => believable(on_hand, sources)?,
                     _ => {}
                 }
-                item.level = Dated {
-                    version,
-                    value: level.value.clone(),
-                };
                 item.called.clone_from(&said.called);
             }
         }
@@ -301,16 +309,14 @@ impl Position {
             .or_insert_with(|| Base::ended(version));
         if version >= base.version {
             base.version = version;
+            base.earlier = Earlier::default();
             base.ended = true;
             base.contradicts = false;
             for item in base.items.values_mut() {
-                if item.level.version <= version {
-                    item.level = Dated {
-                        version,
-                        value: None,
-                    };
-                }
+                item.state(Statement::new(version, None));
             }
+        } else {
+            base.take_in_overtaken(Statement::new(version, None));
         }
         Ok(())
     }
@@ -322,6 +328,7 @@ impl Base {
         Self {
             version,
             level: Level::default(),
+            earlier: Earlier::default(),
             moved: 0,
             mentioned: None,
             oldest: None,
@@ -372,6 +379,7 @@ impl Base {
         self.ended = level.is_none();
         if let Some((level, version)) = level.zip(newest) {
             self.level = level;
+            self.earlier = Earlier::default();
             self.version = version;
             if self.since() != since {
                 // What was added up has moved after another statement.
@@ -391,14 +399,6 @@ pub(super) fn impossible(level: &Level) -> Option<i64> {
     ];
     let mut stated = stated.into_iter().flatten();
     stated.find(|quantity| !(-MOST_UNITS..=MOST_UNITS).contains(quantity))
-}
-
-/// Of two statements of one instant the end, else the lower one is the safe one, in any order.
-fn safer(a: Option<&Level>, b: Option<&Level>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => lower(a, b),
-        (a, b) => a.is_none() && b.is_some(),
-    }
 }
 
 #[cfg(test)]

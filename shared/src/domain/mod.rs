@@ -24,6 +24,7 @@ pub mod renamed;
 pub mod route;
 pub mod rule;
 pub mod spelling;
+pub mod statement;
 pub mod unit;
 pub mod vin;
 pub mod watch;

@@ -30,6 +30,7 @@ use super::message::Stock;
 use super::origin::{Correlation, Origin, Replayed};
 use super::product::ProductId;
 use super::renamed::{Lost, Part, Renamed};
+use super::statement::{Earlier, Statement};
 use super::watch::Moment;
 
 pub use self::moves::MOST_MOVES;
@@ -262,8 +263,11 @@ pub enum Holding {
 pub struct Base {
     /// When, by the source's own order.
     pub version: Version,
-    /// What.
+    /// What: of each fact what the source last said.
     pub level: Level,
+    /// What of it is from before that.
+    #[serde(default, skip_serializing_if = "Earlier::is_nothing")]
+    pub earlier: Earlier,
     /// Units that have moved since, by movements that are no longer kept one by one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub moved: i64,
@@ -834,8 +838,7 @@ impl Position {
                 version,
                 called,
             } => {
-                next.state(source, level, *version, sources)?;
-                if next != *self
+                if next.state(source, level, *version, sources)?
                     && let Holding::Stated { bases, .. } = &mut next.holding
                     && let Some(base) = bases.get_mut(source)
                 {
@@ -849,8 +852,7 @@ impl Position {
                 let known = self.stated_by(source);
                 let mentioned = known.map(Base::mentioned);
                 let called = known.and_then(|base| base.called.clone());
-                next.state(source, &Level::default(), *version, sources)?;
-                if next != *self
+                if next.state(source, &Level::NOTHING, *version, sources)?
                     && let Holding::Stated { bases, .. } = &mut next.holding
                     && let Some(base) = bases.get_mut(source)
                 {
@@ -967,13 +969,15 @@ impl Position {
         Ok((next != *self).then_some(next))
     }
 
+    /// Takes in a level; whether it is what the source last said from now on. One that is overtaken has what
+    /// no later one said.
     fn state(
         &mut self,
         source: &ConnectorName,
         level: &Level,
         version: Version,
         sources: &Sources,
-    ) -> Result<(), Refusal> {
+    ) -> Result<bool, Refusal> {
         let version = version.kept();
         if let Some(quantity) = item::impossible(level) {
             return Err(Refusal::Impossible { quantity });
@@ -982,15 +986,17 @@ impl Position {
         let there = self.balance(sources);
         let (bases, _) = self.stated_by_hand()?;
         let known = bases.get(source).cloned();
-        let newer = match &known {
-            None => true,
-            // Two different statements of one instant: the lower one, in any order, is the safe one.
-            Some(base) if base.version == version => !base.ended && lower(level, &base.level),
-            Some(base) => version > base.version,
+        let said = Statement::new(version, Some(level));
+        let all = match &known {
+            None => said,
+            Some(base) if said.is_after(&base.statement()) => base.statement().join(said),
+            Some(_) => {
+                if let Some(base) = bases.get_mut(source) {
+                    base.take_in_overtaken(said);
+                }
+                return Ok(false);
+            }
         };
-        if !newer {
-            return Ok(());
-        }
         let before = match source.as_str() {
             API => there.unwrap_or(0),
             _ => known.as_ref().map_or(0, |base| base.level.on_hand),
@@ -998,9 +1004,11 @@ impl Position {
         within_a_jump(before, level.on_hand, sources)?;
         // What was added up has moved after either of two statements of one instant.
         let moved = known.filter(|base| base.version == version);
+        let (version, level, earlier) = all.parts();
         let base = Base {
             version,
-            level: level.clone(),
+            level: level.unwrap_or_default(),
+            earlier,
             moved: moved.map_or(0, |base| base.moved),
             mentioned: None,
             oldest: None,
@@ -1011,7 +1019,7 @@ impl Position {
         };
         bases.insert(source.clone(), base);
         self.tidy();
-        Ok(())
+        Ok(true)
     }
 
     /// What sources state and what has moved, unless the product's stock is counted from vehicles.
@@ -1104,6 +1112,22 @@ fn effective<'a>(
 }
 
 impl Base {
+    /// What the source states of the product itself, and not of items.
+    pub(super) fn statement(&self) -> Statement {
+        let level = (!self.ended).then_some(&self.level);
+        Statement::of(self.version, level, &self.earlier)
+    }
+
+    /// Takes in what an older level says and no later one, or what was over before the latest one. Of items
+    /// each has its own.
+    pub(super) fn take_in_overtaken(&mut self, said: Statement) {
+        if self.items.is_empty()
+            && let (_, Some(level), earlier) = self.statement().join(said).parts()
+        {
+            (self.level, self.earlier) = (level, earlier);
+        }
+    }
+
     /// What moved after this is not in its level; of a sum, what is not known to be of one item.
     pub(super) fn since(&self) -> Version {
         self.oldest.unwrap_or(self.version)

@@ -41,8 +41,10 @@ impl Header {
             return Err(FeedError::UnknownHeader {
                 header: header.shown(),
                 hint: match header.names.len() {
-                    1 => "it is one field: set `delimiter`, or map it under columns",
-                    _ => "map its names under columns",
+                    1 => {
+                        "it is one field: set `format.delimiter`, or map it under `format.columns`"
+                    }
+                    _ => "map its names under `format.columns`",
                 },
             });
         }

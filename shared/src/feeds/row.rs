@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 
 use super::format::{FeedFormat, QuotedEmpty};
 use super::header::Header;
-use super::times;
+use super::times::{self, Instant};
 use super::value::{self, Condition, DateOrder, DecimalMark, Distance, DistanceUnit, Money, Why};
 
 /// One cell, read as a `T`.
@@ -178,7 +177,7 @@ impl Row {
     }
 
     /// A point in time.
-    pub fn instant(&self, column: &str) -> Cell<Timestamp> {
+    pub fn instant(&self, column: &str) -> Cell<Instant> {
         let sheet = &self.sheet;
         self.parse(column, |text| {
             times::instant(text, sheet.date_order, sheet.zone.as_ref())

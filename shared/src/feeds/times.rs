@@ -1,12 +1,44 @@
 //! Dates and times as people and exports write them.
 //!
-//! A text that could be read in two ways is refused with the reason, never guessed.
+//! A text that could be read in two ways is refused with the reason, never guessed; a local time in the
+//! hour that a clock change repeats is given with both of its instants.
 
 use jiff::civil::Date;
-use jiff::tz::{Offset, TimeZone};
-use jiff::{Timestamp, civil};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp, civil};
 
 use super::value::{DateOrder, Why};
+
+/// What a text says of a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instant {
+    /// Which one it is.
+    One(Timestamp),
+    /// A local time in the hour that a clock change repeats.
+    Repeated {
+        /// As the hour came first.
+        first: Timestamp,
+        /// As it came again.
+        again: Timestamp,
+        /// The end of the repeated hour, by its last millisecond.
+        end: Timestamp,
+    },
+}
+
+impl Instant {
+    /// The point in time, by when the text was written, give or take a clock's error.
+    ///
+    /// A repeated hour that had not come again by then had come first. Else nobody can tell, and it is the
+    /// hour's end, or when the text was written: it is then not older than anything that it may be newer
+    /// than, and of two texts of that hour the file's own order decides.
+    pub fn by(self, written: Timestamp, error: SignedDuration) -> Timestamp {
+        match self {
+            Self::One(at) => at,
+            Self::Repeated { first, again, .. } if again.duration_since(written) > error => first,
+            Self::Repeated { again, end, .. } => end.min(written.max(again)),
+        }
+    }
+}
 
 /// Reads a calendar date: ISO 8601, `02.01.2026`, with slashes or dashes if the order is known, or
 /// an epoch time, by the calendar of `zone`. A time after the date is left out.
@@ -25,10 +57,10 @@ pub fn instant(
     text: &str,
     order: Option<DateOrder>,
     zone: Option<&TimeZone>,
-) -> Result<Timestamp, Why> {
+) -> Result<Instant, Why> {
     let text = text.trim();
     if let Some(instant) = text.parse().ok().or_else(|| epoch(text)) {
-        return Ok(instant);
+        return Ok(Instant::One(instant));
     }
     let (date, time) = day_and_time(text);
     let date = day(date, order)?;
@@ -38,13 +70,25 @@ pub fn instant(
     };
     let local = date.to_datetime(time);
     if let Some(offset) = offset {
-        return offset.to_timestamp(local).map_err(|_| "not a time");
+        let instant = offset.to_timestamp(local).map_err(|_| "not a time");
+        return instant.map(Instant::One);
     }
-    let zone = zone.ok_or("a time without a zone: set time_zone")?;
-    local
-        .to_zoned(zone.clone())
-        .map(|zoned| zoned.timestamp())
-        .map_err(|_| "not a time")
+    let zone = zone.ok_or("a time without a zone: set `format.time_zone`")?;
+    let instant = zone.to_ambiguous_timestamp(local);
+    let AmbiguousOffset::Fold { before, after } = instant.offset() else {
+        let instant = instant.compatible().map_err(|_| "not a time");
+        return instant.map(Instant::One);
+    };
+    let by = |offset: Offset| offset.to_timestamp(local).map_err(|_| "not a time");
+    let (first, again) = (by(before)?, by(after)?);
+    let changed = zone.following(first).next();
+    let changed = changed.map_or(again, |change| change.timestamp());
+    let last = again.duration_since(first) - SignedDuration::from_millis(1);
+    Ok(Instant::Repeated {
+        first,
+        again,
+        end: changed.saturating_add(last).unwrap_or(again),
+    })
 }
 
 /// Ten digits are seconds and thirteen are milliseconds since 1970: nothing else is written so.
@@ -99,18 +143,20 @@ fn day(text: &str, order: Option<DateOrder>) -> Result<Date, Why> {
             Some(DateOrder::MonthFirst) => (third, first_number, second),
             None => {
                 return Err(match (first_number, second) {
-                    (13.., ..13) => "the day comes first: set `date_order` to `day_first`",
-                    (..13, 13..) => "the month comes first: set `date_order` to `month_first`",
-                    _ => "day and month could be swapped: set `date_order`",
+                    (13.., ..13) => "the day comes first: set `format.date_order` to `day_first`",
+                    (..13, 13..) => {
+                        "the month comes first: set `format.date_order` to `month_first`"
+                    }
+                    _ => "day and month could be swapped: set `format.date_order`",
                 });
             }
         }
     };
     let (Ok(month), Ok(day)) = (month.try_into(), day.try_into()) else {
-        return Err("not a day of the calendar; `date_order` may be set wrongly");
+        return Err("not a day of the calendar; `format.date_order` may be set wrongly");
     };
     Date::new(year, month, day)
-        .map_err(|_| "not a day of the calendar; `date_order` may be set wrongly")
+        .map_err(|_| "not a day of the calendar; `format.date_order` may be set wrongly")
 }
 
 /// `14:05`, `2:05:33 PM`, `14:05:33.25+02:00`.
@@ -214,7 +260,7 @@ mod tests {
     #[test]
     fn local_times_need_a_zone() {
         let berlin = TimeZone::get("Europe/Berlin").unwrap();
-        let expected: Timestamp = "2026-07-01T08:00:00Z".parse().unwrap();
+        let expected = Instant::One("2026-07-01T08:00:00Z".parse().unwrap());
         let read = |text, zone| instant(text, None, zone);
         assert_eq!(read("2026-07-01T10:00:00+02:00", None), Ok(expected));
         assert_eq!(read("2026-07-01 10:00:00", Some(&berlin)), Ok(expected));
@@ -242,10 +288,12 @@ mod tests {
             ("1795874733000", "2026-11-28T14:05:33Z"),
             ("1795874733.5", "2026-11-28T14:05:33Z"),
         ] {
-            assert_eq!(month_first(text), Ok(expected.parse().unwrap()), "{text}");
+            let expected = Instant::One(expected.parse().unwrap());
+            assert_eq!(month_first(text), Ok(expected), "{text}");
         }
         let day_first = instant("28/11/2026 2:05 pm", Some(DateOrder::DayFirst), Some(&utc));
-        assert_eq!(day_first, Ok("2026-11-28T14:05:00Z".parse().unwrap()));
+        let expected = Instant::One("2026-11-28T14:05:00Z".parse().unwrap());
+        assert_eq!(day_first, Ok(expected));
         for text in [
             "11/28/2026 13:05 PM",
             "11/28/2026 0:05 AM",
@@ -272,6 +320,38 @@ mod tests {
         let sydney = TimeZone::get("Australia/Sydney").unwrap();
         // 2018-01-04T20:00Z is the 5th in Sydney.
         assert_eq!(date("1515096000", None, Some(&sydney)), expected);
+    }
+
+    /// On 25 October the clocks of Berlin go back from three to two, at 01:00 UTC.
+    #[test]
+    fn an_hour_that_comes_twice_is_told_by_when_it_was_written_or_taken_for_its_end() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let read = |text: &str, written: &str| {
+            let instant = instant(text, None, Some(&berlin)).unwrap();
+            let at = instant.by(written.parse().unwrap(), SignedDuration::from_mins(5));
+            at.to_string()
+        };
+        for (local, written, expected) in [
+            // It had not come again yet, or a clock is off by a little.
+            ("02:40", "2026-10-25T00:50:00Z", "2026-10-25T00:40:00Z"),
+            ("02:10", "2026-10-25T00:59:00Z", "2026-10-25T00:10:00Z"),
+            ("02:10", "2026-10-25T01:08:00Z", "2026-10-25T01:10:00Z"),
+            // It may be either.
+            ("02:10", "2026-10-25T01:20:00Z", "2026-10-25T01:20:00Z"),
+            ("02:40", "2026-10-25T04:00:00Z", "2026-10-25T01:59:59.999Z"),
+            ("02:10", "2026-10-25T04:00:00Z", "2026-10-25T01:59:59.999Z"),
+            // There is but one of these.
+            ("01:59", "2026-10-25T04:00:00Z", "2026-10-24T23:59:00Z"),
+            ("03:00", "2026-10-25T04:00:00Z", "2026-10-25T02:00:00Z"),
+            (
+                "02:10+02:00",
+                "2026-10-25T04:00:00Z",
+                "2026-10-25T00:10:00Z",
+            ),
+        ] {
+            let text = format!("2026-10-25 {local}");
+            assert_eq!(read(&text, written), expected, "{local} by {written}");
+        }
     }
 
     proptest! {

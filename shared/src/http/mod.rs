@@ -20,6 +20,14 @@ pub use request::{Reply, Request, RequestError};
 use async_trait::async_trait;
 use url::Url;
 
+/// Why a text is no address, for people.
+pub fn no_address(error: url::ParseError) -> String {
+    match error {
+        url::ParseError::RelativeUrlWithoutBase => "it does not begin with https://".to_owned(),
+        other => other.to_string(),
+    }
+}
+
 /// Sends a request and brings the reply; layers (pacing, measuring, a test's recorder) wrap one
 /// around another.
 #[async_trait]

@@ -32,6 +32,13 @@ pub fn facts(message: &Message) -> Vec<Fact> {
         .is_some_and(|stock| stock.backordered > 0)
         .then(|| quantity("Backordered", |stock| stock.backordered))
         .flatten();
+    // Also where there is none any more: it explains why more is available.
+    let unavailable = [message.before, message.after]
+        .into_iter()
+        .flatten()
+        .any(|stock| stock.unavailable > 0)
+        .then(|| quantity("Not for sale", |stock| stock.unavailable))
+        .flatten();
     let number = |label, value: Option<i64>| value.map(|value| (label, value.to_string()));
     // Something is left: it lasts for a part of a day.
     let is_left = message.after.is_some_and(|stock| stock.available > 0);
@@ -62,6 +69,7 @@ pub fn facts(message: &Message) -> Vec<Fact> {
         second,
         third,
         quantity("Reserved", |stock| stock.reserved),
+        unavailable,
         quantity("Incoming", |stock| stock.incoming),
         backordered,
         supply.map(|supply| ("Days of supply", supply)),
@@ -175,6 +183,34 @@ mod tests {
             first(Basis::Projected),
             ["Projected: 17 → 14", "Threshold: 3", "Available: 5 → 2"]
         );
+    }
+
+    #[test]
+    fn what_is_there_and_not_for_sale_explains_what_is_available() {
+        let stock = |unavailable| {
+            let available = 40 - unavailable;
+            let stock = samples::low_stock().after?;
+            Some(Stock {
+                on_hand: 40,
+                reserved: 0,
+                available,
+                unavailable,
+                ..stock
+            })
+        };
+        let told = |before, after| {
+            let message = Message {
+                before: stock(before),
+                after: stock(after),
+                ..samples::low_stock()
+            };
+            let mut lines = lines(&message);
+            lines.retain(|line| line.starts_with("Not for sale"));
+            lines
+        };
+        assert_eq!(told(0, 38), ["Not for sale: 0 → 38"]);
+        assert_eq!(told(38, 0), ["Not for sale: 38 → 0"]);
+        assert!(told(0, 0).is_empty());
     }
 
     #[test]

@@ -330,6 +330,10 @@ fn context(message: &Message) -> BTreeMap<&'static str, Value> {
             Value::from(before.map(|stock| message.judged(&stock))),
         ),
         ("before_reserved", stock(before, |stock| stock.reserved)),
+        (
+            "before_unavailable",
+            stock(before, |stock| stock.unavailable),
+        ),
         ("change", Value::from(message.change.name())),
         ("days_of_supply", Value::from(message.days_of_supply)),
         ("incoming", stock(after, |stock| stock.incoming)),
@@ -352,6 +356,7 @@ fn context(message: &Message) -> BTreeMap<&'static str, Value> {
         ("sold", Value::from(message.sold)),
         ("subject", Value::from(message.subject.to_string())),
         ("threshold", Value::from(message.threshold)),
+        ("unavailable", stock(after, |stock| stock.unavailable)),
         ("vin", Value::from(vin)),
         ("why", text(&message.why)),
     ])

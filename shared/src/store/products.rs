@@ -91,8 +91,13 @@ impl Product {
 
     /// Its category.
     pub fn category(&self, sources: &Sources) -> Option<&str> {
-        let (_, category) = owned(&self.categories, &sources.categories)?;
-        Some(&category.value)
+        self.categorized(sources).map(|(_, category)| category)
+    }
+
+    /// Its category, and who says so.
+    pub fn categorized(&self, sources: &Sources) -> Option<(&ConnectorName, &str)> {
+        let (source, category) = owned(&self.categories, &sources.categories)?;
+        Some((source, &category.value))
     }
 
     /// The title and category that a source gave it last.

@@ -15,8 +15,8 @@ use crate::fields::Fields;
 use crate::paging::{Wanted, fill};
 use crate::problem::{FieldError, Problem};
 
-/// What may be set at once, so that it is done well within the 29 seconds that the gateway waits: 500 rows,
-/// each with stock, a threshold and a title.
+/// What may be set at once, so that it is done well within the 29 seconds that the gateway waits: 375 rows,
+/// each with stock, a threshold, a title and a category.
 const MOST_SET: usize = 1_500;
 /// Differences and rejections that an answer lists.
 const MOST_SHOWN: usize = 100;
@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context<'_>) -> Result<Answer, Problem> {
             "too_many_rows",
             "Too many rows at once",
             format!(
-                "they set {set} quantities, thresholds and titles; send rows that set at most {MOST_SET}, \
+                "they set {set} quantities, thresholds, titles and categories; send rows that set at most {MOST_SET}, \
                  and the others after them"
             ),
         ));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use shared::config::{Config, ConfigErrors};
 use shared::domain::authority::Authority;
 use shared::domain::event::{Change, Level, ProductDescription, StockEvent, Version};
@@ -110,6 +110,7 @@ fn stock(row: &Row) -> Result<[StockEvent; 2], String> {
     let at = row
         .instant("updated_at")
         .value()
+        .map(|at| at.by(Timestamp::MAX, SignedDuration::ZERO))
         .ok_or("updated_at is missing")?;
     let sku: shared::domain::Sku = parsed(row, "sku")?;
     let location = parsed(row, "location")?;

@@ -6,6 +6,7 @@ use shared::domain::unit::UnitState;
 use shared::store::runs::FileOutcome;
 
 use super::bench::Bench;
+use crate::rows::order;
 
 const VIN: &str = "SCBCG2ZG0RC012345";
 
@@ -106,6 +107,49 @@ async fn of_two_levels_the_later_counts_by_its_time_or_else_by_its_line() {
     bench.read("plain.csv", plain).await;
     let stock = bench.stock().await;
     assert_eq!((stock["OIL"], stock["GAS"]), (6, 1));
+}
+
+#[test]
+fn of_two_lines_the_later_counts_however_long_their_file_is() {
+    let written: Timestamp = super::bench::START.parse().unwrap();
+    let later = written + SignedDuration::from_secs(1);
+    let lines = [1, 1_000_000, 1_048_575, 1_048_576, 1_048_577, 40_000_000];
+    let mut places: Vec<_> = lines.map(|line| order(written, line)).into();
+    places.push(order(later, 1));
+    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+}
+
+/// On 26 October 2025 the clocks of Berlin went back from three to two, at 01:00 UTC.
+#[tokio::test(start_paused = true)]
+async fn a_quantity_of_the_hour_that_comes_twice_is_not_older_than_it_may_be() {
+    let settings = "covers = \"changes\"\nformat = { time_zone = \"Europe/Berlin\" }";
+    let bench = Bench::with(settings).await;
+    let file = |rows: &[(i64, &str)]| {
+        let rows = rows.iter();
+        let rows = rows.map(|(there, at)| format!("OIL,main,{there},2025-10-26 {at}\n"));
+        let rows: String = rows.collect();
+        format!("sku,location,on_hand,updated_at\n{rows}")
+    };
+    let read = async |name: &str, written: &str, rows: &[(i64, &str)]| {
+        bench.drop_at(name, file(rows), written.parse().unwrap());
+        let report = bench.read_what_is_there().await;
+        assert_eq!(report.counts.quarantined, 0, "{report:?}");
+        bench.stock().await["OIL"]
+    };
+    // Two, half past two, and then ten past two once more.
+    let written = "2025-10-26T00:35:00Z";
+    assert_eq!(
+        read("1.csv", written, &[(9, "02:00"), (8, "02:30")]).await,
+        8
+    );
+    let written = "2025-10-26T01:15:00Z";
+    assert_eq!(read("2.csv", written, &[(7, "02:10")]).await, 7);
+    // Of all that a later file has of that hour its own order counts.
+    let written = "2025-10-26T04:00:00Z";
+    let rows = [(8, "02:30"), (7, "02:10"), (6, "02:40")];
+    assert_eq!(read("3.csv", written, &rows).await, 6);
+    let rows = [(6, "02:40"), (5, "03:00")];
+    assert_eq!(read("4.csv", "2025-10-26T04:10:00Z", &rows).await, 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -718,6 +718,55 @@ async fn a_car_is_sold_whatever_else_its_row_says() {
     assert!(!before.claims[&erp()].since.is_empty());
 }
 
+/// A place such as "delivered" is where customers have what they bought.
+#[tokio::test(start_paused = true)]
+async fn a_car_that_has_left_needs_no_place_that_is_known() {
+    const OTHER: &str = "SJAAC2ZV7SC012345";
+    let settings = "grace = 1\nlocations = { London = \"main\" }\n\
+                    statuses = { TRADE = \"wholesale\", MOVED = \"transferred\" }";
+    for (word, expected, demand) in [
+        ("sold", UnitState::Sold, 1),
+        ("TRADE", UnitState::Wholesale, 0),
+        ("MOVED", UnitState::Transferred, 0),
+    ] {
+        let bench = Bench::with(settings).await;
+        let file = |rest: &str| {
+            let other = format!("{OTHER},Bentley,Bentayga,London,available\n");
+            format!("VIN,Make,Model,Location,Status\n{other}{rest}")
+        };
+        let row =
+            |place: &str, state: &str| format!("{BENTLEY},Bentley,Bentayga,{place},{state}\n");
+        bench.read("1.csv", file(&row("London", "available"))).await;
+        let report = bench.read("2.csv", file(&row("DELIVERED", word))).await;
+        assert_eq!(
+            (report.outcome, report.counts.quarantined),
+            (FileOutcome::Applied, 1),
+            "{word}"
+        );
+        let held = quarantine(&bench).await;
+        assert_eq!(held.len(), 1, "{word}: {held:?}");
+        assert_eq!(held[0].reason, "unknown_location");
+        assert!(held[0].sentence.contains("\"DELIVERED\""), "{held:?}");
+        // Once it is not in the file any more, it is still what it became.
+        for name in ["3.csv", "4.csv"] {
+            let unit = bench.unit(BENTLEY).await;
+            let state = unit.resolve(&bench.authority().await).state;
+            assert_eq!(state, expected, "{word}");
+            let position = bench.position("line:bentley/bentayga").await;
+            let stock = position.stock(&Sources::default()).unwrap();
+            let sold: i64 = position.sold.values().sum();
+            assert_eq!((stock.on_hand, sold), (1, demand), "{word}");
+            bench.read(name, file("")).await;
+        }
+    }
+    // Where it stands is what counts of one that is there.
+    let bench = Bench::with(settings).await;
+    let file =
+        format!("VIN,Make,Model,Location,Status\n{BENTLEY},Bentley,Bentayga,Hull,reserved\n");
+    let report = bench.read("1.csv", file).await;
+    assert_eq!(report.counts.added, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_sold_and_now_can_is_available() {
     let bench = Bench::with("").await;

@@ -140,7 +140,7 @@ fn settings_are_one_way_or_the_other() {
     for (secret, problem) in [
         (
             "xoxb-hunter2",
-            "slack channel, url: not an address: relative URL without a base",
+            "slack channel, url: not an address: it does not begin with https://",
         ),
         (
             "https://hooks.slack.com",

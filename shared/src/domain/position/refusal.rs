@@ -53,8 +53,8 @@ pub enum Refusal {
 }
 
 impl Position {
-    /// A source's statement without the optional quantities that are not believed, each left as the
-    /// source last said it, and what is wrong with those.
+    /// A source's statement without the optional quantities that are not believed, and what is wrong with
+    /// those.
     pub fn believed(
         &self,
         source: &ConnectorName,
@@ -87,7 +87,7 @@ impl Position {
                 quantity => Err(Refusal::Impossible { quantity }),
             };
             if let Err(refusal) = counted {
-                *quantity = before;
+                *quantity = None;
                 left_out.push((name, refusal));
             }
         }

@@ -2,6 +2,7 @@ mod belief;
 mod counts;
 mod orders;
 mod sellable;
+mod unsaid;
 
 use jiff::civil::date;
 

@@ -97,7 +97,7 @@ impl Threshold {
         }
     }
 
-    /// The same rule with another number of units; the way to recovery keeps its length.
+    /// What an imported number of units makes of it: the way to recovery keeps its length.
     #[must_use]
     pub fn with_units(self, units: i64) -> Self {
         let shift = units.saturating_sub(self.units);

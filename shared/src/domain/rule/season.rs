@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use super::{Check, Demand, Rule, Season};
+use super::{Check, Demand, Rule, Season, Threshold};
 
 /// What a rule checks at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,8 @@ fn instant(local: civil::DateTime, zone: &TimeZone) -> Timestamp {
 impl Check {
     fn with_units(self, units: i64) -> Self {
         match self {
-            Self::LowStock(threshold) => Self::LowStock(threshold.with_units(units)),
+            // The recovery level is one number for all seasons.
+            Self::LowStock(threshold) => Self::LowStock(Threshold { units, ..threshold }),
             Self::HighDemand(demand) => Self::HighDemand(Demand {
                 at_least: units,
                 ..demand
@@ -91,6 +92,22 @@ mod tests {
         let now = rule.in_force(at.parse().unwrap(), zone);
         let threshold = now.check.threshold().unwrap();
         (threshold.units, now.changes_at.map(|at| at.to_string()))
+    }
+
+    /// "At 12, and at 20 in winter; over from 30."
+    #[test]
+    fn a_seasons_number_leaves_the_recovery_level_where_it_is() {
+        let mut rule = low("oil", 12);
+        let Check::LowStock(threshold) = &mut rule.check else {
+            unreachable!("it is one of low stock");
+        };
+        threshold.recovery = Some(30);
+        rule.seasons = vec![season("2026-11-15T00:00", "2027-02-15T00:00", 20)];
+        for (at, units) in [("2026-10-01T00:00:00Z", 12), ("2026-12-01T00:00:00Z", 20)] {
+            let now = rule.in_force(at.parse().unwrap(), &TimeZone::UTC);
+            let threshold = now.check.threshold().unwrap();
+            assert_eq!((threshold.units, threshold.recovery_level()), (units, 30));
+        }
     }
 
     #[test]

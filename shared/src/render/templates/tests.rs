@@ -427,6 +427,52 @@ proptest! {
     }
 }
 
+/// What a webhook is sent of stock and of an alert, a template may name, too.
+#[test]
+fn every_field_of_a_message_has_a_variable() {
+    let fields = |of: serde_json::Value| {
+        let fields = of.as_object().unwrap().clone();
+        fields.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let has = |name: &str| VARIABLES.iter().any(|(variable, _)| *variable == name);
+    let full = Stock {
+        on_hand: 6,
+        reserved: 1,
+        available: 2,
+        unavailable: 3,
+        incoming: 12,
+        backordered: 1,
+    };
+    for name in fields(serde_json::to_value(full).unwrap()) {
+        assert!(has(&name), "{name}");
+        let before = format!("before_{name}");
+        assert!(has(&before), "{before}");
+    }
+    let message = Message {
+        basis: Some(Basis::OnHand),
+        correlation: "0199b6a1".parse().ok(),
+        renamed_to: "NEW".parse().ok(),
+        renamed_name: Some("Bentley Bentayga".to_owned()),
+        digest: samples::digest().digest,
+        ..samples::full(AlertKind::LowStock, RevisionKind::Resolved)
+    };
+    // Whose fields are variables of their own, or what only programs and the default words need.
+    let others = [
+        "after",
+        "before",
+        "correlation",
+        "digest",
+        "ending",
+        "renamed_name",
+        "renamed_to",
+        "zone",
+    ];
+    let mut without = fields(serde_json::to_value(&message).unwrap());
+    without.retain(|name| !has(name));
+    without.sort();
+    assert_eq!(without, others);
+}
+
 #[test]
 fn every_variable_is_described_and_no_other() {
     let sample = samples::full(AlertKind::LowStock, RevisionKind::Opened);

@@ -41,6 +41,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "before_reserved",
         "The same as `reserved`, before the change.",
     ),
+    (
+        "before_unavailable",
+        "The same as `unavailable`, before the change.",
+    ),
     ("change", "`opened`, `updated`, `escalated` or `resolved`."),
     (
         "days_of_supply",
@@ -80,6 +84,10 @@ pub const VARIABLES: &[(&str, &str)] = &[
     (
         "threshold",
         "Units: of stock, or of `high_demand` units sold.",
+    ),
+    (
+        "unavailable",
+        "Units that are there and not for sale: damaged, in quality control, safety stock.",
     ),
     ("vin", "The vehicle's number, of `conflict`."),
     ("why", "Why this rule applies, in words."),

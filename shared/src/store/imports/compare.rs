@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::rows::{Import, Line, Rejected, Row, Target, no_such_place};
+use super::rows::{Describes, Import, Line, Rejected, Row, Target, no_such_place};
 use crate::digest::sha256_hex;
 use crate::domain::event::{Change, ProductDescription, StockEvent, Version};
 use crate::domain::id::EventId;
@@ -21,6 +21,7 @@ use crate::domain::watch::OwnManner;
 use crate::domain::{Authority, LocationId, ProductId, Severity};
 use crate::installation::Installation;
 use crate::store::movements::{Act, Movement, api};
+use crate::store::products::Product;
 use crate::store::stated::Item;
 use crate::store::stock::ApplyError;
 use crate::store::together::Known;
@@ -48,7 +49,7 @@ pub enum Effect {
 pub struct Difference {
     /// The line of the file, counted from 1; for JSON, the row.
     pub line: u64,
-    /// `stock` or `threshold`.
+    /// `stock`, `threshold`, `title` or `category`.
     pub sets: String,
     /// Of what: `OIL-5W40 at north`, `category oils`.
     pub of: String,
@@ -155,130 +156,56 @@ impl Import {
             passed_over: self.passed_over,
             ..Imported::default()
         };
-        let (mut seen, mut said, mut rules) = (HashSet::new(), HashSet::new(), Vec::new());
-        let (mut stock, mut titles) = (Vec::new(), Vec::new());
-        let rows = context.current_names(store, self.rows).await?;
+        let mut rows = context.current_names(store, self.rows).await?;
         (imported.unknown, imported.unknown_products) = unknown(store, &rows).await?;
         let around = context.around(store, &rows).await?;
-        let repeated = context.repeated(store, &rows).await?;
-        let now = store.clock().now();
-        let (mut thresholds, mut then) = (Vec::new(), around.imported.clone());
-        // Rows about what an earlier row sets; they count if that one is rejected.
-        let mut later = Vec::new();
-        for line in rows {
-            let about = line.about();
-            match line.row {
-                Row::Threshold(_) if seen.contains(&about) => {
-                    imported.rejected.push(about.rejected(line.line));
-                }
-                Row::Threshold(target) => {
-                    let key = context.threshold_key(&target)?;
-                    match context.threshold(line.line, &target, &around) {
-                        Ok((blank, change)) => {
-                            let what = about.what.clone();
-                            seen.insert(about);
-                            match &change {
-                                Some(RuleChange::Set(rule)) => {
-                                    then.insert(rule.slot(), (**rule).clone());
-                                }
-                                Some(RuleChange::Remove(rule)) => {
-                                    then.remove(&rule.slot());
-                                }
-                                None => {}
-                            }
-                            thresholds.push(Taken {
-                                line: line.line,
-                                of: what,
-                                key,
-                                blank,
-                                change,
-                            });
-                        }
-                        Err(rejected) => imported.rejected.push(rejected),
-                    }
-                }
-                // A product has a row for each of its places, and one title.
-                Row::Title { product, title } if !said.insert((product.clone(), title.clone())) => {
-                }
-                _ if !seen.insert(about.clone()) => later.push((about, line)),
-                Row::Stock {
-                    product,
-                    location,
-                    on_hand,
-                } => stock.push((about, (line.line, product, location, on_hand))),
-                Row::Title { product, title } => titles.push((about, (line.line, product, title))),
-            }
-        }
-        for taken in thresholds {
-            // What one row says may hold for another's product too.
-            let mut difference = context.difference(&taken, &around, &then, now);
-            if !repeated.contains(&taken.key) {
-                let is_new = difference.effect != Effect::Unchanged;
-                let change = taken
-                    .change
-                    .filter(|change| is_new || change.is_needed(&around));
-                let key = taken.key;
-                rules.push(Planned { key, change });
-            } else if difference.effect != Effect::Unchanged {
-                difference.effect = Effect::Repeated;
-            }
-            imported.differences.push(difference);
-        }
-        if !context.dry_run {
-            context.apply_rules(store, rules).await?;
-        }
-        let items = stock
-            .iter()
-            .map(|(_, (_, product, location, _))| Item::Position {
-                product: product.clone(),
-                location: location.clone(),
-            });
-        let named = titles.iter().map(|(_, (_, product, _))| product.clone());
-        let known = store
-            .known(&items.collect::<Vec<_>>(), &named.collect::<Vec<_>>())
-            .await?;
-        // Each row is about something else, so their order does not matter.
-        let named: Vec<_> = futures::stream::iter(titles)
-            .map(async |(about, row)| (about, context.title(store, row, &known).await))
-            .buffered(TOGETHER)
-            .collect()
-            .await;
-        let counted: Vec<_> = futures::stream::iter(stock)
-            .map(async |(about, row)| (about, context.stock(store, row, &known).await))
-            .buffered(TOGETHER)
-            .collect()
-            .await;
-        let mut unset = HashSet::new();
-        for (about, outcome) in named.into_iter().chain(counted) {
-            match outcome? {
-                Ok(difference) => imported.differences.push(difference),
-                Err(rejected) => {
-                    imported.rejected.push(rejected);
-                    unset.insert(about);
-                }
-            }
-        }
-        for (about, Line { line, row }) in later {
-            let outcome = match row {
-                Row::Stock {
-                    product,
-                    location,
-                    on_hand,
-                } if unset.contains(&about) => {
-                    let row = (line, product, location, on_hand);
-                    Box::pin(context.stock(store, row, &known)).await?
-                }
-                Row::Title { product, title } if unset.contains(&about) => {
-                    Box::pin(context.title(store, (line, product, title), &known)).await?
-                }
-                _ => Err(about.rejected(line)),
-            };
+        let (mut thresholds, refused) = context.judge(&rows, &around)?;
+        let mut refused_lines: HashSet<_> = refused.iter().map(|it| it.line).collect();
+        imported.rejected.extend(refused);
+        rows.retain(|line| !refused_lines.contains(&line.line));
+        let known = context.known(store, &rows).await?;
+        let is_stock = |line: &Line| matches!(line.row, Row::Stock { .. });
+        let (stock, mut others): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_stock);
+        // Stock goes first: what it is refused for may be seen only as it is counted.
+        let mut taken_lines = HashSet::new();
+        for (line, outcome) in context.set_all(store, stock, &known).await? {
             match outcome {
                 Ok(difference) => {
-                    unset.remove(&about);
+                    taken_lines.insert(line);
                     imported.differences.push(difference);
                 }
-                Err(rejected) => imported.rejected.push(rejected),
+                Err(rejected) => {
+                    refused_lines.insert(line);
+                    imported.rejected.push(rejected);
+                }
+            }
+        }
+        thresholds.retain(|taken| !refused_lines.contains(&taken.line));
+        taken_lines.extend(thresholds.iter().map(|taken| taken.line));
+        let differences = context.set_thresholds(store, thresholds, &around).await?;
+        imported.differences.extend(differences);
+        // A product has a row for each of its places, and one title.
+        let mut said = HashSet::new();
+        others.retain(|line| match &line.row {
+            Row::Described {
+                product,
+                what,
+                text,
+            } => {
+                !refused_lines.contains(&line.line)
+                    && said.insert((product.clone(), *what, text.clone()))
+            }
+            Row::Stock { .. } | Row::Threshold(_) => false,
+        });
+        for (line, outcome) in context.set_all(store, others, &known).await? {
+            match outcome {
+                Ok(difference) => imported.differences.push(difference),
+                Err(mut rejected) => {
+                    if taken_lines.contains(&line) {
+                        rejected.detail.push_str("; the rest of the row is taken");
+                    }
+                    imported.rejected.push(rejected);
+                }
             }
         }
         for rejected in &mut imported.rejected {
@@ -299,7 +226,7 @@ impl Import {
 async fn unknown(store: &Store, rows: &[Line]) -> Result<(usize, Vec<ProductId>), StoreError> {
     let products = rows.iter().filter_map(|line| match &line.row {
         Row::Threshold(target) => Some((line.line, target.scope.single_product()?)),
-        Row::Title { product, .. } | Row::Stock { product, .. } => {
+        Row::Described { product, .. } | Row::Stock { product, .. } => {
             Some((line.line, product.clone()))
         }
     });
@@ -323,7 +250,191 @@ async fn unknown(store: &Store, rows: &[Line]) -> Result<(usize, Vec<ProductId>)
     Ok((about.len(), found))
 }
 
+/// The keys of the thresholds that this import has set before.
+async fn repeated(store: &Store, thresholds: &[Taken]) -> Result<HashSet<EventId>, StoreError> {
+    let keys: Vec<_> = thresholds.iter().map(|taken| taken.key.clone()).collect();
+    let looks = futures::stream::iter(keys).map(|key| async move {
+        let before = store.was_carried_out(&key).await?;
+        Ok::<_, StoreError>(before.then_some(key))
+    });
+    let found: Vec<_> = looks.buffered(TOGETHER).collect().await;
+    let found: Vec<_> = found.into_iter().collect::<Result<_, _>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
 impl Context<'_> {
+    /// The thresholds that can stand, and what is known to be wrong before anything is set, one for each line.
+    fn judge(
+        &self,
+        rows: &[Line],
+        around: &Around<'_>,
+    ) -> Result<(Vec<Taken>, Vec<Rejected>), ImportError> {
+        let (mut taken, mut seen) = (Vec::new(), HashSet::new());
+        let mut refused: Vec<Rejected> = Vec::new();
+        for line in rows {
+            if refused.last().is_some_and(|last| last.line == line.line) {
+                continue;
+            }
+            match &line.row {
+                Row::Threshold(target) => {
+                    let about = line.about();
+                    if seen.contains(&about) {
+                        refused.push(about.rejected(line.line));
+                        continue;
+                    }
+                    match self.threshold(line.line, target, around) {
+                        Ok((blank, change)) => {
+                            taken.push(Taken {
+                                line: line.line,
+                                of: about.what.clone(),
+                                key: self.threshold_key(target)?,
+                                blank,
+                                change,
+                            });
+                            seen.insert(about);
+                        }
+                        Err(rejected) => refused.push(rejected),
+                    }
+                }
+                Row::Stock {
+                    product, location, ..
+                } => refused.extend(self.uncountable(line.line, product, location)),
+                Row::Described { .. } => {}
+            }
+        }
+        Ok((taken, refused))
+    }
+
+    /// What is known of what the rows count and describe.
+    async fn known(&self, store: &Store, rows: &[Line]) -> Result<Known, StoreError> {
+        let (mut items, mut described) = (Vec::new(), Vec::new());
+        for line in rows {
+            match &line.row {
+                Row::Stock {
+                    product, location, ..
+                } => items.push(Item::Position {
+                    product: product.clone(),
+                    location: location.clone(),
+                }),
+                Row::Described { product, .. } => described.push(product.clone()),
+                Row::Threshold(_) => {}
+            }
+        }
+        store.known(&items, &described).await
+    }
+
+    /// What came of each row, by its line. One about what an earlier row sets counts if that one is rejected.
+    async fn set_all(
+        &self,
+        store: &Store,
+        rows: Vec<Line>,
+        known: &Known,
+    ) -> Result<Vec<(u64, Result<Difference, Rejected>)>, ImportError> {
+        let (mut first, mut later, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        for line in rows {
+            match seen.insert(line.about()) {
+                true => first.push(line),
+                false => later.push(line),
+            }
+        }
+        // Each row is about something else, so their order does not matter.
+        let outcomes: Vec<_> = futures::stream::iter(first)
+            .map(async |line| {
+                let (about, number) = (line.about(), line.line);
+                (about, number, self.set(store, line, known).await)
+            })
+            .buffered(TOGETHER)
+            .collect()
+            .await;
+        let (mut all, mut unset) = (Vec::new(), HashSet::new());
+        for (about, line, outcome) in outcomes {
+            let outcome = outcome?;
+            if outcome.is_err() {
+                unset.insert(about);
+            }
+            all.push((line, outcome));
+        }
+        for line in later {
+            let (about, number) = (line.about(), line.line);
+            let outcome = match unset.contains(&about) {
+                true => Box::pin(self.set(store, line, known)).await?,
+                false => Err(about.rejected(number)),
+            };
+            if outcome.is_ok() {
+                unset.remove(&about);
+            }
+            all.push((number, outcome));
+        }
+        Ok(all)
+    }
+
+    /// Sets what a row says of stock or of a product.
+    async fn set(
+        &self,
+        store: &Store,
+        line: Line,
+        known: &Known,
+    ) -> Result<Result<Difference, Rejected>, ImportError> {
+        match line.row {
+            Row::Stock {
+                product,
+                location,
+                on_hand,
+            } => {
+                let row = (line.line, product, location, on_hand);
+                self.stock(store, row, known).await
+            }
+            Row::Described {
+                product,
+                what,
+                text,
+            } => {
+                let row = (line.line, product, what, text);
+                self.described(store, row, known).await
+            }
+            Row::Threshold(_) => Ok(Err(line.about().rejected(line.line))),
+        }
+    }
+
+    /// Sets thresholds that can stand; what becomes of each.
+    async fn set_thresholds(
+        &self,
+        store: &Store,
+        thresholds: Vec<Taken>,
+        around: &Around<'_>,
+    ) -> Result<Vec<Difference>, ImportError> {
+        let repeated = repeated(store, &thresholds).await?;
+        let now = store.clock().now();
+        let mut then = around.imported.clone();
+        for taken in &thresholds {
+            match &taken.change {
+                Some(RuleChange::Set(rule)) => drop(then.insert(rule.slot(), (**rule).clone())),
+                Some(RuleChange::Remove(rule)) => drop(then.remove(&rule.slot())),
+                None => {}
+            }
+        }
+        let (mut differences, mut rules) = (Vec::new(), Vec::new());
+        for taken in thresholds {
+            // What one row says may hold for another's product too.
+            let mut difference = self.difference(&taken, around, &then, now);
+            if !repeated.contains(&taken.key) {
+                let is_new = difference.effect != Effect::Unchanged;
+                let change = taken
+                    .change
+                    .filter(|change| is_new || change.is_needed(around));
+                let key = taken.key;
+                rules.push(Planned { key, change });
+            } else if difference.effect != Effect::Unchanged {
+                difference.effect = Effect::Repeated;
+            }
+            differences.push(difference);
+        }
+        if !self.dry_run {
+            self.apply_rules(store, rules).await?;
+        }
+        Ok(differences)
+    }
+
     /// The rows with the SKUs that their products have now.
     async fn current_names(
         &self,
@@ -333,7 +444,7 @@ impl Context<'_> {
         let named = futures::stream::iter(rows).map(|mut line| async move {
             let product = match &mut line.row {
                 Row::Threshold(target) => target.scope.product.as_mut(),
-                Row::Title { product, .. } => Some(product),
+                Row::Described { product, .. } => Some(product),
                 // Whoever carries a count out looks.
                 Row::Stock { .. } => None,
             };
@@ -344,26 +455,6 @@ impl Context<'_> {
         });
         let named: Vec<_> = named.buffered(TOGETHER).collect().await;
         Ok(named.into_iter().collect::<Result<_, _>>()?)
-    }
-
-    /// The keys of the rows' thresholds that this import has set before.
-    async fn repeated(
-        &self,
-        store: &Store,
-        rows: &[Line],
-    ) -> Result<HashSet<EventId>, ImportError> {
-        let thresholds = rows.iter().filter_map(|line| match &line.row {
-            Row::Threshold(target) => Some(self.threshold_key(target)),
-            Row::Stock { .. } | Row::Title { .. } => None,
-        });
-        let keys: Vec<_> = thresholds.collect::<Result<_, _>>()?;
-        let looks = futures::stream::iter(keys).map(|key| async move {
-            let before = store.was_carried_out(&key).await?;
-            Ok::<_, StoreError>(before.then_some(key))
-        });
-        let found: Vec<_> = looks.buffered(TOGETHER).collect().await;
-        let found: Vec<_> = found.into_iter().collect::<Result<_, _>>()?;
-        Ok(found.into_iter().flatten().collect())
     }
 
     fn threshold_key(&self, target: &Target) -> Result<EventId, crate::domain::IdError> {
@@ -379,7 +470,7 @@ impl Context<'_> {
         let thresholds = || {
             rows.iter().filter_map(|line| match &line.row {
                 Row::Threshold(target) => Some((line.line, &**target)),
-                Row::Stock { .. } | Row::Title { .. } => None,
+                Row::Stock { .. } | Row::Described { .. } => None,
             })
         };
         let products = thresholds().filter_map(|(_, target)| target.scope.product.clone());
@@ -606,35 +697,36 @@ impl Context<'_> {
         store.note_carried_out(&keys, self.authority).await
     }
 
+    /// Why nobody can count this product at this place, if nobody can.
+    fn uncountable(
+        &self,
+        line: u64,
+        product: &ProductId,
+        location: &LocationId,
+    ) -> Option<Rejected> {
+        let places = &self.installation.config.locations;
+        let (field, detail) = match places.location(location) {
+            None => ("location", no_such_place(places)),
+            Some(_) if product.line().is_some() => {
+                let counted = "is counted from the vehicles that stand there";
+                ("on_hand", counted.to_owned())
+            }
+            Some(_) => return None,
+        };
+        Some(Rejected {
+            line,
+            column: None,
+            field: field.to_owned(),
+            detail,
+        })
+    }
+
     async fn stock(
         &self,
         store: &Store,
         (line, product, location, on_hand): (u64, ProductId, LocationId, i64),
         known: &Known,
     ) -> Result<Result<Difference, Rejected>, ImportError> {
-        let reject = |field: &str, detail: &str| {
-            Ok(Err(Rejected {
-                line,
-                column: None,
-                field: field.to_owned(),
-                detail: detail.to_owned(),
-            }))
-        };
-        if self
-            .installation
-            .config
-            .locations
-            .location(&location)
-            .is_none()
-        {
-            return reject(
-                "location",
-                &no_such_place(&self.installation.config.locations),
-            );
-        }
-        if product.line().is_some() {
-            return reject("on_hand", "is counted from the vehicles that stand there");
-        }
         // A debt is told as what it is: on hand shows it as zero, and zero counted would change it.
         let before = known
             .position(&product, &location)
@@ -671,7 +763,14 @@ impl Context<'_> {
             match outcome {
                 Ok(replayed) => repeated = replayed,
                 Err(ApplyError::Store(error)) => return Err(error.into()),
-                Err(refused) => return reject("on_hand", &refused.to_string()),
+                Err(refused) => {
+                    return Ok(Err(Rejected {
+                        line,
+                        column: None,
+                        field: "on_hand".to_owned(),
+                        detail: refused.to_string(),
+                    }));
+                }
             }
         }
         if repeated && effect != Effect::Unchanged {
@@ -687,31 +786,42 @@ impl Context<'_> {
         }))
     }
 
-    async fn title(
+    async fn described(
         &self,
         store: &Store,
-        (line, product, title): (u64, ProductId, String),
+        (line, product, what, text): (u64, ProductId, Describes, String),
         known: &Known,
     ) -> Result<Result<Difference, Rejected>, ImportError> {
         let reject = |detail: String| {
             Ok(Err(Rejected {
                 line,
                 column: None,
-                field: "title".to_owned(),
+                field: what.name().to_owned(),
                 detail,
             }))
         };
         let sku = product.line().is_none().then(|| product.as_str().parse());
         let Some(Ok(sku)) = sku else {
-            return reject("a model line is named by its vehicles".to_owned());
+            return reject("a model line is described by its vehicles".to_owned());
         };
         let sources = &self.authority.quantities;
         let stands = known.product(&product).cloned().unwrap_or_default();
-        let before = stands.title(sources);
-        let key = self.row_key(product.as_str(), &title)?;
+        let said = |of: &Product| {
+            let said = match what {
+                Describes::Title => of.titled(sources),
+                Describes::Category => of.categorized(sources),
+            };
+            said.map(|(source, text)| (source.clone(), text.to_owned()))
+        };
+        let before = said(&stands).map(|(_, text)| text);
+        // A title's is as it was before there were categories.
+        let key = match what {
+            Describes::Title => self.row_key(product.as_str(), &text)?,
+            Describes::Category => self.row_key(product.as_str(), [what.name(), &text])?,
+        };
         let repeated = store.was_carried_out(&key).await?;
-        let effect = match before {
-            Some(known) if *known == title => Effect::Unchanged,
+        let effect = match &before {
+            Some(known) if *known == text => Effect::Unchanged,
             _ if repeated => Effect::Repeated,
             None => Effect::New,
             Some(_) => Effect::Changed,
@@ -720,17 +830,18 @@ impl Context<'_> {
         let described = ProductDescription {
             sku,
             version: Version::at(at),
-            title: Some(title.clone()),
-            category: None,
+            title: (what == Describes::Title).then(|| text.clone()),
+            category: (what == Describes::Category).then(|| text.clone()),
             external: [].into(),
         };
         let is_said = matches!(effect, Effect::New | Effect::Changed);
         let after = stands.after(&api()?, &described);
         if is_said
-            && let Some((owner, stays)) = after.titled(sources)
-            && stays != title
+            && let Some((owner, stays)) = said(&after)
+            && stays != text
         {
-            let detail = format!("it stays `{stays}`: the title belongs to `{owner}`");
+            let what = what.name();
+            let detail = format!("it stays `{stays}`: the {what} belongs to `{owner}`");
             return reject(detail);
         }
         if is_said && !self.dry_run {
@@ -752,11 +863,11 @@ impl Context<'_> {
         }
         Ok(Ok(Difference {
             line,
-            sets: "title".to_owned(),
+            sets: what.name().to_owned(),
             of: product.to_string(),
             effect,
             before: json!(before),
-            after: json!(title),
+            after: json!(text),
         }))
     }
 
@@ -791,7 +902,7 @@ impl Line {
                 product, location, ..
             } => ("on_hand", format!("{product} at {location}")),
             Row::Threshold(target) => ("threshold", target.in_words()),
-            Row::Title { product, .. } => ("title", product.to_string()),
+            Row::Described { product, what, .. } => (what.name(), product.to_string()),
         };
         About { sets, what }
     }

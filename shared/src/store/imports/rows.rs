@@ -46,7 +46,7 @@ pub(super) const EVERY: &str = "*";
 /// A table of rows that were read, and of rows that could not be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Import {
-    /// The rows, in their order. A line that sets stock and a threshold gives two.
+    /// The rows, in their order. A line that sets stock and a threshold gives two, the threshold last.
     pub rows: Vec<Line>,
     /// The lines that cannot be read.
     pub rejected: Vec<Rejected>,
@@ -79,13 +79,34 @@ pub enum Row {
     },
     /// A low-stock threshold.
     Threshold(Box<Target>),
-    /// What people call a product.
-    Title {
+    /// What a product is called, or which category it has.
+    Described {
         /// The product.
         product: ProductId,
-        /// Its title.
-        title: String,
+        /// Which of the two.
+        what: Describes,
+        /// Its words.
+        text: String,
     },
+}
+
+/// A fact that describes a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Describes {
+    /// What people call it.
+    Title,
+    /// Its category.
+    Category,
+}
+
+impl Describes {
+    /// Its column.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Title => "title",
+            Self::Category => "category",
+        }
+    }
 }
 
 /// A threshold as a row gives it: what is left out stays as it is, or as it is by default.
@@ -175,8 +196,8 @@ pub enum TableError {
         /// Its name.
         name: String,
     },
-    /// Neither stock nor thresholds nor titles.
-    #[error("there is neither an `on_hand` nor a `threshold` nor a `title` column; the file has {found}; the columns are {}", COLUMNS.join(", "))]
+    /// Neither stock nor thresholds nor what describes a product.
+    #[error("there is neither an `on_hand` nor a `threshold` nor a `title` column, nor a `category` beside a `product`; the file has {found}; the columns are {}", COLUMNS.join(", "))]
     NothingToSet {
         /// The whole header.
         found: String,
@@ -433,12 +454,21 @@ fn columns(header: &csv::StringRecord) -> Result<(Vec<&'static str>, Vec<String>
             Some(known) => names.push(known),
         }
     }
-    let sets = ["on_hand", "threshold", "title"];
-    if names.iter().any(|name| sets.contains(name)) {
-        Ok((names, passed_over))
-    } else {
-        Err(TableError::NothingToSet { found: found() })
+    let has = |name: &str| names.contains(&name);
+    let describes = has("title") || has("category") && has("product");
+    if !(has("on_hand") || has("threshold") || describes) {
+        return Err(TableError::NothingToSet { found: found() });
     }
+    if !has("threshold") {
+        // They say what a threshold is for.
+        for (name, written) in names.iter_mut().zip(header) {
+            if ["make", "model", "group"].contains(name) {
+                *name = "";
+                passed_over.push((*written).to_owned());
+            }
+        }
+    }
+    Ok((names, passed_over))
 }
 
 /// The column that goes by this name: one of an import's own, or of a stock file's.
@@ -494,12 +524,19 @@ impl Cells<'_> {
                 on_hand,
             });
         }
-        // What a title belongs to is a product; beside a threshold for a category it names nothing.
-        if let Some((_, title)) = self.cells.get("title") {
-            rows.push(Row::Title {
-                product: self.required("product")?,
-                title: (*title).to_owned(),
-            });
+        let every = self.names_every_product();
+        // Beside a product this is its category, else the one that a threshold is for.
+        let of_product = self.cells.contains_key("product") && !every;
+        for what in [Describes::Title, Describes::Category] {
+            let cell = self.cells.get(what.name());
+            let cell = cell.filter(|_| what == Describes::Title || of_product);
+            if let Some((_, text)) = cell {
+                rows.push(Row::Described {
+                    product: self.required("product")?,
+                    what,
+                    text: (*text).to_owned(),
+                });
+            }
         }
         let units = match self.cells.get("threshold") {
             None => {
@@ -517,7 +554,6 @@ impl Cells<'_> {
             Some((_, "none")) => None,
             Some(_) => self.units("threshold")?,
         };
-        let every = self.names_every_product();
         let has = |names: &[&str]| names.iter().any(|name| self.cells.contains_key(name));
         let is_of_places = has(&["location", "group"]) && !self.may_name_product;
         if !has(&["product", "category", "make", "model"]) && !is_of_places {
@@ -533,7 +569,10 @@ impl Cells<'_> {
                     true => None,
                     false => self.parsed("product")?,
                 },
-                category: self.parsed("category")?,
+                category: match of_product {
+                    true => None,
+                    false => self.parsed("category")?,
+                },
                 make: self.parsed("make")?,
                 model: self.parsed("model")?,
                 location: self.location()?,

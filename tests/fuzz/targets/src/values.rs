@@ -163,10 +163,11 @@ fn cells(text: &str) {
         }
     }
     if let Ok(instant) = times::instant(text, None, Some(&jiff::tz::TimeZone::UTC)) {
-        assert_eq!(
-            times::instant(&instant.to_string(), None, None),
-            Ok(instant)
-        );
+        // The clocks of UTC do not change.
+        let times::Instant::One(at) = instant else {
+            panic!("{instant:?}");
+        };
+        assert_eq!(times::instant(&at.to_string(), None, None), Ok(instant));
     }
     let parts = value::list(text);
     assert!(parts.iter().map(|part| part.len()).sum::<usize>() <= text.len());

@@ -53,7 +53,7 @@ fn a_barcode_in_place_of_an_optional_quantity_leaves_it_as_it_was_said() {
         (
             &known,
             stated(9, Some(-1), Some(-1)),
-            stated(9, Some(2), Some(800)),
+            stated(9, None, None),
             &["reserved", "incoming"],
         ),
         (
@@ -65,7 +65,7 @@ fn a_barcode_in_place_of_an_optional_quantity_leaves_it_as_it_was_said() {
         (
             &known,
             stated(9, barcode, barcode),
-            stated(9, Some(2), Some(800)),
+            stated(9, None, None),
             &["reserved", "incoming"],
         ),
         (
