@@ -82,5 +82,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "Units: of stock, or of `high_demand` units sold.",
     ),
     ("vin", "The vehicle's number, of `conflict`."),
-    ("why", "Why this rule applies, in words."),
+    (
+        "why",
+        "Why this rule applies, in words; of `feed_stale` what keeps its webhooks out, if that is known.",
+    ),
 ];
