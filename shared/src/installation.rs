@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::channels::Order;
 use crate::config::Config;
-use crate::config::connector::{ConnectorSettings, Covers, Files};
+use crate::config::connector::{Connector, ConnectorSettings, Covers, Files};
 use crate::domain::alert::{AlertKind, RevisionKind, Severity, Subject};
 use crate::domain::group::{Belongs, Grouping};
 use crate::domain::id::{ChannelName, ConnectorName, GroupName};
@@ -252,7 +252,8 @@ impl Installation {
         self.routes.recipients(told, &about)
     }
 
-    /// What routes go by: a sum is about its group, and not about its places.
+    /// What routes go by: a sum is about its group, and not about its places; a source is about its place, if it
+    /// lists only one.
     pub fn about<'a>(
         &'a self,
         (subject, kind, severity): (&'a Subject, AlertKind, Severity),
@@ -271,7 +272,10 @@ impl Installation {
             Subject::Group { group, .. } => (None, std::slice::from_ref(group), None),
             Subject::Unit { .. } | Subject::Channel { .. } => (None, &[], None),
             Subject::Connector { connector } | Subject::Quarantine { connector, .. } => {
-                (None, &[], Some(connector))
+                let source = self.config.connectors.get(connector);
+                let place = source.and_then(Connector::only_place);
+                let groups = place.map_or(&[][..], |place| directory.groups_of(place));
+                (place, groups, Some(connector))
             }
         };
         About {

@@ -3,7 +3,8 @@
 //!
 //! References to AWS are read through the Parameters and Secrets Lambda extension, over HTTP on
 //! the function's own host, so no further SDK is linked. The extension serves once the function is
-//! being invoked, not while it initialises, and keeps values for five minutes of its own.
+//! being invoked, not while it initialises. It keeps nothing itself, as the template sets it up: what is
+//! remembered here can be read anew.
 
 mod reference;
 
@@ -49,6 +50,10 @@ const TOKEN: HeaderName = HeaderName::from_static("x-aws-parameters-secrets-toke
 const TOKEN_VARIABLE: &str = "AWS_SESSION_TOKEN";
 const KEPT_FOR: SignedDuration = SignedDuration::from_mins(5);
 
+/// How long it is remembered that a secret could not be had: the store takes some dozens of questions a
+/// second, and whoever waits for one secret must not use up those for the others.
+const FAILED_FOR: SignedDuration = SignedDuration::from_secs(5);
+
 /// Reads an environment variable; injected, so that tests need not touch the process.
 pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -71,7 +76,8 @@ pub enum SecretError {
     },
 }
 
-/// Resolves references, and remembers what they stand for for five minutes.
+/// Resolves references, and remembers what they stand for for five minutes; for longer while they cannot be
+/// read.
 pub struct Secrets {
     environment: Environment,
     transport: Arc<dyn Transport>,
@@ -81,8 +87,21 @@ pub struct Secrets {
 }
 
 struct Kept {
-    value: SecretString,
+    /// What it stood for when it was last read.
+    value: Option<SecretString>,
+    /// Why it could not be had since.
+    error: Option<SecretError>,
     until: Timestamp,
+}
+
+impl Kept {
+    fn answer(&self) -> Option<Result<SecretString, SecretError>> {
+        match (&self.value, &self.error) {
+            (Some(value), _) => Some(Ok(value.clone())),
+            (None, Some(error)) => Some(Err(error.clone())),
+            (None, None) => None,
+        }
+    }
 }
 
 impl Secrets {
@@ -125,39 +144,87 @@ impl Secrets {
         Ok(Self::new(environment, Arc::new(client), extension, clock))
     }
 
-    /// What a reference stands for now, or did at most five minutes ago.
+    /// What a reference stands for now, or did at most five minutes ago, or when it could last be read.
     pub async fn get(&self, reference: &SecretRef) -> Result<SecretString, SecretError> {
         let now = self.clock.now();
-        if let Some(value) = self.remembered(reference, now) {
-            return Ok(value);
+        if let Some(answer) = self.remembered(reference, now) {
+            return answer;
         }
-        let value = self.read(reference).await?;
-        let until = now.saturating_add(KEPT_FOR).unwrap_or(now);
-        let kept = Kept {
-            value: value.clone(),
-            until,
+        let read = self.read(reference).await;
+        let mut kept = self.kept();
+        let last = kept.remove(reference).and_then(|kept| kept.value);
+        let (value, error, lasts) = match read {
+            Ok(value) => (Some(value), None, KEPT_FOR),
+            Err(error @ SecretError::NotSet { .. }) => (None, Some(error), FAILED_FOR),
+            Err(error @ SecretError::Failed { .. }) => {
+                if last.is_some() {
+                    tracing::warn!(%error, "a secret could not be read; what it was is still used");
+                }
+                (last, Some(error), FAILED_FOR)
+            }
         };
-        self.kept().insert(reference.clone(), kept);
-        Ok(value)
+        // A variable costs nothing to look at.
+        let lasts = match (reference, &error) {
+            (SecretRef::Env { .. }, Some(_)) => SignedDuration::ZERO,
+            _ => lasts,
+        };
+        let known = Kept {
+            value,
+            error,
+            until: now.saturating_add(lasts).unwrap_or(now),
+        };
+        let answer = known.answer();
+        kept.insert(reference.clone(), known);
+        drop(kept);
+        answer.unwrap_or_else(|| {
+            Err(SecretError::NotSet {
+                reference: reference.clone(),
+            })
+        })
     }
 
-    /// Reads a reference anew next time: for when a vendor no longer accepts what it stood for.
+    /// The secrets, or what is wrong with each of those that cannot be had.
+    pub async fn all(&self, references: &[&SecretRef]) -> Result<Vec<SecretString>, String> {
+        let (mut values, mut problems) = (Vec::new(), Vec::new());
+        for reference in references {
+            match self.get(reference).await {
+                Ok(value) => values.push(value),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(values),
+            false => Err(problems.join("; ")),
+        }
+    }
+
+    /// Reads a reference anew next time: for when what it stood for is no longer accepted.
     pub fn forget(&self, reference: &SecretRef) {
-        self.kept().remove(reference);
+        if let Some(kept) = self
+            .kept()
+            .get_mut(reference)
+            .filter(|it| it.error.is_none())
+        {
+            kept.until = Timestamp::MIN;
+        }
     }
 
     /// Every value handed out and still remembered: what to mask before a request is shown.
     pub fn known(&self) -> Vec<SecretString> {
         self.kept()
             .values()
-            .map(|kept| kept.value.clone())
+            .filter_map(|kept| kept.value.clone())
             .collect()
     }
 
-    fn remembered(&self, reference: &SecretRef, now: Timestamp) -> Option<SecretString> {
+    fn remembered(
+        &self,
+        reference: &SecretRef,
+        now: Timestamp,
+    ) -> Option<Result<SecretString, SecretError>> {
         let kept = self.kept();
         let found = kept.get(reference).filter(|kept| now < kept.until)?;
-        Some(found.value.clone())
+        found.answer()
     }
 
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<SecretRef, Kept>> {
@@ -290,7 +357,7 @@ fn secret(reply: &Reply, field: Option<&str>) -> Result<Option<String>, String> 
 /// How many are remembered, and nothing of what.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secrets({} remembered)", self.kept().len())
+        write!(f, "Secrets({} remembered)", self.known().len())
     }
 }
 

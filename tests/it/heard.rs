@@ -1,5 +1,7 @@
 //! A sender of webhooks that is refused again and again, or falls silent, is told of.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::json;
 use shared::domain::alert::AlertState;
@@ -119,6 +121,141 @@ async fn a_sender_that_is_silent_for_longer_than_its_patience_is_told_of() {
     );
     // The other has no such setting.
     assert_eq!(open(&observed, "generic").await, []);
+}
+
+/// Whoever knows the address can send what is signed with anything.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_forges_while_good_webhooks_come_is_not_told() {
+    let mut observed = Observed::start(TILL).await;
+    for hour in 0..3 {
+        assert_eq!(
+            sends(&observed, "till", &format!("g{hour}"), true).await,
+            200
+        );
+        for minute in 0..60 {
+            let id = format!("f{hour}-{minute}");
+            assert_eq!(sends(&observed, "till", &id, false).await, 401);
+            observed.pass(1).await;
+            assert_eq!(open(&observed, "till").await, []);
+        }
+    }
+    // Nothing good comes any more: now it may be so.
+    for minute in 0..70 {
+        let id = format!("l{minute}");
+        assert_eq!(sends(&observed, "till", &id, false).await, 401);
+        observed.pass(1).await;
+    }
+    assert_eq!(open(&observed, "till").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_sender_is_refused_is_told_as_that_and_not_as_silence() {
+    let mut observed = Observed::start("").await;
+    for number in 0..6 {
+        let id = format!("b{number}");
+        assert_eq!(sends(&observed, "generic", &id, false).await, 401);
+        observed.pass(1).await;
+    }
+    observed.pass(1).await;
+    let texts = told(&observed, "feed_stale");
+    let [text] = texts.as_slice() else {
+        panic!("{texts:?}");
+    };
+    assert!(text.contains("refused"), "{text}");
+    assert!(!text.contains("nothing new for too long"), "{text}");
+    let notes = notes(&observed).join(" ");
+    assert!(notes.contains("signature does not match"), "{notes}");
+    assert!(notes.contains("secret"), "what to do: {notes}");
+}
+
+/// As documented: the secret is changed here, then the sender begins to sign with it.
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_is_signed_with_a_new_secret_is_taken_at_once() {
+    let observed = Observed::start("").await;
+    assert_eq!(sends(&observed, "generic", "old", true).await, 200);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let new = secret("OUT").unwrap();
+    observed
+        .vault
+        .changed
+        .lock()
+        .unwrap()
+        .insert("GENERIC", new.leak());
+    // `false`: signed with that one.
+    assert_eq!(sends(&observed, "generic", "new", false).await, 200);
+    let reads = || {
+        let read = observed.vault.read.lock().unwrap();
+        read.iter().filter(|name| *name == "GENERIC").count()
+    };
+    // A flood of forged requests costs a look in some seconds.
+    let before = reads();
+    for number in 0..200 {
+        let id = format!("f{number}");
+        assert_eq!(sends(&observed, "generic", &id, true).await, 401);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let looks = reads() - before;
+    assert!((1..=4).contains(&looks), "{looks} looks in 20 seconds");
+}
+
+const ONE_PLACE: &str = r#"
+[connectors.yard]
+kind = "generic"
+locations = { MIL = "milano" }
+[connectors.yard.webhook]
+secret = "env:GENERIC"
+[channels.milano]
+kind = "webhook"
+url = "https://milano.example.com/hook"
+secret = "env:OUT"
+[[routes]]
+name = "milano"
+channels = ["milano"]
+locations = ["milano"]
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_about_a_source_of_one_place_goes_where_that_places_alerts_go() {
+    let mut observed = Observed::start(ONE_PLACE).await;
+    for number in 0..6 {
+        for connector in ["yard", "generic"] {
+            let id = format!("{connector}{number}");
+            assert_eq!(sends(&observed, connector, &id, false).await, 401);
+        }
+        observed.pass(1).await;
+    }
+    for (connector, channels) in [("yard", &["out", "milano"][..]), ("generic", &["out"][..])] {
+        let alert = open(&observed, connector).await.remove(0);
+        let told: Vec<_> = alert.told.iter().map(ToString::to_string).collect();
+        assert_eq!(told, channels, "{connector}");
+    }
+}
+
+const LOST: &str = r#"
+[connectors.lost]
+kind = "generic"
+[connectors.lost.webhook]
+secret = "env:NOWHERE"
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_whose_secret_we_cannot_read_is_told_of_with_the_secrets_name() {
+    let mut observed = Observed::start(LOST).await;
+    for number in 0..6 {
+        let id = format!("b{number}");
+        assert_eq!(sends(&observed, "lost", &id, false).await, 503);
+        observed.pass(1).await;
+    }
+    let told = open(&observed, "lost").await;
+    let [alert] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    let notes = alert.message.notes.join(" ");
+    assert!(notes.contains("env:NOWHERE is not set"), "{notes}");
+    let (_, status) = observed.call(Method::GET, "/api/v1/status", "").await;
+    let connectors = status["connectors"].as_array().unwrap();
+    let lost = connectors.iter().find(|it| it["name"] == "lost").unwrap();
+    assert_eq!(lost["refused"]["reason"], "secret_unavailable", "{lost}");
 }
 
 const REMINDED: &str = r#"

@@ -1,6 +1,8 @@
 //! A channel that is in trouble when it is taken out of the configuration.
 
+use jiff::SignedDuration;
 use serde_json::json;
+use shared::delivery::Outcome;
 use shared::domain::alert::{AlertState, Ending};
 use shared::domain::message::Message;
 use shared::domain::watch::Moment;
@@ -49,6 +51,15 @@ pub(crate) async fn begins(store: &Store, channel: &str, (other, kind): (&str, &
     let begun = store.begin_trouble(&channel, &trouble, Some(&alert)).await;
     assert!(begun.unwrap());
     id
+}
+
+/// A channel wants to be left alone for an hour.
+pub(crate) async fn left_alone(store: &Store, channel: &str) {
+    let after = Some(SignedDuration::from_hours(1));
+    let outcome = (&Outcome::Retry { after }, None);
+    let channel = channel.parse().unwrap();
+    let told = store.tell_breaker(&channel, None, outcome, false, None, None);
+    told.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

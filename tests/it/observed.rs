@@ -52,6 +52,21 @@ pub(crate) fn secret(name: &str) -> Option<String> {
         .map(|(_, value)| (*value).to_owned())
 }
 
+/// Secrets that were changed since the start, and what was read.
+#[derive(Default)]
+pub(crate) struct Vault {
+    pub(crate) changed: Mutex<BTreeMap<&'static str, &'static str>>,
+    pub(crate) read: Mutex<Vec<String>>,
+}
+
+impl Vault {
+    fn read(&self, name: &str) -> Option<String> {
+        self.read.lock().unwrap().push(name.to_owned());
+        let changed = self.changed.lock().unwrap().get(name).copied();
+        changed.map(str::to_owned).or_else(|| secret(name))
+    }
+}
+
 /// What the vendors do.
 #[derive(Debug, Clone)]
 pub(crate) enum Behaviour {
@@ -172,6 +187,7 @@ pub(crate) struct Observed {
     pub(crate) logs: Captured,
     pub(crate) metrics: Captured,
     pub(crate) drop: tempfile::TempDir,
+    pub(crate) vault: Arc<Vault>,
     queue_samples: Vec<Sample>,
     dead_since: BTreeMap<String, Timestamp>,
     pump: Option<Pump>,
@@ -205,8 +221,10 @@ impl Observed {
             behaviour: Arc::new(Mutex::new(Behaviour::Take)),
             requests: Arc::default(),
         };
+        let vault = Arc::new(Vault::default());
+        let kept = Arc::clone(&vault);
         let secrets = Secrets::new(
-            Box::new(secret),
+            Box::new(move |name| kept.read(name)),
             Arc::new(Nowhere),
             EXTENSION.parse().unwrap(),
             clock.clone(),
@@ -235,6 +253,7 @@ impl Observed {
             logs,
             metrics,
             drop,
+            vault,
             queue_samples: Vec::new(),
             dead_since: BTreeMap::new(),
             pump: Some(pump),

@@ -780,6 +780,9 @@ pub(crate) async fn done(notifier: &'static str) -> Vec<(&'static str, Deeds)> {
     site.tick_after(3).await;
     // And at midnight a season begins.
     site.tick_after(60 * 15).await;
+    // A destination wants to be left alone, and takes nothing for half an hour.
+    in_trouble::left_alone(&site.notify.store, "out").await;
+    site.tick_after(35).await;
 
     // What people do.
     for (method, target) in [

@@ -228,6 +228,27 @@ async fn what_is_turned_away_for_its_signature_is_counted_although_others_are_ta
     assert_eq!(status, 404);
 }
 
+/// People are told of nothing that no route carries; whoever looks sees that.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_says_how_many_open_alerts_are_told_to_nobody() {
+    let place = "[channels.out]\nkind = \"webhook\"\nurl = \"https://out.example.com/\"\n\
+                 secret = \"env:OUT\"\n[[routes]]\nname = \"milano\"\nchannels = [\"out\"]\n\
+                 locations = [\"milano\"]\n";
+    let running = Running::with(&format!("{CONFIG}{place}")).await;
+    let level = json!({"sku": "OIL", "location": "nowhere", "on_hand": 5});
+    assert_eq!(running.post("m1", "stock.level", level).await.0, 200);
+    assert_eq!(running.alerts(AlertState::Open).await.len(), 1);
+    let status = running.get("/api/v1/status").await;
+    let one = json!({ "count": 1, "more": false });
+    assert_eq!(status["untold_alerts"], one, "{status}");
+    let words = lotwire::cli::status_in_words(&status);
+    let line = words.lines().find(|it| it.starts_with("open alerts"));
+    assert!(
+        line.unwrap().contains("1 of them told to nobody"),
+        "{words}"
+    );
+}
+
 /// A set-up that does not fit its sender is seen, too, and nothing says that no webhook came.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_turned_away_for_its_set_up_or_its_words_is_counted_with_the_last_reason() {

@@ -52,12 +52,15 @@ async fn api() -> Result<(Api, Meter), Error> {
         Arc::clone(&secrets),
         metrics.clone(),
     );
-    let tokens = Tokens::referred(secrets, [env.token].into_iter().chain(env.previous_token));
+    let tokens = Tokens::referred(
+        Arc::clone(&secrets),
+        [env.token].into_iter().chain(env.previous_token),
+    );
     let sqs = aws::sqs(&aws);
     let ports = Ports::default();
     let ports = Ports {
         liveness: match env.channels {
-            Some(kinds) => Arc::new(Deployed(kinds)),
+            Some(kinds) => Arc::new(Deployed { kinds, secrets }),
             None => ports.liveness,
         },
         sync: Arc::new(RunQueue::new(store.clone(), sqs, env.jobs)),

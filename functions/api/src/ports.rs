@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::channels::ChannelKind;
 use shared::config::Config;
+use shared::connectors::needed_secrets;
 use shared::domain::{ChannelName, ConnectorName};
 use shared::run_queue::{QueueError, RunQueue, Started};
+use shared::secrets::Secrets;
 use shared::store::StoreError;
 
 /// Why another function could not do it.
@@ -131,16 +133,20 @@ pub trait Liveness: Send + Sync {
     }
 }
 
-/// What is known on AWS, where the API may read neither channels' nor connectors' secrets: which kinds
-/// of channel have a queue and a notifier.
+/// What is known on AWS, where the API may read connectors' secrets and not channels'.
 #[derive(Debug, Clone)]
-pub struct Deployed(pub Vec<ChannelKind>);
+pub struct Deployed {
+    /// The kinds of channel that have a queue and a notifier.
+    pub kinds: Vec<ChannelKind>,
+    /// Where connectors' secrets are.
+    pub secrets: Arc<Secrets>,
+}
 
 #[async_trait]
 impl Liveness for Deployed {
     async fn channels(&self, config: &Config) -> Vec<State<ChannelName>> {
         let missing = config.channels.iter();
-        let missing = missing.filter(|(_, channel)| !self.0.contains(&channel.kind));
+        let missing = missing.filter(|(_, channel)| !self.kinds.contains(&channel.kind));
         let missing = missing.map(|(name, channel)| State {
             name: name.clone(),
             problem: Some(format!(
@@ -154,8 +160,20 @@ impl Liveness for Deployed {
         missing.collect()
     }
 
-    async fn connectors(&self, _: &Config) -> Vec<State<ConnectorName>> {
-        Vec::new()
+    async fn connectors(&self, config: &Config) -> Vec<State<ConnectorName>> {
+        let mut states = Vec::new();
+        for (name, connector) in &config.connectors {
+            let problem = match connector.common.enabled {
+                true => self.secrets.all(&needed_secrets(&connector.settings)).await,
+                false => Err("switched off".to_owned()),
+            };
+            states.push(State {
+                name: name.clone(),
+                problem: problem.err(),
+                note: None,
+            });
+        }
+        states
     }
 }
 

@@ -18,6 +18,7 @@ pub use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::{SignedDuration, Timestamp};
 use shared::bus::Bus;
 use shared::config::connector::ConnectorSettings;
+use shared::delivery::tell_if_unreached;
 use shared::domain::Subject;
 use shared::installation::{InstallationError, Installations};
 use shared::metrics::{Metric, Metrics};
@@ -201,17 +202,18 @@ impl Ticker {
         ticked
     }
 
-    /// Says of each destination that is left alone that it still is. Whoever sends only says when that
-    /// begins and ends, and an alarm has to last in between.
+    /// Looks at each channel's destination.
     async fn look_at_channels(&self) -> Ticked {
         let mut ticked = Ticked::default();
-        if let Err(error) = self.tell_open_circuits().await {
-            ticked.failed += failed("the channels' circuits are unknown", &error);
+        if let Err(error) = self.tell_of_destinations().await {
+            ticked.failed += failed("the channels' destinations are unknown", &error);
         }
         ticked
     }
 
-    async fn tell_open_circuits(&self) -> Result<(), InstallationError> {
+    /// Says of each destination that is left alone that it still is: whoever sends only says when that
+    /// begins and ends, and an alarm has to last in between. People hear of one that takes nothing for long.
+    async fn tell_of_destinations(&self) -> Result<(), InstallationError> {
         let installation = match self.installations.current().await {
             Err(InstallationError::NotConfigured) => return Ok(()),
             current => current?,
@@ -223,6 +225,7 @@ impl Ticker {
                 let dimensions = [("Channel", channel.as_str())];
                 self.metrics.record(Metric::BreakerState, 2.0, &dimensions);
             }
+            tell_if_unreached(&self.store, &installation, channel, &destination).await?;
         }
         Ok(())
     }

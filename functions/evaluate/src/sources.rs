@@ -29,8 +29,13 @@ const LISTEN: SignedDuration = SignedDuration::from_secs(30);
 /// Why what a source has in quarantine is over without being applied.
 pub(crate) const GONE: &str = "its connector is not in the configuration any more";
 
-/// What holds of a source, when that may change by itself, and what there is to say.
-type Judged = (Verdict, Option<Timestamp>, Vec<Note>);
+/// What holds of a source, when that may change by itself, what there is to say, and what keeps it from being
+/// heard, if that is known.
+type Judged = (Verdict, Option<Timestamp>, Vec<Note>, Option<&'static str>);
+
+/// What to do about a sender whose signature does not fit.
+const UNSIGNED: &str = "If it is the sender: its secret here is not the one that it signs with; compare the two. \
+                        If it is not, somebody else has sent them, and nothing is wrong with the sender.";
 
 /// Of a sender of webhooks that is switched on, how long it may be silent, if that is bounded.
 fn of_sender(
@@ -62,7 +67,7 @@ impl Evaluator {
                 let (seen, state) =
                     state.map_or((0, FeedState::default()), |s| (s.version, s.data));
                 let now = self.store.clock().now();
-                let (verdict, changes_at, notes) = match of_sender(installation, connector) {
+                let (verdict, changes_at, notes, why) = match of_sender(installation, connector) {
                     Some(patience) if kind == AlertKind::FeedStale => {
                         self.judge_sender(installation, connector, patience, now)
                             .await?
@@ -83,7 +88,10 @@ impl Evaluator {
                 }
                 let words = |change| {
                     let notes = newest_first(&notes, known);
-                    words(installation, &subject, kind, change, &notes, now)
+                    Message {
+                        why: why.map(str::to_owned),
+                        ..words(installation, &subject, kind, change, &notes, now)
+                    }
                 };
                 let look = Look {
                     installation,
@@ -136,32 +144,44 @@ impl Evaluator {
         };
         let refused = self.store.refused(connector).await?;
         if refused.is_none() && patience.is_none() {
-            return Ok((verdict, None, Vec::new()));
+            return Ok((verdict, None, Vec::new(), None));
         }
         let last = self.store.last_webhook(connector).await?;
         let mut notes = vec![match last {
             Some(at) => format!("The last webhook was taken at {}.", local(installation, at)),
             None => "No webhook of it was taken yet.".to_owned(),
         }];
+        let mut why = None;
         let stale_at = patience.map(|patience| match last {
             Some(at) => at.checked_add(patience).unwrap_or(Timestamp::MAX),
             None => now,
         });
-        let shut_out = refused.filter(|refused| refused.is_shut_out(last));
+        // Anybody can send what is refused: while good ones come, that is no news.
+        let is_heard = last.is_some() && stale_at.is_some_and(|at| now < at);
+        let shut_out = refused.filter(|refused| {
+            refused.is_shut_out(last) && (!is_heard || refused.is_ours_to_mend())
+        });
         if let Some(refused) = &shut_out {
-            let (count, why) = (refused.count, &refused.sentence);
-            notes.push(format!(
-                "{count} requests to its address were refused, the last because {why}."
-            ));
+            let (count, reason) = (refused.count, &refused.sentence);
+            let first =
+                format!("{count} requests to its address were refused, the last because {reason}.");
+            notes.insert(0, first);
+            if refused.is_for_their_signature() {
+                notes.insert(1, UNSIGNED.to_owned());
+            }
+            why = Some(match refused.is_ours_to_mend() {
+                true => "its webhooks cannot be checked",
+                false => "its webhooks are refused",
+            });
         } else if stale_at.is_none_or(|at| now < at) {
-            return Ok((verdict, stale_at, Vec::new()));
+            return Ok((verdict, stale_at, Vec::new(), None));
         } else if last.is_none() {
             verdict.pending = patience.unwrap_or_default(); // a new sender has its time to begin
         }
         verdict.condition = Condition::Breached;
         let soon = now.checked_add(LISTEN).unwrap_or(Timestamp::MAX);
         let notes = notes.into_iter().map(Note::from).collect();
-        Ok((verdict, Some(soon), notes))
+        Ok((verdict, Some(soon), notes, why))
     }
 
     /// Looks whether anything of one kind waits in quarantine.
@@ -311,10 +331,20 @@ fn judge(
     let known = installation.config.connectors.get(connector);
     let Some((common, ConnectorSettings::Files(files))) = known.map(|c| (&c.common, &c.settings))
     else {
-        return (Verdict::unwatched(Ending::SourceRemoved), None, Vec::new());
+        return (
+            Verdict::unwatched(Ending::SourceRemoved),
+            None,
+            Vec::new(),
+            None,
+        );
     };
     if !common.enabled {
-        return (Verdict::unwatched(Ending::SourceRemoved), None, Vec::new());
+        return (
+            Verdict::unwatched(Ending::SourceRemoved),
+            None,
+            Vec::new(),
+            None,
+        );
     }
     let told = |condition| Verdict {
         condition,
@@ -331,7 +361,7 @@ fn judge(
     };
     if kind == AlertKind::FeedSuspect {
         let notes: Vec<_> = state.doubts().into_iter().map(Note::from).collect();
-        return (told(if_any(&notes)), None, notes);
+        return (told(if_any(&notes)), None, notes, None);
     }
     if kind == AlertKind::FeedFlawed {
         let remarks = state.remarks.iter();
@@ -347,7 +377,7 @@ fn judge(
         let mut verdict = told(if_any(&notes));
         let topics = notes.iter().map(|note| note.topic);
         verdict.topics = topics.fold(Topics::NONE, Topics::with);
-        return (verdict, None, notes);
+        return (verdict, None, notes, None);
     }
     let mut notes = Vec::new();
     let (condition, changes_at) = match state.succeeded_at {
@@ -374,7 +404,7 @@ fn judge(
     if state.succeeded_at.is_none() {
         verdict.pending = files.stale_after; // a new source has its time to begin
     }
-    (verdict, changes_at, notes)
+    (verdict, changes_at, notes, None)
 }
 
 fn words(

@@ -19,6 +19,10 @@ use crate::{Door, IngestError};
 /// How long a connector's secrets are used before they are read again: a rotation gets in by then.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
+/// How old they are at least before they are read again because a signature does not match: whoever forges
+/// requests has them read no more often.
+const ANEW: SignedDuration = SignedDuration::from_secs(10);
+
 /// Headers that authenticate, or that tell who a person is. Never kept.
 const NOT_KEPT: [&str; 5] = [
     "authorization",
@@ -58,6 +62,33 @@ impl Connectors {
     ) -> Result<Door, IngestError> {
         let unknown = || IngestError::UnknownConnector(name.chars().take(48).collect());
         let name: ConnectorName = name.parse().map_err(|_| unknown())?;
+        self.door_of(installation, name, FRESH).await
+    }
+
+    /// The same way in, with its secrets read again: they may have been changed since. `None` if that was a
+    /// moment ago.
+    pub(crate) async fn door_anew(&self, door: &Door) -> Result<Option<Door>, IngestError> {
+        let (installation, name) = (Arc::clone(&door.installation), door.name.clone());
+        let now = self.secrets.clock().now();
+        let known = self.built.lock().await.get(&name).map(|built| built.at);
+        if known.is_some_and(|at| now.duration_since(at) < ANEW) {
+            return Ok(None);
+        }
+        if let Some(configured) = installation.config.connectors.get(&name) {
+            for reference in webhook_secrets(&configured.settings) {
+                self.secrets.forget(reference);
+            }
+        }
+        self.door_of(installation, name, ANEW).await.map(Some)
+    }
+
+    async fn door_of(
+        &self,
+        installation: Arc<Installation>,
+        name: ConnectorName,
+        fresh: SignedDuration,
+    ) -> Result<Door, IngestError> {
+        let unknown = || IngestError::UnknownConnector(name.to_string());
         let configured = installation.config.connectors.get(&name);
         let configured = configured
             .filter(|c| c.common.enabled)
@@ -65,7 +96,7 @@ impl Connectors {
         let now = self.secrets.clock().now();
         let mut built = self.built.lock().await;
         let usable = built.get(&name).filter(|built| {
-            built.version == installation.version && now.duration_since(built.at) < FRESH
+            built.version == installation.version && now.duration_since(built.at) < fresh
         });
         let push = match usable {
             Some(built) => Arc::clone(&built.push),

@@ -214,7 +214,7 @@ impl Ingest {
         name: &str,
         request: &ApiGatewayV2httpRequest,
     ) -> Result<ApiGatewayV2httpResponse, IngestError> {
-        let door = self.door(name).await?;
+        let mut door = self.door(name).await?;
         let body = raw_body(request)?;
         let source_ip = source_ip(request);
         connectors::admit(&door, source_ip, body.len())?;
@@ -230,7 +230,15 @@ impl Ingest {
             source_ip,
             received: now,
         };
-        let signed = door.push.verify(&delivery)?;
+        let signed = match door.push.verify(&delivery) {
+            Err(SignatureError::Mismatch) => {
+                if let Some(anew) = self.connectors.door_anew(&door).await? {
+                    door = anew;
+                }
+                door.push.verify(&delivery)?
+            }
+            verified => verified?,
+        };
         self.note_verified(&door, signed.verified());
 
         let vendor_id = door.push.delivery_id(&delivery);
@@ -311,11 +319,16 @@ impl Ingest {
         Ok(Some(json_response(200, &body, "application/json")))
     }
 
-    /// Counts a webhook that is turned away for status to show, unless that is our fault or nobody's
-    /// webhook. However many come, there is a write a second, with those that came meanwhile.
+    /// Counts a webhook that is turned away, for status and for people, unless it is nobody's, or can be
+    /// taken before long. However many come, there is a write a second, with those that came meanwhile.
     async fn note_refused(&self, name: &str, error: &IngestError) {
         let (status, reason) = error.answer();
-        if status >= 500 || matches!(error, IngestError::UnknownConnector(_)) {
+        let passes = match error {
+            IngestError::Store(_) | IngestError::Installation(_) => status >= 500,
+            IngestError::UnknownConnector(_) => true,
+            _ => false,
+        };
+        if passes {
             return;
         }
         let Ok(connector) = name.parse::<ConnectorName>() else {
@@ -332,7 +345,12 @@ impl Ingest {
             *noted = Some(now);
             std::mem::take(count)
         };
-        let words = (reason, &*error.detail());
+        let words = match error {
+            // The sender is not told which.
+            IngestError::Secret(error) => error.to_string(),
+            error => error.detail(),
+        };
+        let words = (reason, &*words);
         if let Err(error) = self.store.note_refused(&connector, count, words).await {
             tracing::warn!(%connector, %error, "refused webhooks could not be counted");
         }

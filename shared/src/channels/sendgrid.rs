@@ -301,7 +301,7 @@ fn worded(status: String, reply: &Reply) -> String {
     }
 }
 
-/// The whole message contract, for a template of the user's.
+/// The message as a webhook is sent it, and what a mail adds, for a template of the user's.
 fn template_data(envelope: &Envelope<'_>) -> Value {
     let mut data = envelope.message.as_sent();
     data.as_object_mut().map(|data| data.remove("why"));

@@ -125,6 +125,13 @@ impl Connector {
         listed.or_else(|| Some(locations.location(&name.parse().ok()?)?.id.clone()))
     }
 
+    /// The place that it is about, if it lists one and no other.
+    pub fn only_place(&self) -> Option<&LocationId> {
+        let mut listed = self.common.locations.values();
+        let first = listed.next()?;
+        listed.all(|place| place == first).then_some(first)
+    }
+
     /// Whether what it states can be about this place of ours.
     pub fn can_name(&self, location: &LocationId, locations: &Directory) -> bool {
         if self

@@ -1,15 +1,16 @@
 //! What a checked document amounts to, for people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Config;
 use super::connector::{Connector, ConnectorSettings, Payload};
 use super::reference::written;
-use crate::domain::alert::RevisionKind;
+use crate::domain::alert::{AlertKind, RevisionKind, Severity};
 use crate::domain::catalogue::{Location, LocationKind};
 use crate::domain::group::Grouping;
-use crate::domain::route::Route;
+use crate::domain::id::ConnectorName;
+use crate::domain::route::{About, Route};
 use crate::secrets::SecretRef;
 
 /// What `lotwire check` says of a document that is in order.
@@ -133,6 +134,7 @@ impl Config {
         if self.routes.is_empty() {
             notes.push("there are no routes: alerts are recorded, and nobody is told".to_owned());
         }
+        notes.extend(self.not_carried());
         notes.extend(self.states_unowned());
         for (name, connector) in &self.connectors {
             if let ConnectorSettings::Dealertrack(dms) = &connector.settings
@@ -155,6 +157,66 @@ impl Config {
             }
         }
         notes
+    }
+
+    /// The kinds of alert that no route carries although they may come: those about a connector or a vehicle
+    /// are about no place, so routes of places do not. A channel's is told without a route.
+    fn not_carried(&self) -> Vec<String> {
+        use AlertKind as K;
+        if self.routes.is_empty() {
+            return Vec::new();
+        }
+        let in_use = || self.connectors.iter().filter(|(_, it)| it.common.enabled);
+        let mut missing: BTreeMap<String, Vec<&ConnectorName>> = BTreeMap::new();
+        for (name, connector) in in_use() {
+            let mut kinds = match &connector.settings {
+                ConnectorSettings::Files(_) => vec![K::FeedStale, K::FeedSuspect, K::FeedFlawed],
+                _ => vec![K::FeedStale, K::Quarantine],
+            };
+            kinds.retain(|kind| !self.is_carried(*kind, Some((name, connector))));
+            if !kinds.is_empty() {
+                missing.entry(quoted(&kinds)).or_default().push(name);
+            }
+        }
+        let missing = missing.into_iter();
+        let mut missing: Vec<_> = missing
+            .map(|(kinds, names)| format!("{kinds} of {}", quoted(&names)))
+            .collect();
+        let mut places = self.locations.locations().iter();
+        let is_dealer = places.any(|it| it.kind == LocationKind::Rooftop) && in_use().count() > 1;
+        if is_dealer && !self.is_carried(K::Conflict, None) {
+            missing.push(quoted(&[K::Conflict]));
+        }
+        let notes = missing.iter().map(|what| {
+            format!(
+                "no route carries {what}, so nobody is told: that is about no place and no category, and \
+                 takes a route without `locations`, `groups` and `categories`; `kinds` keeps such a route \
+                 to what it is for"
+            )
+        });
+        notes.collect()
+    }
+
+    /// Whether a route carries the beginning of an alert about this connector, or about none and no place.
+    fn is_carried(&self, kind: AlertKind, of: Option<(&ConnectorName, &Connector)>) -> bool {
+        let severity = match kind {
+            AlertKind::FeedFlawed | AlertKind::Quarantine | AlertKind::Conflict => {
+                Severity::Warning
+            }
+            _ => Severity::Critical,
+        };
+        let location = of.and_then(|(_, connector)| connector.only_place());
+        let about = About {
+            kind,
+            change: RevisionKind::Opened,
+            severity,
+            location,
+            groups: location.map_or(&[], |place| self.locations.groups_of(place)),
+            category: None,
+            connector: of.map(|(name, _)| name),
+        };
+        let mut routes = self.routes.iter();
+        routes.any(|route| route.obstacle(&about).is_none())
     }
 
     /// That of several systems which may speak of vehicles one decides by how long it has had one.
@@ -194,6 +256,11 @@ fn collect_secrets(value: &serde_json::Value, found: &mut BTreeSet<SecretRef>) {
         }
         _ => {}
     }
+}
+
+fn quoted(names: &[impl fmt::Display]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 fn named(name: impl fmt::Display, kind: &str, enabled: bool) -> String {

@@ -263,6 +263,67 @@ fn it_is_noted_where_a_route_carries_nothing_but_ends() {
     assert_eq!(notes(&all), [""; 0]);
 }
 
+/// An alert about a feed is about no place: routes of places do not carry it.
+#[test]
+fn kinds_of_alert_that_no_route_carries_are_noted() {
+    let notes = |routes: &str| {
+        let text = format!(
+            "[account]\nname = \"A\"\nzone = \"UTC\"\ncurrency = \"EUR\"\n[locations]\n\
+             leeds = {{ name = \"Leeds\", kind = \"warehouse\" }}\n\
+             [connectors.yard]\nkind = \"files\"\nurl = \"https://example.com/stock.csv\"\n\
+             [connectors.till]\nkind = \"generic\"\nwebhook = {{ secret = \"env:TILL\" }}\n\
+             [channels.room]\nkind = \"slack\"\nurl = \"env:ROOM\"\n{routes}"
+        );
+        Config::check(&text, "lotwire.toml")
+            .unwrap()
+            .summary()
+            .notes
+    };
+    let route = |name: &str, filter: &str| {
+        format!("[[routes]]\nname = \"{name}\"\nchannels = [\"room\"]\n{filter}\n")
+    };
+    let by_place = route("leeds", "locations = [\"leeds\"]");
+    let noted = notes(&by_place);
+    let of = |connector: &str| {
+        let connector = format!("`{connector}`");
+        let noted = noted.iter().find(|note| note.contains(&connector));
+        noted.unwrap_or_else(|| panic!("{noted:?}")).clone()
+    };
+    for kind in ["feed_stale", "feed_suspect", "feed_flawed"] {
+        assert!(of("yard").contains(kind), "{noted:?}");
+    }
+    assert!(!of("yard").contains("quarantine"), "{noted:?}");
+    for kind in ["feed_stale", "quarantine"] {
+        assert!(of("till").contains(kind), "{noted:?}");
+    }
+    // It says what to do.
+    assert!(of("yard").contains("without `locations`"), "{noted:?}");
+    // A source that lists one place is about it.
+    let of_leeds = "[connectors.drop]\nkind = \"files\"\nurl = \"https://example.com/a.csv\"\n\
+                    locations = { LDS = \"leeds\", L = \"leeds\" }\n";
+    let noted_too = notes(&(by_place.clone() + of_leeds));
+    assert!(
+        !noted_too.iter().any(|note| note.contains("`drop`")),
+        "{noted_too:?}"
+    );
+    // A channel's is told on the other channels whatever the routes say.
+    assert!(!noted.iter().any(|note| note.contains("channel_down")));
+    assert_eq!(notes(&route("all", "")), [""; 0]);
+    // Each its own, and graver ones only.
+    let yard = notes(&(by_place.clone() + &route("yard", "connectors = [\"yard\"]")));
+    assert!(!yard.iter().any(|note| note.contains("`yard`")), "{yard:?}");
+    assert!(yard.iter().any(|note| note.contains("`till`")), "{yard:?}");
+    let grave = notes(&(by_place + &route("grave", "min_severity = \"critical\"")));
+    assert!(
+        grave.iter().any(|note| note.contains("feed_flawed")),
+        "{grave:?}"
+    );
+    assert!(
+        !grave.iter().any(|note| note.contains("feed_stale")),
+        "{grave:?}"
+    );
+}
+
 #[test]
 fn it_is_noted_where_nobody_decides_on_the_state_of_a_vehicle() {
     let notes = |more: &str, kind: &str| {

@@ -21,18 +21,14 @@ const WAITS: [SignedDuration; 9] = [
     SignedDuration::from_hours(10),
 ];
 
-/// The longest that a vendor's `Retry-After` is believed. Real ones are seconds to minutes; one of a day
-/// would park an alert until nobody needs it.
-pub(crate) const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(1);
-
 /// How far a wait is spread: ± this share of it.
 const SPREAD: f64 = 0.2;
 
 /// The wait after `attempt` attempts (counted from 1) have failed, or `None` when it is time to
 /// give up.
 ///
-/// `jitter` in `0..=1` picks the place within ±20 %. What the vendor asked for, up to an hour, is a floor:
-/// the wait is never shorter, and is spread upwards only, so that a crowd held back together does not come
+/// `jitter` in `0..=1` picks the place within ±20 %. What the vendor asked for is a floor: the
+/// wait is never shorter, and is spread upwards only, so that a crowd held back together does not come
 /// back together.
 pub fn next(
     attempt: u32,
@@ -48,7 +44,7 @@ pub fn next(
     let scheduled = WAITS
         .get(index)?
         .mul_f64(1.0 - SPREAD + 2.0 * SPREAD * jitter);
-    let floor = retry_after.unwrap_or_default().min(LONGEST_ASKED);
+    let floor = retry_after.unwrap_or_default();
     Some(scheduled.max(floor + floor.mul_f64(SPREAD * jitter)))
 }
 
@@ -96,16 +92,15 @@ mod tests {
     }
 
     #[test]
-    fn a_vendor_that_asks_for_a_day_is_asked_again_within_the_hour_and_a_bit() {
-        let day = SignedDuration::from_hours(24);
+    fn a_vendor_that_asks_for_an_hour_is_asked_again_after_it_and_a_bit() {
+        let hour = SignedDuration::from_hours(1);
         for jitter in [0.0, 1.0] {
-            let wait = next(1, Some(day), jitter).unwrap();
-            let hour = SignedDuration::from_hours(1);
+            let wait = next(1, Some(hour), jitter).unwrap();
             assert!(wait >= hour && wait <= hour.mul_f64(1.2), "{wait}");
         }
         // It was an attempt like another: the schedule ends as it would have.
         assert_eq!(
-            next(u32::try_from(attempts()).unwrap(), Some(day), MIDDLE),
+            next(u32::try_from(attempts()).unwrap(), Some(hour), MIDDLE),
             None
         );
     }

@@ -17,7 +17,7 @@ use super::errand::{Errand, Prepared};
 use super::links::Links;
 use super::outgoing::Line;
 use super::pace::{Paces, TooFar};
-use super::trouble::{Lately, quoted};
+use super::trouble::{Lately, quoted, unreached_in_words, unreached_since};
 use super::verdict::{self, due_after, later};
 use super::wording::Wording;
 use super::{Exchange, Outcome, Outgoing, Party, Sender, backoff, exchange};
@@ -26,7 +26,6 @@ use crate::channels::Envelope;
 use crate::domain::Correlation;
 use crate::domain::group::FlushId;
 use crate::domain::id::ChannelName;
-use crate::domain::message::local_time;
 use crate::domain::watch::Moment;
 use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
@@ -51,9 +50,6 @@ const SLOW: SignedDuration = SignedDuration::from_secs(2);
 
 /// How far the clocks of two machines may be apart: an intent that is this early is not forgotten.
 const SKEW: SignedDuration = SignedDuration::from_secs(2);
-
-/// A destination that takes nothing for this long is told on the other channels.
-const UNREACHED: SignedDuration = SignedDuration::from_mins(30);
 
 /// What became of one look at an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +133,21 @@ pub(super) struct Made {
     /// When its answer came, or was given up.
     pub(super) answered: Timestamp,
     pub(super) at_most_once: bool,
+}
+
+impl Made {
+    /// An attempt at which nothing was sent.
+    const fn nothing(now: Timestamp) -> Self {
+        Self {
+            at: now,
+            answered: now,
+            outcome: Outcome::Retry { after: None },
+            status: None,
+            detail: None,
+            slow: false,
+            at_most_once: false,
+        }
+    }
 }
 
 impl Deliverer {
@@ -282,6 +293,15 @@ impl Deliverer {
             let over = self.refrain(leased, Outcome::not_sent(missing)).await;
             return over.map(Begun::Over);
         }
+        if let Some(unreadable) = &errand.unreadable {
+            let now = self.store.clock().now();
+            let made = Made {
+                detail: Some(unreadable.clone()),
+                ..Made::nothing(now)
+            };
+            let over = self.finish(leased, &errand, (None, false), &made).await;
+            return over.map(Begun::Over);
+        }
         let over = match self.permit(&errand).await? {
             Permit::Go { .. } if !self.lasts(&leased.data) => {
                 tracing::warn!("held up until the lease no longer lasts for a send");
@@ -356,9 +376,22 @@ impl Deliverer {
                 self.secrets.forget(reference);
             }
         }
+        self.finish(leased, errand, (Some(pass), is_sound), &made)
+            .await
+    }
+
+    /// Records an attempt, and what it says of its destination: whatever keeps a message from leaving, people
+    /// hear of it if it lasts. Without a pass nothing could be sent.
+    async fn finish(
+        &self,
+        leased: &Stored<Intent>,
+        errand: &Errand,
+        (pass, is_sound): (Option<Pass>, bool),
+        made: &Made,
+    ) -> Result<Delivered, DeliverError> {
         let has_arrived = matches!(made.outcome, Outcome::Delivered { .. });
         self.lately.note(&errand.name, has_arrived, made.answered);
-        let delivered = self.conclude(leased, &made).await;
+        let delivered = self.conclude(leased, made).await;
         let noted = if is_sound && has_arrived {
             if !self.lately.has_failed_since(&errand.name, made.at) {
                 return delivered;
@@ -366,7 +399,7 @@ impl Deliverer {
             self.end_trouble_beside(&errand.name, None).await
         } else {
             let about = (&leased.data, errand);
-            self.note_destination(about, pass, &made, &delivered).await
+            self.note_destination(about, pass, made, &delivered).await
         };
         if let Err(error) = noted {
             tracing::warn!(channel = %errand.name, %error, "what came of an attempt was not noted of its channel");
@@ -379,7 +412,7 @@ impl Deliverer {
     async fn note_destination(
         &self,
         (intent, errand): (&Intent, &Errand),
-        pass: Pass,
+        pass: Option<Pass>,
         made: &Made,
         delivered: &Result<Delivered, DeliverError>,
     ) -> Result<(), DeliverError> {
@@ -395,12 +428,12 @@ impl Deliverer {
             text: quoted(&errand.words.text),
         });
         let store = &self.store;
-        let told = store.tell_breaker(&errand.name, pass, outcome, *slow, again, lost.clone());
+        let said = (outcome, made.detail.as_deref());
+        let told = store.tell_breaker(&errand.name, pass, said, *slow, again, lost.clone());
         let (change, before) = told.await?;
         self.announce(&errand.name, change);
         let known = before.trouble.as_ref().filter(|it| it.alert.is_some());
-        let since = before.failing.as_ref().and_then(|it| it.since(made.at));
-        let unreached = since.filter(|since| made.at.duration_since(*since) >= UNREACHED);
+        let unreached = unreached_since(&before, made.at);
         let (reason, sentence) = match (outcome, known) {
             (Outcome::Delivered { .. }, Some(_)) => {
                 self.end_trouble(&errand.name, &before).await?;
@@ -419,9 +452,7 @@ impl Deliverer {
             }
             (Outcome::Retry { .. } | Outcome::Unknown, None) if let Some(since) = unreached => {
                 let installation = self.installations.current().await?;
-                let since = local_time(since, installation.config.account.zone.0.clone());
-                let sentence = format!("Nothing has arrived since {since}.");
-                (format!("nothing has arrived since {since}"), sentence)
+                unreached_in_words(&installation, since, made.detail.as_deref())
             }
             _ => return Ok(()),
         };
@@ -505,22 +536,13 @@ impl Deliverer {
         leased: &Stored<Intent>,
         outcome: Outcome,
     ) -> Result<Delivered, DeliverError> {
-        let detail = outcome
-            .reason()
-            .unwrap_or("nothing was sent: a secret could not be read")
-            .to_owned();
         if let Outcome::NotSent { reason } = &outcome {
             return self.park(leased, &outcome, (reason, None)).await;
         }
-        let now = self.store.clock().now();
         let made = Made {
-            at: now,
-            answered: now,
+            detail: outcome.reason().map(str::to_owned),
             outcome,
-            status: None,
-            detail: Some(detail),
-            slow: false,
-            at_most_once: false,
+            ..Made::nothing(self.store.clock().now())
         };
         self.conclude(leased, &made).await
     }

@@ -41,6 +41,8 @@ pub(super) struct Errand {
     pub(super) references: Vec<SecretRef>,
     /// What keeps the channel from being live. Nothing is sent then; the outbox shows the request.
     pub(super) missing: Option<String>,
+    /// Which of its secrets cannot be read now, and why. Nothing is sent; it is tried again.
+    pub(super) unreadable: Option<String>,
     pub(super) words: Worded,
     pub(super) thread: Option<String>,
     pub(super) per_second: Option<u32>,
@@ -62,6 +64,7 @@ struct Credentialed {
     channel: Box<dyn Channel>,
     references: Vec<SecretRef>,
     missing: Option<String>,
+    unreadable: Option<String>,
 }
 
 impl Deliverer {
@@ -190,6 +193,7 @@ impl Deliverer {
             channel: credentialed.channel,
             references: credentialed.references,
             missing: credentialed.missing,
+            unreadable: credentialed.unreadable,
             words,
             thread,
             per_second: configured.common.max_per_second.map(|rate| rate.get()),
@@ -412,6 +416,7 @@ impl Deliverer {
         let Ok(Credentialed {
             channel,
             missing: None,
+            unreadable: None,
             ..
         }) = self.channel(configured).await
         else {
@@ -421,15 +426,15 @@ impl Deliverer {
         Ok(refusal.is_none())
     }
 
-    /// The channel with its credentials; or, where somebody stands in for vendors, with placeholders
-    /// if one of them is missing or of no use.
+    /// The channel with its credentials; or with placeholders, if one of them cannot be read now, or where
+    /// somebody stands in for vendors if one is missing or of no use.
     async fn channel(&self, configured: &Configured) -> Result<Credentialed, Outcome> {
         let settings = configured
             .settings()
             .map_err(|error| Outcome::not_sent(error.to_string()))?;
         let references: Vec<SecretRef> = settings.secret_refs().into_iter().cloned().collect();
         let mut known: HashMap<SecretRef, SecretString> = HashMap::new();
-        let mut missing = None;
+        let (mut missing, mut unreadable) = (None, None);
         for reference in &references {
             match self.secrets.get(reference).await {
                 Ok(value) => {
@@ -439,14 +444,15 @@ impl Deliverer {
                     missing = missing.or(Some(error.to_string()));
                 }
                 Err(error @ SecretError::Failed { .. }) => {
-                    tracing::warn!(%error, "a secret could not be read");
-                    return Err(Outcome::Retry { after: None });
+                    unreadable = unreadable.or(Some(error.to_string()));
                 }
             }
         }
-        let built = match &missing {
-            None => settings.build(|reference| known.get(reference).cloned().unwrap_or_default()),
-            Some(_) => settings.build_unsent(),
+        let built = match (&missing, &unreadable) {
+            (None, None) => {
+                settings.build(|reference| known.get(reference).cloned().unwrap_or_default())
+            }
+            _ => settings.build_unsent(),
         };
         let (channel, missing) = match (built, missing) {
             (Ok(channel), missing) => (Some(channel), missing),
@@ -462,6 +468,7 @@ impl Deliverer {
                     channel,
                     references,
                     missing,
+                    unreadable,
                 })
             }
             (_, missing) => Err(Outcome::not_sent(missing.unwrap_or_default())),

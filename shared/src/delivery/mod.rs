@@ -42,5 +42,5 @@ pub use deliver::{DeliverError, Delivered, Deliverer};
 pub use exchange::{Exchange, Unsent, exchange};
 pub use outcome::Outcome;
 pub use outgoing::{Outgoing, Party, Sender, Wire};
-pub use trouble::end_with_channel;
+pub use trouble::{end_with_channel, tell_if_unreached};
 pub use wording::templates;

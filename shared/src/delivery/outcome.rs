@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::{TransportError, mask_words};
 
-/// The longest wait that a vendor can impose. Nobody waits longer than a day for a stock alert.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
+/// The longest that a vendor's `Retry-After` is believed. Real ones are seconds to minutes; one of a day
+/// would park an alert until nobody needs it.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
 /// The longest piece of a vendor's words that is kept, in characters.
 const LONGEST_REASON: usize = 200;
@@ -29,7 +30,7 @@ pub enum Outcome {
     },
     /// Surely not taken: again later, and not before `after` has passed.
     Retry {
-        /// How long the vendor asked us to wait.
+        /// How long the vendor asked us to wait, up to an hour.
         after: Option<SignedDuration>,
     },
     /// Perhaps taken: again later, under the same idempotency key.
@@ -170,7 +171,7 @@ impl From<TransportError> for Outcome {
     }
 }
 
-/// How long `Retry-After` asks us to wait: whole seconds, or the time left until an HTTP date.
+/// How long `Retry-After` asks us to wait, up to an hour: whole seconds, or the time left until an HTTP date.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match value.parse::<u64>() {
@@ -181,7 +182,7 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration
     }
 }
 
-/// How long a header holding the Unix second of a rate limit's reset asks us to wait.
+/// How long a header holding the Unix second of a rate limit's reset asks us to wait, up to an hour.
 pub fn reset_at(headers: &HeaderMap, name: &str, now: Timestamp) -> Option<SignedDuration> {
     let second = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
     let until = Timestamp::from_second(second).ok()?;
@@ -325,8 +326,15 @@ mod tests {
             Outcome::Retry { after: past }
         );
         assert_eq!(retry("soon"), Outcome::Retry { after: None });
-        let most = Some(LONGEST_WAIT);
-        assert_eq!(retry("99999999999999999"), Outcome::Retry { after: most });
+        let hour = Some(SignedDuration::from_hours(1));
+        for longer in [
+            "3601",
+            "86400",
+            "99999999999999999",
+            "Fri, 16 Jan 2026 09:30:00 GMT",
+        ] {
+            assert_eq!(retry(longer), Outcome::Retry { after: hour }, "{longer}");
+        }
     }
 
     #[test]
@@ -348,6 +356,10 @@ mod tests {
         assert_eq!(
             reset(&(second - 40).to_string()),
             Some(SignedDuration::ZERO)
+        );
+        assert_eq!(
+            reset(&(second + 86_400).to_string()),
+            Some(SignedDuration::from_hours(1))
         );
         assert_eq!(reset("later"), None);
         assert_eq!(reset("99999999999999999"), None);

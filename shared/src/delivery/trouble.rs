@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Deliverer};
 use crate::domain::alert::{AlertState, Ending, RevisionKind, Severity};
 use crate::domain::id::ChannelName;
-use crate::domain::message::Message;
+use crate::domain::message::{Message, local_time};
 use crate::domain::route::About;
 use crate::domain::watch::Moment;
 use crate::domain::{AlertKind, Subject};
@@ -21,6 +21,9 @@ use crate::store::alerts::{Alert, Announcement};
 use crate::store::breakers::{Destination, Lost, Trouble, TroubleKind};
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{Store, StoreError};
+
+/// A destination that takes nothing for this long is told on the other channels.
+const UNREACHED: SignedDuration = SignedDuration::from_mins(30);
 
 /// The longest piece of a lost message that is quoted, in characters.
 const QUOTED: usize = 200;
@@ -35,56 +38,15 @@ impl Deliverer {
         sentence: String,
         lost: Option<&str>,
     ) -> Result<(), DeliverError> {
-        let now = self.store.clock().now();
-        let installation = self.installations.current().await?;
-        let configured = installation.config.channels.get(channel);
-        // Who switches a channel off, or takes it out, knows that.
-        let is_meant = configured.is_none_or(|channel| !channel.common.enabled);
-        let destination = self.store.destination(channel).await?;
-        let known = destination.trouble;
-        if is_meant || known.is_some_and(|known| known.alert.is_some()) {
-            return Ok(());
-        }
-        let mut trouble = Trouble {
-            kind,
-            reason: reason.to_owned(),
-            since: Moment(now),
-            alert: None,
-        };
         // Where an outbox stands in for vendors, to be without credentials is how one begins.
-        if kind == TroubleKind::NotLive && lost.is_none() && self.outgoing.stands_in() {
-            self.store.begin_trouble(channel, &trouble, None).await?;
-            return Ok(());
-        }
-        let others = self.other_channels(&installation, channel).await?;
-        let id = self.store.chance().id(now);
-        let mut message = message(&installation, channel, &id, now);
-        message.notes.push(sentence);
-        if let Some(lost) = lost {
-            message.notes.push(did_not_carry(&quoted(lost)));
-        }
-        message.notes.push(format!(
-            "When it is mended, send again what is still true: lotwire resend {channel}"
-        ));
-        trouble.alert = Some(id);
-        let mut told = announcement(
-            &installation,
-            message,
-            (&others, &BTreeMap::new()),
-            now,
-            None,
-        );
-        // What is still on its way of the one before goes first.
-        for intent in &mut told.intents {
-            intent.follows.extend(destination.told_of.clone());
-        }
-        if self
-            .store
-            .begin_trouble(channel, &trouble, Some(&told))
-            .await?
-        {
-            tracing::error!(%channel, others = others.len(), "the channel reaches nobody; the others are told");
-        }
+        let is_told = kind != TroubleKind::NotLive || lost.is_some() || !self.outgoing.stands_in();
+        let installation = self.installations.current().await?;
+        let notes = [
+            Some(sentence),
+            lost.map(|lost| did_not_carry(&quoted(lost))),
+        ];
+        let notes = is_told.then(|| notes.into_iter().flatten().collect());
+        begin(&self.store, &installation, channel, (kind, reason), notes).await?;
         Ok(())
     }
 
@@ -179,43 +141,137 @@ impl Deliverer {
         let mut told = told.iter();
         Ok(told.any(|it| it.state == IntentState::Pending || it.may_have_reached()))
     }
+}
 
-    /// Where a channel's trouble can be told: where the routes lead, or else everywhere; where no channel
-    /// is live, on those that may be again. Never on one that refuses what it is sent.
-    async fn other_channels(
-        &self,
-        installation: &Installation,
-        channel: &ChannelName,
-    ) -> Result<Vec<ChannelName>, DeliverError> {
-        let about = About {
-            kind: AlertKind::ChannelDown,
-            change: RevisionKind::Opened,
-            severity: Severity::Critical,
-            location: None,
-            groups: &[],
-            category: None,
-            connector: None,
-        };
-        let routed = installation.routes.recipients(None, &about);
-        let (mut sound, mut not_live) = (Vec::new(), Vec::new());
-        for (name, configured) in &installation.config.channels {
-            if name == channel {
-                continue;
-            }
-            match self.store.destination(name).await?.trouble {
-                None if configured.common.enabled => sound.push(name.clone()),
-                Some(trouble) if trouble.kind == TroubleKind::Refused => {}
-                _ => not_live.push(name.clone()),
-            }
-        }
-        let usable = if sound.is_empty() { not_live } else { sound };
-        let wanted: Vec<_> = usable
-            .iter()
-            .filter(|name| routed.iter().any(|one| one.channel == **name))
-            .cloned()
-            .collect();
-        Ok(if wanted.is_empty() { usable } else { wanted })
+/// Notes that a channel is in trouble, unless that is known, and has these notes told on others; without
+/// any nobody is told.
+async fn begin(
+    store: &Store,
+    installation: &Installation,
+    channel: &ChannelName,
+    (kind, reason): (TroubleKind, &str),
+    notes: Option<Vec<String>>,
+) -> Result<(), StoreError> {
+    let now = store.clock().now();
+    let configured = installation.config.channels.get(channel);
+    // Who switches a channel off, or takes it out, knows that.
+    let is_meant = configured.is_none_or(|channel| !channel.common.enabled);
+    let destination = store.destination(channel).await?;
+    let known = destination.trouble;
+    if is_meant || known.is_some_and(|known| known.alert.is_some()) {
+        return Ok(());
     }
+    let mut trouble = Trouble {
+        kind,
+        reason: reason.to_owned(),
+        since: Moment(now),
+        alert: None,
+    };
+    let Some(notes) = notes else {
+        store.begin_trouble(channel, &trouble, None).await?;
+        return Ok(());
+    };
+    let others = other_channels(store, installation, channel).await?;
+    let id = store.chance().id(now);
+    let mut message = message(installation, channel, &id, now);
+    message.notes = notes;
+    message.notes.push(format!(
+        "When it is mended, send again what is still true: lotwire resend {channel}"
+    ));
+    trouble.alert = Some(id);
+    let told = (&*others, &BTreeMap::new());
+    let mut told = announcement(installation, message, told, now, None);
+    // What is still on its way of the one before goes first.
+    for intent in &mut told.intents {
+        intent.follows.extend(destination.told_of.clone());
+    }
+    if store.begin_trouble(channel, &trouble, Some(&told)).await? {
+        tracing::error!(%channel, others = others.len(), "the channel reaches nobody; the others are told");
+    }
+    Ok(())
+}
+
+/// Where a channel's trouble can be told: where the routes lead, or else everywhere; where no channel
+/// is live, on those that may be again. Never on one that refuses what it is sent.
+async fn other_channels(
+    store: &Store,
+    installation: &Installation,
+    channel: &ChannelName,
+) -> Result<Vec<ChannelName>, StoreError> {
+    let about = About {
+        kind: AlertKind::ChannelDown,
+        change: RevisionKind::Opened,
+        severity: Severity::Critical,
+        location: None,
+        groups: &[],
+        category: None,
+        connector: None,
+    };
+    let routed = installation.routes.recipients(None, &about);
+    let (mut sound, mut not_live) = (Vec::new(), Vec::new());
+    for (name, configured) in &installation.config.channels {
+        if name == channel {
+            continue;
+        }
+        match store.destination(name).await?.trouble {
+            None if configured.common.enabled => sound.push(name.clone()),
+            Some(trouble) if trouble.kind == TroubleKind::Refused => {}
+            _ => not_live.push(name.clone()),
+        }
+    }
+    let usable = if sound.is_empty() { not_live } else { sound };
+    let wanted: Vec<_> = usable
+        .iter()
+        .filter(|name| routed.iter().any(|one| one.channel == **name))
+        .cloned()
+        .collect();
+    Ok(if wanted.is_empty() { usable } else { wanted })
+}
+
+/// Has it told on the other channels that nothing has arrived on one for half an hour, if a message waits for
+/// that. Nobody may have tried: a circuit that is open is left alone.
+pub async fn tell_if_unreached(
+    store: &Store,
+    installation: &Installation,
+    channel: &ChannelName,
+    destination: &Destination,
+) -> Result<(), StoreError> {
+    let now = store.clock().now();
+    let is_known = destination
+        .trouble
+        .as_ref()
+        .is_some_and(|it| it.alert.is_some());
+    let since = unreached_since(destination, now).filter(|_| destination.is_waited_for(now));
+    let Some(since) = since.filter(|_| !is_known) else {
+        return Ok(());
+    };
+    let why = destination
+        .failing
+        .as_ref()
+        .and_then(|it| it.why.as_deref());
+    let (reason, sentence) = unreached_in_words(installation, since, why);
+    let why = (TroubleKind::Refused, &*reason);
+    begin(store, installation, channel, why, Some(vec![sentence])).await
+}
+
+/// Since when nothing has arrived, if that is long enough for people to hear of it.
+pub(super) fn unreached_since(destination: &Destination, now: Timestamp) -> Option<Timestamp> {
+    let since = destination.failing.as_ref()?.since(now)?;
+    (now.duration_since(since) >= UNREACHED).then_some(since)
+}
+
+/// That nothing has arrived since then, and what was wrong last: as a reason, and as a sentence.
+pub(super) fn unreached_in_words(
+    installation: &Installation,
+    since: Timestamp,
+    why: Option<&str>,
+) -> (String, String) {
+    let since = local_time(since, installation.config.account.zone.0.clone());
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    (
+        format!("nothing has arrived since {since}{why}"),
+        format!("Nothing has arrived since {since}{why}."),
+    )
 }
 
 /// Ends the alert on a channel that is not in the configuration any more.

@@ -44,7 +44,8 @@ pub(crate) fn full(kind: AlertKind, change: RevisionKind) -> Message {
         threshold: Some(3),
         basis: None,
         rule: Some("oil".into()),
-        why: Some("category oil at milano: 3 or fewer available".into()),
+        why: (kind != AlertKind::FeedStale)
+            .then(|| "category oil at milano: 3 or fewer available".into()),
         days_of_supply: Some(4),
         sold: Some(5),
         notes: vec!["two suppliers are late".into()],

@@ -197,6 +197,70 @@ async fn a_value_is_remembered_for_five_minutes_or_until_forgotten() {
     assert_eq!(value(&secrets, of).await.unwrap(), "value 3");
 }
 
+/// A store that answers as it is told to, and counts how often it is asked.
+#[derive(Default)]
+struct Store {
+    asked: AtomicUsize,
+    answer: Mutex<Option<&'static str>>,
+}
+
+#[async_trait::async_trait]
+impl Transport for Store {
+    async fn call(&self, _: Request) -> Result<Reply, TransportError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Ok(match *self.answer.lock().unwrap() {
+            Some("") => Reply::new(StatusCode::BAD_REQUEST, "ParameterNotFound"),
+            Some(value) => {
+                let body = json!({"Parameter": {"Value": value}}).to_string();
+                Reply::new(StatusCode::OK, body)
+            }
+            None => Reply::new(StatusCode::BAD_REQUEST, "ThrottlingException"),
+        })
+    }
+}
+
+/// Parameter Store answers some forty questions a second, for all secrets.
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_cannot_be_had_is_asked_for_once_in_some_seconds() {
+    for answer in [None, Some("")] {
+        let store = Arc::new(Store::default());
+        *store.answer.lock().unwrap() = answer;
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let extension = EXTENSION.parse().unwrap();
+        let secrets = Secrets::new(Box::new(on_lambda), store.clone(), extension, clock);
+        for _ in 0..100 {
+            value(&secrets, "ssm:/till").await.unwrap_err();
+            secrets.forget(&reference("ssm:/till"));
+        }
+        assert_eq!(store.asked.load(Ordering::SeqCst), 1, "{answer:?}");
+        *store.answer.lock().unwrap() = Some("there");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(value(&secrets, "ssm:/till").await.unwrap(), "there");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_last_read_serves_while_the_store_does_not_answer() {
+    let store = Arc::new(Store::default());
+    *store.answer.lock().unwrap() = Some("one");
+    let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+    let extension = EXTENSION.parse().unwrap();
+    let secrets = Secrets::new(Box::new(on_lambda), store.clone(), extension, clock);
+    let now = async || value(&secrets, "ssm:/till").await;
+    assert_eq!(now().await.unwrap(), "one");
+    *store.answer.lock().unwrap() = None;
+    for _ in 0..60 {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(now().await.unwrap(), "one");
+    }
+    secrets.forget(&reference("ssm:/till"));
+    assert_eq!(now().await.unwrap(), "one");
+    // Whoever takes it away means it.
+    *store.answer.lock().unwrap() = Some("");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(now().await, not_set("ssm:/till"));
+}
+
 #[tokio::test]
 async fn not_there_and_not_readable_are_told_apart() {
     let extension = MockServer::start().await;

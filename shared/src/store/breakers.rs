@@ -12,7 +12,6 @@ use super::alerts::Announcement;
 use super::jobs::is_zero;
 use super::row::{Expect, Row, Stored, Write};
 use super::{Store, StoreError, keys};
-use crate::delivery::backoff::LONGEST_ASKED;
 use crate::delivery::breaker::{Breaker, Change, Pass, Turn};
 use crate::delivery::links::LinkKey;
 use crate::delivery::outcome::Outcome;
@@ -88,6 +87,9 @@ pub struct Lost {
 pub struct Failing {
     since: Moment,
     until: Moment,
+    /// What was wrong with the last of them, where that is known in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 impl Failing {
@@ -205,14 +207,15 @@ impl Store {
         .await
     }
 
-    /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow.
-    /// `again`: how long until the message is tried again, if it is; `lost`: the message, if it will not
-    /// arrive. Also answers what was known of the destination before.
+    /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow; or,
+    /// without a pass, of one at which nothing could be sent. The outcome comes with what is known of it in
+    /// words. `again`: how long until the message is tried again, if it is; `lost`: the message, if it will
+    /// not arrive. Also answers what was known of the destination before.
     pub async fn tell_breaker(
         &self,
         channel: &ChannelName,
-        pass: Pass,
-        outcome: &Outcome,
+        pass: Option<Pass>,
+        (outcome, why): (&Outcome, Option<&str>),
         slow: bool,
         again: Option<SignedDuration>,
         lost: Option<Lost>,
@@ -226,13 +229,14 @@ impl Store {
                         Outcome::Retry { after } => after.unwrap_or_default(),
                         _ => SignedDuration::ZERO,
                     };
-                    let rests_until = now.checked_add(asked.min(LONGEST_ASKED));
+                    let rests_until = now.checked_add(asked);
                     let rests_until = rests_until.ok().filter(|until| *until > now);
                     to.rests_until = to.rests_until.max(rests_until.map(Moment));
                     let until = now.checked_add(asked.saturating_add(LULL));
                     to.failing = Some(Failing {
                         since: Moment(known.unwrap_or(now)),
                         until: Moment(until.unwrap_or(now)),
+                        why: why.map(str::to_owned),
                     });
                 }
                 _ => to.failing = None,
@@ -256,7 +260,8 @@ impl Store {
             // One that people were told of ends with the alert, in one transaction.
             to.trouble
                 .take_if(|trouble| arrived && trouble.alert.is_none());
-            (to.breaker.record(pass, outcome, slow, now), before)
+            let change = pass.and_then(|pass| to.breaker.record(pass, outcome, slow, now));
+            (change, before)
         })
         .await
     }

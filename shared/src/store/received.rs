@@ -75,6 +75,16 @@ impl Refused {
         first.is_some_and(|first| last_taken.is_none_or(|taken| taken < first.0))
     }
 
+    /// Whether it is our set-up that keeps them out: nobody can bring that about by what he sends.
+    pub fn is_ours_to_mend(&self) -> bool {
+        matches!(&*self.reason, "secret_unavailable" | "not_configured")
+    }
+
+    /// Whether they were refused for how they are signed.
+    pub fn is_for_their_signature(&self) -> bool {
+        self.reason.starts_with("signature_")
+    }
+
     /// Whether it still says something to people: none was taken since, or it is of the last day. Where
     /// some webhooks are taken and some are not, each good one would hide the others.
     pub fn still_says(&self, last_taken: Option<Timestamp>, now: Timestamp) -> bool {

@@ -135,7 +135,7 @@ impl Standing {
             "refused" => format!("Channel `{name}` refuses what it is sent: {problem}."),
             "not_live" => format!("Channel `{name}` is not live: {problem}."),
             "waiting" => {
-                format!("Channel `{name}` fails or is slow, and is tried again before long.")
+                format!("Channel `{name}` fails or is slow, and is tried again by itself.")
             }
             _ => return None,
         })

@@ -12,6 +12,7 @@ use shared::domain::alert::AlertState;
 use shared::domain::watch::Withheld;
 use shared::domain::{ChannelName, ConnectorName};
 use shared::installation::{Installation, InstallationError};
+use shared::store::alerts::Alert;
 use shared::store::intents::{Intent, IntentState};
 use shared::store::jobs::Reexamination;
 use shared::store::quarantine::HeldState;
@@ -73,6 +74,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         shown["note"] = json!(state.and_then(|state| state.note.as_ref()));
         connectors.push(shown);
     }
+    let mut untold = 0_usize;
     let alerts = counted(
         context,
         |cursor: Option<String>| async move {
@@ -80,7 +82,10 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
                 .alerts(AlertState::Open, cursor.as_deref(), PAGE)
                 .await
         },
-        |_| true,
+        |alert: &Alert| {
+            untold += usize::from(alert.told.is_empty());
+            true
+        },
     )
     .await?;
     let [covered, withheld] = [Withheld::Covered, Withheld::SourceDown].map(|reason| {
@@ -131,6 +136,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "channels": channels,
         "connectors": connectors,
         "open_alerts": alerts,
+        "untold_alerts": { "count": untold, "more": alerts["more"] },
         "covered_alerts": covered,
         "withheld_alerts": withheld,
         "deliveries": deliveries,

@@ -6,8 +6,11 @@ use api::ports::{Deployed, Liveness, State};
 use jiff::SignedDuration;
 use serde_json::json;
 use shared::channels::ChannelKind;
+use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::{ChannelName, ConnectorName};
+use shared::http::{Http, HttpSettings};
+use shared::secrets::{EXTENSION, Secrets};
 use shared::store::Store;
 use shared::store::feeds::{FeedState, Moment};
 use shared::store::jobs::{Reexamination, Stage};
@@ -141,10 +144,51 @@ async fn a_connector_without_its_secret_is_not_said_to_be_well() {
     assert!(notes.iter().any(|note| note == wanted), "{notes:?}");
 }
 
+/// The secrets of connectors, as far as they are set.
+fn secrets() -> Secrets {
+    let transport = Arc::new(Http::new(HttpSettings::default()).unwrap());
+    let environment = |name: &str| (name == "LOTWIRE_SHOP_SECRET").then(|| "shhh".to_owned());
+    let extension = EXTENSION.parse().unwrap();
+    Secrets::new(Box::new(environment), transport, extension, Clock::system())
+}
+
+/// On AWS, too: the API may read connectors' secrets.
+#[tokio::test]
+async fn a_connector_whose_secret_is_missing_is_named_where_the_functions_are_deployed() {
+    let liveness = Deployed {
+        kinds: vec![ChannelKind::Slack],
+        secrets: Arc::new(secrets()),
+    };
+    let scene = Scene::with_liveness(Arc::new(liveness)).await;
+    let document = format!(
+        "{DOCUMENT}\n[connectors.shop]\nkind = 'generic'\nwebhook.secret = 'env:LOTWIRE_SHOP_SECRET'\n\
+         [connectors.lost]\nkind = 'generic'\nwebhook.secret = 'ssm:/lotwire/connectors/lost'\n"
+    );
+    let put = scene.ask("PUT", "/api/v1/config");
+    let applied = put.body("application/toml", &document).send().await.body;
+    let notes = applied["notes"].to_string();
+    assert!(notes.contains("connector `lost` is not live"), "{notes}");
+    assert!(!notes.contains("`shop` is not live"), "{notes}");
+    let status = scene.get("/api/v1/status").await.body;
+    let connectors = status["connectors"].as_array().unwrap();
+    let of = |name: &str| connectors.iter().find(|it| it["name"] == name).unwrap();
+    assert_eq!(of("shop")["live"], true);
+    assert_eq!(of("lost")["live"], false);
+    let problem = of("lost")["problem"].as_str().unwrap();
+    assert!(
+        problem.contains("ssm:/lotwire/connectors/lost"),
+        "{problem}"
+    );
+}
+
 #[tokio::test]
 async fn a_channel_whose_kind_is_not_deployed_is_told_at_apply_and_in_status() {
     let kinds = vec![ChannelKind::Slack];
-    let scene = Scene::with_liveness(Arc::new(Deployed(kinds))).await;
+    let liveness = Deployed {
+        kinds,
+        secrets: Arc::new(secrets()),
+    };
+    let scene = Scene::with_liveness(Arc::new(liveness)).await;
     let document = format!(
         "{DOCUMENT}\n[channels.room]\nkind = 'slack'\nurl = 'env:ROOM'\n\
          [channels.ops]\nkind = 'webhook'\nurl = 'https://ops.example.com/'\nsecret = 'env:OPS'\n"

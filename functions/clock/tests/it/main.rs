@@ -18,7 +18,7 @@ use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, TickError
 use http::StatusCode;
 use jiff::SignedDuration;
 use shared::bus::{Bus, IntentRef};
-use shared::domain::alert::RevisionKind;
+use shared::domain::alert::{AlertState, RevisionKind};
 use shared::domain::group::{Belongs, Pace};
 use shared::domain::watch::{Moment, Watch};
 use shared::domain::{AlertKind, Subject};
@@ -273,6 +273,53 @@ async fn ticks_that_overlap_put_an_intent_back_once() {
 }
 
 /// An outage that outlasts what a queue can hold back.
+/// Its circuit is open, so nobody tries it, and a channel that nothing waits for is nobody's news.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_takes_nothing_for_half_an_hour_is_told_though_nobody_tries_it() {
+    let channels = [
+        ("ops", ""),
+        ("other", ""),
+        ("quiet", "delivery = 'at_most_once'"),
+    ];
+    let desk = Desk::new(&webhooks(&channels)).await;
+    let world = &desk.world;
+    world.vendors.always(HOST, Answer::After(503, 3_600));
+    world.vendors.always("quiet.example.com", Answer::Lost);
+    let mut all = world.open("q", &["quiet"]).await;
+    for alert in ["a1", "a2", "a3", "a4", "a5"] {
+        all.extend(world.open(alert, &["ops"]).await);
+    }
+    let deliverer = world.deliverer();
+    let looks = all
+        .iter()
+        .map(|which| deliverer.deliver(which, world.deadline()));
+    futures::future::join_all(looks).await;
+    let told = async || {
+        let page = world.store.alerts(AlertState::Open, None, 100).await;
+        let mut alerts = page.unwrap().items;
+        alerts.retain(|alert| alert.kind == AlertKind::ChannelDown);
+        alerts
+    };
+    for _ in 0..29 {
+        desk.tick().await.unwrap();
+        assert_eq!(told().await, []);
+        minutes(1).await;
+    }
+    for _ in 0..15 {
+        minutes(1).await;
+        desk.tick().await.unwrap();
+    }
+    let alerts = told().await;
+    let [alert] = alerts.as_slice() else {
+        panic!("told once: {alerts:?}");
+    };
+    assert_eq!(alert.message.product, "ops");
+    let others: Vec<_> = alert.told.iter().map(ToString::to_string).collect();
+    assert_eq!(others, ["other", "quiet"]);
+    let notes = alert.message.notes.join(" ");
+    assert!(notes.contains("Nothing has arrived since"), "{notes}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn long_waits_are_kept_by_the_clock() {
     let desk = Desk::new(&webhooks(&[("ops", "")])).await;

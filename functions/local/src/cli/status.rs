@@ -55,7 +55,14 @@ pub(super) fn in_words(status: &Value) -> String {
     let covered = more("covered_alerts", "covered by graver ones");
     let withheld = more("withheld_alerts", "not told: their feed is down");
     let open = count(&status["open_alerts"]);
-    words.line("open alerts", &format!("{open}{covered}{withheld}"));
+    let untold = match &status["untold_alerts"] {
+        none if none["count"] == 0 || none.is_null() => String::new(),
+        some => format!(
+            ", {} of them told to nobody: no route carries them",
+            count(some)
+        ),
+    };
+    words.line("open alerts", &format!("{open}{untold}{covered}{withheld}"));
     let deliveries = &status["deliveries"];
     let states = deliveries["states"].as_object();
     let states: Vec<_> = states
@@ -143,7 +150,7 @@ fn channel(channel: &Value) -> String {
         (Some("off"), _) => problem.to_owned(),
         (Some("refused"), _) => format!("it refuses what is sent: {problem}"),
         (Some("waiting"), live) => {
-            let words = "it fails or is slow, and is tried again before long";
+            let words = "it fails or is slow, and is tried again by itself";
             match live {
                 Some(false) => format!("{words}: {problem}"),
                 _ => words.to_owned(),
@@ -353,7 +360,7 @@ mod tests {
                 json!(true),
                 json!(at),
                 6,
-                "it fails or is slow, and is tried again before long; the last message arrived \
+                "it fails or is slow, and is tried again by itself; the last message arrived \
                  2026-11-29 16:04:43Z; 6 deliveries wait",
             ),
             (
@@ -369,7 +376,7 @@ mod tests {
                 json!(false),
                 json!(null),
                 2,
-                "it fails or is slow, and is tried again before long: HTTP 410; 2 deliveries wait",
+                "it fails or is slow, and is tried again by itself: HTTP 410; 2 deliveries wait",
             ),
             (
                 "not_live",

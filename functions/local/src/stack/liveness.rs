@@ -78,7 +78,7 @@ impl LivenessCheck {
         }
         let settings = channel.settings().map_err(|error| error.to_string())?;
         let references = settings.secret_refs();
-        let values = self.read(&references).await?;
+        let values = self.secrets.all(&references).await?;
         let value = |wanted: &SecretRef| {
             let found = references.iter().zip(&values);
             let mut found = found.filter(|(reference, _)| **reference == wanted);
@@ -100,7 +100,9 @@ impl LivenessCheck {
         if !connector.common.enabled {
             return Err("switched off".to_owned());
         }
-        self.read(&needed_secrets(&connector.settings)).await?;
+        self.secrets
+            .all(&needed_secrets(&connector.settings))
+            .await?;
         if let ConnectorSettings::Files(files) = &connector.settings
             && let Ok(Place::Folder(folder)) = files.source().place()
             && !folder.is_dir()
@@ -108,21 +110,6 @@ impl LivenessCheck {
             return Err(format!("there is no folder {}", folder.display()));
         }
         Ok(())
-    }
-
-    /// The secrets, or what is wrong with each of those that cannot be had.
-    async fn read(&self, references: &[&SecretRef]) -> Result<Vec<SecretString>, String> {
-        let (mut values, mut problems) = (Vec::new(), Vec::new());
-        for reference in references {
-            match self.secrets.get(reference).await {
-                Ok(value) => values.push(value),
-                Err(error) => problems.push(error.to_string()),
-            }
-        }
-        match problems.is_empty() {
-            true => Ok(values),
-            false => Err(problems.join("; ")),
-        }
     }
 }
 

@@ -179,3 +179,28 @@ async fn what_a_vendor_puts_off_puts_off_what_comes_after_it_too() {
         assert!(since >= SignedDuration::from_secs(60), "{since}");
     }
 }
+
+/// A vendor may ask for a day, with the message that opens the circuit or with any other.
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_asks_for_a_day_is_left_alone_for_an_hour() {
+    let world = World::new(&webhooks(&[("ops", "")])).await;
+    let mut intents = Vec::new();
+    // At once: none is held back by what another was answered.
+    for alert in 0..8 {
+        intents.extend(world.open(&format!("a{alert}"), &["ops"]).await);
+    }
+    let world = Arc::new(world);
+    world
+        .vendors
+        .first(HOST, vec![Answer::After(503, 86_400); 8]);
+    for look in all_look(&world, &intents).await {
+        assert!(matches!(look, Delivered::Again(_)), "{look:?}");
+    }
+    assert_eq!(world.vendors.count(), 8);
+    tokio::time::sleep(Duration::from_secs(50 * 60)).await;
+    world.look(&intents[0]).await;
+    assert_eq!(world.vendors.count(), 8, "it is left alone");
+    tokio::time::sleep(Duration::from_secs(25 * 60)).await;
+    let delivered = Delivered::Done(IntentState::Delivered);
+    assert_eq!(world.look(&intents[0]).await, delivered);
+}

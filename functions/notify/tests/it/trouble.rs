@@ -814,3 +814,52 @@ async fn what_an_outage_has_cost_is_sent_again_where_its_beginning_was_refused()
     });
     assert_eq!(said.count(), 1, "{seen:#?}");
 }
+
+/// A secret that is there and may not be read, or nobody who reads it.
+#[tokio::test(start_paused = true)]
+async fn a_channel_whose_secret_cannot_be_read_is_told_on_another_one_with_the_secrets_name() {
+    const NAME: &str = "ssm:/lotwire/channels/ops";
+    for answer in [Answer::Status(400), Answer::Lost] {
+        let ops = webhooks(&[("ops", "")]).replace("env:SECRET", NAME);
+        let world = World::new(&(ops + &webhooks(&[("other", "")]))).await;
+        world.set("AWS_SESSION_TOKEN", Some("session"));
+        world.vendors.always("localhost", answer);
+        let which = world.open("a1", &["ops"]).await.remove(0);
+        let start = world.clock.now();
+        while channel_alerts(&world, AlertState::Open).await.is_empty() {
+            let since = world.clock.now().duration_since(start);
+            assert!(since < SignedDuration::from_hours(1), "nobody is told");
+            let Delivered::Again(wait) = world.look(&which).await else {
+                panic!("it is tried for a day");
+            };
+            tokio::time::sleep(wait.unsigned_abs()).await;
+        }
+        assert_eq!(world.vendors.seen("ops.example.com"), []);
+        for attempt in world.attempts(&which).await {
+            let detail = attempt.detail.unwrap();
+            assert!(detail.contains(NAME), "{detail}");
+        }
+        let notes = told_on_the_other(&world).await;
+        assert!(notes.contains(NAME), "{notes}");
+        // What waits is sent once it may be read, and the trouble is over.
+        let secret = crate::world::SECRET;
+        let readable = format!(r#"{{"Parameter":{{"Value":"{secret}"}}}}"#);
+        world
+            .vendors
+            .always("localhost", Answer::Body(readable.leak()));
+        assert_eq!(world.drive(&which).await, IntentState::Delivered);
+        assert_eq!(channel_alerts(&world, AlertState::Open).await.len(), 0);
+    }
+}
+
+/// For a day nobody could read it: what was lost is told as what a vendor has not taken is.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_for_a_secret_that_cannot_be_read_is_counted_as_lost() {
+    let ops = webhooks(&[("ops", "")]).replace("env:SECRET", "ssm:/lotwire/channels/ops");
+    let world = World::new(&(ops + &webhooks(&[("other", "")]))).await;
+    let which = world.open("a1", &["ops"]).await.remove(0);
+    assert_eq!(world.drive(&which).await, IntentState::Exhausted);
+    let known = world.destination("ops").await;
+    assert_eq!(known.refused, 1);
+    assert!(known.lost.unwrap().text.contains("Low stock: Oil 5W-40"));
+}

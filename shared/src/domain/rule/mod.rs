@@ -268,7 +268,7 @@ named!(
     Basis {
         /// Physically there.
         OnHand => "on_hand",
-        /// On hand less reserved.
+        /// On hand less reserved and unavailable.
         Available => "available",
         /// Available, plus incoming, less backordered.
         Projected => "projected",

@@ -90,5 +90,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
         "Units that are there and not for sale: damaged, in quality control, safety stock.",
     ),
     ("vin", "The vehicle's number, of `conflict`."),
-    ("why", "Why this rule applies, in words."),
+    (
+        "why",
+        "Why this rule applies, in words; of `feed_stale` what keeps its webhooks out, if that is known.",
+    ),
 ];

@@ -76,7 +76,7 @@ pub(super) const fn default_source(
                 "High demand: {{ product }}{% if sold is not none %} – {{ sold }} sold{% endif %}{% if available is not none %}, {% if available <= 0 %}none{% else %}{{ available }}{% endif %} left{% endif %}."
             }
             K::FeedStale => {
-                "Feed stale: {{ product }} – nothing new for too long, so its stock figures may be out of date."
+                "Feed stale: {{ product }} – {{ why or 'nothing new for too long' }}, so its stock figures may be out of date."
             }
             K::FeedSuspect => {
                 "Feed held back: {{ product }} – not all of what it sent can be believed."

@@ -17,7 +17,7 @@ use crate::input::{first_line, headers, split};
 use crate::templates;
 
 /// The longest wait that a vendor can impose.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(24);
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 /// An exchange is given up after so many requests.
 const MOST_REQUESTS: usize = 8;
 
