@@ -165,9 +165,10 @@ impl<'a> Reading<'a> {
         };
         let mut flaws = Vec::new();
         let level = level(row, &item, &mut flaws)?;
-        let (mut version, dated_since, _) = self.version(row, &item, &mut flaws);
+        let is_change = self.files.covers == Covers::Changes;
+        let (mut version, dated_since, _) = self.version(row, &item, &mut flaws, is_change);
         version.sequence = match row.quantity("version") {
-            Cell::Absent if self.files.covers == Covers::Changes => self.order_of(row),
+            Cell::Absent if is_change => self.order_of(row),
             // A "version" that is no number is some other thing by that name.
             cell => cell
                 .value()
@@ -228,7 +229,7 @@ impl<'a> Reading<'a> {
             }
             location => location?,
         };
-        let (mut version, dated_since, is_own) = self.version(row, &item, &mut flaws);
+        let (mut version, dated_since, is_own) = self.version(row, &item, &mut flaws, false);
         // What the first file of a list has sold may have been so for long.
         let found = self.files.covers == Covers::All && self.confirmed_at.is_none();
         version.sequence = self.order_of(row);
@@ -408,10 +409,24 @@ impl<'a> Reading<'a> {
     /// snapshot, however long ago it last changed. Its own time, where later, counts as such, so
     /// that a webhook from after it is not overwritten by an export that began before. A time that
     /// cannot be read, or lies after the file, is not believed, and the file's is taken.
-    fn version(&self, row: &Row, item: &Item, flaws: &mut Vec<Flaw>) -> (Version, bool, bool) {
+    ///
+    /// Of a change in quantity (`latest`) of which only the minute or the day is known, the latest time counts
+    /// that it may be: what was sold in that day before the file was written is in it.
+    fn version(
+        &self,
+        row: &Row,
+        item: &Item,
+        flaws: &mut Vec<Flaw>,
+        latest: bool,
+    ) -> (Version, bool, bool) {
         let mut readable = Readable { item, flaws };
         let dated = readable.value("updated_at", row.instant("updated_at"));
-        let mut dated = dated.map(|at| whole_millis(at.by(self.written_at, AHEAD)));
+        let mut dated = dated.map(|at| {
+            whole_millis(match latest {
+                true => at.latest_by(self.written_at, AHEAD),
+                false => at.by(self.written_at, AHEAD),
+            })
+        });
         if let Some(ahead) = dated.take_if(|at| at.duration_since(self.written_at) > AHEAD) {
             let sentence = format!("{item} was updated at {ahead}, which is after its file.");
             flaws.push(Flaw::new(Some(item), FROM_THE_FUTURE, sentence));

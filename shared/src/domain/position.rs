@@ -657,7 +657,7 @@ impl Position {
                 let (source, base) = self.read_from(sources)?;
                 // What is not known to be of one item is in a sum once all of its items have been
                 // stated since; what is, with its own.
-                let since = base.since().at.as_millisecond();
+                let since = base.since().holds_until();
                 let moved: i64 = moves
                     .iter()
                     .filter(|(at, _)| *at > since)
@@ -691,7 +691,7 @@ impl Position {
             let live = item.live();
             // While items contradict each other, one of them is believed, and what moves of it.
             let live = live.filter(|it| !base.contradicts || *it == (base.version, &base.level));
-            let until = live.map_or(i64::MAX, |(version, _)| version.at.as_millisecond());
+            let until = live.map_or(i64::MAX, |(version, _)| version.holds_until());
             Some((own, until))
         });
         items
@@ -727,7 +727,7 @@ impl Position {
     /// When the owner's statement was true, or a newer count: what moved before then is already in it.
     pub fn stated_until(&self, sources: &Sources) -> Option<Timestamp> {
         let (_, base) = self.read_from(sources)?;
-        Some(base.version.at)
+        Timestamp::from_millisecond(base.version.holds_until()).ok()
     }
 
     /// Whether nothing would be read otherwise, now or after any later change, had this source said then
@@ -747,7 +747,7 @@ impl Position {
         let Some(base) = bases.get(source) else {
             return false;
         };
-        let covered = base.version.at.as_millisecond() + 1..=then.as_millisecond();
+        let covered = base.version.holds_until() + 1..=Version::at(then).holds_until();
         base.moved == 0
             && !moves.iter().any(|(at, _)| covered.contains(at))
             && !counted(bases)

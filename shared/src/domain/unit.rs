@@ -362,6 +362,9 @@ impl Unit {
         let mut next = self.clone();
         let version = report.version.kept();
         let claim = next.claims.entry(source.clone()).or_default();
+        if !report.source_gone {
+            claim.go_on(report.state, version);
+        }
         claim.state.hear(report.state, version, |one, other| {
             one.how_far_gone() > other.how_far_gone()
         });

@@ -5,7 +5,7 @@
 
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
-use jiff::{SignedDuration, Timestamp, civil};
+use jiff::{SignedDuration, Span, Timestamp, civil};
 
 use super::value::{DateOrder, Why};
 
@@ -14,6 +14,13 @@ use super::value::{DateOrder, Why};
 pub enum Instant {
     /// Which one it is.
     One(Timestamp),
+    /// Some time within a minute or a day, of which no more is said.
+    Within {
+        /// Its beginning.
+        first: Timestamp,
+        /// Its last millisecond.
+        last: Timestamp,
+    },
     /// A local time in the hour that a clock change repeats.
     Repeated {
         /// As the hour came first.
@@ -33,9 +40,17 @@ impl Instant {
     /// than, and of two texts of that hour the file's own order decides.
     pub fn by(self, written: Timestamp, error: SignedDuration) -> Timestamp {
         match self {
-            Self::One(at) => at,
+            Self::One(at) | Self::Within { first: at, .. } => at,
             Self::Repeated { first, again, .. } if again.duration_since(written) > error => first,
             Self::Repeated { again, end, .. } => end.min(written.max(again)),
+        }
+    }
+
+    /// The same where what is told was still so when the text was written: the latest time that it may be.
+    pub fn latest_by(self, written: Timestamp, error: SignedDuration) -> Timestamp {
+        match self {
+            Self::Within { first, last } => last.min(written.max(first)),
+            other => other.by(written, error),
         }
     }
 }
@@ -64,20 +79,30 @@ pub fn instant(
     }
     let (date, time) = day_and_time(text);
     let date = day(date, order)?;
-    let (time, offset) = match time {
+    let (time, offset, span) = match time {
         Some(time) => clock(time)?,
-        None => (civil::Time::midnight(), None),
+        None => (civil::Time::midnight(), None, Span::new().days(1)),
     };
     let local = date.to_datetime(time);
+    // Where the next minute or day begins, which is not always 24 hours later.
+    let next = local.checked_add(span).map_err(|_| "not a time")?;
+    let within = |first: Timestamp, next: Option<Timestamp>| {
+        let last = next.and_then(|next| next.checked_sub(SignedDuration::from_millis(1)).ok());
+        match last.filter(|last| *last > first) {
+            Some(last) => Instant::Within { first, last },
+            None => Instant::One(first),
+        }
+    };
     if let Some(offset) = offset {
         let instant = offset.to_timestamp(local).map_err(|_| "not a time");
-        return instant.map(Instant::One);
+        return instant.map(|first| within(first, offset.to_timestamp(next).ok()));
     }
     let zone = zone.ok_or("a time without a zone: set `format.time_zone`")?;
     let instant = zone.to_ambiguous_timestamp(local);
     let AmbiguousOffset::Fold { before, after } = instant.offset() else {
         let instant = instant.compatible().map_err(|_| "not a time");
-        return instant.map(Instant::One);
+        let next = zone.to_ambiguous_timestamp(next).compatible().ok();
+        return instant.map(|first| within(first, next));
     };
     let by = |offset: Offset| offset.to_timestamp(local).map_err(|_| "not a time");
     let (first, again) = (by(before)?, by(after)?);
@@ -159,8 +184,9 @@ fn day(text: &str, order: Option<DateOrder>) -> Result<Date, Why> {
         .map_err(|_| "not a day of the calendar; `format.date_order` may be set wrongly")
 }
 
-/// `14:05`, `2:05:33 PM`, `14:05:33.25+02:00`.
-fn clock(text: &str) -> Result<(civil::Time, Option<Offset>), Why> {
+/// `14:05`, `2:05:33 PM`, `14:05:33.25+02:00`; and how long what it names lasts: a minute, or where it has
+/// seconds, nothing.
+fn clock(text: &str) -> Result<(civil::Time, Option<Offset>, Span), Why> {
     const WRONG: Why = "not a time";
     let lower = text
         .to_ascii_lowercase()
@@ -196,7 +222,8 @@ fn clock(text: &str) -> Result<(civil::Time, Option<Offset>), Why> {
         None => hour,
     };
     let time = civil::Time::new(hour, minute, whole(second)?, nanos).map_err(|_| WRONG)?;
-    Ok((time, offset))
+    let minutes = i64::from(digits.matches(':').count() == 1);
+    Ok((time, offset, Span::new().minutes(minutes)))
 }
 
 /// `+02:00`, `-0500`, `+2`.
@@ -270,7 +297,8 @@ mod tests {
     #[test]
     fn times_are_read_as_spreadsheets_and_people_write_them() {
         let utc = TimeZone::UTC;
-        let month_first = |text| instant(text, Some(DateOrder::MonthFirst), Some(&utc));
+        let first = |read: Instant| read.by(Timestamp::MIN, SignedDuration::ZERO);
+        let month_first = |text| instant(text, Some(DateOrder::MonthFirst), Some(&utc)).map(first);
         for (text, expected) in [
             ("11/28/2026 2:05:33 PM", "2026-11-28T14:05:33Z"),
             ("11/28/2026 2:05 p.m.", "2026-11-28T14:05:00Z"),
@@ -288,12 +316,11 @@ mod tests {
             ("1795874733000", "2026-11-28T14:05:33Z"),
             ("1795874733.5", "2026-11-28T14:05:33Z"),
         ] {
-            let expected = Instant::One(expected.parse().unwrap());
-            assert_eq!(month_first(text), Ok(expected), "{text}");
+            assert_eq!(month_first(text), Ok(expected.parse().unwrap()), "{text}");
         }
         let day_first = instant("28/11/2026 2:05 pm", Some(DateOrder::DayFirst), Some(&utc));
-        let expected = Instant::One("2026-11-28T14:05:00Z".parse().unwrap());
-        assert_eq!(day_first, Ok(expected));
+        let expected = "2026-11-28T14:05:00Z".parse().unwrap();
+        assert_eq!(day_first.map(first), Ok(expected));
         for text in [
             "11/28/2026 13:05 PM",
             "11/28/2026 0:05 AM",
@@ -309,6 +336,23 @@ mod tests {
         }
         let unknown = instant("11/28/2026 14:05", None, Some(&utc)).unwrap_err();
         assert!(unknown.contains("date_order"), "{unknown}");
+    }
+
+    #[test]
+    fn a_time_without_seconds_is_within_its_minute_and_a_date_within_its_day() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let written = "2026-03-30T08:00:00Z".parse().unwrap();
+        let latest = |text| {
+            let read = instant(text, None, Some(&berlin)).unwrap();
+            read.latest_by(written, SignedDuration::ZERO).to_string()
+        };
+        // The clocks went forward on the 29th.
+        assert_eq!(latest("2026-03-29"), "2026-03-29T21:59:59.999Z");
+        assert_eq!(latest("2026-03-30"), "2026-03-30T08:00:00Z");
+        assert_eq!(latest("2026-03-30 09:30"), "2026-03-30T07:30:59.999Z");
+        assert_eq!(latest("30.03.2026 09:30:00"), "2026-03-30T07:30:00Z");
+        assert_eq!(latest("2026-03-30 09:30 +0200"), "2026-03-30T07:30:59.999Z");
+        assert_eq!(latest("2026-03-31"), "2026-03-30T22:00:00Z", "it is ahead");
     }
 
     #[test]

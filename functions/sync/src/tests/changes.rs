@@ -174,3 +174,27 @@ async fn every_change_of_a_long_file_is_applied_in_turn() {
         assert_eq!(position.revision, 5, "each is a row of the ledger");
     }
 }
+
+/// The shop's system writes on which day, or in which minute, it last changed a row.
+#[tokio::test(start_paused = true)]
+async fn what_a_till_sold_on_the_day_of_a_change_is_in_it_already() {
+    let time = |text: &str| text.parse::<Timestamp>().unwrap();
+    for (name, at) in [("day", "2026-03-10"), ("minute", "2026-03-10 09:30")] {
+        let settings = "covers = \"changes\"\nformat = { time_zone = \"Europe/Berlin\" }";
+        let bench = Bench::with(settings).await;
+        let read = async |written: &str, there: i64| {
+            let file = format!("sku,location,on_hand,updated_at\nOIL,main,{there},{at}\n");
+            let name = format!("{name}-{there}.csv");
+            bench.drop_at(&name, file, time(written));
+            bench.read_what_is_there().await;
+            bench.stock().await["OIL"]
+        };
+        assert_eq!(read("2026-03-10T08:30:10Z", 10).await, 10);
+        bench.moves("OIL", -2, time("2026-03-10T08:30:20Z")).await;
+        assert_eq!(bench.stock().await["OIL"], 8, "not before the next file");
+        // It has the sale in it: another quantity of the same day, and of the same minute.
+        assert_eq!(read("2026-03-10T08:30:40Z", 8).await, 8, "{at}");
+        bench.moves("OIL", -1, time("2026-03-10T08:30:50Z")).await;
+        assert_eq!(bench.stock().await["OIL"], 7, "{at}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Bases, Item, Moves, OfItems};
+use super::{Bases, Item, Moves, OfItems, Version};
 
 /// Movements kept apart, some 16 bytes each. Beyond that the oldest are added up: no unit is lost, but
 /// a statement that is dated between two of them no longer tells them apart.
@@ -34,7 +34,7 @@ pub(in crate::domain) fn tidy(bases: &mut Bases, moves: &mut Moves, of_items: &m
 }
 
 fn add_up(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
-    let stated = bases.values().map(|base| base.version.at.as_millisecond());
+    let stated = bases.values().map(|base| base.version.holds_until());
     let last_stated = stated.max();
     let newest = last_stated.max(moves.last().map(|(at, _)| *at));
     let Some(newest) = newest else { return };
@@ -44,14 +44,14 @@ fn add_up(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
     if last_stated.is_some_and(|at| at > apart_from) {
         // Which of them a sum has in it changes with each of its items.
         let sums = bases.values().filter_map(|base| base.oldest);
-        let sums = sums.map(|oldest| oldest.at.as_millisecond());
+        let sums = sums.map(Version::holds_until);
         let until = sums
             .min()
             .map_or(apart_from, |oldest| oldest.min(apart_from));
         let settled = moves.partition_point(|(at, _)| *at <= until);
         for (at, delta) in moves.drain(..settled) {
             for base in bases.values_mut() {
-                if base.since().at.as_millisecond() < at {
+                if base.since().holds_until() < at {
                     base.moved += delta;
                 }
             }
@@ -68,7 +68,7 @@ fn bound(bases: &Bases, moves: &mut Moves, of_items: &mut OfItems, mut old: usiz
     let items = items.flat_map(|base| base.items.values().filter_map(Item::live));
     let stated = bases.values().map(|base| base.version);
     let stated = stated.chain(items.map(|(version, _)| version));
-    let stated: Vec<i64> = stated.map(|it| it.at.as_millisecond()).collect();
+    let stated: Vec<i64> = stated.map(Version::holds_until).collect();
     let mut first = 0;
     while first + 1 < moves.len() && (first + 1 < old || moves.len() > MOST_MOVES) {
         let ((from, delta), (until, _)) = (moves[first], moves[first + 1]);

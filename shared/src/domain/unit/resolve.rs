@@ -469,12 +469,27 @@ impl Claim {
 
     /// Whether it ended with its connector, and not by a later word of that.
     pub fn has_ended(&self) -> bool {
+        self.last_word_before_end().is_some()
+    }
+
+    /// Where it ended with its connector, when that last spoke of the vehicle's state.
+    fn last_word_before_end(&self) -> Option<Version> {
         let mut said = self.state.iter().rev();
-        let (last, before) = (said.next(), said.next());
-        last.zip(before).is_some_and(|(last, before)| {
-            let after = last.version.at.duration_since(before.version.at);
-            last.value == UnitState::Removed && after <= AFTER_LAST_WORD
-        })
+        let (last, before) = (said.next()?, said.next()?);
+        let after = last.version.at.duration_since(before.version.at);
+        let ended = last.value == UnitState::Removed && after <= AFTER_LAST_WORD;
+        ended.then_some(before.version)
+    }
+
+    /// A connector that is back speaks of the vehicle, or says its last word again: what it said of the state
+    /// holds again. Of a new state it speaks itself.
+    pub(super) fn go_on(&mut self, state: Option<UnitState>, version: Version) {
+        let Some(before) = self.last_word_before_end() else {
+            return;
+        };
+        if version == before || version > before && state.is_none() {
+            self.state.retain(|said| said <= before);
+        }
     }
 
     /// This source's reports that the vehicle left, and since when it has taken each back, if it has.

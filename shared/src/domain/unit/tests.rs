@@ -918,3 +918,37 @@ fn a_sale_is_where_the_vehicle_stood_unless_the_seller_says_where() {
         assert_eq!(resolved.location.unwrap().as_str(), "london", "{order:?}");
     }
 }
+
+/// "The connector was taken out by mistake, and is back."
+#[test]
+fn a_vehicle_is_as_it_was_once_its_source_is_back_and_speaks_of_it() {
+    let there = || report(0, UnitState::Demo, "london");
+    let priced = |minute| {
+        let price = ("price".to_owned(), Field::Number(9));
+        UnitReport {
+            state: None,
+            location: None,
+            fields: BTreeMap::from([price]),
+            ..report(minute, UnitState::Demo, "london")
+        }
+    };
+    let state = |told: &[(&'static str, UnitReport)]| heard(told).resolve(&authority(&[])).state;
+    let ended = [("dms", there()), ("dms", gone(0))];
+    assert_eq!(state(&ended), UnitState::Removed);
+    for (speaks, expected) in [
+        // Of its price; before it was taken out, which a replay says again; its last word again.
+        (priced(9), UnitState::Demo),
+        (priced(0), UnitState::Demo),
+        (there(), UnitState::Demo),
+        (report(9, UnitState::Sold, "london"), UnitState::Sold),
+        // An older word is none of now.
+        (priced(-1), UnitState::Removed),
+    ] {
+        let told = [ended.to_vec(), vec![("dms", speaks.clone())]].concat();
+        assert_eq!(state(&told), expected, "{speaks:?}");
+    }
+    // What it said itself is over stays so.
+    let removed = report(5, UnitState::Removed, "london");
+    let told = [("dms", there()), ("dms", removed), ("dms", priced(9))];
+    assert_eq!(state(&told), UnitState::Removed);
+}
