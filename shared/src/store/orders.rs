@@ -209,7 +209,7 @@ impl Store {
             let name = change.whose.map(|item| of_item(&event.source, item));
             let said = match &name {
                 None => Said::At(at),
-                Some(name) if change.is_named => Said::OfItem(name, at),
+                Some(name) if change.is_named => Said::OfItem(name),
                 Some(name) => Said::Of(name, at),
             };
             let (product, location) = change.place;

@@ -140,8 +140,8 @@ pub(super) enum Said<'a> {
     At(Timestamp),
     /// Something happens to the item of this name, at this time.
     Of(&'a str, Timestamp),
-    /// The same, where no other item has that name.
-    OfItem(&'a str, Timestamp),
+    /// Something happens to the item of this name, which has this SKU, or has left it as is noted.
+    OfItem(&'a str),
 }
 
 impl<'a> Said<'a> {
@@ -163,15 +163,15 @@ impl<'a> Said<'a> {
         match self {
             Self::Level(..) => true,
             Self::Item(source, item) => (source, item) != (&renamed.source, renamed.item.as_str()),
-            Self::Over | Self::At(_) | Self::Of(..) | Self::OfItem(..) => false,
+            Self::Over | Self::At(_) | Self::Of(..) | Self::OfItem(_) => false,
         }
     }
 
     /// Whether it is about what had the SKU before, although something else has it now.
     fn precedes(self, renamed: &Renamed) -> bool {
         match self {
-            Self::At(at) | Self::Of(_, at) | Self::OfItem(_, at) => at < renamed.since.at,
-            Self::Level(..) | Self::Item(..) | Self::Over => false,
+            Self::At(at) | Self::Of(_, at) => at < renamed.since.at,
+            Self::Level(..) | Self::Item(..) | Self::OfItem(_) | Self::Over => false,
         }
     }
 
@@ -179,7 +179,7 @@ impl<'a> Said<'a> {
     fn whose(self) -> Option<String> {
         match self {
             Self::Item(source, item) => Some(of_item(source, item)),
-            Self::Of(name, _) | Self::OfItem(name, _) => Some(name.to_owned()),
+            Self::Of(name, _) | Self::OfItem(name) => Some(name.to_owned()),
             Self::Level(..) | Self::Over | Self::At(_) => None,
         }
     }
@@ -282,7 +282,7 @@ impl Store {
                 |it: &&Renamed| !it.taken || (whose.is_none() || !knows_items) && said.precedes(it);
             // What is of another item did not go along.
             let own = |it: &Renamed| whose == Some(of_item(&it.source, &it.item));
-            let of_other = matches!(said, Said::OfItem(..)) && !renamed.as_ref().is_some_and(own);
+            let of_other = matches!(said, Said::OfItem(_)) && !renamed.as_ref().is_some_and(own);
             let stays = is_here || of_other || is_late;
             let followed = renamed.as_ref().filter(|_| !stays).filter(follows);
             let gone = gone.filter(|_| !is_here);

@@ -150,6 +150,18 @@ async fn a_variant_that_is_renamed_and_back_has_the_orders_of_between() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_variant_that_had_the_sku_of_another_for_a_while_has_its_orders_of_before() {
+    let told = [
+        has(ITEM, NORTH, 91, 41),
+        is(OTHER_ITEM, "A", 31),
+        is(OTHER_ITEM, "B", 51),
+        ordered(1, OTHER_ITEM, "B", 2, 21).placed(),
+    ];
+    let right = [("A", "north", Some(91), 0), ("B", "north", None, 2)];
+    comes_to("same_sku = \"sum\"", &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_variants_that_are_merged_on_one_sku_are_one_stock_with_all_orders() {
     let told = [
         has(ITEM, NORTH, 50, 5),
