@@ -167,8 +167,8 @@ proptest! {
     fn each_quantity_stands_from_the_latest_level_that_said_it_whatever_the_order(
         (mut words, arrived) in heard(), of_item: bool,
     ) {
-        let probe = (10, Some(of(9, None)));
-        let with_probe = |words: &[Word]| after(of_item, &[words, &[probe.clone()]].concat());
+        let probe = [(10, Some(of(9, None)))];
+        let with_probe = |words: &[Word]| after(of_item, &[words, &probe].concat());
         let position = after(of_item, &arrived);
         prop_assert_eq!(quantities(&position), quantities(&after(of_item, &words)));
         prop_assert_eq!(quantities(&with_probe(&arrived)), quantities(&with_probe(&words)));
