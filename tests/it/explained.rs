@@ -119,15 +119,15 @@ async fn an_alert_that_flaps_says_so_and_until_when_nothing_is_sent() {
             "",
             5,
             30,
-            "Flapping: it has gone back and forth more than 4 times within 1 hour. Messages are held \
-             until it has been steady for 30 minutes.",
+            "Flapping: no more messages until it has been steady for 30 minutes. It has gone back and \
+             forth more than 4 times within 1 hour.",
         ),
         (
             own,
             3,
             60,
-            "Flapping: it has gone back and forth more than 2 times within 2 hours. Messages are held \
-             until it has been steady for 1 hour.",
+            "Flapping: no more messages until it has been steady for 1 hour. It has gone back and \
+             forth more than 2 times within 2 hours.",
         ),
     ] {
         let mut observed = Observed::start(settings).await;

@@ -120,8 +120,8 @@ async fn where_a_vehicle_stands_and_what_it_is_are_their_owners() {
     let open = running.alerts(AlertState::Open).await;
     assert_eq!(open[0].kind, AlertKind::Conflict);
     let notes = [
-        "It is counted once, at london, by the word of yard.",
-        "shop has it at milano, too.",
+        "It is counted once, at London, by the word of yard.",
+        "shop has it at Milano, too.",
     ];
     assert_eq!(open[0].message.notes, notes);
     // By another configuration it counts once it is spoken of again, if only to say the same.

@@ -342,6 +342,30 @@ async fn of_several_levels_of_one_instant_people_are_told_what_holds() {
     }
 }
 
+/// What was so in between is nobody's news, in whichever order it stands there.
+#[tokio::test(start_paused = true)]
+async fn of_several_levels_in_one_webhook_people_are_told_what_holds_in_the_end() {
+    for order in [[0, 1], [1, 0]] {
+        for (levels, told) in [([0, 8], 0), ([8, 0], 1)] {
+            let mut observed = Observed::start(FILES).await;
+            observed.level("first", "OIL", 9).await;
+            observed.pass(2).await;
+            let now = observed.clock.now();
+            let level = |which: usize| {
+                let ago = SignedDuration::from_secs(if which == 0 { 5 } else { 1 });
+                serde_json::json!({ "sku": "OIL", "location": "milano",
+                    "on_hand": levels[which], "at": (now - ago).to_string() })
+            };
+            let changes = serde_json::json!({ "changes": order.map(level) });
+            let (status, answer) = observed.post("several", "stock.level", changes).await;
+            assert_eq!(status, 200, "{answer}");
+            observed.pass(2).await;
+            let requests: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+            assert_eq!(requests.len(), told, "{order:?} {levels:?}: {requests:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_changed_without_a_break_is_judged_after_a_quarter_of_an_hour() {
     let begun: Timestamp = "2026-01-15T09:00:00Z".parse().unwrap();

@@ -388,6 +388,46 @@ async fn a_vehicle_that_is_moved_is_no_conflict_unless_the_old_rooftop_lists_it_
     }
 }
 
+/// Who has read of the one sale would hold the wrong rooftop to it.
+#[tokio::test(start_paused = true)]
+async fn a_conflict_of_which_something_else_is_true_now_is_told_again_at_once() {
+    let shop = Shop::open(&[("[channels.out]", MARKET)]).await;
+    let carried = shop.evaluates();
+    let now = || shop.store.clock().now();
+    says(&shop, "dms", now(), UnitState::InStock, "north").await;
+    hours(30).await;
+    says(&shop, "dms", now(), UnitState::Sold, "north").await;
+    hours(1).await;
+    says(&shop, "market", now(), UnitState::Sold, "south").await;
+    let revision = async || {
+        carried.idle().await;
+        let open = shop.store.alerts(AlertState::Open, None, 10).await.unwrap();
+        let mut conflicts = open.items.into_iter();
+        let conflict = conflicts.find(|it| it.kind == AlertKind::Conflict).unwrap();
+        (conflict.revision, conflict.message.notes)
+    };
+    let told = (
+        1,
+        vec![
+            "It was sold at North, by the word of dms. The sale stands.".to_owned(),
+            "market says that it was sold at South.".to_owned(),
+        ],
+    );
+    assert_eq!(revision().await, told);
+    // It says the same again: no news.
+    hours(1).await;
+    says(&shop, "market", now(), UnitState::Sold, "south").await;
+    assert_eq!(revision().await, told);
+    // The customer at the north withdraws.
+    hours(1).await;
+    says(&shop, "dms", now(), UnitState::InStock, "north").await;
+    let (revision, notes) = revision().await;
+    assert_eq!(revision, 2, "{notes:?}");
+    let first = "It has changed: It was sold at South, by the word of market. The sale stands.";
+    assert_eq!(notes[0], first);
+    carried.stop().await;
+}
+
 /// Of a source that only tells changes nobody knows whether it still thinks so.
 #[tokio::test(start_paused = true)]
 async fn two_who_tell_only_changes_contradict_each_other_once_one_says_so_again_or_after_a_time() {

@@ -11,7 +11,7 @@ use shared::domain::route::Recipient;
 use shared::domain::watch::{
     self, Audience, Episode, Moment, Opening, Seen, Spoken, Verdict, Watch, Withheld,
 };
-use shared::domain::{AlertKind, Origin, Position, Subject};
+use shared::domain::{AlertKind, Origin, Position, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
 use shared::store::intents::{Intent, IntentState, Retold};
@@ -113,18 +113,13 @@ impl Evaluator {
             let told = known.as_ref().map(|alert| &alert.told);
             let told = told.map(|told| look.installation.by_their_names(told));
             let mut message = words(said.change);
-            message.notes.extend(said.note.clone());
+            // What sort of message it is comes first: where there is little room, the rest is left out.
+            message.notes.splice(0..0, said.note.clone());
             if said.audience == Audience::Unreminded {
                 let known = old.episode().and_then(|episode| episode.told_at);
                 let since = known.map_or(now, |told_at| told_at.0);
-                let heard =
-                    self.store
-                        .heard_of(&look.positions, look.installation, since, &message);
-                let heard = heard.await?;
-                if !heard.silent.is_empty() {
-                    message.notes = vec!["A reminder: nothing newer is known.".to_owned()];
-                }
-                message.notes.extend(heard.notes());
+                self.remind(&look, &mut message, (said.opened_at, since))
+                    .await?;
             }
             message.ending = said.ending;
             if said.ending == Some(Ending::LocationRemoved)
@@ -219,6 +214,30 @@ impl Evaluator {
         Ok(Looked::Done(open))
     }
 
+    /// Has a message say since when what it brings to mind is so, and how old that is.
+    async fn remind(
+        &self,
+        look: &Look<'_>,
+        message: &mut Message,
+        (opened_at, told_at): (Timestamp, Timestamp),
+    ) -> Result<(), EvaluateError> {
+        if look.positions.is_empty() {
+            let since = message.local(opened_at);
+            let note = format!("A reminder: this has been so since {since}.");
+            message.notes.splice(..message.notes.len().min(1), [note]);
+            return Ok(());
+        }
+        let heard = self
+            .store
+            .heard_of(&look.positions, look.installation, told_at, message)
+            .await?;
+        if !heard.silent.is_empty() {
+            message.notes = vec!["A reminder: nothing newer is known.".to_owned()];
+        }
+        message.notes.extend(heard.notes());
+        Ok(())
+    }
+
     /// Sees to it that the groups of these intents speak. What fails here, the clock does: the
     /// intents wait in their groups already.
     async fn enroll(&self, gathered: &[Intent]) {
@@ -282,6 +301,8 @@ impl Evaluator {
         }
         let mut message = words(RevisionKind::Opened);
         message.kind = AlertKind::BackInStock;
+        // Good news is nothing to act on, whatever its absence was.
+        message.severity = Severity::Info;
         message.alert = self.store.chance().id(now);
         message.revision = 1;
         message.correlation = self.store.correlation().cloned();

@@ -8,8 +8,8 @@ use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::id::{ConnectorName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::rule::Condition;
-use shared::domain::unit::{Contradiction, Field, LAG, Outdated, UnitState};
-use shared::domain::watch::Verdict;
+use shared::domain::unit::{Contradiction, Field, LAG, Outdated, Resolved, UnitState};
+use shared::domain::watch::{Verdict, Watch, fact};
 use shared::domain::{AlertKind, Authority, Severity, Subject, Unit};
 use shared::installation::Installation;
 use shared::store::StoreError;
@@ -91,36 +91,15 @@ impl Evaluator {
             .flatten()
             .collect::<Vec<_>>()
             .join(" ");
-        let by = match has_left {
-            true => resolved.holder.as_ref(),
-            false => resolved.placed_by.as_ref(),
-        };
-        let by = by.zip(resolved.location.as_ref());
-        let mut notes: Vec<String> = by
-            .map(|(source, location)| match resolved.state {
-                UnitState::Sold => {
-                    format!("It was sold at {location}, by the word of {source}. The sale stands.")
-                }
-                UnitState::Wholesale => format!(
-                    "It was given to the trade at {location}, by the word of {source}. That stands."
-                ),
-                _ => format!("It is counted once, at {location}, by the word of {source}."),
-            })
-            .into_iter()
-            .collect();
-        let note = |(source, location): &(ConnectorName, LocationId)| match unit.word_of(source) {
-            Some(UnitState::Sold) => format!("{source} says that it was sold at {location}."),
-            Some(UnitState::Wholesale) => {
-                format!("{source} says that it was given to the trade at {location}.")
-            }
-            _ if has_left => format!("{source} still lists it at {location}."),
-            _ => format!("{source} has it at {location}, too."),
-        };
-        notes.extend(rivals.iter().map(note));
-        let location = resolved.location.as_ref().map(ToString::to_string);
+        let (notes, facts) = claims(installation, unit, &resolved, &rivals);
+        verdict.facts = facts;
+        let location = resolved.location.as_ref();
+        let location = location.map(|location| place_name(installation, location));
         for _ in 0..ATTEMPTS {
             let watches = self.store.watches(&subject).await?;
             let now = self.store.clock().now();
+            let stored = watches.iter().find(|s| s.data.kind == AlertKind::Conflict);
+            let watch = stored.map(|it| &it.data.watch);
             let words = |change: RevisionKind| Message {
                 alert: String::new(),
                 revision: 0,
@@ -141,7 +120,10 @@ impl Evaluator {
                 why: None,
                 days_of_supply: None,
                 sold: None,
-                notes: notes.clone(),
+                notes: match change {
+                    RevisionKind::Updated => changed(&notes, watch, &verdict),
+                    _ => notes.clone(),
+                },
                 link: link(installation, &subject),
                 ending: None,
                 renamed_to: None,
@@ -152,7 +134,7 @@ impl Evaluator {
                 installation,
                 subject: subject.clone(),
                 kind: AlertKind::Conflict,
-                stored: watches.iter().find(|s| s.data.kind == AlertKind::Conflict),
+                stored,
                 verdict: verdict.clone(),
                 seen: unit.revision.into(),
                 cause: None,
@@ -242,6 +224,69 @@ impl Evaluator {
             },
         })
     }
+}
+
+fn place_name(installation: &Installation, location: &LocationId) -> String {
+    let known = installation.config.locations.location(location);
+    known.map_or_else(|| location.to_string(), |known| known.name.clone())
+}
+
+/// Who claims a vehicle: in words, and as the facts that people are to know.
+fn claims(
+    installation: &Installation,
+    unit: &Unit,
+    resolved: &Resolved,
+    rivals: &[(ConnectorName, LocationId)],
+) -> (Vec<String>, BTreeSet<u32>) {
+    let has_left = resolved.state.is_departure();
+    let by = match has_left {
+        true => resolved.holder.as_ref(),
+        false => resolved.placed_by.as_ref(),
+    };
+    let by = by.zip(resolved.location.as_ref());
+    let counted = by.map(|(source, location)| {
+        let at = place_name(installation, location);
+        match resolved.state {
+            UnitState::Sold => {
+                format!("It was sold at {at}, by the word of {source}. The sale stands.")
+            }
+            UnitState::Wholesale => {
+                format!("It was given to the trade at {at}, by the word of {source}. That stands.")
+            }
+            _ => format!("It is counted once, at {at}, by the word of {source}."),
+        }
+    });
+    let note = |(source, location): &(ConnectorName, LocationId)| {
+        let at = place_name(installation, location);
+        match unit.word_of(source) {
+            Some(UnitState::Sold) => format!("{source} says that it was sold at {at}."),
+            Some(UnitState::Wholesale) => {
+                format!("{source} says that it was given to the trade at {at}.")
+            }
+            _ if has_left => format!("{source} still lists it at {at}."),
+            _ => format!("{source} has it at {at}, too."),
+        }
+    };
+    let notes = counted.into_iter().chain(rivals.iter().map(note));
+    // By their ids: a place that gets another name is no news.
+    let departure = |state: Option<UnitState>| state.filter(|it| it.is_departure());
+    let claims: BTreeSet<_> = rivals
+        .iter()
+        .map(|rival| format!("{rival:?} {:?}", departure(unit.word_of(&rival.0))))
+        .collect();
+    let said = format!("{:?} {by:?} {claims:?}", departure(Some(resolved.state)));
+    (notes.collect(), BTreeSet::from([fact(&said)]))
+}
+
+/// The notes on a conflict, which say so if people know of it otherwise.
+fn changed(notes: &[String], watch: Option<&Watch>, verdict: &Verdict) -> Vec<String> {
+    let mut notes = notes.to_vec();
+    let known = watch.and_then(|watch| watch.episode()?.facts.as_ref());
+    let is_news = known.is_some_and(|known| *known != verdict.facts);
+    if let Some(first) = notes.first_mut().filter(|_| is_news) {
+        *first = format!("It has changed: {first}");
+    }
+    notes
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

@@ -409,7 +409,7 @@ async fn stated_again(
 /// What waits for a name is one problem, however much waits for it.
 fn one_for_each_name(entry: Quarantined, awaits: Option<(String, String)>) -> Held {
     let entry = match &awaits {
-        Some((kind, name)) => entry.known_by(&format!("{kind} {name}")),
+        Some((kind, name)) => entry.awaiting(&format!("{kind} {name}")),
         None => entry,
     };
     (entry, awaits)

@@ -225,15 +225,10 @@ impl TwilioSms {
     }
 }
 
-/// The text, then where, then the link; each whole or not at all, as far as there is room.
+/// The text, and what else there is room for.
 fn body(envelope: &Envelope<'_>, parts: usize) -> String {
-    let mut whole = envelope.text.to_owned();
-    for line in below(envelope.message, envelope.text) {
-        let longer = format!("{whole}\n{line}");
-        if gsm7::fits(&longer, parts) {
-            whole = longer;
-        }
-    }
+    let room = Measure::Segments(parts);
+    let whole = below(envelope.message, envelope.text, room);
     gsm7::fit(&whole, parts).into_owned()
 }
 

@@ -227,36 +227,34 @@ impl Parsed {
         self.put_what_counts_first();
     }
 
-    /// Of several levels of one thing and instant the lowest counts, in any order. It goes first, so that
-    /// nothing else is ever written, or told.
+    /// Of several levels of one thing the latest counts, and of one instant the lowest, in any order. It goes
+    /// first, so that nothing else is ever written, or told.
     fn put_what_counts_first(&mut self) {
         let mut levels: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, event) in self.events.iter().enumerate() {
             if let Change::LevelSet {
-                product,
-                location,
-                version,
-                ..
+                product, location, ..
             } = &event.change
             {
-                let of = (product.clone(), location.clone(), version.kept());
+                let of = (product.clone(), location.clone());
                 levels.entry(of).or_default().push(index);
             }
         }
         for places in levels.into_values().filter(|places| places.len() > 1) {
             let level = |index: &usize| match &self.events[*index].change {
-                Change::LevelSet { level, .. } => Some(level),
+                Change::LevelSet { level, version, .. } => Some((version.kept(), level)),
                 _ => None,
             };
-            let lowest = places.iter().copied().reduce(|lowest, other| {
-                let is_lower = level(&other).zip(level(&lowest));
-                match is_lower.is_some_and(|(other, lowest)| lower(other, lowest)) {
-                    true => other,
-                    false => lowest,
-                }
+            let counts = places.iter().copied().reduce(|best, other| {
+                let is_better = level(&other).zip(level(&best)).is_some_and(
+                    |((at, other), (best_at, best))| {
+                        at > best_at || at == best_at && lower(other, best)
+                    },
+                );
+                if is_better { other } else { best }
             });
-            if let Some(lowest) = lowest {
-                self.events.swap(places[0], lowest);
+            if let Some(counts) = counts {
+                self.events.swap(places[0], counts);
             }
         }
     }

@@ -168,11 +168,8 @@ impl Deliverer {
         if present == message.after && !is_outdated {
             return Ok(());
         }
-        message.after = match present {
-            Some(stock) if goes_with(message, check_of(message, watches), &stock) => Some(stock),
-            _ => None,
-        };
-        (message.before, message.days_of_supply) = (None, None);
+        let check = check_of(message, watches);
+        tells_present(message, present, check, is_outdated);
         Ok(())
     }
 
@@ -337,6 +334,34 @@ pub(super) enum Standing {
     Nothing(String),
 }
 
+/// Has a message say how much is left now, if that goes with the rest of it.
+fn tells_present(
+    message: &mut Message,
+    present: Option<Stock>,
+    check: Option<Check>,
+    is_outdated: bool,
+) {
+    let fitting = present.filter(|stock| goes_with(message, check, stock));
+    if let (Some(stock), None, false) = (present, fitting, is_outdated)
+        && message.change != RevisionKind::Resolved
+    {
+        // It is open until what came has lasted.
+        let there_is = there_is(message.judged(&stock));
+        message.notes.insert(0, there_is);
+    }
+    message.after = fitting;
+    (message.before, message.days_of_supply) = (None, None);
+}
+
+/// How much there is although an alert is open.
+fn there_is(units: i64) -> String {
+    let units = match units {
+        1 => "is 1 unit".to_owned(),
+        units => format!("are {units} units"),
+    };
+    format!("There {units} now. It is over once that is steady.")
+}
+
 /// Whether this much stock goes with what a message says of an item. `check`: by which its alert is open.
 fn goes_with(message: &Message, check: Option<Check>, stock: &Stock) -> bool {
     // Where it is not known what the rule compares: what is promised, and what is owed, is not left.
@@ -408,6 +433,25 @@ mod tests {
         let back = message(OutOfStock, Resolved);
         assert!(!goes_with(&back, None, &stock(4, 4)));
         assert!(goes_with(&message(OutOfStock, Opened), None, &stock(4, 4)));
+    }
+
+    #[test]
+    fn who_hears_of_an_alert_while_it_recovers_hears_how_much_there_is() {
+        let opened = || message(AlertKind::LowStock, RevisionKind::Opened);
+        let said = |on_hand: i64, is_outdated| {
+            let mut message = opened();
+            tells_present(&mut message, Some(stock(on_hand, 0)), None, is_outdated);
+            (message.after.map(|left| left.available), message.notes)
+        };
+        assert_eq!(said(4, false), (Some(4), Vec::new()));
+        let (left, notes) = said(30, false);
+        assert_eq!((left, notes.len()), (None, 1));
+        assert!(notes[0].contains("30 units"), "{notes:?}");
+        // Another alert has told the rest.
+        assert_eq!(said(30, true), (None, Vec::new()));
+        let mut unknown = opened();
+        tells_present(&mut unknown, None, None, false);
+        assert_eq!((unknown.after, unknown.notes.len()), (None, 0));
     }
 
     #[test]

@@ -15,10 +15,11 @@
 //! later told to be over, with the reason. Repeated crossings are damped: one notice, then silence
 //! until it has been steady, then one message of how it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::alert::{Ending, RevisionKind, Severity, named};
 use super::id::LocationId;
@@ -42,6 +43,9 @@ pub struct Watch {
     /// Whether the rule fired when it was last possible to tell.
     #[serde(rename = "b", default, skip_serializing_if = "std::ops::Not::not")]
     pub breached: bool,
+    /// The check by which it last crossed the threshold.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub crossed: Option<Check>,
     /// When it last crossed the threshold, either way; empty while damped.
     #[serde(rename = "f", default, skip_serializing_if = "Vec::is_empty")]
     pub flips: Vec<Moment>,
@@ -176,6 +180,12 @@ pub struct Episode {
     /// The topics that people were told of.
     #[serde(rename = "y", default, skip_serializing_if = "Topics::is_empty")]
     pub topics: Topics,
+    /// What of its facts people were told; rows of before do not say it.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<BTreeSet<u32>>,
+    /// Since when there are facts that people were not told.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub news_since: Option<Moment>,
 }
 
 /// The things that one alert may be about at a time, of which people are told of each once: a bit for
@@ -218,6 +228,13 @@ impl Topics {
 )]
 fn is_threshold(depth: &Depth) -> bool {
     *depth == Depth::Threshold
+}
+
+/// A fact as the number by which an alert knows that people were told of it.
+pub fn fact(words: &str) -> u32 {
+    let digest = Sha256::digest(words.as_bytes());
+    let first = digest.iter().take(4);
+    first.fold(0, |number, byte| (number << 8) | u32::from(*byte))
 }
 
 named!(
@@ -264,6 +281,10 @@ pub struct Verdict {
     pub depth: Depth,
     /// What it is about, where that may be several things.
     pub topics: Topics,
+    /// The facts that people are to know while it is open, each as a number that tells it from others.
+    pub facts: BTreeSet<u32>,
+    /// For how long more facts may come before people are told of one.
+    pub gathers: SignedDuration,
     /// What the rule checks now.
     pub check: Option<Check>,
     /// The places that are added up, where it is over a sum.
@@ -301,6 +322,8 @@ impl Verdict {
             manner: Manner::QUIET,
             depth: Depth::Threshold,
             topics: Topics::NONE,
+            facts: BTreeSet::new(),
+            gathers: SignedDuration::ZERO,
             check: None,
             places: Vec::new(),
             withheld: None,
@@ -422,8 +445,14 @@ impl Watch {
             return false;
         }
         self.breached = breached;
+        let before = std::mem::replace(&mut self.crossed, verdict.check);
+        if !verdict.ending.is_recovery() {
+            self.flips.clear();
+        }
+        // What crosses it because somebody has moved it, or taken it away, does not go back and forth.
+        let was_moved = before.is_some() && before != verdict.check;
         let manner = &verdict.manner;
-        if manner.flap_limit == 0 {
+        if manner.flap_limit == 0 || was_moved || !verdict.ending.is_recovery() {
             return false;
         }
         if self.damped_until.is_some() {
@@ -598,6 +627,8 @@ fn begin(
             owed: false,
             beside: None,
             topics: Topics::NONE,
+            facts: None,
+            news_since: None,
         })
     }
 }
@@ -618,7 +649,8 @@ fn due(next: &Watch, verdict: &Verdict) -> Option<Timestamp> {
         (Phase::Open(episode), Condition::Breached) => {
             let held = held_back(episode);
             let reminder = episode.reminder(&verdict.manner);
-            let reminder = reminder.map(|at| held.map_or(at, |held| held.max(at)));
+            let next = reminder.into_iter().chain(episode.news_due(verdict)).min();
+            let reminder = next.map(|at| held.map_or(at, |held| held.max(at)));
             held.filter(|_| verdict.withheld.is_none()).or(reminder)
         }
         _ => None,

@@ -38,7 +38,7 @@ pub(super) fn render(
     let mut lines = vec![lead];
     let mut fallback = None;
     for alert in &digest.alerts {
-        let words = templates.sentence(alert, channel, false);
+        let words = templates.sentence(alert, channel, (false, true));
         fallback = words.fallback.or(fallback);
         let mut line = words.text.split_whitespace().collect::<Vec<_>>().join(" ");
         if let (None, Some(place)) = (&message.location, &alert.location) {
@@ -83,8 +83,8 @@ mod tests {
         assert_eq!(
             words.text,
             "5 alerts: 4 new or changed, 1 over.\n\
-             • Low stock: Oil 5W-40 – just 2 units left. (Milano Nord) two suppliers are late\n\
-             • Back in stock: Oil 5W-40 – 2 units available. (Milano Nord) two suppliers are late\n\
+             • Low stock: Oil 5W-40 (OIL-5W40) – just 2 units left. (Milano Nord) two suppliers are late\n\
+             • Back in stock: Oil 5W-40 (OIL-5W40) – 2 units available. (Milano Nord) two suppliers are late\n\
              … and 3 more"
         );
         assert_eq!(words.fallback, None);
@@ -96,7 +96,7 @@ mod tests {
         let digest = message.digest.as_mut().unwrap();
         digest.alerts[0].notes = vec!["It goes up and down.".to_owned()];
         let words = render(&message);
-        let line = "• Low stock: Oil 5W-40 – just 2 units left. (Milano Nord) It goes up and down.";
+        let line = "• Low stock: Oil 5W-40 (OIL-5W40) – just 2 units left. (Milano Nord) It goes up and down.";
         assert!(words.text.contains(line), "{}", words.text);
     }
 
@@ -115,7 +115,7 @@ mod tests {
         );
         assert_eq!(
             words.text,
-            "1 alert still open of those told together at Milano Nord:\n• Low stock: Oil 5W-40 – just 2 units left. two suppliers are late"
+            "1 alert still open of those told together at Milano Nord:\n• Low stock: Oil 5W-40 (OIL-5W40) – just 2 units left. two suppliers are late"
         );
     }
 
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(
             words.text,
             "2 alerts: 2 new or changed.\n\
-             • Out of stock: Oil 5W-40 – none left. (Milano Nord) two suppliers are late\n\
+             • Out of stock: Oil 5W-40 (OIL-5W40) – none left. (Milano Nord) two suppliers are late\n\
              … and 1 more"
         );
     }

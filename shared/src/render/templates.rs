@@ -176,6 +176,14 @@ impl Templates {
         self.render_for(message, Some(channel))
     }
 
+    /// A message in words, for one channel that shows nothing beside them.
+    pub(super) fn render_alone(&self, message: &Message, channel: &ChannelName) -> Rendered {
+        match &message.digest {
+            Some(_) => self.render(message, channel),
+            None => self.sentence(message, Some(channel), (self.names_places, true)),
+        }
+    }
+
     /// A message in words, for no channel in particular.
     pub(super) fn by_default(&self, message: &Message) -> Rendered {
         self.render_for(message, None)
@@ -186,22 +194,23 @@ impl Templates {
         if let Some(digest) = &message.digest {
             return super::digest::render(self, message, digest, channel);
         }
-        self.sentence(message, channel, self.names_places)
+        self.sentence(message, channel, (self.names_places, false))
     }
 
-    /// One alert in words. Among others the place may be said beside it.
+    /// One alert in words. Among others the place may be said beside it, and its SKU has to be said in it.
     pub(super) fn sentence(
         &self,
         message: &Message,
         channel: Option<&ChannelName>,
-        names_places: bool,
+        (names_places, names_skus): (bool, bool),
     ) -> Rendered {
         let environment = environment();
         let before = before_place(message).filter(|_| names_places);
+        let sku = beside_name(message).filter(|_| names_skus);
         let mut fallback = None;
         let mut part = |part| {
             let own = self.own(message, part, channel);
-            if let (Part::Text, Some(text)) = (part, closed(message, before)) {
+            if let (Part::Text, Some(text)) = (part, closed(message, before, sku.as_deref())) {
                 return text;
             }
             match own.map(|source| render(&environment, source, context(message))) {
@@ -214,6 +223,10 @@ impl Templates {
             if let Some(before) = before {
                 let with_place = format!("{PRODUCT} {before} {{{{ location }}}}");
                 default = Cow::Owned(default.replace(PRODUCT, &with_place));
+            }
+            if sku.is_some() {
+                let with_sku = format!("{PRODUCT} ({{{{ sku }}}})");
+                default = Cow::Owned(default.replace(PRODUCT, &with_sku));
             }
             // The defaults render on every message, which a test proves; the product is the least
             // that must be said if one ever does not.
@@ -261,11 +274,29 @@ fn before_place(message: &Message) -> Option<&'static str> {
     }
 }
 
+/// The longest SKU that is said beside a name.
+const SHORT_SKU: usize = 24;
+
+/// The SKU that tells a product from others of the same name, if it has one beside that.
+fn beside_name(message: &Message) -> Option<String> {
+    let (Subject::Position { product, .. } | Subject::Group { product, .. }) = &message.subject
+    else {
+        return None;
+    };
+    let sku = product.to_string();
+    let is_said = message.product.to_lowercase().contains(&sku.to_lowercase());
+    let is_short = sku.chars().count() <= SHORT_SKU;
+    (product.line().is_none() && !is_said && is_short).then_some(sku)
+}
+
 /// What is said when an alert ends although nothing came back. A user's words for the end would say
 /// that something did.
-fn closed(message: &Message, before_place: Option<&str>) -> Option<String> {
+fn closed(message: &Message, before_place: Option<&str>, sku: Option<&str>) -> Option<String> {
     let ending = message.ending.filter(|ending| !ending.is_recovery())?;
     let mut product = Cow::Borrowed(message.product.as_str());
+    if let Some(sku) = sku {
+        product = Cow::Owned(format!("{product} ({sku})"));
+    }
     if let Some((before, place)) = before_place.zip(message.location.as_ref()) {
         product = Cow::Owned(format!("{product} {before} {place}"));
     }

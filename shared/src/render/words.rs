@@ -35,7 +35,7 @@ const SHORT_NAME: usize = 20;
 
 /// Puts a message into words for a channel.
 ///
-/// Where there is too little room for the text and what stands [`below`] it, the item's name is
+/// Where there is too little room for the text and what has to stand [`below`] it, the item's name is
 /// shortened first: what is said of the item matters more than the end of a long name.
 pub fn worded(
     templates: &Templates,
@@ -44,22 +44,27 @@ pub fn worded(
     limits: Limits,
 ) -> Worded {
     let message = visible(message);
+    // Where nothing stands beside the text, it has to tell two products of one name apart.
+    let alone = limits.title.is_none();
+    let rendered = |message: &Message| match alone {
+        true => templates.render_alone(message, channel),
+        false => templates.render(message, channel),
+    };
     let has_room = |text: &str| {
-        let whole = match limits.title {
-            None => [vec![text.to_owned()], below(&message, text)]
-                .concat()
-                .join("\n"),
-            Some(_) => text.to_owned(),
+        let whole = match alone {
+            // A vehicle's number, at the end of its name, is worth more than the link.
+            true => with_below(&message, text, 1, is_of_stock(&message)),
+            false => text.to_owned(),
         };
         fit::fits(&whole, limits.text)
     };
-    let mut words = templates.render(&message, channel);
+    let mut words = rendered(&message);
     let mut named = message.clone();
     let mut length = message.product.chars().count();
     while length > SHORT_NAME && !has_room(&words.text) {
         length = (length * 4 / 5).max(SHORT_NAME);
         named.product = fit(&message.product, Measure::Characters(length)).into_owned();
-        words.text = templates.render(&named, channel).text;
+        words.text = rendered(&named).text;
     }
     Worded {
         title: match limits.title {
@@ -72,20 +77,60 @@ pub fn worded(
     }
 }
 
-/// What a reader needs below a text that has nothing beside it: where it is, or, where no place is
-/// concerned, the first thing to know; then the link. What the text says is not said again.
-pub fn below(message: &Message, text: &str) -> Vec<String> {
-    let place = message.location.as_ref();
-    let first = match message.subject {
-        Subject::Position { .. } | Subject::Group { .. } => {
-            place.filter(|place| !text.contains(place.as_str()))
-        }
-        Subject::Unit { .. }
-        | Subject::Connector { .. }
-        | Subject::Channel { .. }
-        | Subject::Quarantine { .. } => message.notes.first().or(place),
+/// A text that has nothing beside it with what a reader needs below it, as far as there is room: the notes,
+/// where it is, and the link. Of the notes the first says most, and is shortened rather than left out; what
+/// the text says is not said again.
+pub fn below(message: &Message, text: &str, room: Measure) -> String {
+    let most = message.notes.len().max(1);
+    // Another note says more than the link.
+    let mut tries = (1..=most)
+        .rev()
+        .flat_map(|notes| [true, false].map(|link| with_below(message, text, notes, link)));
+    if let Some(whole) = tries.find(|whole| fit::fits(whole, room)) {
+        return whole;
+    }
+    let Some(note) = message.notes.first() else {
+        return fit(text, room).into_owned();
     };
-    first.into_iter().chain(&message.link).cloned().collect()
+    let first = note.split_inclusive(". ").next().unwrap_or(note).trim_end();
+    if first.chars().count() > SHORT_NOTE {
+        return fit(&format!("{text}\n{note}"), room).into_owned();
+    }
+    let mut length = text.chars().count();
+    loop {
+        let whole = format!("{}\n{first}", fit(text, Measure::Characters(length)));
+        if fit::fits(&whole, room) || length == 0 {
+            return whole;
+        }
+        length = length * 9 / 10;
+    }
+}
+
+/// A note that is no longer than this is never shortened.
+const SHORT_NOTE: usize = 80;
+
+const fn is_of_stock(message: &Message) -> bool {
+    matches!(
+        message.subject,
+        Subject::Position { .. } | Subject::Group { .. }
+    )
+}
+
+/// A text with so many of the notes below it.
+fn with_below(message: &Message, text: &str, notes: usize, link: bool) -> String {
+    let is_of_stock = is_of_stock(message);
+    let place = message.location.iter();
+    let place = place.filter(|place| !text.contains(place.as_str()));
+    let place = place.filter(|_| is_of_stock || message.notes.is_empty());
+    let left = message.notes.len().saturating_sub(notes);
+    let left = (left > 0 && !is_of_stock).then(|| format!("… and {left} more"));
+    let said = message.notes.iter().take(notes);
+    let said = said.filter(|note| !text.contains(note.as_str()));
+    let link = message.link.iter().filter(|_| link);
+    let lines = said.chain(&left).chain(place).chain(link);
+    let lines = lines.map(String::as_str);
+    let lines: Vec<_> = std::iter::once(text).chain(lines).collect();
+    lines.join("\n")
 }
 
 /// Puts a message into words for no channel in particular, whole: for a page.
@@ -190,7 +235,7 @@ mod tests {
             let words = worded(&Templates::new(), &message, &channel, limits);
             assert!(words.text.contains(&name[..15]), "{}", words.text);
             assert!(words.text.ends_with("just 2 units left."), "{}", words.text);
-            let whole = [vec![words.text.clone()], below(&message, &words.text)].concat().join("\n");
+            let whole = with_below(&message, &words.text, 1, true);
             assert!(fit::fits(&whole, limits.text), "{whole}");
             assert_eq!(words.message.product, name.trim());
         }
@@ -200,7 +245,10 @@ mod tests {
     fn a_place_that_the_text_names_is_not_said_again_below_it() {
         let message = crate::render::samples::low_stock();
         let place = message.location.clone().unwrap();
-        let is_below = |text: &str| below(&message, text).contains(&place);
+        let is_below = |text: &str| {
+            let whole = below(&message, text, Measure::Segments(2));
+            whole[text.len()..].contains(&place)
+        };
         assert!(is_below("Low stock: Oil 5W-40 – just 2 units left."));
         assert!(!is_below(
             "Low stock: Oil 5W-40 at Milano Nord – just 2 units left."

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::keys::{self, Listed};
-use super::row::{Expect, Page, Row, Stored, Write, Written};
+use super::row::{Expect, Page, Row, Stored, Write, Written, read};
 use super::{Store, StoreError};
 use crate::digest::sha256_hex;
 use crate::domain::Origin;
@@ -29,6 +29,10 @@ const ABOUT: usize = 100;
 const COUNTING: u32 = 3;
 /// Open entries read at once.
 const PAGE: i32 = 100;
+/// How often whoever looks at a kind is woken at most, while ever more of it is held.
+const WAKES: SignedDuration = SignedDuration::from_mins(2);
+/// When all that was held since somebody was woken is sure to be found.
+const FOUND: SignedDuration = SignedDuration::from_mins(3);
 
 named!(
     /// Where an entry stands.
@@ -77,6 +81,9 @@ pub struct Quarantined {
     pub place: String,
     /// The beginning of the row or event.
     pub row: String,
+    /// The name that it waits for, if it does: then it stands for all that waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<String>,
     /// The SKUs and VINs of the rows that it stands for, as far as they are known: not all of very many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub about: Vec<String>,
@@ -129,6 +136,7 @@ impl Quarantined {
             sentence: sentence.into(),
             place,
             row: content.chars().take(EXCERPT).collect(),
+            awaits: None,
             about: Vec::new(),
             was: None,
             more: false,
@@ -144,6 +152,21 @@ impl Quarantined {
     pub fn known_by(mut self, content: &str) -> Self {
         self.id = known_by(&self.source, &self.reason, content);
         self
+    }
+
+    /// Knows it by the name that it waits for.
+    pub fn awaiting(self, name: &str) -> Self {
+        Self {
+            awaits: Some(name.to_owned()),
+            ..self.known_by(name)
+        }
+    }
+
+    /// What people know it by: the name that it waits for, or else the SKU or VIN that it is about. Much of
+    /// one kind may be held of one of them.
+    pub fn name(&self) -> &str {
+        let about = self.awaits.as_ref().or_else(|| self.about.first());
+        about.unwrap_or(&self.sentence)
     }
 
     /// The same, met as `held`: for the reason that holds now, in the words that hold now, about what that
@@ -225,9 +248,24 @@ pub struct HeldKind {
     pub since: Timestamp,
     /// One of them, in words.
     pub example: String,
+    /// When something was last held that opened nothing, as people knew of the kind: not of each such entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more_at: Option<Moment>,
+    /// The entry that was held then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<String>,
     /// What it goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+}
+
+impl HeldKind {
+    /// When it has to be looked whether more is held than was found so far, if it has to be still.
+    pub fn look_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let last = self.more_at.map_or(self.since, |at| at.0);
+        let at = last.checked_add(FOUND).unwrap_or(Timestamp::MAX);
+        Some(at).filter(|at| now < *at)
+    }
 }
 
 /// Why an entry cannot be dismissed.
@@ -257,7 +295,6 @@ impl Store {
         const OPERATION: &str = "hold a row in quarantine";
         for attempt in 0.. {
             let stored = self.quarantine_entry(&held.id).await?;
-            let example = format!("{}: {}", held.place, held.sentence);
             match stored.as_ref().map(|stored| stored.data.state) {
                 Some(HeldState::Dismissed)
                     if stored.as_ref().is_some_and(|it| it.data.says_what(held)) =>
@@ -276,8 +313,8 @@ impl Store {
                         }
                     }
                     // Whoever wrote it may have died before people were to know.
-                    self.tell_of_kind(&held.source, &held.reason, &example)
-                        .await?;
+                    let is_new_there = before.reason != held.reason;
+                    self.tell_of_kind(held, is_new_there).await?;
                     if let Some(was) = &now.was {
                         self.untell_of_kind(&held.source, was).await?;
                     }
@@ -297,8 +334,7 @@ impl Store {
                 Write::Put(index, Expect::Anything),
             ];
             if self.transact(OPERATION, writes).await? == Written::Done {
-                self.tell_of_kind(&held.source, &held.reason, &example)
-                    .await?;
+                self.tell_of_kind(held, true).await?;
                 return Ok(true);
             }
             self.after_conflict(OPERATION, attempt).await?;
@@ -518,25 +554,55 @@ impl Store {
         .await
     }
 
-    /// Has people told of a kind, once: while it is open, nothing is written.
-    async fn tell_of_kind(
+    /// What is open of a kind, and whether that is not all of it.
+    pub async fn open_of_kind(
         &self,
-        source: &ConnectorName,
-        reason: &str,
-        example: &str,
-    ) -> Result<(), StoreError> {
+        kind: &HeldKind,
+    ) -> Result<(Vec<Quarantined>, bool), StoreError> {
+        const OPERATION: &str = "read what is open of a kind of quarantine";
+        let partition = keys::held_partition(&kind.source, &kind.reason);
+        let page = self
+            .page_of_partition::<String>(OPERATION, &partition, keys::HELD, None, PAGE)
+            .await?;
+        let is_more = page.next.is_some();
+        // In no order of time: of very many the latest may be beyond the page.
+        let latest = kind.latest.clone().filter(|_| is_more);
+        let ids = page.items.into_iter().map(|stored| stored.data);
+        let ids: BTreeSet<String> = ids.chain(latest).collect();
+        let keys: Vec<_> = ids.iter().map(|id| keys::quarantined(id)).collect();
+        let found = self.get_many(OPERATION, &keys).await?.into_iter();
+        let found = found.map(|(_, item)| read::<Quarantined>(OPERATION, item));
+        let mut open = found
+            .map(|entry| Ok(entry?.data))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        open.retain(|entry| entry.state == HeldState::Open && entry.reason == kind.reason);
+        open.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+        Ok((open, is_more))
+    }
+
+    /// Has people told of a kind. While it is open, whoever looks at it is woken now and then by what is new.
+    async fn tell_of_kind(&self, held: &Quarantined, is_new: bool) -> Result<(), StoreError> {
         const OPERATION: &str = "tell of a kind of quarantine";
+        let Quarantined { source, reason, .. } = held;
         for attempt in 0.. {
             let stored = self.held_kind(source, reason).await?;
-            if stored.as_ref().is_some_and(|stored| stored.data.open) {
-                return Ok(());
+            let open = stored.as_ref().map(|stored| &stored.data);
+            let open = open.filter(|kind| kind.open);
+            let now = self.clock.now();
+            if let Some(kind) = open {
+                let woken_at = kind.more_at.map_or(kind.since, |at| at.0);
+                if !is_new || now.duration_since(woken_at) < WAKES {
+                    return Ok(());
+                }
             }
             let kind = HeldKind {
                 source: source.clone(),
-                reason: reason.to_owned(),
+                reason: reason.clone(),
                 open: true,
-                since: self.clock.now(),
-                example: example.chars().take(EXCERPT).collect(),
+                since: open.map_or(now, |kind| kind.since),
+                example: held.sentence.chars().take(EXCERPT).collect(),
+                more_at: open.map(|_| Moment(now)),
+                latest: Some(held.id.clone()).filter(|_| is_new),
                 origin: self.origin(),
             };
             if self
@@ -562,7 +628,7 @@ impl Store {
         let Some(stored) = self.held_kind(source, reason).await? else {
             return Ok(());
         };
-        if !stored.data.open || self.is_any_held(source, reason).await? {
+        if !stored.data.open || self.any_held(source, reason).await?.is_some() {
             return Ok(());
         }
         let over = HeldKind {
@@ -573,18 +639,25 @@ impl Store {
         self.put(OPERATION, kind_row(&over)?, Expect::Version(stored.version))
             .await?;
         // Somebody may have held another since, and found that people knew.
-        if self.is_any_held(source, reason).await? {
-            self.tell_of_kind(source, reason, &over.example).await?;
+        if let Some(id) = self.any_held(source, reason).await?
+            && let Some(held) = self.quarantine_entry(&id).await?
+        {
+            self.tell_of_kind(&held.data, true).await?;
         }
         Ok(())
     }
 
-    async fn is_any_held(&self, source: &ConnectorName, reason: &str) -> Result<bool, StoreError> {
+    /// An open entry of a kind, if there is one.
+    async fn any_held(
+        &self,
+        source: &ConnectorName,
+        reason: &str,
+    ) -> Result<Option<String>, StoreError> {
         let partition = keys::held_partition(source, reason);
         let page = self
             .page_of_partition::<String>("look for held rows", &partition, keys::HELD, None, 1)
             .await?;
-        Ok(!page.items.is_empty())
+        Ok(page.items.into_iter().next().map(|stored| stored.data))
     }
 }
 

@@ -12,6 +12,7 @@ use ingest::Selection;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::chance::Chance;
+use shared::config::environment;
 use shared::domain::event::{Change, Level, StockEvent, Version};
 use shared::store::keys;
 use shared::store::quarantine::HeldState;
@@ -276,7 +277,7 @@ async fn replay(shop: &Shop) {
 
 /// In which orders so many things are heard; of many some orders.
 fn arrivals(count: usize) -> Vec<Vec<usize>> {
-    let asked = std::env::var("ARRIVALS").ok().map(|it| it.parse().unwrap());
+    let asked = environment::process("ARRIVALS").map(|it| it.parse().unwrap());
     if count <= asked.unwrap_or(ALL_ORDERS) {
         return orders_of(count);
     }

@@ -132,3 +132,76 @@ async fn people_are_told_once_of_each_kind_in_quarantine_and_that_nothing_of_it_
     );
     carried.stop().await;
 }
+
+/// What has one name is one thing, however much of it comes; and a storm of names is one message.
+#[tokio::test(start_paused = true)]
+async fn what_else_goes_to_quarantine_is_told_once_with_all_that_is_open_by_then() {
+    let shop = Shop::open(&[]).await;
+    let carried = shop.evaluates();
+    let describes = product("active", "08:00:00", &[(ITEM, "OIL"), (OTHER_ITEM, "GAS")]);
+    shop.hears("products/create", &describes).await;
+    let hears = async |place: i64, item: i64, at: &str| {
+        let body = level(item, place, 7, at);
+        shop.hears("inventory_levels/update", &body).await;
+    };
+    let told = async || {
+        carried.idle().await;
+        let open = shop.store.alerts(AlertState::Open, None, 10).await.unwrap();
+        let of_places = |it: &&shared::store::alerts::Alert| it.kind == AlertKind::Quarantine;
+        let alert = open.items.iter().find(of_places).unwrap();
+        (alert.revision, alert.message.notes.join(" "))
+    };
+    let minutes = async |minutes: usize| {
+        for _ in 0..minutes {
+            carried.idle().await;
+            shop.tick().await;
+        }
+    };
+    hears(99, ITEM, "09:00:00").await;
+    let (revision, notes) = told().await;
+    let old = shop.held(HeldState::Open).await.remove(0);
+    let is_named = |notes: &str, old: &Quarantined| {
+        notes.to_lowercase().contains(&old.sentence.to_lowercase())
+    };
+    assert!(revision == 1 && is_named(&notes, &old), "{notes}");
+    assert!(!notes.contains(&old.place), "nobody reads that: {notes}");
+    // Another place, of two items, and many more.
+    for place in 100..140 {
+        hears(place, ITEM, "09:00:01").await;
+        hears(place, OTHER_ITEM, "09:00:01").await;
+    }
+    let store = &shop.store;
+    let dismissed = store.dismiss_quarantined(&old.id, "closed", "maria").await;
+    dismissed.unwrap();
+    minutes(12).await;
+    let (revision, notes) = told().await;
+    assert_eq!(revision, 2, "{notes}");
+    assert!(notes.starts_with("Now also: "), "{notes}");
+    assert!(notes.contains("Open now: 40."), "{notes}");
+    assert!(!is_named(&notes, &old), "{notes}");
+    // Nothing in it is new.
+    hears(120, ITEM, "09:20:00").await;
+    tokio::time::sleep(std::time::Duration::from_secs(3_600)).await;
+    minutes(12).await;
+    assert_eq!(told().await.0, 2);
+    // Nobody has waited for it so long.
+    hears(777, ITEM, "10:30:00").await;
+    minutes(12).await;
+    let (revision, notes) = told().await;
+    assert_eq!(revision, 3, "{notes}");
+    assert!(
+        notes.contains("777") && notes.contains("Open now: 41."),
+        "{notes}"
+    );
+    tokio::time::sleep(std::time::Duration::from_secs(25 * 3_600)).await;
+    minutes(3).await;
+    let (revision, notes) = told().await;
+    assert_eq!(revision, 4, "{notes}");
+    assert!(
+        notes.starts_with("A reminder: this has been so since "),
+        "{notes}"
+    );
+    assert!(notes.contains("Open now: 41."), "{notes}");
+    assert!(!is_named(&notes, &old), "{notes}");
+    carried.stop().await;
+}

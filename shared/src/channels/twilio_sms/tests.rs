@@ -3,8 +3,12 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::channels::conformance::{channel, concluded, envelope, fault, sent};
+use crate::domain::Subject;
+use crate::domain::alert::{AlertKind, RevisionKind};
 use crate::domain::message::Message;
-use crate::render::samples;
+use crate::domain::watch::Manner;
+use crate::render::words::worded;
+use crate::render::{Templates, samples};
 
 const ACCOUNT: &str = "account_sid = 'AC00000000000000000000000000000001'\n";
 const TOKEN: &str = "auth_token = 'env:TWILIO_TOKEN'\n";
@@ -12,7 +16,14 @@ const WAY: &str = "to = '+393331234567'\nfrom = '+15005550006'\n";
 
 fn text(settings: &str, message: &Message) -> String {
     let channel = channel(KIND, &format!("{ACCOUNT}{TOKEN}{WAY}{settings}"));
-    sent(&*channel, &envelope(message), &[])["Body"]
+    let name = "ops".parse().unwrap();
+    let words = worded(&Templates::new(), message, &name, channel.limits());
+    let envelope = Envelope {
+        message: &words.message,
+        text: &words.text,
+        ..envelope(message)
+    };
+    sent(&*channel, &envelope, &[])["Body"]
         .as_str()
         .unwrap()
         .into()
@@ -23,7 +34,7 @@ fn the_less_room_there_is_the_less_is_said_and_the_link_goes_last() {
     let message = samples::low_stock();
     assert_eq!(
         text("max_segments = 1", &message),
-        "Low stock: Oil 5W-40 - just 2 units left.\n\
+        "Low stock: Oil 5W-40 (OIL-5W40) - just 2 units left.\n\
          Milano Nord\n\
          https://stock.example.com/p/OIL-5W40?at=milano"
     );
@@ -31,6 +42,107 @@ fn the_less_room_there_is_the_less_is_said_and_the_link_goes_last() {
     long.link = Some(format!("https://stock.example.com/{}", "p".repeat(200)));
     assert!(text("max_segments = 1", &long).ends_with("left.\nMilano Nord"));
     assert!(text("max_segments = 3", &long).ends_with("ppp"));
+}
+
+/// Whoever reads only that none is left takes it for the last word.
+#[test]
+fn that_nothing_more_is_sent_and_that_it_is_a_reminder_is_said_however_little_room_there_is() {
+    let flapping = Manner::default().flapping();
+    let reminder = "A reminder: this is still so.".to_owned();
+    let changed = "It last changed at 2026-01-15 10:30 CET.".to_owned();
+    let name = "Brake disc, ventilated, front axle, with pads and sensor, original ".repeat(5);
+    for kind in [AlertKind::OutOfStock, AlertKind::LowStock] {
+        for product in ["Oil", name.as_str()] {
+            for link in ["https://stock.example.com/p/OIL", &"p".repeat(300)] {
+                for (notes, said) in [
+                    (
+                        vec![flapping.clone()],
+                        "no more messages until it has been steady for 30 minutes",
+                    ),
+                    (vec![reminder.clone(), changed.clone()], "A reminder: "),
+                ] {
+                    let message = Message {
+                        product: product.to_owned(),
+                        link: Some(link.to_owned()),
+                        notes,
+                        ..samples::bare(kind, RevisionKind::Updated)
+                    };
+                    for parts in 1..=3 {
+                        let text = text(&format!("max_segments = {parts}"), &message);
+                        assert!(text.contains(said), "{text}");
+                        assert!(gsm7::segments(&text) <= parts, "{text}");
+                        assert!(text.contains("(OIL-5W40)"), "{text}");
+                    }
+                }
+            }
+        }
+    }
+    let message = Message {
+        notes: vec![reminder, changed.clone()],
+        ..samples::low_stock()
+    };
+    assert!(text("", &message).contains(&changed));
+    // Somebody's own words take all the room.
+    let own = Message {
+        product: "x".repeat(200),
+        notes: message.notes.clone(),
+        ..message
+    };
+    let said = below(&own, &"Own words. ".repeat(40), Measure::Segments(1));
+    assert!(said.ends_with("\nA reminder: this is still so."), "{said}");
+}
+
+#[test]
+fn both_who_claim_a_vehicle_are_named_and_what_is_left_out_is_counted() {
+    let mut message = samples::bare(AlertKind::Conflict, RevisionKind::Opened);
+    message.product = "Bentley Continental GT Speed SCBCG2ZG0RC012345".into();
+    message.notes = vec![
+        "It was sold at Bentley London Berkeley Square, by the word of dealertrack. The sale stands.".into(),
+        "marketplace says that it was sold at Bentley Milano Nord.".into(),
+    ];
+    message.link = Some(format!("https://stock.example.com/{}", "p".repeat(120)));
+    let said = text("", &message);
+    for note in &message.notes {
+        assert!(said.contains(note.as_str()), "{said}");
+    }
+    let mut message = samples::bare(AlertKind::FeedFlawed, RevisionKind::Opened);
+    message.notes = (1..=9)
+        .map(|number| {
+            format!("Row {number} has a quantity that cannot be read, so that it is left out.")
+        })
+        .collect();
+    let said = text("", &message);
+    let shown = said.matches("Row ").count();
+    assert!(shown > 1, "{said}");
+    assert!(said.contains(&format!("and {} more", 9 - shown)), "{said}");
+}
+
+/// One name, two sizes.
+#[test]
+fn a_product_is_told_from_others_of_its_name_by_a_sku_that_is_short_enough() {
+    let named = |product: &str, sku: &str| {
+        let location = "milano".parse().unwrap();
+        let message = Message {
+            product: product.into(),
+            subject: Subject::Position {
+                product: sku.parse().unwrap(),
+                location,
+            },
+            ..samples::low_stock()
+        };
+        text("", &message).lines().next().unwrap().to_owned()
+    };
+    let said = |name: &str| format!("Low stock: {name} - just 2 units left.");
+    assert_eq!(named("Engine oil", "OIL-1L"), said("Engine oil (OIL-1L)"));
+    assert_eq!(named("Engine oil", "OIL-5L"), said("Engine oil (OIL-5L)"));
+    assert_eq!(named("OIL-1L", "OIL-1L"), said("OIL-1L"));
+    assert_eq!(named("Oil oil-1l", "OIL-1L"), said("Oil oil-1l"));
+    assert_eq!(named("Engine oil", &"9".repeat(40)), said("Engine oil"));
+    let line = "line:bentley/continental-gt";
+    assert_eq!(
+        named("Bentley Continental GT", line),
+        said("Bentley Continental GT")
+    );
 }
 
 #[test]

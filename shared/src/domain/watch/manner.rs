@@ -61,11 +61,11 @@ impl Manner {
     /// What flapping means here, in a sentence.
     pub fn flapping(&self) -> String {
         format!(
-            "Flapping: it has gone back and forth more than {} times within {}. Messages are held \
-             until it has been steady for {}.",
+            "Flapping: no more messages until it has been steady for {}. It has gone back and forth \
+             more than {} times within {}.",
+            in_words(self.flap_steady),
             self.flap_limit,
-            in_words(self.flap_window),
-            in_words(self.flap_steady)
+            in_words(self.flap_window)
         )
     }
 

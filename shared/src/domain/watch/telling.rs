@@ -34,6 +34,31 @@ impl Episode {
         Some(after(told_at.0, manner.remind_every))
     }
 
+    /// When people are told of facts that they do not know yet: at once, or when it was seen what else comes.
+    /// An alert that goes on having news has it gathered for longer.
+    pub(super) fn news_due(&self, verdict: &Verdict) -> Option<Moment> {
+        let gathered = after(self.news_since?.0, verdict.gathers);
+        let last = self.told_at.filter(|_| self.revision > 1);
+        Some(
+            match last.filter(|_| verdict.gathers > SignedDuration::ZERO) {
+                Some(last) => gathered.max(after(last.0, BETWEEN_NEWS)),
+                None => gathered,
+            },
+        )
+    }
+
+    /// Takes note of facts that people do not know yet. What is no fact any more is forgotten, so that it is
+    /// news when it is one again.
+    fn learns(&mut self, verdict: &Verdict, now: Timestamp) {
+        if verdict.facts.is_empty() {
+            return;
+        }
+        let known = self.facts.get_or_insert_with(|| verdict.facts.clone());
+        known.retain(|fact| verdict.facts.contains(fact));
+        let is_news = !verdict.facts.is_subset(known);
+        self.news_since = is_news.then(|| self.news_since.unwrap_or(Moment(now)));
+    }
+
     /// Takes note of whether people know of a graver alert. Once that is over they know by its end how much
     /// is left, and a fall from there is news again.
     fn stands_beside(&mut self, verdict: &Verdict) {
@@ -76,6 +101,7 @@ pub(super) fn tell(
     let moved = before
         .zip(threshold(verdict.check))
         .filter(|(old, new)| old != new);
+    let facts = || Some(verdict.facts.clone()).filter(|facts| !facts.is_empty());
     let manner = &verdict.manner;
     let reminder_is_due = breached
         && !damped
@@ -93,10 +119,14 @@ pub(super) fn tell(
             episode.owed = verdict.partly_covered;
             episode.beside = verdict.partly_covered.then_some(Beside::Covered);
             episode.topics = verdict.topics;
+            episode.facts = facts();
             episode.announce(RevisionKind::Opened, damped.then(|| manner.flapping()), now)
         });
     }
     episode.stands_beside(verdict);
+    if breached {
+        episode.learns(verdict, now);
+    }
     match verdict.withheld {
         Some(Withheld::SourceDown) => return None,
         Some(Withheld::Covered) => {
@@ -122,6 +152,7 @@ pub(super) fn tell(
     let returns = episode.beside == Some(Beside::Above);
     let owes = episode.owed && !verdict.partly_covered;
     let widens = !verdict.topics.beyond(episode.topics).is_empty();
+    let news = episode.news_due(verdict).is_some_and(|due| due.0 <= now);
     episode.topics = episode.topics.with(verdict.topics);
     episode.severity = episode.severity.max(verdict.severity);
     episode.depth = episode.depth.max(verdict.depth);
@@ -139,7 +170,7 @@ pub(super) fn tell(
     } else if flapping == Flapping::IsOver {
         let steady = Some(manner.steady());
         (RevisionKind::Updated, Audience::Everybody, steady)
-    } else if widens || returns {
+    } else if widens || news || returns {
         (RevisionKind::Updated, Audience::Everybody, None)
     } else if owes {
         (RevisionKind::Updated, Audience::TheRest, None)
@@ -152,11 +183,18 @@ pub(super) fn tell(
     } else {
         return None;
     };
+    if audience != Audience::TheRest {
+        episode.facts = facts();
+        episode.news_since = None;
+    }
     Some(Announcement {
         audience,
         ..episode.announce(change, note, now)
     })
 }
+
+/// How far apart an alert's news is told at least, from its second message on.
+const BETWEEN_NEWS: SignedDuration = SignedDuration::from_mins(30);
 
 const STILL_OPEN: &str = "A reminder: this is still so.";
 

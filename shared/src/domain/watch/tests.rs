@@ -536,6 +536,115 @@ fn a_threshold_that_is_raised_is_not_told_as_a_fall() {
 }
 
 #[test]
+fn a_threshold_that_is_moved_back_and_forth_does_not_flap() {
+    let check = |units| {
+        Some(Check::LowStock(Threshold {
+            units,
+            boundary: Boundary::AtOrBelow,
+            basis: Basis::Available,
+            recovery: None,
+            over: Over::Each,
+        }))
+    };
+    let mut story = Story::new();
+    for _ in 0..6 {
+        story.verdict.check = check(20);
+        story.verdict.condition = Breached;
+        assert_eq!(story.passes(60).look(), Some(Opened));
+        story.verdict.check = check(3);
+        story.verdict.condition = Clear;
+        story.verdict.ending = Ending::RuleChanged;
+        assert_eq!(story.passes(60).look(), Some(Resolved));
+        story.verdict.ending = Ending::Recovered;
+    }
+    assert!(story.told.iter().all(|told| told.note.is_none()));
+    // The stock itself still does.
+    let mut said = 0;
+    for flip in 0..12 {
+        let condition = if flip % 2 == 0 { Breached } else { Clear };
+        said += usize::from(story.passes(60).sees(condition).is_some());
+    }
+    assert!(said < 7, "{said}");
+}
+
+/// A rule that is switched off and on again.
+#[test]
+fn a_rule_that_comes_and_goes_does_not_flap() {
+    let mut story = Story::new();
+    for _ in 0..6 {
+        let mut on = story.verdict.clone();
+        on.condition = Breached;
+        story.verdict = Verdict::unwatched(Ending::Muted);
+        story.passes(60).look();
+        story.verdict = on;
+        assert_eq!(story.passes(60).look(), Some(Opened));
+    }
+    assert!(story.told.iter().all(|told| told.note.is_none()));
+}
+
+#[test]
+fn what_else_an_alert_is_about_is_told_once_for_what_comes_within_some_minutes() {
+    let mut story = Story::new();
+    story.verdict.gathers = SignedDuration::from_mins(5);
+    let about = |count: u32| (0..count).collect::<BTreeSet<_>>();
+    story.verdict.facts = about(1);
+    assert_eq!(story.sees(Breached), Some(Opened));
+    story.passes(3_600);
+    for count in 2..100 {
+        story.verdict.facts = about(count);
+        assert_eq!(story.passes(3).sees(Breached), None);
+    }
+    assert_eq!(story.rests(300), [Updated]);
+    assert_eq!(story.rests(7_200), []);
+    // One of them is over, and another comes: not before half an hour.
+    story.verdict.facts = about(98);
+    assert_eq!(story.sees(Breached), None);
+    story.verdict.facts.insert(500);
+    assert_eq!(story.sees(Breached), None);
+    assert_eq!(story.rests(300), [Updated]);
+    story.verdict.facts.insert(501);
+    assert_eq!(story.sees(Breached), None);
+    assert_eq!(story.rests(29 * 60), []);
+    assert_eq!(story.rests(60), [Updated]);
+    // The only one is over, and another comes.
+    let mut other = Story::new();
+    other.verdict.gathers = SignedDuration::from_mins(5);
+    for (fact, said) in [(1, Some(Opened)), (2, None), (2, None)] {
+        other.verdict.facts = BTreeSet::from([fact]);
+        assert_eq!(other.passes(60).sees(Breached), said);
+    }
+    assert_eq!(other.rests(300), [Updated]);
+    // What is over before it is told is no news.
+    story.passes(7_200);
+    story.verdict.facts.insert(502);
+    assert_eq!(story.sees(Breached), None);
+    story.verdict.facts.remove(&502);
+    assert_eq!(story.passes(60).sees(Breached), None);
+    assert_eq!(story.rests(7_200), []);
+}
+
+#[test]
+fn what_is_true_instead_is_told_at_once_also_where_it_was_true_before() {
+    let mut story = Story::new();
+    let mut said = Vec::new();
+    for fact in [1, 1, 2, 2, 1] {
+        story.verdict.facts = BTreeSet::from([fact]);
+        said.push(story.passes(60).sees(Breached));
+    }
+    assert_eq!(
+        said,
+        [Some(Opened), None, Some(Updated), None, Some(Updated)]
+    );
+    // What an older version wrote does not say what people were told.
+    let mut story = Story::new();
+    story.sees(Breached);
+    story.verdict.facts = BTreeSet::from([1]);
+    assert_eq!(story.passes(60).sees(Breached), None);
+    story.verdict.facts = BTreeSet::from([2]);
+    assert_eq!(story.passes(60).sees(Breached), Some(Updated));
+}
+
+#[test]
 fn what_is_still_open_is_brought_to_mind_until_it_is_over() {
     let mut story = Story::new();
     story.verdict.manner.remind_every = SignedDuration::from_hours(24);
@@ -631,8 +740,8 @@ fn flapping_is_what_the_account_and_the_rule_say_it_is() {
     }
     assert_eq!(
         soon.manner.flapping(),
-        "Flapping: it has gone back and forth more than 2 times within 1 hour. Messages are held until \
-         it has been steady for 2 hours."
+        "Flapping: no more messages until it has been steady for 2 hours. It has gone back and forth \
+         more than 2 times within 1 hour."
     );
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use shared::chance::Chance;
+use shared::config::environment;
 
 use super::{Case, NORTH, Order, Stock, Told, below, has, is, ordered, states, wrong_of};
 use crate::shopify::{ITEM, OTHER_ITEM};
@@ -108,10 +109,7 @@ fn morning(seed: u64, is_summed: bool) -> (Vec<Told>, Stock) {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_a_morning_brings_comes_to_the_same_in_any_order() {
-    let seeds = match std::env::var("MORNINGS") {
-        Ok(count) => count.parse().unwrap(),
-        Err(_) => 40,
-    };
+    let seeds = environment::process("MORNINGS").map_or(40, |count| count.parse().unwrap());
     let mut wrong = Vec::new();
     for (is_summed, setting) in [(false, ""), (true, "same_sku = \"sum\"")] {
         let mut cases = Vec::new();
