@@ -578,7 +578,7 @@ async fn people_are_told_of_a_vehicle_that_a_file_still_lists_a_day_after_its_sa
     tokio::time::sleep(std::time::Duration::from_secs(12 * 3_600)).await;
     let told = conflicts(AlertState::Open).await;
     assert_eq!(told.len(), 1);
-    for word in ["sold at north", "dms", "lot still lists it at south"] {
+    for word in ["sold at North", "dms", "lot still lists it at South"] {
         assert!(told[0].contains(word), "{told:?}");
     }
     // It is out of the file for good.

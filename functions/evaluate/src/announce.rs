@@ -56,7 +56,7 @@ pub(crate) struct Look<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Looked {
     /// Nothing new, or it is written. The alert that is open now, if one is.
-    Done(Option<Episode>),
+    Done(Option<Box<Episode>>),
     /// The watch has moved on since it was read: read it again.
     Again,
 }
@@ -84,9 +84,9 @@ impl Evaluator {
         };
         let verdict = look.with_cover();
         let Some(step) = watch::step(&old, &verdict, now, &look.seen, opening) else {
-            return Ok(Looked::Done(old.episode().cloned()));
+            return Ok(Looked::Done(old.episode().cloned().map(Box::new)));
         };
-        let open = step.next.episode().cloned();
+        let open = step.next.episode().cloned().map(Box::new);
         // A watch that has nothing to remember needs no clock either.
         let idle = step.next == Watch::default() && look.stored.is_none() && !look.keeps_time;
         let due = [step.due, look.changes_at.filter(|_| !idle)]

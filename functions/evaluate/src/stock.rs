@@ -276,7 +276,7 @@ impl Evaluator {
                 return Ok(None);
             };
             told.retain(|one| one.kind != kind || one.subject != subject);
-            told.extend(scene.told(&subject, kind, open.as_ref()));
+            told.extend(scene.told(&subject, kind, open.as_deref()));
         }
         Ok(Some(told))
     }

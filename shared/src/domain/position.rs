@@ -724,8 +724,14 @@ impl Position {
         statement(self) == statement(other)
     }
 
-    /// When the owner's statement was true, or a newer count: what moved before then is already in it.
-    pub fn stated_until(&self, sources: &Sources) -> Option<Timestamp> {
+    /// When the owner's statement was true, or a newer count.
+    pub fn stated_at(&self, sources: &Sources) -> Option<Timestamp> {
+        let (_, base) = self.read_from(sources)?;
+        Some(base.version.at)
+    }
+
+    /// Until when what moved is already in it.
+    pub fn covered_until(&self, sources: &Sources) -> Option<Timestamp> {
         let (_, base) = self.read_from(sources)?;
         Timestamp::from_millisecond(base.version.holds_until()).ok()
     }

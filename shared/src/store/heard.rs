@@ -49,7 +49,7 @@ impl Store {
             let known = known.filter(|known| known.common.enabled);
             if known.is_some_and(|known| known.settings.silence().is_some()) {
                 let stated = senders.entry(owner).or_default();
-                *stated = position.stated_until(sources).max(*stated);
+                *stated = position.stated_at(sources).max(*stated);
             }
         }
         let mut silent = Vec::new();

@@ -458,7 +458,7 @@ impl Movement {
     /// the source that stated the stock runs ahead of ours: otherwise it would take nothing away.
     fn time(&self, before: &Position, authority: &Authority, now: Timestamp) -> Timestamp {
         let known = before
-            .stated_until(&authority.quantities)
+            .covered_until(&authority.quantities)
             .and_then(|at| at.checked_add(SignedDuration::from_millis(1)).ok());
         self.at
             .unwrap_or_else(|| known.map_or(now, |known| known.max(now)))
