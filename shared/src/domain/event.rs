@@ -41,16 +41,6 @@ impl Version {
         let at = Timestamp::from_millisecond(self.at.as_millisecond()).unwrap_or(self.at);
         Self { at, ..self }
     }
-
-    /// Until when a level of this version is taken to hold, in milliseconds since 1970. A time in whole seconds
-    /// may be of any instant of its second. A movement of that second is taken to be in the level: mostly it
-    /// is what the source states the level for.
-    pub fn holds_until(self) -> i64 {
-        match self.at.as_millisecond() {
-            second if second % 1_000 == 0 => second + 999,
-            exact => exact,
-        }
-    }
 }
 
 /// One change, ready to be applied.

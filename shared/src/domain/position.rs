@@ -657,7 +657,7 @@ impl Position {
                 let (source, base) = self.read_from(sources)?;
                 // What is not known to be of one item is in a sum once all of its items have been
                 // stated since; what is, with its own.
-                let since = base.since().holds_until();
+                let since = holds_until(source, base.since());
                 let moved: i64 = moves
                     .iter()
                     .filter(|(at, _)| *at > since)
@@ -691,7 +691,7 @@ impl Position {
             let live = item.live();
             // While items contradict each other, one of them is believed, and what moves of it.
             let live = live.filter(|it| !base.contradicts || *it == (base.version, &base.level));
-            let until = live.map_or(i64::MAX, |(version, _)| version.holds_until());
+            let until = live.map_or(i64::MAX, |(version, _)| holds_until(source, version));
             Some((own, until))
         });
         items
@@ -732,8 +732,8 @@ impl Position {
 
     /// Until when what moved is already in it.
     pub fn covered_until(&self, sources: &Sources) -> Option<Timestamp> {
-        let (_, base) = self.read_from(sources)?;
-        Timestamp::from_millisecond(base.version.holds_until()).ok()
+        let (source, base) = self.read_from(sources)?;
+        Timestamp::from_millisecond(holds_until(source, base.version)).ok()
     }
 
     /// Whether nothing would be read otherwise, now or after any later change, had this source said then
@@ -753,7 +753,8 @@ impl Position {
         let Some(base) = bases.get(source) else {
             return false;
         };
-        let covered = base.version.holds_until() + 1..=Version::at(then).holds_until();
+        let covered =
+            holds_until(source, base.version) + 1..=holds_until(source, Version::at(then));
         base.moved == 0
             && !moves.iter().any(|(at, _)| covered.contains(at))
             && !counted(bases)
@@ -1164,6 +1165,16 @@ fn on_the_shelf<'a>(
     let (source, owned) = effective(bases, ranking)?;
     let newer = counted(bases).filter(|(_, count)| count.version.at >= owned.version.at);
     Some(newer.unwrap_or((source, owned)))
+}
+
+/// Until when a source's level of this version is taken to hold, in milliseconds since 1970. A time in whole
+/// seconds may be of any instant of its second. A movement of that second is taken to be in the level: mostly
+/// it is what the source states the level for. A person's count says when it was.
+fn holds_until(source: &ConnectorName, version: Version) -> i64 {
+    match version.at.as_millisecond() {
+        second if second % 1_000 == 0 && source.as_str() != API => second + 999,
+        exact => exact,
+    }
 }
 
 /// How a position names the movements of an item.

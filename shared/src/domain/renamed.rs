@@ -334,8 +334,12 @@ impl Position {
         let name = of_item(source, item);
         let is_last = self.renamed_to().is_none() && self.is_left_by_last(leaving);
         let known = self.item(source, item);
+        // Where others state how much there is and the item's source does not, what was ordered of the
+        // item was taken from theirs, until its source does.
+        let is_stated = known.is_some() || new.item(source, item).is_some();
+        let is_of_others = !is_stated && self.stated_by_others(source).next().is_some();
         let has_part = names.iter().any(|name| self.has_part(name));
-        if !is_last && known.is_none() && !has_part {
+        if is_of_others || !is_last && known.is_none() && !has_part {
             return None;
         }
         let (mut old, mut new) = (self.clone(), new.clone());

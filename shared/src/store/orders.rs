@@ -148,7 +148,7 @@ impl Store {
         for attempt in 0.. {
             let stored = self.get::<KnownLine>(OPERATION, &key).await?;
             let before = stored.as_ref().map(|stored| &stored.data);
-            let heard = of_its_item(line, before);
+            let heard = self.of_its_item(event, line, before).await?;
             let placed = heard.placed.as_ref().filter(|it| it.location.is_none());
             if let Some(placed) = placed {
                 return Err(ApplyError::unknown_place(placed.called.as_deref()));
@@ -340,20 +340,42 @@ impl Store {
         }
         Ok(placed)
     }
-}
 
-/// What was heard of a line as of its item's product: the SKU that it names may be another's, or was the
-/// item's once. That counts only where the item is not known.
-fn of_its_item(line: &OrderLine, before: Option<&KnownLine>) -> KnownLine {
-    let heard = line.known.clone();
-    let mut heard = match before {
-        Some(before) => heard.where_known(before),
-        None => heard,
-    };
-    if let (Some(own), Some(_)) = (&line.item_has, &heard.item) {
-        heard.product.clone_from(own);
+    /// What was heard of a line as of its item's product: the SKU that it names may be another's for all
+    /// that is known, or be the item's only as soon as that is heard. Where the source does not say how
+    /// much there is of the item, those who do know it by the SKU.
+    async fn of_its_item(
+        &self,
+        event: &StockEvent,
+        line: &OrderLine,
+        before: Option<&KnownLine>,
+    ) -> Result<KnownLine, StoreError> {
+        let heard = line.known.clone();
+        let mut heard = match before {
+            Some(before) => heard.where_known(before),
+            None => heard,
+        };
+        let (Some(own), Some(item)) = (&line.item_has, &heard.item) else {
+            return Ok(heard);
+        };
+        let placed = heard.placed.as_ref();
+        let placed = placed.or_else(|| before?.placed.as_ref());
+        let mut back = heard.refunds.values().map(|refund| &refund.back_to);
+        let location = placed.and_then(|placed| placed.location.as_ref());
+        let location = location.or_else(|| back.find_map(Option::as_ref));
+        let Some(location) = location.filter(|_| *own != heard.product) else {
+            return Ok(heard);
+        };
+        let stated = self.position(own, location).await?;
+        let is_stated = stated.is_some_and(|it| it.item(&event.source, item).is_some());
+        let by_name = self.position(&heard.product, location).await?;
+        let by_others =
+            by_name.is_some_and(|it| it.stated_by_others(&event.source).next().is_some());
+        if is_stated || !by_others {
+            heard.product = own.clone();
+        }
+        Ok(heard)
     }
-    heard
 }
 
 /// An event's order line, if it is at a place without a name.

@@ -387,7 +387,13 @@ impl Store {
                 let applied = self.apply_order_line(event, line, authority);
                 applied.boxed().await
             }
-            Change::Item(said) => self.apply_item(event, said, sources).boxed().await,
+            Change::Item(said) => {
+                let (applied, is_new) = self.apply_item(event, said, sources).boxed().await?;
+                if is_new {
+                    self.call_in(event, said, sources).boxed().await?;
+                }
+                Ok(applied)
+            }
             _ => match change_of_position(event, authority) {
                 Some((product, location, mut change)) => {
                     if change.is_over()
@@ -421,14 +427,32 @@ impl Store {
         }
     }
 
+    /// An item is stated for the first time: what was ordered of it under a SKU that it had, and left with who
+    /// states that, is its own now.
+    async fn call_in(
+        &self,
+        event: &StockEvent,
+        said: &ItemStatement,
+        sources: &Sources,
+    ) -> Result<(), ApplyError> {
+        let Some((kind, name)) = said.item.split_once(' ') else {
+            return Ok(());
+        };
+        let known = self.external_name(&event.source, kind, name).await?;
+        if known.is_none_or(|known| known.former.is_empty()) {
+            return Ok(());
+        }
+        self.settle_name(event, kind, name, sources).await
+    }
+
     /// Applies a statement on one of a source's items, and says so if several of them contradict each
-    /// other now.
+    /// other now; and whether it is the first that says how much there is of it.
     pub(super) async fn apply_item(
         &self,
         event: &StockEvent,
         said: &ItemStatement,
         sources: &Sources,
-    ) -> Result<Applied, ApplyError> {
+    ) -> Result<(Applied, bool), ApplyError> {
         let (product, location) = (&said.product, &said.location);
         let change = PositionChange::Item {
             source: event.source.clone(),
@@ -456,7 +480,8 @@ impl Store {
             self.end_contradiction(&event.source, product, location)
                 .await?;
         }
-        Ok(applied)
+        let is_stated = |it: &Position| it.item(&event.source, &said.item).is_some();
+        Ok((applied, !is_stated(&before) && is_stated(&after)))
     }
 
     /// Nothing contradicts anything at a position any more: the entry in quarantine is closed, and what

@@ -348,6 +348,16 @@ async fn wrong_of(setting: &str, cases: &[Case]) -> Vec<String> {
 
 /// In whichever order it is heard, and what of it twice, this is right.
 async fn comes_to(setting: &str, told: &[Told], right: &[(&str, &str, Option<i64>, i64)]) {
+    comes_to_after(setting, &[], told, right).await;
+}
+
+/// The same of what is heard after all that came before.
+async fn comes_to_after(
+    setting: &str,
+    before: &[Told],
+    told: &[Told],
+    right: &[(&str, &str, Option<i64>, i64)],
+) {
     let right = right.iter().map(|(sku, place, on_hand, sold)| {
         let place = ((*sku).to_owned(), (*place).to_owned());
         (place, (*on_hand, *sold))
@@ -361,7 +371,8 @@ async fn comes_to(setting: &str, told: &[Told], right: &[(&str, &str, Option<i64
         let room = order.len() - again;
         twice.insert(again + 1 + number / order.len() % room, order[again]);
         for order in [order, twice] {
-            let told = order.iter().map(|index| told[*index]).collect();
+            let told = order.iter().map(|index| told[*index]);
+            let told = before.iter().copied().chain(told).collect();
             let right = right.clone();
             cases.push(Case { told, right });
         }

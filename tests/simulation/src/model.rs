@@ -465,8 +465,9 @@ impl Account {
             .counted
             .filter(|(at, _)| owner.is_none_or(|owner| *at >= owner.0));
         let (at, on_hand) = counted.or(owner)?;
-        // Of the second in which something was stated all is in it, where only that second is known.
-        let until = if at % 1_000 == 0 { at + 999 } else { at };
+        // Of the second in which a source states something all is in it, where only that second is known.
+        let is_coarse = counted.is_none() && at % 1_000 == 0;
+        let until = if is_coarse { at + 999 } else { at };
         let later = self.moves.iter().filter(|(moved, _)| *moved > until);
         let balance = on_hand + later.map(|(_, delta)| delta).sum::<i64>();
         Some(Stock::of(balance, self.promised))

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Bases, Item, Moves, OfItems, Version};
+use super::{Bases, Item, Moves, OfItems, holds_until};
 
 /// Movements kept apart, some 16 bytes each. Beyond that the oldest are added up: no unit is lost, but
 /// a statement that is dated between two of them no longer tells them apart.
@@ -34,7 +34,7 @@ pub(in crate::domain) fn tidy(bases: &mut Bases, moves: &mut Moves, of_items: &m
 }
 
 fn add_up(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
-    let stated = bases.values().map(|base| base.version.holds_until());
+    let stated = (bases.iter()).map(|(source, base)| holds_until(source, base.version));
     let last_stated = stated.max();
     let newest = last_stated.max(moves.last().map(|(at, _)| *at));
     let Some(newest) = newest else { return };
@@ -43,15 +43,15 @@ fn add_up(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
     // `moved`.
     if last_stated.is_some_and(|at| at > apart_from) {
         // Which of them a sum has in it changes with each of its items.
-        let sums = bases.values().filter_map(|base| base.oldest);
-        let sums = sums.map(Version::holds_until);
+        let sums = bases.iter();
+        let sums = sums.filter_map(|(source, base)| Some(holds_until(source, base.oldest?)));
         let until = sums
             .min()
             .map_or(apart_from, |oldest| oldest.min(apart_from));
         let settled = moves.partition_point(|(at, _)| *at <= until);
         for (at, delta) in moves.drain(..settled) {
-            for base in bases.values_mut() {
-                if base.since().holds_until() < at {
+            for (source, base) in bases.iter_mut() {
+                if holds_until(source, base.since()) < at {
                     base.moved += delta;
                 }
             }
@@ -64,11 +64,14 @@ fn add_up(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
 /// Adds neighbours up among the first `old` movements, and among all as long as there are too many,
 /// except where a statement lies between the two.
 fn bound(bases: &Bases, moves: &mut Moves, of_items: &mut OfItems, mut old: usize) {
-    let items = bases.values().filter(|base| base.oldest.is_some());
-    let items = items.flat_map(|base| base.items.values().filter_map(Item::live));
-    let stated = bases.values().map(|base| base.version);
-    let stated = stated.chain(items.map(|(version, _)| version));
-    let stated: Vec<i64> = stated.map(Version::holds_until).collect();
+    let stated: Vec<i64> = (bases.iter())
+        .flat_map(|(source, base)| {
+            let items = base.items.values().filter(|_| base.oldest.is_some());
+            let items = items.filter_map(Item::live).map(|(version, _)| version);
+            let versions = std::iter::once(base.version).chain(items);
+            versions.map(|version| holds_until(source, version))
+        })
+        .collect();
     let mut first = 0;
     while first + 1 < moves.len() && (first + 1 < old || moves.len() > MOST_MOVES) {
         let ((from, delta), (until, _)) = (moves[first], moves[first + 1]);

@@ -1,6 +1,6 @@
 //! What a shop does, told in any order.
 
-use super::{NORTH, SOUTH, comes_to, has, is, ordered, sells, states};
+use super::{NORTH, SOUTH, comes_to, comes_to_after, has, is, ordered, sells, states};
 use crate::shopify::{ITEM, OTHER_ITEM};
 
 #[tokio::test(start_paused = true)]
@@ -15,15 +15,17 @@ async fn what_another_system_states_is_its_own_and_the_orders_of_a_variant_go_wi
     comes_to("", &told, &right).await;
 }
 
+/// What the other system states is all that is there, and the order has taken some of it: it is not back on
+/// sale because the shop renames the variant first.
 #[tokio::test(start_paused = true)]
-async fn the_orders_of_a_variant_go_with_it_where_the_shop_does_not_state_it() {
+async fn what_was_ordered_stays_taken_from_the_one_system_that_states_it() {
+    let before = [states("A", "south", 31, 19)];
     let told = [
-        states("A", "south", 31, 19),
         ordered(1, ITEM, "A", 2, 56).at(SOUTH).placed(),
         is(ITEM, "C", 85),
     ];
-    let right = [("A", "south", Some(31), 0), ("C", "south", None, 2)];
-    comes_to("", &told, &right).await;
+    let right = [("A", "south", Some(29), 2)];
+    comes_to_after("", &before, &told, &right).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,8 +63,9 @@ async fn what_another_system_states_stays_with_a_sku_that_another_variant_takes(
         is(OTHER_ITEM, "A", 40),
         states("A", "north", 31, 7),
         has(OTHER_ITEM, NORTH, 60, 6),
+        has(ITEM, NORTH, 50, 5),
     ];
-    let right = [("A", "north", Some(31), 0), ("C", "north", None, 2)];
+    let right = [("A", "north", Some(31), 0), ("C", "north", Some(48), 2)];
     comes_to("", &told, &right).await;
 }
 

@@ -17,7 +17,8 @@ struct Variant {
     sold: i64,
 }
 
-/// A morning of two variants and a system that states SKUs before them: what is told, and what is right.
+/// A morning of two variants that a shop counts, and a system that states SKUs before them: what is told, and
+/// what is right.
 fn morning(seed: u64, is_summed: bool) -> (Vec<Told>, Stock) {
     let dice = Chance::seeded(seed);
     let skus = ["A", "B", "C", "D"];
@@ -33,6 +34,11 @@ fn morning(seed: u64, is_summed: bool) -> (Vec<Told>, Stock) {
         let sku = skus[below(&dice, skus.len())];
         told.push(states(sku, "north", 30 + second, second));
         stated.insert(sku, (second, 30 + second));
+    }
+    for (item, variant) in items.iter().zip(&mut variants) {
+        second += 1;
+        told.push(has(*item, NORTH, 50 + second, second));
+        variant.counted = Some((second, 50 + second));
     }
     let mut orders = Vec::new();
     for _ in 0..4 + below(&dice, 4) {
