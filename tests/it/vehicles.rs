@@ -428,6 +428,48 @@ async fn a_conflict_of_which_something_else_is_true_now_is_told_again_at_once() 
     carried.stop().await;
 }
 
+/// A conflict of these two would not begin before `conflict_after`.
+#[tokio::test(start_paused = true)]
+async fn an_open_conflict_is_told_again_at_once_though_the_new_claims_are_not_settled() {
+    let east = "[locations.east]\nname = \"East\"\nkind = \"warehouse\"\n[locations.south]";
+    let shop = Shop::open(&[("[channels.out]", MARKET), ("[locations.south]", east)]).await;
+    let carried = shop.evaluates();
+    let now = || shop.store.clock().now();
+    says(&shop, "dms", now(), UnitState::InStock, "north").await;
+    hours(1).await;
+    says(&shop, "dms", now(), UnitState::Sold, "north").await;
+    hours(1).await;
+    says(&shop, "market", now(), UnitState::InStock, "south").await;
+    let told = async || {
+        carried.idle().await;
+        let open = shop.store.alerts(AlertState::Open, None, 10).await.unwrap();
+        let mut conflicts = open.items.into_iter();
+        let conflict = conflicts.find(|it| it.kind == AlertKind::Conflict).unwrap();
+        (conflict.revision, conflict.message.notes.join(" "))
+    };
+    let sold = "It was sold at North, by the word of dms. The sale stands. \
+                market still lists it at South.";
+    assert_eq!(told().await, (1, sold.to_owned()));
+    // The sale is taken back: both have it.
+    hours(1).await;
+    says(&shop, "dms", now(), UnitState::InStock, "north").await;
+    let both = "It has changed: It is counted once, at South, by the word of market. \
+                dms has it at North, too.";
+    assert_eq!(told().await, (2, both.to_owned()));
+    // The market has it elsewhere.
+    hours(1).await;
+    says(&shop, "market", now(), UnitState::InStock, "east").await;
+    let moved = "It has changed: It is counted once, at East, by the word of market. \
+                 dms has it at North, too.";
+    assert_eq!(told().await, (3, moved.to_owned()));
+    hours(2).await;
+    shop.ticks().await;
+    assert_eq!(told().await, (3, moved.to_owned()), "it is told once");
+    says(&shop, "market", now(), UnitState::InStock, "north").await;
+    assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+    carried.stop().await;
+}
+
 /// Of a source that only tells changes nobody knows whether it still thinks so.
 #[tokio::test(start_paused = true)]
 async fn two_who_tell_only_changes_contradict_each_other_once_one_says_so_again_or_after_a_time() {

@@ -37,7 +37,7 @@ impl Evaluator {
         let authority = installation.authority();
         let resolved = unit.resolve(&authority);
         let has_left = resolved.state.is_departure();
-        let (mut rivals, mut waits, mut changes_at) = (Vec::new(), false, None);
+        let (mut rivals, mut waiting, mut changes_at) = (Vec::new(), Vec::new(), None);
         let mut again = |at: Timestamp| {
             changes_at = Some(changes_at.map_or(at, |before: Timestamp| before.min(at)));
         };
@@ -55,7 +55,7 @@ impl Evaluator {
             match listed {
                 Listed::Still => rivals.push(rival.clone()),
                 Listed::Perhaps(at) => {
-                    waits = true;
+                    waiting.push(rival.clone());
                     again(at);
                 }
                 Listed::NotYet => {}
@@ -75,12 +75,6 @@ impl Evaluator {
         };
         let mut verdict = Verdict::unwatched(Ending::Recovered);
         verdict.manner = installation.config.alerts.manner();
-        verdict.condition = match (rivals.is_empty(), waits) {
-            (false, _) => Condition::Breached,
-            // Nothing begins yet, and what people know of is not over.
-            (true, true) => Condition::Held,
-            (true, false) => Condition::Clear,
-        };
         verdict.severity = Severity::Warning;
         let text = |name: &str| match unit.field(name, authority.field(name)) {
             Some(Field::Text(text)) => Some(text.clone()),
@@ -91,8 +85,8 @@ impl Evaluator {
             .flatten()
             .collect::<Vec<_>>()
             .join(" ");
-        let (notes, facts) = claims(installation, unit, &resolved, &rivals);
-        verdict.facts = facts;
+        let (_, settled) = claims(installation, unit, &resolved, &rivals);
+        let all = [rivals.as_slice(), waiting.as_slice()].concat();
         let location = resolved.location.as_ref();
         let location = location.map(|location| place_name(installation, location));
         for _ in 0..ATTEMPTS {
@@ -100,6 +94,20 @@ impl Evaluator {
             let now = self.store.clock().now();
             let stored = watches.iter().find(|s| s.data.kind == AlertKind::Conflict);
             let watch = stored.map(|it| &it.data.watch);
+            // Of what people know otherwise they hear at once, whoever may yet give way.
+            let known = watch.and_then(known_facts);
+            let claimed = match known.is_some_and(|known| *known != settled) {
+                true => &all,
+                false => &rivals,
+            };
+            let (notes, facts) = claims(installation, unit, &resolved, claimed);
+            verdict.facts = facts;
+            verdict.condition = match (claimed.is_empty(), waiting.is_empty()) {
+                (false, _) => Condition::Breached,
+                // Nothing begins yet, and what people know of is not over.
+                (true, false) => Condition::Held,
+                (true, true) => Condition::Clear,
+            };
             let words = |change: RevisionKind| Message {
                 alert: String::new(),
                 revision: 0,
@@ -278,10 +286,15 @@ fn claims(
     (notes.collect(), BTreeSet::from([fact(&said)]))
 }
 
+/// The facts that people know of a conflict that is open.
+fn known_facts(watch: &Watch) -> Option<&BTreeSet<u32>> {
+    watch.episode()?.facts.as_ref()
+}
+
 /// The notes on a conflict, which say so if people know of it otherwise.
 fn changed(notes: &[String], watch: Option<&Watch>, verdict: &Verdict) -> Vec<String> {
     let mut notes = notes.to_vec();
-    let known = watch.and_then(|watch| watch.episode()?.facts.as_ref());
+    let known = watch.and_then(known_facts);
     let is_news = known.is_some_and(|known| *known != verdict.facts);
     if let Some(first) = notes.first_mut().filter(|_| is_news) {
         *first = format!("It has changed: {first}");
