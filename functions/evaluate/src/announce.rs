@@ -14,6 +14,7 @@ use shared::domain::watch::{
 use shared::domain::{AlertKind, Origin, Position, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::alerts::{Alert, Announcement, Decision, Watched};
+use shared::store::heard::NOTHING_NEWER;
 use shared::store::intents::{Intent, IntentState, Retold};
 use shared::store::{Expect, Stored};
 
@@ -232,7 +233,7 @@ impl Evaluator {
             .heard_of(&look.positions, look.installation, told_at, message)
             .await?;
         if !heard.silent.is_empty() {
-            message.notes = vec!["A reminder: nothing newer is known.".to_owned()];
+            message.notes = vec![NOTHING_NEWER.to_owned()];
         }
         message.notes.extend(heard.notes());
         Ok(())

@@ -11,10 +11,10 @@ use crate::domain::group::GroupId;
 use crate::domain::id::ChannelName;
 use crate::domain::message::{Message, Stock};
 use crate::domain::rule::{Check, total};
-use crate::domain::watch::Phase;
+use crate::domain::watch::{Phase, STILL_OPEN, depth_told};
 use crate::installation::Installation;
 use crate::store::alerts::{Alert, Watched};
-use crate::store::heard::Heard;
+use crate::store::heard::{Heard, NOTHING_NEWER, says_how_old};
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{StoreError, Stored};
 
@@ -341,6 +341,9 @@ fn tells_present(
     check: Option<Check>,
     is_outdated: bool,
 ) {
+    if present != message.after {
+        leave_out_what_was(message, present, check);
+    }
     let fitting = present.filter(|stock| goes_with(message, check, stock));
     if let (Some(stock), None, false) = (present, fitting, is_outdated)
         && message.change != RevisionKind::Resolved
@@ -351,6 +354,26 @@ fn tells_present(
     }
     message.after = fitting;
     (message.before, message.days_of_supply) = (None, None);
+}
+
+/// Takes from a message the notes that are about how much was left before.
+fn leave_out_what_was(message: &mut Message, present: Option<Stock>, check: Option<Check>) {
+    let threshold = check.and_then(|check| check.threshold());
+    let depth = present
+        .zip(threshold)
+        .map(|(stock, threshold)| threshold.depth(&stock));
+    message
+        .notes
+        .retain(|note| depth_told(note).is_none_or(|told| Some(told) == depth));
+    if present.is_none() {
+        return;
+    }
+    message.notes.retain(|note| !says_how_old(note));
+    for note in &mut message.notes {
+        if note.as_str() == NOTHING_NEWER {
+            STILL_OPEN.clone_into(note);
+        }
+    }
 }
 
 /// How much there is although an alert is open.
@@ -452,6 +475,55 @@ mod tests {
         let mut unknown = opened();
         tells_present(&mut unknown, None, None, false);
         assert_eq!((unknown.after, unknown.notes.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_fall_is_told_with_the_present_stock_only_where_it_is_still_so() {
+        let check = Some(Check::LowStock(Threshold {
+            units: 10,
+            boundary: Boundary::AtOrBelow,
+            basis: Basis::Available,
+            recovery: None,
+            over: Over::Each,
+        }));
+        let half = "It has fallen further, to half of the threshold.";
+        let moved = "The threshold is now 10, it was 5: what is left is at most half of it.";
+        let demand = "High demand, too: 9 sold within 1 days.";
+        let said = |note: &str, left| {
+            let mut message = message(AlertKind::LowStock, RevisionKind::Updated);
+            message.threshold = Some(10);
+            message.after = Some(stock(5, 0));
+            message.notes = vec![note.to_owned(), demand.to_owned()];
+            tells_present(&mut message, Some(stock(left, 0)), check, false);
+            assert_eq!(message.after, Some(stock(left, 0)));
+            message.notes
+        };
+        for note in [half, moved] {
+            assert_eq!(said(note, 9), [demand]);
+            assert_eq!(said(note, 4), [note, demand]);
+        }
+        assert_eq!(said("It has fallen further: nothing is left.", 1), [demand]);
+    }
+
+    #[test]
+    fn a_reminder_with_the_present_stock_does_not_say_how_old_the_other_was() {
+        let said = |first: &str, left| {
+            let mut message = message(AlertKind::LowStock, RevisionKind::Updated);
+            message.after = Some(stock(4, 0));
+            message.notes = vec![
+                first.to_owned(),
+                "It last changed at 2026-12-01 02:57 GMT.".to_owned(),
+                "till has not been heard from since 2026-12-01 02:57 GMT.".to_owned(),
+            ];
+            tells_present(&mut message, left, None, false);
+            message.notes
+        };
+        for first in ["A reminder: nothing newer is known.", STILL_OPEN] {
+            assert_eq!(said(first, Some(stock(5, 0))), [STILL_OPEN]);
+            // As long as nothing else is known.
+            assert_eq!(said(first, Some(stock(4, 0))).len(), 3);
+            assert_eq!(said(first, None).len(), 3);
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod telling;
 
 pub use manner::{Manner, OwnManner, Span};
 use telling::{Flapping, tell};
+pub use telling::{STILL_OPEN, depth_told};
 
 /// What is remembered of one subject and kind between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

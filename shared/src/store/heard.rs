@@ -6,8 +6,22 @@ use jiff::Timestamp;
 
 use super::{Store, StoreError};
 use crate::domain::Position;
+use crate::domain::id::ConnectorName;
 use crate::domain::message::Message;
 use crate::installation::Installation;
+
+/// What a reminder says first where a sender is silent.
+pub const NOTHING_NEWER: &str = "A reminder: nothing newer is known.";
+
+const CHANGED: &str = "It last changed at ";
+const SILENT: &str = " has not been heard from since ";
+
+/// Whether a note of a message says how old is what is known.
+pub fn says_how_old(note: &str) -> bool {
+    let is_sender = |text: &str| text.parse::<ConnectorName>().is_ok();
+    let silent = note.split_once(SILENT);
+    note.starts_with(CHANGED) || silent.is_some_and(|(sender, _)| is_sender(sender))
+}
 
 /// How old is what is known, in sentences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +52,7 @@ impl Store {
     ) -> Result<Heard, StoreError> {
         let changed: Option<Vec<_>> = positions.iter().map(|it| it.changed_at).collect();
         let changed = changed.and_then(|changed| changed.into_iter().max());
-        let changed = changed.map(|it| format!("It last changed at {}.", message.local(it.0)));
+        let changed = changed.map(|it| format!("{CHANGED}{}.", message.local(it.0)));
         let sources = &installation.authority().quantities;
         let mut senders = BTreeMap::new();
         for position in positions {
@@ -58,7 +72,7 @@ impl Store {
             let last = self.last_webhook(sender).await?.max(stated);
             if let Some(last) = last.filter(|last| *last <= since) {
                 let last = message.local(last);
-                silent.push(format!("{sender} has not been heard from since {last}."));
+                silent.push(format!("{sender}{SILENT}{last}."));
             }
         }
         Ok(Heard { changed, silent })

@@ -196,15 +196,30 @@ pub(super) fn tell(
 /// How far apart an alert's news is told at least, from its second message on.
 const BETWEEN_NEWS: SignedDuration = SignedDuration::from_mins(30);
 
-const STILL_OPEN: &str = "A reminder: this is still so.";
+/// What a reminder says first.
+pub const STILL_OPEN: &str = "A reminder: this is still so.";
+
+const HALF: &str = "It has fallen further, to half of the threshold.";
+const ZERO: &str = "It has fallen further: nothing is left.";
+const AT_MOST_HALF: &str = ": what is left is at most half of it.";
+
+/// How far down stock is by a note that says so.
+pub fn depth_told(note: &str) -> Option<Depth> {
+    match note {
+        HALF => Some(Depth::Half),
+        ZERO => Some(Depth::Zero),
+        moved if moved.ends_with(AT_MOST_HALF) => Some(Depth::Half),
+        _ => None,
+    }
+}
 
 fn fallen(depth: Depth, moved: Option<(i64, i64)>) -> Option<String> {
     match (depth, moved) {
         (Depth::Threshold, _) => None,
         (Depth::Half, Some((old, new))) => Some(format!(
-            "The threshold is now {new}, it was {old}: what is left is at most half of it."
+            "The threshold is now {new}, it was {old}{AT_MOST_HALF}"
         )),
-        (Depth::Half, None) => Some("It has fallen further, to half of the threshold.".to_owned()),
-        (Depth::Zero, _) => Some("It has fallen further: nothing is left.".to_owned()),
+        (Depth::Half, None) => Some(HALF.to_owned()),
+        (Depth::Zero, _) => Some(ZERO.to_owned()),
     }
 }
