@@ -546,8 +546,8 @@ async fn two_sales_that_nobody_listed_before_are_told_with_who_sold_it_where() {
     assert_eq!(
         told,
         [
-            "It was sold at north, by the word of dms. The sale stands. \
-          market says that it was sold at south."
+            "It was sold at North, by the word of dms. The sale stands. \
+          market says that it was sold at South."
         ]
     );
     carried.stop().await;

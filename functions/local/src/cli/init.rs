@@ -313,6 +313,7 @@ const SHOPIFY: &str = r#"# In Shopify: Settings, Notifications, Webhooks, to htt
 kind = "shopify"
 shop = "my-shop"                      # what stands before .myshopify.com
 locations = { "1" = "main" }          # the shop's number of the place; the quarantine names unknown ones
+default_location = "main"             # where orders that name no place are taken from
 webhook = { secret = "env:LOTWIRE_SHOPIFY_SECRET" }
 "#;
 const FILES: &str = r#"# CSV files dropped here, read every 15 minutes; sftp://, ftps:// and https:// do, too.
