@@ -24,7 +24,7 @@ const NORTH: i64 = 1;
 const SOUTH: i64 = 2;
 /// Of more things than this not every order of arrival is tried, unless `ARRIVALS` says of how many all are.
 const ALL_ORDERS: usize = 4;
-const SOME_ORDERS: usize = 40;
+const SOME_ORDERS: usize = 16;
 /// The same where `ARRIVALS` is set.
 const MANY_ORDERS: usize = 200;
 /// How far apart what is told at one time and the next are in number.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use shared::config::connector::ConnectorSettings;
 use shared::config::environment::Intake;
 use shared::connectors::webhook_secrets;
-use shared::domain::alert::AlertState;
+use shared::domain::alert::{AlertKind, AlertState};
 use shared::domain::watch::Withheld;
 use shared::domain::{ChannelName, ConnectorName};
 use shared::installation::{Installation, InstallationError};
@@ -83,7 +83,8 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
                 .await
         },
         |alert: &Alert| {
-            untold += usize::from(alert.told.is_empty());
+            // That a channel is down is told without a route, if anybody else can be reached.
+            untold += usize::from(alert.told.is_empty() && alert.kind != AlertKind::ChannelDown);
             true
         },
     )
