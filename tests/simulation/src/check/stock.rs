@@ -21,6 +21,8 @@ pub(super) fn along(scene: &Scene<'_>, found: &mut Findings) {
                 let (before, after) = (&change.before, &change.after);
                 let (product, place) = (text(after, "product"), text(after, "location"));
                 let Some((balance, promised)) = balance(after) else {
+                    // Nothing is known to have been there.
+                    standing.remove(&(product, place));
                     continue;
                 };
                 let more = number(after, "held") - number(before, "held");
@@ -86,7 +88,11 @@ pub(super) fn balance(position: &Value) -> Option<(i64, i64)> {
         .find_map(|source| stated(source));
     let counted = stated("api").filter(|count| owner.is_none_or(|owner| at(count) >= at(owner)));
     let base = counted.or(owner)?;
-    let at = at(base);
+    // A source's time in whole seconds is of any instant of its second.
+    let at = match at(base) {
+        second if counted.is_none() && second % 1_000 == 0 => second + 999,
+        exact => exact,
+    };
     let moves = holding["moves"]
         .as_array()
         .map(Vec::as_slice)
