@@ -100,7 +100,7 @@ pub struct Deliverer {
 pub(super) struct Before {
     /// The try before this one never reported back.
     pub(super) lost: bool,
-    /// It was tried or put off, or has waited: what it says may be over.
+    /// It has waited for its turn just now: what it says may be over.
     pub(super) held_up: bool,
 }
 
@@ -206,11 +206,13 @@ impl Deliverer {
             .lease(&which.alert, which.revision, &which.channel, span)
             .await?;
         let (leased, before) = match lease {
-            Lease::Ours {
+            Lease::Ours { leased, lost } => (
                 leased,
-                lost,
-                held_up,
-            } => (leased, Before { lost, held_up }),
+                Before {
+                    lost,
+                    held_up: false,
+                },
+            ),
             Lease::Settled => return Ok(Delivered::Settled),
             Lease::Grouped => return Ok(Delivered::Waiting),
             Lease::Unknown => return Ok(Delivered::Missing),

@@ -181,8 +181,6 @@ pub enum Lease {
         leased: Box<Stored<Intent>>,
         /// Whether the try before this one never said what came of it.
         lost: bool,
-        /// Whether it was tried or put off before, so that what it says may be over.
-        held_up: bool,
     },
     /// It is delivered, or given up: nothing to do.
     Settled,
@@ -343,7 +341,6 @@ impl Store {
             return Ok(Lease::Later(stored.data.not_before));
         }
         let mut ours = stored.data;
-        let held_up = ours.not_before > ours.created_at;
         // A try that was under way when its lease ran out may have reached the vendor.
         let lost = ours.in_flight;
         if lost {
@@ -376,7 +373,6 @@ impl Store {
                     data: ours,
                 }),
                 lost,
-                held_up,
             });
         }
         // Somebody else was faster; theirs is the lease.

@@ -413,26 +413,6 @@ async fn what_is_over_while_it_waits_for_its_turn_is_not_told() {
     assert_eq!(world.vendors.seen("slack.com").len(), 1);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_no_longer_so_after_a_second_in_the_queue_is_not_told() {
-    let world = slack().await;
-    let fast = world.open("oil/fast", &["chat"]).await.remove(0);
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    let low = world.open_after("oil/fast", "oil/low", &["chat"]).await;
-    let Delivered::Again(wait) = world.look(&low[0]).await else {
-        panic!("it waits for what was said before");
-    };
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    world.look(&fast).await;
-    let out = world.open("oil/out", &["chat"]).await.remove(0);
-    world.look(&out).await;
-    tokio::time::sleep(wait.unsigned_abs()).await;
-    settle(&world, &low[0]).await;
-    let seen = world.vendors.seen("slack.com");
-    assert_eq!(seen.len(), 2, "{seen:#?}");
-    assert!(seen[1].body.contains("Out of stock"), "{seen:#?}");
-}
-
 /// Somebody decides while the vendor wants to be left alone, and that it is over is written after that.
 #[tokio::test(start_paused = true)]
 async fn a_suspicion_that_was_decided_while_its_message_waited_is_not_told() {
