@@ -332,7 +332,8 @@ impl Ingest {
                         &content(event),
                         (left.reason, left.sentence),
                     )
-                    .about(subject(&json!(event.change)));
+                    .about(subject(&json!(event.change)))
+                    .saying(left.says);
                     let awaits = left.awaits.map(|(kind, name)| (kind.to_owned(), name));
                     one_for_each_name(held.event(event.id.clone()), awaits)
                 });
@@ -348,7 +349,8 @@ impl Ingest {
             &content(event),
             (code(&reason), reason.to_string()),
         )
-        .about(subject(&json!(event.change)));
+        .about(subject(&json!(event.change)))
+        .saying(reason.says().map(str::to_owned));
         let awaits = reason.awaits().map(|(kind, name)| (kind.to_owned(), name));
         Ok(vec![one_for_each_name(
             held.event(event.id.clone()),

@@ -369,7 +369,7 @@ pub(crate) fn taken(
                 match &statement.item {
                     // The same entry as a webhook's: it is closed when the vehicle is counted.
                     Item::Unit { vin } if left.reason == UNPLACED => {
-                        flaw.of_word(&format!("{UNPLACED} {vin}"))
+                        flaw.of_word_that_says(&format!("{UNPLACED} {vin}"), left.says)
                     }
                     _ => flaw,
                 }

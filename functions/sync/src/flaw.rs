@@ -35,8 +35,9 @@ const EXAMPLES: usize = 3;
 /// What makes several rows one entry in quarantine, however many there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Common {
-    /// The word or name that is to blame.
-    Word(Box<str>),
+    /// The word or name that is to blame, and what is said of it, for machines, where that may become
+    /// something else.
+    Word(Box<str>, Option<Box<str>>),
     /// What rows of one item say that contradict each other: where they say something else, it is another.
     Said(Box<str>),
 }
@@ -101,7 +102,15 @@ impl Flaw {
     /// The word or name that is to blame.
     pub(crate) fn word(&self) -> Option<&str> {
         match self.common.as_deref()? {
-            Common::Word(word) => Some(word),
+            Common::Word(word, _) => Some(word),
+            Common::Said(_) => None,
+        }
+    }
+
+    /// What is said of that, where it may become something else.
+    pub(crate) fn says(&self) -> Option<&str> {
+        match self.common.as_deref()? {
+            Common::Word(_, says) => says.as_deref(),
             Common::Said(_) => None,
         }
     }
@@ -122,8 +131,12 @@ impl Flaw {
     }
 
     pub(crate) fn of_word(self, word: &str) -> Self {
+        self.of_word_that_says(word, None)
+    }
+
+    pub(crate) fn of_word_that_says(self, word: &str, says: Option<String>) -> Self {
         Self {
-            common: Some(Box::new(Common::Word(word.into()))),
+            common: Some(Box::new(Common::Word(word.into(), says.map(Into::into)))),
             brief: Some(self.sentence.replace(&format!("{word:?} "), "").into()),
             ..self
         }

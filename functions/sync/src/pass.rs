@@ -269,7 +269,8 @@ impl Pass<'_> {
         }
         for flaw in of_words {
             let word = flaw.word().unwrap_or_default();
-            held.push(entry(flaw.reason, flaw.sentence.clone(), word));
+            let says = flaw.says().map(str::to_owned);
+            held.push(entry(flaw.reason, flaw.sentence.clone(), word).saying(says));
         }
         held
     }

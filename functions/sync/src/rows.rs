@@ -345,29 +345,32 @@ impl<'a> Reading<'a> {
     fn location(&self, row: &Row) -> Result<Option<LocationId>, Flaw> {
         if let Some(name) = place_of(row) {
             return self.located(&name).map(Some).ok_or_else(|| {
-                let sentence = self.unknown_place(&name);
-                Flaw::new(None, UNKNOWN_LOCATION, sentence).of_word(&name)
+                let (sentence, meant) = self.unknown_place(&name);
+                Flaw::new(None, UNKNOWN_LOCATION, sentence).of_word_that_says(&name, meant)
             });
         }
         Ok(self.only_place())
     }
 
-    /// Why a name is no place: none is called so, or several are.
-    fn unknown_place(&self, name: &str) -> String {
-        let meant = self.common.meant_in_files(name, self.locations);
-        let meant = meant.into_iter().map(|id| {
+    /// Why a name is no place: none is called so, or several are, and which.
+    fn unknown_place(&self, name: &str) -> (String, Option<String>) {
+        let ids = self.common.meant_in_files(name, self.locations);
+        if ids.is_empty() {
+            let sentence = format!("The location {name:?} is not in the connector's list.");
+            return (sentence, None);
+        }
+        let meant = ids.iter().map(|id| {
             let called = self.locations.location(id);
             let called = called.map(|it| format!(" ({})", it.name));
             format!("`{id}`{}", called.unwrap_or_default())
         });
         let meant: Vec<_> = meant.collect();
-        if meant.is_empty() {
-            return format!("The location {name:?} is not in the connector's list.");
-        }
-        format!(
+        let ids: Vec<_> = ids.iter().map(|id| id.as_str()).collect();
+        let sentence = format!(
             "The location {name:?} may be {}. Use the id, or list each name under `locations`.",
             meant.join(" or ")
-        )
+        );
+        (sentence, Some(ids.join(" ")))
     }
 
     /// Where everything is that tells no place, if there is but one.

@@ -397,6 +397,7 @@ fn back_later(called: &str) -> LeftOut {
         reason: UNKNOWN_PLACE,
         sentence: format!("{error}; what is back there counts once it is"),
         awaits: error.awaits(),
+        says: None,
     }
 }
 

@@ -91,6 +91,10 @@ pub struct Quarantined {
     /// told of that any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<String>,
+    /// What it says, for machines, where that may become something else under the same id: which items
+    /// contradict each other, what is missing. Words may change without that anything else does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
     /// Whether it stands for more than those.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
@@ -139,6 +143,7 @@ impl Quarantined {
             awaits: None,
             about: Vec::new(),
             was: None,
+            says: None,
             more: false,
             state: HeldState::Open,
             times: 1,
@@ -179,6 +184,7 @@ impl Quarantined {
             was: was.or_else(|| self.was.clone()),
             reason: held.reason.clone(),
             sentence: held.sentence.clone(),
+            says: held.says.clone(),
             times: self.times.saturating_add(u64::from(again)),
             last: if again {
                 Some(Moment(held.at))
@@ -191,10 +197,19 @@ impl Quarantined {
         now
     }
 
-    /// Whether it says what another of the same id does: by the row, or where it stands for many, in its
-    /// sentence.
+    /// Whether it says what another of the same id does.
     fn says_what(&self, other: &Self) -> bool {
-        self.row == other.row || self.sentence == other.sentence
+        match (&self.says, &other.says) {
+            (_, None) => true,
+            // From before that was kept.
+            (None, Some(_)) => self.row == other.row || self.sentence == other.sentence,
+            (says, others) => says == others,
+        }
+    }
+
+    /// Notes what it says, where that may become something else.
+    pub fn saying(self, says: Option<String>) -> Self {
+        Self { says, ..self }
     }
 
     fn add(&mut self, one: &str) {

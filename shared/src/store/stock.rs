@@ -85,6 +85,8 @@ pub struct LeftOut {
     pub sentence: String,
     /// The name that has to become known before it can have one: its kind, and itself.
     pub awaits: Option<(&'static str, String)>,
+    /// What it says, for machines, where that may become something else while it awaits the same.
+    pub says: Option<String>,
 }
 
 /// Why an event was not applied.
@@ -143,6 +145,14 @@ impl ApplyError {
                 product, location, ..
             } => Some(same_sku(product, location)),
             Self::UnknownPlace(called) => Some((LOCATION, called.clone())),
+            _ => None,
+        }
+    }
+
+    /// What it says, for machines, where that may become something else while it awaits the same.
+    pub fn says(&self) -> Option<&str> {
+        match self {
+            Self::SameSku { items, .. } => Some(items),
             _ => None,
         }
     }
@@ -1010,6 +1020,7 @@ fn believed<'a>(
             position.product, position.location
         ),
         awaits: None,
+        says: None,
     });
     let change = PositionChange::Level {
         source: source.clone(),

@@ -82,6 +82,7 @@ impl Store {
             reason: "too_large",
             sentence: format!("vehicle {}: its description is too large", report.vin),
             awaits: None,
+            says: None,
         });
         Ok(Applied::with(changed, left_out))
     }
@@ -180,6 +181,7 @@ impl Store {
         if is_old && unit.count(authority).is_none() {
             let now = Quarantined {
                 sentence: missing.sentence,
+                says: missing.says,
                 ..held.clone()
             };
             // Who writes it meanwhile says what holds.
@@ -378,6 +380,7 @@ fn believable<'r>(
                 report.vin
             ),
             awaits: None,
+            says: None,
         });
     }
     let fields = report.fields.iter();
@@ -395,6 +398,7 @@ fn believable<'r>(
                 reason: "held_for_review",
                 sentence: format!("vehicle {}: {name} {new}: {alarm}", report.vin),
                 awaits: None,
+                says: None,
             });
         }
     }
@@ -419,6 +423,7 @@ fn uncounted(unit: &Unit, authority: &Authority) -> Option<LeftOut> {
             unit.vin
         ),
         awaits: Some((UNPLACED, unit.vin.to_string())),
+        says: Some(field.to_owned()),
     })
 }
 

@@ -4,7 +4,7 @@ use ingest::Selection;
 use serde_json::{Value, json};
 use shared::domain::alert::{AlertKind, AlertState};
 use shared::store::keys;
-use shared::store::quarantine::HeldState;
+use shared::store::quarantine::{HeldState, Quarantined};
 
 use super::{ALL, CONFIG, EXCHANGED, ITEM, OTHER_ITEM, Shop, level, order, product};
 
@@ -423,6 +423,39 @@ async fn what_waited_for_its_product_is_told_before_two_minutes_are_over() {
     shop.tick().await;
     pump.idle().await;
     assert_eq!(shop.alerts(AlertState::Open).await.len(), 1);
+}
+
+/// Words change with the version; what they are about does not.
+#[tokio::test(start_paused = true)]
+async fn what_was_dismissed_stays_so_in_whatever_words_it_is_met_again() {
+    let shop = Shop::open(&[]).await;
+    let both = [(ITEM, "OIL"), (OTHER_ITEM, "OIL")];
+    shop.hears("products/create", &product("active", "08:00:00", &both))
+        .await;
+    for (item, place, at) in [
+        (ITEM, 1, "09:00:00"),
+        (OTHER_ITEM, 1, "09:01:00"),
+        (ITEM, 99, "09:02:00"),
+    ] {
+        let body = level(item, place, 4, at);
+        shop.hears("inventory_levels/update", &body).await;
+    }
+    let held = shop.held(HeldState::Open).await;
+    let mut reasons: Vec<_> = held.iter().map(|it| &it.reason[..]).collect();
+    reasons.sort_unstable();
+    assert_eq!(reasons, ["same_sku", "unknown_location"]);
+    for entry in held {
+        let dismissed = shop.store.dismiss_quarantined(&entry.id, "known", "anna");
+        dismissed.await.unwrap();
+        let anew = Quarantined {
+            sentence: "the same in other words".into(),
+            row: "another row of it".into(),
+            ..entry
+        };
+        let opened = shop.store.quarantine(&anew).await.unwrap();
+        assert!(!opened, "{anew:?}");
+    }
+    assert_eq!(shop.held(HeldState::Open).await, []);
 }
 
 #[tokio::test(start_paused = true)]
