@@ -228,6 +228,29 @@ async fn what_is_turned_away_for_its_signature_is_counted_although_others_are_ta
     assert_eq!(status, 404);
 }
 
+/// Whoever is told knows which product it is, and where it stands in what was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_the_quarantine_names_the_product_and_the_row() {
+    let running = Running::with(CONFIG).await;
+    let changes = json!({"changes": [
+        {"sku": "OIL", "location": "milano", "on_hand": 5},
+        {"sku": "PAD", "location": "milano"},
+        {"sku": "GAS", "location": "milano", "on_hand": 999_999_999},
+    ]});
+    let (status, answer) = running.post("m1", "stock.level", changes).await;
+    assert_eq!((status, counts(&answer)), (200, [1, 0, 2]), "{answer}");
+    let listed = running.get("/api/v1/quarantine").await["items"].clone();
+    let told = running.alerts(AlertState::Open).await;
+    let told: Vec<_> = told.iter().map(|it| it.message.notes.join(" ")).collect();
+    for (sku, row) in [("PAD", "/data/changes/1"), ("GAS", "")] {
+        let mut listed = listed.as_array().unwrap().iter();
+        let is_named = |item: &Value| item["detail"].as_str().unwrap().contains(sku);
+        assert!(listed.any(is_named), "{sku}: {listed:?}");
+        let is_told = |notes: &String| notes.contains(sku) && notes.contains(row);
+        assert!(told.iter().any(is_told), "{sku}: {told:#?}");
+    }
+}
+
 /// People are told of nothing that no route carries; whoever looks sees that.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_says_how_many_open_alerts_are_told_to_nobody() {

@@ -307,15 +307,24 @@ fn of_quarantine(
     let is_new =
         |entry: &&Quarantined| known.is_some_and(|known| !known.contains(&fact(entry.name())));
     let (new, old): (Vec<_>, Vec<_>) = open.iter().partition(is_new);
-    let said = |entry: &Quarantined| match entry.about.len() {
-        0 | 1 => format!("{}.", entry.sentence),
-        items if entry.more => format!("{} (more than {items} items).", entry.sentence),
-        items => format!("{} ({items} items).", entry.sentence),
+    let said = |entry: &Quarantined| {
+        let detail = entry.detail();
+        let row = entry.row_at().map(|row| format!(" ({row})"));
+        format!(
+            "{}{}.",
+            detail.trim_end_matches('.'),
+            row.unwrap_or_default()
+        )
     };
     let new = new
         .into_iter()
         .map(|entry| format!("Now also: {}", said(entry)));
-    let old = old.into_iter().map(|entry| capitalised(&said(entry)));
+    // A SKU is written as it is.
+    let begins_it = |entry: &Quarantined| entry.detail().starts_with(&entry.sentence[..]);
+    let old = old.into_iter().map(|entry| match begins_it(entry) {
+        true => capitalised(&said(entry)),
+        false => said(entry),
+    });
     let mut notes: Vec<_> = new.chain(old).take(NAMED).collect();
     let open_now = match (open.len(), is_more) {
         (0 | 1, _) => "What can be done: lotwire quarantine".to_owned(),

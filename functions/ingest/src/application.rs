@@ -143,7 +143,7 @@ impl Ingest {
         let mut received = received;
         for reading in 0..READINGS {
             let (once, held) = self
-                .apply_once(&store, door, &received.data, &parsed)
+                .apply_once(&store, door, &received.data, (&parsed, &known))
                 .await?;
             outcome = Outcome {
                 applied: outcome.applied + once.applied,
@@ -178,7 +178,7 @@ impl Ingest {
         store: &Store,
         door: &Door,
         received: &Received,
-        parsed: &Parsed,
+        (parsed, known): (&Parsed, &Known),
     ) -> Result<(Outcome, Vec<Held>), IngestError> {
         let authority = door.installation.authority();
         let mut outcome = Outcome {
@@ -203,6 +203,8 @@ impl Ingest {
         }
         for rejected in &parsed.quarantine {
             let problem = &rejected.problem;
+            let about = subject(&rejected.excerpt);
+            let about = about.or_else(|| numbered(&rejected.excerpt, known));
             let entry = Quarantined::new(
                 &door.name,
                 received.at,
@@ -210,7 +212,7 @@ impl Ingest {
                 &rejected.excerpt.to_string(),
                 (problem.reason.name(), problem.sentence.clone()),
             )
-            .about(subject(&rejected.excerpt));
+            .about(about.as_deref());
             let awaits = problem.awaits.clone();
             let awaits = awaits.map(|awaited| (awaited.kind, awaited.name));
             held.push(one_for_each_name(entry, awaits));
@@ -332,7 +334,7 @@ impl Ingest {
                         &content(event),
                         (left.reason, left.sentence),
                     )
-                    .about(subject(&json!(event.change)))
+                    .about(subject(&json!(event.change)).as_deref())
                     .saying(left.says);
                     let awaits = left.awaits.map(|(kind, name)| (kind.to_owned(), name));
                     one_for_each_name(held.event(event.id.clone()), awaits)
@@ -349,7 +351,7 @@ impl Ingest {
             &content(event),
             (code(&reason), reason.to_string()),
         )
-        .about(subject(&json!(event.change)))
+        .about(subject(&json!(event.change)).as_deref())
         .saying(reason.says().map(str::to_owned));
         let awaits = reason.awaits().map(|(kind, name)| (kind.to_owned(), name));
         Ok(vec![one_for_each_name(
@@ -437,11 +439,28 @@ fn to_be_looked_up(connector: &ConnectorName, received: &Received, lookup: &Look
 }
 
 /// The SKU or VIN that a row or an event is about, where it says one.
-fn subject(said: &Value) -> Option<&str> {
+fn subject(said: &Value) -> Option<String> {
     let fields = said.as_object()?;
-    let named = ["sku", "vin", "product"].into_iter();
-    let mut named = named.filter_map(|name| fields.get(name)?.as_str());
+    let named = ["sku", "vin", "VIN", "product"].into_iter();
+    let mut named = named.filter_map(|name| match fields.get(name)? {
+        Value::String(name) => Some(name.clone()),
+        Value::Number(name) => Some(name.to_string()),
+        _ => None,
+    });
     named.next().or_else(|| fields.values().find_map(subject))
+}
+
+/// The SKU of the product that a row names by the vendor's number, where that is known.
+fn numbered(said: &Value, known: &Known) -> Option<String> {
+    known.iter().find_map(|(external, name)| {
+        let number = said.get(format!("{}_id", external.kind))?;
+        let is_it = number.as_str().map_or_else(
+            || number.to_string() == external.id,
+            |number| number == external.id,
+        );
+        let sku = name.as_ref().filter(|_| is_it)?.sku.as_ref()?;
+        Some(sku.to_string())
+    })
 }
 
 /// What quarantine shows of an event.

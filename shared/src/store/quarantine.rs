@@ -25,6 +25,8 @@ pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 const EXCERPT: usize = 400;
 /// How many SKUs and VINs an entry names.
 const ABOUT: usize = 100;
+/// How many of them are named to people.
+const NAMED: usize = 3;
 /// How often it is tried to count that an entry is met again.
 const COUNTING: u32 = 3;
 /// Open entries read at once.
@@ -174,6 +176,40 @@ impl Quarantined {
         about.unwrap_or(&self.sentence)
     }
 
+    /// Why, for people, and of what: which SKUs and VINs, where the sentence does not name them.
+    pub fn detail(&self) -> String {
+        let sentence = &self.sentence;
+        match &self.about[..] {
+            [] => sentence.clone(),
+            [one] if !self.more => match names(sentence, one) {
+                true => sentence.clone(),
+                false => format!("{one}: {sentence}"),
+            },
+            several => {
+                let named: Vec<_> = several.iter().take(NAMED).map(String::as_str).collect();
+                let others = match several.len() - named.len() {
+                    _ if self.more => " and more".to_owned(),
+                    0 => String::new(),
+                    others => format!(" and {others} more"),
+                };
+                let sentence = sentence.trim_end_matches('.');
+                format!("{sentence} ({}{others})", named.join(", "))
+            }
+        }
+    }
+
+    /// The line of a file, or the place in a webhook's body, of an entry that stands for one row.
+    pub fn row_at(&self) -> Option<&str> {
+        if self.awaits.is_some() || self.event.is_some() || self.about.len() > 1 || self.more {
+            return None;
+        }
+        let line = self.place.rsplit_once(':').map(|(_, line)| line);
+        match line.is_some_and(|line| line.parse::<u64>().is_ok()) {
+            true => Some(&self.place),
+            false => self.place.find('/').map(|at| &self.place[at..]),
+        }
+    }
+
     /// The same, met as `held`: for the reason that holds now, in the words that hold now, about what that
     /// is about, too. It counts unless it was met by that already.
     fn met_as(&self, held: &Self) -> Self {
@@ -241,6 +277,18 @@ impl Quarantined {
         self.event = Some(event);
         self
     }
+}
+
+/// Whether a text has this word in it, however it is capitalised.
+pub fn names(text: &str, word: &str) -> bool {
+    let text = text.to_lowercase();
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
+    text.match_indices(&word.to_lowercase()).any(|(at, found)| {
+        let (before, after) = (&text[..at], &text[at + found.len()..]);
+        // A sentence may end behind it.
+        let after = after.trim_start_matches('.');
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    })
 }
 
 /// The id of an entry that is known by what it says and why it is held.
@@ -728,6 +776,37 @@ mod tests {
         assert_eq!(first, held("tuesday.csv:7", "OIL,", "no_data"));
         assert_ne!(first, held("monday.csv:2", "GAS,", "no_data"));
         assert_ne!(first, held("monday.csv:2", "OIL,", "held"));
+    }
+
+    #[test]
+    fn people_read_which_product_it_is_and_in_which_row() {
+        let source: ConnectorName = "erp".parse().unwrap();
+        let held = |place: &str, sentence: &str, about: &[&str]| {
+            let at = Timestamp::UNIX_EPOCH;
+            let held = Quarantined::new(&source, at, place, "", ("no_data", sentence));
+            about.iter().fold(held, |held, one| held.about(Some(one)))
+        };
+        for (sentence, about, detail) in [
+            ("It is empty.", &[][..], "It is empty."),
+            ("It is empty.", &["OIL"], "OIL: It is empty."),
+            ("OIL at north: no.", &["OIL"], "OIL at north: no."),
+            ("OIL-5 at north: no.", &["OIL"], "OIL: OIL-5 at north: no."),
+            ("No such place.", &["A", "B"], "No such place (A, B)"),
+            (
+                "No such place.",
+                &["A", "B", "C", "D", "E"],
+                "No such place (A, B, C and 2 more)",
+            ),
+        ] {
+            assert_eq!(held("a.csv:2", sentence, about).detail(), detail);
+        }
+        let row = |place, about: &[&str]| held(place, "", about).row_at().map(str::to_owned);
+        assert_eq!(row("in/a.csv:2", &["OIL"]).as_deref(), Some("in/a.csv:2"));
+        assert_eq!(row("in/a.csv:2", &["OIL", "GAS"]), None, "one of several");
+        let pointer = "/data/changes/3";
+        let webhook = format!("4f2a{pointer}");
+        assert_eq!(row(&webhook, &[]).as_deref(), Some(pointer));
+        assert_eq!(row("lookup:SJAAX14V4RC004321", &[]), None);
     }
 
     #[test]

@@ -165,6 +165,7 @@ async fn what_else_goes_to_quarantine_is_told_once_with_all_that_is_open_by_then
     };
     assert!(revision == 1 && is_named(&notes, &old), "{notes}");
     assert!(!notes.contains(&old.place), "nobody reads that: {notes}");
+    assert!(notes.contains("OIL"), "which product: {notes}");
     // Another place, of two items, and many more.
     for place in 100..140 {
         hears(place, ITEM, "09:00:01").await;

@@ -16,7 +16,7 @@ use shared::domain::{AlertKind, ConnectorName, LocationId, Position, ProductId, 
 use shared::installation::{Installation, SourceHealth};
 use shared::store::alerts::ProductPicture;
 use shared::store::intents::{Intent, IntentState};
-use shared::store::quarantine::HeldState;
+use shared::store::quarantine::{HeldState, names};
 use shared::store::stated::Item;
 use shared::store::{Store, StoreError};
 
@@ -268,7 +268,7 @@ async fn held(
                 "source": entry.source,
                 "where": entry.place,
                 "reason": entry.reason,
-                "detail": entry.sentence,
+                "detail": entry.detail(),
                 "perhaps": !is_named,
             }));
         }
@@ -279,18 +279,6 @@ async fn held(
             return Ok(found);
         }
     }
-}
-
-/// Whether a text has this word in it, however it is capitalised.
-fn names(text: &str, word: &str) -> bool {
-    let text = text.to_lowercase();
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.');
-    text.match_indices(&word.to_lowercase()).any(|(at, found)| {
-        let (before, after) = (&text[..at], &text[at + found.len()..]);
-        // A sentence may end behind it.
-        let after = after.trim_start_matches('.');
-        !before.ends_with(is_part) && !after.starts_with(is_part)
-    })
 }
 
 /// The sources whose last file or read failed: what nobody has stated may be in there.

@@ -60,7 +60,7 @@ fn shown(held: &Quarantined) -> Value {
         "source": held.source,
         "event": held.event,
         "reason": held.reason,
-        "detail": held.sentence,
+        "detail": held.detail(),
         "where": held.place,
         "about": held.about,
         "about_more": held.more,

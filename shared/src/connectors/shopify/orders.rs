@@ -237,7 +237,14 @@ impl Shopify {
                     let note = format!("{}: no stock", line.row.pointer());
                     parsed.ignored.push(note);
                 }
-                Err(problem) => parsed.reject(problem, line.row.excerpt(&excerpt)),
+                Err(problem) => {
+                    let mut excerpt = line.row.excerpt(&excerpt);
+                    let sku = line.row.value("line_item").and_then(|it| it.get("sku"));
+                    if let Some(sku) = sku.and_then(Value::as_str) {
+                        excerpt["sku"] = sku.chars().take(64).collect::<String>().into();
+                    }
+                    parsed.reject(problem, excerpt);
+                }
             }
         }
         Ok(parsed)
