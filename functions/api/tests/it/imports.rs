@@ -231,6 +231,56 @@ async fn a_rejected_row_is_in_no_other_rows_way() {
     assert_eq!(position.body["items"][0]["on_hand"], 5);
 }
 
+/// A row sets all of what it says or nothing, and what sets nothing takes nobody's place.
+#[tokio::test]
+async fn a_later_row_counts_in_the_place_of_one_that_sets_nothing_for_whatever_reason() {
+    let scene = Scene::new().await;
+    let csv = "product,location,on_hand,threshold\n\
+        OIL,north,999999999,3\n\
+        OIL,north,,4\n\
+        line:bentley/bentayga,london,5,1\n\
+        line:bentley/bentayga,london,,2\n\
+        GAS,north,7,\n\
+        GAS,north,8,3\n\
+        GAS,north,,5\n\
+        GAS,north,,6\n\
+        PAD,north,999999999,1\n\
+        PAD,north,6,2\n\
+        PAD,north,7,\n\
+        PAD,north,,3\n";
+    let planned = import(&scene, csv, true, 2).await;
+    let answer = import(&scene, csv, false, 2).await;
+    let lines = |list: &str| -> Vec<u64> {
+        let rows = answer.body[list].as_array().unwrap();
+        rows.iter().filter_map(|it| it["line"].as_u64()).collect()
+    };
+    assert_eq!(
+        lines("differences"),
+        [3, 5, 6, 8, 11, 11],
+        "{}",
+        answer.body
+    );
+    assert_eq!(
+        lines("rejected"),
+        [2, 4, 7, 9, 10, 12, 13],
+        "{}",
+        answer.body
+    );
+    for part in ["counts", "differences", "rejected"] {
+        assert_eq!(planned.body[part], answer.body[part]);
+    }
+    let differences = answer.body["differences"].as_array().unwrap().iter();
+    let thresholds: Vec<_> = differences
+        .filter(|it| it["sets"] == "threshold")
+        .map(|it| &it["after"]["threshold"])
+        .collect();
+    assert_eq!(thresholds, [4, 2, 5, 2]);
+    let explained = scene
+        .get("/api/v1/explain?product=GAS&location=north")
+        .await;
+    assert_eq!(explained.body["kinds"][0]["rule"], "imported: GAS at north");
+}
+
 #[tokio::test]
 async fn windows_line_ends_and_line_breaks_in_cells_leave_the_numbers_right() {
     let scene = Scene::new().await;

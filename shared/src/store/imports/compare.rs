@@ -147,6 +147,38 @@ struct Taken {
     change: Option<RuleChange>,
 }
 
+/// What is set of a row together, or not at all.
+struct Part {
+    line: u64,
+    /// What it counts or describes.
+    said: Option<Line>,
+    threshold: Option<Taken>,
+}
+
+impl From<Line> for Part {
+    fn from(line: Line) -> Self {
+        Self {
+            line: line.line,
+            said: Some(line),
+            threshold: None,
+        }
+    }
+}
+
+impl Part {
+    fn about(&self) -> Vec<About> {
+        let said = self.said.iter().map(Line::about);
+        let threshold = self.threshold.iter().map(|taken| About {
+            sets: "threshold",
+            what: taken.of.clone(),
+        });
+        said.chain(threshold).collect()
+    }
+}
+
+/// What came of it: what it has set, and the threshold that is still to be.
+type Outcome = Result<(Option<Difference>, Option<Taken>), Rejected>;
+
 impl Import {
     /// Compares every row with what stands, and unless this is a dry run, makes it so.
     pub async fn run(self, store: &Store, context: &Context<'_>) -> Result<Imported, ImportError> {
@@ -159,20 +191,19 @@ impl Import {
         let mut rows = context.current_names(store, self.rows).await?;
         (imported.unknown, imported.unknown_products) = unknown(store, &rows).await?;
         let around = context.around(store, &rows).await?;
-        let (mut thresholds, refused) = context.judge(&rows, &around)?;
+        let (parts, refused) = context.judge(&rows, &around)?;
         let mut refused_lines: HashSet<_> = refused.iter().map(|it| it.line).collect();
         imported.rejected.extend(refused);
         rows.retain(|line| !refused_lines.contains(&line.line));
         let known = context.known(store, &rows).await?;
-        let is_stock = |line: &Line| matches!(line.row, Row::Stock { .. });
-        let (stock, mut others): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_stock);
         // Stock goes first: what it is refused for may be seen only as it is counted.
-        let mut taken_lines = HashSet::new();
-        for (line, outcome) in context.set_all(store, stock, &known).await? {
+        let (mut thresholds, mut taken_lines) = (Vec::new(), HashSet::new());
+        for (line, outcome) in context.set_all(store, parts, &known).await? {
             match outcome {
-                Ok(difference) => {
+                Ok((difference, threshold)) => {
                     taken_lines.insert(line);
-                    imported.differences.push(difference);
+                    imported.differences.extend(difference);
+                    thresholds.extend(threshold);
                 }
                 Err(rejected) => {
                     refused_lines.insert(line);
@@ -180,13 +211,11 @@ impl Import {
                 }
             }
         }
-        thresholds.retain(|taken| !refused_lines.contains(&taken.line));
-        taken_lines.extend(thresholds.iter().map(|taken| taken.line));
         let differences = context.set_thresholds(store, thresholds, &around).await?;
         imported.differences.extend(differences);
         // A product has a row for each of its places, and one title.
         let mut said = HashSet::new();
-        others.retain(|line| match &line.row {
+        rows.retain(|line| match &line.row {
             Row::Described {
                 product,
                 what,
@@ -197,9 +226,10 @@ impl Import {
             }
             Row::Stock { .. } | Row::Threshold(_) => false,
         });
-        for (line, outcome) in context.set_all(store, others, &known).await? {
+        let described = rows.into_iter().map(Part::from).collect();
+        for (line, outcome) in context.set_all(store, described, &known).await? {
             match outcome {
-                Ok(difference) => imported.differences.push(difference),
+                Ok((difference, _)) => imported.differences.extend(difference),
                 Err(mut rejected) => {
                     if taken_lines.contains(&line) {
                         rejected.detail.push_str("; the rest of the row is taken");
@@ -263,46 +293,61 @@ async fn repeated(store: &Store, thresholds: &[Taken]) -> Result<HashSet<EventId
 }
 
 impl Context<'_> {
-    /// The thresholds that can stand, and what is known to be wrong before anything is set, one for each line.
+    /// What each row counts and sets a threshold to, and the rows of which something is known to be wrong
+    /// before anything is set.
     fn judge(
         &self,
         rows: &[Line],
         around: &Around<'_>,
-    ) -> Result<(Vec<Taken>, Vec<Rejected>), ImportError> {
-        let (mut taken, mut seen) = (Vec::new(), HashSet::new());
-        let mut refused: Vec<Rejected> = Vec::new();
-        for line in rows {
-            if refused.last().is_some_and(|last| last.line == line.line) {
-                continue;
+    ) -> Result<(Vec<Part>, Vec<Rejected>), ImportError> {
+        let (mut parts, mut refused) = (Vec::new(), Vec::new());
+        for row in rows.chunk_by(|one, next| one.line == next.line) {
+            match self.part(row, around)? {
+                Ok(part) => parts.extend(part),
+                Err(rejected) => refused.push(rejected),
             }
+        }
+        Ok((parts, refused))
+    }
+
+    fn part(
+        &self,
+        row: &[Line],
+        around: &Around<'_>,
+    ) -> Result<Result<Option<Part>, Rejected>, ImportError> {
+        let (mut said, mut threshold) = (None, None);
+        for line in row {
             match &line.row {
-                Row::Threshold(target) => {
-                    let about = line.about();
-                    if seen.contains(&about) {
-                        refused.push(about.rejected(line.line));
-                        continue;
+                Row::Threshold(target) => match self.threshold(line.line, target, around) {
+                    Ok((blank, change)) => {
+                        threshold = Some(Taken {
+                            line: line.line,
+                            of: target.in_words(),
+                            key: self.threshold_key(target)?,
+                            blank,
+                            change,
+                        });
                     }
-                    match self.threshold(line.line, target, around) {
-                        Ok((blank, change)) => {
-                            taken.push(Taken {
-                                line: line.line,
-                                of: about.what.clone(),
-                                key: self.threshold_key(target)?,
-                                blank,
-                                change,
-                            });
-                            seen.insert(about);
-                        }
-                        Err(rejected) => refused.push(rejected),
-                    }
-                }
+                    Err(rejected) => return Ok(Err(rejected)),
+                },
                 Row::Stock {
                     product, location, ..
-                } => refused.extend(self.uncountable(line.line, product, location)),
+                } => {
+                    if let Some(rejected) = self.uncountable(line.line, product, location) {
+                        return Ok(Err(rejected));
+                    }
+                    said = Some(line.clone());
+                }
                 Row::Described { .. } => {}
             }
         }
-        Ok((taken, refused))
+        let line = row.first().map_or(0, |line| line.line);
+        let sets = said.is_some() || threshold.is_some();
+        Ok(Ok(sets.then_some(Part {
+            line,
+            said,
+            threshold,
+        })))
     }
 
     /// What is known of what the rows count and describe.
@@ -323,47 +368,52 @@ impl Context<'_> {
         store.known(&items, &described).await
     }
 
-    /// What came of each row, by its line. One about what an earlier row sets counts if that one is rejected.
+    /// What came of each row, by its line: what it has set, and the threshold that is still to be. One about
+    /// what an earlier row sets is refused, and counts in its place where that one is refused.
     async fn set_all(
         &self,
         store: &Store,
-        rows: Vec<Line>,
+        parts: Vec<Part>,
         known: &Known,
-    ) -> Result<Vec<(u64, Result<Difference, Rejected>)>, ImportError> {
-        let (mut first, mut later, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
-        for line in rows {
-            match seen.insert(line.about()) {
-                true => first.push(line),
-                false => later.push(line),
+    ) -> Result<Vec<(u64, Outcome)>, ImportError> {
+        let (mut all, mut set) = (Vec::new(), HashSet::new());
+        let mut waiting: Vec<_> = parts.into_iter().map(|part| (part.about(), part)).collect();
+        while !waiting.is_empty() {
+            let (mut now, mut later, mut spoken) = (Vec::new(), Vec::new(), HashSet::new());
+            for (about, part) in waiting {
+                if let Some(known) = about.iter().find(|about| set.contains(*about)) {
+                    all.push((part.line, Err(known.rejected(part.line))));
+                    continue;
+                }
+                let is_first = about.iter().all(|about| !spoken.contains(about));
+                spoken.extend(about.iter().cloned());
+                match is_first {
+                    true => now.push((about, part)),
+                    false => later.push((about, part)),
+                }
             }
-        }
-        // Each row is about something else, so their order does not matter.
-        let outcomes: Vec<_> = futures::stream::iter(first)
-            .map(async |line| {
-                let (about, number) = (line.about(), line.line);
-                (about, number, self.set(store, line, known).await)
-            })
-            .buffered(TOGETHER)
-            .collect()
-            .await;
-        let (mut all, mut unset) = (Vec::new(), HashSet::new());
-        for (about, line, outcome) in outcomes {
-            let outcome = outcome?;
-            if outcome.is_err() {
-                unset.insert(about);
+            // Each row is about something else, so their order does not matter.
+            let outcomes: Vec<_> = futures::stream::iter(now)
+                .map(async |(about, part)| {
+                    let line = part.line;
+                    let said = match part.said {
+                        Some(said) => self.set(store, said, known).await?.map(Some),
+                        None => Ok(None),
+                    };
+                    let outcome = said.map(|difference| (difference, part.threshold));
+                    Ok::<_, ImportError>((about, line, outcome))
+                })
+                .buffered(TOGETHER)
+                .collect()
+                .await;
+            for outcome in outcomes {
+                let (about, line, outcome) = outcome?;
+                if outcome.is_ok() {
+                    set.extend(about);
+                }
+                all.push((line, outcome));
             }
-            all.push((line, outcome));
-        }
-        for line in later {
-            let (about, number) = (line.about(), line.line);
-            let outcome = match unset.contains(&about) {
-                true => Box::pin(self.set(store, line, known)).await?,
-                false => Err(about.rejected(number)),
-            };
-            if outcome.is_ok() {
-                unset.remove(&about);
-            }
-            all.push((number, outcome));
+            waiting = later;
         }
         Ok(all)
     }
