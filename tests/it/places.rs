@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use ingest::Selection;
+use jiff::{SignedDuration, Timestamp};
 use lotwire::engine::Pump;
 use serde_json::json;
 use shared::domain::alert::AlertState;
@@ -36,7 +37,7 @@ fn places(ids: &[&str], named: &[(&str, &str)]) -> String {
         "[connectors.dms]\nkind = \"dealertrack\"\nlocations = {{ {named} }}\npayload = \"trusted\"\n\
          currency = \"EUR\"\ndistance = \"km\"\n\
          verify = {{ kind = \"header-secret\", header = \"X-Secret\", secret = \"env:TILL\" }}\n\
-         events = {{ stocked = \"stocked\", sold = \"sold\", moved = \"transferred\" }}\n\
+         events = {{ stocked = \"stocked\", sold = \"sold\", moved = \"transferred\", held = \"reserved\" }}\n\
          [connectors.dms.pointers]\nevent_id = \"/id\"\nevent_type = \"/type\"\ntime = \"/time\"\n\
          vin = \"/vin\"\ncompany = \"/company\"\nto_company = \"/to\"\nmake = \"/make\"\nmodel = \"/model\"\n"
     );
@@ -55,21 +56,26 @@ struct Group {
 }
 
 impl Group {
-    /// All that its system tells: what comes to stand and is sold where [`STANDS`] says.
-    async fn told_by(sender: &'static str) -> Self {
-        let places = places(&ALL, &FIRST);
+    /// Nothing is told yet.
+    async fn with(sender: &'static str, named: &[(&str, &str)]) -> Self {
+        let places = places(&ALL, named);
         let shop = Shop::open(&[
             (RULE, "kind = \"out_of_stock\""),
             ("[channels.out]", &places),
         ])
         .await;
         let carried = shop.evaluates();
-        let mut group = Self {
+        Self {
             shop,
             carried,
             sender,
             told: 0,
-        };
+        }
+    }
+
+    /// All that its system tells: what comes to stand and is sold where [`STANDS`] says.
+    async fn told_by(sender: &'static str) -> Self {
+        let mut group = Box::pin(Self::with(sender, &FIRST)).await;
         for (vehicle, place) in [
             (1, "222"),
             (2, "222"),
@@ -94,13 +100,19 @@ impl Group {
 
     /// A webhook of the sender, in its words.
     async fn hears(&mut self, what: &str, vehicle: usize, place: Option<&str>) {
-        self.told += 1;
         tokio::time::sleep(std::time::Duration::from_secs(40)).await;
+        let now = self.shop.store.clock().now();
+        self.hears_of(now, what, vehicle, place).await;
+    }
+
+    /// What has happened then.
+    async fn hears_of(&mut self, at: Timestamp, what: &str, vehicle: usize, place: Option<&str>) {
+        self.told += 1;
         let now = self.shop.store.clock().now();
         let vin = format!("SCBCG2ZG0RC0123{vehicle:02}");
         let id = format!("told-{}", self.told);
         let (headers, body) = if self.sender == "lot" {
-            let mut data = json!({ "vin": vin, "make": "Bentley", "model": "Azure" });
+            let mut data = json!({ "vin": vin, "make": "Bentley", "model": "Azure", "at": at });
             if let Some(place) = place {
                 data["location"] = json!(place);
             }
@@ -111,6 +123,7 @@ impl Group {
                 ("stocked", "unit.updated"),
                 ("moved", "unit.transferred"),
                 ("sold", "unit.sold"),
+                ("held", "unit.reserved"),
             ];
             let kind = kinds.iter().find(|(word, _)| *word == what).unwrap().1;
             let (headers, body) = event_signed(SECRET, &id, now, kind, &data);
@@ -124,7 +137,7 @@ impl Group {
         } else {
             let to = if what == "moved" { "to" } else { "company" };
             let mut data = json!({
-                "id": id, "type": what, "time": now.to_string(), "vin": vin, "make": "Bentley",
+                "id": id, "type": what, "time": at.to_string(), "vin": vin, "make": "Bentley",
                 "model": "Azure",
             });
             data[to] = json!(place);
@@ -187,6 +200,16 @@ impl Group {
         }
         self.rests().await;
         applied
+    }
+
+    /// On hand and promised, in `mil` and `milano`.
+    async fn stock(&self) -> [Option<[i64; 2]>; 2] {
+        let mut stock = [None; 2];
+        for (stock, id) in stock.iter_mut().zip(["mil", "milano"]) {
+            let there = self.shop.stock(LINE, id).await;
+            *stock = there.map(|it| [it.on_hand, it.reserved]);
+        }
+        stock
     }
 
     /// Each vehicle counts once, where its place's name leads; a place that no name leads to has none, and
@@ -322,4 +345,60 @@ async fn chain_faults_of(shop: &Shop) -> Vec<String> {
         }
     }
     faults.iter().map(|it| format!("{it:?}")).collect()
+}
+
+/// Who has promised a vehicle has promised it wherever it stands. Its place counts once it has a name, unless
+/// something newer is said of that.
+#[tokio::test(start_paused = true)]
+async fn what_is_promised_at_a_place_without_a_name_is_not_for_sale_and_goes_there_once_it_has_one()
+{
+    let promised = [("stocked", Some("222")), ("held", Some("333"))];
+    // On hand and promised in `mil` and `milano`: while the place has no name, and once it has.
+    let cases = [
+        (None, [Some([1, 1]), None], [Some([0, 0]), Some([1, 1])]),
+        (
+            Some(("stocked", Some("222"))),
+            [Some([1, 0]), None],
+            [Some([1, 0]), None],
+        ),
+        (
+            Some(("sold", None)),
+            [Some([0, 0]), None],
+            [Some([0, 0]), Some([0, 0])],
+        ),
+    ];
+    for sender in SENDERS {
+        for (newer, before, after) in cases {
+            for late in [false, true] {
+                let case = format!("{sender} {newer:?} late: {late}");
+                let mut group = Box::pin(Group::with(sender, &FIRST[..1])).await;
+                let start = group.shop.store.clock().now() - SignedDuration::from_mins(3);
+                let said = promised.iter().copied().chain(newer);
+                let mut said: Vec<_> = said.zip(0..).collect();
+                if late {
+                    said.reverse();
+                }
+                for ((what, place), minute) in said {
+                    let at = start + SignedDuration::from_mins(minute);
+                    group.hears_of(at, what, 1, place).await;
+                    let held = group.shop.held(HeldState::Open).await;
+                    // One thing to see to, also where nothing else is known of it yet.
+                    assert!(
+                        newer.is_some() || held.len() <= 1,
+                        "{case} {what}: {held:?}"
+                    );
+                }
+                let held = group.shop.held(HeldState::Open).await;
+                let [entry] = &held[..] else {
+                    panic!("{case}: {held:?}")
+                };
+                assert_eq!(entry.reason, "unknown_location", "{case}");
+                assert_eq!(group.stock().await, before, "{case}");
+                group.configure(&ALL, &FIRST).await;
+                assert_eq!(group.stock().await, after, "{case}, named");
+                assert_eq!(group.shop.held(HeldState::Open).await, [], "{case}");
+                group.ends().await;
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Events into the store; what cannot be used, into quarantine with its reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use shared::connectors::{External, KnownNames, Lookup, Parsed, Signed};
@@ -217,6 +217,7 @@ impl Ingest {
             let awaits = awaits.map(|awaited| (awaited.kind, awaited.name));
             held.push(one_for_each_name(entry, awaits));
         }
+        held = without_twice_held(held);
         outcome.quarantined = held.len();
         Ok((outcome, held))
     }
@@ -408,6 +409,20 @@ async fn stated_again(
         true => store.apply(event, authority).await,
         false => Ok(Applied::Known),
     })
+}
+
+/// A vehicle that cannot be counted because its place is held already is no second problem.
+fn without_twice_held(mut held: Vec<Held>) -> Vec<Held> {
+    let at_unknown_places: BTreeSet<_> = held
+        .iter()
+        .filter(|(entry, _)| entry.reason == UNKNOWN_PLACE)
+        .flat_map(|(entry, _)| entry.about.clone())
+        .collect();
+    held.retain(|(entry, _)| {
+        let lacks_place = entry.reason == UNPLACED && entry.says.as_deref() == Some("location");
+        !lacks_place || entry.about.iter().all(|it| !at_unknown_places.contains(it))
+    });
+    held
 }
 
 /// What waits for a name is one problem, however much waits for it.

@@ -17,7 +17,7 @@ use shared::store::together::Known;
 use shared::store::units::UNPLACED;
 use shared::store::{Store, StoreError};
 
-use crate::flaw::{Flaw, HELD};
+use crate::flaw::{Flaw, HELD, UNKNOWN_LOCATION};
 use crate::rows::Statement;
 
 /// Applies what one file of one source says.
@@ -363,7 +363,14 @@ pub(crate) fn taken(
         Ok(Applied::Changed) => (true, Vec::new()),
         Ok(Applied::Known | Applied::Before) => (false, Vec::new()),
         Ok(Applied::Partly { changed, left_out }) => {
+            // A vehicle that cannot be counted because its place is held already is no second problem.
+            let mut known = statement.flaws.iter();
+            let is_held = known.any(|flaw| flaw.reason == UNKNOWN_LOCATION);
             let flaws = left_out.into_iter();
+            let flaws = flaws.filter(|left| {
+                let lacks_place = left.says.as_deref() == Some("location");
+                !(is_held && left.reason == UNPLACED && lacks_place)
+            });
             let flaws = flaws.map(|left| {
                 let flaw = flaw(left.reason, format!("{}.", left.sentence));
                 match &statement.item {

@@ -222,8 +222,8 @@ impl<'a> Reading<'a> {
             _ => (None, true),
         };
         let location = match self.location(row).map_err(|flaw| flaw.about(&item)) {
-            // What has left has left wherever it was: then the place is a fact beside others.
-            Err(flaw) if state.is_some_and(|state| !state.is_present()) => {
+            // What is not for sale is not for sale wherever it is: then the place is a fact beside others.
+            Err(flaw) if state.is_some_and(|state| !state.is_offered()) => {
                 flaws.push(flaw);
                 None
             }

@@ -304,14 +304,16 @@ impl Reading<'_> {
         let status = flaws.optional(optional(one, base, pointers.status.as_ref(), json::name));
         let state = self.state(frame.kind.event, status.as_deref());
         let (location, called) = if frame.kind.event == VehicleEvent::Transferred {
-            let to = flaws.needed(self.destination(one, base, frame));
-            to.map_or((None, None), |(to, called)| (Some(Some(to)), Some(called)))
+            match self.destination(one, base, frame) {
+                Ok((to, called)) => (Ok(Some(to)), Some(called)),
+                Err(problem) => (Err(problem), None),
+            }
         } else {
             let pointer = || format!("{base}{}", pointers.company.as_str());
             let location = self.location(frame.company.as_deref(), pointer);
-            let location = vehicle::place(location, state, flaws);
             (location, frame.company.clone())
         };
+        let location = vehicle::place(location, state, flaws);
         let mut report = UnitReport {
             called: None,
             source_gone: false,

@@ -435,10 +435,7 @@ impl Reading<'_> {
             Some(_) => Some(stated),
             None => flaws.needed(row.get("state", unit_state)),
         };
-        let location = match self.kind {
-            Kind::Transferred => flaws.needed(location),
-            _ => vehicle::place(location, state.flatten(), flaws),
-        };
+        let location = vehicle::place(location, state.flatten(), flaws);
         let version = version(row, at, flaws);
         let implied = Implied {
             currency: flaws.optional(row.get("currency", json::parsed::<Currency>)),

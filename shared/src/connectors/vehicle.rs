@@ -97,14 +97,14 @@ pub(super) fn vin(value: &Value, names: &dyn Names) -> Read<Vin> {
     }
 }
 
-/// Where a vehicle is, which must be known for its stock to be counted there. A vehicle that has left
-/// has left wherever it was: then a place that is not known is left out.
+/// Where a vehicle is, which must be known for it to be offered there. One that is not for sale is not
+/// for sale wherever it is: then a place that is not known is left out.
 pub(super) fn place(
     read: Result<Option<LocationId>, Problem>,
     state: Option<UnitState>,
     flaws: &mut Flaws,
 ) -> Option<Option<LocationId>> {
-    if state.is_some_and(|state| !state.is_present()) {
+    if state.is_some_and(|state| !state.is_offered()) {
         return Some(flaws.optional(read));
     }
     flaws.needed(read)

@@ -70,6 +70,12 @@ impl UnitState {
         on_hand + incoming > 0
     }
 
+    /// Whether a unit in this state is for sale, now or once it has come.
+    pub const fn is_offered(self) -> bool {
+        let [on_hand, reserved, incoming] = self.counts();
+        on_hand + incoming > reserved
+    }
+
     /// Whether a unit in this state stands there, and is not only on its way.
     pub const fn is_in_stock(self) -> bool {
         let [on_hand, ..] = self.counts();

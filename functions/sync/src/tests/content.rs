@@ -759,12 +759,52 @@ async fn a_car_that_has_left_needs_no_place_that_is_known() {
             bench.read(name, file("")).await;
         }
     }
-    // Where it stands is what counts of one that is there.
+    // Where it stands is what counts of one that is for sale.
     let bench = Bench::with(settings).await;
     let file =
-        format!("VIN,Make,Model,Location,Status\n{BENTLEY},Bentley,Bentayga,Hull,reserved\n");
+        format!("VIN,Make,Model,Location,Status\n{BENTLEY},Bentley,Bentayga,Hull,available\n");
     let report = bench.read("1.csv", file).await;
     assert_eq!(report.counts.added, 0);
+}
+
+/// It is promised where it is known to be, until it is known where that is.
+#[tokio::test(start_paused = true)]
+async fn a_car_that_is_promised_at_a_place_that_is_not_known_is_not_for_sale() {
+    let settings = |hull: &str| format!("locations = {{ London = \"main\"{hull} }}");
+    let file = |place: &str, state: &str| {
+        format!("VIN,Make,Model,Location,Status\n{BENTLEY},Bentley,Bentayga,{place},{state}\n")
+    };
+    for word in ["reserved", "Sale Pending"] {
+        for known in [true, false] {
+            let bench = Bench::with(&settings("")).await;
+            if known {
+                bench.read("1.csv", file("London", "available")).await;
+            }
+            bench.read("2.csv", file("Hull", word)).await;
+            let held = quarantine(&bench).await;
+            let [entry] = &held[..] else {
+                panic!("{word} {known}: {held:?}")
+            };
+            assert_eq!(entry.reason, "unknown_location");
+            assert!(entry.detail().contains(BENTLEY), "{}", entry.detail());
+            let there = async |id: &str| {
+                let line = "line:bentley/bentayga".parse().unwrap();
+                let position = bench.store.position(&line, &id.parse().unwrap()).await;
+                let stock = position.unwrap()?.stock(&Sources::default())?;
+                Some([stock.on_hand, stock.reserved])
+            };
+            let [promised, none] = [Some([1, 1]), Some([0, 0])];
+            let expected = if known { [promised, None] } else { [None; 2] };
+            let both = [there("main").await, there("milano").await];
+            assert_eq!(both, expected, "{word} {known}");
+            bench.reconfigure(&settings(", Hull = \"milano\"")).await;
+            bench.read("3.csv", file("Hull", word)).await;
+            let expected = [if known { none } else { None }, promised];
+            let both = [there("main").await, there("milano").await];
+            assert_eq!(both, expected, "{word} {known}, named");
+            assert_eq!(quarantine(&bench).await, []);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

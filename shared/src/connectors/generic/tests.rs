@@ -343,17 +343,32 @@ fn everything_that_is_wrong_with_a_row_is_told_at_once() {
     assert_eq!(parsed.quarantine[0].excerpt["vin"], json!("SHORT"));
 }
 
-/// A vehicle that was sold is sold wherever it was; one that is in stock is counted somewhere.
+/// A vehicle that is not for sale is not for sale wherever it is; one that is stands somewhere.
 #[test]
-fn a_place_that_is_not_known_keeps_no_sale_back() {
-    let vehicle = json!({"vin": "SCBCG2ZG0RC012345", "location": "paris"});
-    let sold = change("unit.sold", vehicle.clone());
-    assert_eq!(report(&sold).state, Some(UnitState::Sold));
-    assert_eq!(report(&sold).location, None);
-    assert_eq!(reasons(&sold), [("unknown_location", "/data/location")]);
-    for kind in ["unit.updated", "unit.reserved", "unit.transferred"] {
-        let parsed = change(kind, vehicle.clone());
-        assert_eq!(parsed.events, [], "{kind}");
+fn a_place_that_is_not_known_keeps_nothing_back_by_which_a_vehicle_is_not_for_sale() {
+    use UnitState::{Demo, InStock, InTransit, Removed, Reserved, SalePending, Sold, Transferred};
+    let vehicle = |state: Option<UnitState>| json!({"vin": "SCBCG2ZG0RC012345", "location": "paris", "state": state});
+    let cases = [
+        ("unit.sold", None, Some(Sold)),
+        ("unit.reserved", None, Some(Reserved)),
+        ("unit.updated", Some(Reserved), Some(Reserved)),
+        ("unit.updated", Some(SalePending), Some(SalePending)),
+        ("unit.updated", Some(Transferred), Some(Transferred)),
+        ("unit.updated", Some(Removed), Some(Removed)),
+        ("unit.transferred", Some(SalePending), Some(SalePending)),
+        ("unit.transferred", Some(Sold), Some(Sold)),
+        ("unit.updated", Some(InStock), None),
+        ("unit.updated", Some(Demo), None),
+        ("unit.updated", Some(InTransit), None),
+        ("unit.updated", None, None),
+        ("unit.transferred", None, None),
+        ("unit.transferred", Some(InStock), None),
+    ];
+    for (kind, said, applies) in cases {
+        let parsed = change(kind, vehicle(said));
+        let applied = parsed.events.first().map(|_| report(&parsed));
+        assert_eq!(applied.and_then(|it| it.state), applies, "{kind} {said:?}");
+        assert_eq!(applied.and_then(|it| it.location.clone()), None);
         assert_eq!(reasons(&parsed), [("unknown_location", "/data/location")]);
     }
 }
