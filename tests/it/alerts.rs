@@ -6,7 +6,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::alert::AlertState;
 use shared::domain::unit::UnitState;
-use shared::domain::{AlertKind, ConnectorName};
+use shared::domain::{AlertKind, ConnectorName, Severity};
 use shared::store::Expect;
 use shared::store::feeds::{FeedState, Moment};
 
@@ -142,6 +142,10 @@ async fn stock_that_is_back_is_told_once_to_each() {
         kinds(&over),
         [AlertKind::OutOfStock, AlertKind::BackInStock]
     );
+    // There is nothing to act on any more.
+    let severity = |kind| over.iter().find(|it| it.kind == kind).unwrap().severity;
+    assert_ne!(severity(AlertKind::OutOfStock), Severity::Info);
+    assert_eq!(severity(AlertKind::BackInStock), Severity::Info);
     let deliveries = running.stack.store.intents(None, 100).await.unwrap().items;
     let mut told: Vec<_> = deliveries
         .iter()

@@ -989,3 +989,31 @@ async fn a_sale_that_makes_stock_low_and_demand_high_is_one_message() {
     let all = ["Low stock: A", "Stock recovered: A", "High demand: A"];
     in_order(&running.texts("one"), &all);
 }
+
+/// A sentence on how far it had fallen is no news once there is more again.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_waited_says_nothing_of_how_much_was_left_before() {
+    let config = CONFIG.replacen("threshold = 3", "threshold = 10", 1);
+    for (then, fell) in [(4, true), (9, false)] {
+        let running = Running::with(&config).await;
+        for product in ["A", "B"] {
+            running.level(0, product, "roma", 10).await;
+        }
+        running.until(45).await;
+        for product in ["A", "B"] {
+            running.level(1, product, "roma", 5).await;
+        }
+        running.until(100).await;
+        for product in ["A", "B"] {
+            running.level(2, product, "roma", then).await;
+        }
+        running.until(900).await;
+        let texts = running.texts("room");
+        let [first, second] = &texts[..] else {
+            panic!("{then}: {texts:#?}")
+        };
+        assert!(!first.contains("fallen"), "{first}");
+        assert_eq!(second.contains("fallen further"), fell, "{second}");
+        assert!(second.contains(&format!("{then} units")), "{second}");
+    }
+}

@@ -299,6 +299,36 @@ async fn a_channel_does_not_stand_as_it_did_before_something_arrived() {
     }
 }
 
+/// No route leads there, and none has to.
+#[tokio::test]
+async fn that_a_channel_is_down_does_not_count_as_told_to_nobody() {
+    let scene = Scene::new().await;
+    with_ops(&scene).await;
+    let trouble = Trouble {
+        kind: TroubleKind::Refused,
+        reason: "HTTP 410".into(),
+        since: Moment(scene.store.clock().now()),
+        alert: None,
+    };
+    for (id, kind) in [
+        ("low", AlertKind::LowStock),
+        ("down", AlertKind::ChannelDown),
+    ] {
+        let mut written = announcement(&scene, id, AlertState::Open);
+        (written.alert.kind, written.alert.message.kind) = (kind, kind);
+        written.alert.told.clear();
+        written.intents.clear();
+        let channel = format!("for-{id}").parse().unwrap();
+        let begun = scene
+            .store
+            .begin_trouble(&channel, &trouble, Some(&written));
+        assert!(begun.await.unwrap());
+    }
+    let status = scene.get("/api/v1/status").await.body;
+    assert_eq!(status["open_alerts"]["count"], 2, "{status}");
+    assert_eq!(status["untold_alerts"]["count"], 1, "{status}");
+}
+
 #[tokio::test]
 async fn what_is_still_true_and_did_not_arrive_is_sent_again() {
     let scene = scene().await;

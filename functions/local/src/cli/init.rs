@@ -374,3 +374,32 @@ fn dealertrack(currency: &str) -> String {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use shared::config::connector::ConnectorSettings;
+
+    use super::*;
+
+    #[test]
+    fn orders_of_a_new_shop_that_name_no_place_are_taken_from_its_one_place() {
+        let answers = Answers {
+            goods: Goods::Parts,
+            origin: Origin::Shopify,
+            channel: Channel::Slack,
+            level: 3,
+            folder: PathBuf::from("/tmp/drop"),
+        };
+        let text = answers.document("Test", "UTC", "EUR");
+        let config = Config::check(&text, "lotwire.toml").unwrap();
+        let connectors: Vec<_> = config.connectors.values().collect();
+        let [shop] = &connectors[..] else {
+            panic!("{text}")
+        };
+        let ConnectorSettings::Shopify(shop) = &shop.settings else {
+            panic!("{text}")
+        };
+        let place = shop.default_location.as_ref().unwrap();
+        assert!(config.locations.location(place).is_some(), "{text}");
+    }
+}
