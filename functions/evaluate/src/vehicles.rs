@@ -85,7 +85,7 @@ impl Evaluator {
             .flatten()
             .collect::<Vec<_>>()
             .join(" ");
-        let (_, settled) = claims(installation, unit, &resolved, &rivals);
+        let settled = claims(installation, unit, &resolved, &rivals);
         let all = [rivals.as_slice(), waiting.as_slice()].concat();
         let location = resolved.location.as_ref();
         let location = location.map(|location| place_name(installation, location));
@@ -96,11 +96,10 @@ impl Evaluator {
             let watch = stored.map(|it| &it.data.watch);
             // Of what people know otherwise they hear at once, whoever may yet give way.
             let known = watch.and_then(known_facts);
-            let claimed = match known.is_some_and(|known| *known != settled) {
-                true => &all,
-                false => &rivals,
+            let (claimed, (notes, facts)) = match known.is_some_and(|known| *known != settled.1) {
+                true => (&all, claims(installation, unit, &resolved, &all)),
+                false => (&rivals, settled.clone()),
             };
-            let (notes, facts) = claims(installation, unit, &resolved, claimed);
             verdict.facts = facts;
             verdict.condition = match (claimed.is_empty(), waiting.is_empty()) {
                 (false, _) => Condition::Breached,
