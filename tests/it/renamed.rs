@@ -1131,6 +1131,44 @@ async fn what_is_renamed_is_never_judged_without_its_own_threshold_nor_in_a_part
     }
 }
 
+/// A variant that only another system states was ordered under its old SKU; then the shop states it, too.
+#[tokio::test(start_paused = true)]
+async fn whoever_dies_as_an_item_is_first_stated_leaves_its_orders_to_who_hears_of_it_again() {
+    let third = told(ITEM + 2, "X", "", "");
+    let thirty = level(third.item, 1, 30, "09:20:00");
+    for calls in 1.. {
+        let (shop, disturbance) = Box::pin(disturbed()).await;
+        apply(&shop, &stated("erp", 0, "X", "north", 31)).await;
+        shop.hears("products/create", &third.described("X", "08:00:00"))
+            .await;
+        shop.hears("orders/create", &third.ordered("09:30:00", 4))
+            .await;
+        shop.hears("products/update", &third.described("Z", "09:40:00"))
+            .await;
+        assert_eq!(shop.on_hand("X", "north").await, Some(27));
+        disturbance.left.store(calls, Ordering::SeqCst);
+        let (status, _) = shop.is_sent("inventory_levels/update", &thirty, None).await;
+        let died = disturbance.left.load(Ordering::SeqCst) <= 0;
+        disturbance.left.store(i64::MAX, Ordering::SeqCst);
+        if status != 200 {
+            shop.hears("inventory_levels/update", &thirty).await;
+        }
+        shop.ticks().await;
+        let of = async |sku: &str| {
+            (
+                shop.on_hand(sku, "north").await,
+                shop.sold(sku, "north").await,
+            )
+        };
+        assert_eq!(of("Z").await, (Some(26), 4), "{calls}");
+        assert_eq!(of("X").await, (Some(31), 0), "{calls}");
+        if !died {
+            assert!(calls > 4, "{calls}");
+            break;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_promises_in_the_instant_of_a_rename_is_not_refused_for_good() {
     for sku in ["A", "Z"] {
