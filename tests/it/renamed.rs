@@ -1017,6 +1017,10 @@ impl Interference for Disturbance {
 }
 
 async fn disturbed() -> (Shop, Arc<Disturbance>) {
+    disturbed_with(&[]).await
+}
+
+async fn disturbed_with(changes: &[(&str, &str)]) -> (Shop, Arc<Disturbance>) {
     let disturbance = Arc::new(Disturbance::default());
     disturbance.left.store(i64::MAX, Ordering::SeqCst);
     let settings = Settings {
@@ -1024,7 +1028,7 @@ async fn disturbed() -> (Shop, Arc<Disturbance>) {
         retries: RetryConfig::disabled(),
         ..Settings::default()
     };
-    let shop = Shop::disturbed(&[DEDUCT], settings).await;
+    let shop = Shop::disturbed(&[&[DEDUCT], changes].concat(), settings).await;
     for (item, sku, units) in [(ITEM, "A", 10), (OTHER_ITEM, "B", 20)] {
         let of = told(item, sku, "", "");
         shop.hears("products/create", &of.described(sku, "08:00:00"))
@@ -1081,6 +1085,85 @@ async fn whoever_dies_within_a_rename_leaves_nothing_behind_that_is_not_carried_
         assert_eq!(shop.held(HeldState::Open).await, [], "{calls}");
         if !died {
             assert!(calls > 15, "{calls}");
+            break;
+        }
+    }
+}
+
+/// The threshold goes along before the stock does. The evaluator may be behind, and whoever renames it may die
+/// in between.
+#[tokio::test(start_paused = true)]
+async fn what_is_renamed_is_never_judged_without_its_own_threshold_nor_in_a_part_of_its_sum() {
+    let together = "threshold = 9\n[[rules]]\nname = \"together\"\nkind = \"low_stock\"\n\
+        group = \"all\"\nover = \"sum\"\nthreshold = 20\n";
+    let north = ("name = \"North\"", "name = \"North\"\ngroups = [\"all\"]");
+    let south = ("name = \"South\"", "name = \"South\"\ngroups = [\"all\"]");
+    let changes = [("threshold = 9\n", together), north, south];
+    // Three of them are promised: five are few by everybody's threshold, and not by its own of three. With
+    // the twenty in the south there are enough.
+    let eight = level(OTHER_ITEM, 1, 8, "09:39:59");
+    let renamed = told(OTHER_ITEM, "B", "", "").described("C", "09:40:00");
+    for calls in 1.. {
+        let (shop, disturbance) = Box::pin(disturbed_with(&changes)).await;
+        shop.hears("inventory_levels/update", &eight).await;
+        disturbance.left.store(calls, Ordering::SeqCst);
+        let (status, _) = shop.is_sent("products/update", &renamed, None).await;
+        let died = disturbance.left.load(Ordering::SeqCst) <= 0;
+        disturbance.left.store(i64::MAX, Ordering::SeqCst);
+        let pump = shop.evaluates();
+        pump.idle().await;
+        if status != 200 {
+            shop.hears("products/update", &renamed).await;
+        }
+        shop.ticks().await;
+        pump.idle().await;
+        for state in [AlertState::Open, AlertState::Resolved] {
+            let mut told = shop.alerts(state).await;
+            told.retain(|(_, about, _)| !about.starts_with('A'));
+            assert_eq!(told, [], "{calls}");
+        }
+        assert_eq!(quantities(&shop, "C").await, Some((8, 3, 5, 4)), "{calls}");
+        assert_eq!(shop.on_hand("C", "south").await, Some(20), "{calls}");
+        if !died {
+            assert!(calls > 8, "{calls}");
+            break;
+        }
+    }
+}
+
+/// A variant that only another system states was ordered under its old SKU; then the shop states it, too.
+#[tokio::test(start_paused = true)]
+async fn whoever_dies_as_an_item_is_first_stated_leaves_its_orders_to_who_hears_of_it_again() {
+    let third = told(ITEM + 2, "X", "", "");
+    let thirty = level(third.item, 1, 30, "09:20:00");
+    for calls in 1.. {
+        let (shop, disturbance) = Box::pin(disturbed()).await;
+        apply(&shop, &stated("erp", 0, "X", "north", 31)).await;
+        shop.hears("products/create", &third.described("X", "08:00:00"))
+            .await;
+        shop.hears("orders/create", &third.ordered("09:30:00", 4))
+            .await;
+        shop.hears("products/update", &third.described("Z", "09:40:00"))
+            .await;
+        assert_eq!(shop.on_hand("X", "north").await, Some(27));
+        disturbance.left.store(calls, Ordering::SeqCst);
+        let (status, _) = shop.is_sent("inventory_levels/update", &thirty, None).await;
+        let died = disturbance.left.load(Ordering::SeqCst) <= 0;
+        disturbance.left.store(i64::MAX, Ordering::SeqCst);
+        if status != 200 {
+            shop.hears("inventory_levels/update", &thirty).await;
+        }
+        shop.ticks().await;
+        let of = async |sku: &str| {
+            (
+                shop.on_hand(sku, "north").await,
+                shop.sold(sku, "north").await,
+            )
+        };
+        assert_eq!(of("Z").await, (Some(26), 4), "{calls}");
+        assert_eq!(of("X").await, (Some(31), 0), "{calls}");
+        if !died {
+            assert!(calls > 4, "{calls}");
             break;
         }
     }

@@ -153,6 +153,26 @@ async fn a_sale_that_comes_before_the_vehicle_counts_in_either_order() {
 }
 
 /// A sale taken back is no demand, and one that is told again is one.
+/// A system that stocks and sells a vehicle within the same second has none left; that it ever had one does
+/// not depend on which of the two is heard first.
+#[tokio::test]
+async fn of_a_vehicle_that_is_stocked_and_gone_in_one_instant_none_is_left_in_either_order() {
+    for gone in [UnitState::Sold, UnitState::Removed, UnitState::Transferred] {
+        let stocked = vehicle("dms", 0, UnitState::InStock, "london");
+        let left = vehicle("dms", 0, gone, "london");
+        for order in [[&stocked, &left], [&left, &stocked]] {
+            let bench = Bench::new();
+            for event in order {
+                let applied = bench.store.apply(event, &Authority::default()).await;
+                assert_eq!(applied.unwrap(), Applied::Changed, "{order:?}");
+            }
+            let line = "line:bentley/continental-gt";
+            let there = stock(&bench, line, "london").await;
+            assert_eq!(there.map(|it| it.on_hand), Some(0), "{order:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn demand_follows_a_sale_that_is_taken_back_and_told_again() {
     let bench = Bench::new();

@@ -116,13 +116,14 @@ impl<'a> Scene<'a> {
             .locations
             .location(&after.location)
             .is_some();
+        let renamed_to = self.picture.renamed_to(after);
         let mut judged: Vec<Judged<'a>> = Vec::with_capacity(KINDS.len());
         for kind in KINDS {
             let mut resolution = installation.rules.resolve(kind, &facts);
             if !is_known {
                 resolution.rule = None;
             }
-            let gone = match (is_known, after.renamed_to()) {
+            let gone = match (is_known, renamed_to) {
                 (false, _) => Ending::LocationRemoved,
                 (true, Some(_)) => {
                     resolution.rule = None;
@@ -149,7 +150,7 @@ impl<'a> Scene<'a> {
                     after: stock,
                     of: vec![after],
                     sold: Some(after),
-                    renamed_to: after.renamed_to().filter(|_| gone == Ending::Renamed),
+                    renamed_to: renamed_to.filter(|_| gone == Ending::Renamed),
                 },
             });
         }
@@ -220,7 +221,7 @@ impl<'a> Scene<'a> {
         if members.is_empty() {
             resolution.rule = None;
             gone = match self.counts_in(&resolution) {
-                true if after.renamed_to().is_some() => Ending::Renamed,
+                true if self.picture.renamed_to(after).is_some() => Ending::Renamed,
                 true => Ending::NoLongerStated,
                 false => Ending::GroupRemoved,
             };
@@ -236,7 +237,7 @@ impl<'a> Scene<'a> {
         let is_none = stock.is_none_or(|it| it.on_hand + it.incoming == 0);
         let renamed_to = match after.product.line() {
             Some(_) => goes_on(there()).filter(|_| is_none),
-            None => after.renamed_to(),
+            None => self.picture.renamed_to(after),
         };
         if renamed_to.is_some() && after.product.line().is_some() {
             resolution.rule = None;

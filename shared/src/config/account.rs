@@ -65,9 +65,9 @@ settings! {
     /// Of a field without an entry the newest word counts.
     pub struct Ownership: Default {
         /// Units physically there, and what the same connector says of units reserved, unavailable and
-        /// incoming. Without an entry that of whoever spoke last, also where that one never speaks of what is
-        /// reserved: where two state one SKU, such as an ERP and a till, name the one that knows first. What
-        /// a person has counted holds until the owner says something newer.
+        /// incoming. Without an entry that of whoever spoke last, and of what that one has never stated of
+        /// units reserved, unavailable and incoming the word of the other that stated it last. What a person
+        /// has counted holds until the owner says something newer.
         on_hand: Vec<ConnectorName> = Vec::new(),
         /// A vehicle's state: in stock, reserved. Without an entry that of whoever has had it longest, by the
         /// day in stock that it states, or else since it first said that it has it. That it is sold counts

@@ -380,8 +380,8 @@ impl Problem {
             reason: Reason::UnknownProduct,
             pointer,
             sentence: format!(
-                "no product is known by {external}; save it once in the shop, or change a field of all \
-                 products in bulk, and this is applied"
+                "no product is known by {external}; if its variant has no SKU, give it one in the shop, else \
+                 save it there once, or change a field of all products in bulk, and this is applied"
             ),
             awaits: Some(Awaited::product(external)),
         }

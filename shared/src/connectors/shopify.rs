@@ -16,7 +16,8 @@
 //! is deleted or disconnected comes with ids alone; it dates from `X-Shopify-Triggered-At`, or else
 //! from when it came.
 //!
-//! `available` is what Shopify sends: stock less what open orders have committed, or `null` for an item
+//! `available` is what Shopify sends: stock less what open orders have committed and what is not for sale, so
+//! of neither is there any beside it; or `null` for an item
 //! that it does not track, which ends what was stated. Test orders are no
 //! demand; gift cards, tips and other lines without a variant are no stock.
 //!
@@ -270,9 +271,12 @@ impl Shopify {
             if untracked {
                 return Ok((at, None));
             }
+            // What is committed, or there and not for sale, is off it already.
             let level = Level {
                 on_hand: body.need_quantity("available")?,
-                ..Level::default()
+                reserved: Some(0),
+                unavailable: Some(0),
+                incoming: None,
             };
             Ok((at, Some(level)))
         })

@@ -73,6 +73,12 @@ impl<T> History<T> {
         self.latest().map(|stamped| &stamped.value)
     }
 
+    /// What was said of just this version.
+    pub(in crate::domain) fn of(&self, version: Version) -> Option<&T> {
+        let found = self.0.binary_search_by_key(&version, |said| said.version);
+        Some(&self.0[found.ok()?].value)
+    }
+
     /// What held at a version: what was said last by then.
     pub fn at(&self, version: Version) -> Option<&T> {
         let until = self.0.partition_point(|stamped| stamped.version <= version);

@@ -113,7 +113,7 @@ impl Item {
         }
     }
 
-    fn statement(&self) -> Statement {
+    pub(super) fn statement(&self) -> Statement {
         Statement::of(self.level.version, self.level.value.as_ref(), &self.earlier)
     }
 

@@ -9,6 +9,9 @@
 //! owner's statement is newer, by their own times. Only the latest count can matter: where an older one
 //! is newer than the owner's statement, so is the latest.
 //!
+//! What the newest of several sources has never stated of reserved, unavailable and incoming is known from
+//! the one that stated it last, unless the configuration says whose word counts.
+//!
 //! The stock is read from the position and the ranking of the sources, and from nothing else.
 
 mod moves;
@@ -30,7 +33,7 @@ use super::message::Stock;
 use super::origin::{Correlation, Origin, Replayed};
 use super::product::ProductId;
 use super::renamed::{Lost, Part, Renamed};
-use super::statement::{Earlier, Statement};
+use super::statement::{Earlier, Facts, Statement};
 use super::watch::Moment;
 
 pub use self::moves::MOST_MOVES;
@@ -600,17 +603,13 @@ impl Position {
     /// The quantities, or `None` while nobody has stated any (which is not zero).
     pub fn stock(&self, sources: &Sources) -> Option<Stock> {
         let balance = self.balance(sources)?;
-        let (promised, incoming, unavailable) = match &self.holding {
+        let [promised, unavailable, incoming] = match &self.holding {
             Holding::Counted {
                 reserved, incoming, ..
-            } => (*reserved, *incoming, 0),
+            } => [*reserved, 0, *incoming],
             Holding::Stated { bases, .. } => {
-                let (_, base) = effective(bases, &sources.ranking)?;
-                (
-                    base.level.reserved.unwrap_or(0),
-                    base.level.incoming.unwrap_or(0),
-                    base.level.unavailable.unwrap_or(0),
-                )
+                let facts = facts(bases, &sources.ranking)?;
+                facts.map(|fact| fact.map_or(0, |(_, units)| units))
             }
         };
         let promised = promised + self.held;
@@ -712,6 +711,24 @@ impl Position {
             }
             Holding::Counted { .. } => None,
         }
+    }
+
+    /// Of reserved, unavailable and incoming what the owner has never stated, and by whom it is known.
+    pub fn stated_beside(
+        &self,
+        sources: &Sources,
+    ) -> impl Iterator<Item = (&'static str, &ConnectorName)> {
+        let facts = match &self.holding {
+            Holding::Stated { bases, .. } => facts(bases, &sources.ranking),
+            Holding::Counted { .. } => None,
+        };
+        let owner = self.owner(sources);
+        let names = ["reserved", "unavailable", "incoming"].into_iter();
+        let named = names.zip(facts.into_iter().flatten());
+        named.filter_map(move |(name, fact)| {
+            let (source, _) = fact.filter(|(source, _)| Some(*source) != owner)?;
+            Some((name, source))
+        })
     }
 
     /// Whether the same owner states both, by the same statement: what differs was done by others.
@@ -1118,7 +1135,51 @@ fn effective<'a>(
         })
 }
 
+/// What is known of reserved, unavailable and incoming, and by whose word: the owner's. Where no ranking says
+/// that it is the owner, what it has never stated is the word of whoever stated it last, and of two words of
+/// one instant the one by which less can be sold.
+fn facts<'a>(
+    bases: &'a Bases,
+    ranking: &[ConnectorName],
+) -> Option<[Option<(&'a ConnectorName, i64)>; 3]> {
+    let (owner, base) = effective(bases, ranking)?;
+    let others = bases
+        .iter()
+        .filter(|(source, base)| *source != owner && !base.ended && !ranking.contains(owner));
+    let others: Vec<_> = others
+        .map(|(source, base)| (source, base.facts()))
+        .collect();
+    let own = base.facts();
+    let [reserved, unavailable, incoming] = std::array::from_fn(|which| {
+        let said = |(source, facts): &(&'a ConnectorName, Facts)| Some((facts[which]?, *source));
+        let own = own[which].map(|said| (said, owner));
+        let known = own.or_else(|| others.iter().filter_map(said).max())?;
+        let ((_, units), source) = known;
+        Some((source, units))
+    });
+    let incoming = incoming.map(|(source, units)| (source, -units));
+    Some([reserved, unavailable, incoming])
+}
+
 impl Base {
+    /// As [`Statement::facts`]. Of several items it is as of the last that said it, and of what a whole list
+    /// lacks as of when that last mentioned it.
+    fn facts(&self) -> Facts {
+        let mut facts = self.statement().facts();
+        let live = self
+            .items
+            .values()
+            .filter(|item| !self.contradicts && item.live().is_some());
+        let items: Vec<_> = live.map(|item| item.statement().facts()).collect();
+        for (which, fact) in facts.iter_mut().enumerate() {
+            if let Some((said, _)) = fact {
+                let last = items.iter().filter_map(|item| Some(item[which]?.0)).max();
+                *said = self.mentioned.or(last).unwrap_or(*said);
+            }
+        }
+        facts
+    }
+
     /// What the source states of the product itself, and not of items.
     pub(super) fn statement(&self) -> Statement {
         let level = (!self.ended).then_some(&self.level);

@@ -49,6 +49,9 @@ pub(super) struct Statement {
     facts: [Option<Fact>; 3],
 }
 
+/// Reserved, unavailable and, below zero, incoming, each with when it was last said: of two the higher counts.
+pub(super) type Facts = [Option<(Version, i64)>; 3];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Fact {
     said: Stamp,
@@ -89,6 +92,12 @@ impl Statement {
     /// Whether its latest level counts before the other's.
     pub(super) fn is_after(&self, other: &Self) -> bool {
         self.last > other.last
+    }
+
+    /// Each of these as it was last said.
+    pub(super) fn facts(&self) -> Facts {
+        let said = |fact: Fact| (fact.said.version, fact.units);
+        self.facts.map(|fact| fact.map(said))
     }
 
     pub(super) fn join(self, other: Self) -> Self {

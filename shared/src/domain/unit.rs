@@ -191,6 +191,9 @@ pub struct Claim {
     /// Where it stands.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub state: History<UnitState>,
+    /// That it was there, of an instant of which it is also said that it has left: then it had been there.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub left_at_once: History<UnitState>,
     /// Which rooftop has it.
     #[serde(default, skip_serializing_if = "History::is_empty")]
     pub location: History<LocationId>,
@@ -212,6 +215,20 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// Takes its word on the vehicle's state. Of two of one version the one further gone counts.
+    fn hear_state(&mut self, state: Option<UnitState>, version: Version) {
+        let further =
+            |one: &UnitState, other: &UnitState| one.how_far_gone() > other.how_far_gone();
+        let known = self.state.of(version).copied();
+        self.state.hear(state, version, further);
+        let is_gone = self.state.of(version).is_some_and(|it| !it.is_present());
+        for there in [known, state].into_iter().flatten() {
+            if is_gone && there.is_present() {
+                self.left_at_once.hear(Some(there), version, further);
+            }
+        }
+    }
+
     /// Takes its word on where the vehicle is. A source says what it calls the rooftop, and the configuration
     /// where that is: the same name of one version, read anew, is in the place of what it was read as before,
     /// whichever reading comes first. Of two names of one version the lower counts.
@@ -371,9 +388,7 @@ impl Unit {
         if !report.source_gone {
             claim.go_on(report.state, version);
         }
-        claim.state.hear(report.state, version, |one, other| {
-            one.how_far_gone() > other.how_far_gone()
-        });
+        claim.hear_state(report.state, version);
         claim.hear_place(report, version, read_by);
         if report.undated && report.state.is_some_and(UnitState::is_departure) {
             claim.undated = Some(claim.undated.map_or(version, |known| known.min(version)));
@@ -440,7 +455,8 @@ impl Unit {
     /// Whether anybody has said that it is there, or was: in such a state.
     pub fn was_at(&self, location: &LocationId, is_there: impl Fn(UnitState) -> bool) -> bool {
         self.claims.values().any(|claim| {
-            let mut there = claim.state.iter().filter(|said| is_there(said.value));
+            let said = claim.state.iter().chain(claim.left_at_once.iter());
+            let mut there = said.filter(|said| is_there(said.value));
             // It came there while it was in stock, or was in stock from then on.
             let mut came = claim
                 .location

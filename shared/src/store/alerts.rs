@@ -157,6 +157,9 @@ pub struct ProductPicture {
     pub rules: Vec<Rule>,
     /// The SKUs that it had before, the last one first.
     pub formerly: Vec<ProductId>,
+    /// The SKU under which it goes on, unless something else has this one now. Its rules are there already,
+    /// what is of it in a position may not be.
+    pub renamed_to: Option<ProductId>,
     /// What is watched, at each location and over groups.
     pub watches: Vec<Stored<Watched>>,
 }
@@ -179,13 +182,23 @@ impl ProductPicture {
                         .positions
                         .insert(position.location.clone(), position);
                 }
-                "names" => picture.formerly = read::<Names>(PICTURE, item)?.data.formerly,
+                "names" => {
+                    let names = read::<Names>(PICTURE, item)?.data;
+                    let renamed = names.renamed.filter(|it| !it.taken);
+                    picture.formerly = names.formerly;
+                    picture.renamed_to = renamed.map(|it| it.to);
+                }
                 "rule" => picture.rules.push(read(PICTURE, item)?.data),
                 "watch" => picture.watches.push(read(PICTURE, item)?),
                 _ => {}
             }
         }
         Ok(picture)
+    }
+
+    /// Where the product is that had this SKU and this place, as its position says or is about to.
+    pub fn renamed_to<'a>(&'a self, position: &'a Position) -> Option<&'a ProductId> {
+        position.renamed_to().or(self.renamed_to.as_ref())
     }
 
     /// The positions at these locations that count in their sum. Where its source states it no longer, it
@@ -196,7 +209,8 @@ impl ProductPicture {
         sources: &'a Sources,
     ) -> impl Iterator<Item = &'a Position> {
         let positions = locations.iter().filter_map(|it| self.positions.get(it));
-        positions.filter(|position| !position.no_longer_stated(sources))
+        positions
+            .filter(|position| !position.no_longer_stated(sources) && self.renamed_to.is_none())
     }
 
     /// The product's name for people: as its sources have it, or as its own name tells.

@@ -136,6 +136,13 @@ pub fn position_history(product: &ProductId, location: &LocationId) -> String {
     format!("position {product} {location}")
 }
 
+/// Of which product the history of this name is, which is of a position at this location.
+pub fn product_of_history(of: &str, location: &LocationId) -> Option<ProductId> {
+    let product = of.strip_prefix("position ")?;
+    let product = product.strip_suffix(location.as_str())?.strip_suffix(' ')?;
+    product.parse().ok()
+}
+
 /// How the ledger names a unit.
 pub fn unit_history(vin: &str) -> String {
     format!("unit {vin}")

@@ -399,7 +399,8 @@ impl Store {
             }
             Change::Item(said) => {
                 let (applied, is_new) = self.apply_item(event, said, sources).boxed().await?;
-                if is_new {
+                // Whoever applied it before may have stopped right after.
+                if is_new || applied == Applied::Known {
                     self.call_in(event, said, sources).boxed().await?;
                 }
                 Ok(applied)

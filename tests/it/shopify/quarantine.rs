@@ -1,9 +1,31 @@
 //! What of a shop is in quarantine, how it comes off the list, and who is told.
 
+use serde_json::json;
 use shared::domain::alert::{AlertKind, AlertState, Ending};
 use shared::store::quarantine::{DismissError, HeldState, Quarantined};
 
 use super::{ITEM, OTHER_ITEM, Shop, level, product};
+
+#[tokio::test(start_paused = true)]
+async fn what_is_advised_on_a_level_of_a_variant_without_a_sku_has_it_applied() {
+    let shop = Shop::open(&[]).await;
+    let seven = level(ITEM, 1, 7, "09:00:00");
+    shop.hears("inventory_levels/update", &seven).await;
+    let held = shop.held(HeldState::Open).await;
+    let advice = "if its variant has no SKU, give it one in the shop";
+    assert!(held[0].sentence.contains(advice), "{held:?}");
+    // To save it once does not help.
+    let mut saved = product("active", "09:10:00", &[(ITEM, "OIL")]);
+    saved["variants"][0]["sku"] = json!(null);
+    shop.hears("products/update", &saved).await;
+    shop.ticks().await;
+    assert_eq!(shop.held(HeldState::Open).await.len(), 1);
+    let named = product("active", "09:20:00", &[(ITEM, "OIL")]);
+    shop.hears("products/update", &named).await;
+    shop.ticks().await;
+    assert_eq!(shop.held(HeldState::Open).await, []);
+    assert_eq!(shop.on_hand("OIL", "north").await, Some(7));
+}
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_of_the_quarantine_can_be_dismissed_and_stays_so() {

@@ -175,6 +175,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
         "category": category,
         "stock": scene.stock,
         "stated_by": owner,
+        "stated_beside": position.map(|it| beside(it, sources)),
         "counted": position.and_then(|it| count(it, owner)),
         "counted_twice": twice,
         "feed": silent.or_else(|| health.feed.map(|feed| json!({
@@ -318,6 +319,14 @@ fn count(position: &Position, owner: Option<&ConnectorName>) -> Option<Value> {
             "stated": stated.map(|base| base.level.on_hand),
         })
     })
+}
+
+/// Of what is reserved, unavailable and incoming what another than the owner of the quantity states.
+pub(super) fn beside(position: &Position, sources: &Sources) -> Value {
+    let beside = position.stated_beside(sources);
+    beside
+        .map(|(fact, by)| (fact.to_owned(), json!(by)))
+        .collect()
 }
 
 /// How an open alert reached its channels. People were told if one of them delivered it, and not if it

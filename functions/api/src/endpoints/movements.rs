@@ -7,9 +7,9 @@ use shared::domain::catalogue::Directory;
 use shared::domain::ledger::LedgerRow;
 use shared::domain::position::Refusal;
 use shared::domain::{Authority, EventId, LocationId};
-use shared::store::StoreError;
 use shared::store::movements::{Act, Movement};
 use shared::store::stock::ApplyError;
+use shared::store::{StoreError, keys};
 
 use super::explain::like;
 use crate::Context;
@@ -217,7 +217,8 @@ fn destination(act: &Act) -> Option<&LocationId> {
 fn position(movement: &Movement, location: &LocationId, row: &LedgerRow) -> Value {
     let quantity = |name: &str| row.after.get(name).cloned().unwrap_or_default();
     json!({
-        "product": movement.product,
+        // The SKU that it has by now.
+        "product": keys::product_of_history(&row.of, location).as_ref().unwrap_or(&movement.product),
         "location": location,
         "on_hand": quantity("on_hand"),
         "reserved": quantity("reserved"),

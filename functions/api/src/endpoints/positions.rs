@@ -7,7 +7,7 @@ use shared::domain::position::{Holding, Sources};
 use shared::domain::{Position, ProductId};
 use shared::store::{Page, Store, StoreError};
 
-use super::explain::configured;
+use super::explain::{beside, configured};
 use crate::Context;
 use crate::answer::Answer;
 use crate::fields::Fields;
@@ -117,6 +117,7 @@ fn shown(position: &Position, name: Option<ProductId>, sources: &Sources) -> Val
         "projected": stock.map(|it| it.projected()),
         "counted_from_vehicles": matches!(position.holding, Holding::Counted { .. }),
         "stated_by": owner,
+        "stated_beside": beside(position, sources),
         "stated_at": owner.and_then(|it| position.stated_by(it)).map(|base| base.version.at),
         "sold_by_day": position.sold,
         "renamed_to": name,

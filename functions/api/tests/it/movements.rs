@@ -1,9 +1,12 @@
 //! Movements: at most once, never more than there is, all or nothing.
 
 use futures::future::join_all;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use shared::config::Config;
+use shared::domain::event::{Change, Level, Version};
+use shared::domain::item::{Dated, ItemStatement};
 
 use crate::scene::{DOCUMENT, Scene};
 
@@ -58,6 +61,50 @@ async fn the_ledger_of_a_position_is_found_by_the_name_of_its_location() {
         (200, Some(1)),
         "{body}"
     );
+}
+
+#[tokio::test]
+async fn a_movement_by_a_former_sku_answers_with_the_one_that_the_product_has() {
+    let scene = Scene::new().await;
+    let began = scene.store.clock().now() - SignedDuration::from_mins(10);
+    scene.called("7", "FIRST", began).await;
+    let stated = ItemStatement {
+        called: None,
+        offered_by: None,
+        product: "FIRST".parse().unwrap(),
+        location: "north".parse().unwrap(),
+        item: "item 7".to_owned(),
+        level: Some(Dated {
+            version: Version::at(began),
+            value: Some(Level {
+                on_hand: 9,
+                ..Level::default()
+            }),
+        }),
+        offered: None,
+        named: Some(Version::at(began)),
+    };
+    scene.applied(began, Change::Item(Box::new(stated))).await;
+    scene.stated("SECOND", "south", 1).await;
+    let later = began + SignedDuration::from_mins(1);
+    scene.called("7", "SECOND", later).await;
+    let sale = json!({ "type": "sale", "product": "FIRST", "location": "north", "quantity": 2 });
+    for _ in 0..2 {
+        let sold = scene.moves("sale", sale.clone()).await;
+        assert_eq!(sold.status, 201, "{}", sold.body);
+        let position = &sold.body["position"];
+        assert_eq!(position["product"], "SECOND", "{}", sold.body);
+        assert_eq!(
+            (&position["location"], &position["on_hand"]),
+            (&json!("north"), &json!(7))
+        );
+    }
+    let transfer = json!({ "type": "transfer", "product": "FIRST", "location": "north",
+        "to_location": "south", "quantity": 3 });
+    let moved = scene.moves("transfer", transfer).await.body;
+    let ends = ["position", "to_position"].map(|end| &moved[end]);
+    assert_eq!(ends.map(|it| &it["product"]), ["SECOND"; 2], "{moved}");
+    assert_eq!(ends.map(|it| &it["on_hand"]), [4; 2], "{moved}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use serde_json::json;
 use shared::domain::Change;
-use shared::domain::event::{Level, ProductDescription, Version};
+use shared::domain::event::{Level, Version};
 use shared::domain::item::{Dated, ItemStatement};
 use shared::store::quarantine::Quarantined;
 
@@ -135,14 +135,7 @@ async fn a_position_shows_the_sku_that_its_product_has_by_now() {
     let began = scene.store.clock().now() - SignedDuration::from_mins(10);
     let called = async |sku: &str, minute: i64| {
         let at = began + SignedDuration::from_mins(minute);
-        let description = ProductDescription {
-            sku: sku.parse().unwrap(),
-            version: Version::at(at),
-            title: None,
-            category: None,
-            external: [("item".to_owned(), "7".to_owned())].into(),
-        };
-        scene.applied(at, Change::Described(description)).await;
+        scene.called("7", sku, at).await;
     };
     called("FIRST", 0).await;
     let at = began + SignedDuration::from_secs(30);

@@ -290,6 +290,18 @@ impl Scene {
         self.applied(at, Change::Described(description)).await;
     }
 
+    /// Which SKU an item has since then.
+    pub(crate) async fn called(&self, item: &str, sku: &str, since: Timestamp) {
+        let description = ProductDescription {
+            sku: sku.parse().unwrap(),
+            version: Version::at(since),
+            title: None,
+            category: None,
+            external: [("item".to_owned(), item.to_owned())].into(),
+        };
+        self.applied(since, Change::Described(description)).await;
+    }
+
     /// A vehicle on somebody's lot, as a source says.
     pub(crate) async fn vehicle(&self, source: &str, vin: &str, location: &str) {
         let state = Some(UnitState::InStock);

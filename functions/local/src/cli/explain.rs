@@ -244,7 +244,11 @@ fn stock(explained: &Value, product: &str, location: &str) -> String {
         ),
         (Some(at), ..) => format!(", by a count of {} on {at}", counted["on_hand"]),
     };
-    format!("{product} at {location}: {quantities}{who}")
+    let beside = explained["stated_beside"].as_object().into_iter().flatten();
+    let beside: String = beside
+        .map(|(fact, by)| format!("; {} says what is {fact}", text(by)))
+        .collect();
+    format!("{product} at {location}: {quantities}{who}{beside}")
 }
 
 #[cfg(test)]
@@ -256,7 +260,7 @@ mod tests {
     fn a_count_a_rename_and_an_unknown_sku_are_said() {
         let counted = json!({
             "product": "OIL-2", "renamed_from": "OIL", "known": true, "location": "north",
-            "stock": {"available": 7}, "stated_by": "shop",
+            "stock": {"available": 7}, "stated_by": "shop", "stated_beside": {"reserved": "erp"},
             "counted": {"on_hand": 9, "at": "2026-11-29T08:00:00Z", "stated": 4},
             "counted_twice": [
                 {"old": "OIL", "new": "OIL-2", "renamed_by": "shop", "stated_by": "erp"},
@@ -265,7 +269,7 @@ mod tests {
         assert_eq!(
             in_words(&counted),
             "stock         OIL-2 at north: 7 available, by a count of 9 on 2026-11-29T08:00:00Z; \
-             shop stated 4 before that\n\
+             shop stated 4 before that; erp says what is reserved\n\
              \u{20}             OIL has become OIL-2\n\
              \u{20}             shop has renamed OIL to OIL-2, and erp still states OIL: it counts under both \
              until erp states OIL-2\n"

@@ -122,6 +122,22 @@ fn a_stated_zero_is_a_zero_and_an_oversold_level_is_negative() {
     }
 }
 
+/// It is net of both: another system's promises are not taken off once more.
+#[test]
+fn beside_what_is_available_none_is_reserved_or_unavailable() {
+    let parsed = deliver(&level()).unwrap();
+    let Change::Item(said) = &parsed.events[0].change else {
+        panic!("{:?}", parsed.events)
+    };
+    let level = said
+        .level
+        .as_ref()
+        .and_then(|it| it.value.as_ref())
+        .unwrap();
+    assert_eq!((level.reserved, level.unavailable), (Some(0), Some(0)));
+    assert_eq!(level.incoming, None);
+}
+
 #[test]
 fn two_levels_of_one_second_are_two_events() {
     let one = deliver(&level()).unwrap();

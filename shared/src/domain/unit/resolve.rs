@@ -338,6 +338,7 @@ impl Unit {
         for (name, claim) in &self.claims {
             let mut claim = claim.clone();
             claim.state.retain(&is_known);
+            claim.left_at_once.retain(&is_known);
             claim.location.retain(&is_known);
             claim.called.retain(&is_known);
             claim.since.retain(&is_known);

@@ -342,6 +342,34 @@ fn a_vehicle_was_where_it_was_brought_while_it_was_in_stock() {
     }
 }
 
+/// Who stocks it and sells it in one instant had it: none is left, whichever is heard first.
+#[test]
+fn a_vehicle_that_comes_and_goes_in_one_instant_was_there() {
+    use UnitState::{InStock, InTransit, Removed, Reserved, Sold};
+    let london = "london".parse().unwrap();
+    for (states, was_in_stock) in [
+        (&[InStock, Sold][..], true),
+        (&[InStock, Removed, Sold], true),
+        (&[InTransit, Reserved, Removed], true),
+        (&[InTransit, Sold], false),
+    ] {
+        let told: Vec<_> = states
+            .iter()
+            .map(|state| ("dms", report(1, *state, "london")))
+            .collect();
+        let first = heard(&told);
+        for order in orders(&told) {
+            let unit = heard(&order);
+            assert_eq!(unit, first, "{order:?}");
+            assert!(unit.was_at(&london, UnitState::is_present), "{order:?}");
+            let in_stock = unit.was_at(&london, UnitState::is_in_stock);
+            assert_eq!(in_stock, was_in_stock, "{order:?}");
+            let state = unit.resolve(&authority(&[])).state;
+            assert!(!state.is_present(), "{order:?}");
+        }
+    }
+}
+
 /// The sale stands, whoever goes on listing the vehicle elsewhere; who has only not heard of it yet is no
 /// rival.
 #[test]

@@ -28,6 +28,24 @@ async fn what_was_ordered_stays_taken_from_the_one_system_that_states_it() {
     comes_to_after("", &before, &told, &right).await;
 }
 
+/// What is left is stated for the order's sake.
+#[tokio::test(start_paused = true)]
+async fn an_order_of_the_second_in_which_a_level_is_stated_is_in_that_in_either_order() {
+    let order = ordered(1, ITEM, "A", 4, 30).placed();
+    for level in [has(ITEM, NORTH, 16, 30), states("A", "north", 16, 30)] {
+        let right = [("A", "north", Some(16), 4)];
+        comes_to("", &[level, order], &right).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_is_placed_and_cancelled_in_one_second_is_none_in_either_order() {
+    let order = ordered(1, ITEM, "A", 4, 30);
+    let before = [has(ITEM, NORTH, 20, 10)];
+    let right = [("A", "north", Some(20), 0)];
+    comes_to_after("", &before, &[order.placed(), order.cancelled(30)], &right).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sale_is_of_the_variant_that_had_the_sku_when_it_was_sold() {
     let told = [
