@@ -6,8 +6,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::deliver::{DeliverError, Deliverer};
+use super::errand::order_of;
 use super::order;
 use super::overtaken::{Ear, Standing};
+use crate::channels::Order;
 use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
@@ -214,7 +216,7 @@ impl Deliverer {
                 words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
             if is_about_stock {
                 let watches = self.store.watches(&words.subject).await?;
-                let later = self.told_since(ear(group), (&watches, &words.alert), member.at);
+                let later = self.told_since(ear(group), (&watches, &words), member.at);
                 let later = later.await?;
                 let is_outdated = !later.is_empty() && words.change != RevisionKind::Resolved;
                 self.take_present_stock(&mut words, &watches, is_outdated)
@@ -338,7 +340,7 @@ impl Deliverer {
                 if let Some(reason) = self.no_news(alert.kind, &watches, last.at) {
                     return Ok(Some(LeftOut::because(reason)));
                 }
-                let later = self.told_since(ear(group), (&watches, &alert.id), last.at);
+                let later = self.told_since(ear(group), (&watches, &alert.message), last.at);
                 let later = later.await?;
                 if let Some(open) = later.iter().find(|it| it.is_open) {
                     return Ok(Some(LeftOut {
@@ -352,7 +354,8 @@ impl Deliverer {
                     if let Some(told) = later.iter().find(|it| !it.in_hand) {
                         return Ok(Some(LeftOut::because(told.reason())));
                     }
-                    let beside = self.beside_other_ends(ear(group), &alert.message, last.at);
+                    let beside =
+                        self.beside_other_ends(ear(group), (&watches, &alert.message), last.at);
                     match beside.await? {
                         Standing::Holds => {}
                         Standing::Nothing(reason) => return Ok(Some(LeftOut::because(reason))),
@@ -361,6 +364,13 @@ impl Deliverer {
                             return Ok(Some(LeftOut::until(reason)));
                         }
                     }
+                }
+            } else if last.is_end() && order_of(&group.kind) == Order::Latest {
+                let watches = self.store.watches(&alert.subject).await?;
+                let about = (watches.as_slice(), &alert.message);
+                let anew = self.has_begun_anew(&group.channel, about, last.at);
+                if let Some(reason) = anew.await? {
+                    return Ok(Some(LeftOut::because(reason)));
                 }
             }
         }
@@ -417,7 +427,7 @@ impl Deliverer {
             };
             let if_open = reminds || said.after.is_none();
             let since = intent.data.created_at;
-            let later = self.told_since(ear(group), (&watches, &alert.id), since);
+            let later = self.told_since(ear(group), (&watches, &alert.message), since);
             let later = later.await?;
             if later.iter().any(|it| it.is_open || !if_open) {
                 return Ok(true);
@@ -502,7 +512,7 @@ impl Deliverer {
             return Ok(None);
         }
         if alert.kind.tells_what_is_left() {
-            let later = self.told_since(ear(group), (&watches, &alert.id), member.at);
+            let later = self.told_since(ear(group), (&watches, &alert.message), member.at);
             if later.await?.iter().any(|it| it.is_open) {
                 return Ok(None);
             }

@@ -40,6 +40,8 @@ pub(super) struct Later {
     pub(super) is_open: bool,
     /// Whether it is in somebody's hands, who may have died: nobody knows yet whether it leaves.
     pub(super) in_hand: bool,
+    /// Whether whoever has it in hand is still at it, as far as is known.
+    is_being_sent: bool,
 }
 
 impl Later {
@@ -58,26 +60,28 @@ pub(super) struct Ear<'a> {
 }
 
 impl Deliverer {
-    /// The alerts that have told a channel since then what is left of an item, by its watches, the last
-    /// first.
+    /// The alerts that have told a channel since then what is left of an item, or the same as this one anew,
+    /// by the watches over its subject, the last first.
     pub(super) async fn told_since(
         &self,
         ear: Ear<'_>,
-        (watches, alert): (&[Stored<Watched>], &str),
+        (watches, message): (&[Stored<Watched>], &Message),
         since: Timestamp,
     ) -> Result<Vec<Later>, StoreError> {
         let mut spoken = Vec::new();
         for stored in watches {
             let kind = stored.data.kind;
+            let is_beside = kind.tells_what_is_left() || kind == message.kind;
             for one in &stored.data.watch.spoken_of {
-                let is_later = one.alert != alert && one.at.0 > since;
-                if kind.tells_what_is_left() && is_later {
+                let is_later = one.alert != message.alert && one.at.0 > since;
+                if is_beside && is_later {
                     spoken.push((one.at, kind, &one.alert));
                 }
             }
         }
         spoken.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         let mut told = Vec::new();
+        let now = self.store.clock().now();
         for (_, kind, other) in spoken {
             let is_later = |it: &Stored<Intent>| it.data.created_at > since;
             let mut intents = self.store.intents_on(other, ear.channel).await?;
@@ -88,6 +92,8 @@ impl Deliverer {
                 delivered || it.data.perhaps_sent
             };
             let in_hand = is_told && !intents.iter().any(is_certain);
+            let is_leased = |it: &Stored<Intent>| it.data.in_flight && it.data.not_before > now;
+            let is_being_sent = intents.iter().any(is_leased);
             let waits = |it: &Stored<Intent>| {
                 let belongs = it.data.group.as_ref();
                 let group = belongs.map(|belongs| belongs.id(ear.channel));
@@ -104,10 +110,30 @@ impl Deliverer {
                     kind,
                     is_open,
                     in_hand,
+                    is_being_sent,
                 });
             }
         }
         Ok(told)
+    }
+
+    /// Why the end of an alert is no news any more, if its channel was told since that the same has begun
+    /// anew: it would be taken for the end of that. What may have arrived counts; what is just being sent
+    /// does not, as it waits for what was said before.
+    pub(super) async fn has_begun_anew(
+        &self,
+        channel: &ChannelName,
+        (watches, message): (&[Stored<Watched>], &Message),
+        since: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        let ear = Ear {
+            channel,
+            group: None,
+        };
+        let told = self.told_since(ear, (watches, message), since).await?;
+        let anew = |it: &&Later| it.kind == message.kind && !(it.in_hand && it.is_being_sent);
+        let anew = told.iter().find(anew);
+        Ok(anew.map(|it| format!("alert {} on the same was told since", it.alert)))
     }
 
     /// The positions that are counted in what is said of a subject; `None` where nothing is known of it.
@@ -196,14 +222,13 @@ impl Deliverer {
     pub(super) async fn beside_other_ends(
         &self,
         ear: Ear<'_>,
-        message: &Message,
+        (watches, message): (&[Stored<Watched>], &Message),
         since: Timestamp,
     ) -> Result<Standing, StoreError> {
         let now = self.store.clock().now();
         let is_out = message.kind == AlertKind::OutOfStock;
         let mut standing = Standing::Holds;
         let mut ahead = 0;
-        let watches = self.store.watches(&message.subject).await?;
         let spoken = watches.iter().map(|stored| &stored.data);
         let spoken = spoken.filter(|it| it.kind.tells_what_is_left());
         for other in spoken.flat_map(|it| &it.watch.spoken_of) {
@@ -286,7 +311,7 @@ impl Deliverer {
             channel: &intent.channel,
             group: None,
         };
-        let told = self.told_since(ear, (&watches, &intent.alert), since);
+        let told = self.told_since(ear, (&watches, message), since);
         let told = told.await?;
         if told.iter().any(|later| later.in_hand) {
             let now = self.store.clock().now();

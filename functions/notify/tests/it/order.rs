@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind;
-use shared::store::intents::IntentState;
+use shared::store::intents::{IntentState, Lease};
 
 use crate::world::{Answer, Seen, World, crash_after, webhooks};
 
@@ -267,6 +267,26 @@ async fn an_end_waits_until_it_is_known_whether_a_later_alert_has_left() {
     settle(&world, &over).await;
     assert_eq!(world.intent(&again[0]).await.state, IntentState::Delivered);
     assert_eq!(world.intent(&over).await.state, IntentState::Superseded);
+}
+
+/// A notifier has the first in hand and dies, when the next has been told already.
+#[tokio::test(start_paused = true)]
+async fn nobody_reads_the_end_of_an_alert_after_the_beginning_of_the_next_on_the_same() {
+    let world = slack().await;
+    let first = world.open("oil/fast", &["chat"]).await.remove(0);
+    let over = world.resolve("oil/fast", &["chat"]).await.remove(0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let again = world.open_after("oil/fast", "oil/faster", &["chat"]).await;
+    settle(&world, &again[0]).await;
+    let span = SignedDuration::from_secs(20);
+    let lease = world.store.lease("oil/fast", 1, &first.channel, span).await;
+    assert!(matches!(lease.unwrap(), Lease::Ours { .. }));
+    drive_both(&world, &first, &over).await;
+    assert_eq!(world.vendors.seen("slack.com").len(), 1);
+    let over = world.intent(&over).await;
+    assert_eq!(over.state, IntentState::Superseded);
+    let reason = over.last_outcome.unwrap();
+    assert!(reason.contains("oil/faster"), "{reason}");
 }
 
 /// What waits because the vendor is down has had no try yet, and is told as it is by then.
