@@ -170,7 +170,7 @@ impl Deliverer {
                 // Who was spared the beginning, by a route that asks for graver alerts or because they knew of
                 // a graver one, hears of it now for the first time. What a group says was put together so.
                 if is_first && !of_a_group && !over {
-                    message.change = RevisionKind::Opened;
+                    message.begins();
                 }
                 thread
             }

@@ -208,7 +208,7 @@ impl Deliverer {
                 .heard_before((&member.alert, member.revision), &group.channel)
                 .await?
             {
-                words.change = RevisionKind::Opened;
+                words.begins();
             }
             installation.name_place(&mut words);
             self.take_present_doubts(&mut words).await?;
@@ -313,7 +313,7 @@ impl Deliverer {
         &self,
         group: &Group,
         revisions: &[Member],
-    ) -> Result<Option<LeftOut>, StoreError> {
+    ) -> Result<Option<LeftOut>, DeliverError> {
         let Some(last) = revisions.last() else {
             return Ok(None);
         };
@@ -331,8 +331,7 @@ impl Deliverer {
                     return Ok(Some(LeftOut::because(reason)));
                 }
             }
-            let is_news = alert.message.change == RevisionKind::Opened;
-            if is_news && self.is_over_at_source(&alert.message).await? {
+            if self.is_over_at_source(&alert.message).await? {
                 return Ok(Some(LeftOut::until("its end is about to be written")));
             }
             if alert.kind.tells_what_is_left() {
@@ -392,16 +391,14 @@ impl Deliverer {
         &self,
         group: &Group,
         message: &Message,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, DeliverError> {
         let reminds = message.digest.as_ref().is_some_and(|it| it.reminder);
         for said in message.named() {
             let Some(alert) = self.store.alert(&said.alert).await? else {
                 continue;
             };
-            let mut now = said.clone();
-            self.take_present_doubts(&mut now).await?;
             if alert.revision > said.revision
-                || now.notes != said.notes
+                || self.says_what_is_over(said).await?
                 || self.is_over_at_source(said).await?
             {
                 return Ok(true);
@@ -493,7 +490,7 @@ impl Deliverer {
         &self,
         group: &Group,
         member: Member,
-    ) -> Result<Option<Member>, StoreError> {
+    ) -> Result<Option<Member>, DeliverError> {
         let alert = self.store.alert(&member.alert).await?;
         let Some(alert) = alert.filter(|alert| alert.state == AlertState::Open) else {
             self.store.forget_told(&group.id, &member.alert).await?;

@@ -8,6 +8,7 @@ use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind;
 use shared::store::intents::{IntentState, Lease};
+use shared::store::quarantine::Quarantined;
 
 use crate::world::{Answer, Seen, World, crash_after, webhooks};
 
@@ -287,6 +288,33 @@ async fn nobody_reads_the_end_of_an_alert_after_the_beginning_of_the_next_on_the
     assert_eq!(over.state, IntentState::Superseded);
     let reason = over.last_outcome.unwrap();
     assert!(reason.contains("oil/faster"), "{reason}");
+}
+
+/// The vendor wants to be left alone, and meanwhile somebody dismisses what it was about.
+#[tokio::test(start_paused = true)]
+async fn a_late_message_about_quarantine_names_what_is_open_then() {
+    let world = slack().await;
+    let erp = "erp".parse().unwrap();
+    let hold = async |row: &str| {
+        let now = world.clock.now();
+        let reason = ("bad_row", format!("row {row} cannot be read"));
+        let held = Quarantined::new(&erp, now, row, row, reason);
+        world.store.quarantine(&held).await.unwrap();
+        held
+    };
+    let first = hold("A").await;
+    world.vendors.first("slack.com", [Answer::After(429, 20)]);
+    let told = "Row A cannot be read.".to_owned();
+    *world.notes.lock().unwrap() = vec![told, "What can be done: lotwire quarantine".to_owned()];
+    let opened = world.open("erp/held", &["chat"]).await.remove(0);
+    world.look(&opened).await;
+    hold("B").await;
+    let dismissed = world.store.dismiss_quarantined(&first.id, "known", "anna");
+    dismissed.await.unwrap();
+    settle(&world, &opened).await;
+    let body = world.vendors.seen("slack.com").pop().unwrap().body;
+    assert!(body.contains("Row B cannot be read."), "{body}");
+    assert!(!body.contains("Row A"), "{body}");
 }
 
 /// What waits because the vendor is down has had no try yet, and is told as it is by then.
