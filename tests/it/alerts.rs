@@ -6,9 +6,10 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::alert::AlertState;
 use shared::domain::unit::UnitState;
-use shared::domain::{AlertKind, ConnectorName};
+use shared::domain::{AlertKind, ConnectorName, Subject};
 use shared::store::Expect;
 use shared::store::feeds::{FeedState, Moment};
+use shared::store::inbox::UNDECIDED;
 
 use crate::bench::{described, level, sold};
 use crate::flow::Running;
@@ -433,6 +434,44 @@ async fn a_remark_about_a_file_holds_nothing_back_and_neither_does_distrust_of_w
             AlertKind::FeedFlawed
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_file_that_is_held_meanwhile_is_told_and_the_same_once_more_is_not() {
+    let running = Running::with(CONFIG).await;
+    let lacks = |file: &str, count: i64, one: &str| {
+        format!("{file} lacks {count} of 40 items, such as {one}; {UNDECIDED}.")
+    };
+    let is_news = async |suspicion: String, waits: bool| {
+        let undecided = waits.then(|| suspicion.clone());
+        feed_is(&running, |feed| {
+            feed.suspicions = vec![suspicion.clone()];
+            feed.undecided.clone_from(&undecided);
+        })
+        .await;
+        let connector = "erp".parse().unwrap();
+        let subject = Subject::Connector { connector };
+        let watches = running.stack.store.watches(&subject).await.unwrap();
+        let suspect = watches
+            .iter()
+            .find(|it| it.data.kind == AlertKind::FeedSuspect);
+        suspect
+            .unwrap()
+            .data
+            .watch
+            .episode()
+            .unwrap()
+            .news_since
+            .is_some()
+    };
+    assert!(!is_news(lacks("a.csv", 8, "A"), true).await, "it begins");
+    assert!(
+        !is_news(lacks("b.csv", 8, "A"), true).await,
+        "the same again"
+    );
+    assert!(is_news(lacks("c.csv", 9, "B"), true).await, "other items");
+    let few = |file: &str, rows: i64| format!("{file}: {rows} rows where 40 are usual.");
+    assert!(is_news(few("d.csv", 12), false).await, "another fault");
 }
 
 /// Writes a source's health as it is after some change, and waits until everything is done with it.

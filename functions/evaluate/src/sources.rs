@@ -295,7 +295,7 @@ impl Evaluator {
     }
 }
 
-/// For how long what else goes to quarantine is waited for before people are told of it.
+/// For how long what else goes to quarantine, or is not believed, is waited for before people are told of it.
 const GATHERS: SignedDuration = SignedDuration::from_mins(5);
 /// A sentence about a source, and what it is about where people are told of that once.
 struct Note {
@@ -372,7 +372,10 @@ fn judge(
     };
     if kind == AlertKind::FeedSuspect {
         let notes: Vec<_> = state.doubts().into_iter().map(Note::from).collect();
-        return (told(if_any(&notes)), None, notes, None);
+        let mut verdict = told(if_any(&notes));
+        verdict.facts = state.kinds_of_doubt().map(|it| fact(&it)).collect();
+        verdict.gathers = GATHERS;
+        return (verdict, None, notes, None);
     }
     if kind == AlertKind::FeedFlawed {
         let remarks = state.remarks.iter();
