@@ -437,6 +437,41 @@ async fn a_remark_about_a_file_holds_nothing_back_and_neither_does_distrust_of_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_hears_that_little_is_left_hears_that_it_was_out_and_the_other_way_round() {
+    let few = "[[rules]]\nname = 'few'\nkind = 'low_stock'\nlocation = 'london'\nthreshold = 5\n";
+    let running = Running::with(&format!("{CONFIG}{few}")).await;
+    let of = async |state, kind| {
+        let alerts = running.alerts(state).await;
+        alerts
+            .into_iter()
+            .find(|it| it.kind == kind)
+            .unwrap()
+            .message
+    };
+    for (minute, on_hand) in [(0, 9), (1, 0), (2, 2)] {
+        stated(&running, "generic", minute, "london", on_hand).await;
+    }
+    let low = of(AlertState::Open, AlertKind::LowStock).await;
+    assert_eq!(low.notes, ["It is no longer out of stock."]);
+    let out = of(AlertState::Resolved, AlertKind::OutOfStock).await;
+    assert_eq!(out.notes, ["It is still low: the threshold is 5."]);
+    // The end is left to the other for a moment.
+    let intents = running.stack.store.intents_of(&out.alert).await.unwrap();
+    let end = intents.iter().find(|it| it.revision == out.revision);
+    assert!(end.is_some_and(|it| it.not_before > it.created_at));
+    // Of what was low before it was out nothing begins.
+    for (minute, on_hand) in [(3, 0), (4, 3)] {
+        stated(&running, "generic", minute, "london", on_hand).await;
+    }
+    let again = of(AlertState::Open, AlertKind::LowStock).await;
+    assert_eq!(again.alert, low.alert);
+    let ended = running.alerts(AlertState::Resolved).await;
+    let ends = ended.iter().filter(|it| it.kind == AlertKind::OutOfStock);
+    let notes: Vec<_> = ends.map(|it| it.message.notes.clone()).collect();
+    assert_eq!(notes, vec![out.notes.clone(); 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_file_that_is_held_meanwhile_is_told_and_the_same_once_more_is_not() {
     let running = Running::with(CONFIG).await;
     let lacks = |file: &str, count: i64, one: &str| {
