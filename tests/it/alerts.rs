@@ -471,6 +471,39 @@ async fn who_hears_that_little_is_left_hears_that_it_was_out_and_the_other_way_r
     assert_eq!(notes, vec![out.notes.clone(); 2]);
 }
 
+/// Of everything else: what there is for the first time is evaluated beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_does_not_wait_until_a_first_load_is_evaluated() {
+    const LOADED: usize = 400;
+    let running = Running::with(CONFIG).await;
+    stated(&running, "generic", 0, "london", 9).await;
+    let running = running
+        .while_stopped(async |stack| {
+            let authority = stack.installations.current().await.unwrap().authority();
+            let load = (0..LOADED).map(|number| {
+                let sku = format!("SKU-{number}");
+                level("generic", 0, &sku, "milano", 0)
+            });
+            for event in load.chain([level("generic", 1, "PAD", "london", 0)]) {
+                stack.store.apply(&event, &authority).await.unwrap();
+            }
+        })
+        .await;
+    let store = &running.stack.store;
+    let open = async || {
+        let product = "PAD".parse().unwrap();
+        let picture = store.picture(&product).await.unwrap();
+        let mut watches = picture.watches.iter();
+        watches.any(|it| it.data.watch.episode().is_some())
+    };
+    while !open().await {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let last = format!("SKU-{}", LOADED - 1).parse().unwrap();
+    let picture = store.picture(&last).await.unwrap();
+    assert!(picture.watches.is_empty(), "the load is evaluated by now");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_file_that_is_held_meanwhile_is_told_and_the_same_once_more_is_not() {
     let running = Running::with(CONFIG).await;

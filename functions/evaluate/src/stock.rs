@@ -202,7 +202,13 @@ impl Evaluator {
         for _ in 0..ATTEMPTS {
             let mut picture = self.picture_at(around, after).await?;
             // What this record says is looked at, not what may have become of it since: each crossing
-            // counts. Of the other positions, the latest.
+            // counts. Of the other positions, the latest. What is there for the first time has crossed nothing,
+            // and may be heard of after what became of it.
+            let newer = picture
+                .positions
+                .get(&after.location)
+                .filter(|known| before.is_none() && known.revision > after.revision);
+            let after = &newer.unwrap_or(after).clone();
             picture
                 .positions
                 .insert(after.location.clone(), after.clone());
