@@ -335,6 +335,12 @@ impl Installation {
         self.routes.grouping(&recipient.routes)
     }
 
+    /// What a place is called.
+    pub fn place_name(&self, location: &LocationId) -> String {
+        let known = self.config.locations.location(location);
+        known.map_or_else(|| location.to_string(), |known| known.name.clone())
+    }
+
     /// Calls the place that a message is about what it is called now, if it is still in the configuration.
     pub fn name_place(&self, message: &mut Message) {
         let Subject::Position { location, .. } = &message.subject else {

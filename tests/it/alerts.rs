@@ -6,9 +6,10 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::domain::alert::AlertState;
 use shared::domain::unit::UnitState;
-use shared::domain::{AlertKind, ConnectorName, Severity};
+use shared::domain::{AlertKind, ConnectorName, Severity, Subject};
 use shared::store::Expect;
 use shared::store::feeds::{FeedState, Moment};
+use shared::store::inbox::UNDECIDED;
 
 use crate::bench::{described, level, sold};
 use crate::flow::Running;
@@ -437,6 +438,112 @@ async fn a_remark_about_a_file_holds_nothing_back_and_neither_does_distrust_of_w
             AlertKind::FeedFlawed
         ]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hears_that_little_is_left_hears_that_it_was_out_and_the_other_way_round() {
+    let few = "[[rules]]\nname = 'few'\nkind = 'low_stock'\nlocation = 'london'\nthreshold = 5\n";
+    let running = Running::with(&format!("{CONFIG}{few}")).await;
+    let of = async |state, kind| {
+        let alerts = running.alerts(state).await;
+        alerts
+            .into_iter()
+            .find(|it| it.kind == kind)
+            .unwrap()
+            .message
+    };
+    for (minute, on_hand) in [(0, 9), (1, 0), (2, 2)] {
+        stated(&running, "generic", minute, "london", on_hand).await;
+    }
+    let low = of(AlertState::Open, AlertKind::LowStock).await;
+    assert_eq!(low.notes, ["It is no longer out of stock."]);
+    let out = of(AlertState::Resolved, AlertKind::OutOfStock).await;
+    assert_eq!(out.notes, ["It is still low: the threshold is 5."]);
+    // The end is left to the other for a moment.
+    let intents = running.stack.store.intents_of(&out.alert).await.unwrap();
+    let end = intents.iter().find(|it| it.revision == out.revision);
+    assert!(end.is_some_and(|it| it.not_before > it.created_at));
+    // Of what was low before it was out nothing begins.
+    for (minute, on_hand) in [(3, 0), (4, 3)] {
+        stated(&running, "generic", minute, "london", on_hand).await;
+    }
+    let again = of(AlertState::Open, AlertKind::LowStock).await;
+    assert_eq!(again.alert, low.alert);
+    let ended = running.alerts(AlertState::Resolved).await;
+    let ends = ended.iter().filter(|it| it.kind == AlertKind::OutOfStock);
+    let notes: Vec<_> = ends.map(|it| it.message.notes.clone()).collect();
+    assert_eq!(notes, vec![out.notes.clone(); 2]);
+}
+
+/// Of everything else: what there is for the first time is evaluated beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_does_not_wait_until_a_first_load_is_evaluated() {
+    const LOADED: usize = 400;
+    let running = Running::with(CONFIG).await;
+    stated(&running, "generic", 0, "london", 9).await;
+    let running = running
+        .while_stopped(async |stack| {
+            let authority = stack.installations.current().await.unwrap().authority();
+            let load = (0..LOADED).map(|number| {
+                let sku = format!("SKU-{number}");
+                level("generic", 0, &sku, "milano", 0)
+            });
+            for event in load.chain([level("generic", 1, "PAD", "london", 0)]) {
+                stack.store.apply(&event, &authority).await.unwrap();
+            }
+        })
+        .await;
+    let store = &running.stack.store;
+    let open = async || {
+        let product = "PAD".parse().unwrap();
+        let picture = store.picture(&product).await.unwrap();
+        let mut watches = picture.watches.iter();
+        watches.any(|it| it.data.watch.episode().is_some())
+    };
+    while !open().await {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let last = format!("SKU-{}", LOADED - 1).parse().unwrap();
+    let picture = store.picture(&last).await.unwrap();
+    assert!(picture.watches.is_empty(), "the load is evaluated by now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_file_that_is_held_meanwhile_is_told_and_the_same_once_more_is_not() {
+    let running = Running::with(CONFIG).await;
+    let lacks = |file: &str, count: i64, one: &str| {
+        format!("{file} lacks {count} of 40 items, such as {one}; {UNDECIDED}.")
+    };
+    let is_news = async |suspicion: String, waits: bool| {
+        let undecided = waits.then(|| suspicion.clone());
+        feed_is(&running, |feed| {
+            feed.suspicions = vec![suspicion.clone()];
+            feed.undecided.clone_from(&undecided);
+        })
+        .await;
+        let connector = "erp".parse().unwrap();
+        let subject = Subject::Connector { connector };
+        let watches = running.stack.store.watches(&subject).await.unwrap();
+        let suspect = watches
+            .iter()
+            .find(|it| it.data.kind == AlertKind::FeedSuspect);
+        suspect
+            .unwrap()
+            .data
+            .watch
+            .episode()
+            .unwrap()
+            .news_since
+            .is_some()
+    };
+    assert!(!is_news(lacks("a.csv", 8, "A"), true).await, "it begins");
+    assert!(
+        !is_news(lacks("b.csv", 8, "A"), true).await,
+        "the same again"
+    );
+    assert!(is_news(lacks("c.csv", 9, "B"), true).await, "other items");
+    let few = |file: &str, rows: i64| format!("{file}: {rows} rows where 40 are usual.");
+    assert!(is_news(few("d.csv", 12), false).await, "another fault");
 }
 
 /// Writes a source's health as it is after some change, and waits until everything is done with it.

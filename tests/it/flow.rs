@@ -79,6 +79,14 @@ impl Running {
         }
     }
 
+    /// Has this done while no function runs.
+    pub(crate) async fn while_stopped(self, work: impl AsyncFnOnce(&Stack)) -> Self {
+        self.pump.stop().await;
+        work(&self.stack).await;
+        let pump = self.stack.start().unwrap();
+        Self { pump, ..self }
+    }
+
     /// Posts a signed event of the generic connector, and waits until everything is done with it.
     pub(crate) async fn post(&self, id: &str, kind: &str, data: Value) -> (u16, Value) {
         self.post_to("generic", id, kind, data).await

@@ -13,9 +13,9 @@ use shared::domain::rule::Condition;
 use shared::domain::watch::{Topics, Verdict, fact};
 use shared::domain::{AlertKind, Severity, Subject};
 use shared::installation::Installation;
-use shared::store::StoreError;
 use shared::store::feeds::{FeedState, topic, topics_of_columns};
 use shared::store::quarantine::Quarantined;
+use shared::store::{StoreError, held};
 
 use crate::announce::{Look, Looked};
 use crate::record::Health;
@@ -236,7 +236,10 @@ impl Evaluator {
             let watches = self.store.watches(&subject).await?;
             let episode = watches.first().and_then(|it| it.data.watch.episode());
             let known = episode.and_then(|episode| episode.facts.as_ref());
-            let notes = of_quarantine(&open, is_more, known);
+            let is_new = |entry: &Quarantined| {
+                known.is_some_and(|known| !known.contains(&fact(entry.name())))
+            };
+            let notes = held::in_words(&open, is_more, is_new);
             let words = |change| {
                 let notes = if held.data.open { &notes[..] } else { &[] };
                 let kind = AlertKind::Quarantine;
@@ -292,58 +295,8 @@ impl Evaluator {
     }
 }
 
-/// For how long what else goes to quarantine is waited for before people are told of it.
+/// For how long what else goes to quarantine, or is not believed, is waited for before people are told of it.
 const GATHERS: SignedDuration = SignedDuration::from_mins(5);
-/// So many entries are named at most.
-const NAMED: usize = 3;
-
-/// What is said of what waits in quarantine, the newest first: what people do not know yet comes before
-/// the rest.
-fn of_quarantine(
-    open: &[Quarantined],
-    is_more: bool,
-    known: Option<&BTreeSet<u32>>,
-) -> Vec<String> {
-    let is_new =
-        |entry: &&Quarantined| known.is_some_and(|known| !known.contains(&fact(entry.name())));
-    let (new, old): (Vec<_>, Vec<_>) = open.iter().partition(is_new);
-    let said = |entry: &Quarantined| {
-        let detail = entry.detail();
-        let row = entry.row_at().map(|row| format!(" ({row})"));
-        format!(
-            "{}{}.",
-            detail.trim_end_matches('.'),
-            row.unwrap_or_default()
-        )
-    };
-    let new = new
-        .into_iter()
-        .map(|entry| format!("Now also: {}", said(entry)));
-    // A SKU is written as it is.
-    let begins_it = |entry: &Quarantined| entry.detail().starts_with(&entry.sentence[..]);
-    let old = old.into_iter().map(|entry| match begins_it(entry) {
-        true => capitalised(&said(entry)),
-        false => said(entry),
-    });
-    let mut notes: Vec<_> = new.chain(old).take(NAMED).collect();
-    let open_now = match (open.len(), is_more) {
-        (0 | 1, _) => "What can be done: lotwire quarantine".to_owned(),
-        (all, more) => {
-            let over = if more { "more than " } else { "" };
-            format!("Open now: {over}{all}. All of them, and what can be done: lotwire quarantine")
-        }
-    };
-    notes.push(open_now);
-    notes
-}
-
-/// A sentence that begins as sentences do.
-fn capitalised(sentence: &str) -> String {
-    let mut characters = sentence.chars();
-    let first = characters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(characters).collect()
-}
-
 /// A sentence about a source, and what it is about where people are told of that once.
 struct Note {
     topic: Topics,
@@ -419,7 +372,10 @@ fn judge(
     };
     if kind == AlertKind::FeedSuspect {
         let notes: Vec<_> = state.doubts().into_iter().map(Note::from).collect();
-        return (told(if_any(&notes)), None, notes, None);
+        let mut verdict = told(if_any(&notes));
+        verdict.facts = state.kinds_of_doubt().map(|it| fact(&it)).collect();
+        verdict.gathers = GATHERS;
+        return (verdict, None, notes, None);
     }
     if kind == AlertKind::FeedFlawed {
         let remarks = state.remarks.iter();

@@ -202,7 +202,13 @@ impl Evaluator {
         for _ in 0..ATTEMPTS {
             let mut picture = self.picture_at(around, after).await?;
             // What this record says is looked at, not what may have become of it since: each crossing
-            // counts. Of the other positions, the latest.
+            // counts. Of the other positions, the latest. What is there for the first time has crossed nothing,
+            // and may be heard of after what became of it.
+            let newer = picture
+                .positions
+                .get(&after.location)
+                .filter(|known| before.is_none() && known.revision > after.revision);
+            let after = &newer.unwrap_or(after).clone();
             picture
                 .positions
                 .insert(after.location.clone(), after.clone());
@@ -300,8 +306,8 @@ impl Told {
 }
 
 impl<'a> Scene<'a> {
-    /// What the beginning of an alert about what is left says of the demand that begins with it, for those who
-    /// are not told of that by itself.
+    /// What a message about what is left says of the item's other alerts that begin or end with it, or go on,
+    /// for those who are not told of them by themselves.
     fn said_beside(
         &self,
         change: RevisionKind,
@@ -309,21 +315,40 @@ impl<'a> Scene<'a> {
         all: &[Judged<'_>],
     ) -> Vec<String> {
         let (subject, kind) = (judged.resolution.subject(), judged.resolution.kind);
-        if change != RevisionKind::Opened || !kind.tells_what_is_left() {
+        if !kind.tells_what_is_left() {
             return Vec::new();
         }
-        let begins = all.iter().filter(|other| {
+        let beside = all.iter().filter(|it| it.resolution.subject() == subject);
+        let said = beside.filter_map(|other| {
             let watch = self.picture.watch(&subject, other.resolution.kind);
-            other.verdict.condition == Condition::Breached
-                && other.resolution.subject() == subject
-                && watch.is_none_or(|stored| stored.data.watch.episode().is_none())
-        });
-        let said = begins.filter_map(|other| match other.verdict.check? {
-            Check::HighDemand(demand) => {
-                let (sold, days) = (other.reading.sold?, demand.days);
-                Some(format!("High demand, too: {sold} sold within {days} days."))
+            let watch = watch.map(|stored| &stored.data.watch);
+            let fires = other.verdict.condition == Condition::Breached;
+            let is_open = watch.is_some_and(|watch| watch.episode().is_some());
+            match (other.resolution.kind, other.verdict.check) {
+                (AlertKind::HighDemand, Some(Check::HighDemand(demand)))
+                    if change == RevisionKind::Opened && fires && !is_open =>
+                {
+                    let (sold, days) = (other.reading.sold?, demand.days);
+                    let days = if days == 1 { "day" } else { "days" };
+                    let within = format!("within {} {days}", demand.days);
+                    Some(format!("High demand, too: {sold} sold {within}."))
+                }
+                (AlertKind::OutOfStock, _)
+                    if change != RevisionKind::Resolved
+                        && watch.is_some_and(|it| it.ends_told(&other.verdict, self.now)) =>
+                {
+                    Some("It is no longer out of stock.".to_owned())
+                }
+                (AlertKind::LowStock, _)
+                    if kind == AlertKind::OutOfStock
+                        && change == RevisionKind::Resolved
+                        && fires =>
+                {
+                    let threshold = other.reading.threshold?;
+                    Some(format!("It is still low: the threshold is {threshold}."))
+                }
+                _ => None,
             }
-            _ => None,
         });
         said.collect()
     }

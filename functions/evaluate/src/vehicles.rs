@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::id::{ConnectorName, LocationId};
-use shared::domain::message::Message;
+use shared::domain::message::{HAS_CHANGED, Message};
 use shared::domain::rule::Condition;
 use shared::domain::unit::{Contradiction, Field, LAG, Outdated, Resolved, UnitState};
 use shared::domain::watch::{Verdict, Watch, fact};
@@ -88,7 +88,7 @@ impl Evaluator {
         let settled = claims(installation, unit, &resolved, &rivals);
         let all = [rivals.as_slice(), waiting.as_slice()].concat();
         let location = resolved.location.as_ref();
-        let location = location.map(|location| place_name(installation, location));
+        let location = location.map(|location| installation.place_name(location));
         for _ in 0..ATTEMPTS {
             let watches = self.store.watches(&subject).await?;
             let now = self.store.clock().now();
@@ -233,11 +233,6 @@ impl Evaluator {
     }
 }
 
-fn place_name(installation: &Installation, location: &LocationId) -> String {
-    let known = installation.config.locations.location(location);
-    known.map_or_else(|| location.to_string(), |known| known.name.clone())
-}
-
 /// Who claims a vehicle: in words, and as the facts that people are to know.
 fn claims(
     installation: &Installation,
@@ -245,44 +240,17 @@ fn claims(
     resolved: &Resolved,
     rivals: &[(ConnectorName, LocationId)],
 ) -> (Vec<String>, BTreeSet<u32>) {
-    let has_left = resolved.state.is_departure();
-    let by = match has_left {
-        true => resolved.holder.as_ref(),
-        false => resolved.placed_by.as_ref(),
-    };
-    let by = by.zip(resolved.location.as_ref());
-    let counted = by.map(|(source, location)| {
-        let at = place_name(installation, location);
-        match resolved.state {
-            UnitState::Sold => {
-                format!("It was sold at {at}, by the word of {source}. The sale stands.")
-            }
-            UnitState::Wholesale => {
-                format!("It was given to the trade at {at}, by the word of {source}. That stands.")
-            }
-            _ => format!("It is counted once, at {at}, by the word of {source}."),
-        }
-    });
-    let note = |(source, location): &(ConnectorName, LocationId)| {
-        let at = place_name(installation, location);
-        match unit.word_of(source) {
-            Some(UnitState::Sold) => format!("{source} says that it was sold at {at}."),
-            Some(UnitState::Wholesale) => {
-                format!("{source} says that it was given to the trade at {at}.")
-            }
-            _ if has_left => format!("{source} still lists it at {at}."),
-            _ => format!("{source} has it at {at}, too."),
-        }
-    };
-    let notes = counted.into_iter().chain(rivals.iter().map(note));
+    let place = |location: &LocationId| installation.place_name(location);
+    let notes = unit.claims_in_words(resolved, rivals, place);
     // By their ids: a place that gets another name is no news.
     let departure = |state: Option<UnitState>| state.filter(|it| it.is_departure());
     let claims: BTreeSet<_> = rivals
         .iter()
         .map(|rival| format!("{rival:?} {:?}", departure(unit.word_of(&rival.0))))
         .collect();
+    let by = resolved.counted_by();
     let said = format!("{:?} {by:?} {claims:?}", departure(Some(resolved.state)));
-    (notes.collect(), BTreeSet::from([fact(&said)]))
+    (notes, BTreeSet::from([fact(&said)]))
 }
 
 /// The facts that people know of a conflict that is open.
@@ -296,7 +264,7 @@ fn changed(notes: &[String], watch: Option<&Watch>, verdict: &Verdict) -> Vec<St
     let known = watch.and_then(known_facts);
     let is_news = known.is_some_and(|known| *known != verdict.facts);
     if let Some(first) = notes.first_mut().filter(|_| is_news) {
-        *first = format!("It has changed: {first}");
+        *first = format!("{HAS_CHANGED}{first}");
     }
     notes
 }

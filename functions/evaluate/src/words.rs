@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use shared::domain::alert::RevisionKind;
-use shared::domain::id::LocationId;
 use shared::domain::message::Message;
 use shared::domain::rule::{Basis, SUPPLY_WINDOW, days_of_supply};
 use shared::domain::{Severity, Subject};
@@ -22,7 +21,7 @@ impl Scene<'_> {
         let subject = resolution.subject();
         let zone = self.zone(&subject);
         let location = match &subject {
-            Subject::Position { location, .. } => Some(self.place_name(location)),
+            Subject::Position { location, .. } => Some(self.installation.place_name(location)),
             Subject::Group { group, .. } => Some(format!("group {group}")),
             Subject::Unit { .. }
             | Subject::Connector { .. }
@@ -76,14 +75,6 @@ impl Scene<'_> {
             digest: None,
             subject,
         }
-    }
-
-    fn place_name(&self, location: &LocationId) -> String {
-        self.installation
-            .config
-            .locations
-            .location(location)
-            .map_or_else(|| location.to_string(), |known| known.name.clone())
     }
 }
 

@@ -1,22 +1,26 @@
-//! What is no longer so of an alert about a source by the time that it is told: a person has decided, or the
-//! source is heard again, and whoever ends the alert has not come to it yet.
+//! What is no longer so of an alert about a source, or about who claims a vehicle, by the time that it is
+//! told: a person has decided, or the source is heard again, and whoever ends the alert, or says what is so
+//! instead, has not come to it yet.
 
 use jiff::SignedDuration;
 
-use super::deliver::Deliverer;
+use super::deliver::{DeliverError, Deliverer};
 use super::overtaken::Standing;
 use super::verdict::recheck;
 use crate::domain::alert::{AlertKind, RevisionKind, Subject};
-use crate::domain::message::Message;
-use crate::store::StoreError;
+use crate::domain::id::{ConnectorName, LocationId};
+use crate::domain::message::{HAS_CHANGED, Message};
+use crate::domain::unit::Unit;
+use crate::store::held;
 use crate::store::intents::Intent;
+use crate::store::quarantine::Quarantined;
 
 /// How soon after a source is heard again the end of its alert is written.
 const WRITTEN: SignedDuration = SignedDuration::from_mins(5);
 
 impl Deliverer {
     /// Whether what an alert about a source says is over, so that its end is about to be written.
-    pub(super) async fn is_over_at_source(&self, message: &Message) -> Result<bool, StoreError> {
+    pub(super) async fn is_over_at_source(&self, message: &Message) -> Result<bool, DeliverError> {
         if message.change == RevisionKind::Resolved {
             return Ok(false);
         }
@@ -25,6 +29,10 @@ impl Deliverer {
             Subject::Quarantine { connector, reason } => {
                 let held = store.held_kind(connector, reason).await?;
                 return Ok(held.is_some_and(|held| !held.data.open));
+            }
+            Subject::Unit { vin } if message.kind == AlertKind::Conflict => {
+                let named = self.claimants(vin, message).await?;
+                return Ok(named.is_some_and(|(_, named)| named.is_empty()));
             }
             Subject::Connector { connector } => connector,
             _ => return Ok(false),
@@ -49,7 +57,7 @@ impl Deliverer {
         &self,
         intent: &Intent,
         message: &mut Message,
-    ) -> Result<Standing, StoreError> {
+    ) -> Result<Standing, DeliverError> {
         if self.is_over_at_source(message).await? {
             let now = self.store.clock().now();
             return Ok(Standing::Waits(recheck(intent.created_at, now)));
@@ -58,22 +66,89 @@ impl Deliverer {
         Ok(Standing::Holds)
     }
 
-    /// Has a message about a file that is not believed say what was decided of it by now.
+    /// Has a message about a source say what was decided of it by now, and what is open; one about who claims
+    /// a vehicle, where those that it names have it now.
     pub(super) async fn take_present_doubts(
         &self,
         message: &mut Message,
-    ) -> Result<(), StoreError> {
-        let Subject::Connector { connector } = &message.subject else {
+    ) -> Result<(), DeliverError> {
+        if message.change == RevisionKind::Resolved {
             return Ok(());
-        };
-        let is_open = message.change != RevisionKind::Resolved;
-        if is_open && message.kind == AlertKind::FeedSuspect {
-            let health = self.store.feed_health(connector).await?;
-            let doubts = health.map(|health| health.data.doubts());
-            if let Some(doubts) = doubts.filter(|doubts| !doubts.is_empty()) {
-                message.notes = doubts;
+        }
+        match &message.subject {
+            Subject::Connector { connector } if message.kind == AlertKind::FeedSuspect => {
+                let health = self.store.feed_health(connector).await?;
+                let doubts = health.map(|health| health.data.doubts());
+                if let Some(doubts) = doubts.filter(|doubts| !doubts.is_empty()) {
+                    message.notes = doubts;
+                }
             }
+            Subject::Quarantine { connector, reason } => {
+                let Some(held) = self.store.held_kind(connector, reason).await? else {
+                    return Ok(());
+                };
+                let (open, is_more) = self.store.open_of_kind(&held.data).await?;
+                if !open.is_empty() {
+                    let is_new = |entry: &Quarantined| {
+                        let mut notes = message.notes.iter();
+                        notes.any(|note| held::names_as_new(note, entry))
+                    };
+                    message.notes = held::in_words(&open, is_more, is_new);
+                }
+            }
+            Subject::Unit { vin } if message.kind == AlertKind::Conflict => {
+                let named = self.claimants(vin, message).await?;
+                let Some((unit, named)) = named.filter(|(_, named)| !named.is_empty()) else {
+                    return Ok(());
+                };
+                let installation = self.installations.current().await?;
+                let resolved = unit.resolve(&installation.authority());
+                let place = |location: &LocationId| installation.place_name(location);
+                let has_changed = message
+                    .notes
+                    .first()
+                    .is_some_and(|it| it.starts_with(HAS_CHANGED));
+                message.notes = unit.claims_in_words(&resolved, &named, place);
+                message.location = resolved.location.as_ref().map(place);
+                if let Some(first) = message.notes.first_mut().filter(|_| has_changed) {
+                    first.insert_str(0, HAS_CHANGED);
+                }
+            }
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Whether a message names what is not so any more. What else is so by now comes with the next one.
+    pub(super) async fn says_what_is_over(&self, message: &Message) -> Result<bool, DeliverError> {
+        if message.change == RevisionKind::Resolved {
+            return Ok(false);
+        }
+        if let Subject::Quarantine { connector, reason } = &message.subject {
+            let Some(held) = self.store.held_kind(connector, reason).await? else {
+                return Ok(false);
+            };
+            let (open, is_more) = self.store.open_of_kind(&held.data).await?;
+            // Of very many, what it names may be among those that were not read.
+            return Ok(!is_more && held::names_what_is_over(&message.notes, &open));
+        }
+        let mut now = message.clone();
+        self.take_present_doubts(&mut now).await?;
+        Ok(now.notes != message.notes)
+    }
+
+    /// Of those of whom a message says that they claim a vehicle, those who do.
+    async fn claimants(
+        &self,
+        vin: &str,
+        message: &Message,
+    ) -> Result<Option<(Unit, Vec<(ConnectorName, LocationId)>)>, DeliverError> {
+        let Some(unit) = self.store.unit(vin).await? else {
+            return Ok(None);
+        };
+        let installation = self.installations.current().await?;
+        let resolved = unit.resolve(&installation.authority());
+        let named = unit.claimants_named(&resolved, &message.notes);
+        Ok(named.map(|named| (unit, named)))
     }
 }

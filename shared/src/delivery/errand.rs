@@ -170,7 +170,7 @@ impl Deliverer {
                 // Who was spared the beginning, by a route that asks for graver alerts or because they knew of
                 // a graver one, hears of it now for the first time. What a group says was put together so.
                 if is_first && !of_a_group && !over {
-                    message.change = RevisionKind::Opened;
+                    message.begins();
                 }
                 thread
             }
@@ -207,22 +207,29 @@ impl Deliverer {
         message: &mut Message,
         (held_up, ended): (bool, bool),
     ) -> Result<Standing, DeliverError> {
+        if message.change == RevisionKind::Resolved {
+            let (channel, since) = (&intent.channel, intent.created_at);
+            let watches = self.store.watches(&message.subject).await?;
+            let about = (watches.as_slice(), &*message);
+            if let Some(reason) = self.has_begun_anew(channel, about, since).await? {
+                return Ok(Standing::Nothing(reason));
+            }
+            if message.kind.tells_what_is_left() {
+                let ear = Ear {
+                    channel,
+                    group: None,
+                };
+                match self.beside_other_ends(ear, about, since).await? {
+                    Standing::Holds => {}
+                    standing => return Ok(standing),
+                }
+            }
+        }
         if !message.kind.tells_what_is_left() {
             return match held_up && !ended {
                 true => Ok(self.what_source_says_now(intent, message).await?),
                 false => Ok(Standing::Holds),
             };
-        }
-        if message.change == RevisionKind::Resolved {
-            let ear = Ear {
-                channel: &intent.channel,
-                group: None,
-            };
-            let since = intent.created_at;
-            match self.beside_other_ends(ear, message, since).await? {
-                Standing::Holds => {}
-                standing => return Ok(standing),
-            }
         }
         match held_up {
             true => self.bring_up_to_date(intent, message).await,
@@ -477,7 +484,7 @@ impl Deliverer {
 }
 
 /// What a channel of this kind makes of order, whether it is in the configuration or not.
-fn order_of(kind: &str) -> Order {
+pub(super) fn order_of(kind: &str) -> Order {
     let kind = kind.parse::<ChannelKind>();
     kind.map_or(Order::Latest, |kind| kind.order())
 }

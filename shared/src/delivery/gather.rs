@@ -6,8 +6,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 
 use super::deliver::{DeliverError, Deliverer};
+use super::errand::order_of;
 use super::order;
 use super::overtaken::{Ear, Standing};
+use crate::channels::Order;
 use crate::domain::alert::{AlertKind, AlertState, Ending, RevisionKind};
 use crate::domain::group::{FlushId, GroupLabel, Phase};
 use crate::domain::message::{Digest, Message};
@@ -206,7 +208,7 @@ impl Deliverer {
                 .heard_before((&member.alert, member.revision), &group.channel)
                 .await?
             {
-                words.change = RevisionKind::Opened;
+                words.begins();
             }
             installation.name_place(&mut words);
             self.take_present_doubts(&mut words).await?;
@@ -214,7 +216,7 @@ impl Deliverer {
                 words.kind.tells_what_is_left() || words.kind == AlertKind::HighDemand;
             if is_about_stock {
                 let watches = self.store.watches(&words.subject).await?;
-                let later = self.told_since(ear(group), (&watches, &words.alert), member.at);
+                let later = self.told_since(ear(group), (&watches, &words), member.at);
                 let later = later.await?;
                 let is_outdated = !later.is_empty() && words.change != RevisionKind::Resolved;
                 self.take_present_stock(&mut words, &watches, is_outdated)
@@ -311,7 +313,7 @@ impl Deliverer {
         &self,
         group: &Group,
         revisions: &[Member],
-    ) -> Result<Option<LeftOut>, StoreError> {
+    ) -> Result<Option<LeftOut>, DeliverError> {
         let Some(last) = revisions.last() else {
             return Ok(None);
         };
@@ -329,8 +331,7 @@ impl Deliverer {
                     return Ok(Some(LeftOut::because(reason)));
                 }
             }
-            let is_news = alert.message.change == RevisionKind::Opened;
-            if is_news && self.is_over_at_source(&alert.message).await? {
+            if self.is_over_at_source(&alert.message).await? {
                 return Ok(Some(LeftOut::until("its end is about to be written")));
             }
             if alert.kind.tells_what_is_left() {
@@ -338,7 +339,7 @@ impl Deliverer {
                 if let Some(reason) = self.no_news(alert.kind, &watches, last.at) {
                     return Ok(Some(LeftOut::because(reason)));
                 }
-                let later = self.told_since(ear(group), (&watches, &alert.id), last.at);
+                let later = self.told_since(ear(group), (&watches, &alert.message), last.at);
                 let later = later.await?;
                 if let Some(open) = later.iter().find(|it| it.is_open) {
                     return Ok(Some(LeftOut {
@@ -352,7 +353,8 @@ impl Deliverer {
                     if let Some(told) = later.iter().find(|it| !it.in_hand) {
                         return Ok(Some(LeftOut::because(told.reason())));
                     }
-                    let beside = self.beside_other_ends(ear(group), &alert.message, last.at);
+                    let beside =
+                        self.beside_other_ends(ear(group), (&watches, &alert.message), last.at);
                     match beside.await? {
                         Standing::Holds => {}
                         Standing::Nothing(reason) => return Ok(Some(LeftOut::because(reason))),
@@ -361,6 +363,13 @@ impl Deliverer {
                             return Ok(Some(LeftOut::until(reason)));
                         }
                     }
+                }
+            } else if last.is_end() && order_of(&group.kind) == Order::Latest {
+                let watches = self.store.watches(&alert.subject).await?;
+                let about = (watches.as_slice(), &alert.message);
+                let anew = self.has_begun_anew(&group.channel, about, last.at);
+                if let Some(reason) = anew.await? {
+                    return Ok(Some(LeftOut::because(reason)));
                 }
             }
         }
@@ -382,16 +391,14 @@ impl Deliverer {
         &self,
         group: &Group,
         message: &Message,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, DeliverError> {
         let reminds = message.digest.as_ref().is_some_and(|it| it.reminder);
         for said in message.named() {
             let Some(alert) = self.store.alert(&said.alert).await? else {
                 continue;
             };
-            let mut now = said.clone();
-            self.take_present_doubts(&mut now).await?;
             if alert.revision > said.revision
-                || now.notes != said.notes
+                || self.says_what_is_over(said).await?
                 || self.is_over_at_source(said).await?
             {
                 return Ok(true);
@@ -417,7 +424,7 @@ impl Deliverer {
             };
             let if_open = reminds || said.after.is_none();
             let since = intent.data.created_at;
-            let later = self.told_since(ear(group), (&watches, &alert.id), since);
+            let later = self.told_since(ear(group), (&watches, &alert.message), since);
             let later = later.await?;
             if later.iter().any(|it| it.is_open || !if_open) {
                 return Ok(true);
@@ -483,7 +490,7 @@ impl Deliverer {
         &self,
         group: &Group,
         member: Member,
-    ) -> Result<Option<Member>, StoreError> {
+    ) -> Result<Option<Member>, DeliverError> {
         let alert = self.store.alert(&member.alert).await?;
         let Some(alert) = alert.filter(|alert| alert.state == AlertState::Open) else {
             self.store.forget_told(&group.id, &member.alert).await?;
@@ -502,7 +509,7 @@ impl Deliverer {
             return Ok(None);
         }
         if alert.kind.tells_what_is_left() {
-            let later = self.told_since(ear(group), (&watches, &alert.id), member.at);
+            let later = self.told_since(ear(group), (&watches, &alert.message), member.at);
             if later.await?.iter().any(|it| it.is_open) {
                 return Ok(None);
             }

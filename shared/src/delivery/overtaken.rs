@@ -40,6 +40,8 @@ pub(super) struct Later {
     pub(super) is_open: bool,
     /// Whether it is in somebody's hands, who may have died: nobody knows yet whether it leaves.
     pub(super) in_hand: bool,
+    /// Whether whoever has it in hand is still at it, as far as is known.
+    is_being_sent: bool,
 }
 
 impl Later {
@@ -58,26 +60,28 @@ pub(super) struct Ear<'a> {
 }
 
 impl Deliverer {
-    /// The alerts that have told a channel since then what is left of an item, by its watches, the last
-    /// first.
+    /// The alerts that have told a channel since then what is left of an item, or the same as this one anew,
+    /// by the watches over its subject, the last first.
     pub(super) async fn told_since(
         &self,
         ear: Ear<'_>,
-        (watches, alert): (&[Stored<Watched>], &str),
+        (watches, message): (&[Stored<Watched>], &Message),
         since: Timestamp,
     ) -> Result<Vec<Later>, StoreError> {
         let mut spoken = Vec::new();
         for stored in watches {
             let kind = stored.data.kind;
+            let is_beside = kind.tells_what_is_left() || kind == message.kind;
             for one in &stored.data.watch.spoken_of {
-                let is_later = one.alert != alert && one.at.0 > since;
-                if kind.tells_what_is_left() && is_later {
+                let is_later = one.alert != message.alert && one.at.0 > since;
+                if is_beside && is_later {
                     spoken.push((one.at, kind, &one.alert));
                 }
             }
         }
         spoken.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         let mut told = Vec::new();
+        let now = self.store.clock().now();
         for (_, kind, other) in spoken {
             let is_later = |it: &Stored<Intent>| it.data.created_at > since;
             let mut intents = self.store.intents_on(other, ear.channel).await?;
@@ -88,6 +92,8 @@ impl Deliverer {
                 delivered || it.data.perhaps_sent
             };
             let in_hand = is_told && !intents.iter().any(is_certain);
+            let is_leased = |it: &Stored<Intent>| it.data.in_flight && it.data.not_before > now;
+            let is_being_sent = intents.iter().any(is_leased);
             let waits = |it: &Stored<Intent>| {
                 let belongs = it.data.group.as_ref();
                 let group = belongs.map(|belongs| belongs.id(ear.channel));
@@ -104,10 +110,30 @@ impl Deliverer {
                     kind,
                     is_open,
                     in_hand,
+                    is_being_sent,
                 });
             }
         }
         Ok(told)
+    }
+
+    /// Why the end of an alert is no news any more, if its channel was told since that the same has begun
+    /// anew: it would be taken for the end of that. What may have arrived counts; what is just being sent
+    /// does not, as it waits for what was said before.
+    pub(super) async fn has_begun_anew(
+        &self,
+        channel: &ChannelName,
+        (watches, message): (&[Stored<Watched>], &Message),
+        since: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        let ear = Ear {
+            channel,
+            group: None,
+        };
+        let told = self.told_since(ear, (watches, message), since).await?;
+        let anew = |it: &&Later| it.kind == message.kind && !(it.in_hand && it.is_being_sent);
+        let anew = told.iter().find(anew);
+        Ok(anew.map(|it| format!("alert {} on the same was told since", it.alert)))
     }
 
     /// The positions that are counted in what is said of a subject; `None` where nothing is known of it.
@@ -196,14 +222,22 @@ impl Deliverer {
     pub(super) async fn beside_other_ends(
         &self,
         ear: Ear<'_>,
-        message: &Message,
+        (watches, message): (&[Stored<Watched>], &Message),
         since: Timestamp,
     ) -> Result<Standing, StoreError> {
         let now = self.store.clock().now();
         let is_out = message.kind == AlertKind::OutOfStock;
-        let mut standing = Standing::Holds;
+        let mut standing = match is_out {
+            true => {
+                self.beside_what_is_still_low(ear, (watches, message), since)
+                    .await?
+            }
+            false => Standing::Holds,
+        };
+        if let Standing::Nothing(_) = standing {
+            return Ok(standing);
+        }
         let mut ahead = 0;
-        let watches = self.store.watches(&message.subject).await?;
         let spoken = watches.iter().map(|stored| &stored.data);
         let spoken = spoken.filter(|it| it.kind.tells_what_is_left());
         for other in spoken.flat_map(|it| &it.watch.spoken_of) {
@@ -262,6 +296,50 @@ impl Deliverer {
         Ok(standing)
     }
 
+    /// What becomes of the end of what was out of stock where with it people are told that little is left: that
+    /// says both. The end is sent if the other does not arrive soon.
+    async fn beside_what_is_still_low(
+        &self,
+        ear: Ear<'_>,
+        (watches, message): (&[Stored<Watched>], &Message),
+        since: Timestamp,
+    ) -> Result<Standing, StoreError> {
+        if message.ending.is_some_and(|ending| !ending.is_recovery()) {
+            return Ok(Standing::Holds);
+        }
+        let now = self.store.clock().now();
+        let low = watches.iter().map(|stored| &stored.data);
+        let low = low.filter(|it| it.kind == AlertKind::LowStock);
+        let low = low.flat_map(|it| {
+            let open = it.watch.episode().map(|episode| &episode.alert);
+            let spoken = it.watch.spoken_of.iter();
+            spoken.filter(move |one| Some(&one.alert) == open)
+        });
+        let with_it = |at: Timestamp| at >= since && at.duration_since(since) < TOGETHER;
+        for other in low.filter(|it| with_it(it.at.0)) {
+            let intents = self.store.intents_on(&other.alert, ear.channel).await?;
+            for Stored { data: it, .. } in intents.iter().rev() {
+                if it.created_at < since || it.group.is_some() {
+                    continue;
+                }
+                if it.state == IntentState::Delivered || it.perhaps_sent {
+                    let reason = format!("alert {} says what is left now", other.alert);
+                    return Ok(Standing::Nothing(reason));
+                }
+                let is_young = now.duration_since(since) < TOGETHER;
+                let is_untried = it.state == IntentState::Pending && it.attempts == 0;
+                // Longer than that one waits where it finds ours being sent, or about to be.
+                if it.in_flight && it.not_before > now {
+                    return Ok(Standing::Waits(BESIDE * 3));
+                }
+                if is_untried && is_young {
+                    return Ok(Standing::Waits(BESIDE * 2));
+                }
+            }
+        }
+        Ok(Standing::Holds)
+    }
+
     /// When what has arrived was put in words for the last time, at the earliest.
     async fn worded_at(&self, intent: &Intent) -> Result<Option<Timestamp>, StoreError> {
         let Some(message) = &intent.carried_by else {
@@ -286,7 +364,7 @@ impl Deliverer {
             channel: &intent.channel,
             group: None,
         };
-        let told = self.told_since(ear, (&watches, &intent.alert), since);
+        let told = self.told_since(ear, (&watches, message), since);
         let told = told.await?;
         if told.iter().any(|later| later.in_hand) {
             let now = self.store.clock().now();
@@ -488,7 +566,7 @@ mod tests {
         }));
         let half = "It has fallen further, to half of the threshold.";
         let moved = "The threshold is now 10, it was 5: what is left is at most half of it.";
-        let demand = "High demand, too: 9 sold within 1 days.";
+        let demand = "High demand, too: 9 sold within 1 day.";
         let said = |note: &str, left| {
             let mut message = message(AlertKind::LowStock, RevisionKind::Updated);
             message.threshold = Some(10);

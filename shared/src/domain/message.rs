@@ -85,7 +85,30 @@ pub struct Message {
     pub digest: Option<Digest>,
 }
 
+/// How a note begins on what people do not know yet of what they were told of.
+pub const NOW_ALSO: &str = "Now also: ";
+/// How notes begin on what is otherwise than people were told.
+pub const HAS_CHANGED: &str = "It has changed: ";
+
+/// A sentence that begins as sentences do.
+pub fn capitalised(sentence: &str) -> String {
+    let mut characters = sentence.chars();
+    let first = characters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(characters).collect()
+}
+
 impl Message {
+    /// Says that its alert begins, to who has heard nothing of it.
+    pub fn begins(&mut self) {
+        self.change = RevisionKind::Opened;
+        for note in &mut self.notes {
+            let news = [NOW_ALSO, HAS_CHANGED].iter();
+            if let Some(said) = news.filter_map(|it| note.strip_prefix(it)).next() {
+                *note = capitalised(said);
+            }
+        }
+    }
+
     /// What it says of each alert: itself, or those that a group's message names.
     pub fn named(&self) -> &[Self] {
         match &self.digest {

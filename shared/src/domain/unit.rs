@@ -4,6 +4,7 @@
 //! by attribute, with the versions it had ([`History`]); what is true is resolved from all of it
 //! (`resolve`), so that the result does not depend on the order in which it was heard (G3).
 
+mod claims;
 mod resolve;
 mod rivals;
 

@@ -406,6 +406,16 @@ impl Watch {
         }
     }
 
+    /// Whether an alert that people know of has recovered by this verdict, and is over with it.
+    pub fn ends_told(&self, verdict: &Verdict, now: Timestamp) -> bool {
+        let is_damped = self.damped_until.is_some_and(|until| until.0 > now);
+        self.episode().is_some_and(Episode::told)
+            && verdict.condition == Condition::Clear
+            && verdict.ending.is_recovery()
+            && verdict.settles_at.is_none()
+            && !is_damped
+    }
+
     /// Since when an alert is open, unless what is wrong is right again by now.
     pub const fn open_since(&self) -> Option<Moment> {
         match &self.phase {

@@ -33,7 +33,8 @@ pub struct FeedState {
     /// say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undecided: Option<String>,
-    /// What the last whole file lacks and stays all the same, because somebody has said so: a sentence.
+    /// What the last whole file lacks and stays all the same, because somebody has said so, or goes with the
+    /// next one: a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,
     /// While the latest file is not believed, when the last one that was had been written: what the
@@ -128,6 +129,21 @@ impl FeedState {
             doubts.push(HELD_BACK.to_owned());
         }
         doubts
+    }
+
+    /// What is wrong with its last file, whichever file that is and however many it is of; and what somebody
+    /// is to decide, which is another thing where it is about other items.
+    pub fn kinds_of_doubt(&self) -> impl Iterator<Item = String> {
+        self.suspicions.iter().map(|sentence| {
+            if self.undecided.as_ref() == Some(sentence) {
+                let lacks = sentence.find(" lacks ").unwrap_or_default();
+                return sentence[lacks..].to_owned();
+            }
+            let said = sentence
+                .split_once(": ")
+                .map_or(sentence.as_str(), |it| it.1);
+            said.replace(|one: char| one.is_ascii_digit(), "")
+        })
     }
 
     /// Whether this says what another does but for when its source was last tried.

@@ -236,6 +236,15 @@ impl Store {
                 for sentence in suspicions.iter_mut().filter(|it| waits(it)) {
                     *sentence = sentence.replace(UNDECIDED, &decided);
                 }
+                // Where the file is believed but for that, nothing is held any more.
+                let is_all = suspicions.iter().all(|it| it.contains(&decided));
+                if health.distrusted_after.is_none()
+                    && is_all
+                    && let Some(decided) = suspicions.pop()
+                {
+                    suspicions.clear();
+                    health.kept = Some(decided.trim_end_matches('.').to_owned());
+                }
             } else {
                 suspicions.retain(|sentence| !waits(sentence));
             }

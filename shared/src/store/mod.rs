@@ -42,6 +42,7 @@ pub mod feeds;
 pub mod groups;
 pub mod heard;
 pub mod heartbeat;
+pub mod held;
 pub mod imports;
 pub mod inbox;
 pub mod intents;

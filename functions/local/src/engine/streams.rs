@@ -58,6 +58,8 @@ pub struct StreamMapping {
     /// than one; changes of one partition are in one of them, and nothing orders one shard's changes
     /// against another's. `None` reads all of it.
     pub shard: Option<(u32, u32)>,
+    /// What this mapping is called beside others of the same function, which have other filters.
+    pub lane: Option<&'static str>,
 }
 
 /// Where a mapping without a checkpoint begins.
@@ -85,12 +87,16 @@ impl StreamMapping {
             maximum_record_age: None,
             on_failure: None,
             shard: None,
+            lane: None,
         }
     }
 
     /// Its checkpoint's name.
     fn name(&self) -> String {
-        let whole = format!("{} <- {}", self.function.name, self.table);
+        let mut whole = format!("{} <- {}", self.function.name, self.table);
+        if let Some(lane) = self.lane {
+            whole = format!("{whole} {lane}");
+        }
         match self.shard {
             Some((shard, of)) => format!("{whole} {shard}/{of}"),
             None => whole,

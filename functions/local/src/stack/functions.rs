@@ -7,6 +7,7 @@ use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use jiff::{SignedDuration, Timestamp};
 use notify::Notifier;
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use shared::bus::Bus;
 use shared::chance::Chance;
 use shared::channels::ChannelKind;
@@ -250,7 +251,20 @@ impl Stack {
 
     /// Connects the functions to the stream, the queues and the schedules, and lets them run.
     pub fn start(&self) -> Result<Pump, EngineError> {
-        self.connect(vec![self.stream()])
+        self.connect(self.lanes(&self.stream()))
+    }
+
+    /// The stream in two: what is there for the first time, by itself, so that nothing else waits while a first
+    /// load of many thousands is evaluated.
+    fn lanes(&self, whole: &StreamMapping) -> Vec<StreamMapping> {
+        let [first, rest] = lanes();
+        let lane = |lane, filters: Vec<Value>| StreamMapping {
+            lane,
+            filters: parsed(&filters),
+            ..whole.clone()
+        };
+        // Of these the second goes on where the whole stream was read before.
+        vec![lane(Some("first"), first), lane(None, rest)]
     }
 
     /// As [`Stack::start`], with the stream in so many shards, each read by itself: changes of
@@ -260,7 +274,8 @@ impl Stack {
             shard: Some((shard, shards)),
             ..self.stream()
         };
-        self.connect((0..shards).map(shard).collect())
+        let shards = (0..shards).map(shard);
+        self.connect(shards.flat_map(|shard| self.lanes(&shard)).collect())
     }
 
     fn connect(&self, streams: Vec<StreamMapping>) -> Result<Pump, EngineError> {
@@ -363,10 +378,7 @@ impl Stack {
         });
         let mut mapping = StreamMapping::new(TABLE, function);
         mapping.batch_size = 50;
-        mapping.filters = schema::evaluated_changes()
-            .iter()
-            .filter_map(|filter| Pattern::parse(filter).ok())
-            .collect();
+        mapping.filters = parsed(&schema::evaluated_changes());
         mapping.report_batch_item_failures = true;
         mapping.bisect_batch_on_function_error = true;
         mapping.maximum_retry_attempts = Some(5);
@@ -457,6 +469,26 @@ impl Stack {
             .route("GET /healthz", api.clone())?
             .route("ANY /api/v1/{proxy+}", api)
     }
+}
+
+/// What the stream's two mappings take, which together take what the one of AWS does.
+fn lanes() -> [Vec<Value>; 2] {
+    const MANY: [&str; 2] = ["position", "product"];
+    let of = |name: &str, kinds: &[&str]| json!({ "eventName": [name], "dynamodb": { "NewImage": { "t": { "S": kinds } } } });
+    let [_, removed] = schema::evaluated_changes();
+    let mut others = schema::EVALUATED_KINDS.to_vec();
+    others.retain(|kind| !MANY.contains(kind));
+    let rest = vec![
+        of("MODIFY", &schema::EVALUATED_KINDS),
+        of("INSERT", &others),
+        removed,
+    ];
+    [vec![of("INSERT", &MANY)], rest]
+}
+
+fn parsed(filters: &[Value]) -> Vec<Pattern> {
+    let filters = filters.iter().map(Pattern::parse);
+    filters.filter_map(Result::ok).collect()
 }
 
 fn intents(kind: ChannelKind, notifier: &Arc<Notifier>, meter: &Meter) -> QueueMapping {

@@ -13,10 +13,14 @@ use lotwire::engine::Pump;
 use serde_json::Value;
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
+use shared::domain::StockEvent;
 use shared::domain::alert::RevisionKind::{self, Escalated, Opened, Resolved, Updated};
+use shared::domain::event::{Change, Version};
 use shared::domain::group::{Belongs, Pace, Phase};
 use shared::domain::id::ConnectorName;
+use shared::domain::unit::{UnitReport, UnitState};
 use shared::domain::watch::{self, Moment, Watch};
+use shared::installation::Installations;
 use shared::store::groups::Which;
 use shared::store::intents::{Intent, IntentState, Lease};
 use shared::store::quarantine::Quarantined;
@@ -1403,6 +1407,127 @@ async fn a_group_says_of_a_file_what_was_decided_of_it() {
     let told = line.world.vendors.seen("ops.example.com").remove(0);
     assert!(
         told.body.contains("Anna has approved that."),
+        "{}",
+        told.body
+    );
+    line.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_names_what_is_in_quarantine_when_it_speaks() {
+    // At once, and when the receiver wanted to be left alone first.
+    for put_off in [false, true] {
+        let line = Timeline::new(&[("ops", "")], pace(10, 10, None)).await;
+        let world = &line.world;
+        let erp: ConnectorName = "erp".parse().unwrap();
+        let hold = async |row: &str| {
+            let now = world.clock.now();
+            let reason = ("bad_row", format!("row {row} cannot be read"));
+            let held = Quarantined::new(&erp, now, row, row, reason);
+            world.store.quarantine(&held).await.unwrap();
+            held
+        };
+        let first = hold("A").await;
+        let told = "Row A cannot be read.".to_owned();
+        *world.notes.lock().unwrap() =
+            vec![told, "What can be done: lotwire quarantine".to_owned()];
+        if put_off {
+            let answers = [Answer::After(429, 20)];
+            world.vendors.first("ops.example.com", answers);
+        }
+        line.say("erp/held", 1, Opened, &["ops"]).await;
+        line.until(if put_off { 15 } else { 8 }).await;
+        hold("B").await;
+        let dismissed = world.store.dismiss_quarantined(&first.id, "known", "anna");
+        dismissed.await.unwrap();
+        line.until(100).await;
+        let body = world.vendors.seen("ops.example.com").pop().unwrap().body;
+        assert!(body.contains("Row B cannot be read."), "{body}");
+        assert!(!body.contains("Row A"), "{body}");
+        line.stop().await;
+    }
+}
+
+/// What one system says of a vehicle.
+fn vehicle(source: &str, minute: i64, state: UnitState, location: &str) -> StockEvent {
+    let at = "2026-01-15T08:00:00Z".parse::<Timestamp>().unwrap();
+    let at = at + SignedDuration::from_mins(minute);
+    let report = UnitReport {
+        called: None,
+        source_gone: false,
+        vin: "SCBCG2ZG0RC012345".parse().unwrap(),
+        version: Version::at(at),
+        state: Some(state),
+        location: Some(location.parse().unwrap()),
+        stock_number: None,
+        since: None,
+        brought: false,
+        undated: false,
+        fields: BTreeMap::new(),
+    };
+    StockEvent {
+        id: format!("{source}-{minute}").parse().unwrap(),
+        source: source.parse().unwrap(),
+        at,
+        actor: None,
+        change: Change::Unit(Box::new(report)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_says_who_claims_a_vehicle_when_it_speaks() {
+    const ALERT: &str = "SCBCG2ZG0RC012345/claimed";
+    // What is heard before the group speaks, and what it says then; if anything.
+    let sold = "It was sold at South, by the word of till. The sale stands.";
+    for (then, says) in [
+        (vehicle("till", 9, UnitState::Sold, "south"), Some(sold)),
+        (vehicle("dms", 9, UnitState::InStock, "south"), None),
+    ] {
+        let line = Timeline::new(&[("ops", "")], pace(10, 10, None)).await;
+        let world = &line.world;
+        let south = "[locations.south]\nname = 'South'\nkind = 'rooftop'\n";
+        world
+            .configure(&format!("{}{south}", reminding(&[("ops", "")])))
+            .await;
+        let installation = Installations::new(world.store.clone()).current().await;
+        let authority = installation.unwrap().authority();
+        for said in [
+            vehicle("dms", 0, UnitState::InStock, "north"),
+            vehicle("till", 1, UnitState::InStock, "south"),
+        ] {
+            world.store.apply(&said, &authority).await.unwrap();
+        }
+        let counted = "It is counted once, at South, by the word of till.".to_owned();
+        *world.notes.lock().unwrap() = vec![counted, "dms has it at North, too.".to_owned()];
+        line.say(ALERT, 1, Opened, &["ops"]).await;
+        line.until(8).await;
+        world.store.apply(&then, &authority).await.unwrap();
+        line.until(30).await;
+        let told = world.vendors.seen("ops.example.com").pop();
+        assert_eq!(told.is_some(), says.is_some(), "{told:?}");
+        if let (Some(told), Some(says)) = (told, says) {
+            assert!(told.body.contains(says), "{}", told.body);
+            assert!(
+                told.body.contains("dms still lists it at North."),
+                "{}",
+                told.body
+            );
+        }
+        line.stop().await;
+    }
+}
+
+/// They hear of it for the first time.
+#[tokio::test(start_paused = true)]
+async fn what_is_news_to_others_is_told_as_a_beginning_to_who_has_heard_nothing() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, None)).await;
+    *line.world.notes.lock().unwrap() = vec!["It has changed: it was sold at North.".to_owned()];
+    line.say("a1/claimed", 2, Updated, &["ops"]).await;
+    line.ends(30, "ops", &[(10, &["a1/claimed/2 opened"])])
+        .await;
+    let told = line.world.vendors.seen("ops.example.com").remove(0);
+    assert!(
+        told.body.contains("\"It was sold at North.\""),
         "{}",
         told.body
     );

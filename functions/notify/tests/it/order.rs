@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind;
-use shared::store::intents::IntentState;
+use shared::store::intents::{IntentState, Lease};
+use shared::store::quarantine::Quarantined;
 
 use crate::world::{Answer, Seen, World, crash_after, webhooks};
 
@@ -267,6 +268,80 @@ async fn an_end_waits_until_it_is_known_whether_a_later_alert_has_left() {
     settle(&world, &over).await;
     assert_eq!(world.intent(&again[0]).await.state, IntentState::Delivered);
     assert_eq!(world.intent(&over).await.state, IntentState::Superseded);
+}
+
+/// A notifier has the first in hand and dies, when the next has been told already.
+#[tokio::test(start_paused = true)]
+async fn nobody_reads_the_end_of_an_alert_after_the_beginning_of_the_next_on_the_same() {
+    let world = slack().await;
+    let first = world.open("oil/fast", &["chat"]).await.remove(0);
+    let over = world.resolve("oil/fast", &["chat"]).await.remove(0);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let again = world.open_after("oil/fast", "oil/faster", &["chat"]).await;
+    settle(&world, &again[0]).await;
+    let span = SignedDuration::from_secs(20);
+    let lease = world.store.lease("oil/fast", 1, &first.channel, span).await;
+    assert!(matches!(lease.unwrap(), Lease::Ours { .. }));
+    drive_both(&world, &first, &over).await;
+    assert_eq!(world.vendors.seen("slack.com").len(), 1);
+    let over = world.intent(&over).await;
+    assert_eq!(over.state, IntentState::Superseded);
+    let reason = over.last_outcome.unwrap();
+    assert!(reason.contains("oil/faster"), "{reason}");
+}
+
+/// Nothing was left, and now little is.
+#[tokio::test(start_paused = true)]
+async fn what_is_back_and_still_low_is_one_message() {
+    let rejected = r#"{"ok":false,"error":"msg_too_long"}"#;
+    for low_arrives in [true, false] {
+        let world = slack().await;
+        let out = world.open("oil/out", &["chat"]).await.remove(0);
+        settle(&world, &out).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let over = world.resolve("oil/out", &["chat"]).await.remove(0);
+        let low = world.open_after("oil/out", "oil/low", &["chat"]).await;
+        if !low_arrives {
+            world.vendors.first("slack.com", [Answer::Body(rejected)]);
+        }
+        drive_both(&world, &over, &low[0]).await;
+        let state = |arrives| match arrives {
+            true => IntentState::Delivered,
+            false => IntentState::Superseded,
+        };
+        assert_eq!(world.intent(&over).await.state, state(!low_arrives));
+        let arrived = world.intent(&low[0]).await.state == IntentState::Delivered;
+        assert_eq!(arrived, low_arrives);
+        let sent = if low_arrives { 2 } else { 3 };
+        assert_eq!(world.vendors.seen("slack.com").len(), sent);
+    }
+}
+
+/// The vendor wants to be left alone, and meanwhile somebody dismisses what it was about.
+#[tokio::test(start_paused = true)]
+async fn a_late_message_about_quarantine_names_what_is_open_then() {
+    let world = slack().await;
+    let erp = "erp".parse().unwrap();
+    let hold = async |row: &str| {
+        let now = world.clock.now();
+        let reason = ("bad_row", format!("row {row} cannot be read"));
+        let held = Quarantined::new(&erp, now, row, row, reason);
+        world.store.quarantine(&held).await.unwrap();
+        held
+    };
+    let first = hold("A").await;
+    world.vendors.first("slack.com", [Answer::After(429, 20)]);
+    let told = "Row A cannot be read.".to_owned();
+    *world.notes.lock().unwrap() = vec![told, "What can be done: lotwire quarantine".to_owned()];
+    let opened = world.open("erp/held", &["chat"]).await.remove(0);
+    world.look(&opened).await;
+    hold("B").await;
+    let dismissed = world.store.dismiss_quarantined(&first.id, "known", "anna");
+    dismissed.await.unwrap();
+    settle(&world, &opened).await;
+    let body = world.vendors.seen("slack.com").pop().unwrap().body;
+    assert!(body.contains("Row B cannot be read."), "{body}");
+    assert!(!body.contains("Row A"), "{body}");
 }
 
 /// What waits because the vendor is down has had no try yet, and is told as it is by then.

@@ -233,6 +233,8 @@ pub(crate) struct World {
     /// The environment that secrets are read from.
     pub(crate) environment: Arc<Mutex<BTreeMap<String, String>>>,
     spoken_of: Mutex<Vec<String>>,
+    /// What the next alerts say beside.
+    pub(crate) notes: Mutex<Vec<String>>,
 }
 
 /// A webhook channel for each name, at `<name>.example.com`, with these further lines.
@@ -300,6 +302,7 @@ impl World {
         let environment = BTreeMap::from([("SECRET".to_owned(), SECRET.to_owned())]);
         let world = Self {
             spoken_of: Mutex::default(),
+            notes: Mutex::default(),
             aws,
             clock,
             store,
@@ -596,7 +599,10 @@ impl World {
             revision,
             opened_at: now,
             updated_at: now,
-            message: message(id, revision, change, now),
+            message: Message {
+                notes: self.notes.lock().unwrap().clone(),
+                ..message(id, revision, change, now)
+            },
             told: Vec::new(),
         };
         let decision = Decision {
@@ -641,7 +647,7 @@ impl World {
 }
 
 /// What an alert of this id is about: `oil/out` tells that nothing is left of what `oil` and `oil/low` are
-/// about, `oil/fast` that it sells fast; `erp/suspect`, `erp/stale` and `erp/held` are about a source.
+/// about, `oil/fast` and `oil/faster` that it sells fast, `oil/claimed` that two have it; `erp/suspect`, `erp/stale` and `erp/held` are about a source.
 fn about(id: &str) -> (Subject, AlertKind) {
     let (item, kind) = id.split_once('/').unwrap_or((id, "low"));
     let source = || Subject::Connector {
@@ -662,7 +668,8 @@ fn about(id: &str) -> (Subject, AlertKind) {
     let vin = item.to_owned();
     let kind = match kind {
         "out" => AlertKind::OutOfStock,
-        "fast" => AlertKind::HighDemand,
+        "fast" | "faster" => AlertKind::HighDemand,
+        "claimed" => AlertKind::Conflict,
         _ => AlertKind::LowStock,
     };
     (Subject::Unit { vin }, kind)

@@ -101,8 +101,12 @@ fn in_full(check: &Check) -> String {
                 None => format!("High demand (fires at {at_least} or more sold {window})"),
                 Some(tenths) => format!(
                     "High demand (fires at {at_least} or more sold {window}, if that is {} times the \
-                     usual rate of the {baseline_days} days before)",
-                    times(tenths)
+                     usual rate of the {} before)",
+                    times(tenths),
+                    match baseline_days {
+                        1 => "day".to_owned(),
+                        days => format!("{days} days"),
+                    }
                 ),
             }
         }

@@ -238,9 +238,18 @@ fn reached(
                 .is_some_and(|tries| tries.iter().any(|one| one.accepted && says_it(one)))
             && (over || !is_over(&it.alert))
     });
+    // Nor is the end of one told after the beginning of the next on the same.
+    let begun_anew = revisions.iter().any(|(it, other)| {
+        let tries = || asked.get(&(channel, it.clone()));
+        it.alert != revision.alert
+            && known.ends
+            && other.about == known.about
+            && other.at >= *at
+            && tries().is_some_and(|tries| tries.iter().any(|one| one.accepted))
+    });
     // Nobody hears of an outage that was over before, however much else they are sent.
     let wants_each = channel.wants_each() && known.about.0 != "channel_down";
-    let spared = !wants_each && (overtaken || unheard || replaced);
+    let spared = !wants_each && (overtaken || unheard || replaced || begun_anew);
     let tries = tries(revision.number);
     let taken = tries.iter().find(|one| one.accepted);
     let faults = &scene.world.plan.faults.kinds;
