@@ -144,7 +144,7 @@ async fn stock_that_is_back_is_told_once_to_each() {
         [AlertKind::OutOfStock, AlertKind::BackInStock]
     );
     // There is nothing to act on any more.
-    let severity = |kind| over.iter().find(|it| it.kind == kind).unwrap().severity;
+    let severity = |kind: AlertKind| over.iter().find(|it| it.kind == kind).unwrap().severity;
     assert_ne!(severity(AlertKind::OutOfStock), Severity::Info);
     assert_eq!(severity(AlertKind::BackInStock), Severity::Info);
     let deliveries = running.stack.store.intents(None, 100).await.unwrap().items;

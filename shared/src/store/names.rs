@@ -491,7 +491,10 @@ impl Store {
                 tracing::warn!(source = %event.source, item = said.item, %refusal, "a name does not reach a position");
                 Ok(())
             }
-            said => said.map(|_| ()),
+            said => {
+                let (_, _, clash) = said?;
+                clash.map_or(Ok(()), Err)
+            }
         }
     }
 }

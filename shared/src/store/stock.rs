@@ -398,12 +398,13 @@ impl Store {
                 applied.boxed().await
             }
             Change::Item(said) => {
-                let (applied, is_new) = self.apply_item(event, said, sources).boxed().await?;
+                let (applied, is_new, clash) =
+                    self.apply_item(event, said, sources).boxed().await?;
                 // Whoever applied it before may have stopped right after.
                 if is_new || applied == Applied::Known {
                     self.call_in(event, said, sources).boxed().await?;
                 }
-                Ok(applied)
+                clash.map_or(Ok(applied), Err)
             }
             _ => match change_of_position(event, authority) {
                 Some((product, location, mut change)) => {
@@ -456,14 +457,14 @@ impl Store {
         self.settle_name(event, kind, name, sources).await
     }
 
-    /// Applies a statement on one of a source's items, and says so if several of them contradict each
-    /// other now; and whether it is the first that says how much there is of it.
+    /// Applies a statement on one of a source's items; says whether it is the first that says how much there
+    /// is of it, and the contradiction if several of them contradict each other now.
     pub(super) async fn apply_item(
         &self,
         event: &StockEvent,
         said: &ItemStatement,
         sources: &Sources,
-    ) -> Result<(Applied, bool), ApplyError> {
+    ) -> Result<(Applied, bool, Option<ApplyError>), ApplyError> {
         let (product, location) = (&said.product, &said.location);
         let change = PositionChange::Item {
             source: event.source.clone(),
@@ -474,13 +475,16 @@ impl Store {
             .await?;
         // It may be known under another SKU.
         let (product, location) = (&after.product, &after.location);
+        let is_stated = |it: &Position| it.item(&event.source, &said.item).is_some();
+        let is_new = !is_stated(&before) && is_stated(&after);
         let items = after.contradicting(&event.source);
         if !items.is_empty() {
-            return Err(ApplyError::SameSku {
+            let clash = ApplyError::SameSku {
                 product: product.clone(),
                 location: location.clone(),
                 items: items.join(", "),
-            });
+            };
+            return Ok((applied, is_new, Some(clash)));
         }
         let ends = said.offered.is_some_and(|offered| !offered.value)
             || said
@@ -491,8 +495,7 @@ impl Store {
             self.end_contradiction(&event.source, product, location)
                 .await?;
         }
-        let is_stated = |it: &Position| it.item(&event.source, &said.item).is_some();
-        Ok((applied, !is_stated(&before) && is_stated(&after)))
+        Ok((applied, is_new, None))
     }
 
     /// Nothing contradicts anything at a position any more: the entry in quarantine is closed, and what

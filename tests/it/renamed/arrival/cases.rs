@@ -28,6 +28,28 @@ async fn what_was_ordered_stays_taken_from_the_one_system_that_states_it() {
     comes_to_after("", &before, &told, &right).await;
 }
 
+/// For a while the shop seems to have two variants of the SKU, as it is heard late what the other is called.
+#[tokio::test(start_paused = true)]
+async fn orders_go_with_their_variant_whose_first_level_clashes_with_another_for_a_while() {
+    let before = [
+        states("A", "south", 31, 19),
+        is(OTHER_ITEM, "C", 20),
+        has(OTHER_ITEM, SOUTH, 10, 30),
+    ];
+    let told = [
+        ordered(1, ITEM, "A", 2, 56).at(SOUTH).placed(),
+        is(ITEM, "C", 85),
+        has(ITEM, SOUTH, 30, 50),
+        is(OTHER_ITEM, "D", 80),
+    ];
+    let right = [
+        ("A", "south", Some(31), 0),
+        ("C", "south", Some(28), 2),
+        ("D", "south", Some(10), 0),
+    ];
+    comes_to_after("", &before, &told, &right).await;
+}
+
 /// What is left is stated for the order's sake.
 #[tokio::test(start_paused = true)]
 async fn an_order_of_the_second_in_which_a_level_is_stated_is_in_that_in_either_order() {
