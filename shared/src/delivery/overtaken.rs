@@ -316,7 +316,8 @@ impl Deliverer {
             spoken.filter(move |one| Some(&one.alert) == open)
         });
         let with_it = |at: Timestamp| at >= since && at.duration_since(since) < TOGETHER;
-        for other in low.filter(|it| with_it(it.at.0)) {
+        let low: Vec<_> = low.filter(|it| with_it(it.at.0)).collect();
+        for other in low {
             let intents = self.store.intents_on(&other.alert, ear.channel).await?;
             for Stored { data: it, .. } in intents.iter().rev() {
                 if it.created_at < since || it.group.is_some() {
