@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use shared::channels::{ChannelKind, Order};
 use shared::domain::alert::{AlertState, Ending, RevisionKind};
 use shared::domain::group::Belongs;
 use shared::domain::id::ChannelName;
@@ -23,9 +22,6 @@ use crate::{EvaluateError, Evaluator};
 
 /// How long the queue has before the clock announces an intent again.
 const OVERDUE: SignedDuration = SignedDuration::from_secs(90);
-
-/// For how long the end of `out_of_stock` is left to what is still low, which says both.
-const BESIDE: SignedDuration = SignedDuration::from_secs(1);
 
 /// So many deliveries are told again in one transaction with the decision: of the hundred writes that it
 /// takes, each is two at most.
@@ -375,15 +371,6 @@ impl Look<'_> {
         group.is_some_and(|group| self.installation.routes.reminds(&group.route, channel))
     }
 
-    /// Whether people hear of an end by an alert of the same item that may be about to begin.
-    fn leaves_its_end_to_others(&self, message: &Message, kind: &str) -> bool {
-        let kind = kind.parse::<ChannelKind>();
-        self.kind == AlertKind::OutOfStock
-            && message.change == RevisionKind::Resolved
-            && self.called_for.contains(&AlertKind::LowStock)
-            && kind.is_ok_and(|kind| kind.order() == Order::Latest)
-    }
-
     fn recipients(&self, change: RevisionKind, told: Option<&[ChannelName]>) -> Vec<Recipient> {
         let about = (&self.subject, self.kind, self.verdict.severity);
         self.installation
@@ -436,10 +423,6 @@ fn announcement(
         .map(|(recipient, kind, state, group)| Intent {
             state,
             origin: origin.cloned(),
-            not_before: match look.leaves_its_end_to_others(&message, &kind) {
-                true => now.checked_add(BESIDE).unwrap_or(Timestamp::MAX),
-                false => now,
-            },
             group: group.clone().map(Box::new),
             follows: if group.is_none() {
                 follows.clone()

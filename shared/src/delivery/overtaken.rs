@@ -227,16 +227,7 @@ impl Deliverer {
     ) -> Result<Standing, StoreError> {
         let now = self.store.clock().now();
         let is_out = message.kind == AlertKind::OutOfStock;
-        let mut standing = match is_out {
-            true => {
-                self.beside_what_is_still_low(ear, (watches, message), since)
-                    .await?
-            }
-            false => Standing::Holds,
-        };
-        if let Standing::Nothing(_) = standing {
-            return Ok(standing);
-        }
+        let mut standing = Standing::Holds;
         let mut ahead = 0;
         let spoken = watches.iter().map(|stored| &stored.data);
         let spoken = spoken.filter(|it| it.kind.tells_what_is_left());
@@ -294,51 +285,6 @@ impl Deliverer {
             }
         }
         Ok(standing)
-    }
-
-    /// What becomes of the end of what was out of stock where with it people are told that little is left: that
-    /// says both. The end is sent if the other does not arrive soon.
-    async fn beside_what_is_still_low(
-        &self,
-        ear: Ear<'_>,
-        (watches, message): (&[Stored<Watched>], &Message),
-        since: Timestamp,
-    ) -> Result<Standing, StoreError> {
-        if message.ending.is_some_and(|ending| !ending.is_recovery()) {
-            return Ok(Standing::Holds);
-        }
-        let now = self.store.clock().now();
-        let low = watches.iter().map(|stored| &stored.data);
-        let low = low.filter(|it| it.kind == AlertKind::LowStock);
-        let low = low.flat_map(|it| {
-            let open = it.watch.episode().map(|episode| &episode.alert);
-            let spoken = it.watch.spoken_of.iter();
-            spoken.filter(move |one| Some(&one.alert) == open)
-        });
-        let with_it = |at: Timestamp| at >= since && at.duration_since(since) < TOGETHER;
-        let low: Vec<_> = low.filter(|it| with_it(it.at.0)).collect();
-        for other in low {
-            let intents = self.store.intents_on(&other.alert, ear.channel).await?;
-            for Stored { data: it, .. } in intents.iter().rev() {
-                if it.created_at < since || it.group.is_some() {
-                    continue;
-                }
-                if it.state == IntentState::Delivered || it.perhaps_sent {
-                    let reason = format!("alert {} says what is left now", other.alert);
-                    return Ok(Standing::Nothing(reason));
-                }
-                let is_young = now.duration_since(since) < TOGETHER;
-                let is_untried = it.state == IntentState::Pending && it.attempts == 0;
-                // Longer than that one waits where it finds ours being sent, or about to be.
-                if it.in_flight && it.not_before > now {
-                    return Ok(Standing::Waits(BESIDE * 3));
-                }
-                if is_untried && is_young {
-                    return Ok(Standing::Waits(BESIDE * 2));
-                }
-            }
-        }
-        Ok(Standing::Holds)
     }
 
     /// When what has arrived was put in words for the last time, at the earliest.

@@ -290,33 +290,6 @@ async fn nobody_reads_the_end_of_an_alert_after_the_beginning_of_the_next_on_the
     assert!(reason.contains("oil/faster"), "{reason}");
 }
 
-/// Nothing was left, and now little is.
-#[tokio::test(start_paused = true)]
-async fn what_is_back_and_still_low_is_one_message() {
-    let rejected = r#"{"ok":false,"error":"msg_too_long"}"#;
-    for low_arrives in [true, false] {
-        let world = slack().await;
-        let out = world.open("oil/out", &["chat"]).await.remove(0);
-        settle(&world, &out).await;
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        let over = world.resolve("oil/out", &["chat"]).await.remove(0);
-        let low = world.open_after("oil/out", "oil/low", &["chat"]).await;
-        if !low_arrives {
-            world.vendors.first("slack.com", [Answer::Body(rejected)]);
-        }
-        drive_both(&world, &over, &low[0]).await;
-        let state = |arrives| match arrives {
-            true => IntentState::Delivered,
-            false => IntentState::Superseded,
-        };
-        assert_eq!(world.intent(&over).await.state, state(!low_arrives));
-        let arrived = world.intent(&low[0]).await.state == IntentState::Delivered;
-        assert_eq!(arrived, low_arrives);
-        let sent = if low_arrives { 2 } else { 3 };
-        assert_eq!(world.vendors.seen("slack.com").len(), sent);
-    }
-}
-
 /// The vendor wants to be left alone, and meanwhile somebody dismisses what it was about.
 #[tokio::test(start_paused = true)]
 async fn a_late_message_about_quarantine_names_what_is_open_then() {
