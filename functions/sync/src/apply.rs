@@ -32,6 +32,8 @@ pub(crate) struct Applier<'a> {
     pub(crate) snapshot_at: Timestamp,
     /// What it means that a row repeats what is held.
     pub(crate) repeats: Repeats,
+    /// No whole file of its source was read before it.
+    pub(crate) is_first: bool,
     /// Until when the source's whole files covered what they state before this one.
     pub(crate) covered_before: Option<Moment>,
     /// Until when it waits for a table that is busy.
@@ -253,6 +255,13 @@ impl Applier<'_> {
     ) -> Result<Option<Asked>, StoreError> {
         let unit = known.unit(report.vin.as_str());
         let mut report = report.clone();
+        // What the first file of a list has sold may have been so for long, and so may what was listed before
+        // with a word that stated nothing.
+        let is_listed = unit.is_some_and(|unit| {
+            let mut fields = unit.fields.values();
+            claim.is_some() || fields.any(|heard| heard.contains_key(self.source))
+        });
+        report.undated &= self.is_first || is_listed && stateless;
         let claim = unit.and_then(|unit| unit.claims.get(self.source));
         let stateless = claim.is_none_or(|claim| claim.state.is_empty());
         if statement.presumed && stateless {

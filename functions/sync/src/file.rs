@@ -340,6 +340,7 @@ impl Feed<'_> {
                 repeats,
                 covered_before,
                 patient_until: self.patient_until(),
+                is_first: reading.confirmed_at.is_none(),
             },
             doubtful: doubt.then_some(examined.last_line),
             describes_anew: examined.descriptions != memory.descriptions,
