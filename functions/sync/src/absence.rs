@@ -16,7 +16,6 @@ use shared::store::inbox::{InboxEntry, InboxState, UNDECIDED};
 use shared::store::stated::{Held, Item, Missing, Stated};
 use shared::store::{Expect, Store, StoreError};
 
-use crate::apply::Repeats;
 use crate::examine::Nameless;
 use crate::listing::Listing;
 use crate::said::Sayable;
@@ -94,8 +93,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) sayable: &'a Sayable,
     /// When the file as a whole was true.
     pub(crate) snapshot_at: jiff::Timestamp,
-    /// What it means that a row repeats what is held.
-    pub(crate) repeats: Repeats,
+    /// Whether the file covers what it states.
+    pub(crate) covers: bool,
 }
 
 impl Comparison<'_> {
@@ -177,20 +176,12 @@ impl Comparison<'_> {
         let key = ItemKey::of(&stated.item);
         snapshot.list(key);
         let repeated = snapshot.says(key) == Some(self.sayable.of_level(&base.level));
-        let known = match self.repeats {
-            Repeats::Cover => {
-                // What was not stated by the last file has to be written, to be covered again.
-                stated.until.is_none()
-                    && position.gains_nothing_by(
-                        self.source,
-                        self.snapshot_at,
-                        &self.authority.quantities,
-                    )
-            }
-            Repeats::Nothing => true,
-            Repeats::EachOne => false,
-        };
-        if repeated && known {
+        let sources = &self.authority.quantities;
+        // What was not stated by the last file has to be written, to be covered again.
+        if repeated
+            && stated.until.is_none()
+            && position.gains_nothing_by(self.source, self.snapshot_at, sources)
+        {
             snapshot.know(key);
         }
         compared.note(
@@ -198,7 +189,7 @@ impl Comparison<'_> {
             snapshot,
             // What has none is not missed, but where its SKU was left and may be gone with that.
             is_there(base) || base.mentioned.is_none() && !position.gone.is_empty(),
-            self.repeats == Repeats::Cover,
+            self.covers,
             position.counted_at().map(Moment),
         );
     }
@@ -215,7 +206,7 @@ impl Comparison<'_> {
             snapshot.know(key);
         }
         let is_there = is_present(unit, self.source);
-        compared.note(stated, snapshot, is_there, false, None);
+        compared.note(stated, snapshot, is_there, self.covers, None);
     }
 }
 
@@ -278,8 +269,11 @@ impl Compared {
                 let until = &mut noted.to_be.until;
                 until.get_or_insert(covered_before.unwrap_or(never));
             } else if noted.covered && noted.to_be.until.is_some() {
-                back.insert(item, noted);
-                continue;
+                if let Item::Position { .. } = item {
+                    back.insert(item, noted);
+                    continue;
+                }
+                noted.to_be.until = None;
             }
             if noted.to_be != noted.listed {
                 changed.push(noted.to_be);

@@ -284,12 +284,18 @@ impl Feed<'_> {
         record: &mut Record,
     ) -> Result<Option<Concluded>, RunError> {
         let store = &self.sync.store;
-        let repeats = match (self.files.covers, trust) {
-            (Covers::Changes, _) => Repeats::EachOne,
-            (Covers::All, Trust::Whole) => Repeats::Cover,
-            (Covers::All, _) => Repeats::Nothing,
+        let repeats = match self.files.covers {
+            Covers::Changes => Repeats::EachOne,
+            Covers::All => Repeats::Cover,
         };
-        let covers = repeats == Repeats::Cover;
+        let doubt = trust
+            == (Trust::Partial {
+                doubt_last_row: true,
+            });
+        if let Some(key) = examined.last_key.filter(|_| doubt) {
+            examined.snapshot.leave_unsaid(key);
+        }
+        let covers = repeats == Repeats::Cover && examined.snapshot.says_something();
         let covered_before = if covers {
             let snapshot_at = reading.snapshot_at();
             store.begin_snapshot(self.connector, snapshot_at).await?.at
@@ -301,7 +307,7 @@ impl Feed<'_> {
             authority: &self.authority,
             sayable: &examined.sayable,
             snapshot_at: reading.snapshot_at(),
-            repeats,
+            covers,
         };
         let mut at = record.checkpoint(delivery);
         let version = self.installation.version;
@@ -322,10 +328,6 @@ impl Feed<'_> {
         }
         at.counts.rows = examined.evidence.rows;
         let name = &delivery.sha256[..12];
-        let doubt = trust
-            == (Trust::Partial {
-                doubt_last_row: true,
-            });
         let pass = Pass {
             feed: self,
             copy,
