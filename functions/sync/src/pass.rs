@@ -50,7 +50,7 @@ pub(crate) struct Checkpoint {
     /// The SKUs and places that were new up to there.
     #[serde(default)]
     pub(crate) new: New,
-    /// A person has approved the removals, and they have begun.
+    /// Removals that a person has approved have begun.
     pub(crate) removing: bool,
     /// The entries of the quarantine that the file has led to; unknown if it was taken up again.
     #[serde(skip)]

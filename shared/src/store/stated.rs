@@ -74,7 +74,7 @@ pub struct Stated {
 /// How long something that was there has not been mentioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// In how many complete snapshots in a row.
+    /// In how many complete snapshots in a row, without those that lacked too much to be believed.
     pub snapshots: u16,
     /// The last of them, so that one snapshot counts once.
     pub snapshot: String,
