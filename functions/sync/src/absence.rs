@@ -16,7 +16,6 @@ use shared::store::inbox::{InboxEntry, InboxState, UNDECIDED};
 use shared::store::stated::{Held, Item, Missing, Stated};
 use shared::store::{Expect, Store, StoreError};
 
-use crate::apply::Repeats;
 use crate::examine::Nameless;
 use crate::listing::Listing;
 use crate::said::Sayable;
@@ -94,8 +93,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) sayable: &'a Sayable,
     /// When the file as a whole was true.
     pub(crate) snapshot_at: jiff::Timestamp,
-    /// What it means that a row repeats what is held.
-    pub(crate) repeats: Repeats,
+    /// Whether the file covers what it states.
+    pub(crate) covers: bool,
 }
 
 impl Comparison<'_> {
@@ -177,20 +176,12 @@ impl Comparison<'_> {
         let key = ItemKey::of(&stated.item);
         snapshot.list(key);
         let repeated = snapshot.says(key) == Some(self.sayable.of_level(&base.level));
-        let known = match self.repeats {
-            Repeats::Cover => {
-                // What was not stated by the last file has to be written, to be covered again.
-                stated.until.is_none()
-                    && position.gains_nothing_by(
-                        self.source,
-                        self.snapshot_at,
-                        &self.authority.quantities,
-                    )
-            }
-            Repeats::Nothing => true,
-            Repeats::EachOne => false,
-        };
-        if repeated && known {
+        let sources = &self.authority.quantities;
+        // What was not stated by the last file has to be written, to be covered again.
+        if repeated
+            && stated.until.is_none()
+            && position.gains_nothing_by(self.source, self.snapshot_at, sources)
+        {
             snapshot.know(key);
         }
         compared.note(
@@ -198,7 +189,7 @@ impl Comparison<'_> {
             snapshot,
             // What has none is not missed, but where its SKU was left and may be gone with that.
             is_there(base) || base.mentioned.is_none() && !position.gone.is_empty(),
-            self.repeats == Repeats::Cover,
+            self.covers,
             position.counted_at().map(Moment),
         );
     }
@@ -215,7 +206,7 @@ impl Comparison<'_> {
             snapshot.know(key);
         }
         let is_there = is_present(unit, self.source);
-        compared.note(stated, snapshot, is_there, false, None);
+        compared.note(stated, snapshot, is_there, self.covers, None);
     }
 }
 
@@ -274,12 +265,18 @@ impl Compared {
         let never = Moment(jiff::Timestamp::UNIX_EPOCH);
         let (mut changed, mut back) = (Vec::new(), BTreeMap::new());
         for (item, mut noted) in self.noted {
+            if noted.mention != Mention::Absent {
+                noted.to_be.missing = None; // it is back
+            }
             if noted.covered && noted.mention != Mention::Said {
                 let until = &mut noted.to_be.until;
                 until.get_or_insert(covered_before.unwrap_or(never));
             } else if noted.covered && noted.to_be.until.is_some() {
-                back.insert(item, noted);
-                continue;
+                if let Item::Position { .. } = item {
+                    back.insert(item, noted);
+                    continue;
+                }
+                noted.to_be.until = None;
             }
             if noted.to_be != noted.listed {
                 changed.push(noted.to_be);
@@ -341,8 +338,8 @@ pub(crate) struct Verdict {
     pub(crate) remark: Option<String>,
     /// The inbox entry that stands for this.
     pub(crate) held: Option<String>,
-    /// Whether a person has approved the removals.
-    pub(crate) approved: bool,
+    /// The inbox entry by which a person has approved removals.
+    pub(crate) approved: Option<String>,
 }
 
 /// Decides about what a file lacks.
@@ -362,24 +359,43 @@ pub(crate) struct Absence<'a> {
 impl Absence<'_> {
     /// Decides, and notes how long what is missing, and what waits for a person. Deciding again about
     /// the same delivery changes nothing.
+    ///
+    /// An approval is of the items that its entry listed. Those are the ones that were missing by then and
+    /// have been since; what else is missing is judged by itself. `removing`: the approved ones are being
+    /// removed already, and there may be none left.
     pub(crate) async fn decide(
         &self,
         compared: &mut Compared,
         thin: bool,
+        removing: bool,
     ) -> Result<Verdict, StoreError> {
-        let (mut absent, held) = (std::mem::take(&mut compared.absent), compared.held);
+        let (mut absent, mut held) = (std::mem::take(&mut compared.absent), compared.held);
         let notes = &mut compared.noted;
+        let open = match self.held {
+            Some(id) => self.store.inbox_entry(id).await?.map(|stored| stored.data),
+            None => None,
+        };
+        let mut verdict = Verdict::default();
+        if let Some(entry) = open.filter(|entry| entry.state == InboxState::Approved) {
+            let since = |item: &Item| Some(notes.get(item)?.listed.missing.as_ref()?.since);
+            let is_approved = |item: &mut Item| since(item).is_some_and(|since| since <= entry.at);
+            verdict.remove = absent.extract_if(.., is_approved).collect();
+            held = held.saturating_sub(verdict.remove.len() as u64);
+            verdict.approved = Some(entry.id).filter(|_| removing || !verdict.remove.is_empty());
+        }
         let count = absent.len() as u64;
         if count > 0 && (thin || self.exceeds(count, held)) {
-            absent.sort_unstable();
-            return self.too_many(absent, held).await;
-        }
-        self.settle(InboxState::Withdrawn).await?;
-        let mut verdict = Verdict::default();
-        for noted in notes.values_mut() {
-            if noted.mention != Mention::Absent {
-                noted.to_be.missing = None; // it is back
+            for item in &absent {
+                if let Some(noted) = notes.get_mut(item) {
+                    let missing = &mut noted.to_be.missing;
+                    missing.get_or_insert_with(|| self.first_missed(0));
+                }
             }
+            absent.sort_unstable();
+            return self.too_many(absent, held, verdict).await;
+        }
+        if verdict.approved.is_none() {
+            self.settle(InboxState::Withdrawn).await?;
         }
         for item in absent {
             let Some(noted) = notes.get_mut(&item) else {
@@ -404,40 +420,39 @@ impl Absence<'_> {
         count > u64::from(most.count) && count * 100 > held * u64::from(most.percent.get())
     }
 
-    fn once_more(&self, before: Option<&Missing>) -> Missing {
-        let now = Moment(self.store.clock().now());
-        let (snapshots, since) = match before {
-            None => (1, now),
-            Some(before) if before.snapshot == self.delivery => (before.snapshots, before.since),
-            Some(before) => (before.snapshots.saturating_add(1), before.since),
-        };
+    fn first_missed(&self, snapshots: u16) -> Missing {
         Missing {
             snapshots,
             snapshot: self.delivery.to_owned(),
-            since,
+            since: Moment(self.store.clock().now()),
         }
     }
 
-    async fn too_many(&self, absent: Vec<Item>, held: u64) -> Result<Verdict, StoreError> {
+    fn once_more(&self, before: Option<&Missing>) -> Missing {
+        match before {
+            None => self.first_missed(1),
+            Some(before) if before.snapshot == self.delivery => before.clone(),
+            Some(before) => Missing {
+                snapshots: before.snapshots.saturating_add(1),
+                snapshot: self.delivery.to_owned(),
+                since: before.since,
+            },
+        }
+    }
+
+    /// Holds back what is missing beside what `verdict` has removed.
+    async fn too_many(
+        &self,
+        absent: Vec<Item>,
+        held: u64,
+        verdict: Verdict,
+    ) -> Result<Verdict, StoreError> {
         let count = absent.len() as u64;
         let set = digest(&absent);
-        let open = match self.held {
-            Some(id) => self.store.inbox_entry(id).await?.map(|stored| stored.data),
-            None => None,
-        };
-        // An approval is a ceiling.
-        if let Some(entry) = &open
-            && entry.state == InboxState::Approved
-            && count <= entry.count
-        {
-            return Ok(Verdict {
-                remove: absent,
-                held: Some(entry.id.clone()),
-                approved: true,
-                ..Verdict::default()
-            });
-        }
         let id = format!("{}-{}", self.source, &set[..12]);
+        if verdict.approved.is_none() && self.held != Some(&*id) {
+            self.settle(InboxState::Withdrawn).await?;
+        }
         let stored = self.store.inbox_entry(&id).await?;
         if let Some(entry) = &stored
             && entry.data.state == InboxState::Rejected
@@ -453,7 +468,7 @@ impl Absence<'_> {
                 withheld: count,
                 kept: Some(entry.kept()),
                 held: Some(id),
-                ..Verdict::default()
+                ..verdict
             });
         }
         let most = &self.files.max_removals;
@@ -483,9 +498,6 @@ impl Absence<'_> {
             by: None,
             resolved_at: None,
         };
-        if open.as_ref().is_some_and(|open| open.id != entry.id) {
-            self.settle(InboxState::Withdrawn).await?;
-        }
         let expect = Expect::from_read(stored.as_ref());
         // If somebody resolves it at this moment, what they saw and decided stands.
         self.store.save_inbox(&entry, expect).await?;
@@ -493,7 +505,7 @@ impl Absence<'_> {
             withheld: count,
             sentence: Some(sentence),
             held: Some(entry.id),
-            ..Verdict::default()
+            ..verdict
         })
     }
 

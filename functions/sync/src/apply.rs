@@ -32,6 +32,8 @@ pub(crate) struct Applier<'a> {
     pub(crate) snapshot_at: Timestamp,
     /// What it means that a row repeats what is held.
     pub(crate) repeats: Repeats,
+    /// No whole file of its source was read before it.
+    pub(crate) is_first: bool,
     /// Until when the source's whole files covered what they state before this one.
     pub(crate) covered_before: Option<Moment>,
     /// Until when it waits for a table that is busy.
@@ -41,11 +43,10 @@ pub(crate) struct Applier<'a> {
 /// What it means that a row of a file repeats what its source said before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeats {
-    /// That it was true until the file was written. The file says everything and is whole, so this is
-    /// kept once for all rows, and written only where something has moved since.
+    /// That it was true until the file was written. This is kept once for all rows, with a note on each
+    /// item that the file leaves out, and written only where something has moved since. So it is of what a
+    /// file in doubt says, too: nothing follows from what that leaves out.
     Cover,
-    /// Nothing: how far the file can be believed is not known.
-    Nothing,
     /// That it was true at the row's own time: the file is one of changes.
     EachOne,
 }
@@ -106,8 +107,6 @@ pub(crate) struct Asked {
 struct BesideHeld {
     version: Version,
     stated_before: bool,
-    /// Whether the source has said before what the row says.
-    repeated: bool,
     /// Whether what is there is this already, and nothing that comes late could change that.
     gains_nothing: bool,
     /// Whether it says something else than what was held.
@@ -116,7 +115,7 @@ struct BesideHeld {
 
 impl Applier<'_> {
     /// What a row asks for beyond what is known, if anything. `covered`: of the items whose rows gain
-    /// nothing, those which the source's list has as stated by its last whole file.
+    /// nothing, those which the source's list has as stated by its last file.
     pub(crate) fn asked(
         &self,
         line: u64,
@@ -136,7 +135,6 @@ impl Applier<'_> {
                 let beside = self.beside_held((product, location), level, *version, known);
                 let is_known = match self.repeats {
                     Repeats::Cover => beside.gains_nothing && covered.contains(&statement.item),
-                    Repeats::Nothing => beside.repeated,
                     Repeats::EachOne => false,
                 };
                 if is_known {
@@ -190,7 +188,7 @@ impl Applier<'_> {
         // A row of a file that says everything was true when the file was written.
         let version = match self.repeats {
             Repeats::EachOne => version,
-            Repeats::Cover | Repeats::Nothing => Version {
+            Repeats::Cover => Version {
                 at: self.snapshot_at,
                 ..version
             },
@@ -203,7 +201,6 @@ impl Applier<'_> {
         BesideHeld {
             version,
             stated_before: held.is_some(),
-            repeated,
             gains_nothing,
             // It is written all the same where something has moved since: then the stock is another.
             news: !repeated || balance != Some(level.on_hand),
@@ -258,6 +255,13 @@ impl Applier<'_> {
         if statement.presumed && stateless {
             report.state = Some(UnitState::InStock);
         }
+        // What the first file of a list has sold may have been so for long, and so may what was listed before
+        // with a word that stated nothing.
+        let is_listed = unit.is_some_and(|unit| {
+            let mut fields = unit.fields.values();
+            claim.is_some() || fields.any(|heard| heard.contains_key(self.source))
+        });
+        report.undated &= self.is_first || is_listed && stateless;
         let version = report.version;
         let news = match unit {
             Some(unit) => news(unit, self.source, &report),
@@ -274,7 +278,7 @@ impl Applier<'_> {
         // Of a file of changes, also what is repeated: a file of an earlier time may be read later.
         let said = match self.repeats {
             Repeats::EachOne => report,
-            Repeats::Cover | Repeats::Nothing => news,
+            Repeats::Cover => news,
         };
         Ok(Some(Asked {
             event: self.event(id, Change::Unit(Box::new(said)), version)?,

@@ -152,7 +152,7 @@ impl Applier<'_> {
         .await
     }
 
-    /// Of the items whose rows repeat what is there, those that the source's last whole file stated.
+    /// Of the items whose rows repeat what is there, those that the source's last file stated.
     async fn covered(&self, rows: &[NewRow], known: &Known) -> Result<HashSet<Item>, StoreError> {
         let items = rows.iter().map(|row| &row.statement);
         let items = items.filter(|statement| self.needs_the_list(statement, known));

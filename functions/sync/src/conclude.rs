@@ -29,6 +29,9 @@ const AT_ONCE: usize = 8;
 
 /// What became of the rows of a file that is not believed.
 const NOT_BELIEVED: &str = " Its usable rows were applied, and nothing was removed.";
+/// The same, where a person had approved some removals.
+const NO_OTHERS: &str =
+    " Its usable rows were applied, and nothing was removed but what was approved.";
 /// The same, where none was usable.
 const NOTHING_USABLE: &str =
     " No row of it was usable, so nothing was applied, and nothing was removed.";
@@ -230,9 +233,10 @@ impl Feed<'_> {
             .last_mut()
             .filter(|_| !accepted && counts.rows > 0)
         {
-            last.push_str(match usable {
-                true => NOT_BELIEVED,
-                false => NOTHING_USABLE,
+            last.push_str(match (usable, counts.removed) {
+                (true, 0) => NOT_BELIEVED,
+                (true, _) => NO_OTHERS,
+                (false, _) => NOTHING_USABLE,
             });
         }
         // What is withheld is said last.

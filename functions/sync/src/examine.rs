@@ -60,6 +60,8 @@ pub(crate) struct Examined {
     pub(crate) unread: Vec<String>,
     /// Line of the last readable row.
     pub(crate) last_line: u64,
+    /// What it is about.
+    pub(crate) last_key: Option<ItemKey>,
 }
 
 /// Why a file cannot be read at all.
@@ -104,7 +106,7 @@ pub(crate) async fn examine(
     let mut descriptions = 0_u64;
     let mut nameless = Nameless::default();
     let mut totals = Totals::default();
-    let (mut flawed, mut last_line) = (0, 0);
+    let (mut flawed, mut last_line, mut last_key) = (0, 0, None);
     for (count, row) in reader.by_ref().enumerate() {
         if count % TURN == TURN - 1 {
             tokio::task::yield_now().await;
@@ -117,7 +119,7 @@ pub(crate) async fn examine(
                 continue;
             }
         };
-        last_line = row.line();
+        (last_line, last_key) = (row.line(), None);
         blank.retain(|column| !matches!(row.text(column), Cell::Value(text) if !text.is_empty()));
         match totals.statement(reading, &row) {
             Ok(statement) => {
@@ -129,7 +131,9 @@ pub(crate) async fn examine(
                     places.insert(place.into_owned());
                 }
                 descriptions = descriptions.wrapping_add(statement.described());
-                snapshot.push(statement.key(), statement.said());
+                let key = statement.key();
+                last_key = Some(key);
+                snapshot.push(key, statement.said());
             }
             // As good as no row: what was kept there before is missing, and in time removed.
             Err(flaw) if [NOT_STOCKED, TOTAL].contains(&flaw.reason) => {}
@@ -170,6 +174,7 @@ pub(crate) async fn examine(
         blank,
         unread,
         last_line,
+        last_key,
     })
 }
 
@@ -216,7 +221,7 @@ async fn contradicting(
             if let Some(Combined::Conflict(parts)) =
                 gathered.add(key, all, part, reading.files.repeated)
             {
-                snapshot.contradict(key);
+                snapshot.leave_unsaid(key);
                 // Those that cannot be read are counted already.
                 let read = parts.iter().filter(|(part, _)| part.statement.is_some());
                 rows += read.count() as u64;

@@ -284,12 +284,18 @@ impl Feed<'_> {
         record: &mut Record,
     ) -> Result<Option<Concluded>, RunError> {
         let store = &self.sync.store;
-        let repeats = match (self.files.covers, trust) {
-            (Covers::Changes, _) => Repeats::EachOne,
-            (Covers::All, Trust::Whole) => Repeats::Cover,
-            (Covers::All, _) => Repeats::Nothing,
+        let repeats = match self.files.covers {
+            Covers::Changes => Repeats::EachOne,
+            Covers::All => Repeats::Cover,
         };
-        let covers = repeats == Repeats::Cover;
+        let doubt = trust
+            == (Trust::Partial {
+                doubt_last_row: true,
+            });
+        if let Some(key) = examined.last_key.filter(|_| doubt) {
+            examined.snapshot.leave_unsaid(key);
+        }
+        let covers = repeats == Repeats::Cover && examined.snapshot.says_something();
         let covered_before = if covers {
             let snapshot_at = reading.snapshot_at();
             store.begin_snapshot(self.connector, snapshot_at).await?.at
@@ -301,7 +307,7 @@ impl Feed<'_> {
             authority: &self.authority,
             sayable: &examined.sayable,
             snapshot_at: reading.snapshot_at(),
-            repeats,
+            covers,
         };
         let mut at = record.checkpoint(delivery);
         let version = self.installation.version;
@@ -322,10 +328,6 @@ impl Feed<'_> {
         }
         at.counts.rows = examined.evidence.rows;
         let name = &delivery.sha256[..12];
-        let doubt = trust
-            == (Trust::Partial {
-                doubt_last_row: true,
-            });
         let pass = Pass {
             feed: self,
             copy,
@@ -338,6 +340,7 @@ impl Feed<'_> {
                 file: name,
                 snapshot_at: reading.snapshot_at(),
                 repeats,
+                is_first: reading.confirmed_at.is_none(),
                 covered_before,
                 patient_until: self.patient_until(),
             },
@@ -383,21 +386,22 @@ impl Feed<'_> {
             .await?;
         at.counts.missing = verdict.missing;
         at.counts.withheld = verdict.withheld;
-        at.removing = verdict.approved;
+        at.removing = verdict.approved.is_some();
         if !Box::pin(pass.removals(&verdict.remove, &mut at, record)).await? {
             return Ok(None);
         }
-        if verdict.approved {
-            let held = verdict.held.as_deref();
-            self.absent(&delivery.entry.name, "", held)
+        if verdict.approved.is_some() {
+            let approved = verdict.approved.as_deref();
+            self.absent(&delivery.entry.name, "", approved)
                 .settle(InboxState::Applied)
                 .await?;
         }
-        let nothing_lacking = verdict.withheld + verdict.missing == 0 && examined.evidence.rows > 0;
+        let is_explained = verdict.approved.is_some() || examined.evidence.rows > 0;
+        let nothing_lacking = verdict.withheld + verdict.missing == 0 && is_explained;
         let quietly_kept = verdict.kept.is_some();
         let accepted = match trust {
             Trust::Whole => true,
-            Trust::Thin => verdict.approved || nothing_lacking || quietly_kept,
+            Trust::Thin => nothing_lacking || quietly_kept,
             Trust::Partial { .. } | Trust::Damaged => false,
         };
         remarks.extend(verdict.remark.map(|remark| ("nameless".to_owned(), remark)));
@@ -417,7 +421,7 @@ impl Feed<'_> {
             usable,
             accepted,
             kept: verdict.kept,
-            held: if verdict.approved { None } else { verdict.held },
+            held: verdict.held,
             in_quarantine: at.held,
             covers,
         }))
@@ -471,13 +475,6 @@ impl Feed<'_> {
         if counts_for_nothing {
             return Ok(quiet);
         }
-        if removing {
-            return Ok(Verdict {
-                remove: std::mem::take(&mut compared.absent),
-                approved: true,
-                ..quiet
-            });
-        }
         if new > 0 && !compared.absent.is_empty() {
             let absent = compared.absent.len();
             return Ok(Verdict {
@@ -492,7 +489,7 @@ impl Feed<'_> {
         let held = memory.held.as_deref();
         let absence = self.absent(file, delivery, held);
         let thin = trust == Trust::Thin;
-        Ok(absence.decide(compared, thin).await?)
+        Ok(absence.decide(compared, thin, removing).await?)
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) const TOTAL: &str = "total";
 
 /// Examples kept of each kind.
 const EXAMPLES: usize = 3;
+/// Flaws of one kind in one file whose rows have an entry each; one more stands for the rest.
+const EACH: u64 = 20;
 
 /// What makes several rows one entry in quarantine, however many there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +163,9 @@ pub(crate) struct Tally(BTreeMap<String, Kind>);
 struct Kind {
     count: u64,
     examples: Vec<String>,
+    /// What is wrong with the first row that has no entry of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rest: Option<String>,
 }
 
 impl Tally {
@@ -173,6 +178,16 @@ impl Tally {
                 flaw.brief.as_deref().unwrap_or(&flaw.sentence)
             ));
         }
+    }
+
+    /// What the entry says that stands for this row and the rest of its kind, if enough of those have one
+    /// of their own. It says what is wrong with the first of the rest.
+    pub(crate) fn rest(&mut self, reason: &str, sentence: &str) -> Option<String> {
+        let kind = self.0.get_mut(reason).filter(|kind| kind.count >= EACH)?;
+        let first = kind.rest.get_or_insert_with(|| sentence.to_owned());
+        Some(format!(
+            "{first} More rows of the file have a fault of this kind: this entry stands for all of them."
+        ))
     }
 
     /// A remark for each kind of flaw.

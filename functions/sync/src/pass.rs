@@ -30,7 +30,7 @@ use crate::totals::Totals;
 pub(crate) const BATCH: usize = 320;
 /// Calls of the table at the same time, beside those that apply rows.
 const AT_ONCE: usize = 8;
-/// Rows of one file that are held in quarantine; beyond that they are only counted.
+/// Entries of one file in quarantine; beyond that rows are only counted.
 const QUARANTINED: u64 = 1_000;
 
 /// Where a file that was not finished is taken up again.
@@ -44,10 +44,13 @@ pub(crate) struct Checkpoint {
     /// What could not be taken up to there.
     #[serde(default)]
     pub(crate) flaws: Tally,
+    /// Entries in quarantine up to there.
+    #[serde(default)]
+    entries: u64,
     /// The SKUs and places that were new up to there.
     #[serde(default)]
     pub(crate) new: New,
-    /// A person has approved the removals, and they have begun.
+    /// Removals that a person has approved have begun.
     pub(crate) removing: bool,
     /// The entries of the quarantine that the file has led to; unknown if it was taken up again.
     #[serde(skip)]
@@ -246,8 +249,14 @@ impl Pass<'_> {
     }
 
     /// The entries for a row: one for all that is wrong with it, one for each word or name that nobody has
-    /// explained, and one for each item whose rows contradict each other, however many rows have it.
-    fn held(&self, line: u64, content: &str, flaws: &[Flaw]) -> Vec<Quarantined> {
+    /// explained, and one for each item whose rows contradict each other, however many rows have it. Of a
+    /// kind that many rows have, one stands for the rest.
+    fn held(
+        &self,
+        (line, content): (u64, &str),
+        flaws: &[Flaw],
+        before: &mut Tally,
+    ) -> Vec<Quarantined> {
         let at = self.feed.sync.store.clock().now();
         let place = format!("{}:{line}", self.file);
         let entry = |reason, sentence: String, known_by: &str| {
@@ -265,7 +274,11 @@ impl Pass<'_> {
             let about = first.known_by();
             let about = about.as_deref().unwrap_or(content);
             let known_by = [about, &reasons.join(" ")].join("\u{1f}");
-            held.push(entry(first.reason, sentences.join(" "), &known_by));
+            let sentence = sentences.join(" ");
+            held.push(match before.rest(first.reason, &sentence) {
+                None => entry(first.reason, sentence, &known_by),
+                Some(rest) => entry(first.reason, rest, "the rest"),
+            });
         }
         for flaw in of_words {
             let word = flaw.word().unwrap_or_default();
@@ -310,12 +323,12 @@ impl Pass<'_> {
                 flawed.push((line, text, flaws));
             }
         }
-        let room = QUARANTINED.saturating_sub(done.counts.quarantined);
+        let room = QUARANTINED.saturating_sub(done.entries);
         done.counts.quarantined += flawed.len() as u64;
         let mut quarantine = Vec::new();
         for (line, text, flaws) in &flawed {
+            quarantine.extend(self.held((*line, text), flaws, &mut done.flaws));
             flaws.iter().for_each(|flaw| done.flaws.add(*line, flaw));
-            quarantine.extend(self.held(*line, text, flaws));
         }
         quarantine.sort_by(|a, b| a.id.cmp(&b.id));
         quarantine.dedup_by(|next, first| {
@@ -328,6 +341,7 @@ impl Pass<'_> {
         if let Some(held) = &mut done.held {
             held.extend(quarantine.iter().map(|entry| entry.id.clone()));
         }
+        done.entries += quarantine.len() as u64;
         let store = &self.feed.sync.store;
         let pending: Vec<_> = quarantine
             .iter()
@@ -436,6 +450,7 @@ impl Checkpoint {
             line: 0,
             counts: Counts::default(),
             flaws: Tally::default(),
+            entries: 0,
             new: New::default(),
             removing: false,
             held: Some(BTreeSet::new()),

@@ -14,7 +14,6 @@ use shared::installation::Installation;
 use shared::store::stated::{Item, Stated};
 
 use crate::absence::{Compared, Comparison};
-use crate::apply::Repeats;
 use crate::examine::{ExamineError, examine, key_of};
 use crate::flaw::NOT_STOCKED;
 use crate::repeated::{Combined, Gathered, Part};
@@ -99,7 +98,7 @@ pub async fn rehearse(
         authority: &authority,
         sayable: &examined.sayable,
         snapshot_at: reading.snapshot_at(),
-        repeats: Repeats::Cover,
+        covers: true,
     };
     for position in held {
         let stated = Stated::now(Item::Position {

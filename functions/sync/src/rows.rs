@@ -230,8 +230,6 @@ impl<'a> Reading<'a> {
             location => location?,
         };
         let (mut version, dated_since, is_own) = self.version(row, &item, &mut flaws, false);
-        // What the first file of a list has sold may have been so for long.
-        let found = self.files.covers == Covers::All && self.confirmed_at.is_none();
         version.sequence = self.order_of(row);
         let mut readable = Readable {
             item: &item,
@@ -252,7 +250,7 @@ impl<'a> Reading<'a> {
             stock_number: stock_number.map(str::to_owned),
             since,
             brought: false,
-            undated: found && !is_own,
+            undated: self.files.covers == Covers::All && !is_own,
             fields: self.fields(row, &mut readable),
         };
         Ok(Statement {

@@ -128,8 +128,13 @@ impl Snapshot {
         }
     }
 
-    /// Notes that an item's rows contradict each other: nothing is said of it.
-    pub(crate) fn contradict(&mut self, key: ItemKey) {
+    /// Whether anything is said of any item.
+    pub(crate) fn says_something(&self) -> bool {
+        self.entries.iter().any(|entry| !entry.said.is_nothing())
+    }
+
+    /// Notes that nothing is said of an item that has a row: they contradict each other, or it may be cut.
+    pub(crate) fn leave_unsaid(&mut self, key: ItemKey) {
         if let Some(index) = self.find(key) {
             self.entries[index].said = Said::default();
         }
@@ -334,7 +339,7 @@ mod tests {
                     .iter()
                     .all(|it| snapshot.says(key) != Some(said(*it)))
             );
-            snapshot.contradict(key);
+            snapshot.leave_unsaid(key);
             assert!(snapshot.says(key).unwrap().is_nothing());
             assert_eq!(snapshot.meet(key), Met::OneOf(3));
         }

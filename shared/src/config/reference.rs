@@ -32,9 +32,9 @@ fn columns_of_files() -> String {
         it.\n\n\
         Columns that are not read are named in the report of the first file that has them, and by \
         `lotwire status`; they may come and go.\n\n\
-        A column that is read and goes is told. A file that lacks a key, a place, a state or a quantity that \
-        stock is counted by, which the files before had, is refused, because its rows would be taken for \
-        others. Another quantity or a time is missed for as long as it is missing; a column that only \
+        A column that is read and goes is told, unless another name for it that is known comes with what it \
+        held. A file that lacks a key, a place, a state or a quantity that stock is counted by, which the \
+        files before had, is refused, because its rows would be taken for others. Another quantity or a time is missed for as long as it is missing; a column that only \
         describes, such as a price, a title or a reorder point, for three files in a row, and then it is not \
         expected any more. What a file said of it before stays as it was. A column that never held a value \
         may go. If a column is meant to be gone, run `lotwire sync CONNECTOR --accept-columns` and drop the \

@@ -83,13 +83,22 @@ impl SchemaDrift {
             let fed = fed_from(&old, position)?;
             (!blank.contains(&fed)).then_some((position, fed))
         });
-        let used: Vec<_> = used.collect();
-        let is_lost = |column: &String| !feeds(&new, column);
-        let lost: Vec<_> = used.iter().filter(|(_, column)| is_lost(column)).collect();
+        let mut used: Vec<_> = used.collect();
         // A new name is one we cannot place; known ones explain themselves.
-        let (known, unknown): (Vec<usize>, Vec<usize>) = came
+        let (mut known, unknown): (Vec<usize>, Vec<usize>) = came
             .into_iter()
             .partition(|at| fed_from(&new, *at).is_some());
+        // And what one of these holds as before has only changed its name.
+        used.retain(|(position, column)| {
+            let goes_on = |at: &usize| {
+                fed_from(&new, *at).as_ref() == Some(column)
+                    && are_alike(&before[*position], &after[*at])
+            };
+            let successor = known.iter().position(goes_on);
+            successor.map(|at| known.remove(at)).is_none()
+        });
+        let is_lost = |column: &String| !feeds(&new, column);
+        let lost: Vec<_> = used.iter().filter(|(_, column)| is_lost(column)).collect();
         let names = |at: &usize| after[*at].clone();
         let mut drift = Self {
             added: known.iter().map(names).collect(),
@@ -271,6 +280,19 @@ mod tests {
         assert!(found.lost.is_empty() && found.renamed.is_empty());
         assert_eq!(found.dropped, ["Price"]);
         assert_eq!(found.added, ["Selling Price"]);
+    }
+
+    #[test]
+    fn another_known_name_for_a_column_that_holds_the_same_is_no_difference() {
+        let names = |names: &str| names.split(';').map(str::to_owned).collect::<Vec<_>>();
+        let (before, after) = (names("SKU;Lagerort;Bestand"), names("SKU;Menge;Lager"));
+        let alike = |old: &str, new: &str| (old == "Lagerort") == (new == "Lager");
+        let (format, blank) = (FeedFormat::default(), BTreeSet::new());
+        let found = SchemaDrift::between(&before, &after, &format, &blank, alike);
+        assert!(found.is_empty(), "{found:?}");
+        // What holds something else may be another thing.
+        let found = SchemaDrift::between(&before, &after, &format, &blank, |_, _| false);
+        assert_eq!(found.dropped, ["Lagerort", "Bestand"]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct InboxEntry {
     pub connector: ConnectorName,
     /// The file that lacks them.
     pub file: String,
-    /// How many removals. An approval covers this many at most.
+    /// How many removals. An approval is of these, and of no others.
     pub count: u64,
     /// Of how many that the source had stated.
     pub held: u64,
@@ -64,7 +64,7 @@ impl InboxEntry {
 pub enum InboxState {
     /// For a person to decide.
     Waiting,
-    /// The next complete file may remove up to this many.
+    /// The next complete file removes those of them that it still lacks.
     Approved,
     /// They are kept.
     Rejected,
@@ -229,9 +229,8 @@ impl Store {
             };
             if entry.state == InboxState::Approved {
                 let decided = format!(
-                    "{} has approved that, and the next complete file may remove up to {}",
+                    "{} has approved that: the next complete file removes those of them that it still lacks",
                     entry.by.as_deref().unwrap_or("somebody"),
-                    entry.count
                 );
                 for sentence in suspicions.iter_mut().filter(|it| waits(it)) {
                     *sentence = sentence.replace(UNDECIDED, &decided);

@@ -4,7 +4,7 @@
 //! A whole file's row that repeats what its source said, where nothing has moved since, is not written:
 //! the position reads the same. Only a change that comes late, dated before such a file was written,
 //! can tell the difference. Before one is applied, the position is brought up to the file
-//! ([`Store::caught_up`]); so the outcome is the one that it had if every row were written, and reading
+//! ([`Store::caught_up`]), but for what the file left out, as one in doubt may leave out much; so the outcome is the one that it had if every row were written, and reading
 //! a position takes nothing but the position.
 //!
 //! While a file is read and compared, a late change can slip in behind the comparison. It is noted

@@ -1,7 +1,7 @@
 //! What a source's files state, so that the source lists its own items: one small row for each, written
 //! when a file first has the item, and not when its quantity changes.
 //!
-//! The row also says what the latest whole file did *not* state. A whole file covers, until it was
+//! The row also says what the latest file that says everything did *not* state. Such a file covers, until it was
 //! written, every item of its source but those; see [`super::stock`].
 
 use std::fmt;
@@ -63,7 +63,7 @@ impl Item {
 pub struct Stated {
     /// What.
     pub item: Item,
-    /// Until when it was stated, if the latest whole file says nothing readable of it.
+    /// Until when it was stated, if the latest file says nothing readable of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Moment>,
     /// How long it has been missing, if it is.
@@ -74,7 +74,7 @@ pub struct Stated {
 /// How long something that was there has not been mentioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// In how many complete snapshots in a row.
+    /// In how many complete snapshots in a row, without those that lacked too much to be believed.
     pub snapshots: u16,
     /// The last of them, so that one snapshot counts once.
     pub snapshot: String,

@@ -447,7 +447,7 @@ impl Account {
                         absent = 0;
                     }
                 }
-                (FileKind::Cut, Some(Some(on_hand))) if stated != Some(*on_hand) => {
+                (FileKind::Cut, Some(Some(on_hand))) => {
                     self.state("feed", at, Some(*on_hand));
                 }
                 _ => {}

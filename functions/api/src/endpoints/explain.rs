@@ -193,7 +193,7 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     })))
 }
 
-/// Whether the last whole file of a source says nothing of an item that it has stated; and when it last did,
+/// Whether the last file of a source says nothing of an item that it has stated; and when it last did,
 /// if that is known.
 async fn unlisted(
     context: &Context<'_>,

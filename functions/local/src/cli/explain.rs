@@ -102,7 +102,7 @@ fn in_words(explained: &Value) -> String {
         };
         words.line(
             "",
-            &format!("the last whole file of its source says nothing of it{until}"),
+            &format!("the last file of its source says nothing of it{until}"),
         );
         if let Some(kept) = explained["feed"]["kept"].as_str() {
             words.line("", kept);

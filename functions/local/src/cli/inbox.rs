@@ -12,7 +12,7 @@ use super::{Failure, Server};
 /// What to do with what waits.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Have the next complete file of the source remove up to as many.
+    /// Have the next complete file of the source remove those of them that it still lacks.
     Approve {
         /// Which entry.
         id: String,
@@ -49,7 +49,10 @@ pub(super) async fn run(
     let (removals, connector) = (&answer["removals"], text(&answer["connector"]));
     show.line(&match action {
         Some(Action::Approve { .. }) => {
-            format!("approved: the next complete file of {connector} may remove up to {removals}")
+            format!(
+                "approved: the next complete file of {connector} removes those of the {removals} that it \
+                 still lacks"
+            )
         }
         _ => format!(
             "rejected: these {removals} of {connector} stay as they are; `lotwire status` says so for as long \

@@ -487,7 +487,10 @@ async fn what_waits_for_approval_is_listed_and_decided() {
     };
     let (code, text) = site.run(&["inbox", "approve", "drop-1"]).await;
     assert_eq!(code, 0, "{text}");
-    assert!(text.contains("may remove up to 40"), "{text}");
+    assert!(
+        text.contains("removes those of the 40 that it still lacks"),
+        "{text}"
+    );
     assert_eq!(state("drop-1").await, InboxState::Approved);
     let (code, text) = site.run(&["inbox", "reject", "drop-2"]).await;
     assert_eq!(code, 0, "{text}");

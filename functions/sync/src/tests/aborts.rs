@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use lotwire::engine::{Call, Interference, Verdict};
 use shared::chance::Chance;
+use shared::store::inbox::{InboxState, Resolution};
 use shared::store::runs::RunState;
 
 use crate::pass::BATCH;
@@ -210,6 +211,37 @@ async fn a_run_proceeds_however_little_time_it_has() {
     assert!(turns >= 3, "{turns} turns");
     assert_eq!((run.files.len(), run.files[0].counts.removed), (1, 940));
     assert_eq!(bench.there().await, 60);
+}
+
+/// Which items were approved is found out again by whoever goes on with a removal.
+#[tokio::test(start_paused = true)]
+async fn what_was_approved_and_nothing_else_is_removed_however_little_time_there_is() {
+    let bench =
+        Bench::with("min_rows_percent = 1\nmax_removals = { count = 3, percent = 1 }").await;
+    bench.read("s.csv", stock_file(1_000)).await;
+    bench.read("s.csv", stock_file(60)).await;
+    let waiting = async || bench.store.inbox(None, 10).await.unwrap().items;
+    let id = waiting().await.remove(0).id;
+    let approval = bench.store.resolve_inbox(&id, Resolution::Approve, "ann");
+    approval.await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.drop("s.csv", stock_file(50));
+    bench.tick().await;
+    let mut turns = 0;
+    while bench.deliver(SignedDuration::ZERO).await != (0, 0) {
+        turns += 1;
+    }
+    assert!(turns >= 3, "{turns} turns");
+    let counts = bench.last_run().await.files[0].counts;
+    assert_eq!((counts.removed, counts.withheld), (940, 10));
+    assert_eq!(bench.there().await, 60);
+    let asked = waiting().await;
+    assert_eq!(
+        asked.iter().map(|entry| entry.count).collect::<Vec<_>>(),
+        [10]
+    );
+    let first = bench.store.inbox_entry(&id).await.unwrap().unwrap().data;
+    assert_eq!(first.state, InboxState::Applied);
 }
 
 /// Counts the pages that are read of lists.

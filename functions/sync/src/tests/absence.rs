@@ -138,10 +138,10 @@ async fn a_file_of_changes_removes_nothing() {
     assert_eq!(bench.feed().await.snapshot_at, None);
 }
 
-/// Beyond the guard nothing is removed, what is new goes in, and an approval is a ceiling.
+/// Beyond the guard nothing is removed, what is new goes in, and what is approved is removed once.
 #[tokio::test(start_paused = true)]
 async fn too_many_removals_wait_for_a_person() {
-    let bench = Bench::with("max_removals = { count = 3, percent = 10 }\ngrace = 1").await;
+    let bench = Bench::with("max_removals = { count = 3, percent = 10 }\ngrace = 2").await;
     bench.read("s.csv", stock_file(40)).await;
     let short = format!("{}NEW,main,5\n", without(40, |sku| sku < 8));
     for _ in 0..2 {
@@ -166,7 +166,8 @@ async fn too_many_removals_wait_for_a_person() {
     // Nothing is left to do for anybody, so nothing is told as held.
     let state = bench.feed().await;
     assert!(state.suspicions.is_empty(), "{:?}", state.suspicions);
-    let approved = "ann has approved that, and the next complete file may remove up to 8";
+    let approved =
+        "ann has approved that: the next complete file removes those of them that it still lacks";
     assert!(state.kept.is_some_and(|it| it.ends_with(approved)));
     let state = bench.feed().await;
     assert!(!state.memory.is_null(), "what the feed remembers stays");
@@ -176,35 +177,114 @@ async fn too_many_removals_wait_for_a_person() {
         .await;
     assert!(again.unwrap_err().to_string().contains("approved"));
 
-    // One more than approved: held again.
-    let shorter = format!("{}NEW,main,5\n", without(40, |sku| sku < 9));
-    let report = bench.read("s.csv", &shorter).await;
-    assert_eq!((report.counts.removed, report.counts.withheld), (0, 9));
-    let waiting = bench.store.inbox(None, 10).await.unwrap().items;
-    assert_eq!(waiting.len(), 1);
-    bench
-        .store
-        .resolve_inbox(&waiting[0].id, Resolution::Approve, "ann")
-        .await
-        .unwrap();
-    // One less than approved: within the ceiling.
-    let report = bench.read("s.csv", &short).await;
-    assert_eq!((report.counts.removed, report.counts.withheld), (8, 0));
-    assert_eq!(bench.there().await, 33);
+    // One of them is back, and another is missing for the first time.
+    let other = format!(
+        "{}NEW,main,5\n",
+        without(40, |sku| (1..8).contains(&sku) || sku == 20)
+    );
+    let report = bench.read("s.csv", &other).await;
+    let counts = report.counts;
+    assert_eq!((counts.removed, counts.missing, counts.withheld), (7, 1, 0));
+    assert_eq!(bench.there().await, 34);
+    let stock = bench.stock().await;
+    assert_eq!(
+        (stock["SKU-0"], stock["SKU-1"], stock["SKU-20"]),
+        (10, 0, 30)
+    );
     let state = bench.feed().await;
     assert!(state.suspicions.is_empty() && state.kept.is_none());
     assert!(bench.store.inbox(None, 10).await.unwrap().items.is_empty());
-    let entry = bench
-        .store
-        .inbox_entry(&waiting[0].id)
-        .await
-        .unwrap()
-        .unwrap();
+    let entry = bench.store.inbox_entry(&id).await.unwrap().unwrap();
     assert_eq!(entry.data.state, InboxState::Applied);
     // The approval is used up.
     let report = bench.read("s.csv", without(40, |sku| sku < 20)).await;
     assert_eq!(report.counts.removed, 0);
     assert!(report.counts.withheld > 0);
+}
+
+/// As many others as were approved, as a few, and as many beside those; in a file that is much smaller than
+/// usual, and in one that is not.
+#[tokio::test(start_paused = true)]
+async fn an_approval_is_of_what_was_listed_and_of_nothing_else() {
+    let mut seen = Vec::new();
+    for (rows, most) in [
+        (12, "count = 3, percent = 10"),
+        (40, "count = 3, percent = 5"),
+    ] {
+        for (approved, others) in [(0, 5), (1, 4), (5, 5)] {
+            let case = format!("{rows} rows, {approved} of those approved, and {others} others");
+            let bench = Bench::with(&format!("max_removals = {{ {most} }}\ngrace = 2")).await;
+            bench.read("s.csv", stock_file(rows)).await;
+            bench.read("s.csv", without(rows, |sku| sku < 5)).await;
+            let waiting = async || bench.store.inbox(None, 10).await.unwrap().items;
+            let first = waiting().await.remove(0);
+            let approve = async |id: &str| {
+                let approval = bench.store.resolve_inbox(id, Resolution::Approve, "ann");
+                approval.await.unwrap();
+            };
+            approve(&first.id).await;
+            let next = without(rows, |sku| sku < approved || (5..5 + others).contains(&sku));
+            let report = bench.read("s.csv", &next).await;
+            let counts = (report.counts.removed, report.counts.withheld);
+            assert_eq!(counts, (approved as u64, others as u64), "{case}");
+            assert_eq!(bench.there().await, rows - approved, "{case}");
+            seen.push(report.outcome);
+            // Those are asked about.
+            let asked = waiting().await;
+            let [second] = &asked[..] else {
+                panic!("{case}: {asked:?}")
+            };
+            assert_eq!(second.count, others as u64, "{case}");
+            assert_eq!(second.examples[0], "SKU-5 at main", "{case}");
+            let told = report.sentences.join(" ");
+            assert!(
+                told.contains(&format!("lacks {others} of {}", rows - approved)),
+                "{told}"
+            );
+            approve(&second.id).await;
+            let report = bench.read("s.csv", &next).await;
+            assert_eq!(report.counts.removed, others as u64, "{case}");
+            assert_eq!(report.outcome, FileOutcome::Applied, "{case}");
+            assert_eq!(bench.there().await, rows - approved - others, "{case}");
+            assert!(bench.feed().await.suspicions.is_empty(), "{case}");
+        }
+    }
+    assert!(seen.contains(&FileOutcome::Suspect) && seen.contains(&FileOutcome::Applied));
+}
+
+/// What a file that is cut says of an item that was missing is said all the same.
+#[tokio::test(start_paused = true)]
+async fn what_was_mentioned_since_is_not_what_was_approved() {
+    let bench = Bench::with("max_removals = { count = 3, percent = 10 }\ngrace = 2").await;
+    bench.read("s.csv", stock_file(40)).await;
+    let short = without(40, |sku| sku < 8);
+    bench.read("s.csv", &short).await;
+    let id = bench.store.inbox(None, 1).await.unwrap().items.remove(0).id;
+    let approval = bench.store.resolve_inbox(&id, Resolution::Approve, "ann");
+    approval.await.unwrap();
+    bench
+        .read("s.csv", "sku,location,on_hand\nSKU-0,main,10\nSK")
+        .await;
+    let report = bench.read("s.csv", &short).await;
+    assert_eq!((report.counts.removed, report.counts.missing), (7, 1));
+    assert_eq!(bench.stock().await["SKU-0"], 10);
+}
+
+/// Of a file that a person had rejected to follow, and that comes again after another.
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_of_another_file_does_not_wait_when_the_rejected_one_is_back() {
+    let bench = Bench::with("max_removals = { count = 3, percent = 10 }\ngrace = 2").await;
+    bench.read("s.csv", stock_file(40)).await;
+    let (short, shorter) = (without(40, |sku| sku < 8), without(40, |sku| sku < 9));
+    bench.read("s.csv", &short).await;
+    let id = bench.store.inbox(None, 1).await.unwrap().items.remove(0).id;
+    let rejection = bench.store.resolve_inbox(&id, Resolution::Reject, "ann");
+    rejection.await.unwrap();
+    for (file, waiting) in [(&shorter, 1), (&short, 0)] {
+        bench.read("s.csv", file).await;
+        let items = bench.store.inbox(None, 10).await.unwrap().items;
+        assert_eq!(items.len(), waiting, "{items:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -237,6 +237,87 @@ async fn vehicles_that_the_first_file_has_as_sold_are_no_demand_of_that_day() {
     assert_eq!(sold_on(vins[2]).await, ["2026-01-15"]);
 }
 
+/// It was there before, whatever its word meant; what comes with the word is new.
+#[tokio::test(start_paused = true)]
+async fn vehicles_that_were_listed_by_a_word_that_is_mapped_later_are_no_demand_of_that_day() {
+    let places = "locations = { main = \"milano\" }";
+    let bench = Bench::with(places).await;
+    let vins = [
+        "SCBCG2ZG7TC031207",
+        "SCBDG4ZG1TC031655",
+        "SJAAX14V4RC004321",
+        "ZFA31200003123456",
+    ];
+    let file = |states: &[&str]| {
+        let rows = vins.iter().zip(states);
+        let rows = rows.map(|(vin, state)| format!("{vin},Bentley,Bentayga,main,{state}\n"));
+        format!(
+            "VIN,Make,Model,Location,Status\n{}",
+            rows.collect::<String>()
+        )
+    };
+    let (old, there) = ("Consegnato", "Available");
+    bench.read("v.csv", file(&[old, there])).await;
+    bench.read("v.csv", file(&[old, there, old])).await;
+    let mapped = format!("{places}\nstatuses = {{ {old} = \"sold\" }}");
+    bench.reconfigure(&mapped).await;
+    bench.read("v.csv", file(&[old, old, old, old])).await;
+    for (vin, is_demand) in vins.iter().zip([false, true, false, true]) {
+        let unit = bench.unit(vin).await;
+        let state = unit.resolve(&bench.authority().await).state;
+        assert_eq!(state, UnitState::Sold, "{vin}");
+        assert_eq!(unit.demand.len(), usize::from(is_demand), "{vin}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_rows_with_one_kind_of_fault_one_entry_stands_for_the_rest() {
+    let bench = Bench::with("").await;
+    let file = |spoilt: usize, without: usize| {
+        let rows = (0..2_500).map(|n| match n {
+            _ if n < spoilt => format!("BAD-{n},main,many\n"),
+            _ if n < spoilt + without => format!("NONE-{n},main,\n"),
+            n => format!("SKU-{n},main,{n}\n"),
+        });
+        format!("{HEADER}{}", rows.collect::<String>())
+    };
+    let held = async || {
+        let (mut all, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let page = bench
+                .store
+                .quarantined(HeldState::Open, cursor.as_deref(), 100);
+            let page = page.await.unwrap();
+            all.extend(page.items);
+            cursor = page.next;
+            if cursor.is_none() {
+                return all;
+            }
+        }
+    };
+    for _ in 0..2 {
+        let report = bench.read("s.csv", file(1_100, 5)).await;
+        assert_eq!(report.counts.quarantined, 1_105);
+        let all = held().await;
+        let of = |reason: &str| all.iter().filter(|it| it.reason == reason).count();
+        assert_eq!((of("unreadable"), of("no_data")), (21, 5));
+        let rest: Vec<_> = all.iter().filter(|it| it.about.len() > 1).collect();
+        let [rest] = rest[..] else { panic!("{rest:?}") };
+        assert_eq!((&*rest.row, &*rest.place), ("BAD-20,main,many", "s.csv:22"));
+        assert!(
+            rest.sentence.contains("\"many\" cannot be read"),
+            "{rest:?}"
+        );
+        assert!(rest.sentence.contains("More rows"), "{rest:?}");
+        assert!(rest.about.contains(&"BAD-21".to_owned()) && rest.more);
+    }
+    assert!(bench.feed().await.remarks["unreadable"].contains("1100 rows"));
+    // With few of them there is no rest.
+    bench.read("s.csv", file(3, 0)).await;
+    let all = held().await;
+    assert_eq!(all.len(), 3, "{all:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn prices_that_are_all_a_hundredfold_are_held_and_told_together() {
     let bench = Bench::with("locations = { main = \"milano\" }").await;

@@ -925,6 +925,23 @@ async fn only_a_new_name_that_is_likely_is_told_for_a_column_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_column_by_another_name_that_is_known_is_not_told_as_gone() {
+    let bench = Bench::with("").await;
+    let file = |place: &str, units: &str| {
+        let rows = (0..6).map(|n| format!("SKU-{n};main;{n}\n"));
+        let rows = rows.collect::<String>();
+        format!("Artikelnummer;{place};{units}\n{rows}")
+    };
+    bench.read("1.csv", file("Lagerort", "Bestand")).await;
+    for (place, units) in [("Lager", "Menge"), ("Filiale", "Menge")] {
+        let report = bench.read("2.csv", file(place, units)).await;
+        assert_eq!(report.outcome, FileOutcome::Applied);
+        assert_eq!(report.sentences, [""; 0]);
+        assert!(bench.feed().await.remarks.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_column_that_goes_along_with_those_that_were_let_go_is_told() {
     let bench = Bench::with("").await;
     let read = async |header: &str, row: &str| {

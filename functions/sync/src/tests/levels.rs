@@ -9,6 +9,7 @@ use proptest::test_runner::{Config, TestRunner};
 use shared::domain::Position;
 use shared::store::movements::{Act, Movement};
 use shared::store::quarantine::HeldState;
+use shared::store::runs::FileOutcome;
 use shared::store::stock::ApplyError;
 
 use super::bench::{Bench, stock_file};
@@ -62,6 +63,42 @@ async fn what_a_file_repeats_is_written_where_something_has_moved_since() {
         .examine(&bench.authority().await, None, 100)
         .await;
     assert_eq!(examined.unwrap().0.findings, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_of_a_file_in_doubt_puts_right_what_has_moved_since_and_covers_no_other() {
+    let first = format!("{}OIL,main,4\nGAS,main,9\n", stock_file(8));
+    let unusable = "X,main,x\nY,main,x\nZ,main,x\nX2,main,x\nX3,main,x\n";
+    for (doubt, second) in [
+        ("small", format!("{HEADER}SKU-0,main,10\nOIL,main,4\n")),
+        ("cut", format!("{HEADER}SKU-0,main,10\nOIL,main,4\nSKU-")),
+        ("faults", format!("{HEADER}OIL,main,4\n{unusable}")),
+    ] {
+        let bench = Bench::with("").await;
+        bench.read("s.csv", &first).await;
+        bench.moves("OIL", -2, later(&bench)).await;
+        let sold_at = later(&bench);
+        let report = bench.read("s.csv", &second).await;
+        assert_eq!(report.outcome, FileOutcome::Suspect, "{doubt}: {report:?}");
+        assert_eq!(bench.balance("OIL").await, Some(4), "{doubt}");
+        let position = bench.position("OIL").await;
+        let words = [(0, 4), (4, 2), (2, 4)];
+        assert_eq!(ledger(&bench, &position).await, words, "{doubt}");
+        // It said so after that sale, and nothing of the other.
+        bench.moves("OIL", -1, sold_at).await;
+        bench.moves("GAS", -1, sold_at).await;
+        let there = (bench.balance("OIL").await, bench.balance("GAS").await);
+        assert_eq!(there, (Some(4), Some(8)), "{doubt}");
+        // Once more, nothing has moved, and nothing is written.
+        let before = bench.position("OIL").await;
+        bench.read("s.csv", &second).await;
+        assert_eq!(bench.position("OIL").await, before, "{doubt}");
+        assert_eq!(bench.position("SKU-0").await.revision, 1, "{doubt}");
+        // What it repeated is in it all the same.
+        bench.moves("SKU-0", -1, sold_at).await;
+        let there = if doubt == "faults" { 9 } else { 10 };
+        assert_eq!(bench.balance("SKU-0").await, Some(there), "{doubt}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,6 +359,8 @@ async fn a_row_that_differs_is_one_write_of_stock_and_nothing_beside_it() {
 #[derive(Debug, Clone)]
 enum Said {
     File(Option<i64>),
+    /// A file that is cut, after its row or before it.
+    Cut(Option<i64>),
     Nothing,
     Unreadable,
     Erp(i64),
@@ -333,6 +372,7 @@ enum Said {
 fn histories() -> impl Strategy<Value = (Vec<(Said, i64)>, bool)> {
     let said = prop_oneof![
         4 => (0..4i64).prop_map(|level| Said::File(Some(level * 5))),
+        2 => prop::option::of((0..4i64).prop_map(|level| level * 5)).prop_map(Said::Cut),
         1 => Just(Said::Nothing),
         1 => Just(Said::Unreadable),
         1 => (0..4i64).prop_map(|level| Said::Erp(level * 5)),
@@ -355,7 +395,7 @@ fn by_the_histories(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
         said.next_back()
     };
     let erp = word(|said| match said {
-        Said::File(level) => *level,
+        Said::File(level) | Said::Cut(level) => *level,
         Said::Erp(level) => Some(*level),
         _ => None,
     });
@@ -395,7 +435,7 @@ async fn as_it_is_heard(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
             let at = 5 * i64::try_from(when).unwrap();
             // A file is read once it is written.
             let late = match said {
-                Said::File(_) | Said::Nothing | Said::Unreadable => 1,
+                Said::File(_) | Said::Cut(_) | Said::Nothing | Said::Unreadable => 1,
                 _ => *late,
             };
             (at + late, at, said)
@@ -406,12 +446,17 @@ async fn as_it_is_heard(history: &[(Said, i64)], ranked: bool) -> Option<i64> {
         let wait = minutes(start, heard).duration_since(bench.now());
         tokio::time::sleep(Duration::try_from(wait).unwrap_or_default()).await;
         let at = minutes(start, at);
-        let read = async |row: &str| {
-            bench.drop_at("s.csv", file(row), at);
+        let take = async |content: String| {
+            bench.drop_at("s.csv", content, at);
             bench.read_what_is_there().await;
         };
+        let read = async |row: &str| take(file(row)).await;
         match said {
             Said::File(level) => read(&format!("OIL,main,{}", level.unwrap_or_default())).await,
+            Said::Cut(level) => {
+                let row = level.map(|level| format!("OIL,main,{level}\n"));
+                take(format!("{HEADER}A,main,1\n{}B,ma", row.unwrap_or_default())).await;
+            }
             Said::Nothing => read("").await,
             Said::Unreadable => read("OIL,main,?").await,
             Said::Erp(level) => drop(bench.states("erp", "OIL", *level, at).await),

@@ -264,6 +264,7 @@ async fn two_loads_of_one_file_at_once_write_each_row_once() {
         file: "0123456789ab",
         snapshot_at: at,
         repeats: Repeats::Cover,
+        is_first: true,
         covered_before: None,
         patient_until: at.checked_add(SignedDuration::from_mins(5)).unwrap(),
     };
