@@ -969,6 +969,32 @@ async fn a_group_reminds_by_the_name_that_a_place_has_now() {
     }
 }
 
+/// What says it first does not leave where something follows soon: it is fewer, or nothing.
+#[tokio::test(start_paused = true)]
+async fn that_demand_is_high_is_told_also_where_the_message_that_began_with_it_is_left_out() {
+    let fast = "[[rules]]\nname = \"fast\"\nkind = \"high_demand\"\nat_least = 5\ndays = 7\n";
+    for (second, title) in [(1, "Low stock: A"), (2, "Out of stock: A")] {
+        let running = Running::with(&format!("{CONFIG}{fast}")).await;
+        running.level(0, "A", "roma", 8).await;
+        running.until(60).await;
+        let installation = running.stack.installations.current().await.unwrap();
+        let authority = installation.authority();
+        for (minute, units) in [(1, 6), (2, second)] {
+            let id = format!("sale-{minute}");
+            let sale = sold(&id, "generic", minute, "A", "roma", units);
+            running.stack.store.apply(&sale, &authority).await.unwrap();
+            running.until(60 + 5 * minute).await;
+        }
+        running.until(600).await;
+        for channel in ["room", "pager"] {
+            let texts = running.texts(channel);
+            in_order(&texts, &[title]);
+            let all = format!("{} sold within 7 days", 6 + second);
+            assert!(texts[0].contains(&all), "{channel}: {texts:?}");
+        }
+    }
+}
+
 /// One sale is one message, which says both; how fast it sells is told of itself once stock is there again.
 #[tokio::test(start_paused = true)]
 async fn a_sale_that_makes_stock_low_and_demand_high_is_one_message() {

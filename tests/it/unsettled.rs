@@ -248,6 +248,26 @@ async fn of_vehicles_that_come_or_go_one_by_one_nobody_hears_how_many_there_were
     assert_eq!(open(&observed).await, []);
 }
 
+/// Whoever evaluates comes to the first of them when the last has long been there.
+#[tokio::test(start_paused = true)]
+async fn of_vehicles_that_are_evaluated_late_nobody_hears_how_many_there_were_in_between() {
+    let mut observed = Observed::start(FILES).await;
+    for (what, vehicles) in [(ARRIVES, 0..12), (IS_SOLD, 0..10)] {
+        observed.faults.evaluator_runs(false);
+        one_by_one(&observed, what, vehicles, 3).await;
+        observed.pass(1).await;
+        observed.faults.evaluator_runs(true);
+        observed.pass(3).await;
+        let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+        if what == ARRIVES {
+            assert!(told.is_empty(), "{told:?}");
+        } else {
+            let is_all = |it: &String| it.contains("\"available\":2");
+            assert!(!told.is_empty() && told.iter().all(is_all), "{told:?}");
+        }
+    }
+}
+
 /// Each is a sale of its own, and the last of them is told before the quarter of an hour is over.
 #[tokio::test(start_paused = true)]
 async fn what_is_sold_without_a_break_is_told_after_a_quarter_of_an_hour_all_the_same() {
@@ -404,6 +424,35 @@ async fn a_sum_that_a_graver_alert_covers_is_told_when_it_falls_further_elsewher
     // Nine are left of the ten at which it is low, and then five.
     assert_eq!(level("roma", 8).await, before);
     assert_eq!(level("roma", 4).await, before + 1);
+}
+
+/// The sum was low when another place had nothing, which was told instead, and was on its way back since.
+#[tokio::test(start_paused = true)]
+async fn a_sale_that_makes_a_place_and_again_its_sum_low_is_one_message() {
+    let mut observed = Observed::start(FILES).await;
+    let levels = [
+        ("torino", 9),
+        ("roma", 9),
+        ("roma", 0),
+        ("roma", 4),
+        ("torino", 3),
+    ];
+    for (number, (location, on_hand)) in levels.into_iter().enumerate() {
+        let data = serde_json::json!({ "sku": "OIL", "location": location, "on_hand": on_hand });
+        let (status, answer) = observed
+            .post(&number.to_string(), "stock.level", data)
+            .await;
+        assert_eq!(status, 200, "{answer}");
+        observed.pass(1).await;
+    }
+    let told: Vec<_> = observed.vendor.requests().iter().map(body).collect();
+    let last = told.last().unwrap();
+    assert!(
+        last.contains("stock.low_stock.opened") && last.contains("\"available\":3"),
+        "{told:?}"
+    );
+    let of_sum = |it: &String| it.contains("\"group\":\"italy\"");
+    assert!(!told.iter().any(of_sum), "{told:?}");
 }
 
 /// Whoever replays stopped in the middle, as a process that was ended.

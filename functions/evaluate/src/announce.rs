@@ -232,8 +232,10 @@ impl Evaluator {
             .store
             .heard_of(&look.positions, look.installation, told_at, message)
             .await?;
-        if !heard.silent.is_empty() {
-            message.notes = vec![NOTHING_NEWER.to_owned()];
+        if !heard.silent.is_empty()
+            && let Some(first) = message.notes.first_mut()
+        {
+            NOTHING_NEWER.clone_into(first);
         }
         message.notes.extend(heard.notes());
         Ok(())

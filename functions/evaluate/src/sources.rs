@@ -10,7 +10,7 @@ use shared::domain::alert::{Ending, RevisionKind};
 use shared::domain::id::ConnectorName;
 use shared::domain::message::{Message, local_time};
 use shared::domain::rule::Condition;
-use shared::domain::watch::{Topics, Verdict, fact};
+use shared::domain::watch::{Moment, Topics, Verdict, fact};
 use shared::domain::{AlertKind, Severity, Subject};
 use shared::installation::Installation;
 use shared::store::feeds::{FeedState, topic, topics_of_columns};
@@ -218,6 +218,20 @@ impl Evaluator {
                 true => self.store.open_of_kind(&held.data).await?,
                 false => (Vec::new(), false),
             };
+            let watches = self.store.watches(&subject).await?;
+            let episode = watches.first().and_then(|it| it.data.watch.episode());
+            let known = episode.and_then(|episode| episode.facts.as_ref());
+            let told_at = episode.and_then(|episode| episode.told_at);
+            let was_more = known.is_some_and(|known| known.contains(&fact(NOT_ALL)));
+            // Those that are read of very many are others each time.
+            let is_old = |entry: &&Quarantined| {
+                let was_held = |at: Moment| held.data.was_held_by(entry, at.0);
+                (was_more || is_more) && told_at.is_some_and(was_held)
+            };
+            let is_new = |entry: &Quarantined| {
+                let unknown = |known: &BTreeSet<u32>| !known.contains(&fact(entry.name()));
+                known.is_some_and(unknown) && !is_old(&entry)
+            };
             let verdict = match is_gone {
                 true => Verdict::unwatched(Ending::SourceRemoved),
                 false => Verdict {
@@ -228,16 +242,11 @@ impl Evaluator {
                     },
                     severity: Severity::Warning,
                     manner: installation.config.alerts.manner(),
-                    facts: open.iter().map(|entry| fact(entry.name())).collect(),
+                    facts: facts_of(open.iter(), is_more),
+                    old_facts: facts_of(open.iter().filter(is_old), is_more),
                     gathers: GATHERS,
                     ..Verdict::unwatched(Ending::Recovered)
                 },
-            };
-            let watches = self.store.watches(&subject).await?;
-            let episode = watches.first().and_then(|it| it.data.watch.episode());
-            let known = episode.and_then(|episode| episode.facts.as_ref());
-            let is_new = |entry: &Quarantined| {
-                known.is_some_and(|known| !known.contains(&fact(entry.name())))
             };
             let notes = held::in_words(&open, is_more, is_new);
             let words = |change| {
@@ -297,6 +306,14 @@ impl Evaluator {
 
 /// For how long what else goes to quarantine, or is not believed, is waited for before people are told of it.
 const GATHERS: SignedDuration = SignedDuration::from_mins(5);
+/// The fact that more is open of a kind than was read.
+const NOT_ALL: &str = "and more";
+
+fn facts_of<'a>(entries: impl Iterator<Item = &'a Quarantined>, is_more: bool) -> BTreeSet<u32> {
+    let names = entries.map(|entry| fact(entry.name()));
+    names.chain(is_more.then(|| fact(NOT_ALL))).collect()
+}
+
 /// A sentence about a source, and what it is about where people are told of that once.
 struct Note {
     topic: Topics,

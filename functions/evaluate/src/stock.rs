@@ -12,7 +12,7 @@ use shared::domain::id::{ChannelName, GroupName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::position::Position;
 use shared::domain::rule::{Check, Condition, Facts, Rule};
-use shared::domain::watch::Episode;
+use shared::domain::watch::{Episode, Watch};
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
 use shared::store::alerts::ProductPicture;
@@ -203,11 +203,12 @@ impl Evaluator {
             let mut picture = self.picture_at(around, after).await?;
             // What this record says is looked at, not what may have become of it since: each crossing
             // counts. Of the other positions, the latest. What is there for the first time has crossed nothing,
-            // and may be heard of after what became of it.
+            // nor has what was only passing, and either may be heard of after what became of it.
+            let may_be_over = before.is_none() || after.is_passing();
             let newer = picture
                 .positions
                 .get(&after.location)
-                .filter(|known| before.is_none() && known.revision > after.revision);
+                .filter(|known| may_be_over && known.revision > after.revision);
             let after = &newer.unwrap_or(after).clone();
             picture
                 .positions
@@ -318,15 +319,19 @@ impl<'a> Scene<'a> {
         if !kind.tells_what_is_left() {
             return Vec::new();
         }
+        let begins = change == RevisionKind::Opened;
         let beside = all.iter().filter(|it| it.resolution.subject() == subject);
         let said = beside.filter_map(|other| {
             let watch = self.picture.watch(&subject, other.resolution.kind);
             let watch = watch.map(|stored| &stored.data.watch);
             let fires = other.verdict.condition == Condition::Breached;
             let is_open = watch.is_some_and(|watch| watch.episode().is_some());
+            let waits = watch.is_some_and(Watch::waits_for_graver);
             match (other.resolution.kind, other.verdict.check) {
+                // Each time, as what said it first may not have left, or be left out for what comes later.
                 (AlertKind::HighDemand, Some(Check::HighDemand(demand)))
-                    if change == RevisionKind::Opened && fires && !is_open =>
+                    if fires
+                        && (begins && !is_open || change != RevisionKind::Resolved && waits) =>
                 {
                     let (sold, days) = (other.reading.sold?, demand.days);
                     let days = if days == 1 { "day" } else { "days" };

@@ -574,13 +574,18 @@ impl Position {
         }
     }
 
-    /// When what is counted there is settled, if changes that come together change it now. `fires`: what
-    /// there is now would begin an alert. What is stated of a place is so at once, unless it was applied late.
-    pub fn settles_at(&self, fires: bool, now: Timestamp) -> Option<Timestamp> {
+    /// Whether more may have followed the change that made this, so that what came of it counts. What is
+    /// stated of a place is so at once, unless it was applied late.
+    pub fn is_passing(&self) -> bool {
         let is_counted = matches!(self.holding, Holding::Counted { .. });
-        let is_late = self.unsettled.is_some_and(|it| it.late);
-        self.settles_in_sum(true, fires, now)
-            .filter(|_| is_counted || is_late)
+        self.unsettled.is_some_and(|it| it.late || is_counted)
+    }
+
+    /// When what is counted there is settled, if changes that come together change it now. `fires`: what
+    /// there is now would begin an alert.
+    pub fn settles_at(&self, fires: bool, now: Timestamp) -> Option<Timestamp> {
+        let settles_at = self.settles_in_sum(true, fires, now);
+        settles_at.filter(|_| self.is_passing())
     }
 
     /// The same of a sum over places that this position counts in. Of places that do not change now only a

@@ -30,7 +30,7 @@ mod telling;
 
 pub use manner::{Manner, OwnManner, Span};
 use telling::{Flapping, tell};
-pub use telling::{STILL_OPEN, depth_told};
+pub use telling::{STILL_OPEN, depth_told, says_why_now};
 
 /// What is remembered of one subject and kind between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,6 +284,8 @@ pub struct Verdict {
     pub topics: Topics,
     /// The facts that people are to know while it is open, each as a number that tells it from others.
     pub facts: BTreeSet<u32>,
+    /// Those of them that are no news, although nobody has noted that people were told.
+    pub old_facts: BTreeSet<u32>,
     /// For how long more facts may come before people are told of one.
     pub gathers: SignedDuration,
     /// What the rule checks now.
@@ -324,6 +326,7 @@ impl Verdict {
             depth: Depth::Threshold,
             topics: Topics::NONE,
             facts: BTreeSet::new(),
+            old_facts: BTreeSet::new(),
             gathers: SignedDuration::ZERO,
             check: None,
             places: Vec::new(),
@@ -597,7 +600,10 @@ fn advance(
     };
     let over = match verdict.condition {
         Condition::Clear => true,
-        Condition::Marginal => after(recovering_since.0, verdict.keep_firing).0 <= now,
+        // To wait spares people an end and a beginning, and nobody was told of either.
+        Condition::Marginal => {
+            !episode.told() || after(recovering_since.0, verdict.keep_firing).0 <= now
+        }
         Condition::Breached | Condition::Held | Condition::NoData => {
             return (Phase::Open(episode), None);
         }

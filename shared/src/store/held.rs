@@ -1,6 +1,6 @@
 //! What people are told of what waits in quarantine.
 
-use super::quarantine::Quarantined;
+use super::quarantine::{PAGE, Quarantined};
 use crate::domain::message::{NOW_ALSO, capitalised};
 
 /// So many entries are named at most.
@@ -22,8 +22,11 @@ pub fn in_words(
     let open_now = match (open.len(), is_more) {
         (0 | 1, _) => "What can be done: lotwire quarantine".to_owned(),
         (all, more) => {
-            let over = if more { "more than " } else { "" };
-            format!("Open now: {over}{all}. All of them, and what can be done: lotwire quarantine")
+            let count = match more {
+                true => format!("more than {PAGE}"),
+                false => all.to_string(),
+            };
+            format!("Open now: {count}. All of them, and what can be done: lotwire quarantine")
         }
     };
     notes.push(open_now);

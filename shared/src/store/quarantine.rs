@@ -30,7 +30,7 @@ const NAMED: usize = 3;
 /// How often it is tried to count that an entry is met again.
 const COUNTING: u32 = 3;
 /// Open entries read at once.
-const PAGE: i32 = 100;
+pub(super) const PAGE: i32 = 100;
 /// How often whoever looks at a kind is woken at most, while ever more of it is held.
 const WAKES: SignedDuration = SignedDuration::from_mins(2);
 /// When all that was held since somebody was woken is sure to be found.
@@ -323,6 +323,13 @@ pub struct HeldKind {
 }
 
 impl HeldKind {
+    /// Whether an entry was held before people were told of the kind then, as far as its time says that.
+    pub fn was_held_by(&self, entry: &Quarantined, told_at: Timestamp) -> bool {
+        // It may have been another kind's then.
+        let is_new_here = entry.was.is_some() || self.latest.as_ref() == Some(&entry.id);
+        !is_new_here && told_at.duration_since(entry.at) > FOUND
+    }
+
     /// When it has to be looked whether more is held than was found so far, if it has to be still.
     pub fn look_at(&self, now: Timestamp) -> Option<Timestamp> {
         let last = self.more_at.map_or(self.since, |at| at.0);

@@ -228,3 +228,65 @@ async fn what_else_goes_to_quarantine_is_told_once_with_all_that_is_open_by_then
     assert!(!is_named(&notes, &old), "{notes}");
     carried.stop().await;
 }
+
+/// Of very many not all are read, and always others.
+#[tokio::test(start_paused = true)]
+async fn of_very_many_in_quarantine_only_what_is_new_is_told_as_such() {
+    let shop = Shop::open(&[]).await;
+    let carried = shop.evaluates();
+    let store = &shop.store;
+    let holds = async |number: usize| {
+        let now = store.clock().now();
+        let (place, sku) = (format!("/{number}"), format!("SKU-{number}"));
+        let why = ("no_data", "It has no quantity");
+        let held = Quarantined::new(&"shop".parse().unwrap(), now, place, "{}", why);
+        assert!(store.quarantine(&held.about(Some(&sku))).await.unwrap());
+    };
+    let told = async || {
+        for _ in 0..40 {
+            carried.idle().await;
+            shop.tick().await;
+        }
+        let open = store.alerts(AlertState::Open, None, 10).await.unwrap();
+        let alert = open.items.into_iter().next().unwrap();
+        (alert.revision, alert.message.notes)
+    };
+    for number in 0..250 {
+        holds(number).await;
+    }
+    let (mut revision, notes) = told().await;
+    assert!(
+        notes.concat().contains("Open now: more than 100."),
+        "{notes:?}"
+    );
+    // More than are read, about as many, and all of them.
+    for (number, over) in [(1_000, 0), (1_001, 100), (1_002, 60), (1_003, 0)] {
+        let mut ids: Vec<_> = store
+            .quarantined(HeldState::Open, None, 1_000)
+            .await
+            .unwrap()
+            .items
+            .into_iter()
+            .map(|held| held.id)
+            .collect();
+        ids.sort();
+        for id in ids.iter().take(over) {
+            store
+                .dismiss_quarantined(id, "known", "maria")
+                .await
+                .unwrap();
+        }
+        holds(number).await;
+        let (now, notes) = told().await;
+        assert_eq!(now, revision + 1, "{notes:?}");
+        revision = now;
+        let new: Vec<_> = notes
+            .iter()
+            .filter(|it| it.starts_with("Now also"))
+            .collect();
+        let sku = format!("SKU-{number}");
+        assert!(new.len() == 1 && new[0].contains(&sku), "{notes:?}");
+    }
+    assert_eq!(told().await.0, revision);
+    carried.stop().await;
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use shared::channels::{ChannelKind, Order};
 use shared::config::alike;
 use shared::domain::alert::RevisionKind;
 use shared::domain::authority::API;
@@ -329,15 +330,19 @@ pub(super) fn beside(position: &Position, sources: &Sources) -> Value {
         .collect()
 }
 
-/// How an open alert reached its channels. People were told if one of them delivered it, and not if it
-/// was only meant to be.
+/// How an open alert reached its channels. People were told if one of theirs delivered it, and not if it
+/// was only meant to be, or a program has it.
 async fn add_deliveries(store: &Store, watch: &mut Value) -> Result<(), StoreError> {
     let Some(alert) = watch["alert"].as_str() else {
         return Ok(());
     };
     let intents = store.intents_of(alert).await?;
-    let delivered = |intent: &Intent| intent.state == IntentState::Delivered;
-    watch["people_told"] = json!(intents.iter().any(delivered));
+    let told = |intent: &Intent| {
+        let kind = intent.kind.parse::<ChannelKind>();
+        let is_program = kind.is_ok_and(|kind| kind.order() == Order::Each);
+        intent.state == IntentState::Delivered && !is_program
+    };
+    watch["people_told"] = json!(intents.iter().any(told));
     watch["deliveries"] = intents
         .iter()
         .map(|intent| {

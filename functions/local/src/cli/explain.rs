@@ -140,7 +140,7 @@ fn in_words(explained: &Value) -> String {
         }
         let watch = &kind["watch"];
         if !watch["alert"].is_null() && watch["people_told"] == false {
-            words.line("", "nobody was told so far");
+            words.line("", "no person was told so far");
         }
         for delivery in array(&watch["deliveries"]) {
             let (channel, state) = (text(&delivery["channel"]), text(&delivery["state"]));
@@ -372,7 +372,7 @@ mod tests {
              low stock     Alert a1 is open since noon.\n\
              \u{20}             rule oil: 3 or fewer (lotwire.toml:4)\n\
              \u{20}             Route `all` sends it to ops.\n\
-             \u{20}             nobody was told so far\n\
+             \u{20}             no person was told so far\n\
              \u{20}             ops, revision 1 of 2026-11-29 08:00:00Z: not sent (env:URL is not set)\n\
              \u{20}             out, revision 2 of 2026-11-29 08:20:00Z: pending, tried again 2026-11-29 08:30:00Z\n\
              low stock     all of warehouses together: No alert: the rule does not fire.\n\

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::manner::{FLAPPING, STEADY};
 use super::{Announcement, Audience, Beside, Episode, Manner, Moment, Verdict, Withheld, after};
 use crate::domain::alert::RevisionKind;
 use crate::domain::rule::{Check, Condition, Depth};
@@ -55,6 +56,7 @@ impl Episode {
         }
         let known = self.facts.get_or_insert_with(|| verdict.facts.clone());
         known.retain(|fact| verdict.facts.contains(fact));
+        known.extend(&verdict.old_facts);
         let is_news = !verdict.facts.is_subset(known);
         self.news_since = is_news.then(|| self.news_since.unwrap_or(Moment(now)));
     }
@@ -141,10 +143,7 @@ pub(super) fn tell(
         }
         None => {}
     }
-    if flapping == Flapping::Begins {
-        return Some(episode.announce(RevisionKind::Updated, Some(manner.flapping()), now));
-    }
-    if !breached || damped {
+    if !breached || flapping == Flapping::GoesOn {
         return None;
     }
     let escalates = verdict.severity > episode.severity;
@@ -152,34 +151,31 @@ pub(super) fn tell(
     let returns = episode.beside == Some(Beside::Above);
     let owes = episode.owed && !verdict.partly_covered;
     let widens = !verdict.topics.beyond(episode.topics).is_empty();
-    let news = episode.news_due(verdict).is_some_and(|due| due.0 <= now);
+    let gathered = episode.news_due(verdict).is_some_and(|due| due.0 <= now);
+    // Not all are reminded, and news is for everybody.
+    let news = gathered || reminder_is_due && episode.news_since.is_some();
     episode.topics = episode.topics.with(verdict.topics);
     episode.severity = episode.severity.max(verdict.severity);
     episode.depth = episode.depth.max(verdict.depth);
     episode.beside = episode.beside.filter(|_| !returns);
     episode.owed &= !owes;
-    let (change, audience, note) = if escalates {
+    let change = match escalates {
+        true => RevisionKind::Escalated,
+        false => RevisionKind::Updated,
+    };
+    let (audience, note) = if flapping == Flapping::Begins {
+        (Audience::Everybody, Some(manner.flapping()))
+    } else if escalates || falls {
         let note = falls.then(|| fallen(verdict.depth, moved)).flatten();
-        (RevisionKind::Escalated, Audience::Everybody, note)
-    } else if falls {
-        (
-            RevisionKind::Updated,
-            Audience::Everybody,
-            fallen(verdict.depth, moved),
-        )
+        (Audience::Everybody, note)
     } else if flapping == Flapping::IsOver {
-        let steady = Some(manner.steady());
-        (RevisionKind::Updated, Audience::Everybody, steady)
+        (Audience::Everybody, Some(manner.steady()))
     } else if widens || news || returns {
-        (RevisionKind::Updated, Audience::Everybody, None)
+        (Audience::Everybody, None)
     } else if owes {
-        (RevisionKind::Updated, Audience::TheRest, None)
+        (Audience::TheRest, None)
     } else if reminder_is_due {
-        (
-            RevisionKind::Updated,
-            Audience::Unreminded,
-            Some(STILL_OPEN.to_owned()),
-        )
+        (Audience::Unreminded, Some(STILL_OPEN.to_owned()))
     } else {
         return None;
     };
@@ -198,6 +194,16 @@ const BETWEEN_NEWS: SignedDuration = SignedDuration::from_mins(30);
 
 /// What a reminder says first.
 pub const STILL_OPEN: &str = "A reminder: this is still so.";
+
+const REMINDER: &str = "A reminder: ";
+
+/// Whether a note says why people are told now, and not what is so: that it goes back and forth, that it has
+/// been steady, or that this is a reminder.
+pub fn says_why_now(note: &str) -> bool {
+    [FLAPPING, STEADY, REMINDER]
+        .iter()
+        .any(|it| note.starts_with(it))
+}
 
 const HALF: &str = "It has fallen further, to half of the threshold.";
 const ZERO: &str = "It has fallen further: nothing is left.";

@@ -623,6 +623,76 @@ fn what_else_an_alert_is_about_is_told_once_for_what_comes_within_some_minutes()
     assert_eq!(story.rests(7_200), []);
 }
 
+/// Whom a group reminds is not told by a reminder, and would never hear of the news.
+#[test]
+fn news_that_a_reminder_comes_before_is_told_to_everybody() {
+    let mut story = Story::new();
+    story.verdict.gathers = SignedDuration::from_mins(5);
+    story.verdict.manner.remind_every = SignedDuration::from_mins(6);
+    story.verdict.facts = BTreeSet::from([1]);
+    assert_eq!(story.sees(Breached), Some(Opened));
+    story.verdict.facts.insert(2);
+    assert_eq!(story.passes(200).sees(Breached), None);
+    assert_eq!(story.rests(160), [Updated]);
+    let told = story.told.last().unwrap();
+    assert_eq!(told.audience, Audience::Everybody);
+    assert_eq!(told.note, None);
+    // From there they are only reminded.
+    assert_eq!(story.rests(360), [Updated]);
+    let told = story.told.last().unwrap();
+    assert_eq!(told.audience, Audience::Unreminded);
+}
+
+/// What is read of very many may be others each time.
+#[test]
+fn facts_that_are_no_news_are_not_told() {
+    let mut story = Story::new();
+    story.verdict.facts = BTreeSet::from([1, 2]);
+    story.sees(Breached);
+    story.verdict.facts = BTreeSet::from([2, 3]);
+    story.verdict.old_facts = BTreeSet::from([2, 3]);
+    assert_eq!(story.passes(60).sees(Breached), None);
+    story.verdict.old_facts.clear();
+    assert_eq!(story.passes(60).sees(Breached), None, "known by now");
+    story.verdict.facts.insert(4);
+    assert_eq!(story.passes(60).sees(Breached), Some(Updated));
+}
+
+#[test]
+fn what_is_told_when_it_begins_to_flap_is_no_news_later() {
+    let mut story = Story::new();
+    story.verdict.gathers = SignedDuration::from_mins(5);
+    story.verdict.facts = BTreeSet::from([1]);
+    for flip in 0..6 {
+        story.verdict.facts.insert(flip);
+        story.verdict.topics = Topics::of([usize::try_from(flip).unwrap()]);
+        let away = if flip % 2 == 0 { Breached } else { Marginal };
+        story.passes(60).sees(away);
+    }
+    let told = story.told.last().unwrap().note.as_deref();
+    assert!(told.is_some_and(|note| note.starts_with("Flapping")));
+    // It stays as it was told, and nobody flaps any more.
+    story.sees(Breached);
+    story.verdict.facts.remove(&5);
+    story.verdict.topics = Topics::of([4]);
+    story.verdict.manner.flap_limit = 0;
+    assert_eq!(story.look(), None);
+    assert_eq!(story.rests(7_200), []);
+}
+
+/// What makes it so again may be told by another alert.
+#[test]
+fn what_nobody_was_told_of_begins_anew_once_it_was_not_so() {
+    let mut story = Story::new();
+    story.verdict.withheld = Some(Withheld::Covered);
+    story.sees(Breached);
+    assert_eq!(story.passes(60).sees(Marginal), None);
+    assert_eq!(story.watch.phase, Phase::Quiet);
+    story.passes(60).sees(Breached);
+    assert_eq!(story.watch.episode().unwrap().alert, "alert-2");
+    assert_eq!(story.told, []);
+}
+
 #[test]
 fn what_is_true_instead_is_told_at_once_also_where_it_was_true_before() {
     let mut story = Story::new();
