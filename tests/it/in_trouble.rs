@@ -3,12 +3,12 @@
 use jiff::SignedDuration;
 use serde_json::json;
 use shared::delivery::Outcome;
-use shared::domain::alert::{AlertState, Ending};
+use shared::domain::alert::{AlertState, Ending, Severity};
 use shared::domain::message::Message;
 use shared::domain::watch::Moment;
 use shared::store::Store;
 use shared::store::alerts::{Alert, Announcement};
-use shared::store::breakers::{Trouble, TroubleKind};
+use shared::store::breakers::{Fate, Trouble, TroubleKind, Undelivered};
 use shared::store::intents::Intent;
 
 use crate::shopify::Shop;
@@ -58,7 +58,12 @@ pub(crate) async fn left_alone(store: &Store, channel: &str) {
     let after = Some(SignedDuration::from_hours(1));
     let outcome = (&Outcome::Retry { after }, None);
     let channel = channel.parse().unwrap();
-    let told = store.tell_breaker(&channel, None, outcome, false, None, None);
+    let message = Undelivered {
+        key: "a1-1-out".to_owned(),
+        text: "Low stock: Oil".to_owned(),
+        severity: Severity::Warning,
+    };
+    let told = store.tell_breaker(&channel, None, outcome, false, (&message, Fate::Settled));
     told.await.unwrap();
 }
 

@@ -20,7 +20,9 @@ use shared::bus::Bus;
 use shared::config::connector::ConnectorSettings;
 use shared::delivery::tell_if_unreached;
 use shared::domain::Subject;
-use shared::installation::{InstallationError, Installations};
+use shared::domain::id::ChannelName;
+use shared::domain::watch::Moment;
+use shared::installation::{Installation, InstallationError, Installations};
 use shared::metrics::{Metric, Metrics};
 use shared::store::received::Received;
 use shared::store::{Store, StoreError, Stored};
@@ -147,10 +149,13 @@ impl Ticker {
         tracing::debug!(event = event.id, "tick");
         let now = self.store.clock().now();
         let stop_at = deadline.checked_sub(MARGIN).unwrap_or(Timestamp::MIN);
+        // First: nobody is reminded of what a sender has stated that is silent by now.
+        let mut ticked = self.look_at(self.silent_senders(now).await, stop_at).await;
         // Side by side: a backlog that takes the whole tick must not hide that a source is stale.
         let swept = Box::pin(self.sweep(now, stop_at));
         let feeds = Box::pin(self.look_at_feeds(now, stop_at));
-        let (mut ticked, feeds) = futures::join!(swept, feeds);
+        let (swept, feeds) = futures::join!(swept, feeds);
+        ticked += swept;
         ticked += feeds;
         ticked += self.look_at_channels().await;
         if ticked.failed == 0 {
@@ -180,15 +185,24 @@ impl Ticker {
 
     /// Looks at each source that was not read for too long.
     async fn look_at_feeds(&self, now: Timestamp, stop_at: Timestamp) -> Ticked {
+        self.look_at(self.stale_feeds(now).await, stop_at).await
+    }
+
+    /// Looks at sources of which it is not known that they are heard.
+    async fn look_at(
+        &self,
+        sources: Result<Vec<Subject>, InstallationError>,
+        stop_at: Timestamp,
+    ) -> Ticked {
         let mut ticked = Ticked::default();
-        let stale = match self.stale_feeds(now).await {
-            Ok(stale) => stale,
+        let sources = match sources {
+            Ok(sources) => sources,
             Err(error) => {
                 ticked.failed += failed("the feeds' age is unknown", &error);
                 return ticked;
             }
         };
-        for subject in stale {
+        for subject in sources {
             if self.store.clock().now() >= stop_at {
                 ticked.cut_short = true;
                 break;
@@ -205,29 +219,60 @@ impl Ticker {
     /// Looks at each channel's destination.
     async fn look_at_channels(&self) -> Ticked {
         let mut ticked = Ticked::default();
-        if let Err(error) = self.tell_of_destinations().await {
-            ticked.failed += failed("the channels' destinations are unknown", &error);
+        let installation = match self.installations.current().await {
+            Err(InstallationError::NotConfigured) => return ticked,
+            Err(error) => {
+                ticked.failed += failed("the channels are unknown", &error);
+                return ticked;
+            }
+            Ok(installation) => installation,
+        };
+        for channel in installation.config.channels.keys() {
+            if let Err(error) = self.tell_of_destination(&installation, channel).await {
+                let error = &error as &(dyn std::error::Error + 'static);
+                tracing::error!(error, %channel, "a channel's destination is unknown");
+                ticked.failed += 1;
+            }
         }
         ticked
     }
 
-    /// Says of each destination that is left alone that it still is: whoever sends only says when that
-    /// begins and ends, and an alarm has to last in between. People hear of one that takes nothing for long.
-    async fn tell_of_destinations(&self) -> Result<(), InstallationError> {
+    /// Says of a destination that is left alone that it still is: whoever sends only says when that begins
+    /// and ends, and an alarm has to last in between. People hear of one that takes nothing for long.
+    async fn tell_of_destination(
+        &self,
+        installation: &Installation,
+        channel: &ChannelName,
+    ) -> Result<(), StoreError> {
+        let now = self.store.clock().now();
+        let destination = self.store.destination(channel).await?;
+        if destination.breaker.has_failed() && destination.is_waited_for(now) {
+            let dimensions = [("Channel", channel.as_str())];
+            self.metrics.record(Metric::BreakerState, 2.0, &dimensions);
+        }
+        tell_if_unreached(&self.store, installation, channel, &destination).await
+    }
+
+    /// The senders of webhooks that may be silent for too long by now.
+    async fn silent_senders(&self, now: Timestamp) -> Result<Vec<Subject>, InstallationError> {
         let installation = match self.installations.current().await {
-            Err(InstallationError::NotConfigured) => return Ok(()),
+            Err(InstallationError::NotConfigured) => return Ok(Vec::new()),
             current => current?,
         };
-        let now = self.store.clock().now();
-        for channel in installation.config.channels.keys() {
-            let destination = self.store.destination(channel).await?;
-            if destination.breaker.has_failed() && destination.is_waited_for(now) {
-                let dimensions = [("Channel", channel.as_str())];
-                self.metrics.record(Metric::BreakerState, 2.0, &dimensions);
+        let mut silent = Vec::new();
+        for name in installation.config.connectors.keys() {
+            if !installation.bounds_silence_of(name) {
+                continue;
             }
-            tell_if_unreached(&self.store, &installation, channel, &destination).await?;
+            let connector = name.clone();
+            let subject = Subject::Connector { connector };
+            let watches = self.store.watches(&subject).await?;
+            let is_due = |due: Moment| due.0 <= now;
+            if watches.iter().any(|it| it.data.due.is_some_and(is_due)) {
+                silent.push(subject);
+            }
         }
-        Ok(())
+        Ok(silent)
     }
 
     async fn stale_feeds(&self, now: Timestamp) -> Result<Vec<Subject>, InstallationError> {

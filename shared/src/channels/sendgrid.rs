@@ -263,10 +263,13 @@ impl SendGrid {
         let receipt = || reply.header(&MESSAGE_ID).map(str::to_owned);
         match (reply.status.as_u16(), usual) {
             (202, _) => Outcome::delivered(receipt()),
-            (200, _) if self.settings.sandbox => Outcome::delivered(receipt()),
-            (200, _) => Outcome::rejected("SendGrid checked the mail and sent nothing (sandbox)"),
+            // A portal that wants us to log in says more.
+            (200, _) if reply.body.trim_ascii().is_empty() => match self.settings.sandbox {
+                true => Outcome::delivered(receipt()),
+                false => Outcome::rejected("SendGrid checked the mail and sent nothing (sandbox)"),
+            },
             // Not what SendGrid answers: something between us and SendGrid spoke.
-            (201..=299, _) => Outcome::Unknown,
+            (200..=299, _) => Outcome::Unknown,
             (429, Outcome::Retry { after }) => Outcome::Retry {
                 after: after.or_else(|| reset_at(&reply.headers, RESET, envelope.now)),
             },

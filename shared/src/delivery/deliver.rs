@@ -31,7 +31,7 @@ use crate::http::{Request, mask_words};
 use crate::installation::{InstallationError, Installations};
 use crate::metrics::{Metric, Metrics};
 use crate::secrets::Secrets;
-use crate::store::breakers::{Lost, TroubleKind};
+use crate::store::breakers::{Fate, TroubleKind, Undelivered};
 use crate::store::intents::{Attempt, Intent, IntentState, Lease};
 use crate::store::{Store, StoreError, Stored};
 
@@ -419,23 +419,25 @@ impl Deliverer {
         delivered: &Result<Delivered, DeliverError>,
     ) -> Result<(), DeliverError> {
         let Made { outcome, slow, .. } = made;
-        let again = match delivered {
-            Ok(Delivered::Again(wait)) => Some(*wait),
-            _ => None,
-        };
         let exhausted = matches!(delivered, Ok(Delivered::Done(IntentState::Exhausted)));
-        let is_lost = exhausted || matches!(outcome, Outcome::Rejected { .. });
-        let lost = is_lost.then(|| Lost {
+        let fate = match delivered {
+            _ if exhausted || matches!(outcome, Outcome::Rejected { .. }) => Fate::Lost(made.at),
+            Ok(Delivered::Again(wait)) => Fate::Again(*wait),
+            _ => Fate::Settled,
+        };
+        let message = Undelivered {
             key: intent.key(),
             text: quoted(&errand.words.text),
-        });
+            severity: errand.words.message.severity,
+        };
         let store = &self.store;
         let said = (outcome, made.detail.as_deref());
-        let told = store.tell_breaker(&errand.name, pass, said, *slow, again, lost.clone());
+        let told = store.tell_breaker(&errand.name, pass, said, *slow, (&message, fate));
         let (change, before) = told.await?;
         self.announce(&errand.name, change);
         let known = before.trouble.as_ref().filter(|it| it.alert.is_some());
         let unreached = unreached_since(&before, made.at);
+        let text = errand.words.text.as_str();
         let (reason, sentence) = match (outcome, known) {
             (Outcome::Delivered { .. }, Some(_)) => {
                 self.end_trouble(&errand.name, &before).await?;
@@ -454,14 +456,18 @@ impl Deliverer {
             }
             (Outcome::Retry { .. } | Outcome::Unknown, None) if let Some(since) = unreached => {
                 let installation = self.installations.current().await?;
-                unreached_in_words(&installation, since, made.detail.as_deref())
+                let why = made.detail.as_deref();
+                let (reason, sentence) = unreached_in_words(&installation, since, why);
+                return self
+                    .begin_unreached(&errand.name, &reason, sentence, text)
+                    .await;
             }
             _ => return Ok(()),
         };
-        let text = Some(errand.words.text.as_str());
         let kind = TroubleKind::Refused;
-        self.begin_trouble(&errand.name, (kind, &reason), sentence, text)
+        self.begin_trouble(&errand.name, (kind, &reason), sentence, Some(text))
             .await?;
+        let lost = matches!(fate, Fate::Lost(_)).then_some(message);
         match self.lately.has_arrived_after(&errand.name, made.at) {
             true => self.end_trouble_beside(&errand.name, lost).await,
             false => Ok(()),
@@ -597,6 +603,10 @@ impl Deliverer {
             .store
             .put_intent(leased, &after.superseded(reason))
             .await?;
+        if ours && leased.data.was_lost {
+            let channel = &leased.data.channel;
+            self.store.is_lost_after_all(channel).await?;
+        }
         Ok(if ours {
             Delivered::Done(IntentState::Superseded)
         } else {

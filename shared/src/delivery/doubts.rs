@@ -1,16 +1,18 @@
-//! What is no longer so of an alert about a source, or about who claims a vehicle, by the time that it is
-//! told: a person has decided, or the source is heard again, and whoever ends the alert, or says what is so
-//! instead, has not come to it yet.
+//! What is no longer so of an alert about a source, a channel, or about who claims a vehicle, by the time that
+//! it is told: a person has decided, the source is heard again, or more was lost, and whoever ends the alert, or
+//! says what is so instead, has not come to it yet.
 
 use jiff::SignedDuration;
 
 use super::deliver::{DeliverError, Deliverer};
 use super::overtaken::Standing;
+use super::trouble::what_is_lost;
 use super::verdict::recheck;
 use crate::domain::alert::{AlertKind, RevisionKind, Subject};
 use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::message::{HAS_CHANGED, Message};
 use crate::domain::unit::Unit;
+use crate::domain::watch::says_why_now;
 use crate::store::held;
 use crate::store::intents::Intent;
 use crate::store::quarantine::Quarantined;
@@ -67,7 +69,7 @@ impl Deliverer {
     }
 
     /// Has a message about a source say what was decided of it by now, and what is open; one about who claims
-    /// a vehicle, where those that it names have it now.
+    /// a vehicle, where those that it names have it now; one about a channel, what it has not carried.
     pub(super) async fn take_present_doubts(
         &self,
         message: &mut Message,
@@ -75,48 +77,58 @@ impl Deliverer {
         if message.change == RevisionKind::Resolved {
             return Ok(());
         }
-        match &message.subject {
+        if let Some(present) = self.present_doubts(message).await? {
+            message.notes.retain(|note| says_why_now(note));
+            message.notes.extend(present);
+        }
+        Ok(())
+    }
+
+    /// What is to be said in place of a message's notes.
+    async fn present_doubts(
+        &self,
+        message: &mut Message,
+    ) -> Result<Option<Vec<String>>, DeliverError> {
+        Ok(match &message.subject {
             Subject::Connector { connector } if message.kind == AlertKind::FeedSuspect => {
                 let health = self.store.feed_health(connector).await?;
                 let doubts = health.map(|health| health.data.doubts());
-                if let Some(doubts) = doubts.filter(|doubts| !doubts.is_empty()) {
-                    message.notes = doubts;
-                }
+                doubts.filter(|doubts| !doubts.is_empty())
             }
             Subject::Quarantine { connector, reason } => {
                 let Some(held) = self.store.held_kind(connector, reason).await? else {
-                    return Ok(());
+                    return Ok(None);
                 };
                 let (open, is_more) = self.store.open_of_kind(&held.data).await?;
-                if !open.is_empty() {
-                    let is_new = |entry: &Quarantined| {
-                        let mut notes = message.notes.iter();
-                        notes.any(|note| held::names_as_new(note, entry))
-                    };
-                    message.notes = held::in_words(&open, is_more, is_new);
-                }
+                let is_new = |entry: &Quarantined| {
+                    let mut notes = message.notes.iter();
+                    notes.any(|note| held::names_as_new(note, entry))
+                };
+                (!open.is_empty()).then(|| held::in_words(&open, is_more, is_new))
             }
             Subject::Unit { vin } if message.kind == AlertKind::Conflict => {
                 let named = self.claimants(vin, message).await?;
                 let Some((unit, named)) = named.filter(|(_, named)| !named.is_empty()) else {
-                    return Ok(());
+                    return Ok(None);
                 };
                 let installation = self.installations.current().await?;
                 let resolved = unit.resolve(&installation.authority());
                 let place = |location: &LocationId| installation.place_name(location);
-                let has_changed = message
-                    .notes
-                    .first()
-                    .is_some_and(|it| it.starts_with(HAS_CHANGED));
-                message.notes = unit.claims_in_words(&resolved, &named, place);
+                let mut notes = message.notes.iter();
+                let has_changed = notes.any(|it| it.starts_with(HAS_CHANGED));
+                let mut notes = unit.claims_in_words(&resolved, &named, place);
                 message.location = resolved.location.as_ref().map(place);
-                if let Some(first) = message.notes.first_mut().filter(|_| has_changed) {
+                if let Some(first) = notes.first_mut().filter(|_| has_changed) {
                     first.insert_str(0, HAS_CHANGED);
                 }
+                Some(notes)
             }
-            _ => {}
-        }
-        Ok(())
+            Subject::Channel { channel } if message.kind == AlertKind::ChannelDown => {
+                let destination = self.store.destination(channel).await?;
+                what_is_lost(message, channel, &destination)
+            }
+            _ => None,
+        })
     }
 
     /// Whether a message names what is not so any more. What else is so by now comes with the next one.
@@ -129,8 +141,10 @@ impl Deliverer {
                 return Ok(false);
             };
             let (open, is_more) = self.store.open_of_kind(&held.data).await?;
+            let mut named = message.notes.clone();
+            named.retain(|note| !says_why_now(note));
             // Of very many, what it names may be among those that were not read.
-            return Ok(!is_more && held::names_what_is_over(&message.notes, &open));
+            return Ok(!is_more && held::names_what_is_over(&named, &open));
         }
         let mut now = message.clone();
         self.take_present_doubts(&mut now).await?;

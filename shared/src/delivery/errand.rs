@@ -20,7 +20,7 @@ use crate::domain::message::Message;
 use crate::render::words::{Worded, worded};
 use crate::secrets::{SecretError, SecretRef};
 use crate::store::StoreError;
-use crate::store::intents::{Intent, IntentState};
+use crate::store::intents::{Intent, IntentState, PERHAPS};
 use crate::store::resend::ENDS;
 
 /// How long to wait after somebody was faster with an earlier revision.
@@ -28,9 +28,6 @@ const CONTENDED: SignedDuration = SignedDuration::from_secs(2);
 
 /// What is sent within this time says what was just seen.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(2);
-
-/// What an attempt on a channel that is at most once says when an earlier one was lost.
-const PERHAPS: &str = "outcome unknown: an earlier attempt may have been delivered";
 
 /// Everything that an attempt needs.
 pub(super) struct Errand {
@@ -209,10 +206,11 @@ impl Deliverer {
     ) -> Result<Standing, DeliverError> {
         if message.change == RevisionKind::Resolved {
             let (channel, since) = (&intent.channel, intent.created_at);
-            let watches = self.store.watches(&message.subject).await?;
+            let watches = self.watches_over(message).await?;
             let about = (watches.as_slice(), &*message);
-            if let Some(reason) = self.has_begun_anew(channel, about, since).await? {
-                return Ok(Standing::Nothing(reason));
+            match self.beside_what_has_begun(channel, about, since).await? {
+                Standing::Holds => {}
+                standing => return Ok(standing),
             }
             if message.kind.tells_what_is_left() {
                 let ear = Ear {
@@ -320,6 +318,9 @@ impl Deliverer {
             if !self.store.supersede(&all[index], &reason).await? {
                 // Somebody has begun to send it.
                 return Ok(Turn::Not(Prepared::After(CONTENDED)));
+            }
+            if all[index].data.was_lost && matches!(turn, Turn::Not(_)) {
+                self.store.is_lost_after_all(&intent.channel).await?;
             }
         }
         Ok(turn)

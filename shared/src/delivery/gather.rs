@@ -335,7 +335,7 @@ impl Deliverer {
                 return Ok(Some(LeftOut::until("its end is about to be written")));
             }
             if alert.kind.tells_what_is_left() {
-                let watches = self.store.watches(&alert.subject).await?;
+                let watches = self.watches_over(&alert.message).await?;
                 if let Some(reason) = self.no_news(alert.kind, &watches, last.at) {
                     return Ok(Some(LeftOut::because(reason)));
                 }
@@ -365,11 +365,16 @@ impl Deliverer {
                     }
                 }
             } else if last.is_end() && order_of(&group.kind) == Order::Latest {
-                let watches = self.store.watches(&alert.subject).await?;
+                let watches = self.watches_over(&alert.message).await?;
                 let about = (watches.as_slice(), &alert.message);
-                let anew = self.has_begun_anew(&group.channel, about, last.at);
-                if let Some(reason) = anew.await? {
-                    return Ok(Some(LeftOut::because(reason)));
+                let begun = self.beside_what_has_begun(&group.channel, about, last.at);
+                match begun.await? {
+                    Standing::Holds => {}
+                    Standing::Nothing(reason) => return Ok(Some(LeftOut::because(reason))),
+                    Standing::Waits(_) => {
+                        let reason = "an alert on what it goes on as is being sent";
+                        return Ok(Some(LeftOut::until(reason)));
+                    }
                 }
             }
         }
@@ -406,8 +411,11 @@ impl Deliverer {
             if !alert.kind.tells_what_is_left() && !reminds {
                 continue;
             }
-            let watches = self.store.watches(&alert.subject).await?;
-            if reminds && !self.holds_steadily(&alert.id, &watches) {
+            let watches = self.watches_over(said).await?;
+            if reminds
+                && (!self.holds_steadily(&alert.id, &watches)
+                    || self.is_withheld(&alert.subject).await?)
+            {
                 return Ok(true);
             }
             if !alert.kind.tells_what_is_left() {
@@ -499,6 +507,7 @@ impl Deliverer {
         let watches = self.store.watches(&alert.subject).await?;
         if !self.holds_steadily(&alert.id, &watches)
             || self.is_over_at_source(&alert.message).await?
+            || self.is_withheld(&alert.subject).await?
         {
             return Ok(None);
         }

@@ -1,6 +1,8 @@
 //! What is no longer so of a message by the time that it leaves, because of what its channel was told
 //! meanwhile by another alert of the same item.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::deliver::{DeliverError, Deliverer};
@@ -42,6 +44,8 @@ pub(super) struct Later {
     pub(super) in_hand: bool,
     /// Whether whoever has it in hand is still at it, as far as is known.
     is_being_sent: bool,
+    /// Whether it is on what the item goes on as, under another SKU.
+    goes_on: bool,
 }
 
 impl Later {
@@ -60,8 +64,30 @@ pub(super) struct Ear<'a> {
 }
 
 impl Deliverer {
+    /// The watches over what a message is about; of an end by renaming also those over what it goes on as.
+    pub(super) async fn watches_over(
+        &self,
+        message: &Message,
+    ) -> Result<Vec<Stored<Watched>>, StoreError> {
+        let mut watches = self.store.watches(&message.subject).await?;
+        let is_renamed = message.ending == Some(Ending::Renamed);
+        let Some(to) = message.renamed_to.as_ref().filter(|_| is_renamed) else {
+            return Ok(watches);
+        };
+        // It may have been renamed again since.
+        for to in BTreeSet::from([to.clone(), self.store.current_name(to).await?]) {
+            let mut subject = message.subject.clone();
+            match &mut subject {
+                Subject::Position { product, .. } | Subject::Group { product, .. } => *product = to,
+                _ => continue,
+            }
+            watches.extend(self.store.watches(&subject).await?);
+        }
+        Ok(watches)
+    }
+
     /// The alerts that have told a channel since then what is left of an item, or the same as this one anew,
-    /// by the watches over its subject, the last first.
+    /// by the [watches over it](Self::watches_over), the last first.
     pub(super) async fn told_since(
         &self,
         ear: Ear<'_>,
@@ -72,17 +98,23 @@ impl Deliverer {
         for stored in watches {
             let kind = stored.data.kind;
             let is_beside = kind.tells_what_is_left() || kind == message.kind;
+            let goes_on = stored.data.subject != message.subject;
+            // Of a rename the new SKU may have been evaluated first.
+            let since = match goes_on {
+                true => since.checked_sub(TOGETHER).unwrap_or(since),
+                false => since,
+            };
             for one in &stored.data.watch.spoken_of {
                 let is_later = one.alert != message.alert && one.at.0 > since;
                 if is_beside && is_later {
-                    spoken.push((one.at, kind, &one.alert));
+                    spoken.push((one.at, (kind, goes_on, since), &one.alert));
                 }
             }
         }
         spoken.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
         let mut told = Vec::new();
         let now = self.store.clock().now();
-        for (_, kind, other) in spoken {
+        for (_, (kind, goes_on, since), other) in spoken {
             let is_later = |it: &Stored<Intent>| it.data.created_at > since;
             let mut intents = self.store.intents_on(other, ear.channel).await?;
             intents.retain(is_later);
@@ -94,12 +126,12 @@ impl Deliverer {
             let in_hand = is_told && !intents.iter().any(is_certain);
             let is_leased = |it: &Stored<Intent>| it.data.in_flight && it.data.not_before > now;
             let is_being_sent = intents.iter().any(is_leased);
-            let waits = |it: &Stored<Intent>| {
+            let waits_in_it = |it: &Stored<Intent>| {
                 let belongs = it.data.group.as_ref();
                 let group = belongs.map(|belongs| belongs.id(ear.channel));
                 it.data.is_unsettled() && group.is_some() && group.as_ref() == ear.group
             };
-            if !is_told && !intents.iter().any(waits) {
+            if !is_told && !intents.iter().any(waits_in_it) {
                 continue;
             }
             let alert = self.store.alert(other).await?;
@@ -111,29 +143,37 @@ impl Deliverer {
                     is_open,
                     in_hand,
                     is_being_sent,
+                    goes_on,
                 });
             }
         }
         Ok(told)
     }
 
-    /// Why the end of an alert is no news any more, if its channel was told since that the same has begun
-    /// anew: it would be taken for the end of that. What may have arrived counts; what is just being sent
-    /// does not, as it waits for what was said before.
-    pub(super) async fn has_begun_anew(
+    /// What becomes of the end of an alert if its channel was told since that the same has begun anew, or of
+    /// what the item goes on as: it would be taken for the end of that. What may have arrived counts; of the
+    /// same what is just being sent does not, as it waits for what was said before.
+    pub(super) async fn beside_what_has_begun(
         &self,
         channel: &ChannelName,
         (watches, message): (&[Stored<Watched>], &Message),
         since: Timestamp,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Standing, StoreError> {
         let ear = Ear {
             channel,
             group: None,
         };
-        let told = self.told_since(ear, (watches, message), since).await?;
-        let anew = |it: &&Later| it.kind == message.kind && !(it.in_hand && it.is_being_sent);
-        let anew = told.iter().find(anew);
-        Ok(anew.map(|it| format!("alert {} on the same was told since", it.alert)))
+        let mut told = self.told_since(ear, (watches, message), since).await?;
+        told.retain(|it| it.goes_on || it.kind == message.kind);
+        let is_known = |it: &&Later| !(it.in_hand && it.is_being_sent);
+        Ok(match told.iter().find(is_known) {
+            Some(it) => Standing::Nothing(match it.goes_on {
+                true => format!("alert {} was told, as which it goes on", it.alert),
+                false => format!("alert {} on the same was told since", it.alert),
+            }),
+            None if told.iter().any(|it| it.goes_on) => Standing::Waits(BESIDE),
+            None => Standing::Holds,
+        })
     }
 
     /// The positions that are counted in what is said of a subject; `None` where nothing is known of it.
@@ -157,6 +197,26 @@ impl Deliverer {
             }
             _ => None,
         })
+    }
+
+    /// Whether what an alert says of stock is old, as its source is stale or is not believed: nobody is
+    /// reminded of that.
+    pub(super) async fn is_withheld(&self, subject: &Subject) -> Result<bool, DeliverError> {
+        let installation = self.installations.current().await?;
+        let sources = &installation.authority().quantities;
+        let now = self.store.clock().now();
+        let counted = self.counted(&installation, subject).await?;
+        for position in counted.iter().flatten() {
+            let Some(owner) = position.owner(sources) else {
+                continue;
+            };
+            let health = installation.health_of(&self.store, owner).await?;
+            let trust = installation.trust_by(owner, &health, now);
+            if trust.withholds(position, owner) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How old is what a message brings to mind, for who heard of it then.
@@ -303,7 +363,7 @@ impl Deliverer {
         message: &mut Message,
     ) -> Result<Standing, DeliverError> {
         let (kind, since) = (message.kind, intent.created_at);
-        let watches = self.store.watches(&message.subject).await?;
+        let watches = self.watches_over(message).await?;
         if let Some(reason) = self.no_news(kind, &watches, since) {
             return Ok(Standing::Nothing(reason.to_owned()));
         }

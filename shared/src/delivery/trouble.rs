@@ -13,12 +13,12 @@ use crate::domain::alert::{AlertState, Ending, RevisionKind, Severity};
 use crate::domain::id::ChannelName;
 use crate::domain::message::{Message, local_time};
 use crate::domain::route::About;
-use crate::domain::watch::Moment;
+use crate::domain::watch::{Moment, says_why_now};
 use crate::domain::{AlertKind, Subject};
 use crate::installation::Installation;
 use crate::render::words::one_line;
 use crate::store::alerts::{Alert, Announcement};
-use crate::store::breakers::{Destination, Lost, Trouble, TroubleKind};
+use crate::store::breakers::{Destination, Trouble, TroubleKind, Undelivered};
 use crate::store::intents::{Intent, IntentState};
 use crate::store::{Store, StoreError};
 
@@ -41,12 +41,27 @@ impl Deliverer {
         // Where an outbox stands in for vendors, to be without credentials is how one begins.
         let is_told = kind != TroubleKind::NotLive || lost.is_some() || !self.outgoing.stands_in();
         let installation = self.installations.current().await?;
-        let notes = [
-            Some(sentence),
-            lost.map(|lost| did_not_carry(&quoted(lost))),
-        ];
-        let notes = is_told.then(|| notes.into_iter().flatten().collect());
-        begin(&self.store, &installation, channel, (kind, reason), notes).await?;
+        let lost = lost.map(|lost| did_not_carry(&quoted(lost)));
+        let said = is_told.then_some((sentence, lost));
+        let why = (kind, reason);
+        begin(&self.store, &installation, channel, why, said, |_| true).await?;
+        Ok(())
+    }
+
+    /// The same where nothing has arrived for long, if that is still so.
+    pub(super) async fn begin_unreached(
+        &self,
+        channel: &ChannelName,
+        reason: &str,
+        sentence: String,
+        lost: &str,
+    ) -> Result<(), DeliverError> {
+        let installation = self.installations.current().await?;
+        let now = self.store.clock().now();
+        let why = (TroubleKind::Refused, reason);
+        let said = Some((sentence, Some(did_not_carry(&quoted(lost)))));
+        let holds = |it: &Destination| unreached_since(it, now).is_some();
+        begin(&self.store, &installation, channel, why, said, holds).await?;
         Ok(())
     }
 
@@ -55,7 +70,7 @@ impl Deliverer {
     pub(super) async fn end_trouble_beside(
         &self,
         channel: &ChannelName,
-        lost: Option<Lost>,
+        lost: Option<Undelivered>,
     ) -> Result<(), DeliverError> {
         let mut destination = self.store.destination(channel).await?;
         // What arrived before the trouble was noted has it forgotten.
@@ -143,14 +158,15 @@ impl Deliverer {
     }
 }
 
-/// Notes that a channel is in trouble, unless that is known, and has these notes told on others; without
-/// any nobody is told.
+/// Notes that a channel is in trouble, unless that is known or does not hold any more, and has it told on
+/// others in this sentence, with what was not carried; without one nobody is told.
 async fn begin(
     store: &Store,
     installation: &Installation,
     channel: &ChannelName,
     (kind, reason): (TroubleKind, &str),
-    notes: Option<Vec<String>>,
+    said: Option<(String, Option<String>)>,
+    holds: impl Fn(&Destination) -> bool,
 ) -> Result<(), StoreError> {
     let now = store.clock().now();
     let configured = installation.config.channels.get(channel);
@@ -167,17 +183,15 @@ async fn begin(
         since: Moment(now),
         alert: None,
     };
-    let Some(notes) = notes else {
+    let Some((sentence, lost)) = said else {
         store.begin_trouble(channel, &trouble, None).await?;
         return Ok(());
     };
     let others = other_channels(store, installation, channel).await?;
     let id = store.chance().id(now);
     let mut message = message(installation, channel, &id, now);
-    message.notes = notes;
-    message.notes.push(format!(
-        "When it is mended, send again what is still true: lotwire resend {channel}"
-    ));
+    let notes = std::iter::once(sentence).chain(lost);
+    message.notes = notes.chain([when_mended(channel)]).collect();
     trouble.alert = Some(id);
     let told = (&*others, &BTreeMap::new());
     let mut told = announcement(installation, message, told, now, None);
@@ -185,7 +199,8 @@ async fn begin(
     for intent in &mut told.intents {
         intent.follows.extend(destination.told_of.clone());
     }
-    if store.begin_trouble(channel, &trouble, Some(&told)).await? {
+    let begun = store.begin_trouble_if(channel, &trouble, Some(&told), holds);
+    if begun.await? {
         tracing::error!(%channel, others = others.len(), "the channel reaches nobody; the others are told");
     }
     Ok(())
@@ -251,7 +266,11 @@ pub async fn tell_if_unreached(
         .and_then(|it| it.why.as_deref());
     let (reason, sentence) = unreached_in_words(installation, since, why);
     let why = (TroubleKind::Refused, &*reason);
-    begin(store, installation, channel, why, Some(vec![sentence])).await
+    let waits = destination.held_up.as_ref();
+    let said = Some((sentence, waits.map(|it| did_not_carry(&it.text))));
+    // Something may have arrived since this was read.
+    let holds = |it: &Destination| unreached_since(it, now).is_some();
+    begin(store, installation, channel, why, said, holds).await
 }
 
 /// Since when nothing has arrived, if that is long enough for people to hear of it.
@@ -304,17 +323,60 @@ pub async fn end_with_channel(
 
 /// What did not arrive, for whoever hears that messages arrive again.
 fn what_was_lost(channel: &ChannelName, before: &Destination) -> Vec<String> {
-    let count = match before.refused {
-        0 => return Vec::new(),
-        1 => "One message did not arrive.".to_owned(),
-        many => format!("{many} messages did not arrive."),
+    let Some(count) = count_of_lost(before) else {
+        return Vec::new();
     };
-    let lost = before.lost.as_ref().map(|lost| did_not_carry(&lost.text));
     let again = format!("Send again what is still true: lotwire resend {channel}");
-    [Some(count), lost, Some(again)]
+    [Some(count), quoted_of_lost(before)]
         .into_iter()
         .flatten()
+        .chain((!before.is_sent_again).then_some(again))
         .collect()
+}
+
+/// What a message that a channel is down has to say by now of what the channel has not carried: how much, and
+/// the gravest. `None` if it stays as it is.
+pub(super) fn what_is_lost(
+    message: &Message,
+    channel: &ChannelName,
+    known: &Destination,
+) -> Option<Vec<String>> {
+    let trouble = known.trouble.as_ref()?.alert.as_ref()?;
+    let sentence = message.notes.iter().find(|note| !says_why_now(note))?;
+    let (count, quoted) = match &known.held_up {
+        Some(waits) if known.refused == 0 => (None, Some(did_not_carry(&waits.text))),
+        _ => {
+            let quoted = quoted_of_lost(known);
+            let is_counted = known.refused > 1 || quoted.is_none();
+            (count_of_lost(known).filter(|_| is_counted), quoted)
+        }
+    };
+    if trouble != &message.alert || (&count, &quoted) == (&None, &None) {
+        return None;
+    }
+    let sentence = std::iter::once(sentence.clone());
+    let said = sentence.chain(count).chain(quoted);
+    Some(said.chain([when_mended(channel)]).collect())
+}
+
+fn count_of_lost(known: &Destination) -> Option<String> {
+    Some(match known.refused {
+        0 => return None,
+        1 => "One message did not arrive.".to_owned(),
+        many => format!("{many} messages did not arrive."),
+    })
+}
+
+fn quoted_of_lost(known: &Destination) -> Option<String> {
+    let lost = known.lost.as_ref()?;
+    Some(match known.refused {
+        0 | 1 => did_not_carry(&lost.text),
+        _ => format!("The gravest of them: {}", lost.text),
+    })
+}
+
+fn when_mended(channel: &ChannelName) -> String {
+    format!("When it is mended, send again what is still true: lotwire resend {channel}")
 }
 
 /// As much of a message as is quoted.

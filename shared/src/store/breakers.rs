@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::alerts::Announcement;
+use super::intents::Intent;
 use super::jobs::is_zero;
 use super::row::{Expect, Row, Stored, Write};
 use super::{Store, StoreError, keys};
@@ -16,7 +17,7 @@ use crate::delivery::breaker::{Breaker, Change, Pass, Turn};
 use crate::delivery::links::LinkKey;
 use crate::delivery::outcome::Outcome;
 use crate::delivery::verdict::{due_after, later};
-use crate::domain::alert::named;
+use crate::domain::alert::{Severity, named};
 use crate::domain::id::ChannelName;
 use crate::domain::watch::Moment;
 
@@ -41,13 +42,22 @@ pub struct Destination {
     /// Until when, at the latest, a message that failed there is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tried_by: Option<Moment>,
-    /// How many messages it has refused, or not taken for a day, since one arrived, or since somebody had
-    /// them sent again.
+    /// How many messages it has refused, or not taken for a day, since one arrived; but for those that
+    /// somebody has sent again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub refused: u32,
-    /// The first of them.
+    /// The gravest of them, where it is not sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost: Option<Lost>,
+    pub lost: Option<Undelivered>,
+    /// When the first of them was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_since: Option<Moment>,
+    /// Whether somebody has had all of them sent again that is still true: there is no more to be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_sent_again: bool,
+    /// The gravest of the messages that failed lately and are tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_up: Option<Undelivered>,
     /// Until when it wants to be left alone: a limit is the destination's, not one message's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_until: Option<Moment>,
@@ -63,6 +73,12 @@ impl Destination {
         lasts(&self.tried_by) || lasts(&self.rests_until) || self.breaker.is_waited_for(now)
     }
 
+    /// Nothing that it has refused is to be told any more.
+    fn forget_lost(&mut self) {
+        (self.refused, self.lost) = (0, None);
+        (self.lost_since, self.is_sent_again) = (None, false);
+    }
+
     /// Whether nothing is held against it.
     fn is_sound(&self) -> bool {
         *self
@@ -73,13 +89,41 @@ impl Destination {
     }
 }
 
-/// A message that did not arrive and is not tried again by itself.
+/// A message that did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
+pub struct Undelivered {
     /// Its delivery's [key](crate::store::intents::Intent::key).
     pub key: String,
     /// Its text, or the beginning of it.
     pub text: String,
+    /// How much it matters; an older version has not written that.
+    #[serde(default = "least")]
+    pub severity: Severity,
+}
+
+const fn least() -> Severity {
+    Severity::Info
+}
+
+impl Undelivered {
+    /// Takes the place of another that matters less, or of itself in other words.
+    fn supplants(&self, known: &mut Option<Self>) {
+        let stays = |it: &Self| it.key != self.key && it.severity >= self.severity;
+        if !known.as_ref().is_some_and(stays) {
+            *known = Some(self.clone());
+        }
+    }
+}
+
+/// What an attempt makes of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It has arrived, or is settled otherwise.
+    Settled,
+    /// It is tried again after this long.
+    Again(SignedDuration),
+    /// It will not arrive. The attempt began then.
+    Lost(Timestamp),
 }
 
 /// Attempts that failed one after the other.
@@ -185,43 +229,54 @@ impl Store {
         .await
     }
 
-    /// Forgets what a destination has refused: somebody has all of it sent again that is still
-    /// true.
-    pub(super) async fn forget_all_refused(&self, channel: &ChannelName) -> Result<(), StoreError> {
-        self.change_destination("forget what was refused", channel, |to, _| {
-            (to.refused, to.lost) = (0, None);
+    /// Notes that somebody has had sent again whatever a destination has refused and is still true. The rest
+    /// did not arrive.
+    pub(super) async fn all_is_sent_again(&self, channel: &ChannelName) -> Result<(), StoreError> {
+        self.change_destination("note what is sent again", channel, |to, _| {
+            to.is_sent_again = to.refused > 0;
+        })
+        .await
+    }
+
+    /// Counts one as lost that was sent again and is left out now, while nothing arrives there.
+    pub(crate) async fn is_lost_after_all(&self, channel: &ChannelName) -> Result<(), StoreError> {
+        self.change_destination("note what is lost", channel, |to, _| {
+            let is_told = to.trouble.as_ref().is_some_and(|it| it.alert.is_some());
+            to.refused = to.refused.saturating_add(u32::from(is_told));
         })
         .await
     }
 
     /// Forgets one of the messages that a destination has refused: it is sent again.
-    pub(super) async fn forget_refused(
-        &self,
-        channel: &ChannelName,
-        key: &str,
-    ) -> Result<(), StoreError> {
-        self.change_destination("forget what was refused", channel, |to, _| {
-            to.refused = to.refused.saturating_sub(1);
-            to.lost.take_if(|lost| lost.key == key);
+    pub(super) async fn forget_refused(&self, lost: &Intent) -> Result<(), StoreError> {
+        let key = lost.key();
+        // Of what a group carried nobody knows when; what was lost before has been told.
+        let at = lost.tries.last().map(|made| Moment(made.at));
+        self.change_destination("forget what was refused", &lost.channel, |to, _| {
+            let is_counted = at.is_none_or(|at| to.lost_since.is_some_and(|since| since <= at));
+            to.refused = to.refused.saturating_sub(u32::from(is_counted));
+            let none = to.refused == 0;
+            to.lost.take_if(|lost| lost.key == key || none);
         })
         .await
     }
 
     /// Notes what came of an attempt that [`Store::ask_breaker`] allowed, and whether it was slow; or,
     /// without a pass, of one at which nothing could be sent. The outcome comes with what is known of it in
-    /// words. `again`: how long until the message is tried again, if it is; `lost`: the message, if it will
-    /// not arrive. Also answers what was known of the destination before.
+    /// words. Also answers what was known of the destination before.
     pub async fn tell_breaker(
         &self,
         channel: &ChannelName,
         pass: Option<Pass>,
         (outcome, why): (&Outcome, Option<&str>),
         slow: bool,
-        again: Option<SignedDuration>,
-        lost: Option<Lost>,
+        (message, fate): (&Undelivered, Fate),
     ) -> Result<(Option<Change>, Destination), StoreError> {
         self.change_destination("tell a circuit breaker", channel, |to, now| {
             let before = to.clone();
+            let fails = to.failing.as_ref().and_then(|it| it.since(now)).is_some();
+            // Nobody knows what became of what failed before.
+            to.held_up.take_if(|_| !fails && before.trouble.is_none());
             match outcome {
                 Outcome::Retry { .. } | Outcome::Unknown => {
                     let known = to.failing.as_ref().and_then(|it| it.since(now));
@@ -241,21 +296,33 @@ impl Store {
                 }
                 _ => to.failing = None,
             }
-            to.tried_by = match (&to.failing, again) {
+            to.tried_by = match (&to.failing, fate) {
                 (None, _) => None,
-                (Some(_), None) => to.tried_by.filter(|by| by.0 >= now),
-                (Some(_), Some(wait)) => {
+                (Some(_), Fate::Again(wait)) => {
                     let by = later(due_after(now, wait), TAKEN_UP);
                     to.tried_by.max(Some(Moment(by)))
                 }
+                (Some(_), _) => to.tried_by.filter(|by| by.0 >= now),
             };
             let arrived = matches!(outcome, Outcome::Delivered { .. });
             to.rests_until.take_if(|until| until.0 <= now);
-            if let Some(lost) = &lost {
-                to.refused = to.refused.saturating_add(1);
-                to.lost.get_or_insert_with(|| lost.clone());
-            } else if arrived && to.trouble.as_ref().is_none_or(|it| it.alert.is_none()) {
-                (to.refused, to.lost) = (0, None);
+            match fate {
+                Fate::Lost(at) => {
+                    let since = to.lost_since.filter(|_| to.refused > 0);
+                    to.lost_since = Some(since.map_or(Moment(at), |since| since.min(Moment(at))));
+                    to.refused = to.refused.saturating_add(1);
+                    to.is_sent_again = false;
+                    message.supplants(&mut to.lost);
+                    to.held_up.take_if(|it| it.key == message.key);
+                }
+                Fate::Again(_) => message.supplants(&mut to.held_up),
+                Fate::Settled => {}
+            }
+            if arrived {
+                to.held_up = None;
+                if to.trouble.as_ref().is_none_or(|it| it.alert.is_none()) {
+                    to.forget_lost();
+                }
             }
             // One that people were told of ends with the alert, in one transaction.
             to.trouble
@@ -274,10 +341,23 @@ impl Store {
         trouble: &Trouble,
         alert: Option<&Announcement>,
     ) -> Result<bool, StoreError> {
+        self.begin_trouble_if(channel, trouble, alert, |_| true)
+            .await
+    }
+
+    /// The same as long as it holds of what is known of the destination by then.
+    pub(crate) async fn begin_trouble_if(
+        &self,
+        channel: &ChannelName,
+        trouble: &Trouble,
+        alert: Option<&Announcement>,
+        holds: impl Fn(&Destination) -> bool,
+    ) -> Result<bool, StoreError> {
         self.change_trouble(channel, alert, |to| {
             let known = to.trouble.as_ref();
             // Of one that nobody was told of people are told when it is worth telling.
             let new = known.is_none_or(|it| it.alert.is_none() && trouble.alert.is_some());
+            let new = new && holds(to);
             if new {
                 to.trouble = Some(trouble.clone());
             }
@@ -297,7 +377,7 @@ impl Store {
             let Some(trouble) = to.trouble.take() else {
                 return false;
             };
-            (to.refused, to.lost) = (0, None);
+            to.forget_lost();
             to.told_of = trouble.alert;
             true
         })

@@ -34,6 +34,11 @@ pub(super) const BROUGHT_BACK: SignedDuration = SignedDuration::from_mins(2);
 /// What a try says of a notifier that ended before it could say what came of it.
 const LOST: &str = "its notifier ended before it could say what came of it";
 
+/// What an attempt on a channel that is at most once says when an earlier one was lost.
+pub(crate) const PERHAPS: &str = "outcome unknown: an earlier attempt may have been delivered";
+/// How the words on an attempt begin of which nobody knows what came.
+const UNKNOWN: &str = "unknown";
+
 named!(
     /// Where a delivery stands.
     IntentState {
@@ -83,6 +88,9 @@ pub struct Intent {
     /// Whether a try may have reached the vendor although nobody confirmed it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub perhaps_sent: bool,
+    /// Whether its channel had refused it, or not taken it for a day, before it was sent again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_lost: bool,
     /// What the revision goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -214,6 +222,7 @@ impl Intent {
             forgiven: 0,
             in_flight: false,
             perhaps_sent: false,
+            was_lost: false,
             origin: None,
             created_at: now,
             not_before: now,
@@ -268,6 +277,17 @@ impl Intent {
         matches!(self.state, IntentState::Delivered) || self.perhaps_sent || self.in_flight
     }
 
+    /// Whether its channel has refused it, or not taken it for a day. What may have arrived, and must not
+    /// twice, is not known to be lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        let perhaps = |words: &str| words.starts_with(UNKNOWN) || words.ends_with(PERHAPS);
+        match self.state {
+            IntentState::Exhausted => true,
+            IntentState::Rejected => !self.last_outcome.as_deref().is_some_and(perhaps),
+            _ => false,
+        }
+    }
+
     /// Whether it was brought back just now, and found its channel not live all the same.
     pub fn is_in_vain(&self, now: Timestamp) -> bool {
         let lately = |at: &Moment| now.duration_since(at.0) < BROUGHT_BACK;
@@ -281,6 +301,7 @@ impl Intent {
     pub(crate) fn again(&self, now: Timestamp) -> Self {
         Self {
             state: IntentState::Pending,
+            was_lost: self.was_lost || self.is_lost(),
             carried_by: None,
             forgiven: self.attempts,
             not_before: now,
@@ -296,6 +317,7 @@ impl Intent {
             state: IntentState::Superseded,
             perhaps_sent: self.perhaps_sent || self.in_flight,
             in_flight: false,
+            was_lost: false,
             last_outcome: Some(format!("superseded: {reason}")),
             ..self.clone()
         }

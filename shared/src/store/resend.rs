@@ -44,8 +44,38 @@ pub struct Resend {
 pub struct Resent {
     /// Deliveries that are made again.
     pub deliveries: usize,
+    /// Those of them that may have arrived before.
+    pub perhaps_twice: usize,
     /// Where to go on, if not everything was looked at.
     pub next: Option<String>,
+}
+
+/// What came of it for one alert.
+#[derive(Debug, Default)]
+struct Sent {
+    is_made: bool,
+    /// Whether it may have arrived before.
+    perhaps_twice: bool,
+    /// The deliveries that were lost, and of which the channel is told again.
+    regained: Vec<Intent>,
+}
+
+impl Sent {
+    fn new(is_made: bool) -> Self {
+        Self {
+            is_made,
+            ..Self::default()
+        }
+    }
+}
+
+/// What is sent again, so far.
+struct Resending<'a> {
+    what: &'a Resend,
+    installation: &'a Installation,
+    resent: Resent,
+    /// The messages that do not count as lost any more. Several alerts may have been in one.
+    regained: BTreeSet<String>,
 }
 
 /// How far it has come: first what is open is looked at, then what is over.
@@ -85,43 +115,43 @@ impl Store {
         installation: &Installation,
         until: Timestamp,
     ) -> Result<Resent, StoreError> {
-        let mut resent = Resent::default();
+        let mut run = Resending {
+            what,
+            installation,
+            resent: Resent::default(),
+            regained: BTreeSet::new(),
+        };
         if what.cursor.is_none() {
             self.hasten_breaker(&what.channel).await?;
         }
         if let Some(id) = &what.alert {
             if let Some(alert) = self.alert(id).await? {
-                let sent = self.resend_last(&alert, what, installation);
-                resent.deliveries += usize::from(sent.await?);
+                self.resend_of(&alert, &mut run).await?;
             }
-            return Ok(resent);
-        }
-        if what.cursor.is_none() {
-            // Of what is not sent again there is nothing to tell any more.
-            self.forget_all_refused(&what.channel).await?;
+            return Ok(run.resent);
         }
         let mut place = Place::of(what.cursor.as_deref());
         loop {
-            let (sent, next) = match &place {
+            let next = match &place {
                 Place::Open(cursor) => {
-                    let page = self.resend_open(what, installation, cursor.as_deref());
-                    let (sent, next) = page.await?;
+                    let page = self.resend_open(&mut run, cursor.as_deref());
+                    let next = page.await?;
                     let next = next.map_or(Place::Ends(None), |next| Place::Open(Some(next)));
-                    (sent, Some(next))
+                    Some(next)
                 }
                 Place::Ends(cursor) => {
-                    let page = self.resend_ends(what, installation, cursor.as_deref());
-                    let (sent, next) = page.await?;
-                    (sent, next.map(|next| Place::Ends(Some(next))))
+                    let page = self.resend_ends(&mut run, cursor.as_deref());
+                    page.await?.map(|next| Place::Ends(Some(next)))
                 }
             };
-            resent.deliveries += sent;
             let Some(next) = next else {
-                return Ok(resent);
+                // What was not sent again did not arrive, and there is nothing of it to tell any more.
+                self.all_is_sent_again(&what.channel).await?;
+                return Ok(run.resent);
             };
             if self.clock.now() >= until {
-                resent.next = Some(next.cursor());
-                return Ok(resent);
+                run.resent.next = Some(next.cursor());
+                return Ok(run.resent);
             }
             place = next;
         }
@@ -130,43 +160,50 @@ impl Store {
     /// A page of what is open, and where the next begins.
     async fn resend_open(
         &self,
-        what: &Resend,
-        installation: &Installation,
+        run: &mut Resending<'_>,
         cursor: Option<&str>,
-    ) -> Result<(usize, Option<String>), StoreError> {
+    ) -> Result<Option<String>, StoreError> {
         let page = self.alerts(AlertState::Open, cursor, PAGE).await?;
-        let mut deliveries = 0;
         for alert in &page.items {
-            let sent = self.resend_last(alert, what, installation).await?;
-            deliveries += usize::from(sent);
+            self.resend_of(alert, run).await?;
         }
-        Ok((deliveries, page.next))
+        Ok(page.next)
     }
 
     /// A page of what was written lately, for the ends in it.
     async fn resend_ends(
         &self,
-        what: &Resend,
-        installation: &Installation,
+        run: &mut Resending<'_>,
         cursor: Option<&str>,
-    ) -> Result<(usize, Option<String>), StoreError> {
+    ) -> Result<Option<String>, StoreError> {
         let since = self.clock.now().saturating_sub(ENDS).unwrap_or_default();
         let page = self.intents_since(since, cursor, PAGE).await?;
-        let mut deliveries = 0;
         for intent in &page.items {
             // What arrived needs no look, and an end follows at least a beginning.
             let may_be_an_end = intent.revision > 1 && intent.state != IntentState::Delivered;
-            if intent.channel != what.channel || !may_be_an_end {
+            if intent.channel != run.what.channel || !may_be_an_end {
                 continue;
             }
             let alert = self.alert(&intent.alert).await?;
             let over = alert.filter(|it| it.is_over() && it.revision == intent.revision);
             if let Some(alert) = over {
-                let sent = self.resend_last(&alert, what, installation).await?;
-                deliveries += usize::from(sent);
+                self.resend_of(&alert, run).await?;
             }
         }
-        Ok((deliveries, page.next))
+        Ok(page.next)
+    }
+
+    /// Sends an alert's last revision again, and keeps count.
+    async fn resend_of(&self, alert: &Alert, run: &mut Resending<'_>) -> Result<(), StoreError> {
+        let sent = self.resend_last(alert, run.what, run.installation).await?;
+        run.resent.deliveries += usize::from(sent.is_made);
+        run.resent.perhaps_twice += usize::from(sent.perhaps_twice);
+        for lost in &sent.regained {
+            if run.regained.insert(lost.key()) {
+                self.forget_refused(lost).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Sends an alert's last revision again on a channel, if it did not arrive.
@@ -175,17 +212,18 @@ impl Store {
         alert: &Alert,
         what: &Resend,
         installation: &Installation,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Sent, StoreError> {
         let channel = &what.channel;
         let mut intents = self.intents_on(&alert.id, channel).await?;
         let Some(last) = intents.pop() else {
-            return self.tell_of(alert, channel, installation).await;
+            let told = self.tell_of(alert, channel, installation).await?;
+            return Ok(Sent::new(told));
         };
         if alert.state == AlertState::Resolved {
             let heard = intents.iter().any(|it| it.data.may_have_reached());
             let heard = heard || alert.message.is_news_by_itself();
             if !heard || last.data.revision != alert.revision || self.is_open_again(alert).await? {
-                return Ok(false);
+                return Ok(Sent::default());
             }
         }
         // What became of it while no route led here.
@@ -193,27 +231,38 @@ impl Store {
             && last.data.revision < alert.revision
             && self.tell_of(alert, channel, installation).await?
         {
-            return Ok(true);
+            return Ok(Sent::new(true));
         }
+        let wants_each = wants_each(installation, channel);
+        let regained = || {
+            // Whoever is told what is so now needs to hear nothing of before.
+            let earlier = intents.iter().filter(|_| !wants_each);
+            let all = earlier.chain([&last]).map(|it| &it.data);
+            all.filter(|it| it.is_lost()).cloned().collect()
+        };
         match last.data.state {
             // Its group has it, and says what is true: soon, or now if it found the channel not live.
-            IntentState::Pending if last.data.group.is_some() => Ok(false),
+            IntentState::Pending if last.data.group.is_some() => Ok(Sent::default()),
             IntentState::NotSent if let Some(belongs) = &last.data.group => {
-                self.hasten(&belongs.id(channel)).await
+                let made = self.hasten(&belongs.id(channel)).await?;
+                Ok(Sent::new(made))
             }
-            IntentState::Pending if last.data.in_flight => Ok(false),
-            IntentState::Delivered => Ok(false),
-            IntentState::Superseded if alert.state == AlertState::Resolved => Ok(false),
+            IntentState::Pending if last.data.in_flight => Ok(Sent::default()),
+            IntentState::Delivered => Ok(Sent::default()),
+            IntentState::Superseded if alert.state == AlertState::Resolved => Ok(Sent::default()),
             // People are told what is left, and that it was low before is told when it is so again.
             state if let Some(graver) = self.graver(alert, channel, installation).await? => {
                 if state != IntentState::Superseded {
                     let reason = format!("alert {graver} says what is left now");
                     self.supersede(&last, &reason).await?;
                 }
-                Ok(false)
+                Ok(Sent {
+                    regained: regained(),
+                    ..Sent::default()
+                })
             }
-            state => {
-                let made = match &last.data.group {
+            _ => {
+                let is_made = match &last.data.group {
                     Some(belongs) => {
                         // In one message with whatever of its group is sent again, too.
                         let group = belongs.id(channel);
@@ -227,12 +276,12 @@ impl Store {
                         self.send_again(&last).await?
                     }
                 };
-                // What is not sent again is still lost.
-                let was_lost = matches!(state, IntentState::Rejected | IntentState::Exhausted);
-                if made && was_lost && what.alert.is_some() {
-                    self.forget_refused(channel, &last.data.key()).await?;
-                }
-                Ok(made)
+                Ok(Sent {
+                    is_made,
+                    perhaps_twice: is_made && !last.data.is_unsettled() && last.data.perhaps_sent,
+                    // What is not sent again is still lost.
+                    regained: if is_made { regained() } else { Vec::new() },
+                })
             }
         }
     }
@@ -244,8 +293,8 @@ impl Store {
         channel: &ChannelName,
         installation: &Installation,
     ) -> Result<Option<String>, StoreError> {
-        let configured = installation.config.channels.get(channel);
-        let is_for_people = configured.is_some_and(|it| it.kind.order() == Order::Latest);
+        let configured = installation.config.channels.contains_key(channel);
+        let is_for_people = configured && !wants_each(installation, channel);
         if alert.kind != AlertKind::LowStock || alert.state != AlertState::Open || !is_for_people {
             return Ok(None);
         }
@@ -446,6 +495,11 @@ impl Store {
         let again = stored.data.again(self.clock.now());
         self.put_intent(stored, &again).await
     }
+}
+
+fn wants_each(installation: &Installation, channel: &ChannelName) -> bool {
+    let configured = installation.config.channels.get(channel);
+    configured.is_some_and(|it| it.kind.order() == Order::Each)
 }
 
 /// Where the routes lead such a revision of an alert.

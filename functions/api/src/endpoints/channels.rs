@@ -223,6 +223,7 @@ pub(super) async fn resend(context: &Context<'_>, channel: &str) -> Result<Answe
     let resent = store.resend(&what, &installation, context.until).await?;
     let body = json!({
         "deliveries": resent.deliveries,
+        "perhaps_twice": resent.perhaps_twice,
         "never_told": !is_told && resent.deliveries == 0,
         "complete": resent.next.is_none(),
         "next": resent.next,

@@ -348,7 +348,7 @@ async fn what_is_still_true_and_did_not_arrive_is_sent_again() {
         answer.body,
         json!({
             "deliveries": 1, "never_told": false, "complete": true, "next": null, "not_live": null,
-            "waiting": false,
+            "perhaps_twice": 0, "waiting": false,
         })
     );
     let intent = async |alert| {

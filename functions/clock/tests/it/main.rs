@@ -17,7 +17,9 @@ use async_trait::async_trait;
 use clock::{BoxError, EventBridgeEvent, Heartbeat, Recover, Reexamine, TickError, Ticked, Ticker};
 use http::StatusCode;
 use jiff::SignedDuration;
+use lotwire::stack::resources::TABLE;
 use shared::bus::{Bus, IntentRef};
+use shared::delivery::tell_if_unreached;
 use shared::domain::alert::{AlertState, RevisionKind};
 use shared::domain::group::{Belongs, Pace};
 use shared::domain::watch::{Moment, Watch};
@@ -29,6 +31,7 @@ use shared::store::alerts::{Decision, Watched};
 use shared::store::intents::IntentState;
 use shared::store::jobs::{Reexamination, Stage};
 use shared::store::received::{KeptBody, Received, ReceivedState};
+use shared::store::row::{FORMAT_ATTRIBUTE, VERSION_ATTRIBUTE};
 use shared::store::{Expect, Store};
 
 use world::{Answer, QUEUE, World, webhooks};
@@ -110,13 +113,16 @@ impl Desk {
         self.ticker.tick(event, deadline).await
     }
 
-    /// A watch that time alone may change then.
+    /// A watch over a vehicle that time alone may change then.
     async fn watch(&self, vin: &str, kind: AlertKind, due: SignedDuration) {
+        let vin = vin.to_owned();
+        self.watch_over(Subject::Unit { vin }, kind, due).await;
+    }
+
+    async fn watch_over(&self, subject: Subject, kind: AlertKind, due: SignedDuration) {
         let decision = Decision {
             watched: Watched {
-                subject: Subject::Unit {
-                    vin: vin.to_owned(),
-                },
+                subject,
                 kind,
                 watch: Watch::default(),
                 due: Some(Moment(self.world.clock.now() + due)),
@@ -320,6 +326,61 @@ async fn a_channel_that_takes_nothing_for_half_an_hour_is_told_though_nobody_tri
     assert!(notes.contains("Nothing has arrived since"), "{notes}");
 }
 
+/// What is known of another cannot be read, and comes first.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_takes_nothing_is_told_whatever_is_wrong_with_what_is_known_of_another() {
+    let channels = [("odd", ""), ("ops", ""), ("other", "")];
+    let desk = Desk::new(&webhooks(&channels)).await;
+    let world = &desk.world;
+    for (channel, alert) in [("odd", "a1"), ("odd", "a2"), ("ops", "a3")] {
+        let host = format!("{channel}.example.com");
+        world.vendors.always(&host, Answer::After(503, 3_600));
+        let which = world.open(alert, &[channel]).await.remove(0);
+        world.store.hasten_breaker(&which.channel).await.unwrap();
+        world.look(&which).await;
+    }
+    let table = world.aws.dynamodb();
+    let rows = table.scan().table_name(TABLE).send().await.unwrap();
+    let mut rows = rows.items().iter();
+    let of_odd = rows.find(|row| row["pk"].as_s().is_ok_and(|pk| pk == "K#odd"));
+    let mut row = of_odd.unwrap().clone();
+    // Written as often as no format has a number for.
+    let newer = row[VERSION_ATTRIBUTE].clone();
+    row.insert(FORMAT_ATTRIBUTE.to_owned(), newer);
+    let put = table.put_item().table_name(TABLE).set_item(Some(row));
+    put.send().await.unwrap();
+    minutes(31).await;
+    let ticked = desk.tick().await.unwrap_err().ticked;
+    assert_eq!(ticked.failed, 1);
+    let page = world.store.alerts(AlertState::Open, None, 100).await;
+    let told = page.unwrap().items;
+    let told = told.iter().filter(|it| it.kind == AlertKind::ChannelDown);
+    assert_eq!(told.count(), 1);
+}
+
+/// Something arrives after the clock has read that nothing does, and before it writes that down.
+#[tokio::test(start_paused = true)]
+async fn a_channel_on_which_something_has_just_arrived_is_not_told_to_take_nothing() {
+    let desk = Desk::new(&webhooks(&[("ops", ""), ("other", "")])).await;
+    let world = &desk.world;
+    world.vendors.always(HOST, Answer::After(503, 3_600));
+    let first = world.open("a1", &["ops"]).await.remove(0);
+    world.look(&first).await;
+    minutes(31).await;
+    let ops = "ops".parse().unwrap();
+    let read = world.store.destination(&ops).await.unwrap();
+    world.store.hasten_breaker(&ops).await.unwrap();
+    world.vendors.always(HOST, Answer::Status(200));
+    let second = world.open("a2", &["ops"]).await.remove(0);
+    world.look(&second).await;
+    let installation = Installations::new(world.store.clone());
+    let installation = installation.current().await.unwrap();
+    tell_if_unreached(&world.store, &installation, &ops, &read)
+        .await
+        .unwrap();
+    assert_eq!(world.destination("ops").await.trouble, None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn long_waits_are_kept_by_the_clock() {
     let desk = Desk::new(&webhooks(&[("ops", "")])).await;
@@ -500,6 +561,31 @@ async fn a_stale_source_is_looked_at_while_a_backlog_takes_all_of_each_tick() {
         let times = looked.iter().filter(|subject| **subject == stale).count();
         assert_eq!(times, minute);
     }
+}
+
+/// The process was off for a day: reminders fall due with it.
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_may_be_silent_is_looked_at_before_what_it_has_stated() {
+    let desk = Desk::new(
+        "[connectors.till]\nkind = 'generic'\nstale_after = '2h'\nwebhook = { secret = 'env:SECRET' }\n",
+    )
+    .await;
+    for vehicle in 0..60 {
+        let vin = format!("WBA{vehicle:014}");
+        desk.watch(&vin, AlertKind::LowStock, SignedDuration::ZERO)
+            .await;
+    }
+    let silent = Subject::Connector {
+        connector: "till".parse().unwrap(),
+    };
+    let due = SignedDuration::ZERO;
+    desk.watch_over(silent.clone(), AlertKind::FeedStale, due)
+        .await;
+    minutes(1).await;
+    desk.tick().await.unwrap();
+    let looked = desk.neighbours.looked.lock().unwrap().clone();
+    assert_eq!(looked.first(), Some(&silent));
+    assert!(looked.len() > 60, "{}", looked.len());
 }
 
 #[tokio::test(start_paused = true)]

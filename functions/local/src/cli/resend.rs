@@ -16,13 +16,14 @@ pub(super) async fn run(
     let client = server.client()?;
     let path = format!("/api/v1/channels/{channel}/resend");
     let mut body = json!({ "alert": alert });
-    let mut deliveries = 0;
+    let (mut deliveries, mut perhaps_twice) = (0, 0);
     let (mut waiting, mut never_told) = (false, false);
     let not_live = loop {
         let answer = client
             .ask(Method::POST, &path, &[], Body::Json(&body), &[])
             .await?;
         deliveries += answer["deliveries"].as_u64().unwrap_or_default();
+        perhaps_twice += answer["perhaps_twice"].as_u64().unwrap_or_default();
         waiting |= answer["waiting"] == true;
         never_told |= answer["never_told"] == true;
         if answer["next"].is_null() {
@@ -36,6 +37,7 @@ pub(super) async fn run(
             "deliveries": deliveries,
             "never_told": never_told,
             "not_live": not_live,
+            "perhaps_twice": perhaps_twice,
             "waiting": waiting,
         }))?;
         return Ok(());
@@ -64,5 +66,11 @@ pub(super) async fn run(
             "{messages} will leave when {channel} is live. It is not: {problem}."
         ),
     })?;
+    match (perhaps_twice, deliveries) {
+        (0, _) => {}
+        (1, 1) => show.line("It may have arrived before.")?,
+        (all, _) if all == deliveries => show.line("They may have arrived before.")?,
+        (some, _) => show.line(&format!("{some} of them may have arrived before."))?,
+    }
     Ok(())
 }

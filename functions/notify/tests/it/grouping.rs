@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use lotwire::engine::Pump;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
-use shared::domain::StockEvent;
 use shared::domain::alert::RevisionKind::{self, Escalated, Opened, Resolved, Updated};
-use shared::domain::event::{Change, Version};
+use shared::domain::event::{Change, Level, Version};
 use shared::domain::group::{Belongs, Pace, Phase};
 use shared::domain::id::ConnectorName;
 use shared::domain::unit::{UnitReport, UnitState};
 use shared::domain::watch::{self, Moment, Watch};
+use shared::domain::{Authority, StockEvent};
 use shared::installation::Installations;
 use shared::store::groups::Which;
 use shared::store::intents::{Intent, IntentState, Lease};
@@ -948,6 +948,53 @@ async fn a_reminder_says_nothing_of_what_is_not_so_when_it_leaves_or_goes_back_a
         }
         line.stop().await;
     }
+}
+
+/// Nor of what a sender of webhooks has stated that is silent by now, until it is heard again.
+#[tokio::test(start_paused = true)]
+async fn a_group_reminds_nobody_of_what_a_silent_sender_has_stated() {
+    let line = Timeline::new(&[("ops", "")], pace(10, 10, Some(10))).await;
+    let world = &line.world;
+    let till = "[connectors.till]\nkind = 'generic'\nstale_after = '2h'\nwebhook = { secret = 'env:SECRET' }\n";
+    world.configure(&(reminding(&[("ops", "")]) + till)).await;
+    let at = line.start - SignedDuration::from_hours(1);
+    let stated = StockEvent {
+        id: "level-1".parse().unwrap(),
+        source: "till".parse().unwrap(),
+        at,
+        actor: None,
+        change: Change::LevelSet {
+            product: "OIL".parse().unwrap(),
+            location: "north".parse().unwrap(),
+            level: Level {
+                on_hand: 2,
+                reserved: None,
+                incoming: None,
+                unavailable: None,
+            },
+            version: Version::at(at),
+            called: None,
+        },
+    };
+    let applied = world.store.apply(&stated, &Authority::default()).await;
+    applied.unwrap();
+    line.say("OIL@north/low", 1, Opened, &["ops"]).await;
+    line.until(15).await;
+    world.open("till/stale", &[]).await;
+    let since = world.clock.now().as_millisecond();
+    world
+        .alter_watch("till/stale", |watch| {
+            let episode = json!({ "a": "till/stale", "o": since, "n": 1, "s": "critical" });
+            watch.phase = watch::Phase::Open(serde_json::from_value(episode).unwrap());
+        })
+        .await;
+    line.until(60).await;
+    let told: Vec<_> = line.told("ops").into_iter().map(|it| it.1).collect();
+    assert_eq!(told, [["OIL@north/low/1 opened"]]);
+    world.resolve("till/stale", &[]).await;
+    line.until(120).await;
+    assert!(line.told("ops").len() > 2, "{:?}", line.told("ops"));
+    line.stop().await;
 }
 
 const ROOM: &str = "[channels.ops]\nkind = 'slack'\ntoken = 'env:SECRET'\nchannel = 'C1'\n";

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind;
+use shared::domain::watch::Manner;
 use shared::store::intents::{IntentState, Lease};
 use shared::store::quarantine::Quarantined;
 
@@ -290,6 +291,63 @@ async fn nobody_reads_the_end_of_an_alert_after_the_beginning_of_the_next_on_the
     assert!(reason.contains("oil/faster"), "{reason}");
 }
 
+/// A shop renames what is low while the vendor is down, and what is left of it under the new SKU is told first.
+#[tokio::test(start_paused = true)]
+async fn nobody_reads_that_an_alert_is_closed_after_they_were_told_of_what_it_goes_on_as() {
+    for (goes_on, is_written_first) in [
+        ("NEW@north/low", false),
+        ("NEW@north/low", true),
+        ("NEW@north/out", false),
+    ] {
+        let world = World::new(&(SLACK.to_owned() + &webhooks(&[("ops", "")]))).await;
+        world.set("TOKEN", Some("xoxb-1"));
+        world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+        let both = ["chat", "ops"];
+        let all = async |revisions: &[IntentRef]| {
+            for which in revisions {
+                settle(&world, which).await;
+            }
+        };
+        all(&world.open("OLD@north/low", &both).await).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        let ends = async || {
+            *world.renamed_to.lock().unwrap() = Some("NEW");
+            let ends = world.resolve("OLD@north/low", &both).await;
+            *world.renamed_to.lock().unwrap() = None;
+            ends
+        };
+        let (first, ends) = match is_written_first {
+            true => {
+                let first = world.open(goes_on, &both).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                (first, ends().await)
+            }
+            false => {
+                let ends = ends().await;
+                world.vendors.first("slack.com", [Answer::Status(503)]);
+                assert!(matches!(world.look(&ends[0]).await, Delivered::Again(_)));
+                (world.open(goes_on, &both).await, ends)
+            }
+        };
+        all(&first).await;
+        all(&ends).await;
+        let [told, closed] = [&first[0], &ends[0]];
+        let states = [
+            world.intent(told).await.state,
+            world.intent(closed).await.state,
+        ];
+        assert_eq!(
+            states,
+            [IntentState::Delivered, IntentState::Superseded],
+            "{goes_on}"
+        );
+        let reason = world.intent(closed).await.last_outcome.unwrap();
+        assert!(reason.contains(goes_on), "{reason}");
+        // A system has a state for each alert.
+        assert_eq!(world.intent(&ends[1]).await.state, IntentState::Delivered);
+    }
+}
+
 /// The vendor wants to be left alone, and meanwhile somebody dismisses what it was about.
 #[tokio::test(start_paused = true)]
 async fn a_late_message_about_quarantine_names_what_is_open_then() {
@@ -315,6 +373,38 @@ async fn a_late_message_about_quarantine_names_what_is_open_then() {
     let body = world.vendors.seen("slack.com").pop().unwrap().body;
     assert!(body.contains("Row B cannot be read."), "{body}");
     assert!(!body.contains("Row A"), "{body}");
+}
+
+/// The vendor wants to be left alone, and meanwhile more is wrong.
+#[tokio::test(start_paused = true)]
+async fn a_late_message_about_a_source_goes_on_saying_why_it_is_sent() {
+    let world = slack().await;
+    let reminder = "A reminder: this has been so since 2026-01-14 09:30 GMT.";
+    for (source, lead) in [
+        ("erp", reminder.to_owned()),
+        ("dms", Manner::default().flapping()),
+    ] {
+        let connector = source.parse().unwrap();
+        let suspects = async |suspicion: &str| {
+            let suspicions = vec![suspicion.to_owned()];
+            let change = world
+                .store
+                .change_feed(&connector, |feed| feed.suspicions.clone_from(&suspicions));
+            change.await.unwrap();
+        };
+        suspects("7 of 9 are gone.").await;
+        *world.notes.lock().unwrap() = vec![lead.clone(), "7 of 9 are gone.".to_owned()];
+        world.vendors.first("slack.com", [Answer::After(429, 20)]);
+        let alert = format!("{source}/suspect");
+        let told = world.open(&alert, &["chat"]).await.remove(0);
+        world.look(&told).await;
+        suspects("8 of 9 are gone.").await;
+        settle(&world, &told).await;
+        let body = world.vendors.seen("slack.com").pop().unwrap().body;
+        assert!(body.contains("8 of 9 are gone."), "{body}");
+        assert!(!body.contains("7 of 9"), "{body}");
+        assert!(body.contains(&lead), "{body}");
+    }
 }
 
 /// What waits because the vendor is down has had no try yet, and is told as it is by then.

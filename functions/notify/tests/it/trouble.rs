@@ -175,7 +175,7 @@ async fn after_the_mend_what_is_still_true_is_sent_again_and_the_trouble_is_over
     let resend = async || world.resend(&ops).await;
     let resent = Resent {
         deliveries: 1,
-        next: None,
+        ..Resent::default()
     };
     assert_eq!(resend().await, resent);
     assert_eq!(
@@ -767,6 +767,137 @@ async fn what_is_sent_again_of_an_item_is_what_is_left_now() {
     for_seconds(&world, 120).await;
     let sent: Vec<_> = world.vendors.seen("slack.com").split_off(2);
     assert_eq!(sent.iter().filter(|seen| low(seen)).count(), 1, "{sent:#?}");
+}
+
+/// The clock hands it to the other channel within a minute, and by then more is lost.
+#[tokio::test(start_paused = true)]
+async fn that_a_channel_is_down_is_told_with_how_much_was_lost_by_then_and_the_gravest_of_it() {
+    // Given up, or tried again later by itself.
+    for (status, count) in [(410, Some("4 messages did not arrive.")), (401, None)] {
+        let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+        world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+        world
+            .vendors
+            .always("ops.example.com", Answer::Status(status));
+        for alert in ["a1", "a2", "grave/out", "a3"] {
+            let which = world.open(alert, &["ops"]).await.remove(0);
+            world.look(&which).await;
+        }
+        tokio::time::sleep(Duration::from_secs(50)).await;
+        for_seconds(&world, 5).await;
+        let seen = world.vendors.seen("slack.com");
+        let [seen] = seen.as_slice() else {
+            panic!("told once: {seen:#?}");
+        };
+        assert!(
+            seen.body.contains(&format!("HTTP {status}")),
+            "{}",
+            seen.body
+        );
+        assert!(
+            seen.body.contains("Out of stock: Oil 5W-40"),
+            "{}",
+            seen.body
+        );
+        assert!(!seen.body.contains("Low stock"), "{}", seen.body);
+        assert!(seen.body.contains("lotwire resend ops"), "{}", seen.body);
+        let counted = "messages did not arrive";
+        assert_eq!(
+            seen.body.contains(count.unwrap_or(counted)),
+            count.is_some(),
+            "{}",
+            seen.body
+        );
+    }
+}
+
+/// Six were refused and five are over. Somebody has them sent again before the channel is mended, or after.
+#[tokio::test(start_paused = true)]
+async fn whoever_has_the_rest_sent_again_hears_how_much_never_arrived() {
+    for is_mended in [false, true] {
+        let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+        world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+        world.vendors.always("ops.example.com", Answer::Status(410));
+        for number in 1..=6 {
+            let which = world.open(&format!("a{number}"), &["ops"]).await.remove(0);
+            world.look(&which).await;
+        }
+        for number in 1..=5 {
+            world.resolve(&format!("a{number}"), &[]).await;
+        }
+        for_seconds(&world, 60).await;
+        let mend = || world.vendors.always("ops.example.com", Answer::Status(200));
+        if is_mended {
+            mend();
+        }
+        assert_eq!(world.resend(&again("ops")).await.deliveries, 1);
+        for_seconds(&world, 60).await;
+        mend();
+        let which = world.open("b1", &["ops"]).await.remove(0);
+        world.look(&which).await;
+        for_seconds(&world, 60).await;
+        let last = world.vendors.seen("slack.com").pop().unwrap().body;
+        assert!(last.contains("Messages arrive again: ops"), "{last}");
+        let lost = if is_mended { 5 } else { 6 };
+        assert!(
+            last.contains(&format!("{lost} messages did not arrive.")),
+            "{last}"
+        );
+        // Of what was refused again something is still true.
+        assert_eq!(last.contains("lotwire resend"), !is_mended, "{last}");
+    }
+}
+
+/// It is sent again, and over before it leaves.
+#[tokio::test(start_paused = true)]
+async fn what_was_to_be_sent_again_and_is_over_before_it_leaves_never_arrived() {
+    let world = World::new(
+        &("[channels.chat]\nkind = 'slack'\ntoken = 'env:SECRET'\n\
+         channel = 'C1'\nbase_url = 'https://chat.example.com'\n"
+            .to_owned()
+            + ROOM),
+    )
+    .await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    world
+        .vendors
+        .always("chat.example.com", Answer::Body(REFUSED));
+    for alert in ["a1", "a2"] {
+        let which = world.open(alert, &["chat"]).await.remove(0);
+        world.look(&which).await;
+    }
+    for_seconds(&world, 60).await;
+    assert_eq!(world.resend(&again("chat")).await.deliveries, 2);
+    for alert in ["a1", "a2"] {
+        world.resolve(alert, &["chat"]).await;
+    }
+    for_seconds(&world, 120).await;
+    assert_eq!(world.destination("chat").await.refused, 2);
+}
+
+/// One is lost and told as such; what was lost later is told, too, when the first is sent again.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_of_an_earlier_outage_is_not_taken_for_what_a_later_one_has_cost() {
+    let world = World::new(&(webhooks(&[("ops", "")]) + ROOM)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let opened = async |alert: &str, status: u16| {
+        world
+            .vendors
+            .always("ops.example.com", Answer::Status(status));
+        let which = world.open(alert, &["ops"]).await.remove(0);
+        world.look(&which).await;
+        for_seconds(&world, 60).await;
+    };
+    for (alert, status) in [("a1", 410), ("a2", 200), ("a3", 410)] {
+        opened(alert, status).await;
+    }
+    world.resolve("a3", &[]).await;
+    world.vendors.always("ops.example.com", Answer::Status(200));
+    assert_eq!(world.resend(&again("ops")).await.deliveries, 1);
+    for_seconds(&world, 120).await;
+    let last = world.vendors.seen("slack.com").pop().unwrap().body;
+    assert!(last.contains("Messages arrive again: ops"), "{last}");
+    assert!(last.contains("One message did not arrive."), "{last}");
 }
 
 /// Two were refused, and of one there is nothing to tell any more when somebody has them sent again.

@@ -23,7 +23,7 @@ use shared::chance::Chance;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::delivery::{Delivered, Deliverer, Outgoing, Wire};
-use shared::domain::alert::{AlertState, RevisionKind, Severity};
+use shared::domain::alert::{AlertState, Ending, RevisionKind, Severity};
 use shared::domain::group::Belongs;
 use shared::domain::message::{Message, Stock};
 use shared::domain::watch::{Phase, Watch};
@@ -235,6 +235,8 @@ pub(crate) struct World {
     spoken_of: Mutex<Vec<String>>,
     /// What the next alerts say beside.
     pub(crate) notes: Mutex<Vec<String>>,
+    /// As what it goes on of which the next ends are.
+    pub(crate) renamed_to: Mutex<Option<&'static str>>,
 }
 
 /// A webhook channel for each name, at `<name>.example.com`, with these further lines.
@@ -303,6 +305,7 @@ impl World {
         let world = Self {
             spoken_of: Mutex::default(),
             notes: Mutex::default(),
+            renamed_to: Mutex::default(),
             aws,
             clock,
             store,
@@ -587,6 +590,14 @@ impl World {
             1 => None,
             _ => self.store.alert(id).await.unwrap(),
         };
+        let mut message = Message {
+            notes: self.notes.lock().unwrap().clone(),
+            ..message(id, revision, change, now)
+        };
+        if let Some(to) = *self.renamed_to.lock().unwrap() {
+            message.ending = Some(Ending::Renamed);
+            message.renamed_to = to.parse().ok();
+        }
         let alert = Alert {
             id: id.to_owned(),
             kind,
@@ -599,10 +610,7 @@ impl World {
             revision,
             opened_at: now,
             updated_at: now,
-            message: Message {
-                notes: self.notes.lock().unwrap().clone(),
-                ..message(id, revision, change, now)
-            },
+            message,
             told: Vec::new(),
         };
         let decision = Decision {
@@ -647,7 +655,8 @@ impl World {
 }
 
 /// What an alert of this id is about: `oil/out` tells that nothing is left of what `oil` and `oil/low` are
-/// about, `oil/fast` and `oil/faster` that it sells fast, `oil/claimed` that two have it; `erp/suspect`, `erp/stale` and `erp/held` are about a source.
+/// about, `oil/fast` and `oil/faster` that it sells fast, `oil/claimed` that two have it; `OIL@north/low` is about
+/// a position; `erp/suspect`, `erp/stale` and `erp/held` are about a source.
 fn about(id: &str) -> (Subject, AlertKind) {
     let (item, kind) = id.split_once('/').unwrap_or((id, "low"));
     let source = || Subject::Connector {
@@ -672,7 +681,14 @@ fn about(id: &str) -> (Subject, AlertKind) {
         "claimed" => AlertKind::Conflict,
         _ => AlertKind::LowStock,
     };
-    (Subject::Unit { vin }, kind)
+    let subject = match item.split_once('@') {
+        Some((product, location)) => Subject::Position {
+            product: product.parse().unwrap(),
+            location: location.parse().unwrap(),
+        },
+        None => Subject::Unit { vin },
+    };
+    (subject, kind)
 }
 
 /// How much an alert of this id matters.

@@ -250,6 +250,7 @@ fn sendgrid() -> Vec<Case> {
         let errors = json!({"errors": [{"field": "personalizations.0.to", "message": "bad"}]});
         vec![
             (reply(200, ""), "rejected"),
+            (reply(200, "<html>please log in</html>"), "unknown"),
             (reply(204, ""), "unknown"),
             (reply(400, errors.to_string()), "rejected"),
             (reply(413, ""), "rejected"),

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::rule::seconds;
 
+pub(super) const FLAPPING: &str = "Flapping: no more messages until it has been steady for ";
+pub(super) const STEADY: &str = "It has been steady for ";
+
 /// What holds for an account's alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manner {
@@ -61,8 +64,7 @@ impl Manner {
     /// What flapping means here, in a sentence.
     pub fn flapping(&self) -> String {
         format!(
-            "Flapping: no more messages until it has been steady for {}. It has gone back and forth \
-             more than {} times within {}.",
+            "{FLAPPING}{}. It has gone back and forth more than {} times within {}.",
             in_words(self.flap_steady),
             self.flap_limit,
             in_words(self.flap_window)
@@ -70,7 +72,7 @@ impl Manner {
     }
 
     pub(super) fn steady(&self) -> String {
-        format!("It has been steady for {}.", in_words(self.flap_steady))
+        format!("{STEADY}{}.", in_words(self.flap_steady))
     }
 }
 

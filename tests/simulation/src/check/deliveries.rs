@@ -32,6 +32,8 @@ struct Known {
     product: String,
     /// What its alert is about.
     about: About,
+    /// The SKU under which that goes on.
+    goes_on: Option<String>,
     /// Its alert's place among all.
     place: usize,
 }
@@ -146,6 +148,7 @@ fn revisions(scene: &Scene<'_>) -> Revisions {
             closes: !["", "recovered"].contains(&text(message, "ending")),
             product: text(message, "product").to_owned(),
             about: subject_of(message),
+            goes_on: message["renamed_to"].as_str().map(str::to_owned),
             place: places
                 .get(text(message, "alert"))
                 .copied()
@@ -247,9 +250,22 @@ fn reached(
             && other.at >= *at
             && tries().is_some_and(|tries| tries.iter().any(|one| one.accepted))
     });
+    // Nor that it goes on under another SKU, where something was told of that already.
+    let goes_on = known.goes_on.as_ref().is_some_and(|to| {
+        let place = known.about.1.split_once(" at ").map(|(_, place)| place);
+        let there = place.map(|place| format!("{to} at {place}"));
+        revisions.iter().any(|(it, other)| {
+            let tries = || asked.get(&(channel, it.clone()));
+            known.closes
+                && there.as_ref() == Some(&other.about.1)
+                && (tells(&other.about) || other.about.0 == known.about.0)
+                && other.at >= *at - SignedDuration::from_mins(1)
+                && tries().is_some_and(|tries| tries.iter().any(|one| one.accepted))
+        })
+    });
     // Nobody hears of an outage that was over before, however much else they are sent.
     let wants_each = channel.wants_each() && known.about.0 != "channel_down";
-    let spared = !wants_each && (overtaken || unheard || replaced || begun_anew);
+    let spared = !wants_each && (overtaken || unheard || replaced || begun_anew || goes_on);
     let tries = tries(revision.number);
     let taken = tries.iter().find(|one| one.accepted);
     let faults = &scene.world.plan.faults.kinds;

@@ -258,6 +258,17 @@ async fn what_a_channel_refused_and_is_still_true_is_sent_again() {
         (0, "2 messages are sent again on ops, within a minute.\n")
     );
     assert_eq!(state("second").await, IntentState::Pending);
+    // A page whose vendor has not answered, and that must not come twice.
+    let mut unknown = refused("third", AlertState::Open, now);
+    for intent in &mut unknown.intents {
+        intent.perhaps_sent = true;
+    }
+    let of = "for-third".parse().unwrap();
+    let begun = site.store.begin_trouble(&of, &trouble, Some(&unknown));
+    assert!(begun.await.unwrap());
+    let (code, text) = site.run(&["resend", "ops", "--alert", "third"]).await;
+    let said = "1 message is sent again on ops, within a minute.\nIt may have arrived before.\n";
+    assert_eq!((code, text.as_str()), (0, said));
     assert_eq!(state("over").await, IntentState::Rejected);
     let (code, text) = site.run(&["resend", "nobody"]).await;
     assert_eq!(code, 2, "{text}");
