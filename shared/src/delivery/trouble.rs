@@ -187,7 +187,7 @@ async fn begin(
         store.begin_trouble(channel, &trouble, None).await?;
         return Ok(());
     };
-    let others = other_channels(store, installation, channel).await?;
+    let others = other_channels(store, installation, channel).await;
     let id = store.chance().id(now);
     let mut message = message(installation, channel, &id, now);
     let notes = std::iter::once(sentence).chain(lost);
@@ -212,7 +212,7 @@ async fn other_channels(
     store: &Store,
     installation: &Installation,
     channel: &ChannelName,
-) -> Result<Vec<ChannelName>, StoreError> {
+) -> Vec<ChannelName> {
     let about = About {
         kind: AlertKind::ChannelDown,
         change: RevisionKind::Opened,
@@ -228,7 +228,12 @@ async fn other_channels(
         if name == channel {
             continue;
         }
-        match store.destination(name).await?.trouble {
+        let known = store.destination(name).await.unwrap_or_else(|error| {
+            // Nobody else is to hear less for what cannot be read of one.
+            tracing::warn!(channel = %name, %error, "nothing is known of another channel");
+            Destination::default()
+        });
+        match known.trouble {
             None if configured.common.enabled => sound.push(name.clone()),
             Some(trouble) if trouble.kind == TroubleKind::Refused => {}
             _ => not_live.push(name.clone()),
@@ -240,7 +245,7 @@ async fn other_channels(
         .filter(|name| routed.iter().any(|one| one.channel == **name))
         .cloned()
         .collect();
-    Ok(if wanted.is_empty() { usable } else { wanted })
+    if wanted.is_empty() { usable } else { wanted }
 }
 
 /// Has it told on the other channels that nothing has arrived on one for half an hour, if a message waits for
