@@ -431,8 +431,9 @@ async fn a_sum_that_a_graver_alert_covers_is_told_when_it_falls_further_elsewher
 async fn a_sale_that_makes_a_place_and_again_its_sum_low_is_one_message() {
     let mut observed = Observed::start(FILES).await;
     let levels = [
-        ("torino", 9),
+        ("torino", 20),
         ("roma", 9),
+        ("torino", 9),
         ("roma", 0),
         ("roma", 4),
         ("torino", 3),
