@@ -477,18 +477,17 @@ async fn an_alert_does_not_wait_until_a_first_load_is_evaluated() {
     const LOADED: usize = 400;
     let running = Running::with(CONFIG).await;
     stated(&running, "generic", 0, "london", 9).await;
-    let running = running
-        .while_stopped(async |stack| {
-            let authority = stack.installations.current().await.unwrap().authority();
-            let load = (0..LOADED).map(|number| {
-                let sku = format!("SKU-{number}");
-                level("generic", 0, &sku, "milano", 0)
-            });
-            for event in load.chain([level("generic", 1, "PAD", "london", 0)]) {
-                stack.store.apply(&event, &authority).await.unwrap();
-            }
-        })
-        .await;
+    let stopped = running.while_stopped(async |stack| {
+        let authority = stack.installations.current().await.unwrap().authority();
+        let load = (0..LOADED).map(|number| {
+            let sku = format!("SKU-{number}");
+            level("generic", 0, &sku, "milano", 0)
+        });
+        for event in load.chain([level("generic", 1, "PAD", "london", 0)]) {
+            stack.store.apply(&event, &authority).await.unwrap();
+        }
+    });
+    let running = Box::pin(stopped).await;
     let store = &running.stack.store;
     let open = async || {
         let product = "PAD".parse().unwrap();

@@ -469,10 +469,9 @@ fn subject(said: &Value) -> Option<String> {
 fn numbered(said: &Value, known: &Known) -> Option<String> {
     known.iter().find_map(|(external, name)| {
         let number = said.get(format!("{}_id", external.kind))?;
-        let is_it = number.as_str().map_or_else(
-            || number.to_string() == external.id,
-            |number| number == external.id,
-        );
+        let spelt = number.as_str();
+        let spelt = spelt.map_or_else(|| number.to_string(), str::to_owned);
+        let is_it = spelt == external.id;
         let sku = name.as_ref().filter(|_| is_it)?.sku.as_ref()?;
         Some(sku.to_string())
     })

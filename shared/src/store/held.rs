@@ -17,7 +17,7 @@ pub fn in_words(
     let new = new
         .into_iter()
         .map(|entry| format!("{NOW_ALSO}{}", said(entry)));
-    let old = old.into_iter().map(|entry| begun(entry));
+    let old = old.into_iter().map(begun);
     let mut notes: Vec<_> = new.chain(old).take(NAMED).collect();
     let open_now = match (open.len(), is_more) {
         (0 | 1, _) => "What can be done: lotwire quarantine".to_owned(),

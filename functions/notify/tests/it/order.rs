@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
@@ -29,14 +30,16 @@ async fn drive_both(world: &World, one: &IntentRef, other: &IntentRef) {
     futures::future::join(settle(world, one), settle(world, other)).await;
 }
 
-async fn settle(world: &World, which: &IntentRef) {
-    loop {
-        match world.look(which).await {
-            Delivered::Again(wait) => tokio::time::sleep(wait.unsigned_abs()).await,
-            Delivered::Waiting => tokio::time::sleep(Duration::from_secs(1)).await,
-            _ => return,
+fn settle<'a>(world: &'a World, which: &'a IntentRef) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        loop {
+            match world.look(which).await {
+                Delivered::Again(wait) => tokio::time::sleep(wait.unsigned_abs()).await,
+                Delivered::Waiting => tokio::time::sleep(Duration::from_secs(1)).await,
+                _ => return,
+            }
         }
-    }
+    })
 }
 
 /// What a webhook was told, by the types of its events, without repetitions of one message.
