@@ -518,7 +518,7 @@ async fn a_crash_at_any_point_keeps_the_order() {
         let opened = world.open(&alert, &["ops"]).await.remove(0);
         let resolved = world.resolve(&alert, &["ops"]).await.remove(0);
         let before = world.vendors.count();
-        let crashed = crash_after(polls, world.look(&opened)).await;
+        let crashed = crash_after(polls, Box::pin(world.look(&opened))).await;
         drive_both(&world, &resolved, &opened).await;
         let seen = world.vendors.seen(HOST).split_off(before);
         assert_eq!(told(&seen), ["opened", "resolved"], "after {polls} polls");
