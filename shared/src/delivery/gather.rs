@@ -412,10 +412,7 @@ impl Deliverer {
                 continue;
             }
             let watches = self.watches_over(said).await?;
-            if reminds
-                && (!self.holds_steadily(&alert.id, &watches)
-                    || self.is_withheld(&alert.subject).await?)
-            {
+            if reminds && !self.holds_steadily(&alert.id, &watches) {
                 return Ok(true);
             }
             if !alert.kind.tells_what_is_left() {
