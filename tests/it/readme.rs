@@ -14,6 +14,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::program::Folder;
 
 const README: &str = include_str!("../../README.md");
+const LOCAL: &str = include_str!("../../docs/local.md");
 /// How long what takes "a second or two" may take on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 const SLACK: &str = "https://hooks.slack.com/services/…";
@@ -27,10 +28,10 @@ struct Block {
     line: usize,
 }
 
-fn blocks() -> Vec<Block> {
+fn blocks(text: &str) -> Vec<Block> {
     let (mut found, mut section) = (Vec::<Block>::new(), String::new());
     let mut open = false;
-    for (number, line) in (1..).zip(README.lines()) {
+    for (number, line) in (1..).zip(text.lines()) {
         if let Some(language) = line.strip_prefix("```") {
             if !open {
                 found.push(Block {
@@ -57,7 +58,7 @@ fn it_says_what_it_is_in_three_lines_and_sets_up_in_two_commands() {
     let head = README.split("\n## Set up\n").next().unwrap();
     let lines: Vec<_> = head.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!((lines[0], lines.len()), ("# Lotwire", 4), "{lines:?}");
-    let blocks = blocks();
+    let blocks = blocks(README);
     let set_up = blocks
         .iter()
         .filter(|block| block.section == "Set up" && block.language == "sh");
@@ -234,7 +235,7 @@ async fn its_six_steps_work_to_the_letter() {
     let played = tokio::task::spawn_blocking(move || {
         let mut shell = Shell::open(&folder, port, sftp);
         shell.run("cargo run");
-        let blocks = blocks();
+        let blocks = blocks(README);
         let mut steps = blocks
             .iter()
             .filter(|block| block.section == "Try it")
@@ -290,6 +291,56 @@ async fn its_six_steps_work_to_the_letter() {
         .map(|it| String::from_utf8_lossy(&it.body))
         .collect();
     assert!(told.iter().any(|it| it.contains("Engine oil")), "{told:?}");
+}
+
+#[test]
+fn a_local_installation_is_backed_up_restored_and_upgraded_as_its_page_says() {
+    let folder = Folder::new();
+    let mut shell = Shell::open(&folder, free_port(), free_port());
+    shell.run("cargo run");
+    let count = |shell: &mut Shell, key: &str, quantity: u64| {
+        let body = format!(
+            r#"{{"type": "count", "product": "PAD-1", "location": "north", "quantity": {quantity}}}"#
+        );
+        shell.run(&format!(
+            "curl -fsS -X POST http://127.0.0.1:$PORT/api/v1/movements \
+             -H \"authorization: Bearer $(cat .lotwire/token)\" -H 'idempotency-key: {key}' \
+             -H 'content-type: application/json' --data '{body}'"
+        ))
+    };
+    let counted = |shell: &mut Shell| {
+        let found = shell.run(
+            "curl -fsS -H \"authorization: Bearer $(cat .lotwire/token)\" \
+             \"http://127.0.0.1:$PORT/api/v1/positions?product=PAD-1\" | jq -c '.items[].on_hand'",
+        );
+        found.trim().to_owned()
+    };
+    count(&mut shell, "c1", 7);
+    let steps = blocks(LOCAL);
+    let play = |shell: &mut Shell, section: &str| {
+        let mut blocks = steps.iter().filter(|it| it.section == section).peekable();
+        assert!(blocks.peek().is_some(), "{section}");
+        while let Some(block) = blocks.next() {
+            // Who asks it has started it.
+            let starts = block.text.contains("cargo ");
+            let before = if starts { "cargo run\n" } else { "" };
+            let printed = shell.run(&format!("{before}{}", block.text));
+            if let Some(said) = blocks.next_if(|next| next.language == "text") {
+                let line = said.line;
+                assert!(all_are_as(&printed, &said.text), "line {line}: {printed}");
+            }
+        }
+    };
+    shell.run("stop_it");
+    play(&mut shell, "Back up");
+    shell.run("cargo run");
+    count(&mut shell, "c2", 3);
+    assert_eq!(counted(&mut shell), "3");
+    shell.run("stop_it");
+    play(&mut shell, "Restore");
+    assert_eq!(counted(&mut shell), "7");
+    play(&mut shell, "Upgrade");
+    assert_eq!(counted(&mut shell), "7");
 }
 
 /// A port that was just given back is nobody's.

@@ -422,3 +422,63 @@ async fn more_units_at_once_than_the_account_believes_are_held_for_review() {
     assert_eq!(post("d", "stock.moved", "delta", 1_000).await, [1, 0, 0]);
     assert_eq!(on_hand().await, Some(2_000));
 }
+
+/// A till that misspells a SKU: its sales are taken, and it shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moves_and_nobody_states_is_applied_and_named_in_the_answer_and_by_status() {
+    let running = Running::with(CONFIG).await;
+    running.level("m1", "PAD-1", 10).await;
+    let sold = |skus: &[&str]| {
+        let sales = skus
+            .iter()
+            .map(|sku| json!({ "sku": sku, "location": "milano", "quantity": 1 }));
+        json!({ "changes": sales.collect::<Vec<_>>() })
+    };
+    let unstated = async || {
+        let status = running.get("/api/v1/status").await;
+        let connectors = status["connectors"].as_array().unwrap().clone();
+        let of = connectors.into_iter().find(|it| it["name"] == "generic");
+        of.unwrap()["unstated"].clone()
+    };
+    let (_, answer) = running.post("m2", "stock.sold", sold(&["PAD-1"])).await;
+    assert_eq!(
+        (counts(&answer), answer.get("notes")),
+        ([1, 0, 0], None),
+        "{answer}"
+    );
+    assert_eq!(unstated().await, json!([]));
+    // One alone, and several together; each time, as a till that is wrong stays wrong.
+    for (id, skus) in [
+        ("m3", &["PADD-1"][..]),
+        ("m4", &["PADD-1"]),
+        ("m5", &["PAD-1", "PADD-1", "PAD 1"]),
+    ] {
+        let (status, answer) = running.post(id, "stock.sold", sold(skus)).await;
+        let applied = skus.len() as u64;
+        assert_eq!(
+            (status, counts(&answer)),
+            (200, [applied, 0, 0]),
+            "{answer}"
+        );
+        let note = answer["notes"][0].as_str().unwrap();
+        assert!(note.contains("`PADD-1` at milano"), "{note}");
+        assert_eq!(note.contains("`PAD 1` at milano"), skus.len() > 1, "{note}");
+        assert!(!note.contains("`PAD-1`"), "{note}");
+    }
+    let place = |sku| json!({ "product": sku, "location": "milano" });
+    assert_eq!(unstated().await, json!([place("PADD-1"), place("PAD 1")]));
+    assert_eq!(held(&running).await, [], "it is no work that is left");
+    let explained = running
+        .get("/api/v1/explain?product=PADD-1&location=milano")
+        .await;
+    assert_eq!(explained["like"], json!(["PAD-1"]), "{explained}");
+    // It was a SKU after all, and its sales count from what was there before them.
+    let before = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(5);
+    let level = json!({ "sku": "PADD-1", "location": "milano", "on_hand": 9, "at": before });
+    running.post("m6", "stock.level", level).await;
+    assert_eq!(unstated().await, json!([place("PAD 1")]));
+    let (_, answer) = running.post("m7", "stock.sold", sold(&["PADD-1"])).await;
+    assert_eq!(answer.get("notes"), None, "{answer}");
+    let found = running.get("/api/v1/positions?product=PADD-1").await;
+    assert_eq!(found["items"][0]["on_hand"], 5, "{found}");
+}

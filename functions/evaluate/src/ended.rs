@@ -145,7 +145,9 @@ impl Evaluator {
         let authority = installation.authority();
         match Box::pin(self.store.apply(&event, &authority)).await {
             // A change of stock as any other: what it costs of the table belongs to it.
-            Ok(Applied::Changed | Applied::Partly { changed: true, .. }) => {
+            Ok(
+                Applied::Changed | Applied::Unstated { .. } | Applied::Partly { changed: true, .. },
+            ) => {
                 let said = [("Connector", source.as_str())];
                 self.metrics.count(Metric::EventsApplied, &said);
                 Ok(())

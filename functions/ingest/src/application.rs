@@ -14,6 +14,7 @@ use shared::store::quarantine::Quarantined;
 use shared::store::received::{KeptBody, Received, ReceivedState};
 use shared::store::stock::{Applied, ApplyError, UNKNOWN_PLACE};
 use shared::store::units::UNPLACED;
+use shared::store::unstated::Place;
 use shared::store::{Store, StoreError, Stored};
 
 use crate::{Door, Ingest, IngestError};
@@ -29,6 +30,32 @@ pub struct Outcome {
     pub quarantined: usize,
     /// Understood, and of no use to us.
     pub ignored: usize,
+    /// What of that moved although nobody has stated how much there is of it, and whether nothing was known
+    /// of it there before.
+    pub unstated: Vec<(Place, bool)>,
+}
+
+impl Outcome {
+    /// What whoever sent it should know beside the counts.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let names = self.unstated.iter();
+        let names: BTreeSet<_> = names
+            .map(|((product, location), _)| format!("`{product}` at {location}"))
+            .collect();
+        let more = match names.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let named: Vec<_> = names.into_iter().take(NAMED).collect();
+        vec![format!(
+            "nobody states how much there is of {}{more}: what moves is kept, and counts once a level is \
+             stated; is the SKU right?",
+            named.join(", ")
+        )]
+    }
 }
 
 /// An entry of the quarantine, and the name that it waits for: its kind, and itself.
@@ -36,6 +63,9 @@ type Held = (Quarantined, Option<(String, String)>);
 
 /// How often a webhook is read anew because a name changed meanwhile.
 const READINGS: usize = 4;
+
+/// How many SKUs are named in an answer.
+const NAMED: usize = 10;
 
 /// The reason where several items of a source have one SKU.
 const SAME_SKU: &str = "same_sku";
@@ -101,7 +131,7 @@ impl Ingest {
         let applied = keeping.apply(event, &authority).await;
         let mut partly = None;
         let is_kept = match &applied {
-            Ok(Applied::Changed) => true,
+            Ok(Applied::Changed | Applied::Unstated { .. }) => true,
             Ok(Applied::Known | Applied::Before) => self.store.receive_applied(received).await?,
             // What it leaves out is still to be held.
             Ok(Applied::Partly { .. }) => {
@@ -120,6 +150,7 @@ impl Ingest {
             ..Outcome::default()
         };
         let held = self.note(&door.name, received, event, applied, &mut outcome)?;
+        self.note_unstated(&door.name, &outcome).await;
         outcome.quarantined = held.len();
         if let Some(kept) = partly
             && let Some(noted) = self.hold(&store, &kept, &held).await?
@@ -145,7 +176,9 @@ impl Ingest {
             let (once, held) = self
                 .apply_once(&store, door, &received.data, (&parsed, &known))
                 .await?;
+            self.note_unstated(&door.name, &once).await;
             outcome = Outcome {
+                unstated: [outcome.unstated, once.unstated.clone()].concat(),
                 applied: outcome.applied + once.applied,
                 known: outcome.known.max(once.known),
                 ..once
@@ -171,6 +204,16 @@ impl Ingest {
             operation: "apply a webhook",
         }
         .into())
+    }
+
+    /// Notes for `status` what has moved for the first time although nobody has stated how much there is of
+    /// it. It is applied, and its sender is told: that this failed is no reason to have it sent again.
+    async fn note_unstated(&self, connector: &ConnectorName, outcome: &Outcome) {
+        let new = outcome.unstated.iter().filter(|(_, is_new)| *is_new);
+        let new: Vec<_> = new.map(|(place, _)| place.clone()).collect();
+        if let Err(error) = self.store.note_unstated(connector, &new).await {
+            tracing::warn!(%connector, %error, "what nobody has stated could not be noted");
+        }
     }
 
     async fn apply_once(
@@ -316,6 +359,10 @@ impl Ingest {
             Ok(applied) => {
                 let (changed, left_out) = match applied {
                     Applied::Changed => (true, Vec::new()),
+                    Applied::Unstated { is_new } => {
+                        outcome.unstated.extend(place(event).map(|it| (it, is_new)));
+                        (true, Vec::new())
+                    }
                     Applied::Known | Applied::Before => (false, Vec::new()),
                     Applied::Partly { changed, left_out } => (changed, left_out),
                 };
@@ -475,6 +522,19 @@ fn numbered(said: &Value, known: &Known) -> Option<String> {
         let sku = name.as_ref().filter(|_| is_it)?.sku.as_ref()?;
         Some(sku.to_string())
     })
+}
+
+/// What moves by an event, and where.
+fn place(event: &StockEvent) -> Option<Place> {
+    match &event.change {
+        Change::Moved {
+            product, location, ..
+        }
+        | Change::Sold {
+            product, location, ..
+        } => Some((product.clone(), location.clone())),
+        _ => None,
+    }
 }
 
 /// What quarantine shows of an event.

@@ -290,7 +290,7 @@ impl Ingest {
             quarantined = outcome.quarantined,
             "webhook taken"
         );
-        let body = json!({
+        let mut body = json!({
             "received": id,
             "duplicate": false,
             "applied": outcome.applied,
@@ -298,6 +298,10 @@ impl Ingest {
             "quarantined": outcome.quarantined,
             "ignored": outcome.ignored,
         });
+        let notes = outcome.notes();
+        if !notes.is_empty() {
+            body["notes"] = json!(notes);
+        }
         Ok(json_response(200, &body, "application/json"))
     }
 

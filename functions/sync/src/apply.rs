@@ -364,7 +364,7 @@ pub(crate) fn taken(
 ) -> Result<Taken, StoreError> {
     let flaw = |reason, sentence: String| Flaw::new(Some(&statement.item), reason, sentence);
     let (changed, flaws) = match applied {
-        Ok(Applied::Changed) => (true, Vec::new()),
+        Ok(Applied::Changed | Applied::Unstated { .. }) => (true, Vec::new()),
         Ok(Applied::Known | Applied::Before) => (false, Vec::new()),
         Ok(Applied::Partly { changed, left_out }) => {
             // A vehicle that cannot be counted because its place is held already is no second problem.

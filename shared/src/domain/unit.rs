@@ -256,9 +256,8 @@ impl Claim {
                 (Some(name), Some(known_as)) if name != known_as => name < known_as,
                 (Some(_), None) => new.value != known.value,
                 (None, Some(_)) => false,
-                _ if new.read_by != known.read_by => {
-                    new.value != known.value && new.read_by > known.read_by
-                }
+                // Also to the same place: what an older version makes of it may be heard after that.
+                _ if new.read_by != known.read_by => new.read_by > known.read_by,
                 _ => new.value < known.value,
             });
         if !is_known {

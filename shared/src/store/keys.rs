@@ -20,6 +20,7 @@
 //! | `new_names` | `NAMES` | `names` | `due`: a configuration may name what something waits for |
 //! | `received` | `R#<connector>#<id>` | `head`, `body#<n>` | a webhook as it came; `list`: by connector and time |
 //! | `refused` | `R#<connector>` | `refused` | how many of its webhooks were turned away lately |
+//! | `unstated` | `R#<connector>` | `unstated` | what it has moved although nobody has stated how much there is |
 //! | `quarantine` | `Q#<id>` | `quarantine` | `list`: by state, newest first |
 //! | `held` | `B#<connector>#<reason>` | `held#<id>` | is anything of this kind of quarantine still open? |
 //! | `held_kind` | `B#<connector>#<reason>` | `kind` | whether people are to know of this kind; `list`: the source's |
@@ -420,6 +421,11 @@ pub(crate) fn part_of_list(list: &str, shard: u64) -> String {
 /// Beside a connector's webhooks, for whoever may write those.
 pub(crate) fn refused(connector: &ConnectorName) -> Key {
     Key::new(format!("R#{connector}"), "refused")
+}
+
+/// As above.
+pub(crate) fn unstated(connector: &ConnectorName) -> Key {
+    Key::new(format!("R#{connector}"), "unstated")
 }
 
 pub(crate) fn positions_list(shard: u64) -> String {

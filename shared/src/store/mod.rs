@@ -63,6 +63,7 @@ pub mod stock;
 pub mod together;
 pub mod twice;
 pub mod units;
+pub mod unstated;
 pub mod waits;
 
 pub use error::{INSUFFICIENT_STORAGE, StoreError};

@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::keys::{self, Listed};
 use super::names::set_aside;
-use super::row::{Expect, Row, Stored, Write, Written};
+use super::row::{Expect, Page, Row, Stored, Write, Written};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError};
 use crate::domain::event::{ProductDescription, StockEvent, Version};
@@ -182,30 +183,80 @@ impl Store {
         Ok(stored.map(|stored| stored.data))
     }
 
-    /// Some SKUs that begin like this one and have stock somewhere, for who may have mistyped it.
+    /// Some SKUs that begin like this one, in whatever case, or are the same but for case and blanks, and have
+    /// stock somewhere: for who may have mistyped it.
     pub async fn products_beginning_like(
         &self,
         product: &ProductId,
     ) -> Result<BTreeSet<ProductId>, StoreError> {
         const LETTERS: usize = 2;
         const OF_A_SHARD: i32 = 60;
-        let from: String = product.as_str().chars().take(LETTERS).collect();
-        let until = format!("{from}\u{10ffff}");
+        let bare: String = product.as_str().split_whitespace().collect();
+        let cases = |text: &str| [text.to_owned(), text.to_uppercase(), text.to_lowercase()];
+        // What only moved may be as mistyped.
+        let is_stated = |it: &Position| it.stock(&Sources::default()).is_some();
         let mut found = BTreeSet::new();
-        for shard in 0..keys::LIST_SHARDS {
-            let page = self
-                .list::<Position>(
-                    "look for like SKUs",
-                    &keys::positions_list(shard),
-                    (Some(&from), Some(&until)),
-                    false,
-                    None,
-                    OF_A_SHARD,
-                )
-                .await?;
-            found.extend(page.items.into_iter().map(|stored| stored.data.product));
+        // However many others begin so.
+        for sku in cases(&bare).into_iter().chain(cases(product.as_str())) {
+            let Ok(same) = sku.parse::<ProductId>() else {
+                continue;
+            };
+            if same != *product && self.positions_of(&same).await?.iter().any(is_stated) {
+                found.insert(same);
+            }
         }
+        let mut letters = bare.chars();
+        let first: String = letters.by_ref().take(1).collect();
+        let rest: String = letters.take(LETTERS - 1).collect();
+        let mut beginnings = BTreeSet::from(cases(&format!("{first}{rest}")));
+        beginnings.insert(format!("{}{}", first.to_uppercase(), rest.to_lowercase()));
+        for from in &beginnings {
+            let until = format!("{from}\u{10ffff}");
+            let lists: Vec<_> = (0..keys::LIST_SHARDS).map(keys::positions_list).collect();
+            let pages = lists.iter().map(|list| {
+                let bounds = (Some(from.as_str()), Some(until.as_str()));
+                self.list::<Position>("look for like SKUs", list, bounds, false, None, OF_A_SHARD)
+            });
+            for page in try_join_all(pages).await? {
+                let positions = page.items.into_iter().map(|stored| stored.data);
+                found.extend(positions.filter(is_stated).map(|it| it.product));
+            }
+        }
+        found.remove(product);
         Ok(found)
+    }
+
+    /// Whether anything is known of a product.
+    pub async fn is_known(&self, product: &ProductId) -> Result<bool, StoreError> {
+        let pk = keys::product(product);
+        Ok(self
+            .any_within("look for a product", &pk, keys::OF_PRODUCT)
+            .await?
+            || self.has_position(product).await?)
+    }
+
+    /// Whether any product has a position whose SKU begins so.
+    pub async fn any_begins(&self, beginning: &str) -> Result<bool, StoreError> {
+        let until = format!("{beginning}\u{10ffff}");
+        let lists: Vec<_> = (0..keys::LIST_SHARDS).map(keys::positions_list).collect();
+        // A key is never empty.
+        let from = Some(beginning).filter(|it| !it.is_empty());
+        let bounds = (from, Some(until.as_str()));
+        let lists = lists.iter();
+        let firsts =
+            lists.map(|list| self.list_items("look for a position", list, bounds, false, None, 1));
+        let firsts = try_join_all(firsts).await?;
+        Ok(firsts.iter().any(|page| !page.items.is_empty()))
+    }
+
+    /// A page of all products that are described, by SKU within each of the list's shards.
+    pub async fn products(
+        &self,
+        cursor: Option<&str>,
+        limit: i32,
+    ) -> Result<Page<Product>, StoreError> {
+        let page = self.sharded("list products", keys::products_list, cursor, limit);
+        page.await?.try_map(|it| it)
     }
 
     pub(super) async fn apply_description(

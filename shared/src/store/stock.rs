@@ -50,6 +50,11 @@ pub(super) const ELSEWHERE: &str = "its source means another place by the name t
 pub enum Applied {
     /// It changed the stock.
     Changed,
+    /// It moved what nobody has stated: how much there is of it is not known.
+    Unstated {
+        /// Whether nothing was known of it there before.
+        is_new: bool,
+    },
     /// It says what is known already, or is older than that.
     Known,
     /// This very event was applied before.
@@ -338,6 +343,10 @@ pub(super) struct MovedAt {
 }
 
 impl MovedAt {
+    fn is_told_by(event: &StockEvent) -> bool {
+        matches!(event.change, Change::Moved { .. } | Change::Sold { .. })
+    }
+
     pub(super) fn of(event: &StockEvent) -> Option<Self> {
         let (Change::Moved {
             location, called, ..
@@ -423,9 +432,18 @@ impl Store {
                         }
                     }
                     let applied = self
-                        .apply_to_position(event, product, location, &change, sources)
+                        .change_position(event, product, location, &change, sources)
                         .boxed()
                         .await;
+                    let applied = applied.map(|(applied, [before, after])| {
+                        let moved = MovedAt::is_told_by(event) && applied == Applied::Changed;
+                        match moved && after.stock(sources).is_none() {
+                            true => Applied::Unstated {
+                                is_new: before.revision == 0,
+                            },
+                            false => applied,
+                        }
+                    });
                     match applied {
                         Err(ApplyError::Reused { .. }) => {
                             let corrected = self.correct_place(event, authority).boxed().await?;

@@ -9,7 +9,7 @@ use shared::domain::ChannelName;
 use shared::installation::{Installation, InstallationError};
 use shared::store::settings::{Applied, Head, Over};
 
-use super::removed;
+use super::{removed, unknown};
 use crate::Context;
 use crate::answer::Answer;
 use crate::differences::between;
@@ -66,11 +66,12 @@ pub(super) async fn apply(context: &Context<'_>) -> Result<Answer, Problem> {
     // the answer to what was applied.
     let mut notes = config.summary().notes;
     let mut untold = Vec::new();
+    let counting = context.within(COUNTING);
     if let Some(standing) = standing.filter(|_| !differences.is_empty()) {
-        let counting = context.within(COUNTING);
         notes.extend(Box::pin(removed::notes(&counting, &standing, &config)).await?);
         untold = not_told(&counting, standing, &installation).await?;
     }
+    notes.extend(Box::pin(unknown::notes(&counting, &installation)).await?);
     let by = context.request.actor().unwrap_or("api");
     let applied = if !dry_run {
         store.apply_config_over(over, &config, by).await?

@@ -39,6 +39,8 @@ const KINDS: [AlertKind; 3] = [
 const PAGE: i32 = 100;
 const LOOKED_THROUGH: usize = 2_000;
 const NAMED: usize = 5;
+/// How many SKUs are named that differ from what was asked in letters' case or blanks alone.
+const LIKE: usize = 3;
 
 /// What is known where the question is asked.
 struct Scene<'a> {
@@ -71,10 +73,14 @@ pub(super) fn configured(
 /// The SKUs that whoever asked of an unknown one may have meant.
 pub(super) async fn like(store: &Store, product: &ProductId) -> Result<Vec<String>, StoreError> {
     let known = store.products_beginning_like(product).await?;
-    Ok(alike(
-        product.as_str(),
-        known.iter().map(ProductId::to_string),
-    ))
+    let bare = |sku: &str| sku.split_whitespace().collect::<String>().to_lowercase();
+    let asked = bare(product.as_str());
+    let same = known.iter().filter(|it| bare(it.as_str()) == asked);
+    let same: Vec<_> = same.take(LIKE).map(ProductId::to_string).collect();
+    Ok(match same.is_empty() {
+        true => alike(product.as_str(), known.iter().map(ProductId::to_string)),
+        false => same,
+    })
 }
 
 pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
@@ -97,7 +103,11 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let owner = position.and_then(|it| it.owner(sources));
     let vehicle = vehicle(context, &installation, &asked).await?;
     let is_known = known.is_some() || !picture.positions.is_empty() || vehicle.is_some();
-    let like = match is_known {
+    // What merely moved may have been misspelt where it did.
+    let mut positions = picture.positions.values();
+    let is_stated = known.is_some() || vehicle.is_some();
+    let is_stated = is_stated || positions.any(|it| it.stock(sources).is_some());
+    let like = match is_stated || product != asked {
         true => Vec::new(),
         false => like(store, &product).await?,
     };

@@ -17,6 +17,7 @@ mod removed;
 mod review;
 mod status;
 mod units;
+mod unknown;
 
 use shared::store::inbox::Resolution;
 

@@ -195,14 +195,14 @@ impl Concerned {
                 "without connector `{connector}`, what it states ends within minutes: {stock}. It could not \
                  say any more that something is sold. What another source said before it, and comes to something \
                  else, counts when that says it again. Should it come back, its next whole file states all \
-                 again, or `lotwire replay` what webhooks have stated. To keep what it states, leave it \
+                 again, or `lotwire replay --connector {connector}` what webhooks have stated. To keep what it states, leave it \
                  with `enabled = false`; to give it another name, remove the old one after the first file \
                  of the new one"
             ),
             Self::Place(place) => format!(
                 "without location `{place}`: {stock} there. What sources state of quantities there ends. \
                  Vehicles go along where their source's name of the place leads to another now; else they stay \
-                 listed there until their source says where they stand, or `lotwire replay` what it said"
+                 listed there until their source says where they stand, or `lotwire replay --connector NAME` what it said"
             ),
             Self::Entered(place) => format!(
                 "what people counted, sold, moved or promised at location `{place}` stays with that id and \

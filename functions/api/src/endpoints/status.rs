@@ -200,6 +200,12 @@ async fn connector(
         shown["hook"] = json!(format!("/hooks/{name}"));
         let last = context.store.last_webhook(name).await?;
         shown["last_webhook"] = json!(last);
+        let sources = installation.authority().quantities;
+        let unstated = context.store.unstated(name, &sources).await?;
+        let unstated = unstated
+            .into_iter()
+            .map(|(product, location)| json!({ "product": product, "location": location }));
+        shown["unstated"] = unstated.collect();
         let refused = context.store.refused(name).await?;
         let refused = refused.filter(|it| it.still_says(last, context.store.clock().now()));
         shown["refused"] = json!(refused.map(|refused| {

@@ -467,3 +467,74 @@ async fn how_much_stock_a_removed_connector_concerns_is_said_however_much_there_
         "{told:?}"
     );
 }
+
+#[tokio::test]
+async fn what_rules_name_and_nothing_is_known_of_is_told_and_not_refused() {
+    let scene = Scene::new().await;
+    let rule = |number: usize, scope: &str| {
+        format!("\n[[rules]]\nname = \"r{number}\"\nkind = \"low_stock\"\nthreshold = 1\n{scope}\n")
+    };
+    let with = |scopes: &[String]| {
+        let rules = scopes.iter().enumerate();
+        let rules: String = rules.map(|(number, scope)| rule(number, scope)).collect();
+        format!("{DOCUMENT}{rules}")
+    };
+    let notes = async |document: &str, dry_run: bool| {
+        let target = format!("/api/v1/config?dry_run={dry_run}");
+        let answer = scene.ask("PUT", &target).body("application/toml", document);
+        let answer = answer.send().await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let notes = answer.body["notes"].as_array().unwrap().iter();
+        let notes = notes.map(|note| note.as_str().unwrap().to_owned());
+        notes
+            .filter(|note| note.starts_with("rules name"))
+            .collect::<Vec<_>>()
+    };
+    let scopes = [
+        "product = \"PADD-1\"",
+        "product = \"PAD-1\"",
+        "make = \"Bently\"",
+        "make = \"BENTLEY\"",
+        "make = \"Bentley\"\nmodel = \"Bentaiga\"",
+        "category = \"Brakess\"",
+        "category = \"brakes\"",
+    ]
+    .map(str::to_owned);
+    // Nothing is known of anything before anything is heard.
+    assert_eq!(notes(&with(&scopes), true).await, [""; 0]);
+    scene.stated("PAD-1", "north", 5).await;
+    scene.described("PAD-1", "Brake pad", "Brakes").await;
+    scene.described("OIL", "Oil", "Oil").await;
+    scene.described("MUG", "Mug", "gifts").await;
+    scene.vehicle("erp", "SCBCG2ZG0RC012345", "london").await;
+    for dry_run in [true, false, false] {
+        let told = notes(&with(&scopes), dry_run).await;
+        let [products, makes, categories] = &told[..] else {
+            panic!("{told:?}");
+        };
+        assert!(
+            products.contains("the 2 products `PADD-1`, `"),
+            "{products}"
+        );
+        assert!(makes.contains("the make `Bently`,"), "{makes}");
+        assert!(
+            categories.contains("the category `Brakess`,"),
+            "{categories}"
+        );
+        for known in ["`PAD-1`", "`BENTLEY`", "`brakes`", "`Oil`"] {
+            assert!(!told.concat().contains(known), "{told:?}");
+        }
+    }
+    let many: Vec<_> = (10..22)
+        .map(|n| format!("product = \"NONE-{n}\""))
+        .collect();
+    let told = notes(&with(&many), true).await;
+    let [told] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(
+        told.contains("the 12 products `NONE-10`, ") && told.contains("`NONE-19` and 2 more,"),
+        "{told}"
+    );
+    assert!(!told.contains("NONE-20"), "{told}");
+}

@@ -276,6 +276,18 @@ async fn the_explanation_names_rule_quantity_and_state() {
         .get("/api/v1/explain?product=OIL-5W04&location=north")
         .await;
     assert_eq!(mistyped.body["like"], serde_json::json!(["OIL-5W40"]));
+    // In other letters or with other blanks it is another SKU, and none that anybody has.
+    for (asked, meant) in [
+        ("oil-5w40", "OIL-5W40"),
+        ("Filter", "FILTER"),
+        ("FIL%20TER", "FILTER"),
+        ("OIL%20-%205W40", "OIL-5W40"),
+    ] {
+        let target = format!("/api/v1/explain?product={asked}&location=north");
+        let mistyped = scene.get(&target).await.body;
+        assert_eq!(mistyped["known"], false, "{asked}");
+        assert_eq!(mistyped["like"], serde_json::json!([meant]), "{asked}");
+    }
     assert_eq!(low.body["known"], true);
     assert_eq!(low.body["like"], serde_json::json!([]));
     assert_eq!(

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use shared::config::{Config, ConfigErrors};
 
+use super::printed::quoted;
 use super::show::Show;
 use super::{Failure, Server, apply};
 
@@ -41,8 +42,11 @@ pub(super) async fn run(
 pub(super) fn read(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => "; `lotwire init` writes one",
-            _ => "",
+            std::io::ErrorKind::NotFound => {
+                let file = quoted(&file.display().to_string());
+                format!("; `lotwire init {file}` writes one")
+            }
+            _ => String::new(),
         };
         Failure::Usage(format!("{}: {error}{hint}", file.display()))
     })

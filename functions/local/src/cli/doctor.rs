@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::Body;
+use super::printed::quoted;
 use super::show::Show;
 use super::{Failure, Server};
 
@@ -40,7 +41,8 @@ pub(super) async fn run(
         let [positions, units, products, rows] = counts;
         show.progress(&format!(
             "{positions} positions, {units} vehicles, {products} products, {rows} ledger rows examined; \
-             `lotwire doctor --from {place}` goes on from here"
+             `lotwire doctor --from {}` goes on from here",
+            quoted(place)
         ));
     }
     let [positions, units, products, rows] = counts;

@@ -51,7 +51,7 @@ fn in_words(explained: &Value) -> String {
     }
     let like: Vec<_> = array(&explained["like"]).iter().map(text).collect();
     if !like.is_empty() {
-        words.line("", &format!("like it are {}", like.join(", ")));
+        words.line("", &format!("did you mean {}?", like.join(" or ")));
     }
     if let Some(before) = explained["renamed_from"].as_str() {
         words.line("", &format!("{before} has become {product}"));
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(
             in_words(&unknown),
             "stock         nothing is known of OIL-X: no source has named it, and nobody has counted it\n\
-             \u{20}             like it are OIL-2\n\
+             \u{20}             did you mean OIL-2?\n\
              low stock     No alert.\n"
         );
     }

@@ -1,4 +1,4 @@
-//! `lotwire init`: four questions, and the smallest useful `lotwire.toml`.
+//! `lotwire init`: a few questions, and the smallest useful `lotwire.toml`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use shared::config::{Config, environment};
 
 use super::Failure;
+use super::printed::quoted;
 use super::show::Show;
 
 /// What is asked, as flags for those who need no questions.
@@ -22,6 +23,12 @@ pub struct Init {
     /// Where stock comes from.
     #[arg(long, value_enum)]
     from: Option<Origin>,
+    /// Of a Shopify shop what stands before .myshopify.com.
+    #[arg(long, value_name = "NAME")]
+    shop: Option<String>,
+    /// Shopify's number of the place: the end of its page's address, under Settings, Locations.
+    #[arg(long, value_name = "NUMBER")]
+    shop_location: Option<String>,
     /// Whom to tell and how: slack, `sms NUMBER`, `mail ADDRESS`, `webhook URL`.
     #[arg(long, value_name = "HOW")]
     tell: Option<String>,
@@ -86,6 +93,7 @@ pub(super) fn run(asked: &Init, show: &mut Show<'_>) -> Result<(), Failure> {
     let usual = Answers {
         goods: Goods::Parts,
         origin: Origin::Webhook,
+        shop: Shop::default(),
         channel: Channel::Slack,
         level: 3,
         folder: folder.clone(),
@@ -107,24 +115,59 @@ pub(super) fn run(asked: &Init, show: &mut Show<'_>) -> Result<(), Failure> {
         };
         so_far.check(account).map(|()| level)
     };
+    let shop = |text: &str| {
+        let name = shop_name(text);
+        if name.is_empty() {
+            return Err("without it each webhook would be refused".to_owned());
+        }
+        let so_far = Answers {
+            origin: Origin::Shopify,
+            shop: Shop {
+                name: name.to_owned(),
+                ..Shop::default()
+            },
+            ..usual.clone()
+        };
+        so_far.check(account).map(|()| name.to_owned())
+    };
+    let named = asked.shop.as_deref().map(shop).transpose();
+    let named = named.map_err(Failure::Usage)?;
+    let number = asked.shop_location.as_deref().map(location_number);
+    let number = number.transpose().map_err(Failure::Usage)?;
     let told = asked.tell.as_deref().map(channel).transpose();
     let told = told.map_err(Failure::Usage)?;
     let given = asked.level.map(level).transpose();
     let given = given.map_err(Failure::Usage)?;
+    let goods = match asked.sell {
+        Some(goods) => goods,
+        None => choose(show, "What do you sell", Goods::Parts, "--sell")?,
+    };
+    let origin = match asked.from {
+        Some(origin) => origin,
+        None => choose(
+            show,
+            "Where does stock come from",
+            Origin::Webhook,
+            "--from",
+        )?,
+    };
+    let shop = match origin {
+        Origin::Shopify => Shop {
+            name: match named {
+                Some(name) => name,
+                None => answer(show, SHOP_NAME, "", "--shop", shop)?,
+            },
+            location: match number {
+                Some(number) => number,
+                None => ask_number(show)?,
+            },
+        },
+        _ => Shop::default(),
+    };
     let answers = Answers {
-        goods: match asked.sell {
-            Some(goods) => goods,
-            None => choose(show, "What do you sell", Goods::Parts, "--sell")?,
-        },
-        origin: match asked.from {
-            Some(origin) => origin,
-            None => choose(
-                show,
-                "Where does stock come from",
-                Origin::Webhook,
-                "--from",
-            )?,
-        },
+        goods,
+        origin,
+        shop,
         channel: match told {
             Some(told) => told,
             None => answer(
@@ -159,8 +202,15 @@ pub(super) fn run(asked: &Init, show: &mut Show<'_>) -> Result<(), Failure> {
     show.line(&format!("wrote {file}"))?;
     show.line(config.summary().to_string().trim_end())?;
     show.line(&format!(
-        "next: set the secrets, then `lotwire --config {file}`"
+        "next: set the secrets, then `lotwire --config {}`",
+        quoted(&asked.file.display().to_string())
     ))?;
+    if answers.origin == Origin::Shopify && answers.shop.location.is_empty() {
+        show.line(
+            "then: once Shopify has sent something, `lotwire quarantine` names its number of the place; write \
+             that into `locations`, as the comment there says, and `lotwire apply` it",
+        )?;
+    }
     Ok(())
 }
 
@@ -197,8 +247,12 @@ fn answer<T>(
     flag: &str,
     read: impl Fn(&str) -> Result<T, String>,
 ) -> Result<T, Failure> {
+    let question = match usual {
+        "" => format!("{question}? "),
+        usual => format!("{question} [{usual}]? "),
+    };
     loop {
-        let typed = show.ask(&format!("{question} [{usual}]? "))?;
+        let typed = show.ask(&question)?;
         let typed = typed.filter(|typed| !typed.is_empty());
         // At the end of the input nobody will answer again.
         let typed = typed
@@ -211,6 +265,37 @@ fn answer<T>(
             Ok(answer) => return Ok(answer),
             Err(problem) => show.progress(&problem),
         }
+    }
+}
+
+const SHOP_NAME: &str = "Which shop: what stands before .myshopify.com";
+
+/// The shop's name, of whatever address of it was copied.
+fn shop_name(text: &str) -> &str {
+    let text = text.trim().trim_end_matches('/');
+    let text = text.rsplit('/').next().unwrap_or(text);
+    text.strip_suffix(".myshopify.com").unwrap_or(text)
+}
+
+/// Shopify's number of a place; nothing where it is not at hand, and nobody is made to find it first.
+fn ask_number(show: &mut Show<'_>) -> Result<String, Failure> {
+    const QUESTION: &str = "Its number of the place: the end of the address of its page, under Settings, \
+                            Locations; Enter if it is not at hand? ";
+    loop {
+        let typed = show.ask(QUESTION)?.unwrap_or_default();
+        match location_number(&typed) {
+            Ok(number) => return Ok(number),
+            Err(problem) => show.progress(&problem),
+        }
+    }
+}
+
+fn location_number(text: &str) -> Result<String, String> {
+    let text = text.trim().trim_end_matches('/');
+    let number = text.rsplit('/').next().unwrap_or(text);
+    match number.chars().all(|c| c.is_ascii_digit()) {
+        true => Ok(number.to_owned()),
+        false => Err(format!("`{number}` is not a number")),
     }
 }
 
@@ -246,10 +331,28 @@ fn this_machines_zone() -> String {
     zone.unwrap_or_else(|| "UTC".to_owned())
 }
 
+/// A Shopify shop.
+#[derive(Debug, Clone)]
+struct Shop {
+    name: String,
+    /// Its number of the one place; empty where that is not known.
+    location: String,
+}
+
+impl Default for Shop {
+    fn default() -> Self {
+        Self {
+            name: "my-shop".to_owned(),
+            location: String::new(),
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Answers {
     goods: Goods,
     origin: Origin,
+    shop: Shop,
     channel: Channel,
     level: u32,
     folder: PathBuf,
@@ -275,7 +378,17 @@ impl Answers {
             Goods::Parts => ("Warehouse", "warehouse"),
         };
         let connector = match self.origin {
-            Origin::Shopify => SHOPIFY.to_owned(),
+            Origin::Shopify => {
+                let locations = match &*self.shop.location {
+                    "" => "{ }                       # { \"NUMBER\" = \"main\" }, with the shop's number of \
+                           the place; `lotwire quarantine` names it"
+                        .to_owned(),
+                    number => format!("{{ {} = \"main\" }}", quoted(number)),
+                };
+                SHOPIFY
+                    .replace("{shop}", &quoted(&self.shop.name))
+                    .replace("{locations}", &locations)
+            }
             Origin::Dealertrack => dealertrack(&quoted(currency)),
             Origin::Files => {
                 let url = url::Url::from_directory_path(&self.folder);
@@ -308,11 +421,13 @@ impl Answers {
     }
 }
 
-const SHOPIFY: &str = r#"# In Shopify: Settings, Notifications, Webhooks, to https://<this host>/hooks/shopify.
+const SHOPIFY: &str = r#"# In Shopify: Settings, Notifications, Webhooks: one for each topic in docs/webhooks.md, as JSON, to
+# https://<this host>/hooks/shopify. Shopify has to reach that from outside: behind a tunnel or a proxy. The
+# secret is the key that the page shows below the list.
 [connectors.shopify]
 kind = "shopify"
-shop = "my-shop"                      # what stands before .myshopify.com
-locations = { "1" = "main" }          # the shop's number of the place; the quarantine names unknown ones
+shop = {shop}
+locations = {locations}
 default_location = "main"             # where orders that name no place are taken from
 webhook = { secret = "env:LOTWIRE_SHOPIFY_SECRET" }
 "#;
@@ -386,6 +501,7 @@ mod tests {
         let answers = Answers {
             goods: Goods::Parts,
             origin: Origin::Shopify,
+            shop: Shop::default(),
             channel: Channel::Slack,
             level: 3,
             folder: PathBuf::from("/tmp/drop"),

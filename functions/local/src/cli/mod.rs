@@ -18,6 +18,7 @@ mod export;
 mod import;
 mod inbox;
 mod init;
+pub(crate) mod printed;
 mod quarantine;
 mod replay;
 mod resend;
@@ -41,6 +42,10 @@ const CLOSED: u8 = 128 + 13;
 
 /// Where the local stack listens unless told otherwise.
 pub const LISTEN: &str = "127.0.0.1:9400";
+/// Where commands ask unless told otherwise.
+const URL: &str = "http://127.0.0.1:9400";
+/// Where a local stack keeps everything unless told otherwise.
+const DATA: &str = ".lotwire";
 
 /// Keeps one true picture of stock, and tells people when it runs low. Without a command it starts
 /// the whole stack in this process.
@@ -62,7 +67,7 @@ pub struct Start {
     #[arg(long, value_name = "HOST:PORT", default_value = LISTEN)]
     pub listen: String,
     /// Where everything is kept.
-    #[arg(long, value_name = "DIR", default_value = ".lotwire")]
+    #[arg(long, value_name = "DIR", default_value = DATA)]
     pub data: PathBuf,
     /// The configuration; by default the one that the data directory has, and for a new one
     /// lotwire.toml here, or else the sample.
@@ -80,7 +85,7 @@ pub struct Start {
 /// What to ask of a stack that runs here or is deployed.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write the smallest useful configuration, by four questions.
+    /// Write the smallest useful configuration, by a few questions.
     Init(init::Init),
     /// Check a configuration, without a server.
     Check {
@@ -231,10 +236,10 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Server {
     /// Its address.
-    #[arg(long, global = true, default_value = "http://127.0.0.1:9400")]
+    #[arg(long, global = true, default_value = URL)]
     url: url::Url,
     /// The data directory of a local one, for its token; `LOTWIRE_TOKEN` comes first.
-    #[arg(long, global = true, value_name = "DIR", default_value = ".lotwire")]
+    #[arg(long, global = true, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
     /// Answer in JSON.
     #[arg(long, global = true)]
@@ -292,6 +297,9 @@ pub async fn dispatch(command: Command) -> ExitCode {
 }
 
 async fn carry_out(command: Command, show: &mut Show<'_>) -> Result<(), Failure> {
+    if let Some(server) = command.server() {
+        show.asking(printed::flags(server.url.as_str(), &server.data));
+    }
     match command {
         Command::Init(init) => init::run(&init, show),
         Command::Check { file, diff, server } => check::run(&file, diff, &server, show).await,
@@ -368,6 +376,28 @@ fn end(outcome: Result<(), Failure>, show: &mut Show<'_>) -> ExitCode {
     };
     show.progress(&format!("lotwire: {words}"));
     ExitCode::from(code)
+}
+
+impl Command {
+    /// The server that it asks, if it asks one.
+    const fn server(&self) -> Option<&Server> {
+        match self {
+            Self::Check { server, .. }
+            | Self::Apply { server, .. }
+            | Self::Replay { server, .. }
+            | Self::Resend { server, .. }
+            | Self::Import { server, .. }
+            | Self::Quarantine { server, .. }
+            | Self::Inbox { server, .. }
+            | Self::Explain { server, .. }
+            | Self::Sync { server, .. }
+            | Self::Export { server, .. }
+            | Self::Doctor { server, .. }
+            | Self::Status { server }
+            | Self::Evaluate { server } => Some(server),
+            Self::Bench(_) | Self::Init(_) => None,
+        }
+    }
 }
 
 impl Server {

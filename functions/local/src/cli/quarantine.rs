@@ -84,13 +84,13 @@ fn what_can_be_done(items: &[Value]) -> String {
             is_there("unknown_location"),
             "a place that is not known, or whose name several have: list it under `locations` of its connector \
              with the id of the place that is meant, beside every other name that the source uses, then \
-             lotwire apply. If that is refused because the place has another name there, have the source use \
+             `lotwire apply lotwire.toml`. If that is refused because the place has another name there, have the source use \
              one name for it, or give it an id of its own if it is a place of its own",
         ),
         (
             is_there("unknown_status"),
             "a word for the state that is not known: map it under `statuses` of its connector, then \
-             lotwire apply",
+             `lotwire apply lotwire.toml`",
         ),
         (
             true,

@@ -5,12 +5,15 @@ use std::io::{self, BufRead, IsTerminal as _, Write};
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::printed::completed;
 
 /// The two places, and the person in front of them, if there is one.
 pub(super) struct Show<'a> {
     answers: Box<dyn Write + Send + 'a>,
     progress: Box<dyn Write + Send + 'a>,
     person: Option<Box<dyn BufRead + Send + 'a>>,
+    /// What the commands in what is said need to ask the same server.
+    flags: String,
 }
 
 impl<'a> Show<'a> {
@@ -29,7 +32,13 @@ impl<'a> Show<'a> {
             answers: Box::new(answers),
             progress: Box::new(progress),
             person: None,
+            flags: String::new(),
         }
+    }
+
+    /// Has the commands in what is said take these flags.
+    pub(super) fn asking(&mut self, flags: String) {
+        self.flags = flags;
     }
 
     /// With somebody to ask.
@@ -58,7 +67,7 @@ impl<'a> Show<'a> {
 
     /// A line of the answer.
     pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.answers, "{text}")
+        writeln!(self.answers, "{}", completed(text, &self.flags))
     }
 
     /// The answer for machines.
@@ -91,6 +100,6 @@ impl<'a> Show<'a> {
 
     /// A line for whoever waits; a closed standard error is no reason to stop.
     pub(super) fn progress(&mut self, text: &str) {
-        let _closed = writeln!(self.progress, "{text}");
+        let _closed = writeln!(self.progress, "{}", completed(text, &self.flags));
     }
 }

@@ -196,7 +196,9 @@ fn connector(connector: &Value) -> String {
         };
         let note = connector["note"].as_str();
         let note = note.map_or_else(String::new, |note| format!("; {note}"));
-        return not_live.unwrap_or_else(|| format!("webhooks at {hook}; {last}{refused}{note}"));
+        let unstated = unstated(array(&connector["unstated"]));
+        return not_live
+            .unwrap_or_else(|| format!("webhooks at {hook}; {last}{refused}{note}{unstated}"));
     }
     let mut words = match connector["last_success"].as_str() {
         Some(_) => format!("last read {}", time(&connector["last_success"])),
@@ -231,6 +233,27 @@ fn connector(connector: &Value) -> String {
         and(&mut words, new);
     }
     words
+}
+
+/// What it has moved although nobody states how much there is of it.
+fn unstated(places: &[Value]) -> String {
+    const NAMED: usize = 5;
+    // The last ones are the newest.
+    let named = places.iter().rev().take(NAMED);
+    let named: Vec<_> = named
+        .map(|it| format!("{} at {}", text(&it["product"]), text(&it["location"])))
+        .collect();
+    let more = match places.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    match named.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; it moves what nobody states: {}{more}. Are the SKUs right?",
+            named.join(", ")
+        ),
+    }
 }
 
 /// How far a look at everything is.
@@ -448,6 +471,26 @@ mod tests {
              wait in the inbox; columns that are not read: \"Bin\"; stock4.csv has 1 product that was not \
              there before: OIL."
         );
+    }
+
+    #[test]
+    fn what_moves_and_nobody_states_is_named_the_newest_first() {
+        let places = |skus: &[&str]| {
+            let places = skus
+                .iter()
+                .map(|sku| json!({ "product": sku, "location": "north" }));
+            json!({ "hook": "/hooks/till", "unstated": places.collect::<Vec<_>>() })
+        };
+        let none = "webhooks at /hooks/till; none has come, or it is no longer kept";
+        assert_eq!(connector(&places(&[])), none);
+        assert_eq!(
+            connector(&places(&["A", "PADD-1"])),
+            format!(
+                "{none}; it moves what nobody states: PADD-1 at north, A at north. Are the SKUs right?"
+            )
+        );
+        let many = connector(&places(&["A", "B", "C", "D", "E", "F", "G"]));
+        assert!(many.contains("C at north and 2 more."), "{many}");
     }
 
     #[test]

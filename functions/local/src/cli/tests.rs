@@ -90,6 +90,22 @@ impl Site {
         self.run_before(None, line).await
     }
 
+    /// Each of these commands can be given as it was printed, and asks this server.
+    fn would_take(&self, printed: &str) {
+        let mut commands = printed.split("lotwire ").skip(1).peekable();
+        assert!(commands.peek().is_some(), "{printed}");
+        for command in commands {
+            let command = command.split(['`', '\n']).next().unwrap();
+            let line = std::iter::once("lotwire").chain(command.split_whitespace());
+            let taken =
+                Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{command}: {error}"));
+            let mut command = taken.command.unwrap();
+            let server = command.server_mut();
+            assert_eq!(server.url.as_str().trim_end_matches('/'), self.url);
+            assert_eq!(server.data, self.directory.path());
+        }
+    }
+
     /// The same before somebody who will have typed this.
     async fn run_before(&self, person: Option<&str>, line: &[&str]) -> (u8, String) {
         let data = self.directory.path().display().to_string();
@@ -437,7 +453,14 @@ async fn the_quarantine_is_a_list_to_work_off() {
         text.contains("no_data: on_hand is empty (stock.csv:2)"),
         "{text}"
     );
-    assert!(text.contains("lotwire quarantine dismiss ID"), "{text}");
+    let flags = format!(
+        "--url {} --data {}",
+        site.url,
+        site.directory.path().display()
+    );
+    let told = format!("lotwire quarantine {flags} dismiss ID --reason TEXT");
+    assert!(text.contains(&told), "{text}");
+    site.would_take(&text);
     let dismiss = ["quarantine", "dismiss", &held.id, "--reason", "given up"];
     let (code, text) = site.run(&dismiss).await;
     assert_eq!(code, 0, "{text}");
@@ -480,7 +503,8 @@ async fn what_waits_for_approval_is_listed_and_decided() {
         "{text}"
     );
     let (_, text) = site.run(&["status"]).await;
-    assert!(text.contains("2, listed by `lotwire inbox`"), "{text}");
+    assert!(text.contains("2, listed by `lotwire inbox --url"), "{text}");
+    site.would_take(&text);
     let state = async |id| {
         let entry = site.store.inbox_entry(id).await.unwrap();
         entry.unwrap().data.state

@@ -11,6 +11,7 @@ use shared::domain::{ChannelName, ConnectorName};
 
 use super::configuration::InForce;
 use super::keys::SECRETS_FILE;
+use crate::cli::printed;
 
 /// What the lines are made of.
 pub(super) struct Greeting<'a> {
@@ -54,8 +55,9 @@ impl Greeting<'_> {
                 head.by
             ),
         );
+        let flags = printed::flags(&base, self.data);
         for words in &self.in_force.words {
-            line("", words);
+            line("", &printed::completed(words, &flags));
         }
         line("data", &self.data.display().to_string());
         let mut label = "connectors";

@@ -175,11 +175,12 @@ proptest! {
     fn every_order_of_readings_comes_to_the_same(
         reports in prop::collection::vec((0..3_i64, 0..2_usize, 1..4_u64, any::<bool>()), 1..=5),
     ) {
-        let places = ["london", "sydney", "milano"];
+        // The third version has them lead where the first did.
+        let places = ["london", "sydney"];
         let readings: Vec<_> = reports
             .iter()
             .map(|(minute, named, read_by, brought)| {
-                // Each version of the configuration has the names lead elsewhere.
+                // Each version of the configuration has the names lead elsewhere than the one before.
                 let at = named + usize::try_from(*read_by).unwrap();
                 let place = places[at % places.len()];
                 let mut said = report(*minute, UnitState::InStock, place);

@@ -532,6 +532,37 @@ fn a_rooftops_name_that_is_read_anew_leads_there_whichever_reading_is_heard_firs
     }
 }
 
+#[test]
+fn a_place_that_is_said_again_is_not_undone_by_an_older_word_of_another_that_comes_late() {
+    let source = name("dms");
+    let said = |minute, place| {
+        let (_, report) = named(("dms", report(minute, UnitState::InStock, place)), "222");
+        report
+    };
+    // By the times that it says; and of one time, by the configuration that its name is read by.
+    for told in [
+        [
+            (said(0, "london"), 1),
+            (said(9, "london"), 1),
+            (said(5, "sydney"), 1),
+        ],
+        [
+            (said(0, "london"), 1),
+            (said(0, "london"), 3),
+            (said(0, "sydney"), 2),
+        ],
+    ] {
+        for order in orders(&told) {
+            let unknown = Unit::unknown(VIN.parse().unwrap());
+            let unit = order.iter().fold(unknown, |unit, (report, by)| {
+                unit.after(&source, report, *by).unwrap_or(unit)
+            });
+            let place = unit.resolve(&authority(&[])).location.unwrap();
+            assert_eq!(place.as_str(), "london", "{order:?}");
+        }
+    }
+}
+
 /// A connector that is renamed says all anew; then the old one goes.
 #[test]
 fn the_first_word_of_another_source_does_not_undo_what_was_brought_elsewhere_before() {

@@ -98,6 +98,10 @@ fn every_combination_of_answers_passes_the_check() {
                     "GBP",
                     "--zone",
                     "Europe/London",
+                    "--shop",
+                    "northgate",
+                    "--shop-location",
+                    "655441491",
                 ];
                 let (code, shown, text) = init(None, &flags);
                 assert_eq!(code, ExitCode::SUCCESS, "{flags:?}: {shown}");
@@ -111,6 +115,42 @@ fn every_combination_of_answers_passes_the_check() {
             }
         }
     }
+}
+
+/// A shop's name that is made up has each of its webhooks refused, and a number of a place that is made up each
+/// of its levels held.
+#[test]
+fn a_shop_is_asked_for_what_its_webhooks_say() {
+    let typed = "parts\nshopify\n\nnot a shop!\nhttps://northgate.myshopify.com/\nfirst\n\
+                 https://admin.shopify.com/store/northgate/settings/locations/655441491\nslack\n3\n";
+    let (code, shown, text) = init(Some(typed), &[]);
+    assert_eq!(code, ExitCode::SUCCESS, "{shown}");
+    assert!(shown.contains("`first` is not a number"), "{shown}");
+    assert_eq!(shown.matches("Which shop").count(), 3, "{shown}");
+    assert!(!shown.contains("lotwire quarantine"), "{shown}");
+    let text = text.unwrap();
+    assert!(text.contains("shop = \"northgate\""), "{text}");
+    assert!(text.contains("{ \"655441491\" = \"main\" }"), "{text}");
+    // Who has no number at hand is told where it comes from; nobody can do without the name.
+    let flags = [
+        "--sell", "parts", "--from", "shopify", "--tell", "slack", "--level", "3",
+    ];
+    let named = [&flags[..], &["--shop", "northgate"]].concat();
+    for typed in [None, Some("\n")] {
+        let (code, shown, text) = init(typed, &named);
+        assert_eq!(code, ExitCode::SUCCESS, "{shown}");
+        assert!(
+            shown.contains("`lotwire quarantine` names its number"),
+            "{shown}"
+        );
+        let config = shared::config::Config::check(&text.unwrap(), "mine.toml").unwrap();
+        // Which `check` says, too.
+        let notes = config.summary().notes;
+        assert_eq!(notes, ["no connector in use reports stock at `main`"]);
+    }
+    let (code, shown, text) = init(None, &flags);
+    assert_eq!((code, text), (ExitCode::from(2), None));
+    assert!(shown.contains("answer with --shop"), "{shown}");
 }
 
 #[test]
