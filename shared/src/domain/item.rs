@@ -245,6 +245,7 @@ impl Position {
             let is_summed = sources.same_sku(source) == SameSku::Sum;
             let until = sole.ended.or(is_summed.then_some(since));
             self.attribute(&sole.name, sole.since, until);
+            self.attribute_counts(&sole.name, sole.since, Some(since));
         }
         Ok(())
     }
@@ -297,6 +298,9 @@ impl Position {
             if let Holding::Stated { bases, .. } = &mut self.holding {
                 bases.remove(&next);
             }
+            if next.as_str() == API {
+                self.counts.clear();
+            }
         }
     }
 
@@ -336,6 +340,7 @@ impl Base {
             called: None,
             contradicts: false,
             items: BTreeMap::new(),
+            of: None,
         }
     }
 

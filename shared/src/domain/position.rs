@@ -7,13 +7,15 @@
 //!
 //! What a person counts on the shelf is a statement too, whoever owns the quantity: it holds until the
 //! owner's statement is newer, by their own times. Only the latest count can matter: where an older one
-//! is newer than the owner's statement, so is the latest.
+//! is newer than the owner's statement, so is the latest. Of items that share a SKU for a while each count
+//! is kept until they are apart again.
 //!
 //! What the newest of several sources has never stated of reserved, unavailable and incoming is known from
 //! the one that stated it last, unless the configuration says whose word counts.
 //!
 //! The stock is read from the position and the ranking of the sources, and from nothing else.
 
+mod counts;
 mod moves;
 mod refusal;
 mod stored;
@@ -36,6 +38,7 @@ use super::renamed::{Lost, Part, Renamed};
 use super::statement::{Earlier, Facts, Statement};
 use super::watch::Moment;
 
+pub use self::counts::Whose;
 pub use self::moves::MOST_MOVES;
 pub(super) use self::moves::add_move;
 use self::moves::tidy;
@@ -114,6 +117,9 @@ pub struct Position {
     /// product here, or did.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, Part>,
+    /// Counts by people beside the latest: what was counted of one item, or before another came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<Base>,
     /// Items that had this SKU, by name, and to which they went from here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gone: BTreeMap<String, ProductId>,
@@ -293,6 +299,9 @@ pub struct Base {
     /// What each of its items said, where it counts items of its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<String, Item>,
+    /// Of a count: the item that alone had the SKU then, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Whose>,
 }
 
 /// A change to one position.
@@ -485,6 +494,7 @@ impl Position {
             changed_before: None,
             of_items: BTreeMap::new(),
             parts: BTreeMap::new(),
+            counts: Vec::new(),
             gone: BTreeMap::new(),
             renamed: None,
         }
@@ -494,7 +504,9 @@ impl Position {
     pub fn is_beyond_first_format(&self) -> bool {
         let went_on = self.lost.as_ref().is_some_and(|lost| lost.to.is_some());
         let has_parts = !self.as_stored().parts.is_empty();
-        self.awaited || self.unlisted || went_on || has_parts || !self.gone.is_empty()
+        let has_owners = self.counted().any(|count| count.of.is_some());
+        let is_left = !self.gone.is_empty();
+        self.awaited || self.unlisted || went_on || has_parts || has_owners || is_left
     }
 
     /// For how many days its sales are known, today included, if that is known.
@@ -668,7 +680,11 @@ impl Position {
                     .map(|(_, delta)| delta)
                     .sum();
                 let covered = self.covered_by_items(source, base, since, moves);
-                Some(base.level.on_hand + base.moved + moved - covered)
+                let apart = match source.as_str() {
+                    API => self.of_other_counts(base.of.as_ref(), since),
+                    _ => 0,
+                };
+                Some(base.level.on_hand + base.moved + moved - covered - apart)
             }
         }
     }
@@ -859,6 +875,16 @@ impl Position {
         change: &PositionChange,
         sources: &Sources,
     ) -> Result<Option<Self>, Refusal> {
+        self.after_of(change, None, sources)
+    }
+
+    /// The same, of what was counted, moved or sold while an item alone had the SKU that it had then.
+    pub fn after_of(
+        &self,
+        change: &PositionChange,
+        whose: Option<&Whose>,
+        sources: &Sources,
+    ) -> Result<Option<Self>, Refusal> {
         let mut next = self.clone();
         match change {
             PositionChange::Level {
@@ -867,7 +893,9 @@ impl Position {
                 version,
                 called,
             } => {
-                if next.state(source, level, *version, sources)?
+                if source.as_str() == API && (whose.is_some() || self.tells_counts_apart()) {
+                    next.count_of(level, *version, whose, sources)?;
+                } else if next.state(source, level, *version, sources)?
                     && let Holding::Stated { bases, .. } = &mut next.holding
                     && let Some(base) = bases.get_mut(source)
                 {
@@ -896,25 +924,18 @@ impl Position {
             PositionChange::Line { whose, moves, sold } => {
                 let name = whose.as_ref();
                 let name = name.map(|(source, item)| of_item(source, item));
-                // Also while the item alone stands for the product: who else does may be heard of later.
                 for (at, delta) in moves {
-                    if let Some(name) = &name {
-                        let of_item = next.of_items.entry(name.clone()).or_default();
-                        add_move(of_item, at.as_millisecond(), *delta);
-                    }
-                    next.shift(*at, *delta, sources)?;
+                    next.shift_of(name.as_deref(), *at, *delta, sources)?;
                 }
                 for (day, units) in sold {
                     believable(*units, sources)?;
-                    next.count_sale(*day, *units);
-                    if let Some(name) = &name {
-                        let part = next.parts.entry(name.clone()).or_default();
-                        part.count_sale(*day, *units);
-                    }
+                    next.count_sale_of(name.as_deref(), *day, *units);
                 }
-                next.parts.retain(|_, part| !part.is_nothing());
             }
-            PositionChange::Move { at, delta } => next.shift(*at, *delta, sources)?,
+            PositionChange::Move { at, delta } => {
+                let name = whose.map(|whose| whose.item.as_str());
+                next.shift_of(name, *at, *delta, sources)?;
+            }
             PositionChange::Sale {
                 at,
                 day,
@@ -923,9 +944,10 @@ impl Position {
             } => {
                 possible(*quantity)?;
                 believable(*quantity, sources)?;
-                next.count_sale(*day, *quantity);
+                let name = whose.map(|whose| whose.item.as_str());
+                next.count_sale_of(name, *day, *quantity);
                 if *deducts {
-                    next.shift(*at, -quantity, sources)?;
+                    next.shift_of(name, *at, -quantity, sources)?;
                 }
             }
             PositionChange::Reserve(asked) => {
@@ -1045,6 +1067,7 @@ impl Position {
             called: None,
             contradicts: false,
             items: BTreeMap::new(),
+            of: None,
         };
         bases.insert(source.clone(), base);
         self.tidy();
@@ -1059,20 +1082,32 @@ impl Position {
         }
     }
 
-    fn shift(&mut self, at: Timestamp, delta: i64, sources: &Sources) -> Result<(), Refusal> {
+    /// Where it is known whose it is, also while that item alone stands for the product: who else does may be
+    /// heard of later.
+    fn shift_of(
+        &mut self,
+        name: Option<&str>,
+        at: Timestamp,
+        delta: i64,
+        sources: &Sources,
+    ) -> Result<(), Refusal> {
         if delta == 0 || !(-MOST_UNITS..=MOST_UNITS).contains(&delta) {
             return Err(Refusal::Impossible { quantity: delta });
         }
         believable(delta, sources)?;
         let (_, moves) = self.stated_by_hand()?;
         add_move(moves, at.as_millisecond(), delta);
+        if let Some(name) = name {
+            let of_item = self.of_items.entry(name.to_owned()).or_default();
+            add_move(of_item, at.as_millisecond(), delta);
+        }
         self.tidy();
         Ok(())
     }
 
     pub(super) fn tidy(&mut self) {
         if let Holding::Stated { bases, moves } = &mut self.holding {
-            tidy(bases, moves, &mut self.of_items);
+            tidy(bases, &mut self.counts, moves, &mut self.of_items);
         }
     }
 
@@ -1098,6 +1133,15 @@ impl Position {
             *coming += incoming;
         }
         Ok(())
+    }
+
+    fn count_sale_of(&mut self, name: Option<&str>, day: Date, quantity: i64) {
+        self.count_sale(day, quantity);
+        if let Some(name) = name {
+            let part = self.parts.entry(name.to_owned()).or_default();
+            part.count_sale(day, quantity);
+            self.parts.retain(|_, part| !part.is_nothing());
+        }
     }
 
     /// Counts a sale on a day, or takes one back: of a day that is no longer kept there is none.

@@ -3,13 +3,16 @@
 //! What is known of an item goes where the item goes; what is known of a SKU alone stays with it for as
 //! long as something has it, and goes along with the last item that leaves it. An order names its item, and
 //! what it moved and sold is written down as that item's ([`Part`]). What names no item is, while one item
-//! alone stands for a SKU at a place, that item's: that is written down when another item comes.
+//! alone stands for a SKU at a place, that item's: that is written down when another item comes, or where
+//! something that is not the item's is at its new SKU already.
 //!
 //! What stays behind says where the item went, so that whoever still uses the old SKU reaches it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::authority::API;
@@ -17,8 +20,14 @@ use super::event::Version;
 use super::id::ConnectorName;
 use super::item::{Dated, Item, SameSku};
 use super::origin::Origin;
-use super::position::{Base, Holding, Position, Sources, add_move, of_item};
+use super::position::{Base, Holding, Position, Sources, Whose, add_move, of_item};
 use super::product::ProductId;
+
+/// Since before anything is known.
+const ALWAYS: Version = Version {
+    at: Timestamp::MIN,
+    sequence: 0,
+};
 
 /// What became of a SKU that an item had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +134,10 @@ pub struct Leaving<'a> {
     pub offered: Option<Dated<bool>>,
     /// Whether something else has the old SKU, here or at another place.
     pub is_taken: bool,
+    /// Since when it had the SKU, if it got that from another.
+    pub came: Option<Version>,
+    /// The items that got the SKU from another, and that have it: by name, since when.
+    pub others: &'a BTreeMap<String, Version>,
     /// Names that are of none of the source's items for all that is known, such as a variant that was never
     /// described: what is theirs goes along with the last item.
     pub along: &'a BTreeSet<String>,
@@ -228,8 +241,31 @@ impl Position {
     pub fn is_left_by_last(&self, leaving: &Leaving<'_>) -> bool {
         let Leaving { source, item, .. } = *leaving;
         self.is_of_item_alone(source, item)
+            && self.others_counted_since(leaving).is_none()
             && (!self.has_other_items(source, item)
                 || leaving.offered.is_none_or(|it| it.value) && self.item(source, item).is_some())
+    }
+
+    /// Since when others have the SKU too, as what was counted here shows.
+    fn others_counted_since(&self, leaving: &Leaving<'_>) -> Option<Version> {
+        let since = |count: &Base| match &count.of {
+            Some(of) => leaving.others.get(&of.item).copied(),
+            None => Some(count.version).filter(|at| leaving.came.is_some_and(|came| *at < came)),
+        };
+        self.counted().filter_map(since).min()
+    }
+
+    /// Whether something here is known to be of nobody in particular, or was counted of others.
+    fn has_what_is_not_of(&self, names: &[String]) -> bool {
+        let of_others = |count: &Base| {
+            let of = count.of.as_ref();
+            of.is_none_or(|of| !names.contains(&of.item))
+        };
+        let rest = self.of_nobody();
+        let moved = |moves: &[(i64, i64)]| moves.iter().map(|(_, delta)| delta.abs()).sum::<i64>();
+        let own = self.of_items.values().map(|own| moved(own)).sum::<i64>();
+        let is_moved = matches!(&self.holding, Holding::Stated { moves, .. } if moved(moves) > own);
+        is_moved || !rest.is_nothing() || self.counted().any(of_others)
     }
 
     /// The one item that all of it is of.
@@ -272,6 +308,35 @@ impl Position {
         self.of_items.retain(|_, moves| !moves.is_empty());
         let rest = self.of_nobody();
         self.parts.entry(name.to_owned()).or_default().add(&rest);
+        self.parts.retain(|_, part| !part.is_nothing());
+    }
+
+    /// The same of an item that others had the SKU beside or after, as far as it is known to have been before
+    /// them; of sales those that moved then, unless what was counted before goes with them.
+    fn attribute_before(
+        &mut self,
+        name: &str,
+        since: Option<Version>,
+        until: Option<Version>,
+        with_sales: bool,
+    ) {
+        let moved = |it: &Self| it.of_items.get(name).cloned().unwrap_or_default();
+        let (parts, rest, before) = (self.parts.clone(), self.of_nobody(), moved(self));
+        self.attribute(name, since, until);
+        if with_sales {
+            return;
+        }
+        let is_new = |it: &(i64, i64)| !before.contains(it);
+        let went = moved(self).into_iter().filter(is_new);
+        self.parts = parts;
+        let part = self.parts.entry(name.to_owned()).or_default();
+        for (at, delta) in went.filter(|(_, delta)| *delta < 0) {
+            let day = Timestamp::from_millisecond(at).map(|at| at.to_zoned(TimeZone::UTC).date());
+            if let Ok(day) = day {
+                let left = rest.sold.get(&day).copied().unwrap_or(0);
+                part.count_sale(day, left.min(-delta).max(0));
+            }
+        }
         self.parts.retain(|_, part| !part.is_nothing());
     }
 
@@ -329,6 +394,8 @@ impl Position {
             since,
             offered,
             is_taken,
+            came,
+            others,
             along,
         } = leaving;
         let name = of_item(source, item);
@@ -339,17 +406,51 @@ impl Position {
         let is_stated = known.is_some() || new.item(source, item).is_some();
         let is_of_others = !is_stated && self.stated_by_others(source).next().is_some();
         let has_part = names.iter().any(|name| self.has_part(name));
-        if is_of_others || !is_last && known.is_none() && !has_part {
+        // Others that have the SKU here, and since when.
+        let counted = self.others_counted_since(leaving);
+        let stated = self.claims().filter_map(|(by, it)| match it {
+            Some((other, _)) if by == source && other == item => None,
+            Some((other, _)) => others.get(&of_item(by, other)).copied().or(Some(ALWAYS)),
+            None => Some(ALWAYS),
+        });
+        let shared = stated.chain(counted).min();
+        // What was counted from then on is not of this item, nor what it left to others.
+        let until = match is_last {
+            true => (!others.is_empty()).then_some(since),
+            false => Some(shared.map_or(since, |shared| shared.min(since))),
+        };
+        let takes = |count: &Base| match &count.of {
+            Some(of) => names.contains(&of.item) || is_last && !others.contains_key(&of.item),
+            None => {
+                until.is_none_or(|until| count.version < until)
+                    && came.is_none_or(|came| came <= count.version)
+            }
+        };
+        let (going, staying): (Vec<_>, Vec<_>) = self.counted().cloned().partition(takes);
+        // It had the SKU before any other that is known to have it.
+        let began = known.map(Item::since).or(came).unwrap_or(ALWAYS);
+        let precedes = !is_last && counted.is_some() && shared > Some(began);
+        if is_of_others || !is_last && known.is_none() && !has_part && going.is_empty() && !precedes
+        {
             return None;
         }
         let (mut old, mut new) = (self.clone(), new.clone());
-        if !new.is_of_item_alone(source, item) || new.has_other_items(source, item) {
+        if !is_last && (precedes || !going.is_empty()) {
+            let with_sales = going.iter().any(|count| count.of.is_none());
+            old.attribute_before(&name, came, until, with_sales);
+        }
+        if !new.is_of_item_alone(source, item)
+            || new.has_other_items(source, item)
+            || new.has_what_is_not_of(names)
+        {
             if is_last {
-                old.attribute(&name, None, None);
+                old.attribute(&name, None, until);
             }
             // Before it had the SKU, that was another's.
-            if let Some(Sole { name, since, ended }) = new.sole_item() {
+            let sole = new.sole_item().filter(|sole| !names.contains(&sole.name));
+            if let Some(Sole { name, since, ended }) = sole {
                 new.attribute(&name, since, ended);
+                new.attribute_counts(&name, since, Some(leaving.since));
             }
         }
         let takes_others = is_last && known.is_some();
@@ -375,6 +476,16 @@ impl Position {
             old.count_sale(day, -units);
             new.count_sale(day, units);
         }
+        old.take_counts();
+        old.put_counts(staying);
+        let mut counts = new.take_counts();
+        counts.extend(going.into_iter().map(|count| {
+            let item = names.iter().min().unwrap_or(&name).clone();
+            let since = Some(since);
+            let of = Some(Whose { item, since });
+            Base { of, ..count }
+        }));
+        new.put_counts(counts);
         let own = old.of_items.extract_if(.., |name, _| goes(name));
         let own: Vec<_> = own.collect();
         went.extend(own.iter().map(|(name, _)| name.clone()));
@@ -389,10 +500,22 @@ impl Position {
             return None;
         };
         // The last takes all but what is of others, any other only what is its own.
-        let apart: Vec<_> = match is_last {
+        let mut apart: Vec<_> = match is_last {
             true => old.of_items.values().flatten().copied().collect(),
             false => own.iter().flat_map(|(_, own)| own).copied().collect(),
         };
+        if is_last && let Some(until) = until {
+            // What moved of nobody in particular since others alone have the SKU.
+            let until = until.at.as_millisecond();
+            let own: Vec<_> = (own.iter().flat_map(|(_, own)| own).chain(&apart))
+                .copied()
+                .collect();
+            let mut rest = moves.clone();
+            for (at, delta) in own {
+                add_move(&mut rest, at, -delta);
+            }
+            apart.extend(rest.into_iter().filter(|(at, _)| *at >= until));
+        }
         let kept_apart = |at: &i64| moves.binary_search_by_key(at, |(at, _)| *at).is_ok();
         let (mut told_apart, mut rest) = (Vec::new(), moves.clone());
         for (at, delta) in apart.into_iter().filter(|(at, _)| kept_apart(at)) {
@@ -411,7 +534,11 @@ impl Position {
         if is_last {
             for (by, mut base) in std::mem::take(bases) {
                 // Who states the old SKU no longer may state the new one by now.
-                if by != *source && by.as_str() != API && base.items.is_empty() {
+                if by.as_str() == API {
+                    bases.insert(by, base);
+                    continue;
+                }
+                if by != *source && base.items.is_empty() {
                     base.ended = true;
                     base.mentioned = None;
                     bases.insert(by, base);
@@ -477,7 +604,8 @@ impl Position {
         let came = self.item(source, item).map(Item::since);
         let others = old.claims().filter_map(|(_, it)| Some(it?.1.since()));
         let taken = others.min().filter(|_| !is_last);
-        if is_last || taken > came && came.is_some() {
+        if is_last || taken > came && came.is_some() || precedes {
+            let taken = taken.into_iter().chain(shared.filter(|_| precedes)).min();
             old.renamed = Some(Renamed {
                 to: to.clone(),
                 since: taken.map_or(since, |taken| taken.min(since)),
@@ -591,6 +719,8 @@ mod tests {
             since: version(20),
             offered: None,
             is_taken: false,
+            came: None,
+            others: &BTreeMap::new(),
             along: &BTreeSet::new(),
         };
         old.left_by(new, &leaving, &Sources::default())

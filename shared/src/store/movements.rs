@@ -319,6 +319,7 @@ impl Store {
                 position: before,
                 guard,
                 whose,
+                owner,
             } = meant;
             renames::guard(&mut decided.writes, guard);
             let known = self.caught_up(before.clone(), dated, None, sources).await?;
@@ -332,7 +333,7 @@ impl Store {
             let known = known.position;
             let at = movement.time(&known, authority, now);
             let change = side.on(&known, source, at, authority)?;
-            let after = known.after(&change, sources)?;
+            let after = known.after_of(&change, owner.as_ref(), sources)?;
             let Some(mut after) = after else {
                 // A count that is older than one that is known: the row that stands is the answer.
                 let of = keys::position_history(&before.product, &before.location);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
-use super::renames::{Guarded, Rename};
+use super::renames::{Guarded, Rename, told_by};
 use super::row::{Expect, Row, Stored, Write};
 use super::stock::{Applied, ApplyError};
 use super::{Store, StoreError, keys};
@@ -73,6 +73,14 @@ impl ExternalName {
     /// Since when it stands for its SKU, as far as that is known.
     pub(super) fn since(&self) -> Option<Version> {
         self.since.or(self.version)
+    }
+
+    /// What positions call the thing of this name, and its other names.
+    pub(super) fn names(&self, source: &ConnectorName, kind: &str, name: &str) -> Vec<String> {
+        let beside = self.beside.iter();
+        let beside = beside.map(|(kind, name)| item_name(kind, name));
+        let names = std::iter::once(item_name(kind, name)).chain(beside);
+        names.map(|name| of_item(source, &name)).collect()
     }
 
     /// Takes in what it is said to stand for, in any order. It is unsettled where positions do not have that
@@ -357,7 +365,9 @@ impl Store {
                 let has_another = after.sku.as_ref().filter(|_| after.sku != before.sku);
                 if let Some((sku, since)) = has_another.zip(after.since()) {
                     let (product, item) = (ProductId::from(sku.clone()), item_name(kind, name));
-                    let item = (&event.source, item.as_str());
+                    let names = after.names(&event.source, kind, name);
+                    let told_by = told_by(&names).cloned().unwrap_or_default();
+                    let item = (&event.source, item.as_str(), told_by);
                     let is_renamed = before.sku.is_some();
                     let (write, from) = self.has_name(&product, since, item, is_renamed).await?;
                     writes.extend(write);
@@ -454,8 +464,7 @@ impl Store {
             }
             self.bring_rules_back(&rename).await?;
             if !known.former.is_empty() {
-                let name = of_item(&event.source, &item);
-                self.has_come(product, &name).await?;
+                self.has_come(&rename).await?;
             }
         }
         if let Some(clash) = clash {

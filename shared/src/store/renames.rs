@@ -21,7 +21,7 @@ use crate::domain::authority::API;
 use crate::domain::event::{StockEvent, Version};
 use crate::domain::id::{ConnectorName, LocationId, RuleId};
 use crate::domain::item::Dated;
-use crate::domain::position::{PositionChange, Sources, of_item};
+use crate::domain::position::{PositionChange, Sources, Whose, of_item};
 use crate::domain::renamed::{Leaving, Renamed};
 use crate::domain::rule::Rule;
 use crate::domain::{Position, ProductId};
@@ -43,6 +43,10 @@ pub(super) struct Names {
     /// Items that have this SKU now, and whose stock may still be under the old one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) coming: BTreeSet<String>,
+    /// Items that got this SKU from another, or after another had left it, and since when. They may have left
+    /// it since.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) came: BTreeMap<String, Version>,
     /// Something else has it only as a source went on to state it: no item has taken it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) stated: bool,
@@ -86,15 +90,11 @@ impl<'e> Rename<'e> {
     ) -> Option<Self> {
         let known = &stored.data;
         let (sku, since) = known.sku.as_ref().zip(known.since())?;
-        let item = item_name(kind, name);
-        let beside = known.beside.iter();
-        let beside = beside.map(|(kind, name)| item_name(kind, name));
-        let names = std::iter::once(item.clone()).chain(beside);
         Some(Self {
             event,
             source,
-            names: names.map(|name| of_item(source, &name)).collect(),
-            item,
+            names: known.names(source, kind, name),
+            item: item_name(kind, name),
             to: sku.clone().into(),
             since,
             offered: known.offered,
@@ -113,9 +113,11 @@ impl<'e> Rename<'e> {
         Ok(ended.unwrap_or_else(|| position.clone()))
     }
 
-    fn leaving<'a>(&'a self, along: &'a BTreeSet<String>) -> Leaving<'a> {
+    fn leaving<'a>(&'a self, beside: &'a Beside) -> Leaving<'a> {
         Leaving {
-            along,
+            came: beside.came,
+            others: &beside.others,
+            along: &beside.along,
             source: self.source,
             item: &self.item,
             names: &self.names,
@@ -125,6 +127,22 @@ impl<'e> Rename<'e> {
             is_taken: false,
         }
     }
+}
+
+/// Who is known to have had a SKU that an item leaves.
+#[derive(Default)]
+struct Beside {
+    /// Since when the item had it, if it got it from another.
+    came: Option<Version>,
+    /// Other items that got it, and have it, by name and since when.
+    others: BTreeMap<String, Version>,
+    /// The names of parts that are of none of the source's items for all that is known.
+    along: BTreeSet<String>,
+}
+
+/// By which of its names an item is told from others: the same, whichever of them is renamed.
+pub(super) fn told_by(names: &[String]) -> Option<&String> {
+    names.iter().min()
 }
 
 /// What is said of a product by its SKU.
@@ -203,6 +221,8 @@ pub(super) struct Meant {
     pub(super) guard: Option<Write>,
     /// Which item is meant, where that was said or what it left was followed.
     pub(super) whose: Option<String>,
+    /// The item that had the SKU then, and has left it since.
+    pub(super) owner: Option<Whose>,
 }
 
 /// Adds a guard to a transaction, which may write to each item once only.
@@ -227,6 +247,7 @@ impl Store {
     ) -> Result<Option<Meant>, StoreError> {
         let mut product = product.clone();
         let mut whose = said.whose();
+        let mut owner = None;
         let mut seen = BTreeSet::new();
         // What is said to have left here before, and may have come back since.
         let mut left = None;
@@ -278,8 +299,14 @@ impl Store {
                     renamed.is_taken(None);
                 }
             }
-            let follows =
-                |it: &&Renamed| !it.taken || (whose.is_none() || !knows_items) && said.precedes(it);
+            // Whose it is that happened before is known: others that left went without it.
+            let of_owner = |it: &Renamed| {
+                let left = of_item(&it.source, &it.item);
+                owner.as_ref().is_none_or(|of: &Whose| of.item == left)
+            };
+            let follows = |it: &&Renamed| {
+                !it.taken || (whose.is_none() || !knows_items) && of_owner(it) && said.precedes(it)
+            };
             // What is of another item did not go along.
             let own = |it: &Renamed| whose == Some(of_item(&it.source, &it.item));
             let of_other = matches!(said, Said::OfItem(_)) && !renamed.as_ref().is_some_and(own);
@@ -293,6 +320,13 @@ impl Store {
                 }
                 let to = to.clone();
                 let item = followed.map(|it| of_item(&it.source, &it.item));
+                if gone.is_none()
+                    && whose.is_none()
+                    && let Some(left) = followed.filter(|it| said.precedes(it))
+                {
+                    let since = Some(left.since);
+                    owner = item.clone().map(|item| Whose { item, since });
+                }
                 whose = whose.or(item);
                 let was = std::mem::replace(&mut product, to);
                 if gone.is_none() && followed.is_some_and(|it| it.taken) {
@@ -313,6 +347,7 @@ impl Store {
                 position,
                 guard,
                 whose,
+                owner,
             }));
         }
     }
@@ -364,7 +399,7 @@ impl Store {
         &self,
         product: &ProductId,
         since: Version,
-        (source, item): (&ConnectorName, &str),
+        (source, item, told_by): (&ConnectorName, &str, String),
         is_renamed: bool,
     ) -> Result<(Option<Write>, Option<ProductId>), StoreError> {
         let stored = self.names(OPERATION, product).await?;
@@ -373,6 +408,9 @@ impl Store {
         let mut names = before.clone();
         let name = of_item(source, item);
         names.gone.remove(&name);
+        if is_renamed || names.renamed.is_some() || !names.gone.is_empty() {
+            names.came.insert(told_by, since);
+        }
         if is_renamed {
             names.coming.insert(name);
         }
@@ -407,12 +445,15 @@ impl Store {
         self.change_names(product, None, forget).await.map(drop)
     }
 
-    /// Notes that what is of an item is under its SKU.
-    pub(super) async fn has_come(&self, product: &ProductId, name: &str) -> Result<(), StoreError> {
+    /// Notes that what is of an item is under its SKU, and since when it has that.
+    pub(super) async fn has_come(&self, rename: &Rename<'_>) -> Result<(), StoreError> {
         let come = |names: &mut Names| {
-            names.coming.remove(name);
+            names.coming.remove(&of_item(rename.source, &rename.item));
+            if let Some(name) = told_by(&rename.names) {
+                names.came.insert(name.clone(), rename.since);
+            }
         };
-        self.change_names(product, None, come).await.map(drop)
+        self.change_names(&rename.to, None, come).await.map(drop)
     }
 
     /// Whether stock is on its way to a SKU from another, so that what is refused may not be in a moment.
@@ -585,12 +626,12 @@ impl Store {
         sources: &Sources,
     ) -> Result<bool, ApplyError> {
         let new = &rename.to;
-        let was_last = self.was_left_by_last(rename, old).await?;
+        let beside = self.beside(rename, old).await?;
+        let was_last = self.was_left_by_last(rename, old, &beside).await?;
         if was_last {
             self.carry_rules(old, new).await?;
         }
-        let along = self.of_no_item(rename, old).await?;
-        let last = (was_last, &along);
+        let last = (was_last, &beside);
         let Some(is_last) = self.leaving(rename, old, last, sources).await? else {
             return Ok(false);
         };
@@ -621,7 +662,7 @@ impl Store {
         for position in positions {
             let leaving = Leaving {
                 is_taken: !is_last && rename.over.is_none(),
-                ..rename.leaving(&along)
+                ..rename.leaving(&beside)
             };
             if !self.carry(&leaving, rename, &position, sources).await? {
                 return Ok(false);
@@ -630,14 +671,15 @@ impl Store {
         Ok(true)
     }
 
-    /// The names of parts of a product that are of none of the source's items for all that is known.
-    async fn of_no_item(
-        &self,
-        rename: &Rename<'_>,
-        product: &ProductId,
-    ) -> Result<BTreeSet<String>, StoreError> {
+    /// Who is known to have had the SKU beside an item that leaves it.
+    async fn beside(&self, rename: &Rename<'_>, product: &ProductId) -> Result<Beside, StoreError> {
         let source = rename.source;
         let mut along = BTreeSet::new();
+        let names = self.names(OPERATION, product).await?;
+        let names = names.map(|it| it.data).unwrap_or_default();
+        let own = rename.names.iter().filter_map(|it| names.came.get(it));
+        let came = own.max().copied();
+        let mut known: BTreeSet<_> = names.came.into_keys().chain(names.coming).collect();
         for position in self.positions_of(product).await? {
             for name in position.parts_of().filter(|it| !rename.names.contains(*it)) {
                 let of_source = name.strip_prefix(source.as_str());
@@ -648,8 +690,41 @@ impl Store {
                     along.insert(name.clone());
                 }
             }
+            known.extend(position.counted_items().cloned());
         }
-        Ok(along)
+        let mut others = BTreeMap::new();
+        for name in known {
+            if let Some(since) = self.has_since(&name, product, rename).await? {
+                others.insert(name, since);
+            }
+        }
+        Ok(Beside {
+            came,
+            others,
+            along,
+        })
+    }
+
+    /// Since when another item of this name has a SKU and is offered, if it is.
+    async fn has_since(
+        &self,
+        name: &str,
+        product: &ProductId,
+        rename: &Rename<'_>,
+    ) -> Result<Option<Version>, StoreError> {
+        let mut words = name.splitn(3, ' ');
+        let source: Option<ConnectorName> = words.next().and_then(|it| it.parse().ok());
+        let (Some(source), Some(kind), Some(id)) = (source, words.next(), words.next()) else {
+            return Ok(None);
+        };
+        let Some(known) = self.external_name(&source, kind, id).await? else {
+            return Ok(None);
+        };
+        let has_it = known.sku.clone().map(ProductId::from).as_ref() == Some(product)
+            && known.offered.is_none_or(|it| it.value);
+        let own = |name: &String| rename.names.contains(name);
+        let is_own = own(&name.to_owned()) || known.names(&source, kind, id).iter().any(own);
+        Ok(known.since().filter(|_| has_it && !is_own))
     }
 
     /// Notes that an item has left a SKU; whether nothing else has that, or had it when it left. Nothing
@@ -658,7 +733,7 @@ impl Store {
         &self,
         rename: &Rename<'_>,
         old: &ProductId,
-        (was_last, along): (bool, &BTreeSet<String>),
+        (was_last, beside): (bool, &Beside),
         sources: &Sources,
     ) -> Result<Option<bool>, ApplyError> {
         let (source, item) = (rename.source, rename.item.as_str());
@@ -685,20 +760,25 @@ impl Store {
             let ends = before.stated && rename.over.is_some();
             if known.is_none_or(|it| it.taken && (ends || it.since < rename.since)) {
                 let positions = self.positions_of(old).await?;
-                is_last = true;
+                is_last = beside.others.is_empty();
                 for stands in positions.iter().filter(|it| it.renamed_to().is_none()) {
                     let left = rename.ended(stands, sources)?;
-                    is_last &= left.is_left_by_last(&rename.leaving(along));
+                    is_last &= left.is_left_by_last(&rename.leaving(beside));
                 }
+                let came = beside.others.values().min();
+                let precedes = came.is_some() && came > beside.came.as_ref();
                 if is_last {
-                    let along = along.iter().map(|it| (it.clone(), rename.to.clone()));
+                    let along = beside
+                        .along
+                        .iter()
+                        .map(|it| (it.clone(), rename.to.clone()));
                     after.gone.extend(along);
                 }
                 after.stated &= !is_last && !was_last;
-                after.renamed = (is_last || was_last)
+                after.renamed = (is_last || was_last || precedes)
                     .then(|| Renamed {
                         to: rename.to.clone(),
-                        since: rename.since,
+                        since: came.map_or(rename.since, |came| rename.since.min(*came)),
                         source: source.clone(),
                         item: item.to_owned(),
                         taken: !is_last,
@@ -740,7 +820,12 @@ impl Store {
                 .get::<Position>(OPERATION, &keys::position(&rename.to, location))
                 .await?;
             let old = &stored.data;
-            let before = standing(known.as_ref(), &rename.to, location);
+            let mut before = standing(known.as_ref(), &rename.to, location);
+            if known.is_none() {
+                // What happened before is of who had it then.
+                let names = self.names(OPERATION, &rename.to).await?;
+                before.renamed = names.and_then(|it| it.data.renamed);
+            }
             let ended = rename.ended(old, sources)?;
             let Some((left, there)) = ended.left_by(&before, leaving, sources) else {
                 return Ok(true);
@@ -791,6 +876,7 @@ impl Store {
         &self,
         rename: &Rename<'_>,
         old: &ProductId,
+        beside: &Beside,
     ) -> Result<bool, StoreError> {
         let source = rename.source;
         let names = self.names(OPERATION, old).await?;
@@ -798,7 +884,10 @@ impl Store {
         if names.is_some_and(|it| it.data.gone.contains_key(&name)) {
             return Ok(false);
         }
-        let mut came_later = false;
+        if beside.others.values().any(|came| *came < rename.since) {
+            return Ok(false);
+        }
+        let mut came_later = !beside.others.is_empty();
         for position in self.positions_of(old).await? {
             if position.stated_by_others(source).next().is_some() {
                 return Ok(false);

@@ -23,7 +23,7 @@ use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::item::{Dated, ItemStatement};
 use crate::domain::ledger::LedgerRow;
 use crate::domain::order::DEFAULT_LOCATION;
-use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, whole_millis};
+use crate::domain::position::{MOST_MOVES, PositionChange, Refusal, Sources, Whose, whole_millis};
 use crate::domain::unit::UnitState;
 use crate::domain::watch::Moment;
 use crate::domain::{Authority, Position, ProductId};
@@ -581,10 +581,12 @@ impl Store {
                 stored,
                 position: before,
                 guard,
+                owner,
                 ..
             } = meant;
+            let owned = (change, owner.as_ref());
             let prepared = self
-                .prepare(event, stored.as_ref(), &before, change, sources)
+                .prepare(event, stored.as_ref(), &before, owned, sources)
                 .await;
             let (mut prepared, after) = match prepared {
                 Ok((Prepared { left_out, .. }, None)) => {
@@ -662,7 +664,7 @@ impl Store {
         event: &StockEvent,
         stored: Option<&Stored<Position>>,
         before: &Position,
-        change: &PositionChange,
+        (change, owner): (&PositionChange, Option<&Whose>),
         sources: &Sources,
     ) -> Result<(Prepared, Option<Position>), ApplyError> {
         let dated = change.dated();
@@ -688,7 +690,7 @@ impl Store {
             left_out,
             ..Prepared::default()
         };
-        let Some(after) = known.position.after(&believed, sources)? else {
+        let Some(after) = known.position.after_of(&believed, owner, sources)? else {
             return Ok((prepared, None));
         };
         let end = carried(event, before, &after);

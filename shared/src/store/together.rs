@@ -244,7 +244,7 @@ impl Store {
         let before = standing(stored, product, location);
         let sources = &authority.quantities;
         let (prepared, _) = self
-            .prepare(event, stored, &before, &change, sources)
+            .prepare(event, stored, &before, (&change, None), sources)
             .await?;
         Ok(prepared)
     }

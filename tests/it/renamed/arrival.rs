@@ -4,6 +4,7 @@
 //! Each case says what is told, by the senders' own seconds, and what is right after it.
 
 mod cases;
+mod counted;
 mod mornings;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use shared::chance::Chance;
 use shared::config::environment;
+use shared::domain::authority::API;
 use shared::domain::event::{Change, Level, StockEvent, Version};
 use shared::store::keys;
 use shared::store::quarantine::HeldState;
@@ -45,6 +47,10 @@ enum Told {
     States(&'static str, &'static str, i64, i64),
     /// A till sells some of a SKU in the north.
     Sells(&'static str, i64, i64),
+    /// A person counts a SKU in the north.
+    Counts(&'static str, i64, i64),
+    /// The inventory item of a variant has a webhook of its own.
+    IsAlone(i64, &'static str, i64),
 }
 
 /// On hand and sold, by SKU and place.
@@ -73,6 +79,14 @@ fn states(sku: &'static str, place: &'static str, units: i64, second: i64) -> To
 
 fn sells(sku: &'static str, units: i64, second: i64) -> Told {
     Told::Sells(sku, units, second)
+}
+
+fn counts(sku: &'static str, units: i64, second: i64) -> Told {
+    Told::Counts(sku, units, second)
+}
+
+fn is_alone(item: i64, sku: &'static str, second: i64) -> Told {
+    Told::IsAlone(item, sku, second)
 }
 
 /// An order of a variant, as that was called then.
@@ -161,7 +175,7 @@ fn named(sku: &str, time: i64) -> String {
 
 impl Told {
     fn is_of_others(&self) -> bool {
-        matches!(self, Self::States(..) | Self::Sells(..))
+        matches!(self, Self::States(..) | Self::Sells(..) | Self::Counts(..))
     }
 
     async fn reaches(self, shop: &Shop, time: i64) {
@@ -184,18 +198,19 @@ impl Told {
             Self::Refunded(order, units, place, second) => {
                 ("refunds/create", order.back(units, place, second, time))
             }
+            Self::IsAlone(item, sku, second) => {
+                let id = item + STEP * time;
+                let at = instant(second).to_string();
+                let body = json!({ "id": id, "sku": named(sku, time), "updated_at": at });
+                ("inventory_items/update", body)
+            }
             Self::States(sku, place, units, second) => {
-                let change = Change::LevelSet {
-                    called: None,
-                    product: named(sku, time).parse().unwrap(),
-                    location: place.parse().unwrap(),
-                    level: Level {
-                        on_hand: units,
-                        ..Level::default()
-                    },
-                    version: Version::at(instant(second)),
-                };
+                let change = levelled((sku, place), units, second, time);
                 return happens(shop, "t2", second, time, change).await;
+            }
+            Self::Counts(sku, units, second) => {
+                let change = levelled((sku, "north"), units, second, time);
+                return happens(shop, API, second, time, change).await;
             }
             Self::Sells(sku, units, second) => {
                 let change = Change::Sold {
@@ -209,6 +224,19 @@ impl Told {
             }
         };
         shop.hears(topic, &body).await;
+    }
+}
+
+fn levelled((sku, place): (&str, &str), units: i64, second: i64, time: i64) -> Change {
+    Change::LevelSet {
+        called: None,
+        product: named(sku, time).parse().unwrap(),
+        location: place.parse().unwrap(),
+        level: Level {
+            on_hand: units,
+            ..Level::default()
+        },
+        version: Version::at(instant(second)),
     }
 }
 

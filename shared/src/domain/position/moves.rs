@@ -2,7 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::{Bases, Item, Moves, OfItems, holds_until};
+use super::super::authority::API;
+use super::{Base, Bases, Item, Moves, OfItems, holds_until};
 
 /// Movements kept apart, some 16 bytes each. Beyond that the oldest are added up: no unit is lost, but
 /// a statement that is dated between two of them no longer tells them apart.
@@ -16,9 +17,14 @@ const KEEP_APART: SignedDuration = SignedDuration::from_hours(48);
 /// Adds up the movements that no statement will tell apart any more, because they are long past, or that
 /// are too many. No unit is lost: what moved after a statement goes on counting on top of it. Whose the
 /// movements were is known for as long as they are kept apart.
-pub(in crate::domain) fn tidy(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
+pub(in crate::domain) fn tidy(
+    bases: &mut Bases,
+    counts: &mut [Base],
+    moves: &mut Moves,
+    of_items: &mut OfItems,
+) {
     if moves.len() > FEW_MOVES {
-        add_up(bases, moves, of_items);
+        add_up(bases, counts, moves, of_items);
     }
     for own in of_items.values_mut() {
         let is_apart = |at: &i64| moves.binary_search_by_key(at, |(at, _)| *at).is_ok();
@@ -33,7 +39,7 @@ pub(in crate::domain) fn tidy(bases: &mut Bases, moves: &mut Moves, of_items: &m
     moves.retain(|(at, delta)| *delta != 0 || is_of_item(at));
 }
 
-fn add_up(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
+fn add_up(bases: &mut Bases, counts: &mut [Base], moves: &mut Moves, of_items: &mut OfItems) {
     let stated = (bases.iter()).map(|(source, base)| holds_until(source, base.version));
     let last_stated = stated.max();
     let newest = last_stated.max(moves.last().map(|(at, _)| *at));
@@ -49,21 +55,45 @@ fn add_up(bases: &mut Bases, moves: &mut Moves, of_items: &mut OfItems) {
             .min()
             .map_or(apart_from, |oldest| oldest.min(apart_from));
         let settled = moves.partition_point(|(at, _)| *at <= until);
+        let names = counts.iter().chain(bases.values());
+        let names = names.filter_map(|it| Some(it.of.as_ref()?.item.clone()));
+        let names: Vec<_> = names.collect();
+        // Where several counts are kept, what moved of the item of one is in no other.
+        let of_others = |base: &Base, at: i64| {
+            let own = base.of.as_ref().map(|of| &of.item);
+            let others = names.iter().filter(|name| Some(*name) != own);
+            let others = others.filter_map(|name| of_items.get(name)).flatten();
+            let others = others.filter(|(then, _)| *then == at);
+            others.map(|(_, delta)| delta).sum::<i64>()
+        };
         for (at, delta) in moves.drain(..settled) {
             for (source, base) in bases.iter_mut() {
                 if holds_until(source, base.since()) < at {
-                    base.moved += delta;
+                    let apart = (source.as_str() == API).then(|| of_others(base, at));
+                    base.moved += delta - apart.unwrap_or(0);
+                }
+            }
+            for count in counts.iter_mut() {
+                if count.version.at.as_millisecond() < at {
+                    count.moved += delta - of_others(count, at);
                 }
             }
         }
     }
     let old = moves.partition_point(|(at, _)| *at <= apart_from);
-    bound(bases, moves, of_items, old);
+    bound(bases, counts, moves, of_items, old);
 }
 
 /// Adds neighbours up among the first `old` movements, and among all as long as there are too many,
 /// except where a statement lies between the two.
-fn bound(bases: &Bases, moves: &mut Moves, of_items: &mut OfItems, mut old: usize) {
+fn bound(
+    bases: &Bases,
+    counts: &[Base],
+    moves: &mut Moves,
+    of_items: &mut OfItems,
+    mut old: usize,
+) {
+    let counted = counts.iter().map(|count| count.version.at.as_millisecond());
     let stated: Vec<i64> = (bases.iter())
         .flat_map(|(source, base)| {
             let items = base.items.values().filter(|_| base.oldest.is_some());
@@ -71,6 +101,7 @@ fn bound(bases: &Bases, moves: &mut Moves, of_items: &mut OfItems, mut old: usiz
             let versions = std::iter::once(base.version).chain(items);
             versions.map(|version| holds_until(source, version))
         })
+        .chain(counted)
         .collect();
     let mut first = 0;
     while first + 1 < moves.len() && (first + 1 < old || moves.len() > MOST_MOVES) {
