@@ -533,6 +533,23 @@ async fn what_another_source_says_of_the_old_sku_is_its_own_whenever_it_is_heard
     }
 }
 
+/// Also at a place of which the shop never spoke, where nothing was left behind.
+#[tokio::test(start_paused = true)]
+async fn what_another_source_first_states_of_the_old_sku_elsewhere_is_watched() {
+    let shop = busy().await;
+    let pump = shop.evaluates();
+    named(&shop, "NEW", "09:59:00").await;
+    pump.idle().await;
+    for (minute, units) in [(60, 20), (61, 2), (62, 0)] {
+        apply(&shop, &stated("erp", minute, "OLD", "south", units)).await;
+        pump.idle().await;
+    }
+    let mut told = shop.alerts(AlertState::Open).await;
+    told.extend(shop.alerts(AlertState::Resolved).await);
+    told.retain(|(_, about, _)| about == "OLD at south");
+    assert!(!told.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_rules_of_a_renamed_product_apply_to_it_and_its_alert_goes_on_under_the_new_sku() {
     let rule = r#"

@@ -20,6 +20,7 @@ use crate::domain::group::FlushId;
 use crate::domain::id::{ChannelName, ConnectorName, LocationId};
 use crate::domain::message::Message;
 use crate::domain::position::Sources;
+use crate::domain::renamed::Renamed;
 use crate::domain::rule::Rule;
 use crate::domain::watch::{Moment, Watch, Withheld};
 use crate::domain::{AlertKind, Position, ProductId, Severity, Subject};
@@ -157,9 +158,9 @@ pub struct ProductPicture {
     pub rules: Vec<Rule>,
     /// The SKUs that it had before, the last one first.
     pub formerly: Vec<ProductId>,
-    /// The SKU under which it goes on, unless something else has this one now. Its rules are there already,
-    /// what is of it in a position may not be.
-    pub renamed_to: Option<ProductId>,
+    /// Under which SKU it goes on, unless something else has this one now. Its rules are there already, what
+    /// is of it in a position may not be.
+    pub renamed: Option<Renamed>,
     /// What is watched, at each location and over groups.
     pub watches: Vec<Stored<Watched>>,
 }
@@ -184,9 +185,8 @@ impl ProductPicture {
                 }
                 "names" => {
                     let names = read::<Names>(PICTURE, item)?.data;
-                    let renamed = names.renamed.filter(|it| !it.taken);
                     picture.formerly = names.formerly;
-                    picture.renamed_to = renamed.map(|it| it.to);
+                    picture.renamed = names.renamed.filter(|it| !it.taken);
                 }
                 "rule" => picture.rules.push(read(PICTURE, item)?.data),
                 "watch" => picture.watches.push(read(PICTURE, item)?),
@@ -196,9 +196,12 @@ impl ProductPicture {
         Ok(picture)
     }
 
-    /// Where the product is that had this SKU and this place, as its position says or is about to.
+    /// Where the product is that had this SKU and this place, as its position says or is about to. What
+    /// another source states of the SKU stays with it.
     pub fn renamed_to<'a>(&'a self, position: &'a Position) -> Option<&'a ProductId> {
-        position.renamed_to().or(self.renamed_to.as_ref())
+        let stays = |it: &&Renamed| position.stated_by_others(&it.source).next().is_some();
+        let moving = self.renamed.as_ref().filter(|it| !stays(it));
+        position.renamed_to().or(moving.map(|it| &it.to))
     }
 
     /// The positions at these locations that count in their sum. Where its source states it no longer, it
@@ -209,8 +212,9 @@ impl ProductPicture {
         sources: &'a Sources,
     ) -> impl Iterator<Item = &'a Position> {
         let positions = locations.iter().filter_map(|it| self.positions.get(it));
-        positions
-            .filter(|position| !position.no_longer_stated(sources) && self.renamed_to.is_none())
+        positions.filter(|position| {
+            !position.no_longer_stated(sources) && self.renamed_to(position).is_none()
+        })
     }
 
     /// The product's name for people: as its sources have it, or as its own name tells.

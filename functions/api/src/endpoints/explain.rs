@@ -93,8 +93,16 @@ pub(super) async fn show(context: &Context<'_>) -> Result<Answer, Problem> {
     let authority = installation.authority();
     let sources = &authority.quantities;
     let store = context.store;
-    let product = store.current_name(&asked).await?;
-    let mut picture = store.picture(&product).await?;
+    let mut picture = store.picture(&asked).await?;
+    let here = picture.positions.get(&location);
+    // Somebody may still state the SKU here whose product goes on as another elsewhere.
+    let product = match here.is_some_and(|it| picture.renamed_to(it).is_none()) {
+        true => asked.clone(),
+        false => store.current_name(&asked).await?,
+    };
+    if product != asked {
+        picture = store.picture(&product).await?;
+    }
     let known = picture.description.as_ref();
     let category = known.and_then(|known| known.category(sources));
     let imported = installation.imported_for(store, &product, category, &location);
