@@ -848,6 +848,14 @@ impl Position {
         }
     }
 
+    /// When the latest movement that is kept apart was.
+    pub fn moved_until(&self) -> Option<Timestamp> {
+        match &self.holding {
+            Holding::Stated { moves, .. } => Timestamp::from_millisecond(moves.last()?.0).ok(),
+            Holding::Counted { .. } => None,
+        }
+    }
+
     /// Whether this source has said or ended something here that is not older.
     pub fn has_newer(&self, source: &ConnectorName, version: Version) -> bool {
         match &self.holding {

@@ -458,8 +458,11 @@ impl Movement {
     /// When it counts. What is asked for now comes after all that is known, even where the clock of
     /// the source that stated the stock runs ahead of ours: otherwise it would take nothing away.
     fn time(&self, before: &Position, authority: &Authority, now: Timestamp) -> Timestamp {
-        let known = before
-            .covered_until(&authority.quantities)
+        let covered = before.covered_until(&authority.quantities);
+        // Whoever counts has counted what is left after all that moved.
+        let moved = matches!(self.act, Act::Count { .. }).then(|| before.moved_until());
+        let known = covered
+            .max(moved.flatten())
             .and_then(|at| at.checked_add(SignedDuration::from_millis(1)).ok());
         self.at
             .unwrap_or_else(|| known.map_or(now, |known| known.max(now)))

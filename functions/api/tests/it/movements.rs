@@ -415,6 +415,18 @@ async fn a_sale_takes_stock_away_though_the_source_s_clock_is_ahead_of_ours() {
     assert_eq!(scene.moves("three", sale(1)).await.status, 409);
 }
 
+/// A person who counts after a sale has counted what is left, whatever the till's clock says.
+#[tokio::test]
+async fn a_count_is_what_was_counted_though_a_till_s_clock_is_ahead_of_ours() {
+    let scene = Scene::new().await;
+    scene.stated("OIL", "north", 12).await;
+    scene.sold_ago("OIL", "north", 2, -180).await;
+    let count = json!({ "type": "count", "product": "OIL", "location": "north", "quantity": 10 });
+    let counted = scene.moves("count", count).await;
+    assert_eq!(counted.body["position"]["on_hand"], 10);
+    assert_eq!(on_hand(&scene, "OIL").await, 10);
+}
+
 #[tokio::test]
 async fn vehicles_are_not_moved_as_numbers() {
     let scene = Scene::new().await;
