@@ -258,7 +258,7 @@ impl Ingest {
             .about(about.as_deref());
             let awaits = problem.awaits.clone();
             let awaits = awaits.map(|awaited| (awaited.kind, awaited.name));
-            held.push(one_for_each_name(entry, awaits));
+            held.push(one_for_each_name(entry, awaits, &rejected.excerpt));
         }
         held = without_twice_held(held);
         outcome.quarantined = held.len();
@@ -385,7 +385,8 @@ impl Ingest {
                     .about(subject(&json!(event.change)).as_deref())
                     .saying(left.says);
                     let awaits = left.awaits.map(|(kind, name)| (kind.to_owned(), name));
-                    one_for_each_name(held.event(event.id.clone()), awaits)
+                    let held = held.event(event.id.clone());
+                    one_for_each_name(held, awaits, &json!(event.change))
                 });
                 return Ok(held.collect());
             }
@@ -405,6 +406,7 @@ impl Ingest {
         Ok(vec![one_for_each_name(
             held.event(event.id.clone()),
             awaits,
+            &json!(event.change),
         )])
     }
 }
@@ -473,9 +475,17 @@ fn without_twice_held(mut held: Vec<Held>) -> Vec<Held> {
 }
 
 /// What waits for a name is one problem, however much waits for it.
-fn one_for_each_name(entry: Quarantined, awaits: Option<(String, String)>) -> Held {
+fn one_for_each_name(
+    entry: Quarantined,
+    awaits: Option<(String, String)>,
+    content: &Value,
+) -> Held {
+    // How much was sold or came, and not how much there is: each is one more.
+    let moved = content.get("quantity").or_else(|| content.get("delta"));
     let entry = match &awaits {
-        Some((kind, name)) => entry.awaiting(&format!("{kind} {name}")),
+        Some((kind, name)) => entry
+            .awaiting(&format!("{kind} {name}"))
+            .as_movement(moved.is_some()),
         None => entry,
     };
     (entry, awaits)

@@ -259,10 +259,9 @@ impl Pass<'_> {
     ) -> Vec<Quarantined> {
         let at = self.feed.sync.store.clock().now();
         let place = format!("{}:{line}", self.file);
-        let entry = |reason, sentence: String, known_by: &str| {
+        let entry = |reason, sentence: String| {
             let place = place.clone();
             Quarantined::new(self.feed.connector, at, place, content, (reason, sentence))
-                .known_by(known_by)
                 .about(flaws.iter().find_map(Flaw::key))
         };
         let mut held = Vec::new();
@@ -276,14 +275,15 @@ impl Pass<'_> {
             let known_by = [about, &reasons.join(" ")].join("\u{1f}");
             let sentence = sentences.join(" ");
             held.push(match before.rest(first.reason, &sentence) {
-                None => entry(first.reason, sentence, &known_by),
-                Some(rest) => entry(first.reason, rest, "the rest"),
+                None => entry(first.reason, sentence).known_by(&known_by),
+                Some(rest) => entry(first.reason, rest).of_the_rest(),
             });
         }
         for flaw in of_words {
             let word = flaw.word().unwrap_or_default();
             let says = flaw.says().map(str::to_owned);
-            held.push(entry(flaw.reason, flaw.sentence.clone(), word).saying(says));
+            let entry = entry(flaw.reason, flaw.sentence.clone()).known_by(word);
+            held.push(entry.saying(says));
         }
         held
     }

@@ -25,6 +25,10 @@ pub const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
 const EXCERPT: usize = 400;
 /// How many SKUs and VINs an entry names.
 const ABOUT: usize = 100;
+/// What an entry says that stands for rows which are only known by what it is about.
+const THE_REST: &str = "the rest";
+/// What an entry says of which each event is one more sale or movement.
+const STOCK_MOVED: &str = "stock moved";
 /// How many of them are named to people.
 const NAMED: usize = 3;
 /// How often it is tried to count that an entry is met again.
@@ -161,6 +165,17 @@ impl Quarantined {
         self
     }
 
+    /// Of what waits for a name: that stock moved, each time.
+    pub fn as_movement(self, moved: bool) -> Self {
+        let says = self.says.clone();
+        self.saying(says.or_else(|| moved.then(|| STOCK_MOVED.to_owned())))
+    }
+
+    /// Stands for the rows with this kind of fault that have no entry of their own.
+    pub fn of_the_rest(self) -> Self {
+        self.known_by(THE_REST).saying(Some(THE_REST.to_owned()))
+    }
+
     /// Knows it by the name that it waits for.
     pub fn awaiting(self, name: &str) -> Self {
         Self {
@@ -235,8 +250,22 @@ impl Quarantined {
 
     /// Whether it says what another of the same id does.
     fn says_what(&self, other: &Self) -> bool {
+        let is_named = |one: &String| self.more || self.about.contains(one);
+        if other.awaits.is_some() && !other.about.iter().all(is_named) {
+            return false;
+        }
         match (&self.says, &other.says) {
             (_, None) => true,
+            // What came since it was dismissed has not been seen by anybody.
+            (_, Some(others)) if others == STOCK_MOVED => {
+                let seen = self.over.as_ref().map(|over| over.at);
+                seen.is_none_or(|seen| other.at <= seen)
+            }
+            // A row that nobody has seen may be among those that it does not name.
+            (Some(says), Some(others)) if says == others && says == THE_REST => {
+                let is_known = |one: &String| self.about.contains(one);
+                !self.more && !other.about.is_empty() && other.about.iter().all(is_known)
+            }
             // From before that was kept.
             (None, Some(_)) => self.row == other.row || self.sentence == other.sentence,
             (says, others) => says == others,

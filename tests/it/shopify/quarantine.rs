@@ -4,7 +4,7 @@ use serde_json::json;
 use shared::domain::alert::{AlertKind, AlertState, Ending};
 use shared::store::quarantine::{DismissError, HeldState, Quarantined};
 
-use super::{ITEM, OTHER_ITEM, Shop, level, product};
+use super::{ITEM, OTHER_ITEM, Shop, level, order, product};
 
 #[tokio::test(start_paused = true)]
 async fn what_is_advised_on_a_level_of_a_variant_without_a_sku_has_it_applied() {
@@ -53,6 +53,46 @@ async fn an_entry_of_the_quarantine_can_be_dismissed_and_stays_so() {
     assert_eq!((replayed.webhooks, replayed.outcome.quarantined), (1, 1));
     assert_eq!(shop.held(HeldState::Open).await, []);
     assert_eq!(shop.held(HeldState::Dismissed).await.len(), 1);
+}
+
+/// Somebody has decided about what was there, and not about the next sale.
+#[tokio::test(start_paused = true)]
+async fn what_comes_after_an_entry_was_dismissed_is_on_the_list_again() {
+    let shop = Shop::open(&[]).await;
+    let both = product("active", "08:00:00", &[(ITEM, "OIL"), (OTHER_ITEM, "PAD")]);
+    shop.hears("products/create", &both).await;
+    let dismiss = async |about: &str| {
+        let held = shop.held(HeldState::Open).await;
+        let [held] = &held[..] else {
+            panic!("{held:?}")
+        };
+        assert!(held.about.contains(&about.to_owned()), "{held:?}");
+        let dismissed = shop.store.dismiss_quarantined(&held.id, "known", "maria");
+        dismissed.await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    };
+    let levels = [
+        (ITEM, 7, "09:00:00", Some("OIL")),
+        // How much there is of what somebody knows of is no news.
+        (ITEM, 6, "09:05:00", None),
+        (OTHER_ITEM, 3, "09:06:00", Some("PAD")),
+    ];
+    for (item, units, at, opens) in levels {
+        let level = level(item, 99, units, at);
+        shop.hears("inventory_levels/update", &level).await;
+        match opens {
+            Some(about) => dismiss(about).await,
+            None => assert_eq!(shop.held(HeldState::Open).await, []),
+        }
+    }
+    for id in [9, 10] {
+        let mut sold = order("09:30:00", 4, false, &[]);
+        sold["id"] = json!(id);
+        sold["location_id"] = json!(99);
+        sold["line_items"][0]["id"] = json!(id * 10);
+        shop.hears("orders/create", &sold).await;
+        dismiss("OIL").await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,10 @@ pub enum Action {
     },
 }
 
+/// What whoever dismisses what waits for a name has to know.
+const STILL_APPLIED: &str = "What it holds is applied all the same once the name is known. If you have booked \
+    it by hand, take that booking back then. What comes from now on is on the list again.";
+
 pub(super) async fn run(
     action: Option<&Action>,
     state: &str,
@@ -38,6 +42,10 @@ pub(super) async fn run(
             show.json(&answer)?;
         } else {
             show.line(&format!("dismissed: {}", line(&answer)))?;
+            let reason = answer["reason"].as_str().unwrap_or_default();
+            if matches!(reason, "unknown_location" | "unknown_product") {
+                show.line(STILL_APPLIED)?;
+            }
         }
         return Ok(());
     }

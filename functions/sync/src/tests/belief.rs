@@ -318,6 +318,45 @@ async fn of_many_rows_with_one_kind_of_fault_one_entry_stands_for_the_rest() {
     assert_eq!(all.len(), 3, "{all:?}");
 }
 
+/// A person has decided about the rows that were there.
+#[tokio::test(start_paused = true)]
+async fn who_dismisses_many_rows_hears_of_a_row_that_is_wrong_for_the_first_time() {
+    let bench = Bench::with("").await;
+    let file = |spoilt: usize, also: &str| {
+        let rows = (0..2_000).map(|n| match n {
+            _ if n < spoilt => format!("BAD-{n},main,many\n"),
+            n => format!("SKU-{n},main,{n}\n"),
+        });
+        format!("{HEADER}{}{also}", rows.collect::<String>())
+    };
+    let open = async || {
+        let open = bench.store.quarantined(HeldState::Open, None, 100).await;
+        open.unwrap().items
+    };
+    let dismiss = async || {
+        for held in open().await {
+            let dismissed = bench.store.dismiss_quarantined(&held.id, "me", "old stock");
+            dismissed.await.unwrap();
+        }
+    };
+    bench.read("s.csv", file(25, "")).await;
+    assert_eq!(open().await.len(), 21);
+    dismiss().await;
+    bench.read("s.csv", file(25, "")).await;
+    assert_eq!(open().await, []);
+    bench.read("s.csv", file(25, "PAD-NEW,main,two\n")).await;
+    let held = open().await;
+    assert_eq!(held.len(), 1, "{held:?}");
+    assert!(held[0].about.contains(&"PAD-NEW".to_owned()), "{held:?}");
+    dismiss().await;
+    // Of more than it can name it is not known whether all were there.
+    for also in ["", "PAD-NEW,main,two\n"] {
+        bench.read("s.csv", file(400, also)).await;
+        assert!(open().await.iter().any(|held| held.more), "{also}");
+        dismiss().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn prices_that_are_all_a_hundredfold_are_held_and_told_together() {
     let bench = Bench::with("locations = { main = \"milano\" }").await;
