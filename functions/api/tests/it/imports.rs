@@ -1,5 +1,6 @@
 //! Imports: what the dry run says is what happens, and a bad row rejects only itself.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -103,6 +104,52 @@ impl Interference for Aws {
         tokio::time::sleep(Duration::from_millis(takes)).await;
         Verdict::Proceed
     }
+}
+
+/// Loses all calls of the table once so many were made.
+struct Cut(AtomicI64);
+
+#[async_trait::async_trait]
+impl Interference for Cut {
+    async fn before(&self, _: &Call) -> Verdict {
+        match self.0.fetch_sub(1, Ordering::SeqCst) > 0 {
+            true => Verdict::Proceed,
+            false => Verdict::ConnectionLost,
+        }
+    }
+}
+
+/// The evaluator may look between any two writes.
+#[tokio::test(start_paused = true)]
+async fn stock_is_never_there_before_the_threshold_and_the_category_that_came_with_it() {
+    let csv = "product,location,on_hand,threshold,category\n\
+        OIL,north,4,2,oils\nPAD,north,4,3,pads\n";
+    let mut seen = 0;
+    for calls in 1.. {
+        let cut = Arc::new(Cut(AtomicI64::new(i64::MAX)));
+        let scene = Scene::behind(cut.clone()).await;
+        cut.0.store(calls, Ordering::SeqCst);
+        let ask = scene
+            .ask("POST", "/api/v1/imports?name=rows.csv")
+            .header("idempotency-key", "this import");
+        let answer = ask.body("text/csv", csv).send().await;
+        cut.0.store(i64::MAX, Ordering::SeqCst);
+        for (sku, category) in [("OIL", "oils"), ("PAD", "pads")] {
+            let path = format!("/api/v1/explain?product={sku}&location=north");
+            let explained = scene.get(&path).await.body;
+            if explained["stock"].is_null() {
+                continue;
+            }
+            seen += 1;
+            let rule = format!("imported: {sku} at north");
+            assert_eq!(explained["kinds"][0]["rule"], rule, "{calls}");
+            assert_eq!(explained["category"], category, "{calls}");
+        }
+        if answer.status == 200 {
+            break;
+        }
+    }
+    assert!(seen > 2, "{seen}");
 }
 
 /// The gateway waits for 29 seconds.

@@ -120,6 +120,7 @@ struct Planned {
     change: Option<RuleChange>,
 }
 
+#[derive(Clone)]
 enum RuleChange {
     Set(Box<Rule>),
     Remove(Box<Rule>),
@@ -138,6 +139,7 @@ struct Around<'a> {
 }
 
 /// A row's threshold, once it is known that it can stand.
+#[derive(Clone)]
 struct Taken {
     line: u64,
     of: String,
@@ -148,6 +150,7 @@ struct Taken {
 }
 
 /// What is set of a row together, or not at all.
+#[derive(Clone)]
 struct Part {
     line: u64,
     /// What it counts or describes.
@@ -196,13 +199,28 @@ impl Import {
         imported.rejected.extend(refused);
         rows.retain(|line| !refused_lines.contains(&line.line));
         let known = context.known(store, &rows).await?;
-        // Stock goes first: what it is refused for may be seen only as it is counted.
+        // Stock goes last, or it would be judged by the thresholds and the category of before. What it is
+        // refused for is seen only as it is counted, so that is tried before anything of its row is set.
+        let (counts, limits) = (
+            parts.iter().any(|part| part.said.is_some()),
+            parts.iter().any(|part| part.threshold.is_some()),
+        );
+        let trial = Context {
+            dry_run: true,
+            ..*context
+        };
+        let (first, counted) = match counts && limits && !context.dry_run {
+            true => (&trial, parts.clone()),
+            false => (context, Vec::new()),
+        };
         let (mut thresholds, mut taken_lines) = (Vec::new(), HashSet::new());
-        for (line, outcome) in context.set_all(store, parts, &known).await? {
+        for (line, outcome) in first.set_all(store, parts, &known).await? {
             match outcome {
                 Ok((difference, threshold)) => {
                     taken_lines.insert(line);
-                    imported.differences.extend(difference);
+                    imported
+                        .differences
+                        .extend(difference.filter(|_| counted.is_empty()));
                     thresholds.extend(threshold);
                 }
                 Err(rejected) => {
@@ -212,6 +230,7 @@ impl Import {
             }
         }
         let differences = context.set_thresholds(store, thresholds, &around).await?;
+        let set_lines: HashSet<_> = differences.iter().map(|it| it.line).collect();
         imported.differences.extend(differences);
         // A product has a row for each of its places, and one title.
         let mut said = HashSet::new();
@@ -233,6 +252,21 @@ impl Import {
                 Err(mut rejected) => {
                     if taken_lines.contains(&line) {
                         rejected.detail.push_str("; the rest of the row is taken");
+                    }
+                    imported.rejected.push(rejected);
+                }
+            }
+        }
+        let counted = counted.into_iter().filter_map(|part| part.said);
+        let counted = counted.filter(|line| taken_lines.contains(&line.line));
+        let counted = counted.map(Part::from).collect();
+        for (line, outcome) in context.set_all(store, counted, &known).await? {
+            match outcome {
+                Ok((difference, _)) => imported.differences.extend(difference),
+                // It stands otherwise than a moment ago.
+                Err(mut rejected) => {
+                    if set_lines.contains(&line) {
+                        rejected.detail.push_str("; its threshold is set");
                     }
                     imported.rejected.push(rejected);
                 }
