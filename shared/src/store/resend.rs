@@ -252,12 +252,14 @@ impl Store {
             IntentState::Superseded if alert.state == AlertState::Resolved => Ok(Sent::default()),
             // People are told what is left, and that it was low before is told when it is so again.
             state if let Some(graver) = self.graver(alert, channel, installation).await? => {
+                let regained = regained();
+                self.left_out(&intents, &regained).await?;
                 if state != IntentState::Superseded {
                     let reason = format!("alert {graver} says what is left now");
                     self.supersede(&last, &reason).await?;
                 }
                 Ok(Sent {
-                    regained: regained(),
+                    regained,
                     ..Sent::default()
                 })
             }
@@ -276,14 +278,30 @@ impl Store {
                         self.send_again(&last).await?
                     }
                 };
+                // What is not sent again is still lost.
+                let regained = if is_made { regained() } else { Vec::new() };
+                self.left_out(&intents, &regained).await?;
                 Ok(Sent {
                     is_made,
                     perhaps_twice: is_made && !last.data.is_unsettled() && last.data.perhaps_sent,
-                    // What is not sent again is still lost.
-                    regained: if is_made { regained() } else { Vec::new() },
+                    regained,
                 })
             }
         }
+    }
+
+    /// Of what was lost, that it is sent no more: what comes after it says what is so. It is found lost no
+    /// second time.
+    async fn left_out(
+        &self,
+        earlier: &[Stored<Intent>],
+        regained: &[Intent],
+    ) -> Result<(), StoreError> {
+        for lost in earlier.iter().filter(|it| regained.contains(&it.data)) {
+            self.supersede(lost, "what was said after it was sent again")
+                .await?;
+        }
+        Ok(())
     }
 
     /// The alert that nothing is left of what this one says is low, if people on the channel are told of it.

@@ -848,6 +848,42 @@ async fn whoever_has_the_rest_sent_again_hears_how_much_never_arrived() {
     }
 }
 
+/// Of three that were refused two are of one alert. Sent again twice, of which the first is refused as well.
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_again_twice_is_taken_off_the_count_once() {
+    let chat = "[channels.chat]\nkind = 'slack'\ntoken = 'env:SECRET'\n\
+        channel = 'C1'\nbase_url = 'https://chat.example.com'\n";
+    let world = World::new(&(chat.to_owned() + ROOM)).await;
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let answers = |body| {
+        world.vendors.always("chat.example.com", Answer::Body(body));
+    };
+    answers(REFUSED);
+    for alert in ["a1", "a2"] {
+        let which = world.open(alert, &["chat"]).await.remove(0);
+        world.look(&which).await;
+        for_seconds(&world, 60).await;
+    }
+    let due = world.clock.now() + SignedDuration::from_mins(1);
+    let further = world.write("a1", 2, RevisionKind::Escalated, &["chat"], due);
+    let further = further.await.remove(0);
+    world.look(&further).await;
+    for_seconds(&world, 60).await;
+    assert_eq!(world.destination("chat").await.refused, 3);
+    world.resolve("a2", &[]).await;
+    for _ in 0..2 {
+        world.resend(&again("chat")).await;
+        for_seconds(&world, 120).await;
+        assert_eq!(world.destination("chat").await.refused, 2);
+    }
+    answers(ACCEPTED);
+    world.resend(&again("chat")).await;
+    for_seconds(&world, 120).await;
+    let last = world.vendors.seen("slack.com").pop().unwrap().body;
+    assert!(last.contains("Messages arrive again: chat"), "{last}");
+    assert!(last.contains("One message did not arrive."), "{last}");
+}
+
 /// It is sent again, and over before it leaves.
 #[tokio::test(start_paused = true)]
 async fn what_was_to_be_sent_again_and_is_over_before_it_leaves_never_arrived() {
