@@ -136,8 +136,15 @@ impl FeedState {
     pub fn kinds_of_doubt(&self) -> impl Iterator<Item = String> {
         self.suspicions.iter().map(|sentence| {
             if self.undecided.as_ref() == Some(sentence) {
-                let lacks = sentence.find(" lacks ").unwrap_or_default();
-                return sentence[lacks..].to_owned();
+                let lacks = &sentence[sentence.find(" lacks ").unwrap_or_default()..];
+                // Of how many the same items are is no other thing to decide.
+                return match lacks.split_once(" of ") {
+                    Some((count, all)) => {
+                        let which = all.trim_start_matches(|one: char| one.is_ascii_digit());
+                        format!("{count}{which}")
+                    }
+                    None => lacks.to_owned(),
+                };
             }
             let said = sentence
                 .split_once(": ")
@@ -271,5 +278,27 @@ impl Store {
         Err(StoreError::Contended {
             operation: OPERATION,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FeedState;
+
+    #[test]
+    fn the_same_items_are_no_other_thing_to_decide_where_a_file_has_fewer_others() {
+        let kinds = |sentence: &str| {
+            let state = FeedState {
+                suspicions: vec![sentence.to_owned()],
+                undecided: Some(sentence.to_owned()),
+                ..FeedState::default()
+            };
+            state.kinds_of_doubt().collect::<Vec<_>>()
+        };
+        let one = kinds("a.csv lacks 12 of 60 items, such as A, B; nobody has decided.");
+        let fewer = kinds("b.csv lacks 12 of 57 items, such as A, B; nobody has decided.");
+        let others = kinds("b.csv lacks 12 of 57 items, such as A, C; nobody has decided.");
+        assert_eq!(one, fewer);
+        assert_ne!(one, others);
     }
 }
