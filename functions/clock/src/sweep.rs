@@ -227,8 +227,10 @@ impl Ticker {
                 // only means that the intent waits for its next turn.
                 let again = again(&stored.data, by);
                 if self.store.put_off(&stored, again).await? {
-                    // One that waits for its channel is not late.
-                    let waits = stored.data.state == IntentState::NotSent;
+                    // One that waits for its channel is not late, nor one that was to be tried only now.
+                    let in_flight = stored.data.in_flight;
+                    let waits = stored.data.state == IntentState::NotSent
+                        || !in_flight && stored.data.due_at == stored.data.not_before;
                     let work = if waits {
                         &mut work.near
                     } else {

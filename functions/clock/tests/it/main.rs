@@ -181,6 +181,25 @@ async fn an_alert_whose_announcement_was_lost_is_delivered_and_not_repeated() {
     pump.stop().await;
 }
 
+/// Further ahead than the queue reaches: the clock brings it, as was meant.
+#[tokio::test(start_paused = true)]
+async fn what_a_vendor_has_put_off_for_long_was_not_forgotten_by_anybody() {
+    let desk = Desk::new(&webhooks(&[("ops", "")])).await;
+    let pump = desk.world.notifying();
+    desk.world.vendors.first(HOST, [Answer::After(503, 960)]);
+    let which = desk.world.open("a1", &["ops"]).await.remove(0);
+    desk.world.announce(&which).await;
+    pump.idle().await;
+    for _ in 0..20 {
+        minutes(1).await;
+        assert_eq!(desk.tick().await.unwrap().redriven, 0);
+        pump.idle().await;
+    }
+    let intent = desk.world.intent(&which).await;
+    assert_eq!(intent.state, IntentState::Delivered);
+    pump.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_put_back_is_not_put_back_again_the_next_minute() {
     let desk = Desk::new(&webhooks(&[("ops", "")])).await;
