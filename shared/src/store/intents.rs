@@ -421,19 +421,16 @@ impl Store {
         Ok(())
     }
 
-    /// Takes an intent from a process that is known to be gone, and with it the queue that would have
-    /// brought it back.
+    /// Takes an intent from a process that is known to be gone. One that waits goes on waiting.
     pub async fn take_over(&self, left: Stored<Intent>) -> Result<Intent, StoreError> {
         let now = self.clock.now();
-        if left.data.not_before <= now {
+        if left.data.not_before <= now || !left.data.in_flight {
             return Ok(left.data);
         }
-        let mut ours = left.data.clone();
-        if ours.in_flight {
-            ours.not_before = now;
-        } else {
-            ours.due_at = ours.not_before;
-        }
+        let ours = Intent {
+            not_before: now,
+            ..left.data.clone()
+        };
         self.put_intent(&left, &ours).await?;
         Ok(ours)
     }
