@@ -1,5 +1,6 @@
 //! A sender of webhooks that is refused again and again, or falls silent, is told of.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
@@ -403,4 +404,30 @@ basis = "on_hand"
         told[1].ends_with("12 units on site, 12 reserved."),
         "{told:?}"
     );
+}
+
+/// A sender that is told of a failure sends it all again, or gives up.
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_there_is_no_time_to_apply_whole_is_taken_and_applied() {
+    let mut observed = Observed::start("").await;
+    let rows = 0..250;
+    let changes: Vec<_> = rows
+        .clone()
+        .map(|row| json!({ "sku": format!("S-{row}"), "location": "milano", "on_hand": 100 + row }))
+        .collect();
+    let changes = json!({ "changes": changes });
+    observed.faults.webhooks_wait.store(500, Ordering::SeqCst);
+    let began = observed.clock.now();
+    let (status, answer) = observed.post("many", "stock.level", changes).await;
+    assert_eq!(status, 202, "{answer}");
+    assert_eq!(answer["duplicate"], false, "{answer}");
+    let took = observed.clock.now().duration_since(began);
+    assert!(took.as_secs() < 10, "{took}");
+    observed.faults.webhooks_wait.store(0, Ordering::SeqCst);
+    observed.pass(4).await;
+    for row in rows {
+        let path = format!("/api/v1/positions?product=S-{row}&location=milano");
+        let (_, found) = observed.call(Method::GET, &path, "").await;
+        assert_eq!(found["items"][0]["on_hand"], 100 + row, "{found}");
+    }
 }

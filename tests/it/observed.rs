@@ -1,7 +1,7 @@
 //! The whole stack on a virtual clock, with its logs and metrics kept, and a vendor that does as told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -125,6 +125,8 @@ pub(crate) struct Faults {
     pub(crate) topic_is_down: AtomicBool,
     /// The evaluator's process dies as soon as it asks for anything.
     pub(crate) evaluator_crashes: AtomicBool,
+    /// How long the table takes for each call while a webhook is taken, in milliseconds.
+    pub(crate) webhooks_wait: AtomicU64,
     evaluator_runs: watch::Sender<bool>,
 }
 
@@ -147,6 +149,11 @@ impl Interference for Faults {
             && self.evaluator_crashes.load(Ordering::SeqCst)
         {
             return Verdict::Crash;
+        }
+        let taking = |run: &RunId| &*run.function == "ingest";
+        if call.run.as_ref().is_some_and(taking) {
+            let wait = self.webhooks_wait.load(Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(wait)).await;
         }
         if call.service == Service::Sns && self.topic_is_down.load(Ordering::SeqCst) {
             return Verdict::ConnectionLost;
@@ -209,6 +216,7 @@ impl Observed {
         let faults = Arc::new(Faults {
             topic_is_down: AtomicBool::new(false),
             evaluator_crashes: AtomicBool::new(false),
+            webhooks_wait: AtomicU64::new(0),
             evaluator_runs: watch::Sender::new(true),
         });
         let aws = EmbeddedAws::in_memory(Settings {

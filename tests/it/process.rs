@@ -317,6 +317,44 @@ async fn a_restart_says_of_channels_what_was_known_before() {
     assert_eq!(settled(after), settled(before.clone()));
 }
 
+/// Its vendor wants to be left alone for some seconds, in which the program is killed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_when_it_was_killed_leaves_when_it_would_have() {
+    let vendor = MockServer::start().await;
+    let busy = ResponseTemplate::new(429).insert_header("retry-after", "8");
+    let busy = Mock::given(any()).respond_with(busy).up_to_n_times(1);
+    busy.mount(&vendor).await;
+    let taken = Mock::given(any()).respond_with(ResponseTemplate::new(204));
+    taken.mount(&vendor).await;
+    let home = tempfile::tempdir().unwrap();
+    let (data, file) = (home.path().join("data"), home.path().join("lotwire.toml"));
+    std::fs::write(&file, config(&vendor.uri())).unwrap();
+    let client = crate::program::client();
+    let mut running = Lotwire::start(&data, &file);
+    let began = Clock::system().now();
+    let stock = json!({ "sku": "OIL", "location": "milano", "on_hand": 1 });
+    let posted = post(&client, &running.url, "one", began, &stock, "stock.level").await;
+    assert_eq!(posted, Some(200));
+    let until_has = async |running: &Lotwire, what: &str, seconds| loop {
+        let deliveries = running.get(&client, "deliveries").await;
+        let first = &deliveries["items"][0];
+        let is_so = match what {
+            "waits" => first["attempts"][0]["outcome"] == "retry",
+            state => first["state"] == state,
+        };
+        if is_so {
+            break;
+        }
+        let took = Clock::system().now().duration_since(began).as_secs();
+        assert!(took < seconds, "{deliveries}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    until_has(&running, "waits", 30).await;
+    running.program.kill();
+    let running = Lotwire::start(&data, &file);
+    until_has(&running, "delivered", 45).await;
+}
+
 /// The last of them is applied long after the first.
 const ROWS: usize = 1_500;
 

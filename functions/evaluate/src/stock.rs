@@ -12,7 +12,7 @@ use shared::domain::id::{ChannelName, GroupName, LocationId};
 use shared::domain::message::Message;
 use shared::domain::position::Position;
 use shared::domain::rule::{Check, Condition, Facts, Rule};
-use shared::domain::watch::{Episode, Watch};
+use shared::domain::watch::{Episode, NO_LONGER_OUT, Watch, still_low};
 use shared::domain::{AlertKind, ProductId, Severity, Subject};
 use shared::store::StoreError;
 use shared::store::alerts::ProductPicture;
@@ -342,7 +342,7 @@ impl<'a> Scene<'a> {
                     if change != RevisionKind::Resolved
                         && watch.is_some_and(|it| it.ends_told(&other.verdict, self.now)) =>
                 {
-                    Some("It is no longer out of stock.".to_owned())
+                    Some(NO_LONGER_OUT.to_owned())
                 }
                 (AlertKind::LowStock, _)
                     if kind == AlertKind::OutOfStock
@@ -350,7 +350,7 @@ impl<'a> Scene<'a> {
                         && fires =>
                 {
                     let threshold = other.reading.threshold?;
-                    Some(format!("It is still low: the threshold is {threshold}."))
+                    Some(still_low(threshold))
                 }
                 _ => None,
             }

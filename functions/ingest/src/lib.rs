@@ -4,7 +4,8 @@
 //! it (on the raw body), what it says, keep it as it came, apply it, answer. One that says a single thing is kept by the write that
 //! applies it. An acknowledged webhook is in the table, whole; one
 //! that could not be applied for now is answered with 503 *and* kept, so that either the sender's
-//! retry or the clock applies it (G1). Applying it again has no second effect (G2).
+//! retry or the clock applies it (G1); one that there was no time to apply whole with 202, for the clock.
+//! Applying it again has no second effect (G2).
 //!
 //! | file | job |
 //! |---|---|
@@ -124,6 +125,9 @@ impl IngestError {
     }
 }
 
+/// What an answer takes that says no more than that a webhook is kept.
+const ANSWERING: SignedDuration = SignedDuration::from_secs(1);
+
 /// Takes webhooks.
 #[derive(Clone)]
 pub struct Ingest {
@@ -179,7 +183,7 @@ impl Ingest {
     pub async fn handle(
         &self,
         request: ApiGatewayV2httpRequest,
-        _deadline: Timestamp,
+        deadline: Timestamp,
     ) -> ApiGatewayV2httpResponse {
         let name = request
             .path_parameters
@@ -195,7 +199,7 @@ impl Ingest {
             outcome = Empty,
         );
         async {
-            let response = match Box::pin(self.take(&name, &request)).await {
+            let response = match Box::pin(self.take(&name, &request, deadline)).await {
                 Ok(response) => response,
                 Err(error) => {
                     self.note_refused(&name, &error).await;
@@ -213,6 +217,7 @@ impl Ingest {
         &self,
         name: &str,
         request: &ApiGatewayV2httpRequest,
+        deadline: Timestamp,
     ) -> Result<ApiGatewayV2httpResponse, IngestError> {
         let mut door = self.door(name).await?;
         let body = raw_body(request)?;
@@ -279,7 +284,18 @@ impl Ingest {
                     return Ok(answer);
                 }
                 let received = self.store.receive(&received, rest).await?;
-                self.apply(&door, received, &signed, parsed).await?
+                let left = deadline.duration_since(self.store.clock().now()) - ANSWERING;
+                let left = left.max(SignedDuration::ZERO).unsigned_abs();
+                let applied = self.apply(&door, received, &signed, parsed);
+                match tokio::time::timeout(left, applied).await {
+                    Ok(outcome) => outcome?,
+                    Err(_) => {
+                        tracing::warn!(connector = %door.name, received.id = id,
+                            "there was no time to apply all of a webhook; the clock will");
+                        let body = json!({ "received": id, "duplicate": false });
+                        return Ok(json_response(202, &body, "application/json"));
+                    }
+                }
             }
         };
         tracing::info!(

@@ -101,7 +101,7 @@ impl Notifier {
     }
 
     /// Has the queue bring the intent again when its wait is over. If that fails, the clock does it.
-    async fn put_back(&self, which: &IntentRef, wait: SignedDuration) {
+    pub async fn put_back(&self, which: &IntentRef, wait: SignedDuration) {
         // Rounded up: a message that came early would find nothing to do.
         let seconds = wait.unsigned_abs().as_millis().div_ceil(1_000);
         let delay = i32::try_from(seconds)

@@ -165,6 +165,13 @@ impl Breaker {
         }
     }
 
+    /// Whoever made the probe is gone: the next message is one.
+    pub fn forget_probe(&mut self, now: Timestamp) {
+        if let State::HalfOpen { until, .. } = &mut self.0 {
+            *until = now.min(*until);
+        }
+    }
+
     /// Whether ordinary attempts go through.
     pub fn is_closed(&self) -> bool {
         matches!(self.0, State::Closed { .. })
@@ -240,6 +247,19 @@ mod tests {
             Turn::Go(pass @ Pass::Probe { .. }) => pass,
             other => panic!("expected a probe, got {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_probe_whose_process_is_gone_keeps_nobody_waiting() {
+        let mut breaker = opened_at(0);
+        probe(&mut breaker, at(30));
+        assert!(matches!(breaker.ask(at(31)), Turn::Wait { .. }));
+        breaker.forget_probe(at(31));
+        probe(&mut breaker, at(31));
+        // One that is left alone goes on being.
+        let mut breaker = opened_at(0);
+        breaker.forget_probe(at(1));
+        assert_eq!(breaker.ask(at(2)), Turn::Wait { until: at(30) });
     }
 
     #[test]

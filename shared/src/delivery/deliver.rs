@@ -264,6 +264,7 @@ impl Deliverer {
             Prepared::Not(outcome) => self.refrain(leased, outcome).await,
             Prepared::After(wait) => self.hold_back(leased, wait).await,
             Prepared::Superseded(reason) => self.supersede(leased, &reason).await,
+            Prepared::LeftTo(other) => self.leave_to(leased, &other, deadline).await,
         };
         over.map(Begun::Over)
     }
@@ -596,13 +597,9 @@ impl Deliverer {
         leased: &Stored<Intent>,
         reason: &str,
     ) -> Result<Delivered, DeliverError> {
-        let mut after = leased.data.clone();
-        after.attempts = after.attempts.saturating_sub(1);
-        after.in_flight = false;
-        let ours = self
-            .store
-            .put_intent(leased, &after.superseded(reason))
-            .await?;
+        self.tell_what_this_kept_back(&leased.data).await?;
+        let after = leased.data.left_out(reason);
+        let ours = self.store.put_intent(leased, &after).await?;
         if ours && leased.data.was_lost {
             let channel = &leased.data.channel;
             self.store.is_lost_after_all(channel).await?;
@@ -615,7 +612,7 @@ impl Deliverer {
     }
 
     /// Gives an intent back for so long: until its turn, or for as long as an earlier revision may need.
-    async fn hold_back(
+    pub(super) async fn hold_back(
         &self,
         leased: &Stored<Intent>,
         wait: SignedDuration,
@@ -644,6 +641,9 @@ impl Deliverer {
         let attempt = attempt(leased.data.attempts, made, took);
         self.measure(&leased.data, made, now);
         let state = after.state;
+        if matches!(state, IntentState::Rejected | IntentState::Exhausted) {
+            self.tell_what_this_kept_back(&leased.data).await?;
+        }
         let ours = self.store.settle(leased, after, attempt).await?;
         self.log(&leased.data, state, made);
         Ok(match wait {

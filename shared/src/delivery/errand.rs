@@ -19,9 +19,9 @@ use crate::domain::id::ChannelName;
 use crate::domain::message::Message;
 use crate::render::words::{Worded, worded};
 use crate::secrets::{SecretError, SecretRef};
-use crate::store::StoreError;
 use crate::store::intents::{Intent, IntentState, PERHAPS};
 use crate::store::resend::ENDS;
+use crate::store::{StoreError, Stored};
 
 /// How long to wait after somebody was faster with an earlier revision.
 const CONTENDED: SignedDuration = SignedDuration::from_secs(2);
@@ -54,6 +54,8 @@ pub(super) enum Prepared {
     After(SignedDuration),
     /// It is not to be sent any more, for this reason.
     Superseded(String),
+    /// Nor is it, as this one is still to leave and says more.
+    LeftTo(Box<Stored<Intent>>),
 }
 
 /// A channel, and what keeps it from being live.
@@ -135,6 +137,11 @@ impl Deliverer {
                 Standing::Waits(wait) => return Ok(Prepared::After(wait)),
                 Standing::Nothing(reason) => return Ok(Prepared::Superseded(reason)),
             }
+            if held_up && let Some(graver) = self.graver_to_come(intent, &message).await? {
+                return Ok(Prepared::LeftTo(graver));
+            }
+            let words = self.leave_out_what_another_says(intent, &mut message);
+            Box::pin(words).await?;
         }
         // People's vendors know no key by which they could tell that they had it before.
         let may_be_another = order == Order::Latest || !intent.perhaps_sent;

@@ -11,6 +11,7 @@
 //! | [`verdict`] | what an attempt makes of its intent |
 //! | `errand` | what an attempt needs, or why none can be made |
 //! | `order` | in which order revisions leave, and which of them do |
+//! | `beside` | of two messages on one item that leave together, the graver; and nothing twice |
 //! | `overtaken` | what of a message is no longer so by the time that it leaves |
 //! | `doubts` | the same of what is said of a source |
 //! | `trouble` | a channel that reaches nobody is told on the others |
@@ -20,6 +21,7 @@
 //! | [`deliver`] | all of it for one intent: lease, render, send, record |
 
 pub mod backoff;
+mod beside;
 pub mod breaker;
 pub mod deliver;
 mod doubts;

@@ -30,7 +30,7 @@ mod telling;
 
 pub use manner::{Manner, OwnManner, Span};
 use telling::{Flapping, tell};
-pub use telling::{STILL_OPEN, depth_told, says_why_now};
+pub use telling::{NO_LONGER_OUT, STILL_OPEN, depth_told, says_why_now, still_low, told_by_itself};
 
 /// What is remembered of one subject and kind between two looks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -229,6 +229,17 @@ impl Store {
         .await
     }
 
+    /// Lets a destination be asked anew that a process was asking which is known to be gone.
+    pub async fn forget_probe(&self, channel: &ChannelName) -> Result<(), StoreError> {
+        if self.destination(channel).await?.breaker.is_closed() {
+            return Ok(());
+        }
+        self.change_destination("forget a probe", channel, |to, now| {
+            to.breaker.forget_probe(now);
+        })
+        .await
+    }
+
     /// Notes that somebody has had sent again whatever a destination has refused and is still true. The rest
     /// did not arrive.
     pub(super) async fn all_is_sent_again(&self, channel: &ChannelName) -> Result<(), StoreError> {

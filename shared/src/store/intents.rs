@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::alerts::Alert;
 use super::groups::member_row;
 use super::keys::{self, Listed};
-use super::row::{Expect, Page, Row, Stored, Write, read};
+use super::row::{Expect, Page, Row, Stored, Write, Written, read};
 use super::{Store, StoreError};
 use crate::delivery::outcome::Outcome;
 use crate::domain::alert::{AlertKind, AlertState, Severity, named};
@@ -323,6 +323,17 @@ impl Intent {
         }
     }
 
+    /// The same of one that was leased for nothing.
+    #[must_use]
+    pub(crate) fn left_out(&self, reason: &str) -> Self {
+        Self {
+            attempts: self.attempts.saturating_sub(1),
+            in_flight: false,
+            ..self.clone()
+        }
+        .superseded(reason)
+    }
+
     /// The id of what it goes back to.
     pub fn correlation(&self) -> Option<&Correlation> {
         Some(&self.origin.as_ref()?.id)
@@ -410,19 +421,16 @@ impl Store {
         Ok(())
     }
 
-    /// Takes an intent from a process that is known to be gone, and with it the queue that would have
-    /// brought it back.
+    /// Takes an intent from a process that is known to be gone. One that waits goes on waiting.
     pub async fn take_over(&self, left: Stored<Intent>) -> Result<Intent, StoreError> {
         let now = self.clock.now();
-        if left.data.not_before <= now {
+        if left.data.not_before <= now || !left.data.in_flight {
             return Ok(left.data);
         }
-        let mut ours = left.data.clone();
-        if ours.in_flight {
-            ours.not_before = now;
-        } else {
-            ours.due_at = ours.not_before;
-        }
+        let ours = Intent {
+            not_before: now,
+            ..left.data.clone()
+        };
         self.put_intent(&left, &ours).await?;
         Ok(ours)
     }
@@ -530,6 +538,28 @@ impl Store {
     ) -> Result<bool, StoreError> {
         self.put_intent(stored, &stored.data.superseded(reason))
             .await
+    }
+
+    /// Settles an intent that another makes pointless which is still to leave: that one is due at once, and
+    /// written with it, so that whoever settles it otherwise knows. `false` if either has changed since it
+    /// was read.
+    pub(crate) async fn leave_to(
+        &self,
+        (leased, after): (&Stored<Intent>, &Intent),
+        other: &Stored<Intent>,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let instead = Intent {
+            not_before: other.data.not_before.min(now),
+            due_at: now,
+            ..other.data.clone()
+        };
+        let writes = vec![
+            Write::Put(intent_row(after)?, Expect::Version(leased.version)),
+            Write::Put(intent_row(&instead)?, Expect::Version(other.version)),
+        ];
+        let written = self.transact("leave out what another says", writes).await?;
+        Ok(written == Written::Done)
     }
 
     /// Writes an intent of which no try was made. `false` if it has changed since it was read.

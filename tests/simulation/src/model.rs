@@ -447,8 +447,11 @@ impl Account {
                         absent = 0;
                     }
                 }
-                (FileKind::Cut, Some(Some(on_hand))) => {
-                    self.state("feed", at, Some(*on_hand));
+                // Of a row that is whole, what its system had.
+                (FileKind::Cut, Some(said)) => {
+                    if let Some(on_hand) = file.rows.get(sku).copied().or(*said) {
+                        self.state("feed", at, Some(on_hand));
+                    }
                 }
                 _ => {}
             }

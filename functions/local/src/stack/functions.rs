@@ -22,7 +22,7 @@ use shared::store::breakers::TroubleKind;
 use shared::store::due::Due;
 use shared::store::resend::Resend;
 use shared::store::spent::Units;
-use shared::store::{Store, StoreError, schema};
+use shared::store::{Store, schema};
 
 use super::liveness::LivenessCheck;
 use super::resources::{self, STREAM_FAILURES, SYNC_QUEUE, TABLE};
@@ -322,7 +322,11 @@ impl Stack {
 
     /// Announces again what was on the queues, or being sent, when the last run ended: queues are in
     /// memory, who was sending is gone, and the clock would take a minute or two to notice.
-    pub async fn announce_pending(&self) -> Result<usize, StoreError> {
+    pub async fn announce_pending(&self) -> Result<usize, InstallationError> {
+        let installation = self.installations.current().await?;
+        for channel in installation.config.channels.keys() {
+            self.store.forget_probe(channel).await?;
+        }
         let now = self.store.clock().now();
         let by = now.saturating_add(LOOK_AHEAD).unwrap_or(Timestamp::MAX);
         let mut pending = Vec::new();
@@ -363,7 +367,17 @@ impl Stack {
                 }
             }
         }
-        Ok(self.bus.announce(&pending).await)
+        // The topic knows no delay, and what comes too early is left to the clock.
+        let (waiting, pending): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(|it| it.not_before > now);
+        for intent in &waiting {
+            let mut notifiers = self.notifiers.iter();
+            if let Some((_, notifier, _)) = notifiers.find(|it| it.0.name() == intent.kind) {
+                let wait = intent.not_before.duration_since(now);
+                notifier.put_back(&intent.into(), wait).await;
+            }
+        }
+        Ok(waiting.len() + self.bus.announce(&pending).await)
     }
 
     /// The mapping of the table's stream to the evaluator.

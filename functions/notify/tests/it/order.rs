@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use shared::bus::IntentRef;
 use shared::delivery::Delivered;
 use shared::domain::alert::RevisionKind;
-use shared::domain::watch::Manner;
+use shared::domain::watch::{Manner, NO_LONGER_OUT, still_low};
 use shared::store::intents::{IntentState, Lease};
 use shared::store::quarantine::Quarantined;
 
@@ -155,6 +155,141 @@ async fn that_nothing_is_left_does_not_wait_until_it_is_tried_again_to_tell_what
     let seen = world.vendors.seen("slack.com").split_off(3);
     assert_eq!(seen.len(), 1, "{seen:#?}");
     assert!(seen[0].body.contains("Out of stock"), "{seen:#?}");
+}
+
+/// The vendor is down while the last are sold, so that both wait for it.
+async fn low_and_out_that_wait(world: &World, item: &str, channels: [&str; 2]) -> [IntentRef; 2] {
+    world.vendors.first("slack.com", [Answer::Status(503)]);
+    let low = world.open(&format!("{item}/low"), &channels[..1]).await;
+    assert!(matches!(world.look(&low[0]).await, Delivered::Again(_)));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let graver = format!("{item}/out");
+    let out = world
+        .open_after(&low[0].alert, &graver, &channels[1..])
+        .await;
+    if channels[1] == "chat" {
+        world.vendors.first("slack.com", [Answer::Status(503)]);
+        assert!(matches!(world.look(&out[0]).await, Delivered::Again(_)));
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    [low, out].map(|mut intents| intents.remove(0))
+}
+
+/// What a channel took or was asked, without what it was asked before.
+fn texts(world: &World, before: usize) -> Vec<String> {
+    let seen = world.vendors.seen("slack.com").split_off(before);
+    let text = |seen: Seen| match seen.body.contains("Out of stock") {
+        true => "out".to_owned(),
+        false => "low".to_owned(),
+    };
+    seen.into_iter().map(text).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_low_stock_that_waited_is_not_told_beside_the_out_of_stock_of_the_item() {
+    let world = slack().await;
+    let [low, out] = low_and_out_that_wait(&world, "oil", ["chat", "chat"]).await;
+    let before = world.vendors.count();
+    settle(&world, &low).await;
+    assert_eq!(texts(&world, before), ["out"], "and it waits no longer");
+    settle(&world, &out).await;
+    assert_eq!(texts(&world, before), ["out"]);
+    let low = world.intent(&low).await;
+    assert_eq!(low.state, IntentState::Superseded);
+    let reason = low.last_outcome.unwrap();
+    assert!(reason.contains("oil/out"), "{reason}");
+}
+
+/// No route leads it there.
+#[tokio::test(start_paused = true)]
+async fn a_low_stock_is_told_where_the_out_of_stock_of_the_item_is_not() {
+    let world = World::new(&(SLACK.to_owned() + &webhooks(&[("ops", "")]))).await;
+    world.set("TOKEN", Some("xoxb-1"));
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    let [low, _] = low_and_out_that_wait(&world, "oil", ["chat", "ops"]).await;
+    let before = world.vendors.seen("slack.com").len();
+    settle(&world, &low).await;
+    assert_eq!(texts(&world, before), ["low"]);
+    assert_eq!(world.intent(&low).await.state, IntentState::Delivered);
+}
+
+/// The vendor refuses it, or some is left again before it has left.
+#[tokio::test(start_paused = true)]
+async fn a_low_stock_is_told_after_all_where_the_out_of_stock_does_not_arrive() {
+    const REFUSED: &str = r#"{"ok":false,"error":"msg_too_long"}"#;
+    for ends in [false, true] {
+        let world = slack().await;
+        let [low, out] = low_and_out_that_wait(&world, "oil", ["chat", "chat"]).await;
+        let answer = match ends {
+            true => Answer::Status(503),
+            false => Answer::Body(REFUSED),
+        };
+        world.vendors.first("slack.com", [answer]);
+        let before = world.vendors.count();
+        world.look(&low).await;
+        assert_eq!(texts(&world, before), ["out"]);
+        let state = async || world.intent(&low).await.state;
+        if ends {
+            assert_eq!(state().await, IntentState::Superseded);
+            let end = world.resolve("oil/out", &["chat"]).await.remove(0);
+            drive_both(&world, &end, &out).await;
+        }
+        assert_eq!(state().await, IntentState::Pending, "ends: {ends}");
+        settle(&world, &low).await;
+        assert_eq!(texts(&world, before), ["out", "low"], "ends: {ends}");
+        assert_eq!(state().await, IntentState::Delivered);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_point_loses_neither_of_a_low_and_an_out_of_stock() {
+    let world = World::yielding(SLACK).await;
+    world.set("TOKEN", Some("xoxb-1"));
+    world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+    for polls in 0.. {
+        let item = format!("oil{polls}");
+        let [low, out] = low_and_out_that_wait(&world, &item, ["chat", "chat"]).await;
+        let before = world.vendors.count();
+        let crashed = crash_after(polls, Box::pin(world.look(&low))).await;
+        drive_both(&world, &low, &out).await;
+        let mut told = texts(&world, before);
+        told.dedup();
+        assert_eq!(told, ["out"], "after {polls} polls");
+        assert_eq!(world.intent(&out).await.state, IntentState::Delivered);
+        if crashed.is_some() {
+            assert!(polls > 5);
+            break;
+        }
+    }
+}
+
+/// Each says so where the other is not told.
+#[tokio::test(start_paused = true)]
+async fn what_is_back_and_still_low_is_not_said_twice() {
+    for both in [true, false] {
+        let world = World::new(&(SLACK.to_owned() + &webhooks(&[("ops", "")]))).await;
+        world.set("TOKEN", Some("xoxb-1"));
+        world.vendors.always("slack.com", Answer::Body(ACCEPTED));
+        let said = async |note: &str| *world.notes.lock().unwrap() = vec![note.to_owned()];
+        let out = world.open("oil/out", &["chat"]).await.remove(0);
+        settle(&world, &out).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        said(&still_low(3)).await;
+        let end = world.resolve("oil/out", &["chat"]).await.remove(0);
+        said(NO_LONGER_OUT).await;
+        let hears = if both { "chat" } else { "ops" };
+        let low = world.open_after("oil/out", "oil/low", &[hears]).await;
+        settle(&world, &end).await;
+        settle(&world, &low[0]).await;
+        let seen = world.vendors.seen("slack.com").split_off(1);
+        assert_eq!(seen.len(), if both { 2 } else { 1 });
+        let says = |what: &str| seen.iter().filter(|it| it.body.contains(what)).count();
+        assert_eq!(says(NO_LONGER_OUT), 0);
+        assert_eq!(says(&still_low(3)), usize::from(!both));
+        let ops = world.vendors.seen(HOST);
+        assert_eq!(ops.len(), usize::from(!both));
+        assert!(ops.iter().all(|it| it.body.contains(NO_LONGER_OUT)));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::manner::{FLAPPING, STEADY};
 use super::{Announcement, Audience, Beside, Episode, Manner, Moment, Verdict, Withheld, after};
-use crate::domain::alert::RevisionKind;
+use crate::domain::alert::{AlertKind, RevisionKind};
 use crate::domain::rule::{Check, Condition, Depth};
 
 impl Episode {
@@ -203,6 +203,25 @@ pub fn says_why_now(note: &str) -> bool {
     [FLAPPING, STEADY, REMINDER]
         .iter()
         .any(|it| note.starts_with(it))
+}
+
+/// What is said with an alert on what was out of stock until now.
+pub const NO_LONGER_OUT: &str = "It is no longer out of stock.";
+
+const STILL_LOW: &str = "It is still low: the threshold is ";
+
+/// What the end of an out of stock says where little is left.
+pub fn still_low(threshold: i64) -> String {
+    format!("{STILL_LOW}{threshold}.")
+}
+
+/// The kind of alert of the same item that says by itself what a note does.
+pub fn told_by_itself(note: &str) -> Option<AlertKind> {
+    match note {
+        NO_LONGER_OUT => Some(AlertKind::OutOfStock),
+        low if low.starts_with(STILL_LOW) => Some(AlertKind::LowStock),
+        _ => None,
+    }
 }
 
 const HALF: &str = "It has fallen further, to half of the threshold.";
