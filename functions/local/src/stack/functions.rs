@@ -367,7 +367,9 @@ impl Stack {
                 }
             }
         }
-        // The topic knows no delay, and what comes too early is left to the clock.
+        // The topic knows no delay, and what comes too early is left to the clock. What was taken over is due
+        // from then on.
+        let now = self.store.clock().now();
         let (waiting, pending): (Vec<_>, Vec<_>) =
             pending.into_iter().partition(|it| it.not_before > now);
         for intent in &waiting {
