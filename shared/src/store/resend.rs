@@ -238,7 +238,7 @@ impl Store {
             // Whoever is told what is so now needs to hear nothing of before.
             let earlier = intents.iter().filter(|_| !wants_each);
             let all = earlier.chain([&last]).map(|it| &it.data);
-            all.filter(|it| it.is_lost()).cloned().collect()
+            all.filter(|it| it.is_lost()).cloned().collect::<Vec<_>>()
         };
         match last.data.state {
             // Its group has it, and says what is true: soon, or now if it found the channel not live.
