@@ -246,6 +246,16 @@ impl Store {
             })
             .await;
         if matches!(changed, Ok(_) | Err(ApplyError::SameSku { .. })) {
+            if beside.is_empty() {
+                // Its other names stand for the same, where the sender does not say them.
+                let known = self.external_name(&event.source, kind, name).await?;
+                for (kind, name) in known.into_iter().flat_map(|it| it.beside) {
+                    let named = |other: &mut ExternalName| other.named(sku, version, &event.id);
+                    let other = self.change_name(event, (&kind, &name), sources, named);
+                    // Boxed, as it is rare.
+                    other.boxed().await?;
+                }
+            }
             // Also where the name was known: whoever learnt it may have stopped right after.
             self.release_waiting(&event.source, kind, name).await?;
         }

@@ -1,6 +1,6 @@
 //! What a shop does, told in any order.
 
-use super::{NORTH, SOUTH, comes_to, comes_to_after, has, is, ordered, sells, states};
+use super::{NORTH, SOUTH, comes_to, comes_to_after, has, is, is_alone, ordered, sells, states};
 use crate::shopify::{ITEM, OTHER_ITEM};
 
 #[tokio::test(start_paused = true)]
@@ -261,4 +261,19 @@ async fn all_of_it_at_once_comes_to_the_same() {
     ];
     let right = [("A", "north", Some(65), 5), ("B", "north", Some(29), 1)];
     comes_to("", &told, &right).await;
+}
+
+/// Which of its webhooks is heard first is nothing to an order, which says the new SKU.
+#[tokio::test(start_paused = true)]
+async fn an_order_is_of_its_variant_where_only_the_inventory_items_have_told_their_new_skus() {
+    let before = [has(ITEM, NORTH, 50, 5), has(OTHER_ITEM, NORTH, 60, 6)];
+    let told = [
+        is_alone(ITEM, "C", 30),
+        is_alone(OTHER_ITEM, "A", 40),
+        ordered(1, ITEM, "C", 2, 50).placed(),
+    ];
+    let right = [("A", "north", Some(60), 0), ("C", "north", Some(48), 2)];
+    comes_to_after("", &before, &told, &right).await;
+    // Nor where the shop states none of them.
+    comes_to("", &told, &[("C", "north", None, 2)]).await;
 }

@@ -106,6 +106,23 @@ async fn what_is_counted_of_a_new_product_with_an_old_sku_is_its_own() {
     comes_to_after("", &before, &told, &right).await;
 }
 
+/// The shop states both: of a variant of which it never did nobody knows that it has the SKU too.
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_of_two_variants_is_theirs_again_where_one_had_the_others_sku_for_a_while()
+{
+    let before = [has(ITEM, NORTH, 19, 5), has(OTHER_ITEM, NORTH, 49, 6)];
+    let told = [
+        counts("A", 20, 10),
+        counts("B", 50, 12),
+        is(OTHER_ITEM, "A", 200),
+        is(OTHER_ITEM, "B", 300),
+    ];
+    let right = [("A", "north", Some(20), 0), ("B", "north", Some(50), 0)];
+    for setting in ["", SUM] {
+        comes_to_after(setting, &before, &told, &right).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_counted_goes_along_with_a_variant_that_is_renamed_twice() {
     let told = [
