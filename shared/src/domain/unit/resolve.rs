@@ -308,7 +308,7 @@ impl Unit {
         let sellers = || {
             reports
                 .iter()
-                .find_map(|report| self.seller_had_it_at(report))
+                .find_map(|report| self.seller_had_it_at(report, authority))
         };
         let stood = || {
             self.until(|version| version < first)
@@ -323,13 +323,32 @@ impl Unit {
     }
 
     /// Where who reports that it left had it then.
-    fn seller_had_it_at(&self, report: &Report<'_>) -> Option<LocationId> {
+    fn seller_had_it_at(&self, report: &Report<'_>, authority: &Authority) -> Option<LocationId> {
         let place = report.place()?;
         let known = self.until(|version| version <= report.version);
         let claim = known.claims.get(report.source)?;
         // Who speaks of its state may not have heard where it was brought.
-        let brought = known.brought_since(claim);
-        Some(brought.map_or(place, |(_, to)| &to.value).clone())
+        let brought = known.brought_since(claim).map(|(_, to)| to.value.clone());
+        let moved = || known.moved_since(report, authority);
+        Some(brought.or_else(moved).unwrap_or_else(|| place.clone()))
+    }
+
+    /// Where it stood by the later word of another who had it, as it left by the word of one who does not say
+    /// from where: who only brought it there before never had it, and who had it may not have heard of a move.
+    fn moved_since(&self, report: &Report<'_>, authority: &Authority) -> Option<LocationId> {
+        let seller = self.claims.get(report.source)?;
+        let stood = self
+            .until(|version| version < report.version)
+            .resolve(authority);
+        let there = self.claims.get(stood.placed_by.as_ref()?)?;
+        let said = seller.state.iter().chain(seller.left_at_once.iter());
+        let had_it = said.map(|it| it.value).any(UnitState::is_present);
+        let mut places = there.location.iter().map(|it| &it.value);
+        let was_moved = places.any(|it| Some(it) != there.location.value());
+        let counts = seller.location.of(report.version).is_none()
+            && there.location_since() > seller.location_since()
+            && (was_moved || !had_it);
+        stood.location.filter(|_| counts)
     }
 
     /// What was known of it by such versions.
