@@ -490,6 +490,40 @@ async fn an_open_conflict_is_told_again_at_once_though_the_new_claims_are_not_se
     carried.stop().await;
 }
 
+/// The deal fell through, and the marketplace goes on saying that it was sold.
+#[tokio::test(start_paused = true)]
+async fn people_are_told_of_a_vehicle_that_one_has_back_and_another_has_sold_at_its_rooftop() {
+    for gives_way in [true, false] {
+        let shop = Shop::open(&[("[channels.out]", MARKET)]).await;
+        let carried = shop.evaluates();
+        let now = || shop.store.clock().now();
+        for source in ["dms", "market"] {
+            says(&shop, source, now(), UnitState::InStock, "north").await;
+        }
+        for source in ["dms", "market"] {
+            hours(9).await;
+            says(&shop, source, now(), UnitState::Sold, "north").await;
+        }
+        hours(9).await;
+        says(&shop, "dms", now(), UnitState::InStock, "north").await;
+        hours(9).await;
+        assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+        if gives_way {
+            says(&shop, "market", now(), UnitState::InStock, "north").await;
+        }
+        hours(16).await;
+        let told = conflicts(&shop, &carried, AlertState::Open).await;
+        let is_back = "It was sold at North, by the word of market. The sale stands. \
+                       dms says that it is back at North.";
+        let expected: &[_] = if gives_way { &[] } else { &[is_back] };
+        assert_eq!(told, expected);
+        says(&shop, "market", now(), UnitState::Removed, "north").await;
+        says(&shop, "dms", now(), UnitState::Sold, "north").await;
+        assert_eq!(conflicts(&shop, &carried, AlertState::Open).await, NONE);
+        carried.stop().await;
+    }
+}
+
 /// Of a source that only tells changes nobody knows whether it still thinks so.
 #[tokio::test(start_paused = true)]
 async fn two_who_tell_only_changes_contradict_each_other_once_one_says_so_again_or_after_a_time() {

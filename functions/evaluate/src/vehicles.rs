@@ -42,10 +42,22 @@ impl Evaluator {
             changes_at = Some(changes_at.map_or(at, |before: Timestamp| before.min(at)));
         };
         for rival in &resolved.rivals {
-            // Nobody may sell it twice; of a vehicle that is there one of them may yet give way.
-            let by = resolved.placed_by.as_ref().filter(|_| !has_left);
+            // Nobody may sell it twice; of a vehicle that is there, or is there again, one of them may yet
+            // give way.
+            let is_back = has_left && resolved.location.as_ref() == Some(&rival.1);
+            let by = match has_left {
+                true => resolved.holder.as_ref().filter(|_| is_back),
+                false => resolved.placed_by.as_ref(),
+            };
             let contradiction = by.and_then(|by| unit.contradiction(by, &rival.0));
             let listed = match contradiction {
+                Some(known) if is_back => {
+                    let until = later(known.since, installation.config.alerts.conflict_after);
+                    match self.store.clock().now() < until {
+                        true => Listed::Perhaps(until),
+                        false => Listed::Still,
+                    }
+                }
                 Some(known) => {
                     let stands = self.stands(installation, unit, &known, &authority);
                     stands.await?

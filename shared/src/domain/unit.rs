@@ -517,6 +517,8 @@ pub(crate) fn hear<T: PartialOrd>(
 }
 
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod tests;

@@ -13,8 +13,9 @@
 //!   states what differs from before.
 //! - A vehicle is in stock only if some source's word that it is there is later than every sale that
 //!   others reported and did not take back: a sale is taken back by whoever reported it, and stock from
-//!   a later day, in the place's calendar, is stock that came in again. It stands where the best ranked
-//!   of the sources says that have it, and is counted there once.
+//!   a later day, in the place's calendar, is stock that came in again. Of the day on which it came in
+//!   again a report of its sale is a late one of the sale before, by whoever has had it since before that.
+//!   It stands where the best ranked of the sources says that have it, and is counted there once.
 //! - A source that is taken out of the configuration has no vehicle any more; what it sold stays sold. Where
 //!   nobody else has one, nobody says how many there are.
 
@@ -353,15 +354,19 @@ impl Model {
         claims: &BTreeMap<&'static str, Claim>,
     ) -> Option<Place> {
         let said = |claim: &Claim| claim.states.values().last().map(|state| STATES[*state]);
+        let sold = sales(claims);
         let mut present: Vec<_> = claims
             .iter()
             .filter(|(source, claim)| {
-                let others = claims.iter().filter(|(other, _)| other != source);
-                let mut sales = others
-                    .flat_map(|(_, other)| other.sales().into_iter().map(move |at| (at, other)))
-                    .filter(|(at, other)| !(other.dropped && is_taken_back(*at, claims)))
-                    .map(|(at, _)| at);
-                claim.is_theirs() && sales.all(|sold| claim.came_after(sold, i64::MAX))
+                let others = |reports: &[(i64, &str)]| {
+                    reports.iter().any(|(at, other)| {
+                        let by = &claims[other];
+                        let taken_back = by.dropped && is_taken_back((*at, by), claims);
+                        other != *source && !taken_back
+                    })
+                };
+                let mut sold = sold.iter().filter(|reports| others(reports));
+                claim.is_theirs() && sold.all(|reports| claim.came_after(reports[0].0, i64::MAX))
             })
             .collect();
         // Where none of them comes first by configuration, who has had it longest does.
@@ -587,6 +592,14 @@ impl Claim {
         departures
     }
 
+    /// Whether it has listed the vehicle that it sold then since before an earlier sale, and not anew.
+    fn had_listed_it(&self, sold: i64, before: i64) -> bool {
+        let said = self.states.range(..sold).rev();
+        let stay = said.skip_while(|(_, state)| !is_theirs(**state));
+        let listed = stay.take_while(|(_, state)| is_theirs(**state)).last();
+        listed.is_some_and(|(at, _)| *at < before) && !self.came_after(before, sold)
+    }
+
     /// Whether the day since which the vehicle is there, as it was said by then, is later than that of
     /// a sale.
     fn came_after(&self, sold: i64, until: i64) -> bool {
@@ -595,18 +608,51 @@ impl Claim {
     }
 }
 
+/// The vehicle's sales, each by all who reported it.
+fn sales<'a>(claims: &BTreeMap<&'a str, Claim>) -> Vec<Vec<(i64, &'a str)>> {
+    let reports = claims.iter().flat_map(|(source, claim)| {
+        let sold = claim.sales().into_iter();
+        sold.map(|at| (at, *source))
+    });
+    let mut sales: Vec<Vec<(i64, &str)>> = Vec::new();
+    for (at, source) in reports.collect::<BTreeSet<_>>() {
+        let is_of = |sale: &[(i64, &str)]| {
+            let known = sale.iter().any(|(_, known)| *known == source);
+            !known && !came_between(sale[0].0, (at, &claims[source]), claims)
+        };
+        match sales.last_mut() {
+            Some(last) if is_of(last) => last.push((at, source)),
+            _ => sales.push(vec![(at, source)]),
+        }
+    }
+    sales
+}
+
+/// Whether a stay began after one sale and before what a source reports as one. One of the same day as the
+/// report did, unless that is a late report.
+fn came_between(first: i64, (at, by): (i64, &Claim), claims: &BTreeMap<&str, Claim>) -> bool {
+    let late = by.had_listed_it(at, first);
+    claims.values().any(|claim| {
+        let (from, until) = (claim.day_of(first), claim.day_of(at));
+        let mut days = claim.since.values();
+        days.any(|day| *day > from && (*day < until || *day == until && !late))
+    })
+}
+
 /// Whether a sale by who is no longer asked was taken back by another who had reported it too: there is no
 /// stay that began between what the two reported.
-fn is_taken_back(sold: i64, claims: &BTreeMap<&'static str, Claim>) -> bool {
+fn is_taken_back((sold, by): (i64, &Claim), claims: &BTreeMap<&'static str, Claim>) -> bool {
     let asked = claims.values().filter(|claim| !claim.dropped);
     let mut reports = asked.flat_map(|claim| {
         let reports = claim.departures().into_iter();
         reports.filter_map(move |(at, back)| Some((claim, at, back?)))
     });
     reports.any(|(claim, at, back)| {
-        let (from, until) = (claim.day_of(at.min(sold)), claim.day_of(at.max(sold)));
-        let mut arrivals = claims.values().flat_map(|claim| claim.since.values());
-        back > sold && !arrivals.any(|day| *day > from && *day <= until)
+        let between = match at < sold {
+            true => came_between(at, (sold, by), claims),
+            false => came_between(sold, (at, claim), claims),
+        };
+        back > sold && !between
     })
 }
 

@@ -43,10 +43,16 @@ fn in_words(explained: &Value) -> String {
     for other in array(&vehicle["unheeded"]) {
         let state = text(&other["state"]).replace('_', " ");
         let (connector, by) = (text(&other["connector"]), text(&vehicle["stated_by"]));
-        let sentence = format!(
-            "{connector} says that it is {state}, which does not count: {by} has it. To have \
-             {connector} say so, name it under `[ownership]`: state"
-        );
+        let sentence = match state.as_str() {
+            "sold" | "wholesale" => format!(
+                "{connector} says that it is {state}, which is taken for what was before {by} \
+                 had it again"
+            ),
+            _ => format!(
+                "{connector} says that it is {state}, which does not count: {by} has it. To have \
+                 {connector} say so, name it under `[ownership]`: state"
+            ),
+        };
         words.line("", &sentence);
     }
     let like: Vec<_> = array(&explained["like"]).iter().map(text).collect();

@@ -36,6 +36,7 @@ impl Unit {
                 _ => format!("It is counted once, at {at}, by the word of {source}."),
             }
         });
+        let has_left = resolved.state.is_departure();
         let note = |(source, location): &(ConnectorName, LocationId)| {
             let at = place(location);
             match self.word_of(source) {
@@ -43,7 +44,10 @@ impl Unit {
                 Some(UnitState::Wholesale) => {
                     format!("{source}{SAYS_THAT_IT_WAS}given to the trade at {at}.")
                 }
-                _ if resolved.state.is_departure() => format!("{source}{STILL_LISTS_IT}{at}."),
+                _ if has_left && resolved.location.as_ref() == Some(location) => {
+                    format!("{source}{HAS_IT_BACK}{at}.")
+                }
+                _ if has_left => format!("{source}{STILL_LISTS_IT}{at}."),
                 _ => format!("{source}{HAS_IT_AT}{at}, too."),
             }
         };
@@ -69,13 +73,14 @@ impl Unit {
 
 const SAYS_THAT_IT_WAS: &str = " says that it was ";
 const STILL_LISTS_IT: &str = " still lists it at ";
+const HAS_IT_BACK: &str = " says that it is back at ";
 const HAS_IT_AT: &str = " has it at ";
 
 /// Whether a note says that a source claims the vehicle.
 fn is_claim(note: &str, source: &ConnectorName) -> bool {
     let said = note.strip_prefix(source.as_str());
     said.is_some_and(|said| {
-        [SAYS_THAT_IT_WAS, STILL_LISTS_IT, HAS_IT_AT]
+        [SAYS_THAT_IT_WAS, STILL_LISTS_IT, HAS_IT_BACK, HAS_IT_AT]
             .iter()
             .any(|claim| said.starts_with(claim))
     })

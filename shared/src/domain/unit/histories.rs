@@ -115,21 +115,68 @@ impl Judge<'_> {
         states[&left].is_departure() && !repeats && !taken_back
     }
 
+    /// Whether a source that says that the vehicle has left had listed it since before then, and not anew.
+    fn had_listed_it(&self, source: &str, left: Timestamp, before: Timestamp) -> bool {
+        let states = self.states(source);
+        let earlier = states.range(..left).rev();
+        let stay = earlier.skip_while(|(_, state)| !state.is_present());
+        let listed = stay.take_while(|(_, state)| state.is_present()).last();
+        let since = self.since(source, left);
+        listed.is_some_and(|(at, _)| *at < before)
+            && since.is_none_or(|since| since <= self.day(source, before))
+    }
+
+    /// Whether some source's stay began between two reports that the vehicle has left. One of the day of the
+    /// later report did, unless that is a late report of the first.
+    fn came_between(&self, first: Timestamp, source: &str, left: Timestamp) -> bool {
+        let late = self.had_listed_it(source, left, first);
+        let mut stays = self.reports.iter().filter_map(|(who, said)| {
+            let since = self.since(who, said.version.at);
+            said.since.and(since).map(|since| (*who, since))
+        });
+        stays.any(|(who, since)| {
+            let until = self.day(who, left);
+            since > self.day(who, first) && (since < until || since == until && !late)
+        })
+    }
+
+    /// When the vehicle left, and by whose words.
+    fn departures(&self) -> Vec<(Timestamp, Vec<&'static str>)> {
+        let reports = SOURCES.iter().flat_map(|source| {
+            let left = self.states(source).into_keys();
+            left.filter(|at| self.departs(source, *at))
+                .map(|at| (at, *source))
+                .collect::<Vec<_>>()
+        });
+        let mut departures: Vec<(Timestamp, Vec<&str>)> = Vec::new();
+        for (at, source) in reports.collect::<std::collections::BTreeSet<_>>() {
+            match departures.last_mut() {
+                Some((first, by))
+                    if !by.contains(&source) && !self.came_between(*first, source, at) =>
+                {
+                    by.push(source);
+                }
+                _ => departures.push((at, vec![source])),
+            }
+        }
+        departures
+    }
+
     /// Whether some source's word that the vehicle is there is later than every sale.
     fn is_in_stock(&self) -> bool {
+        let departures = self.departures();
         SOURCES.iter().any(|source| {
             let states = self.states(source);
             let there = states
                 .last_key_value()
                 .is_some_and(|(_, state)| state.is_present());
             let since = self.since(source, Timestamp::MAX);
-            let others = SOURCES.iter().filter(|other| *other != source);
-            let mut sales = others.flat_map(|other| {
-                let left = self.states(other).into_keys();
-                left.filter(|at| self.departs(other, *at))
-                    .collect::<Vec<_>>()
-            });
-            there && sales.all(|sold| since.is_some_and(|since| since > self.day(source, sold)))
+            let mut others = departures
+                .iter()
+                .filter(|(_, by)| by.iter().any(|other| other != source));
+            there
+                && others
+                    .all(|(sold, _)| since.is_some_and(|since| since > self.day(source, *sold)))
         })
     }
 }
@@ -163,6 +210,7 @@ proptest! {
             sold.map(|(at, _)| (*source, at)).collect::<Vec<_>>()
         });
         prop_assert!(sales <= reported.count());
+        prop_assert!(sales <= judge.departures().len());
         if resolved.state == UnitState::Sold && unit.count(&judge.authority).is_some() {
             prop_assert!(sales > 0, "it was sold to somebody");
         }

@@ -4,7 +4,8 @@
 //! report of it by a source that had it in stock until then, or had never said anything. A source takes
 //! its departure back by saying later that the vehicle is there, unless it dates that stay after the
 //! departure: then the vehicle was sold and came in again. Reports of two sources are of one departure
-//! if no stay began between them.
+//! if no stay began between them. A stay of the day of the later report began before that, unless its source
+//! has had the vehicle all along since before the first: then it reports that one, and late.
 //!
 //! A **presence** counts if it is later than every departure: than the source's own by the source's own
 //! order, than another's by the day since which the vehicle is said to be there. That day is one of the
@@ -32,6 +33,17 @@ impl<'a> Report<'a> {
     /// Where its source had the vehicle.
     fn place(&self) -> Option<&'a LocationId> {
         self.claim.location.at(self.version)
+    }
+
+    /// Whether its source, where it had listed the vehicle that then left, had done so anew since such a
+    /// version.
+    fn was_listed_after(&self, version: Version, authority: &Authority) -> Option<bool> {
+        let said = self.claim.state.iter().rev();
+        let said = said.skip_while(|it| it.version >= self.version || !it.value.is_present());
+        let listed = said.take_while(|it| it.value.is_present()).last()?;
+        let day = day_of(version.at, self.claim.location.value(), authority);
+        let since = self.claim.since.at(self.version);
+        Some(listed.version >= version || since.is_some_and(|since| *since > day))
     }
 
     /// Another who says that it left from elsewhere, and where, as long as both say so. One who had it
@@ -126,7 +138,7 @@ impl Unit {
                 sold_at: None,
             };
         }
-        self.gone(departures.last(), authority)
+        self.gone(&departures, authority)
     }
 
     /// Where it is by those who say nothing of its state.
@@ -140,7 +152,7 @@ impl Unit {
     }
 
     /// What is true of a vehicle that is nowhere in stock.
-    fn gone(&self, departure: Option<&Departure<'_>>, authority: &Authority) -> Resolved {
+    fn gone(&self, departures: &[Departure<'_>], authority: &Authority) -> Resolved {
         let last_word = self
             .claims
             .iter()
@@ -149,7 +161,8 @@ impl Unit {
             .max_by_key(|(state, name, _)| {
                 (state.version, state.value.how_far_gone(), (*name).clone())
             });
-        let left = departure.and_then(|reports| Some((*reports.first()?, reports)));
+        let left = departures.last();
+        let left = left.and_then(|reports| Some((*reports.first()?, reports)));
         // A stay that began after the departure, and ended otherwise.
         let came_again = left
             .zip(last_word)
@@ -193,7 +206,7 @@ impl Unit {
         let location = location.or_else(|| claim.location.value());
         let location = location.or_else(|| self.whoever_had_it(None, authority));
         let elsewhere = left.map(|(first, reports)| {
-            let mut elsewhere = self.still_listed(first.version.at, location, authority);
+            let mut elsewhere = self.still_listed(&first, location, departures, authority);
             let says_where = reports.iter().find(|report| report.place().is_some());
             let others =
                 says_where.map(|from| reports.iter().filter_map(|it| from.contradicted_by(it)));
@@ -213,18 +226,27 @@ impl Unit {
         }
     }
 
-    /// Who has a vehicle at another rooftop that has left by somebody's word.
+    /// Who has a vehicle at another rooftop that has left by somebody's word, or has it again.
     fn still_listed(
         &self,
-        left: Timestamp,
+        first: &Report<'_>,
         location: Option<&LocationId>,
+        departures: &[Departure<'_>],
         authority: &Authority,
     ) -> Elsewhere {
+        let left = first.version.at;
         let mut elsewhere = Elsewhere::default();
         for (source, claim) in &self.claims {
-            let theirs = claim.location.value();
+            let theirs = claim.location.value().or(location);
             let has_it = claim.state.value().is_some_and(|state| state.is_present());
-            if let Some(theirs) = theirs.filter(|_| has_it && theirs != location) {
+            let Some(theirs) = theirs.filter(|_| has_it) else {
+                continue;
+            };
+            if Some(theirs) == location {
+                if claim.has_it_again(first, departures, authority) {
+                    elsewhere.add(source, theirs, None);
+                }
+            } else {
                 let claims_it = claim.is_listed_anew(left, authority) || claim.goes_on_after(left);
                 elsewhere.add(source, theirs, (!claims_it).then_some(left));
             }
@@ -308,7 +330,7 @@ impl Unit {
         let sellers = || {
             reports
                 .iter()
-                .find_map(|report| self.seller_had_it_at(report))
+                .find_map(|report| self.seller_had_it_at(report, authority))
         };
         let stood = || {
             self.until(|version| version < first)
@@ -323,13 +345,32 @@ impl Unit {
     }
 
     /// Where who reports that it left had it then.
-    fn seller_had_it_at(&self, report: &Report<'_>) -> Option<LocationId> {
+    fn seller_had_it_at(&self, report: &Report<'_>, authority: &Authority) -> Option<LocationId> {
         let place = report.place()?;
         let known = self.until(|version| version <= report.version);
         let claim = known.claims.get(report.source)?;
         // Who speaks of its state may not have heard where it was brought.
-        let brought = known.brought_since(claim);
-        Some(brought.map_or(place, |(_, to)| &to.value).clone())
+        let brought = known.brought_since(claim).map(|(_, to)| to.value.clone());
+        let moved = || known.moved_since(report, authority);
+        Some(brought.or_else(moved).unwrap_or_else(|| place.clone()))
+    }
+
+    /// Where it stood by the later word of another who had it, as it left by the word of one who does not say
+    /// from where: who only brought it there before never had it, and who had it may not have heard of a move.
+    fn moved_since(&self, report: &Report<'_>, authority: &Authority) -> Option<LocationId> {
+        let seller = self.claims.get(report.source)?;
+        let stood = self
+            .until(|version| version < report.version)
+            .resolve(authority);
+        let there = self.claims.get(stood.placed_by.as_ref()?)?;
+        let said = seller.state.iter().chain(seller.left_at_once.iter());
+        let had_it = said.map(|it| it.value).any(UnitState::is_present);
+        let mut places = there.location.iter().map(|it| &it.value);
+        let was_moved = places.any(|it| Some(it) != there.location.value());
+        let counts = seller.location.of(report.version).is_none()
+            && there.location_since() > seller.location_since()
+            && (was_moved || !had_it);
+        stood.location.filter(|_| counts)
     }
 
     /// What was known of it by such versions.
@@ -416,15 +457,19 @@ impl Unit {
         departure: &Departure<'_>,
         authority: &Authority,
     ) -> bool {
-        let other = departure.first().map_or(report.version, |it| it.version);
-        let (from, until) = (report.version.min(other), report.version.max(other));
-        self.came_in(from, until, authority)
+        let other = departure.first().unwrap_or(report);
+        match report.version < other.version {
+            true => self.came_in(report.version, other, authority),
+            false => self.came_in(other.version, report, authority),
+        }
     }
 
-    /// Whether a stay began after the day of one version, and by that of another.
-    fn came_in(&self, from: Version, until: Version, authority: &Authority) -> bool {
+    /// Whether a stay began after the day of a version, and before such a report.
+    fn came_in(&self, from: Version, until: &Report<'_>, authority: &Authority) -> bool {
+        let is_late = until.was_listed_after(from, authority) == Some(false);
         self.arrivals().any(|(day, place)| {
-            day > day_of(from.at, place, authority) && day <= day_of(until.at, place, authority)
+            let left = day_of(until.version.at, place, authority);
+            day > day_of(from.at, place, authority) && (day < left || day == left && !is_late)
         })
     }
 
@@ -439,7 +484,7 @@ impl Unit {
             return false;
         };
         departure.iter().any(|known| known.source == report.source)
-            || self.came_in(first.version, report.version, authority)
+            || self.came_in(first.version, report, authority)
     }
 
     /// Every day since which a source has said that the vehicle is in stock, and the place whose day
@@ -456,6 +501,34 @@ impl Claim {
     /// Since when it has said without a break that the vehicle is there.
     pub(super) fn stay_since(&self) -> Option<Version> {
         self.state.since(|state| state.is_present())
+    }
+
+    /// Whether it had the vehicle no more before this stay, or dates it after a departure, and whoever reports
+    /// that it has left may speak of the time before.
+    fn has_it_again(
+        &self,
+        left: &Report<'_>,
+        departures: &[Departure<'_>],
+        authority: &Authority,
+    ) -> bool {
+        let stay = self.stay_since();
+        let mut before = self.state.iter().rev();
+        let gone = before.find(|said| Some(said.version) < stay && !said.value.is_present());
+        let mut earlier = departures.iter().rev();
+        let earlier = earlier.find(|it| self.came_after(it, authority));
+        let earlier = earlier.and_then(|reports| Some(reports.first()?.version));
+        let ended = gone.map(|said| said.version).max(earlier);
+        ended.is_some_and(|ended| {
+            Some(left.version) < stay || left.was_listed_after(ended, authority) != Some(true)
+        })
+    }
+
+    /// Whether it dates its stay after the day of a departure.
+    fn came_after(&self, departure: &Departure<'_>, authority: &Authority) -> bool {
+        let since = self.since.value();
+        since.zip(departure.first()).is_some_and(|(since, left)| {
+            *since > day_of(left.version.at, self.location.value(), authority)
+        })
     }
 
     /// Since when it has had it where it has it now. By the same name of the place it says nothing new, also
@@ -548,15 +621,10 @@ fn is_credible(
     authority: &Authority,
 ) -> bool {
     let is_present = claim.state.value().is_some_and(|state| state.is_present());
-    is_present
-        && departures
-            .iter()
-            .flatten()
-            .filter(|report| report.source != name)
-            .all(|report| {
-                let day = day_of(report.version.at, claim.location.value(), authority);
-                claim.since.value().is_some_and(|since| *since > day)
-            })
+    let mut others = departures
+        .iter()
+        .filter(|reports| reports.iter().any(|report| report.source != name));
+    is_present && others.all(|reports| claim.came_after(reports, authority))
 }
 
 /// The day of an instant, in the calendar of the place whose day it is compared with.

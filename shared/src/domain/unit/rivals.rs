@@ -2,7 +2,8 @@
 //!
 //! Files and marketplaces lag: a source that had the vehicle before it was sold or brought elsewhere may
 //! only not have heard of that. It is a rival if it lists the vehicle anew after that, or goes on for
-//! [`LAG`].
+//! [`LAG`]. Who has had it no more, and has it again at the rooftop from which another says that it left,
+//! is one, too.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -77,7 +78,8 @@ pub struct Contradiction {
 }
 
 impl Unit {
-    /// Which of two sources that have it at different rooftops said so first, and whether it stood by that.
+    /// Which of two sources said first what the other contradicts, that they have it at a rooftop or that it
+    /// has left, and whether it stood by that.
     pub fn contradiction(
         &self,
         one: &ConnectorName,
@@ -85,7 +87,8 @@ impl Unit {
     ) -> Option<Contradiction> {
         let said = |name: &ConnectorName| {
             let (name, claim) = self.claims.get_key_value(name)?;
-            Some((claim.has_it_there_since()?, name, claim))
+            let since = claim.has_it_there_since().or_else(|| claim.gone_since());
+            Some((since?, name, claim))
         };
         let (one, other) = (said(one)?, said(other)?);
         let ((_, earlier, claim), (since, ..)) = match one.0 <= other.0 {
@@ -99,8 +102,9 @@ impl Unit {
         })
     }
 
-    /// Who has it at the same rooftop in another state than the one that counts and has said so since the
-    /// holder came to its own, and in which: the holder's word counts, however often either repeats it.
+    /// Who has it at the same rooftop in another state than the one that counts, or says that it has left, and
+    /// has said so since the holder came to its own, and in which: the holder's word counts, however often
+    /// either repeats it.
     pub fn unheeded(&self, resolved: &Resolved) -> Vec<(&ConnectorName, UnitState)> {
         let holder = resolved.holder.as_ref();
         let same = |state: &UnitState| state.counts() == resolved.state.counts();
@@ -110,7 +114,8 @@ impl Unit {
         };
         let others = self.claims.iter().filter_map(|(name, claim)| {
             let said = claim.state.latest()?;
-            let differs = said.value.is_present() && !same(&said.value);
+            let speaks_of_it = said.value.is_present() || said.value.is_departure();
+            let differs = speaks_of_it && !same(&said.value);
             (differs && said.version > held).then_some((name, said.value))
         });
         let is_rival = |name| resolved.rivals.iter().any(|(rival, _)| rival == name);
@@ -132,6 +137,14 @@ impl Claim {
     fn has_it_there_since(&self) -> Option<Timestamp> {
         let stay = self.stay_since();
         self.location_since().max(stay.map(|version| version.at))
+    }
+
+    /// Since when it says that the vehicle has left.
+    fn gone_since(&self) -> Option<Timestamp> {
+        let said = self.state.iter().rev();
+        let gone = said.take_while(|said| !said.value.is_present());
+        let left = gone.filter(|said| said.value.is_departure()).last();
+        left.map(|said| said.version.at)
     }
 
     /// When it last said where the vehicle is, or in what state.

@@ -978,6 +978,43 @@ fn a_sale_is_where_the_vehicle_stood_unless_the_seller_says_where() {
     }
 }
 
+/// The group's system brings it to Milan; its own system has it in London since, and the group's sells it.
+#[test]
+fn a_sale_is_where_the_vehicle_stood_by_who_had_it_since_the_seller_last_said_where() {
+    use UnitState::{InStock, Reserved, Sold};
+    let dms = |minute, place| ("dms", report(minute, InStock, place));
+    let erp = ("erp", transferred(2, "milano"));
+    let sold = ("erp", nowhere(9, Sold));
+    for (told, expected) in [
+        (
+            vec![dms(0, "london"), dms(5, "milano"), dms(6, "london")],
+            "london",
+        ),
+        (vec![dms(5, "london")], "london"),
+        // It had not heard of the transfer, and only says so again.
+        (vec![dms(0, "london"), dms(5, "london")], "milano"),
+        (vec![], "milano"),
+        // Who sold it had promised it before.
+        (
+            vec![
+                ("erp", nowhere(3, Reserved)),
+                dms(0, "london"),
+                dms(5, "milano"),
+                dms(6, "london"),
+            ],
+            "london",
+        ),
+    ] {
+        stands(
+            &[told, vec![erp.clone(), sold.clone()]].concat(),
+            Sold,
+            expected,
+        );
+    }
+    let elsewhere = ("erp", report(9, Sold, "milano"));
+    stands(&[dms(5, "london"), erp, elsewhere], Sold, "milano");
+}
+
 /// "The connector was taken out by mistake, and is back."
 #[test]
 fn a_vehicle_is_as_it_was_once_its_source_is_back_and_speaks_of_it() {
