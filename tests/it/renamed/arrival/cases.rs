@@ -1,7 +1,10 @@
 //! What a shop does, told in any order.
 
-use super::{NORTH, SOUTH, comes_to, comes_to_after, has, is, ordered, sells, states};
+use super::{NORTH, SOUTH, Told, comes_to, comes_to_after, has, is, ordered, sells, states};
 use crate::shopify::{ITEM, OTHER_ITEM};
+
+/// A variant of which nothing is known at first.
+const NEW_ITEM: i64 = 503;
 
 #[tokio::test(start_paused = true)]
 async fn what_another_system_states_is_its_own_and_the_orders_of_a_variant_go_with_that() {
@@ -261,4 +264,113 @@ async fn all_of_it_at_once_comes_to_the_same() {
     ];
     let right = [("A", "north", Some(65), 5), ("B", "north", Some(29), 1)];
     comes_to("", &told, &right).await;
+}
+
+/// The new variant is ordered by the SKU that another had until then, before anything is told of it.
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_sku_that_a_new_variant_has_from_another_is_the_new_one_s() {
+    let before = [
+        has(ITEM, NORTH, 9, 1),
+        ordered(2, ITEM, "A", 2, 5).placed(),
+        is(ITEM, "C", 10),
+    ];
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let new = [
+        is(NEW_ITEM, "A", 20),
+        has(NEW_ITEM, NORTH, 30, 21),
+        first.placed(),
+    ];
+    let old = ("C", "north", Some(7), 2);
+    let right = [("A", "north", Some(24), 6), old];
+    // Nothing more is told of it, or what it is paid, an edit, what comes back, and that it is cancelled.
+    comes_to_after("", &before, &new, &right).await;
+    let [is_new, stands, placed] = new;
+    let told = |more: &[Told]| [&[is_new, stands, placed][..], more].concat();
+    comes_to_after("", &before, &told(&[first.edited(6, 60)]), &right).await;
+    let right = [("A", "north", Some(26), 4), old];
+    comes_to_after("", &before, &told(&[first.edited(4, 60)]), &right).await;
+    let right = [("A", "north", Some(30), 0), old];
+    let cancelled = [first.edited(6, 60), first.cancelled(70)];
+    comes_to_after("", &before, &told(&cancelled), &right).await;
+    let back = first.refunded(2, SOUTH, 70);
+    let right = [
+        ("A", "north", Some(24), 4),
+        ("A", "south", Some(2 + 3), 0),
+        old,
+    ];
+    let told = told(&[has(NEW_ITEM, SOUTH, 3, 22), first.edited(6, 60), back]);
+    comes_to_after("", &before, &told, &right).await;
+}
+
+/// The same, and the first variant's other name is heard as late as anything.
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_sku_that_is_passed_on_is_the_one_s_that_has_it_whatever_is_heard_first() {
+    let before = [has(ITEM, NORTH, 9, 1)];
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let told = [
+        is(ITEM, "C", 10),
+        is(NEW_ITEM, "A", 20),
+        has(NEW_ITEM, NORTH, 30, 21),
+        first.placed(),
+    ];
+    let right = [("A", "north", Some(24), 6), ("C", "north", Some(9), 0)];
+    comes_to_after("", &before, &told, &right).await;
+    let told = [&told[..], &[first.edited(5, 60)]].concat();
+    let right = [("A", "north", Some(25), 5), ("C", "north", Some(9), 0)];
+    comes_to_after("", &before, &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_sku_that_was_passed_on_is_the_new_one_s_however_far_the_old_one_went() {
+    let before = [has(ITEM, NORTH, 9, 1), is(ITEM, "C", 10), is(ITEM, "D", 12)];
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let told = [
+        first.placed(),
+        is(NEW_ITEM, "A", 20),
+        has(NEW_ITEM, NORTH, 30, 21),
+        is(ITEM, "E", 40),
+    ];
+    let right = [("A", "north", Some(24), 6), ("E", "north", Some(9), 0)];
+    comes_to_after("", &before, &told, &right).await;
+}
+
+/// Where nobody states anything it is demand.
+#[tokio::test(start_paused = true)]
+async fn demand_for_a_sku_that_was_passed_on_is_the_new_one_s() {
+    let before = [ordered(2, ITEM, "A", 2, 5).placed(), is(ITEM, "C", 10)];
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let told = [first.placed(), is(NEW_ITEM, "A", 20), first.edited(5, 60)];
+    let right = [("A", "north", None, 5), ("C", "north", None, 2)];
+    comes_to_after("", &before, &told, &right).await;
+}
+
+/// What it was called when it was ordered is not told by anybody else: by the next that is heard of the order
+/// it is all back where it was booked.
+#[tokio::test(start_paused = true)]
+async fn an_order_is_taken_back_where_it_was_booked_although_its_sku_has_passed_on_since() {
+    let first = ordered(1, NEW_ITEM, "A", 6, 15);
+    let before = [
+        has(ITEM, NORTH, 9, 1),
+        is(ITEM, "C", 10),
+        first.placed(),
+        is(OTHER_ITEM, "A", 20),
+        is(NEW_ITEM, "D", 20),
+        has(NEW_ITEM, NORTH, 30, 12),
+    ];
+    let right = [("C", "north", Some(9), 0), ("D", "north", Some(26), 4)];
+    comes_to_after("", &before, &[first.edited(4, 60)], &right).await;
+}
+
+/// Another system has the SKU by then, and nobody ever tells of the variant.
+#[tokio::test(start_paused = true)]
+async fn an_edited_order_is_whole_at_what_has_the_sku_it_names() {
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let before = [
+        has(ITEM, NORTH, 9, 1),
+        is(ITEM, "C", 10),
+        first.placed(),
+        states("A", "north", 31, 20),
+    ];
+    let right = [("A", "north", Some(27), 4), ("C", "north", Some(9), 0)];
+    comes_to_after("", &before, &[first.edited(4, 60)], &right).await;
 }
