@@ -66,6 +66,9 @@ pub struct KnownLine {
     /// What was refunded of it, by the source's name for that.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refunds: BTreeMap<String, Refund>,
+    /// As what other product it is booked, by place: its SKU led there by then. Nobody says that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub booked: BTreeMap<LocationId, ProductId>,
 }
 
 /// A line as one version of its order has it.
@@ -193,6 +196,7 @@ impl KnownLine {
             (heard, self)
         };
         let mut next = newer.clone();
+        next.booked.clone_from(&self.booked);
         // What was taken from stock was, whatever orders count as by now.
         next.deducts |= older.deducts;
         next.item = next.item.or_else(|| older.item.clone());
@@ -440,6 +444,7 @@ mod tests {
             }),
             earlier: History::default(),
             refunds: BTreeMap::new(),
+            booked: BTreeMap::new(),
         }
     }
 

@@ -141,6 +141,8 @@ pub struct Leaving<'a> {
     /// Names that are of none of the source's items for all that is known, such as a variant that was never
     /// described: what is theirs goes along with the last item.
     pub along: &'a BTreeSet<String>,
+    /// It never had the old SKU: it takes what was booked there as its own, and nothing else.
+    pub never_had_it: bool,
 }
 
 impl Position {
@@ -397,14 +399,16 @@ impl Position {
             came,
             others,
             along,
+            never_had_it,
         } = leaving;
         let name = of_item(source, item);
-        let is_last = self.renamed_to().is_none() && self.is_left_by_last(leaving);
+        let is_last = !never_had_it && self.renamed_to().is_none() && self.is_left_by_last(leaving);
         let known = self.item(source, item);
         // Where others state how much there is and the item's source does not, what was ordered of the
         // item was taken from theirs, until its source does.
         let is_stated = known.is_some() || new.item(source, item).is_some();
-        let is_of_others = !is_stated && self.stated_by_others(source).next().is_some();
+        let is_of_others =
+            !is_stated && !never_had_it && self.stated_by_others(source).next().is_some();
         let has_part = names.iter().any(|name| self.has_part(name));
         // Others that have the SKU here, and since when.
         let counted = self.others_counted_since(leaving);
@@ -422,7 +426,8 @@ impl Position {
         let takes = |count: &Base| match &count.of {
             Some(of) => names.contains(&of.item) || is_last && !others.contains_key(&of.item),
             None => {
-                until.is_none_or(|until| count.version < until)
+                !never_had_it
+                    && until.is_none_or(|until| count.version < until)
                     && came.is_none_or(|came| came <= count.version)
             }
         };
@@ -722,6 +727,7 @@ mod tests {
             came: None,
             others: &BTreeMap::new(),
             along: &BTreeSet::new(),
+            never_had_it: false,
         };
         old.left_by(new, &leaving, &Sources::default())
     }

@@ -76,6 +76,7 @@ impl Store {
                     at: Some(side.at),
                     whose: None,
                     is_named: false,
+                    takes_back: false,
                     place: (product.clone(), side.location.clone()),
                     effect,
                 })

@@ -369,20 +369,27 @@ impl Store {
             let mut after = before.clone();
             change(&mut after);
             if after != before {
-                let row = Row::new(key.clone(), "external", &after)?;
-                let mut writes = vec![Write::Put(row, Expect::from_read(stored.as_ref()))];
+                let mut writes = Vec::new();
                 let mut taken = None;
-                let has_another = after.sku.as_ref().filter(|_| after.sku != before.sku);
+                let has_another = after.sku.clone().filter(|_| after.sku != before.sku);
                 if let Some((sku, since)) = has_another.zip(after.since()) {
-                    let (product, item) = (ProductId::from(sku.clone()), item_name(kind, name));
+                    let (product, item) = (ProductId::from(sku), item_name(kind, name));
                     let names = after.names(&event.source, kind, name);
                     let told_by = told_by(&names).cloned().unwrap_or_default();
                     let item = (&event.source, item.as_str(), told_by);
                     let is_renamed = before.sku.is_some();
-                    let (write, from) = self.has_name(&product, since, item, is_renamed).await?;
+                    let has_name = self.has_name(&product, since, item, is_renamed);
+                    let (write, from, was_left) = has_name.await?;
                     writes.extend(write);
                     taken = from.map(|from| (from, product));
+                    // What was ordered of it may be booked as what had the SKU before.
+                    if was_left && !after.unsettled {
+                        after.unsettled = true;
+                        after.named_by = Some(event.id.clone());
+                    }
                 }
+                let row = Row::new(key.clone(), "external", &after)?;
+                writes.push(Write::Put(row, Expect::from_read(stored.as_ref())));
                 if self.guarded(None, writes).await? != Guarded::Done {
                     self.after_conflict(OPERATION, attempt).await?;
                     continue;
@@ -453,6 +460,11 @@ impl Store {
                 if !self.leave(&rename, &old.clone().into(), sources).await? {
                     return Ok(false);
                 }
+            }
+            let had = known.former.iter().cloned().map(ProductId::from);
+            let had = had.chain([product.clone()]).collect();
+            if !self.call_home(&rename, had, sources).await? {
+                return Ok(false);
             }
             for position in self.positions_of(product).await? {
                 if let Some(there) = position.item(&event.source, &item) {

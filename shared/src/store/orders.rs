@@ -17,8 +17,9 @@ use super::stock::{
 };
 use super::{Store, StoreError, keys};
 use crate::domain::Authority;
+use crate::domain::ProductId;
 use crate::domain::event::{Change, StockEvent, Version};
-use crate::domain::id::ConnectorName;
+use crate::domain::id::{ConnectorName, LocationId};
 use crate::domain::order::{Effect, KnownLine, OrderLine, Place};
 use crate::domain::position::{PositionChange, Sources, of_item};
 
@@ -154,7 +155,7 @@ impl Store {
                 return Err(ApplyError::unknown_place(placed.called.as_deref()));
             }
             let after = before.map_or_else(|| heard.clone(), |it| it.joined(&heard));
-            let after = match first {
+            let mut after = match first {
                 Some(first) => after.not_ordered_at(first),
                 None => after,
             };
@@ -163,26 +164,30 @@ impl Store {
             if before == Some(&after) {
                 return Ok((Applied::with(false, left_out), false));
             }
-            let row = Row::new(key.clone(), "order_line", &after)?.expires(self.order_expires());
             let ordered = after.placed.as_ref().map(|placed| placed.at);
             let changes = changes(&after, before).into_iter();
-            let changes = changes.map(|(whose, place, effect)| Changing {
+            let changes = changes.map(|(whose, place, effect, takes_back)| Changing {
                 at: ordered.or_else(|| effect.first()),
                 whose,
                 is_named: after.item.as_deref() == whose,
+                takes_back,
                 place,
                 effect,
             });
             let mut moving = self
                 .moving(event, changes.collect(), None, authority)
                 .await?;
+            let is_new = before.is_none();
+            after.booked = moving.led;
+            let row = Row::new(key.clone(), "order_line", &after)?.expires(self.order_expires());
+            let row = row.beyond_format(2, !after.booked.is_empty());
             let write = Write::Put(row, Expect::from_read(stored.as_ref()));
             moving.writes.push(write);
             match self.transact(OPERATION, moving.writes).await? {
                 Written::Done => {
                     self.settle_moved(moving.late, event, sources).await?;
                     let applied = Applied::with(moving.changed, left_out);
-                    return Ok((applied, before.is_none()));
+                    return Ok((applied, is_new));
                 }
                 Written::Unexpected(_) => self.after_conflict(OPERATION, attempt).await?,
             }
@@ -210,11 +215,16 @@ impl Store {
             let said = match &name {
                 None => Said::At(at),
                 Some(name) if change.is_named => Said::OfItem(name),
+                Some(name) if change.takes_back => Said::Back(name, at),
                 Some(name) => Said::Of(name, at),
             };
             let (product, location) = change.place;
             if let Some(mut found) = self.meant(OPERATION, (&product, &location), said).await? {
                 guards.push(found.guard.take());
+                if !change.takes_back && found.position.product != product {
+                    let booked = found.position.product.clone();
+                    moving.led.insert(location.clone(), booked);
+                }
                 let place = (found.position.product.clone(), location);
                 let (_, all) = meant
                     .entry(place)
@@ -414,6 +424,8 @@ pub(super) struct Changing<'a> {
     pub(super) whose: Option<&'a str>,
     /// Whether that is the item's own name.
     pub(super) is_named: bool,
+    /// Whether it is taken back from where it was booked.
+    pub(super) takes_back: bool,
     pub(super) place: Place,
     pub(super) effect: Effect,
 }
@@ -425,28 +437,35 @@ pub(super) struct Moving {
     /// Whether they change any stock.
     pub(super) changed: bool,
     pub(super) late: Vec<Late>,
+    /// As what other product it is booked, by place, where the SKU that was named leads there.
+    led: BTreeMap<LocationId, ProductId>,
 }
 
 /// What changes of a position: whose it is, and what.
 type Effects<'a> = Vec<(Option<&'a str>, Effect)>;
 
-/// What changes when `before` becomes `after`. Where it was booked as something else's, all of that is taken
-/// back.
+/// What changes when `before` becomes `after`, and whether it is taken back from where it was booked. Where
+/// that was as something else, all of it is.
 fn changes<'a>(
     after: &'a KnownLine,
     before: Option<&'a KnownLine>,
-) -> Vec<(Option<&'a str>, Place, Effect)> {
+) -> Vec<(Option<&'a str>, Place, Effect, bool)> {
     let named = |whose, effects: BTreeMap<Place, Effect>| {
         let named = effects.into_iter();
-        named.map(move |(place, effect)| (whose, place, effect))
+        named.map(move |(place, effect)| (whose, place, effect, false))
     };
     let booked = |known: &'a KnownLine| (known.whose(), &known.product);
-    match before.filter(|before| booked(before) != booked(after)) {
+    let before_otherwise =
+        before.filter(|before| !before.booked.is_empty() || booked(before) != booked(after));
+    match before_otherwise {
         None => named(after.whose(), after.difference(before)).collect(),
         Some(before) => {
             let back = before.effects().into_iter();
-            let back = back.map(|(place, effect)| (place, effect.reversed()));
-            let back = named(before.whose(), back.collect());
+            let back = back.map(|((product, location), effect)| {
+                let product = before.booked.get(&location).cloned().unwrap_or(product);
+                let place = (product, location);
+                (before.whose(), place, effect.reversed(), true)
+            });
             back.chain(named(after.whose(), after.effects())).collect()
         }
     }

@@ -125,6 +125,7 @@ impl<'e> Rename<'e> {
             since: self.since,
             offered: self.offered,
             is_taken: false,
+            never_had_it: false,
         }
     }
 }
@@ -158,6 +159,8 @@ pub(super) enum Said<'a> {
     At(Timestamp),
     /// Something happens to the item of this name, at this time.
     Of(&'a str, Timestamp),
+    /// What happened to the item of this name, at this time, is taken back.
+    Back(&'a str, Timestamp),
     /// Something happens to the item of this name, which has this SKU, or has left it as is noted.
     OfItem(&'a str),
 }
@@ -181,14 +184,14 @@ impl<'a> Said<'a> {
         match self {
             Self::Level(..) => true,
             Self::Item(source, item) => (source, item) != (&renamed.source, renamed.item.as_str()),
-            Self::Over | Self::At(_) | Self::Of(..) | Self::OfItem(_) => false,
+            Self::Over | Self::At(_) | Self::Of(..) | Self::Back(..) | Self::OfItem(_) => false,
         }
     }
 
     /// Whether it is about what had the SKU before, although something else has it now.
     fn precedes(self, renamed: &Renamed) -> bool {
         match self {
-            Self::At(at) | Self::Of(_, at) => at < renamed.since.at,
+            Self::At(at) | Self::Of(_, at) | Self::Back(_, at) => at < renamed.since.at,
             Self::Level(..) | Self::Item(..) | Self::OfItem(_) | Self::Over => false,
         }
     }
@@ -197,7 +200,7 @@ impl<'a> Said<'a> {
     fn whose(self) -> Option<String> {
         match self {
             Self::Item(source, item) => Some(of_item(source, item)),
-            Self::Of(name, _) | Self::OfItem(name) => Some(name.to_owned()),
+            Self::Of(name, _) | Self::Back(name, _) | Self::OfItem(name) => Some(name.to_owned()),
             Self::Level(..) | Self::Over | Self::At(_) => None,
         }
     }
@@ -286,7 +289,9 @@ impl Store {
                 // Written as they are: whoever renames it meanwhile looks again, or we do.
                 let row = Row::new(keys::names(&product), "names", &names)?;
                 guard = Some(Write::Put(row, expect));
-                gone = is_gone(&names.gone);
+                // What went from here is taken back where it went, also where the item is here again.
+                let went = gone.filter(|_| matches!(said, Said::Back(..)));
+                gone = is_gone(&names.gone).or(went);
                 let is_told = names.renamed.is_some();
                 renamed = names.renamed.or(renamed);
                 if let Some(renamed) = renamed.as_mut().filter(|it| !it.taken && said.takes(it)) {
@@ -392,16 +397,16 @@ impl Store {
         }
     }
 
-    /// What notes that an item has this SKU since then, and whether it had another, if anything does; and
-    /// the SKU of what it is taken from. Whichever item gave the SKU up, and whenever that is heard: it is
-    /// this one's now.
+    /// What notes that an item has this SKU since then, and whether it had another, if anything does; the SKU
+    /// of what it is taken from; and whether anything has left it. Whichever item gave the SKU up, and
+    /// whenever that is heard: it is this one's now.
     pub(super) async fn has_name(
         &self,
         product: &ProductId,
         since: Version,
         (source, item, told_by): (&ConnectorName, &str, String),
         is_renamed: bool,
-    ) -> Result<(Option<Write>, Option<ProductId>), StoreError> {
+    ) -> Result<(Option<Write>, Option<ProductId>, bool), StoreError> {
         let stored = self.names(OPERATION, product).await?;
         let before = stored.as_ref().map(|it| it.data.clone());
         let before = before.unwrap_or_default();
@@ -432,7 +437,8 @@ impl Store {
                 Expect::from_read(stored.as_ref()),
             )),
         };
-        Ok((write, from))
+        let was_left = before.renamed.is_some() || !before.gone.is_empty();
+        Ok((write, from, was_left))
     }
 
     /// Notes that a SKU reaches this product no longer.
@@ -671,6 +677,54 @@ impl Store {
         Ok(true)
     }
 
+    /// Brings to an item what was booked as its own elsewhere: before it was known to have, or to have had,
+    /// one of these SKUs, who named that was led to what had it before. `false` where its name has changed
+    /// meanwhile.
+    pub(super) async fn call_home(
+        &self,
+        rename: &Rename<'_>,
+        skus: Vec<ProductId>,
+        sources: &Sources,
+    ) -> Result<bool, ApplyError> {
+        let beside = Beside::default();
+        let leaving = Leaving {
+            never_had_it: true,
+            ..rename.leaving(&beside)
+        };
+        let mut seen: BTreeSet<_> = skus.iter().cloned().collect();
+        let mut led = Vec::new();
+        for sku in skus {
+            led.extend(self.led_from(&sku, |_| true).await?);
+        }
+        while let Some(at) = led.pop() {
+            if !seen.insert(at.clone()) {
+                continue;
+            }
+            for position in self.positions_of(&at).await? {
+                let has_own = rename.names.iter().any(|name| position.has_part(name));
+                if has_own && !self.carry(&leaving, rename, &position, sources).await? {
+                    return Ok(false);
+                }
+            }
+            let is_own = |name: &String| rename.names.contains(name);
+            led.extend(self.led_from(&at, is_own).await?);
+        }
+        Ok(true)
+    }
+
+    /// Where a SKU has led: to what had it before, and to where these of its items went.
+    async fn led_from(
+        &self,
+        product: &ProductId,
+        which: impl Fn(&String) -> bool + Send,
+    ) -> Result<Vec<ProductId>, StoreError> {
+        let names = self.names(OPERATION, product).await?;
+        let names = names.map(|it| it.data).unwrap_or_default();
+        let gone = names.gone.into_iter().filter(|(name, _)| which(name));
+        let gone = gone.map(|(_, to)| to);
+        Ok(gone.chain(names.renamed.map(|it| it.to)).collect())
+    }
+
     /// Who is known to have had the SKU beside an item that leaves it.
     async fn beside(&self, rename: &Rename<'_>, product: &ProductId) -> Result<Beside, StoreError> {
         let source = rename.source;
@@ -831,6 +885,9 @@ impl Store {
                 return Ok(true);
             };
             let reason = match left.renamed_to() {
+                _ if leaving.never_had_it => {
+                    format!("orders of {} were booked as {}", rename.to, at.product)
+                }
                 Some(new) => format!("{} is {new} now", at.product),
                 None => format!("an item of {} is {} now", at.product, rename.to),
             };

@@ -29,7 +29,7 @@ pub const VERSION_ATTRIBUTE: &str = "v";
 /// few rows have such a field, the others stay of the first format ([`Row::beyond_first_format`]).
 const FORMATS: [(&str, u64); 6] = [
     ("group", 2),
-    ("order_line", 2),
+    ("order_line", 3),
     ("position", 2),
     ("product", 2),
     ("rule", 2),
@@ -152,9 +152,14 @@ impl Row {
 
     /// Whether an older version would lose something of it: if not, it is of the first format, and each
     /// version may write it.
-    pub fn beyond_first_format(mut self, is_beyond: bool) -> Self {
+    pub fn beyond_first_format(self, is_beyond: bool) -> Self {
+        self.beyond_format(1, is_beyond)
+    }
+
+    /// Whether a version that knows this format and none after it would lose something of it.
+    pub fn beyond_format(mut self, format: u64, is_beyond: bool) -> Self {
         if !is_beyond {
-            self.format = 1;
+            self.format = format;
         }
         self
     }

@@ -65,11 +65,11 @@ fn clock(second: i64) -> String {
     instant(second).strftime("%H:%M:%S").to_string()
 }
 
-fn has(item: i64, place: i64, units: i64, second: i64) -> Told {
+const fn has(item: i64, place: i64, units: i64, second: i64) -> Told {
     Told::Has(item, place, units, second)
 }
 
-fn is(item: i64, sku: &'static str, second: i64) -> Told {
+const fn is(item: i64, sku: &'static str, second: i64) -> Told {
     Told::Is(item, sku, second)
 }
 
@@ -100,7 +100,7 @@ struct Order {
     second: i64,
 }
 
-fn ordered(id: i64, item: i64, sku: &'static str, units: i64, second: i64) -> Order {
+const fn ordered(id: i64, item: i64, sku: &'static str, units: i64, second: i64) -> Order {
     Order {
         id,
         item,
@@ -116,7 +116,7 @@ impl Order {
         Self { place, ..self }
     }
 
-    fn placed(self) -> Told {
+    const fn placed(self) -> Told {
         Told::Ordered(self, "orders/create", self.units, self.second)
     }
 

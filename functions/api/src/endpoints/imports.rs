@@ -15,9 +15,9 @@ use crate::fields::Fields;
 use crate::paging::{Wanted, fill};
 use crate::problem::{FieldError, Problem};
 
-/// What may be set at once, so that it is done well within the 29 seconds that the gateway waits: 375 rows,
+/// What may be set at once, so that it is done well within the 29 seconds that the gateway waits: 350 rows,
 /// each with stock, a threshold, a title and a category.
-const MOST_SET: usize = 1_500;
+const MOST_SET: usize = 1_400;
 /// Differences and rejections that an answer lists.
 const MOST_SHOWN: usize = 100;
 

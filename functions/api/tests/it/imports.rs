@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::scene::{Answer, DOCUMENT, Scene};
 
 /// The rows that are taken at once if each sets all that it can.
-const MOST: usize = 375;
+const MOST: usize = 350;
 
 async fn import(scene: &Scene, csv: &str, dry_run: bool, line: usize) -> Answer {
     let target = format!("/api/v1/imports?name=rows.csv&dry_run={dry_run}&line={line}");

@@ -19,7 +19,7 @@ use super::{Failure, Server};
 
 /// Rows in a request, each of which may set four things: well below what the gateway waits for, on a busy
 /// machine too.
-const PAGE: usize = 375;
+const PAGE: usize = 350;
 /// Differences that are shown.
 const FIRST: usize = 10;
 const COUNTS: [&str; 5] = ["new", "changed", "unchanged", "repeated", "rejected"];

@@ -277,9 +277,12 @@ impl Import {
             let place = columns.position(|column| *column == rejected.field);
             rejected.column = rejected.column.or(place.map(|index| index + 1));
         }
-        imported
-            .differences
-            .sort_by_key(|difference| difference.line);
+        // Of a row first what was said of stock, then the threshold, then what describes.
+        imported.differences.sort_by_key(|difference| {
+            let sets = ["stock", "threshold"];
+            let place = sets.iter().position(|it| *it == difference.sets);
+            (difference.line, place.unwrap_or(sets.len()))
+        });
         imported.rejected.sort_by_key(|rejected| rejected.line);
         Ok(imported)
     }
@@ -832,7 +835,7 @@ impl Context<'_> {
         };
         // What confirms the number is carried out as well: what is heard of later, and is older, does
         // not change it then.
-        let mut repeated = store.was_carried_out(&movement.key).await?;
+        let mut repeated = self.dry_run && store.was_carried_out(&movement.key).await?;
         if !repeated {
             let outcome = match self.dry_run {
                 true => {
@@ -846,6 +849,8 @@ impl Context<'_> {
             };
             match outcome {
                 Ok(replayed) => repeated = replayed,
+                // From another line of the file.
+                Err(ApplyError::Reused { .. }) => repeated = true,
                 Err(ApplyError::Store(error)) => return Err(error.into()),
                 Err(refused) => {
                     return Ok(Err(Rejected {

@@ -1,7 +1,12 @@
 //! What a shop does, told in any order.
 
-use super::{NORTH, SOUTH, comes_to, comes_to_after, has, is, is_alone, ordered, sells, states};
+use super::{
+    NORTH, Order, SOUTH, Told, comes_to, comes_to_after, has, is, is_alone, ordered, sells, states,
+};
 use crate::shopify::{ITEM, OTHER_ITEM};
+
+/// A variant of which nothing is known at first.
+const NEW_ITEM: i64 = 503;
 
 #[tokio::test(start_paused = true)]
 async fn what_another_system_states_is_its_own_and_the_orders_of_a_variant_go_with_that() {
@@ -276,4 +281,123 @@ async fn an_order_is_of_its_variant_where_only_the_inventory_items_have_told_the
     comes_to_after("", &before, &told, &right).await;
     // Nor where the shop states none of them.
     comes_to("", &told, &[("C", "north", None, 2)]).await;
+}
+
+/// A variant has left the SKU, and a new one has it that is ordered before anything is told of it.
+const PASSED_ON: [Told; 3] = [
+    has(ITEM, NORTH, 9, 1),
+    ordered(2, ITEM, "A", 2, 5).placed(),
+    is(ITEM, "C", 10),
+];
+
+async fn of_a_new_variant(more: &[Told], right: &[(&str, &str, Option<i64>, i64)]) {
+    let new = [
+        is(NEW_ITEM, "A", 20),
+        has(NEW_ITEM, NORTH, 30, 21),
+        FIRST.placed(),
+    ];
+    let right = [right, &[("C", "north", Some(7), 2)]].concat();
+    comes_to_after("", &PASSED_ON, &[&new, more].concat(), &right).await;
+}
+
+const FIRST: Order = ordered(1, NEW_ITEM, "A", 6, 25);
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_sku_that_a_new_variant_has_from_another_is_the_new_one_s() {
+    of_a_new_variant(&[], &[("A", "north", Some(24), 6)]).await;
+    let paid = FIRST.edited(6, 60);
+    of_a_new_variant(&[paid], &[("A", "north", Some(24), 6)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_new_variant_is_edited_where_the_variant_is() {
+    let fewer = FIRST.edited(4, 60);
+    of_a_new_variant(&[fewer], &[("A", "north", Some(26), 4)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_new_variant_is_cancelled_where_the_variant_is() {
+    let cancelled = [FIRST.edited(6, 60), FIRST.cancelled(70)];
+    of_a_new_variant(&cancelled, &[("A", "north", Some(30), 0)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_of_an_order_of_a_new_variant_is_the_variants() {
+    let back = FIRST.refunded(2, SOUTH, 70);
+    let told = [has(NEW_ITEM, SOUTH, 3, 22), FIRST.edited(6, 60), back];
+    let right = [("A", "north", Some(24), 4), ("A", "south", Some(2 + 3), 0)];
+    of_a_new_variant(&told, &right).await;
+}
+
+/// The same, and the first variant's other name is heard as late as anything.
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_sku_that_is_passed_on_is_the_one_s_that_has_it_whatever_is_heard_first() {
+    let before = [has(ITEM, NORTH, 9, 1)];
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let told = [
+        is(ITEM, "C", 10),
+        is(NEW_ITEM, "A", 20),
+        has(NEW_ITEM, NORTH, 30, 21),
+        first.placed(),
+    ];
+    let right = [("A", "north", Some(24), 6), ("C", "north", Some(9), 0)];
+    comes_to_after("", &before, &told, &right).await;
+    let told = [&told[..], &[first.edited(5, 60)]].concat();
+    let right = [("A", "north", Some(25), 5), ("C", "north", Some(9), 0)];
+    comes_to_after("", &before, &told, &right).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_of_a_sku_that_was_passed_on_is_the_new_one_s_however_far_the_old_one_went() {
+    let before = [has(ITEM, NORTH, 9, 1), is(ITEM, "C", 10), is(ITEM, "D", 12)];
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let told = [
+        first.placed(),
+        is(NEW_ITEM, "A", 20),
+        has(NEW_ITEM, NORTH, 30, 21),
+        is(ITEM, "E", 40),
+    ];
+    let right = [("A", "north", Some(24), 6), ("E", "north", Some(9), 0)];
+    comes_to_after("", &before, &told, &right).await;
+}
+
+/// Where nobody states anything it is demand.
+#[tokio::test(start_paused = true)]
+async fn demand_for_a_sku_that_was_passed_on_is_the_new_one_s() {
+    let before = [ordered(2, ITEM, "A", 2, 5).placed(), is(ITEM, "C", 10)];
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let told = [first.placed(), is(NEW_ITEM, "A", 20), first.edited(5, 60)];
+    let right = [("A", "north", None, 5), ("C", "north", None, 2)];
+    comes_to_after("", &before, &told, &right).await;
+}
+
+/// What it was called when it was ordered is not told by anybody else: by the next that is heard of the order
+/// it is all back where it was booked.
+#[tokio::test(start_paused = true)]
+async fn an_order_is_taken_back_where_it_was_booked_although_its_sku_has_passed_on_since() {
+    let first = ordered(1, NEW_ITEM, "A", 6, 15);
+    let before = [
+        has(ITEM, NORTH, 9, 1),
+        is(ITEM, "C", 10),
+        first.placed(),
+        is(OTHER_ITEM, "A", 20),
+        is(NEW_ITEM, "D", 20),
+        has(NEW_ITEM, NORTH, 30, 12),
+    ];
+    let right = [("C", "north", Some(9), 0), ("D", "north", Some(26), 4)];
+    comes_to_after("", &before, &[first.edited(4, 60)], &right).await;
+}
+
+/// Another system has the SKU by then, and nobody ever tells of the variant.
+#[tokio::test(start_paused = true)]
+async fn an_edited_order_is_whole_at_what_has_the_sku_it_names() {
+    let first = ordered(1, NEW_ITEM, "A", 6, 25);
+    let before = [
+        has(ITEM, NORTH, 9, 1),
+        is(ITEM, "C", 10),
+        first.placed(),
+        states("A", "north", 31, 20),
+    ];
+    let right = [("A", "north", Some(27), 4), ("C", "north", Some(9), 0)];
+    comes_to_after("", &before, &[first.edited(4, 60)], &right).await;
 }

@@ -122,10 +122,10 @@ async fn a_page_that_a_busy_server_turns_away_is_sent_again_and_an_end_says_how_
         (
             vec![(503, 100)],
             3,
-            "375 of 600 rows were applied; the same command may be repeated",
+            "350 of 600 rows were applied; the same command may be repeated",
             5,
         ),
-        (vec![(422, 100)], 2, "375 of 600 rows were applied", 1),
+        (vec![(422, 100)], 2, "350 of 600 rows were applied", 1),
     ];
     for (answers, expected, said, times) in cases {
         server.reset().await;
